@@ -7,6 +7,7 @@ import type { JobContext } from '../jobs/job';
 import { predictedIds } from '../models/example';
 import type { ModelInput } from '../models/model-input';
 import { memoryAt } from '../models/model-summary';
+import type { ModelSummary } from '../models/model-summary';
 import type { LayeredModel } from '../models/layered-model';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
@@ -103,11 +104,15 @@ export async function measureQuality(
   }
 }
 
+const keepsCache = ({ sublayers }: ModelSummary): boolean =>
+  sublayers.some(({ kvBytesPerToken }) => kvBytesPerToken > 0);
+
 function memoryOf(
   { summary: before }: LayeredModel,
   { summary: after }: LayeredModel,
 ): Pick<Quality, 'memory'> {
-  return before.sublayers.some(({ kvBytesPerToken }) => kvBytesPerToken > 0)
+  // Of a graph whose streams are not followed, caches are not known.
+  return [before, after].every(keepsCache)
     ? { memory: { before: memoryAt(before, memoryContext), after: memoryAt(after, memoryContext) } }
     : {};
 }

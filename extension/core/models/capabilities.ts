@@ -6,6 +6,7 @@ import { hears, textPort } from './example';
 import type { ReadingModel } from './example';
 import type { LayeredModel } from './layered-model';
 import type { ModelMatrix } from './matrix-encoding';
+import { mixesStreams } from './model-emitter';
 import type { ModelSummary, SublayerKind } from './model-summary';
 import type { ModelHeaders } from './model-headers';
 import { ownWidth, whyNotNarrowable } from './narrow/why-not-narrow';
@@ -86,6 +87,7 @@ export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capa
       () => takesPatches(headers),
       () => hasOneTower(model),
       () => hasOneWidth(model),
+      () => addsToOneStream(model),
     ),
   };
 }
@@ -263,6 +265,17 @@ function hasOneWidth({ kind, summary }: LayeredModel): Capability {
         'several-widths',
         say`${summary.name} has stages of several widths: its sublayers can be removed, compressed and repaired, but not patched.`,
         say`Prune or compress it, or choose a model with one width.`,
+      )
+    : able;
+}
+
+/** What replaces a sublayer adds to one stream. */
+function addsToOneStream({ emitter, summary }: LayeredModel): Capability {
+  return mixesStreams(emitter)
+    ? unable(
+        'several-streams',
+        say`Sublayers of ${summary.name} mix several streams: they can be removed, compressed and repaired, but not patched.`,
+        say`Prune or compress it, or choose a model with one residual stream.`,
       )
     : able;
 }

@@ -41,6 +41,7 @@ export type RefusalCode =
   | 'needs-no-module'
   | 'nothing-compressed'
   | 'several-widths'
+  | 'several-streams'
   | 'several-towers'
   | 'nothing-patchable'
   | 'no-modelling-file'

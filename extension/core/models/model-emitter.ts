@@ -35,6 +35,16 @@ export interface EmitOptions {
   readonly keptExperts?: readonly number[] | undefined;
 }
 
+/** Size of the stream of a model. */
+export const streamWidth = ({
+  hiddenSize,
+  streamWidth: width = hiddenSize,
+}: Pick<ModelEmitter, 'hiddenSize' | 'streamWidth'>): number => width;
+
+/** Whether sublayers mix several streams, and do not only add to one. */
+export const mixesStreams = (emitter: ModelEmitter | undefined): boolean =>
+  emitter !== undefined && streamWidth(emitter) > emitter.hiddenSize;
+
 /** Name of the residual stream in a state. */
 export const stream = 'hidden';
 
@@ -73,7 +83,9 @@ export interface ModelEmitter {
   emitHead(graph: GraphBuilder, rows: Value, ids?: Value): Value;
   /** Whether the head of a difference is the difference of the heads: no bias, no cap, no rounding. */
   readonly headIsLinear: boolean;
-  /** Sizes of the stream and of the logits. */
+  /** Sizes of what sublayers and the head read, and of the logits. */
   readonly hiddenSize: number;
+  /** Size of the stream where it is several side by side; `hiddenSize` when absent. */
+  readonly streamWidth?: number;
   readonly vocabularySize: number;
 }

@@ -4,6 +4,7 @@ import type { ModelFolder } from '../checkpoints/model-folder';
 import type { AttentionShape } from './parts/attention';
 import { formFlops, formWeights } from './forms/form-facts';
 import type { CompressedForms } from './forms/form-spec';
+import { numbersKept } from './parts/compressed/find-compressed';
 import type { Linear } from './parts/linear';
 import type { ModelSummary, SublayerSummary } from './model-summary';
 import { describePatch, patchFlops } from './patch/symbolic-patch';
@@ -138,6 +139,11 @@ function summarizeSublayer(
 ): SublayerSummary {
   const heads = sublayer.kind === 'attention' ? sublayer.heads : undefined;
   const { numKeyValueHeads, headDim, valueDim } = { ...layout.attention, ...heads };
+  const compressed = sublayer.kind === 'attention' ? sublayer.weights.compressed : undefined;
+  const numbers =
+    compressed === undefined
+      ? numKeyValueHeads * (headDim + valueDim)
+      : numbersKept(compressed, layout.attention);
   const keeps =
     sublayer.kind === 'attention' && layout.keepsCache && sublayer.weights.othersKeys === undefined;
   return {
@@ -147,7 +153,7 @@ function summarizeSublayer(
     parameters: sum(own, weightCounter(sublayerLinears(sublayer))),
     bytes: sum(own, (tensor) => tensor.length),
     flopsPerToken: flopsPerToken(sublayer),
-    kvBytesPerToken: keeps ? numKeyValueHeads * (headDim + valueDim) * cacheBytes(own) : 0,
+    kvBytesPerToken: keeps ? Math.round(numbers * cacheBytes(own)) : 0,
     ...(stayingTensors(sublayer).length === 0 ? {} : { leavesParts: true }),
     ...summarizeExperts(sublayer),
   };
@@ -179,11 +185,14 @@ function summarizeExperts(sublayer: TransformerSublayer): Pick<SublayerSummary, 
   }
   const { byRow, experts } = tensors;
   const { count, perToken } = sublayer.shape;
+  // A table would still name an expert that is gone.
+  const isFixed = sublayer.weights.byToken !== undefined;
   const all = [...byRow, ...experts.flat()];
   return {
     experts: {
       count,
       perToken,
+      ...(isFixed ? { least: count } : {}),
       parameters: Math.round(sum(all, weightCounter(sublayerLinears(sublayer))) / count),
       bytes: Math.round(sum(all, ({ length }) => length) / count),
     },

@@ -104,7 +104,16 @@ export function requireExperts(
 ): void {
   const emptied = new RemovableUnits(model).emptied(removed);
   if (emptied !== undefined) {
-    const { id, experts: { count = 0, least = 1 } = {} } = emptied;
+    const { id, experts: { count = 0, perToken = 0, least = 1 } = {} } = emptied;
+    if (least > perToken && least > 1) {
+      throw new UserError(
+        say`A table of ${id} chooses experts by token, so none of them can be removed alone.`,
+        {
+          ...subject,
+          remedy: say`Write ${id} to remove the whole mixture, or choose experts of another.`,
+        },
+      );
+    }
     throw new UserError(
       least === 1
         ? say`Every expert of ${id} would be removed.`

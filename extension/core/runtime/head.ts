@@ -1,7 +1,7 @@
-import { stream } from '../models/model-emitter';
+import { stream, streamWidth } from '../models/model-emitter';
 import type { ModelEmitter } from '../models/model-emitter';
 import { DataType } from '../onnx/graph-builder';
-import type { GraphBuilder, Value } from '../onnx/graph-builder';
+import type { Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
 import type { LayeredExecutor } from './layered-executor';
 import { floatTensor, tensorOf } from './tensors';
 import type { Tensor } from './tensors';
@@ -44,9 +44,10 @@ export class Head {
         key: 'final-norm',
         costs: { bytes: 0 },
         build: (graph, emitter) => {
-          const shape = ['batch', 'rows', emitter.hiddenSize];
-          const input = graph.input(stream, DataType.FLOAT, shape);
-          graph.output('normed', emitter.emitFinalNorm(graph, input), DataType.FLOAT, shape);
+          const shape = (width: number): Dimension[] => ['batch', 'rows', width];
+          const input = graph.input(stream, DataType.FLOAT, shape(streamWidth(emitter)));
+          const normed = emitter.emitFinalNorm(graph, input);
+          graph.output('normed', normed, DataType.FLOAT, shape(emitter.hiddenSize));
         },
       },
       { [stream]: hidden },
@@ -122,7 +123,7 @@ export class Head {
 /** Normed rows [batch · rows, hidden] of the streams given, less those of the reference. */
 function changeOf(graph: GraphBuilder, emitter: ModelEmitter): Value {
   const { hiddenSize } = emitter;
-  const hidden = graph.input(stream, DataType.FLOAT, ['batch', 'rows', hiddenSize]);
+  const hidden = graph.input(stream, DataType.FLOAT, ['batch', 'rows', streamWidth(emitter)]);
   const other = graph.input('reference', DataType.FLOAT, [1, 'others', hiddenSize]);
   const change = graph.op('Sub', [emitter.emitFinalNorm(graph, hidden), other]);
   return graph.op('Reshape', [change, graph.ints([-1, hiddenSize])]);

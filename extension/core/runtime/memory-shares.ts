@@ -1,4 +1,5 @@
 import type { GraphPart, LayeredModel } from '../models/layered-model';
+import { streamWidth } from '../models/model-emitter';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
 import { roomOfProcess } from './limits/process-memory';
@@ -52,6 +53,15 @@ const nothing: MemoryShares = {
   readoutBytes: 0,
   originalBytes: 0,
 };
+
+/** Bytes of a token's stream. */
+export function stateBytesPerToken({
+  emitter,
+  summary: { hiddenSize = defaultHiddenSize },
+}: Pick<LayeredModel, 'emitter' | 'summary'>): number {
+  const width = emitter === undefined ? hiddenSize : streamWidth(emitter);
+  return width * Float32Array.BYTES_PER_ELEMENT;
+}
 
 /** Bytes that weights take where they run: none while they are mapped from their file as they are. */
 export function privateBytes(
@@ -114,13 +124,12 @@ export function requireMemory(model: LayeredModel, memoryBytes: number, device: 
 }
 
 function leastShares(model: LayeredModel, device: DeviceName): MemoryShares {
-  const { hiddenSize = defaultHiddenSize } = model.summary;
   const largest = sublayerParts(model).map((part) => privateBytes(part, device));
   const width = model.emitter?.vocabularySize ?? 0;
   return {
     sublayerBytes: 2 * Math.max(0, ...largest),
     headBytes: 0,
-    stateBytes: leastTokens * hiddenSize * Float32Array.BYTES_PER_ELEMENT,
+    stateBytes: leastTokens * stateBytesPerToken(model),
     readoutBytes: leastRows * width * Float32Array.BYTES_PER_ELEMENT,
     originalBytes: 0,
   };

@@ -4,6 +4,7 @@ import { predictedIds } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredExecutor } from './layered-executor';
+import { stateBytesPerToken } from './memory-shares';
 import { explainNonFinite } from './non-finite';
 import type { HiddenState } from './tensors';
 import { sumsOverTokens } from './token-sums';
@@ -14,8 +15,6 @@ import type { Message } from '../message';
 const tokensPerBatch = 2048;
 /** Hidden states of each window that live at once: what goes in, what comes out, and both joined. */
 const statesPerWindow = 4;
-/** Where a graph does not tell. */
-const defaultHiddenSize = 4096;
 
 /** Token ids to run, or a recording with its transcript, and what is predicted of them. */
 export interface TextWindow {
@@ -100,8 +99,7 @@ export async function windowSums(
 
 function windowsPerBatch(executor: LayeredExecutor, windows: readonly TextWindow[]): number {
   const length = windows.reduce((most, { input }) => Math.max(most, positionsOf(input)), 1);
-  const { hiddenSize = defaultHiddenSize } = executor.model.summary;
-  const bytesPerWindow = length * hiddenSize * Float32Array.BYTES_PER_ELEMENT * statesPerWindow;
+  const bytesPerWindow = length * stateBytesPerToken(executor.model) * statesPerWindow;
   const fitting = Math.min(tokensPerBatch / length, executor.shares.stateBytes / bytesPerWindow);
   return Math.max(1, Math.floor(fitting));
 }

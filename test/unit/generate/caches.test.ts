@@ -74,7 +74,7 @@ it.each([
 );
 
 it.each(
-  ['gemma3n_text', 'gemma4_text', 'diffllama'].flatMap((name) => [
+  ['gemma3n_text', 'gemma4_text', 'diffllama', 'deepseek_v4'].flatMap((name) => [
     [name, []],
     [name, ['block.1.attention']],
   ]),

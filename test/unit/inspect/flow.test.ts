@@ -59,6 +59,7 @@ describe('flows that the architecture tells', () => {
       'gemma4_text-experts',
       'recurrent_gemma',
       'zamba2',
+      'deepseek_v4',
     ].map((name) => familyFixture(name)),
     ...['llama', 'qwen3', 'gemma3'].map((name) => join(ggufFolder, `${name}.gguf`)),
   ])(

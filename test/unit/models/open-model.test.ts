@@ -78,9 +78,9 @@ describe('config.json', () => {
     expect((await refusal(folder)).message).toBe(
       `${join(folder, 'config.json')}: model_type: Architecture "rwkv" is not supported. Try it as a known family (\`espalier try-family\`), or export it to ONNX. The page Models of the documentation lists what is supported.`,
     );
-    const other = withConfig('llama-gqa-untied', { model_type: 'deepseek_v4' });
+    const other = withConfig('llama-gqa-untied', { model_type: 'longcat_flash' });
     expect((await refusal(other)).message).toMatch(
-      /"deepseek_v4" is not supported\. Its sublayers mix four streams .*\. Export it to ONNX\./,
+      /"longcat_flash" is not supported\. Its blocks have two attentions .*\. Export it to ONNX\./,
     );
     const named = withConfig('llama-gqa-untied', { model_type: undefined });
     expect((await refusal(named)).subject).toMatchObject({ field: 'model_type' });

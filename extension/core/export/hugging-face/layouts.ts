@@ -2,6 +2,7 @@ import type { Refusal } from '../../models/capability';
 import { formTensors } from '../../models/forms/form-facts';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
+import { mixesStreams } from '../../models/model-emitter';
 import { deciConfig, whyNotDeci } from './deci-config';
 import { matrixChanges } from '../matrix-changes';
 import { whyNoModellingFile } from './why-no-modelling-file';
@@ -222,6 +223,13 @@ function whyNotZeroed(
       code: 'zeros-not-expressible',
       reason: say`Quantized weights can't be set to zero.`,
       remedy: say`Choose auto-map, or prune the model before it is quantized.`,
+    };
+  }
+  if (mixesStreams(model.emitter)) {
+    return {
+      code: 'zeros-not-expressible',
+      reason: say`A sublayer of a ${summary.architecture} model mixes several streams, and still would with zeroed weights.`,
+      remedy: say`Choose auto-map, or write ONNX.`,
     };
   }
   if (keptExperts.size > 0) {

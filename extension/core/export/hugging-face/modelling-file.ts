@@ -55,6 +55,40 @@ export function modulesOf(
   };
 }
 
+/** The family with the names that transformers gives the modules of its blocks. */
+function asInTransformers(family: Architecture): Architecture {
+  const { moduleNames = {}, attention, feedforward } = family;
+  const { gateUp } = feedforward;
+  const named = (name: string): string =>
+    name.replace(/^[^.]+/, (module) => moduleNames[module] ?? module);
+  const normOf = ({ norm }: BranchNorms): BranchNorms =>
+    norm === undefined ? {} : { norm: named(norm) };
+  return {
+    ...family,
+    attention: { ...attention, ...normOf(attention), output: named(attention.output) },
+    feedforward: {
+      ...feedforward,
+      ...normOf(feedforward),
+      gateUp:
+        gateUp.kind === 'fused'
+          ? { ...gateUp, name: named(gateUp.name) }
+          : { ...gateUp, names: gateUp.names.map(named) },
+      down: named(feedforward.down),
+    },
+  };
+}
+
+/** What stands for the connections of a removed sublayer with several streams. */
+const keptStreams = `class KeptStreams(nn.Module):
+    """Streams past a removed sublayer: none of what it gives, each as it was, and something to read."""
+
+    def forward(self, streams):
+        nothing, first = torch.zeros_like(streams[..., 0]), streams[..., 0, :]
+        return nothing, torch.diag_embed(torch.ones_like(nothing)), first
+
+
+`;
+
 /** Python lines, each indented by `indent` spaces after the first. */
 export const pythonLines = (texts: readonly string[], indent: number): string =>
   texts.join(`\n${' '.repeat(indent)}`);
@@ -141,11 +175,12 @@ const streamOr = (others: string, addsStream: boolean): string =>
  * asks cache 0 for the length and the first cache of a kind for the mask's size.
  */
 export function modellingFile(
-  family: Architecture,
+  stored: Architecture,
   named: NamedClasses,
   needs: ModuleNeeds,
 ): string {
-  const { modelType, addsStreamInside = [] } = family;
+  const family = asInTransformers(stored);
+  const { modelType, addsStreamInside = [], connections } = family;
   const inside = (branch: 'attention' | 'feedforward'): boolean =>
     addsStreamInside.includes(branch);
   const names = modellingClasses(named);
@@ -165,6 +200,7 @@ export function modellingFile(
       : `\n        if not all(hasattr(layer, "${feedforwardModule}") for layer in ${whole.layers}):\n            ${raiseTooOld}`;
   const perToken = family.config?.names?.['num_experts_per_tok'] ?? 'num_experts_per_tok';
   const apart = family.experts?.apart;
+  const byNumber = family.experts?.isMadeByNumber === true ? ', block' : '';
   const fewer =
     family.experts === undefined
       ? ''
@@ -176,7 +212,7 @@ export function modellingFile(
                 fewer.${perToken} = min(config.${perToken}, count)
                 ${pythonLines(
                   (apart?.modules ?? [feedforwardModule]).map(
-                    (module) => `layer.${module} = type(layer.${module})(fewer)`,
+                    (module) => `layer.${module} = type(layer.${module})(fewer${byNumber})`,
                   ),
                   16,
                 )}`;
@@ -221,6 +257,8 @@ export function modellingFile(
   ];
   const withoutBranch = (modules: BranchModules, substitute: string): string =>
     pythonLines(without(modules, substitute), 16);
+  const unconnected = (branch: 'attention' | 'feedforward'): string[] =>
+    connections === undefined ? [] : [`layer.${connections.modules[branch]} = KeptStreams()`];
   const withoutApart =
     apart === undefined
       ? ''
@@ -263,8 +301,8 @@ class NoAttention(nn.Module):
         return ${gives}
 
 
-${caches.classes}class NoFeedforward(nn.Module):
-    def forward(self, hidden_states${inside('feedforward') ? ', residual' : ''}):
+${caches.classes}${connections === undefined ? '' : keptStreams}class NoFeedforward(nn.Module):
+    def forward(self, hidden_states${inside('feedforward') ? ', residual' : ''}${family.experts?.byToken === undefined ? '' : ', **kwargs'}):
         return ${nothing(inside('feedforward'))}
 ${widths.classes}${forms.classes}${outer.classes}${patches.classes}
 
@@ -280,11 +318,11 @@ class ${model}(${stockModel}):
         caches = 0
         for block, layer in enumerate(${whole.layers}):
             if config.lacks(block, "attention"):
-                ${pythonLines(caches.without(without(attention, 'NoAttention')), 16)}${withoutMixer}
+                ${pythonLines(caches.without([...without(attention, 'NoAttention'), ...unconnected('attention')]), 16)}${withoutMixer}
             if ${caches.keeps('config', 'block')}:
                 ${pythonLines(caches.number, 16)}
                 caches += 1${widths.call}${forms.call}${fewer}
             if ${second}:
-                ${withoutBranch(feedforward, 'NoFeedforward')}${withoutApart}${patches.call}
+                ${pythonLines([...without(feedforward, 'NoFeedforward'), ...unconnected('feedforward')], 16)}${withoutApart}${patches.call}
 `;
 }

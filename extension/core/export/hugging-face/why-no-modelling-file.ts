@@ -41,6 +41,13 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
           : say`Choose zeroed, or write ONNX.`,
     };
   }
+  if (architecture.moduleNames !== undefined && Object.keys(compressed).length > 0) {
+    return {
+      code: 'matrices-not-expressible',
+      reason: say`transformers gives modules of ${modelType} models other names than their tensors have, so their matrices can't be compressed.`,
+      remedy: say`Choose dense, or write ONNX.`,
+    };
+  }
   const noWhole = whyNoWhole(architecture, named, compressed);
   if (noWhole !== undefined) {
     return noWhole;

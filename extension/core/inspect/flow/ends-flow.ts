@@ -1,5 +1,5 @@
 import type { BlockEnd } from '../../models/parts/block-end';
-import type { StreamMixing } from '../../models/parts/altup';
+import type { StreamMixing } from '../../models/parts/streams/altup';
 import { partTensors } from '../../models/transformer/part-tensors';
 import type { TransformerLayout } from '../../models/transformer/transformer-layout';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';

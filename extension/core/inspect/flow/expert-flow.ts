@@ -25,6 +25,7 @@ export function expertFlow(
       ...weights.routerBias,
       ...weights.choiceBias,
       ...weights.shareFactors,
+      weights.byToken,
       apart?.routerScale,
     ],
   });

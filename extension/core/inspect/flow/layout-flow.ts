@@ -5,6 +5,8 @@ import { inputsOf } from '../../models/encoders/encoder-embedding';
 import type { EncoderModel } from '../../models/encoders/encoder-model';
 import type { EncoderLayout } from '../../models/encoders/encoder-layout';
 import type { NormStyle } from '../../models/parts/norm';
+import { connectionTensors } from '../../models/parts/streams/hyper-connections';
+import type { Connection } from '../../models/parts/streams/hyper-connections';
 import { isTied } from '../../models/transformer/outer-matrices';
 import { partTensors } from '../../models/transformer/part-tensors';
 import type { TransformerLayout } from '../../models/transformer/transformer-layout';
@@ -16,6 +18,7 @@ import { BranchBuilder } from './branch-builder';
 import { attentionFlow, patchFlow, feedforwardFlow } from './branch-flow';
 import type { BranchFlow } from './branch-flow';
 import { endsFlow, perLayerFlow, streamsFlow } from './ends-flow';
+import { compressedFlow } from './parts/compressed-flow';
 import type { StreamWires } from './ends-flow';
 import { blockLabel, FlowBuilder } from './flow-builder';
 import type { Wire } from './flow-builder';
@@ -61,11 +64,18 @@ export function transformerFlow(
   const brought = perLayerFlow(root, layout, ids, stream);
   const embedded = stream;
   stream = root.norms('start-norms', attention.norm, stream, layout.startNorms);
-  const streams = { hidden: stream, expected: streamsFlow(root, layout, stream) };
+  const spread =
+    layout.streams === undefined
+      ? stream
+      : root.add('streams', 'operator', say`Streams side by side`, [stream], {
+          shape: [...rows, layout.streams.count, attention.hiddenSize],
+        });
+  const streams = { hidden: spread, expected: streamsFlow(root, layout, stream) };
   const first = endsFlow(root, layout.startEnds, streams, brought);
   const blocks = blocksOf(flow, { ...layout, brought, embedded }, first, true);
   root.items.push(...blocks.items);
-  const normed = root.norm('final-norm', attention.norm, blocks.out, finalNorm);
+  const one = sumOfStreams(root, 'streams-end', blocks.out, layout.streams?.head);
+  const normed = root.norm('final-norm', attention.norm, one, finalNorm);
   const isShared = isTied(embedding, head);
   const logits = root.add('head', 'weights', say`Output head`, [normed], {
     shape: [...rows, vocabularySize],
@@ -85,6 +95,22 @@ export function transformerFlow(
         });
   root.add('logits', 'output', say`Logits`, [capped]);
   return { source: 'architecture', items: root.items, edges: flow.edges, omitted: 0 };
+}
+
+/** What is read of streams that are mixed; the stream itself where there is one. */
+function sumOfStreams(
+  own: BranchBuilder,
+  name: string,
+  streams: Wire,
+  connection: Connection | undefined,
+): Wire {
+  const [batch = '', sequence = '', , hidden = ''] = streams.shape;
+  return connection === undefined
+    ? streams
+    : own.add(name, 'weights', say`Weighted sum of the streams`, [streams], {
+        shape: [batch, sequence, hidden],
+        tensors: connectionTensors(connection),
+      });
 }
 
 /** The flow of an encoder that the architecture table tells. */
@@ -297,7 +323,11 @@ function blockFlow(
   let streams = before;
   for (const [i, sublayer] of sublayers.entries()) {
     const isBeside = second > 0 && (i === second || i === second - 1);
-    const source = isBeside && layout.isAside !== true ? input : streams.hidden;
+    const { connection } = sublayer.weights;
+    const source =
+      isBeside && layout.isAside !== true
+        ? input
+        : sumOfStreams(own, `${sublayer.kind}-read`, streams.hidden, connection);
     const normed = isBeside ? shared : undefined;
     const branch = new BranchBuilder(flow, idOfSublayer(sublayer));
     const built = ((): BranchFlow => {
@@ -318,7 +348,10 @@ function blockFlow(
                 },
               };
           const shape = { ...attention, ...sublayer.heads };
-          return attentionFlow(branch, shape, sublayer.weights, context, source, normed);
+          const { compressed } = sublayer.weights;
+          return compressed === undefined
+            ? attentionFlow(branch, shape, sublayer.weights, context, source, normed)
+            : compressedFlow(branch, shape, { ...sublayer.weights, compressed }, context, source);
         }
         case 'mixer':
           if (mixer === undefined) {
@@ -337,7 +370,8 @@ function blockFlow(
     const { kind, weights } = sublayer;
     const stays = isBeside && layout.isAside === true ? input : streams.hidden;
     const kept = own.scale(`${kind}-stream-scale`, stays, weights.streamFactor ?? 1);
-    const sum = own.add(`${kind}-sum`, 'combine', verbatim('+'), [kept, built.out]);
+    const label = connection === undefined ? verbatim('+') : say`Mix the streams`;
+    const sum = own.add(`${kind}-sum`, 'combine', label, [kept, built.out]);
     const hidden = own.norms(`${kind}-sum-norm`, attention.norm, sum, weights.sumNorms);
     streams = endsFlow(own, sublayer.ends, { ...streams, hidden }, layout.brought);
   }

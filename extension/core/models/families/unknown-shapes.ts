@@ -3,7 +3,6 @@ import type { Message } from '../../message';
 
 /** Why models of a type can't be computed, nor tried as a known family, as sentences. */
 const unknownShapes: Readonly<Record<string, Message>> = {
-  deepseek_v4: say`Its sublayers mix four streams instead of adding to one, its attention reads compressed runs of tokens, and a table chooses experts by token.`,
   longcat_flash: say`Its blocks have two attentions and two feed-forwards each, and a mixture of experts beside them.`,
   jetmoe: say`The queries of its attention come from experts.`,
 };

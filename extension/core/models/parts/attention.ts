@@ -26,6 +26,7 @@ import type { Difference } from './probabilities';
 import { emitRotation } from './rotary';
 import type { Rotary } from './rotary';
 import { emitAdapted } from './adapted';
+import type { CompressedParts } from './compressed/compressed-attention';
 import type { SharedParts } from './adapted';
 import { emitWeight } from './weight';
 
@@ -94,6 +95,8 @@ export interface AttentionWeights extends Branch {
   readonly difference?: Difference;
   /** Of a transformer that blocks share, whose last layer is `output`. */
   readonly shared?: SharedParts;
+  /** Of attention that reads compressed runs of tokens. */
+  readonly compressed?: CompressedParts;
 }
 
 /** How keys and values are made of another stream than the one that queries are made of. */
@@ -118,6 +121,8 @@ export interface AttentionSide {
   readonly othersStream?: Value;
   /** What the embedding gives: [batch, sequence, hiddenSize]. */
   readonly embedded?: Value;
+  /** Numbers of the tokens: [batch | 1, sequence, 1]. */
+  readonly positions?: Value;
 }
 
 /**

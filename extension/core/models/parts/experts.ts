@@ -1,5 +1,6 @@
 import { rowsOfTensor } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitDown } from './feedforward';
 import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
@@ -9,7 +10,7 @@ import { emitBranchInput, emitNorm, emitResidual } from './norm';
 import type { Branch, Norm, NormStyle } from './norm';
 import { emitRouting } from './routing';
 import type { Routing } from './routing';
-import { emitWeight } from './weight';
+import { emitStored, emitWeight } from './weight';
 
 /** Sizes shared by every mixture of experts of a model. */
 export interface ExpertShape extends FeedforwardShape, Routing {
@@ -31,6 +32,8 @@ export interface ExpertWeights extends Branch {
   readonly choiceBias: readonly LazyTensor[];
   /** Factors on the weights of experts: [count], piece by piece. */
   readonly shareFactors: readonly LazyTensor[];
+  /** int64 [vocabulary, perToken]: the experts of each token, where they are not chosen by scores. */
+  readonly byToken?: LazyTensor;
   readonly experts: readonly Expert[];
   /** What every token is sent to, beside the experts. */
   readonly shared?: SharedExpert;
@@ -68,7 +71,20 @@ export function emitExperts(
   mask?: Value,
   input = hidden,
 ): Value {
-  const { norm, residualScale, hiddenSize } = shape;
+  const { norm, residualScale } = shape;
+  const branch = emitMixture(graph, shape, weights, input, mask === undefined ? {} : { mask });
+  return emitResidual(graph, norm, residualScale, hidden, branch, weights);
+}
+
+/** Emits what a mixture adds to the stream, as {@link emitExperts} tells, of `input` [batch, sequence, hiddenSize]. */
+export function emitMixture(
+  graph: GraphBuilder,
+  shape: ExpertShape,
+  weights: ExpertWeights,
+  input: Value,
+  { mask, tokens }: { readonly mask?: Value; readonly tokens?: Value } = {},
+): Value {
+  const { norm, hiddenSize } = shape;
   const { apart, shared } = weights;
   const toRows = (x: Value): Value => graph.op('Reshape', [x, graph.ints([-1, hiddenSize])]);
   const rows = toRows(emitBranchInput(graph, norm, input, weights));
@@ -78,7 +94,8 @@ export function emitExperts(
   const { chosen, shares: plainShares } = emitRouting(graph, shape, {
     scores: emitScores(graph, weights, judged),
     bias: emitPieces(graph, weights.choiceBias),
-    ...(mask === undefined ? {} : { mask: emitMaskRows(graph, shape, hidden, mask) }),
+    ...(mask === undefined ? {} : { mask: emitMaskRows(graph, shape, input, mask) }),
+    ...emitChosen(graph, weights, input, tokens),
   });
   const factors = emitPieces(graph, weights.shareFactors);
   const shares =
@@ -98,10 +115,10 @@ export function emitExperts(
     const places = graph.op('NonZero', [isChosen]);
     const numbers = graph.op('Gather', [places, graph.ints([0], [])]);
     const own = graph.op('Gather', [share, numbers]);
-    const input = graph.op('Gather', [read, numbers]);
+    const sent = graph.op('Gather', [read, numbers]);
     const output = shape.scalesInput
-      ? emitDown(graph, shape, expert, graph.op('Mul', [input, own]))
-      : graph.op('Mul', [emitDown(graph, shape, expert, input), own]);
+      ? emitDown(graph, shape, expert, graph.op('Mul', [sent, own]))
+      : graph.op('Mul', [emitDown(graph, shape, expert, sent), own]);
     graph.mark(routedName(expert), output);
     const indices = graph.op('Unsqueeze', [numbers, graph.ints([1])]);
     sum = graph.op('ScatterND', [sum, indices, output], { reduction: 'add' });
@@ -114,8 +131,25 @@ export function emitExperts(
           emitNorm(graph, norm, sum, apart.postNorm),
         ]);
   const mean = shape.averagesShared ? graph.op('Mul', [all, graph.scalar(0.5)]) : all;
-  const branch = graph.op('Reshape', [mean, graph.op('Shape', [hidden])]);
-  return emitResidual(graph, norm, residualScale, hidden, branch, weights);
+  return graph.op('Reshape', [mean, graph.op('Shape', [input])]);
+}
+
+/** Emits the experts that a table chooses by token: int64 [rows, perToken], of ids [batch | 1, sequence, 1] as floats. */
+function emitChosen(
+  graph: GraphBuilder,
+  { byToken }: ExpertWeights,
+  input: Value,
+  tokens = '',
+): { readonly chosen?: Value } {
+  if (byToken === undefined) {
+    return {};
+  }
+  const places = graph.op('Slice', [graph.op('Shape', [input]), graph.ints([0]), graph.ints([2])]);
+  const size = graph.op('Concat', [places, graph.ints([1])], { axis: 0 });
+  const all = graph.op('Reshape', [graph.op('Expand', [tokens, size]), graph.ints([-1])]);
+  const ids = graph.op('Cast', [all], { to: DataType.INT64 });
+  const chosen = graph.op('Gather', [emitStored(graph, byToken), ids]);
+  return { chosen: graph.op('Cast', [chosen], { to: DataType.INT64 }) };
 }
 
 /** The mark of what an expert adds to the rows that are sent to it, times their gates: [rows, hiddenSize]. */

@@ -80,10 +80,10 @@ export interface FeedforwardShape {
   /** Whether up stands before gate there. */
   readonly upFirst: boolean;
   /**
-   * (up + 1) · gate · σ(alpha · gate) in the place of activation(gate) · up, with gate ≤ limit and
-   * |up| ≤ limit (gpt-oss, arXiv 2508.10925).
+   * Bounds gate ≤ limit and |up| ≤ limit; with an alpha, (up + 1) · gate · σ(alpha · gate) instead of
+   * activation(gate) · up (gpt-oss, arXiv 2508.10925).
    */
-  readonly clamped: { readonly alpha: number; readonly limit: number } | undefined;
+  readonly clamped: { readonly alpha?: number; readonly limit: number } | undefined;
 }
 
 /** Weights of one feed-forward sublayer. */
@@ -167,9 +167,15 @@ function emitInner(
   }
   const two = projected.length === 2 ? projected : emitTwo(graph, first, shape.takesTurns);
   const [gate = '', up = ''] = shape.upFirst ? two.toReversed() : two;
-  return clamped === undefined
-    ? graph.op('Mul', [activate(gate), up])
-    : emitClamped(graph, gate, up, clamped);
+  if (clamped === undefined) {
+    return graph.op('Mul', [activate(gate), up]);
+  }
+  const { alpha, limit } = clamped;
+  const low = graph.op('Min', [gate, graph.scalar(limit)]);
+  const near = graph.op('Clip', [up, graph.scalar(-limit), graph.scalar(limit)]);
+  return alpha === undefined
+    ? graph.op('Mul', [activate(low), near])
+    : graph.op('Mul', [graph.op('Add', [near, graph.scalar(1)]), sigmoidGelu(alpha)(graph, low)]);
 }
 
 /** Emits the halves of the last axis, or its even and odd places. */
@@ -181,18 +187,6 @@ function emitTwo(graph: GraphBuilder, x: Value, takesTurns: boolean): Value[] {
   return [0, 1].map((start) =>
     graph.op('Slice', [x, graph.ints([start]), end, graph.ints([1]), graph.ints([2])]),
   );
-}
-
-function emitClamped(
-  graph: GraphBuilder,
-  gate: Value,
-  up: Value,
-  { alpha, limit }: NonNullable<FeedforwardShape['clamped']>,
-): Value {
-  const low = graph.op('Min', [gate, graph.scalar(limit)]);
-  const near = graph.op('Clip', [up, graph.scalar(-limit), graph.scalar(limit)]);
-  const more = graph.op('Add', [near, graph.scalar(1)]);
-  return graph.op('Mul', [more, sigmoidGelu(alpha)(graph, low)]);
 }
 
 /** α₊x² + βx where x > 0, else α₋(exp(x) − 1 − x) + βx. */

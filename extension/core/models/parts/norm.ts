@@ -1,6 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { float } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { Connection } from './streams/hyper-connections';
 import { emitWeight } from './weight';
 
 /**
@@ -81,6 +82,8 @@ export interface Branch {
    * gone, since norms stay.
    */
   readonly sumNorms?: readonly Norm[];
+  /** With streams that the branch reads and changes all of. */
+  readonly connection?: Connection;
 }
 
 /** Emits the input of a branch. */

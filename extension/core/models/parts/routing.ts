@@ -6,7 +6,7 @@ export interface Routing {
   /** How many experts a token is sent to. */
   readonly perToken: number;
   /** What makes weights of the scores of all experts. */
-  readonly score: 'softmax' | 'sigmoid';
+  readonly score: 'softmax' | 'sigmoid' | 'root-softplus';
   /** Whether the weights of a token's experts add up to 1. */
   readonly normalized: boolean;
   /** Factor on the weights. */
@@ -32,41 +32,57 @@ interface Scored {
   readonly bias: Value | undefined;
   /** [rows, count] */
   readonly mask?: Value;
+  /** int64 [rows, perToken]: experts that a table has chosen. */
+  readonly chosen?: Value;
 }
 
 /** Emits numbers and weights of each row's experts: `chosen` int64 and `shares` [rows, perToken]. */
 export function emitRouting(
   graph: GraphBuilder,
   routing: Routing,
-  { scores, bias, mask }: Scored,
+  { scores, bias, mask, chosen: given }: Scored,
 ): { chosen: Value; shares: Value } {
   const plus = (x: Value, y: Value | undefined): Value =>
     y === undefined ? x : graph.op('Add', [x, y]);
   const { score, perToken, normalized, shareScale } = routing;
   const masked = plus(scores, mask);
-  const weights =
-    score === 'softmax'
-      ? graph.op('Softmax', [masked], { axis: -1 })
-      : graph.op('Sigmoid', [masked]);
+  const weights = emitShares(graph, score, masked);
   if (routing.mixesSparsely !== undefined) {
     return emitSparseMixer(graph, masked, routing.mixesSparsely, perToken);
   }
-  const judged = routing.choosesByScores ? masked : weights;
-  const preferred = emitBestGroups(graph, routing, plus(judged, bias));
-  // A bias alone, or a mask over groups, would let a masked expert win.
-  const choice =
-    bias === undefined && routing.groups === undefined ? preferred : plus(preferred, mask);
-  const [highest = '', chosen = ''] = graph.ops('TopK', [choice, graph.ints([perToken])], 2, {
-    axis: -1,
-  });
-  const shares =
-    choice === weights ? highest : graph.op('GatherElements', [weights, chosen], { axis: -1 });
+  const sharesOf = (chosen: Value): Value =>
+    graph.op('GatherElements', [weights, chosen], { axis: -1 });
+  const choose = (): { chosen: Value; shares: Value } => {
+    const judged = routing.choosesByScores ? masked : weights;
+    const preferred = emitBestGroups(graph, routing, plus(judged, bias));
+    // A bias alone, or a mask over groups, would let a masked expert win.
+    const choice =
+      bias === undefined && routing.groups === undefined ? preferred : plus(preferred, mask);
+    const [highest = '', best = ''] = graph.ops('TopK', [choice, graph.ints([perToken])], 2, {
+      axis: -1,
+    });
+    return { chosen: best, shares: choice === weights ? highest : sharesOf(best) };
+  };
+  const { chosen, shares } =
+    given === undefined ? choose() : { chosen: given, shares: sharesOf(given) };
   const total = graph.op('ReduceSum', [shares, graph.ints([1])]);
   const whole = normalized ? graph.op('Div', [shares, total]) : shares;
   return {
     chosen,
     shares: shareScale === 1 ? whole : graph.op('Mul', [whole, graph.scalar(shareScale)]),
   };
+}
+
+/** Emits weights of the scores of all experts. */
+function emitShares(graph: GraphBuilder, score: Routing['score'], scores: Value): Value {
+  switch (score) {
+    case 'softmax':
+      return graph.op('Softmax', [scores], { axis: -1 });
+    case 'sigmoid':
+      return graph.op('Sigmoid', [scores]);
+    case 'root-softplus':
+      return graph.op('Sqrt', [graph.op('Softplus', [scores])]);
+  }
 }
 
 /**

@@ -11,6 +11,8 @@ const onnxDataTypes: Readonly<Partial<Record<DType, DataType>>> = {
   BF16: DataType.BFLOAT16,
   U8: DataType.UINT8,
   I8: DataType.INT8,
+  I32: DataType.INT32,
+  I64: DataType.INT64,
 };
 
 /** The tensor in its own dtype. */

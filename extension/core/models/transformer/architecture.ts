@@ -1,11 +1,13 @@
 import type { AltUpNames, BlockEndNames, LaurelNames, PerLayerNames } from './block-end-names';
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
+import type { CompressedShape } from '../parts/compressed/find-compressed';
 import type { FeedforwardShape } from '../parts/feedforward';
 import type { LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { NormKind } from '../parts/norm';
 import type { Routing } from '../parts/routing';
+import type { ConnectionNames } from '../parts/streams/hyper-connections';
 import type { SharedNames } from '../shared-modules';
 import type { Message } from '../../message';
 
@@ -149,6 +151,13 @@ export interface ExpertNames {
   readonly routing?: (config: ModelConfig) => Partial<Routing>;
   /** Norm of what they give, where feed-forwards of other blocks have none. */
   readonly postNorm?: string;
+  /** Tensor of the module with the experts of each token, in blocks where scores don't choose them. */
+  readonly byToken?: {
+    readonly name: string;
+    readonly isOf: (config: ConfigFields, block: number) => boolean;
+  };
+  /** Whether a mixture's module in transformers is made with the number of its block. */
+  readonly isMadeByNumber?: boolean;
   /** Tensor of the module with a factor on the weight of each expert. */
   readonly shareFactors?: string;
   /** What experts and router have by themselves, below the block; the norms of the feed-forward are then the shared one's. */
@@ -241,6 +250,8 @@ export interface Architecture {
   readonly readsEmbedding?: boolean;
   /** Classes in transformers, of the text tower where it is one, where they are not named after its type. */
   readonly classes?: { readonly config: string; readonly model: string };
+  /** Names of a block's modules in transformers, by those that its tensors have, where these differ. */
+  readonly moduleNames?: Readonly<Record<string, string>>;
   /** Why its modules in transformers are not as its tensors are named, as a sentence; they are when absent. */
   readonly otherModules?: Message;
   /** Whether transformers adds the stream, as a second argument, inside the modules of these branches. */
@@ -321,6 +332,10 @@ export interface Architecture {
   readonly mixer?: MixerNames;
   /** Names of what stands for attention where blocks share a transformer. */
   readonly shared?: SharedNames;
+  /** Sizes of a block's attention where it reads compressed runs of tokens. */
+  readonly compressed?: (config: ModelConfig, block: number) => CompressedShape;
+  /** Names of what connects sublayers with several streams. */
+  readonly connections?: ConnectionNames;
   readonly altUp?: AltUpNames;
   readonly laurel?: LaurelNames;
   readonly end?: BlockEndNames;

@@ -1,6 +1,6 @@
 import { changesStreams, streamsRead } from '../parts/block-end';
 import type { BlockEnd } from '../parts/block-end';
-import type { AltUp } from '../parts/altup';
+import type { AltUp } from '../parts/streams/altup';
 import type { TransformerSublayer } from './transformer-sublayer';
 
 /** A stream that is part of the state beside the residual one, for attentions that make keys and values of it. */

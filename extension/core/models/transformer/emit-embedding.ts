@@ -1,12 +1,13 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { ModelInputs, Values } from '../model-emitter';
-import { emitEnter } from '../parts/altup';
+import { emitEnter } from '../parts/streams/altup';
 import { emitEnds, emitPerLayer } from '../parts/block-end';
 import type { Streams } from '../parts/block-end';
 import { emitLinearOver, emitTableRows } from '../parts/linear';
 import { emitNorm, emitNorms } from '../parts/norm';
 import { emitPlaces } from '../parts/places';
-import { embeddedName, emitSides, sidesDependOnTokens } from './side-values';
+import { emitSpread } from '../parts/streams/hyper-connections';
+import { embeddedName, emitSides, givesEmbedded } from './side-values';
 import type { TransformerLayout } from './transformer-layout';
 
 /** Emits rows of the embedding, scaled, with what positions add, normed. */
@@ -46,20 +47,19 @@ export function emitStart(
   seen: Map<number, Value>,
 ): Streams & { readonly side: Values } {
   return graph.within('prologue', () => {
-    const { attention, feedforward, perLayer, startNorms, startEnds, altUp } = layout;
+    const { attention, feedforward, perLayer, startNorms, startEnds, altUp, streams } = layout;
     const embedded = emitEmbedding(graph, layout, inputs);
     const side = {
       ...emitSides(graph, layout, inputs),
-      ...(sidesDependOnTokens(layout) && perLayer === undefined
-        ? { [embeddedName]: embedded }
-        : {}),
+      ...(givesEmbedded(layout) ? { [embeddedName]: embedded } : {}),
       ...(perLayer === undefined
         ? {}
         : emitPerLayer(graph, attention.norm, perLayer, inputs.inputIds, embedded)),
     };
     const normed = emitNorms(graph, attention.norm, embedded, startNorms);
     const expected = altUp === undefined ? [] : emitEnter(graph, altUp, normed);
-    const first = { hidden: normed, expected };
+    const hidden = streams === undefined ? normed : emitSpread(graph, streams, normed);
+    const first = { hidden, expected };
     return { ...emitEnds(graph, feedforward, startEnds, first, side, seen), side };
   });
 }

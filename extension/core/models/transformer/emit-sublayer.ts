@@ -1,14 +1,16 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { EmitOptions, Values } from '../model-emitter';
 import { emitAttention } from '../parts/attention';
-import { emitExperts, keepExperts } from '../parts/experts';
+import { emitCompressedAttention } from '../parts/compressed/compressed-attention';
+import { emitExperts, emitMixture, keepExperts } from '../parts/experts';
 import { emitFeedforward } from '../parts/feedforward';
 import { emitMixer } from '../parts/mixers/mixer';
 import { emitNorms } from '../parts/norm';
 import { emitSharedTransformer } from '../parts/shared-transformer';
+import { emitConnected } from '../parts/streams/hyper-connections';
 import { emitPatch } from '../patch/symbolic-patch';
 import { carriedBy } from './carried-streams';
-import { attentionSide, startsName, tokensName } from './side-values';
+import { attentionSide, idsName, startsName, tokensName } from './side-values';
 import type { TransformerLayout } from './transformer-layout';
 import { idOfSublayer } from './transformer-sublayer';
 import type { TransformerSublayer } from './transformer-sublayer';
@@ -31,7 +33,7 @@ export function emitSublayer(
   sublayer: TransformerSublayer,
   { hidden, input, state, side, options }: Surroundings,
 ): Value {
-  const { attention, feedforward, mixer } = layout;
+  const { attention, feedforward, mixer, streams } = layout;
   return graph.within(idOfSublayer(sublayer), () => {
     switch (sublayer.kind) {
       case 'patch': {
@@ -53,7 +55,16 @@ export function emitSublayer(
           keptExperts === undefined
             ? sublayer
             : keepExperts(sublayer.shape, sublayer.weights, keptExperts);
-        return emitExperts(graph, shape, weights, hidden, expertMask, input);
+        const { [idsName]: tokens } = side;
+        const given = {
+          ...(expertMask === undefined ? {} : { mask: expertMask }),
+          ...(tokens === undefined ? {} : { tokens }),
+        };
+        return streams === undefined || weights.connection === undefined
+          ? emitExperts(graph, shape, weights, hidden, expertMask, input)
+          : emitConnected(graph, attention.norm, streams, weights.connection, hidden, (one) =>
+              emitMixture(graph, shape, weights, one, given),
+            );
       }
       case 'attention': {
         const shape = { ...attention, ...sublayer.heads };
@@ -62,7 +73,13 @@ export function emitSublayer(
           ...attentionSide(layout, sublayer, side),
           ...(carried === undefined ? {} : { othersStream: state[carried] ?? '' }),
         };
-        const { shared } = sublayer.weights;
+        const { shared, compressed, connection } = sublayer.weights;
+        if (streams !== undefined && connection !== undefined && compressed !== undefined) {
+          const weights = { ...sublayer.weights, compressed };
+          return emitConnected(graph, attention.norm, streams, connection, hidden, (one) =>
+            emitCompressedAttention(graph, shape, weights, one, sides, options.cache),
+          );
+        }
         return shared === undefined
           ? emitAttention(graph, shape, sublayer.weights, hidden, sides, options.cache)
           : emitSharedTransformer(

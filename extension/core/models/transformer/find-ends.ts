@@ -1,6 +1,6 @@
 import type { Architecture, PartKind } from './architecture';
-import { findAltUp, findLaurel, findMixing } from '../parts/altup';
-import type { AltUp } from '../parts/altup';
+import { findAltUp, findLaurel, findMixing } from '../parts/streams/altup';
+import type { AltUp } from '../parts/streams/altup';
 import { findPerLayer } from '../parts/block-end';
 import type { BlockEnd, PerLayer } from '../parts/block-end';
 import type { ModelConfig } from './model-config';

@@ -64,14 +64,16 @@ export function findExperts(
   { experts: names, feedforward }: Architecture,
   shape: ExpertShape,
   tensors: TensorFinder,
-  prefix: string,
+  { block, prefix }: { readonly block: number; readonly prefix: string },
   config: ModelConfig,
 ): { readonly shape: ExpertShape; readonly weights: ExpertWeights } {
   if (names === undefined) {
     throw new Error('a family without experts has none to be found');
   }
   const { hiddenSize: hidden, count } = shape;
-  const { modules, router, routerBias = false, choiceBias, choiceBiasIsRow: isRow = false } = names;
+  const { modules, router, routerBias = false, choiceBiasIsRow: isRow = false } = names;
+  const byToken = names.byToken?.isOf(config, block) === true ? names.byToken.name : undefined;
+  const choiceBias = byToken === undefined ? names.choiceBias : undefined;
   const [usual = ''] = modules;
   const inside = (module: string): string => (module === '' ? prefix : `${prefix}${module}.`);
   const module = modules.find((one) => tensors.has(`${inside(one)}${router}.weight`)) ?? usual;
@@ -95,6 +97,9 @@ export function findExperts(
       names.shareFactors === undefined
         ? []
         : [tensors.take(`${own}${names.shareFactors}`, [count])],
+    ...(byToken === undefined
+      ? {}
+      : { byToken: findTable(`${own}${byToken}`, [config.vocab_size, shape.perToken], tensors) }),
     experts: findEach(names, shape, tensors, own),
     ...(names.apart === undefined
       ? {}
@@ -102,6 +107,19 @@ export function findExperts(
     ...(shared === undefined ? {} : { shared: findShared(shared, tensors, prefix, hidden) }),
   };
   return { shape, weights };
+}
+
+/** @throws UserError for a table of other numbers than integers */
+function findTable(name: string, shape: readonly number[], tensors: TensorFinder): LazyTensor {
+  const table = tensors.take(name, shape);
+  if (table.dtype !== 'I64' && table.dtype !== 'I32') {
+    throw new UserError(say`A table of experts holds integers, not ${table.dtype}.`, {
+      file: table.file,
+      field: name,
+      remedy: say`Save the model again with the table as int64.`,
+    });
+  }
+  return table;
 }
 
 function findEach(

@@ -3,6 +3,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 import { endTensors } from '../parts/block-end';
+import { connectionTensors } from '../parts/streams/hyper-connections';
 import { partTensors, storedTensors } from './part-tensors';
 import { sublayerTensors } from './sublayer-tensors';
 import type { TransformerLayout } from './transformer-layout';
@@ -31,7 +32,9 @@ export const streamTensors = ({
 /** Every tensor that a decoder is run with, as stored. */
 export function usedTensors(layout: TransformerLayout): LazyTensor[] {
   const { embedding, positions, embeddingNorm, startNorms, perLayer } = layout;
-  const { projections, finalNorm, head, sublayers } = layout;
+  const { projections, finalNorm, head, sublayers, streams } = layout;
+  // Of integers, as it was seen when it was found.
+  const tables = sublayers.map((one) => (one.kind === 'expert' ? one.weights.byToken : undefined));
   return [
     ...storedTensors(embedding),
     ...(positions !== undefined && 'weight' in positions ? [positions.weight] : []),
@@ -43,8 +46,11 @@ export function usedTensors(layout: TransformerLayout): LazyTensor[] {
     ...partTensors(perLayer?.norm),
     ...storedTensors(projections?.in),
     ...storedTensors(projections?.out),
+    ...connectionTensors(streams?.head),
     ...partTensors(finalNorm),
     ...storedTensors(head),
-    ...sublayers.flatMap((sublayer) => sublayerTensors(sublayer, storedTensors)),
+    ...sublayers.flatMap((sublayer, i) =>
+      sublayerTensors(sublayer, storedTensors).filter((tensor) => tensor !== tables[i]),
+    ),
   ];
 }

@@ -33,9 +33,24 @@ export const embeddedName = 'embedded';
 const readsEmbedded = (sublayer: TransformerSublayer): boolean =>
   sublayer.kind === 'attention' && sublayer.weights.shared !== undefined;
 
+/** Ids of the tokens, by which tables choose experts. */
+export const idsName = 'ids';
+
+const readsIds = (sublayer: TransformerSublayer): boolean =>
+  sublayer.kind === 'expert' && sublayer.weights.byToken !== undefined;
+
+/** Positions of the tokens, by which it is known which compressed runs have ended. */
+const positionsName = 'positions';
+
+const readsPositions = (sublayer: TransformerSublayer): boolean =>
+  sublayer.kind === 'attention' && sublayer.weights.compressed?.compressor !== undefined;
+
+/** Whether what the embedding gives is a side value. */
+export const givesEmbedded = ({ sublayers }: Sided): boolean => sublayers.some(readsEmbedded);
+
 /** Whether side values depend on the tokens. */
 export const sidesDependOnTokens = ({ perLayer, sublayers }: Sided): boolean =>
-  perLayer !== undefined || sublayers.some(readsEmbedded);
+  perLayer !== undefined || sublayers.some((one) => readsEmbedded(one) || readsIds(one));
 
 /** 1 for each token, 0 for padding, as mixers read it. */
 export const tokensName = 'tokens';
@@ -68,22 +83,29 @@ export function sideValuesOf(layout: Sided): SideValue[] {
     shape: ['side_batch', 'sequence', perLayer?.width ?? 0],
   }));
   const mixed = mixerSides(layout).map((name) => ({ name, shape: ['side_batch', 'sequence', 1] }));
-  const embedded = layout.sublayers.some(readsEmbedded)
+  const embedded = givesEmbedded(layout)
     ? [{ name: embeddedName, shape: ['side_batch', 'sequence', layout.attention?.hiddenSize ?? 0] }]
     : [];
-  return [...tables, ...growth, ...masks, ...mixed, ...brought, ...embedded];
+  const numbers = [
+    ...(layout.sublayers.some(readsIds) ? [idsName] : []),
+    ...(layout.sublayers.some(readsPositions) ? [positionsName] : []),
+  ].map((name) => ({ name, shape: ['side_batch', 'sequence', 1] }));
+  return [...tables, ...growth, ...masks, ...mixed, ...brought, ...embedded, ...numbers];
 }
 
 /** Names of those that a sublayer needs. */
 export function sideNamesOf(layout: Sided, sublayer: TransformerSublayer): string[] {
   const ends = endSides(sublayer.ends);
   if (sublayer.kind !== 'attention') {
-    return [...(sublayer.kind === 'mixer' ? mixerSides(layout) : []), ...ends];
+    const ids = readsIds(sublayer) ? [idsName] : [];
+    return [...(sublayer.kind === 'mixer' ? mixerSides(layout) : ids), ...ends];
   }
   const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
   const growth = grows(layout, sublayer) ? [growthName] : [];
   const embedded = readsEmbedded(sublayer) ? [embeddedName] : [];
-  return [...tables, ...growth, maskName(sublayer.slidingWindow), ...embedded, ...ends];
+  const positions = readsPositions(sublayer) ? [positionsName] : [];
+  const mask = maskName(sublayer.slidingWindow);
+  return [...tables, ...growth, mask, ...embedded, ...positions, ...ends];
 }
 
 /** Emits all of them, by name. */
@@ -117,6 +139,14 @@ export function emitSides(
       side[startsName] = graph.op('Unsqueeze', [numbers, graph.ints([2])]);
     }
   }
+  const asColumn = (numbers: Value): Value =>
+    graph.op('Unsqueeze', [graph.op('Cast', [numbers], { to: DataType.FLOAT }), graph.ints([2])]);
+  if (layout.sublayers.some(readsIds)) {
+    side[idsName] = asColumn(inputs.inputIds);
+  }
+  if (layout.sublayers.some(readsPositions)) {
+    side[positionsName] = asColumn(inputs.positionIds);
+  }
   return side;
 }
 
@@ -146,6 +176,7 @@ export function attentionSide(layout: Sided, sublayer: Attention, side: Values):
     ...(rotary === undefined ? {} : { rotation: { rotary, cos, sin } }),
     ...(queryScale === undefined || !grows(layout, sublayer) ? {} : { queryScale }),
     ...(readsEmbedded(sublayer) ? { embedded: side[embeddedName] ?? '' } : {}),
+    ...(readsPositions(sublayer) ? { positions: side[positionsName] ?? '' } : {}),
   };
 }
 

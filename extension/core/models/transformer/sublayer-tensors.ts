@@ -13,6 +13,12 @@ import { partTensors, storedTensors } from './part-tensors';
 import type { ExpertTensors } from './part-tensors';
 import { patchTensors } from '../patch/symbolic-patch';
 import type { RunningCosts } from './tapped-part';
+import {
+  compressedLinears,
+  compressedNorms,
+  compressedTensors,
+} from '../parts/compressed/find-compressed';
+import { connectionTensors } from '../parts/streams/hyper-connections';
 import type { TransformerLayout } from './transformer-layout';
 import type { TransformerSublayer } from './transformer-sublayer';
 
@@ -21,12 +27,13 @@ export function sublayerTensors(
   sublayer: TransformerSublayer,
   tensorsOf = partTensors,
 ): readonly LazyTensor[] {
-  const { norm, postNorm, layerScale, sumNorms = [] } = sublayer.weights;
+  const { norm, postNorm, layerScale, sumNorms = [], connection } = sublayer.weights;
   const linears = sublayerLinears(sublayer);
   const parts = [norm, ...innerNorms(sublayer), ...linears, postNorm, ...sumNorms];
   return [
     ...parts.flatMap((part) => tensorsOf(part)),
     ...(layerScale === undefined ? [] : [layerScale]),
+    ...connectionTensors(connection),
     ...otherTensors(sublayer),
     ...endTensors(sublayer.ends, tensorsOf),
   ];
@@ -54,6 +61,7 @@ function innerNorms({ kind, weights }: TransformerSublayer): readonly (Norm | un
         weights.othersKeys?.norm,
         weights.othersKeys?.keyNorm,
         weights.shared?.norm,
+        ...compressedNorms(weights.compressed),
       ];
     case 'mixer':
       return weights.norms;
@@ -79,6 +87,7 @@ function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
         sublayer.weights.distanceBias?.table,
         ...(sublayer.weights.difference?.factors ?? []),
         ...biasGateTensors(sublayer.weights.biasGate),
+        ...compressedTensors(sublayer.weights.compressed),
       ].filter((tensor) => tensor !== undefined);
     case 'mixer':
       return [...convolutionTensors(sublayer.weights), ...sublayer.weights.tensors];
@@ -90,6 +99,7 @@ function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
         ...sublayer.weights.choiceBias,
         ...sublayer.weights.shareFactors,
         ...(sublayer.weights.apart === undefined ? [] : [sublayer.weights.apart.routerScale]),
+        ...(sublayer.weights.byToken === undefined ? [] : [sublayer.weights.byToken]),
       ];
     case 'patch':
       return patchTensors(sublayer.patch);
@@ -175,6 +185,7 @@ export function sublayerLinears({ kind, weights }: TransformerSublayer): readonl
         ...linearIfAny(weights.relative?.own?.key),
         ...linearIfAny(weights.gate),
         ...sharedPartLinears(weights.shared),
+        ...compressedLinears(weights.compressed),
         weights.output,
       ];
     case 'mixer':

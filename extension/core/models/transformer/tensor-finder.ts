@@ -47,6 +47,12 @@ function isOuterPlace(key: string): boolean {
   return outerPlaces.some((place) => place === key);
 }
 
+/** A name, and others that checkpoints may have for it. */
+export const spellingsOf = (
+  { aliases = {} }: Pick<Architecture, 'aliases'>,
+  name: string,
+): string[] => [name, ...Object.entries(aliases).map(([part, other]) => name.replace(part, other))];
+
 /** Looks tensors up, checks them, and remembers which were never asked for. */
 export class TensorFinder {
   private readonly left: Set<string>;
@@ -227,11 +233,9 @@ export class TensorFinder {
 
   /** The name itself, or what a checkpoint has that spells it otherwise. */
   private storedName(name: string): string {
-    const { aliases = {} } = this.architecture;
-    const others = Object.entries(aliases).map(([part, other]) => name.replace(part, other));
     const isStored = (one: string): boolean =>
       this.checkpoint.tensors.has(one) || this.forms.byWeight.has(one);
-    return [name, ...others].find(isStored) ?? name;
+    return spellingsOf(this.architecture, name).find(isStored) ?? name;
   }
 
   public unused(): string[] {

@@ -1,17 +1,19 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Architecture, PartKind, QueryGrowth, Scales, SinePositions } from './architecture';
-import { attentionNames, besideOf, branchOf, lacking, partsOf } from './block-parts';
+import { besideOf, branchOf, lacking, partsOf } from './block-parts';
 import { carriedStreams } from './carried-streams';
 import type { CarriedStream } from './carried-streams';
 import { expertShape, findExperts, withCount } from './find-experts';
 import type { AttentionShape } from '../parts/attention';
 import { findEnds } from './find-ends';
-import type { AltUp } from '../parts/altup';
+import type { AltUp } from '../parts/streams/altup';
 import type { BlockEnd, PerLayer } from '../parts/block-end';
-import { findAttention, findFeedforward, isSame, ownHeads, readShapes } from '../parts/branches';
+import { findFeedforward, isSame, ownHeads, readShapes } from '../parts/branches';
 import type { FeedforwardShape } from '../parts/feedforward';
-import { findSharedTransformer } from '../parts/shared-transformer';
+import { findAnyAttention } from '../parts/find-attention';
 import { sparsityOf } from '../parts/sparsity';
+import { findConnection, findStreams } from '../parts/streams/hyper-connections';
+import type { ConnectedStreams } from '../parts/streams/hyper-connections';
 import type { Linear } from '../parts/linear';
 import { findMixer, mixerShape } from '../parts/mixers/mixer';
 import type { MixerShape } from '../parts/mixers/mixer';
@@ -22,8 +24,14 @@ import type { Norm } from '../parts/norm';
 import type { OuterLinears } from './outer-matrices';
 import { configOfLayerType, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
-import { describedForms, TensorFinder } from './tensor-finder';
-import { findPatchSublayer, keepBehind, withBehind, withFactor } from './transformer-sublayer';
+import { describedForms, spellingsOf, TensorFinder } from './tensor-finder';
+import {
+  findPatchSublayer,
+  keepBehind,
+  withBehind,
+  withConnection,
+  withFactor,
+} from './transformer-sublayer';
 import type { PatchPlace, Start, TransformerSublayer } from './transformer-sublayer';
 
 /** Names within a block of the modules whose places patches take. */
@@ -67,6 +75,8 @@ export interface TransformerLayout {
   readonly perLayer: PerLayer | undefined;
   /** Streams beside the one that sublayers read. */
   readonly altUp: AltUp | undefined;
+  /** Streams that every sublayer reads and changes all of, which are one as wide as all here. */
+  readonly streams: ConnectedStreams | undefined;
   /** Streams that attentions of later blocks make keys and values of. */
   readonly carried: readonly CarriedStream[];
   /** Whether that is of the words alone. */
@@ -128,7 +138,9 @@ export function layOutTransformer(
   const prefix =
     outer.prefixes.find((one) =>
       ['weight', 'quants'].some((part) =>
-        checkpoint.tensors.has(`${one}${outer.embedding}.${part}`),
+        spellingsOf(architecture, `${one}${outer.embedding}.${part}`).some((name) =>
+          checkpoint.tensors.has(name),
+        ),
       ),
     ) ??
     outer.prefixes[0] ??
@@ -206,7 +218,9 @@ export function layOutTransformer(
         keepBehind(sublayers, start, sumNorms(), behind);
       } else {
         const factor = architecture.streamFactor?.(config, place) ?? 1;
-        sublayers.push(withBehind(withFactor(find(), factor), [], behind));
+        const connection = findConnection(architecture, place, config, tensors, blockPrefix);
+        const found = withConnection(withFactor(find(), factor), connection);
+        sublayers.push(withBehind(found, [], behind));
       }
     };
     const find: Record<PartKind, () => TransformerSublayer> = {
@@ -214,26 +228,13 @@ export function layOutTransformer(
         kind: 'attention',
         block,
         ...(isSame(heads, attention) ? {} : { heads }),
-        weights:
-          architecture.shared === undefined
-            ? findAttention(
-                attentionNames(own, turns),
-                biases,
-                tensors,
-                blockPrefix,
-                { ...attention, ...heads },
-                keysBlock === undefined
-                  ? undefined
-                  : { block: keysBlock, prefix: placeOfBlock(keysBlock) },
-              )
-            : findSharedTransformer(
-                architecture.shared,
-                config,
-                tensors,
-                placeOfBlock,
-                block,
-                attention,
-              ),
+        weights: findAnyAttention(
+          own,
+          config,
+          tensors,
+          { block, placeOf: placeOfBlock, keysBlock, turns },
+          { ...attention, ...heads },
+        ),
         slidingWindow: architecture.slidingWindow(config, block),
         rotary,
       }),
@@ -254,7 +255,7 @@ export function layOutTransformer(
           architecture,
           withCount(experts ?? lacking('experts'), config.espalier?.experts?.[block]),
           tensors,
-          blockPrefix,
+          { block, prefix: blockPrefix },
           config,
         ),
       }),
@@ -304,6 +305,7 @@ export function layOutTransformer(
     startEnds: start.ends,
     perLayer: ends.perLayer,
     altUp: ends.altUp,
+    streams: findStreams(architecture.connections, config, tensors, prefix),
     carried: carriedStreams(sublayers, places, start.ends),
     normsWordsAlone: outer.normsWordsAlone ?? false,
     projections:

@@ -20,6 +20,7 @@ import { stream } from '../model-emitter';
 import type { EmitOptions, ModelEmitter, ModelInputs, SideValue, Values } from '../model-emitter';
 import { emitLinear, emitLinearOver, emitOutputs } from '../parts/linear';
 import { emitNorm, emitNorms, emitSoftCap } from '../parts/norm';
+import { emitJoined } from '../parts/streams/hyper-connections';
 import type { ModelSummary } from '../model-summary';
 import { outerMatricesOf } from './outer-matrices';
 import type { SharedModules } from '../shared-modules';
@@ -87,6 +88,10 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public get hiddenSize(): number {
     return this.layout.attention.hiddenSize;
+  }
+
+  public get streamWidth(): number {
+    return this.hiddenSize * (this.layout.streams?.count ?? 1);
   }
 
   public get vocabularySize(): number {
@@ -261,10 +266,11 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public emitFinalNorm(graph: GraphBuilder, hidden: Value): Value {
-    const { attention, finalNorm } = this.layout;
-    return graph.within('epilogue', () =>
-      finalNorm === undefined ? hidden : emitNorm(graph, attention.norm, hidden, finalNorm),
-    );
+    const { attention, finalNorm, streams } = this.layout;
+    return graph.within('epilogue', () => {
+      const one = streams ? emitJoined(graph, attention.norm, streams, hidden) : hidden;
+      return finalNorm === undefined ? one : emitNorm(graph, attention.norm, one, finalNorm);
+    });
   }
 
   public emitHead(graph: GraphBuilder, rows: Value, ids?: Value): Value {

@@ -2,7 +2,7 @@ import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import type { Value } from '../../onnx/graph-builder';
 import type { ExpertMask, GraphPart, InputPort, LayeredModel } from '../layered-model';
 import type { BuilderPart, RunningCosts } from './tapped-part';
-import { stream } from '../model-emitter';
+import { stream, streamWidth } from '../model-emitter';
 import type { ModelEmitter, Values } from '../model-emitter';
 import { endSides } from '../parts/block-end';
 import { expectedBefore, givenAt, outputName } from './carried-streams';
@@ -66,7 +66,7 @@ export function sublayerPart(
     build: () => {
       const graph = new GraphBuilder(id);
       for (const name of stateNames) {
-        graph.input(name, DataType.FLOAT, [...rows, model.hiddenSize]);
+        graph.input(name, DataType.FLOAT, [...rows, streamWidth(model)]);
       }
       sideInputs(graph, model, sides);
       const masked =
@@ -93,7 +93,7 @@ export function skippedPart(model: EmittedModel, index: number, costs: RunningCo
     build: () => {
       const graph = new GraphBuilder(key);
       for (const name of stateNames) {
-        graph.input(name, DataType.FLOAT, [...rows, model.hiddenSize]);
+        graph.input(name, DataType.FLOAT, [...rows, streamWidth(model)]);
       }
       sideInputs(graph, model, sides);
       const state = model.emitSkipped(graph, index, byName(stateNames), byName(sides));
@@ -112,7 +112,7 @@ export function epiloguePart(model: EmittedModel, costs: RunningCosts): GraphPar
     outputs: ['logits'],
     build: () => {
       const graph = new GraphBuilder('epilogue');
-      const hidden = graph.input(stream, DataType.FLOAT, [...rows, model.hiddenSize]);
+      const hidden = graph.input(stream, DataType.FLOAT, [...rows, streamWidth(model)]);
       const shape = [...rows, model.vocabularySize];
       graph.output('logits', model.emitEpilogue(graph, hidden), DataType.FLOAT, shape);
       return graph;
@@ -140,7 +140,7 @@ function outputStreams(
   boundary: number,
 ): void {
   const output = (as: string, value: Value = missing(as)): void => {
-    graph.output(as, value, DataType.FLOAT, [...rows, model.hiddenSize]);
+    graph.output(as, value, DataType.FLOAT, [...rows, streamWidth(model)]);
   };
   output(name, state[stream]);
   for (const given of givenAt(model.layout, boundary)) {

@@ -5,6 +5,7 @@ import type { ExpertShape, ExpertWeights } from '../parts/experts';
 import type { FeedforwardWeights } from '../parts/feedforward';
 import type { MixerWeights } from '../parts/mixers/mixer';
 import type { Branch, Norm } from '../parts/norm';
+import type { Connection } from '../parts/streams/hyper-connections';
 import { findPatch } from '../patch/symbolic-patch';
 import type { PatchSpec, SymbolicPatch } from '../patch/symbolic-patch';
 import type { TensorFinder } from './tensor-finder';
@@ -107,6 +108,16 @@ export function withFactor(
   return streamFactor === 1
     ? sublayer
     : ({ ...sublayer, weights: { ...sublayer.weights, streamFactor } } as TransformerSublayer);
+}
+
+/** The sublayer with what connects it with several streams. */
+export function withConnection(
+  sublayer: TransformerSublayer,
+  connection: Connection | undefined,
+): TransformerSublayer {
+  return connection === undefined
+    ? sublayer
+    : ({ ...sublayer, weights: { ...sublayer.weights, connection } } as TransformerSublayer);
 }
 
 /** The sublayer with norms and ends of blocks behind its own. */

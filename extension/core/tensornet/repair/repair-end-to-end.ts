@@ -6,6 +6,7 @@ import type { JobContext } from '../../jobs/job';
 import { idsPort } from '../../models/example';
 import { idsIn } from '../../models/model-input';
 import type { LayeredModel } from '../../models/layered-model';
+import { streamWidth } from '../../models/model-emitter';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { floatsIn, floatTensor, int64Tensor } from '../../runtime/tensors';
 import type { HiddenState, Tensor, Tensors } from '../../runtime/tensors';
@@ -90,7 +91,7 @@ function bytesToTrain({ student, forms, train }: TrainingSize, sequences: number
   const { parameters, sublayers, vocabularySize = 0 } = student.summary;
   const length = Math.max(0, ...train.map((input) => idsIn(input)?.length ?? 0));
   const tokens = sequences * length;
-  const width = student.emitter?.hiddenSize ?? 0;
+  const width = student.emitter === undefined ? 0 : streamWidth(student.emitter);
   const numbers =
     copies.weights * parameters +
     copies.trained * trainedNumbers(forms) +

@@ -5,7 +5,7 @@ import type { Cancellation } from '../../jobs/job';
 import { relativeSquares } from '../../linear-algebra/squares';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
-import { stream } from '../../models/model-emitter';
+import { stream, streamWidth } from '../../models/model-emitter';
 import type { ModelEmitter, Values } from '../../models/model-emitter';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import { floatsIn, join } from '../../runtime/tensors';
@@ -132,7 +132,7 @@ function sliceModel(
   const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
   const emitter = model.withMatrices(changed).emitter ?? notEmitted();
   const graph = new GraphBuilder(`slice.${index}`);
-  const shape = ['batch', 'sequence', emitter.hiddenSize];
+  const shape = ['batch', 'sequence', streamWidth(emitter)];
   const state = inputsOf(emitter.stateNames(index), (name) =>
     graph.input(name, DataType.FLOAT, shape),
   );

@@ -1,5 +1,6 @@
 import type { Architecture } from '../../transformer/architecture';
 import { deepseekFamilies } from './deepseek-like';
+import { deepseekV4 } from './deepseek-v4';
 import { deltaRuleFamilies } from './delta-rules';
 import { expertFamilies } from './experts';
 import { llama4 } from './llama4';
@@ -16,6 +17,7 @@ import { zamba2 } from './zamba2';
 export const mixturesAndMixers: readonly Architecture[] = [
   ...expertFamilies,
   ...deepseekFamilies,
+  deepseekV4,
   ...shortConvolutionFamilies,
   ...deltaRuleFamilies,
   ...stateSpaceFamilies,

@@ -1,11 +1,11 @@
-import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { AltUpNames, LaurelNames } from '../transformer/block-end-names';
-import type { ModelConfig } from '../transformer/model-config';
-import type { TensorFinder } from '../transformer/tensor-finder';
-import { emitLinearOver } from './linear';
-import type { Linear } from './linear';
-import { emitNorm } from './norm';
-import type { Norm, NormStyle } from './norm';
+import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import type { AltUpNames, LaurelNames } from '../../transformer/block-end-names';
+import type { ModelConfig } from '../../transformer/model-config';
+import type { TensorFinder } from '../../transformer/tensor-finder';
+import { emitLinearOver } from '../linear';
+import type { Linear } from '../linear';
+import { emitNorm } from '../norm';
+import type { Norm, NormStyle } from '../norm';
 
 /** Streams side by side; sublayers read the first (AltUp, arXiv 2301.13310). */
 export interface AltUp {

@@ -1,0 +1,164 @@
+import type { Architecture } from '../../transformer/architecture';
+import type { ConfigFields } from '../../transformer/config-layout';
+import { base, everywhere, gatedExpert, numberIn } from '../pieces';
+
+/** Kinds of attention, and how many tokens a run has that is compressed into one key. */
+const near = 'sliding_attention';
+const chosen = 'compressed_sparse_attention';
+const rates: Readonly<Record<string, number>> = {
+  [chosen]: 4,
+  heavily_compressed_attention: 128,
+};
+
+/** Fields that older configurations have for the rates. */
+const rateFields: Readonly<Record<string, string>> = {
+  [chosen]: 'compress_rate_csa',
+  heavily_compressed_attention: 'compress_rate_hca',
+};
+
+const isRecord = (value: unknown): value is ConfigFields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Entry of `layer_types` by the rate that older configurations list, or by the block's number. */
+function layerType({ compress_ratios: ratios }: ConfigFields, block: number): string {
+  if (Array.isArray(ratios)) {
+    return Object.keys(rates).find((type) => rates[type] === ratios[block]) ?? near;
+  }
+  return block < 2 || block % 2 === 0 ? 'heavily_compressed_attention' : chosen;
+}
+
+const rateOf = (config: ConfigFields, type: string): number | undefined => {
+  const { compress_rates: given } = config;
+  const usual = rates[type];
+  return usual === undefined
+    ? undefined
+    : numberIn(isRecord(given) ? given : {}, type, numberIn(config, rateFields[type] ?? '', usual));
+};
+
+/** Rotary embeddings of near and of compressed attention, under the names that other families have. */
+function ropes(config: ConfigFields): ConfigFields {
+  const { rope_parameters: now, rope_scaling: before } = config;
+  const given = isRecord(now) ? now : isRecord(before) ? before : {};
+  const { main, compress, ...scaling } = given;
+  if (isRecord(main) && isRecord(compress)) {
+    return { sliding_attention: main, full_attention: compress };
+  }
+  const head = numberIn(config, 'head_dim', 512);
+  const share = numberIn(
+    config,
+    'partial_rotary_factor',
+    numberIn(config, 'qk_rope_head_dim', head / 8) / head,
+  );
+  const partial = { partial_rotary_factor: share };
+  return {
+    sliding_attention: { ...partial, rope_theta: numberIn(config, 'rope_theta', 10_000) },
+    full_attention: {
+      // Cosines and sines keep their size.
+      attention_factor: 1,
+      ...scaling,
+      ...partial,
+      rope_theta: numberIn(config, 'compress_rope_theta', 160_000),
+    },
+  };
+}
+
+/** DeepSeek-V4: hyper-connections, attention to near tokens and compressed runs, experts chosen by token or score. */
+export const deepseekV4: Architecture = {
+  ...base,
+  modelType: 'deepseek_v4',
+  classes: { config: 'DeepseekV4Config', model: 'DeepseekV4ForCausalLM' },
+  moduleNames: {
+    attn: 'self_attn',
+    attn_norm: 'input_layernorm',
+    ffn: 'mlp',
+    ffn_norm: 'post_attention_layernorm',
+  },
+  config: {
+    names: { num_experts: 'n_routed_experts', intermediate_size: 'moe_intermediate_size' },
+    lists: {
+      layer_types: layerType,
+      mlp_layer_types: (config, block) =>
+        block < numberIn(config, 'num_hash_layers', 3) ? 'hash_moe' : 'moe',
+    },
+    defaults: () => ({
+      head_dim: 512,
+      q_lora_rank: 1024,
+      num_experts: 256,
+      num_experts_per_tok: 6,
+      moe_intermediate_size: 2048,
+      intermediate_size: 2048,
+      routed_scaling_factor: 1.5,
+      max_position_embeddings: 1_048_576,
+      sliding_window: 128,
+    }),
+    computed: (config) => ({ num_key_value_heads: 1, rope_parameters: ropes(config) }),
+    only: ({ scoring_func: score }) => ({
+      mlp_bias: false,
+      ...(score === 'sigmoid' ? {} : { scoring_func: 'sqrtsoftplus' }),
+    }),
+  },
+  outer: { ...base.outer, heads: ['head', 'lm_head'] },
+  // As published.
+  aliases: { 'embed_tokens.weight': 'embed.weight', 'hc_head.hc_': 'hc_head_' },
+  attention: { ...base.attention, norm: 'attn_norm', output: 'attn.wo_b' },
+  feedforward: {
+    norm: 'ffn_norm',
+    gateUp: { kind: 'separate', names: ['ffn.w1', 'ffn.w3'] },
+    down: 'ffn.w2',
+    clamped: (config) => ({ limit: numberIn(config, 'swiglu_limit', 10) }),
+  },
+  experts: {
+    modules: ['ffn'],
+    router: 'gate',
+    choiceBias: 'gate.bias',
+    byToken: {
+      name: 'gate.tid2eid',
+      isOf: ({ mlp_layer_types: types }, block) =>
+        Array.isArray(types) && types[block] === 'hash_moe',
+    },
+    isMadeByNumber: true,
+    gateUp: ['w1', 'w3'],
+    down: 'w2',
+    inner: ({ moe_intermediate_size: inner }) => inner,
+    routing: (config) => ({
+      score: config['scoring_func'] === 'sigmoid' ? 'sigmoid' : 'root-softplus',
+      normalized: true,
+      shareScale: config.routed_scaling_factor,
+    }),
+    shared: ({ moe_intermediate_size: inner }) => ({
+      ...gatedExpert('ffn.shared_experts', inner),
+      gateUp: { kind: 'separate', names: ['ffn.shared_experts.w1', 'ffn.shared_experts.w3'] },
+      down: 'ffn.shared_experts.w2',
+    }),
+    isSparse: () => true,
+  },
+  compressed: (config, block) => {
+    const type = config.layer_types?.[block] ?? near;
+    return {
+      queryRank: config.q_lora_rank ?? 1024,
+      groups: numberIn(config, 'o_groups', 8),
+      groupRank: numberIn(config, 'o_lora_rank', 1024),
+      rate: rateOf(config, type),
+      indexer:
+        type === chosen
+          ? {
+              numHeads: numberIn(config, 'index_n_heads', 64),
+              headDim: numberIn(config, 'index_head_dim', 128),
+              best: numberIn(config, 'index_topk', 512),
+            }
+          : undefined,
+    };
+  },
+  connections: {
+    count: (config) => numberIn(config, 'hc_mult', 4),
+    rounds: (config) => numberIn(config, 'hc_sinkhorn_iters', 20),
+    epsilon: (config) => numberIn(config, 'hc_eps', 1e-6),
+    attention: 'hc_attn_',
+    feedforward: 'hc_ffn_',
+    head: 'hc_head.hc_',
+    modules: { attention: 'attn_hc', feedforward: 'ffn_hc' },
+  },
+  rotary: 'by-layer-type',
+  interleavedRotary: true,
+  slidingWindow: everywhere,
+};

@@ -1,0 +1,145 @@
+import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
+import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import type { SublayerCache } from '../../model-emitter';
+import { maskedScore } from '../causal-mask';
+import { emitLinear } from '../linear';
+import type { Linear } from '../linear';
+import { emitNorm } from '../norm';
+import type { Norm, NormStyle } from '../norm';
+import { emitRotaryTables } from '../rotary';
+import type { Rotary } from '../rotary';
+import { emitWeight } from '../weight';
+import { emitTurnedEnd } from './turned-end';
+
+/**
+ * What makes one key, which is its value too, of each run of tokens: the sum of what the tokens give,
+ * weighted by a softmax over the run, channel by channel (DeepSeek-V4).
+ */
+export interface Compressor {
+  /** Tokens of a run. */
+  readonly rate: number;
+  /** [width, hidden] each, width being `dim`, or 2 · dim where a run's key is made of the run before as well. */
+  readonly values: Linear;
+  readonly gate: Linear;
+  /** [rate, width]: added to the gates. */
+  readonly places: LazyTensor;
+  /** [dim] */
+  readonly norm: Norm;
+}
+
+/** Width of a compressed key. */
+const dimOf = ({ norm }: Compressor): number => norm.weight?.shape.at(-1) ?? 0;
+
+/** Rows that are compressed, and what they are turned by. */
+export interface Compressing {
+  /** [batch · sequence, hidden] */
+  readonly rows: Value;
+  /** [2]: batch, sequence. */
+  readonly leading: Value;
+  readonly style: NormStyle;
+  readonly rotary: Rotary;
+  readonly cache: SublayerCache | undefined;
+}
+
+/**
+ * Emits compressed keys [batch, 1, runs + 1, dim] of all tokens so far. The last is of a run that has not
+ * ended, and no token may look at it: without it there would be no key at all in a short text.
+ * @param name by which it keeps what tokens gave
+ */
+export function emitCompressed(
+  graph: GraphBuilder,
+  compressor: Compressor,
+  { rows, leading, style, rotary, cache }: Compressing,
+  name: string,
+): Value {
+  const { rate, values, gate, places } = compressor;
+  const dim = dimOf(compressor);
+  const [width = 0] = values.weight.shape;
+  const ofAll = (linear: Linear, part: string): Value => {
+    const size = graph.op('Concat', [leading, graph.ints([width])], { axis: 0 });
+    const own = graph.op('Unsqueeze', [
+      graph.op('Reshape', [emitLinear(graph, linear, rows), size]),
+      graph.ints([1]),
+    ]);
+    const kept = `${name}.${part}`;
+    const past = cache?.past(kept, [1, 'positions', width]);
+    const all = past === undefined ? own : graph.op('Concat', [past, own], { axis: 2 });
+    cache?.keep(kept, all);
+    return all;
+  };
+  const valuesOfAll = ofAll(values, 'values');
+  const total = graph.op('Slice', [
+    graph.op('Shape', [valuesOfAll]),
+    graph.ints([2]),
+    graph.ints([3]),
+  ]);
+  const step = graph.ints([rate]);
+  const runs = graph.op('Div', [graph.op('Add', [total, step]), step]);
+  /** [batch, runs, rate, width] */
+  const inRuns = (x: Value): Value => {
+    const padded = graph.op('Pad', [x, graph.ints([0, 0, 0, 0, 0, 0, rate, 0])]);
+    const used = graph.op('Slice', [
+      padded,
+      graph.ints([0]),
+      graph.op('Mul', [runs, step]),
+      graph.ints([2]),
+    ]);
+    const batch = graph.op('Slice', [leading, graph.ints([0]), graph.ints([1])]);
+    return graph.op('Reshape', [
+      used,
+      graph.op('Concat', [batch, runs, graph.ints([rate, width])], { axis: 0 }),
+    ]);
+  };
+  const gates = graph.op('Add', [inRuns(ofAll(gate, 'gates')), emitWeight(graph, places)]);
+  const given = inRuns(valuesOfAll);
+  const overlaps = width > dim;
+  const weights = graph.op(
+    'Softmax',
+    [overlaps ? emitOverlapping(graph, gates, maskedScore) : gates],
+    { axis: 2 },
+  );
+  const weighted = graph.op('Mul', [overlaps ? emitOverlapping(graph, given, 0) : given, weights]);
+  const sums = graph.op('ReduceSum', [weighted, graph.ints([2])], { keepdims: 0 });
+  const keys = graph.op('Unsqueeze', [
+    emitNorm(graph, style, sums, compressor.norm),
+    graph.ints([1]),
+  ]);
+  const starts = graph.op('Mul', [emitNumbers(graph, runs), step]);
+  const tables = emitRotaryTables(graph, rotary, graph.op('Unsqueeze', [starts, graph.ints([0])]));
+  return emitTurnedEnd(graph, rotary, dim, keys, tables);
+}
+
+/** 0, 1, … below a count [1]. */
+const emitNumbers = (graph: GraphBuilder, count: Value): Value =>
+  graph.op('Range', [
+    graph.ints([0], []),
+    graph.op('Squeeze', [count, graph.ints([0])]),
+    graph.ints([1], []),
+  ]);
+
+/**
+ * Emits [batch, runs, 2 · rate, dim] of [batch, runs, rate, 2 · dim]: the first halves of the run before, and the
+ * second halves of the run itself; `none` in front of the first.
+ */
+function emitOverlapping(graph: GraphBuilder, x: Value, none: number): Value {
+  const [before = '', own = ''] = graph.ops('Split', [x], 2, { axis: 3 });
+  const shifted = graph.op('Pad', [
+    before,
+    graph.ints([0, 1, 0, 0, 0, -1, 0, 0]),
+    graph.scalar(none),
+  ]);
+  return graph.op('Concat', [shifted, own], { axis: 2 });
+}
+
+/** Emits which compressed keys tokens may look at, those of runs that have ended: bool [batch | 1, sequence, keys]. */
+export function emitEnded(
+  graph: GraphBuilder,
+  { rate }: Compressor,
+  positions: Value,
+  keys: Value,
+): Value {
+  const count = graph.op('Slice', [graph.op('Shape', [keys]), graph.ints([2]), graph.ints([3])]);
+  const next = graph.op('Add', [emitNumbers(graph, count), graph.ints([1], [])]);
+  const ends = graph.op('Cast', [graph.op('Mul', [next, graph.ints([rate], [])])], { to: 1 });
+  return graph.op('LessOrEqual', [ends, graph.op('Add', [positions, graph.scalar(1)])]);
+}

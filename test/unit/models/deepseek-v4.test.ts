@@ -1,0 +1,200 @@
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
+import { inEnglish } from '../../../extension/core/message';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { prune, rejection } from '../export/pruning';
+import { familyFixture, relativeError } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { outputsOf, statesOf } from './forms/layered';
+
+const out = temporaryFolder();
+const folder = familyFixture('deepseek_v4');
+const golden = JSON.parse(readFileSync(join(folder, 'golden.json'), 'utf8')) as {
+  readonly input_ids: readonly (readonly number[])[];
+};
+const [first = []] = golden.input_ids;
+const ids = Int32Array.from(first);
+const goldenLogits = new Float32Array(
+  new Uint8Array(readFileSync(join(folder, 'golden.bin'))).buffer,
+);
+const vocabulary = 64;
+
+/** A copy of the fixture with other fields; undefined takes one out. */
+function withFields(name: string, fields: Readonly<Record<string, unknown>>): string {
+  const copy = join(out, name);
+  cpSync(folder, copy, { recursive: true });
+  const file = join(copy, 'config.json');
+  const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+  writeFileSync(file, JSON.stringify({ ...config, ...fields }));
+  return copy;
+}
+
+const configOf = (path: string): Record<string, unknown> =>
+  JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')) as Record<string, unknown>;
+
+// Runs have 4 and 5 tokens, and 6 tokens are near.
+it.each([1, 3, 4, 5, 9, 17, 23])(
+  'the first %i tokens have the logits of transformers, also where a run has not ended',
+  async (length) => {
+    const logits = await outputsOf(await openModel(folder), [ids.slice(0, length)]);
+    expect(relativeError(logits, goldenLogits.slice(0, length * vocabulary))).toBeLessThan(1e-5);
+  },
+);
+
+const block = (number: number): string[] => [`block.${number}.attention`, `block.${number}.expert`];
+
+describe.each([
+  ['blocks', block(0)],
+  ['blocks', [...block(1), ...block(2)]],
+  ['auto-map', ['block.0.attention', 'block.3.expert', 'block.2.attention']],
+  ['auto-map', [...block(1), 'block.2.expert', 'block.3.attention']],
+  ['auto-map', ['block.1.expert.0', 'block.1.expert.3']],
+  // Those of blocks 0 and 2 stay, so mixtures differ.
+  ['auto-map', ['block.1.expert.2', 'block.3.expert.0']],
+  ['blocks', [...block(0), ...block(2), 'block.1.expert.2', 'block.3.expert.0']],
+] as const)('as %s without %j', (layout, removed) => {
+  it('gives what the original does without them', async () => {
+    const expected = await outputsOf(await openModel(folder), [ids], removed);
+    const name = join(out, `${layout}-${removed.join('+')}`);
+    const result = await prune(folder, removed, name);
+    expect(result.layout).toBe(layout);
+    const pruned = await openModel(result.path);
+    expect(relativeError(await outputsOf(pruned, [ids]), expected)).toBeLessThan(1e-5);
+    expect(pruned.summary.warnings).toEqual([]);
+  });
+});
+
+it('is written as ONNX without sublayers and experts', async () => {
+  const removed = ['block.0.attention', 'block.1.expert.2', 'block.2.expert'];
+  const { path } = await prune(folder, removed, join(out, 'onnx'), { format: 'onnx' });
+  const expected = await outputsOf(await openModel(folder), [ids], removed);
+  const logits = await outputsOf(await openModel(join(path, 'model.onnx')), [ids]);
+  expect(relativeError(logits, expected)).toBeLessThan(1e-5);
+});
+
+it('what mixes the streams for a sublayer goes with it, and the streams stay as they are', async () => {
+  const removed = ['block.0.attention', 'block.3.expert'];
+  const { path } = await prune(folder, removed, join(out, 'streams'));
+  const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
+  const left = [...tensors.keys()].filter((name) => /layers\.[03]\.hc_/.test(name));
+  expect(left.sort()).toEqual(
+    ['0.hc_ffn', '3.hc_attn'].flatMap((name) =>
+      ['base', 'fn', 'scale'].map((part) => `model.layers.${name}_${part}`),
+    ),
+  );
+  const states = await statesOf(await openModel(folder), ids);
+  expect(states[0]?.values['hidden']?.dims).toEqual([1, ids.length, 4 * 16]);
+  const without = await statesOf(await openModel(path), ids);
+  // In front of the feed-forward of block 0 they are still copies of the embedding.
+  expect(without[0]?.values['hidden']?.data).toEqual(states[0]?.values['hidden']?.data);
+  const config = configOf(path);
+  expect(config['espalier']).toMatchObject({ removed });
+  const python = readFileSync(join(path, 'modeling_espalier.py'), 'utf8');
+  expect(python).toContain('layer.attn_hc = KeptStreams()');
+  expect(python).toContain('layer.self_attn = NoAttention()');
+  expect(python).toContain('layer.input_layernorm = nn.Identity()');
+});
+
+it('what can not be said is refused with the reason', async () => {
+  const zeroed = prune(folder, ['block.0.attention'], join(out, 'zeroed'), { layout: 'zeroed' });
+  expect((await rejection(zeroed)).message).toMatch(/mixes several streams/);
+  const byTable = prune(folder, ['block.2.expert.1'], join(out, 'table'));
+  expect((await rejection(byTable)).message).toMatch(
+    /A table of block\.2\.expert chooses experts by token/,
+  );
+  const gguf = prune(folder, block(1), join(out, 'gguf'), { format: 'gguf' });
+  expect((await rejection(gguf)).message).toMatch(/deepseek_v4/);
+  const { capabilities, summary } = await openModelFiles(folder);
+  expect(capabilities).toMatchObject({
+    run: { able: true },
+    removeExperts: { able: true },
+    compress: { able: true },
+    patch: { able: false, code: 'several-streams' },
+    narrow: { able: false },
+  });
+  expect(summary.sublayers.map(({ experts }) => experts?.least)).toEqual(
+    summary.sublayers.map(({ id }) => (/[02]\.expert$/.test(id) ? 4 : undefined)),
+  );
+});
+
+it('counts a key, which is the value too, and the shares of runs as kept for each token', async () => {
+  const { summary } = await openModel(folder);
+  const kept = summary.sublayers.flatMap(({ kind, kvBytesPerToken }) =>
+    kind === 'attention' ? [kvBytesPerToken] : [],
+  );
+  // 8 numbers of 2 bytes; 8 for 5 tokens; 8 and 8 of the indexer for 4.
+  expect(kept).toEqual([16, Math.round(2 * (8 + 8 / 5)), 24, 24]);
+});
+
+it('an older config.json says the same by other fields, which pruning writes in full', async () => {
+  const older = withFields('older', {
+    layer_types: undefined,
+    compress_rates: undefined,
+    compress_ratios: [0, 128, 4, 4, 0],
+    compress_rate_hca: 5,
+    partial_rotary_factor: undefined,
+    rope_parameters: undefined,
+    rope_scaling: { type: 'yarn', factor: 4, original_max_position_embeddings: 16 },
+  });
+  const logits = await outputsOf(await openModel(older), [ids]);
+  expect(relativeError(logits, goldenLogits.slice(0, ids.length * vocabulary))).toBeLessThan(1e-5);
+  const { path } = await prune(older, block(0), join(out, 'older-pruned'));
+  const types = configOf(folder)['layer_types'] as string[];
+  expect(configOf(path)).toMatchObject({ layer_types: types.slice(1), num_hidden_layers: 3 });
+  const expected = await outputsOf(await openModel(folder), [ids], block(0));
+  expect(relativeError(await outputsOf(await openModel(path), [ids]), expected)).toBeLessThan(1e-5);
+});
+
+it.each([
+  [{ scoring_func: 'softmax' }, /scoring_func: .*only with "sqrtsoftplus"/],
+  [{ mlp_bias: true }, /mlp_bias: .*only with false/],
+  [{ hc_mult: 3 }, /hc_attn_fn: .*It has shape \[24, 64\], expected \[15, 48\]/],
+] as const)('refuses a config with %j, and names the field', async (fields, why) => {
+  const other = withFields(Object.keys(fields).join('+'), fields);
+  const { message, subject } = await rejection(openModel(other));
+  expect(`${subject.field ?? ''}: ${message}`).toMatch(why);
+});
+
+it('reads tensors under the names of the published files, too', async () => {
+  const other = withFields('published', {});
+  const file = join(other, 'model.safetensors');
+  const bytes = readFileSync(file);
+  const length = Number(bytes.readBigUInt64LE(0));
+  // Shorter names, and spaces behind the header: offsets count from its end.
+  const header = bytes
+    .toString('utf8', 8, 8 + length)
+    .replaceAll('"model.', '"')
+    .replace('"embed_tokens.weight"', '"embed.weight"')
+    .replaceAll('"hc_head.hc_', '"hc_head_');
+  writeFileSync(
+    file,
+    Buffer.concat([
+      bytes.subarray(0, 8),
+      Buffer.from(header.padEnd(length)),
+      bytes.subarray(8 + length),
+    ]),
+  );
+  const { path } = await prune(other, block(1), join(out, 'published-pruned'));
+  const expected = await outputsOf(await openModel(folder), [ids], block(1));
+  const pruned = await openModel(path);
+  expect(relativeError(await outputsOf(pruned, [ids]), expected)).toBeLessThan(1e-5);
+  expect(pruned.summary.warnings).toEqual([]);
+  const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
+  expect([...tensors.keys()]).toEqual(
+    expect.arrayContaining(['embed.weight', 'hc_head_fn', 'layers.2.attn.wq_a.weight']),
+  );
+});
+
+it('a table of experts must hold integers', async () => {
+  const other = withFields('table-of-floats', {});
+  const file = join(other, 'model.safetensors');
+  const bytes = readFileSync(file);
+  const text = bytes.toString('latin1').replace('"I64"', '"F64"');
+  writeFileSync(file, Buffer.from(text, 'latin1'));
+  const { message, subject } = await rejection(openModel(other));
+  expect(message).toMatch(/A table of experts holds integers, not F64/);
+  expect(subject.field).toMatch(/gate\.tid2eid$/);
+  expect(inEnglish((subject.remedy ?? '') as never)).toMatch(/int64/);
+});
