@@ -8,11 +8,11 @@ import type { SymbolicPatch } from '../../extension/core/models/patch/symbolic-p
 export function patchMaker(
   folder: string,
 ): (hidden: number, up?: number) => Promise<SymbolicPatch> {
-  let count = 0;
-  return async (hidden, up = 1) => {
+  const made = new Map<string, Promise<SymbolicPatch>>();
+  const make = async (hidden: number, up: number): Promise<SymbolicPatch> => {
     const shapes = Object.entries(patchTensorShapes(hidden));
     const stored = await storeTensors(
-      join(folder, `patch-${count++}.safetensors`),
+      join(folder, `patch-${made.size}.safetensors`),
       shapes.map(([name, shape], t) => {
         const length = shape.reduce((product, n) => product * n, 1);
         const scale = name.startsWith('up.') ? up : 1;
@@ -36,5 +36,11 @@ export function patchMaker(
       },
       tensors: Object.fromEntries(stored),
     };
+  };
+  return async (hidden, up = 1) => {
+    const key = `${hidden} ${up}`;
+    const known = made.get(key) ?? make(hidden, up);
+    made.set(key, known);
+    return known;
   };
 }

@@ -1,5 +1,6 @@
 import { UserError } from '../user-error';
-import type { LazyTensor } from './lazy-tensor';
+import { halvesToFloats } from './half';
+import type { DType, LazyTensor } from './lazy-tensor';
 import { withRegularFile } from './regular-file';
 import { say } from '../message';
 
@@ -45,3 +46,33 @@ export async function readFloats(tensor: LazyTensor, most: number): Promise<numb
   const bytes = await readBytes(tensor, most * size);
   return Array.from({ length: bytes.length / size }, (_, i) => bytes.readFloatLE(i * size));
 }
+
+/** A single read takes less than 2 GiB. */
+const mostBytesAtOnce = 2 ** 30;
+
+/**
+ * The numbers of a matrix that lies in its file as it is meant: float32, or half precision, which is widened. Undefined
+ * where they are stored otherwise, or are too many to read at once.
+ */
+export async function floatsInFile(tensor: LazyTensor): Promise<Float32Array | undefined> {
+  const { dtype, length, inline, packed, interleavedHeads } = tensor;
+  const widen = floatReaders[dtype];
+  const isAsMeant = (inline ?? packed ?? interleavedHeads) === undefined;
+  return widen === undefined || !isAsMeant || length > mostBytesAtOnce
+    ? undefined
+    : widen((await readBytes(tensor, length)).buffer);
+}
+
+/** How the bytes of a dtype become numbers. */
+const floatReaders: Readonly<Partial<Record<DType, (bytes: ArrayBufferLike) => Float32Array>>> = {
+  F32: (bytes) => new Float32Array(bytes),
+  F16: (bytes) => halvesToFloats(new Uint16Array(bytes)),
+  BF16: (bytes) => {
+    const halves = new Uint16Array(bytes);
+    const bits = new Uint32Array(halves.length);
+    for (let i = 0; i < halves.length; i++) {
+      bits[i] = (halves[i] ?? 0) << 16;
+    }
+    return new Float32Array(bits.buffer);
+  },
+};

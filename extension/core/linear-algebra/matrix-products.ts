@@ -1,3 +1,4 @@
+import { floatsInFile } from '../checkpoints/read-tensor';
 import { emitWeight } from '../models/parts/weight';
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import type { Value } from '../onnx/graph-builder';
@@ -259,19 +260,19 @@ export class MatrixProducts {
       return matrix.rows;
     }
     const { rows, columns } = sizesOf(matrix);
-    const outputs = await this.run(
-      this.exact,
-      `read.${keyOf(matrix)}`,
-      (graph) => {
-        const weight = emitWeight(graph, matrix.tensor);
-        const turned =
-          matrix.transposed === true ? graph.op('Transpose', [weight], { perm: [1, 0] }) : weight;
-        graph.output('matrix', turned, DataType.FLOAT, [rows, columns]);
-      },
-      {},
-      // Used once: never kept.
-      Number.POSITIVE_INFINITY,
-    );
+    const isTurned = isTransposed(matrix);
+    const asMeant = isTurned ? undefined : await floatsInFile(matrix.tensor);
+    if (asMeant !== undefined) {
+      return { count: rows, length: columns, numbers: asMeant };
+    }
+    const build = (): GraphBuilder => {
+      const graph = new GraphBuilder('read');
+      const weight = emitWeight(graph, matrix.tensor);
+      const turned = isTurned ? graph.op('Transpose', [weight], { perm: [1, 0] }) : weight;
+      graph.output('matrix', turned, DataType.FLOAT, [rows, columns]);
+      return graph;
+    };
+    const outputs = await this.exact.once({ build }, async (session) => session.run({}));
     return { count: rows, length: columns, numbers: floatsOf(outputs, 'matrix') };
   }
 

@@ -10,6 +10,7 @@ import { emitWeight } from '../../../../extension/core/models/parts/weight';
 import { DataType, GraphBuilder } from '../../../../extension/core/onnx/graph-builder';
 import { LayeredExecutor } from '../../../../extension/core/runtime/layered-executor';
 import { createSession } from '../../../../extension/core/runtime/session';
+import type { SessionOptions } from '../../../../extension/core/runtime/session';
 import {
   floatsIn,
   floatsOf,
@@ -27,8 +28,9 @@ export async function outputsOf(
   model: LayeredModel,
   inputs: readonly ModelInput[],
   removed: readonly string[] = [],
+  sessions: Pick<SessionOptions, 'asItStands'> = {},
 ): Promise<Float32Array> {
-  const executor = new LayeredExecutor(model, 'cpu', memoryBytes);
+  const executor = new LayeredExecutor(model, 'cpu', memoryBytes, sessions);
   const units = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
   try {
     const numbers: number[] = [];
@@ -43,6 +45,14 @@ export async function outputsOf(
   } finally {
     await executor.dispose();
   }
+}
+
+/** The same by the operators as they are emitted, which ONNX Runtime joins otherwise. */
+export async function emittedOutputsOf(
+  model: LayeredModel,
+  inputs: readonly ModelInput[],
+): Promise<Float32Array> {
+  return outputsOf(model, inputs, [], { asItStands: true });
 }
 
 /** What a model makes of an input. */

@@ -175,44 +175,33 @@ function blockNumber(
   return (number - zero) * (numbersOf(scales)[o * count + block] ?? 0);
 }
 
-/** W[o, i] = Σ over the bonds of the products of core_k[·, o_k, i_k, ·], each row of bonds carried on. */
+/** W[o, i] = Σ over the bonds of the products of core_k[·, o_k, i_k, ·], core after core. */
 function contractCores(
   { sites, bonds, cores, inputScale }: MpoForm<TensorData>,
   out: number,
   input: number,
 ): Float32Array {
-  const numbers = cores.map(numbersOf);
+  // [rows, columns, bond] of the cores so far.
+  let [carried, rows, columns, bond] = [new Float64Array([1]), 1, 1, 1];
+  for (const [k, core] of cores.map(numbersOf).entries()) {
+    const [o, i, next] = [sites.out[k] ?? 1, sites.in[k] ?? 1, bonds[k] ?? 1];
+    const joined = new Float64Array(rows * o * columns * i * next);
+    for (let place = 0; place < joined.length; place++) {
+      const b = place % next;
+      const column = Math.floor(place / next) % (columns * i);
+      const row = Math.floor(place / next / (columns * i));
+      const left = (Math.floor(row / o) * columns + Math.floor(column / i)) * bond;
+      let total = 0;
+      for (let a = 0; a < bond; a++) {
+        const right = ((a * o + (row % o)) * i + (column % i)) * next + b;
+        total += (carried[left + a] ?? 0) * (core[right] ?? 0);
+      }
+      joined[place] = total;
+    }
+    [carried, rows, columns, bond] = [joined, rows * o, columns * i, next];
+  }
   const scales = inputScale && numbersOf(inputScale);
-  return matrix(out, input, (o, i) => {
-    const [os, is] = [digits(o, sites.out), digits(i, sites.in)];
-    const row = numbers.reduce(
-      (carried, core, k) => {
-        const next = bonds[k] ?? 1;
-        return Array.from({ length: next }, (_, b) =>
-          sum(carried.length, (a) => {
-            const place =
-              (a * (sites.out[k] ?? 1) + (os[k] ?? 0)) * (sites.in[k] ?? 1) + (is[k] ?? 0);
-            return (carried[a] ?? 0) * (core[place * next + b] ?? 0);
-          }),
-        );
-      },
-      [1],
-    );
-    return (row[0] ?? 0) * (scales?.[i] ?? 1);
-  });
-}
-
-/** The digits of a number where each place has a size of its own, the last place the lowest. */
-function digits(number: number, sizes: readonly number[]): number[] {
-  let rest = number;
-  return sizes
-    .toReversed()
-    .map((size) => {
-      const digit = rest % size;
-      rest = Math.floor(rest / size);
-      return digit;
-    })
-    .toReversed();
+  return matrix(out, input, (o, i) => (carried[o * input + i] ?? 0) * (scales?.[i] ?? 1));
 }
 
 function matrix(out: number, input: number, at: (o: number, i: number) => number): Float32Array {

@@ -1,0 +1,36 @@
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { floatsToHalves } from '../../../extension/core/checkpoints/half';
+import { floatsInFile } from '../../../extension/core/checkpoints/read-tensor';
+import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
+import { storeTensors } from '../../../extension/core/models/forms/store-forms';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+
+it('reads float matrices as they lie in their file, and leaves others to graphs', async () => {
+  const numbers = Float32Array.of(1.5, -0.375, 2 ** -130, 0, Number.NaN, Number.NEGATIVE_INFINITY);
+  const exact = new Uint8Array(numbers.buffer);
+  // The upper halves of the bits.
+  const upper = Uint8Array.from(exact).filter((_, i) => i % 4 > 1);
+  const matrix = (dtype: TensorData['dtype'], bytes: Uint8Array) => ({
+    name: dtype,
+    data: { dtype, shape: [2, 3], bytes },
+  });
+  const stored = await storeTensors(join(folder, 'floats.safetensors'), [
+    matrix('BF16', upper),
+    matrix('F16', new Uint8Array(floatsToHalves(numbers).buffer)),
+    matrix('I8', new Uint8Array(6)),
+    matrix('F32', exact),
+  ]);
+  const read = async (dtype: string, more: object = {}) => {
+    const tensor = stored.get(dtype);
+    return tensor && floatsInFile({ ...tensor, ...more });
+  };
+  expect(await read('F32')).toEqual(numbers);
+  expect(await read('BF16')).toEqual(numbers);
+  expect(await read('F16')).toEqual(Float32Array.from(numbers, (x) => (x === 2 ** -130 ? 0 : x)));
+  expect(await read('I8')).toBeUndefined();
+  expect(await read('F32', { interleavedHeads: 1 })).toBeUndefined();
+  expect(await read('F32', { inline: exact })).toBeUndefined();
+});
