@@ -3,7 +3,8 @@
     python compare_with_llama_quantize.py LIBRARIES FLOAT.gguf FILE-TYPE.gguf ...    (needs gguf)
 
 LIBRARIES holds libllama and libggml, as the npm package @node-llama-cpp/linux-x64 does in bins/linux-x64. The type is what
-stands behind the last dash of a file's name; with --imatrix FILE.gguf both have used that importance matrix.
+stands behind the last dash of a file's name; with --imatrix FILE.gguf both have used that importance matrix. Seconds are of
+llama.cpp, on --threads N.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import ctypes as c
 import os
 import re
 import tempfile
+import time
 from pathlib import Path
 
 import gguf
@@ -69,24 +71,27 @@ def main():
     parser.add_argument("source")
     parser.add_argument("files", nargs="+")
     parser.add_argument("--imatrix")
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     library = load(options.libraries)
-    print("| type | tensors | of them with the same type and bytes | bytes of the file, ours and theirs |\n| --- | --- | --- | --- |")
+    print("| type | tensors | of them with the same type and bytes | bytes of the file, ours and theirs | seconds |\n| --- | --- | --- | --- | --- |")
     for file in options.files:
         mix = Path(file).stem.rsplit("-", 1)[-1]
         with tempfile.TemporaryDirectory() as folder:
             theirs_path = os.path.join(folder, "theirs.gguf")
             params = library.llama_model_quantize_default_params()
-            params.ftype, params.nthread = FILE_TYPES[mix], 1
+            params.ftype, params.nthread = FILE_TYPES[mix], options.threads
             if options.imatrix:
                 array, keep = importance_of(options.imatrix)
                 params.imatrix = c.cast(array, c.c_void_p)
+            start = time.perf_counter()
             code = library.llama_model_quantize(options.source.encode(), theirs_path.encode(), c.byref(params))
+            seconds = time.perf_counter() - start
             assert code == 0, f"llama_model_quantize gives {code}"
             ours, theirs = ({t.name: t for t in gguf.GGUFReader(path).tensors} for path in (file, theirs_path))
             assert ours.keys() == theirs.keys()
             same = [n for n in ours if ours[n].tensor_type == theirs[n].tensor_type and (ours[n].data == theirs[n].data).all()]
-            print(f"| {mix} | {len(ours)} | {len(same)} | {os.path.getsize(file)}, {os.path.getsize(theirs_path)} |", flush=True)
+            print(f"| {mix} | {len(ours)} | {len(same)} | {os.path.getsize(file)}, {os.path.getsize(theirs_path)} | {seconds:.1f} |", flush=True)
             for name in sorted(ours.keys() - set(same))[:5]:
                 print(f"    {name}: {ours[name].tensor_type.name}, {theirs[name].tensor_type.name}")
 

@@ -15,3 +15,12 @@ export function partsOf(name: string): readonly string[] | undefined {
 
 /** The name of a model in one file, without the number of its part. */
 export const withoutPart = (name: string): string => name.replace(partName, '.gguf');
+
+/** What files are named by: types and mixes of llama.cpp, of other programs as well. */
+const typeName = /[-._](?:I?Q\d\w*|TQ\d\w*|B?F16|F32|MXFP4\w*)$/i;
+
+/** The name of a file that is written with a mix of types, which takes the place of another in it: `x-F16.gguf` and Q4_0 give `x-Q4_0.gguf`. */
+export function nameWithType(name: string, type: string | undefined): string {
+  const stem = name.replace(/\.gguf$/i, '');
+  return type === undefined ? `${stem}.gguf` : `${stem.replace(typeName, '')}-${type}.gguf`;
+}

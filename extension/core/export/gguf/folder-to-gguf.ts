@@ -1,4 +1,5 @@
 import { basename, join } from 'node:path';
+import { nameWithType } from '../../checkpoints/gguf-part-names';
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { WritableType } from '../../checkpoints/ggml-types';
 import type { JobContext } from '../../jobs/job';
@@ -177,7 +178,7 @@ async function folderWriter(
     ...(await tokenizerEntries(summary.path, rows, model.target.family.tokenizer)),
   ];
   const plan = layOutGguf(entries, tensors, { version, alignment: defaultAlignment });
-  const name = `${basename(summary.path)}${wanted.mix === undefined ? '' : `-${wanted.mix}`}.gguf`;
+  const name = nameWithType(`${basename(summary.path)}.gguf`, wanted.mix);
   const written = new Map(tensors.map(({ name: one, type }) => [one, type]));
   return {
     bytes: plan.bytes,

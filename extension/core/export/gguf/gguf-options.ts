@@ -1,6 +1,6 @@
 import { basename, join } from 'node:path';
 import type { GgufHeader } from '../../checkpoints/gguf';
-import { withoutPart } from '../../checkpoints/gguf-part-names';
+import { nameWithType, withoutPart } from '../../checkpoints/gguf-part-names';
 import type { JobContext } from '../../jobs/job';
 import { takesEncodings, takesPatches } from '../../models/capabilities';
 import { refusalOf } from '../../models/capability';
@@ -259,7 +259,7 @@ async function ggufWriter(
     ...(await headEntries(header, keys, changes, isDeci)),
   ]);
   const plan = await planGguf(header, { ...blocks, replaced }, written);
-  const name = withoutPart(basename(header.file));
+  const name = nameWithType(withoutPart(basename(header.file)), asked.mix);
   return {
     bytes: plan.bytes,
     parameters: parametersAfter(model, changes) - [...factors.values()].flat().length,
