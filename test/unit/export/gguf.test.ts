@@ -387,7 +387,7 @@ describe('a pruned GGUF file', () => {
   it('keeps routers and kernels, which llama.cpp reads as floats', async () => {
     const out = join(root, 'kernels');
     await prune(ggufFixture('qwen3next.gguf'), [], out, { format: 'gguf', types: { mix: 'F16' } });
-    const { tensors } = await readGgufHeader(join(out, 'qwen3next.gguf'));
+    const { tensors } = await readGgufHeader(join(out, 'qwen3next-F16.gguf'));
     const typeOf = (part: string): unknown =>
       tensors.find(({ name }) => name === `blk.0.${part}.weight`)?.dtype;
     expect(
