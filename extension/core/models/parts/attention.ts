@@ -26,7 +26,7 @@ import type { Difference } from './probabilities';
 import { emitRotation } from './rotary';
 import type { Rotary } from './rotary';
 import { emitAdapted } from './adapted';
-import type { CompressedParts } from './compressed/compressed-attention';
+import type { CompressedParts } from './compressed/compressed-parts';
 import type { SharedParts } from './adapted';
 import { emitWeight } from './weight';
 

@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { float } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { Connection } from './streams/hyper-connections';
+import type { Connection } from './streams/connection';
 import { emitWeight } from './weight';
 
 /**

@@ -1,13 +1,18 @@
-import type { AltUpNames, BlockEndNames, LaurelNames, PerLayerNames } from './block-end-names';
+import type {
+  AltUpNames,
+  BlockEndNames,
+  ConnectionNames,
+  LaurelNames,
+  PerLayerNames,
+} from './block-end-names';
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
-import type { CompressedShape } from '../parts/compressed/find-compressed';
+import type { CompressedShape } from '../parts/compressed/compressed-parts';
 import type { FeedforwardShape } from '../parts/feedforward';
 import type { LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { NormKind } from '../parts/norm';
 import type { Routing } from '../parts/routing';
-import type { ConnectionNames } from '../parts/streams/hyper-connections';
 import type { SharedNames } from '../shared-modules';
 import type { Message } from '../../message';
 

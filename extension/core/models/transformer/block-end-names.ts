@@ -39,3 +39,19 @@ export interface LaurelNames {
   readonly right: string;
   readonly postNorm: string;
 }
+
+/** Names of the tensors of hyper-connections. */
+export interface ConnectionNames {
+  readonly count: (config: ModelConfig) => number;
+  /** Rounds in which rows and columns of a mixing matrix are made to add up to 1. */
+  readonly rounds: (config: ModelConfig) => number;
+  /** Added to factors, and to sums that are divided by. */
+  readonly epsilon: (config: ModelConfig) => number;
+  /** What the names of the three tensors begin with, below a block's prefix, by branch. */
+  readonly attention: string;
+  readonly feedforward: string;
+  /** The same outside the blocks, behind the last. */
+  readonly head: string;
+  /** Modules of a block in transformers. */
+  readonly modules: Readonly<Record<'attention' | 'feedforward', string>>;
+}

@@ -3,7 +3,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 import { endTensors } from '../parts/block-end';
-import { connectionTensors } from '../parts/streams/hyper-connections';
+import { connectionTensors } from '../parts/streams/connection';
 import { partTensors, storedTensors } from './part-tensors';
 import { sublayerTensors } from './sublayer-tensors';
 import type { TransformerLayout } from './transformer-layout';

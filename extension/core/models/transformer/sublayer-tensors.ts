@@ -18,7 +18,7 @@ import {
   compressedNorms,
   compressedTensors,
 } from '../parts/compressed/find-compressed';
-import { connectionTensors } from '../parts/streams/hyper-connections';
+import { connectionTensors } from '../parts/streams/connection';
 import type { TransformerLayout } from './transformer-layout';
 import type { TransformerSublayer } from './transformer-sublayer';
 

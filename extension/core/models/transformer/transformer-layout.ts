@@ -12,8 +12,8 @@ import { findFeedforward, isSame, ownHeads, readShapes } from '../parts/branches
 import type { FeedforwardShape } from '../parts/feedforward';
 import { findAnyAttention } from '../parts/find-attention';
 import { sparsityOf } from '../parts/sparsity';
-import { findConnection, findStreams } from '../parts/streams/hyper-connections';
-import type { ConnectedStreams } from '../parts/streams/hyper-connections';
+import type { ConnectedStreams } from '../parts/streams/connection';
+import { findConnection, findStreams } from '../parts/streams/find-connections';
 import type { Linear } from '../parts/linear';
 import { findMixer, mixerShape } from '../parts/mixers/mixer';
 import type { MixerShape } from '../parts/mixers/mixer';

@@ -5,7 +5,7 @@ import type { ExpertShape, ExpertWeights } from '../parts/experts';
 import type { FeedforwardWeights } from '../parts/feedforward';
 import type { MixerWeights } from '../parts/mixers/mixer';
 import type { Branch, Norm } from '../parts/norm';
-import type { Connection } from '../parts/streams/hyper-connections';
+import type { Connection } from '../parts/streams/connection';
 import { findPatch } from '../patch/symbolic-patch';
 import type { PatchSpec, SymbolicPatch } from '../patch/symbolic-patch';
 import type { TensorFinder } from './tensor-finder';

@@ -1,6 +1,8 @@
 import type { AttentionShape, AttentionWeights } from '../../../models/parts/attention';
-import type { CompressedParts } from '../../../models/parts/compressed/compressed-attention';
-import type { Compressor } from '../../../models/parts/compressed/compressor';
+import type {
+  CompressedParts,
+  Compressor,
+} from '../../../models/parts/compressed/compressed-parts';
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { Linear } from '../../../models/parts/linear';
 import type { Rotary } from '../../../models/parts/rotary';

@@ -7,23 +7,10 @@ import type { Linear } from '../linear';
 import { emitBranchInput, emitNorm } from '../norm';
 import { emitProbabilities } from '../probabilities';
 import { emitCompressed, emitEnded } from './compressor';
-import type { Compressing, Compressor } from './compressor';
+import type { Compressing } from './compressor';
+import type { CompressedParts } from './compressed-parts';
 import { emitChoice } from './indexer';
-import type { Indexer } from './indexer';
 import { emitTurnedBack, emitTurnedEnd } from './turned-end';
-
-/**
- * What attention has whose heads share one key, which is the value too: near tokens, and behind them compressed runs
- * of all (DeepSeek-V4).
- */
-export interface CompressedParts {
-  /** Of groups of heads, in front of the output. */
-  readonly groups: Linear;
-  /** Of what attends to near tokens alone there is none. */
-  readonly compressor?: Compressor;
-  /** Absent where a token looks at every compressed run. */
-  readonly indexer?: Indexer;
-}
 
 /**
  * Emits what such an attention gives of `hidden` [batch, sequence, hiddenSize]: the same shape. `queryKeyValue` is

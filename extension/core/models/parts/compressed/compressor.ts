@@ -1,31 +1,15 @@
-import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import type { SublayerCache } from '../../model-emitter';
 import { maskedScore } from '../causal-mask';
 import { emitLinear } from '../linear';
 import type { Linear } from '../linear';
 import { emitNorm } from '../norm';
-import type { Norm, NormStyle } from '../norm';
+import type { NormStyle } from '../norm';
 import { emitRotaryTables } from '../rotary';
 import type { Rotary } from '../rotary';
 import { emitWeight } from '../weight';
+import type { Compressor } from './compressed-parts';
 import { emitTurnedEnd } from './turned-end';
-
-/**
- * What makes one key, which is its value too, of each run of tokens: the sum of what the tokens give,
- * weighted by a softmax over the run, channel by channel (DeepSeek-V4).
- */
-export interface Compressor {
-  /** Tokens of a run. */
-  readonly rate: number;
-  /** [width, hidden] each, width being `dim`, or 2 · dim where a run's key is made of the run before as well. */
-  readonly values: Linear;
-  readonly gate: Linear;
-  /** [rate, width]: added to the gates. */
-  readonly places: LazyTensor;
-  /** [dim] */
-  readonly norm: Norm;
-}
 
 /** Width of a compressed key. */
 const dimOf = ({ norm }: Compressor): number => norm.weight?.shape.at(-1) ?? 0;

@@ -1,22 +1,7 @@
 import type { TensorFinder } from '../../transformer/tensor-finder';
 import type { AttentionShape, AttentionWeights } from '../attention';
 import type { Linear } from '../linear';
-import type { CompressedParts } from './compressed-attention';
-import type { Compressor } from './compressor';
-import type { Indexer } from './indexer';
-
-/** Sizes of attention that reads compressed runs of tokens. */
-export interface CompressedShape {
-  /** Width of the queries' latent. */
-  readonly queryRank: number;
-  /** Groups of heads in front of the output, and the width of what each gives. */
-  readonly groups: number;
-  readonly groupRank: number;
-  /** Tokens of a run; undefined of a block that has none. */
-  readonly rate: number | undefined;
-  /** Of a block whose tokens choose the runs that they look at. */
-  readonly indexer: Pick<Indexer, 'numHeads' | 'headDim' | 'best'> | undefined;
-}
+import type { CompressedParts, CompressedShape, Compressor } from './compressed-parts';
 
 /** Weights of the attention `attn` of the block whose tensors begin with `prefix`. */
 export function findCompressed(

@@ -1,23 +1,10 @@
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import { maskedScore } from '../causal-mask';
 import { emitLinear } from '../linear';
-import type { Linear } from '../linear';
 import { emitCompressed } from './compressor';
-import type { Compressing, Compressor } from './compressor';
+import type { Indexer } from './compressed-parts';
+import type { Compressing } from './compressor';
 import { emitTurnedEnd } from './turned-end';
-
-/** What chooses the compressed keys that a token looks at, by queries and keys of its own. */
-export interface Indexer {
-  readonly compressor: Compressor;
-  readonly numHeads: number;
-  readonly headDim: number;
-  /** How many keys a token looks at. */
-  readonly best: number;
-  /** [numHeads · headDim, latent of queries] */
-  readonly query: Linear;
-  /** [numHeads, hidden]: factors on what heads score. */
-  readonly weights: Linear;
-}
 
 /**
  * Emits 0 for the keys of the highest scores Σₕ wₕ · relu(queryₕ · key), and the lowest float32 for others:

@@ -1,0 +1,58 @@
+import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
+import type { Linear } from '../linear';
+import type { Norm } from '../norm';
+
+/**
+ * What makes one key, which is its value too, of each run of tokens: the sum of what the tokens give,
+ * weighted by a softmax over the run, channel by channel (DeepSeek-V4).
+ */
+export interface Compressor {
+  /** Tokens of a run. */
+  readonly rate: number;
+  /** [width, hidden] each, width being `dim`, or 2 · dim where a run's key is made of the run before as well. */
+  readonly values: Linear;
+  readonly gate: Linear;
+  /** [rate, width]: added to the gates. */
+  readonly places: LazyTensor;
+  /** [dim] */
+  readonly norm: Norm;
+}
+
+/** What chooses the compressed keys that a token looks at, by queries and keys of its own. */
+export interface Indexer {
+  readonly compressor: Compressor;
+  readonly numHeads: number;
+  readonly headDim: number;
+  /** How many keys a token looks at. */
+  readonly best: number;
+  /** [numHeads · headDim, latent of queries] */
+  readonly query: Linear;
+  /** [numHeads, hidden]: factors on what heads score. */
+  readonly weights: Linear;
+}
+
+/**
+ * What attention has whose heads share one key, which is the value too: near tokens, and behind them compressed runs
+ * of all (DeepSeek-V4).
+ */
+export interface CompressedParts {
+  /** Of groups of heads, in front of the output. */
+  readonly groups: Linear;
+  /** Of what attends to near tokens alone there is none. */
+  readonly compressor?: Compressor;
+  /** Absent where a token looks at every compressed run. */
+  readonly indexer?: Indexer;
+}
+
+/** Sizes of attention that reads compressed runs of tokens. */
+export interface CompressedShape {
+  /** Width of the queries' latent. */
+  readonly queryRank: number;
+  /** Groups of heads in front of the output, and the width of what each gives. */
+  readonly groups: number;
+  readonly groupRank: number;
+  /** Tokens of a run; undefined of a block that has none. */
+  readonly rate: number | undefined;
+  /** Of a block whose tokens choose the runs that they look at. */
+  readonly indexer: Pick<Indexer, 'numHeads' | 'headDim' | 'best'> | undefined;
+}

@@ -1,0 +1,26 @@
+import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
+
+/** What makes factors of all streams: matrix · norm(streams) · scale + base. */
+export interface Connection {
+  /** [factors, count · hidden] */
+  readonly matrix: LazyTensor;
+  /** [factors] */
+  readonly base: LazyTensor;
+  /** [kinds of factors] */
+  readonly scale: LazyTensor;
+}
+
+/**
+ * Streams that every sublayer reads and changes all of (manifold-constrained hyper-connections, arXiv
+ * 2512.24880), side by side in one as wide as all: [batch, sequence, count · hidden].
+ */
+export interface ConnectedStreams {
+  readonly count: number;
+  readonly rounds: number;
+  readonly epsilon: number;
+  /** Of what makes one stream of all behind the last block. */
+  readonly head: Connection;
+}
+
+export const connectionTensors = (connection: Connection | undefined): LazyTensor[] =>
+  connection === undefined ? [] : [connection.matrix, connection.base, connection.scale];

@@ -1,0 +1,53 @@
+import type { PartKind } from '../../transformer/architecture';
+import type { ConnectionNames } from '../../transformer/block-end-names';
+import type { ModelConfig } from '../../transformer/model-config';
+import type { TensorFinder } from '../../transformer/tensor-finder';
+import type { ConnectedStreams, Connection } from './connection';
+
+/** @param prefix of tensors outside the blocks */
+export function findStreams(
+  names: ConnectionNames | undefined,
+  config: ModelConfig,
+  tensors: TensorFinder,
+  prefix: string,
+): ConnectedStreams | undefined {
+  if (names === undefined) {
+    return undefined;
+  }
+  const count = names.count(config);
+  return {
+    count,
+    rounds: names.rounds(config),
+    epsilon: names.epsilon(config),
+    head: findThree(tensors, `${prefix}${names.head}`, [count, count * config.hidden_size], 1),
+  };
+}
+
+/** What connects a part of a block, whose tensors begin with `prefix`, with several streams. */
+export function findConnection(
+  { connections: names }: { readonly connections?: ConnectionNames },
+  part: PartKind,
+  config: ModelConfig,
+  tensors: TensorFinder,
+  prefix: string,
+): Connection | undefined {
+  if (names === undefined) {
+    return undefined;
+  }
+  const count = names.count(config);
+  const branch = part === 'attention' ? 'attention' : 'feedforward';
+  const factors = count * (count + 2);
+  const shape = [factors, count * config.hidden_size] as const;
+  return findThree(tensors, `${prefix}${names[branch]}`, shape, 3);
+}
+
+const findThree = (
+  tensors: TensorFinder,
+  name: string,
+  [factors, width]: readonly [factors: number, width: number],
+  kinds: number,
+): Connection => ({
+  matrix: tensors.take(`${name}fn`, [factors, width]),
+  base: tensors.take(`${name}base`, [factors]),
+  scale: tensors.take(`${name}scale`, [kinds]),
+});
