@@ -1,3 +1,5 @@
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import { floatsInFile } from '../../checkpoints/read-tensor';
 import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
 import type { Rows, RowsOfTensor } from '../../models/gguf/gguf-rows';
@@ -129,7 +131,45 @@ export async function* convert(
 
 /** Rows of a tensor as float32, some at a time. */
 async function* floatsOfRows(
-  { tensor, count, turned = false, order = (row) => row, columns }: Rows,
+  rows: Rows,
+  length: number,
+  cancellation: Cancellation,
+): AsyncGenerator<Float32Array> {
+  const { tensor, columns } = rows;
+  await checkpoint(cancellation);
+  // A session takes longer than to read a small tensor.
+  const isSmall = elementCount(tensor.shape) <= chunkNumbers;
+  const numbers = isSmall ? await floatsInFile(tensor) : undefined;
+  const chunks =
+    numbers === undefined
+      ? gathered(rows, length, cancellation)
+      : [rowsOfNumbers(rows, length, numbers)];
+  for await (const values of chunks) {
+    yield columns === undefined
+      ? values
+      : values.map((_, i) => values[i - (i % length) + columns(i % length)] ?? 0);
+  }
+}
+
+function rowsOfNumbers(
+  { count, turned = false, order = (row) => row }: Rows,
+  length: number,
+  numbers: Float32Array,
+): Float32Array {
+  const [rowStep, step] = turned ? [1, numbers.length / length] : [length, 1];
+  const values = new Float32Array(count * length);
+  for (let row = 0; row < count; row++) {
+    const start = order(row) * rowStep;
+    for (let i = 0; i < length; i++) {
+      values[row * length + i] = numbers[start + i * step] ?? 0;
+    }
+  }
+  return values;
+}
+
+/** The same by ONNX Runtime, which reads every form, and of large tensors some rows at a time. */
+async function* gathered(
+  { tensor, count, turned = false, order = (row) => row }: Rows,
   length: number,
   cancellation: Cancellation,
 ): AsyncGenerator<Float32Array> {
@@ -150,10 +190,7 @@ async function* floatsOfRows(
       const numbers = Math.min(step, count - start);
       const asked = Int32Array.from({ length: numbers }, (_, i) => order(start + i));
       const outputs = await session.run({ ids: int64Tensor(asked, [1, numbers]) });
-      const values = floatsOf(outputs, 'rows');
-      yield columns === undefined
-        ? values
-        : values.map((_, i) => values[i - (i % length) + columns(i % length)] ?? 0);
+      yield floatsOf(outputs, 'rows');
     }
   } finally {
     await session.release();
