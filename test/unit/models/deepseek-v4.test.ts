@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
 import { inEnglish } from '../../../extension/core/message';
+import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { prune, rejection } from '../export/pruning';
 import { familyFixture, relativeError } from '../fixtures';
@@ -106,7 +107,13 @@ it('what can not be said is refused with the reason', async () => {
   );
   const gguf = prune(folder, block(1), join(out, 'gguf'), { format: 'gguf' });
   expect((await rejection(gguf)).message).toMatch(/deepseek_v4/);
-  const { capabilities, summary } = await openModelFiles(folder);
+  const { capabilities, summary, ...opened } = await openModelFiles(folder);
+  const model: LayeredModel = opened.model;
+  // Nor are those that a table names scored by themselves.
+  expect(summary.sublayers.flatMap((one, i) => (model.routed?.(i) ? [one.id] : []))).toEqual([
+    'block.1.expert',
+    'block.3.expert',
+  ]);
   expect(capabilities).toMatchObject({
     run: { able: true },
     removeExperts: { able: true },

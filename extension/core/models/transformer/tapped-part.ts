@@ -63,13 +63,13 @@ export function tappedPart(
   };
 }
 
-/** A mixture whose part gives what each expert adds to the rows sent to it; undefined elsewhere. */
+/** A mixture whose part gives what each expert adds to the rows sent to it; undefined elsewhere, and where a table needs all. */
 export function routedStep(
   step: Step & { readonly part: BuilderPart },
   sublayer: TransformerSublayer,
   hiddenSize: number,
 ): TappedStep | undefined {
-  if (sublayer.kind !== 'expert') {
+  if (sublayer.kind !== 'expert' || sublayer.weights.byToken !== undefined) {
     return undefined;
   }
   const rows = sublayer.weights.experts.map((one) => ({ id: routedName(one), in: hiddenSize }));
