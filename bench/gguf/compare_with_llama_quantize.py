@@ -59,7 +59,8 @@ def importance_of(path):
     for name, tensor in tensors.items():
         if name.endswith(".in_sum2"):
             stem = name.removesuffix(".in_sum2")
-            values = (tensor.data.reshape(-1) / tensors[f"{stem}.counts"].data.reshape(-1)[0]).astype("<f4")
+            counts = tensors[f"{stem}.counts"].data.reshape(-1, 1)
+            values = (tensor.data.reshape(len(counts), -1) / counts).astype("<f4").reshape(-1)
             keep.append(values)
             entries.append(Importance(stem.encode(), values.ctypes.data, len(values)))
     return (Importance * (len(entries) + 1))(*entries), keep

@@ -46,7 +46,7 @@ async function main() {
       const start = performance.now();
       const file = await convert(model, out, type);
       const seconds = (performance.now() - start) / 1000;
-      const { output } = await capture(
+      const { code, output } = await capture(
         resolve(python),
         [
           join(here, 'compare_with_llama_quantize.py'),
@@ -54,7 +54,8 @@ async function main() {
         ],
         { quiet: true },
       );
-      const row = output.trim().split('\n').at(-1) ?? '';
+      const row = output.split('\n').find((line) => line.startsWith(`| ${type} |`));
+      if (code !== 0 || row === undefined) throw new Error(output);
       const cells = row.split('|').map((cell) => cell.trim());
       const theirs = Number(cells.at(-2));
       const ratio = (seconds / theirs).toFixed(2);

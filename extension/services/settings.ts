@@ -96,7 +96,7 @@ export class Settings {
   #own(name: string): unknown {
     const { workspaceFolderValue, workspaceValue, globalValue } =
       this.#configuration().inspect(name) ?? {};
-    return workspaceFolderValue ?? workspaceValue ?? globalValue;
+    return workspaceFolderValue ?? workspaceValue ?? globalValue ?? undefined;
   }
 
   #choice<T extends string>(name: string, choices: readonly T[], fallback: T): T {

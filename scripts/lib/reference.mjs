@@ -60,7 +60,7 @@ export function settingsReference(manifest, words, { operations }) {
       `## ${name}`,
       wordsOf(markdownDescription, words),
       [
-        `- Default: \`${JSON.stringify(value)}\``,
+        `- Default: ${value === null ? 'none' : `\`${JSON.stringify(value)}\``}`,
         ...(choices === undefined
           ? []
           : [
@@ -200,6 +200,8 @@ export function settleSettings(manifest, words, { operations }) {
   const { properties } = manifest['contributes'].configuration;
   /** @type {Map<string, number>} */
   const minimums = new Map();
+  /** @type {Map<string, Set<unknown>>} */
+  const defaults = new Map();
   for (const { fields } of operations) {
     for (const field of /** @type {Field[]} */ (Object.values(fields))) {
       const property = properties[`espalier.${field.setting}`];
@@ -225,7 +227,17 @@ export function settleSettings(manifest, words, { operations }) {
       }
       if (field.max !== undefined) property.maximum = field.max;
       if (field.above !== undefined) property.exclusiveMinimum = field.above;
+      const known = defaults.get(field.setting) ?? new Set();
+      defaults.set(field.setting, known.add(field.default));
       if (field.default !== undefined) property.default = field.default;
+    }
+  }
+  for (const [setting, known] of defaults) {
+    const property = properties[`espalier.${setting}`];
+    // Where some operations choose by themselves, no number stands for a setting that nobody has set.
+    if (known.size > 1 && known.has(undefined) && property.type.includes('integer')) {
+      property.type = ['integer', 'null'];
+      property.default = null;
     }
   }
 }

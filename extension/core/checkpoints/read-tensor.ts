@@ -5,8 +5,8 @@ import { withRegularFile } from './regular-file';
 import { say } from '../message';
 
 /**
- * Reads the bytes of a short tensor, such as one that describes others.
- * @throws UserError when it has more than `most` bytes.
+ * Reads the bytes of a tensor, such as one that describes others.
+ * @throws UserError when it has more than `most` bytes, or its file has not as many.
  */
 export async function readBytes(
   tensor: Pick<LazyTensor, 'name' | 'file' | 'offset' | 'length' | 'inline'>,
@@ -25,7 +25,17 @@ export async function readBytes(
   }
   return withRegularFile(file, async ({ handle }) => {
     const bytes = Buffer.alloc(length);
-    await handle.read(bytes, 0, length, offset);
+    for (let end = 0; end < length;) {
+      const { bytesRead } = await handle.read(bytes, end, length - end, offset + end);
+      if (bytesRead === 0) {
+        throw new UserError(say`The file became shorter while it was being read.`, {
+          file,
+          field: name,
+          remedy: say`Download it again.`,
+        });
+      }
+      end += bytesRead;
+    }
     return bytes;
   });
 }

@@ -71,7 +71,7 @@ export const imatrix = defineOperation({
     const { sequences, length } = calibration;
     const source = { texts: [basename(summary.source)], sequences, length };
     await writeImportance(out, sums, source, context);
-    const [first] = sums.values();
-    return { path: out, matrices: sums.size, tokens: first?.count ?? 0 };
+    const counts = [...sums.values()].flatMap((one) => one.counts);
+    return { path: out, matrices: sums.size, tokens: Math.max(0, ...counts) };
   },
 });

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { CalibrationRequest } from '../data/calibration';
 import { sensitivityCalibration } from '../data/calibration-defaults';
+import { requireAble } from '../models/capability';
 import type { OpenedModel } from '../models/opened-model';
 import { defaultSettings } from '../prune/options';
 import { resolveDevice } from '../runtime/devices';
@@ -78,7 +79,7 @@ export function sensitivityWork(request: SensitivityRequest): Work {
     ...widthCosts(model, chosenWidths(model, settings), trials).values(),
   ];
   return {
-    kind: [compressions, metric, precision, outer, widths, sequences, length],
+    kind: [compressions, metric, precision, outer, widths, sequences, length, request.workers],
     amount: costs.reduce((sum, one) => sum + one, 0),
     parameters: summary.parameters,
   };
@@ -116,6 +117,10 @@ export async function measureSensitivity(
   keepsJournal = false,
 ): Promise<SensitivityProfile> {
   const { model } = request;
+  const settings = settingsOf(request);
+  if (settings.compressions.length > 0) {
+    requireAble(model.capabilities.compress, model.path);
+  }
   const { samples, version, costsFolder } = context.environment;
   const journal = await prepareJournal('sensitivity', out, model.path);
   const { device, memoryBytes } = runOptions(request);
@@ -127,7 +132,7 @@ export async function measureSensitivity(
     {
       model,
       calibration: textOf(request),
-      settings: settingsOf(request),
+      settings,
       ...runOptions(request),
       out,
       journal,

@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { floatsToHalves } from '../../../extension/core/checkpoints/half';
@@ -33,4 +34,18 @@ it('reads float matrices as they lie in their file, and leaves others to graphs'
   expect(await read('I8')).toBeUndefined();
   expect(await read('F32', { interleavedHeads: 1 })).toBeUndefined();
   expect(await read('F32', { inline: exact })).toBeUndefined();
+});
+
+it('says that a file has become shorter instead of reading zeros', async () => {
+  const file = join(folder, 'short.bin');
+  writeFileSync(file, new Uint8Array(10));
+  const tensor = {
+    ...{ name: 'x', file, dtype: 'F32' as const },
+    shape: [2, 3],
+    offset: 0,
+    length: 24,
+  };
+  await expect(floatsInFile(tensor)).rejects.toThrow(
+    /short\.bin: x: The file became shorter while it was being read\. Download it again\./,
+  );
 });

@@ -10,7 +10,7 @@ import { unattended } from '../../../extension/core/jobs/job';
 import { allRows } from '../../../extension/core/models/gguf/gguf-rows';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { runCli } from '../cli/run-cli';
-import { fixture, relativeError } from '../fixtures';
+import { familyFixture, fixture, relativeError } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { prune, rejection } from './pruning';
@@ -28,8 +28,8 @@ describe('an importance matrix', () => {
     const same = await inputSums(file, inputs, options, unattended);
     expect([...sums.keys()].sort()).toEqual([...same.keys()].sort());
     expect(sums.size).toBe(7 * folder.summary.blocks);
-    for (const [name, { sums: numbers, count }] of sums) {
-      expect(count).toBe(10);
+    for (const [name, { sums: numbers, counts }] of sums) {
+      expect(counts).toEqual([10]);
       expect(relativeError(same.get(name)?.sums ?? Float32Array.of(), numbers)).toBeLessThan(1e-5);
     }
     const path = join(root, 'im.gguf');
@@ -45,9 +45,61 @@ describe('an importance matrix', () => {
       ['blk.0.attn_k.weight.counts', [1, 1]],
     ]);
     const read = await readImportance(path);
-    for (const [name, { sums: numbers, count }] of sums) {
-      expect(read.get(name)).toEqual(numbers.map((sum) => sum / count));
+    for (const [name, { sums: numbers, counts }] of sums) {
+      expect(read.get(name)).toEqual(numbers.map((sum) => sum / (counts[0] ?? 0)));
     }
+  });
+
+  it.each([
+    ['qwen2_moe', 'a tensor for each expert'],
+    ['gpt_oss', 'one of all, gates and ups in turns'],
+  ])('holds the experts of %s, whose folder has %s', async (type) => {
+    const folder = await openModelFiles(familyFixture(type));
+    const sums = await inputSums(folder, inputs, options, unattended);
+    const out = join(root, type);
+    await prune(folder.path, [], out, { format: 'gguf', types: { mix: 'F32' } });
+    const same = await inputSums(await openModelFiles(out), inputs, options, unattended);
+    expect([...sums.keys()].sort()).toEqual([...same.keys()].sort());
+    const tensors = ['gate', 'up', 'down'].map((part) => `blk.1.ffn_${part}_exps.weight`);
+    for (const name of tensors) {
+      const [here, there] = [sums.get(name), same.get(name)];
+      expect(here?.counts.length).toBeGreaterThan(1);
+      expect(here?.counts).toEqual(there?.counts);
+      const none = Float32Array.of();
+      expect(relativeError(there?.sums ?? none, here?.sums ?? none)).toBeLessThan(1e-5);
+    }
+    const path = join(root, `${type}.imatrix.gguf`);
+    await writeImportance(path, sums, { texts: [], sequences: 2, length: 6 }, unattended);
+    const importance = await readImportance(path);
+    for (const name of tensors) {
+      const { sums: numbers, counts } = sums.get(name) ?? { sums: Float32Array.of(), counts: [] };
+      const length = numbers.length / counts.length;
+      const means = numbers.map((sum, i) => {
+        const count = counts[Math.floor(i / length)] ?? 0;
+        return count === 0 ? 1 : sum / count;
+      });
+      expect(importance.get(name)).toEqual(means);
+    }
+    // Rounding takes them: other numbers than without. Rows of `down` are no whole blocks here.
+    const wide = tensors.slice(0, 2);
+    const rounded = async (name: string, types: object): Promise<Buffer> => {
+      await prune(folder.path, [], join(root, name), { format: 'gguf', types });
+      return readFileSync(
+        join(root, name, readdirSync(join(root, name)).find((one) => one.endsWith('.gguf')) ?? ''),
+      );
+    };
+    const mix = {
+      ...{ mix: 'F32' as const, tensors: Object.fromEntries(wide.map((one) => [one, 'Q4_0'])) },
+    };
+    const [plain, weighted] = [
+      await rounded(`${type}-plain`, mix),
+      await rounded(`${type}-weighted`, {
+        ...mix,
+        importance: new Map(tensors.map((name) => [name, importance.get(name)])),
+      }),
+    ];
+    expect(weighted.length).toBe(plain.length);
+    expect(weighted.equals(plain)).toBe(false);
   });
 
   it('that was measured on the original weighs the same tensors where a block is gone', async () => {

@@ -34,6 +34,27 @@ describe('numbers written as a type of ggml', () => {
     expect(wrong).toEqual([]);
   });
 
+  it.each(['Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'IQ4_NL'] as const)(
+    '%s of a row that is no whole number of searches has the groups of rows of 32',
+    (type) => {
+      // Whole numbers in several orders: the mean of squares that all weights depend on is the same in every row.
+      const [width, groups] = [32, 9];
+      const long = Float32Array.from({ length: width * groups }, (_, i) => {
+        const turned = (i + 5 * Math.floor(i / width)) % width;
+        return ((7 * turned) % width) - 15;
+      });
+      const weights = Float32Array.from(long, (_, i) => 1 + ((3 * i) % 11));
+      for (const given of [undefined, weights]) {
+        const pieces = Array.from({ length: groups }, (_, group) => {
+          const [from, to] = [width * group, width * (group + 1)];
+          return quantizeRows(type, long.subarray(from, to), width, given?.subarray(from, to));
+        });
+        const whole = quantizeRows(type, long, long.length, given);
+        expect(Buffer.from(whole).equals(Buffer.concat(pieces))).toBe(true);
+      }
+    },
+  );
+
   it('no byte of the fixture is left over', () => {
     expect(at).toBe(bytes.length);
   });

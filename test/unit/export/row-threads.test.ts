@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { WritableType } from '../../../extension/core/checkpoints/ggml-types';
@@ -81,6 +82,31 @@ describe('rows that threads write', () => {
   });
 });
 
-it('few numbers are written without threads', () => {
-  expect(openRowWriter(1000)).toBe(alone);
+it('few numbers are written without threads, and many where the program has them', async () => {
+  expect(openRowWriter(1000, script)).toBe(alone);
+  expect(openRowWriter(2 ** 23, join(temporaryFolder(), 'none.js'))).toBe(alone);
+  const writer = openRowWriter(2 ** 23, script);
+  expect(writer.ahead > 0).toBe(availableParallelism() > 1);
+  await writer.end();
+});
+
+it('tasks in work when threads end harm nobody', async () => {
+  const tall = randomRows(5000, 256, 6);
+  const file = join(temporaryFolder(), 'tall.bin');
+  writeFileSync(file, new Uint8Array(tall.numbers.buffer));
+  const shape = [tall.count, tall.length];
+  const tensor = {
+    ...{ name: 'x', file, offset: 0, length: tall.numbers.byteLength, shape },
+    dtype: 'F32' as const,
+  };
+  const writer = new RowThreads(script, 2);
+  const source = { ...allRows(tensor), type: 'Q4_K' } as const;
+  const pieces = convert('x', source, unattended.cancellation, writer);
+  expect((await pieces.next()).done).toBe(false);
+  // Tasks are still in work; their results are nobody's.
+  await writer.end();
+  const rest = async (): Promise<void> => {
+    while ((await pieces.next()).done !== true);
+  };
+  await expect(rest()).rejects.toThrow('The thread that writes rows has ended.');
 });

@@ -1,5 +1,4 @@
 import { readGgufHeader } from '../../checkpoints/gguf';
-import { elementCount } from '../../checkpoints/lazy-tensor';
 import { readFloats } from '../../checkpoints/read-tensor';
 import { UserError } from '../../user-error';
 import { ByteCopier } from '../byte-copier';
@@ -11,7 +10,7 @@ import { layOutGguf, writeGguf } from './gguf-writer';
 import { headerEntry } from './header-entries';
 import { say } from '../../message';
 
-/** Mean square of each input of a matrix, by its name in GGUF files: float32 [in]. */
+/** Mean square of each input of a matrix, by its name in GGUF files: float32 [in], of experts' [count · in]. */
 export type Importance = ReadonlyMap<string, Float32Array>;
 
 /** What an importance matrix was computed from. */
@@ -24,7 +23,8 @@ export interface ImportanceSource {
 
 const sumSuffix = '.in_sum2';
 const countSuffix = '.counts';
-const maxInputs = 1 << 20;
+const maxInputs = 1 << 24;
+const maxExperts = 1 << 16;
 
 /**
  * Reads an importance matrix of llama.cpp, in its GGUF form.
@@ -45,10 +45,14 @@ export async function readImportance(path: string): Promise<Importance> {
     const name = tensor.name.slice(0, -sumSuffix.length);
     const counts = byName.get(`${name}${countSuffix}`);
     // Mixtures of experts have a row for each.
-    if (counts !== undefined && elementCount(counts.shape) === 1) {
-      const [count = 0] = await readFloats(counts, 1);
+    if (counts !== undefined) {
+      const rows = await readFloats(counts, maxExperts);
       const sums = await readFloats(tensor, maxInputs);
-      const means = Float32Array.from(sums, (sum) => (count > 0 ? sum / count : 1));
+      const length = sums.length / rows.length;
+      const means = Float32Array.from(sums, (sum, i) => {
+        const count = rows[Math.floor(i / length)] ?? 0;
+        return count > 0 ? sum / count : 1;
+      });
       if (!means.every(Number.isFinite)) {
         throw new UserError(say`Its numbers are not finite.`, {
           file: path,
@@ -62,10 +66,10 @@ export async function readImportance(path: string): Promise<Importance> {
   return importance;
 }
 
-/** Σ x² of each input of a matrix over `count` rows. */
+/** Σ x² of each input of a matrix, or of those of experts one after the other, each over so many rows. */
 export interface InputSums {
   readonly sums: Float32Array;
-  readonly count: number;
+  readonly counts: readonly number[];
 }
 
 /**
@@ -80,9 +84,9 @@ export async function writeImportance(
 ): Promise<void> {
   const tensors = [...inputs]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .flatMap(([name, { sums, count }]) => [
-      floats(`${name}${sumSuffix}`, [1, sums.length], sums),
-      floats(`${name}${countSuffix}`, [1, 1], Float32Array.of(count)),
+    .flatMap(([name, { sums, counts }]) => [
+      floats(`${name}${sumSuffix}`, [counts.length, sums.length / counts.length], sums),
+      floats(`${name}${countSuffix}`, [counts.length, 1], Float32Array.from(counts)),
     ]);
   const entries = [
     headerEntry.text('general.type', 'imatrix'),

@@ -1,4 +1,5 @@
 import type { ModelInput } from '../../models/model-input';
+import type { LinearLayer } from '../../models/matrix-encoding';
 import { ggufTarget } from '../../models/gguf/gguf-target';
 import { readArchitecture } from '../../models/open-model';
 import type { OpenedModel } from '../../models/opened-model';
@@ -12,27 +13,32 @@ import { UserError } from '../../user-error';
 import type { InputSums } from './importance';
 import { say } from '../../message';
 
-/** Σ x² of each input of a matrix, added up in float64 run by run. */
+/** Σ x² of each input of some matrices of one size, added up in float64 run by run. */
 class Sums {
   private readonly sums: Float64Array;
-  private count = 0;
+  private readonly counts: number[];
 
-  public constructor(private readonly size: number) {
-    this.sums = new Float64Array(size);
+  public constructor(
+    private readonly size: number,
+    matrices: number,
+  ) {
+    this.sums = new Float64Array(matrices * size);
+    this.counts = Array.from({ length: matrices }, () => 0);
   }
 
-  public add(rows: Float32Array): void {
-    const { size, sums } = this;
+  public add(matrix: number, rows: Float32Array): void {
+    const { size, sums, counts } = this;
+    const first = matrix * size;
     for (let start = 0; start < rows.length; start += size) {
       for (let i = 0; i < size; i++) {
-        sums[i] = (sums[i] ?? 0) + (rows[start + i] ?? 0) ** 2;
+        sums[first + i] = (sums[first + i] ?? 0) + (rows[start + i] ?? 0) ** 2;
       }
     }
-    this.count += rows.length / size;
+    counts[matrix] = (counts[matrix] ?? 0) + rows.length / size;
   }
 
   public finish(): InputSums {
-    return { sums: Float32Array.from(this.sums), count: this.count };
+    return { sums: Float32Array.from(this.sums), counts: this.counts };
   }
 }
 
@@ -43,7 +49,7 @@ export interface SummingOptions {
 }
 
 /**
- * Σ x² of what goes into the linear layers of a model's blocks, by their names in GGUF files.
+ * Σ x² of what goes into the linear layers of a model's blocks, by the names of their tensors in GGUF files.
  * @throws UserError for a model whose tensors have no such names, CancelledError.
  */
 export async function inputSums(
@@ -52,7 +58,7 @@ export async function inputSums(
   options: SummingOptions,
   context: JobContext,
 ): Promise<ReadonlyMap<string, InputSums>> {
-  const nameOf = ggufNamesOf(opened);
+  const placesOf = ggufPlacesOf(opened);
   const executor = new LayeredExecutor(opened.model, options.device, options.memoryBytes);
   const { sublayers } = opened.summary;
   const found = new Map<string, InputSums>();
@@ -71,24 +77,28 @@ export async function inputSums(
         unit: 'steps',
       });
       const sums = new Map<string, Sums>();
+      const layers = new Map(opened.model.linearLayers(index).map((layer) => [layer.id, layer]));
+      const experts = 1 + Math.max(...[...layers.values()].map(({ expert }) => expert?.index ?? 0));
       await executor.tap(
         opened.model.tapped(index),
         states,
         (taps) => {
           for (const [id, tensor] of taps) {
-            const known = sums.get(id) ?? new Sums(tensor.dims.at(-1) ?? 1);
-            sums.set(id, known);
-            known.add(floatsIn(tensor));
+            const layer = layers.get(id);
+            for (const { name, expert } of layer === undefined ? [] : placesOf(layer, experts)) {
+              const known =
+                sums.get(name) ??
+                new Sums(tensor.dims.at(-1) ?? 1, expert === undefined ? 1 : experts);
+              sums.set(name, known);
+              known.add(expert ?? 0, floatsIn(tensor));
+            }
           }
           return Promise.resolve();
         },
         afterRun,
       );
-      for (const [id, sum] of sums) {
-        const name = nameOf(id);
-        if (name !== undefined) {
-          found.set(name, sum.finish());
-        }
+      for (const [name, sum] of sums) {
+        found.set(name, sum.finish());
       }
       states = await executor.pass(index, states, new Set(), afterRun);
     }
@@ -98,10 +108,20 @@ export async function inputSums(
   }
 }
 
-/** Gives a layer's name in GGUF files, which one expert's has not. */
-function ggufNamesOf({ headers, path, summary }: OpenedModel): (id: string) => string | undefined {
+/** A tensor of a GGUF file, and the expert where it holds those of all. */
+interface TensorPlace {
+  readonly name: string;
+  readonly expert?: number | undefined;
+}
+
+/** Gives the tensors of a GGUF file that a layer becomes: several where it is divided by its outputs. */
+function ggufPlacesOf({
+  headers,
+  path,
+  summary,
+}: OpenedModel): (layer: LinearLayer, experts: number) => readonly TensorPlace[] {
   if (headers.format === 'gguf') {
-    return (id) => id;
+    return (layer) => [stackOf(layer)];
   }
   const read =
     headers.format === 'safetensors'
@@ -117,5 +137,18 @@ function ggufNamesOf({ headers, path, summary }: OpenedModel): (id: string) => s
       },
     );
   }
-  return (id) => target.nameOf(id);
+  return (layer, experts) => {
+    const { name, expert } = stackOf(layer);
+    const { weight } = layer;
+    const shape = expert === undefined ? weight.shape : [experts, ...weight.shape];
+    const pieces = target.place(name, { ...weight, name, shape }) ?? [];
+    return pieces.map((piece) => ({ name: piece.name, expert: piece.expert ?? expert }));
+  };
+}
+
+/** The tensor that a layer is stored in, and its expert where that holds the same layer of all. */
+function stackOf({ id, weight, expert }: LinearLayer): TensorPlace {
+  return expert === undefined || weight.sliceOf === undefined
+    ? { name: id }
+    : { name: weight.sliceOf, expert: expert.index };
 }

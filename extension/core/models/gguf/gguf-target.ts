@@ -32,8 +32,6 @@ export interface GgufTarget {
       readonly kept: (inFile: number) => readonly number[] | undefined;
     },
   ) => readonly PlacedPiece[] | undefined;
-  /** Name in the file of a weight that is one tensor in both. */
-  readonly nameOf: (name: string) => string | undefined;
 }
 
 const unchanged = { block: (same: number): number => same, kept: () => undefined };
@@ -85,15 +83,7 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
     }
     return undefined;
   };
-  return {
-    ...{ architecture, family, place },
-    nameOf: (name) => {
-      const shape = [1, 1];
-      const pieces = place(name, { name, dtype: 'F32', shape, file: '', offset: 0, length: 0 });
-      const [piece] = pieces ?? [];
-      return pieces?.length === 1 && piece?.expert === undefined ? piece?.name : undefined;
-    },
-  };
+  return { architecture, family, place };
 }
 
 function ofBlock({ known, own, config, ...names }: BothNames, block: number): BothNames {

@@ -24,6 +24,15 @@ export function payingProcesses(
   if (device !== 'cpu' || work < leastWork) {
     return 1;
   }
-  const byMemory = Math.floor(memoryBytes / (memoryOfEach * leastMemory(model, device)));
+  const each = memoryOfEach * leastMemory(model, device) + gramBytes(model);
+  const byMemory = Math.floor(memoryBytes / each);
   return Math.max(1, Math.min(cores, mostProcesses, byMemory));
+}
+
+/** What Σ xᵀ·x of the widest layer takes in float64, once as it is and once as the sum of a run. */
+function gramBytes(model: LayeredModel): number {
+  const widths = model.summary.sublayers.flatMap((_, index) =>
+    model.linearLayers(index).map((layer) => layer.in),
+  );
+  return 2 * Float64Array.BYTES_PER_ELEMENT * Math.max(0, ...widths) ** 2;
 }

@@ -11,7 +11,6 @@ import type { Spent } from '../../jobs/spent';
 import { writeDocument } from '../../jobs/write-document';
 import { describeMetric, metrics, fittingMetric } from '../../metrics/metrics';
 import type { ModelMatrix } from '../../models/matrix-encoding';
-import { requireAble } from '../../models/capability';
 import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
@@ -89,9 +88,6 @@ export async function profileSensitivity(
   environment: SensitivityEnvironment,
   context: JobContext<SensitivityEvent>,
 ): Promise<SensitivityProfile> {
-  if (job.settings.compressions.length > 0) {
-    requireAble(job.model.capabilities.compress, job.model.path);
-  }
   const { model } = job.model;
   const layers = chosenLayers(model, job.settings);
   const outer = chosenOuter(model, job.settings);

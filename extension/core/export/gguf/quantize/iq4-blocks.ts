@@ -26,7 +26,8 @@ function closest(x: number): number {
   if (x <= lowest) {
     return 0;
   }
-  if (x >= highest) {
+  // No number gets the highest as well.
+  if (!(x < highest)) {
     return 15;
   }
   const below = positions[(x + 128) | 0] ?? 0;

@@ -34,12 +34,16 @@ export const alone: RowWriter = {
 };
 
 /** A writer for so many numbers in all: threads where these save time. The sources, as tests run them, have none. */
-export function openRowWriter(numbers: number): RowWriter {
-  const script = join(import.meta.dirname, 'quantize.js');
+export function openRowWriter(
+  numbers: number,
+  script = join(import.meta.dirname, 'quantize.js'),
+): RowWriter {
   const count = Math.min(availableParallelism(), mostThreads);
-  return numbers < leastNumbers || count < 2 || !existsSync(script)
-    ? alone
-    : new RowThreads(script, count);
+  if (numbers < leastNumbers || count < 2 || !existsSync(script)) {
+    return alone;
+  }
+  const threads = new RowThreads(script, count);
+  return threads.ahead === 0 ? alone : threads;
 }
 
 /** Threads that each write rows; they run no ONNX Runtime, so that they can be ended at any time. */
@@ -48,8 +52,8 @@ export class RowThreads implements RowWriter {
   private readonly threads: readonly RowThread[];
 
   public constructor(script: string, count: number) {
-    this.threads = Array.from({ length: count }, () => new RowThread(script));
-    this.ahead = 2 * count;
+    this.threads = startThreads(script, count);
+    this.ahead = 2 * this.threads.length;
   }
 
   public async write(task: RowTask): Promise<Uint8Array> {
@@ -60,6 +64,19 @@ export class RowThreads implements RowWriter {
   public async end(): Promise<void> {
     await Promise.all(this.threads.map(async (thread) => thread.end()));
   }
+}
+
+/** As many as the system gives. */
+function startThreads(script: string, count: number): RowThread[] {
+  const threads: RowThread[] = [];
+  try {
+    while (threads.length < count) {
+      threads.push(new RowThread(script));
+    }
+  } catch {
+    // Those that started do the work.
+  }
+  return threads;
 }
 
 class RowThread {
@@ -74,6 +91,9 @@ class RowThread {
       this.waiting.shift()?.resolve(bytes);
     });
     this.worker.on('error', (error: Error) => {
+      this.fail(error);
+    });
+    this.worker.on('messageerror', (error) => {
       this.fail(error);
     });
     this.worker.on('exit', () => {

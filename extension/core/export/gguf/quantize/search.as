@@ -323,7 +323,8 @@ export function fitToBook(groups: i32, width: i32, lowest: f32): void {
         sumSquares = f32x4.add(sumSquares, f32x4.mul(weighted, q));
       }
       const better = kept(isFirst, sumProducts, sumSquares, best);
-      scale = pick(better, scaleOf(sumProducts, sumSquares), scale);
+      const fitted = v128.and(f32x4.gt(sumSquares, zero), f32x4.div(sumProducts, sumSquares));
+      scale = pick(better, fitted, scale);
       best = pick(better, f32x4.mul(scale, sumProducts), best);
     }
     storeLanes(pick(isZero, zero, scale), count, scales + (<usize>group << 2));
