@@ -117,6 +117,12 @@ function describe(problem: PlanProblem['problem']): string {
         'This removes all experts of {0}. Write {0} to remove the whole mixture, or keep one of them.',
         problem.mixture,
       );
+    case 'too-few-experts':
+      return l10n.t(
+        'This leaves too few experts of {0}: keep {1}, or write {0} to remove the whole mixture.',
+        problem.mixture,
+        problem.least,
+      );
     case 'nothing-left':
       return l10n.t('This removes every sublayer: nothing would be left to run.');
     case 'other-model':

@@ -12,7 +12,7 @@ export interface Figures {
   readonly speedRatio?: Interval | undefined;
   /** Over the original's: bytes, bytes with keys and values of 4096 tokens, and parameters. */
   readonly size?: number;
-  readonly memory?: number;
+  readonly memory?: number | undefined;
   readonly parameters?: number;
 }
 

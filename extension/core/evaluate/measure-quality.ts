@@ -98,7 +98,7 @@ export async function measureQuality(
       ];
       sums.add(a, b, areText ? predictedIds(original, input) : undefined);
     }
-    return { ...sums.quality(), ...partial, ...memoryOf(original, changed) };
+    return { ...sums.quality(), ...partial, ...comparedMemory(original, changed) };
   } finally {
     await Promise.all(executors.map(async (executor) => executor.dispose()));
   }
@@ -107,14 +107,16 @@ export async function measureQuality(
 const keepsCache = ({ sublayers }: ModelSummary): boolean =>
   sublayers.some(({ kvBytesPerToken }) => kvBytesPerToken > 0);
 
-function memoryOf(
+/** Memory with caches of two models; nothing where one is a graph whose caches are not known: its streams are not followed. */
+export function comparedMemory(
   { summary: before }: LayeredModel,
-  { summary: after }: LayeredModel,
+  { summary: after, kind }: LayeredModel,
 ): Pick<Quality, 'memory'> {
-  // Of a graph whose streams are not followed, caches are not known.
-  return [before, after].every(keepsCache)
-    ? { memory: { before: memoryAt(before, memoryContext), after: memoryAt(after, memoryContext) } }
-    : {};
+  return kind === 'graph' && keepsCache(before) && !keepsCache(after)
+    ? {}
+    : {
+        memory: { before: memoryAt(before, memoryContext), after: memoryAt(after, memoryContext) },
+      };
 }
 
 /** Windows of text, or one example for models that read none. */

@@ -1,14 +1,12 @@
 import { join } from 'node:path';
 import { evaluateModels, judgeModels } from '../evaluate/evaluate-models';
-import { memoryContext } from '../change-size';
 import { asksFor, judge } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
-import { measureQuality } from '../evaluate/measure-quality';
+import { comparedMemory, measureQuality } from '../evaluate/measure-quality';
 import type { Quality } from '../evaluate/measure-quality';
 import { meanFactor, shareOf } from '../evaluate/paired';
 import { compareSpeed } from '../generate/compare-speed';
 import { CancelledError } from '../jobs/job';
-import { memoryAt } from '../models/model-summary';
 import type { OpenedModel } from '../models/opened-model';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import { UserError } from '../user-error';
@@ -91,13 +89,14 @@ export async function judgeChanged(
     : undefined;
   const { top1Agreement, positions = 0 } = quality ?? {};
   const [before, after] = [original.summary, changed.summary];
+  const { memory } = comparedMemory(original.model, changed.model);
   const verdict = judge(limits, {
     perplexityRatio: perplexity?.perplexityRatio,
     task: answers?.compared,
     agreement: top1Agreement === undefined ? undefined : shareOf(top1Agreement, positions),
     speedRatio: speed && meanFactor(speed.ratios),
     size: after.bytes / before.bytes,
-    memory: memoryAt(after, memoryContext) / memoryAt(before, memoryContext),
+    memory: memory && memory.after / memory.before,
     parameters: after.parameters / before.parameters,
   });
   return speed === undefined

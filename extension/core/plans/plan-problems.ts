@@ -17,6 +17,7 @@ export interface PlanProblem {
     | { readonly kind: 'compressed-twice'; readonly tensor: string }
     | { readonly kind: 'removed-and-protected'; readonly id: string }
     | { readonly kind: 'no-expert-left'; readonly mixture: string }
+    | { readonly kind: 'too-few-experts'; readonly mixture: string; readonly least: number }
     | { readonly kind: 'nothing-left' }
     | { readonly kind: 'other-model' }
     | { readonly kind: 'message'; readonly message: Message };
@@ -147,15 +148,25 @@ function nothingLeft(
     : [];
 }
 
-/** The last expert of a mixture is the mixture. */
+/** The last expert of a mixture is the mixture, and some send each token to several whatever goes. */
 function noExpertLeft(remove: readonly Item[], model: ModelSummary): readonly PlanProblem[] {
   const gone = new Set(remove.flatMap(({ id }) => unitsMeant(id, model)));
   return model.sublayers.flatMap((sublayer) => {
     const ids = expertIds(sublayer);
     const last = remove.findLast(({ id }) => ids.includes(id));
-    return last !== undefined && !gone.has(sublayer.id) && ids.every((id) => gone.has(id))
-      ? [at(last.node, 'error', { kind: 'no-expert-left', mixture: sublayer.id })]
-      : [];
+    const left = ids.filter((id) => !gone.has(id)).length;
+    const { id: mixture, experts: { least = 1 } = {} } = sublayer;
+    return last === undefined || gone.has(mixture) || left >= least
+      ? []
+      : [
+          at(
+            last.node,
+            'error',
+            left === 0
+              ? { kind: 'no-expert-left', mixture }
+              : { kind: 'too-few-experts', mixture, least },
+          ),
+        ];
   });
 }
 

@@ -168,10 +168,13 @@ export function checkBudget(
   };
 }
 
-/** How many units of a granularity there are. */
+/** How many units of a granularity there are; experts count where some of their mixture can go. */
 function countOf({ sublayers }: ModelSummary, granularity: Granularity): number {
   return granularity === 'expert'
-    ? sublayers.reduce((sum, { experts }) => sum + (experts?.count ?? 0), 0)
+    ? sublayers.reduce(
+        (sum, { experts: { count = 0, least = 1 } = {} }) => sum + (count > least ? count : 0),
+        0,
+      )
     : sublayers.length;
 }
 

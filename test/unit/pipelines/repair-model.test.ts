@@ -158,6 +158,26 @@ describe('repair', () => {
     expect(existsSync(kept)).toBe(false);
   });
 
+  it('repairs a pruned mixture, whose experts may get no token', async () => {
+    const mixture = await makeRandomModel({ seed: 22, blocks: 2, modelType: 'mixtral' });
+    const model = join(folder, 'pruned-mixture');
+    await writeModel(
+      {
+        ...where,
+        model: await openModelFiles(mixture),
+        removed: ['block.0.attention'],
+        out: model,
+      },
+      unattended,
+    );
+    for (const scope of ['sublayers', 'model'] as const) {
+      const { lossBefore, lossAfter } = await repair(model, `mixture-${scope}`, {
+        ...{ teacher: mixture, trains: 'all', scope },
+      });
+      expect(lossAfter).toBeLessThan(lossBefore);
+    }
+  });
+
   it('repairs a pruned model through the layers that stay, and as a whole', async () => {
     const model = join(folder, 'pruned');
     await writeModel(

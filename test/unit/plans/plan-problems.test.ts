@@ -49,6 +49,20 @@ describe('planProblems', () => {
     expect(kinds(all.slice(1))).toEqual([]);
     expect(kinds(all)).toEqual(['no-expert-left']);
     expect(kinds([...all, 'block.1.expert'])).toEqual([]);
+    // A table names all experts, or a graph sends each token to several whatever goes.
+    const fixed = {
+      ...mixture,
+      sublayers: mixture.sublayers.map((one) => ({
+        ...one,
+        ...(one.experts === undefined ? {} : { experts: { ...one.experts, least: 3 } }),
+      })),
+    };
+    const problems = (remove: string[]): unknown[] =>
+      planProblems(plan({ remove }), fixed).map(({ problem }) => problem);
+    expect(problems(all.slice(3))).toEqual([]);
+    expect(problems(all.slice(2))).toEqual([
+      { kind: 'too-few-experts', mixture: 'block.1.expert', least: 3 },
+    ]);
     const text = plan({ remove: ['block.0.expert.1'], protect: ['block.0.expert'] });
     expect(planProblems(text, mixture).map(({ problem }) => problem.kind)).toEqual([
       'removed-and-protected',

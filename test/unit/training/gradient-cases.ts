@@ -352,6 +352,29 @@ const gatherElements: MakeCase = (random) => {
   };
 };
 
+/** Rows of a matrix, each written once, which may be none. */
+const scatterND =
+  (reduction: 'none' | 'add'): MakeCase =>
+  (random) => {
+    const [rows, width] = [random.int(1, 5), random.int(1, 4)];
+    const chosen = shuffled(random, rows).slice(0, random.int(0, rows));
+    return {
+      inputs: [input(random, [rows, width]), input(random, [chosen.length, width])],
+      emit: (graph, [x = '', updates = '']) =>
+        graph.op('ScatterND', [x, graph.ints(chosen, [chosen.length, 1]), updates], { reduction }),
+    };
+  };
+
+const topK: MakeCase = (random) => {
+  const shape = random.shape(random.int(1, 3));
+  const axis = random.int(-shape.length, shape.length - 1);
+  const count = random.int(1, shape.at(axis) ?? 1);
+  return {
+    inputs: [input(random, shape, 'distinct')],
+    emit: (graph, [x = '']) => graph.ops('TopK', [x, graph.ints([count])], 2, { axis })[0] ?? '',
+  };
+};
+
 const slice =
   (stepped: boolean): MakeCase =>
   (random) => {
@@ -617,6 +640,19 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
   ReduceLogSumExp: reduction('ReduceLogSumExp'),
   Gather: gather,
   GatherElements: gatherElements,
+  'Gather, nothing': (random) => {
+    const [rows, width] = [random.int(1, 4), random.int(1, 4)];
+    return {
+      inputs: [input(random, [rows, width])],
+      emit: (graph, [x = '']) => {
+        const none = graph.op('Gather', [x, graph.ints([], [0])], { axis: 0 });
+        return graph.op('Concat', [graph.op('Mul', [x, x]), none], { axis: 0 });
+      },
+    };
+  },
+  ScatterND: scatterND('add'),
+  'ScatterND, none': scatterND('none'),
+  TopK: topK,
   Slice: slice(false),
   'Slice, steps': slice(true),
   Concat: concat,

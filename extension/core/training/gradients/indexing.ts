@@ -20,9 +20,12 @@ function scatterAlong(
     n.op('Slice', [shape, graph.ints([start]), graph.ints([end])]);
   const before = axis === 0 ? graph.ints([1]) : graph.reduce('ReduceProd', part(0, axis), [0], 1);
   const flat = n.reshape(indices, -1);
-  const chosen = n.reshape(gradient, before, n.op('Shape', [flat]), -1);
-  const sizes = n.op('Shape', [chosen]);
-  const behind = n.op('Slice', [sizes, graph.ints([2]), graph.ints([3])]);
+  const last = part(axis + 1, Number.MAX_SAFE_INTEGER);
+  const behind = graph.reduce('ReduceProd', n.concat(graph.ints([1]), last), [0], 1);
+  const sizes = n.concat(before, n.op('Shape', [flat]), behind);
+  // Nothing may have been chosen, such as an expert: its sizes hold a 0 that is meant.
+  const zeroIsSize = graph.opset < 14 ? {} : { allowzero: 1 };
+  const chosen = n.op('Reshape', [gradient, sizes], zeroIsSize);
   const zeros = n.op('Expand', [n.scalar(0), n.concat(before, part(axis, axis + 1), behind)]);
   const places = n.op('Expand', [n.reshape(flat, 1, -1, 1), sizes]);
   const summed = n.op('ScatterElements', [zeros, places, chosen], { axis: 1, reduction: 'add' });
@@ -131,6 +134,27 @@ const pad: Rule = (n) => [
   },
 ];
 
+const scatterND: Rule = (n) => {
+  const reduction = stringAttribute(n.node, 'reduction', 'none');
+  const places = n.input(1);
+  if (reduction !== 'none' && reduction !== 'add') {
+    return [() => n.fail(`Scattering by ${reduction} cannot be trained through.`)];
+  }
+  const taken = (): Value => n.op('GatherND', [n.dy, places]);
+  return [
+    () => (reduction === 'add' ? n.dy : n.op('ScatterND', [n.dy, places, n.zerosLike(n.input(2))])),
+    undefined,
+    taken,
+  ];
+};
+
+const topK: Rule = (n) => [
+  () =>
+    n.op('ScatterElements', [n.zerosLike(n.x), n.node.output[1] ?? '', n.dy], {
+      axis: intAttribute(n.node, 'axis', -1),
+    }),
+];
+
 export const indexingRules: Readonly<Record<string, Rule>> = {
   Gather: gather,
   GatherElements: gatherElements,
@@ -138,4 +162,6 @@ export const indexingRules: Readonly<Record<string, Rule>> = {
   Concat: concat,
   Split: split,
   Pad: pad,
+  ScatterND: scatterND,
+  TopK: topK,
 };
