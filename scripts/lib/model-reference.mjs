@@ -155,13 +155,18 @@ function mixerOf({ mixer }) {
 }
 
 /**
- * The fields that have one supported value.
+ * The fields that have one supported value, or a few.
  * @param {import('../../extension/core/models/transformer/architecture').Architecture} architecture
  */
 function restrictionsOf({ config }) {
   return Object.entries(config?.only?.({}) ?? {})
     .filter(([field, value]) => /^[a-z]\w*$/.test(field) && value !== undefined)
-    .map(([field, value]) => code(`${field}: ${JSON.stringify(value)}`))
+    .map(([field, value]) =>
+      [value]
+        .flat()
+        .map((one) => code(`${field}: ${JSON.stringify(one)}`))
+        .join(' or '),
+    )
     .join(', ');
 }
 

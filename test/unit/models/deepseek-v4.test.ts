@@ -5,6 +5,7 @@ import { openSafetensors } from '../../../extension/core/checkpoints/safetensors
 import { inEnglish } from '../../../extension/core/message';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { rewriteConfig } from '../../../extension/core/export/hugging-face/pruned-config';
 import { prune, rejection } from '../export/pruning';
 import { familyFixture, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -147,6 +148,12 @@ it('an older config.json says the same by other fields, which pruning writes in 
   });
   const logits = await outputsOf(await openModel(older), [ids]);
   expect(relativeError(logits, goldenLogits.slice(0, ids.length * vocabulary))).toBeLessThan(1e-5);
+  // As in transformers, the older field wins.
+  const both = withFields('older-and-newer', {
+    compress_rates: { heavily_compressed_attention: 3 },
+    compress_rate_hca: 5,
+  });
+  expect(await outputsOf(await openModel(both), [ids])).toEqual(logits);
   const { path } = await prune(older, block(0), join(out, 'older-pruned'));
   const types = configOf(folder)['layer_types'] as string[];
   expect(configOf(path)).toMatchObject({ layer_types: types.slice(1), num_hidden_layers: 3 });
@@ -155,7 +162,35 @@ it('an older config.json says the same by other fields, which pruning writes in 
 });
 
 it.each([
-  [{ scoring_func: 'softmax' }, /scoring_func: .*only with "sqrtsoftplus"/],
+  [{ mlp_layer_types: undefined, num_hash_layers: 2 }, block(0), [128, 4, 4, 0, 7], 1],
+  [{ mlp_layer_types: undefined, num_hash_layers: 2 }, block(3), [0, 128, 4, 0, 7], 2],
+  // With the list of the fixture, block 2 has a table.
+  [{ num_hash_layers: 1 }, block(0), [128, 4, 4, 0, 7], undefined],
+  [{ num_hash_layers: 1 }, [...block(0), ...block(1)], [4, 4, 0, 7], 1],
+  [{ num_hash_layers: 1 }, [...block(0), ...block(2)], [128, 4, 0, 7], 0],
+] as const)(
+  'fields of older configurations with %j speak of the blocks that stay without %j',
+  async (fields, removed, ratios, tables) => {
+    const config = configOf(folder);
+    const text = JSON.stringify({ ...config, ...fields, compress_ratios: [0, 128, 4, 4, 0, 7] });
+    const gone = new Set(removed.map((id) => Number(id.split('.')[1])));
+    const blocks = [0, 1, 2, 3].filter((one) => !gone.has(one));
+    const written: unknown = JSON.parse(rewriteConfig(text, { blocks, absent: [] }));
+    expect(written).toMatchObject({ compress_ratios: ratios, num_hidden_layers: blocks.length });
+    expect((written as typeof config)['num_hash_layers']).toBe(tables);
+  },
+);
+
+it.each([
+  [{ scoring_func: 'softmax' }, /scoring_func: .*only with "sqrtsoftplus" or "sigmoid"/],
+  [
+    { layer_types: undefined, compress_ratios: [0, 128, 8, 4] },
+    /compress_ratios: .*It has 8 for block 2, expected 0 or 4 or 128/,
+  ],
+  [
+    { layer_types: undefined, compress_ratios: [0, 128, 4] },
+    /compress_ratios: .*It has 3 entries for 4 blocks/,
+  ],
   [{ mlp_bias: true }, /mlp_bias: .*only with false/],
   [{ hc_mult: 3 }, /hc_attn_fn: .*It has shape \[24, 64\], expected \[15, 48\]/],
 ] as const)('refuses a config with %j, and names the field', async (fields, why) => {

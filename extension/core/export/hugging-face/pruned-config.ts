@@ -130,9 +130,12 @@ function derivedLists(config: Json, blocks: readonly number[]): Json {
   const { lists = {}, names = {} } = layoutOf(config) ?? {};
   const changed = Object.entries(lists).flatMap(([list, valueOf]): [string, unknown[]][] => {
     const field = names[list] ?? list;
+    if (Array.isArray(config[field])) {
+      return [];
+    }
     const values = blocks.map((block) => valueOf(config, block));
     const isKept = values.every((value, block) => value === valueOf(config, block));
-    return isKept || Array.isArray(config[field]) ? [] : [[field, values]];
+    return isKept ? [] : [[field, values]];
   });
   return Object.fromEntries(changed);
 }

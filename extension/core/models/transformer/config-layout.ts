@@ -28,6 +28,13 @@ export function flattened(config: ConfigFields, nested: string | undefined): Con
   };
 }
 
+/** What is wrong with a field, and what can be done. */
+export interface ConfigFault {
+  readonly field: string;
+  readonly problem: Message;
+  readonly remedy: Message;
+}
+
 /** How a family's config.json differs from the usual one. */
 export interface ConfigLayout {
   /** Field that holds all others, but for `model_type` and what Espalier or a quantization adds. */
@@ -55,6 +62,8 @@ export interface ConfigLayout {
   readonly whyNotPruned?: Message;
   /** Whether no field counts all blocks: `pruned` says how many are left. */
   readonly isUnnumbered?: boolean;
-  /** Fields that have one known value each; a config.json with another is refused. */
+  /** The field with a value that has no meaning, where there is one. */
+  readonly fault?: (config: ConfigFields) => ConfigFault | undefined;
+  /** Fields that have one known value each, or a list of them; a config.json with another is refused. */
   readonly only?: (config: ConfigFields) => ConfigFields;
 }

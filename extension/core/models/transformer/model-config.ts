@@ -170,7 +170,13 @@ export function parseConfig<T extends { readonly model_type: string }>(
   layout: ConfigLayout,
 ): T {
   const json = parseJson(text, file, say`Correct or download config.json again.`);
-  const fields = typeof json === 'object' && json !== null ? translate(json, layout) : json;
+  const isRecord = typeof json === 'object' && json !== null;
+  const fault = isRecord ? layout.fault?.({ ...json }) : undefined;
+  if (fault !== undefined) {
+    const { problem, ...place } = fault;
+    throw new UserError(problem, { file, ...place });
+  }
+  const fields = isRecord ? translate(json, layout) : json;
   const result = v.safeParse(schema, fields);
   if (!result.success) {
     const [issue] = result.issues;
@@ -226,10 +232,11 @@ function refuseOtherForms(
 ): void {
   const fields: ConfigFields = { ...config };
   for (const [field, known] of Object.entries(layout.only?.(fields) ?? {})) {
-    const value = fields[field] ?? known;
-    if (value !== known) {
+    const choices: readonly unknown[] = Array.isArray(known) ? known : [known];
+    const value = fields[field] ?? choices[0];
+    if (!choices.includes(value)) {
       throw new UserError(
-        say`${config.model_type} models with ${JSON.stringify(value)} here cannot be computed yet, only with ${JSON.stringify(known)}.`,
+        say`${config.model_type} models with ${JSON.stringify(value)} here cannot be computed yet, only with ${choices.map((one) => JSON.stringify(one)).join(' or ')}.`,
         { file, field, remedy: say`Choose another model: the weights depend on this value.` },
       );
     }

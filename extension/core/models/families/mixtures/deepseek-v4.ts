@@ -1,10 +1,13 @@
 import type { Architecture } from '../../transformer/architecture';
-import type { ConfigFields } from '../../transformer/config-layout';
+import type { ConfigFault, ConfigFields } from '../../transformer/config-layout';
+import { say } from '../../../message';
 import { base, everywhere, gatedExpert, numberIn } from '../pieces';
 
 /** Kinds of attention, and how many tokens a run has that is compressed into one key. */
 const near = 'sliding_attention';
 const chosen = 'compressed_sparse_attention';
+/** Mixtures whose experts a table chooses by token. */
+const byTable = 'hash_moe';
 const rates: Readonly<Record<string, number>> = {
   [chosen]: 4,
   heavily_compressed_attention: 128,
@@ -27,13 +30,62 @@ function layerType({ compress_ratios: ratios }: ConfigFields, block: number): st
   return block < 2 || block % 2 === 0 ? 'heavily_compressed_attention' : chosen;
 }
 
+/** A rate that stands for no kind of attention, where kinds are told by rates alone. */
+function unknownRatio(config: ConfigFields): ConfigFault | undefined {
+  const { compress_ratios: ratios, layer_types: types } = config;
+  if (!Array.isArray(ratios) || Array.isArray(types)) {
+    return undefined;
+  }
+  const known: readonly unknown[] = [0, ...Object.values(rates)];
+  const count = numberIn(config, 'num_hidden_layers', 0);
+  const block = ratios.slice(0, count).findIndex((ratio) => !known.includes(ratio));
+  return block < 0 && ratios.length >= count
+    ? undefined
+    : {
+        field: 'compress_ratios',
+        problem:
+          block < 0
+            ? say`It has ${ratios.length} entries for ${count} blocks.`
+            : say`It has ${JSON.stringify(ratios[block])} for block ${block}, expected ${known.join(' or ')}.`,
+        remedy: say`Correct the field: it says which attention each block has.`,
+      };
+}
+
+/** The older fields win, as in transformers. */
 const rateOf = (config: ConfigFields, type: string): number | undefined => {
   const { compress_rates: given } = config;
   const usual = rates[type];
   return usual === undefined
     ? undefined
-    : numberIn(isRecord(given) ? given : {}, type, numberIn(config, rateFields[type] ?? '', usual));
+    : numberIn(config, rateFields[type] ?? '', numberIn(isRecord(given) ? given : {}, type, usual));
 };
+
+/** Entry of `mlp_layer_types` by the number of blocks whose experts a table chooses. */
+const mixtureType = (config: ConfigFields, block: number): string =>
+  block < numberIn(config, 'num_hash_layers', 3) ? byTable : 'moe';
+
+/** Fields of older configurations that speak of blocks by their numbers, for the blocks that stay. */
+function prunedFields(config: ConfigFields, blocks: readonly number[]): ConfigFields {
+  const { compress_ratios: ratios, mlp_layer_types: types, num_hash_layers: tables } = config;
+  const isTable = blocks.map(
+    (block) => (Array.isArray(types) ? types[block] : mixtureType(config, block)) === byTable,
+  );
+  const count = isTable.filter(Boolean).length;
+  return {
+    ...(Array.isArray(ratios)
+      ? {
+          // Behind those of the blocks are those of what predicts further tokens.
+          compress_ratios: [
+            ...blocks.map((block): unknown => ratios[block]),
+            ...(ratios.slice(numberIn(config, 'num_hidden_layers', ratios.length)) as unknown[]),
+          ],
+        }
+      : {}),
+    ...(tables === undefined
+      ? {}
+      : { num_hash_layers: isTable.lastIndexOf(true) < count ? count : undefined }),
+  };
+}
 
 /** Rotary embeddings of near and of compressed attention, under the names that other families have. */
 function ropes(config: ConfigFields): ConfigFields {
@@ -77,9 +129,10 @@ export const deepseekV4: Architecture = {
     names: { num_experts: 'n_routed_experts', intermediate_size: 'moe_intermediate_size' },
     lists: {
       layer_types: layerType,
-      mlp_layer_types: (config, block) =>
-        block < numberIn(config, 'num_hash_layers', 3) ? 'hash_moe' : 'moe',
+      mlp_layer_types: mixtureType,
     },
+    fault: unknownRatio,
+    pruned: prunedFields,
     defaults: () => ({
       head_dim: 512,
       q_lora_rank: 1024,
@@ -92,10 +145,7 @@ export const deepseekV4: Architecture = {
       sliding_window: 128,
     }),
     computed: (config) => ({ num_key_value_heads: 1, rope_parameters: ropes(config) }),
-    only: ({ scoring_func: score }) => ({
-      mlp_bias: false,
-      ...(score === 'sigmoid' ? {} : { scoring_func: 'sqrtsoftplus' }),
-    }),
+    only: () => ({ mlp_bias: false, scoring_func: ['sqrtsoftplus', 'sigmoid'] }),
   },
   outer: { ...base.outer, heads: ['head', 'lm_head'] },
   // As published.
@@ -114,7 +164,7 @@ export const deepseekV4: Architecture = {
     byToken: {
       name: 'gate.tid2eid',
       isOf: ({ mlp_layer_types: types }, block) =>
-        Array.isArray(types) && types[block] === 'hash_moe',
+        Array.isArray(types) && types[block] === byTable,
     },
     isMadeByNumber: true,
     gateUp: ['w1', 'w3'],
