@@ -112,9 +112,13 @@ export function onnxWriter(
   const cachedBlocks = summary.sublayers.flatMap(({ id, block, kind }) =>
     gone.has(id) || !(kind === 'attention' || kind === 'mixer') ? [] : [block],
   );
-  const caches = hasMixers(summary)
-    ? say`${cachedBlocks.length} caches: keys and values named as optimum does, states of mixers beside them`
-    : say`${cachedBlocks.length} key/value caches named as optimum does`;
+  const { architecture } = readArchitecture(source.configText, summary.path);
+  const caches =
+    architecture.compressed !== undefined
+      ? say`${cachedBlocks.length} caches: keys and what compressed runs are made of, which optimum and onnxruntime-genai don't take`
+      : hasMixers(summary)
+        ? say`${cachedBlocks.length} caches: keys and values named as optimum does, states of mixers beside them`
+        : say`${cachedBlocks.length} key/value caches named as optimum does`;
   const metadata = describeInGraph(summary, changes);
   return {
     bytes: planOnnxData(graph).bytes,

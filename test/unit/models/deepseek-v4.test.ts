@@ -6,6 +6,10 @@ import { inEnglish } from '../../../extension/core/message';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { rewriteConfig } from '../../../extension/core/export/hugging-face/pruned-config';
+import { writtenOnnxLogits } from '../../../extension/core/export/verify';
+import { unattended } from '../../../extension/core/jobs/job';
+import { describeQuantization } from '../../../extension/core/models/quantized/quantization';
+import { writeSafetensorsFile } from '../checkpoints/safetensors-file';
 import { prune, rejection } from '../export/pruning';
 import { familyFixture, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -70,10 +74,19 @@ describe.each([
 
 it('is written as ONNX without sublayers and experts', async () => {
   const removed = ['block.0.attention', 'block.1.expert.2', 'block.2.expert'];
-  const { path } = await prune(folder, removed, join(out, 'onnx'), { format: 'onnx' });
+  const { path, loadsWith } = await prune(folder, removed, join(out, 'onnx'), { format: 'onnx' });
+  expect(inEnglish(loadsWith)).toMatch(
+    /^ONNX Runtime: .* 3 caches: keys and what compressed runs are made of, which optimum and/,
+  );
   const expected = await outputsOf(await openModel(folder), [ids], removed);
-  const logits = await outputsOf(await openModel(join(path, 'model.onnx')), [ids]);
+  const logits = await writtenOnnxLogits(path, ids, vocabulary, unattended);
   expect(relativeError(logits, expected)).toBeLessThan(1e-5);
+  // Sublayers mix all streams, and the mask that blocks add to their scores is no stream.
+  const { summary } = await openModel(join(path, 'model.onnx'));
+  expect(summary.sublayers).toEqual([]);
+  expect(summary.warnings.map(inEnglish)).toEqual([
+    'The graph has no residual branch, so there is no sublayer to remove.',
+  ]);
 });
 
 it('what mixes the streams for a sublayer goes with it, and the streams stay as they are', async () => {
@@ -227,6 +240,62 @@ it('reads tensors under the names of the published files, too', async () => {
   expect([...tensors.keys()]).toEqual(
     expect.arrayContaining(['embed.weight', 'hc_head_fn', 'layers.2.attn.wq_a.weight']),
   );
+});
+
+it('published files of eight and four bits are listed, and refused with the remedy when they are to run', async () => {
+  const published = withFields('published-fp8', {
+    expert_dtype: 'fp4',
+    quantization_config: {
+      ...{ quant_method: 'fp8', fmt: 'e4m3', scale_fmt: 'ue8m0', activation_scheme: 'dynamic' },
+      weight_block_size: [128, 128],
+    },
+  });
+  const { tensors } = await openSafetensors(join(folder, 'model.safetensors'));
+  const stored = [...tensors].flatMap(([long, { dtype, shape }]): [string, string, number[]][] => {
+    const name = long
+      .replace(/^model\./, '')
+      .replace(/^embed_tokens/, 'embed')
+      .replace('hc_head.hc_', 'hc_head_');
+    const [rows = 0, columns = 0] = shape;
+    const scale = name.replace(/weight$/, 'scale');
+    return /\.experts\./.test(name)
+      ? [
+          [name, 'I8', [rows, columns / 2]],
+          [scale, 'F8_E8M0', [rows, Math.ceil(columns / 32)]],
+        ]
+      : /\.(?:attn|shared_experts)\.w\w+\.weight$/.test(name)
+        ? [
+            [name, 'F8_E4M3', [rows, columns]],
+            [scale, 'F8_E8M0', [1, 1]],
+          ]
+        : [[name, dtype, [...shape]]];
+  });
+  const bytes: Readonly<Record<string, number>> = { I64: 8, F16: 2 };
+  let end = 0;
+  const header = Object.fromEntries(
+    stored.map(([name, dtype, shape]) => {
+      const begin = end;
+      end += shape.reduce((product, size) => product * size, bytes[dtype] ?? 1);
+      return [name, { dtype, shape, data_offsets: [begin, end] }];
+    }),
+  );
+  writeSafetensorsFile(join(published, 'model.safetensors'), header, end);
+  const model = await openModel(published);
+  const { summary } = await openModel(folder);
+  const parameters = (of: typeof summary): number[] => of.sublayers.map((one) => one.parameters);
+  expect(parameters(model.summary)).toEqual(parameters(summary));
+  const { quantization, warnings } = model.summary;
+  expect(quantization && describeQuantization(quantization)).toBe(
+    'fp8 (e4m3), 8 bits, blocks of 128 × 128, inspection only',
+  );
+  expect(warnings.map(inEnglish)).toEqual([
+    expect.stringMatching(
+      /^Weights .* F8_E8M0 \(such as layers\.\S+\.scale\) can be inspected, but/,
+    ),
+  ]);
+  const { message, subject } = await rejection(prune(published, block(1), join(out, 'no-fp8')));
+  expect(message).toMatch(/can be inspected, but not run\. Use the original weights/);
+  expect(subject.field).toBe('quantization_config');
 });
 
 it('a table of experts must hold integers', async () => {

@@ -1,5 +1,6 @@
 import { scaleOfFused } from '../../onnx/normalization-nodes';
-import type { GraphProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
+import { TensorProto_DataType as DataType } from '../../onnx/proto/onnx_pb';
+import type { GraphProto, NodeProto, TensorProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 import type { Message } from '../../message';
@@ -92,6 +93,11 @@ export class GraphIndex {
   public readonly consumers = new Map<string, GraphNode[]>();
   /** Values that no input of the graph has an influence on. */
   public readonly constants: ReadonlySet<string>;
+  /**
+   * Values that matrices or an input of floats have an influence on, shapes apart. All else is made of token ids,
+   * positions and single numbers, such as masks.
+   */
+  public readonly data: ReadonlySet<string>;
   public readonly inputs: readonly ValueInfoProto[];
   public readonly outputs: ReadonlySet<string>;
   /** Places of the nodes that make what each node reads, shapes apart. */
@@ -142,6 +148,22 @@ export class GraphIndex {
       }
     }
     this.constants = constants;
+    const data = new Set([
+      ...outer,
+      ...graph.initializer.filter(isMatrix).map(({ name }) => name),
+      ...graph.input.filter((input) => !isInteger(input)).map(({ name }) => name),
+    ]);
+    for (const node of this.nodes) {
+      const isData = (input: string): boolean =>
+        data.has(input) || !(given.has(input) || this.producers.has(input));
+      if (
+        (!isShape(node) && node.inputs.some(isData)) ||
+        node.proto.attribute.some(({ t }) => t !== undefined && isMatrix(t))
+      ) {
+        node.outputs.forEach((output) => data.add(output));
+      }
+    }
+    this.data = data;
   }
 
   public consumersOf(value: string): readonly GraphNode[] {
@@ -213,6 +235,21 @@ export class GraphIndex {
     }
     return found;
   }
+}
+
+function isMatrix({ dims }: TensorProto): boolean {
+  return dims.filter((size) => size > 1n).length > 1;
+}
+
+/** Types of token ids, positions and masks. */
+const integers: ReadonlySet<number | undefined> = new Set([
+  DataType.INT32,
+  DataType.INT64,
+  DataType.BOOL,
+]);
+
+function isInteger({ type }: ValueInfoProto): boolean {
+  return type?.value.case === 'tensorType' && integers.has(type.value.value.elemType);
 }
 
 /** Name of an operator: ONNX's own domain goes without. */

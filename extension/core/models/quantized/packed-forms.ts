@@ -1,7 +1,7 @@
 import type { QuantizationSummary } from '../model-summary';
 import { joinBitsAndBytes } from './packed-bits-and-bytes';
 import type { Matrix, Parts } from './packed-parts';
-import { joinBlocks, joinCompressed, joinStored } from './packed-scales';
+import { joinBlocks, joinCompressed, joinExponents, joinStored } from './packed-scales';
 import { joinAwq, joinGptq } from './packed-words';
 
 /** How a method writes the matrix of a linear layer. */
@@ -34,7 +34,10 @@ export const packedForms: Readonly<Record<string, Form>> = {
     name: /^(.+?)\.(weight|weight_(?:packed|shape|scale|zero_point|g_idx|global_scale)|(?:input|output)_(?:scale|zero_point|global_scale))$/,
     join: joinCompressed,
   },
-  fp8: scaled,
+  fp8: {
+    name: /^(.+?)\.(scale|weight|weight_scale(?:_inv)?|input_scale|activation_scale)$/,
+    join: joinExponents,
+  },
   fbgemm_fp8: scaled,
   modelopt: scaled,
   mxfp4: { name: /^(.+)(_blocks|_scales)$/, suffix: '', join: joinBlocks },

@@ -117,6 +117,26 @@ function scalesOf(tensor: LazyTensor): PackedMatrix {
     : { shape: gridShape(tensor), tensor, codes: { bits: 8, order: 'columns', values: type } };
 }
 
+/** Whether a tensor holds the scales of a layer as DeepSeek-V4 is published. */
+export function isExponents({ name, dtype }: LazyTensor): boolean {
+  return name.endsWith('.scale') && dtype === 'F8_E8M0';
+}
+
+/** As {@link joinStored}, or numbers of eight bits, and of four in bytes of I8, beside exponents. */
+export function joinExponents(parts: Parts, quantization: QuantizationSummary): Matrix {
+  const [numbers, scale] = [parts.get('weight'), parts.get('scale')];
+  if (scale === undefined) {
+    return joinStored(parts, quantization);
+  }
+  if (numbers === undefined || !isExponents(scale)) {
+    return undefined;
+  }
+  const { block } = quantization;
+  return numbers.dtype === 'I8'
+    ? joinFourBit(numbers, scale)
+    : bytesTimes(numbers, { times: { matrix: scalesOf(scale), ...(block && { block }) } });
+}
+
 /** Numbers of eight bits or two in a byte beside their scales; floats may lie there too. */
 export function joinStored(parts: Parts, { block }: QuantizationSummary): Matrix {
   const numbers = parts.get('weight');

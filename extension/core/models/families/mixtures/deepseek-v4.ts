@@ -163,8 +163,7 @@ export const deepseekV4: Architecture = {
     choiceBias: 'gate.bias',
     byToken: {
       name: 'gate.tid2eid',
-      isOf: ({ mlp_layer_types: types }, block) =>
-        Array.isArray(types) && types[block] === byTable,
+      isOf: ({ mlp_layer_types: types }, block) => Array.isArray(types) && types[block] === byTable,
     },
     isMadeByNumber: true,
     gateUp: ['w1', 'w3'],
