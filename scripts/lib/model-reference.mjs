@@ -118,7 +118,7 @@ export function layoutsReference({ layouts, outputFormats, describeGgufLayout, i
     'The examples are for a Llama model.',
     ...sections,
     '## ONNX',
-    'From a Hugging Face folder: one graph with a key/value cache, named as optimum names it; states of mixers are `past_key_values.0.conv_state` and `.recurrent_state`: pass zeros at the start of a text. ONNX Runtime loads it.',
+    "From a Hugging Face folder: one graph with a key/value cache, named as optimum names it; states of mixers are `past_key_values.0.conv_state` and `.recurrent_state`: pass zeros at the start of a text. ONNX Runtime loads it. The caches of DeepSeek-V4 hold keys and what compressed runs are made of, which optimum and onnxruntime-genai don't take.",
     'From an `.onnx` file: the same graph without the removed nodes and weights. Names of inputs and outputs stay.',
     '## GGUF',
     'From a Hugging Face folder or a GGUF file, with any types of tensors that llama.cpp quantizes to. llama.cpp loads them.',

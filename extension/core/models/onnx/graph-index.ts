@@ -93,11 +93,8 @@ export class GraphIndex {
   public readonly consumers = new Map<string, GraphNode[]>();
   /** Values that no input of the graph has an influence on. */
   public readonly constants: ReadonlySet<string>;
-  /**
-   * Values that matrices or an input of floats have an influence on, shapes apart. All else is made of token ids,
-   * positions and single numbers, such as masks.
-   */
-  public readonly data: ReadonlySet<string>;
+  /** Values made of token ids, positions, shapes and single numbers alone, such as masks. */
+  public readonly dataless: ReadonlySet<string>;
   public readonly inputs: readonly ValueInfoProto[];
   public readonly outputs: ReadonlySet<string>;
   /** Places of the nodes that make what each node reads, shapes apart. */
@@ -148,22 +145,18 @@ export class GraphIndex {
       }
     }
     this.constants = constants;
-    const data = new Set([
-      ...outer,
-      ...graph.initializer.filter(isMatrix).map(({ name }) => name),
-      ...graph.input.filter((input) => !isInteger(input)).map(({ name }) => name),
-    ]);
+    const matrices = new Set(graph.initializer.filter(isMatrix).map(({ name }) => name));
+    const single = [...graph.initializer, ...graph.input.filter(isInteger)]
+      .map(({ name }) => name)
+      .filter((name) => !matrices.has(name));
+    const dataless = new Set(single);
     for (const node of this.nodes) {
-      const isData = (input: string): boolean =>
-        data.has(input) || !(given.has(input) || this.producers.has(input));
-      if (
-        (!isShape(node) && node.inputs.some(isData)) ||
-        node.proto.attribute.some(({ t }) => t !== undefined && isMatrix(t))
-      ) {
-        node.outputs.forEach((output) => data.add(output));
+      const isFree = isShape(node) || node.inputs.every((input) => dataless.has(input));
+      if (isFree && !node.proto.attribute.some(({ t }) => t !== undefined && isMatrix(t))) {
+        node.outputs.forEach((output) => dataless.add(output));
       }
     }
-    this.data = data;
+    this.dataless = dataless;
   }
 
   public consumersOf(value: string): readonly GraphNode[] {

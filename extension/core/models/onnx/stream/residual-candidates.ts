@@ -68,7 +68,7 @@ function candidateOf(node: GraphNode, index: GraphIndex): Candidate | undefined 
   const terms = [...sums].flatMap(({ inputs }) =>
     inputs.filter((input) => !inner.has(input) && !index.constants.has(input)),
   );
-  for (const start of terms.filter((term) => index.data.has(term))) {
+  for (const start of terms.filter((term) => !index.dataless.has(term))) {
     const others = terms.filter((term) => term !== start);
     if (others.length === 0) {
       continue;
