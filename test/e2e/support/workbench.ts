@@ -96,19 +96,28 @@ export class Workbench {
 
   /** Runs a command by its palette title, such as `Espalier: Profile Layers`. */
   public async runCommand(title: string): Promise<void> {
-    await this.page.keyboard.press('F1');
-    const input = this.quickInput();
-    await input.waitFor();
-    await input.fill(`>${title}`);
+    await this.#typeCommand(title);
     await this.quickPick(title).click();
+  }
+
+  /** A window that is still starting may close the palette again. */
+  async #typeCommand(text: string): Promise<void> {
+    const input = this.quickInput();
+    const end = Date.now() + 30_000;
+    for (;;) {
+      if (!(await input.isVisible())) await this.page.keyboard.press('F1');
+      try {
+        await input.fill(`>${text}`, { timeout: 5000 });
+        return;
+      } catch (error) {
+        if (Date.now() > end) throw error;
+      }
+    }
   }
 
   /** The titles the palette offers for a text. */
   public async commandTitles(text: string): Promise<string[]> {
-    await this.page.keyboard.press('F1');
-    const input = this.quickInput();
-    await input.waitFor();
-    await input.fill(`>${text}`);
+    await this.#typeCommand(text);
     const rows = this.page.locator('.quick-input-list .monaco-list-row');
     await rows.first().waitFor();
     const titles = await rows.locator('.monaco-icon-label .label-name').allTextContents();

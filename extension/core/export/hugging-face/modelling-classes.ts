@@ -69,9 +69,12 @@ export function decoderClasses({
   readonly classes?: Architecture['classes'] | undefined;
 }): ModellingClasses {
   const family = textType.charAt(0).toUpperCase() + textType.slice(1);
-  return own(classes?.config ?? `${family}Config`, classes?.model ?? `${family}ForCausalLM`, [
-    'AutoModelForCausalLM',
-  ]);
+  const usual = 'AutoModelForCausalLM';
+  return own(
+    classes?.config ?? `${family}Config`,
+    classes?.model ?? `${family}ForCausalLM`,
+    classes?.auto === undefined ? [usual] : [classes.auto, usual],
+  );
 }
 
 /** Of a model with a text tower; config.json alone names its class, which knows its configuration. */

@@ -9,6 +9,7 @@ import {
   feedforward,
   gateUpInOne,
   graniteScales,
+  growthInRope,
   hunyuanAttention,
   noBiases,
   queryKeyNorms,
@@ -95,14 +96,7 @@ export const llamaRelatives: readonly Architecture[] = [
       defaults: () => ({ num_key_value_heads: 8, head_dim: 128, rms_norm_eps: 1e-5 }),
     },
     slidingWindow: everywhere,
-    queryGrowth: ({ rope_parameters: rope }) =>
-      typeof rope?.llama_4_scaling_beta === 'number'
-        ? {
-            scale: rope.llama_4_scaling_beta,
-            period: rope.original_max_position_embeddings ?? 16_384,
-            offset: 0,
-          }
-        : undefined,
+    queryGrowth: growthInRope,
   },
   {
     ...base,

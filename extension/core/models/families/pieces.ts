@@ -1,4 +1,10 @@
-import type { Biases, OuterNames, Scales, SharedExpertNames } from '../transformer/architecture';
+import type {
+  Biases,
+  OuterNames,
+  QueryGrowth,
+  Scales,
+  SharedExpertNames,
+} from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 
@@ -156,6 +162,16 @@ export const base = {
   rotary: 'shared',
   slidingWindow: nowhere,
 } as const;
+
+/** Queries that grow with their position, as the fields of the rotary embedding say. */
+export const growthInRope = ({ rope_parameters: rope }: ModelConfig): QueryGrowth | undefined =>
+  typeof rope?.llama_4_scaling_beta === 'number'
+    ? {
+        scale: rope.llama_4_scaling_beta,
+        period: rope.original_max_position_embeddings ?? 16_384,
+        offset: 0,
+      }
+    : undefined;
 
 /** Factors of Granite's configurations. */
 export const graniteScales = (config: ModelConfig): Partial<Scales> => ({

@@ -254,7 +254,12 @@ export interface Architecture {
   /** Whether transformers reads rows of the embedding's matrix where it puts images among the words. */
   readonly readsEmbedding?: boolean;
   /** Classes in transformers, of the text tower where it is one, where they are not named after its type. */
-  readonly classes?: { readonly config: string; readonly model: string };
+  readonly classes?: {
+    readonly config: string;
+    readonly model: string;
+    /** What finds the model, where AutoModelForCausalLM does not. */
+    readonly auto?: string;
+  };
   /** Names of a block's modules in transformers, by those that its tensors have, where these differ. */
   readonly moduleNames?: Readonly<Record<string, string>>;
   /** Why its modules in transformers are not as its tensors are named, as a sentence; they are when absent. */

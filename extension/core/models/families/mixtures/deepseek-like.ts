@@ -11,6 +11,7 @@ import {
   denseFirst,
   feedforward,
   gatedExpert,
+  growthInRope,
   queryKeyNorms,
   windowedByType,
 } from '../pieces';
@@ -118,6 +119,12 @@ const interleaves = ({ rope_interleave: turns }: ModelConfig): Partial<Architect
   interleavedRotary: turns !== false,
 });
 
+/** What Mistral 4 turns by where config.json says nothing. */
+const mistralRope = {
+  ...{ rope_type: 'yarn', rope_theta: 10_000, factor: 128, original_max_position_embeddings: 8192 },
+  ...{ mscale: 1, mscale_all_dim: 1, llama_4_scaling_beta: 0.1 },
+};
+
 /** Latents and experts as DeepSeek-V3 has them. */
 export const deepseek = { ...base, ...latentAttention, experts, form: interleaves } as const;
 
@@ -163,6 +170,43 @@ export const deepseekFamilies: readonly Architecture[] = [
     },
     interleavedRotary: true,
     experts: softmaxExperts,
+  },
+  {
+    ...deepseek,
+    modelType: 'mistral4',
+    classes: {
+      ...{ config: 'Mistral4Config', model: 'Mistral4ForCausalLM' },
+      auto: 'AutoModelForImageTextToText',
+    },
+    config: {
+      names: routed,
+      defaults: () => ({
+        ...expertDefaults,
+        num_experts: 128,
+        num_experts_per_tok: 4,
+        q_lora_rank: 1024,
+        kv_lora_rank: 256,
+        qk_nope_head_dim: 64,
+        max_position_embeddings: 1_048_576,
+      }),
+      // The share of a head that is turned is that of the latents.
+      computed: (config) => ({
+        ...ownKeys(config),
+        rope_parameters: {
+          ...((config['rope_parameters'] ?? mistralRope) as object),
+          partial_rotary_factor: 1,
+        },
+      }),
+    },
+    experts: {
+      ...softmaxExperts,
+      routing: (config) => ({
+        normalized: config.norm_topk_prob,
+        shareScale: config.routed_scaling_factor,
+        groups: groupsOf(config, 2),
+      }),
+    },
+    queryGrowth: growthInRope,
   },
   {
     ...deepseek,
