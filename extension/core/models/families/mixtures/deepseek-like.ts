@@ -193,7 +193,7 @@ export const deepseekFamilies: readonly Architecture[] = [
       computed: (config) => ({
         ...ownKeys(config),
         rope_parameters: {
-          ...((config['rope_parameters'] ?? mistralRope) as object),
+          ...(config['rope_parameters'] ?? mistralRope),
           partial_rotary_factor: 1,
         },
       }),
