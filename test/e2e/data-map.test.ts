@@ -135,8 +135,12 @@ describe('the data map', () => {
     await frame.getByRole('combobox', { name: 'Map' }).click();
     await frame.getByRole('option', { name: 'Embedding' }).click();
     const map = frame.getByRole('application', { name: /Map of the embedding: horizontal: 20/ });
-    await map.press('ArrowRight');
-    await frame.getByText(/^Example \d+: (horizontal|vertical)$/).waitFor();
+    // A key that comes before the points are drawn is lost.
+    const toNext = async (): Promise<boolean> => {
+      await map.press('ArrowRight');
+      return frame.getByText(/^Example \d+: (horizontal|vertical)$/).isVisible();
+    };
+    await expect.poll(toNext, { timeout: 30_000, interval: 500 }).toBe(true);
     await map.press('Shift+Enter');
     const chip = frame.getByRole('button', { name: 'Remove the filter “On a part of the map”' });
     await chip.waitFor();
