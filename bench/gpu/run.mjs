@@ -16,7 +16,7 @@ import { parseArgs } from 'node:util';
 import { bundleCore } from '../../scripts/lib/bundle.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, red, say } from '../../scripts/lib/terminal.mjs';
-import { espalier, isBuilt } from '../lib/espalier.mjs';
+import { espalier, isBuilt, searchQuarter } from '../lib/espalier.mjs';
 import { json } from '../lib/json.mjs';
 import { Machine } from '../lib/machine.mjs';
 import { writeModel } from '../lib/random-llama.mjs';
@@ -113,13 +113,9 @@ async function measure(name, model, device, script, folder) {
   const { value } = await json(process.execPath, [script, device, model, length]);
   const { evaluation, products } = value;
   const out = join(folder, `${device}.layerprofile.json`);
-  const { search } = await espalier([
-    ...['profile', model, '--device', device, '--ratio', '0.25', '--no-baselines'],
-    ...['--calibration', join(root, 'samples', 'calibration.txt')],
-    ...['--sequences', sequences, '--length', length, '--out', out],
-  ]);
+  const options = { device, sequences, length, out };
+  const { seconds, sublayerEvaluations } = await searchQuarter(model, options);
   await rm(out);
-  const { seconds, sublayerEvaluations } = search;
   const productSeconds = (products * sublayerEvaluations) / 1000;
   /** @type {(share: number) => string} */
   const percent = (share) => `${(100 * share).toFixed(0)} %`;

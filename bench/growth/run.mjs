@@ -12,10 +12,9 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
 import { writeModel } from '../lib/random-llama.mjs';
-import { espalier, isBuilt } from '../lib/espalier.mjs';
+import { isBuilt, searchQuarter } from '../lib/espalier.mjs';
 import { Machine } from '../lib/machine.mjs';
 
 const { values: options } = parseArgs({ options: { quick: { type: 'boolean' } } });
@@ -44,13 +43,11 @@ async function main() {
     for (const { blocks, length } of cases) {
       const model = join(folder, `blocks-${blocks}`);
       await writeModel(model, { ...shape, blocks });
-      const { search } = await espalier([
-        ...['profile', model, '--device', 'cpu', '--ratio', '0.25', '--no-baselines'],
-        ...['--calibration', join(root, 'samples', 'calibration.txt')],
-        ...['--sequences', sequences, '--length', length],
-        ...['--out', join(folder, `${blocks}-${length}.layerprofile.json`)],
-      ]);
-      const { seconds, sublayerEvaluations, naiveSublayerEvaluations } = search;
+      const out = join(folder, `${blocks}-${length}.layerprofile.json`);
+      const { seconds, sublayerEvaluations, naiveSublayerEvaluations } = await searchQuarter(
+        model,
+        { device: 'cpu', sequences, length, out },
+      );
       const each = (1000 * seconds) / sublayerEvaluations;
       const share = (100 * sublayerEvaluations) / naiveSublayerEvaluations;
       rows.push(

@@ -22,3 +22,17 @@ export function isBuilt() {
 export async function espalier(args) {
   return (await json(process.execPath, [cli, ...args, '--json'])).value;
 }
+
+/**
+ * What the default search for a quarter of a model's sublayers ran, on the bundled calibration text.
+ * @param {string} model
+ * @param {{device: string, sequences: number, length: number, out: string}} options
+ */
+export async function searchQuarter(model, { device, sequences, length, out }) {
+  const { search } = await espalier([
+    ...['profile', model, '--device', device, '--ratio', '0.25', '--no-baselines'],
+    ...['--calibration', join(root, 'samples', 'calibration.txt')],
+    ...['--sequences', sequences, '--length', length, '--out', out],
+  ]);
+  return search;
+}

@@ -98,7 +98,9 @@ export async function measureQuality(
       ];
       sums.add(a, b, areText ? predictedIds(original, input) : undefined);
     }
-    return { ...sums.quality(), ...partial, ...comparedMemory(original, changed) };
+    // Without caches memory is the size once more.
+    const memory = keepsCache(original.summary) ? comparedMemory(original, changed) : {};
+    return { ...sums.quality(), ...partial, ...memory };
   } finally {
     await Promise.all(executors.map(async (executor) => executor.dispose()));
   }
@@ -109,8 +111,8 @@ const keepsCache = ({ sublayers }: ModelSummary): boolean =>
 
 /** Memory with caches of two models; nothing where one is a graph whose caches are not known: its streams are not followed. */
 export function comparedMemory(
-  { summary: before }: LayeredModel,
-  { summary: after, kind }: LayeredModel,
+  { summary: before }: Pick<LayeredModel, 'summary'>,
+  { summary: after, kind }: Pick<LayeredModel, 'summary' | 'kind'>,
 ): Pick<Quality, 'memory'> {
   return kind === 'graph' && keepsCache(before) && !keepsCache(after)
     ? {}

@@ -26,12 +26,14 @@ export const serverFields = {
   }),
 };
 
+const workersFacts = {
+  description: 'Processes that share the work',
+  ...{ min: 1, setting: 'workers' },
+};
+
 /** For operations whose work can be shared out. */
 export const sharingFields = group('Running', {
-  workers: integer({
-    description: 'Processes that share the work',
-    ...{ default: 1, min: 1, setting: 'workers' },
-  }),
+  workers: integer({ ...workersFacts, default: 1 }),
   queue: text({
     description: 'Server of Redis or Valkey whose workers share the work',
     placeholder: 'URL',
@@ -45,11 +47,7 @@ export const sharingFields = group('Running', {
 export const payingSharingFields = {
   ...sharingFields,
   ...group('Running', {
-    workers: integer({
-      description: 'Processes that share the work',
-      fallback: 'as many as save time',
-      ...{ min: 1, setting: 'workers' },
-    }),
+    workers: integer({ ...workersFacts, fallback: 'as many as save time' }),
   }),
 };
 export const sharingNames = Object.keys(sharingFields);

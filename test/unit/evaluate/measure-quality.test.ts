@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readExcerpts, readTokens } from '../../../extension/core/data/text-tokens';
 import { evaluateModels } from '../../../extension/core/evaluate/evaluate-models';
-import { measureQuality } from '../../../extension/core/evaluate/measure-quality';
+import { comparedMemory, measureQuality } from '../../../extension/core/evaluate/measure-quality';
 import { readHeldOut } from '../../../extension/core/evaluate/held-out';
 import { evaluatePerplexity, windowLengthOf } from '../../../extension/core/evaluate/perplexity';
 import { perplexityOfRounds } from '../../../extension/core/evaluate/perplexity-of-rounds';
@@ -12,7 +12,7 @@ import { unattended } from '../../../extension/core/jobs/job';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { positionsOf } from '../../../extension/core/runtime/windows';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
-import { fixture } from '../fixtures';
+import { familyFixture, fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 
 const original = fixture('llama-gqa-untied');
@@ -31,6 +31,22 @@ it('finds no distance between a model and itself', async () => {
   expect(quality.distance).toBeCloseTo(0, 9);
   expect(quality.top1Agreement).toBe(1);
   expect(quality.perplexity?.before).toBe(quality.perplexity?.after);
+});
+
+it('compares memory with caches where both are known, and of no model without caches', async () => {
+  const memoryOf = async (path: string): Promise<unknown> => {
+    const model = await openModelFiles(path);
+    return (await measureQuality({ original: model, changed: model, text, ...run }, unattended))
+      .memory;
+  };
+  const { model } = await openModelFiles(original);
+  expect(await memoryOf(original)).toEqual(comparedMemory(model, model).memory);
+  expect(await memoryOf(familyFixture('electra'))).toBeUndefined();
+  // Of a graph whose streams are not followed no caches are known.
+  const sublayers = model.summary.sublayers.map((one) => ({ ...one, kvBytesPerToken: 0 }));
+  const graph = { kind: 'graph' as const, summary: { ...model.summary, sublayers } };
+  expect(comparedMemory(model, graph)).toEqual({});
+  expect(comparedMemory(graph, graph).memory).toBeDefined();
 });
 
 it('gives the perplexities of both models, as an evaluation does on the same tokens', async () => {

@@ -658,7 +658,9 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
   Concat: concat,
   Split: split,
   Pad: moving('Pad', [1, 3], (random, shape) => {
-    const pads = shape.flatMap(() => [random.int(0, 2), random.int(0, 2)]);
+    // First those in front of each axis, then those behind; a negative one cuts off, of an axis that keeps something.
+    const sides = shape.map((size) => [random.int(size > 1 ? -1 : 0, 2), random.int(0, 2)]);
+    const pads = [0, 1].flatMap((side) => sides.map((pair) => pair[side] ?? 0));
     return { inputs: (graph) => [graph.ints(pads)] };
   }),
   Reshape: moving('Reshape', [1, 3], (random, shape) => {

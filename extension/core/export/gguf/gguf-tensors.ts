@@ -11,7 +11,7 @@ import { say } from '../../message';
 import { UserError } from '../../user-error';
 import type { ByteRange } from '../byte-copier';
 import type { PlannedTensor } from '../weight-plan';
-import { alone } from './quantize/row-threads';
+import { inThisThread } from './quantize/row-threads';
 import type { RowWriter } from './quantize/row-threads';
 import type { WritableType } from '../../checkpoints/ggml-types';
 import { bytesAs } from './type-mixes';
@@ -81,7 +81,7 @@ export async function* convert(
   name: string,
   numbers: Numbers,
   cancellation: Cancellation,
-  rowWriter: RowWriter = alone,
+  rowWriter: RowWriter = inThisThread,
 ): AsyncGenerator<Uint8Array> {
   const { shape, rows, type, importance, changed } = numbers;
   const [first] = rows;

@@ -1,4 +1,4 @@
-/** Which whole numbers stand for the weights of a block. */
+/** Which integers stand for the weights of a block. */
 export interface BlockGrid {
   readonly bits: 4 | 8;
   /** Weights that share a scale, along the inputs: a power of two from 16. */
@@ -21,7 +21,7 @@ const shares = [1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6];
 /**
  * Scale and zero of a block: numbers `start`, `start + step`, … of which there are `count`. Without
  * search no weight is further from its number than half a scale. With it, the least
- * Σ importance·(w − w′)² is sought over narrowed ranges, each with the scale that fits its whole numbers
+ * Σ importance·(w − w′)² is sought over narrowed ranges, each with the scale that fits its integers
  * best (Σ w·q / Σ q², weighted); the symmetric grid then also tries its longer, negative side.
  * @param importance of each weight of the block; 1 when absent
  */
@@ -114,7 +114,7 @@ class BlockFit {
     return [low, high];
   }
 
-  /** Rounds the weights at a scale, and fits the scale that suits these whole numbers best. */
+  /** Rounds the weights at a scale, and fits the scale that suits these integers best. */
   public attempt(bits: 4 | 8, scale: number, zero: number): void {
     const { count, values, costs } = this;
     const [inverse, most, middle] = [1 / scale, 2 ** bits - 1, zero + 0.5];
@@ -139,7 +139,7 @@ class BlockFit {
 
 const fit = new BlockFit();
 
-/** The whole number that stands for a weight. */
+/** The integer that stands for a weight. */
 export function quantize(bits: 4 | 8, weight: number, scale: number, zero: number): number {
   if (scale === 0) {
     return zero;

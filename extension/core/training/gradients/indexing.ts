@@ -126,11 +126,8 @@ const pad: Rule = (n) => [
     if (stringAttribute(n.node, 'mode', 'constant') !== 'constant' || n.input(3) !== '') {
       return n.fail('Only constant padding of all axes can be trained through.');
     }
-    const rank = n.rankOf(n.x);
-    const pads = n.input(1);
-    const begins = n.op('Slice', [pads, n.graph.ints([0]), n.graph.ints([rank])]);
-    const axes = n.graph.ints(Array.from({ length: rank }, (_, axis) => axis));
-    return n.op('Slice', [n.dy, begins, n.add(begins, n.op('Shape', [n.x])), axes]);
+    // What was put in goes, and what was cut off (negative) gets zeros.
+    return n.op('Pad', [n.dy, n.op('Neg', [n.input(1)])]);
   },
 ];
 

@@ -3,8 +3,7 @@ import { numberToHalf } from '../../../checkpoints/half';
 import { clamp, nearest } from './fit';
 import { sumOfSquares, weigh } from './quantizer';
 import type { RowQuantizer } from './quantizer';
-import { block, fitToBook, numbers, scales, weights } from './search';
-import type { CodeBook } from './search';
+import { block, borders, fitToBook, growths, numbers, scales, weights } from './search';
 
 const { fround, abs } = Math;
 /** Numbers of a group, and of what is fitted together. */
@@ -13,7 +12,7 @@ const values = Int8Array.from(nonLinearValues);
 const [lowest = 0] = values;
 const highest = values[15] ?? 0;
 
-/** By how far a whole number lies above −128: the position of the greatest value that is no larger. */
+/** By how far an integer lies above −128: the position of the greatest value that is no larger. */
 const positions = Uint8Array.from({ length: 256 }, (_, i) =>
   Math.max(
     0,
@@ -38,7 +37,7 @@ function closest(x: number): number {
 
 /** The least float32 at which {@link closest} gives a position. */
 function borderTo(position: number): number {
-  // Both lie on one side of 0 or one of them next to it: halving the way ends between neighbours.
+  // Halving the way ends at two float32 next to each other.
   let [below, above] = [values[position - 1] ?? 0, values[position] ?? 0];
   for (;;) {
     const middle = fround((below + above) / 2);
@@ -49,33 +48,32 @@ function borderTo(position: number): number {
   }
 }
 
-const book: CodeBook = {
-  lowest,
-  borders: Array.from({ length: 15 }, (_, i) => borderTo(i + 1)),
-  growths: Array.from({ length: 15 }, (_, i) => (values[i + 1] ?? 0) - (values[i] ?? 0)),
-};
+for (let i = 0; i < borders.length; i++) {
+  borders[i] = borderTo(i + 1);
+  growths[i] = (values[i + 1] ?? 0) - (values[i] ?? 0);
+}
 
-/** Fits the groups of `count` numbers; the spread of weights is that of `size` numbers. */
+/** Fits the groups of `count` numbers; the spread of weights is that of `run` numbers. */
 function fitGroups(
   x: Float32Array,
   from: number,
   count: number,
-  size: number,
+  run: number,
   importance: Float32Array | undefined,
 ): void {
   block.set(x.subarray(from, from + count));
-  for (let at = 0; at < count; at += size) {
-    const own = weights.subarray(at, at + size);
+  for (let at = 0; at < count; at += run) {
+    const own = weights.subarray(at, at + run);
     if (importance === undefined) {
-      for (let i = 0; i < size; i++) {
+      for (let i = 0; i < run; i++) {
         own[i] = (block[at + i] ?? 0) ** 2;
       }
     } else {
-      const spread = fround(sumOfSquares(block, at, size) * fround(2 / size));
-      weigh(x, importance, from + at, spread, own, size);
+      const spread = fround(sumOfSquares(block, at, run) * fround(2 / run));
+      weigh(x, importance, from + at, spread, own, run);
     }
   }
-  fitToBook(count / width, width, book);
+  fitToBook(count / width, width, lowest);
 }
 
 function roundGroup(x: Float32Array, at: number, scale: number, to: number): void {

@@ -26,7 +26,7 @@ const leastNumbers = 1 << 22;
 const mostThreads = 16;
 
 /** Writes rows in the thread that asks. */
-export const alone: RowWriter = {
+export const inThisThread: RowWriter = {
   ahead: 0,
   write: async ({ type, numbers, length, importance }) =>
     Promise.resolve(quantizeRows(type, numbers, length, importance)),
@@ -40,10 +40,10 @@ export function openRowWriter(
 ): RowWriter {
   const count = Math.min(availableParallelism(), mostThreads);
   if (numbers < leastNumbers || count < 2 || !existsSync(script)) {
-    return alone;
+    return inThisThread;
   }
   const threads = new RowThreads(script, count);
-  return threads.ahead === 0 ? alone : threads;
+  return threads.ahead === 0 ? inThisThread : threads;
 }
 
 /** Threads that each write rows; they run no ONNX Runtime, so that they can be ended at any time. */

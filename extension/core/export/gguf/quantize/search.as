@@ -4,14 +4,14 @@
 
 /** Groups whose numbers are all smaller count as zero. */
 const zeroBelow: f32 = 1e-15;
-/** Added and taken away again, it rounds to whole numbers, ties to even. */
+/** Added and taken away again, it rounds to integers, ties to even. */
 const rounder: f32 = 12582912;
 
-/** Where one block lies: up to 256 numbers and their weights (float32) and whole numbers (bytes), by groups of one width. */
+/** Where one block lies: up to 256 numbers and their weights (float32) and integers (bytes), by groups of one width. */
 export const block: usize = 0;
 export const weights: usize = block + 1024;
 export const numbers: usize = weights + 1024;
-/** Of up to 16 groups: scales, minima and sums of weights (float32), and whole numbers that stand for scales (bytes). */
+/** Of up to 16 groups: scales, minima and sums of weights (float32), and integers that stand for scales (bytes). */
 export const scales: usize = numbers + 256;
 export const minima: usize = scales + 64;
 export const sums: usize = minima + 64;
@@ -20,31 +20,27 @@ export const scaleNumbers: usize = sums + 64;
 export const borders: usize = scaleNumbers + 16;
 export const growths: usize = borders + 60;
 
-/** Of four groups at a time, [number, lane] float32: their numbers, weights, and whole numbers, tried and best. */
+/** Of four groups at a time, [number, lane] float32: their numbers, weights, and integers, tried and best. */
 const X: usize = 4096;
 const W: usize = X + 512;
 const TRIED: usize = W + 512;
 const BEST: usize = TRIED + 512;
 
-// @ts-ignore: decorator
 @inline
 function splat(value: f32): v128 {
   return f32x4.splat(value);
 }
 
-// @ts-ignore: decorator
 @inline
 function pick(mask: v128, one: v128, other: v128): v128 {
   return v128.bitselect(one, other, mask);
 }
 
-// @ts-ignore: decorator
 @inline
 function rounded(value: v128): v128 {
   return f32x4.sub(f32x4.add(value, splat(rounder)), splat(rounder));
 }
 
-// @ts-ignore: decorator
 @inline
 function clamped(value: v128, low: v128, high: v128): v128 {
   return f32x4.pmin(f32x4.pmax(value, low), high);
@@ -63,7 +59,7 @@ function gather(from: usize, width: i32, to: usize): void {
   }
 }
 
-/** The best whole numbers of `count` lanes, `added` to each, as bytes of their groups. */
+/** The best integers of `count` lanes, `added` to each, as bytes of their groups. */
 function scatter(width: i32, count: i32, added: f32, to: usize): void {
   for (let lane = 0; lane < count; lane++) {
     for (let i = 0; i < width; i++) {
@@ -128,7 +124,6 @@ export function fitAffine(
 let scaleOfFour: v128 = i32x4.splat(0);
 let minimumOfFour: v128 = i32x4.splat(0);
 
-// @ts-ignore: decorator
 @inline
 function errorOf(difference: v128, absolute: bool): v128 {
   return absolute ? f32x4.abs(difference) : f32x4.mul(difference, difference);
@@ -272,7 +267,6 @@ function symmetric(
 }
 
 /** Which lanes take the scale of this step: all of the first, later those that it fits better. */
-// @ts-ignore: decorator
 @inline
 function kept(isFirst: bool, sumProducts: v128, sumSquares: v128, best: v128): v128 {
   return isFirst
@@ -283,7 +277,6 @@ function kept(isFirst: bool, sumProducts: v128, sumSquares: v128, best: v128): v
       );
 }
 
-// @ts-ignore: decorator
 @inline
 function scaleOf(sumProducts: v128, sumSquares: v128): v128 {
   const isZero = f32x4.eq(sumSquares, splat(0));

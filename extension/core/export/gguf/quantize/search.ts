@@ -47,7 +47,7 @@ const floats = ({ value }: Place, count: number): Float32Array =>
   new Float32Array(buffer, value, count);
 const bytes = ({ value }: Place, count: number): Uint8Array => new Uint8Array(buffer, value, count);
 
-/** One block in work: its numbers, their weights, and the whole numbers that stand for them, by groups of one width. */
+/** One block in work: its numbers, their weights, and the integers that stand for them, by groups of one width. */
 export const block = floats(wasm.block, size);
 export const weights = floats(wasm.weights, size);
 export const numbers = bytes(wasm.numbers, size);
@@ -56,14 +56,18 @@ export const scales = floats(wasm.scales, mostGroups);
 export const minima = floats(wasm.minima, mostGroups);
 /** The sum of each group's weights, for {@link fitScales}. */
 export const sums = floats(wasm.sums, mostGroups);
-/** The whole numbers that stand for the scales. */
+/** The integers that stand for the scales. */
 export const scaleNumbers = bytes(wasm.scaleNumbers, mostGroups);
-const borders = floats(wasm.borders, mostBorders);
-const growths = floats(wasm.growths, mostBorders);
+/**
+ * The values of a code book but the lowest: the least float32 that is rounded to each, and by how much it is greater than the
+ * value below. Who searches by a book sets them once.
+ */
+export const borders = floats(wasm.borders, mostBorders);
+export const growths = floats(wasm.growths, mostBorders);
 
 /** How {@link fitAffine} searches. */
 export interface AffineSearch {
-  /** Greatest whole number. */
+  /** Greatest integer. */
   readonly most: number;
   /** What is added to it first, and from step to step. */
   readonly from: number;
@@ -88,21 +92,5 @@ export const { fitSymmetric } = wasm;
 /** The same of the scales of so many groups, whose scale it gives. Minima are overwritten. */
 export const { fitScales } = wasm;
 
-/**
- * Finds scales for numbers of a code book.
- * @param book its values, ascending, and from where on a number is nearest to each but the lowest
- */
-export function fitToBook(groups: number, width: number, book: CodeBook): void {
-  borders.set(book.borders);
-  growths.set(book.growths);
-  wasm.fitToBook(groups, width, book.lowest);
-}
-
-/** Values that numbers stand for, ascending. */
-export interface CodeBook {
-  readonly lowest: number;
-  /** The least float32 that is rounded to each value but the lowest. */
-  readonly borders: readonly number[];
-  /** By how much each value but the lowest is greater than the one below. */
-  readonly growths: readonly number[];
-}
+/** Finds scales for values of the code book that is set. */
+export const { fitToBook } = wasm;
