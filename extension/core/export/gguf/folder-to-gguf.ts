@@ -19,6 +19,7 @@ import { productsOf, withoutEmptied } from './block-factors';
 import { chosenTypes, fileTypeOf, plainType, roundingOf } from './choose-types';
 import { modelEntries } from './folder-header';
 import type { FolderModel } from './folder-model';
+import { importanceOf } from './importance';
 import { needsDeci, whyNotGgufDeci } from './gguf-deci';
 import { whyNotHeld } from './gguf-options';
 import { whyOtherWidths } from './gguf-sizes';
@@ -161,7 +162,8 @@ async function folderWriter(
     ...frequencyTensors(model),
     ...missingKeys(model, new Set(placed.map(({ name }) => name))),
     ...placed.map((tensor) => {
-      const importance = wanted.importance?.get(sourceName(tensor.name, changes));
+      const asInSource = { ...tensor, name: sourceName(tensor.name, changes) };
+      const importance = importanceOf(wanted.importance, asInSource, changes);
       return areBlocks && isPacked(tensor) && !Object.hasOwn(wanted.tensors ?? {}, tensor.name)
         ? asStoredBlocks(tensor.name, tensor)
         : converted(tensor.name, {
