@@ -112,3 +112,17 @@ export function readBy(node: NodeProto): string[] {
   const nested = nestedGraphs(node).flatMap((graph) => [...valuesRead(graph)]);
   return [...node.input, ...nested];
 }
+
+/** Without the nodes that nothing reads, such as a constant in whose place another stands; `nodes` are in order. */
+export function neededNodes(nodes: readonly NodeProto[], outputs: readonly string[]): NodeProto[] {
+  const wanted = new Set(outputs);
+  return nodes
+    .reduceRight<NodeProto[]>((left, node) => {
+      if (node.output.some((name) => wanted.has(name))) {
+        readBy(node).forEach((name) => wanted.add(name));
+        left.push(node);
+      }
+      return left;
+    }, [])
+    .reverse();
+}
