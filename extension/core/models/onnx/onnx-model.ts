@@ -45,7 +45,10 @@ export async function openOnnxModel(path: string): Promise<OnnxModel> {
   if (model.branches.length === 0) {
     return file === stored ? model : findLayers(stored, fingerprint);
   }
-  return { ...model, summary: { ...model.summary, warnings: [...notes, ...model.summary.warnings] } };
+  return {
+    ...model,
+    summary: { ...model.summary, warnings: [...notes, ...model.summary.warnings] },
+  };
 }
 
 /** Finds the sublayers of a file that is open. */

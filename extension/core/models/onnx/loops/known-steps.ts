@@ -71,16 +71,10 @@ export function knownSteps(node: NodeProto, around: Around): KnownSteps | NotKno
   if (!readBy(node).some(isStack)) {
     return { problem: sameWeights };
   }
-  return node.opType === 'Loop'
-    ? stepsOfLoop(node, body, around)
-    : stepsOfScan(node, body, around);
+  return node.opType === 'Loop' ? stepsOfLoop(node, body, around) : stepsOfScan(node, body, around);
 }
 
-function stepsOfLoop(
-  node: NodeProto,
-  body: GraphProto,
-  { shapes }: Around,
-): KnownSteps | NotKnown {
+function stepsOfLoop(node: NodeProto, body: GraphProto, { shapes }: Around): KnownSteps | NotKnown {
   const [limit = '', condition = '', ...firsts] = node.input;
   const numbers = shapes().contents(limit);
   const [count] = numbers ?? [];

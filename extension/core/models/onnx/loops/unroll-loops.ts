@@ -5,7 +5,13 @@ import type { GraphBuilder } from '../../../onnx/graph-builder';
 import { copyWith } from '../../../onnx/messages';
 import type { NodeProto } from '../../../onnx/proto/onnx_pb';
 import { emitSteps } from './emit-steps';
-import { additionsTo, freeName, namesIn, withAdditions, withoutUnread } from '../edits/graph-additions';
+import {
+  additionsTo,
+  freeName,
+  namesIn,
+  withAdditions,
+  withoutUnread,
+} from '../edits/graph-additions';
 import { neededNodes, readBy } from '../edits/graph-remains';
 import { renameInputs } from '../edits/node-edits';
 import { GraphIndex } from '../graph-index';
@@ -98,7 +104,11 @@ function unroll(
   }
   const rest = main.node.filter(({ output: [first = ''] }) => !views.has(first));
   const read = new Set(rest.flatMap(readBy));
-  const parts = nameViews([...views].filter(([value]) => read.has(value)), builder, names);
+  const parts = nameViews(
+    [...views].filter(([value]) => read.has(value)),
+    builder,
+    names,
+  );
   const nodes = rest.map((one) => renameInputs(one, (name) => parts.get(name) ?? name));
   const outputs = main.output.map(({ name }) => name);
   const left = copyWith(main, { node: neededNodes(nodes, outputs) });

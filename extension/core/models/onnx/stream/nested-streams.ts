@@ -1,5 +1,6 @@
 import type { OnnxFile } from '../../../checkpoints/onnx-file';
-import type { NodeProto } from '../../../onnx/proto/onnx_pb';
+import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
+import { intAttribute } from '../node-attributes';
 import { hasWeightsByKind } from './classify';
 import { GraphIndex } from '../graph-index';
 import { whyNotUnrolled } from '../loops/unroll-loops';
@@ -107,7 +108,8 @@ function streamsWithin(
   return nodes.flatMap((node) =>
     node.attribute.flatMap(({ name: branch, g, graphs }) =>
       [...(g === undefined ? [] : [g]), ...graphs].flatMap((graph): NestedStream[] => {
-        const index = new GraphIndex(graph, path, constants);
+        const inside = [...constants, ...constantInputs(node, graph, constants)];
+        const index = new GraphIndex(graph, path, inside);
         const count = findCandidates(index).length;
         const name = node.name === '' ? (node.output[0] ?? '') : node.name;
         const label = `${branch} of ${node.opType} ${name} (${count} branches)`;
@@ -118,4 +120,20 @@ function streamsWithin(
       }),
     ),
   );
+}
+
+/** Inputs of a body that no input of the graph has an influence on: a step's number, and its part of a constant. */
+function constantInputs(
+  node: NodeProto,
+  { input }: GraphProto,
+  constants: ReadonlySet<string>,
+): string[] {
+  const names = input.map(({ name }) => name);
+  if (node.opType === 'Loop') {
+    return names.slice(0, 1);
+  }
+  const items = intAttribute(node, 'num_scan_inputs', 0);
+  return items === 0
+    ? []
+    : names.slice(-items).filter((_, i) => constants.has(node.input.slice(-items)[i] ?? ''));
 }
