@@ -2,11 +2,11 @@ import type { OnnxFile } from '../../../checkpoints/onnx-file';
 import type { Message } from '../../../message';
 import { say } from '../../../message';
 import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
-import { operatorName } from '../graph-index';
+import { GraphIndex, operatorName } from '../graph-index';
 import { intAttribute, intsAttribute, tensorAttribute } from '../node-attributes';
 import { readBy } from '../edits/graph-remains';
 import { tensorNumbers } from '../values/tensor-numbers';
-import type { ValueShapes } from '../values/value-shapes';
+import { ValueShapes } from '../values/value-shapes';
 
 /** A value of which each step has a part, along `axis`; the last part comes first where it is `reversed`. */
 interface Parts {
@@ -36,27 +36,44 @@ export interface KnownSteps {
 }
 
 /** What is asked about the graph around a Loop or Scan. */
-export interface Around {
-  readonly initializers: OnnxFile['initializers'];
-  readonly shapes: () => ValueShapes;
-  readonly opset: number;
+export class Around {
+  public readonly initializers: OnnxFile['initializers'];
+  private known: ValueShapes | undefined;
+
+  public constructor(private readonly file: OnnxFile) {
+    this.initializers = file.initializers;
+  }
+
+  public get shapes(): ValueShapes {
+    const { graph, path } = this.file;
+    this.known ??= new ValueShapes(graph, new GraphIndex(graph, path));
+    return this.known;
+  }
+
+  public get opset(): number {
+    const { opsetImport } = this.file.model;
+    const own = opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx');
+    return Number(own?.version ?? 0);
+  }
 }
 
 /** Operators that pass a condition on. */
 const passing = new Set(['Identity', 'Cast']);
+/** In front of its states, a Loop takes the number of steps and a condition; its body, the step's number and one. */
+const loopInputs = 2;
 /** A stack of matrices has one axis more than they. */
 const stackRank = 3;
 /** Opset from which on a Scan has no axis for sequences of different lengths. */
 const scanOpset = 9;
 
-export const sameWeights = say`all its steps use the same weights`;
+export const noStacks = say`its steps don't take weights of their own from stacks in the file`;
 
-/** Why a Loop or Scan cannot be unrolled, as the end of "cannot be unrolled: …". */
+/** Why a Loop or Scan cannot be unrolled, as the end of "can't be unrolled: …". */
 export interface NotKnown {
   readonly problem: Message;
 }
 
-export function isLoop(node: NodeProto): boolean {
+export function isRepeating(node: NodeProto): boolean {
   return ['Loop', 'Scan'].includes(operatorName(node));
 }
 
@@ -64,19 +81,27 @@ export function isLoop(node: NodeProto): boolean {
 export function knownSteps(node: NodeProto, around: Around): KnownSteps | NotKnown {
   const body = node.attribute.find(({ name }) => name === 'body')?.g;
   if (body === undefined || body.sparseInitializer.length > 0) {
-    return { problem: say`its body has sparse weights` };
+    return { problem: say`its body is missing or has sparse weights` };
+  }
+  const isLoop = node.opType === 'Loop';
+  const items = isLoop ? 0 : intAttribute(node, 'num_scan_inputs', 0);
+  const states = node.input.length - (isLoop ? loopInputs : items);
+  const inside = body.input.length - (isLoop ? loopInputs : items);
+  if (states < 0 || inside !== states || body.output.length < states + (isLoop ? 1 : 0)) {
+    return { problem: say`its body has other inputs or outputs than the node` };
   }
   const isStack = (name: string): boolean =>
     (around.initializers.get(name)?.dims.length ?? 0) >= stackRank;
-  if (!readBy(node).some(isStack)) {
-    return { problem: sameWeights };
+  const read = isLoop ? readBy(node) : node.input.slice(states);
+  if (!read.some(isStack)) {
+    return { problem: noStacks };
   }
-  return node.opType === 'Loop' ? stepsOfLoop(node, body, around) : stepsOfScan(node, body, around);
+  return isLoop ? stepsOfLoop(node, body, around) : stepsOfScan(node, body, states, around);
 }
 
 function stepsOfLoop(node: NodeProto, body: GraphProto, { shapes }: Around): KnownSteps | NotKnown {
   const [limit = '', condition = '', ...firsts] = node.input;
-  const numbers = shapes().contents(limit);
+  const numbers = shapes.contents(limit);
   const [count] = numbers ?? [];
   if (typeof count !== 'number' || count < 1) {
     return {
@@ -85,7 +110,7 @@ function stepsOfLoop(node: NodeProto, body: GraphProto, { shapes }: Around): Kno
   }
   const [step = '', going = '', ...inputs] = body.input.map(({ name }) => name);
   const [goesOn = '', ...outputs] = body.output.map(({ name }) => name);
-  const isTrue = (name: string): boolean => shapes().contents(name)?.[0] === 1;
+  const isTrue = (name: string): boolean => shapes.contents(name)?.[0] === 1;
   if (!(condition === '' || isTrue(condition)) || !staysTrue(goesOn, going, body, isTrue)) {
     return { problem: say`it ends when a condition that the steps compute is false` };
   }
@@ -131,13 +156,13 @@ function staysTrue(
 function stepsOfScan(
   node: NodeProto,
   body: GraphProto,
+  states: number,
   { initializers, shapes, opset }: Around,
 ): KnownSteps | NotKnown {
   if (opset < scanOpset) {
     return { problem: say`Scan had another form before opset ${scanOpset}` };
   }
-  const handedOut = intAttribute(node, 'num_scan_inputs', 0);
-  const firsts = node.input.slice(0, node.input.length - handedOut);
+  const firsts = node.input.slice(0, states);
   const inputs = body.input.map(({ name }) => name);
   const outputs = body.output.map(({ name }) => name);
   const parts = (
@@ -154,12 +179,11 @@ function stepsOfScan(
       reversed: directions?.[i] === 1,
     }));
   };
-  const states = firsts.length;
   const items = parts(inputs.slice(states), node.input.slice(states), 'scan_input');
-  const sizes = items.map(({ outside, axis }) => shapes().of(outside)?.at(axis));
-  const [count] = sizes.filter((size) => typeof size === 'number');
+  const sizes = items.map(({ outside, axis }) => shapes.of(outside)?.at(axis));
+  const [count] = sizes.filter((size) => typeof size === 'number' && size > 0);
   if (count === undefined) {
-    return { problem: say`its number of steps isn't a constant` };
+    return { problem: say`its number of steps isn't a constant above 0` };
   }
   const cut = items.find(({ outside, axis }) => initializers.has(outside) && axis !== 0);
   if (cut !== undefined) {

@@ -1,9 +1,10 @@
+import { nestedGraphs } from '../../../checkpoints/nested-weights';
 import type { OnnxFile } from '../../../checkpoints/onnx-file';
 import { say } from '../../../message';
 import type { Message } from '../../../message';
 import type { GraphBuilder } from '../../../onnx/graph-builder';
 import { copyWith } from '../../../onnx/messages';
-import type { NodeProto } from '../../../onnx/proto/onnx_pb';
+import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
 import { emitSteps } from './emit-steps';
 import {
   additionsTo,
@@ -16,8 +17,8 @@ import { neededNodes, readBy } from '../edits/graph-remains';
 import { renameInputs } from '../edits/node-edits';
 import { GraphIndex } from '../graph-index';
 import { ValueShapes } from '../values/value-shapes';
-import { isLoop, knownSteps, sameWeights } from './known-steps';
-import type { Around, NotKnown } from './known-steps';
+import { Around, isRepeating, knownSteps, noStacks } from './known-steps';
+import type { NotKnown } from './known-steps';
 import { stackViews } from './stack-views';
 import type { StackView } from './stack-views';
 
@@ -39,18 +40,20 @@ export function unrollLoops(file: OnnxFile): Unrolled {
   const notes: Message[] = [];
   const refused = new Set<NodeProto>();
   let unrolled = file;
+  let around = new Around(file);
   for (;;) {
-    const node = unrolled.graph.node.find((one) => isLoop(one) && !refused.has(one));
+    const node = unrolled.graph.node.find((one) => isRepeating(one) && !refused.has(one));
     if (node === undefined) {
       return { file: unrolled, notes };
     }
-    const found = unroll(unrolled, node);
+    const found = unroll(unrolled, node, around);
     if ('problem' in found) {
       refused.add(node);
     } else {
       unrolled = found.file;
+      around = new Around(unrolled);
       notes.push(
-        say`${nameOf(node)} runs ${found.count} steps over stacked weights, and is shown step by step. A written model has the steps that stay as nodes of their own.`,
+        say`${nameOf(node)} runs ${found.count} steps over stacked weights. Each step is shown as layers of its own, and a written model holds them that way.`,
       );
     }
   }
@@ -58,7 +61,7 @@ export function unrollLoops(file: OnnxFile): Unrolled {
 
 /** Why a Loop or Scan of the main graph stays as it is. */
 export function whyNotUnrolled(file: OnnxFile, node: NodeProto): Message | undefined {
-  const found = isLoop(node) ? unroll(file, node) : undefined;
+  const found = isRepeating(node) ? unroll(file, node, new Around(file)) : undefined;
   return found !== undefined && 'problem' in found
     ? say`${nameOf(node)} can't be unrolled: ${found.problem}.`
     : undefined;
@@ -71,20 +74,15 @@ function nameOf({ opType, name, output }: NodeProto): string {
 function unroll(
   file: OnnxFile,
   node: NodeProto,
+  around: Around,
 ): { readonly file: OnnxFile; readonly count: number } | NotKnown {
   const { graph, initializers, path } = file;
-  let known: ValueShapes | undefined;
-  const around: Around = {
-    initializers,
-    shapes: () => (known ??= new ValueShapes(graph, new GraphIndex(graph, path))),
-    opset: additionsTo(file, []).opset,
-  };
   const steps = knownSteps(node, around);
   if ('problem' in steps) {
     return steps;
   }
   const { count, body } = steps;
-  if (count * body.node.length > mostNodes) {
+  if (count * (nodesIn(body) + body.input.length + body.output.length) > mostNodes) {
     return { problem: say`its ${count} steps would be more than ${mostNodes} nodes` };
   }
   const names = namesIn(graph);
@@ -100,7 +98,7 @@ function unroll(
   const shapes = new ValueShapes(whole, new GraphIndex(whole, path));
   const views = stackViews(emitted.nodes, initializers, shapes);
   if (![...views.values()].some(({ dims }) => isMatrix(dims))) {
-    return { problem: sameWeights };
+    return { problem: noStacks };
   }
   const rest = main.node.filter(({ output: [first = ''] }) => !views.has(first));
   const read = new Set(rest.flatMap(readBy));
@@ -113,6 +111,12 @@ function unroll(
   const outputs = main.output.map(({ name }) => name);
   const left = copyWith(main, { node: neededNodes(nodes, outputs) });
   return { file: withoutUnread(withAdditions(file, left, builder, () => true)), count };
+}
+
+/** Those of nested graphs included. */
+function nodesIn({ node }: GraphProto): number {
+  const nested = node.flatMap(nestedGraphs).map(nodesIn);
+  return nested.reduce((sum, count) => sum + count, node.length);
 }
 
 function isMatrix(dims: readonly number[]): boolean {
