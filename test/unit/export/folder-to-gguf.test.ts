@@ -201,6 +201,39 @@ describe('a GGUF file of a Hugging Face folder', () => {
     },
   );
 
+  it.each([
+    ...['gpt2', 'gpt2-inner', 'gpt-neox', 'phi', 'falcon', 'falcon-new', 'falcon-new-one-norm'],
+    ...['bloom', 'mpt', 'gpt_bigcode', 'nemotron', 'jais2', 'olmo', 'exaone', 'glm'],
+  ])('of %s gives the logits of the folder, pruned or not', async (name) => {
+    const [own, ofFamily] = [fixture(name), familyFixture(name)];
+    const folder = existsSync(own) ? own : ofFamily;
+    const [out, pruned] = [fresh(), fresh()];
+    await prune(folder, [], out, { format: 'gguf' });
+    const ids = [[5, 63, 9, 61, 13, 60, 34, 8, 62, 3, 17, 44]];
+    const expected = await logitsOf(folder, ids);
+    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+    await prune(fileIn(out), wholeBlock(0), pruned, { format: 'gguf' });
+    const without = await logitsOf(folder, ids, wholeBlock(0));
+    expect(relativeError(await logitsOf(fileIn(pruned), ids), without)).toBeLessThan(1e-5);
+  });
+
+  it('says which activation and which bounds a model has', async () => {
+    const [changed, out] = [fresh(), fresh()];
+    cpSync(familyFixture('mpt'), changed, { recursive: true });
+    const file = join(changed, 'config.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as { attn_config: object };
+    const attn_config = { ...config.attn_config, clip_qkv: 0.05 };
+    writeFileSync(file, JSON.stringify({ ...config, attn_config }));
+    await prune(changed, [], out, { format: 'gguf' });
+    const { metadata } = await readGgufHeader(fileIn(out));
+    expect(metadata.get('mpt.hidden_activation')).toBe('gelu');
+    expect(metadata.get('mpt.attention.max_alibi_bias')).toBe(8);
+    expect(metadata.get('mpt.attention.clamp_kqv')).toBeCloseTo(0.05);
+    const ids = [[5, 63, 9, 61, 13, 60, 34, 8, 62, 3, 17, 44]];
+    const expected = await logitsOf(changed, ids);
+    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+  });
+
   it.each(quantizedCases.filter((name) => name !== 'mxfp4'))(
     'of weights quantized as %s has their numbers, pruned or not',
     async (name) => {
@@ -267,7 +300,10 @@ describe('a GGUF file of a Hugging Face folder', () => {
 
   it('is refused with the reason, and nothing is written', async () => {
     for (const [name, more, message] of [
-      ['gpt2', {}, /gpt2 models can't be written to GGUF.*convert_hf_to_gguf/],
+      ['opt', {}, /opt models can't be written to GGUF.*convert_hf_to_gguf/],
+      ['phi-qk-norm', {}, /qk_layernorm: llama\.cpp computes phi2 models with false/],
+      ['falcon-sequential', {}, /bias: llama\.cpp computes falcon models with false/],
+      ['gpt-neox-sequential', {}, /attention_bias: llama\.cpp computes gptneox models with true/],
       ['mistral-sliding', {}, /sliding_window.*without a window/],
       ['cohere-qk-norm', {}, /use_qk_norm: llama\.cpp reads norms .* at least 64 blocks/],
       ['gemma2', {}, /query_pre_attn_scalar.*scales the attention/],

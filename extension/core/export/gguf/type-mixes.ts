@@ -48,7 +48,7 @@ export interface NamedShape {
 
 /** Norms, routers, convolutions, whose kernels llama.cpp reads as floats, the projection of per-layer embeddings, and what mixes streams. */
 const staysFloat =
-  /(?:_norm|ffn_gate_inp|ssm_conv1d(?:_[qkv])?|shortconv\.conv|per_layer_model_proj|altup_\w+|laurel_\w+)\.weight$/;
+  /(?:_norm|ffn_gate_inp|position_embd|ssm_conv1d(?:_[qkv])?|shortconv\.conv|per_layer_model_proj|altup_\w+|laurel_\w+)\.weight$/;
 
 /** Whether a tensor may take any type: matrices of weights; the others stay float32 (`tensor_allows_quantization`). */
 export function takesTypes({ name, shape }: NamedShape): boolean {

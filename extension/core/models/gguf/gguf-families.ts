@@ -3,6 +3,7 @@ import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { demandsOfGemma3n, describeGemma3n } from './gguf-gemma3n';
 import { demandsOfGemma4, describeGemma4 } from './gguf-gemma4';
+import { layerNormFamilies } from './gguf-layer-norm-families';
 import {
   asGatedDelta,
   asGroupedDelta,
@@ -33,6 +34,8 @@ export interface GgufFamily extends GgufTraits {
   readonly withSigmoid?: string;
   /** Query and key rows are interleaved for llama.cpp's form of the rotary embedding. */
   readonly interleaved?: boolean;
+  /** Part that is the norm of attention, where the feed-forward has one of its own and it is not `attn_norm`. */
+  readonly attentionNorm?: string;
   /** Part that is the norm of the feed-forward, where it is not `ffn_norm`. */
   readonly feedforwardNorm?: string;
   /** Whether gate and up are apart, where folders have them in one matrix. */
@@ -362,4 +365,5 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     roundsYarn: false,
     demands: () => ({ swiglu_alpha: 1.702, swiglu_limit: 7 }),
   },
+  ...layerNormFamilies,
 };

@@ -39,6 +39,9 @@ export function keysOfFields(
   };
 }
 
+/** Bound on the absolute values of queries, keys and values. */
+export const clampKey = 'attention.clamp_kqv';
+
 /** Number of blocks in front without experts. */
 export const denseBlocks = 'leading_dense_block_count';
 

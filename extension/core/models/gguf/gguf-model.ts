@@ -18,7 +18,7 @@ import type { GgufBlocks } from './gguf-blocks';
 import { ggufFields, keysOfFields } from './gguf-fields';
 import { GgufKeys } from './gguf-keys';
 import { keptMixed, readMixed, requireBothKinds } from './gguf-mixers';
-import { inGguf, partNames } from './gguf-names';
+import { ggufBlocks, inGguf, partNames } from './gguf-names';
 import { rotaryTables } from './gguf-rotary';
 import type { GgufTraits } from './gguf-traits';
 import { keptWindows, requireSameSize } from './gguf-windows';
@@ -47,14 +47,15 @@ export async function openGguf(
   const keys = new GgufKeys(header, path);
   const family = familyOf(keys);
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
-  const known = family === undefined ? undefined : knownOf(family, keys);
-  if (family === undefined || known === undefined) {
+  const ofFolders = family === undefined ? undefined : knownOf(family, keys);
+  if (family === undefined || ofFolders === undefined) {
     throw new UserError(say`Architecture "${keys.architecture}" is not supported in GGUF files.`, {
       file: path,
       field: 'general.architecture',
       remedy: say`Supported: ${Object.keys(ggufFamilies).join(', ')}.`,
     });
   }
+  const known = withJoined(ofFolders, family, header);
   if (hasExperts && known.experts === undefined) {
     keys.fault(
       keys.name('expert_count'),
@@ -82,6 +83,20 @@ export async function openGguf(
 function familyOf({ architecture }: GgufKeys): GgufFamily | undefined {
   return Object.hasOwn(ggufFamilies, architecture) ? ggufFamilies[architecture] : undefined;
 }
+
+/** The family with queries, keys and values in one matrix, where the file has them so and folders don't. */
+function withJoined(
+  known: Architecture,
+  { interleaved = false }: GgufFamily,
+  { tensors }: GgufHeader,
+): Architecture {
+  const { attention, mixer } = known;
+  return mixer === undefined && !interleaved && tensors.some(({ name }) => name === joinedMatrix)
+    ? { ...known, attention: { ...attention, queryKeyValue: { kind: 'fused', name: '' } } }
+    : known;
+}
+
+const joinedMatrix = `${ggufBlocks}.0.attn_qkv.weight`;
 
 /** Number of `expert_gating_func` for σ. */
 const sigmoid = 2;
@@ -209,8 +224,8 @@ export function namesInFolder(
   const parts = partNames(known, inGguf(known, family));
   const { outer } = known;
   const [prefix = ''] = outer.prefixes;
-  const offsetOf = (part: string): number =>
-    known.norm === 'rms-offset' && part.endsWith('norm') ? 1 : 0;
+  const offsetOf = (part: string, kind: string): number =>
+    known.norm.endsWith('-offset') && part.endsWith('norm') && kind === 'weight' ? 1 : 0;
   return new Map(
     header.tensors.flatMap(({ name }): [string, { name: string; offset: number }][] => {
       const [, block, part = '', kind = ''] = /^(?:blk\.(\d+)\.)?(\w+)\.(\w+)$/.exec(name) ?? [];
@@ -219,7 +234,7 @@ export function namesInFolder(
         return [];
       }
       const place = block === undefined ? '' : `${prefix}${outer.blocks}.${block}.`;
-      return [[name, { name: `${place}${usual}.${kind}`, offset: offsetOf(part) }]];
+      return [[name, { name: `${place}${usual}.${kind}`, offset: offsetOf(part, kind) }]];
     }),
   );
 }

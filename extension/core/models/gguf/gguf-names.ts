@@ -4,32 +4,30 @@ import type {
   ExpertNames,
   LatentNames,
   MixerNames,
+  OuterNames,
   Projection,
 } from '../transformer/architecture';
 import type { BlockEndNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
+import type { NormKind } from '../parts/norm';
 import type { GgufFamily } from './gguf-families';
 
 /** Blocks are named `blk.<number>.` */
 export const ggufBlocks = 'blk';
+/** Learned positions. */
+export const positionTable = 'position_embd';
 
 /**
  * A family under the names of llama.cpp (gguf-py/gguf/tensor_mapping.py). The conversion has added
  * the offset to norms that have one.
  */
 export function inGguf(known: Architecture, family: GgufFamily): Architecture {
-  const { altUp, blockForm, end, form, laurel, outer } = known;
+  const { altUp, blockForm, end, form, laurel } = known;
   return {
     ...known,
-    norm: known.norm === 'rms-offset' ? 'rms' : known.norm,
-    outer: {
-      prefixes: [''],
-      embedding: 'token_embd',
-      finalNorm: family.finalNorm ?? 'output_norm',
-      heads: ['output'],
-      blocks: ggufBlocks,
-      ...(outer.perLayer === undefined ? {} : { perLayer: { ...outer.perLayer, ...perLayer } }),
-    },
+    norm: withOffsetAdded(known.norm),
+    transposed: false,
+    outer: outerInGguf(known.outer, family),
     ...(end === undefined ? {} : { end: endInGguf(end) }),
     ...(altUp === undefined ? {} : { altUp: { ...altUp, ...altUpInGguf } }),
     ...(laurel === undefined ? {} : { laurel: { ...laurel, ...laurelInGguf } }),
@@ -52,6 +50,30 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
             return { ...formed, ...branchesInGguf({ ...known, ...formed }, family) };
           },
         }),
+  };
+}
+
+/** The kind of a norm whose weights have their offset added. */
+function withOffsetAdded(norm: NormKind): NormKind {
+  return norm === 'rms-offset' ? 'rms' : norm === 'layer-offset' ? 'layer' : norm;
+}
+
+function outerInGguf(
+  { embeddingNorm, headBias, perLayer: known, positions }: OuterNames,
+  { finalNorm = 'output_norm' }: GgufFamily,
+): OuterNames {
+  return {
+    prefixes: [''],
+    embedding: 'token_embd',
+    finalNorm,
+    heads: ['output'],
+    blocks: ggufBlocks,
+    ...(headBias === undefined ? {} : { headBias }),
+    ...(embeddingNorm === undefined ? {} : { embeddingNorm: 'token_embd_norm' }),
+    ...(positions === undefined || !('name' in positions)
+      ? {}
+      : { positions: { ...positions, name: positionTable } }),
+    ...(known === undefined ? {} : { perLayer: { ...known, ...perLayer } }),
   };
 }
 
@@ -98,7 +120,7 @@ const latent: LatentNames = {
 
 function branchesInGguf(
   { attention, feedforward }: Architecture,
-  { feedforwardNorm = 'ffn_norm', splitsGateUp = false }: GgufFamily,
+  { attentionNorm = 'attn_norm', feedforwardNorm = 'ffn_norm', splitsGateUp = false }: GgufFamily,
 ): Pick<Architecture, 'attention' | 'feedforward'> {
   const isShared = feedforward.norm !== undefined && feedforward.norm === attention.norm;
   const { queryKeyValue, queryKeyNorms } = attention;
@@ -107,10 +129,10 @@ function branchesInGguf(
   return {
     attention: {
       ...attention,
-      ...(attention.norm === undefined ? {} : { norm: 'attn_norm' }),
+      ...(attention.norm === undefined ? {} : { norm: isShared ? 'attn_norm' : attentionNorm }),
       queryKeyValue:
         queryKeyValue.kind === 'fused'
-          ? { ...queryKeyValue, name: 'attn_qkv' }
+          ? { kind: 'fused', name: 'attn_qkv' }
           : {
               kind: 'separate',
               names: ['attn_q', 'attn_k', 'attn_v'].slice(0, queryKeyValue.names.length),
@@ -121,6 +143,7 @@ function branchesInGguf(
         ? {}
         : { queryKeyNorms: { ...queryKeyNorms, query: 'attn_q_norm', key: 'attn_k_norm' } }),
       ...(attention.postNorm === undefined ? {} : { postNorm: 'post_attention_norm' }),
+      ...(attention.innerNorm === undefined ? {} : { innerNorm: 'attn_sub_norm' }),
       ...(attention.sinks === undefined ? {} : { sinks: 'attn_sinks.weight' }),
     },
     feedforward: {
@@ -132,6 +155,7 @@ function branchesInGguf(
           : { kind: 'separate', names: ['ffn_gate', 'ffn_up'].slice(-inner) },
       down: 'ffn_down',
       ...(feedforward.postNorm === undefined ? {} : { postNorm: 'post_ffw_norm' }),
+      ...(feedforward.innerNorm === undefined ? {} : { innerNorm: 'ffn_sub_norm' }),
       // The conversion puts what takes turns into tensors of its own.
       takesTurns: false,
     },

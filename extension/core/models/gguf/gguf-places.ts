@@ -2,8 +2,9 @@ import { partOfTensor, rowsOfTensor } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ExpertNames, Projection } from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
+import { positionTable } from './gguf-names';
 import { allRows, asMatrix, columnsOf } from './gguf-rows';
-import type { Rows } from './gguf-rows';
+import type { Rows, RowsOfTensor } from './gguf-rows';
 import { placeEnds, placeOutsideEnds } from './end-places';
 import { placeMixer } from './mixer-places';
 import { hasExperts, partAndKind, placeModule, placeNorm, placeTensor } from './placing';
@@ -26,6 +27,11 @@ export function placesOutside({ known, own, ...names }: BothNames, prefix: strin
   const { outer } = known;
   placeModule(places, `${prefix}${outer.embedding}`, own.outer.embedding);
   placeNorm(places, { known, own, ...names }, `${prefix}${outer.finalNorm}`, own.outer.finalNorm);
+  const [words, inFile] = [outer.embeddingNorm, own.outer.embeddingNorm];
+  placeNorm(places, { known, own, ...names }, words && `${prefix}${words}`, inFile);
+  if (outer.positions !== undefined && 'name' in outer.positions) {
+    placeModule(places, `${prefix}${outer.positions.name}`, positionTable);
+  }
   for (const head of outer.heads ?? ['lm_head']) {
     placeModule(places, head, own.outer.heads?.[0]);
   }
@@ -37,32 +43,80 @@ const namesOf = (projection: Projection): readonly string[] =>
   projection.kind === 'separate' ? projection.names : [projection.name];
 
 function placeAttention(places: Places, names: BothNames): void {
-  const { known, own, config } = names;
-  const [from, to] = [known.attention, own.attention];
+  const [from, to] = [names.known.attention, names.own.attention];
   placeNorm(places, names, from.norm, to.norm);
   placeNorm(places, names, from.postNorm, to.postNorm);
   placeNorm(places, names, from.queryKeyNorms?.query, to.queryKeyNorms?.query);
   placeNorm(places, names, from.queryKeyNorms?.key, to.queryKeyNorms?.key);
-  placeModule(places, from.output, to.output);
-  const parts = namesOf(to.queryKeyValue);
-  for (const [i, name] of namesOf(from.queryKeyValue).entries()) {
-    const isTurned = names.family.interleaved === true && i < 2 && parts.length > 1;
-    placeModule(places, name, parts[i], (tensor) =>
-      isTurned ? { rows: interleaved(tensor, config) } : {},
-    );
-  }
+  placeNorm(places, names, from.innerNorm, to.innerNorm);
+  placeLinear(places, names, from.output, to.output);
+  placeQueryKeyValue(places, names);
   if (from.sinks !== undefined && to.sinks !== undefined) {
     placeTensor(places, from.sinks, to.sinks);
   }
   placeLatent(places, names);
 }
 
+/** Adds a linear layer, as [out, in] whichever way the folder stores it. */
+function placeLinear(
+  places: Places,
+  { known }: BothNames,
+  name: string,
+  part: string | undefined,
+): void {
+  placeModule(places, name, part, (tensor) =>
+    known.transposed === true && tensor.shape.length === 2 ? turned(tensor) : {},
+  );
+}
+
+const turned = (tensor: LazyTensor): RowsOfTensor => ({
+  shape: tensor.shape.toReversed(),
+  rows: [columnsOf(tensor)],
+});
+
+/** Adds queries, keys and values. */
+function placeQueryKeyValue(places: Places, names: BothNames): void {
+  const { known, own, family, config } = names;
+  const { queryKeyValue: from } = known.attention;
+  const parts = namesOf(own.attention.queryKeyValue);
+  for (const [i, name] of namesOf(from).entries()) {
+    if (from.kind === 'fused' && from.order === 'by-group') {
+      placeModule(places, name, parts[i], (tensor) => ({ rows: kindByKind(tensor, config) }));
+    } else if (family.interleaved === true && i < 2 && parts.length > 1) {
+      placeModule(places, name, parts[i], (tensor) => ({ rows: interleaved(tensor, config) }));
+    } else {
+      placeLinear(places, names, name, parts[i]);
+    }
+  }
+}
+
+const headDimOf = (config: ModelConfig): number =>
+  config.head_dim ?? config.hidden_size / config.num_attention_heads;
+
 /** [heads, 2, half] → [heads, half, 2], as LlamaModel.permute of the conversion. */
 function interleaved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
-  const size = config.head_dim ?? config.hidden_size / config.num_attention_heads;
+  const size = headDimOf(config);
   const order = (row: number): number => {
     const within = row % size;
     return row - within + (within % 2) * (size / 2) + Math.floor(within / 2);
+  };
+  return allRows(tensor).rows.map((rows) => ({ ...rows, order }));
+}
+
+/** [groups, queries + key + value] → all queries, all keys, all values (conversion/falcon.py). */
+function kindByKind(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
+  const size = headDimOf(config);
+  const { num_attention_heads: heads, num_key_value_heads: all } = config;
+  const perGroup = heads / (all ?? heads);
+  const groups = (tensor.shape[0] ?? 0) / size / (perGroup + 2);
+  const order = (row: number): number => {
+    const [head, within] = [Math.floor(row / size), row % size];
+    const other = head - groups * perGroup;
+    const [group, place] =
+      other < 0
+        ? [Math.floor(head / perGroup), head % perGroup]
+        : [other % groups, perGroup + Math.floor(other / groups)];
+    return (group * (perGroup + 2) + place) * size + within;
   };
   return allRows(tensor).rows.map((rows) => ({ ...rows, order }));
 }
@@ -104,11 +158,12 @@ function placeFeedforward(places: Places, names: BothNames): void {
   const [from, to] = [names.known.feedforward, names.own.feedforward];
   placeNorm(places, names, from.norm, to.norm);
   placeNorm(places, names, from.postNorm, to.postNorm);
-  placeGateUp(places, from.gateUp, to.gateUp);
-  placeModule(places, from.down, to.down);
+  placeNorm(places, names, from.innerNorm, to.innerNorm);
+  placeGateUp(places, names, from.gateUp, to.gateUp);
+  placeLinear(places, names, from.down, to.down);
 }
 
-function placeGateUp(places: Places, from: Projection, to: Projection): void {
+function placeGateUp(places: Places, names: BothNames, from: Projection, to: Projection): void {
   const parts = namesOf(to);
   if (from.kind === 'fused' && to.kind === 'separate') {
     places.set(`${from.name}.weight`, (tensor) => {
@@ -121,7 +176,7 @@ function placeGateUp(places: Places, from: Projection, to: Projection): void {
     return;
   }
   for (const [i, name] of namesOf(from).entries()) {
-    placeModule(places, name, parts[i]);
+    placeLinear(places, names, name, parts[i]);
   }
 }
 
@@ -150,7 +205,7 @@ function placeExperts(places: Places, names: BothNames): void {
   }
   const [shared, sharedInFile] = [from.shared?.(config), to.shared?.(config)];
   if (shared !== undefined && sharedInFile !== undefined) {
-    placeGateUp(places, shared.gateUp, sharedInFile.gateUp);
+    placeGateUp(places, names, shared.gateUp, sharedInFile.gateUp);
     placeModule(places, shared.down, sharedInFile.down);
     if (shared.gate !== undefined && sharedInFile.gate !== undefined) {
       // The conversion drops sizes of 1.
