@@ -40,6 +40,8 @@ interface Walker {
 
 /** Candidates that share the original's logits and a walk through the layers. */
 const sharedPass = 4;
+/** The same on a device, whose runs take more rows. */
+const sharedDevicePass = 32;
 /** Share of the memory for states that one pass may hold in flight; the rest stores trajectories. */
 const inFlightShare = 0.25;
 
@@ -58,17 +60,19 @@ export class TrajectoryScorer implements Scorer {
 
   /** All where sessions are streamed, since each pass loads the model; else enough to share work. */
   public get candidatesPerPass(): number {
-    return this.setup.executor.keepsSessions ? sharedPass : Number.POSITIVE_INFINITY;
+    const { keepsSessions, states } = this.setup.executor;
+    return keepsSessions ? (states.stay ? sharedDevicePass : sharedPass) : Number.POSITIVE_INFINITY;
   }
 
   /** @param onFinal sees the final state of every candidate that is run */
   public constructor(
     private readonly setup: ScorerSetup,
-    private readonly onFinal: FinalObserver = () => undefined,
+    private readonly onFinal: FinalObserver = () => Promise.resolve(),
   ) {
     const { executor, metricName, metric } = setup;
     this.count = executor.model.summary.sublayers.length;
-    this.store = new TrajectoryStore(executor.shares.stateBytes * (1 - inFlightShare));
+    const keptBytes = executor.shares.stateBytes * (1 - inFlightShare);
+    this.store = new TrajectoryStore(keptBytes, executor.states);
     this.readouts = {
       whole: createReadout(executor, metricName, metric),
       sampled: createReadout(executor, metricName, metric, { samples: true }),
@@ -82,8 +86,11 @@ export class TrajectoryScorer implements Scorer {
   ): Promise<OriginalStates> {
     const end = new Set([this.count]);
     const exits = new Map(sequences.map((sequence) => [sequence, end]));
-    for (const [sequence, states] of await this.mainStates(exits, observer?.observe)) {
-      this.original.set(sequence, states.get(this.count)?.state ?? lost());
+    const { states } = this.setup.executor;
+    for (const [sequence, found] of await this.mainStates(exits, observer?.observe)) {
+      const { state } = found.get(this.count) ?? lost();
+      this.original.set(sequence, await states.toHost(state));
+      states.release(state);
     }
     return this.original;
   }
@@ -147,6 +154,10 @@ export class TrajectoryScorer implements Scorer {
     this.store.forgetCandidates();
   }
 
+  public end(): void {
+    this.store.clear();
+  }
+
   private readonly pause = async (): Promise<void> => {
     this.setup.onWork();
     await checkpoint(this.setup.cancellation);
@@ -157,7 +168,7 @@ export class TrajectoryScorer implements Scorer {
     wanted: readonly Wanted[],
     vocabulary: Vocabulary,
   ): Promise<void> {
-    const { memo, work } = this.setup;
+    const { memo, work, executor } = this.setup;
     const starts = await this.startingPoints(wanted);
     const walkers = wanted.map(({ candidate, slice }, i) => ({
       slice,
@@ -168,9 +179,9 @@ export class TrajectoryScorer implements Scorer {
       ...(starts[i] ?? lost()),
     }));
     await this.advance(walkers, this.count);
-    wanted.forEach(({ candidate, slice }, i) => {
-      this.onFinal(candidate, slice, walkers[i]?.state ?? lost());
-    });
+    for (const [i, { candidate, slice }] of wanted.entries()) {
+      await this.onFinal(candidate, slice, walkers[i]?.state ?? lost());
+    }
     for (const slice of new Set(wanted.map((one) => one.slice))) {
       const group = walkers.filter((walker) => walker.slice === slice);
       const found = await this.readouts[vocabulary].rowTerms(
@@ -180,6 +191,7 @@ export class TrajectoryScorer implements Scorer {
         slice,
         this.pause,
       );
+      executor.states.release(...group.map((walker) => walker.state));
       work.addReadouts(group.length * this.shareOf(slice), vocabulary);
       await memo.add(
         group.map(({ trajectory }, i) => ({
@@ -206,7 +218,7 @@ export class TrajectoryScorer implements Scorer {
     return prefixTokens(this.setup.executor.model, sequenceOf(this.setup, sequence));
   }
 
-  /** Where each wanted candidate can start: on its own trajectory, or where it leaves the main one. */
+  /** Where each wanted candidate can start: on its own trajectory, or where it leaves the main one. Held by the caller. */
   private async startingPoints(wanted: readonly Wanted[]): Promise<Boundary[]> {
     const own = wanted.map(({ candidate, slice }) =>
       this.store.nearest(
@@ -228,16 +240,21 @@ export class TrajectoryScorer implements Scorer {
     for (const [i, { candidate, slice }] of wanted.entries()) {
       const from = own[i] ?? main.get(slice.sequence)?.get(candidate.first) ?? lost();
       const input = sequenceOf(this.setup, slice.sequence);
-      starts.push({ ...from, state: await this.prefixes.cut(input, from.state, slice.to) });
+      const state = await this.prefixes.cut(input, from.state, slice.to);
+      starts.push({ ...from, state: this.setup.executor.states.hold(state) });
+    }
+    for (const { state } of [...main.values()].flatMap((found) => [...found.values()])) {
+      this.setup.executor.states.release(state);
     }
     return starts;
   }
 
-  /** States of the main trajectory at the given boundaries, by sequence. */
+  /** States of the main trajectory at the given boundaries, by sequence. Held by the caller. */
   private async mainStates(
     exits: ReadonlyMap<number, ReadonlySet<number>>,
     observe?: SublayerObserver,
   ): Promise<Map<number, Map<number, Boundary>>> {
+    const { states } = this.setup.executor;
     const found = new Map<number, Map<number, Boundary>>();
     const walkers: Walker[] = [];
     for (const [sequence, boundaries] of exits) {
@@ -267,24 +284,26 @@ export class TrajectoryScorer implements Scorer {
     const last = Math.max(0, ...[...exits.values()].flatMap((boundaries) => [...boundaries]));
     const visit = ({ sequence, boundary, state }: Walker): void => {
       if (exits.get(sequence)?.has(boundary) === true) {
-        found.get(sequence)?.set(boundary, { boundary, state });
+        found.get(sequence)?.set(boundary, { boundary, state: states.hold(state) });
       }
     };
     await this.advance(walkers, last, visit, observe);
+    states.release(...walkers.map(({ state }) => state));
     return found;
   }
 
-  /** The main trajectory's state at `boundary`, if only removed sublayers lie since the one kept. */
+  /** The main trajectory's state at `boundary`, if only removed sublayers lie since the one kept. Held by the caller. */
   private resting(sequence: number, boundary: number): Boundary | undefined {
+    const { executor } = this.setup;
     const nearest = this.nearestMain(sequence, boundary);
     let state = nearest?.state;
     for (let index = nearest?.boundary ?? boundary; index < boundary; index++) {
       if (state === undefined || !this.removed.has(index)) {
         return undefined;
       }
-      state = this.setup.executor.skipFreely(index, state);
+      state = executor.skipFreely(index, state);
     }
-    return state === undefined ? undefined : { boundary, state };
+    return state === undefined ? undefined : { boundary, state: executor.states.hold(state) };
   }
 
   /** Of the main trajectory whole sequences are kept, though a winner may have been measured on parts. */
@@ -294,11 +313,12 @@ export class TrajectoryScorer implements Scorer {
 
   private async mainAtMost(sequence: number, boundary: number): Promise<Boundary> {
     const nearest = this.nearestMain(sequence, boundary);
+    const { executor } = this.setup;
     if (nearest !== undefined) {
-      return nearest;
+      return { ...nearest, state: executor.states.hold(nearest.state) };
     }
-    const input = sequenceOf(this.setup, sequence);
-    const start = { boundary: 0, state: await this.setup.executor.embed(input) };
+    const embedded = await executor.embed(sequenceOf(this.setup, sequence));
+    const start = { boundary: 0, state: await executor.states.toDevice(embedded) };
     this.store.put(mainTrajectory, sequence, start);
     return start;
   }
@@ -308,7 +328,7 @@ export class TrajectoryScorer implements Scorer {
     walkers: readonly Walker[],
     end: number,
     visit: (walker: Walker) => void = () => undefined,
-    observe: SublayerObserver = () => undefined,
+    observe: SublayerObserver = () => Promise.resolve(),
   ): Promise<void> {
     walkers.forEach(visit);
     for (let index = 0; index < end; index++) {
@@ -321,19 +341,20 @@ export class TrajectoryScorer implements Scorer {
         here.map(({ skip }) => skip),
         this.pause,
       );
-      here.forEach((walker, i) => {
+      for (const [i, walker] of here.entries()) {
         const next = states[i] ?? lost();
         if (!walker.skip.has(index)) {
           work.addSublayers(walker.share);
-          observe(index, walker.state, next);
+          await observe(index, walker.state, next);
           this.store.put(walker.trajectory, walker.sequence, {
             boundary: index + 1,
             state: next,
           });
         }
         walker.boundary = index + 1;
+        executor.states.release(walker.state);
         walker.state = next;
-      });
+      }
       here.forEach(visit);
     }
   }
