@@ -96,23 +96,26 @@ export class LogitsReadout extends MetricReadout {
       const count = end - start;
       const batch = Math.max(1, Math.floor(perRun / count));
       const reference = await this.originalRows(input, original, start, end);
-      for (let first = 0; first < candidates.length; first += batch) {
-        const group = candidates.slice(first, first + batch);
-        const { states } = this.executor;
-        const hidden = await states.join(group, stream, { start, end });
-        const given =
-          reference.sample === undefined
-            ? await this.head.logits(hidden, reference.normed)
-            : await this.head.sampledLogits(hidden, reference.sample, reference.normed);
-        states.letGo(hidden);
-        const found = await this.meter.terms(reference.read, given, reference.targets);
-        group.forEach((_, i) => {
-          terms[first + i]?.set(found.subarray(i * count, (i + 1) * count), start - rows.from);
-        });
-        await afterRun?.();
-      }
-      if (!reference.isKept) {
-        this.executor.states.letGo(...tensorsOf(reference));
+      try {
+        for (let first = 0; first < candidates.length; first += batch) {
+          const group = candidates.slice(first, first + batch);
+          const { states } = this.executor;
+          const hidden = await states.join(group, stream, { start, end });
+          const given =
+            reference.sample === undefined
+              ? await this.head.logits(hidden, reference.normed)
+              : await this.head.sampledLogits(hidden, reference.sample, reference.normed);
+          states.letGo(hidden);
+          const found = await this.meter.terms(reference.read, given, reference.targets);
+          group.forEach((_, i) => {
+            terms[first + i]?.set(found.subarray(i * count, (i + 1) * count), start - rows.from);
+          });
+          await afterRun?.();
+        }
+      } finally {
+        if (!reference.isKept) {
+          this.executor.states.letGo(...tensorsOf(reference));
+        }
       }
     }
     return terms;

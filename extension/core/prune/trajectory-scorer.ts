@@ -168,7 +168,6 @@ export class TrajectoryScorer implements Scorer {
     wanted: readonly Wanted[],
     vocabulary: Vocabulary,
   ): Promise<void> {
-    const { memo, work, executor } = this.setup;
     const starts = await this.startingPoints(wanted);
     const walkers = wanted.map(({ candidate, slice }, i) => ({
       slice,
@@ -178,11 +177,25 @@ export class TrajectoryScorer implements Scorer {
       skip: new Set([...this.removed, ...candidate.members]),
       ...(starts[i] ?? lost()),
     }));
-    await this.advance(walkers, this.count);
-    for (const [i, { candidate, slice }] of wanted.entries()) {
-      await this.onFinal(candidate, slice, walkers[i]?.state ?? lost());
+    try {
+      await this.advance(walkers, this.count);
+      for (const [i, { candidate, slice }] of wanted.entries()) {
+        await this.onFinal(candidate, slice, walkers[i]?.state ?? lost());
+      }
+      await this.readOut(step, walkers, vocabulary);
+    } finally {
+      this.setup.executor.states.release(...walkers.map(({ state }) => state));
     }
-    for (const slice of new Set(wanted.map((one) => one.slice))) {
+  }
+
+  /** Measures final states, slice by slice. */
+  private async readOut(
+    step: string,
+    walkers: readonly (Walker & Pick<Wanted, 'slice'>)[],
+    vocabulary: Vocabulary,
+  ): Promise<void> {
+    const { memo, work } = this.setup;
+    for (const slice of new Set(walkers.map((walker) => walker.slice))) {
       const group = walkers.filter((walker) => walker.slice === slice);
       const found = await this.readouts[vocabulary].rowTerms(
         sequenceOf(this.setup, slice.sequence),
@@ -191,7 +204,6 @@ export class TrajectoryScorer implements Scorer {
         slice,
         this.pause,
       );
-      executor.states.release(...group.map((walker) => walker.state));
       work.addReadouts(group.length * this.shareOf(slice), vocabulary);
       await memo.add(
         group.map(({ trajectory }, i) => ({
@@ -220,12 +232,16 @@ export class TrajectoryScorer implements Scorer {
 
   /** Where each wanted candidate can start: on its own trajectory, or where it leaves the main one. Held by the caller. */
   private async startingPoints(wanted: readonly Wanted[]): Promise<Boundary[]> {
+    const { states } = this.setup.executor;
+    // Held, as the store forgets while the main trajectory is computed.
     const own = wanted.map(({ candidate, slice }) =>
-      this.store.nearest(
-        candidate.id,
-        slice.sequence,
-        this.count,
-        Math.min(slice.to, this.tokensOf(slice.sequence)),
+      this.held(
+        this.store.nearest(
+          candidate.id,
+          slice.sequence,
+          this.count,
+          Math.min(slice.to, this.tokensOf(slice.sequence)),
+        ),
       ),
     );
     const exits = new Map<number, Set<number>>();
@@ -235,18 +251,21 @@ export class TrajectoryScorer implements Scorer {
         exits.set(sequence, boundaries.add(candidate.first));
       }
     });
-    const main = await this.mainStates(exits);
-    const starts: Boundary[] = [];
-    for (const [i, { candidate, slice }] of wanted.entries()) {
-      const from = own[i] ?? main.get(slice.sequence)?.get(candidate.first) ?? lost();
-      const input = sequenceOf(this.setup, slice.sequence);
-      const state = await this.prefixes.cut(input, from.state, slice.to);
-      starts.push({ ...from, state: this.setup.executor.states.hold(state) });
+    let main = new Map<number, Map<number, Boundary>>();
+    try {
+      main = await this.mainStates(exits);
+      const starts: Boundary[] = [];
+      for (const [i, { candidate, slice }] of wanted.entries()) {
+        const from = own[i] ?? main.get(slice.sequence)?.get(candidate.first) ?? lost();
+        const input = sequenceOf(this.setup, slice.sequence);
+        const state = await this.prefixes.cut(input, from.state, slice.to);
+        starts.push({ ...from, state: states.hold(state) });
+      }
+      return starts;
+    } finally {
+      const passed = [...own, ...[...main.values()].flatMap((found) => [...found.values()])];
+      states.release(...passed.flatMap((at) => at?.state ?? []));
     }
-    for (const { state } of [...main.values()].flatMap((found) => [...found.values()])) {
-      this.setup.executor.states.release(state);
-    }
-    return starts;
   }
 
   /** States of the main trajectory at the given boundaries, by sequence. Held by the caller. */
@@ -287,9 +306,21 @@ export class TrajectoryScorer implements Scorer {
         found.get(sequence)?.set(boundary, { boundary, state: states.hold(state) });
       }
     };
-    await this.advance(walkers, last, visit, observe);
-    states.release(...walkers.map(({ state }) => state));
+    try {
+      await this.advance(walkers, last, visit, observe);
+    } catch (error) {
+      states.release(
+        ...[...found.values()].flatMap((at) => [...at.values()]).map((at) => at.state),
+      );
+      throw error;
+    } finally {
+      states.release(...walkers.map(({ state }) => state));
+    }
     return found;
+  }
+
+  private held(at: Boundary | undefined): Boundary | undefined {
+    return at && { ...at, state: this.setup.executor.states.hold(at.state) };
   }
 
   /** The main trajectory's state at `boundary`, if only removed sublayers lie since the one kept. Held by the caller. */
@@ -303,7 +334,7 @@ export class TrajectoryScorer implements Scorer {
       }
       state = executor.skipFreely(index, state);
     }
-    return state === undefined ? undefined : { boundary, state: executor.states.hold(state) };
+    return this.held(state && { boundary, state });
   }
 
   /** Of the main trajectory whole sequences are kept, though a winner may have been measured on parts. */
@@ -312,11 +343,11 @@ export class TrajectoryScorer implements Scorer {
   }
 
   private async mainAtMost(sequence: number, boundary: number): Promise<Boundary> {
-    const nearest = this.nearestMain(sequence, boundary);
-    const { executor } = this.setup;
+    const nearest = this.held(this.nearestMain(sequence, boundary));
     if (nearest !== undefined) {
-      return { ...nearest, state: executor.states.hold(nearest.state) };
+      return nearest;
     }
+    const { executor } = this.setup;
     const embedded = await executor.embed(sequenceOf(this.setup, sequence));
     const start = { boundary: 0, state: await executor.states.toDevice(embedded) };
     this.store.put(mainTrajectory, sequence, start);

@@ -293,8 +293,8 @@ export class LayeredExecutor {
     }
     const taken = new Set(Object.values(step.next));
     const wanted = part.outputs.filter((name) => taken.has(name));
+    const results: HiddenState[] = [];
     const walk = async (session: InferenceSession): Promise<HiddenState[]> => {
-      const results: HiddenState[] = [];
       for (const batch of batchesOf(states, this.device, this.shares, joinsExamples)) {
         const done = results.length;
         const [first] = batch;
@@ -329,7 +329,12 @@ export class LayeredExecutor {
     };
     // What taps give is read at once.
     const recipe = { ...part, stays: this.states.stay && observe === undefined };
-    return once ? this.pool.once(recipe, walk) : this.pool.use(recipe, walk);
+    try {
+      return await (once ? this.pool.once(recipe, walk) : this.pool.use(recipe, walk));
+    } catch (error) {
+      this.states.release(...results);
+      throw error;
+    }
   }
 
   /** @throws UserError when a graph of someone else's cannot be computed on these inputs. */

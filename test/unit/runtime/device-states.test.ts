@@ -4,6 +4,8 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vite
 import { unattended } from '../../../extension/core/jobs/job';
 import { say } from '../../../extension/core/message';
 import { openModel } from '../../../extension/core/models/open-model';
+import { listCandidates } from '../../../extension/core/prune/candidates';
+import { TrajectoryScorer } from '../../../extension/core/prune/trajectory-scorer';
 import type { SearchRecord } from '../../../extension/core/prune/search-memo';
 import type { SearchResult } from '../../../extension/core/prune/search';
 import type { DeviceName } from '../../../extension/core/runtime/device';
@@ -13,7 +15,7 @@ import { floatsIn, stateBytes } from '../../../extension/core/runtime/tensors';
 import type { HiddenState, Tensor } from '../../../extension/core/runtime/tensors';
 import { wholeWindow, windowSums } from '../../../extension/core/runtime/windows';
 import { relativeError } from '../fixtures';
-import { runSearch } from '../prune/run-search';
+import { runSearch, withSetup } from '../prune/run-search';
 import type { SearchRun } from '../prune/run-search';
 import { makeRandomModel } from '../random-model';
 import { missingGpu } from './missing-gpu';
@@ -197,6 +199,35 @@ describe('states on WebGPU', { timeout: 300_000 }, () => {
       states.release(sent);
       const stopped = executor.run(1, [embedded], async () => Promise.reject(new Error('stop')));
       await expect(stopped).rejects.toThrow(/stop/);
+    });
+  });
+
+  it.each([3, 12, 20])('of a search that is stopped at run %i are given back', async (stop) => {
+    await withExecutor('webgpu', async (executor) => {
+      const settings = { mode: 'exact' } as const;
+      await withSetup({ folder, sequences, executor, settings }, async (setup) => {
+        const candidates = listCandidates(executor.model.summary, 'sublayer');
+        const slices = sequences.map(({ length }, sequence) => ({ sequence, from: 0, to: length }));
+        let left = Infinity;
+        const onWork = (): void => {
+          left -= 1;
+          if (left === 0) {
+            throw new Error('stopped');
+          }
+        };
+        const scorer = new TrajectoryScorer({ ...setup, onWork });
+        await scorer.start([0, 1]);
+        await scorer.terms('before', candidates, slices, 'whole');
+        scorer.end();
+        // What stays are side values, the original's rows and the last logits.
+        const { buffers } = executor.states;
+        left = stop;
+        await expect(scorer.terms('stopped', candidates, slices, 'whole')).rejects.toThrow(
+          /stopped/,
+        );
+        scorer.end();
+        expect(executor.states.buffers).toBe(buffers);
+      });
     });
   });
 
