@@ -7,7 +7,6 @@ import { transpose } from '../tensor-values';
 import { BlockScales } from './block-grid';
 import type { BlockGrid } from './block-grid';
 import { blockForm } from './block-quantized';
-import type { SquareMatrix } from '../../linear-algebra/small-matrix';
 import type { HessianFactor } from './hessian';
 
 /** Inputs that are quantized between two products with what came before, where scales are fixed. */
@@ -41,9 +40,10 @@ export interface Rounding {
 export async function roundCompensating(
   products: MatrixProducts,
   matrix: Rows,
-  { order, lower }: HessianFactor,
+  factor: HessianFactor,
   { step, range, scalesOf }: Rounding,
 ): Promise<Uint8Array> {
+  const { order } = factor;
   const { count: out, length: inputs } = matrix;
   /** [in, out] in the order of L. */
   const weights = inOrder({ count: inputs, length: out, numbers: transpose(matrix) }, order);
@@ -52,11 +52,11 @@ export async function roundCompensating(
   const found = new Uint8Array(step * out);
   for (let end = inputs, start; end > 0; end = start) {
     start = Math.floor((end - 1) / step) * step;
-    const targets = await targetsOf(products, weights, errors, lower, out, start, end);
+    const targets = await targetsOf(products, weights, errors, factor, out, start, end);
     roundStep({
       ...{ step: end - start, rows: out, targets },
       weights: weights.subarray(start * out, end * out),
-      factors: factorsOf(lower, [start, end], [start, end]),
+      factors: movesBy(factor, [start, end], [start, end]),
       ...scalesOf(start, end, targets),
       range,
       errors: errors.subarray(start * out, end * out),
@@ -81,7 +81,7 @@ export async function quantizeCompensating(
   factor: HessianFactor,
   run: BlockQuantizedForm['run'],
 ): Promise<BlockQuantizedForm<TensorData>> {
-  const { order, lower } = factor;
+  const { order, diagonal } = factor;
   const { count: out, length: inputs } = matrix;
   const { blockSize } = grid;
   const blocks = new BlockScales(grid, out, inputs);
@@ -89,7 +89,7 @@ export async function quantizeCompensating(
   // What the error of an input costs once those behind it have made up for it.
   const importance = new Float64Array(inputs);
   order.forEach((input, i) => {
-    importance[input] = (lower.numbers[i * inputs + i] ?? 0) ** 2;
+    importance[input] = (diagonal[i] ?? 0) ** 2;
   });
   if (isOrdered) {
     const weights = transpose(matrix);
@@ -125,18 +125,18 @@ async function targetsOf(
   products: MatrixProducts,
   weights: Float32Array,
   errors: Float32Array,
-  lower: SquareMatrix,
+  factor: HessianFactor,
   out: number,
   start: number,
   end: number,
 ): Promise<Float32Array> {
   const targets = weights.slice(start * out, end * out);
-  const { size: inputs } = lower;
+  const inputs = factor.diagonal.length;
   const count = inputs - end;
   if (count === 0) {
     return targets;
   }
-  const factors = factorsOf(lower, [start, end], [end, inputs]);
+  const factors = movesBy(factor, [start, end], [end, inputs]);
   const rows = { count, length: out, numbers: errors.subarray(end * out) };
   const { numbers } = await products.applyTransposed(
     { kind: 'numbers', name: 'errors', rows },
@@ -151,14 +151,12 @@ async function targetsOf(
 type Range = readonly [from: number, to: number];
 
 /** What each error of the columns `later` moves each of the columns `own` by: [own, later]. */
-function factorsOf({ size, numbers }: SquareMatrix, own: Range, later: Range): Float32Array {
-  const [rows, count] = [own[1] - own[0], later[1] - later[0]];
-  const factors = new Float32Array(rows * count);
-  for (let k = 0; k < count; k++) {
-    const at = (later[0] + k) * size + own[0];
-    for (let j = 0; j < rows; j++) {
-      factors[j * count + k] = (numbers[at + j] ?? 0) / (numbers[(own[0] + j) * (size + 1)] ?? 1);
-    }
+function movesBy({ diagonal, moves }: HessianFactor, own: Range, later: Range): Float32Array {
+  const [size, count] = [diagonal.length, later[1] - later[0]];
+  const factors = new Float32Array((own[1] - own[0]) * count);
+  for (let j = own[0]; j < own[1]; j++) {
+    const from = j * size;
+    factors.set(moves.subarray(from + later[0], from + later[1]), (j - own[0]) * count);
   }
   return factors;
 }

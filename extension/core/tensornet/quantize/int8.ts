@@ -5,6 +5,7 @@ import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import type { InputStatistics } from '../statistics/input-statistics';
 import { float32Data, int8Data, transpose } from '../tensor-values';
+import { scaleColumns } from '../reconstruct';
 import { inputsPerStep, roundCompensating } from './gptq';
 import { factorHessian } from './hessian';
 
@@ -35,16 +36,18 @@ export async function quantizeSmoothed(
   matrix: Rows,
   { gram }: Pick<InputStatistics, 'gram'>,
 ): Promise<Int8Form<TensorData>> {
-  const { count, length, numbers } = matrix;
+  const { count, length } = matrix;
   const inputScale = smoothingScale(matrix, { gram });
-  const scaled = {
-    count,
-    length,
-    numbers: numbers.map((weight, i) => weight / (inputScale[i % length] ?? 1)),
-  };
-  const scaledGram = gram.numbers.map(
-    (sum, i) => sum * (inputScale[i % length] ?? 1) * (inputScale[Math.floor(i / length)] ?? 1),
+  const scaled = scaleColumns(
+    matrix,
+    inputScale.map((x) => 1 / x),
   );
+  const scaledGram = new Float64Array(gram.numbers.length);
+  for (let row = 0; row < length; row++) {
+    for (let i = 0, at = row * length; i < length; i++, at++) {
+      scaledGram[at] = (gram.numbers[at] ?? 0) * (inputScale[i] ?? 1) * (inputScale[row] ?? 1);
+    }
+  }
   const factor = await factorHessian(products, { size: length, numbers: scaledGram }, false);
   const scales = outputScales(scaled);
   const zeros = new Float32Array(count);
