@@ -106,6 +106,8 @@ function emitBody(
       copyWith(copy, {
         name: inside(node.name === '' ? output : node.name),
         output: node.output.map((name) => values.get(name) ?? name),
+        // Stack traces would be there as often as there are steps.
+        metadataProps: node.metadataProps.filter(({ key }) => key === 'namespace'),
       }),
     ];
   });

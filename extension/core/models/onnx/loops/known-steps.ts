@@ -4,7 +4,6 @@ import { say } from '../../../message';
 import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
 import { GraphIndex, operatorName } from '../graph-index';
 import { intAttribute, intsAttribute, tensorAttribute } from '../node-attributes';
-import { readBy } from '../edits/graph-remains';
 import { tensorNumbers } from '../values/tensor-numbers';
 import { ValueShapes } from '../values/value-shapes';
 
@@ -92,11 +91,19 @@ export function knownSteps(node: NodeProto, around: Around): KnownSteps | NotKno
   }
   const isStack = (name: string): boolean =>
     (around.initializers.get(name)?.dims.length ?? 0) >= stackRank;
-  const read = isLoop ? readBy(node) : node.input.slice(states);
+  const read = isLoop ? cutInBody(node, body) : node.input.slice(states);
   if (!read.some(isStack)) {
     return { problem: noStacks };
   }
   return isLoop ? stepsOfLoop(node, body, around) : stepsOfScan(node, body, states, around);
+}
+
+/** What the body of a Loop takes parts of, by the names outside. */
+function cutInBody({ input }: NodeProto, body: GraphProto): string[] {
+  const outside = new Map(body.input.map(({ name }, place) => [name, input[place] ?? '']));
+  return body.node
+    .filter((one) => ['Gather', 'Slice'].includes(operatorName(one)))
+    .map(({ input: [data = ''] }) => outside.get(data) ?? data);
 }
 
 function stepsOfLoop(node: NodeProto, body: GraphProto, { shapes }: Around): KnownSteps | NotKnown {
