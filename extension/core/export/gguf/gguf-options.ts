@@ -286,7 +286,7 @@ async function mixedModel(
 ): Promise<Omit<MixedModel, 'hasImportance'>> {
   const { heads, keyValueHeads } = await ggufSizes(header);
   const [experts = 0] = expertCounts.values();
-  const architecture = String(header.metadata.get('general.architecture'));
+  const { architecture } = new GgufKeys(header, header.file);
   return { blocks: blocks.length, heads, keyValueHeads, experts, architecture };
 }
 
