@@ -152,6 +152,7 @@ async function folderWriter(
     heads: config.num_attention_heads,
     keyValueHeads: config.num_key_value_heads ?? config.num_attention_heads,
     experts: changes.expertCounts.values().next().value ?? 0,
+    architecture: model.target.architecture,
   };
   const wanted = options.types ?? {};
   const types = chosenTypes(placed, facts, wanted, summary.path);

@@ -286,7 +286,8 @@ async function mixedModel(
 ): Promise<Omit<MixedModel, 'hasImportance'>> {
   const { heads, keyValueHeads } = await ggufSizes(header);
   const [experts = 0] = expertCounts.values();
-  return { blocks: blocks.length, heads, keyValueHeads, experts };
+  const { architecture } = new GgufKeys(header, header.file);
+  return { blocks: blocks.length, heads, keyValueHeads, experts, architecture };
 }
 
 /** What a header says of a mix of types. */

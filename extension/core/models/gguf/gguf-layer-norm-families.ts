@@ -1,3 +1,4 @@
+import type { ModelConfig } from '../transformer/model-config';
 import type { GgufFamily } from './gguf-families';
 import { clampKey } from './gguf-fields';
 import type { GgufSource } from './gguf-traits';
@@ -15,6 +16,11 @@ const alibiKey = 'attention.max_alibi_bias';
 const alibiBias = 8;
 
 const untied = { tie_word_embeddings: false };
+
+/** llama.cpp takes the heads of these to be as wide as the stream. */
+const fullWidth = ({ hidden_size: hidden, num_attention_heads: heads }: ModelConfig) => ({
+  head_dim: hidden / heads,
+});
 
 /** Whether a file has a tensor, by its name in the first block. */
 const has = ({ tensors }: GgufSource, name: string): boolean => tensors.has(`blk.0.${name}`);
@@ -79,9 +85,14 @@ export const layerNormFamilies: Readonly<Record<string, GgufFamily>> = {
     ...gelu,
     describe: ({ sizes }) => ({ multi_query: sizes.keyValueHeads === 1 }),
   },
-  nemotron: { modelType: 'nemotron', readsFactors: false, demands: () => untied },
+  nemotron: {
+    modelType: 'nemotron',
+    readsFactors: false,
+    demands: (config) => ({ ...untied, ...fullWidth(config) }),
+  },
   jais2: {
     modelType: 'jais2',
+    takesFewerHeads: true,
     readsFactors: false,
     demands: () => ({ ...untied, attention_bias: true, mlp_bias: true }),
   },
@@ -92,7 +103,7 @@ export const layerNormFamilies: Readonly<Record<string, GgufFamily>> = {
     readsFactors: false,
     demands: () => ({ attention_bias: false }),
   },
-  exaone: { modelType: 'exaone', demands: () => ({ mlp_bias: false }) },
+  exaone: { modelType: 'exaone', takesFewerHeads: true, demands: () => ({ mlp_bias: false }) },
   bitnet: {
     modelType: 'bitnet',
     activations: ['silu'],
@@ -100,5 +111,5 @@ export const layerNormFamilies: Readonly<Record<string, GgufFamily>> = {
     demands: () => ({ tie_word_embeddings: true, attention_bias: false }),
     describe: ({ keys }) => ({ hidden_act: keys.textIfPresent(activationKey) ?? 'silu' }),
   },
-  chatglm: { modelType: 'glm', readsFactors: false },
+  chatglm: { modelType: 'glm', readsFactors: false, demands: fullWidth },
 };

@@ -24,6 +24,21 @@ import type { GgufTraits } from './gguf-traits';
 import { keptWindows, requireSameSize } from './gguf-windows';
 import { say } from '../../message';
 
+/** Query heads, and the groups of them that share a key and a value. */
+export interface HeadGroups {
+  readonly queries: number;
+  readonly count: number;
+}
+
+/** A tensor of a file as a folder has it. */
+interface NameInFolder {
+  readonly name: string;
+  /** What has been added to every number. */
+  readonly offset: number;
+  /** Where all queries, all keys and all values lie one after the other here, and group by group there. */
+  readonly groups?: HeadGroups;
+}
+
 /** A GGUF file as what a Hugging Face folder would hold. */
 interface GgufModel {
   /** Text of the config.json that the header amounts to, under the keys of the header. */
@@ -209,11 +224,10 @@ export function ggufTraits(header: GgufHeader): GgufTraits | undefined {
 
 /**
  * What each tensor of a GGUF file is called in the Hugging Face folder of the model; empty for a
- * family that is not known. Norms that scale by 1 + weight hold the sum here.
+ * family that is not known. Norms that scale by 1 + weight hold the sum here. Matrices that folders
+ * store transposed are left out.
  */
-export function namesInFolder(
-  header: GgufHeader,
-): ReadonlyMap<string, { readonly name: string; readonly offset: number }> {
+export function namesInFolder(header: GgufHeader): ReadonlyMap<string, NameInFolder> {
   const key = header.metadata.get('general.architecture');
   const family =
     typeof key === 'string' && Object.hasOwn(ggufFamilies, key) ? ggufFamilies[key] : undefined;
@@ -226,17 +240,31 @@ export function namesInFolder(
   const [prefix = ''] = outer.prefixes;
   const offsetOf = (part: string, kind: string): number =>
     known.norm.endsWith('-offset') && part.endsWith('norm') && kind === 'weight' ? 1 : 0;
+  const groups = groupsOf(known, new GgufKeys(header, header.file));
   return new Map(
-    header.tensors.flatMap(({ name }): [string, { name: string; offset: number }][] => {
+    header.tensors.flatMap(({ name, shape }): [string, NameInFolder][] => {
       const [, block, part = '', kind = ''] = /^(?:blk\.(\d+)\.)?(\w+)\.(\w+)$/.exec(name) ?? [];
       const usual = parts.get(part);
-      if (usual === undefined) {
+      const isTurned = known.transposed === true && block !== undefined && shape.length === 2;
+      if (usual === undefined || isTurned) {
         return [];
       }
       const place = block === undefined ? '' : `${prefix}${outer.blocks}.${block}.`;
-      return [[name, { name: `${place}${usual}.${kind}`, offset: offsetOf(part, kind) }]];
+      const own = { name: `${place}${usual}.${kind}`, offset: offsetOf(part, kind) };
+      return [[name, part === 'attn_qkv' && groups !== undefined ? { ...own, groups } : own]];
     }),
   );
+}
+
+/** Heads of files whose folders have queries, keys and values group by group. */
+function groupsOf({ attention }: Architecture, keys: GgufKeys): HeadGroups | undefined {
+  const { queryKeyValue } = attention;
+  if (queryKeyValue.kind !== 'fused' || queryKeyValue.order !== 'by-group') {
+    return undefined;
+  }
+  const queries = keys.numberIfPresent(ggufFields.num_attention_heads);
+  const count = keys.numberIfPresent(ggufFields.num_key_value_heads) ?? queries;
+  return queries === undefined || count === undefined ? undefined : { queries, count };
 }
 
 function checkpointOf(

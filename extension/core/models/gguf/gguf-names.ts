@@ -70,9 +70,9 @@ function outerInGguf(
     blocks: ggufBlocks,
     ...(headBias === undefined ? {} : { headBias }),
     ...(embeddingNorm === undefined ? {} : { embeddingNorm: 'token_embd_norm' }),
-    ...(positions === undefined || !('name' in positions)
-      ? {}
-      : { positions: { ...positions, name: positionTable } }),
+    ...(positions !== undefined && 'name' in positions
+      ? { positions: { ...positions, name: positionTable } }
+      : {}),
     ...(known === undefined ? {} : { perLayer: { ...known, ...perLayer } }),
   };
 }
@@ -243,12 +243,18 @@ function biasesInGguf({ gguf_biases: biases }: ModelConfig): Biases {
   return biases ?? { queryKeyValue: false, attentionOutput: false, feedforward: false };
 }
 
+/** Name of the table of positions. */
+export const tableOf = ({ positions }: OuterNames): string | undefined =>
+  positions !== undefined && 'name' in positions ? positions.name : undefined;
+
 /** Names below a block, or of the parts outside, by those that the same family has in GGUF files. */
 export function partNames(known: Architecture, own: Architecture): Map<string, string> {
   const [prefix = ''] = known.outer.prefixes;
   const listed = ({ outer, attention, feedforward }: Architecture, before: string) => [
     `${before}${outer.embedding}`,
     `${before}${outer.finalNorm ?? ''}`,
+    `${before}${outer.embeddingNorm ?? ''}`,
+    `${before}${tableOf(outer) ?? ''}`,
     outer.heads?.[0] ?? 'lm_head',
     attention.norm,
     ...namesOf(attention.queryKeyValue),
@@ -256,10 +262,12 @@ export function partNames(known: Architecture, own: Architecture): Map<string, s
     attention.queryKeyNorms?.query,
     attention.queryKeyNorms?.key,
     attention.postNorm,
+    attention.innerNorm,
     feedforward.norm,
     ...namesOf(feedforward.gateUp),
     feedforward.down,
     feedforward.postNorm,
+    feedforward.innerNorm,
   ];
   const usual = listed(known, prefix);
   return new Map(

@@ -2,7 +2,7 @@ import { partOfTensor, rowsOfTensor } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ExpertNames, Projection } from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
-import { positionTable } from './gguf-names';
+import { positionTable, tableOf } from './gguf-names';
 import { allRows, asMatrix, columnsOf } from './gguf-rows';
 import type { Rows, RowsOfTensor } from './gguf-rows';
 import { placeEnds, placeOutsideEnds } from './end-places';
@@ -29,9 +29,8 @@ export function placesOutside({ known, own, ...names }: BothNames, prefix: strin
   placeNorm(places, { known, own, ...names }, `${prefix}${outer.finalNorm}`, own.outer.finalNorm);
   const [words, inFile] = [outer.embeddingNorm, own.outer.embeddingNorm];
   placeNorm(places, { known, own, ...names }, words && `${prefix}${words}`, inFile);
-  if (outer.positions !== undefined && 'name' in outer.positions) {
-    placeModule(places, `${prefix}${outer.positions.name}`, positionTable);
-  }
+  const table = tableOf(outer);
+  placeModule(places, table && `${prefix}${table}`, positionTable);
   for (const head of outer.heads ?? ['lm_head']) {
     placeModule(places, head, own.outer.heads?.[0]);
   }
