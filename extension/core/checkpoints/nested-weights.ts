@@ -28,6 +28,9 @@ export function hoistWeights(
         const outputs = new Set(body.output.map(({ name }) => name));
         const found = takeConstants(body, (tensor, name) => isWeight(tensor) && !outputs.has(name));
         constants += found.length;
+        // Older files list weights among the inputs as well.
+        const own = new Set(body.initializer.map(({ name }) => name));
+        body.input = body.input.filter(({ name }) => !own.has(name));
         graph.initializer.push(...hoist([...body.initializer, ...found], body, names));
         body.initializer = [];
         visit(body.node);

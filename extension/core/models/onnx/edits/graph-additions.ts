@@ -55,7 +55,11 @@ export function withAdditions(
 export function withoutUnread(file: OnnxFile): OnnxFile {
   const read = valuesRead(file.graph);
   const initializer = file.graph.initializer.filter(({ name }) => read.has(name));
-  const graph = copyWith(file.graph, { initializer });
+  // Older files list weights among the inputs as well.
+  const input = file.graph.input.filter(
+    ({ name }) => read.has(name) || !file.initializers.has(name),
+  );
+  const graph = copyWith(file.graph, { initializer, input });
   const left = [...file.initializers].filter(([name]) => read.has(name));
   return {
     ...file,

@@ -113,16 +113,17 @@ export function readBy(node: NodeProto): string[] {
   return [...node.input, ...nested];
 }
 
-/** Without the nodes that nothing reads, such as a constant in whose place another stands; `nodes` are in order. */
+/** Without the nodes that nothing reads, such as a constant in whose place another stands. */
 export function neededNodes(nodes: readonly NodeProto[], outputs: readonly string[]): NodeProto[] {
-  const wanted = new Set(outputs);
-  return nodes
-    .reduceRight<NodeProto[]>((left, node) => {
-      if (node.output.some((name) => wanted.has(name))) {
-        readBy(node).forEach((name) => wanted.add(name));
-        left.push(node);
-      }
-      return left;
-    }, [])
-    .reverse();
+  const makers = new Map(nodes.flatMap((one) => one.output.map((name) => [name, one] as const)));
+  const needed = new Set<NodeProto>();
+  const wanted = [...outputs];
+  for (let name = wanted.pop(); name !== undefined; name = wanted.pop()) {
+    const maker = name === '' ? undefined : makers.get(name);
+    if (maker !== undefined && !needed.has(maker)) {
+      needed.add(maker);
+      wanted.push(...readBy(maker));
+    }
+  }
+  return nodes.filter((one) => needed.has(one));
 }

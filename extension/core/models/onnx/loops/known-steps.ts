@@ -2,6 +2,8 @@ import type { OnnxFile } from '../../../checkpoints/onnx-file';
 import type { Message } from '../../../message';
 import { say } from '../../../message';
 import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
+import { nestedGraphs } from '../../../checkpoints/nested-weights';
+import { readBy } from '../edits/graph-remains';
 import { GraphIndex, operatorName } from '../graph-index';
 import { intAttribute, intsAttribute, tensorAttribute } from '../node-attributes';
 import { tensorNumbers } from '../values/tensor-numbers';
@@ -98,12 +100,23 @@ export function knownSteps(node: NodeProto, around: Around): KnownSteps | NotKno
   return isLoop ? stepsOfLoop(node, body, around) : stepsOfScan(node, body, states, around);
 }
 
-/** What the body of a Loop takes parts of, by the names outside. */
+/** What the body of a Loop takes parts of, or may in graphs inside of it, by the names outside. */
 function cutInBody({ input }: NodeProto, body: GraphProto): string[] {
   const outside = new Map(body.input.map(({ name }, place) => [name, input[place] ?? '']));
-  return body.node
-    .filter((one) => ['Gather', 'Slice'].includes(operatorName(one)))
-    .map(({ input: [data = ''] }) => outside.get(data) ?? data);
+  const named = (name: string): string => outside.get(name) ?? name;
+  return body.node.flatMap((one) => {
+    const [data = ''] = one.input;
+    switch (operatorName(one)) {
+      case 'Identity':
+        one.output.forEach((name) => outside.set(name, named(data)));
+        return [];
+      case 'Gather':
+      case 'Slice':
+        return [named(data)];
+      default:
+        return nestedGraphs(one).length === 0 ? [] : readBy(one).map(named);
+    }
+  });
 }
 
 function stepsOfLoop(node: NodeProto, body: GraphProto, { shapes }: Around): KnownSteps | NotKnown {
@@ -188,8 +201,8 @@ function stepsOfScan(
   };
   const items = parts(inputs.slice(states), node.input.slice(states), 'scan_input');
   const sizes = items.map(({ outside, axis }) => shapes.of(outside)?.at(axis));
-  const [count] = sizes.filter((size) => typeof size === 'number' && size > 0);
-  if (count === undefined) {
+  const count = sizes.find((size) => typeof size === 'number');
+  if (typeof count !== 'number' || count < 1) {
     return { problem: say`its number of steps isn't a constant above 0` };
   }
   const cut = items.find(({ outside, axis }) => initializers.has(outside) && axis !== 0);
