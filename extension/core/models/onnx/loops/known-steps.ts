@@ -188,8 +188,8 @@ function stepsOfScan(
   };
   const items = parts(inputs.slice(states), node.input.slice(states), 'scan_input');
   const sizes = items.map(({ outside, axis }) => shapes.of(outside)?.at(axis));
-  const [count] = sizes.filter((size) => typeof size === 'number' && size > 0);
-  if (count === undefined) {
+  const [count] = sizes.filter((size) => typeof size === 'number');
+  if (count === undefined || count < 1) {
     return { problem: say`its number of steps isn't a constant above 0` };
   }
   const cut = items.find(({ outside, axis }) => initializers.has(outside) && axis !== 0);
