@@ -201,8 +201,8 @@ function stepsOfScan(
   };
   const items = parts(inputs.slice(states), node.input.slice(states), 'scan_input');
   const sizes = items.map(({ outside, axis }) => shapes.of(outside)?.at(axis));
-  const count = sizes.find((size) => typeof size === 'number');
-  if (typeof count !== 'number' || count < 1) {
+  const [count] = sizes.filter((size) => typeof size === 'number');
+  if (count === undefined || count < 1) {
     return { problem: say`its number of steps isn't a constant above 0` };
   }
   const cut = items.find(({ outside, axis }) => initializers.has(outside) && axis !== 0);
