@@ -60,6 +60,40 @@ describe('layers in a loop over stacked weights', () => {
     ],
     ['a Loop', { nodes: [['Loop', ['three', '', 'x'], ['y'], { body: loopBody() }]] }],
     [
+      'a Loop that takes its weights through Identity, and gives them to a node that stands in front',
+      {
+        nodes: [
+          ['Neg', ['z'], ['y']],
+          [
+            'Loop',
+            ['three', '', 'x'],
+            ['z'],
+            {
+              body: graph({
+                inputs: { step_ids: [], going: [], h: ['n', width] },
+                outputs: { on: [], next: ['n', width] },
+                nodes: [
+                  ['Identity', ['up'], ['all_up']],
+                  ['Identity', ['down'], ['all_down']],
+                  ['Gather', ['all_up', 'step_ids'], ['u']],
+                  ['Gather', ['all_down', 'step_ids'], ['d']],
+                  ...block('u', 'd'),
+                  ['Identity', ['going'], ['on']],
+                ],
+              }),
+            },
+          ],
+        ],
+      },
+    ],
+    [
+      'a Scan in a file that lists weights as inputs too',
+      {
+        inputs: { up: [steps, width, inner], down: [steps, inner, width] },
+        nodes: [['Scan', ['x', 'up', 'down'], ['y'], { body: scanBody(), num_scan_inputs: 2 }]],
+      },
+    ],
+    [
       'a Loop over as many steps as the stack has, which gives what each step reads',
       {
         nodes: [
@@ -165,6 +199,21 @@ describe('layers in a loop over stacked weights', () => {
     expect(
       relativeError(y?.data as Float32Array, expected['y']?.data as Float32Array),
     ).toBeLessThan(1e-5);
+  });
+
+  it('may have weights in the body, which older files list among its inputs', async () => {
+    const shift = rawTensor('shift', [width, width], noise(width * width, 3));
+    const body = graph({
+      inputs: { h: ['n', width], u: [width, inner], d: [inner, width], shift: [width, width] },
+      outputs: { shifted: ['n', width] },
+      nodes: [...block('u', 'd'), ['MatMul', ['next', 'shift'], ['shifted']]],
+      initializers: [shift],
+    });
+    const { warnings } = await opened({
+      nodes: [['Scan', ['x', 'up', 'down'], ['y'], { body, num_scan_inputs: 2 }]],
+    });
+    expect(warnings.join()).toMatch(/Scan \S+ runs 3 steps over stacked weights/);
+    await expectSame();
   });
 
   it('take states of their own, such as caches, which are no weights', async () => {
