@@ -18,13 +18,7 @@ function lowBytes(a: v128, b: v128, c: v128, d: v128): v128 {
 /** The integer of four targets, as float32; its error is stored in both places. */
 @inline
 function roundFour(
-  target: v128,
-  weights: usize,
-  scales: usize,
-  zeros: usize,
-  low: v128,
-  high: v128,
-  error: usize,
+  target: v128, weights: usize, scales: usize, zeros: usize, low: v128, high: v128, error: usize,
   kept: usize,
 ): v128 {
   const scale = v128.load(scales);
@@ -48,22 +42,11 @@ function roundFour(
  * @param panel room for the errors of 16 outputs, [step, 16]
  */
 export function roundStep(
-  step: i32,
-  rows: i32,
-  targets: usize,
-  weights: usize,
-  factors: usize,
-  scales: usize,
-  zeros: usize,
-  apart: usize,
-  low: f32,
-  high: f32,
-  errors: usize,
-  numbers: usize,
-  panel: usize,
+  step: i32, rows: i32, targets: usize, weights: usize, factors: usize, scales: usize,
+  zeros: usize, apart: usize, low: f32, high: f32, errors: usize, numbers: usize, panel: usize,
 ): void {
-  const lowest = f32x4.splat(low);
-  const highest = f32x4.splat(high);
+  const least = f32x4.splat(low);
+  const most = f32x4.splat(high);
   for (let row = 0; row < rows; row += 16) {
     for (let j = step - 1; j >= 0; j--) {
       const place = j * rows + row;
@@ -86,14 +69,13 @@ export function roundStep(
       }
       const own = panel + (<usize>j << 6);
       const e = errors + at;
-      const w = weights + at;
       const grid = (<usize>row << 2) + <usize>j * apart;
       const s = scales + grid;
       const z = zeros + grid;
-      const q0 = roundFour(t0, w, s, z, lowest, highest, own, e);
-      const q1 = roundFour(t1, w + 16, s + 16, z + 16, lowest, highest, own + 16, e + 16);
-      const q2 = roundFour(t2, w + 32, s + 32, z + 32, lowest, highest, own + 32, e + 32);
-      const q3 = roundFour(t3, w + 48, s + 48, z + 48, lowest, highest, own + 48, e + 48);
+      const q0 = roundFour(t0, weights + at, s, z, least, most, own, e);
+      const q1 = roundFour(t1, weights + at + 16, s + 16, z + 16, least, most, own + 16, e + 16);
+      const q2 = roundFour(t2, weights + at + 32, s + 32, z + 32, least, most, own + 32, e + 32);
+      const q3 = roundFour(t3, weights + at + 48, s + 48, z + 48, least, most, own + 48, e + 48);
       v128.store(numbers + place, lowBytes(q0, q1, q2, q3));
     }
   }
@@ -150,16 +132,8 @@ function storeTwo(to: usize, value: v128): void {
  * @param blocks room for [count, 2] float64
  */
 export function fitScales(
-  count: i32,
-  rows: i32,
-  half: f64,
-  isAsymmetric: bool,
-  searches: bool,
-  values: usize,
-  costs: usize,
-  scales: usize,
-  zeros: usize,
-  blocks: usize,
+  count: i32, rows: i32, half: f64, isAsymmetric: bool, searches: bool, values: usize,
+  costs: usize, scales: usize, zeros: usize, blocks: usize,
 ): void {
   const none = f64x2.splat(0);
   const most = f64x2.splat(2 * half - 1);
@@ -167,8 +141,7 @@ export function fitScales(
     let low = none;
     let high = none;
     for (let i = 0; i < count; i++) {
-      const pair = v128.load64_zero(values + (<usize>(i * rows + row) << 2));
-      const x = f64x2.promote_low_f32x4(pair);
+      const x = f64x2.promote_low_f32x4(v128.load64_zero(values + (<usize>(i * rows + row) << 2)));
       v128.store(blocks + (<usize>i << 4), x);
       low = f64x2.pmin(low, x);
       high = f64x2.pmax(high, x);
@@ -178,13 +151,11 @@ export function fitScales(
     const largest = pick(f64x2.gt(high, negative), high, low);
     for (let i = 0; i < shareCount; i++) {
       const share = v128.load64_splat(shares + (<usize>i << 3));
-      const range = f64x2.mul(wide, share);
-      const scale = rounded32(f64x2.div(range, isAsymmetric ? most : f64x2.splat(half - 1)));
+      const scale = rounded32(f64x2.div(f64x2.mul(wide, share), isAsymmetric ? most : f64x2.splat(half - 1)));
       let zero = f64x2.splat(half);
       if (isAsymmetric) {
-        const nearest = f64x2.floor(
-          f64x2.add(f64x2.div(f64x2.mul(negative, share), scale), f64x2.splat(0.5)),
-        );
+        const place = f64x2.div(f64x2.mul(negative, share), scale);
+        const nearest = f64x2.floor(f64x2.add(place, f64x2.splat(0.5)));
         zero = pick(f64x2.eq(scale, none), none, f64x2.pmin(nearest, most));
       }
       if (i == 0) {
@@ -337,10 +308,8 @@ function moveAndMultiply(size: i32, start: i32, a: usize, v: usize, w: usize, x:
       // Lanes of which the second counts for nothing.
       const vj = v128.load64_zero(v + j);
       const wj = v128.load64_zero(w + j);
-      const one = f64x2.sub(
-        f64x2.sub(v128.load64_zero(r0 + j), f64x2.mul(v0, wj)), f64x2.mul(w0, vj));
-      const other = f64x2.sub(
-        f64x2.sub(v128.load64_zero(r1 + j), f64x2.mul(v1, wj)), f64x2.mul(w1, vj));
+      const one = f64x2.sub(f64x2.sub(v128.load64_zero(r0 + j), f64x2.mul(v0, wj)), f64x2.mul(w0, vj));
+      const other = f64x2.sub(f64x2.sub(v128.load64_zero(r1 + j), f64x2.mul(v1, wj)), f64x2.mul(w1, vj));
       v128.store64_lane(r0 + j, one, 0);
       v128.store64_lane(r1 + j, other, 0);
       const xj = v128.load64_zero(x + j);
@@ -372,7 +341,7 @@ function moveAndMultiply(size: i32, start: i32, a: usize, v: usize, w: usize, x:
  * holds reflection k from element k + 1 on afterwards. The reflection of one column and the product with the next
  * vector are one pass over the triangle.
  * @param off [size], as `factors`; the diagonal of T is that of `a` afterwards
- * @param room 4 times `size` numbers
+ * @param room for 4 · `size` float64
  */
 export function tridiagonalize(size: i32, a: usize, off: usize, factors: usize, room: usize): void {
   const bytes = <usize>size << 3;
@@ -405,16 +374,15 @@ export function tridiagonalize(size: i32, a: usize, off: usize, factors: usize, 
     store<f64>(firstAt, first - norm);
     store<f64>(off + (<usize>k << 3), norm);
     store<f64>(factors + (<usize>k << 3), factor);
-    const count = size - start;
     memory.fill(nextW, 0, bytes);
     moveAndMultiply(size, start, a, v, w, nextV, nextW);
-    const along = factor * dot(firstAt, nextW + (<usize>start << 3), count);
+    const along = factor * dot(firstAt, nextW + (<usize>start << 3), size - start);
     const halfOf = (along * factor) / 2;
     for (let i = <usize>start; i < <usize>size; i++) {
       const at = nextW + (i << 3);
       store<f64>(at, factor * load<f64>(at) - halfOf * load<f64>(nextV + (i << 3)));
     }
-    memory.copy(a + <usize>k * bytes + (<usize>start << 3), firstAt, <usize>count << 3);
+    memory.copy(a + <usize>k * bytes + (<usize>start << 3), firstAt, <usize>(size - start) << 3);
     const oldV = v;
     const oldW = w;
     v = nextV;

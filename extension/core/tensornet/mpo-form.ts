@@ -6,8 +6,7 @@ import { chooseMpoRun } from './costs/machine-costs';
 import { inputScales } from './statistics/input-weights';
 import { tensorize } from './mpo';
 import { sitesOf } from './mpo-sites';
-import { scaleColumns } from './reconstruct';
-import { float32Data, floatData } from './tensor-values';
+import { float32Data, floatData, scaleColumns } from './tensor-values';
 
 /** What is tensorized: the weights (`plain`), or the weights scaled by mean |x|^½ (`scaled`). */
 export const mpoVariants = ['plain', 'scaled'] as const;

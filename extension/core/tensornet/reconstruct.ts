@@ -8,7 +8,7 @@ import type {
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import type { Rows } from '../linear-algebra/matrix-source';
 import { contract } from './mpo';
-import { floatsOfData, transpose } from './tensor-values';
+import { floatsOfData, scaleColumns, transpose } from './tensor-values';
 
 /** The dense matrix [out, in] that a form stands for, in float32. */
 export async function reconstruct(
@@ -46,20 +46,6 @@ async function reconstructMpo(
     }),
   });
   return inputScale === undefined ? matrix : scaleColumns(matrix, floatsOfData(inputScale));
-}
-
-/** Column j times factor j. */
-export function scaleColumns(
-  { count, length, numbers }: Rows,
-  factors: Float32Array | Float64Array,
-): Rows {
-  const result = new Float32Array(numbers.length);
-  for (let start = 0; start < numbers.length; start += length) {
-    for (let i = 0; i < length; i++) {
-      result[start + i] = (numbers[start + i] ?? 0) * (factors[i] ?? 0);
-    }
-  }
-  return { count, length, numbers: result };
 }
 
 /** (q − zero) · scale, block by block. */

@@ -62,3 +62,17 @@ export function transpose({ count, length, numbers }: Rows, from = 0, to = lengt
   }
   return result;
 }
+
+/** Column j times factor j. */
+export function scaleColumns(
+  { count, length, numbers }: Rows,
+  factors: Float32Array | Float64Array,
+): Rows {
+  const result = new Float32Array(numbers.length);
+  for (let start = 0; start < numbers.length; start += length) {
+    for (let i = 0; i < length; i++) {
+      result[start + i] = (numbers[start + i] ?? 0) * (factors[i] ?? 0);
+    }
+  }
+  return { count, length, numbers: result };
+}

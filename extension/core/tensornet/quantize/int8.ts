@@ -4,8 +4,7 @@ import { roundStep } from '../../linear-algebra/kernels';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import type { InputStatistics } from '../statistics/input-statistics';
-import { float32Data, int8Data, transpose } from '../tensor-values';
-import { scaleColumns } from '../reconstruct';
+import { float32Data, int8Data, scaleColumns, transpose } from '../tensor-values';
 import { inputsPerStep, roundCompensating } from './gptq';
 import { factorHessian } from './hessian';
 
