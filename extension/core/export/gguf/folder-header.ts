@@ -138,11 +138,13 @@ function windowEntries(
     return;
   }
   entries.integer(ggufFields.sliding_window, config.sliding_window ?? 0);
-  entries.flags(
-    windowPattern,
-    blocks.map((block) => architecture.slidingWindow(config, block) !== undefined),
-  );
-  if (windows.ownRotary) {
+  if (windows.byNumber !== true) {
+    entries.flags(
+      windowPattern,
+      blocks.map((block) => architecture.slidingWindow(config, block) !== undefined),
+    );
+  }
+  if (windows.ownRotary === true) {
     entries.float('rope.freq_base_swa', thetaOf(configOfLayerType(config, 'sliding_attention')));
   }
 }

@@ -17,7 +17,14 @@ export function expertEntries(
 ): void {
   const { architecture, config, target } = model;
   const { experts } = architecture;
+  const hasDense = Object.values(target.family.fields ?? {}).includes(denseBlocks);
   if (experts === undefined || !hasExperts(architecture, config)) {
+    if (hasDense) {
+      // llama.cpp asks for these in models without experts, too (conversion/deepseek.py).
+      entries.integer(denseBlocks, blocks.length);
+      entries.integer(ggufFields.moe_intermediate_size, config.intermediate_size);
+      entries.integer('expert_shared_count', 0);
+    }
     return;
   }
   const [count = config.num_experts] = expertCounts.values();
@@ -36,7 +43,7 @@ export function expertEntries(
     entries.integer('expert_group_count', groups.count);
     entries.integer('expert_group_used_count', groups.chosen);
   }
-  if (Object.values(target.family.fields ?? {}).includes(denseBlocks)) {
+  if (hasDense) {
     const dense = blocks.filter((block) => !partsOf(model, block).includes('expert'));
     entries.integer(denseBlocks, dense.length);
   }

@@ -11,7 +11,7 @@ import {
   requireSameSparse,
   requireSameUnturned,
 } from './gguf-demands';
-import { ggufFamilies } from './gguf-families';
+import { ggufFamilies, ggufFamilyOf } from './gguf-families';
 import type { GgufFamily } from './gguf-families';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufBlocks } from './gguf-blocks';
@@ -45,7 +45,7 @@ export async function openGguf(
   widths: GgufBlocks['widths'] = {},
 ): Promise<GgufModel> {
   const keys = new GgufKeys(header, path);
-  const family = familyOf(keys);
+  const family = ggufFamilyOf(keys);
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
   const known = family === undefined ? undefined : knownOf(family, keys);
   if (family === undefined || known === undefined) {
@@ -79,10 +79,6 @@ export async function openGguf(
   };
 }
 
-function familyOf({ architecture }: GgufKeys): GgufFamily | undefined {
-  return Object.hasOwn(ggufFamilies, architecture) ? ggufFamilies[architecture] : undefined;
-}
-
 /** Number of `expert_gating_func` for σ. */
 const sigmoid = 2;
 
@@ -113,7 +109,7 @@ export async function requireGgufBlocks(
     sparseEvery,
     queryNormsFrom = 0,
     plainQueriesAt,
-  } = familyOf(keys) ?? {};
+  } = ggufFamilyOf(keys) ?? {};
   const hasQueryNorms = header.tensors.some(({ name }) => name.endsWith('.attn_q_norm.weight'));
   if (hasQueryNorms && kept.length < queryNormsFrom) {
     keys.fault(
@@ -150,7 +146,7 @@ export async function ggufWindows(
   kept: readonly number[],
 ): Promise<readonly boolean[] | undefined> {
   const keys = new GgufKeys(header, header.file);
-  const windows = familyOf(keys)?.windows;
+  const windows = ggufFamilyOf(keys)?.windows;
   return windows === undefined ? undefined : keptWindows(keys, windows, kept);
 }
 
@@ -169,7 +165,7 @@ export async function ggufMixers(
 
 /** `layer_types` of a family with mixers. */
 async function typesOf(keys: GgufKeys): Promise<readonly string[] | undefined> {
-  const family = familyOf(keys);
+  const family = ggufFamilyOf(keys);
   return family?.mixed === undefined
     ? undefined
     : readMixed(keys, family, await readSameBlocks(keys));
@@ -181,7 +177,7 @@ async function typesOf(keys: GgufKeys): Promise<readonly string[] | undefined> {
  */
 export async function ggufSizes(header: GgufHeader): Promise<GgufBlocks> {
   const keys = new GgufKeys(header, header.file);
-  const { mayLackSublayers = false, sizesDiffer = false } = familyOf(keys) ?? {};
+  const { mayLackSublayers = false, sizesDiffer = false } = ggufFamilyOf(keys) ?? {};
   return mayLackSublayers
     ? readDeciBlocks(keys, readBlockCount(keys))
     : readSameBlocks(keys, sizesDiffer);
@@ -189,7 +185,7 @@ export async function ggufSizes(header: GgufHeader): Promise<GgufBlocks> {
 
 /** How the family of a file differs from others; undefined for one that is not known. */
 export function ggufTraits(header: GgufHeader): GgufTraits | undefined {
-  return familyOf(new GgufKeys(header, header.file));
+  return ggufFamilyOf(new GgufKeys(header, header.file));
 }
 
 /**
@@ -199,9 +195,8 @@ export function ggufTraits(header: GgufHeader): GgufTraits | undefined {
 export function namesInFolder(
   header: GgufHeader,
 ): ReadonlyMap<string, { readonly name: string; readonly offset: number }> {
-  const key = header.metadata.get('general.architecture');
-  const family =
-    typeof key === 'string' && Object.hasOwn(ggufFamilies, key) ? ggufFamilies[key] : undefined;
+  const isKnown = header.metadata.has('general.architecture');
+  const family = isKnown ? ggufFamilyOf(new GgufKeys(header, header.file)) : undefined;
   const known = family === undefined ? undefined : knownArchitecture(family.modelType);
   if (family === undefined || known === undefined) {
     return new Map();

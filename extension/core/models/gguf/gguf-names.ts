@@ -122,6 +122,7 @@ function branchesInGguf(
         : { queryKeyNorms: { ...queryKeyNorms, query: 'attn_q_norm', key: 'attn_k_norm' } }),
       ...(attention.postNorm === undefined ? {} : { postNorm: 'post_attention_norm' }),
       ...(attention.sinks === undefined ? {} : { sinks: 'attn_sinks.weight' }),
+      ...(attention.gate === undefined ? {} : { gate: 'attn_gate' }),
     },
     feedforward: {
       ...feedforward,

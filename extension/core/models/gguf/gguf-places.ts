@@ -44,6 +44,7 @@ function placeAttention(places: Places, names: BothNames): void {
   placeNorm(places, names, from.queryKeyNorms?.query, to.queryKeyNorms?.query);
   placeNorm(places, names, from.queryKeyNorms?.key, to.queryKeyNorms?.key);
   placeModule(places, from.output, to.output);
+  placeModule(places, from.gate, to.gate);
   const parts = namesOf(to.queryKeyValue);
   for (const [i, name] of namesOf(from.queryKeyValue).entries()) {
     const isTurned = names.family.interleaved === true && i < 2 && parts.length > 1;

@@ -17,8 +17,10 @@ export interface GgufWindows {
   readonly period: number;
   /** Number of positions, unless the file says otherwise. */
   readonly size?: number;
-  /** Windowed blocks have a rotary base of their own: 10 000, unless the file says otherwise. */
-  readonly ownRotary: boolean;
+  /** Windowed blocks have a rotary base of their own: 10 000, unless the file says otherwise; or that of others, never scaled. */
+  readonly ownRotary: boolean | 'unscaled';
+  /** Whether llama.cpp goes by the period, whatever a file lists. */
+  readonly byNumber?: boolean;
   /** Number of blocks of the one size whose attention is scaled by hidden size and heads, not by the size of a head. */
   readonly scaledByWidthAt?: number;
   /** Whether llama.cpp ends where all blocks have a window. */
