@@ -2,6 +2,8 @@ import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
+import { gatingOf, sigmoid } from '../../../extension/core/models/gguf/gguf-demands';
+import { GgufKeys } from '../../../extension/core/models/gguf/gguf-keys';
 import { openModel } from '../../../extension/core/models/open-model';
 import { familyFixture, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -20,6 +22,8 @@ const yarn = {
   sliding_attention: { rope_type: 'default', rope_theta: 10_000 },
 };
 
+const attends = (how: string): string => `${how}_attention`;
+
 /** By the families' fixtures: what config.json has otherwise, the architecture, and a block that can go. */
 const families: readonly {
   readonly name: string;
@@ -30,6 +34,7 @@ const families: readonly {
   { name: 'glm4_moe_lite', architecture: 'deepseek2', block: 0 },
   { name: 'youtu', architecture: 'deepseek2', block: 1 },
   { name: 'mistral4', architecture: 'mistral4', block: 1 },
+  { name: 'apertus', architecture: 'apertus', block: 1 },
   { name: 'internlm3', architecture: 'llama', block: 1 },
   { name: 'iquestcoder', architecture: 'llama', block: 1 },
   { name: 'solar_open', architecture: 'glm4moe', block: 1 },
@@ -39,6 +44,22 @@ const families: readonly {
   { name: 'exaone_moe', architecture: 'exaone-moe', block: 0 },
   { name: 'afmoe-scaled', architecture: 'afmoe', block: 3 },
   { name: 'hy_v3', architecture: 'hy_v3', block: 0 },
+  { name: 'cohere2_moe', architecture: 'cohere2moe', block: 0 },
+  {
+    name: 'cohere2_moe',
+    changed: { expert_selection_fn: 'sigmoid', norm_topk_prob: false },
+    ...{ architecture: 'cohere2moe', block: 0 },
+  },
+  { name: 'mellum', architecture: 'mellum', block: 0 },
+  {
+    name: 'mellum',
+    changed: {
+      layer_types: ['sliding', 'full', 'full', 'sliding'].map(attends),
+      rope_parameters: yarn,
+    },
+    ...{ architecture: 'mellum', block: 1 },
+  },
+  { name: 'glm4v', architecture: 'glm4', block: 0 },
   { name: 'qwen3_vl', architecture: 'qwen3vl', block: 0 },
 ];
 
@@ -96,6 +117,22 @@ it.each([
   const removed = (await Promise.all(blocks.map(async (one) => blockOf(folder, one)))).flat();
   const { message: actual } = await rejection(prune(folder, removed, fresh(), inFloats));
   expect(actual).toMatch(message);
+});
+
+it('scores of GLM-4.7-Flash, whose files are silent about them, become weights by σ', async () => {
+  const whole = fresh();
+  await prune(familyFixture('glm4_moe_lite'), [], whole, inFloats);
+  const header = await readGgufHeader(fileIn(whole));
+  const gating = (changed: Readonly<Record<string, number>>): number | undefined => {
+    const silent = [...header.metadata].filter(([key]) => !key.endsWith('expert_gating_func'));
+    const metadata = new Map([...silent, ...Object.entries(changed)]);
+    return gatingOf(new GgufKeys({ ...header, metadata }, header.file));
+  };
+  const flash = { 'deepseek2.vocab_size': 154_880, 'deepseek2.block_count': 48 };
+  expect(gating({})).toBeUndefined();
+  expect(gating(flash)).toBe(sigmoid);
+  expect(gating({ ...flash, 'deepseek2.block_count': 46 })).toBeUndefined();
+  expect(gating({ ...flash, 'deepseek2.expert_gating_func': 1 })).toBe(1);
 });
 
 it('OLMo 3 keeps its windows by number in GGUF files, too', async () => {

@@ -1,3 +1,4 @@
+import { gatingKey, sigmoid, softmax } from '../../models/gguf/gguf-demands';
 import { denseBlocks, ggufFields, queryLatent } from '../../models/gguf/gguf-fields';
 import { attentionInterval, mixerFlags } from '../../models/gguf/gguf-mixers';
 import { hasExperts } from '../../models/gguf/placing';
@@ -6,9 +7,6 @@ import type { Changes } from '../changes';
 import { partsOf, sizesOf } from './folder-model';
 import type { FolderModel } from './folder-model';
 import type { HeaderEntries } from './header-entries';
-
-/** Number of `expert_gating_func` for σ. */
-const sigmoid = 2;
 
 export function expertEntries(
   entries: HeaderEntries,
@@ -35,9 +33,13 @@ export function expertEntries(
   if (shared !== undefined) {
     entries.integer(ggufFields.shared_expert_intermediate_size, shared.inner);
   }
-  const { score, groups } = experts.routing?.(config) ?? {};
+  const { score, groups, normalized = true } = experts.routing?.(config) ?? {};
+  if (target.family.saysGating === true) {
+    entries.integer(gatingKey, softmax);
+    entries.flag('expert_weights_norm', normalized);
+  }
   if (score === 'sigmoid') {
-    entries.integer('expert_gating_func', sigmoid);
+    entries.integer(gatingKey, sigmoid);
   }
   if (groups !== undefined) {
     entries.integer('expert_group_count', groups.count);

@@ -1,3 +1,4 @@
+import { rotarySections } from '../../models/gguf/gguf-fields';
 import { frequencyFactors, lengthFactors } from '../../models/gguf/gguf-rotary';
 import { configOfLayerType, readRotary, yarnScale } from '../../models/parts/rotary';
 import type { Rotary } from '../../models/parts/rotary';
@@ -72,10 +73,7 @@ export function rotaryEntries(entries: HeaderEntries, model: FolderModel): void 
     }
   }
   if (hasSections) {
-    entries.integers('rope.dimension_sections', [
-      ...(rope.mrope_section ?? [rotary.dimensions / 2, 0, 0]),
-      0,
-    ]);
+    entries.integers(rotarySections, [...(rope.mrope_section ?? [rotary.dimensions / 2, 0, 0]), 0]);
   }
   const original =
     config.original_max_position_embeddings ??

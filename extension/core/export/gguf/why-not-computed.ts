@@ -119,11 +119,13 @@ function whyOtherExperts(
     sparseEvery,
     sparseByTensors = false,
     hasSingles = false,
+    saysGating,
   } = target.family;
   const normed = (is: boolean): boolean | undefined =>
     experts.routing?.({ ...config, norm_topk_prob: is }).normalized;
   if (
     fields['norm_topk_prob'] === undefined &&
+    saysGating !== true &&
     normed(config.norm_topk_prob) !== normed(normsExpertWeights)
   ) {
     return refuse(
@@ -265,7 +267,9 @@ function whyOtherWindows(
       : undefined;
   }
   if (!hasWindow) {
-    return refuse('layer_types', noneWindowed(target.architecture));
+    return windows.mayLack === true
+      ? undefined
+      : refuse('layer_types', noneWindowed(target.architecture));
   }
   const other = changes.blocks.findIndex(
     (source, block) =>

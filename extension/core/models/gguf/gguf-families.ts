@@ -1,7 +1,6 @@
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
-import { deepseekExperts, granite } from './gguf-shared-traits';
 import { demandsOfGemma3n, describeGemma3n } from './gguf-gemma3n';
 import { demandsOfGemma4, describeGemma4 } from './gguf-gemma4';
 import {
@@ -17,6 +16,7 @@ import {
 } from './gguf-mixer-forms';
 import type { GgufKeys } from './gguf-keys';
 import { newerGgufFamilies } from './gguf-newer-families';
+import { deepseekExperts, granite } from './gguf-traits';
 import type { GgufTraits } from './gguf-traits';
 
 /** How the conversion to GGUF treats a family. */
@@ -38,6 +38,8 @@ export interface GgufFamily extends GgufTraits {
   readonly withSigmoid?: string;
   /** Query and key rows are interleaved for llama.cpp's form of the rotary embedding. */
   readonly interleaved?: boolean;
+  /** Query and key rows that turn together are put into halves. */
+  readonly halved?: boolean;
   /** Part that is the norm of the feed-forward, where it is not `ffn_norm`. */
   readonly feedforwardNorm?: string;
   /** Whether gate and up are apart, where folders have them in one matrix. */

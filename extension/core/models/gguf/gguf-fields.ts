@@ -39,6 +39,9 @@ export function keysOfFields(
   };
 }
 
+/** Shares of the rotary dimensions for places in images. */
+export const rotarySections = 'rope.dimension_sections';
+
 /** Number of blocks in front without experts. */
 export const denseBlocks = 'leading_dense_block_count';
 

@@ -6,11 +6,14 @@ import { knownArchitecture } from '../transformer/architectures';
 import { describeGguf } from './gguf-config';
 import type { GgufConfig } from './gguf-config';
 import {
+  gatingOf,
   noQueryNorms,
   requirePlainQueries,
   requireSameSparse,
   requireSameUnturned,
+  sigmoid,
 } from './gguf-demands';
+import { curveTensors } from './gguf-curves';
 import { ggufFamilies, ggufFamilyOf } from './gguf-families';
 import type { GgufFamily } from './gguf-families';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
@@ -75,19 +78,22 @@ export async function openGguf(
   return {
     configText: JSON.stringify({ model_type: known.modelType, ...Object.fromEntries(fields) }),
     architecture: { ...inGguf(known, family), config: { ...known.config, names } },
-    checkpoint: checkpointOf(header, path, family, config),
+    checkpoint: checkpointOf(
+      header,
+      path,
+      family,
+      config,
+      known.feedforward.curve === undefined ? [] : curveTensors(keys, header),
+    ),
   };
 }
-
-/** Number of `expert_gating_func` for σ. */
-const sigmoid = 2;
 
 function knownOf(
   { modelType, withExperts = modelType, withSigmoid = withExperts }: GgufFamily,
   keys: GgufKeys,
 ): Architecture | undefined {
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
-  const chosen = keys.numberIfPresent('expert_gating_func') === sigmoid ? withSigmoid : withExperts;
+  const chosen = gatingOf(keys) === sigmoid ? withSigmoid : withExperts;
   return knownArchitecture(hasExperts ? chosen : modelType);
 }
 
@@ -224,6 +230,7 @@ function checkpointOf(
   path: string,
   family: GgufFamily,
   config: GgufConfig,
+  inHeader: Iterable<[string, LazyTensor]>,
 ): Checkpoint {
   const tensors = header.tensors
     .filter(({ name }) => !rotaryTables.includes(name))
@@ -233,5 +240,10 @@ function checkpointOf(
       const interleavedHeads = (tensor.shape[0] ?? 0) / config.head_dim;
       return [tensor.name, isTurned ? { ...tensor, interleavedHeads } : tensor];
     });
-  return { tensors: new Map(tensors), files: header.files, entry: path, metadata: {} };
+  return {
+    tensors: new Map([...tensors, ...inHeader]),
+    files: header.files,
+    entry: path,
+    metadata: {},
+  };
 }

@@ -8,6 +8,7 @@ import type {
 } from '../transformer/architecture';
 import type { BlockEndNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
+import { curveInGguf } from './gguf-curves';
 import type { GgufFamily } from './gguf-families';
 
 /** Blocks are named `blk.<number>.` */
@@ -38,6 +39,7 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
     ...(known.mixer === undefined ? {} : { mixer: mixerInGguf(known.mixer, family) }),
     biases: biasesInGguf,
     aliases: family.aliases ?? {},
+    ...(family.halved === true ? { interleavedRotary: false } : {}),
     ...(blockForm === undefined
       ? {}
       : {
@@ -132,6 +134,7 @@ function branchesInGguf(
           ? { ...gateUp, name: 'ffn_up' }
           : { kind: 'separate', names: ['ffn_gate', 'ffn_up'].slice(-inner) },
       down: 'ffn_down',
+      ...(feedforward.curve === undefined ? {} : { curve: curveInGguf }),
       ...(feedforward.postNorm === undefined ? {} : { postNorm: 'post_ffw_norm' }),
       // The conversion puts what takes turns into tensors of its own.
       takesTurns: false,

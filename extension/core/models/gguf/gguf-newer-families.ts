@@ -1,8 +1,9 @@
 import type { GgufFamily } from './gguf-families';
 import { readBlockCount } from './gguf-blocks';
-import { ggufFields } from './gguf-fields';
+import { gatingOf, sigmoid } from './gguf-demands';
+import { denseBlocks, ggufFields, layerNormEpsilon, rotarySections } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
-import { deepseekExperts, granite } from './gguf-shared-traits';
+import { deepseekExperts, granite } from './gguf-traits';
 import type { GgufTraits } from './gguf-traits';
 
 const says =
@@ -45,7 +46,45 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
       },
     ],
   },
-  glm4: { modelType: 'glm4', takesFewerHeads: true },
+  glm4: {
+    modelType: 'glm4',
+    takesFewerHeads: true,
+    others: [
+      {
+        modelType: 'glm4v_text',
+        isOf: (keys) => keys.isList(rotarySections),
+        takesFewerHeads: true,
+        halved: true,
+        hasSections: true,
+      },
+    ],
+  },
+  mellum: {
+    modelType: 'mellum',
+    normsExpertWeights: true,
+    windows: { period: 4, ownRotary: 'unscaled', mayLack: true },
+  },
+  cohere2moe: {
+    modelType: 'cohere2_moe',
+    windows: { period: 4, ownRotary: false },
+    fields: {
+      logit_scale: 'logit_scale',
+      num_shared_experts: 'expert_shared_count',
+      first_k_dense_replace: denseBlocks,
+    },
+    saysGating: true,
+    describe: ({ keys, sizes }) => ({
+      intermediate_size: keys.number(ggufFields.moe_intermediate_size),
+      rms_norm_eps: null,
+      layer_norm_eps: keys.number(layerNormEpsilon),
+      expert_selection_fn: (gatingOf(keys) ?? sigmoid) === sigmoid ? 'sigmoid' : 'softmax',
+      mlp_layer_types: sizes.innerSizesOf.map((_, block) =>
+        block < keys.number(denseBlocks) ? 'dense' : 'sparse',
+      ),
+    }),
+    demands: () => ({ 'norms of rms': false, shared_expert_combination_strategy: 'average' }),
+  },
+  apertus: { modelType: 'apertus' },
   mistral4: {
     modelType: 'mistral4',
     isLatent: true,

@@ -1,7 +1,9 @@
 import { partOfTensor, rowsOfTensor } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ExpertNames, Projection } from '../transformer/architecture';
+import { readRotary } from '../parts/rotary';
 import type { ModelConfig } from '../transformer/model-config';
+import { curveWeights } from './gguf-curves';
 import { allRows, asMatrix, columnsOf } from './gguf-rows';
 import type { Rows } from './gguf-rows';
 import { placeEnds, placeOutsideEnds } from './end-places';
@@ -33,6 +35,8 @@ export function placesOutside({ known, own, ...names }: BothNames, prefix: strin
   return places;
 }
 
+const inPairs = { interleaved: true, reversed: false } as const;
+
 const namesOf = (projection: Projection): readonly string[] =>
   projection.kind === 'separate' ? projection.names : [projection.name];
 
@@ -47,9 +51,14 @@ function placeAttention(places: Places, names: BothNames): void {
   placeModule(places, from.gate, to.gate);
   const parts = namesOf(to.queryKeyValue);
   for (const [i, name] of namesOf(from.queryKeyValue).entries()) {
-    const isTurned = names.family.interleaved === true && i < 2 && parts.length > 1;
+    const { interleaved: areInterleaved, halved: areHalved } = names.family;
+    const isTurned = i < 2 && parts.length > 1;
     placeModule(places, name, parts[i], (tensor) =>
-      isTurned ? { rows: interleaved(tensor, config) } : {},
+      isTurned && areInterleaved === true
+        ? { rows: interleaved(tensor, config) }
+        : isTurned && areHalved === true
+          ? { rows: halved(tensor, config) }
+          : {},
     );
   }
   if (from.sinks !== undefined && to.sinks !== undefined) {
@@ -64,6 +73,17 @@ function interleaved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
   const order = (row: number): number => {
     const within = row % size;
     return row - within + (within % 2) * (size / 2) + Math.floor(within / 2);
+  };
+  return allRows(tensor).rows.map((rows) => ({ ...rows, order }));
+}
+
+/** [heads, half, 2] → [heads, 2, half] of the rows that turn, as Glm4Model.normal_to_neox of the conversion. */
+function halved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
+  const size = config.head_dim ?? config.hidden_size / config.num_attention_heads;
+  const half = readRotary(config, size, inPairs, '').dimensions / 2;
+  const order = (row: number): number => {
+    const within = row % size;
+    return within < 2 * half ? row - within + 2 * (within % half) + Math.floor(within / half) : row;
   };
   return allRows(tensor).rows.map((rows) => ({ ...rows, order }));
 }
@@ -107,6 +127,10 @@ function placeFeedforward(places: Places, names: BothNames): void {
   placeNorm(places, names, from.postNorm, to.postNorm);
   placeGateUp(places, from.gateUp, to.gateUp);
   placeModule(places, from.down, to.down);
+  for (const weight of from.curve === undefined ? [] : Object.keys(curveWeights)) {
+    // They are in the header.
+    places.set(`${from.curve}.${weight}`, () => []);
+  }
 }
 
 function placeGateUp(places: Places, from: Projection, to: Projection): void {
