@@ -3,7 +3,7 @@
 // lists of settings and the tools for language models.
 // node scripts/generate.mjs [--check]: only says what is not current.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
 import { format } from 'oxfmt';
 import { collectedFiles, settleCommands } from './lib/collected.mjs';
@@ -24,17 +24,14 @@ import { compileToWasm } from './lib/web-assembly.mjs';
 /** @param {string} path */
 const read = (path) => readFile(join(root, path), 'utf8').catch(() => '');
 
-const quantize = 'extension/core/export/gguf/quantize';
 /** @type {string[]} */
 const stale = [];
 const manifest = JSON.parse(await read('package.json'));
 const words = JSON.parse(await read('package.nls.json'));
 settleCommands(manifest, words);
 await settle({
-  [`${quantize}/search-bytes.ts`]: bytesModule(
-    'searchBytes',
-    await compileToWasm(join(root, quantize, 'search.as')),
-  ),
+  ...(await bytesModule('extension/core/export/gguf/quantize/search')),
+  ...(await bytesModule('extension/core/linear-algebra/kernels')),
   ...(await collectedFiles(read, words)),
 });
 const declarations = await loadDeclarations();
@@ -96,11 +93,12 @@ async function formatted(path, content) {
 }
 
 /**
- * A module that gives bytes as base64.
- * @param {string} name
- * @param {Uint8Array} bytes
+ * The module beside an AssemblyScript source that gives its bytes as base64.
+ * @param {string} path of the source, without its suffix
  */
-function bytesModule(name, bytes) {
-  const text = Buffer.from(bytes).toString('base64');
-  return `// Written by scripts/generate.mjs.\nexport const ${name} =\n  '${text}';\n`;
+async function bytesModule(path) {
+  const text = Buffer.from(await compileToWasm(join(root, `${path}.as`))).toString('base64');
+  const name = `${basename(path)}Bytes`;
+  const module = `// Written by scripts/generate.mjs.\nexport const ${name} =\n  '${text}';\n`;
+  return { [`${path}-bytes.ts`]: module };
 }

@@ -3,9 +3,10 @@
  * tokens and the perplexity on two held-out texts, mean and spread. Prints Markdown tables.
  *
  *     node bench/choose/search.mjs [MODEL] [--pieces 3] [--shares 0.1,0.25,0.4] [--sequences 6] [--length 128]
- *         [--sets 200] [--search exact] [--task FILE] [--keep FOLDER]
+ *         [--sets 200] [--search exact] [--task FILE | --task continuation] [--keep FOLDER]
  *
  * --search: what greedy searches by.
+ * --task: questions whose answers are counted; continuation stands for those of bench/compactifai, of the Brown Corpus.
  * --keep: profiles are kept there, and found there by the next run.
  */
 import { writeFile } from 'node:fs/promises';
@@ -14,6 +15,7 @@ import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { root } from '../../scripts/lib/repository.mjs';
 import { say } from '../../scripts/lib/terminal.mjs';
+import { writeTexts } from '../compactifai/texts.mjs';
 import { espalier, isBuilt } from '../lib/espalier.mjs';
 import { inFolder } from '../lib/folders.mjs';
 import { keptProfile } from '../lib/kept-profile.mjs';
@@ -22,6 +24,7 @@ import { piecesOf } from '../lib/pieces.mjs';
 /**
  * @typedef {{distance: number, perplexities: number[], accuracy: number | undefined, evaluations: number,
  *   cpuSeconds: number, exchanged: number | undefined}} Outcome
+ * @typedef {{heldOut: readonly string[], task: string | undefined}} Judges files of texts and of questions
  */
 
 const { values: options, positionals } = parseArgs({
@@ -69,7 +72,8 @@ async function compareIn(folder) {
   // A novel, and a manual.
   const parts = await piecesOf(join(samples, 'held-out.txt'), 8);
   const heldOut = await written(folder, 'held-out', [parts[0] ?? '', parts[7] ?? '']);
-  const original = await qualityOf(['evaluate', model], heldOut);
+  const judges = { heldOut, task: await taskIn(folder) };
+  const original = await qualityOf(['evaluate', model], judges);
   say(
     `${model}: ${options.pieces} calibration texts of ${options.sequences} × ${options.length} tokens; ` +
       `original: perplexity ${original.perplexities.map((one) => one.toFixed(2)).join(' and ')}` +
@@ -81,7 +85,7 @@ async function compareIn(folder) {
       /** @type {Outcome[]} */
       const outcomes = [];
       for (const [i, calibration] of calibrations.entries()) {
-        outcomes.push(await outcome(folder, { calibration, i, name, flags, share, heldOut }));
+        outcomes.push(await outcome(folder, { calibration, i, name, flags, share, judges }));
       }
       rows.push(rowOf(name, outcomes));
     }
@@ -100,10 +104,10 @@ async function compareIn(folder) {
 
 /**
  * @param {string} folder
- * @param {{calibration: string, i: number, name: string, flags: readonly string[], share: string, heldOut: readonly string[]}} run
+ * @param {{calibration: string, i: number, name: string, flags: readonly string[], share: string, judges: Judges}} run
  * @returns {Promise<Outcome>}
  */
-async function outcome(folder, { calibration, i, name, flags, share, heldOut }) {
+async function outcome(folder, { calibration, i, name, flags, share, judges }) {
   const file = join(folder, `${name.replace(', ', '-')}-${share}-${i}.layerprofile.json`);
   const { rounds, search, refinement, cpuSeconds } = await keptProfile(
     file,
@@ -116,7 +120,7 @@ async function outcome(folder, { calibration, i, name, flags, share, heldOut }) 
   const plan = join(folder, 'choice.plan.json');
   await espalier(['plan', model, '--profile', file, '--remove', rounds.length, '--out', plan]);
   return {
-    ...(await qualityOf(['evaluate', '--plan', plan], heldOut)),
+    ...(await qualityOf(['evaluate', '--plan', plan], judges)),
     distance: rounds.at(-1).distance,
     exchanged: refinement?.exchanged,
     evaluations: search.sublayerEvaluations,
@@ -125,17 +129,26 @@ async function outcome(folder, { calibration, i, name, flags, share, heldOut }) 
 }
 
 /**
+ * The file of the questions, if any are asked.
+ * @param {string} folder
+ */
+async function taskIn(folder) {
+  return options.task === 'continuation'
+    ? (await writeTexts(join(folder, 'texts'))).task
+    : options.task;
+}
+
+/**
  * Perplexity on each text, and accuracy on the task if there is one.
  * @param {readonly string[]} command
- * @param {readonly string[]} texts
+ * @param {Judges} judges
  * @returns {Promise<{perplexities: number[], accuracy: number | undefined}>}
  */
-async function qualityOf(command, texts) {
+async function qualityOf(command, { heldOut, task }) {
   const perplexities = [];
-  for (const text of texts) {
+  for (const text of heldOut) {
     perplexities.push((await espalier([...command, '--text', text, '--whole-text'])).perplexity);
   }
-  const { task } = options;
   const judged = task === undefined ? undefined : await espalier([...command, '--task', task]);
   return { perplexities, accuracy: judged?.acc };
 }

@@ -1,4 +1,4 @@
-// Times the first block of a model on a device and prints JSON, milliseconds:
+// Times the first block of a model on a device and prints JSON, milliseconds and bytes:
 //     node measure.cjs DEVICE MODEL TOKENS
 import process from 'node:process';
 import type { LayeredModel } from '../../extension/core/models/layered-model';
@@ -10,38 +10,50 @@ import type { DeviceName } from '../../extension/core/runtime/device';
 import { LayeredExecutor } from '../../extension/core/runtime/layered-executor';
 import { createSession } from '../../extension/core/runtime/session';
 import { floatTensor } from '../../extension/core/runtime/tensors';
-import type { HiddenState } from '../../extension/core/runtime/tensors';
 import { race } from '../lib/race';
+import { watchTraffic } from '../lib/traffic';
 
 /** Far more than the block takes. */
 const memoryBytes = 2 ** 36;
 const sublayers = [0, 1];
-/** States that are handed over together. */
+/** States that go through together. */
 const states = 8;
 
 /**
- * Evaluations of a sublayer by the executor, states handed over and taken back, and the same products
- * alone, whose inputs are made on the device and of whose outputs it keeps all but their largest.
+ * Evaluations of a sublayer by the executor, several states together and one alone, and the same products
+ * alone, whose inputs are made on the device and of whose outputs it keeps all but their largest. Bytes are what
+ * goes over main memory in one evaluation.
  */
 async function measure(device: DeviceName, path: string, tokens: number): Promise<unknown> {
+  const traffic = watchTraffic();
   const executor = new LayeredExecutor(await openModel(path), device, memoryBytes);
-  const state = await executor.embed(
-    Int32Array.from({ length: tokens }, (_, i) => (31 * i) % 1000),
-  );
-  const walk = async (): Promise<void> => {
-    let moving: HiddenState[] = Array.from({ length: states }, () => state);
+  const ids = Int32Array.from({ length: tokens }, (_, i) => (31 * i) % 1000);
+  const state = await executor.states.toDevice(await executor.embed(ids));
+  /** Takes states through; a device goes on when a run has returned, until something is read. */
+  const walk = async (together: number, reads = true): Promise<void> => {
+    let moving = Array.from({ length: together }, () => executor.states.hold(state));
     for (const index of sublayers) {
-      moving = await executor.run(index, moving);
+      const before = moving;
+      moving = await executor.run(index, before);
+      executor.states.release(...before);
     }
+    if (reads) {
+      await executor.states.toHost(moving[0] ?? state);
+    }
+    executor.states.release(...moving);
   };
   const graph = products(executor.model, states * tokens);
   const session = await createSession(graph, { device, prepack: true });
   const feeds = { value: floatTensor(new Float32Array([0.5]), [1, 1]) };
   const count = sublayers.length * states;
-  return race([
-    { name: 'evaluation', run: walk, count },
+  const times = await race([
+    { name: 'evaluation', run: async () => walk(states), count },
+    { name: 'alone', run: async () => walk(1), count: sublayers.length },
     { name: 'products', run: async () => session.run(feeds), count },
   ]);
+  traffic.bytes = 0;
+  await walk(states, false);
+  return { ...times, bytes: traffic.bytes / count };
 }
 
 /** The block's linear layers as plain products of so many rows. */

@@ -77,10 +77,10 @@ async function main() {
       '',
       `Llama-shaped models of random float16 weights, a quarter of their sublayers removed, ${sequences} × ${length} tokens. Products:`,
       `the linear layers alone, over the rows of 8 states at once, which are made on the device. Their share of the search is what`,
-      'all its sublayer evaluations would take at that speed, without heads.',
+      'all its sublayer evaluations would take at that speed, without heads. Bytes are what goes over main memory in one evaluation.',
       '',
-      '| model | device | one sublayer, ms | its products, ms | share of products | search, s | sublayer evaluations | share of products |',
-      '|---|---|--:|--:|--:|--:|--:|--:|',
+      '| model | device | one sublayer, ms | one state alone, ms | its products, ms | share of products | bytes | search, s | sublayer evaluations | share of products |',
+      '|---|---|--:|--:|--:|--:|--:|--:|--:|--:|',
       ...rows,
     ].join('\n');
     await machine.publish(join(here, 'RESULTS.md'), text, !options.quick);
@@ -111,7 +111,7 @@ async function devicesHere() {
  */
 async function measure(name, model, device, script, folder) {
   const { value } = await json(process.execPath, [script, device, model, length]);
-  const { evaluation, products } = value;
+  const { evaluation, alone, products, bytes } = value;
   const out = join(folder, `${device}.layerprofile.json`);
   const options = { device, sequences, length, out };
   const { seconds, sublayerEvaluations } = await searchQuarter(model, options);
@@ -120,7 +120,8 @@ async function measure(name, model, device, script, folder) {
   /** @type {(share: number) => string} */
   const percent = (share) => `${(100 * share).toFixed(0)} %`;
   return `| ${[
-    ...[name, device, evaluation.toFixed(2), products.toFixed(2), percent(products / evaluation)],
+    ...[name, device, evaluation.toFixed(2), alone.toFixed(2), products.toFixed(2)],
+    ...[percent(products / evaluation), bytes.toFixed(0)],
     ...[seconds.toFixed(1), sublayerEvaluations, percent(productSeconds / seconds)],
   ].join(' | ')} |`;
 }

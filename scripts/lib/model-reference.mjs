@@ -86,6 +86,7 @@ export function modelsReference(declarations) {
     methods.join('\n'),
     '## ONNX files',
     'A graph from any exporter opens. Espalier finds the residual stream and its branches from the graph alone, not from names. Graphs without a residual stream can be inspected.',
+    'Blocks in a Loop or Scan over stacked weights, as `torch` scans and JAX are exported, are unrolled when the file is opened: a step has slices of the stacks, which stay in the file, and a written model holds the steps as separate nodes. That needs a constant number of steps and stacks whose first axis is the step.',
     '## Rotary positions and activations',
     [
       `- Rotary scaling (\`rope_type\`): ${listed(rotaryScalings)}.`,

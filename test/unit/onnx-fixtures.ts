@@ -14,7 +14,7 @@ export const onnxCases: readonly string[] = readdirSync(root, { withFileTypes: t
 
 interface StoredArray {
   readonly file: string;
-  readonly dtype: 'float32' | 'int64' | 'bool';
+  readonly dtype: 'float32' | 'int32' | 'int64' | 'bool';
   readonly shape: readonly number[];
 }
 
@@ -88,6 +88,8 @@ function tensor(name: string, { file, dtype, shape }: StoredArray): Tensor {
   const bytes = readFileSync(join(root, name, file));
   const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
   switch (dtype) {
+    case 'int32':
+      return new Tensor('int32', new Int32Array(buffer), shape);
     case 'int64':
       return new Tensor('int64', new BigInt64Array(buffer), shape);
     case 'bool':
@@ -97,7 +99,7 @@ function tensor(name: string, { file, dtype, shape }: StoredArray): Tensor {
   }
 }
 
-const dtypes: Readonly<Record<string, string>> = { int64: 'I64', bool: 'BOOL' };
+const dtypes: Readonly<Record<string, string>> = { int32: 'I32', int64: 'I64', bool: 'BOOL' };
 
 /** The inputs of a fixture's golden run, of the first step where there is one, as an example. */
 export function graphExample(name: string): Example {

@@ -4,6 +4,8 @@
 /** Float32 numbers and their bits, to take numbers apart. */
 const single = new Float32Array(1);
 const bits = new Uint32Array(single.buffer);
+/** The bits of 2^−14 as a float32: numbers below have fewer digits in float16. */
+const leastNormal = 113 << 23;
 
 /** The number that the bits of a float16 stand for. */
 export function halfToNumber(half: number): number {
@@ -21,15 +23,19 @@ export function halfToNumber(half: number): number {
 /** The bits of the float16 nearest to a float32 (ties to even); infinite above 65504. */
 export function numberToHalf(value: number): number {
   single[0] = value;
-  const [pattern = 0] = bits;
+  return patternToHalf(bits[0] ?? 0);
+}
+
+/** The same of the bits of a float32. */
+function patternToHalf(pattern: number): number {
   const sign = (pattern >>> 16) & 0x8000;
   const magnitude = pattern & 0x7fff_ffff;
   if (magnitude > 0x7f80_0000) {
     return sign | 0x7e00;
   }
-  const size = Math.abs(single[0]);
-  if (size < 2 ** -14) {
-    return sign | roundToEven(size * 2 ** 24);
+  if (magnitude < leastNormal) {
+    bits[0] = magnitude;
+    return sign | roundToEven((single[0] ?? 0) * 2 ** 24);
   }
   // Rounding may carry into the exponent, which is then right as it is.
   const rounded = magnitude + 0xfff + ((magnitude >>> 13) & 1);
@@ -50,8 +56,9 @@ export function halvesToFloats(halves: Uint16Array): Float32Array {
 /** The bits of the float16 numbers nearest to these. */
 export function floatsToHalves(floats: Float32Array): Uint16Array {
   const halves = new Uint16Array(floats.length);
+  const patterns = new Uint32Array(floats.buffer, floats.byteOffset, floats.length);
   for (let i = 0; i < floats.length; i++) {
-    halves[i] = numberToHalf(floats[i] ?? 0);
+    halves[i] = patternToHalf(patterns[i] ?? 0);
   }
   return halves;
 }

@@ -7,8 +7,11 @@ export function nestedGraphs({ attribute }: NodeProto): GraphProto[] {
   return attribute.flatMap(({ g, graphs }) => (g === undefined ? graphs : [g, ...graphs]));
 }
 
+/** Operators whose graphs see the values of the one around them. */
+const nesting = new Set(['If', 'Loop', 'Scan']);
+
 /**
- * Moves weights out of the branches of If, where they can neither stay in the file nor be shared:
+ * Moves weights out of the branches of If and the bodies of Loop and Scan, where they can neither stay in the file nor be shared:
  * a graph sees the values of the one around it. Names that occur elsewhere are changed.
  * `isWeight` tells which constants of nodes are weights. Gives the number of Constant nodes moved.
  */
@@ -21,10 +24,13 @@ export function hoistWeights(
   let constants = 0;
   const visit = (nodes: readonly NodeProto[]): void => {
     for (const node of nodes) {
-      for (const body of node.opType === 'If' ? nestedGraphs(node) : []) {
+      for (const body of nesting.has(node.opType) ? nestedGraphs(node) : []) {
         const outputs = new Set(body.output.map(({ name }) => name));
         const found = takeConstants(body, (tensor, name) => isWeight(tensor) && !outputs.has(name));
         constants += found.length;
+        // Older files list weights among the inputs as well.
+        const own = new Set(body.initializer.map(({ name }) => name));
+        body.input = body.input.filter(({ name }) => !own.has(name));
         graph.initializer.push(...hoist([...body.initializer, ...found], body, names));
         body.initializer = [];
         visit(body.node);
@@ -56,7 +62,7 @@ export function takeConstants(
   return taken;
 }
 
-/** Gives the weights of a branch names that nothing else has, and tells the branch. */
+/** Gives the weights of a branch or body names that nothing else has, and tells it. */
 function hoist(
   tensors: readonly TensorProto[],
   body: GraphProto,

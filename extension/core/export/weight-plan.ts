@@ -7,7 +7,6 @@ import type { LinearLayer, MatrixEncoding } from '../models/matrix-encoding';
 import { matricesOf } from './matrix-changes';
 import { patchParameters } from '../models/patch/patched-layout';
 import { RemovableUnits } from '../models/units';
-import type { ByteRange } from './byte-copier';
 import type { Changes } from './changes';
 import { placeOfShared } from '../models/shared-modules';
 
@@ -19,8 +18,8 @@ export interface PlannedTensor {
   readonly home?: string;
   /** Whether zeros are written in its place. */
   readonly zeros?: boolean;
-  /** Where its bytes lie, one after the other, where some rows of the source's are left out. */
-  readonly ranges?: readonly ByteRange[];
+  /** What of the source's tensor stays, one after the other, where some of its experts go. */
+  readonly ranges?: readonly LazyTensor[];
 }
 
 /** One weight file of the result. */

@@ -1,4 +1,5 @@
 import type { JobContext } from '../jobs/job';
+import type { HeadGroups } from '../models/gguf/gguf-model';
 import type { WeightComparison, WeightDifference } from './model-comparison';
 import type { StoredTensor } from './model-description';
 import { TensorReader, whyUnreadable } from './tensor-values';
@@ -86,9 +87,15 @@ async function compareTensors(
   return { values: { name, ...sums.result() }, areEqual: sums.areEqual };
 }
 
-/** Rows of queries and keys in GGUF files, [heads, half, 2], in the order of folders, [heads, 2, half]. */
+/**
+ * Rows of queries and keys in GGUF files, [heads, half, 2], in the order of folders, [heads, 2, half]; or of all queries,
+ * all keys and all values in that of folders that have them group by group.
+ */
 function folderRows({ shape: [rows = 0], inFolder }: StoredTensor): RowOrder | undefined {
-  const heads = inFolder?.interleavedHeads;
+  const { interleavedHeads: heads, groups } = inFolder ?? {};
+  if (groups !== undefined) {
+    return rowsByGroup(rows, groups);
+  }
   if (heads === undefined) {
     return undefined;
   }
@@ -97,6 +104,18 @@ function folderRows({ shape: [rows = 0], inFolder }: StoredTensor): RowOrder | u
   return (row) => {
     const [head, within] = [Math.floor(row / size), row % size];
     return head * size + (within % half) * 2 + Math.floor(within / half);
+  };
+}
+
+function rowsByGroup(rows: number, { queries, count }: HeadGroups): RowOrder {
+  const size = rows / (queries + 2 * count);
+  const perGroup = queries / count;
+  return (row) => {
+    const [head, within] = [Math.floor(row / size), row % size];
+    const [group, place] = [Math.floor(head / (perGroup + 2)), head % (perGroup + 2)];
+    const own =
+      place < perGroup ? group * perGroup + place : queries + (place - perGroup) * count + group;
+    return own * size + within;
   };
 }
 

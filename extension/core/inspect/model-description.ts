@@ -1,3 +1,4 @@
+import type { HeadGroups } from '../models/gguf/gguf-model';
 import type { SublayerKind } from '../models/model-summary';
 import type { ModelFormat } from '../models/model-headers';
 import type { Message } from '../message';
@@ -23,6 +24,8 @@ export interface StoredTensor {
     readonly name: string;
     /** Heads whose rows lie as [half, 2] here, as [2, half] there. */
     readonly interleavedHeads?: number;
+    /** Queries, keys and values that lie one kind after the other here, and group by group there. */
+    readonly groups?: HeadGroups;
     /** What has been added to every number. */
     readonly offset: number;
   };

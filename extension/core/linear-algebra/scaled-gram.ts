@@ -14,11 +14,11 @@ export function scaleGram({ size, numbers }: SquareMatrix): ScaledGram {
   const scales = Float32Array.from({ length: size }, (_, i) =>
     Math.sqrt(numbers[i * (size + 1)] ?? 0),
   );
+  const inverses = Float64Array.from(scales, (x) => (x === 0 ? 0 : 1 / x));
   const weights = new Float32Array(size * size);
   for (let row = 0; row < size; row++) {
-    for (let i = 0; i < size; i++) {
-      const scale = (scales[row] ?? 0) * (scales[i] ?? 0);
-      weights[row * size + i] = scale === 0 ? 0 : (numbers[row * size + i] ?? 0) / scale;
+    for (let i = 0, at = row * size; i < size; i++, at++) {
+      weights[at] = (numbers[at] ?? 0) * (inverses[row] ?? 0) * (inverses[i] ?? 0);
     }
   }
   return { scales, weights };

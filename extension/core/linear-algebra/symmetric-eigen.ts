@@ -1,3 +1,4 @@
+import { reduceToTridiagonal } from './kernels';
 import type { SquareMatrix } from './small-matrix';
 
 /** Eigenvalues, largest first, and their orthonormal vectors as rows. */
@@ -22,6 +23,9 @@ export interface Reduction extends Tridiagonal {
 
 /** Sweeps that one eigenvalue may take; 2 are usual. */
 const maxSweeps = 60;
+
+/** Sums of squares that are smaller may have lost what is small in them; matrices are scaled, so that none is too large. */
+const leastSquare = 1e-280;
 
 /**
  * Eigenvalues and vectors of a symmetric matrix, of which the lower triangle is read: Householder
@@ -59,159 +63,18 @@ export function scaleOf({ size, numbers }: SquareMatrix): number {
   return largest === 0 ? 1 : 2 ** -Math.max(-1000, Math.floor(Math.log2(largest)));
 }
 
-/** Householder reduction of a matrix, of which the lower triangle is read and overwritten. */
+/** Householder reduction of a matrix, of which the lower triangle is read; it is overwritten, and holds the reflections. */
 export function tridiagonalize(a: Float64Array, size: number): Reduction {
-  const diagonal = new Float64Array(size);
-  const off = new Float64Array(size);
-  const factors = new Float64Array(size);
-  const v = new Float64Array(size);
-  const w = new Float64Array(size);
-  const reflections: Float64Array[] = [];
-  for (let k = 0; k < size - 2; k++) {
-    let square = 0;
-    for (let i = k + 1; i < size; i++) {
-      const x = a[i * size + k] ?? 0;
-      v[i] = x;
-      square += x * x;
-    }
-    const first = v[k + 1] ?? 0;
-    const norm = first > 0 ? -Math.sqrt(square) : Math.sqrt(square);
-    off[k] = norm;
-    v[k + 1] = first - norm;
-    // ‖v‖² = 2·norm·(norm − first), and H = I − factor·v·vᵀ.
-    const factor = norm === 0 ? 0 : 1 / (norm * (norm - first));
-    factors[k] = factor;
-    reflections.push(v.slice(k + 1));
-    if (factor !== 0) {
-      reflect(a, size, k + 1, factor, v, w);
-    }
-  }
-  for (let i = 0; i < size; i++) {
-    diagonal[i] = a[i * size + i] ?? 0;
-  }
-  if (size > 1) {
-    off[size - 2] = a[(size - 1) * size + size - 2] ?? 0;
-  }
-  return { diagonal, off, reflections, factors };
-}
-
-/** A ← H·A·H on the rows and columns from `start`, of which the lower triangle is kept. */
-function reflect(
-  a: Float64Array,
-  size: number,
-  start: number,
-  factor: number,
-  v: Float64Array,
-  w: Float64Array,
-): void {
-  w.fill(0, start);
-  multiplySymmetric(a, size, start, v, w);
-  let product = 0;
-  for (let i = start; i < size; i++) {
-    w[i] = (w[i] ?? 0) * factor;
-    product += (w[i] ?? 0) * (v[i] ?? 0);
-  }
-  const half = (product * factor) / 2;
-  for (let i = start; i < size; i++) {
-    w[i] = (w[i] ?? 0) - half * (v[i] ?? 0);
-  }
-  subtractOuter(a, size, start, v, w);
-}
-
-/** A ← A − v·wᵀ − w·vᵀ on the rows and columns from `start`: two rows share what they read. */
-function subtractOuter(
-  a: Float64Array,
-  size: number,
-  start: number,
-  v: Float64Array,
-  w: Float64Array,
-): void {
-  const first = start + ((size - start) % 2);
-  if (first > start) {
-    const at = start * size + start;
-    a[at] = (a[at] ?? 0) - 2 * (v[start] ?? 0) * (w[start] ?? 0);
-  }
-  for (let i = first; i < size; i += 2) {
-    const row = i * size;
-    const next = row + size;
-    const v0 = v[i] ?? 0;
-    const w0 = w[i] ?? 0;
-    const v1 = v[i + 1] ?? 0;
-    const w1 = w[i + 1] ?? 0;
-    for (let j = start; j <= i; j++) {
-      const vj = v[j] ?? 0;
-      const wj = w[j] ?? 0;
-      a[row + j] = (a[row + j] ?? 0) - v0 * wj - w0 * vj;
-      a[next + j] = (a[next + j] ?? 0) - v1 * wj - w1 * vj;
-    }
-    const corner = next + i + 1;
-    a[corner] = (a[corner] ?? 0) - 2 * v1 * w1;
-  }
-}
-
-/** w ← w + A·v on the rows and columns from `start`: four rows share what they read of v and w. */
-function multiplySymmetric(
-  a: Float64Array,
-  size: number,
-  start: number,
-  v: Float64Array,
-  w: Float64Array,
-): void {
-  const first = start + ((size - start) % 4);
-  multiplyTriangle(a, size, start, first, v, w);
-  for (let i = first; i < size; i += 4) {
-    const r0 = i * size;
-    const r1 = r0 + size;
-    const r2 = r1 + size;
-    const r3 = r2 + size;
-    const v0 = v[i] ?? 0;
-    const v1 = v[i + 1] ?? 0;
-    const v2 = v[i + 2] ?? 0;
-    const v3 = v[i + 3] ?? 0;
-    let s0 = 0;
-    let s1 = 0;
-    let s2 = 0;
-    let s3 = 0;
-    for (let j = start; j < i; j++) {
-      const vj = v[j] ?? 0;
-      const x0 = a[r0 + j] ?? 0;
-      const x1 = a[r1 + j] ?? 0;
-      const x2 = a[r2 + j] ?? 0;
-      const x3 = a[r3 + j] ?? 0;
-      s0 += x0 * vj;
-      s1 += x1 * vj;
-      s2 += x2 * vj;
-      s3 += x3 * vj;
-      w[j] = (w[j] ?? 0) + x0 * v0 + x1 * v1 + x2 * v2 + x3 * v3;
-    }
-    w[i] = (w[i] ?? 0) + s0;
-    w[i + 1] = (w[i + 1] ?? 0) + s1;
-    w[i + 2] = (w[i + 2] ?? 0) + s2;
-    w[i + 3] = (w[i + 3] ?? 0) + s3;
-    multiplyTriangle(a, size, i, i + 4, v, w);
-  }
-}
-
-/** w ← w + A·v on the rows and columns from `start` to `end`. */
-function multiplyTriangle(
-  a: Float64Array,
-  size: number,
-  start: number,
-  end: number,
-  v: Float64Array,
-  w: Float64Array,
-): void {
-  for (let i = start; i < end; i++) {
-    const row = i * size;
-    const vi = v[i] ?? 0;
-    let sum = (a[row + i] ?? 0) * vi;
-    for (let j = start; j < i; j++) {
-      const x = a[row + j] ?? 0;
-      sum += x * (v[j] ?? 0);
-      w[j] = (w[j] ?? 0) + x * vi;
-    }
-    w[i] = (w[i] ?? 0) + sum;
-  }
+  const [off, factors] = [new Float64Array(size), new Float64Array(size)];
+  reduceToTridiagonal(size, a, off, factors);
+  return {
+    diagonal: a.filter((_, i) => i % (size + 1) === 0),
+    off,
+    reflections: Array.from({ length: Math.max(0, size - 2) }, (_, k) =>
+      a.subarray(k * size + k + 1, (k + 1) * size),
+    ),
+    factors,
+  };
 }
 
 /** Rows of the product of all reflections, the last one first. */
@@ -272,6 +135,12 @@ function endOfBlock(d: Float64Array, e: Float64Array, low: number, size: number)
   return high;
 }
 
+/** √(x² + y²): Math.hypot takes ten times as long, and is needed where squares vanish. */
+function lengthOf(x: number, y: number): number {
+  const square = x * x + y * y;
+  return square > leastSquare ? Math.sqrt(square) : Math.hypot(x, y);
+}
+
 /** One implicit QL step with Wilkinson's shift on rows `low` to `high`. */
 function sweepBlock(
   d: Float64Array,
@@ -283,13 +152,13 @@ function sweepBlock(
 ): void {
   const next = e[low] ?? 0;
   let g = ((d[low + 1] ?? 0) - (d[low] ?? 0)) / (2 * next);
-  const root = Math.hypot(g, 1);
+  const root = lengthOf(g, 1);
   g = (d[high] ?? 0) - (d[low] ?? 0) + next / (g + (g >= 0 ? root : -root));
   let [sine, cosine, moved] = [1, 1, 0];
   for (let i = high - 1; i >= low; i--) {
     const f = sine * (e[i] ?? 0);
     const b = cosine * (e[i] ?? 0);
-    const radius = Math.hypot(f, g);
+    const radius = lengthOf(f, g);
     e[i + 1] = radius;
     if (radius === 0) {
       // The matrix splits here by underflow: the rest is for the next step.

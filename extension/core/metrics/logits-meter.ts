@@ -1,6 +1,7 @@
 import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import type { LayeredExecutor } from '../runtime/layered-executor';
+import { tensorsOf } from '../runtime/step-values';
 import { floatsOf, floatTensor } from '../runtime/tensors';
 import type { Tensor, Tensors } from '../runtime/tensors';
 import { leastProbability } from './distances';
@@ -36,33 +37,36 @@ export class LogitsMeter {
     return this.reads.length > 0;
   }
 
-  /** What is read of the original, from its logits [1, rows, vocabulary]. */
+  /** What is read of the original, from its logits [1, rows, vocabulary]; on a device held by the caller. */
   public async originalOf(logits: Tensor): Promise<Tensors> {
     const width = widthOf(logits);
     const shape = [1, logits.dims[1] ?? 1, width];
-    const outputs = Object.fromEntries(
-      this.reads.map((name) => [name, floatTensor(new Float32Array(logits.size), shape)]),
-    );
-    await this.executor.compute(
+    const { states } = this.executor;
+    const original = this.reads.includes('original')
+      ? { original: await states.copied(logits) }
+      : {};
+    if (!this.reads.includes('probabilities')) {
+      return original;
+    }
+    const given = states.stay
+      ? undefined
+      : { probabilities: floatTensor(new Float32Array(logits.size), shape) };
+    const outputs = await this.executor.compute(
       {
-        key: `original.${this.reads.join('.')}.${width}`,
+        key: `original.${width}`,
+        stays: true,
         build: (graph) => {
           const rows = [1, 'rows', width];
           const z = graph.input('z', DataType.FLOAT, rows);
-          if (this.reads.includes('original')) {
-            graph.output('original', z, DataType.FLOAT, rows);
-          }
-          if (this.reads.includes('probabilities')) {
-            const softmax = graph.op('Softmax', [z], { axis: -1 });
-            const raised = graph.op('Max', [softmax, graph.scalar(leastProbability)]);
-            graph.handOver('probabilities', raised, DataType.FLOAT, rows);
-          }
+          const softmax = graph.op('Softmax', [z], { axis: -1 });
+          const raised = graph.op('Max', [softmax, graph.scalar(leastProbability)]);
+          graph.handOver('probabilities', raised, DataType.FLOAT, rows);
         },
       },
       { z: logits },
-      outputs,
+      given,
     );
-    return outputs;
+    return { ...original, ...(given ?? tensorsOf(outputs, ['probabilities'])) };
   }
 
   /**

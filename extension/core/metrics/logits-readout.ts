@@ -5,7 +5,7 @@ import { DataType } from '../onnx/graph-builder';
 import { Head } from '../runtime/head';
 import type { HeadSample } from '../runtime/head';
 import type { LayeredExecutor, OwnGraph } from '../runtime/layered-executor';
-import { floatsOf, floatTensor, int64Tensor, join, rowsOf } from '../runtime/tensors';
+import { floatsOf, floatTensor, int64Tensor } from '../runtime/tensors';
 import type { HiddenState, Tensor, Tensors } from '../runtime/tensors';
 import { LogitsMeter } from './logits-meter';
 import type { Metric, MetricName } from './metrics';
@@ -40,6 +40,8 @@ interface OriginalRows {
   /** Ids behind the rows, int64 [1, rows]; their places where a sample stands for the vocabulary. */
   readonly targets: Tensor;
   readonly sample: HeadSample | undefined;
+  /** Whether they stay for the next call. */
+  readonly isKept: boolean;
 }
 
 /**
@@ -94,18 +96,26 @@ export class LogitsReadout extends MetricReadout {
       const count = end - start;
       const batch = Math.max(1, Math.floor(perRun / count));
       const reference = await this.originalRows(input, original, start, end);
-      for (let first = 0; first < candidates.length; first += batch) {
-        const group = candidates.slice(first, first + batch);
-        const hidden = join(group.map(({ values }) => rowsOf(values, stream, start, end)));
-        const given =
-          reference.sample === undefined
-            ? await this.head.logits(hidden, reference.normed)
-            : await this.head.sampledLogits(hidden, reference.sample, reference.normed);
-        const found = await this.meter.terms(reference.read, given, reference.targets);
-        group.forEach((_, i) => {
-          terms[first + i]?.set(found.subarray(i * count, (i + 1) * count), start - rows.from);
-        });
-        await afterRun?.();
+      try {
+        for (let first = 0; first < candidates.length; first += batch) {
+          const group = candidates.slice(first, first + batch);
+          const { states } = this.executor;
+          const hidden = await states.join(group, stream, { start, end });
+          const given =
+            reference.sample === undefined
+              ? await this.head.logits(hidden, reference.normed)
+              : await this.head.sampledLogits(hidden, reference.sample, reference.normed);
+          states.letGo(hidden);
+          const found = await this.meter.terms(reference.read, given, reference.targets);
+          group.forEach((_, i) => {
+            terms[first + i]?.set(found.subarray(i * count, (i + 1) * count), start - rows.from);
+          });
+          await afterRun?.();
+        }
+      } finally {
+        if (!reference.isKept) {
+          this.executor.states.letGo(...tensorsOf(reference));
+        }
       }
     }
     return terms;
@@ -134,10 +144,11 @@ export class LogitsReadout extends MetricReadout {
     if (known !== undefined) {
       return known;
     }
-    const hidden = rowsOf(state.values, stream, start, end);
+    const { states, originalRoom } = this.executor;
+    const hidden = await states.join([state], stream, { start, end });
     const next = nextTokens(this.executor.model, input, lengthOf(state), { from: start, to: end });
     const drawn = this.isSampled ? await this.draw(state, start, end, next) : undefined;
-    const rows = {
+    const found = {
       normed: this.givesChange ? await this.head.normed(hidden) : undefined,
       read: this.meter.readsOriginal
         ? await this.meter.originalOf(
@@ -149,7 +160,9 @@ export class LogitsReadout extends MetricReadout {
       targets: int64Tensor(drawn?.places ?? next, [1, next.length]),
       sample: drawn?.sample,
     };
-    if (this.executor.originalRoom.take(bytesOf(rows))) {
+    states.letGo(hidden);
+    const rows = { ...found, isKept: originalRoom.take(bytesOf(found)) };
+    if (rows.isKept) {
       this.known.set(state, ofState.set(key, rows));
     }
     return rows;
@@ -157,7 +170,7 @@ export class LogitsReadout extends MetricReadout {
 
   /** Ids for some rows of the original, the ones that come next among them, and the places of those. */
   private async draw(
-    { values }: HiddenState,
+    state: HiddenState,
     start: number,
     end: number,
     next: Int32Array,
@@ -165,8 +178,10 @@ export class LogitsReadout extends MetricReadout {
     const masses = new Float32Array(this.emitters.candidates.vocabularySize);
     const perRun = this.rowsPerRun();
     for (let from = start; from < end; from += perRun) {
-      const hidden = rowsOf(values, stream, from, Math.min(from + perRun, end));
+      const rows = { start: from, end: Math.min(from + perRun, end) };
+      const hidden = await this.executor.states.join([state], stream, rows);
       const logits = await this.originalHead.logits(hidden);
+      this.executor.states.letGo(hidden);
       const found = await this.executor.compute(massGraph, { z: logits });
       floatsOf(found, 'masses').forEach((mass, id) => {
         masses[id] = (masses[id] ?? 0) + mass;
@@ -201,7 +216,14 @@ function lengthOf({ values }: HiddenState): number {
   return values[stream]?.dims[1] ?? 1;
 }
 
-function bytesOf({ normed, read }: OriginalRows): number {
-  const elements = Object.values(read).reduce((sum, { size }) => sum + size, normed?.size ?? 0);
+type RowTensors = Pick<OriginalRows, 'normed' | 'read'>;
+
+const tensorsOf = ({ normed, read }: RowTensors): Tensor[] => [
+  ...(normed === undefined ? [] : [normed]),
+  ...Object.values(read),
+];
+
+function bytesOf(rows: RowTensors): number {
+  const elements = tensorsOf(rows).reduce((sum, { size }) => sum + size, 0);
   return elements * Float32Array.BYTES_PER_ELEMENT;
 }

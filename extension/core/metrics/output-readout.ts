@@ -52,6 +52,7 @@ export class OutputReadout extends MetricReadout {
           await this.meter.terms(read, rowsBetween(output, start, end), targets),
           start - from,
         );
+        this.executor.states.letGo(...Object.values(read));
       }
       terms.push(own);
       await afterRun?.();

@@ -13,6 +13,7 @@ import type { ConfigFields } from './transformer/config-layout';
 import { knownEncoder } from './encoders/encoder-architectures';
 import { openEncoder } from './encoders/open-encoder';
 import { fingerprintModel } from './fingerprint';
+import { refuseScales } from './gguf/gguf-demands';
 import { openGguf } from './gguf/gguf-model';
 import type { LayeredModel } from './layered-model';
 import { baseModelType, parseModelConfig, readModelType } from './transformer/model-config';
@@ -74,7 +75,9 @@ export async function readGgufDecoder(
   const { configText, checkpoint } = gguf;
   const read = readArchitecture(configText, folder.config, gguf.architecture);
   const known = narrowed === undefined ? {} : { fingerprint: narrowed.fingerprint };
-  return layOut({ folder, configText, checkpoint, ...read, ...known });
+  const model = await layOut({ folder, configText, checkpoint, ...read, ...known });
+  refuseScales(model.layout.unused, folder.weights);
+  return model;
 }
 
 async function openFolder(folder: ModelFolder): Promise<OpenedModel> {

@@ -18,10 +18,11 @@ export class CosineLocal implements OriginalObserver {
     this.known = { sums: sublayers.map(() => 0), tokens: sublayers.map(() => 0) };
   }
 
-  public readonly observe: SublayerObserver = (index, before, after) => {
-    const names = this.setup.executor.model.streamNames(index);
-    const from = numbersOf(before, names.before);
-    const to = numbersOf(after, names.after);
+  public readonly observe: SublayerObserver = async (index, before, after) => {
+    const { model, states } = this.setup.executor;
+    const names = model.streamNames(index);
+    const from = numbersOf(await states.toHost(before), names.before);
+    const to = numbersOf(await states.toHost(after), names.after);
     const width = from.dims.length > tokenRank ? from.numbers.length : (from.dims.at(-1) ?? 1);
     if (from.numbers.length !== to.numbers.length) {
       return;

@@ -54,7 +54,12 @@ export async function measureOrder(
 ): Promise<readonly Round[]> {
   const scorer = newScorer(plan.setup, { line: step });
   scorer.startFrom(original);
-  return followOrder(plan, order, step, scorer, plan.baselineRows, rounds, () => undefined);
+  const found = await followOrder(
+    ...([plan, order, step, scorer, plan.baselineRows, rounds] as const),
+    () => undefined,
+  );
+  scorer.end();
+  return found;
 }
 
 /** Removes in the given order, passing over what may not go yet, and measures every prefix. */

@@ -87,6 +87,10 @@ export class NaiveScorer implements Scorer {
     // Nothing is kept.
   }
 
+  public end(): void {
+    // Nothing is kept.
+  }
+
   private async measure(slice: Slice, skip: ReadonlySet<number>): Promise<BlockTerms> {
     const input = sequenceOf(this.setup, slice.sequence);
     const final = await this.run(input, skip);
@@ -115,7 +119,7 @@ export class NaiveScorer implements Scorer {
       const [next = state] = await executor.pass(index, [state], skip, this.pause);
       if (!skip.has(index)) {
         work.addSublayers(1);
-        observe?.(index, state, next);
+        await observe?.(index, state, next);
       }
       state = next;
     }

@@ -62,6 +62,7 @@ export async function refine(
       proposals = proposalsOf(plan, settings.method, best, random);
     }
   }
+  race.end();
   const refined = {
     method: settings.method,
     sets: measured,
@@ -88,9 +89,14 @@ async function orderOf(
   const order = [...kept, ...best.filter((candidate) => !first.includes(candidate))];
   const scorer = newScorer(plan.setup, { line: refinedStep });
   scorer.startFrom(original);
-  return followOrder(plan, order, refinedStep, scorer, plan.rows, order.length, (round, result) => {
-    listener.onRound(round, result);
-  });
+  const rounds = await followOrder(
+    ...([plan, order, refinedStep, scorer, plan.rows, order.length] as const),
+    (round, result) => {
+      listener.onRound(round, result);
+    },
+  );
+  scorer.end();
+  return rounds;
 }
 
 /** Sets that may be better than `parent`, without end where they are random. */
@@ -194,6 +200,11 @@ class SetRace {
 
   public distance(total: number): number {
     return new TermSample(this.plan.setup.metric, this.plan.rows).toDistance(total);
+  }
+
+  /** Ends the measuring. */
+  public end(): void {
+    this.scorer.end();
   }
 
   /** The best of some sets, by its total over all tokens. */

@@ -45,10 +45,18 @@ export interface ScorerUse {
 export type OriginalStates = ReadonlyMap<number, HiddenState>;
 
 /** Sees what each sublayer of the original does to each sequence's hidden states. */
-export type SublayerObserver = (index: number, before: HiddenState, after: HiddenState) => void;
+export type SublayerObserver = (
+  index: number,
+  before: HiddenState,
+  after: HiddenState,
+) => Promise<void>;
 
-/** Sees the final state of a slice without a candidate and all that is removed. */
-export type FinalObserver = (candidate: Candidate, slice: Slice, state: HiddenState) => void;
+/** Sees the final state of a slice without a candidate and all that is removed; copies what it keeps. */
+export type FinalObserver = (
+  candidate: Candidate,
+  slice: Slice,
+  state: HiddenState,
+) => Promise<void>;
 
 /** Sums over the tokens of some sequences, by sublayer. */
 export interface CosineSums {
@@ -113,4 +121,6 @@ export interface Scorer {
   commit(candidate: Candidate, others: readonly Candidate[]): void;
   /** Forgets what is kept of candidates that will not be asked for again. */
   forget(): void;
+  /** Forgets all that is kept: nothing will be asked for again. */
+  end(): void;
 }

@@ -40,6 +40,8 @@ interface Walker {
 
 /** Candidates that share the original's logits and a walk through the layers. */
 const sharedPass = 4;
+/** The same on a device, whose runs take more rows. */
+const sharedDevicePass = 32;
 /** Share of the memory for states that one pass may hold in flight; the rest stores trajectories. */
 const inFlightShare = 0.25;
 
@@ -58,17 +60,19 @@ export class TrajectoryScorer implements Scorer {
 
   /** All where sessions are streamed, since each pass loads the model; else enough to share work. */
   public get candidatesPerPass(): number {
-    return this.setup.executor.keepsSessions ? sharedPass : Number.POSITIVE_INFINITY;
+    const { keepsSessions, states } = this.setup.executor;
+    return keepsSessions ? (states.stay ? sharedDevicePass : sharedPass) : Number.POSITIVE_INFINITY;
   }
 
   /** @param onFinal sees the final state of every candidate that is run */
   public constructor(
     private readonly setup: ScorerSetup,
-    private readonly onFinal: FinalObserver = () => undefined,
+    private readonly onFinal: FinalObserver = () => Promise.resolve(),
   ) {
     const { executor, metricName, metric } = setup;
     this.count = executor.model.summary.sublayers.length;
-    this.store = new TrajectoryStore(executor.shares.stateBytes * (1 - inFlightShare));
+    const keptBytes = executor.shares.stateBytes * (1 - inFlightShare);
+    this.store = new TrajectoryStore(keptBytes, executor.states);
     this.readouts = {
       whole: createReadout(executor, metricName, metric),
       sampled: createReadout(executor, metricName, metric, { samples: true }),
@@ -82,8 +86,11 @@ export class TrajectoryScorer implements Scorer {
   ): Promise<OriginalStates> {
     const end = new Set([this.count]);
     const exits = new Map(sequences.map((sequence) => [sequence, end]));
-    for (const [sequence, states] of await this.mainStates(exits, observer?.observe)) {
-      this.original.set(sequence, states.get(this.count)?.state ?? lost());
+    const { states } = this.setup.executor;
+    for (const [sequence, found] of await this.mainStates(exits, observer?.observe)) {
+      const { state } = found.get(this.count) ?? lost();
+      this.original.set(sequence, await states.toHost(state));
+      states.release(state);
     }
     return this.original;
   }
@@ -147,6 +154,10 @@ export class TrajectoryScorer implements Scorer {
     this.store.forgetCandidates();
   }
 
+  public end(): void {
+    this.store.clear();
+  }
+
   private readonly pause = async (): Promise<void> => {
     this.setup.onWork();
     await checkpoint(this.setup.cancellation);
@@ -157,7 +168,6 @@ export class TrajectoryScorer implements Scorer {
     wanted: readonly Wanted[],
     vocabulary: Vocabulary,
   ): Promise<void> {
-    const { memo, work } = this.setup;
     const starts = await this.startingPoints(wanted);
     const walkers = wanted.map(({ candidate, slice }, i) => ({
       slice,
@@ -167,11 +177,25 @@ export class TrajectoryScorer implements Scorer {
       skip: new Set([...this.removed, ...candidate.members]),
       ...(starts[i] ?? lost()),
     }));
-    await this.advance(walkers, this.count);
-    wanted.forEach(({ candidate, slice }, i) => {
-      this.onFinal(candidate, slice, walkers[i]?.state ?? lost());
-    });
-    for (const slice of new Set(wanted.map((one) => one.slice))) {
+    try {
+      await this.advance(walkers, this.count);
+      for (const [i, { candidate, slice }] of wanted.entries()) {
+        await this.onFinal(candidate, slice, walkers[i]?.state ?? lost());
+      }
+      await this.readOut(step, walkers, vocabulary);
+    } finally {
+      this.setup.executor.states.release(...walkers.map(({ state }) => state));
+    }
+  }
+
+  /** Measures final states, slice by slice. */
+  private async readOut(
+    step: string,
+    walkers: readonly (Walker & Pick<Wanted, 'slice'>)[],
+    vocabulary: Vocabulary,
+  ): Promise<void> {
+    const { memo, work } = this.setup;
+    for (const slice of new Set(walkers.map((walker) => walker.slice))) {
       const group = walkers.filter((walker) => walker.slice === slice);
       const found = await this.readouts[vocabulary].rowTerms(
         sequenceOf(this.setup, slice.sequence),
@@ -206,14 +230,18 @@ export class TrajectoryScorer implements Scorer {
     return prefixTokens(this.setup.executor.model, sequenceOf(this.setup, sequence));
   }
 
-  /** Where each wanted candidate can start: on its own trajectory, or where it leaves the main one. */
+  /** Where each wanted candidate can start: on its own trajectory, or where it leaves the main one. Held by the caller. */
   private async startingPoints(wanted: readonly Wanted[]): Promise<Boundary[]> {
+    const { states } = this.setup.executor;
+    // Held, as the store forgets while the main trajectory is computed.
     const own = wanted.map(({ candidate, slice }) =>
-      this.store.nearest(
-        candidate.id,
-        slice.sequence,
-        this.count,
-        Math.min(slice.to, this.tokensOf(slice.sequence)),
+      this.held(
+        this.store.nearest(
+          candidate.id,
+          slice.sequence,
+          this.count,
+          Math.min(slice.to, this.tokensOf(slice.sequence)),
+        ),
       ),
     );
     const exits = new Map<number, Set<number>>();
@@ -223,21 +251,29 @@ export class TrajectoryScorer implements Scorer {
         exits.set(sequence, boundaries.add(candidate.first));
       }
     });
-    const main = await this.mainStates(exits);
-    const starts: Boundary[] = [];
-    for (const [i, { candidate, slice }] of wanted.entries()) {
-      const from = own[i] ?? main.get(slice.sequence)?.get(candidate.first) ?? lost();
-      const input = sequenceOf(this.setup, slice.sequence);
-      starts.push({ ...from, state: await this.prefixes.cut(input, from.state, slice.to) });
+    let main = new Map<number, Map<number, Boundary>>();
+    try {
+      main = await this.mainStates(exits);
+      const starts: Boundary[] = [];
+      for (const [i, { candidate, slice }] of wanted.entries()) {
+        const from = own[i] ?? main.get(slice.sequence)?.get(candidate.first) ?? lost();
+        const input = sequenceOf(this.setup, slice.sequence);
+        const state = await this.prefixes.cut(input, from.state, slice.to);
+        starts.push({ ...from, state: states.hold(state) });
+      }
+      return starts;
+    } finally {
+      const passed = [...own, ...[...main.values()].flatMap((found) => [...found.values()])];
+      states.release(...passed.flatMap((at) => at?.state ?? []));
     }
-    return starts;
   }
 
-  /** States of the main trajectory at the given boundaries, by sequence. */
+  /** States of the main trajectory at the given boundaries, by sequence. Held by the caller. */
   private async mainStates(
     exits: ReadonlyMap<number, ReadonlySet<number>>,
     observe?: SublayerObserver,
   ): Promise<Map<number, Map<number, Boundary>>> {
+    const { states } = this.setup.executor;
     const found = new Map<number, Map<number, Boundary>>();
     const walkers: Walker[] = [];
     for (const [sequence, boundaries] of exits) {
@@ -267,24 +303,38 @@ export class TrajectoryScorer implements Scorer {
     const last = Math.max(0, ...[...exits.values()].flatMap((boundaries) => [...boundaries]));
     const visit = ({ sequence, boundary, state }: Walker): void => {
       if (exits.get(sequence)?.has(boundary) === true) {
-        found.get(sequence)?.set(boundary, { boundary, state });
+        found.get(sequence)?.set(boundary, { boundary, state: states.hold(state) });
       }
     };
-    await this.advance(walkers, last, visit, observe);
+    try {
+      await this.advance(walkers, last, visit, observe);
+    } catch (error) {
+      states.release(
+        ...[...found.values()].flatMap((at) => [...at.values()]).map((at) => at.state),
+      );
+      throw error;
+    } finally {
+      states.release(...walkers.map(({ state }) => state));
+    }
     return found;
   }
 
-  /** The main trajectory's state at `boundary`, if only removed sublayers lie since the one kept. */
+  private held(at: Boundary | undefined): Boundary | undefined {
+    return at && { ...at, state: this.setup.executor.states.hold(at.state) };
+  }
+
+  /** The main trajectory's state at `boundary`, if only removed sublayers lie since the one kept. Held by the caller. */
   private resting(sequence: number, boundary: number): Boundary | undefined {
+    const { executor } = this.setup;
     const nearest = this.nearestMain(sequence, boundary);
     let state = nearest?.state;
     for (let index = nearest?.boundary ?? boundary; index < boundary; index++) {
       if (state === undefined || !this.removed.has(index)) {
         return undefined;
       }
-      state = this.setup.executor.skipFreely(index, state);
+      state = executor.skipFreely(index, state);
     }
-    return state === undefined ? undefined : { boundary, state };
+    return this.held(state && { boundary, state });
   }
 
   /** Of the main trajectory whole sequences are kept, though a winner may have been measured on parts. */
@@ -293,12 +343,13 @@ export class TrajectoryScorer implements Scorer {
   }
 
   private async mainAtMost(sequence: number, boundary: number): Promise<Boundary> {
-    const nearest = this.nearestMain(sequence, boundary);
+    const nearest = this.held(this.nearestMain(sequence, boundary));
     if (nearest !== undefined) {
       return nearest;
     }
-    const input = sequenceOf(this.setup, sequence);
-    const start = { boundary: 0, state: await this.setup.executor.embed(input) };
+    const { executor } = this.setup;
+    const embedded = await executor.embed(sequenceOf(this.setup, sequence));
+    const start = { boundary: 0, state: await executor.states.toDevice(embedded) };
     this.store.put(mainTrajectory, sequence, start);
     return start;
   }
@@ -308,7 +359,7 @@ export class TrajectoryScorer implements Scorer {
     walkers: readonly Walker[],
     end: number,
     visit: (walker: Walker) => void = () => undefined,
-    observe: SublayerObserver = () => undefined,
+    observe: SublayerObserver = () => Promise.resolve(),
   ): Promise<void> {
     walkers.forEach(visit);
     for (let index = 0; index < end; index++) {
@@ -321,19 +372,20 @@ export class TrajectoryScorer implements Scorer {
         here.map(({ skip }) => skip),
         this.pause,
       );
-      here.forEach((walker, i) => {
+      for (const [i, walker] of here.entries()) {
         const next = states[i] ?? lost();
         if (!walker.skip.has(index)) {
           work.addSublayers(walker.share);
-          observe(index, walker.state, next);
+          await observe(index, walker.state, next);
           this.store.put(walker.trajectory, walker.sequence, {
             boundary: index + 1,
             state: next,
           });
         }
         walker.boundary = index + 1;
+        executor.states.release(walker.state);
         walker.state = next;
-      });
+      }
       here.forEach(visit);
     }
   }

@@ -1,3 +1,4 @@
+import type { States } from '../runtime/states/states';
 import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 import { tokensOf } from '../metrics/slices';
@@ -15,13 +16,16 @@ type Boundaries = Map<number, HiddenState>;
 
 /**
  * Hidden states at sublayer boundaries, by trajectory (the main one, and one per candidate) and
- * calibration sequence. It forgets when over budget: what is not here is computed again.
+ * calibration sequence. It forgets when over budget: what is not here is computed again. It holds what it keeps.
  */
 export class TrajectoryStore {
   private readonly trajectories = new Map<string, Map<number, Boundaries>>();
   private bytes = 0;
 
-  public constructor(private readonly budgetBytes: number) {}
+  public constructor(
+    private readonly budgetBytes: number,
+    private readonly states: Pick<States, 'hold' | 'release'>,
+  ) {}
 
   public put(trajectory: string, sequence: number, at: Boundary): void {
     const size = stateBytes(at.state);
@@ -37,7 +41,8 @@ export class TrajectoryStore {
       return;
     }
     this.bytes += size - bytesOf(known);
-    boundaries.set(at.boundary, at.state);
+    boundaries.set(at.boundary, this.states.hold(at.state));
+    this.letGo(known);
   }
 
   /** The latest state at or before `atMost` that holds at least `tokens` tokens. */
@@ -64,6 +69,7 @@ export class TrajectoryStore {
         if (boundary > last) {
           boundaries.delete(boundary);
           this.bytes -= stateBytes(state);
+          this.letGo(state);
         }
       }
     }
@@ -77,8 +83,10 @@ export class TrajectoryStore {
     for (const [sequence, boundaries] of this.trajectories.get(trajectory) ?? []) {
       const main = this.boundaries(mainTrajectory, sequence);
       for (const [boundary, state] of boundaries) {
-        this.bytes -= bytesOf(main.get(boundary));
+        const known = main.get(boundary);
+        this.bytes -= bytesOf(known);
         main.set(boundary, state);
+        this.letGo(known);
       }
     }
     this.trajectories.delete(trajectory);
@@ -90,6 +98,18 @@ export class TrajectoryStore {
       if (name !== mainTrajectory) {
         this.truncate(name, -1);
       }
+    }
+  }
+
+  /** Forgets everything. */
+  public clear(): void {
+    this.forgetCandidates();
+    this.truncate(mainTrajectory, -1);
+  }
+
+  private letGo(state: HiddenState | undefined): void {
+    if (state !== undefined) {
+      this.states.release(state);
     }
   }
 

@@ -20,7 +20,10 @@ export async function walkThrough(
   const moving = states.filter((_, i) => isMoving[i]);
   const moved = await executor.run(index, moving, afterRun, without);
   const resting = states.filter((_, i) => isMoving[i] !== true);
-  const rested = await executor.skip(index, resting, afterRun);
+  const rested = await executor.skip(index, resting, afterRun).catch((error: unknown) => {
+    executor.states.release(...moved);
+    throw error;
+  });
   const [nextMoved, nextRested] = [moved.values(), rested.values()];
   return isMoving.map((moves) => {
     const { value } = (moves ? nextMoved : nextRested).next();

@@ -2,9 +2,9 @@ import { stream, streamWidth } from '../models/model-emitter';
 import type { ModelEmitter } from '../models/model-emitter';
 import { DataType } from '../onnx/graph-builder';
 import type { Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
-import type { LayeredExecutor } from './layered-executor';
-import { floatTensor, tensorOf } from './tensors';
-import type { Tensor } from './tensors';
+import type { LayeredExecutor, Readout } from './layered-executor';
+import { floatTensor, shapedAs, tensorOf } from './tensors';
+import type { Tensor, Tensors } from './tensors';
 
 /** Ids whose logits stand for all, int64 [count], and what is added to their logits, float32 [count]. */
 export interface HeadSample {
@@ -19,8 +19,10 @@ export interface HeadSample {
 export class Head {
   private static readonly known = new WeakMap<LayeredExecutor, Head>();
   private readonly zeros: Tensor;
-  /** Where logits are written; lent until the next call. */
+  /** Where logits are written in main memory; lent until the next call. */
   private buffer = new Float32Array();
+  /** Logits on the device; lent until the next call. */
+  private lent: Tensor | undefined;
 
   private constructor(
     private readonly executor: LayeredExecutor,
@@ -37,12 +39,12 @@ export class Head {
     return head;
   }
 
-  /** Final norm of streams [batch, rows, hidden]. */
+  /** Final norm of streams [batch, rows, hidden]; on a device held by the caller. */
   public async normed(hidden: Tensor): Promise<Tensor> {
     const outputs = await this.executor.read(
       {
         key: 'final-norm',
-        costs: { bytes: 0 },
+        costs: { bytes: 0, stays: true },
         build: (graph, emitter) => {
           const shape = (width: number): Dimension[] => ['batch', 'rows', width];
           const input = graph.input(stream, DataType.FLOAT, shape(streamWidth(emitter)));
@@ -62,22 +64,20 @@ export class Head {
    */
   public async logits(hidden: Tensor, reference = this.zeros): Promise<Tensor> {
     const { vocabularySize } = this.emitter;
-    const [batch = 1, rows = 1] = hidden.dims;
-    const numbers = this.room(batch * rows * vocabularySize);
-    await this.executor.read(
+    return this.lend(
+      hidden,
+      vocabularySize,
       {
         key: 'head',
-        costs: this.executor.model.epilogue,
+        costs: { ...this.executor.model.epilogue, stays: true },
         build: (graph, emitter) => {
           const logits = emitter.emitHead(graph, changeOf(graph, emitter));
           // What makes the logits writes them where they are wanted.
           graph.handOver('logits', logits, DataType.FLOAT, ['all', vocabularySize]);
         },
       },
-      { [stream]: hidden, reference },
-      { logits: floatTensor(numbers, [batch * rows, vocabularySize]) },
+      { reference },
     );
-    return floatTensor(numbers, [batch, rows, vocabularySize]);
   }
 
   /**
@@ -89,15 +89,15 @@ export class Head {
     { ids, logWeights }: HeadSample,
     reference?: Tensor,
   ): Promise<Tensor> {
-    const [batch = 1, rows = 1] = hidden.dims;
     const count = ids.size;
-    const numbers = this.room(batch * rows * count);
     const added =
       reference === undefined ? logWeights : floatTensor(new Float32Array(count), [count]);
-    await this.executor.read(
+    return this.lend(
+      hidden,
+      count,
       {
         key: 'head.sampled',
-        costs: { bytes: 0, keepMemory: true },
+        costs: { bytes: 0, keepMemory: true, stays: true },
         build: (graph, emitter) => {
           const wanted = graph.input('ids', DataType.INT64, ['count']);
           const weights = graph.input('weights', DataType.FLOAT, ['count']);
@@ -106,17 +106,37 @@ export class Head {
           graph.handOver('logits', graph.op('Add', [logits, weights]), DataType.FLOAT, shape);
         },
       },
-      { [stream]: hidden, reference: reference ?? this.zeros, ids, weights: added },
-      { logits: floatTensor(numbers, [batch * rows, count]) },
+      { reference: reference ?? this.zeros, ids, weights: added },
     );
-    return floatTensor(numbers, [batch, rows, count]);
   }
 
-  private room(size: number): Float32Array {
+  /** Logits [batch, rows, width] of a readout, where they are wanted next. */
+  private async lend(
+    hidden: Tensor,
+    width: number,
+    readout: Readout,
+    others: Tensors,
+  ): Promise<Tensor> {
+    const [batch = 1, rows = 1] = hidden.dims;
+    const feeds = { [stream]: hidden, ...others };
+    const { states } = this.executor;
+    if (states.stay) {
+      const outputs = await this.executor.read(readout, feeds);
+      if (this.lent !== undefined) {
+        states.letGo(this.lent);
+      }
+      this.lent = tensorOf(outputs, 'logits');
+      return shapedAs(this.lent, [batch, rows, width]);
+    }
+    const size = batch * rows * width;
     if (this.buffer.length < size) {
       this.buffer = new Float32Array(size);
     }
-    return this.buffer.subarray(0, size);
+    const numbers = this.buffer.subarray(0, size);
+    await this.executor.read(readout, feeds, {
+      logits: floatTensor(numbers, [batch * rows, width]),
+    });
+    return floatTensor(numbers, [batch, rows, width]);
   }
 }
 

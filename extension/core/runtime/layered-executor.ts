@@ -13,13 +13,16 @@ import type { MemoryShares } from './memory-shares';
 import type { SessionOptions } from './session';
 import { SessionPool } from './session-pool';
 import type { SessionRecipe } from './session-pool';
+import { batchesOf } from './states/batches';
+import { DeviceStates, keepsOutputs } from './states/device-states';
+import { States } from './states/states';
 import { follow, maskFeed, missing, pick, tensorsOf, valuesAfter } from './step-values';
-import { divide, emptyAsDeclared, exampleTensor, floatsIn, join, tensorOf } from './tensors';
+import { emptyAsDeclared, exampleTensor, floatsIn, tensorOf } from './tensors';
 import type { HiddenState, Tensors } from './tensors';
 import { say } from '../message';
 
 /** A graph that the caller makes, which declares its inputs and outputs itself. */
-export interface OwnGraph extends Pick<SessionRecipe, 'keepMemory'> {
+export interface OwnGraph extends Pick<SessionRecipe, 'keepMemory' | 'stays'> {
   readonly key: string;
   readonly build: (graph: GraphBuilder) => void;
 }
@@ -27,8 +30,8 @@ export interface OwnGraph extends Pick<SessionRecipe, 'keepMemory'> {
 /** A graph with parts of the model. */
 export interface Readout {
   readonly key: string;
-  /** What the weights take, and whether the memory of a run is kept for the next. */
-  readonly costs: RunningCosts & Pick<SessionRecipe, 'keepMemory'>;
+  /** What the weights take, whether the memory of a run is kept for the next, and whether outputs stay on a device. */
+  readonly costs: RunningCosts & Pick<SessionRecipe, 'keepMemory' | 'stays'>;
   readonly build: (graph: GraphBuilder, emitter: ModelEmitter) => void;
 }
 
@@ -46,11 +49,7 @@ interface StepOptions {
   readonly observe?: TapObserver;
 }
 
-/** Rows and numbers of hidden states in one run: more make its matrix products no faster. */
-const maxRowsPerRun = 256;
-const maxElementsPerRun = 1 << 18;
-
-/** Runs a layered model piece by piece over hidden states that live in JavaScript. */
+/** Runs a layered model piece by piece over hidden states in main memory or on the device. */
 export class LayeredExecutor {
   private readonly pool: SessionPool;
   /** Sessions that every walk needs: what is around the sublayers, and graphs of callers. */
@@ -58,6 +57,8 @@ export class LayeredExecutor {
   /** Side values by the length of the sequence, where they depend on nothing else. */
   private readonly sides = new Map<number, Tensors>();
   private evaluationCount = 0;
+  /** Where hidden states are. */
+  public readonly states: States;
   /** What can be removed of the model. */
   public readonly units: RemovableUnits;
   public readonly shares: MemoryShares;
@@ -83,6 +84,8 @@ export class LayeredExecutor {
     );
     this.keepsSessions = ownBytes <= sublayerBytes;
     const where = { ...sessions, device };
+    const stay = keepsOutputs(device) && model.emitter !== undefined && model.joinsExamples;
+    this.states = new States(stay ? new DeviceStates(where) : undefined);
     this.pool = new SessionPool(where, {
       bytes: sublayerBytes,
       repackedBytes: Math.max(0, sublayerBytes - ownBytes),
@@ -198,7 +201,10 @@ export class LayeredExecutor {
     return step.part === undefined ? follow(step, state) : undefined;
   }
 
-  /** Runs a graph of the caller's with parts of the model; `outputs` are written to where they are given. */
+  /**
+   * Runs a graph of the caller's with parts of the model; `outputs` are written to where they are given. What stays
+   * on a device is held by the caller.
+   */
   public async read(
     { key, costs, build }: Readout,
     feeds: Tensors,
@@ -220,13 +226,13 @@ export class LayeredExecutor {
 
   /** Runs a graph of the caller's that needs nothing of the model. */
   public async compute(
-    { key, keepMemory, build }: OwnGraph,
+    { key, build, keepMemory, stays }: OwnGraph,
     feeds: Tensors,
     outputs?: Tensors,
   ): Promise<InferenceSession.OnnxValueMapType> {
     return this.runOuter(
       key,
-      { bytes: 0, keepMemory: keepMemory === true },
+      { bytes: 0, keepMemory: keepMemory === true, stays: stays === true },
       build,
       async (session) => (outputs === undefined ? session.run(feeds) : session.run(feeds, outputs)),
     );
@@ -247,6 +253,7 @@ export class LayeredExecutor {
   }
 
   public async dispose(): Promise<void> {
+    await this.states.dispose();
     await Promise.all([this.pool.dispose(), this.outerPool.dispose()]);
   }
 
@@ -261,16 +268,17 @@ export class LayeredExecutor {
     build: (graph: GraphBuilder) => void,
     run: (session: InferenceSession) => Promise<InferenceSession.OnnxValueMapType>,
   ): Promise<InferenceSession.OnnxValueMapType> {
+    const stays = this.states.stay && costs.stays === true;
     const recipe = {
       ...costs,
-      key,
+      ...{ key, stays },
       build: () => {
         const graph = new GraphBuilder(key);
         build(graph);
         return graph;
       },
     };
-    return this.outerPool.use(recipe, run);
+    return this.states.adopt(await this.outerPool.use(recipe, run));
   }
 
   private async take(
@@ -279,15 +287,19 @@ export class LayeredExecutor {
     { afterRun, without = [], once = false, observe }: StepOptions,
   ): Promise<HiddenState[]> {
     const { part, mask } = step;
+    const { joinsExamples } = this.model;
     if (part === undefined || states.length === 0) {
-      return states.map((state) => follow(step, state));
+      return states.map((state) => this.states.hold(follow(step, state)));
     }
     const taken = new Set(Object.values(step.next));
     const wanted = part.outputs.filter((name) => taken.has(name));
+    const results: HiddenState[] = [];
     const walk = async (session: InferenceSession): Promise<HiddenState[]> => {
-      const results: HiddenState[] = [];
-      for (const batch of this.batches(states)) {
+      for (const batch of batchesOf(states, this.device, this.shares, joinsExamples)) {
         const done = results.length;
+        const [first] = batch;
+        const side = first === undefined ? {} : await this.states.sideOf(first);
+        const joined: Tensor[] = [];
         const feeds: Record<string, Tensor> =
           mask === undefined
             ? {}
@@ -296,23 +308,16 @@ export class LayeredExecutor {
                 batch.map((_, i) => without[done + i] ?? []),
               );
         for (const name of part.inputs.filter((input) => input !== mask?.input)) {
-          const [first] = batch;
-          feeds[name] =
-            first?.values[name] === undefined
-              ? (first?.side[name] ?? missing(name))
-              : join(batch.map(({ values }) => values[name] ?? missing(name)));
+          if (first?.values[name] === undefined) {
+            feeds[name] = side[name] ?? missing(name);
+          } else {
+            feeds[name] = await this.states.join(batch, name);
+            joined.push(feeds[name]);
+          }
         }
-        const given = await this.started(session, feeds);
-        const outputs = tensorsOf(given, wanted);
-        const parts = Object.entries(outputs).map(
-          ([name, tensor]) => [name, divide(tensor, batch.length)] as const,
-        );
-        batch.forEach(({ values, side }, i) => {
-          const own = Object.fromEntries(
-            parts.map(([name, tensors]) => [name, tensors[i] ?? missing(name)]),
-          );
-          results.push({ values: valuesAfter(step, own, values, side), side });
-        });
+        const given = this.states.adopt(await this.started(session, feeds));
+        results.push(...(await this.states.behind(step, tensorsOf(given, wanted), batch)));
+        this.states.letGo(...joined, ...Object.values(tensorsOf(given, part.outputs)));
         if (observe !== undefined && 'taps' in step) {
           await observe(
             new Map([...step.taps].map(([id, name]) => [id, tensorOf(given, name)] as const)),
@@ -322,7 +327,14 @@ export class LayeredExecutor {
       }
       return results;
     };
-    return once ? this.pool.once(part, walk) : this.pool.use(part, walk);
+    // What taps give is read at once.
+    const recipe = { ...part, stays: this.states.stay && observe === undefined };
+    try {
+      return await (once ? this.pool.once(recipe, walk) : this.pool.use(recipe, walk));
+    } catch (error) {
+      this.states.release(...results);
+      throw error;
+    }
   }
 
   /** @throws UserError when a graph of someone else's cannot be computed on these inputs. */
@@ -343,32 +355,4 @@ export class LayeredExecutor {
       });
     }
   }
-
-  /** Groups of states that can go through in one run. */
-  private batches(states: readonly HiddenState[]): HiddenState[][] {
-    const batches: HiddenState[][] = [];
-    for (const state of states) {
-      const last = batches.at(-1);
-      const perRun = statesPerRun(state);
-      if (
-        this.model.joinsExamples &&
-        last !== undefined &&
-        last.length < perRun &&
-        last[0]?.side === state.side
-      ) {
-        last.push(state);
-      } else {
-        batches.push([state]);
-      }
-    }
-    return batches;
-  }
-}
-
-/** How many states of this size go through in one run. */
-function statesPerRun({ values }: HiddenState): number {
-  const fitting = Object.values(values).map(({ size, dims }) =>
-    Math.min(maxElementsPerRun / Math.max(1, size), maxRowsPerRun / Math.max(1, dims[1] ?? 1)),
-  );
-  return Math.max(1, Math.floor(Math.min(...fitting)));
 }

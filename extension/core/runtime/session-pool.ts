@@ -11,6 +11,8 @@ export type SessionRecipe = Pick<
 > & {
   /** Whether the session keeps what the arrays of a run took, for the next one. */
   readonly keepMemory?: boolean;
+  /** Whether outputs stay on the device. */
+  readonly stays?: boolean;
 };
 
 /** What a pool may keep. */
@@ -54,6 +56,7 @@ export class SessionPool {
       ...this.where,
       prepack,
       keepMemory: recipe.keepMemory === true,
+      stays: recipe.stays,
     });
     this.kept.set(recipe.key, session);
     this.keptBytes += own;
@@ -63,11 +66,12 @@ export class SessionPool {
 
   /** Runs a session that is made for this use alone, whatever its key. */
   public async once<T>(
-    recipe: Pick<SessionRecipe, 'build' | 'needsPrepacking'>,
+    recipe: Pick<SessionRecipe, 'build' | 'needsPrepacking' | 'stays'>,
     run: (session: InferenceSession) => Promise<T>,
   ): Promise<T> {
     const prepack = recipe.needsPrepacking === true;
-    const session = await createSession(recipe.build(), { ...this.where, prepack });
+    const { stays } = recipe;
+    const session = await createSession(recipe.build(), { ...this.where, prepack, stays });
     try {
       return await run(session);
     } finally {

@@ -32,6 +32,8 @@ export interface SessionOptions {
    * of graphs of other tools.
    */
   readonly keepReshapes?: boolean;
+  /** Leave outputs in the device's memory, for other sessions. */
+  readonly stays?: boolean | undefined;
   /** Threads that share the work of one operator; one for each core if absent. */
   readonly threads?: number | undefined;
 }
@@ -63,6 +65,7 @@ export async function createSession(
       executionProviders: providersOf(options.device),
       graphOptimizationLevel: options.asItStands === true ? 'disabled' : 'all',
       logSeverityLevel: 3,
+      ...(options.stays === true ? { preferredOutputLocation: 'gpu-buffer' } : {}),
       enableCpuMemArena: options.keepMemory === true,
       ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
       extra: {

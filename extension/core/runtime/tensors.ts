@@ -91,9 +91,12 @@ export function rowsOf(values: Tensors, name: string, start: number, end: number
   return rowsBetween(tensor, start, end);
 }
 
-/** Rows `start` to `end` of axis 1 of a float32 tensor [1, rows, …], not copied. */
+/** Rows `start` to `end` of axis 1 of a float32 tensor [1, rows, …], not copied; on a device the first rows alone. */
 export function rowsBetween(tensor: Tensor, start: number, end: number): Tensor {
   const [, rows = 1, ...rest] = tensor.dims;
+  if (start === 0) {
+    return shapedAs(tensor, [1, end, ...rest]);
+  }
   const numbers = floatsIn(tensor);
   const size = numbers.length / rows;
   return new Tensor('float32', numbers.subarray(start * size, end * size), [
@@ -106,8 +109,19 @@ export function rowsBetween(tensor: Tensor, start: number, end: number): Tensor 
 /** A tensor of any shape as float32 [1, rows, width], width being its last size. */
 export function asRows(tensor: Tensor): Tensor {
   const width = tensor.dims.at(-1) ?? 1;
-  return new Tensor('float32', floatsIn(tensor), [1, tensor.size / Math.max(1, width), width]);
+  return shapedAs(tensor, [1, tensor.size / Math.max(1, width), width]);
 }
+
+/** The same numbers as float32 in another shape, or the first of them; not copied. */
+export function shapedAs(tensor: Tensor, dims: readonly number[]): Tensor {
+  const size = dims.reduce((product, dim) => product * dim, 1);
+  return isOnDevice(tensor)
+    ? Tensor.fromGpuBuffer(tensor.gpuBuffer, { dataType: 'float32', dims })
+    : new Tensor('float32', floatsIn(tensor).subarray(0, size), dims);
+}
+
+/** Whether the numbers are in memory of a device, where only its sessions read them. */
+export const isOnDevice = ({ location }: Tensor): boolean => location === 'gpu-buffer';
 
 /** The numbers of a float32 tensor as they are, and of a float16 tensor widened. */
 export function floatsIn(tensor: Tensor): Float32Array {
@@ -202,7 +216,11 @@ export function isFloat({ type }: Tensor): boolean {
   return type === 'float32' || type === 'float16';
 }
 
-function byteLength({ data }: Tensor): number {
+function byteLength(tensor: Tensor): number {
+  if (isOnDevice(tensor)) {
+    return tensor.size * Float32Array.BYTES_PER_ELEMENT;
+  }
+  const { data } = tensor;
   return ArrayBuffer.isView(data) ? data.byteLength : 0;
 }
 

@@ -4,7 +4,7 @@ import { stream } from '../models/model-emitter';
 import { UserError } from '../user-error';
 import type { LayeredExecutor } from './layered-executor';
 import { Head } from './head';
-import { asRows, floatsOf, int64Tensor, rowsOf } from './tensors';
+import { asRows, floatsOf, int64Tensor } from './tensors';
 import type { HiddenState, Tensor } from './tensors';
 import { say } from '../message';
 
@@ -48,7 +48,9 @@ export async function sumsOverTokens(
   const sums = terms.map(() => 0);
   for (let start = Math.max(0, first); start < targets.length; start += perRun) {
     const end = Math.min(targets.length, start + perRun);
-    const logits = await head.logits(rowsOf(state.values, stream, start, end));
+    const rows = await executor.states.join([state], stream, { start, end });
+    const logits = await head.logits(rows);
+    executor.states.letGo(rows);
     const found = await termSums(executor, terms, logits, targets.subarray(start, end));
     found.forEach((sum, i) => {
       sums[i] = (sums[i] ?? 0) + sum;

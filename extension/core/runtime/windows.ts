@@ -89,6 +89,7 @@ export async function windowSums(
         throw await explainNonFinite(executor, input, removed);
       }
       found.push(sums);
+      executor.states.release(state);
     }
     report(1);
     all.push(...found);
@@ -123,6 +124,7 @@ function batchEqual(windows: readonly TextWindow[], size: number): TextWindow[][
   return batches;
 }
 
+/** Final states, held by the caller. */
 async function finalStates(
   executor: LayeredExecutor,
   batch: readonly ModelInput[],
@@ -132,12 +134,14 @@ async function finalStates(
   const sublayers = executor.model.summary.sublayers.length;
   let states: HiddenState[] = [];
   for (const window of batch) {
-    states.push(await executor.embed(window));
+    states.push(await executor.states.toDevice(await executor.embed(window)));
   }
   for (let index = 0; index < sublayers; index++) {
     await checkpoint(cancellation);
     report(index / sublayers);
-    states = await executor.pass(index, states, removed);
+    const before = states;
+    states = await executor.pass(index, before, removed);
+    executor.states.release(...before);
   }
   return states;
 }

@@ -193,18 +193,25 @@ export async function contract(
 function interleave(numbers: Float32Array, sites: SiteSizes): Float32Array {
   const { places, run } = interleavedRuns(sites);
   const result = new Float32Array(numbers.length);
-  places.forEach((place, i) => {
-    result.set(numbers.subarray(place, place + run), i * run);
-  });
+  let to = 0;
+  for (let from of places) {
+    // Runs are too short for views of them.
+    for (const end = from + run; from < end; from++) {
+      result[to++] = numbers[from] ?? 0;
+    }
+  }
   return result;
 }
 
 function deinterleave(numbers: Float32Array, sites: SiteSizes): Float32Array {
   const { places, run } = interleavedRuns(sites);
   const result = new Float32Array(numbers.length);
-  places.forEach((place, i) => {
-    result.set(numbers.subarray(i * run, (i + 1) * run), place);
-  });
+  let from = 0;
+  for (let to of places) {
+    for (const end = to + run; to < end; to++) {
+      result[to] = numbers[from++] ?? 0;
+    }
+  }
   return result;
 }
 

@@ -49,7 +49,10 @@ async function reconstructMpo(
 }
 
 /** Column j times factor j. */
-export function scaleColumns({ count, length, numbers }: Rows, factors: ArrayLike<number>): Rows {
+export function scaleColumns(
+  { count, length, numbers }: Rows,
+  factors: Float32Array | Float64Array,
+): Rows {
   const result = new Float32Array(numbers.length);
   for (let start = 0; start < numbers.length; start += length) {
     for (let i = 0; i < length; i++) {
@@ -65,34 +68,44 @@ function dequantizeBlocks(form: BlockQuantizedForm<TensorData>): Rows {
   const scales = floatsOfData(form.scales);
   const blocks = Math.ceil(inputs / blockSize);
   const numbers = new Float32Array(out * inputs);
-  const rowBytes = (blocks * blockSize * bits) / 8;
-  const zeroBytes = Math.ceil((blocks * bits) / 8);
+  const quantsOfRow = new Uint8Array(blocks * blockSize);
+  const zerosOfRow = new Uint8Array(blocks).fill(2 ** (bits - 1));
   for (let row = 0; row < out; row++) {
+    unpack(quants.bytes, bits, row, quantsOfRow);
+    if (zeros !== undefined) {
+      unpack(zeros.bytes, bits, row, zerosOfRow);
+    }
     for (let block = 0; block < blocks; block++) {
       const scale = scales[row * blocks + block] ?? 0;
-      const zero =
-        zeros === undefined ? 2 ** (bits - 1) : get(zeros.bytes, row * zeroBytes, bits, block);
+      const zero = zerosOfRow[block] ?? 0;
       const end = Math.min(inputs, (block + 1) * blockSize);
       for (let column = block * blockSize; column < end; column++) {
-        const q = get(quants.bytes, row * rowBytes, bits, column);
-        numbers[row * inputs + column] = (q - zero) * scale;
+        numbers[row * inputs + column] = ((quantsOfRow[column] ?? 0) - zero) * scale;
       }
     }
   }
   return { count: out, length: inputs, numbers };
 }
 
-/** Number `i` of those that begin at byte `start`. */
-function get(bytes: Uint8Array, start: number, bits: 4 | 8, i: number): number {
-  return bits === 8
-    ? (bytes[start + i] ?? 0)
-    : ((bytes[start + (i >> 1)] ?? 0) >> ((i & 1) * 4)) & 0xf;
+/** The integers of a row; of two in a byte, the first is the low one. */
+function unpack(bytes: Uint8Array, bits: 4 | 8, row: number, integers: Uint8Array): void {
+  const width = Math.ceil((integers.length * bits) / 8);
+  const start = row * width;
+  if (bits === 8) {
+    integers.set(bytes.subarray(start, start + width));
+    return;
+  }
+  for (let i = 0; i < width; i++) {
+    const both = bytes[start + i] ?? 0;
+    integers[2 * i] = both & 0xf;
+    integers[2 * i + 1] = both >> 4;
+  }
 }
 
 function dequantizeOutputs({ quants, scales, inputScale }: Int8Form<TensorData>): Rows {
   const [inputs = 1, out = 1] = quants.shape;
   const { buffer, byteOffset, byteLength } = quants.bytes;
-  const numbers = Float32Array.from(new Int8Array(buffer, byteOffset, byteLength));
+  const numbers = new Float32Array(new Int8Array(buffer, byteOffset, byteLength));
   const turned = transpose({ count: inputs, length: out, numbers });
   const factors = floatsOfData(scales);
   const inputFactors = inputScale === undefined ? undefined : floatsOfData(inputScale);

@@ -28,6 +28,9 @@ const wholeBlock = (block: number): string[] => [
   `block.${block}.feedforward`,
 ];
 
+const anyFixture = (name: string): string =>
+  existsSync(fixture(name)) ? fixture(name) : familyFixture(name);
+
 /** The one .gguf file of a folder. */
 function fileIn(folder: string): string {
   const names = readdirSync(folder);
@@ -201,6 +204,37 @@ describe('a GGUF file of a Hugging Face folder', () => {
     },
   );
 
+  it.each([
+    ...['gpt2', 'gpt2-inner', 'gpt-neox', 'phi', 'falcon', 'falcon-new', 'falcon-new-one-norm'],
+    ...['bloom', 'mpt', 'gpt_bigcode', 'nemotron', 'jais2', 'olmo', 'exaone', 'glm'],
+  ])('of %s gives the logits of the folder, pruned or not', async (name) => {
+    const [folder, out, pruned] = [anyFixture(name), fresh(), fresh()];
+    await prune(folder, [], out, { format: 'gguf' });
+    const ids = [[5, 63, 9, 61, 13, 60, 34, 8, 62, 3, 17, 44]];
+    const expected = await logitsOf(folder, ids);
+    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+    await prune(fileIn(out), wholeBlock(0), pruned, { format: 'gguf' });
+    const without = await logitsOf(folder, ids, wholeBlock(0));
+    expect(relativeError(await logitsOf(fileIn(pruned), ids), without)).toBeLessThan(1e-5);
+  });
+
+  it('says which activation and which bounds a model has', async () => {
+    const [changed, out] = [fresh(), fresh()];
+    cpSync(familyFixture('mpt'), changed, { recursive: true });
+    const file = join(changed, 'config.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as { attn_config: object };
+    const attn_config = { ...config.attn_config, clip_qkv: 0.05 };
+    writeFileSync(file, JSON.stringify({ ...config, attn_config }));
+    await prune(changed, [], out, { format: 'gguf' });
+    const { metadata } = await readGgufHeader(fileIn(out));
+    expect(metadata.get('mpt.hidden_activation')).toBe('gelu');
+    expect(metadata.get('mpt.attention.max_alibi_bias')).toBe(8);
+    expect(metadata.get('mpt.attention.clamp_kqv')).toBeCloseTo(0.05);
+    const ids = [[5, 63, 9, 61, 13, 60, 34, 8, 62, 3, 17, 44]];
+    const expected = await logitsOf(changed, ids);
+    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+  });
+
   it.each(quantizedCases.filter((name) => name !== 'mxfp4'))(
     'of weights quantized as %s has their numbers, pruned or not',
     async (name) => {
@@ -267,7 +301,12 @@ describe('a GGUF file of a Hugging Face folder', () => {
 
   it('is refused with the reason, and nothing is written', async () => {
     for (const [name, more, message] of [
-      ['gpt2', {}, /gpt2 models can't be written to GGUF.*convert_hf_to_gguf/],
+      ['opt', {}, /opt models can't be written to GGUF.*convert_hf_to_gguf/],
+      ['phi-qk-norm', {}, /qk_layernorm: llama\.cpp computes phi2 models with false/],
+      ['falcon-alibi', {}, /alibi: llama\.cpp computes falcon models with false/],
+      ['bitnet', {}, /hidden_act: llama\.cpp computes bitnet models with silu, not relu2/],
+      ['falcon-sequential', {}, /bias: llama\.cpp computes falcon models with false/],
+      ['gpt-neox-sequential', {}, /attention_bias: llama\.cpp computes gptneox models with true/],
       ['mistral-sliding', {}, /sliding_window.*without a window/],
       ['cohere-qk-norm', {}, /use_qk_norm: llama\.cpp reads norms .* at least 64 blocks/],
       ['gemma2', {}, /query_pre_attn_scalar.*scales the attention/],
@@ -277,7 +316,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
       ['qwen2', { format: 'safetensors', types: { mix: 'F16' } }, /type.*this writes safetensors/],
     ] as const) {
       const out = fresh();
-      const error = await rejection(prune(fixture(name), [], out, { format: 'gguf', ...more }));
+      const error = await rejection(prune(anyFixture(name), [], out, { format: 'gguf', ...more }));
       expect(error.message).toMatch(message);
       expect(existsSync(out)).toBe(false);
     }

@@ -102,6 +102,51 @@ describe('an importance matrix', () => {
     expect(weighted.equals(plain)).toBe(false);
   });
 
+  it.each(['folder', 'GGUF file'])(
+    'of the original weighs the experts that a %s keeps',
+    async (kind) => {
+      const folder = familyFixture('qwen2_moe');
+      const opened = await openModelFiles(folder);
+      const sums = await inputSums(opened, inputs, options, unattended);
+      const importance = new Map([...sums].map(([name, { sums: numbers }]) => [name, numbers]));
+      const removed = opened.summary.sublayers.flatMap(({ id, kind: one }) =>
+        one === 'expert' ? [`${id}.0`] : [],
+      );
+      const plain = join(root, `experts-${kind}-plain`);
+      await prune(folder, [], plain, { format: 'gguf', types: { mix: 'F32' } });
+      const source = kind === 'folder' ? folder : plain;
+      const wide = ['gate', 'up'].map((part) => `blk.1.ffn_${part}_exps.weight`);
+      const types = {
+        mix: 'F32' as const,
+        tensors: Object.fromEntries(wide.map((name) => [name, 'Q4_0'])),
+        importance,
+      };
+      const expertsIn = async (out: string, gone: string[]): Promise<Buffer[][]> => {
+        await prune(source, gone, join(root, out), { format: 'gguf', types });
+        const [file = ''] = readdirSync(join(root, out)).filter((name) => name.endsWith('.gguf'));
+        const { tensors } = await readGgufHeader(join(root, out, file));
+        const all = readFileSync(join(root, out, file));
+        return wide.map((name) => {
+          const {
+            offset = 0,
+            length = 0,
+            shape = [],
+          } = tensors.find((one) => one.name === name) ?? {};
+          const each = length / (shape[0] ?? 1);
+          return Array.from({ length: shape[0] ?? 0 }, (_, i) =>
+            all.subarray(offset + i * each, offset + (i + 1) * each),
+          );
+        });
+      };
+      const full = await expertsIn(`experts-${kind}-full`, []);
+      const fewer = await expertsIn(`experts-${kind}-fewer`, removed);
+      for (const [i, experts] of full.entries()) {
+        expect(experts.length).toBeGreaterThan(2);
+        expect(fewer[i]).toEqual(experts.slice(1));
+      }
+    },
+  );
+
   it('that was measured on the original weighs the same tensors where a block is gone', async () => {
     const sample = join(import.meta.dirname, '../../../samples/espalier-sample');
     const { model } = await openModelFiles(sample);

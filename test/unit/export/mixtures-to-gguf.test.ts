@@ -195,6 +195,23 @@ describe('a GGUF file of a folder with experts or mixers', () => {
     expect(typesOf(4)).toEqual(['Q5_K', 'Q4_K', 'Q4_K', 'Q4_K', 'Q4_K', 'Q4_K']);
   });
 
+  it('gives Falcon the types that llama.cpp gives it', () => {
+    const names = ['attn_output', 'ffn_down', 'attn_qkv'];
+    const tensors = [
+      { name: 'token_embd.weight', shape: [256, 256] },
+      ...[0, 1, 2].flatMap((block) =>
+        names.map((part) => ({ name: `blk.${block}.${part}.weight`, shape: [256, 256] })),
+      ),
+    ];
+    const model = { blocks: 16, heads: 4, keyValueHeads: 1, experts: 0, hasImportance: false };
+    const typesOf = (mix: 'Q3_K_L' | 'Q4_K_M', architecture: string): string =>
+      [...mixedTypes(mix, tensors, { ...model, architecture }).values()].join(' ');
+    const third = 'Q4_K Q4_K Q4_K';
+    expect(typesOf('Q3_K_L', 'falcon')).toBe(`Q8_0 ${third} ${third} ${third}`);
+    expect(typesOf('Q4_K_M', 'falcon')).toBe('Q8_0 Q4_K Q6_K Q5_K Q4_K Q5_K Q5_K Q4_K Q4_K Q5_K');
+    expect(typesOf('Q4_K_M', 'gpt2')).toBe('Q6_K Q4_K Q6_K Q5_K Q4_K Q6_K Q5_K Q4_K Q4_K Q5_K');
+  });
+
   it.each(['qwen2_moe', 'gpt_oss', 'glm4_moe'])(
     'of %s loses as many experts in every block',
     async (name) => {

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
@@ -6,6 +6,7 @@ import { compareModels } from '../../../extension/core/inspect/compare-models';
 import { TensorReader } from '../../../extension/core/inspect/tensor-values';
 import { unattended } from '../../../extension/core/jobs/job';
 import { safetensorsBytes } from '../checkpoints/safetensors-file';
+import { familyFixture, fixture } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { prune } from '../export/pruning';
@@ -115,3 +116,28 @@ it('finds the same weights in a GGUF file, the folder it was made from, and its 
   expect(graph.tensors.model).toEqual([]);
   expect(graph.weights?.tensors).toEqual(weights?.tensors);
 });
+
+it.each([
+  ['gpt-neox', fixture('gpt-neox'), []],
+  ['bloom', familyFixture('bloom'), []],
+  ['nemotron', familyFixture('nemotron'), []],
+  ['gpt2', fixture('gpt2'), ['blk.0.attn_output.weight', 'blk.0.attn_qkv.weight']],
+])(
+  'finds the rows of %s in another order, and says what lies transposed',
+  async (name, source, turned) => {
+    const out = join(folder, name);
+    await prune(source, [], out, { format: 'gguf' });
+    const file = readdirSync(out).find((one) => one.endsWith('.gguf')) ?? '';
+    const compared = await compareModels(
+      { model: join(out, file), against: source, weights: true },
+      unattended,
+    );
+    expect(compared.tensors.model.filter((one) => one.startsWith('blk.0.attn')).sort()).toEqual(
+      turned,
+    );
+    expect(compared.weights?.tensors.length).toBeGreaterThan(5);
+    for (const { name: tensor, relativeFrobenius } of compared.weights?.tensors ?? []) {
+      expect(relativeFrobenius, tensor).toBeLessThan(1e-7);
+    }
+  },
+);

@@ -5,6 +5,7 @@ import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { ByteCopier } from '../../../extension/core/export/byte-copier';
 import { copied } from '../../../extension/core/export/gguf/gguf-tensors';
+import type { GgufTensor } from '../../../extension/core/export/gguf/gguf-tensors';
 import { planGguf, writeGguf } from '../../../extension/core/export/gguf/gguf-writer';
 import { headerEntry } from '../../../extension/core/export/gguf/header-entries';
 import { unattended } from '../../../extension/core/jobs/job';
@@ -69,8 +70,12 @@ describe('a model in a GGUF file', () => {
     expect(relativeError(actual, logits)).toBeLessThan(1e-5);
   });
 
-  /** A copy of a fixture with more keys, or others. */
-  const withEntries = async (name: string, entries: readonly Buffer[]): Promise<string> => {
+  /** A copy of a fixture with more keys, or others, and more tensors. */
+  const withEntries = async (
+    name: string,
+    entries: readonly Buffer[],
+    more: readonly GgufTensor[] = [],
+  ): Promise<string> => {
     const header = await readGgufHeader(ggufFixture(`${name}.gguf`));
     const { blocks } = (await openModel(header.file)).summary;
     const replaced = new Map(
@@ -78,7 +83,7 @@ describe('a model in a GGUF file', () => {
     );
     const layout = { blocks: Array.from({ length: blocks }, (_, block) => block), replaced };
     const tensors = header.tensors.map((tensor) => copied({ name: tensor.name, tensor }));
-    const plan = await planGguf(header, layout, tensors);
+    const plan = await planGguf(header, layout, [...tensors, ...more]);
     const path = join(folder, `${name}-${copies++}.gguf`);
     const copier = new ByteCopier(plan.bytes, unattended);
     await writeGguf(path, plan, copier);
@@ -110,6 +115,16 @@ describe('a model in a GGUF file', () => {
     const { inputIds, logits } = ggufGolden(name);
     const actual = await logitsOf(await withEntries(name, entries), inputIds);
     expect(relativeError(actual, logits)).toBeLessThan(1e-5);
+  });
+
+  it('is refused with a scale beside a matrix, which would be left out', async () => {
+    const bytes = new Uint8Array(Float32Array.of(2).buffer);
+    const scale = {
+      ...{ name: 'blk.0.attn_q.scale', shape: [1], type: 'F32', length: bytes.length },
+      source: { kind: 'given', bytes },
+    } as const;
+    const error = await rejection(openModel(await withEntries('llama', [], [scale])));
+    expect(error.message).toMatch(/blk\.0\.attn_q\.scale: Scales of matrices .* not supported/);
   });
 
   it('is summarized like a folder', async () => {

@@ -30,6 +30,7 @@ describe('surrogate', () => {
               const finals = new Map<string, HiddenState>();
               const scorer = new TrajectoryScorer(setup, ({ id }, _, state) => {
                 finals.set(id, state);
+                return Promise.resolve();
               });
               const original = (await scorer.start([0])).get(0);
               if (original === undefined) {

@@ -1,22 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { probeDevice } from '../../../extension/core/runtime/device-probe';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import { randomizedSvd } from '../../../extension/core/tensornet/randomized-svd';
-import { buildProbe } from '../runtime/probe-script';
+import { missingGpu } from '../runtime/missing-gpu';
 import { correlatedRows, randomRows, statisticsOf } from './matrices';
-
-// The software GPU, which is hidden from other tests, is what is tested here.
-delete process.env['VK_LOADER_DRIVERS_DISABLE'];
 
 describe('randomized SVD on WebGPU, which has no float64', () => {
   it('finds what the CPU finds, where there is a Vulkan device', async (context) => {
-    const script = await buildProbe();
-    const tried = await probeDevice('webgpu', { script, timeLimitMilliseconds: 90_000 });
-    if ('failure' in tried) {
-      process.stderr.write(`WebGPU is not tested here: ${tried.failure}\n`);
-      context.skip(tried.failure);
-      return;
-    }
+    const missing = await missingGpu();
+    context.skip(missing !== undefined, missing);
     const [cpu, gpu] = [new MatrixProducts('cpu', 0), new MatrixProducts('webgpu', 0)];
     try {
       const { gram } = statisticsOf(correlatedRows(80, 60, 20, 2));

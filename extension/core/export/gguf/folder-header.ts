@@ -1,4 +1,5 @@
 import {
+  clampKey,
   ggufFields,
   keysOfFields,
   layerNormEpsilon,
@@ -54,7 +55,7 @@ export function modelEntries(
   return entries.bytes();
 }
 
-/** Fields that the family alone has; those called scales are factors. */
+/** Fields that the family alone has, of which factors and bounds are floats. */
 function ownEntries(entries: HeaderEntries, { config, architecture, target }: FolderModel): void {
   const { sparsity } = architecture;
   if (sparsity !== undefined) {
@@ -70,12 +71,17 @@ function ownEntries(entries: HeaderEntries, { config, architecture, target }: Fo
     if (typeof value === 'boolean') {
       entries.flag(name, value);
     } else if (typeof value === 'number') {
-      if (name.endsWith('scale')) {
+      if (name.endsWith('scale') || name === clampKey) {
         entries.float(name, value);
       } else {
         entries.integer(name, value);
       }
+    } else if (typeof value === 'string') {
+      entries.text(name, value);
     }
+  }
+  for (const [name, value] of Object.entries(target.family.constants ?? {})) {
+    entries.float(name, value);
   }
 }
 

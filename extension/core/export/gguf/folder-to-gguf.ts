@@ -20,6 +20,7 @@ import { curveEntries } from './curve-entries';
 import { chosenTypes, fileTypeOf, plainType, roundingOf } from './choose-types';
 import { modelEntries } from './folder-header';
 import type { FolderModel } from './folder-model';
+import { importanceOf } from './importance';
 import { needsDeci, whyNotGgufDeci } from './gguf-deci';
 import { whyNotHeld } from './gguf-options';
 import { whyOtherWidths } from './gguf-sizes';
@@ -153,6 +154,7 @@ async function folderWriter(
     heads: config.num_attention_heads,
     keyValueHeads: config.num_key_value_heads ?? config.num_attention_heads,
     experts: changes.expertCounts.values().next().value ?? 0,
+    architecture: model.target.architecture,
   };
   const wanted = options.types ?? {};
   const types = chosenTypes(placed, facts, wanted, summary.path);
@@ -163,7 +165,8 @@ async function folderWriter(
     ...frequencyTensors(model),
     ...missingKeys(model, new Set(placed.map(({ name }) => name))),
     ...placed.map((tensor) => {
-      const importance = wanted.importance?.get(sourceName(tensor.name, changes));
+      const asInSource = { ...tensor, name: sourceName(tensor.name, changes) };
+      const importance = importanceOf(wanted.importance, asInSource, changes);
       return areBlocks && isPacked(tensor) && !Object.hasOwn(wanted.tensors ?? {}, tensor.name)
         ? asStoredBlocks(tensor.name, tensor)
         : converted(tensor.name, {

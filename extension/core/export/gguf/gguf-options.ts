@@ -29,6 +29,7 @@ import { writtenLogits } from '../verify';
 import { parametersAfter, planTensors } from '../weight-plan';
 import type { WeightWriter, WriteOptions } from '../weight-writer';
 import { chosenTypes, roundingOf } from './choose-types';
+import { importanceOf } from './importance';
 import { headerEntry } from './header-entries';
 import { typeMixes } from './type-mixes';
 import type { MixedModel, TypeMix } from './type-mixes';
@@ -234,24 +235,18 @@ async function ggufWriter(
   );
   const written = kept.map((planned) => {
     const { name, tensor } = planned;
-    // A matrix of importance knows the tensors of the original.
-    const [type, importance] = [types.get(name), asked.importance?.get(tensor.name)];
+    const type = types.get(name);
     const product = products.get(tensor.name);
     if (product !== undefined) {
       const changed = (value: number): number => value * product;
       return converted(name, { ...allRows(tensor), type: 'F32', changed });
     }
-    if (planned.ranges !== undefined && type !== undefined && type !== tensor.dtype) {
-      throw new UserError(say`Its type can't change while single experts are removed.`, {
-        file: header.file,
-        field: name,
-        remedy: say`Remove the experts first, then write the result with other types.`,
-      });
-    }
-    return type === undefined || planned.ranges !== undefined
+    const importance = importanceOf(asked.importance, tensor, changes);
+    return type === undefined
       ? copied(planned)
       : converted(name, {
-          ...{ ...allRows(tensor), type },
+          ...{ shape: tensor.shape, type },
+          rows: (planned.ranges ?? [tensor]).flatMap((part) => allRows(part).rows),
           ...(importance === undefined ? {} : { importance }),
         });
   });
@@ -304,7 +299,8 @@ async function mixedModel(
 ): Promise<Omit<MixedModel, 'hasImportance'>> {
   const { heads, keyValueHeads } = await ggufSizes(header);
   const [experts = 0] = expertCounts.values();
-  return { blocks: blocks.length, heads, keyValueHeads, experts };
+  const { architecture } = new GgufKeys(header, header.file);
+  return { blocks: blocks.length, heads, keyValueHeads, experts, architecture };
 }
 
 /** What a header says of a mix of types. */

@@ -2,6 +2,7 @@ import { readGgufHeader } from '../../checkpoints/gguf';
 import { readFloats } from '../../checkpoints/read-tensor';
 import { UserError } from '../../user-error';
 import { ByteCopier } from '../byte-copier';
+import type { Changes } from '../changes';
 import type { JobContext } from '../../jobs/job';
 import { replaceFile } from '../../jobs/replace-file';
 import { onPath } from '../../jobs/write-errors';
@@ -19,6 +20,26 @@ export interface ImportanceSource {
   readonly sequences: number;
   /** Tokens of each. */
   readonly length: number;
+}
+
+/**
+ * What an importance matrix of the original says of a tensor; where experts go, of those that stay.
+ * @param tensor under its name in a file of the original, with the shape that it has in the result
+ */
+export function importanceOf(
+  importance: Importance | undefined,
+  { name, shape }: { readonly name: string; readonly shape: readonly number[] },
+  { keptExperts }: Pick<Changes, 'keptExperts'>,
+): Float32Array | undefined {
+  const numbers = importance?.get(name);
+  const [, block = ''] = /^blk\.(\d+)\./.exec(name) ?? [];
+  const kept = shape.length > 2 ? keptExperts.get(`block.${block}.expert`) : undefined;
+  const length = shape.at(-1) ?? 1;
+  if (numbers === undefined || kept === undefined || kept.length * length >= numbers.length) {
+    return numbers;
+  }
+  const parts = kept.map((expert) => numbers.subarray(expert * length, (expert + 1) * length));
+  return Float32Array.from(parts.flatMap((part) => [...part]));
 }
 
 const sumSuffix = '.in_sum2';

@@ -51,7 +51,7 @@ function place(
   { model }: CheckpointSource,
   { blocks, keptExperts }: Changes,
 ): readonly PlacedPiece[] | undefined {
-  if (name.endsWith('rotary_emb.inv_freq') || isFurther(tensor, model)) {
+  if (isComputed(tensor, model) || isFurther(tensor, model)) {
     return [];
   }
   const source = (block: number): number => blocks[block] ?? block;
@@ -78,6 +78,10 @@ function place(
   }
   return pieces;
 }
+
+/** Whether a tensor holds what the model computes by itself, such as a mask. */
+const isComputed = ({ name }: LazyTensor, model: CheckpointSource['model']): boolean =>
+  model instanceof TransformerModel && model.layout.computed.includes(name);
 
 const isUnused = ({ name }: LazyTensor, model: CheckpointSource['model']): boolean =>
   model instanceof TransformerModel && model.layout.unused.includes(name);

@@ -14,8 +14,10 @@ export const writtenScalings = ({
   readsLengthFactors = false,
   hasSections = false,
   hasOwnWindowHeads = false,
+  readsFactors = true,
 }: GgufTraits): readonly string[] => [
-  ...['default', 'linear', 'llama3', 'yarn'],
+  ...['default', 'linear', 'yarn'],
+  ...(readsFactors ? ['llama3'] : []),
   ...(hasSections ? ['mrope'] : []),
   ...(readsLengthFactors ? ['longrope', 'su'] : []),
   ...(hasOwnWindowHeads ? ['proportional'] : []),

@@ -36,6 +36,8 @@ export interface MixedModel {
   readonly keyValueHeads: number;
   /** Experts of a block; 0 where there are none. */
   readonly experts: number;
+  /** `general.architecture` */
+  readonly architecture?: string;
   /** Whether importance of columns is known. */
   readonly hasImportance: boolean;
 }
@@ -48,7 +50,7 @@ export interface NamedShape {
 
 /** Norms, routers, convolutions, whose kernels llama.cpp reads as floats, the projection of per-layer embeddings, and what mixes streams. */
 const staysFloat =
-  /(?:_norm|ffn_gate_inp|ssm_conv1d(?:_[qkv])?|shortconv\.conv|per_layer_model_proj|altup_\w+|laurel_\w+)\.weight$/;
+  /(?:_norm|ffn_gate_inp|position_embd|ssm_conv1d(?:_[qkv])?|shortconv\.conv|per_layer_model_proj|altup_\w+|laurel_\w+)\.weight$/;
 
 /** Whether a tensor may take any type: matrices of weights; the others stay float32 (`tensor_allows_quantization`). */
 export function takesTypes({ name, shape }: NamedShape): boolean {
@@ -102,12 +104,14 @@ function wantedType(
 ): WritableType {
   const { base } = typeMixes[mix];
   if (name === 'output.weight' || (isTied && name === 'token_embd.weight')) {
-    return base === 'Q8_0' || !fitsRows(base, rowLength) ? 'Q8_0' : 'Q6_K';
+    const isPlain = base === 'Q8_0' || isFalcon(model) || !fitsRows(base, rowLength);
+    return isPlain ? 'Q8_0' : 'Q6_K';
   }
   const [, block = '0', part = ''] =
     /^blk\.(\d+)\.(\w+?)(?:_exps|_shexp)?\.weight$/.exec(name) ?? [];
   const ofEight = model.experts === eight ? typesOfEight(mix)[part] : undefined;
-  return ofEight ?? partTypes[part]?.(mix, Number(block), model) ?? base;
+  const own = isFalcon(model) ? falconTypes[part] : undefined;
+  return ofEight ?? (own ?? partTypes[part])?.(mix, Number(block), model) ?? base;
 }
 
 /** Mixtures of so many experts keep attention in better types, since that is little of them. */
@@ -178,6 +182,29 @@ const partTypes: Readonly<Record<string, PartType>> = {
         Record<TypeMix, WritableType>
       >
     )[mix],
+};
+
+const isFalcon = ({ architecture }: MixedModel): boolean => architecture === 'falcon';
+
+/** What Falcon alone has otherwise. */
+const falconTypes: Readonly<Record<string, PartType>> = {
+  ffn_down: (mix, block, model) => {
+    const isFirst = block < Math.trunc(model.blocks / 16);
+    const isBetter = needsMoreBits(block, model.blocks);
+    switch (mix) {
+      case 'Q3_K_M':
+        return isFirst ? 'Q5_K' : isBetter ? 'Q4_K' : undefined;
+      case 'Q3_K_L':
+        return 'Q4_K';
+      case 'Q4_K_M':
+        return isFirst ? 'Q6_K' : isBetter ? 'Q5_K' : undefined;
+      case 'Q4_K_S':
+        return undefined;
+      default:
+        return partTypes['ffn_down']?.(mix, block, model);
+    }
+  },
+  attn_output: (mix) => (mix === 'Q3_K_L' ? 'Q4_K' : undefined),
 };
 
 function valueType(

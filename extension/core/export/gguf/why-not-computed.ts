@@ -78,10 +78,11 @@ function whyOtherValue(
   refuse: Refuse,
 ): Refusal | undefined {
   const { hidden_act: activation = 'silu' } = architecture.config?.defaults?.({}) ?? {};
-  if (config.hidden_act !== activation) {
+  const { activations = [activation] } = target.family;
+  if (!activations.includes(config.hidden_act)) {
     return refuse(
       'hidden_act',
-      say`llama.cpp computes ${target.architecture} models with ${String(activation)}, not ${config.hidden_act}.`,
+      say`llama.cpp computes ${target.architecture} models with ${activations.join(', ')}, not ${config.hidden_act}.`,
     );
   }
   const fields: Readonly<Record<string, unknown>> = config;

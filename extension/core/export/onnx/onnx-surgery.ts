@@ -3,10 +3,10 @@ import type { OnnxModel } from '../../models/onnx/stream/stream-of-graph';
 import { removeBranches } from '../../models/onnx/edits/removal-nodes';
 import { StoredGraph } from '../../models/onnx/edits/stored-graph';
 import { copyWith } from '../../onnx/messages';
-import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
+import type { GraphProto } from '../../onnx/proto/onnx_pb';
 import {
   keepPorts,
-  readBy,
+  neededNodes,
   remainingNodes,
   valuesRead,
 } from '../../models/onnx/edits/graph-remains';
@@ -52,22 +52,8 @@ function removeFromMain(
     copies.flatMap((copy) => experts.rewrite(original, copy)),
   );
   const outputs = file.graph.output.map(({ name }) => remaining.resolve(name));
-  const left = experts.weights.size > 0 ? onlyRead(nodes, outputs) : nodes;
+  const left = experts.weights.size > 0 ? neededNodes(nodes, outputs) : nodes;
   const graph = keepPorts(file.graph, left, remaining);
   const valueInfo = graph.valueInfo.filter(({ name }) => !experts.resized.has(name));
   return copyWith(graph, { valueInfo });
-}
-
-/** Without the nodes that nothing reads, such as a constant in whose place another stands. */
-function onlyRead(nodes: readonly NodeProto[], outputs: readonly string[]): NodeProto[] {
-  const wanted = new Set(outputs);
-  return nodes
-    .reduceRight<NodeProto[]>((left, node) => {
-      if (node.output.some((name) => wanted.has(name))) {
-        readBy(node).forEach((name) => wanted.add(name));
-        left.push(node);
-      }
-      return left;
-    }, [])
-    .reverse();
 }

@@ -121,6 +121,7 @@ export const parallelFamilies: readonly Architecture[] = [
         rms_norm_eps: 1e-5,
         partial_rotary_factor: 0.25,
         attention_bias: true,
+        use_parallel_residual: true,
       }),
     },
     biases: (config) => ({ ...attentionBiases(config), feedforward: true }),

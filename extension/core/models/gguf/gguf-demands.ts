@@ -1,3 +1,4 @@
+import { UserError } from '../../user-error';
 import { readBlockCount } from './gguf-blocks';
 import { ggufFields, queryLatent } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
@@ -117,5 +118,22 @@ export function requireSameSparse(keys: GgufKeys, key: string, kept: readonly nu
       say`llama.cpp looks for experts in one block of ${every}: block ${kept[moved] ?? 0} would become block ${moved}, which is of the other kind.`,
       say`Remove the last blocks, or ${every} in a row, or prune the Hugging Face folder.`,
     );
+  }
+}
+
+/**
+ * Refuses what llama.cpp multiplies the products of matrices by, as files in NVFP4 and of older conversions of BitNet
+ * have it.
+ * @param unread names of tensors that the model would leave out
+ * @throws UserError naming one of them.
+ */
+export function refuseScales(unread: readonly string[], file: string): void {
+  const scale = unread.find((name) => name.endsWith('.scale'));
+  if (scale !== undefined) {
+    throw new UserError(say`Scales of matrices in tensors of their own are not supported.`, {
+      file,
+      field: scale,
+      remedy: say`Use the Hugging Face folder of the model.`,
+    });
   }
 }

@@ -3,6 +3,7 @@ import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { demandsOfGemma3n, describeGemma3n } from './gguf-gemma3n';
 import { demandsOfGemma4, describeGemma4 } from './gguf-gemma4';
+import { layerNormFamilies } from './gguf-layer-norm-families';
 import {
   asGatedDelta,
   asGroupedDelta,
@@ -40,6 +41,8 @@ export interface GgufFamily extends GgufTraits {
   readonly interleaved?: boolean;
   /** Query and key rows that turn together are put into halves. */
   readonly halved?: boolean;
+  /** Part that is the norm of attention, where the feed-forward has one of its own and it is not `attn_norm`. */
+  readonly attentionNorm?: string;
   /** Part that is the norm of the feed-forward, where it is not `ffn_norm`. */
   readonly feedforwardNorm?: string;
   /** Whether gate and up are apart, where folders have them in one matrix. */
@@ -349,6 +352,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     demands: () => ({ swiglu_alpha: 1.702, swiglu_limit: 7 }),
   },
   ...newerGgufFamilies,
+  ...layerNormFamilies,
 };
 
 /** Every family with its architecture. */

@@ -21,11 +21,26 @@ import type { GgufBlocks } from './gguf-blocks';
 import { ggufFields, keysOfFields } from './gguf-fields';
 import { GgufKeys } from './gguf-keys';
 import { keptMixed, readMixed, requireBothKinds } from './gguf-mixers';
-import { inGguf, partNames } from './gguf-names';
+import { ggufBlocks, inGguf, partNames } from './gguf-names';
 import { rotaryTables } from './gguf-rotary';
 import type { GgufTraits } from './gguf-traits';
 import { keptWindows, requireSameSize } from './gguf-windows';
 import { say } from '../../message';
+
+/** Query heads, and the groups of them that share a key and a value. */
+export interface HeadGroups {
+  readonly queries: number;
+  readonly count: number;
+}
+
+/** A tensor of a file as a folder has it. */
+interface NameInFolder {
+  readonly name: string;
+  /** What has been added to every number. */
+  readonly offset: number;
+  /** Where all queries, all keys and all values lie one after the other here, and group by group there. */
+  readonly groups?: HeadGroups;
+}
 
 /** A GGUF file as what a Hugging Face folder would hold. */
 interface GgufModel {
@@ -50,14 +65,15 @@ export async function openGguf(
   const keys = new GgufKeys(header, path);
   const family = ggufFamilyOf(keys);
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
-  const known = family === undefined ? undefined : knownOf(family, keys);
-  if (family === undefined || known === undefined) {
+  const ofFolders = family === undefined ? undefined : knownOf(family, keys);
+  if (family === undefined || ofFolders === undefined) {
     throw new UserError(say`Architecture "${keys.architecture}" is not supported in GGUF files.`, {
       file: path,
       field: 'general.architecture',
       remedy: say`Supported: ${Object.keys(ggufFamilies).join(', ')}.`,
     });
   }
+  const known = withJoined(ofFolders, family, header);
   if (hasExperts && known.experts === undefined) {
     keys.fault(
       keys.name('expert_count'),
@@ -87,6 +103,20 @@ export async function openGguf(
     ),
   };
 }
+
+/** The family with queries, keys and values in one matrix, where the file has them so and folders don't. */
+function withJoined(
+  known: Architecture,
+  { interleaved = false }: GgufFamily,
+  { tensors }: GgufHeader,
+): Architecture {
+  const { attention, mixer } = known;
+  return mixer === undefined && !interleaved && tensors.some(({ name }) => name === joinedMatrix)
+    ? { ...known, attention: { ...attention, queryKeyValue: { kind: 'fused', name: '' } } }
+    : known;
+}
+
+const joinedMatrix = `${ggufBlocks}.0.attn_qkv.weight`;
 
 function knownOf(
   { modelType, withExperts = modelType, withSigmoid = withExperts }: GgufFamily,
@@ -196,11 +226,10 @@ export function ggufTraits(header: GgufHeader): GgufTraits | undefined {
 
 /**
  * What each tensor of a GGUF file is called in the Hugging Face folder of the model; empty for a
- * family that is not known. Norms that scale by 1 + weight hold the sum here.
+ * family that is not known. Norms that scale by 1 + weight hold the sum here. Matrices that folders
+ * store transposed are left out.
  */
-export function namesInFolder(
-  header: GgufHeader,
-): ReadonlyMap<string, { readonly name: string; readonly offset: number }> {
+export function namesInFolder(header: GgufHeader): ReadonlyMap<string, NameInFolder> {
   const isKnown = header.metadata.has('general.architecture');
   const family = isKnown ? ggufFamilyOf(new GgufKeys(header, header.file)) : undefined;
   const known = family === undefined ? undefined : knownArchitecture(family.modelType);
@@ -210,19 +239,33 @@ export function namesInFolder(
   const parts = partNames(known, inGguf(known, family));
   const { outer } = known;
   const [prefix = ''] = outer.prefixes;
-  const offsetOf = (part: string): number =>
-    known.norm === 'rms-offset' && part.endsWith('norm') ? 1 : 0;
+  const offsetOf = (part: string, kind: string): number =>
+    known.norm.endsWith('-offset') && part.endsWith('norm') && kind === 'weight' ? 1 : 0;
+  const groups = groupsOf(known, new GgufKeys(header, header.file));
   return new Map(
-    header.tensors.flatMap(({ name }): [string, { name: string; offset: number }][] => {
+    header.tensors.flatMap(({ name, shape }): [string, NameInFolder][] => {
       const [, block, part = '', kind = ''] = /^(?:blk\.(\d+)\.)?(\w+)\.(\w+)$/.exec(name) ?? [];
       const usual = parts.get(part);
-      if (usual === undefined) {
+      const isTurned = known.transposed === true && block !== undefined && shape.length === 2;
+      if (usual === undefined || isTurned) {
         return [];
       }
       const place = block === undefined ? '' : `${prefix}${outer.blocks}.${block}.`;
-      return [[name, { name: `${place}${usual}.${kind}`, offset: offsetOf(part) }]];
+      const own = { name: `${place}${usual}.${kind}`, offset: offsetOf(part, kind) };
+      return [[name, part === 'attn_qkv' && groups !== undefined ? { ...own, groups } : own]];
     }),
   );
+}
+
+/** Heads of files whose folders have queries, keys and values group by group. */
+function groupsOf({ attention }: Architecture, keys: GgufKeys): HeadGroups | undefined {
+  const { queryKeyValue } = attention;
+  if (queryKeyValue.kind !== 'fused' || queryKeyValue.order !== 'by-group') {
+    return undefined;
+  }
+  const queries = keys.numberIfPresent(ggufFields.num_attention_heads);
+  const count = keys.numberIfPresent(ggufFields.num_key_value_heads) ?? queries;
+  return queries === undefined || count === undefined ? undefined : { queries, count };
 }
 
 function checkpointOf(

@@ -4,33 +4,31 @@ import type {
   ExpertNames,
   LatentNames,
   MixerNames,
+  OuterNames,
   Projection,
 } from '../transformer/architecture';
 import type { BlockEndNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
 import { curveInGguf } from './gguf-curves';
+import type { NormKind } from '../parts/norm';
 import type { GgufFamily } from './gguf-families';
 
 /** Blocks are named `blk.<number>.` */
 export const ggufBlocks = 'blk';
+/** Learned positions. */
+export const positionTable = 'position_embd';
 
 /**
  * A family under the names of llama.cpp (gguf-py/gguf/tensor_mapping.py). The conversion has added
  * the offset to norms that have one.
  */
 export function inGguf(known: Architecture, family: GgufFamily): Architecture {
-  const { altUp, blockForm, end, form, laurel, outer } = known;
+  const { altUp, blockForm, end, form, laurel } = known;
   return {
     ...known,
-    norm: known.norm === 'rms-offset' ? 'rms' : known.norm,
-    outer: {
-      prefixes: [''],
-      embedding: 'token_embd',
-      finalNorm: family.finalNorm ?? 'output_norm',
-      heads: ['output'],
-      blocks: ggufBlocks,
-      ...(outer.perLayer === undefined ? {} : { perLayer: { ...outer.perLayer, ...perLayer } }),
-    },
+    norm: withOffsetAdded(known.norm),
+    transposed: false,
+    outer: outerInGguf(known.outer, family),
     ...(end === undefined ? {} : { end: endInGguf(end) }),
     ...(altUp === undefined ? {} : { altUp: { ...altUp, ...altUpInGguf } }),
     ...(laurel === undefined ? {} : { laurel: { ...laurel, ...laurelInGguf } }),
@@ -54,6 +52,30 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
             return { ...formed, ...branchesInGguf({ ...known, ...formed }, family) };
           },
         }),
+  };
+}
+
+/** The kind of a norm whose weights have their offset added. */
+function withOffsetAdded(norm: NormKind): NormKind {
+  return norm === 'rms-offset' ? 'rms' : norm === 'layer-offset' ? 'layer' : norm;
+}
+
+function outerInGguf(
+  { embeddingNorm, headBias, perLayer: known, positions }: OuterNames,
+  { finalNorm = 'output_norm' }: GgufFamily,
+): OuterNames {
+  return {
+    prefixes: [''],
+    embedding: 'token_embd',
+    finalNorm,
+    heads: ['output'],
+    blocks: ggufBlocks,
+    ...(headBias === undefined ? {} : { headBias }),
+    ...(embeddingNorm === undefined ? {} : { embeddingNorm: 'token_embd_norm' }),
+    ...(positions !== undefined && 'name' in positions
+      ? { positions: { ...positions, name: positionTable } }
+      : {}),
+    ...(known === undefined ? {} : { perLayer: { ...known, ...perLayer } }),
   };
 }
 
@@ -100,7 +122,7 @@ const latent: LatentNames = {
 
 function branchesInGguf(
   { attention, feedforward }: Architecture,
-  { feedforwardNorm = 'ffn_norm', splitsGateUp = false }: GgufFamily,
+  { attentionNorm = 'attn_norm', feedforwardNorm = 'ffn_norm', splitsGateUp = false }: GgufFamily,
 ): Pick<Architecture, 'attention' | 'feedforward'> {
   const isShared = feedforward.norm !== undefined && feedforward.norm === attention.norm;
   const { queryKeyValue, queryKeyNorms } = attention;
@@ -109,10 +131,10 @@ function branchesInGguf(
   return {
     attention: {
       ...attention,
-      ...(attention.norm === undefined ? {} : { norm: 'attn_norm' }),
+      ...(attention.norm === undefined ? {} : { norm: isShared ? 'attn_norm' : attentionNorm }),
       queryKeyValue:
         queryKeyValue.kind === 'fused'
-          ? { ...queryKeyValue, name: 'attn_qkv' }
+          ? { kind: 'fused', name: 'attn_qkv' }
           : {
               kind: 'separate',
               names: ['attn_q', 'attn_k', 'attn_v'].slice(0, queryKeyValue.names.length),
@@ -123,6 +145,7 @@ function branchesInGguf(
         ? {}
         : { queryKeyNorms: { ...queryKeyNorms, query: 'attn_q_norm', key: 'attn_k_norm' } }),
       ...(attention.postNorm === undefined ? {} : { postNorm: 'post_attention_norm' }),
+      ...(attention.innerNorm === undefined ? {} : { innerNorm: 'attn_sub_norm' }),
       ...(attention.sinks === undefined ? {} : { sinks: 'attn_sinks.weight' }),
       ...(attention.gate === undefined ? {} : { gate: 'attn_gate' }),
     },
@@ -136,6 +159,7 @@ function branchesInGguf(
       down: 'ffn_down',
       ...(feedforward.curve === undefined ? {} : { curve: curveInGguf }),
       ...(feedforward.postNorm === undefined ? {} : { postNorm: 'post_ffw_norm' }),
+      ...(feedforward.innerNorm === undefined ? {} : { innerNorm: 'ffn_sub_norm' }),
       // The conversion puts what takes turns into tensors of its own.
       takesTurns: false,
     },
@@ -223,12 +247,18 @@ function biasesInGguf({ gguf_biases: biases }: ModelConfig): Biases {
   return biases ?? { queryKeyValue: false, attentionOutput: false, feedforward: false };
 }
 
+/** Name of the table of positions. */
+export const tableOf = ({ positions }: OuterNames): string | undefined =>
+  positions !== undefined && 'name' in positions ? positions.name : undefined;
+
 /** Names below a block, or of the parts outside, by those that the same family has in GGUF files. */
 export function partNames(known: Architecture, own: Architecture): Map<string, string> {
   const [prefix = ''] = known.outer.prefixes;
   const listed = ({ outer, attention, feedforward }: Architecture, before: string) => [
     `${before}${outer.embedding}`,
     `${before}${outer.finalNorm ?? ''}`,
+    `${before}${outer.embeddingNorm ?? ''}`,
+    `${before}${tableOf(outer) ?? ''}`,
     outer.heads?.[0] ?? 'lm_head',
     attention.norm,
     ...namesOf(attention.queryKeyValue),
@@ -236,10 +266,12 @@ export function partNames(known: Architecture, own: Architecture): Map<string, s
     attention.queryKeyNorms?.query,
     attention.queryKeyNorms?.key,
     attention.postNorm,
+    attention.innerNorm,
     feedforward.norm,
     ...namesOf(feedforward.gateUp),
     feedforward.down,
     feedforward.postNorm,
+    feedforward.innerNorm,
   ];
   const usual = listed(known, prefix);
   return new Map(

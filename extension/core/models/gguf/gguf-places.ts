@@ -4,8 +4,9 @@ import type { ExpertNames, Projection } from '../transformer/architecture';
 import { readRotary } from '../parts/rotary';
 import type { ModelConfig } from '../transformer/model-config';
 import { curveWeights } from './gguf-curves';
+import { positionTable, tableOf } from './gguf-names';
 import { allRows, asMatrix, columnsOf } from './gguf-rows';
-import type { Rows } from './gguf-rows';
+import type { Rows, RowsOfTensor } from './gguf-rows';
 import { placeEnds, placeOutsideEnds } from './end-places';
 import { placeMixer } from './mixer-places';
 import { hasExperts, partAndKind, placeModule, placeNorm, placeTensor } from './placing';
@@ -28,6 +29,10 @@ export function placesOutside({ known, own, ...names }: BothNames, prefix: strin
   const { outer } = known;
   placeModule(places, `${prefix}${outer.embedding}`, own.outer.embedding);
   placeNorm(places, { known, own, ...names }, `${prefix}${outer.finalNorm}`, own.outer.finalNorm);
+  const [words, inFile] = [outer.embeddingNorm, own.outer.embeddingNorm];
+  placeNorm(places, { known, own, ...names }, words && `${prefix}${words}`, inFile);
+  const table = tableOf(outer);
+  placeModule(places, table && `${prefix}${table}`, positionTable);
   for (const head of outer.heads ?? ['lm_head']) {
     placeModule(places, head, own.outer.heads?.[0]);
   }
@@ -41,35 +46,62 @@ const namesOf = (projection: Projection): readonly string[] =>
   projection.kind === 'separate' ? projection.names : [projection.name];
 
 function placeAttention(places: Places, names: BothNames): void {
-  const { known, own, config } = names;
-  const [from, to] = [known.attention, own.attention];
+  const [from, to] = [names.known.attention, names.own.attention];
   placeNorm(places, names, from.norm, to.norm);
   placeNorm(places, names, from.postNorm, to.postNorm);
   placeNorm(places, names, from.queryKeyNorms?.query, to.queryKeyNorms?.query);
   placeNorm(places, names, from.queryKeyNorms?.key, to.queryKeyNorms?.key);
-  placeModule(places, from.output, to.output);
+  placeNorm(places, names, from.innerNorm, to.innerNorm);
+  placeLinear(places, names, from.output, to.output);
   placeModule(places, from.gate, to.gate);
-  const parts = namesOf(to.queryKeyValue);
-  for (const [i, name] of namesOf(from.queryKeyValue).entries()) {
-    const { interleaved: areInterleaved, halved: areHalved } = names.family;
-    const isTurned = i < 2 && parts.length > 1;
-    placeModule(places, name, parts[i], (tensor) =>
-      isTurned && areInterleaved === true
-        ? { rows: interleaved(tensor, config) }
-        : isTurned && areHalved === true
-          ? { rows: halved(tensor, config) }
-          : {},
-    );
-  }
+  placeQueryKeyValue(places, names);
   if (from.sinks !== undefined && to.sinks !== undefined) {
     placeTensor(places, from.sinks, to.sinks);
   }
   placeLatent(places, names);
 }
 
+/** Adds a linear layer, as [out, in] whichever way the folder stores it. */
+function placeLinear(
+  places: Places,
+  { known }: BothNames,
+  name: string,
+  part: string | undefined,
+): void {
+  placeModule(places, name, part, (tensor) =>
+    known.transposed === true && tensor.shape.length === 2 ? turned(tensor) : {},
+  );
+}
+
+const turned = (tensor: LazyTensor): RowsOfTensor => ({
+  shape: tensor.shape.toReversed(),
+  rows: [columnsOf(tensor)],
+});
+
+/** Adds queries, keys and values. */
+function placeQueryKeyValue(places: Places, names: BothNames): void {
+  const { known, own, family, config } = names;
+  const { queryKeyValue: from } = known.attention;
+  const parts = namesOf(own.attention.queryKeyValue);
+  for (const [i, name] of namesOf(from).entries()) {
+    if (from.kind === 'fused' && from.order === 'by-group') {
+      placeModule(places, name, parts[i], (tensor) => ({ rows: kindByKind(tensor, config) }));
+    } else if (family.interleaved === true && i < 2 && parts.length > 1) {
+      placeModule(places, name, parts[i], (tensor) => ({ rows: interleaved(tensor, config) }));
+    } else if (family.halved === true && i < 2) {
+      placeModule(places, name, parts[i], (tensor) => ({ rows: halved(tensor, config) }));
+    } else {
+      placeLinear(places, names, name, parts[i]);
+    }
+  }
+}
+
+const headDimOf = (config: ModelConfig): number =>
+  config.head_dim ?? config.hidden_size / config.num_attention_heads;
+
 /** [heads, 2, half] → [heads, half, 2], as LlamaModel.permute of the conversion. */
 function interleaved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
-  const size = config.head_dim ?? config.hidden_size / config.num_attention_heads;
+  const size = headDimOf(config);
   const order = (row: number): number => {
     const within = row % size;
     return row - within + (within % 2) * (size / 2) + Math.floor(within / 2);
@@ -79,11 +111,29 @@ function interleaved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
 
 /** [heads, half, 2] → [heads, 2, half] of the rows that turn, as Glm4Model.normal_to_neox of the conversion. */
 function halved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
-  const size = config.head_dim ?? config.hidden_size / config.num_attention_heads;
+  const size = headDimOf(config);
   const half = readRotary(config, size, inPairs, '').dimensions / 2;
   const order = (row: number): number => {
     const within = row % size;
     return within < 2 * half ? row - within + 2 * (within % half) + Math.floor(within / half) : row;
+  };
+  return allRows(tensor).rows.map((rows) => ({ ...rows, order }));
+}
+
+/** [groups, queries + key + value] → all queries, all keys, all values (conversion/falcon.py). */
+function kindByKind(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
+  const size = headDimOf(config);
+  const { num_attention_heads: heads, num_key_value_heads: all } = config;
+  const perGroup = heads / (all ?? heads);
+  const groups = (tensor.shape[0] ?? 0) / size / (perGroup + 2);
+  const order = (row: number): number => {
+    const [head, within] = [Math.floor(row / size), row % size];
+    const other = head - groups * perGroup;
+    const [group, place] =
+      other < 0
+        ? [Math.floor(head / perGroup), head % perGroup]
+        : [other % groups, perGroup + Math.floor(other / groups)];
+    return (group * (perGroup + 2) + place) * size + within;
   };
   return allRows(tensor).rows.map((rows) => ({ ...rows, order }));
 }
@@ -125,15 +175,16 @@ function placeFeedforward(places: Places, names: BothNames): void {
   const [from, to] = [names.known.feedforward, names.own.feedforward];
   placeNorm(places, names, from.norm, to.norm);
   placeNorm(places, names, from.postNorm, to.postNorm);
-  placeGateUp(places, from.gateUp, to.gateUp);
-  placeModule(places, from.down, to.down);
+  placeNorm(places, names, from.innerNorm, to.innerNorm);
+  placeGateUp(places, names, from.gateUp, to.gateUp);
+  placeLinear(places, names, from.down, to.down);
   for (const weight of from.curve === undefined ? [] : Object.keys(curveWeights)) {
     // They are in the header.
     places.set(`${from.curve}.${weight}`, () => []);
   }
 }
 
-function placeGateUp(places: Places, from: Projection, to: Projection): void {
+function placeGateUp(places: Places, names: BothNames, from: Projection, to: Projection): void {
   const parts = namesOf(to);
   if (from.kind === 'fused' && to.kind === 'separate') {
     places.set(`${from.name}.weight`, (tensor) => {
@@ -146,7 +197,7 @@ function placeGateUp(places: Places, from: Projection, to: Projection): void {
     return;
   }
   for (const [i, name] of namesOf(from).entries()) {
-    placeModule(places, name, parts[i]);
+    placeLinear(places, names, name, parts[i]);
   }
 }
 
@@ -175,7 +226,7 @@ function placeExperts(places: Places, names: BothNames): void {
   }
   const [shared, sharedInFile] = [from.shared?.(config), to.shared?.(config)];
   if (shared !== undefined && sharedInFile !== undefined) {
-    placeGateUp(places, shared.gateUp, sharedInFile.gateUp);
+    placeGateUp(places, names, shared.gateUp, sharedInFile.gateUp);
     placeModule(places, shared.down, sharedInFile.down);
     if (shared.gate !== undefined && sharedInFile.gate !== undefined) {
       // The conversion drops sizes of 1.

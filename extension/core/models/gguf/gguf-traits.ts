@@ -94,6 +94,12 @@ export interface GgufTraits {
   readonly logitCap?: number;
   /** Kind of tokenizer, where that is not told by the folder's. */
   readonly tokenizer?: 'gemma4';
+  /** Activations that llama.cpp computes alike; that of the family's configuration class alone when absent. */
+  readonly activations?: readonly string[];
+  /** Numbers of the header that are the same in every model. */
+  readonly constants?: Readonly<Record<string, number>>;
+  /** Whether llama.cpp takes a table of divisors of the rotary frequencies; yes when absent. */
+  readonly readsFactors?: boolean;
   /** Whether the bounds of yarn's ramp are integers; yes when absent. */
   readonly roundsYarn?: boolean;
 }

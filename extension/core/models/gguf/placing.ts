@@ -64,9 +64,10 @@ export function placeNorm(
   name: string | undefined,
   part: string | undefined,
 ): void {
-  placeModule(places, name, part, () =>
-    known.norm === 'rms-offset' ? { changed: (value) => value + 1 } : {},
-  );
+  placeModule(places, name, part);
+  if (name !== undefined && part !== undefined && known.norm.endsWith('-offset')) {
+    placeTensor(places, `${name}.weight`, `${part}.weight`, (value) => value + 1);
+  }
 }
 
 /** Whether any block of the folder has experts. */

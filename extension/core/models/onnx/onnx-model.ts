@@ -15,6 +15,7 @@ import { sampleFiles } from '../fingerprint';
 import { fillCacheWidths, presentOf } from './stream/cache-ports';
 import { classifyBranch } from './stream/classify';
 import { GraphIndex, operatorName } from './graph-index';
+import { unrollLoops } from './loops/unroll-loops';
 import { isWeight, lostParts, measure, nodeName, storedBytes } from './stream/measure-sublayer';
 import type { LostParts } from './stream/measure-sublayer';
 import type { SublayerKind } from '../model-summary';
@@ -37,8 +38,17 @@ import type { Message } from '../../message';
  * @throws UserError when the file is damaged.
  */
 export async function openOnnxModel(path: string): Promise<OnnxModel> {
-  const file = await openOnnx(path);
-  return findLayers(file, await fingerprintFile(file));
+  const stored = await openOnnx(path);
+  const fingerprint = await fingerprintFile(stored);
+  const { file, notes } = unrollLoops(stored);
+  const model = findLayers(file, fingerprint);
+  if (model.branches.length === 0) {
+    return file === stored ? model : findLayers(stored, fingerprint);
+  }
+  return {
+    ...model,
+    summary: { ...model.summary, warnings: [...notes, ...model.summary.warnings] },
+  };
 }
 
 /** Finds the sublayers of a file that is open. */

@@ -5,7 +5,7 @@ import type { Prediction } from './expectations';
 import { chooseFinalists, propose } from './proposals';
 import { bestOf, least, resultOf } from '../rounds';
 import type { Proposal, RoundInput, RoundResult } from '../rounds';
-import type { OriginalStates } from '../scorer';
+import type { FinalObserver, OriginalStates } from '../scorer';
 import type { SearchListener } from '../search-listener';
 import type { SearchPlan } from '../search-plan';
 import { slicesOf } from '../../metrics/slices';
@@ -57,9 +57,10 @@ export class AdaptiveRounds {
   }
 
   /** Sees final states as they are computed. */
-  public readonly onFinal = (candidate: Candidate, slice: Slice, state: HiddenState): void => {
+  public readonly onFinal: FinalObserver = async (candidate, slice, state) => {
     if (slice.sequence === 0 && slice.from === 0) {
-      this.finals.set(candidate.id, state);
+      const { states } = this.plan.setup.executor;
+      this.finals.set(candidate.id, await states.toHost(state));
     }
   };
 

@@ -231,14 +231,25 @@ export class Surrogate {
     const { length } = executor.model.summary.sublayers;
     const whole = prefixTokens(executor.model, sequenceOf(this.setup, this.slice.sequence));
     const share = whole === 0 ? 1 : this.slice.to / whole;
-    const start =
-      models.length === 0 ? undefined : await executor.embed(inputOf(this.setup, this.slice));
-    let states = models.map(() => start ?? unknown());
+    const found = new Map<string, HiddenState>();
+    if (models.length === 0) {
+      return found;
+    }
+    const embedded = await executor.embed(inputOf(this.setup, this.slice));
+    const start = await executor.states.toDevice(embedded);
+    let states = models.map(() => executor.states.hold(start));
+    executor.states.release(start);
     for (let index = 0; index < length; index++) {
-      states = await walkThrough(executor, index, states, models, this.pause);
+      const before = states;
+      states = await walkThrough(executor, index, before, models, this.pause);
+      executor.states.release(...before);
       work.addSublayers(share * models.filter((removed) => !removed.has(index)).length);
     }
-    return new Map(models.map((removed, i) => [keyOf(removed), states[i] ?? unknown()]));
+    for (const [i, removed] of models.entries()) {
+      found.set(keyOf(removed), await executor.states.toHost(states[i] ?? unknown()));
+    }
+    executor.states.release(...states);
+    return found;
   }
 }
 

@@ -36,7 +36,7 @@ export class ShardWork {
   private readonly originals = new Map<number, HiddenState>();
   private line: Line | undefined;
   /** Sees final states of the requests that follow. */
-  public onFinal: FinalObserver = () => undefined;
+  public onFinal: FinalObserver = () => Promise.resolve();
 
   private readonly setup: Omit<ScorerSetup, 'memo'>;
   private cancellation: Cancellation = { isCancellationRequested: false };
@@ -85,7 +85,9 @@ export class ShardWork {
     const states = await scorer.start([sequence], cosine);
     await refuseNonFinite(setup, states);
     states.forEach((state, index) => this.originals.set(index, state));
-    return { rows: await scorer.rows(sequence), cosine: cosine.sums };
+    const rows = await scorer.rows(sequence);
+    scorer.end();
+    return { rows, cosine: cosine.sums };
   }
 
   private async terms(request: TermsRequest): Promise<TermsResult['terms']> {
@@ -105,6 +107,9 @@ export class ShardWork {
   private follow({ line: name, naive, removed }: TermsRequest): Line {
     const isBehind =
       this.line?.name === name && this.line.removed.every((id, i) => id === removed[i]?.id);
+    if (!isBehind) {
+      this.line?.scorer.end();
+    }
     const line = isBehind && this.line !== undefined ? this.line : this.begin(name, naive);
     this.line = line;
     for (const candidate of removed.slice(line.removed.length)) {
@@ -122,9 +127,9 @@ export class ShardWork {
     const setup = { ...this.setup, memo };
     const scorer = naive
       ? new NaiveScorer(setup)
-      : new TrajectoryScorer(setup, (candidate, slice, state) => {
-          this.onFinal(candidate, slice, state);
-        });
+      : new TrajectoryScorer(setup, async (candidate, slice, state) =>
+          this.onFinal(candidate, slice, state),
+        );
     return { name, scorer, memo, removed: [], seen: new Map() };
   }
 }

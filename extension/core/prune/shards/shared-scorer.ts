@@ -52,7 +52,7 @@ export class SharedScorer implements Scorer {
     const { executor, metricName, metric } = setup;
     const readout = createReadout(executor, metricName, metric, { samples: true });
     this.isSampled = use.naive !== true && readout.isSampled;
-    sharing.home.onFinal = use.onFinal ?? (() => undefined);
+    sharing.home.onFinal = use.onFinal ?? (() => Promise.resolve());
   }
 
   public async start(
@@ -127,6 +127,10 @@ export class SharedScorer implements Scorer {
       pending.drop();
     }
     this.begun.clear();
+  }
+
+  public end(): void {
+    this.forget();
   }
 
   /** Terms of candidates on a slice, by id. */

@@ -5,11 +5,14 @@ import type { SquareMatrix } from '../../linear-algebra/small-matrix';
 /** Share of the mean of the diagonal that is added to it (GPTQ, arXiv 2210.17323, § 3.3, step 3). */
 const dampingShare = 0.01;
 
-/** L·Lᵀ = damped Gram matrix of the inputs in an order. */
+/** What L tells of rounding, with L·Lᵀ = the damped Gram matrix of the inputs in an order. */
 export interface HessianFactor {
   /** Input that row i of L belongs to. */
   readonly order: Uint32Array;
-  readonly lower: SquareMatrix;
+  /** L_jj: what an error of input j costs once those before it have made up for it. */
+  readonly diagonal: Float64Array;
+  /** L_kj / L_jj for k > j: what an error of input k moves input j by, [j, k]. */
+  readonly moves: Float32Array;
 }
 
 /**
@@ -40,7 +43,27 @@ export async function factorHessian(
     }
     const lower = await choleskyBlocked(products, { size, numbers: damped });
     if (lower !== undefined) {
-      return { order, lower };
+      return { order, ...movesOf(lower) };
     }
   }
+}
+
+/** Side of the squares that are turned one by one, so that what is read stays in the cache. */
+const tile = 32;
+
+function movesOf({ size, numbers }: SquareMatrix): Omit<HessianFactor, 'order'> {
+  const diagonal = Float64Array.from({ length: size }, (_, i) => numbers[i * (size + 1)] ?? 0);
+  const inverses = diagonal.map((x) => 1 / x);
+  const moves = new Float32Array(size * size);
+  for (let top = 0; top < size; top += tile) {
+    for (let left = 0; left <= top; left += tile) {
+      const [bottom, right] = [Math.min(size, top + tile), Math.min(size, left + tile)];
+      for (let k = top; k < bottom; k++) {
+        for (let j = left; j < right; j++) {
+          moves[j * size + k] = (numbers[k * size + j] ?? 0) * (inverses[j] ?? 0);
+        }
+      }
+    }
+  }
+  return { diagonal, moves };
 }

@@ -1,26 +1,29 @@
 import type { TensorData } from '../../checkpoints/tensor-data';
 import type { Int8Form } from '../../models/matrix-encoding';
+import { roundStep } from '../../linear-algebra/kernels';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import type { InputStatistics } from '../statistics/input-statistics';
-import { float32Data, int8Data } from '../tensor-values';
+import { float32Data, int8Data, transpose } from '../tensor-values';
+import { scaleColumns } from '../reconstruct';
 import { inputsPerStep, roundCompensating } from './gptq';
 import { factorHessian } from './hessian';
 
 const most = 127;
+const range = [-most, most] as const;
 /** Inputs smaller than this share of their mean count as that large, as do weights. */
 const smallest = 1e-3;
 
 /** Each weight becomes the nearest of 255 numbers that span its output's row: at most half a scale off. */
 export function quantizePerOutput(matrix: Rows): Int8Form<TensorData> {
-  const { count, length, numbers } = matrix;
-  const writer = new OutputWriter(matrix);
-  for (let row = 0; row < count; row++) {
-    for (let i = 0; i < length; i++) {
-      writer.round(row, i, numbers[row * length + i] ?? 0);
-    }
-  }
-  return writer.form();
+  const weights = transpose(matrix);
+  const numbers = new Uint8Array(weights.length);
+  const scales = outputScales(matrix);
+  roundStep({
+    ...{ step: matrix.length, rows: matrix.count, targets: weights, weights, numbers, range },
+    ...{ scales, zeros: new Float32Array(matrix.count), errors: new Float32Array(weights.length) },
+  });
+  return int8Form(matrix, numbers, scales);
 }
 
 /**
@@ -33,62 +36,52 @@ export async function quantizeSmoothed(
   matrix: Rows,
   { gram }: Pick<InputStatistics, 'gram'>,
 ): Promise<Int8Form<TensorData>> {
-  const { count, length, numbers } = matrix;
+  const { count, length } = matrix;
   const inputScale = smoothingScale(matrix, { gram });
-  const scaled = {
-    count,
-    length,
-    numbers: numbers.map((weight, i) => weight / (inputScale[i % length] ?? 1)),
-  };
-  const scaledGram = gram.numbers.map(
-    (sum, i) => sum * (inputScale[i % length] ?? 1) * (inputScale[Math.floor(i / length)] ?? 1),
+  const scaled = scaleColumns(
+    matrix,
+    inputScale.map((x) => 1 / x),
   );
+  const scaledGram = new Float64Array(gram.numbers.length);
+  for (let row = 0; row < length; row++) {
+    for (let i = 0, at = row * length; i < length; i++, at++) {
+      scaledGram[at] = (gram.numbers[at] ?? 0) * (inputScale[i] ?? 1) * (inputScale[row] ?? 1);
+    }
+  }
   const factor = await factorHessian(products, { size: length, numbers: scaledGram }, false);
-  const writer = new OutputWriter(scaled);
-  await roundCompensating(products, scaled, factor, {
+  const scales = outputScales(scaled);
+  const zeros = new Float32Array(count);
+  const integers = await roundCompensating(products, scaled, factor, {
     step: inputsPerStep,
-    round: (input, targets, weights, errors) => {
-      for (let row = 0; row < count; row++) {
-        errors[row] = (weights[row] ?? 0) - writer.round(row, input, targets[row] ?? 0);
-      }
-    },
+    range,
+    scalesOf: () => ({ scales, zeros }),
   });
-  return { ...writer.form(), inputScale: float32Data([length], inputScale) };
+  const form = int8Form(scaled, integers, scales);
+  return { ...form, inputScale: float32Data([length], inputScale) };
 }
 
-/** Whole numbers with a scale for each output, [in, out]. */
-class OutputWriter {
-  private readonly quants: Int8Array;
-  private readonly scales: Float32Array;
+/** For each output, so that its numbers span its largest weight. */
+function outputScales({ count, length, numbers }: Rows): Float32Array {
+  return Float32Array.from({ length: count }, (_, row) => {
+    let largest = 0;
+    for (let i = row * length; i < (row + 1) * length; i++) {
+      largest = Math.max(largest, Math.abs(numbers[i] ?? 0));
+    }
+    return largest / most;
+  });
+}
 
-  public constructor(private readonly matrix: Rows) {
-    const { count, length, numbers } = matrix;
-    this.quants = new Int8Array(count * length);
-    this.scales = Float32Array.from({ length: count }, (_, row) => {
-      let largest = 0;
-      for (let i = row * length; i < (row + 1) * length; i++) {
-        largest = Math.max(largest, Math.abs(numbers[i] ?? 0));
-      }
-      return largest / most;
-    });
-  }
-
-  /** Stores a weight's nearest number and returns it. */
-  public round(row: number, input: number, weight: number): number {
-    const scale = this.scales[row] ?? 0;
-    const q = scale === 0 ? 0 : Math.min(most, Math.max(-most, Math.round(weight / scale)));
-    this.quants[input * this.matrix.count + row] = q;
-    return q * scale;
-  }
-
-  public form(): Int8Form<TensorData> {
-    const { count, length } = this.matrix;
-    return {
-      kind: 'int8',
-      quants: int8Data([length, count], this.quants),
-      scales: float32Data([count], this.scales),
-    };
-  }
+/** Integers [in, out] as bytes, with a scale for each output. */
+function int8Form(
+  { count, length }: Rows,
+  numbers: Uint8Array,
+  scales: Float32Array,
+): Int8Form<TensorData> {
+  return {
+    kind: 'int8',
+    quants: int8Data([length, count], new Int8Array(numbers.buffer)),
+    scales: float32Data([count], scales),
+  };
 }
 
 /**

@@ -7,7 +7,7 @@ import { LayeredExecutor } from '../../../../extension/core/runtime/layered-exec
 import { relativeError } from '../../fixtures';
 import { onnxCases, onnxFixture, readOnnxGolden } from '../../onnx-fixtures';
 
-const dtypes: Readonly<Record<string, string>> = { int64: 'I64', bool: 'BOOL' };
+const dtypes: Readonly<Record<string, string>> = { int32: 'I32', int64: 'I64', bool: 'BOOL' };
 
 /** The inputs of a fixture's golden run as an example of two rows. */
 function exampleOf(feeds: Record<string, Tensor>): Example {

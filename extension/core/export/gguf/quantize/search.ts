@@ -1,3 +1,5 @@
+import { wasmModule } from '../../../web-assembly';
+import type { WasmMemory } from '../../../web-assembly';
 import { searchBytes } from './search-bytes';
 
 /** Where an array lies, in bytes. */
@@ -7,7 +9,7 @@ interface Place {
 
 /** What search.as exports: where its arrays lie in its memory, and what works on them. */
 interface Exports {
-  readonly memory: { readonly buffer: ArrayBuffer };
+  readonly memory: WasmMemory;
   readonly block: Place;
   readonly weights: Place;
   readonly numbers: Place;
@@ -31,14 +33,7 @@ interface Exports {
   readonly fitToBook: (groups: number, width: number, lowest: number) => void;
 }
 
-/** The part of WebAssembly that is used here; Node's types leave it out. */
-interface WebAssemblyApi {
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object) => { readonly exports: Exports };
-}
-
-const { Module, Instance } = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;
-const wasm = new Instance(new Module(Buffer.from(searchBytes, 'base64'))).exports;
+const wasm = wasmModule(searchBytes)() as Exports;
 const { buffer } = wasm.memory;
 
 /** Numbers of the largest block, its groups, and the values of a code book but the lowest. */

@@ -5,6 +5,7 @@ import { GraphBuilder } from '../../../onnx/graph-builder';
 import type { ExternalData } from '../../../onnx/graph-builder';
 import { copyWith, externalTensor } from '../../../onnx/messages';
 import type { GraphProto, TensorProto } from '../../../onnx/proto/onnx_pb';
+import { valuesRead } from './graph-remains';
 
 /** Builds nodes that are to be added to the graph of a file, under names other than `taken`. */
 export function additionsTo({ model }: OnnxFile, taken: Iterable<string>): GraphBuilder {
@@ -47,6 +48,24 @@ export function withAdditions(
     model: copyWith(file.model, { graph, opsetImport: [...opsetImports] }),
     initializers: new Map([...initializers, ...added].map((data) => [data.name, data])),
     files: [...new Set([...file.files, ...externalData.map((data) => data.file)])],
+  };
+}
+
+/** The file without the weights that nothing in its graph reads. */
+export function withoutUnread(file: OnnxFile): OnnxFile {
+  const read = valuesRead(file.graph);
+  const initializer = file.graph.initializer.filter(({ name }) => read.has(name));
+  // Older files list weights among the inputs as well.
+  const input = file.graph.input.filter(
+    ({ name }) => read.has(name) || !file.initializers.has(name),
+  );
+  const graph = copyWith(file.graph, { initializer, input });
+  const left = [...file.initializers].filter(([name]) => read.has(name));
+  return {
+    ...file,
+    graph,
+    model: copyWith(file.model, { graph }),
+    initializers: new Map(left),
   };
 }
 

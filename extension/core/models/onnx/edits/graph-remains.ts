@@ -112,3 +112,18 @@ export function readBy(node: NodeProto): string[] {
   const nested = nestedGraphs(node).flatMap((graph) => [...valuesRead(graph)]);
   return [...node.input, ...nested];
 }
+
+/** Without the nodes that nothing reads, such as a constant in whose place another stands. */
+export function neededNodes(nodes: readonly NodeProto[], outputs: readonly string[]): NodeProto[] {
+  const makers = new Map(nodes.flatMap((one) => one.output.map((name) => [name, one] as const)));
+  const needed = new Set<NodeProto>();
+  const wanted = [...outputs];
+  for (let name = wanted.pop(); name !== undefined; name = wanted.pop()) {
+    const maker = name === '' ? undefined : makers.get(name);
+    if (maker !== undefined && !needed.has(maker)) {
+      needed.add(maker);
+      wanted.push(...readBy(maker));
+    }
+  }
+  return nodes.filter((one) => needed.has(one));
+}

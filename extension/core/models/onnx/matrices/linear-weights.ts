@@ -3,7 +3,7 @@ import { DataType } from '../../../onnx/graph-builder';
 import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
 import { fusedAttention } from '../stream/fused-attention';
 import { operatorName } from '../graph-index';
-import { intAttribute, intsAttribute } from '../node-attributes';
+import { intAttribute, intsAttribute, stringAttribute } from '../node-attributes';
 
 /** A place where a graph multiplies by a matrix. */
 export interface MatrixProduct {
@@ -226,11 +226,27 @@ function readAsMatrix(
       return intAttribute(node, 'transA', 0) !== 0
         ? 'its rows are the columns of what Gemm reads (transA)'
         : { order: intAttribute(node, 'transB', 0) === 1 ? 'out-in' : 'in-out', input };
+    case 'Einsum':
+      return dims.length === 2 ? readByEquation(node, input) : undefined;
     case 'Conv':
       return readAsKernel(node, dims);
     default:
       return undefined;
   }
+}
+
+/** An equation that sums over the last axis of the rows: abc,cd->abd or abc,dc->abd. */
+function readByEquation(node: NodeProto, input: string): Read | undefined {
+  const equation = stringAttribute(node, 'equation', '').replaceAll(' ', '');
+  const [, rows = '', summed = '', first = '', second = '', result] =
+    /^(.*)(\w),(\w)(\w)->(.*)$/.exec(equation) ?? [];
+  const isNew = (axis: string): boolean => axis !== summed && !rows.includes(axis);
+  if (result === `${rows}${second}` && first === summed && isNew(second)) {
+    return { order: 'in-out', input };
+  }
+  return result === `${rows}${first}` && second === summed && isNew(first)
+    ? { order: 'out-in', input }
+    : undefined;
 }
 
 /** Whether `name` is the second input of a node and no other. */

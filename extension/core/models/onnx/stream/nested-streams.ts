@@ -1,21 +1,28 @@
 import type { OnnxFile } from '../../../checkpoints/onnx-file';
-import type { NodeProto } from '../../../onnx/proto/onnx_pb';
+import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
+import { intAttribute } from '../node-attributes';
 import { hasWeightsByKind } from './classify';
 import { GraphIndex } from '../graph-index';
+import { whyNotUnrolled } from '../loops/unroll-loops';
 import type { GraphNode } from '../graph-index';
 import { findCandidates } from './residual-candidates';
 import type { StreamOfGraph } from './stream-of-graph';
 import type { Message } from '../../../message';
-import { say } from '../../../message';
+import { joined, say } from '../../../message';
 
 /** Why a graph has no sublayer: where its residual stream lies if it has one after all, or what it has instead. */
-export function explainNoSublayers({ graph, path }: OnnxFile, index: GraphIndex): Message {
+export function explainNoSublayers(file: OnnxFile, index: GraphIndex): Message {
+  const { graph, path } = file;
   if ([...index.outputs].every((name) => index.constants.has(name))) {
     return say`The outputs of the graph are constants: it computes nothing from its inputs.`;
   }
   const found = streamsWithin(graph.node, path, index.constants);
   if (found.length > 0) {
-    return say`The residual stream is inside ${found.join(' and ')}, where sublayers cannot be removed. Export the layers as a graph without Loop, Scan and nested If.`;
+    return joined([
+      say`The residual stream is inside ${placesOf(found)}, where sublayers cannot be removed.`,
+      ...whyThere(file, found),
+      asGraph,
+    ]);
   }
   const folded = index.nodes.filter(isFolded).length;
   if (folded > 0) {
@@ -35,8 +42,33 @@ export function explainOtherStreams({ file, index, branches }: StreamOfGraph): M
   return found.length === 0
     ? []
     : [
-        say`The layers inside ${found.join(' and ')} stay as they are: sublayers can't be removed there. Export those layers as a graph without Loop, Scan and nested If.`,
+        joined([
+          say`The layers inside ${placesOf(found)} stay as they are: sublayers can't be removed there.`,
+          ...whyThere(file, found),
+          asGraph,
+        ]),
       ];
+}
+
+const asGraph = say`Export those layers as a graph without Loop, Scan and nested If.`;
+
+/** Operators of ONNX Runtime that run a decoder, which they hold, for each token. */
+const generation = /^(?:BeamSearch|GreedySearch|Sampling)$/;
+
+/** Why each of these nodes of the main graph keeps its layers to itself. */
+function whyThere(file: OnnxFile, found: readonly NestedStream[]): Message[] {
+  const nodes = new Set(found.map(({ node }) => node));
+  return file.graph.node
+    .filter((node) => nodes.has(node))
+    .flatMap((node) =>
+      generation.test(node.opType)
+        ? say`${node.opType} runs its decoder for each token: open the decoder as a model of its own.`
+        : (whyNotUnrolled(file, node) ?? []),
+    );
+}
+
+function placesOf(found: readonly NestedStream[]): string {
+  return found.map(({ label }) => label).join(' and ');
 }
 
 /** A convolution that adds a value to its result. */
@@ -61,23 +93,47 @@ function isDense({ op, inputs }: GraphNode, index: GraphIndex): boolean {
   );
 }
 
-/** Nested graphs that hold residual branches, in words. */
+interface NestedStream {
+  readonly node: NodeProto;
+  /** Where it is, in words. */
+  readonly label: string;
+}
+
+/** Nested graphs that hold residual branches. */
 function streamsWithin(
   nodes: readonly NodeProto[],
   path: string,
   constants: ReadonlySet<string>,
-): string[] {
-  return nodes.flatMap(({ attribute, opType, name, output }) =>
-    attribute.flatMap(({ name: branch, g, graphs }) =>
-      [...(g === undefined ? [] : [g]), ...graphs].flatMap((graph) => {
-        const index = new GraphIndex(graph, path, constants);
+): NestedStream[] {
+  return nodes.flatMap((node) =>
+    node.attribute.flatMap(({ name: branch, g, graphs }) =>
+      [...(g === undefined ? [] : [g]), ...graphs].flatMap((graph): NestedStream[] => {
+        const inside = [...constants, ...constantInputs(node, graph, constants)];
+        const index = new GraphIndex(graph, path, inside);
         const count = findCandidates(index).length;
-        const label = name === '' ? (output[0] ?? '') : name;
+        const name = node.name === '' ? (node.output[0] ?? '') : node.name;
+        const label = `${branch} of ${node.opType} ${name} (${count} branches)`;
         return [
-          ...(count > 0 ? [`${branch} of ${opType} ${label} (${count} branches)`] : []),
+          ...(count > 0 ? [{ node, label }] : []),
           ...streamsWithin(graph.node, path, index.constants),
         ];
       }),
     ),
   );
+}
+
+/** Inputs of a body that no input of the graph has an influence on: a step's number, and its part of a constant. */
+function constantInputs(
+  node: NodeProto,
+  { input }: GraphProto,
+  constants: ReadonlySet<string>,
+): string[] {
+  const names = input.map(({ name }) => name);
+  if (node.opType === 'Loop') {
+    return names.slice(0, 1);
+  }
+  const items = intAttribute(node, 'num_scan_inputs', 0);
+  return items === 0
+    ? []
+    : names.slice(-items).filter((_, i) => constants.has(node.input.slice(-items)[i] ?? ''));
 }

@@ -38,6 +38,14 @@ function equal(a: Dimension, b: Dimension): number | undefined {
   return a === b ? 1 : isNegative ? 0 : undefined;
 }
 
+/** 1 or 0 where both numbers are known. */
+function compared(holds: (a: number, b: number) => boolean): ContentRule {
+  return ({ contents, fresh }) =>
+    each([contents(0), contents(1)])?.map(([a, b]) =>
+      typeof a === 'number' && typeof b === 'number' ? Number(holds(a, b)) : fresh(),
+    );
+}
+
 /** Elements of values of one length, or of one element for all. */
 function each(all: readonly Contents[]): readonly (readonly Dimension[])[] | undefined {
   const known = all.filter((one) => one !== undefined);
@@ -82,6 +90,10 @@ export const contentRules: Readonly<Record<string, ContentRule>> = {
   },
   Equal: ({ contents, fresh }) =>
     each([contents(0), contents(1)])?.map(([a = 0, b = 0]) => equal(a, b) ?? fresh()),
+  Less: compared((a, b) => a < b),
+  LessOrEqual: compared((a, b) => a <= b),
+  Greater: compared((a, b) => a > b),
+  GreaterOrEqual: compared((a, b) => a >= b),
   Where: ({ contents, fresh }) =>
     each([contents(0), contents(1), contents(2)])?.map(([which, a = 0, b = 0]) =>
       typeof which === 'number' ? (which === 1 ? a : b) : fresh(),

@@ -105,8 +105,12 @@ export class ValueTypes {
       case 'RandomUniform':
         return Number(attribute('dtype')?.i ?? DataType.FLOAT);
       case 'If':
+        return typeOfOutput(attribute('then_branch')?.g, place);
       case 'Loop':
-        return typeOfOutput(attribute(op === 'If' ? 'then_branch' : 'body')?.g, place);
+        // Its body gives the condition in front.
+        return typeOfOutput(attribute('body')?.g, place + 1);
+      case 'Scan':
+        return typeOfOutput(attribute('body')?.g, place);
       default:
         // The halves of a node read other values than the node.
         return op === operatorName(proto)

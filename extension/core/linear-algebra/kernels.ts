@@ -1,0 +1,252 @@
+import { wasmModule } from '../web-assembly';
+import type { WasmMemory } from '../web-assembly';
+import { kernelsBytes } from './kernels-bytes';
+
+/** What kernels.as exports. Numbers that are places are in bytes. */
+interface Exports {
+  readonly memory: WasmMemory;
+  readonly shares: { readonly value: number };
+  readonly roundStep: (
+    step: number,
+    rows: number,
+    targets: number,
+    weights: number,
+    factors: number,
+    scales: number,
+    zeros: number,
+    apart: number,
+    low: number,
+    high: number,
+    errors: number,
+    numbers: number,
+    panel: number,
+  ) => void;
+  readonly fitScales: (
+    count: number,
+    rows: number,
+    half: number,
+    isAsymmetric: boolean,
+    searches: boolean,
+    values: number,
+    costs: number,
+    scales: number,
+    zeros: number,
+    blocks: number,
+  ) => void;
+  readonly cholesky: (size: number, a: number) => number;
+  readonly invertLower: (size: number, lower: number, inverse: number) => void;
+  readonly tridiagonalize: (
+    size: number,
+    a: number,
+    off: number,
+    factors: number,
+    room: number,
+  ) => void;
+}
+
+type Numbers = Float32Array | Float64Array | Uint8Array;
+
+const create = wasmModule(kernelsBytes) as () => Exports;
+const [pageBytes, lineBytes] = [65_536, 64];
+
+/** What a call needs in the memory of an instance, one thing behind the other. Views are made when all is there. */
+class Room {
+  private end = lineBytes;
+
+  public constructor(private readonly wasm: Exports) {}
+
+  /** Place of so many bytes. */
+  public take(bytes: number): number {
+    const { memory } = this.wasm;
+    const at = this.end;
+    this.end += Math.ceil(bytes / lineBytes) * lineBytes;
+    const missing = this.end - memory.buffer.byteLength;
+    if (missing > 0) {
+      memory.grow(Math.ceil(missing / pageBytes));
+    }
+    return at;
+  }
+
+  public put(numbers: Numbers): number {
+    const at = this.take(numbers.byteLength);
+    this.bytes(at, numbers.byteLength).set(
+      new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength),
+    );
+    return at;
+  }
+
+  public bytes(at: number, count: number): Uint8Array {
+    return new Uint8Array(this.wasm.memory.buffer, at, count);
+  }
+
+  public floats(at: number, count: number): Float32Array {
+    return new Float32Array(this.wasm.memory.buffer, at, count);
+  }
+
+  public doubles(at: number, count: number): Float64Array {
+    return new Float64Array(this.wasm.memory.buffer, at, count);
+  }
+}
+
+/** For what is small; who needs more makes an instance, whose memory goes with it. */
+const shared = create();
+
+/** Shares of a block's range that a search for its scale tries; more of them lower errors by less than 0.1 %. */
+const shares = [1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6];
+new Float64Array(shared.memory.buffer, shared.shares.value, shares.length).set(shares);
+
+/** Numbers that are worked on at once; rows go through the module in vectors of 16. */
+const [mostNumbers, vector] = [1 << 18, 16];
+
+/** Calls `work` with runs of rows of `step` numbers each, and with what a run is padded to. */
+function inRuns(
+  rows: number,
+  step: number,
+  work: (start: number, end: number, padded: number) => void,
+): void {
+  const most = Math.max(1, Math.floor(mostNumbers / step / vector)) * vector;
+  for (let start = 0; start < rows; start += most) {
+    const end = Math.min(rows, start + most);
+    work(start, end, Math.ceil((end - start) / vector) * vector);
+  }
+}
+
+/** Some inputs of a matrix whose weights are rounded; matrices are [step, rows]. */
+export interface RoundedStep {
+  readonly step: number;
+  readonly rows: number;
+  /** What is rounded. */
+  readonly targets: Float32Array;
+  /** What errors are told from. */
+  readonly weights: Float32Array;
+  /** [step, step]: what the target of input j is moved by for each error of a later input k. */
+  readonly factors?: Float32Array;
+  /** q stands for (q − zero) · scale: of each row, or of each input and row. */
+  readonly scales: Float32Array;
+  readonly zeros: Float32Array;
+  /** Least and greatest integer. */
+  readonly range: readonly [number, number];
+  /** Receives what weights are more than what stands for them. */
+  readonly errors: Float32Array;
+  /** Receives the integers, as bytes. */
+  readonly numbers: Uint8Array;
+}
+
+/** Rounds the inputs of a step from the last one to the first, in float32. */
+export function roundStep(all: RoundedStep): void {
+  const { step, rows, targets, weights, factors, scales, zeros, range, errors, numbers } = all;
+  const grids = scales.length / rows;
+  inRuns(rows, step, (start, end, padded) => {
+    const room = new Room(shared);
+    const count = step * padded;
+    const places = [count, count, grids * padded, grids * padded, count].map((of) =>
+      room.take(of * Float32Array.BYTES_PER_ELEMENT),
+    );
+    const [target = 0, weight = 0, scale = 0, zero = 0, error = 0] = places;
+    const number = room.take(count);
+    const panel = room.take(step * vector * Float32Array.BYTES_PER_ELEMENT);
+    const factor = factors === undefined ? 0 : room.put(factors);
+    const fill = (at: number, from: Float32Array, lines: number): void => {
+      const to = room.floats(at, lines * padded);
+      for (let i = 0; i < lines; i++) {
+        to.set(from.subarray(i * rows + start, i * rows + end), i * padded);
+      }
+    };
+    fill(target, targets, step);
+    fill(weight, weights, step);
+    fill(scale, scales, grids);
+    fill(zero, zeros, grids);
+    const apart = grids === 1 ? 0 : padded * Float32Array.BYTES_PER_ELEMENT;
+    shared.roundStep(
+      ...([step, padded, target, weight, factor, scale, zero, apart] as const),
+      ...([...range, error, number, panel] as const),
+    );
+    const [foundErrors, foundNumbers] = [room.floats(error, count), room.bytes(number, count)];
+    for (let i = 0; i < step; i++) {
+      const [from, to] = [i * padded, i * padded + end - start];
+      errors.set(foundErrors.subarray(from, to), i * rows + start);
+      numbers.set(foundNumbers.subarray(from, to), i * rows + start);
+    }
+  });
+}
+
+/** Blocks of one number of weights, one of each row. */
+export interface Blocks {
+  readonly count: number;
+  readonly rows: number;
+  /** [count, rows] */
+  readonly values: Float32Array;
+  /** What the square of an error of each weight of a block costs. */
+  readonly costs: Float64Array;
+  /** A symmetric grid's zero: half of its numbers. */
+  readonly half: number;
+  readonly isAsymmetric: boolean;
+  readonly searches: boolean;
+  /** [rows] each, receive what is found. */
+  readonly scales: Float32Array;
+  readonly zeros: Float32Array;
+}
+
+/** Finds scales and zeros of blocks, in float64. */
+export function fitScales(all: Blocks): void {
+  const { count, rows, values, costs, half, isAsymmetric, searches, scales, zeros } = all;
+  inRuns(rows, count, (start, end, padded) => {
+    const room = new Room(shared);
+    const size = padded * Float32Array.BYTES_PER_ELEMENT;
+    const [value, scale, zero] = [room.take(count * size), room.take(size), room.take(size)];
+    const cost = room.put(costs);
+    const blocks = room.take(2 * count * Float64Array.BYTES_PER_ELEMENT);
+    const to = room.floats(value, count * padded);
+    for (let i = 0; i < count; i++) {
+      to.set(values.subarray(i * rows + start, i * rows + end), i * padded);
+    }
+    shared.fitScales(
+      ...([count, padded, half, isAsymmetric, searches] as const),
+      ...([value, cost, scale, zero, blocks] as const),
+    );
+    scales.set(room.floats(scale, end - start), start);
+    zeros.set(room.floats(zero, end - start), start);
+  });
+}
+
+/** The lower triangle of a matrix becomes its Cholesky factor; false where it is not positive definite. */
+export function choleskyInPlace(size: number, numbers: Float64Array): boolean {
+  const room = new Room(shared);
+  const at = room.put(numbers);
+  const isDefinite = shared.cholesky(size, at) !== 0;
+  numbers.set(room.doubles(at, numbers.length));
+  return isDefinite;
+}
+
+/** L⁻¹ of a lower triangular matrix. */
+export function inverseOfLower(size: number, lower: Float64Array): Float64Array {
+  const room = new Room(shared);
+  const [from, to] = [room.put(lower), room.take(lower.byteLength)];
+  const inverse = room.doubles(to, lower.length);
+  shared.invertLower(size, from, inverse.fill(0).byteOffset);
+  return inverse.slice();
+}
+
+/** Matrices with more rows than these have an instance of their own. */
+const mostShared = 1024;
+
+/**
+ * Householder reduction of a matrix [size, size], of which the lower triangle is read and overwritten: row k then holds
+ * reflection k from element k + 1 on, and the diagonal is that of T.
+ * @param off beside the diagonal of T, [size]
+ * @param factors of the reflections, [size]
+ */
+export function reduceToTridiagonal(
+  size: number,
+  numbers: Float64Array,
+  off: Float64Array,
+  factors: Float64Array,
+): void {
+  const wasm = size > mostShared ? create() : shared;
+  const room = new Room(wasm);
+  const [a, offAt, factorsAt] = [room.put(numbers), room.put(off), room.put(factors)];
+  wasm.tridiagonalize(size, a, offAt, factorsAt, room.take(4 * off.byteLength));
+  numbers.set(room.doubles(a, numbers.length));
+  off.set(room.doubles(offAt, size));
+  factors.set(room.doubles(factorsAt, size));
+}

@@ -1,0 +1,236 @@
+import type { OnnxFile } from '../../../checkpoints/onnx-file';
+import type { Message } from '../../../message';
+import { say } from '../../../message';
+import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
+import { nestedGraphs } from '../../../checkpoints/nested-weights';
+import { readBy } from '../edits/graph-remains';
+import { GraphIndex, operatorName } from '../graph-index';
+import { intAttribute, intsAttribute, tensorAttribute } from '../node-attributes';
+import { tensorNumbers } from '../values/tensor-numbers';
+import { ValueShapes } from '../values/value-shapes';
+
+/** A value of which each step has a part, along `axis`; the last part comes first where it is `reversed`. */
+interface Parts {
+  readonly inside: string;
+  readonly outside: string;
+  readonly axis: number;
+  readonly reversed: boolean;
+}
+
+/** A Loop or Scan whose number of steps is known before the graph runs. */
+export interface KnownSteps {
+  readonly body: GraphProto;
+  readonly count: number;
+  /** Names of the step's number, and of the condition that stays true, in a Loop's body. */
+  readonly counters: { readonly step: string; readonly condition: string } | undefined;
+  /** What each step hands on to the next: names in the body, of the first value, and of the last one. */
+  readonly states: readonly {
+    readonly input: string;
+    readonly output: string;
+    readonly first: string;
+    readonly last: string;
+  }[];
+  /** What a Scan hands out to its steps. */
+  readonly items: readonly Parts[];
+  /** What the steps give, put together. */
+  readonly results: readonly Parts[];
+}
+
+/** What is asked about the graph around a Loop or Scan. */
+export class Around {
+  public readonly initializers: OnnxFile['initializers'];
+  private known: ValueShapes | undefined;
+
+  public constructor(private readonly file: OnnxFile) {
+    this.initializers = file.initializers;
+  }
+
+  public get shapes(): ValueShapes {
+    const { graph, path } = this.file;
+    this.known ??= new ValueShapes(graph, new GraphIndex(graph, path));
+    return this.known;
+  }
+
+  public get opset(): number {
+    const { opsetImport } = this.file.model;
+    const own = opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx');
+    return Number(own?.version ?? 0);
+  }
+}
+
+/** Operators that pass a condition on. */
+const passing = new Set(['Identity', 'Cast']);
+/** In front of its states, a Loop takes the number of steps and a condition; its body, the step's number and one. */
+const loopInputs = 2;
+/** A stack of matrices has one axis more than they. */
+const stackRank = 3;
+/** Opset from which on a Scan has no axis for sequences of different lengths. */
+const scanOpset = 9;
+
+export const noStacks = say`its steps don't take weights of their own from stacks in the file`;
+
+/** Why a Loop or Scan cannot be unrolled, as the end of "can't be unrolled: …". */
+export interface NotKnown {
+  readonly problem: Message;
+}
+
+export function isRepeating(node: NodeProto): boolean {
+  return ['Loop', 'Scan'].includes(operatorName(node));
+}
+
+/** The steps of a Loop or Scan, or why they are not known. */
+export function knownSteps(node: NodeProto, around: Around): KnownSteps | NotKnown {
+  const body = node.attribute.find(({ name }) => name === 'body')?.g;
+  if (body === undefined || body.sparseInitializer.length > 0) {
+    return { problem: say`its body is missing or has sparse weights` };
+  }
+  const isLoop = node.opType === 'Loop';
+  const items = isLoop ? 0 : intAttribute(node, 'num_scan_inputs', 0);
+  const states = node.input.length - (isLoop ? loopInputs : items);
+  const inside = body.input.length - (isLoop ? loopInputs : items);
+  if (states < 0 || inside !== states || body.output.length < states + (isLoop ? 1 : 0)) {
+    return { problem: say`its body has other inputs or outputs than the node` };
+  }
+  const isStack = (name: string): boolean =>
+    (around.initializers.get(name)?.dims.length ?? 0) >= stackRank;
+  const read = isLoop ? cutInBody(node, body) : node.input.slice(states);
+  if (!read.some(isStack)) {
+    return { problem: noStacks };
+  }
+  return isLoop ? stepsOfLoop(node, body, around) : stepsOfScan(node, body, states, around);
+}
+
+/** What the body of a Loop takes parts of, or may in graphs inside of it, by the names outside. */
+function cutInBody({ input }: NodeProto, body: GraphProto): string[] {
+  const outside = new Map(body.input.map(({ name }, place) => [name, input[place] ?? '']));
+  const named = (name: string): string => outside.get(name) ?? name;
+  return body.node.flatMap((one) => {
+    const [data = ''] = one.input;
+    switch (operatorName(one)) {
+      case 'Identity':
+        one.output.forEach((name) => outside.set(name, named(data)));
+        return [];
+      case 'Gather':
+      case 'Slice':
+        return [named(data)];
+      default:
+        return nestedGraphs(one).length === 0 ? [] : readBy(one).map(named);
+    }
+  });
+}
+
+function stepsOfLoop(node: NodeProto, body: GraphProto, { shapes }: Around): KnownSteps | NotKnown {
+  const [limit = '', condition = '', ...firsts] = node.input;
+  const numbers = shapes.contents(limit);
+  const [count] = numbers ?? [];
+  if (typeof count !== 'number' || count < 1) {
+    return {
+      problem: say`its number of steps isn't a constant above 0. If it generates tokens, export the decoder as a model of its own`,
+    };
+  }
+  const [step = '', going = '', ...inputs] = body.input.map(({ name }) => name);
+  const [goesOn = '', ...outputs] = body.output.map(({ name }) => name);
+  const isTrue = (name: string): boolean => shapes.contents(name)?.[0] === 1;
+  if (!(condition === '' || isTrue(condition)) || !staysTrue(goesOn, going, body, isTrue)) {
+    return { problem: say`it ends when a condition that the steps compute is false` };
+  }
+  return {
+    body,
+    count,
+    counters: { step, condition: going },
+    states: statesOf(node, firsts, inputs, outputs),
+    items: [],
+    results: outputs.slice(firsts.length).map((inside, i) => ({
+      inside,
+      outside: node.output[firsts.length + i] ?? '',
+      axis: 0,
+      reversed: false,
+    })),
+  };
+}
+
+/** Whether the condition that a body gives is the one that it was given, or true. */
+function staysTrue(
+  name: string,
+  given: string,
+  { node: nodes }: GraphProto,
+  isTrue: (name: string) => boolean,
+): boolean {
+  const makers = new Map(nodes.flatMap((one) => one.output.map((value) => [value, one] as const)));
+  const seen = new Set<string>();
+  for (let next = name; !seen.has(next);) {
+    if (next === given || isTrue(next)) {
+      return true;
+    }
+    seen.add(next);
+    const maker = makers.get(next);
+    const constant = maker?.opType === 'Constant' ? tensorAttribute(maker, 'value') : undefined;
+    if (constant !== undefined) {
+      return tensorNumbers(constant)?.[0] === 1;
+    }
+    next = maker !== undefined && passing.has(maker.opType) ? (maker.input[0] ?? '') : next;
+  }
+  return false;
+}
+
+function stepsOfScan(
+  node: NodeProto,
+  body: GraphProto,
+  states: number,
+  { initializers, shapes, opset }: Around,
+): KnownSteps | NotKnown {
+  if (opset < scanOpset) {
+    return { problem: say`Scan had another form before opset ${scanOpset}` };
+  }
+  const firsts = node.input.slice(0, states);
+  const inputs = body.input.map(({ name }) => name);
+  const outputs = body.output.map(({ name }) => name);
+  const parts = (
+    inside: readonly string[],
+    outside: readonly string[],
+    prefix: string,
+  ): readonly Parts[] => {
+    const axes = intsAttribute(node, `${prefix}_axes`);
+    const directions = intsAttribute(node, `${prefix}_directions`);
+    return inside.map((name, i) => ({
+      inside: name,
+      outside: outside[i] ?? '',
+      axis: axes?.[i] ?? 0,
+      reversed: directions?.[i] === 1,
+    }));
+  };
+  const items = parts(inputs.slice(states), node.input.slice(states), 'scan_input');
+  const sizes = items.map(({ outside, axis }) => shapes.of(outside)?.at(axis));
+  const [count] = sizes.filter((size) => typeof size === 'number');
+  if (count === undefined || count < 1) {
+    return { problem: say`its number of steps isn't a constant above 0` };
+  }
+  const cut = items.find(({ outside, axis }) => initializers.has(outside) && axis !== 0);
+  if (cut !== undefined) {
+    return {
+      problem: say`its steps read ${cut.outside} along axis ${cut.axis}, and only parts along axis 0 lie together in the file`,
+    };
+  }
+  return {
+    body,
+    count,
+    counters: undefined,
+    states: statesOf(node, firsts, inputs, outputs),
+    items,
+    results: parts(outputs.slice(states), node.output.slice(states), 'scan_output'),
+  };
+}
+
+function statesOf(
+  node: NodeProto,
+  firsts: readonly string[],
+  inputs: readonly string[],
+  outputs: readonly string[],
+): KnownSteps['states'] {
+  return firsts.map((first, i) => ({
+    first,
+    input: inputs[i] ?? '',
+    output: outputs[i] ?? '',
+    last: node.output[i] ?? '',
+  }));
+}

@@ -1,0 +1,57 @@
+import type { DeviceName } from '../device';
+import type { MemoryShares } from '../memory-shares';
+import type { HiddenState } from '../tensors';
+import { areOnDevice } from './states';
+
+/** Most rows and numbers of hidden states in one run. */
+interface RunSize {
+  readonly rows: number;
+  readonly elements: number;
+}
+
+/** More make matrix products no faster on a CPU. */
+const onCpu: RunSize = { rows: 256, elements: 1 << 18 };
+/** A device waits for each run to be started. */
+const deviceRows = 2048;
+/** Share of the memory for states that go through in one run on a device: within a sublayer they take many times that. */
+const runShare = 1 / 32;
+
+/** Groups of states that can go through in one run. */
+export function batchesOf(
+  states: readonly HiddenState[],
+  device: DeviceName,
+  shares: MemoryShares,
+  joinsExamples: boolean,
+): HiddenState[][] {
+  const size = device === 'cpu' ? onCpu : sizeOnDevice(shares);
+  const batches: HiddenState[][] = [];
+  for (const state of states) {
+    const last = batches.at(-1);
+    const first = last?.[0];
+    if (
+      joinsExamples &&
+      last !== undefined &&
+      last.length < statesPerRun(state, size) &&
+      first?.side === state.side &&
+      areOnDevice(first.values) === areOnDevice(state.values)
+    ) {
+      last.push(state);
+    } else {
+      batches.push([state]);
+    }
+  }
+  return batches;
+}
+
+function sizeOnDevice({ stateBytes }: MemoryShares): RunSize {
+  const elements = (stateBytes * runShare) / Float32Array.BYTES_PER_ELEMENT;
+  return { rows: deviceRows, elements: Math.max(onCpu.elements, elements) };
+}
+
+/** How many states of this size go through in one run. */
+function statesPerRun({ values }: HiddenState, most: RunSize): number {
+  const fitting = Object.values(values).map(({ size, dims }) =>
+    Math.min(most.elements / Math.max(1, size), most.rows / Math.max(1, dims[1] ?? 1)),
+  );
+  return Math.max(1, Math.floor(Math.min(...fitting)));
+}

@@ -1,0 +1,147 @@
+import type { InferenceSession } from 'onnxruntime-node';
+import type { Step } from '../../models/layered-model';
+import { missing, valuesAfter } from '../step-values';
+import { divide, floatsIn, floatTensor, isOnDevice, join, rowsOf } from '../tensors';
+import type { HiddenState, Tensor, Tensors } from '../tensors';
+import type { DeviceStates } from './device-states';
+
+/** Rows `start` to `end` of axis 1. */
+export interface RowRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Hidden states in main memory or on a device. A state stays where it is when it goes through a sublayer. Whoever
+ * is given one on a device holds it, and releases it; in main memory neither does anything.
+ */
+export class States {
+  /** @param device absent where states are always in main memory */
+  public constructor(private readonly device: DeviceStates | undefined) {}
+
+  /** Whether outputs of sessions stay on the device. */
+  public get stay(): boolean {
+    return this.device !== undefined;
+  }
+
+  /** Buffers on the device that someone holds. */
+  public get buffers(): number {
+    return this.device?.count ?? 0;
+  }
+
+  public hold(state: HiddenState): HiddenState {
+    Object.values(state.values).forEach((tensor) => this.device?.hold(tensor));
+    return state;
+  }
+
+  public release(...states: readonly HiddenState[]): void {
+    this.letGo(...states.flatMap(({ values }) => Object.values(values)));
+  }
+
+  /** As {@link States.release}, of single tensors. */
+  public letGo(...tensors: readonly Tensor[]): void {
+    tensors.forEach((tensor) => this.device?.release(tensor));
+  }
+
+  /** Takes charge of outputs that stay; the caller holds them. */
+  public adopt(outputs: InferenceSession.OnnxValueMapType): InferenceSession.OnnxValueMapType {
+    return this.device?.adopt(outputs) ?? outputs;
+  }
+
+  /** The state on the device, held by the caller; where nothing stays there, as it is. */
+  public async toDevice(state: HiddenState): Promise<HiddenState> {
+    const { device } = this;
+    return device === undefined ? state : mapped(state, async (tensor) => device.send(tensor));
+  }
+
+  /** The state in main memory. */
+  public async toHost(state: HiddenState): Promise<HiddenState> {
+    const { device } = this;
+    return device === undefined ? state : mapped(state, async (tensor) => device.read(tensor));
+  }
+
+  /** A copy of a float32 tensor, where it is; on a device held by the caller. */
+  public async copied(tensor: Tensor): Promise<Tensor> {
+    if (this.device === undefined || !isOnDevice(tensor)) {
+      return floatTensor(floatsIn(tensor).slice(), tensor.dims);
+    }
+    const [copy = tensor] = await this.device.divide(tensor, 1);
+    return copy;
+  }
+
+  /** Side values, where the states are. */
+  public async sideOf({ values, side }: HiddenState): Promise<Tensors> {
+    return this.device !== undefined && areOnDevice(values) ? this.device.sideOf(side) : side;
+  }
+
+  /** A value of some states joined along axis 0, or rows of it; on a device held by the caller. */
+  public async join(
+    states: readonly HiddenState[],
+    name: string,
+    rows?: RowRange,
+  ): Promise<Tensor> {
+    const tensors = states.map(({ values }) => values[name] ?? missing(name));
+    const { device } = this;
+    if (device === undefined || !tensors.some(isOnDevice)) {
+      return join(
+        rows === undefined
+          ? tensors
+          : states.map(({ values }) => rowsOf(values, name, rows.start, rows.end)),
+      );
+    }
+    const sent = await Promise.all(tensors.map(async (tensor) => device.send(tensor)));
+    try {
+      return await device.join(sent, rows);
+    } finally {
+      this.letGo(...sent);
+    }
+  }
+
+  /** The states behind a step, from what its part gave for all of them. */
+  public async behind(
+    step: Step,
+    outputs: Tensors,
+    before: readonly HiddenState[],
+  ): Promise<HiddenState[]> {
+    const parts: (readonly [string, readonly Tensor[]])[] = [];
+    for (const [name, tensor] of Object.entries(outputs)) {
+      parts.push([name, await this.divide(tensor, before)]);
+    }
+    const states = before.map(({ values, side }, i) => {
+      const own = Object.fromEntries(
+        parts.map(([name, tensors]) => [name, tensors[i] ?? missing(name)]),
+      );
+      return this.hold({ values: valuesAfter(step, own, values, side), side });
+    });
+    this.letGo(...parts.flatMap(([, tensors]) => tensors));
+    return states;
+  }
+
+  /** Before the sessions that made the buffers end. */
+  public async dispose(): Promise<void> {
+    await this.device?.dispose();
+  }
+
+  private async divide(tensor: Tensor, before: readonly HiddenState[]): Promise<readonly Tensor[]> {
+    if (this.device === undefined || !isOnDevice(tensor)) {
+      return divide(tensor, before.length);
+    }
+    return before.some(({ values }) => areOnDevice(values))
+      ? this.device.divide(tensor, before.length)
+      : divide(await this.device.read(tensor), before.length);
+  }
+}
+
+/** Whether any of the values is on a device. */
+export const areOnDevice = (values: Tensors): boolean => Object.values(values).some(isOnDevice);
+
+async function mapped(
+  { values, side }: HiddenState,
+  move: (tensor: Tensor) => Promise<Tensor>,
+): Promise<HiddenState> {
+  const moved: Record<string, Tensor> = {};
+  for (const [name, tensor] of Object.entries(values)) {
+    moved[name] = await move(tensor);
+  }
+  return { values: moved, side };
+}

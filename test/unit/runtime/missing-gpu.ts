@@ -1,0 +1,15 @@
+import { probeDevice } from '../../../extension/core/runtime/device-probe';
+import { buildProbe } from './probe-script';
+
+/** Why WebGPU cannot be tested here, which is said as well; undefined where it can. */
+export async function missingGpu(): Promise<string | undefined> {
+  // `npm test` hides a GPU in software from all tests but those of WebGPU.
+  delete process.env['VK_LOADER_DRIVERS_DISABLE'];
+  const script = await buildProbe();
+  const tried = await probeDevice('webgpu', { script, timeLimitMilliseconds: 90_000 });
+  if (!('failure' in tried)) {
+    return undefined;
+  }
+  process.stderr.write(`WebGPU is not tested here: ${tried.failure}\n`);
+  return tried.failure;
+}
