@@ -28,7 +28,7 @@ export type NodeLine = readonly [
   type: string,
   inputs: readonly string[],
   outputs: readonly string[],
-  attributes?: Readonly<Record<string, number | readonly number[] | GraphProto>>,
+  attributes?: Readonly<Record<string, number | readonly number[] | string | GraphProto>>,
 ];
 
 export interface GraphText {
@@ -53,7 +53,17 @@ function node([type, input, output, attributes = {}]: NodeLine): NodeProto {
   });
 }
 
-function attribute(name: string, value: number | readonly number[] | GraphProto): AttributeProto {
+function attribute(
+  name: string,
+  value: number | readonly number[] | string | GraphProto,
+): AttributeProto {
+  if (typeof value === 'string') {
+    return create(AttributeProtoSchema, {
+      name,
+      type: AttributeType.STRING,
+      s: new TextEncoder().encode(value),
+    });
+  }
   if (typeof value === 'number') {
     return floatAttributes.test(name)
       ? create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value })

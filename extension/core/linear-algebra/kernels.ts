@@ -127,7 +127,7 @@ export interface RoundedStep {
   /** Least and greatest integer. */
   readonly range: readonly [number, number];
   /** Receives what weights are more than what stands for them. */
-  readonly errors: Float32Array;
+  readonly errors?: Float32Array;
   /** Receives the integers, as bytes. */
   readonly numbers: Uint8Array;
 }
@@ -164,7 +164,7 @@ export function roundStep(all: RoundedStep): void {
     const [foundErrors, foundNumbers] = [room.floats(error, count), room.bytes(number, count)];
     for (let i = 0; i < step; i++) {
       const [from, to] = [i * padded, i * padded + end - start];
-      errors.set(foundErrors.subarray(from, to), i * rows + start);
+      errors?.set(foundErrors.subarray(from, to), i * rows + start);
       numbers.set(foundNumbers.subarray(from, to), i * rows + start);
     }
   });

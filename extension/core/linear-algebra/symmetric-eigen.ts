@@ -108,9 +108,12 @@ export function diagonalize(
   size: number,
   basis?: Float64Array,
 ): void {
+  // What is negligible beside the rows that are done is rounding: such a block would never fall apart by its own sizes.
+  let done = 0;
   for (let low = 0; low < size; low++) {
+    done = Math.max(done, Math.abs(d[low] ?? 0) + Math.abs(e[low] ?? 0));
     for (let sweep = 0; ; sweep++) {
-      const high = endOfBlock(d, e, low, size);
+      const high = endOfBlock(d, e, low, size, done);
       if (high === low) {
         break;
       }
@@ -122,12 +125,18 @@ export function diagonalize(
   }
 }
 
-/** The first row from `low` on whose element to the next one is negligible. */
-function endOfBlock(d: Float64Array, e: Float64Array, low: number, size: number): number {
+/** The first row from `low` on whose element to the next one is negligible, beside its neighbours or beside `done`. */
+function endOfBlock(
+  d: Float64Array,
+  e: Float64Array,
+  low: number,
+  size: number,
+  done: number,
+): number {
   let high = low;
   while (high < size - 1) {
     const around = Math.abs(d[high] ?? 0) + Math.abs(d[high + 1] ?? 0);
-    if (Math.abs(e[high] ?? 0) <= Number.EPSILON * around) {
+    if (Math.abs(e[high] ?? 0) <= Number.EPSILON * Math.max(around, done)) {
       break;
     }
     high++;

@@ -46,16 +46,16 @@ function bytesOf(numbers: Float32Array | Uint16Array | Int8Array): Uint8Array {
 /** Side of the squares that are turned one by one, so that what is read stays in the cache. */
 const tile = 32;
 
-/** A matrix [count, length] as [length, count]. */
-export function transpose({ count, length, numbers }: Rows): Float32Array {
-  const result = new Float32Array(numbers.length);
+/** A matrix [count, length] as [length, count]; with `from` and `to` some of its columns, as [to − from, count]. */
+export function transpose({ count, length, numbers }: Rows, from = 0, to = length): Float32Array {
+  const result = new Float32Array((to - from) * count);
   for (let top = 0; top < count; top += tile) {
     const bottom = Math.min(count, top + tile);
-    for (let first = 0; first < length; first += tile) {
-      const end = Math.min(length, first + tile);
+    for (let first = from; first < to; first += tile) {
+      const end = Math.min(to, first + tile);
       for (let row = top; row < bottom; row++) {
         for (let column = first; column < end; column++) {
-          result[column * count + row] = numbers[row * length + column] ?? 0;
+          result[(column - from) * count + row] = numbers[row * length + column] ?? 0;
         }
       }
     }

@@ -418,13 +418,13 @@ describe('a pruned GGUF file', () => {
   it('of single sublayers is refused before a search, as is GGUF of a family that it does not have', async () => {
     const path = await openModelFiles(ggufFixture('llama.gguf'));
     const qwen2 = await openModelFiles(ggufFixture('qwen2.gguf'));
-    const folder = await openModelFiles(fixture('gpt2'));
+    const folder = await openModelFiles(fixture('opt'));
     await expect(requireWritable(qwen2, {}, 'sublayer')).rejects.toThrow(/every block of a qwen2/);
     await expect(requireWritable(path, {}, 'sublayer')).resolves.toBeUndefined();
     await expect(requireWritable(path, {}, 'feedforward')).rejects.toThrow(/skips the attention/);
     await expect(requireWritable(qwen2, { format: 'gguf' }, 'block')).resolves.toBeUndefined();
     await expect(requireWritable(folder, { format: 'gguf' }, 'block')).rejects.toThrow(
-      /gpt2 models can't be written to GGUF files.*convert_hf_to_gguf/,
+      /opt models can't be written to GGUF files.*convert_hf_to_gguf/,
     );
   });
 });

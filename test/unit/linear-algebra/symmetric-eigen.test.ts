@@ -57,6 +57,26 @@ describe('eigenvalues of a symmetric matrix', () => {
     );
   });
 
+  it('of few directions beside rounding are found', async () => {
+    for (let seed = 0; seed < 60; seed++) {
+      const random = seededRandom(seed);
+      const [count, length] = [60, 90];
+      const numbers = new Float32Array(count * length);
+      for (let rank = 3; rank > 0; rank--) {
+        const [left, right] = [count, length].map((size) =>
+          Float64Array.from({ length: size }, () => random() - 0.5),
+        );
+        for (let i = 0; i < numbers.length; i++) {
+          const along = (left?.[Math.floor(i / length)] ?? 0) * (right?.[i % length] ?? 0);
+          numbers[i] = (numbers[i] ?? 0) + rank * along;
+        }
+      }
+      const { residual, skew } = faults(await products.gram({ count, length, numbers }));
+      expect(residual).toBeLessThan(1e-13 * count);
+      expect(skew).toBeLessThan(1e-13 * count);
+    }
+  });
+
   it('are those of ml-matrix', () => {
     const matrix = gramOf(90, 95, 3);
     const expected = new EigenvalueDecomposition(Matrix.from1DArray(90, 90, matrix.numbers), {

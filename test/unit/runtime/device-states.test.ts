@@ -9,6 +9,7 @@ import { TrajectoryScorer } from '../../../extension/core/prune/trajectory-score
 import type { SearchRecord } from '../../../extension/core/prune/search-memo';
 import type { SearchResult } from '../../../extension/core/prune/search';
 import type { DeviceName } from '../../../extension/core/runtime/device';
+import { ChangeScorer } from '../../../extension/core/tensornet/sensitivity/change-scorer';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { negativeLogLikelihood } from '../../../extension/core/runtime/next-token';
 import { floatsIn, stateBytes } from '../../../extension/core/runtime/tensors';
@@ -146,13 +147,30 @@ describe('states on WebGPU', { timeout: 300_000 }, () => {
   });
 
   it.each([
-    ['adaptive', 'kl'],
-    ['adaptive', 'angular'],
-    ['exact', 'perplexity'],
-    ['naive', 'norm'],
-  ] as const)('are searched by %s with %s as on the CPU', async (mode, metric) => {
-    const settings = { mode, metric, budget: { kind: 'count', count: 2 } } as const;
+    ['adaptive', 'kl', 'sublayer'],
+    ['adaptive', 'angular', 'sublayer'],
+    ['exact', 'perplexity', 'block'],
+    ['naive', 'norm', 'sublayer'],
+  ] as const)('are searched by %s with %s, by %s, as on the CPU', async (...[mode, metric, by]) => {
+    const budget = { kind: 'count', count: 2 } as const;
+    const settings = { mode, metric, budget, granularity: by };
     expectSame(await searchOn('webgpu', { settings }), await searchOn('cpu', { settings }));
+  });
+
+  it.each([
+    ['cohere', 'sublayer'],
+    ['mixtral', 'expert'],
+  ] as const)('of %s are searched as on the CPU', async (modelType, granularity) => {
+    const llama = folder;
+    folder = await makeRandomModel({ seed: 3, blocks: 2, modelType });
+    try {
+      const settings = { mode: 'exact', granularity } as const;
+      const run = { settings: { ...settings, budget: { kind: 'count', count: 2 } as const } };
+      expectSame(await searchOn('webgpu', run), await searchOn('cpu', run));
+    } finally {
+      await rm(folder, { recursive: true });
+      folder = llama;
+    }
   });
 
   it('are given back before the sessions end that are made for one use', async () => {
@@ -176,6 +194,28 @@ describe('states on WebGPU', { timeout: 300_000 }, () => {
         return Float32Array.from(first.flat());
       });
     expect(relativeError(await sumsOn('webgpu'), await sumsOn('cpu'))).toBeLessThan(1e-4);
+  });
+
+  it('have the distances of the CPU behind changes of a sublayer', async () => {
+    const distancesOn = async (device: DeviceName): Promise<Float32Array> =>
+      withExecutor(device, async (executor) => {
+        const scorer = new ChangeScorer({
+          ...{ executor, metric: 'js', cancellation: unattended.cancellation },
+          inputs: sequences.map((ids) => Int32Array.from(ids)),
+          onWork: () => undefined,
+        });
+        await scorer.start();
+        await scorer.advance(3);
+        // Other feed-forwards stand in for the second.
+        const steps = [5, 7].map((index) => ({ ...executor.model.sublayer(index), without: [] }));
+        const whole = await scorer.distances(steps);
+        const estimates = await scorer.estimates(steps, 0);
+        const { buffers } = executor.states;
+        await scorer.estimates(steps, 0);
+        expect(executor.states.buffers).toBe(buffers);
+        return Float32Array.from([...whole, ...estimates], ({ distance }) => distance);
+      });
+    expect(relativeError(await distancesOn('webgpu'), await distancesOn('cpu'))).toBeLessThan(1e-4);
   });
 
   it('are held by whoever has them, beside states of main memory', async () => {

@@ -11,19 +11,13 @@ import type { BlockGrid } from './block-grid';
  * @param numbers [in, out]
  */
 export function blockForm(
-  { grid, out, inputs, blocks, scales, zeros }: BlockScales,
+  found: BlockScales,
   numbers: Uint8Array,
   run: BlockQuantizedForm['run'],
 ): BlockQuantizedForm<TensorData> {
+  const { grid, out, inputs, blocks, scales, zeros } = found;
   const { bits, blockSize, isAsymmetric } = grid;
   const blockBytes = (blockSize * bits) / 8;
-  const whole = new Uint8Array(blocks * blockSize * out);
-  whole.set(numbers);
-  // What lies behind the last input counts as nothing.
-  const lastZeros = zeros.subarray((blocks - 1) * out);
-  for (let i = inputs * out; i < whole.length; i += out) {
-    whole.set(lastZeros, i);
-  }
   const turnedScales = transpose({ count: blocks, length: out, numbers: scales });
   return {
     kind: 'block-quantized',
@@ -31,7 +25,7 @@ export function blockForm(
     blockSize,
     out,
     in: inputs,
-    quants: uint8Data([out, blocks, blockBytes], packed(whole, out, bits)),
+    quants: uint8Data([out, blocks, blockBytes], packed(filled(found, numbers), out, bits)),
     scales: float32Data([out, blocks], turnedScales),
     ...(isAsymmetric
       ? {
@@ -43,6 +37,23 @@ export function blockForm(
       : {}),
     run,
   };
+}
+
+/** Integers [in, out] up to the end of the last block; what lies behind the last input counts as nothing. */
+function filled(
+  { grid: { blockSize }, out, inputs, blocks, zeros }: BlockScales,
+  numbers: Uint8Array,
+): Uint8Array {
+  if (inputs === blocks * blockSize) {
+    return numbers;
+  }
+  const all = new Uint8Array(blocks * blockSize * out);
+  all.set(numbers);
+  const lastZeros = zeros.subarray((blocks - 1) * out);
+  for (let i = inputs * out; i < all.length; i += out) {
+    all.set(lastZeros, i);
+  }
+  return all;
 }
 
 /** Integers [count, out] as bytes [out, …]; of two in a byte, the first is the low one. */
@@ -67,18 +78,16 @@ export function roundToNearest(
   run: BlockQuantizedForm['run'],
 ): BlockQuantizedForm<TensorData> {
   const { count: out, length: inputs } = matrix;
-  const weights = transpose(matrix);
   const blocks = new BlockScales(grid, out, inputs);
-  const numbers = new Uint8Array(weights.length);
+  const numbers = new Uint8Array(inputs * out);
   for (let block = 0; block < blocks.blocks; block++) {
     const [first, end] = blocks.inputsOf(block);
-    const values = weights.subarray(first * out, end * out);
+    const values = transpose(matrix, first, end);
     blocks.fit(block, values);
     roundStep({
       ...{ step: end - first, rows: out, targets: values, weights: values },
       ...blocks.of(block),
       range: blocks.range,
-      errors: new Float32Array(values.length),
       numbers: numbers.subarray(first * out, end * out),
     });
   }

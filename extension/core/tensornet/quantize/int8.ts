@@ -16,14 +16,20 @@ const smallest = 1e-3;
 
 /** Each weight becomes the nearest of 255 numbers that span its output's row: at most half a scale off. */
 export function quantizePerOutput(matrix: Rows): Int8Form<TensorData> {
-  const weights = transpose(matrix);
-  const numbers = new Uint8Array(weights.length);
+  const { count, length } = matrix;
   const scales = outputScales(matrix);
-  roundStep({
-    ...{ step: matrix.length, rows: matrix.count, targets: weights, weights, numbers, range },
-    ...{ scales, zeros: new Float32Array(matrix.count), errors: new Float32Array(weights.length) },
-  });
-  return int8Form(matrix, numbers, scales);
+  const zeros = new Float32Array(count);
+  const integers = new Uint8Array(count * length);
+  for (let start = 0; start < length; start += inputsPerStep) {
+    const end = Math.min(length, start + inputsPerStep);
+    const weights = transpose(matrix, start, end);
+    const numbers = integers.subarray(start * count, end * count);
+    roundStep({
+      ...{ step: end - start, rows: count, targets: weights, weights },
+      ...{ scales, zeros, range, numbers },
+    });
+  }
+  return int8Form(matrix, integers, scales);
 }
 
 /**

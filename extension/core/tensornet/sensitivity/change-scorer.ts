@@ -209,7 +209,8 @@ export class ChangeScorer {
     const starts: HiddenState[] = [];
     for (const [sequence, to] of ends) {
       const [input, state] = [inputs[sequence] ?? lost(), this.states[sequence] ?? lost()];
-      starts.push(await this.prefixes.cut(input, state, to));
+      const cut = await this.prefixes.cut(input, state, to);
+      starts.push(await executor.states.toDevice(cut));
     }
     const sparedEach = [...ends].reduce((sum, [sequence, to]) => {
       const rows = this.rows[sequence] ?? to;
@@ -221,26 +222,32 @@ export class ChangeScorer {
     const perGroup = this.changesInFlight(starts);
     for (let start = 0; start < changes.length; start += perGroup) {
       const group = changes.slice(start, start + perGroup);
-      const changed: HiddenState[] = [];
-      for (const { step } of group) {
-        changed.push(...(await executor.through(step, starts, this.pause, step.without)));
-      }
-      const final = await this.follow(this.index + 1, changed);
-      for (const slice of slices) {
-        const place = places.get(slice.sequence) ?? lost();
-        const terms = await readout.rowTerms(
-          inputs[slice.sequence] ?? lost(),
-          this.reference[slice.sequence] ?? lost(),
-          group.map((_, j) => final[j * starts.length + place] ?? lost()),
-          slice,
-          this.pause,
-        );
-        group.forEach(({ sample }, j) => {
-          sample.add(slice, blockTerms(terms[j] ?? lost()));
-        });
-        await this.pause();
+      const held: HiddenState[] = [];
+      try {
+        for (const { step } of group) {
+          held.push(...(await executor.through(step, starts, this.pause, step.without)));
+        }
+        const final = await this.follow(this.index + 1, held);
+        held.push(...final);
+        for (const slice of slices) {
+          const place = places.get(slice.sequence) ?? lost();
+          const terms = await readout.rowTerms(
+            inputs[slice.sequence] ?? lost(),
+            this.reference[slice.sequence] ?? lost(),
+            group.map((_, j) => final[j * starts.length + place] ?? lost()),
+            slice,
+            this.pause,
+          );
+          group.forEach(({ sample }, j) => {
+            sample.add(slice, blockTerms(terms[j] ?? lost()));
+          });
+          await this.pause();
+        }
+      } finally {
+        executor.states.release(...held);
       }
     }
+    executor.states.release(...starts);
   }
 
   private readonly pause = async (): Promise<void> => {
@@ -257,15 +264,21 @@ export class ChangeScorer {
     return executor.pass(index, states, removed, this.pause);
   }
 
-  /** From in front of sublayer `from` to the end, or in front of sublayer `to`. */
+  /** From in front of sublayer `from` to the end, or in front of sublayer `to`. Held by the caller. */
   private async follow(
     from: number,
     states: readonly HiddenState[],
     to = this.count,
   ): Promise<readonly HiddenState[]> {
-    let current = states;
+    const { states: all } = this.setup.executor;
+    let current = states.map((state) => all.hold(state));
     for (let index = from; index < to; index++) {
-      current = await this.step(index, current);
+      const before = current;
+      try {
+        current = await this.step(index, before);
+      } finally {
+        all.release(...before);
+      }
     }
     return current;
   }

@@ -2,124 +2,33 @@ import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { removeFromGraph } from '../../../../extension/core/export/onnx/onnx-surgery';
-import { inEnglish } from '../../../../extension/core/message';
 import { openOnnxModel } from '../../../../extension/core/models/onnx/onnx-model';
 import type { GraphProto } from '../../../../extension/core/onnx/proto/onnx_pb';
-import { createSession } from '../../../../extension/core/runtime/session';
 import { prune } from '../../export/pruning';
 import { relativeError } from '../../fixtures';
 import { graph, intTensor, modelBytes, rawTensor } from '../../onnx-bytes';
 import type { GraphText, NodeLine } from '../../onnx-bytes';
-import { temporaryFolder } from '../../temporary-folder';
 import { openSession } from '../../whole-session';
+import {
+  block,
+  expectSame,
+  folder,
+  inner,
+  loopBody,
+  noise,
+  opened,
+  others,
+  path,
+  rows,
+  scanBody,
+  stacks,
+  steps,
+  three,
+  width,
+  write,
+} from './loop-graphs';
+import type { Written } from './loop-graphs';
 
-const folder = temporaryFolder();
-const path = join(folder, 'model.onnx');
-const [steps, width, inner] = [3, 32, 64];
-const rows = new Tensor(
-  'float32',
-  Float32Array.from({ length: 4 * width }, (_, i) => Math.sin(i)),
-  [4, width],
-);
-
-/** x + down · tanh(x · up), and what is between. */
-const block = (up: string, down: string, from = 'h', to = 'next'): NodeLine[] => [
-  ['MatMul', [from, up], [`${to}.wide`]],
-  ['Tanh', [`${to}.wide`], [`${to}.active`]],
-  ['MatMul', [`${to}.active`, down], [`${to}.f`]],
-  ['Add', [from, `${to}.f`], [to]],
-];
-const stacks = [
-  rawTensor('up', [steps, width, inner], noise(steps * width * inner, 1)),
-  rawTensor('down', [steps, inner, width], noise(steps * width * inner, 2)),
-];
-const others = [
-  ...['three', 'zero', 'one'].map((name, i) => intTensor(name, [[steps, 0, 1][i] ?? 0])),
-  rawTensor('most', [], [3]),
-  rawTensor('across', [width, steps, inner]),
-];
-
-function noise(length: number, seed: number): number[] {
-  return Array.from({ length }, (_, i) => Math.sin(i * 12.9898 + seed * 78.233) / 4);
-}
-
-const scanBody = (more: readonly NodeLine[] = [], outputs: GraphText['outputs'] = {}): GraphProto =>
-  graph({
-    inputs: { h: ['n', width], u: [width, inner], d: [inner, width] },
-    outputs: { next: ['n', width], ...outputs },
-    nodes: [...block('u', 'd'), ...more],
-  });
-
-/** A Loop's body whose steps take their weights by their number. */
-const loopBody = (
-  nodes: readonly NodeLine[] = [['Identity', ['going'], ['on']]],
-  outputs: GraphText['outputs'] = {},
-): GraphProto =>
-  graph({
-    inputs: { step_ids: [], going: [], h: ['n', width] },
-    outputs: { on: [], next: ['n', width], ...outputs },
-    nodes: [
-      ['Gather', ['up', 'step_ids'], ['u']],
-      ['Gather', ['down', 'step_ids'], ['d']],
-      ...block('u', 'd'),
-      ...nodes,
-    ],
-  });
-
-interface Written {
-  readonly nodes: readonly NodeLine[];
-  readonly outputs?: GraphText['outputs'];
-  readonly inputs?: GraphText['inputs'];
-}
-
-function write({ nodes, outputs = {}, inputs = {} }: Written, opset = 17): void {
-  const bytes = modelBytes(
-    {
-      inputs: { x: ['n', width], ...inputs },
-      outputs: { y: ['n', width], ...outputs },
-      nodes,
-      initializers: [...stacks, ...others],
-    },
-    opset,
-  );
-  writeFileSync(path, bytes);
-}
-
-async function opened(model: Written, opset = 17) {
-  write(model, opset);
-  const found = await openOnnxModel(path);
-  const { sublayers, warnings } = found.summary;
-  return { ...found, ids: sublayers.map(({ id }) => id), warnings: warnings.map(inEnglish) };
-}
-
-/** All outputs of the file as ONNX Runtime runs it, and of the graph step by step. */
-async function bothRuns(feeds: Readonly<Record<string, Tensor>> = { x: rows }) {
-  const whole = await openSession(path);
-  const unrolled = await removeFromGraph(await openOnnxModel(path), new Set());
-  const stepwise = await createSession(unrolled, { device: 'cpu', prepack: false });
-  try {
-    const [expected, actual] = [await whole.run(feeds), await stepwise.run(feeds)];
-    expect(Object.keys(actual)).toEqual(Object.keys(expected));
-    return Object.entries(expected).map(([name, tensor]) => ({
-      name,
-      dims: [actual[name]?.dims, tensor.dims],
-      error: relativeError(actual[name]?.data as Float32Array, tensor.data as Float32Array),
-    }));
-  } finally {
-    await whole.release();
-    await stepwise.release();
-  }
-}
-
-async function expectSame(feeds?: Readonly<Record<string, Tensor>>): Promise<void> {
-  for (const { name, dims, error } of await bothRuns(feeds)) {
-    expect(dims[0], name).toEqual(dims[1]);
-    expect(error, name).toBeLessThan(1e-5);
-  }
-}
-
-const three = Array.from({ length: steps }, (_, i) => `block.${i}.feedforward`);
 /** What a step makes of the stream in front of it, beside what it hands on. */
 const mean: NodeLine = ['ReduceMean', ['h'], ['given'], { axes: [0], keepdims: 0 }];
 
@@ -150,6 +59,40 @@ describe('layers in a loop over stacked weights', () => {
       },
     ],
     ['a Loop', { nodes: [['Loop', ['three', '', 'x'], ['y'], { body: loopBody() }]] }],
+    [
+      'a Loop that takes its weights through Identity, and gives them to a node that stands in front',
+      {
+        nodes: [
+          ['Neg', ['z'], ['y']],
+          [
+            'Loop',
+            ['three', '', 'x'],
+            ['z'],
+            {
+              body: graph({
+                inputs: { step_ids: [], going: [], h: ['n', width] },
+                outputs: { on: [], next: ['n', width] },
+                nodes: [
+                  ['Identity', ['up'], ['all_up']],
+                  ['Identity', ['down'], ['all_down']],
+                  ['Gather', ['all_up', 'step_ids'], ['u']],
+                  ['Gather', ['all_down', 'step_ids'], ['d']],
+                  ...block('u', 'd'),
+                  ['Identity', ['going'], ['on']],
+                ],
+              }),
+            },
+          ],
+        ],
+      },
+    ],
+    [
+      'a Scan in a file that lists weights as inputs too',
+      {
+        inputs: { up: [steps, width, inner], down: [steps, inner, width] },
+        nodes: [['Scan', ['x', 'up', 'down'], ['y'], { body: scanBody(), num_scan_inputs: 2 }]],
+      },
+    ],
     [
       'a Loop over as many steps as the stack has, which gives what each step reads',
       {
@@ -258,6 +201,21 @@ describe('layers in a loop over stacked weights', () => {
     ).toBeLessThan(1e-5);
   });
 
+  it('may have weights in the body, which older files list among its inputs', async () => {
+    const shift = rawTensor('shift', [width, width], noise(width * width, 3));
+    const body = graph({
+      inputs: { h: ['n', width], u: [width, inner], d: [inner, width], shift: [width, width] },
+      outputs: { shifted: ['n', width] },
+      nodes: [...block('u', 'd'), ['MatMul', ['next', 'shift'], ['shifted']]],
+      initializers: [shift],
+    });
+    const { warnings } = await opened({
+      nodes: [['Scan', ['x', 'up', 'down'], ['y'], { body, num_scan_inputs: 2 }]],
+    });
+    expect(warnings.join()).toMatch(/Scan \S+ runs 3 steps over stacked weights/);
+    await expectSame();
+  });
+
   it('take states of their own, such as caches, which are no weights', async () => {
     const body = graph({
       inputs: {
@@ -354,93 +312,6 @@ describe('layers in a loop over stacked weights', () => {
       11,
     );
     expect(ids).toEqual(three);
-    await expectSame();
-  });
-});
-
-describe('layers in a loop', () => {
-  const shared = graph({
-    inputs: { step_ids: [], going: [], h: ['n', width] },
-    outputs: { going: [], next: ['n', width] },
-    nodes: [['Squeeze', ['first', 'zero'], ['u']], ['Transpose', ['u'], ['d']], ...block('u', 'd')],
-  });
-  const beforehand: NodeLine[] = [
-    ['Slice', ['up', 'zero', 'one', 'zero'], ['first']],
-    ['Slice', ['down', 'zero', 'one', 'zero'], ['last']],
-  ];
-  const less: NodeLine[] = [
-    ['ReduceSum', ['next'], ['sum'], { keepdims: 0 }],
-    ['Less', ['sum', 'most'], ['on']],
-  ];
-
-  it.each<[string, Written, RegExp]>([
-    [
-      'whose number of steps is an input',
-      {
-        nodes: [['Loop', ['limit_ids', '', 'x'], ['y'], { body: loopBody() }]],
-        inputs: { limit_ids: [] },
-      },
-      /Loop y can't be unrolled: its number of steps isn't a constant above 0\. If it generates/,
-    ],
-    [
-      'that ends when a condition is false',
-      { nodes: [['Loop', ['three', '', 'x'], ['y'], { body: loopBody(less) }]] },
-      /Loop y can't be unrolled: it ends when a condition that the steps compute is false/,
-    ],
-    [
-      'whose steps share their weights',
-      { nodes: [...beforehand, ['Loop', ['three', '', 'x'], ['y'], { body: shared }]] },
-      /Loop y can't be unrolled: its steps don't take weights of their own from stacks/,
-    ],
-    [
-      'over another axis of the weights',
-      {
-        nodes: [
-          [
-            'Scan',
-            ['x', 'across', 'down'],
-            ['y'],
-            { body: scanBody(), num_scan_inputs: 2, scan_input_axes: [1, 0] },
-          ],
-        ],
-      },
-      /Scan y can't be unrolled: its steps read across along axis 1, and only parts along axis 0/,
-    ],
-  ])('%s stay there, and the reason names the node', async (_, model, reason) => {
-    const { ids, warnings } = await opened(model);
-    expect(ids).toEqual([]);
-    expect(warnings).toEqual([expect.stringMatching(/^The residual stream is inside body of /)]);
-    expect(warnings[0]).toMatch(reason);
-  });
-
-  it('that runs a decoder for each token is to be opened by itself', async () => {
-    const decoder = graph({
-      inputs: { h: ['n', width] },
-      outputs: { next: ['n', width] },
-      nodes: block('u', 'd'),
-      initializers: [rawTensor('u', [width, inner]), rawTensor('d', [inner, width])],
-    });
-    const { ids, warnings } = await opened({
-      nodes: [['com.microsoft:GreedySearch', ['x'], ['y'], { decoder }]],
-    });
-    expect(ids).toEqual([]);
-    expect(warnings[0]).toMatch(
-      /inside decoder of GreedySearch y .*GreedySearch runs its decoder for each token: open the decoder/,
-    );
-  });
-
-  it('beside layers of the main graph are found with them', async () => {
-    const attributes = { body: scanBody(), num_scan_inputs: 2 };
-    const { ids } = await opened({
-      nodes: [
-        ...beforehand,
-        ['Squeeze', ['first', 'zero'], ['u0']],
-        ['Squeeze', ['last', 'zero'], ['d0']],
-        ...block('u0', 'd0', 'x', 'h0'),
-        ['Scan', ['h0', 'up', 'down'], ['y'], attributes],
-      ],
-    });
-    expect(ids).toEqual([...three, 'block.3.feedforward']);
     await expectSame();
   });
 });
