@@ -8,11 +8,11 @@ const note = '<!-- Written by scripts/generate.mjs. Edit the declarations instea
  */
 export function modelsReference(declarations) {
   const { architectures, encoderArchitectures, seq2seqFamilies, stagedFamilies } = declarations;
-  const { ggufFamilies, dequantizedDTypes } = declarations;
+  const { allGgufFamilies, dequantizedDTypes } = declarations;
   const { quantizationMethods, rotaryScalings, activations, outputFormats } = declarations;
   /** @param {string} modelType */
   const ggufOf = (modelType) =>
-    Object.entries(ggufFamilies)
+    allGgufFamilies
       .filter(([, { modelType: plain, alsoFrom = [], withExperts, withSigmoid }]) =>
         [plain, ...alsoFrom, withExperts, withSigmoid].includes(modelType),
       )

@@ -235,8 +235,8 @@ describe('a model in a GGUF file', () => {
     ],
     [
       'windows of a family without any',
-      model({ 'attention.sliding_window': 8 }, 'olmo2'),
-      /olmo2\.attention\.sliding_window: Sliding windows are not supported in olmo2 files/,
+      model({ 'attention.sliding_window': 8 }, 'qwen3'),
+      /qwen3\.attention\.sliding_window: Sliding windows are not supported in qwen3 files/,
     ],
     [
       'windows',

@@ -1,10 +1,9 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Cancellation } from '../../jobs/job';
-import { allRows } from '../../models/gguf/gguf-rows';
 import type { LayeredModel } from '../../models/layered-model';
 import type { Changes } from '../changes';
-import { convert } from './gguf-tensors';
+import { readNumber } from './curve-entries';
 
 /** Changes without the blocks that have lost all their sublayers, and what these did besides. */
 interface WithoutEmptied {
@@ -81,11 +80,8 @@ export async function productsOf(
   const products = new Map<string, number>();
   for (const [name, tensors] of factors) {
     for (const tensor of tensors) {
-      const numbers = convert(tensor.name, { ...allRows(tensor), type: 'F32' }, cancellation);
-      for await (const bytes of numbers) {
-        const value = Buffer.from(bytes).readFloatLE();
-        products.set(name, (products.get(name) ?? 1) * value);
-      }
+      const value = await readNumber(tensor, cancellation);
+      products.set(name, (products.get(name) ?? 1) * value);
     }
   }
   return products;

@@ -140,15 +140,19 @@ function windowEntries(
   blocks: readonly number[],
 ): void {
   const { windows } = target.family;
-  if (windows === undefined || !hasWindows(windows, blocks.length)) {
+  const windowed = blocks.map((block) => architecture.slidingWindow(config, block) !== undefined);
+  if (
+    windows === undefined ||
+    !hasWindows(windows, blocks.length) ||
+    (windows.mayLack === true && !windowed.includes(true))
+  ) {
     return;
   }
   entries.integer(ggufFields.sliding_window, config.sliding_window ?? 0);
-  entries.flags(
-    windowPattern,
-    blocks.map((block) => architecture.slidingWindow(config, block) !== undefined),
-  );
-  if (windows.ownRotary) {
+  if (windows.byNumber !== true) {
+    entries.flags(windowPattern, windowed);
+  }
+  if (windows.ownRotary === true) {
     entries.float('rope.freq_base_swa', thetaOf(configOfLayerType(config, 'sliding_attention')));
   }
 }

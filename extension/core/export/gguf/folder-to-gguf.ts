@@ -16,6 +16,7 @@ import { writtenLogits } from '../verify';
 import { parametersAfter } from '../weight-plan';
 import type { WeightWriter, WriteOptions } from '../weight-writer';
 import { productsOf, withoutEmptied } from './block-factors';
+import { curveEntries } from './curve-entries';
 import { chosenTypes, fileTypeOf, plainType, roundingOf } from './choose-types';
 import { modelEntries } from './folder-header';
 import type { FolderModel } from './folder-model';
@@ -146,7 +147,8 @@ async function folderWriter(
       ? tensor
       : { ...tensor, changed: (value: number) => value * product };
   });
-  const { config } = model;
+  const { config, architecture } = model;
+  const { curve } = architecture.feedforward;
   const facts = {
     blocks: changes.blocks.length,
     heads: config.num_attention_heads,
@@ -178,6 +180,16 @@ async function folderWriter(
     tensors.find(({ name }) => name === 'token_embd.weight')?.shape ?? [];
   const entries = [
     ...modelEntries(model, changes, isDeci, fileTypeOf(wanted, placed)),
+    ...(curve === undefined
+      ? []
+      : (
+          await curveEntries(
+            source.checkpoint,
+            changes.blocks,
+            (block) => `${source.model.blocksPrefix ?? ''}${block}.${curve}`,
+            context.cancellation,
+          )
+        ).values()),
     ...(await tokenizerEntries(summary.path, rows, model.target.family.tokenizer)),
   ];
   const plan = layOutGguf(entries, tensors, { version, alignment: defaultAlignment });

@@ -12,6 +12,7 @@ import {
   ggufTraits,
   requireGgufBlocks,
 } from '../../models/gguf/gguf-model';
+import { gatingKey, gatingOf } from '../../models/gguf/gguf-demands';
 import { denseBlocks, ggufFields, windowPattern } from '../../models/gguf/gguf-fields';
 import { mixerFlags } from '../../models/gguf/gguf-mixers';
 import { allRows } from '../../models/gguf/gguf-rows';
@@ -32,6 +33,9 @@ import { importanceOf } from './importance';
 import { headerEntry } from './header-entries';
 import { typeMixes } from './type-mixes';
 import type { MixedModel, TypeMix } from './type-mixes';
+import { curveInGguf, curveKey, curveTensors } from '../../models/gguf/gguf-curves';
+import { ggufBlocks } from '../../models/gguf/gguf-names';
+import { curveEntries } from './curve-entries';
 import { furtherBlocks } from '../../models/gguf/gguf-blocks';
 import { GgufKeys } from '../../models/gguf/gguf-keys';
 import type { OutputOption } from '../output-options';
@@ -177,13 +181,14 @@ async function blockEntries(
   keys: GgufKeys,
   { blocks }: Changes,
 ): Promise<Entry[]> {
-  const dense = keys.numberIfPresent(denseBlocks);
+  const [dense, gating] = [keys.numberIfPresent(denseBlocks), gatingOf(keys)];
   return [
     ...flagsEntry(keys, windowPattern, await ggufWindows(header, blocks)),
     ...flagsEntry(keys, mixerFlags, await ggufMixers(header, blocks)),
     ...(dense === undefined
       ? []
       : [integerEntry(keys, denseBlocks, blocks.filter((source) => source < dense).length)]),
+    ...(gating === undefined || keys.has(gatingKey) ? [] : [integerEntry(keys, gatingKey, gating)]),
     ...(keys.has(furtherBlocks) ? [integerEntry(keys, furtherBlocks, 0)] : []),
   ];
 }
@@ -252,6 +257,14 @@ async function ggufWriter(
     ...(await blockEntries(header, keys, changes)),
     ...(isDeci ? [] : await sizeEntries(header, keys, changes)),
     ...(await headEntries(header, keys, changes, isDeci)),
+    ...(header.metadata.has(curveKey('beta'))
+      ? await curveEntries(
+          { tensors: curveTensors(keys, header) },
+          changes.blocks,
+          (block) => `${ggufBlocks}.${block}.${curveInGguf}`,
+          context.cancellation,
+        )
+      : []),
   ]);
   const plan = await planGguf(header, { ...blocks, replaced }, written);
   const name = nameWithType(withoutPart(basename(header.file)), asked.mix);

@@ -1,3 +1,4 @@
+import { gatingKey, sigmoid, softmax } from '../../models/gguf/gguf-demands';
 import { denseBlocks, ggufFields, queryLatent } from '../../models/gguf/gguf-fields';
 import { attentionInterval, mixerFlags } from '../../models/gguf/gguf-mixers';
 import { hasExperts } from '../../models/gguf/placing';
@@ -7,9 +8,6 @@ import { partsOf, sizesOf } from './folder-model';
 import type { FolderModel } from './folder-model';
 import type { HeaderEntries } from './header-entries';
 
-/** Number of `expert_gating_func` for σ. */
-const sigmoid = 2;
-
 export function expertEntries(
   entries: HeaderEntries,
   model: FolderModel,
@@ -17,7 +15,14 @@ export function expertEntries(
 ): void {
   const { architecture, config, target } = model;
   const { experts } = architecture;
+  const hasDense = Object.values(target.family.fields ?? {}).includes(denseBlocks);
   if (experts === undefined || !hasExperts(architecture, config)) {
+    if (hasDense) {
+      // llama.cpp asks for these in models without experts, too (conversion/deepseek.py).
+      entries.integer(denseBlocks, blocks.length);
+      entries.integer(ggufFields.moe_intermediate_size, config.intermediate_size);
+      entries.integer('expert_shared_count', 0);
+    }
     return;
   }
   const [count = config.num_experts] = expertCounts.values();
@@ -28,15 +33,19 @@ export function expertEntries(
   if (shared !== undefined) {
     entries.integer(ggufFields.shared_expert_intermediate_size, shared.inner);
   }
-  const { score, groups } = experts.routing?.(config) ?? {};
+  const { score, groups, normalized = true } = experts.routing?.(config) ?? {};
+  if (target.family.saysGating === true) {
+    entries.integer(gatingKey, softmax);
+    entries.flag('expert_weights_norm', normalized);
+  }
   if (score === 'sigmoid') {
-    entries.integer('expert_gating_func', sigmoid);
+    entries.integer(gatingKey, sigmoid);
   }
   if (groups !== undefined) {
     entries.integer('expert_group_count', groups.count);
     entries.integer('expert_group_used_count', groups.chosen);
   }
-  if (Object.values(target.family.fields ?? {}).includes(denseBlocks)) {
+  if (hasDense) {
     const dense = blocks.filter((block) => !partsOf(model, block).includes('expert'));
     entries.integer(denseBlocks, dense.length);
   }

@@ -1,3 +1,4 @@
+import { rotarySections } from '../../models/gguf/gguf-fields';
 import { frequencyFactors, lengthFactors } from '../../models/gguf/gguf-rotary';
 import { configOfLayerType, readRotary, yarnScale } from '../../models/parts/rotary';
 import type { Rotary } from '../../models/parts/rotary';
@@ -66,12 +67,15 @@ export function rotaryEntries(entries: HeaderEntries, model: FolderModel): void 
     entries.integer('rope.dimension_count_swa', dimensions);
   }
   entries.float('rope.freq_base', thetaOf(configOfLayerType(config, 'full_attention')));
-  entries.floatIfPresent('attention.temperature_scale', rope.llama_4_scaling_beta);
+  const growth = architecture.queryGrowth?.(config);
+  if (growth !== undefined) {
+    entries.float('attention.temperature_scale', growth.scale);
+    if (architecture.latent !== undefined) {
+      entries.integer('attention.temperature_length', growth.period);
+    }
+  }
   if (hasSections) {
-    entries.integers('rope.dimension_sections', [
-      ...(rope.mrope_section ?? [rotary.dimensions / 2, 0, 0]),
-      0,
-    ]);
+    entries.integers(rotarySections, [...(rope.mrope_section ?? [rotary.dimensions / 2, 0, 0]), 0]);
   }
   const original =
     config.original_max_position_embeddings ??

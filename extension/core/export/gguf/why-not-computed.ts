@@ -9,11 +9,18 @@ import {
 import { denseBlocks } from '../../models/gguf/gguf-fields';
 import { requiredKind } from '../../models/gguf/gguf-mixers';
 import { hasExperts } from '../../models/gguf/placing';
-import { allWindowed, hasWindows, noneWindowed } from '../../models/gguf/gguf-windows';
+import {
+  allWindowed,
+  hasWindows,
+  isWindowed,
+  movedWindow,
+  noneWindowed,
+} from '../../models/gguf/gguf-windows';
+import { configOfLayerType } from '../../models/parts/rotary';
 import type { Changes } from '../changes';
 import { partsOf, sizesOf } from './folder-model';
 import type { FolderModel } from './folder-model';
-import { fullRope, scalingOf, writtenScalings } from './rotary-header';
+import { fullRope, scalingOf, thetaOf, writtenScalings } from './rotary-header';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -113,11 +120,13 @@ function whyOtherExperts(
     sparseEvery,
     sparseByTensors = false,
     hasSingles = false,
+    saysGating,
   } = target.family;
   const normed = (is: boolean): boolean | undefined =>
     experts.routing?.({ ...config, norm_topk_prob: is }).normalized;
   if (
     fields['norm_topk_prob'] === undefined &&
+    saysGating !== true &&
     normed(config.norm_topk_prob) !== normed(normsExpertWeights)
   ) {
     return refuse(
@@ -259,7 +268,30 @@ function whyOtherWindows(
       : undefined;
   }
   if (!hasWindow) {
-    return refuse('layer_types', noneWindowed(target.architecture));
+    return windows.mayLack === true
+      ? undefined
+      : refuse('layer_types', noneWindowed(target.architecture));
+  }
+  const other = changes.blocks.findIndex(
+    (source, block) =>
+      windows.byNumber === true &&
+      isWindowed(windows.period, block) ===
+        (architecture.slidingWindow(config, source) === undefined),
+  );
+  if (other >= 0) {
+    return refuse(
+      'layer_types',
+      movedWindow(target.architecture, changes.blocks[other] ?? 0, other),
+    );
+  }
+  const [theta, windowedTheta] = ['full_attention', 'sliding_attention'].map((type) =>
+    thetaOf(configOfLayerType(config, type)),
+  );
+  if (windows.ownRotary === 'unscaled' && theta !== windowedTheta) {
+    return refuse(
+      'rope_parameters.sliding_attention.rope_theta',
+      otherValue(target.architecture, theta, windowedTheta),
+    );
   }
   const sees = (block: number): boolean => architecture.slidingWindow(config, block) === undefined;
   if (windows.needsFull === true && !changes.blocks.some(sees)) {

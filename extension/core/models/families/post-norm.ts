@@ -35,6 +35,8 @@ export const olmo2 = {
   biases: attentionBiases,
 } as const satisfies Architecture;
 
+const olmoTheta = 500_000;
+
 /** OLMo 2 (arXiv 2501.00656) and families with norms behind their branches. */
 export const postNormFamilies: readonly Architecture[] = [
   olmo2,
@@ -44,6 +46,16 @@ export const postNormFamilies: readonly Architecture[] = [
     config: {
       defaults: () => ({ rms_norm_eps: 1e-5, sliding_window: 4096 }),
       lists: { layer_types: (_, block) => everyNthFull(4, block) },
+      // As published: what scales is of blocks without a window.
+      computed: ({ rope_parameters: given, rope_scaling: scaling, rope_theta: theta }) =>
+        given === undefined || given === null
+          ? {
+              rope_parameters: {
+                full_attention: { rope_theta: theta ?? olmoTheta, ...(scaling as object | null) },
+                sliding_attention: { rope_theta: olmoTheta },
+              },
+            }
+          : {},
     },
     rotary: 'by-layer-type',
     slidingWindow: windowedByType,

@@ -121,7 +121,7 @@ function describeLatent(
   };
 }
 
-/** llama.cpp computes OLMo 3 as a windowed olmo2, for one. */
+/** A window that the family does not have is not left out in silence. */
 function refuseWindow(keys: GgufKeys, { windows, fields = {} }: GgufTraits): void {
   const size = keys.numberIfPresent(ggufFields.sliding_window) ?? 0;
   if (size > 0 && windows === undefined && fields['sliding_window'] === undefined) {

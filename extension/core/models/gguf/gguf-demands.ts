@@ -21,6 +21,23 @@ export const readsPlainQueries = (
   vocabulary: number | undefined,
 ): boolean => counts.includes(blocks) || (blocks === plainBlocks && vocabulary === plainVocabulary);
 
+/** Key of what turns scores of experts into weights, and its numbers. */
+export const gatingKey = 'expert_gating_func';
+export const softmax = 1;
+export const sigmoid = 2;
+
+/** Sizes by which llama.cpp tells files of GLM-4.7-Flash, which leave that key out (src/models/deepseek2.cpp). */
+const flash = { architecture: 'deepseek2', blocks: [47, 48], vocabulary: 154_880 } as const;
+
+/** What turns scores of experts into weights; undefined where the file is silent, and its architecture tells. */
+export function gatingOf(keys: GgufKeys): number | undefined {
+  const isFlash =
+    keys.architecture === flash.architecture &&
+    flash.blocks.some((count) => count === readBlockCount(keys)) &&
+    keys.numberIfPresent(ggufFields.vocab_size) === flash.vocabulary;
+  return keys.numberIfPresent(gatingKey) ?? (isFlash ? sigmoid : undefined);
+}
+
 export const otherQueries = (architecture: string, isPlain: boolean, blocks: number): Message =>
   isPlain
     ? say`llama.cpp reads ${architecture} models without a latent of queries only at some numbers of blocks, not ${blocks}.`

@@ -15,11 +15,16 @@ import {
   falconFactors,
   scanFields,
 } from './gguf-mixer-forms';
+import type { GgufKeys } from './gguf-keys';
+import { newerGgufFamilies } from './gguf-newer-families';
+import { deepseekExperts, granite } from './gguf-traits';
 import type { GgufTraits } from './gguf-traits';
 
 /** How the conversion to GGUF treats a family. */
 export interface GgufFamily extends GgufTraits {
   readonly modelType: string;
+  /** Families that files of the same architecture may be of, which their headers tell. */
+  readonly others?: readonly (GgufFamily & { readonly isOf: (keys: GgufKeys) => boolean })[];
   /** Other families of folders that become this one. */
   readonly alsoFrom?: readonly string[];
   /** The family where the file has experts. */
@@ -34,6 +39,8 @@ export interface GgufFamily extends GgufTraits {
   readonly withSigmoid?: string;
   /** Query and key rows are interleaved for llama.cpp's form of the rotary embedding. */
   readonly interleaved?: boolean;
+  /** Query and key rows that turn together are put into halves. */
+  readonly halved?: boolean;
   /** Part that is the norm of attention, where the feed-forward has one of its own and it is not `attn_norm`. */
   readonly attentionNorm?: string;
   /** Part that is the norm of the feed-forward, where it is not `ffn_norm`. */
@@ -55,16 +62,6 @@ export interface GgufFamily extends GgufTraits {
 const asManyKeys = ({ num_attention_heads: heads }: Pick<ModelConfig, 'num_attention_heads'>) => ({
   num_key_value_heads: heads,
 });
-
-const granite = {
-  fields: {
-    embedding_multiplier: 'embedding_scale',
-    residual_multiplier: 'residual_scale',
-    attention_multiplier: 'attention.scale',
-    logits_scaling: 'logit_scale',
-  },
-  interleaved: true,
-} as const;
 
 const lfm2 = {
   mixed: 'conv',
@@ -116,16 +113,6 @@ const nemotron = {
   },
 } as const;
 
-/** Experts behind dense blocks, chosen by σ(scores) and a bias. */
-const deepseekExperts = {
-  fields: {
-    first_k_dense_replace: 'leading_dense_block_count',
-    n_shared_experts: 'expert_shared_count',
-    routed_scaling_factor: 'expert_weights_scale',
-    norm_topk_prob: 'expert_weights_norm',
-  },
-} as const;
-
 /** Of Gemma 3n and 4. */
 const perLayerFields = {
   num_kv_shared_layers: 'attention.shared_kv_layers',
@@ -136,7 +123,7 @@ const perLayerFields = {
 export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   llama: {
     modelType: 'llama',
-    alsoFrom: ['mistral'],
+    alsoFrom: ['mistral', 'internlm3', 'iquestcoder'],
     withExperts: 'mixtral',
     interleaved: true,
     takesFewerHeads: true,
@@ -145,7 +132,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   qwen2: { modelType: 'qwen2' },
   qwen3: { modelType: 'qwen3', takesFewerHeads: true },
   qwen2vl: { modelType: 'qwen2_vl_text', alsoFrom: ['qwen2_5_vl_text'], hasSections: true },
-  qwen3vl: { modelType: 'qwen3' },
+  qwen3vl: { modelType: 'qwen3', alsoFrom: ['qwen3_vl_text'], hasSections: true },
   qwen35: { modelType: 'qwen3_5_text', ...qwen35 },
   qwen35moe: { modelType: 'qwen3_5_moe_text', normsExpertWeights: true, ...qwen35 },
   qwen3next: {
@@ -285,8 +272,6 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   granite: { modelType: 'granite', takesFewerHeads: true, ...granite },
   arcee: { modelType: 'arcee', interleaved: true },
-  olmo2: { modelType: 'olmo2' },
-  glm4: { modelType: 'glm4', takesFewerHeads: true },
   starcoder2: { modelType: 'starcoder2' },
   stablelm: {
     modelType: 'stablelm',
@@ -323,6 +308,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   glm4moe: {
     modelType: 'glm4_moe',
+    alsoFrom: ['solar_open'],
     takesFewerHeads: true,
     feedforwardNorm: 'post_attention_norm',
     ...deepseekExperts,
@@ -331,6 +317,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   deepseek2: {
     modelType: 'deepseek_v2',
     withSigmoid: 'deepseek_v3',
+    alsoFrom: ['glm4_moe_lite', 'youtu'],
     isLatent: true,
     plainQueriesAt: [26, 27],
     ...deepseekExperts,
@@ -357,7 +344,6 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     demands: ({ num_attention_heads: heads }) => ({ linear_num_heads: heads }),
   },
   dots1: { modelType: 'dots1', takesFewerHeads: true, ...deepseekExperts, demands: asManyKeys },
-  granitemoe: { modelType: 'granitemoe', ...granite },
   'gpt-oss': {
     modelType: 'gpt_oss',
     windows: { period: 2, size: 128, ownRotary: false },
@@ -365,5 +351,20 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     roundsYarn: false,
     demands: () => ({ swiglu_alpha: 1.702, swiglu_limit: 7 }),
   },
+  ...newerGgufFamilies,
   ...layerNormFamilies,
 };
+
+/** Every family with its architecture. */
+export const allGgufFamilies: readonly (readonly [architecture: string, family: GgufFamily])[] =
+  Object.entries(ggufFamilies).flatMap(([architecture, family]) =>
+    [family, ...(family.others ?? [])].map((one) => [architecture, one] as const),
+  );
+
+/** The family of a file; undefined where it is not known. */
+export function ggufFamilyOf(keys: GgufKeys): GgufFamily | undefined {
+  const family = Object.hasOwn(ggufFamilies, keys.architecture)
+    ? ggufFamilies[keys.architecture]
+    : undefined;
+  return family?.others?.find(({ isOf }) => isOf(keys)) ?? family;
+}

@@ -39,6 +39,9 @@ export function keysOfFields(
   };
 }
 
+/** Shares of the rotary dimensions for places in images. */
+export const rotarySections = 'rope.dimension_sections';
+
 /** Bound on the absolute values of queries, keys and values. */
 export const clampKey = 'attention.clamp_kqv';
 

@@ -6,12 +6,15 @@ import { knownArchitecture } from '../transformer/architectures';
 import { describeGguf } from './gguf-config';
 import type { GgufConfig } from './gguf-config';
 import {
+  gatingOf,
   noQueryNorms,
   requirePlainQueries,
   requireSameSparse,
   requireSameUnturned,
+  sigmoid,
 } from './gguf-demands';
-import { ggufFamilies } from './gguf-families';
+import { curveTensors } from './gguf-curves';
+import { ggufFamilies, ggufFamilyOf } from './gguf-families';
 import type { GgufFamily } from './gguf-families';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufBlocks } from './gguf-blocks';
@@ -60,7 +63,7 @@ export async function openGguf(
   widths: GgufBlocks['widths'] = {},
 ): Promise<GgufModel> {
   const keys = new GgufKeys(header, path);
-  const family = familyOf(keys);
+  const family = ggufFamilyOf(keys);
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
   const ofFolders = family === undefined ? undefined : knownOf(family, keys);
   if (family === undefined || ofFolders === undefined) {
@@ -91,12 +94,14 @@ export async function openGguf(
   return {
     configText: JSON.stringify({ model_type: known.modelType, ...Object.fromEntries(fields) }),
     architecture: { ...inGguf(known, family), config: { ...known.config, names } },
-    checkpoint: checkpointOf(header, path, family, config),
+    checkpoint: checkpointOf(
+      header,
+      path,
+      family,
+      config,
+      known.feedforward.curve === undefined ? [] : curveTensors(keys, header),
+    ),
   };
-}
-
-function familyOf({ architecture }: GgufKeys): GgufFamily | undefined {
-  return Object.hasOwn(ggufFamilies, architecture) ? ggufFamilies[architecture] : undefined;
 }
 
 /** The family with queries, keys and values in one matrix, where the file has them so and folders don't. */
@@ -113,15 +118,12 @@ function withJoined(
 
 const joinedMatrix = `${ggufBlocks}.0.attn_qkv.weight`;
 
-/** Number of `expert_gating_func` for σ. */
-const sigmoid = 2;
-
 function knownOf(
   { modelType, withExperts = modelType, withSigmoid = withExperts }: GgufFamily,
   keys: GgufKeys,
 ): Architecture | undefined {
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
-  const chosen = keys.numberIfPresent('expert_gating_func') === sigmoid ? withSigmoid : withExperts;
+  const chosen = gatingOf(keys) === sigmoid ? withSigmoid : withExperts;
   return knownArchitecture(hasExperts ? chosen : modelType);
 }
 
@@ -143,7 +145,7 @@ export async function requireGgufBlocks(
     sparseEvery,
     queryNormsFrom = 0,
     plainQueriesAt,
-  } = familyOf(keys) ?? {};
+  } = ggufFamilyOf(keys) ?? {};
   const hasQueryNorms = header.tensors.some(({ name }) => name.endsWith('.attn_q_norm.weight'));
   if (hasQueryNorms && kept.length < queryNormsFrom) {
     keys.fault(
@@ -180,7 +182,7 @@ export async function ggufWindows(
   kept: readonly number[],
 ): Promise<readonly boolean[] | undefined> {
   const keys = new GgufKeys(header, header.file);
-  const windows = familyOf(keys)?.windows;
+  const windows = ggufFamilyOf(keys)?.windows;
   return windows === undefined ? undefined : keptWindows(keys, windows, kept);
 }
 
@@ -199,7 +201,7 @@ export async function ggufMixers(
 
 /** `layer_types` of a family with mixers. */
 async function typesOf(keys: GgufKeys): Promise<readonly string[] | undefined> {
-  const family = familyOf(keys);
+  const family = ggufFamilyOf(keys);
   return family?.mixed === undefined
     ? undefined
     : readMixed(keys, family, await readSameBlocks(keys));
@@ -211,7 +213,7 @@ async function typesOf(keys: GgufKeys): Promise<readonly string[] | undefined> {
  */
 export async function ggufSizes(header: GgufHeader): Promise<GgufBlocks> {
   const keys = new GgufKeys(header, header.file);
-  const { mayLackSublayers = false, sizesDiffer = false } = familyOf(keys) ?? {};
+  const { mayLackSublayers = false, sizesDiffer = false } = ggufFamilyOf(keys) ?? {};
   return mayLackSublayers
     ? readDeciBlocks(keys, readBlockCount(keys))
     : readSameBlocks(keys, sizesDiffer);
@@ -219,7 +221,7 @@ export async function ggufSizes(header: GgufHeader): Promise<GgufBlocks> {
 
 /** How the family of a file differs from others; undefined for one that is not known. */
 export function ggufTraits(header: GgufHeader): GgufTraits | undefined {
-  return familyOf(new GgufKeys(header, header.file));
+  return ggufFamilyOf(new GgufKeys(header, header.file));
 }
 
 /**
@@ -228,9 +230,8 @@ export function ggufTraits(header: GgufHeader): GgufTraits | undefined {
  * store transposed are left out.
  */
 export function namesInFolder(header: GgufHeader): ReadonlyMap<string, NameInFolder> {
-  const key = header.metadata.get('general.architecture');
-  const family =
-    typeof key === 'string' && Object.hasOwn(ggufFamilies, key) ? ggufFamilies[key] : undefined;
+  const isKnown = header.metadata.has('general.architecture');
+  const family = isKnown ? ggufFamilyOf(new GgufKeys(header, header.file)) : undefined;
   const known = family === undefined ? undefined : knownArchitecture(family.modelType);
   if (family === undefined || known === undefined) {
     return new Map();
@@ -272,6 +273,7 @@ function checkpointOf(
   path: string,
   family: GgufFamily,
   config: GgufConfig,
+  inHeader: Iterable<[string, LazyTensor]>,
 ): Checkpoint {
   const tensors = header.tensors
     .filter(({ name }) => !rotaryTables.includes(name))
@@ -281,5 +283,10 @@ function checkpointOf(
       const interleavedHeads = (tensor.shape[0] ?? 0) / config.head_dim;
       return [tensor.name, isTurned ? { ...tensor, interleavedHeads } : tensor];
     });
-  return { tensors: new Map(tensors), files: header.files, entry: path, metadata: {} };
+  return {
+    tensors: new Map([...tensors, ...inHeader]),
+    files: header.files,
+    entry: path,
+    metadata: {},
+  };
 }

@@ -9,6 +9,7 @@ import type {
 } from '../transformer/architecture';
 import type { BlockEndNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
+import { curveInGguf } from './gguf-curves';
 import type { NormKind } from '../parts/norm';
 import type { GgufFamily } from './gguf-families';
 
@@ -36,6 +37,7 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
     ...(known.mixer === undefined ? {} : { mixer: mixerInGguf(known.mixer, family) }),
     biases: biasesInGguf,
     aliases: family.aliases ?? {},
+    ...(family.halved === true ? { interleavedRotary: false } : {}),
     ...(blockForm === undefined
       ? {}
       : {
@@ -145,6 +147,7 @@ function branchesInGguf(
       ...(attention.postNorm === undefined ? {} : { postNorm: 'post_attention_norm' }),
       ...(attention.innerNorm === undefined ? {} : { innerNorm: 'attn_sub_norm' }),
       ...(attention.sinks === undefined ? {} : { sinks: 'attn_sinks.weight' }),
+      ...(attention.gate === undefined ? {} : { gate: 'attn_gate' }),
     },
     feedforward: {
       ...feedforward,
@@ -154,6 +157,7 @@ function branchesInGguf(
           ? { ...gateUp, name: 'ffn_up' }
           : { kind: 'separate', names: ['ffn_gate', 'ffn_up'].slice(-inner) },
       down: 'ffn_down',
+      ...(feedforward.curve === undefined ? {} : { curve: curveInGguf }),
       ...(feedforward.postNorm === undefined ? {} : { postNorm: 'post_ffw_norm' }),
       ...(feedforward.innerNorm === undefined ? {} : { innerNorm: 'ffn_sub_norm' }),
       // The conversion puts what takes turns into tensors of its own.

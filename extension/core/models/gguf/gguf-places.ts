@@ -1,7 +1,9 @@
 import { partOfTensor, rowsOfTensor } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ExpertNames, Projection } from '../transformer/architecture';
+import { readRotary } from '../parts/rotary';
 import type { ModelConfig } from '../transformer/model-config';
+import { curveWeights } from './gguf-curves';
 import { positionTable, tableOf } from './gguf-names';
 import { allRows, asMatrix, columnsOf } from './gguf-rows';
 import type { Rows, RowsOfTensor } from './gguf-rows';
@@ -38,6 +40,8 @@ export function placesOutside({ known, own, ...names }: BothNames, prefix: strin
   return places;
 }
 
+const inPairs = { interleaved: true, reversed: false } as const;
+
 const namesOf = (projection: Projection): readonly string[] =>
   projection.kind === 'separate' ? projection.names : [projection.name];
 
@@ -49,6 +53,7 @@ function placeAttention(places: Places, names: BothNames): void {
   placeNorm(places, names, from.queryKeyNorms?.key, to.queryKeyNorms?.key);
   placeNorm(places, names, from.innerNorm, to.innerNorm);
   placeLinear(places, names, from.output, to.output);
+  placeModule(places, from.gate, to.gate);
   placeQueryKeyValue(places, names);
   if (from.sinks !== undefined && to.sinks !== undefined) {
     placeTensor(places, from.sinks, to.sinks);
@@ -83,6 +88,8 @@ function placeQueryKeyValue(places: Places, names: BothNames): void {
       placeModule(places, name, parts[i], (tensor) => ({ rows: kindByKind(tensor, config) }));
     } else if (family.interleaved === true && i < 2 && parts.length > 1) {
       placeModule(places, name, parts[i], (tensor) => ({ rows: interleaved(tensor, config) }));
+    } else if (family.halved === true && i < 2) {
+      placeModule(places, name, parts[i], (tensor) => ({ rows: halved(tensor, config) }));
     } else {
       placeLinear(places, names, name, parts[i]);
     }
@@ -98,6 +105,17 @@ function interleaved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
   const order = (row: number): number => {
     const within = row % size;
     return row - within + (within % 2) * (size / 2) + Math.floor(within / 2);
+  };
+  return allRows(tensor).rows.map((rows) => ({ ...rows, order }));
+}
+
+/** [heads, half, 2] → [heads, 2, half] of the rows that turn, as Glm4Model.normal_to_neox of the conversion. */
+function halved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
+  const size = headDimOf(config);
+  const half = readRotary(config, size, inPairs, '').dimensions / 2;
+  const order = (row: number): number => {
+    const within = row % size;
+    return within < 2 * half ? row - within + 2 * (within % half) + Math.floor(within / half) : row;
   };
   return allRows(tensor).rows.map((rows) => ({ ...rows, order }));
 }
@@ -160,6 +178,10 @@ function placeFeedforward(places: Places, names: BothNames): void {
   placeNorm(places, names, from.innerNorm, to.innerNorm);
   placeGateUp(places, names, from.gateUp, to.gateUp);
   placeLinear(places, names, from.down, to.down);
+  for (const weight of from.curve === undefined ? [] : Object.keys(curveWeights)) {
+    // They are in the header.
+    places.set(`${from.curve}.${weight}`, () => []);
+  }
 }
 
 function placeGateUp(places: Places, names: BothNames, from: Projection, to: Projection): void {

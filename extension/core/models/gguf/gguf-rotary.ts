@@ -42,15 +42,23 @@ export async function describeRotary(
     ...describeYarnScale(keys, isLatent),
     llama_4_scaling_beta: keys.numberIfPresent('attention.temperature_scale'),
   };
-  return windows?.ownRotary === true
-    ? {
+  switch (windows?.ownRotary ?? false) {
+    case true:
+      return {
         full_attention: full,
         sliding_attention: {
           ...windowedShare(keys, shared),
           rope_theta: keys.numberIfPresent('rope.freq_base_swa') ?? defaultBase,
         },
-      }
-    : full;
+      };
+    case 'unscaled':
+      return {
+        full_attention: full,
+        sliding_attention: { ...shared, rope_theta: full.rope_theta },
+      };
+    case false:
+      return full;
+  }
 }
 
 /** Of heads of another size in blocks with windows. */

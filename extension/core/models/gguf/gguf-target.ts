@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Architecture } from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
-import { ggufFamilies } from './gguf-families';
+import { allGgufFamilies } from './gguf-families';
 import type { GgufFamily } from './gguf-families';
 import { ggufBlocks, inGguf } from './gguf-names';
 import { placesInBlock, placesOutside } from './gguf-places';
@@ -38,7 +38,7 @@ const unchanged = { block: (same: number): number => same, kept: () => undefined
 
 /** What a folder's family becomes; undefined where llama.cpp knows none, or we none of its. */
 export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget | undefined {
-  const found = Object.entries(ggufFamilies).filter(
+  const found = allGgufFamilies.filter(
     ([, { modelType, alsoFrom = [], withExperts, withSigmoid, mayLackSublayers }]) =>
       mayLackSublayers !== true &&
       [modelType, ...alsoFrom, withExperts, withSigmoid].includes(

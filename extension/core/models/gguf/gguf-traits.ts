@@ -17,8 +17,12 @@ export interface GgufWindows {
   readonly period: number;
   /** Number of positions, unless the file says otherwise. */
   readonly size?: number;
-  /** Windowed blocks have a rotary base of their own: 10 000, unless the file says otherwise. */
-  readonly ownRotary: boolean;
+  /** Windowed blocks have a rotary base of their own: 10 000, unless the file says otherwise; or that of others, never scaled. */
+  readonly ownRotary: boolean | 'unscaled';
+  /** Whether a model may have none. */
+  readonly mayLack?: boolean;
+  /** Whether llama.cpp goes by the period, whatever a file lists. */
+  readonly byNumber?: boolean;
   /** Number of blocks of the one size whose attention is scaled by hidden size and heads, not by the size of a head. */
   readonly scaledByWidthAt?: number;
   /** Whether llama.cpp ends where all blocks have a window. */
@@ -76,6 +80,8 @@ export interface GgufTraits {
   readonly queryNormsFrom?: number;
   /** Whether the weights of chosen experts are divided by their sum, where the file is silent. */
   readonly normsExpertWeights?: boolean;
+  /** Whether the file says what turns scores of experts into weights, and whether these are divided by their sum. */
+  readonly saysGating?: boolean;
   /** Whether llama.cpp reads rotary tables for short texts and for long ones. */
   readonly readsLengthFactors?: boolean;
   /** Whether what stands around sublayers can be written. */
@@ -97,3 +103,24 @@ export interface GgufTraits {
   /** Whether the bounds of yarn's ramp are integers; yes when absent. */
   readonly roundsYarn?: boolean;
 }
+
+/** Experts behind dense blocks, chosen by σ(scores) and a bias. */
+export const deepseekExperts = {
+  fields: {
+    first_k_dense_replace: 'leading_dense_block_count',
+    n_shared_experts: 'expert_shared_count',
+    routed_scaling_factor: 'expert_weights_scale',
+    norm_topk_prob: 'expert_weights_norm',
+  },
+} as const;
+
+/** Factors of Granite. */
+export const granite = {
+  fields: {
+    embedding_multiplier: 'embedding_scale',
+    residual_multiplier: 'residual_scale',
+    attention_multiplier: 'attention.scale',
+    logits_scaling: 'logit_scale',
+  },
+  interleaved: true,
+} as const;

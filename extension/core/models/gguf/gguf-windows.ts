@@ -35,13 +35,14 @@ export const hasWindows = ({ onlyAt }: GgufWindows, blocks: number): boolean =>
   onlyAt === undefined || blocks === onlyAt;
 
 async function readPattern(keys: GgufKeys, windows: GgufWindows, blocks: number): Promise<Pattern> {
-  const pattern = await keys.flags(windowPattern, blocks);
+  const said = await keys.flags(windowPattern, blocks);
+  const pattern = windows.byNumber === true && typeof said === 'object' ? undefined : said;
   return windowOf(keys, windows) === 0 || !hasWindows(windows, blocks)
     ? nowhere
     : (pattern ?? windows.period);
 }
 
-function isWindowed(pattern: Pattern, block: number): boolean {
+export function isWindowed(pattern: Pattern, block: number): boolean {
   return typeof pattern === 'number'
     ? pattern === 0 || block % pattern < pattern - 1
     : pattern[block] === true;
@@ -51,6 +52,8 @@ export const noneWindowed = (architecture: string): Message =>
   say`llama.cpp expects a block with a sliding window in ${architecture} models, and none remains.`;
 export const allWindowed = (architecture: string): Message =>
   say`llama.cpp expects a block without a sliding window in ${architecture} models, and none remains.`;
+export const movedWindow = (architecture: string, source: number, block: number): Message =>
+  say`llama.cpp applies the sliding window of ${architecture} models by block number: block ${source} would become block ${block}.`;
 const pruneFolder = say`Prune the Hugging Face folder of the model.`;
 const keepFull = say`Keep a block without a window.`;
 const keepOne = say`Keep a block with a window, or prune the Hugging Face folder.`;
@@ -73,8 +76,15 @@ export async function keptWindows(
   if (windows.needsFull === true && !flags.includes(false)) {
     keys.fault(keys.name(windowPattern), allWindowed(keys.architecture), keepFull);
   }
-  const isSame = flags.every((flag, block) => flag === isWindowed(pattern, block));
-  return typeof pattern === 'object' || isSame ? undefined : flags;
+  const other = flags.findIndex((flag, block) => flag !== isWindowed(pattern, block));
+  if (windows.byNumber === true && other >= 0) {
+    keys.fault(
+      keys.name(ggufFields.num_hidden_layers),
+      movedWindow(keys.architecture, kept[other] ?? 0, other),
+      pruneFolder,
+    );
+  }
+  return typeof pattern === 'object' || other < 0 ? undefined : flags;
 }
 
 /**

@@ -334,7 +334,6 @@ export const deepseekFamilies: readonly Architecture[] = [
         layer_types: ({ global_attn_every_n_layers: every = 4 }, block) =>
           (block + 1) % Number(every) === 0 ? 'full_attention' : 'sliding_attention',
       },
-      only: () => ({ mup_enabled: false }),
     },
     attention: {
       ...attention,
@@ -346,6 +345,8 @@ export const deepseekFamilies: readonly Architecture[] = [
     biases: attentionBiases,
     turns: ({ layer_types: types }, block) => types?.[block] === 'sliding_attention',
     slidingWindow: windowedByType,
+    scales: ({ hidden_size: hidden, ...config }) =>
+      (config as ConfigFields)['mup_enabled'] === true ? { embedding: Math.sqrt(hidden) } : {},
     experts: {
       ...experts,
       router: 'router.gate',

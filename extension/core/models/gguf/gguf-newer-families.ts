@@ -1,0 +1,123 @@
+import type { GgufFamily } from './gguf-families';
+import { readBlockCount } from './gguf-blocks';
+import { gatingOf, sigmoid } from './gguf-demands';
+import { denseBlocks, ggufFields, layerNormEpsilon, rotarySections } from './gguf-fields';
+import type { GgufKeys } from './gguf-keys';
+import { deepseekExperts, granite } from './gguf-traits';
+import type { GgufTraits } from './gguf-traits';
+
+const says =
+  (key: string) =>
+  (keys: GgufKeys): boolean =>
+    (keys.numberIfPresent(key) ?? 0) > 0;
+
+/** Which blocks have experts, where their tensors tell. */
+const describeSparse: NonNullable<GgufTraits['describe']> = ({ keys, tensors, sizes }) => ({
+  intermediate_size: sizes.innerSize,
+  mlp_layer_types: Array.from({ length: readBlockCount(keys) }, (_, block) =>
+    tensors.has(`blk.${block}.ffn_gate_inp.weight`) ? 'sparse' : 'dense',
+  ),
+});
+
+/** Families of 2025 and later, and those whose architecture they share, by `general.architecture`. */
+export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
+  olmo2: {
+    modelType: 'olmo2',
+    others: [
+      {
+        modelType: 'olmo3',
+        isOf: says(ggufFields.sliding_window),
+        windows: { period: 4, ownRotary: 'unscaled', byNumber: true },
+      },
+    ],
+  },
+  granitemoe: {
+    modelType: 'granitemoe',
+    ...granite,
+    others: [
+      {
+        modelType: 'granitemoeshared',
+        isOf: says(ggufFields.shared_expert_intermediate_size),
+        ...granite,
+        splitsGateUp: true,
+        describe: ({ keys }) => ({
+          shared_intermediate_size: keys.number(ggufFields.shared_expert_intermediate_size),
+        }),
+      },
+    ],
+  },
+  glm4: {
+    modelType: 'glm4',
+    takesFewerHeads: true,
+    others: [
+      {
+        modelType: 'glm4v_text',
+        isOf: (keys) => keys.isList(rotarySections),
+        takesFewerHeads: true,
+        halved: true,
+        hasSections: true,
+      },
+    ],
+  },
+  mellum: {
+    modelType: 'mellum',
+    normsExpertWeights: true,
+    windows: { period: 4, ownRotary: 'unscaled', mayLack: true },
+  },
+  cohere2moe: {
+    modelType: 'cohere2_moe',
+    windows: { period: 4, ownRotary: false },
+    fields: {
+      logit_scale: 'logit_scale',
+      num_shared_experts: 'expert_shared_count',
+      first_k_dense_replace: denseBlocks,
+    },
+    saysGating: true,
+    describe: ({ keys, sizes }) => ({
+      intermediate_size: keys.number(ggufFields.moe_intermediate_size),
+      rms_norm_eps: null,
+      layer_norm_eps: keys.number(layerNormEpsilon),
+      expert_selection_fn: (gatingOf(keys) ?? sigmoid) === sigmoid ? 'sigmoid' : 'softmax',
+      mlp_layer_types: sizes.innerSizesOf.map((_, block) =>
+        block < keys.number(denseBlocks) ? 'dense' : 'sparse',
+      ),
+    }),
+    demands: () => ({ 'norms of rms': false, shared_expert_combination_strategy: 'average' }),
+  },
+  apertus: { modelType: 'apertus' },
+  mistral4: {
+    modelType: 'mistral4',
+    isLatent: true,
+    ...deepseekExperts,
+    demands: () => ({ rope_interleave: true }),
+  },
+  afmoe: {
+    modelType: 'afmoe',
+    unturned: 4,
+    windows: { period: 4, ownRotary: false, byNumber: true },
+    fields: {
+      num_dense_layers: 'leading_dense_block_count',
+      n_shared_experts: 'expert_shared_count',
+      routed_scaling_factor: 'expert_weights_scale',
+      norm_topk_prob: 'expert_weights_norm',
+    },
+    settled: { mup_enabled: true },
+    demands: () => ({ mup_enabled: true }),
+  },
+  'exaone-moe': {
+    modelType: 'exaone_moe',
+    windows: { period: 4, ownRotary: false },
+    ...deepseekExperts,
+  },
+  hy_v3: {
+    modelType: 'hy_v3',
+    aliases: { 'exp_probs_b.bias': 'exp_probs_b' },
+    sparseByTensors: true,
+    describe: describeSparse,
+    fields: {
+      n_shared_experts: 'expert_shared_count',
+      routed_scaling_factor: 'expert_weights_scale',
+      norm_topk_prob: 'expert_weights_norm',
+    },
+  },
+};

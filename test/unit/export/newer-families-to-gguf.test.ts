@@ -1,0 +1,153 @@
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
+import { gatingOf, sigmoid } from '../../../extension/core/models/gguf/gguf-demands';
+import { GgufKeys } from '../../../extension/core/models/gguf/gguf-keys';
+import { openModel } from '../../../extension/core/models/open-model';
+import { familyFixture, relativeError } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { logitsOf, prune, rejection } from './pruning';
+
+const root = temporaryFolder();
+let count = 0;
+const fresh = (): string => join(root, `${count++}`);
+const ids = [[5, 9, 2, 33, 41, 7, 60, 12, 18, 3, 27, 50]];
+const inFloats = { format: 'gguf', types: { mix: 'F32' } } as const;
+const yarn = {
+  full_attention: {
+    ...{ rope_type: 'yarn', rope_theta: 10_000, factor: 4, original_max_position_embeddings: 16 },
+    attention_factor: 1.2,
+  },
+  sliding_attention: { rope_type: 'default', rope_theta: 10_000 },
+};
+
+const attends = (how: string): string => `${how}_attention`;
+
+/** By the families' fixtures: what config.json has otherwise, the architecture, and a block that can go. */
+const families: readonly {
+  readonly name: string;
+  readonly changed?: object;
+  readonly architecture: string;
+  readonly block: number;
+}[] = [
+  { name: 'glm4_moe_lite', architecture: 'deepseek2', block: 0 },
+  { name: 'youtu', architecture: 'deepseek2', block: 1 },
+  { name: 'mistral4', architecture: 'mistral4', block: 1 },
+  { name: 'apertus', architecture: 'apertus', block: 1 },
+  { name: 'internlm3', architecture: 'llama', block: 1 },
+  { name: 'iquestcoder', architecture: 'llama', block: 1 },
+  { name: 'solar_open', architecture: 'glm4moe', block: 1 },
+  { name: 'olmo3', architecture: 'olmo2', block: 3 },
+  { name: 'olmo3', changed: { rope_parameters: yarn }, architecture: 'olmo2', block: 3 },
+  { name: 'granitemoeshared', architecture: 'granitemoe', block: 0 },
+  { name: 'exaone_moe', architecture: 'exaone-moe', block: 0 },
+  { name: 'afmoe-scaled', architecture: 'afmoe', block: 3 },
+  { name: 'hy_v3', architecture: 'hy_v3', block: 0 },
+  { name: 'cohere2_moe', architecture: 'cohere2moe', block: 0 },
+  {
+    name: 'cohere2_moe',
+    changed: { expert_selection_fn: 'sigmoid', norm_topk_prob: false },
+    ...{ architecture: 'cohere2moe', block: 0 },
+  },
+  { name: 'mellum', architecture: 'mellum', block: 0 },
+  {
+    name: 'mellum',
+    changed: {
+      layer_types: ['sliding', 'full', 'full', 'sliding'].map(attends),
+      rope_parameters: yarn,
+    },
+    ...{ architecture: 'mellum', block: 1 },
+  },
+  { name: 'glm4v', architecture: 'glm4', block: 0 },
+  { name: 'qwen3_vl', architecture: 'qwen3vl', block: 0 },
+];
+
+function folderOf(name: string, changed?: object): string {
+  if (changed === undefined) {
+    return familyFixture(name);
+  }
+  const copy = fresh();
+  cpSync(familyFixture(name), copy, { recursive: true });
+  const file = join(copy, 'config.json');
+  const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+  writeFileSync(file, JSON.stringify({ ...config, ...changed }));
+  return copy;
+}
+
+const fileIn = (folder: string): string =>
+  join(folder, readdirSync(folder).find((name) => name.endsWith('.gguf')) ?? '');
+
+/** Ids of all sublayers of a block. */
+async function blockOf(path: string, block: number): Promise<string[]> {
+  const { sublayers } = (await openModel(path)).summary;
+  return sublayers.flatMap((one) => (one.block === block ? [one.id] : []));
+}
+
+it.each(families)(
+  'a GGUF file of $name gives the logits of the folder, and loses a block as the folder does',
+  async ({ name, changed, architecture, block }) => {
+    const folder = folderOf(name, changed);
+    const [whole, pruned, again] = [fresh(), fresh(), fresh()];
+    await prune(folder, [], whole, inFloats);
+    const file = fileIn(whole);
+    expect((await readGgufHeader(file)).metadata.get('general.architecture')).toBe(architecture);
+    expect(relativeError(await logitsOf(file, ids), await logitsOf(folder, ids))).toBeLessThan(
+      1e-5,
+    );
+    const removed = await blockOf(folder, block);
+    const expected = await logitsOf(folder, ids, removed);
+    await prune(folder, removed, pruned, inFloats);
+    expect(relativeError(await logitsOf(fileIn(pruned), ids), expected)).toBeLessThan(1e-5);
+    await prune(file, removed, again, { format: 'gguf' });
+    expect(relativeError(await logitsOf(fileIn(again), ids), expected)).toBeLessThan(1e-5);
+  },
+);
+
+it.each([
+  [
+    'olmo3',
+    [0],
+    /applies the sliding window of olmo2 models by block number: block 3 would become/,
+  ],
+  ['afmoe-scaled', [1], /skips the rotary embedding of afmoe models by block number/],
+  ['afmoe', [], /mup_enabled: llama\.cpp computes afmoe models with true here, not false/],
+] as const)('%s without blocks %j is refused, of the folder', async (name, blocks, message) => {
+  const folder = familyFixture(name);
+  const removed = (await Promise.all(blocks.map(async (one) => blockOf(folder, one)))).flat();
+  const { message: actual } = await rejection(prune(folder, removed, fresh(), inFloats));
+  expect(actual).toMatch(message);
+});
+
+it('scores of GLM-4.7-Flash, whose files are silent about them, become weights by σ', async () => {
+  const whole = fresh();
+  await prune(familyFixture('glm4_moe_lite'), [], whole, inFloats);
+  const header = await readGgufHeader(fileIn(whole));
+  const gating = (changed: Readonly<Record<string, number>>): number | undefined => {
+    const silent = [...header.metadata].filter(([key]) => !key.endsWith('expert_gating_func'));
+    const metadata = new Map([...silent, ...Object.entries(changed)]);
+    return gatingOf(new GgufKeys({ ...header, metadata }, header.file));
+  };
+  const flash = { 'deepseek2.vocab_size': 154_880, 'deepseek2.block_count': 48 };
+  expect(gating({})).toBeUndefined();
+  expect(gating(flash)).toBe(sigmoid);
+  expect(gating({ ...flash, 'deepseek2.block_count': 46 })).toBeUndefined();
+  expect(gating({ ...flash, 'deepseek2.expert_gating_func': 1 })).toBe(1);
+});
+
+it('OLMo 3 keeps its windows by number in GGUF files, too', async () => {
+  const whole = fresh();
+  await prune(familyFixture('olmo3'), [], whole, inFloats);
+  const file = fileIn(whole);
+  const asked = prune(file, await blockOf(file, 1), fresh(), { format: 'gguf' });
+  expect((await rejection(asked)).message).toMatch(/block 3 would become block 2/);
+});
+
+it('OLMo 3 with another base in blocks with windows is refused', async () => {
+  const { full_attention: full } = yarn;
+  const changed = {
+    rope_parameters: { ...yarn, full_attention: { ...full, rope_theta: 500_000 } },
+  };
+  const asked = prune(folderOf('olmo3', changed), [], fresh(), inFloats);
+  expect((await rejection(asked)).message).toMatch(/sliding_attention\.rope_theta: .* 500000 here/);
+});
