@@ -1,4 +1,3 @@
-import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { demandsOfGemma3n, describeGemma3n } from './gguf-gemma3n';
@@ -18,45 +17,7 @@ import {
 import type { GgufKeys } from './gguf-keys';
 import { newerGgufFamilies } from './gguf-newer-families';
 import { deepseekExperts, granite } from './gguf-traits';
-import type { GgufTraits } from './gguf-traits';
-
-/** How the conversion to GGUF treats a family. */
-export interface GgufFamily extends GgufTraits {
-  readonly modelType: string;
-  /** Families that files of the same architecture may be of, which their headers tell. */
-  readonly others?: readonly (GgufFamily & { readonly isOf: (keys: GgufKeys) => boolean })[];
-  /** Other families of folders that become this one. */
-  readonly alsoFrom?: readonly string[];
-  /** The family where the file has experts. */
-  readonly withExperts?: string;
-  /** Whether folders with experts become this one, of two that are alike. */
-  readonly ofExperts?: boolean;
-  /** Fields of config.json, each with the one value that llama.cpp computes. */
-  readonly demands?: (config: ModelConfig) => Readonly<Record<string, unknown>>;
-  /** What the conversion multiplies weights with, by part. */
-  readonly factors?: (config: ModelConfig) => Readonly<Record<string, number>>;
-  /** The family where experts are chosen by σ(scores). */
-  readonly withSigmoid?: string;
-  /** Query and key rows are interleaved for llama.cpp's form of the rotary embedding. */
-  readonly interleaved?: boolean;
-  /** Query and key rows that turn together are put into halves. */
-  readonly halved?: boolean;
-  /** Part that is the norm of attention, where the feed-forward has one of its own and it is not `attn_norm`. */
-  readonly attentionNorm?: string;
-  /** Part that is the norm of the feed-forward, where it is not `ffn_norm`. */
-  readonly feedforwardNorm?: string;
-  /** Whether gate and up are apart, where folders have them in one matrix. */
-  readonly splitsGateUp?: boolean;
-  /** Parts of names that are spelled otherwise than their kind tells. */
-  readonly aliases?: Readonly<Record<string, string>>;
-  /** The last norm, where it is not `output_norm`. */
-  readonly finalNorm?: string;
-  /** What stands in front of the names of a mixer's tensors, and how the conversion changes its form. */
-  readonly mixer?: {
-    readonly module?: string;
-    readonly form?: (known: MixerForm, config: ModelConfig) => MixerForm;
-  };
-}
+import type { GgufFamily } from './gguf-traits';
 
 /** llama.cpp takes the keys of these to be as wide as the queries. */
 const asManyKeys = ({ num_attention_heads: heads }: Pick<ModelConfig, 'num_attention_heads'>) => ({

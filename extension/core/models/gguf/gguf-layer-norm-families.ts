@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../transformer/model-config';
-import type { GgufFamily } from './gguf-families';
+import type { GgufFamily } from './gguf-traits';
 import { clampKey } from './gguf-fields';
 import type { GgufSource } from './gguf-traits';
 

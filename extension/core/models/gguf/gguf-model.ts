@@ -15,7 +15,7 @@ import {
 } from './gguf-demands';
 import { curveTensors } from './gguf-curves';
 import { ggufFamilies, ggufFamilyOf } from './gguf-families';
-import type { GgufFamily } from './gguf-families';
+import type { GgufFamily } from './gguf-traits';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufBlocks } from './gguf-blocks';
 import { ggufFields, keysOfFields } from './gguf-fields';

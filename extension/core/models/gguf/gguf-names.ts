@@ -11,7 +11,7 @@ import type { BlockEndNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
 import { curveInGguf } from './gguf-curves';
 import type { NormKind } from '../parts/norm';
-import type { GgufFamily } from './gguf-families';
+import type { GgufFamily } from './gguf-traits';
 
 /** Blocks are named `blk.<number>.` */
 export const ggufBlocks = 'blk';

@@ -1,4 +1,4 @@
-import type { GgufFamily } from './gguf-families';
+import type { GgufFamily } from './gguf-traits';
 import { readBlockCount } from './gguf-blocks';
 import { gatingOf, sigmoid } from './gguf-demands';
 import { denseBlocks, ggufFields, layerNormEpsilon, rotarySections } from './gguf-fields';

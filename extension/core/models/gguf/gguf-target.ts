@@ -2,7 +2,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Architecture } from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
 import { allGgufFamilies } from './gguf-families';
-import type { GgufFamily } from './gguf-families';
+import type { GgufFamily } from './gguf-traits';
 import { ggufBlocks, inGguf } from './gguf-names';
 import { placesInBlock, placesOutside } from './gguf-places';
 import { hasExperts } from './placing';

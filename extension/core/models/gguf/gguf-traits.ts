@@ -1,3 +1,5 @@
+import type { MixerForm } from '../parts/mixers/mixer-form';
+import type { ModelConfig } from '../transformer/model-config';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GgufBlocks } from './gguf-blocks';
 import type { GgufKeys } from './gguf-keys';
@@ -124,3 +126,41 @@ export const granite = {
   },
   interleaved: true,
 } as const;
+
+/** How the conversion to GGUF treats a family. */
+export interface GgufFamily extends GgufTraits {
+  readonly modelType: string;
+  /** Families that files of the same architecture may be of, which their headers tell. */
+  readonly others?: readonly (GgufFamily & { readonly isOf: (keys: GgufKeys) => boolean })[];
+  /** Other families of folders that become this one. */
+  readonly alsoFrom?: readonly string[];
+  /** The family where the file has experts. */
+  readonly withExperts?: string;
+  /** Whether folders with experts become this one, of two that are alike. */
+  readonly ofExperts?: boolean;
+  /** Fields of config.json, each with the one value that llama.cpp computes. */
+  readonly demands?: (config: ModelConfig) => Readonly<Record<string, unknown>>;
+  /** What the conversion multiplies weights with, by part. */
+  readonly factors?: (config: ModelConfig) => Readonly<Record<string, number>>;
+  /** The family where experts are chosen by σ(scores). */
+  readonly withSigmoid?: string;
+  /** Query and key rows are interleaved for llama.cpp's form of the rotary embedding. */
+  readonly interleaved?: boolean;
+  /** Query and key rows that turn together are put into halves. */
+  readonly halved?: boolean;
+  /** Part that is the norm of attention, where the feed-forward has one of its own and it is not `attn_norm`. */
+  readonly attentionNorm?: string;
+  /** Part that is the norm of the feed-forward, where it is not `ffn_norm`. */
+  readonly feedforwardNorm?: string;
+  /** Whether gate and up are apart, where folders have them in one matrix. */
+  readonly splitsGateUp?: boolean;
+  /** Parts of names that are spelled otherwise than their kind tells. */
+  readonly aliases?: Readonly<Record<string, string>>;
+  /** The last norm, where it is not `output_norm`. */
+  readonly finalNorm?: string;
+  /** What stands in front of the names of a mixer's tensors, and how the conversion changes its form. */
+  readonly mixer?: {
+    readonly module?: string;
+    readonly form?: (known: MixerForm, config: ModelConfig) => MixerForm;
+  };
+}

@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Architecture } from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
-import type { GgufFamily } from './gguf-families';
+import type { GgufFamily } from './gguf-traits';
 import { allRows } from './gguf-rows';
 import type { Change, RowsOfTensor } from './gguf-rows';
 
