@@ -1,7 +1,6 @@
 import type { ModelConfig } from '../transformer/model-config';
-import type { GgufFamily } from './gguf-traits';
+import type { GgufFamily, GgufSource } from './gguf-traits';
 import { clampKey } from './gguf-fields';
-import type { GgufSource } from './gguf-traits';
 
 const activationKey = 'hidden_activation';
 

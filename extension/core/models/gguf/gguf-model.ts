@@ -15,7 +15,7 @@ import {
 } from './gguf-demands';
 import { curveTensors } from './gguf-curves';
 import { ggufFamilies, ggufFamilyOf } from './gguf-families';
-import type { GgufFamily } from './gguf-traits';
+import type { GgufFamily, GgufTraits } from './gguf-traits';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufBlocks } from './gguf-blocks';
 import { ggufFields, keysOfFields } from './gguf-fields';
@@ -23,7 +23,6 @@ import { GgufKeys } from './gguf-keys';
 import { keptMixed, readMixed, requireBothKinds } from './gguf-mixers';
 import { ggufBlocks, inGguf, partNames } from './gguf-names';
 import { rotaryTables } from './gguf-rotary';
-import type { GgufTraits } from './gguf-traits';
 import { keptWindows, requireSameSize } from './gguf-windows';
 import { say } from '../../message';
 

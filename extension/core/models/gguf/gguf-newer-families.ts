@@ -1,10 +1,9 @@
-import type { GgufFamily } from './gguf-traits';
+import type { GgufFamily, GgufTraits } from './gguf-traits';
 import { readBlockCount } from './gguf-blocks';
 import { gatingOf, sigmoid } from './gguf-demands';
 import { denseBlocks, ggufFields, layerNormEpsilon, rotarySections } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import { deepseekExperts, granite } from './gguf-traits';
-import type { GgufTraits } from './gguf-traits';
 
 const says =
   (key: string) =>
