@@ -8,7 +8,7 @@
  * --keep: profiles are kept there, and found there by the next run.
  */
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { root } from '../../scripts/lib/repository.mjs';
@@ -112,9 +112,12 @@ async function find(folder, calibration, piece, mode) {
  * @param {Found} found
  * @returns {Promise<number>}
  */
-async function perplexity(folder, { file, rounds }) {
+async function perplexity(folder, { rounds }) {
   const plan = join(folder, 'quality.plan.json');
-  await espalier(['plan', model, '--profile', file, '--remove', rounds.length, '--out', plan]);
+  // Not by the command, which refuses what cannot be written: GGUF files lose whole blocks alone.
+  const remove = rounds.map(({ removed }) => removed);
+  const document = { format: 'espalier.plan', version: 1, model: { path: resolve(model) }, remove };
+  await writeFile(plan, JSON.stringify(document));
   return (await espalier(['evaluate', '--plan', plan, '--whole-text'])).perplexity;
 }
 
