@@ -61,7 +61,7 @@ export async function runDeviceTrial(device: DeviceName): Promise<DeviceTrial> {
 
 /** The numbers by way of the device's memory, divided and joined there as hidden states are. */
 async function sentBack(device: DeviceName, tensor: Tensor): Promise<Tensor> {
-  const states = new DeviceStates({ device });
+  const states = new DeviceStates(device);
   try {
     const sent = await states.send(tensor);
     const parts = await states.divide(sent, tensor.dims[0] ?? 1);

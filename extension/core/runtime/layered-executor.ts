@@ -85,7 +85,7 @@ export class LayeredExecutor {
     this.keepsSessions = ownBytes <= sublayerBytes;
     const where = { ...sessions, device };
     const stay = keepsOutputs(device) && model.emitter !== undefined && model.joinsExamples;
-    this.states = new States(stay ? new DeviceStates(where) : undefined);
+    this.states = new States(stay ? new DeviceStates(device) : undefined);
     this.pool = new SessionPool(where, {
       bytes: sublayerBytes,
       repackedBytes: Math.max(0, sublayerBytes - ownBytes),
@@ -253,8 +253,11 @@ export class LayeredExecutor {
   }
 
   public async dispose(): Promise<void> {
-    await this.states.dispose();
-    await Promise.all([this.pool.dispose(), this.outerPool.dispose()]);
+    try {
+      await this.states.dispose();
+    } finally {
+      await Promise.all([this.pool.dispose(), this.outerPool.dispose()]);
+    }
   }
 
   /** A prologue looks rows up: nothing of it is repacked. */
@@ -286,44 +289,24 @@ export class LayeredExecutor {
     states: readonly HiddenState[],
     { afterRun, without = [], once = false, observe }: StepOptions,
   ): Promise<HiddenState[]> {
-    const { part, mask } = step;
+    const { part } = step;
     const { joinsExamples } = this.model;
     if (part === undefined || states.length === 0) {
       return states.map((state) => this.states.hold(follow(step, state)));
     }
-    const taken = new Set(Object.values(step.next));
-    const wanted = part.outputs.filter((name) => taken.has(name));
     const results: HiddenState[] = [];
     const walk = async (session: InferenceSession): Promise<HiddenState[]> => {
       for (const batch of batchesOf(states, this.device, this.shares, joinsExamples)) {
         const done = results.length;
-        const [first] = batch;
-        const side = first === undefined ? {} : await this.states.sideOf(first);
-        const joined: Tensor[] = [];
-        const feeds: Record<string, Tensor> =
-          mask === undefined
-            ? {}
-            : maskFeed(
-                mask,
-                batch.map((_, i) => without[done + i] ?? []),
-              );
-        for (const name of part.inputs.filter((input) => input !== mask?.input)) {
-          if (first?.values[name] === undefined) {
-            feeds[name] = side[name] ?? missing(name);
-          } else {
-            feeds[name] = await this.states.join(batch, name);
-            joined.push(feeds[name]);
-          }
-        }
-        const given = this.states.adopt(await this.started(session, feeds));
-        results.push(...(await this.states.behind(step, tensorsOf(given, wanted), batch)));
-        this.states.letGo(...joined, ...Object.values(tensorsOf(given, part.outputs)));
-        if (observe !== undefined && 'taps' in step) {
-          await observe(
-            new Map([...step.taps].map(([id, name]) => [id, tensorOf(given, name)] as const)),
-          );
-        }
+        const experts = batch.map((_, i) => without[done + i] ?? []);
+        const behind = await this.takeBatch(session, { ...step, part }, batch, experts, observe);
+        results.push(...behind);
+        await this.states.pace(behind);
         await afterRun?.();
+      }
+      if (once || !this.keepsSessions) {
+        // A session that ends before its runs do keeps its weights on the device beside the next one's.
+        await this.states.settle(results);
       }
       return results;
     };
@@ -334,6 +317,43 @@ export class LayeredExecutor {
     } catch (error) {
       this.states.release(...results);
       throw error;
+    }
+  }
+
+  /** Takes states through a part in one run. Nothing of the session's is held behind it, whether it fails or not. */
+  private async takeBatch(
+    session: InferenceSession,
+    step: (Step | TappedStep) & { readonly part: GraphPart },
+    batch: readonly HiddenState[],
+    without: readonly (readonly number[])[],
+    observe?: TapObserver,
+  ): Promise<HiddenState[]> {
+    const { part, mask, next } = step;
+    const [first] = batch;
+    const side = first === undefined ? {} : await this.states.sideOf(first);
+    const feeds = mask === undefined ? {} : maskFeed(mask, without);
+    const held: Tensor[] = [];
+    try {
+      for (const name of part.inputs.filter((input) => input !== mask?.input)) {
+        if (first?.values[name] === undefined) {
+          feeds[name] = side[name] ?? missing(name);
+        } else {
+          feeds[name] = await this.states.join(batch, name);
+          held.push(feeds[name]);
+        }
+      }
+      const given = this.states.adopt(await this.started(session, feeds));
+      held.push(...Object.values(tensorsOf(given, part.outputs)));
+      if (observe !== undefined && 'taps' in step) {
+        await observe(
+          new Map([...step.taps].map(([id, name]) => [id, tensorOf(given, name)] as const)),
+        );
+      }
+      const taken = new Set(Object.values(next));
+      const wanted = part.outputs.filter((name) => taken.has(name));
+      return await this.states.behind(step, tensorsOf(given, wanted), batch);
+    } finally {
+      this.states.letGo(...held);
     }
   }
 

@@ -1,20 +1,27 @@
 import type { DeviceName } from '../device';
 import type { MemoryShares } from '../memory-shares';
 import type { HiddenState } from '../tensors';
+import { mostCopied } from './device-states';
 import { areOnDevice } from './states';
 
-/** Most rows and numbers of hidden states in one run. */
+/** Most states, rows and numbers of hidden states in one run. */
 interface RunSize {
+  readonly states: number;
   readonly rows: number;
   readonly elements: number;
 }
 
 /** More make matrix products no faster on a CPU. */
-const onCpu: RunSize = { rows: 256, elements: 1 << 18 };
+const onCpu: RunSize = { states: Number.POSITIVE_INFINITY, rows: 256, elements: 1 << 18 };
 /** A device waits for each run to be started. */
 const deviceRows = 2048;
 /** Share of the memory for states that go through in one run on a device: within a sublayer they take many times that. */
 const runShare = 1 / 32;
+
+/** How many things of so many bytes fit in a share of the memory for states; one at least. */
+export function fittingIn({ stateBytes }: MemoryShares, share: number, bytes: number): number {
+  return Math.max(1, Math.floor((stateBytes * share) / Math.max(1, bytes)));
+}
 
 /** Groups of states that can go through in one run. */
 export function batchesOf(
@@ -45,7 +52,7 @@ export function batchesOf(
 
 function sizeOnDevice({ stateBytes }: MemoryShares): RunSize {
   const elements = (stateBytes * runShare) / Float32Array.BYTES_PER_ELEMENT;
-  return { rows: deviceRows, elements: Math.max(onCpu.elements, elements) };
+  return { states: mostCopied, rows: deviceRows, elements: Math.max(onCpu.elements, elements) };
 }
 
 /** How many states of this size go through in one run. */
@@ -53,5 +60,5 @@ function statesPerRun({ values }: HiddenState, most: RunSize): number {
   const fitting = Object.values(values).map(({ size, dims }) =>
     Math.min(most.elements / Math.max(1, size), most.rows / Math.max(1, dims[1] ?? 1)),
   );
-  return Math.max(1, Math.floor(Math.min(...fitting)));
+  return Math.max(1, Math.floor(Math.min(most.states, ...fitting)));
 }

@@ -3,12 +3,16 @@ import type { InferenceSession } from 'onnxruntime-node';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import type { DeviceName } from '../device';
 import { SessionPool } from '../session-pool';
-import type { SessionOptions } from '../session';
 import { int64Tensor, isOnDevice, shapedAs, tensorOf } from '../tensors';
 import type { Tensors } from '../tensors';
 
 /** Providers whose outputs can stay: the Node binding of ONNX Runtime 1.30 knows buffers of WebGPU alone. */
 export const keepsOutputs = (device: DeviceName): boolean => device === 'webgpu';
+
+/** Most states that one copy joins or divides: each number of them has a session of its own, which is kept. */
+export const mostCopied = 32;
+/** Most rows that a device is given before it is waited for: far less work than its watchdog allows. */
+const mostRowsInFlight = 8192;
 
 /** A buffer on the device, and how many hold it. */
 interface Held {
@@ -32,9 +36,12 @@ export class DeviceStates {
   private readonly held = new Map<unknown, Held>();
   private readonly pool: SessionPool;
   private readonly sides = new Map<Tensors, Tensors>();
+  private rowsInFlight = 0;
 
-  public constructor(where: Pick<SessionOptions, 'device' | 'threads'>) {
-    this.pool = new SessionPool(where, { bytes: Number.POSITIVE_INFINITY, repackedBytes: 0 });
+  public constructor(device: DeviceName) {
+    // Copies are made on the device: threads have nothing to do.
+    const budget = { bytes: Number.POSITIVE_INFINITY, repackedBytes: 0 };
+    this.pool = new SessionPool({ device, threads: 1 }, budget);
   }
 
   /** Buffers that someone holds. */
@@ -69,7 +76,28 @@ export class DeviceStates {
     entry.holders -= 1;
     if (entry.holders === 0) {
       this.held.delete(tensor.gpuBuffer);
-      entry.tensor.dispose();
+      giveBack(entry);
+    }
+  }
+
+  /** Counts rows that the device was given, and waits once they are many. */
+  public async pace(outputs: readonly Tensor[]): Promise<void> {
+    this.rowsInFlight += outputs.reduce(
+      (sum, { dims }) => sum + (dims[0] ?? 1) * (dims[1] ?? 1),
+      0,
+    );
+    if (this.rowsInFlight > mostRowsInFlight) {
+      await this.settle(outputs);
+    }
+  }
+
+  /**
+   * Waits until the device has done all that it was given: a run whose outputs stay does not wait, and reading one
+   * number comes behind everything.
+   */
+  public async settle([output]: readonly Tensor[]): Promise<void> {
+    if (output !== undefined) {
+      await this.read(shapedAs(output, [1]));
     }
   }
 
@@ -165,6 +193,7 @@ export class DeviceStates {
       },
       { x: shapedAs(tensor, [tensor.size]) },
     );
+    this.rowsInFlight = 0;
     return new Tensor('float32', tensorOf(outputs, 'y').data as Float32Array, tensor.dims);
   }
 
@@ -195,9 +224,7 @@ export class DeviceStates {
     const all = [...this.held.values()];
     this.held.clear();
     this.sides.clear();
-    all.forEach(({ tensor }) => {
-      tensor.dispose();
-    });
+    all.forEach(giveBack);
     await this.pool.dispose();
   }
 
@@ -223,5 +250,13 @@ export class DeviceStates {
       throw new Error('the buffer was given back to the device');
     }
     return entry;
+  }
+}
+
+function giveBack({ tensor }: Held): void {
+  try {
+    tensor.dispose();
+  } catch {
+    // The device is lost: what it was asked for fails and says why, and the other buffers are given back still.
   }
 }

@@ -3,6 +3,7 @@ import type { Step } from '../../models/layered-model';
 import { missing, valuesAfter } from '../step-values';
 import { divide, floatsIn, floatTensor, isOnDevice, join, rowsOf } from '../tensors';
 import type { HiddenState, Tensor, Tensors } from '../tensors';
+import { mostCopied } from './device-states';
 import type { DeviceStates } from './device-states';
 
 /** Rows `start` to `end` of axis 1. */
@@ -22,6 +23,11 @@ export class States {
   /** Whether outputs of sessions stay on the device. */
   public get stay(): boolean {
     return this.device !== undefined;
+  }
+
+  /** How many states can be joined at once. */
+  public get mostJoined(): number {
+    return this.stay ? mostCopied : Number.POSITIVE_INFINITY;
   }
 
   /** Buffers on the device that someone holds. */
@@ -89,8 +95,11 @@ export class States {
           : states.map(({ values }) => rowsOf(values, name, rows.start, rows.end)),
       );
     }
-    const sent = await Promise.all(tensors.map(async (tensor) => device.send(tensor)));
+    const sent: Tensor[] = [];
     try {
+      for (const tensor of tensors) {
+        sent.push(await device.send(tensor));
+      }
       return await device.join(sent, rows);
     } finally {
       this.letGo(...sent);
@@ -104,17 +113,29 @@ export class States {
     before: readonly HiddenState[],
   ): Promise<HiddenState[]> {
     const parts: (readonly [string, readonly Tensor[]])[] = [];
-    for (const [name, tensor] of Object.entries(outputs)) {
-      parts.push([name, await this.divide(tensor, before)]);
+    try {
+      for (const [name, tensor] of Object.entries(outputs)) {
+        parts.push([name, await this.divide(tensor, before)]);
+      }
+      return before.map(({ values, side }, i) => {
+        const own = Object.fromEntries(
+          parts.map(([name, tensors]) => [name, tensors[i] ?? missing(name)]),
+        );
+        return this.hold({ values: valuesAfter(step, own, values, side), side });
+      });
+    } finally {
+      this.letGo(...parts.flatMap(([, tensors]) => tensors));
     }
-    const states = before.map(({ values, side }, i) => {
-      const own = Object.fromEntries(
-        parts.map(([name, tensors]) => [name, tensors[i] ?? missing(name)]),
-      );
-      return this.hold({ values: valuesAfter(step, own, values, side), side });
-    });
-    this.letGo(...parts.flatMap(([, tensors]) => tensors));
-    return states;
+  }
+
+  /** Waits for the device where it was given much since it last answered, so that a stop is seen soon. */
+  public async pace(states: readonly HiddenState[]): Promise<void> {
+    await this.device?.pace(deviceTensors(states));
+  }
+
+  /** Waits until the device has done all that these states need. */
+  public async settle(states: readonly HiddenState[]): Promise<void> {
+    await this.device?.settle(deviceTensors(states));
   }
 
   /** Before the sessions that made the buffers end. */
@@ -134,6 +155,9 @@ export class States {
 
 /** Whether any of the values is on a device. */
 export const areOnDevice = (values: Tensors): boolean => Object.values(values).some(isOnDevice);
+
+const deviceTensors = (states: readonly HiddenState[]): Tensor[] =>
+  states.flatMap(({ values }) => Object.values(values)).filter(isOnDevice);
 
 async function mapped(
   { values, side }: HiddenState,

@@ -12,6 +12,7 @@ import type { ModelInput } from '../../models/model-input';
 import type { GraphPart, Step } from '../../models/layered-model';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
 import { explainNonFinite } from '../../runtime/non-finite';
+import { fittingIn } from '../../runtime/states/batches';
 import { isFiniteState, stateBytes } from '../../runtime/tensors';
 import type { HiddenState } from '../../runtime/tensors';
 import { interpolate, measuredFirst, nextToMeasure } from './ladders';
@@ -325,8 +326,7 @@ export class ChangeScorer {
   /** How many changes go through the rest of the model together. */
   private changesInFlight(states: readonly HiddenState[]): number {
     const bytes = states.reduce((sum, state) => sum + stateBytes(state), 0);
-    const room = this.setup.executor.shares.stateBytes * inFlightShare;
-    return Math.max(1, Math.floor(room / Math.max(1, bytes)));
+    return fittingIn(this.setup.executor.shares, inFlightShare, bytes);
   }
 }
 
