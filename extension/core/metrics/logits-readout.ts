@@ -55,7 +55,7 @@ export class LogitsReadout extends MetricReadout {
   private readonly givesChange: boolean;
   public override readonly isSampled: boolean;
   /** What was read of the original, by the first row and the last; the first to come are kept. */
-  private readonly known = new WeakMap<HiddenState, Map<string, OriginalRows>>();
+  private readonly known = new Map<HiddenState, Map<string, OriginalRows>>();
 
   /** @param samples whether some ids may stand for the vocabulary, which takes a metric of probabilities */
   public constructor(
@@ -94,12 +94,12 @@ export class LogitsReadout extends MetricReadout {
     for (let start = Math.max(rows.from, asked); start < rows.to; start += perChunk) {
       const end = Math.min(start + perChunk, rows.to);
       const count = end - start;
-      const batch = Math.max(1, Math.floor(perRun / count));
+      const { states } = this.executor;
+      const batch = Math.max(1, Math.min(states.mostJoined, Math.floor(perRun / count)));
       const reference = await this.originalRows(input, original, start, end);
       try {
         for (let first = 0; first < candidates.length; first += batch) {
           const group = candidates.slice(first, first + batch);
-          const { states } = this.executor;
           const hidden = await states.join(group, stream, { start, end });
           const given =
             reference.sample === undefined
@@ -114,7 +114,7 @@ export class LogitsReadout extends MetricReadout {
         }
       } finally {
         if (!reference.isKept) {
-          this.executor.states.letGo(...tensorsOf(reference));
+          states.letGo(...tensorsOf(reference));
         }
       }
     }
@@ -123,6 +123,15 @@ export class LogitsReadout extends MetricReadout {
 
   public rows(_input: ModelInput, original: HiddenState): Promise<number> {
     return Promise.resolve(lengthOf(original));
+  }
+
+  public override end(): void {
+    const { states, originalRoom } = this.executor;
+    for (const rows of [...this.known.values()].flatMap((ofState) => [...ofState.values()])) {
+      states.letGo(...tensorsOf(rows));
+      originalRoom.giveBack(bytesOf(rows));
+    }
+    this.known.clear();
   }
 
   private rowsPerRun(): number {

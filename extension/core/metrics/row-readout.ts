@@ -36,6 +36,11 @@ export abstract class MetricReadout {
   /** Rows of the output that an example's terms are summed over: tokens of a language model. */
   public abstract rows(input: ModelInput, original: HiddenState): Promise<number>;
 
+  /** Gives back what is kept of the original: nothing need be read again soon. */
+  public end(): void {
+    // Most keep nothing.
+  }
+
   /** Each candidate's term for one example, see {@link Metric.sequenceTerm}. */
   public async terms(
     input: ModelInput,

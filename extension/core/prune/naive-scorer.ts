@@ -88,7 +88,7 @@ export class NaiveScorer implements Scorer {
   }
 
   public end(): void {
-    // Nothing is kept.
+    this.readout.end();
   }
 
   private async measure(slice: Slice, skip: ReadonlySet<number>): Promise<BlockTerms> {

@@ -7,6 +7,7 @@ import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
 import type { MetricName, Metric } from '../metrics/metrics';
 import type { SearchWork } from './search-work';
+import { prefixTokens } from '../metrics/slices';
 import type { BlockTerms, Slice } from '../metrics/slices';
 import type { SearchMemo } from './search-memo';
 import type { Vocabulary } from '../metrics/vocabulary';
@@ -76,6 +77,14 @@ export function sequenceOf(
   index: number,
 ): ModelInput {
   return sequences[index] ?? new Int32Array();
+}
+
+/** Tokens of a sequence that can be run in parts, else 0. */
+export function tokensIn(
+  setup: Pick<ScorerSetup, 'executor' | 'sequences'>,
+  sequence: number,
+): number {
+  return prefixTokens(setup.executor.model, sequenceOf(setup, sequence));
 }
 
 /** Distances to numbers that are not finite mean nothing: the fault is in the weights. */

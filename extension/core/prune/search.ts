@@ -78,6 +78,9 @@ export async function search(
   const found = await (isBaseline(settings.mode)
     ? ranked(plan, settings.mode, scorer, listener)
     : greedy(plan, roundStrategies(settings, adaptive), scorer, listener));
+  // What follows has scorers of its own, and wants the memory.
+  scorer.end();
+  adaptive?.end();
   const { rounds, ...refinement } =
     settings.refine === undefined || found.rounds.length === 0
       ? { rounds: found.rounds }

@@ -1,10 +1,13 @@
 import { checkpoint } from '../jobs/job';
+import { stateBytesPerToken } from '../runtime/memory-shares';
+import { fittingIn } from '../runtime/states/batches';
 import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
+import { positionsOf } from '../runtime/windows';
 import type { Candidate } from './candidates';
 import { createReadout } from '../metrics/metric-readout';
 import type { MetricReadout } from '../metrics/row-readout';
-import { sequenceOf } from './scorer';
+import { sequenceOf, tokensIn } from './scorer';
 import type {
   FinalObserver,
   OriginalObserver,
@@ -14,7 +17,7 @@ import type {
   SublayerObserver,
 } from './scorer';
 import type { Vocabulary } from '../metrics/vocabulary';
-import { blockTerms, Prefixes, prefixTokens } from '../metrics/slices';
+import { blockTerms, Prefixes } from '../metrics/slices';
 import type { BlockTerms, Slice } from '../metrics/slices';
 import { mainTrajectory, TrajectoryStore } from './trajectory-store';
 import type { Boundary } from './trajectory-store';
@@ -85,12 +88,21 @@ export class TrajectoryScorer implements Scorer {
     observer?: OriginalObserver,
   ): Promise<OriginalStates> {
     const end = new Set([this.count]);
-    const exits = new Map(sequences.map((sequence) => [sequence, end]));
-    const { states } = this.setup.executor;
-    for (const [sequence, found] of await this.mainStates(exits, observer?.observe)) {
-      const { state } = found.get(this.count) ?? lost();
-      this.original.set(sequence, await states.toHost(state));
-      states.release(state);
+    const { states, shares, model } = this.setup.executor;
+    const tokens = sequences.map((sequence) => positionsOf(sequenceOf(this.setup, sequence)));
+    const bytes = Math.max(0, ...tokens) * stateBytesPerToken(model);
+    // In main memory the final states stay, which are as many.
+    const perPass = states.stay ? fittingIn(shares, inFlightShare, bytes) : sequences.length;
+    for (let start = 0; start < sequences.length; start += perPass) {
+      const exits = new Map(sequences.slice(start, start + perPass).map((one) => [one, end]));
+      const found = await this.mainStates(exits, observer?.observe);
+      try {
+        for (const [sequence, at] of found) {
+          this.original.set(sequence, await states.toHost(at.get(this.count)?.state ?? lost()));
+        }
+      } finally {
+        states.release(...statesIn(found));
+      }
     }
     return this.original;
   }
@@ -100,12 +112,9 @@ export class TrajectoryScorer implements Scorer {
   }
 
   public async rows(sequence: number): Promise<number> {
-    const tokens = this.tokensOf(sequence);
-    if (tokens > 0) {
-      return tokens;
-    }
-    const original = this.original.get(sequence) ?? lost();
-    return this.readouts.whole.rows(sequenceOf(this.setup, sequence), original);
+    const tokens = tokensIn(this.setup, sequence);
+    const [input, original] = [sequenceOf(this.setup, sequence), this.original.get(sequence)];
+    return tokens > 0 ? tokens : this.readouts.whole.rows(input, original ?? lost());
   }
 
   public async terms(
@@ -122,11 +131,8 @@ export class TrajectoryScorer implements Scorer {
         .map((candidate) => ({ candidate, slice })),
     );
     const [state] = this.original.values();
-    const inFlightBytes = executor.shares.stateBytes * inFlightShare;
-    const perPass = Math.max(
-      1,
-      Math.floor(inFlightBytes / (state === undefined ? 1 : stateBytes(state))),
-    );
+    const bytes = state === undefined ? 1 : stateBytes(state);
+    const perPass = fittingIn(executor.shares, inFlightShare, bytes);
     // The journal gets each slice as it ends, but for streamed sessions, where each pass loads the model.
     for (const group of executor.keepsSessions ? wanted : [wanted.flat()]) {
       for (let start = 0; start < group.length; start += perPass) {
@@ -156,6 +162,9 @@ export class TrajectoryScorer implements Scorer {
 
   public end(): void {
     this.store.clear();
+    Object.values(this.readouts).forEach((readout) => {
+      readout.end();
+    });
   }
 
   private readonly pause = async (): Promise<void> => {
@@ -221,13 +230,8 @@ export class TrajectoryScorer implements Scorer {
 
   /** Share of its sequence that the rows of a slice are, from its own first one on unless said. */
   private shareOf({ sequence, from, to }: Slice, start = from): number {
-    const tokens = this.tokensOf(sequence);
+    const tokens = tokensIn(this.setup, sequence);
     return tokens === 0 ? 1 : (to - start) / tokens;
-  }
-
-  /** Tokens of a sequence that can be run in parts, else 0. */
-  private tokensOf(sequence: number): number {
-    return prefixTokens(this.setup.executor.model, sequenceOf(this.setup, sequence));
   }
 
   /** Where each wanted candidate can start: on its own trajectory, or where it leaves the main one. Held by the caller. */
@@ -240,7 +244,7 @@ export class TrajectoryScorer implements Scorer {
           candidate.id,
           slice.sequence,
           this.count,
-          Math.min(slice.to, this.tokensOf(slice.sequence)),
+          Math.min(slice.to, tokensIn(this.setup, slice.sequence)),
         ),
       ),
     );
@@ -263,8 +267,7 @@ export class TrajectoryScorer implements Scorer {
       }
       return starts;
     } finally {
-      const passed = [...own, ...[...main.values()].flatMap((found) => [...found.values()])];
-      states.release(...passed.flatMap((at) => at?.state ?? []));
+      states.release(...own.flatMap((at) => at?.state ?? []), ...statesIn(main));
     }
   }
 
@@ -290,28 +293,24 @@ export class TrajectoryScorer implements Scorer {
         .sort((a, b) => a - b);
       const [lowest] = missing;
       if (lowest !== undefined) {
-        const from = await this.mainAtMost(sequence, lowest);
         walkers.push({
-          trajectory: mainTrajectory,
-          sequence,
-          share: 1,
-          skip: this.removed,
-          ...from,
+          ...{ trajectory: mainTrajectory, sequence, share: 1, skip: this.removed },
+          ...(await this.mainAtMost(sequence, lowest)),
         });
       }
     }
     const last = Math.max(0, ...[...exits.values()].flatMap((boundaries) => [...boundaries]));
     const visit = ({ sequence, boundary, state }: Walker): void => {
-      if (exits.get(sequence)?.has(boundary) === true) {
-        found.get(sequence)?.set(boundary, { boundary, state: states.hold(state) });
+      const known = found.get(sequence);
+      // What it starts from may be known already, and is held once.
+      if (exits.get(sequence)?.has(boundary) === true && known?.has(boundary) === false) {
+        known.set(boundary, { boundary, state: states.hold(state) });
       }
     };
     try {
       await this.advance(walkers, last, visit, observe);
     } catch (error) {
-      states.release(
-        ...[...found.values()].flatMap((at) => [...at.values()]).map((at) => at.state),
-      );
+      states.release(...statesIn(found));
       throw error;
     } finally {
       states.release(...walkers.map(({ state }) => state));
@@ -339,7 +338,7 @@ export class TrajectoryScorer implements Scorer {
 
   /** Of the main trajectory whole sequences are kept, though a winner may have been measured on parts. */
   private nearestMain(sequence: number, boundary: number): Boundary | undefined {
-    return this.store.nearest(mainTrajectory, sequence, boundary, this.tokensOf(sequence));
+    return this.store.nearest(mainTrajectory, sequence, boundary, tokensIn(this.setup, sequence));
   }
 
   private async mainAtMost(sequence: number, boundary: number): Promise<Boundary> {
@@ -390,6 +389,9 @@ export class TrajectoryScorer implements Scorer {
     }
   }
 }
+
+const statesIn = (found: ReadonlyMap<number, ReadonlyMap<number, Boundary>>): HiddenState[] =>
+  [...found.values()].flatMap((at) => [...at.values()].map(({ state }) => state));
 
 function lost(): never {
   throw new Error('a trajectory has no state to start from');

@@ -29,6 +29,10 @@ export class Room {
     this.free -= fits ? bytes : 0;
     return fits;
   }
+
+  public giveBack(bytes: number): void {
+    this.free += bytes;
+  }
 }
 
 /** Tokens whose states fit at least. */

@@ -64,6 +64,11 @@ export class AdaptiveRounds {
     }
   };
 
+  /** Gives back what is kept: nothing will be decided again. */
+  public end(): void {
+    this.surrogate?.end();
+  }
+
   /** Decides the next round; a {@link Strategy}. */
   public readonly round = async (input: RoundInput): Promise<RoundResult> => {
     const tally = new Tally({ ...input, estimates: true });

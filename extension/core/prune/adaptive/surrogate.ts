@@ -5,7 +5,7 @@ import type { ModelInput } from '../../models/model-input';
 import { floatsIn, floatTensorLike, isFloat } from '../../runtime/tensors';
 import type { HiddenState, Tensors } from '../../runtime/tensors';
 import type { Candidate } from '../candidates';
-import { sequenceOf } from '../scorer';
+import { sequenceOf, tokensIn } from '../scorer';
 import type { ScorerSetup } from '../scorer';
 import { Prefixes, prefixTokens } from '../../metrics/slices';
 import type { Slice } from '../../metrics/slices';
@@ -168,6 +168,11 @@ export class Surrogate {
     return rounds;
   }
 
+  /** Gives back what its readout keeps. */
+  public end(): void {
+    this.readout.end();
+  }
+
   private get rows(): number {
     return this.slice.to - this.slice.from;
   }
@@ -229,7 +234,7 @@ export class Surrogate {
   private async run(models: readonly ReadonlySet<number>[]): Promise<Map<string, HiddenState>> {
     const { executor, work } = this.setup;
     const { length } = executor.model.summary.sublayers;
-    const whole = prefixTokens(executor.model, sequenceOf(this.setup, this.slice.sequence));
+    const whole = tokensIn(this.setup, this.slice.sequence);
     const share = whole === 0 ? 1 : this.slice.to / whole;
     const found = new Map<string, HiddenState>();
     if (models.length === 0) {
@@ -239,17 +244,20 @@ export class Surrogate {
     const start = await executor.states.toDevice(embedded);
     let states = models.map(() => executor.states.hold(start));
     executor.states.release(start);
-    for (let index = 0; index < length; index++) {
-      const before = states;
-      states = await walkThrough(executor, index, before, models, this.pause);
-      executor.states.release(...before);
-      work.addSublayers(share * models.filter((removed) => !removed.has(index)).length);
+    try {
+      for (let index = 0; index < length; index++) {
+        const before = states;
+        states = await walkThrough(executor, index, before, models, this.pause);
+        executor.states.release(...before);
+        work.addSublayers(share * models.filter((removed) => !removed.has(index)).length);
+      }
+      for (const [i, removed] of models.entries()) {
+        found.set(keyOf(removed), await executor.states.toHost(states[i] ?? unknown()));
+      }
+      return found;
+    } finally {
+      executor.states.release(...states);
     }
-    for (const [i, removed] of models.entries()) {
-      found.set(keyOf(removed), await executor.states.toHost(states[i] ?? unknown()));
-    }
-    executor.states.release(...states);
-    return found;
   }
 }
 
