@@ -81,15 +81,18 @@ export async function windowSums(
     const inputs = batch.map(({ input }) => input);
     const states = await finalStates(executor, inputs, removed, { cancellation, report });
     const found: WindowSums[] = [];
-    for (const [i, state] of states.entries()) {
-      const { input, targets } = batch[i] ?? wholeWindow(executor.model, new Int32Array());
-      await checkpoint(cancellation);
-      const sums = await sumsOverTokens(executor, targets, state, terms);
-      if (!sums.every(Number.isFinite)) {
-        throw await explainNonFinite(executor, input, removed);
+    try {
+      for (const [i, state] of states.entries()) {
+        const { input, targets } = batch[i] ?? wholeWindow(executor.model, new Int32Array());
+        await checkpoint(cancellation);
+        const sums = await sumsOverTokens(executor, targets, state, terms);
+        if (!sums.every(Number.isFinite)) {
+          throw await explainNonFinite(executor, input, removed);
+        }
+        found.push(sums);
       }
-      found.push(sums);
-      executor.states.release(state);
+    } finally {
+      executor.states.release(...states);
     }
     report(1);
     all.push(...found);
@@ -133,15 +136,20 @@ async function finalStates(
 ): Promise<HiddenState[]> {
   const sublayers = executor.model.summary.sublayers.length;
   let states: HiddenState[] = [];
-  for (const window of batch) {
-    states.push(await executor.states.toDevice(await executor.embed(window)));
+  try {
+    for (const window of batch) {
+      states.push(await executor.states.toDevice(await executor.embed(window)));
+    }
+    for (let index = 0; index < sublayers; index++) {
+      await checkpoint(cancellation);
+      report(index / sublayers);
+      const before = states;
+      states = await executor.pass(index, before, removed);
+      executor.states.release(...before);
+    }
+    return states;
+  } catch (error) {
+    executor.states.release(...states);
+    throw error;
   }
-  for (let index = 0; index < sublayers; index++) {
-    await checkpoint(cancellation);
-    report(index / sublayers);
-    const before = states;
-    states = await executor.pass(index, before, removed);
-    executor.states.release(...before);
-  }
-  return states;
 }

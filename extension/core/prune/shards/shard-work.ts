@@ -82,12 +82,14 @@ export class ShardWork {
     const setup = { ...this.setup, memo: forgetful() };
     const cosine = new CosineLocal(setup);
     const scorer = naive ? new NaiveScorer(setup) : new TrajectoryScorer(setup);
-    const states = await scorer.start([sequence], cosine);
-    await refuseNonFinite(setup, states);
-    states.forEach((state, index) => this.originals.set(index, state));
-    const rows = await scorer.rows(sequence);
-    scorer.end();
-    return { rows, cosine: cosine.sums };
+    try {
+      const states = await scorer.start([sequence], cosine);
+      await refuseNonFinite(setup, states);
+      states.forEach((state, index) => this.originals.set(index, state));
+      return { rows: await scorer.rows(sequence), cosine: cosine.sums };
+    } finally {
+      scorer.end();
+    }
   }
 
   private async terms(request: TermsRequest): Promise<TermsResult['terms']> {
