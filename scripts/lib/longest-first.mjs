@@ -15,7 +15,12 @@ const LONGEST = [
     'e2e/compression',
     'e2e/models',
   ],
-  ...['unit/runtime/device-states', 'unit/runtime/devices', 'unit/tensornet/webgpu'],
+  ...[
+    'unit/runtime/device-states',
+    'unit/runtime/device-buffers',
+    'unit/runtime/devices',
+    'unit/tensornet/webgpu',
+  ],
   ...['unit/distribute/queue'],
   ...['unit/pipelines/repair-model', 'unit/pipelines/narrow', 'unit/export/compressed'],
   ...['unit/models/families', 'unit/models/forms/models-with-forms', 'unit/export/encoders'],
