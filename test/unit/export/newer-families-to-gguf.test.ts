@@ -38,8 +38,8 @@ const families: readonly {
   { name: 'internlm3', architecture: 'llama', block: 1 },
   { name: 'iquestcoder', architecture: 'llama', block: 1 },
   { name: 'solar_open', architecture: 'glm4moe', block: 1 },
-  { name: 'olmo3', architecture: 'olmo2', block: 3 },
-  { name: 'olmo3', changed: { rope_parameters: yarn }, architecture: 'olmo2', block: 3 },
+  { name: 'olmo3', architecture: 'olmo2', block: 1 },
+  { name: 'olmo3', changed: { rope_parameters: yarn }, architecture: 'olmo2', block: 1 },
   { name: 'granitemoeshared', architecture: 'granitemoe', block: 0 },
   { name: 'exaone_moe', architecture: 'exaone-moe', block: 0 },
   { name: 'afmoe-scaled', architecture: 'afmoe', block: 3 },
@@ -105,11 +105,6 @@ it.each(families)(
 );
 
 it.each([
-  [
-    'olmo3',
-    [0],
-    /applies the sliding window of olmo2 models by block number: block 3 would become/,
-  ],
   ['afmoe-scaled', [1], /skips the rotary embedding of afmoe models by block number/],
   ['afmoe', [], /mup_enabled: llama\.cpp computes afmoe models with true here, not false/],
 ] as const)('%s without blocks %j is refused, of the folder', async (name, blocks, message) => {
@@ -135,12 +130,22 @@ it('scores of GLM-4.7-Flash, whose files are silent about them, become weights b
   expect(gating({ ...flash, 'deepseek2.expert_gating_func': 1 })).toBe(1);
 });
 
-it('OLMo 3 keeps its windows by number in GGUF files, too', async () => {
-  const whole = fresh();
-  await prune(familyFixture('olmo3'), [], whole, inFloats);
-  const file = fileIn(whole);
-  const asked = prune(file, await blockOf(file, 1), fresh(), { format: 'gguf' });
-  expect((await rejection(asked)).message).toMatch(/block 3 would become block 2/);
+const llama3 = {
+  ...{ rope_type: 'llama3', rope_theta: 10_000, factor: 8, original_max_position_embeddings: 16 },
+  ...{ low_freq_factor: 1, high_freq_factor: 4 },
+};
+
+it.each([
+  ...(['olmo3', 'mellum', 'apertus'] as const).map(
+    (name) => [name, { tie_word_embeddings: true }, /tie_word_embeddings: .* with false/] as const,
+  ),
+  ...(['afmoe-scaled', 'mistral4', 'cohere2_moe', 'hy_v3'] as const).map(
+    (name) => [name, { rope_parameters: llama3 }, /Rotary scaling "llama3" can't be/] as const,
+  ),
+  ['olmo3', { rope_parameters: { ...yarn, full_attention: llama3 } }, /Rotary scaling "llama3"/],
+] as const)('%s with %j is refused', async (name, changed, message) => {
+  const asked = prune(folderOf(name, changed), [], fresh(), inFloats);
+  expect((await rejection(asked)).message).toMatch(message);
 });
 
 it('OLMo 3 with another base in blocks with windows is refused', async () => {

@@ -149,9 +149,7 @@ function windowEntries(
     return;
   }
   entries.integer(ggufFields.sliding_window, config.sliding_window ?? 0);
-  if (windows.byNumber !== true) {
-    entries.flags(windowPattern, windowed);
-  }
+  entries.flags(windowPattern, windowed);
   if (windows.ownRotary === true) {
     entries.float('rope.freq_base_swa', thetaOf(configOfLayerType(config, 'sliding_attention')));
   }

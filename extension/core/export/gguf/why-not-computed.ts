@@ -12,8 +12,6 @@ import { hasExperts } from '../../models/gguf/placing';
 import {
   allWindowed,
   hasWindows,
-  isWindowed,
-  movedWindow,
   noneWindowed,
 } from '../../models/gguf/gguf-windows';
 import { configOfLayerType } from '../../models/parts/rotary';
@@ -271,18 +269,6 @@ function whyOtherWindows(
     return windows.mayLack === true
       ? undefined
       : refuse('layer_types', noneWindowed(target.architecture));
-  }
-  const other = changes.blocks.findIndex(
-    (source, block) =>
-      windows.byNumber === true &&
-      isWindowed(windows.period, block) ===
-        (architecture.slidingWindow(config, source) === undefined),
-  );
-  if (other >= 0) {
-    return refuse(
-      'layer_types',
-      movedWindow(target.architecture, changes.blocks[other] ?? 0, other),
-    );
   }
   const [theta, windowedTheta] = ['full_attention', 'sliding_attention'].map((type) =>
     thetaOf(configOfLayerType(config, type)),

@@ -24,9 +24,11 @@ const innerSize = 'feed_forward_length';
 /** Number of blocks behind the model's that predict further tokens. */
 export const furtherBlocks = 'nextn_predict_layers';
 
+export const furtherBlocksOf = (keys: GgufKeys): number => keys.numberIfPresent(furtherBlocks) ?? 0;
+
 /** Blocks of the model, without those that predict further tokens, which stand behind them. */
 export function readBlockCount(keys: GgufKeys): number {
-  return keys.number('block_count') - (keys.numberIfPresent(furtherBlocks) ?? 0);
+  return keys.number('block_count') - furtherBlocksOf(keys);
 }
 
 /**

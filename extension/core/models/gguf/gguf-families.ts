@@ -16,7 +16,7 @@ import {
 } from './gguf-mixer-forms';
 import type { GgufKeys } from './gguf-keys';
 import { newerGgufFamilies } from './gguf-newer-families';
-import { deepseekExperts, granite } from './gguf-traits';
+import { deepseekExperts, granite, latentOfDeepseek } from './gguf-traits';
 import type { GgufFamily } from './gguf-traits';
 
 /** llama.cpp takes the keys of these to be as wide as the queries. */
@@ -279,9 +279,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     modelType: 'deepseek_v2',
     withSigmoid: 'deepseek_v3',
     alsoFrom: ['glm4_moe_lite', 'youtu'],
-    isLatent: true,
-    plainQueriesAt: [26, 27],
-    ...deepseekExperts,
+    ...latentOfDeepseek,
     demands: ({ topk_method: method, n_group: groups }: ConfigFields) => ({
       rope_interleave: true,
       // llama.cpp judges a group by its two best experts, DeepSeek-V2 by one.

@@ -1,4 +1,5 @@
 import type { Architecture } from '../transformer/architecture';
+import type { GgufKeys } from './gguf-keys';
 import type { GgufTraits } from './gguf-traits';
 
 /** Keys of a family by the field of config.json that says the same. */
@@ -25,6 +26,10 @@ export const ggufFields = {
 export const windowPattern = 'attention.sliding_window_pattern';
 
 export const layerNormEpsilon = 'attention.layer_norm_epsilon';
+
+/** Whether norms divide by the root mean square, in families that may have layer norms. */
+export const hasRms = (keys: GgufKeys): boolean =>
+  (keys.numberIfPresent(ggufFields.rms_norm_eps) ?? 0) > 0;
 
 /** Keys of a family by field: a layer norm has another, and some fields are the family's own. */
 export function keysOfFields(

@@ -66,16 +66,23 @@ export class GgufKeys {
       : this.unfit(this.name(key), say`single value`);
   }
 
-  /** A list with one flag for each block, or a number that stands for one. */
-  public async flags(key: string, count: number): Promise<readonly boolean[] | number | undefined> {
+  /**
+   * A list with one flag for each block, or a number that stands for one.
+   * @param further blocks behind them that the list may have flags of
+   */
+  public async flags(
+    key: string,
+    count: number,
+    further = 0,
+  ): Promise<readonly boolean[] | number | undefined> {
     const name = this.name(key);
     const value = this.header.metadata.get(name);
     if (typeof value !== 'object') {
       return this.numberIfPresent(key);
     }
     const flags = await readGgufArray(this.path, name, value);
-    return flags.length === count
-      ? flags.map(Boolean)
+    return flags.length === count || flags.length === count + further
+      ? flags.slice(0, count).map(Boolean)
       : this.fault(name, say`It has ${flags.length} entries for ${counted(count, 'block')}.`);
   }
 

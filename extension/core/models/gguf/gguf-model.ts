@@ -18,7 +18,7 @@ import { ggufFamilies, ggufFamilyOf } from './gguf-families';
 import type { GgufFamily, GgufTraits } from './gguf-traits';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufBlocks } from './gguf-blocks';
-import { ggufFields, keysOfFields } from './gguf-fields';
+import { ggufFields, hasRms, keysOfFields } from './gguf-fields';
 import { GgufKeys } from './gguf-keys';
 import { keptMixed, readMixed, requireBothKinds } from './gguf-mixers';
 import { ggufBlocks, inGguf, partNames } from './gguf-names';
@@ -72,7 +72,10 @@ export async function openGguf(
       remedy: say`Supported: ${Object.keys(ggufFamilies).join(', ')}.`,
     });
   }
-  const known = withJoined(ofFolders, family, header);
+  const known: Architecture = {
+    ...withJoined(ofFolders, family, header),
+    ...(family.mayHaveRms === true && hasRms(keys) ? { norm: 'rms' } : {}),
+  };
   if (hasExperts && known.experts === undefined) {
     keys.fault(
       keys.name('expert_count'),

@@ -1,9 +1,9 @@
 import type { GgufFamily, GgufTraits } from './gguf-traits';
 import { readBlockCount } from './gguf-blocks';
 import { gatingOf, sigmoid } from './gguf-demands';
-import { denseBlocks, ggufFields, layerNormEpsilon, rotarySections } from './gguf-fields';
+import { denseBlocks, ggufFields, hasRms, layerNormEpsilon, rotarySections } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
-import { deepseekExperts, granite } from './gguf-traits';
+import { deepseekExperts, granite, latentOfDeepseek } from './gguf-traits';
 
 const says =
   (key: string) =>
@@ -18,15 +18,23 @@ const describeSparse: NonNullable<GgufTraits['describe']> = ({ keys, tensors, si
   ),
 });
 
+/** llama.cpp looks for a head of its own, and for no divisors of the rotary frequencies. */
+const headAlone = {
+  readsFactors: false,
+  demands: () => ({ tie_word_embeddings: false }),
+} as const;
+
 /** Families of 2025 and later, and those whose architecture they share, by `general.architecture`. */
 export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
   olmo2: {
     modelType: 'olmo2',
+    ...headAlone,
     others: [
       {
         modelType: 'olmo3',
+        ...headAlone,
         isOf: says(ggufFields.sliding_window),
-        windows: { period: 4, ownRotary: 'unscaled', byNumber: true },
+        windows: { period: 4, ownRotary: 'unscaled' },
       },
     ],
   },
@@ -60,12 +68,15 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   mellum: {
     modelType: 'mellum',
+    ...headAlone,
     normsExpertWeights: true,
     windows: { period: 4, ownRotary: 'unscaled', mayLack: true },
   },
   cohere2moe: {
     modelType: 'cohere2_moe',
-    windows: { period: 4, ownRotary: false },
+    readsFactors: false,
+    windows: { period: 4, fullFirst: true, ownRotary: false },
+    mayHaveRms: true,
     fields: {
       logit_scale: 'logit_scale',
       num_shared_experts: 'expert_shared_count',
@@ -74,26 +85,27 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
     saysGating: true,
     describe: ({ keys, sizes }) => ({
       intermediate_size: keys.number(ggufFields.moe_intermediate_size),
-      rms_norm_eps: null,
-      layer_norm_eps: keys.number(layerNormEpsilon),
+      ...(hasRms(keys)
+        ? {}
+        : { rms_norm_eps: null, layer_norm_eps: keys.number(layerNormEpsilon) }),
       expert_selection_fn: (gatingOf(keys) ?? sigmoid) === sigmoid ? 'sigmoid' : 'softmax',
       mlp_layer_types: sizes.innerSizesOf.map((_, block) =>
         block < keys.number(denseBlocks) ? 'dense' : 'sparse',
       ),
     }),
-    demands: () => ({ 'norms of rms': false, shared_expert_combination_strategy: 'average' }),
+    demands: () => ({ shared_expert_combination_strategy: 'average' }),
   },
-  apertus: { modelType: 'apertus' },
+  apertus: { modelType: 'apertus', demands: headAlone.demands },
   mistral4: {
     modelType: 'mistral4',
-    isLatent: true,
-    ...deepseekExperts,
+    ...latentOfDeepseek,
     demands: () => ({ rope_interleave: true }),
   },
   afmoe: {
     modelType: 'afmoe',
+    readsFactors: false,
     unturned: 4,
-    windows: { period: 4, ownRotary: false, byNumber: true },
+    windows: { period: 4, ownRotary: false },
     fields: {
       num_dense_layers: 'leading_dense_block_count',
       n_shared_experts: 'expert_shared_count',
@@ -110,6 +122,7 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   hy_v3: {
     modelType: 'hy_v3',
+    readsFactors: false,
     aliases: { 'exp_probs_b.bias': 'exp_probs_b' },
     sparseByTensors: true,
     describe: describeSparse,

@@ -17,14 +17,14 @@ export interface GgufSource {
 export interface GgufWindows {
   /** Of so many blocks the last is not windowed, unless the file says otherwise. */
   readonly period: number;
+  /** Whether the first of so many is not windowed instead. */
+  readonly fullFirst?: boolean;
   /** Number of positions, unless the file says otherwise. */
   readonly size?: number;
   /** Windowed blocks have a rotary base of their own: 10 000, unless the file says otherwise; or that of others, never scaled. */
   readonly ownRotary: boolean | 'unscaled';
   /** Whether a model may have none. */
   readonly mayLack?: boolean;
-  /** Whether llama.cpp goes by the period, whatever a file lists. */
-  readonly byNumber?: boolean;
   /** Number of blocks of the one size whose attention is scaled by hidden size and heads, not by the size of a head. */
   readonly scaledByWidthAt?: number;
   /** Whether llama.cpp ends where all blocks have a window. */
@@ -58,6 +58,8 @@ export interface GgufTraits {
   readonly doublesWidth?: boolean;
   /** Whether any blocks may have experts, which their tensors tell. */
   readonly sparseByTensors?: boolean;
+  /** Whether norms divide by the root mean square where the file has their epsilon, and are layer norms elsewhere. */
+  readonly mayHaveRms?: boolean;
   /** Whether llama.cpp asks for the norms' epsilon under the key of layer norms as well. */
   readonly hasBothEpsilons?: boolean;
   /** Key of a flag that says whether there is a rotary embedding at all. */
@@ -114,6 +116,14 @@ export const deepseekExperts = {
     routed_scaling_factor: 'expert_weights_scale',
     norm_topk_prob: 'expert_weights_norm',
   },
+} as const;
+
+/** Of DeepSeek's latent attention (src/models/deepseek2.cpp). */
+export const latentOfDeepseek = {
+  isLatent: true,
+  plainQueriesAt: [26, 27],
+  readsFactors: false,
+  ...deepseekExperts,
 } as const;
 
 /** Factors of Granite. */

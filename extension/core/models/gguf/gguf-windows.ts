@@ -1,3 +1,4 @@
+import { furtherBlocksOf, readBlockCount } from './gguf-blocks';
 import { ggufFields, windowPattern } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import type { GgufWindows } from './gguf-traits';
@@ -35,14 +36,16 @@ export const hasWindows = ({ onlyAt }: GgufWindows, blocks: number): boolean =>
   onlyAt === undefined || blocks === onlyAt;
 
 async function readPattern(keys: GgufKeys, windows: GgufWindows, blocks: number): Promise<Pattern> {
-  const said = await keys.flags(windowPattern, blocks);
-  const pattern = windows.byNumber === true && typeof said === 'object' ? undefined : said;
-  return windowOf(keys, windows) === 0 || !hasWindows(windows, blocks)
-    ? nowhere
-    : (pattern ?? windows.period);
+  const pattern = (await keys.flags(windowPattern, blocks, furtherBlocksOf(keys))) ?? windows.period;
+  if (windowOf(keys, windows) === 0 || !hasWindows(windows, blocks)) {
+    return nowhere;
+  }
+  return windows.fullFirst === true && typeof pattern === 'number'
+    ? Array.from({ length: blocks }, (_, block) => pattern === 0 || block % pattern > 0)
+    : pattern;
 }
 
-export function isWindowed(pattern: Pattern, block: number): boolean {
+function isWindowed(pattern: Pattern, block: number): boolean {
   return typeof pattern === 'number'
     ? pattern === 0 || block % pattern < pattern - 1
     : pattern[block] === true;
@@ -52,14 +55,12 @@ export const noneWindowed = (architecture: string): Message =>
   say`llama.cpp expects a block with a sliding window in ${architecture} models, and none remains.`;
 export const allWindowed = (architecture: string): Message =>
   say`llama.cpp expects a block without a sliding window in ${architecture} models, and none remains.`;
-export const movedWindow = (architecture: string, source: number, block: number): Message =>
-  say`llama.cpp applies the sliding window of ${architecture} models by block number: block ${source} would become block ${block}.`;
 const pruneFolder = say`Prune the Hugging Face folder of the model.`;
 const keepFull = say`Keep a block without a window.`;
 const keepOne = say`Keep a block with a window, or prune the Hugging Face folder.`;
 
 /**
- * Whether each block that stays is windowed; undefined where the file says so, or the period of the source still tells.
+ * Whether each block that stays is windowed; undefined where the period of the source still tells.
  * @param kept source block of each block that stays
  * @throws UserError where none is, with which llama.cpp ends.
  */
@@ -68,7 +69,7 @@ export async function keptWindows(
   windows: GgufWindows,
   kept: readonly number[],
 ): Promise<readonly boolean[] | undefined> {
-  const pattern = await readPattern(keys, windows, keys.number(ggufFields.num_hidden_layers));
+  const pattern = await readPattern(keys, windows, readBlockCount(keys));
   const flags = kept.map((source) => isWindowed(pattern, source));
   if (pattern !== nowhere && !flags.includes(true)) {
     keys.fault(keys.name(windowPattern), noneWindowed(keys.architecture), keepOne);
@@ -77,14 +78,7 @@ export async function keptWindows(
     keys.fault(keys.name(windowPattern), allWindowed(keys.architecture), keepFull);
   }
   const other = flags.findIndex((flag, block) => flag !== isWindowed(pattern, block));
-  if (windows.byNumber === true && other >= 0) {
-    keys.fault(
-      keys.name(ggufFields.num_hidden_layers),
-      movedWindow(keys.architecture, kept[other] ?? 0, other),
-      pruneFolder,
-    );
-  }
-  return typeof pattern === 'object' || other < 0 ? undefined : flags;
+  return typeof pattern === 'number' && other < 0 ? undefined : flags;
 }
 
 /**
@@ -97,7 +91,7 @@ export function requireSameSize(
   { scaledByWidthAt, onlyAt }: GgufWindows,
   kept: readonly number[],
 ): void {
-  const blocks = keys.number(ggufFields.num_hidden_layers);
+  const blocks = readBlockCount(keys);
   const isOther = (size = 0): boolean => (blocks === size) !== (kept.length === size);
   if (isOther(scaledByWidthAt)) {
     keys.fault(
