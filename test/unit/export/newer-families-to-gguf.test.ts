@@ -135,7 +135,19 @@ const llama3 = {
   ...{ low_freq_factor: 1, high_freq_factor: 4 },
 };
 
+const windowed = (name: string, rope: object) =>
+  [
+    name,
+    {
+      layer_types: ['sliding', 'sliding', 'sliding', 'full'].map(attends),
+      rope_parameters: { ...yarn, sliding_attention: rope },
+    },
+    /sliding_attention\.rope_type: .* with "default" here, not "(?:yarn|linear)"/,
+  ] as const;
+
 it.each([
+  windowed('olmo3', yarn.full_attention),
+  windowed('mellum', { rope_type: 'linear', rope_theta: 10_000, factor: 2 }),
   ...(['olmo3', 'mellum', 'apertus'] as const).map(
     (name) => [name, { tie_word_embeddings: true }, /tie_word_embeddings: .* with false/] as const,
   ),

@@ -39,8 +39,9 @@ export const fullRope = (config: ModelConfig): RopeConfig =>
 export const thetaOf = (config: ModelConfig): number =>
   ropeOf(config).rope_theta ?? config.rope_theta ?? 10_000;
 
-export function scalingOf(config: ModelConfig): string {
-  const rope = fullRope(config);
+/** `rope_type` of blocks of a type. */
+export function scalingOf(config: ModelConfig, layerType = 'full_attention'): string {
+  const rope = ropeOf(configOfLayerType(config, layerType));
   return rope.rope_type ?? rope.type ?? 'default';
 }
 

@@ -270,6 +270,13 @@ function whyOtherWindows(
       ? undefined
       : refuse('layer_types', noneWindowed(target.architecture));
   }
+  const scaling = scalingOf(config, 'sliding_attention');
+  if (windows.ownRotary === 'unscaled' && scaling !== 'default') {
+    return refuse(
+      'rope_parameters.sliding_attention.rope_type',
+      otherValue(target.architecture, 'default', scaling),
+    );
+  }
   const [theta, windowedTheta] = ['full_attention', 'sliding_attention'].map((type) =>
     thetaOf(configOfLayerType(config, type)),
   );
