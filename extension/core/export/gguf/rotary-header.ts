@@ -6,21 +6,26 @@ import type { ModelConfig, RopeConfig } from '../../models/transformer/model-con
 import { headDimOf } from './folder-model';
 import type { FolderModel } from './folder-model';
 import type { GgufTensor } from './gguf-tensors';
-import type { GgufTraits } from '../../models/gguf/gguf-traits';
+import type { GgufFamily } from '../../models/gguf/gguf-traits';
 import type { HeaderEntries } from './header-entries';
 
-/** Forms of rotary scaling that a GGUF file is written with. */
-export const writtenScalings = ({
-  readsLengthFactors = false,
-  hasSections = false,
-  hasOwnWindowHeads = false,
-  readsFactors = true,
-}: GgufTraits): readonly string[] => [
+/** Forms of rotary scaling that a GGUF file of a folder's family is written with. */
+export const writtenScalings = (
+  {
+    readsLengthFactors = false,
+    hasSections = false,
+    hasOwnWindowHeads = false,
+    readsFactors = true,
+    omitsDynamicOf = [],
+  }: GgufFamily,
+  modelType: string,
+): readonly string[] => [
   ...['default', 'linear', 'yarn'],
   ...(readsFactors ? ['llama3'] : []),
   ...(hasSections ? ['mrope'] : []),
   ...(readsLengthFactors ? ['longrope', 'su'] : []),
   ...(hasOwnWindowHeads ? ['proportional'] : []),
+  ...(omitsDynamicOf.includes(modelType) ? ['dynamic'] : []),
 ];
 
 function rotaryOf({ config, configFile, architecture }: FolderModel, layerType: string): Rotary {

@@ -48,7 +48,7 @@ function whyOtherScaling(
 ): Refusal | undefined {
   const scaling = scalingOf(config);
   const { roundsYarn = true } = target.family;
-  const written = writtenScalings(target.family);
+  const written = writtenScalings(target.family, architecture.modelType);
   if (architecture.rotary === 'none') {
     return undefined;
   }

@@ -85,6 +85,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   llama: {
     modelType: 'llama',
     alsoFrom: ['mistral', 'internlm3', 'iquestcoder'],
+    omitsDynamicOf: ['internlm3'],
     withExperts: 'mixtral',
     interleaved: true,
     takesFewerHeads: true,

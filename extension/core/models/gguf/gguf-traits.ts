@@ -144,6 +144,8 @@ export interface GgufFamily extends GgufTraits {
   readonly others?: readonly (GgufFamily & { readonly isOf: (keys: GgufKeys) => boolean })[];
   /** Other families of folders that become this one. */
   readonly alsoFrom?: readonly string[];
+  /** Those of them whose dynamic scaling, which only concerns texts longer than `max_position_embeddings`, is left out. */
+  readonly omitsDynamicOf?: readonly string[];
   /** The family where the file has experts. */
   readonly withExperts?: string;
   /** Whether folders with experts become this one, of two that are alike. */
