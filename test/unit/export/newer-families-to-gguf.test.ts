@@ -1,7 +1,14 @@
-import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
+import { readGgufArray } from '../../../extension/core/checkpoints/gguf-values';
+import { ByteCopier } from '../../../extension/core/export/byte-copier';
+import { copied } from '../../../extension/core/export/gguf/gguf-tensors';
+import type { GgufTensor } from '../../../extension/core/export/gguf/gguf-tensors';
+import { planGguf, writeGguf } from '../../../extension/core/export/gguf/gguf-writer';
+import { headerEntry } from '../../../extension/core/export/gguf/header-entries';
+import { unattended } from '../../../extension/core/jobs/job';
 import { gatingOf, sigmoid } from '../../../extension/core/models/gguf/gguf-demands';
 import { GgufKeys } from '../../../extension/core/models/gguf/gguf-keys';
 import { openModel } from '../../../extension/core/models/open-model';
@@ -168,6 +175,85 @@ it.each([
 ] as const)('%s with %j is refused', async (name, changed, message) => {
   const asked = prune(folderOf(name, changed), [], fresh(), inFloats);
   expect((await rejection(asked)).message).toMatch(message);
+});
+
+/** A file like another, but for entries of its header and further tensors. */
+async function rewritten(
+  file: string,
+  changed: Readonly<Record<string, (key: string) => Buffer>>,
+  further: readonly GgufTensor[] = [],
+): Promise<string> {
+  const header = await readGgufHeader(file);
+  const family = String(header.metadata.get('general.architecture'));
+  const replaced = new Map(
+    Object.entries(changed).map(([name, entry]) => {
+      const key = `${family}.${name}`;
+      return [key, entry(key)];
+    }),
+  );
+  const count = Number(header.metadata.get(`${family}.block_count`));
+  const blocks = Array.from({ length: count }, (_, block) => block);
+  const tensors = header.tensors.map((tensor) => copied({ name: tensor.name, tensor }));
+  const plan = await planGguf(header, { blocks, replaced }, [...tensors, ...further]);
+  const folder = fresh();
+  mkdirSync(folder);
+  const path = join(folder, 'rewritten.gguf');
+  const copier = new ByteCopier(plan.bytes, unattended);
+  await writeGguf(path, plan, copier);
+  await copier.close();
+  return path;
+}
+
+it.each([
+  ['the model', [true, true, true, false]],
+  ['all', [true, true, true, false, false]],
+])(
+  'windows listed of %s, which predicts further tokens, stay with their blocks',
+  async (_, listed) => {
+    const [whole, out] = [fresh(), fresh()];
+    const folder = familyFixture('exaone_moe');
+    await prune(folder, [], whole, inFloats);
+    const file = await rewritten(
+      fileIn(whole),
+      {
+        block_count: (key) => headerEntry.integer(key, 5),
+        nextn_predict_layers: (key) => headerEntry.integer(key, 1),
+        'attention.sliding_window_pattern': (key) => headerEntry.flags(key, listed),
+      },
+      [
+        {
+          ...{ name: 'blk.4.nextn.eh_proj.weight', shape: [2, 2], type: 'F32', length: 16 },
+          source: { kind: 'given', bytes: new Uint8Array(16) },
+        },
+      ],
+    );
+    expect(relativeError(await logitsOf(file, ids), await logitsOf(folder, ids))).toBeLessThan(
+      1e-5,
+    );
+    const removed = await blockOf(folder, 1);
+    await prune(file, removed, out, { format: 'gguf' });
+    const written = fileIn(out);
+    const { metadata } = await readGgufHeader(written);
+    const list = metadata.get('exaone-moe.attention.sliding_window_pattern');
+    expect(typeof list === 'object' && (await readGgufArray(written, 'flags', list))).toEqual([
+      ...[true, true, false],
+    ]);
+    expect(
+      relativeError(await logitsOf(written, ids), await logitsOf(folder, ids, removed)),
+    ).toBeLessThan(1e-5);
+  },
+);
+
+it('the first of a period of blocks of Cohere 2 MoE has no window where the file has no list', async () => {
+  const whole = fresh();
+  const folder = folderOf('cohere2_moe', {
+    layer_types: ['full', 'sliding', 'sliding', 'sliding'].map(attends),
+  });
+  await prune(folder, [], whole, inFloats);
+  const file = await rewritten(fileIn(whole), {
+    'attention.sliding_window_pattern': (key) => headerEntry.integer(key, 4),
+  });
+  expect(relativeError(await logitsOf(file, ids), await logitsOf(folder, ids))).toBeLessThan(1e-5);
 });
 
 it('OLMo 3 with another base in blocks with windows is refused', async () => {

@@ -9,11 +9,7 @@ import {
 import { denseBlocks } from '../../models/gguf/gguf-fields';
 import { requiredKind } from '../../models/gguf/gguf-mixers';
 import { hasExperts } from '../../models/gguf/placing';
-import {
-  allWindowed,
-  hasWindows,
-  noneWindowed,
-} from '../../models/gguf/gguf-windows';
+import { allWindowed, hasWindows, noneWindowed } from '../../models/gguf/gguf-windows';
 import { configOfLayerType } from '../../models/parts/rotary';
 import type { Changes } from '../changes';
 import { partsOf, sizesOf } from './folder-model';

@@ -36,7 +36,8 @@ export const hasWindows = ({ onlyAt }: GgufWindows, blocks: number): boolean =>
   onlyAt === undefined || blocks === onlyAt;
 
 async function readPattern(keys: GgufKeys, windows: GgufWindows, blocks: number): Promise<Pattern> {
-  const pattern = (await keys.flags(windowPattern, blocks, furtherBlocksOf(keys))) ?? windows.period;
+  const pattern =
+    (await keys.flags(windowPattern, blocks, furtherBlocksOf(keys))) ?? windows.period;
   if (windowOf(keys, windows) === 0 || !hasWindows(windows, blocks)) {
     return nowhere;
   }
