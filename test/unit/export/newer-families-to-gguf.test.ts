@@ -177,11 +177,11 @@ it.each([
   expect((await rejection(asked)).message).toMatch(message);
 });
 
-/** A file like another, but for entries of its header and further tensors. */
+/** A file like another, but for entries of its header and what becomes of its tensors. */
 async function rewritten(
   file: string,
   changed: Readonly<Record<string, (key: string) => Buffer>>,
-  further: readonly GgufTensor[] = [],
+  tensorsOf = (tensors: readonly GgufTensor[]) => tensors,
 ): Promise<string> {
   const header = await readGgufHeader(file);
   const family = String(header.metadata.get('general.architecture'));
@@ -194,7 +194,7 @@ async function rewritten(
   const count = Number(header.metadata.get(`${family}.block_count`));
   const blocks = Array.from({ length: count }, (_, block) => block);
   const tensors = header.tensors.map((tensor) => copied({ name: tensor.name, tensor }));
-  const plan = await planGguf(header, { blocks, replaced }, [...tensors, ...further]);
+  const plan = await planGguf(header, { blocks, replaced }, tensorsOf(tensors));
   const folder = fresh();
   mkdirSync(folder);
   const path = join(folder, 'rewritten.gguf');
@@ -220,7 +220,8 @@ it.each([
         nextn_predict_layers: (key) => headerEntry.integer(key, 1),
         'attention.sliding_window_pattern': (key) => headerEntry.flags(key, listed),
       },
-      [
+      (tensors) => [
+        ...tensors,
         {
           ...{ name: 'blk.4.nextn.eh_proj.weight', shape: [2, 2], type: 'F32', length: 16 },
           source: { kind: 'given', bytes: new Uint8Array(16) },
@@ -240,6 +241,60 @@ it.each([
     ]);
     expect(
       relativeError(await logitsOf(written, ids), await logitsOf(folder, ids, removed)),
+    ).toBeLessThan(1e-5);
+  },
+);
+
+const bytesOf = ({ source }: GgufTensor): Buffer[] =>
+  source.kind === 'copy'
+    ? source.ranges.map(({ file, offset, length }) =>
+        readFileSync(file).subarray(offset, offset + length),
+      )
+    : [];
+
+/** Stacks [experts, inner, hidden] of gates and ups as one [experts, 2 · inner, hidden]. */
+const fused = (tensors: readonly GgufTensor[]): GgufTensor[] =>
+  tensors.flatMap((tensor): GgufTensor[] => {
+    if (tensor.name.includes('ffn_up_exps')) {
+      return [];
+    }
+    const up = tensors.find(
+      ({ name }) => name === tensor.name.replace('ffn_gate_exps', 'ffn_up_exps'),
+    );
+    if (up === undefined || up === tensor) {
+      return [tensor];
+    }
+    const [count = 0, inner = 0, hidden = 0] = tensor.shape;
+    const [gates, ups] = [tensor, up].map((one) => Buffer.concat(bytesOf(one)));
+    const size = inner * hidden * 4;
+    const bytes = Buffer.concat(
+      Array.from({ length: count }, (_, i) => i * size).flatMap((at) =>
+        [gates, ups].flatMap((stack) => stack?.subarray(at, at + size) ?? []),
+      ),
+    );
+    return [
+      {
+        ...{ name: tensor.name.replace('ffn_gate_exps', 'ffn_gate_up_exps'), type: 'F32' },
+        ...{ shape: [count, 2 * inner, hidden], length: bytes.length },
+        source: { kind: 'given', bytes },
+      },
+    ];
+  });
+
+it.each(['mistral4', 'hy_v3', 'cohere2_moe', 'glm4_moe_lite'])(
+  'gates and ups of experts of %s may lie in one tensor',
+  async (name) => {
+    const [whole, out] = [fresh(), fresh()];
+    const folder = familyFixture(name);
+    await prune(folder, [], whole, inFloats);
+    const file = await rewritten(fileIn(whole), {}, fused);
+    expect(relativeError(await logitsOf(file, ids), await logitsOf(folder, ids))).toBeLessThan(
+      1e-5,
+    );
+    const removed = await blockOf(folder, 1);
+    await prune(file, removed, out, { format: 'gguf' });
+    expect(
+      relativeError(await logitsOf(fileIn(out), ids), await logitsOf(folder, ids, removed)),
     ).toBeLessThan(1e-5);
   },
 );

@@ -184,7 +184,7 @@ function describeExperts(
   const shapeOf = (part: string): readonly number[] =>
     [...tensors].find(([name]) => name.endsWith(`.${part}.weight`))?.[1].shape ?? [];
   // Stacks of experts are [experts, out, in].
-  const [, inner] = shapeOf('ffn_up_exps');
+  const inner = shapeOf('ffn_down_exps').at(-1);
   return {
     num_experts: count,
     num_experts_per_tok: keys.number(ggufFields.num_experts_per_tok),

@@ -21,7 +21,7 @@ import type { GgufBlocks } from './gguf-blocks';
 import { ggufFields, hasRms, keysOfFields } from './gguf-fields';
 import { GgufKeys } from './gguf-keys';
 import { keptMixed, readMixed, requireBothKinds } from './gguf-mixers';
-import { ggufBlocks, inGguf, partNames } from './gguf-names';
+import { ggufBlocks, inGguf, partNames, readingGateUp } from './gguf-names';
 import { rotaryTables } from './gguf-rotary';
 import { keptWindows, requireSameSize } from './gguf-windows';
 import { say } from '../../message';
@@ -93,9 +93,14 @@ export async function openGguf(
     value === null ? field : (names[field] ?? field),
     value,
   ]);
+  const inFile = inGguf(known, family);
   return {
     configText: JSON.stringify({ model_type: known.modelType, ...Object.fromEntries(fields) }),
-    architecture: { ...inGguf(known, family), config: { ...known.config, names } },
+    architecture: {
+      ...inFile,
+      ...readingGateUp(inFile),
+      config: { ...known.config, names },
+    },
     checkpoint: checkpointOf(
       header,
       path,

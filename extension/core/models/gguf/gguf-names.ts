@@ -179,17 +179,28 @@ function mixerInGguf(known: MixerNames, { mixer }: GgufFamily): MixerNames {
 /** Router and experts have no module of their own. */
 const inBlock = { modules: [''], router: 'ffn_gate_inp' } as const;
 
+const gateAndUp = 'ffn_gate_up_exps.weight';
+const gateUpApart = ['ffn_gate_exps.weight', 'ffn_up_exps.weight'] as const;
+
+/** Names of a file's experts, which may have gates and ups in one tensor where Espalier writes two. */
+export function readingGateUp({ experts }: Architecture): Partial<Architecture> {
+  return experts?.joined === undefined || experts.joined.gateUp !== gateUpApart
+    ? {}
+    : {
+        experts: {
+          ...experts,
+          joined: { ...experts.joined, gateUp: gateAndUp, apart: gateUpApart },
+        },
+      };
+}
+
 /** Experts beside a feed-forward, gates and ups in one tensor (src/models/gemma4.cpp). */
 function apartInGguf(known: ExpertNames, apart: NonNullable<ExpertNames['apart']>): ExpertNames {
   return {
     ...known,
     ...inBlock,
     shareFactors: 'ffn_down_exps.scale',
-    joined: {
-      gateUp: 'ffn_gate_up_exps.weight',
-      apart: ['ffn_gate_exps.weight', 'ffn_up_exps.weight'],
-      down: 'ffn_down_exps.weight',
-    },
+    joined: { gateUp: gateAndUp, apart: gateUpApart, down: 'ffn_down_exps.weight' },
     apart: {
       ...apart,
       norm: 'pre_ffw_norm_2',
@@ -216,8 +227,7 @@ function expertsInGguf(known: ExpertNames): ExpertNames {
     ...inBlock,
     ...(choiceBias === undefined ? {} : { choiceBias: 'exp_probs_b.bias' }),
     joined: {
-      gateUp:
-        gateUp.length === 1 ? 'ffn_up_exps.weight' : ['ffn_gate_exps.weight', 'ffn_up_exps.weight'],
+      gateUp: gateUp.length === 1 ? 'ffn_up_exps.weight' : gateUpApart,
       down: 'ffn_down_exps.weight',
       biases: known.joined?.biases ?? false,
     },
