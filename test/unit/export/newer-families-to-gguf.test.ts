@@ -11,6 +11,7 @@ import { headerEntry } from '../../../extension/core/export/gguf/header-entries'
 import { unattended } from '../../../extension/core/jobs/job';
 import { gatingOf, sigmoid } from '../../../extension/core/models/gguf/gguf-demands';
 import { GgufKeys } from '../../../extension/core/models/gguf/gguf-keys';
+import { requireGgufBlocks } from '../../../extension/core/models/gguf/gguf-model';
 import { openModel } from '../../../extension/core/models/open-model';
 import { familyFixture, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -147,6 +148,20 @@ it('scores of GLM-4.7-Flash, whose files are silent about them, become weights b
   expect(gating({ ...flash, 'deepseek2.expert_gating_func': 1 })).toBe(1);
 });
 
+it('Mistral 4 cannot lose blocks down to a number with which llama.cpp looks for other queries', async () => {
+  const whole = fresh();
+  await prune(familyFixture('mistral4'), [], whole, inFloats);
+  const header = await readGgufHeader(fileIn(whole));
+  const metadata = new Map([...header.metadata, ['mistral4.block_count', 36]] as const);
+  const kept = (count: number): number[] => [...Array(count).keys()];
+  await requireGgufBlocks({ ...header, metadata }, kept(28));
+  await expect(
+    rejection(requireGgufBlocks({ ...header, metadata }, kept(27))),
+  ).resolves.toMatchObject({
+    message: expect.stringContaining('mistral4 models of 27 blocks without a latent') as string,
+  });
+});
+
 const llama3 = {
   ...{ rope_type: 'llama3', rope_theta: 10_000, factor: 8, original_max_position_embeddings: 16 },
   ...{ low_freq_factor: 1, high_freq_factor: 4 },
@@ -184,15 +199,11 @@ async function rewritten(
   tensorsOf = (tensors: readonly GgufTensor[]) => tensors,
 ): Promise<string> {
   const header = await readGgufHeader(file);
-  const family = String(header.metadata.get('general.architecture'));
+  const keys = new GgufKeys(header, file);
   const replaced = new Map(
-    Object.entries(changed).map(([name, entry]) => {
-      const key = `${family}.${name}`;
-      return [key, entry(key)];
-    }),
+    Object.entries(changed).map(([name, entry]) => [keys.name(name), entry(keys.name(name))]),
   );
-  const count = Number(header.metadata.get(`${family}.block_count`));
-  const blocks = Array.from({ length: count }, (_, block) => block);
+  const blocks = Array.from({ length: keys.number('block_count') }, (_, block) => block);
   const tensors = header.tensors.map((tensor) => copied({ name: tensor.name, tensor }));
   const plan = await planGguf(header, { blocks, replaced }, tensorsOf(tensors));
   const folder = fresh();
