@@ -10,6 +10,8 @@ import { scratchRoot } from './scripts/lib/scratch.mjs';
 const apart = [
   'open-once',
   'operations/changing-operations',
+  'runtime/device-buffers',
+  'runtime/device-states',
   'runtime/devices',
   'tensornet/webgpu',
 ].map((name) => `test/unit/${name}.test.ts`);

@@ -337,8 +337,8 @@ function moveAndMultiply(size: i32, start: i32, a: usize, v: usize, w: usize, x:
 }
 
 /**
- * Householder reduction of a symmetric matrix [size, size], of which the lower triangle is read and overwritten. Row k
- * holds reflection k from element k + 1 on afterwards. The reflection of one column and the product with the next
+ * Householder reduction of a symmetric matrix [size, size]. Reads and overwrites the lower triangle: row k holds
+ * reflection k from element k + 1 on afterwards. The reflection of one column and the product with the next
  * vector are one pass over the triangle.
  * @param off [size], as `factors`; the diagonal of T is that of `a` afterwards
  * @param room for 4 · `size` float64

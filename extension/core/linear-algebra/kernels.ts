@@ -231,8 +231,8 @@ export function inverseOfLower(size: number, lower: Float64Array): Float64Array 
 const mostShared = 1024;
 
 /**
- * Householder reduction of a matrix [size, size], of which the lower triangle is read and overwritten: row k then holds
- * reflection k from element k + 1 on, and the diagonal is that of T.
+ * Householder reduction of a matrix [size, size]. Reads and overwrites the lower triangle: row k then holds reflection k
+ * from element k + 1 on, and the diagonal is that of T.
  * @param off beside the diagonal of T, [size]
  * @param factors of the reflections, [size]
  */

@@ -63,7 +63,7 @@ export function scaleOf({ size, numbers }: SquareMatrix): number {
   return largest === 0 ? 1 : 2 ** -Math.max(-1000, Math.floor(Math.log2(largest)));
 }
 
-/** Householder reduction of a matrix, of which the lower triangle is read; it is overwritten, and holds the reflections. */
+/** Householder reduction of a matrix. Reads its lower triangle and overwrites it with the reflections. */
 export function tridiagonalize(a: Float64Array, size: number): Reduction {
   const [off, factors] = [new Float64Array(size), new Float64Array(size)];
   reduceToTridiagonal(size, a, off, factors);

@@ -54,10 +54,8 @@ export async function measureOrder(
 ): Promise<readonly Round[]> {
   const scorer = newScorer(plan.setup, { line: step });
   scorer.startFrom(original);
-  const found = await followOrder(
-    ...([plan, order, step, scorer, plan.baselineRows, rounds] as const),
-    () => undefined,
-  );
+  const { baselineRows: rows } = plan;
+  const found = await followOrder(plan, order, step, scorer, rows, rounds, () => undefined);
   scorer.end();
   return found;
 }

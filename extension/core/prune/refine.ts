@@ -89,12 +89,11 @@ async function orderOf(
   const order = [...kept, ...best.filter((candidate) => !first.includes(candidate))];
   const scorer = newScorer(plan.setup, { line: refinedStep });
   scorer.startFrom(original);
-  const rounds = await followOrder(
-    ...([plan, order, refinedStep, scorer, plan.rows, order.length] as const),
-    (round, result) => {
-      listener.onRound(round, result);
-    },
-  );
+  const { rows } = plan;
+  const tell: SearchListener['onRound'] = (round, result) => {
+    listener.onRound(round, result);
+  };
+  const rounds = await followOrder(plan, order, refinedStep, scorer, rows, order.length, tell);
   scorer.end();
   return rounds;
 }

@@ -15,12 +15,15 @@ import {
   expectSame,
   little,
   model,
+  onWebGpu,
   plenty,
   searchOn,
   sequences,
   watchSessions,
   withExecutor,
 } from './on-webgpu';
+
+onWebGpu();
 
 type Work = (setup: ScorerSetup, original: OriginalStates) => Promise<unknown>;
 

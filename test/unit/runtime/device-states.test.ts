@@ -11,7 +11,17 @@ import { wholeWindow, windowSums } from '../../../extension/core/runtime/windows
 import { relativeError } from '../fixtures';
 import type { SearchRun } from '../prune/run-search';
 import { makeRandomModel } from '../random-model';
-import { expectSame, model, searchOn, sequences, watchSessions, withExecutor } from './on-webgpu';
+import {
+  expectSame,
+  model,
+  onWebGpu,
+  searchOn,
+  sequences,
+  watchSessions,
+  withExecutor,
+} from './on-webgpu';
+
+onWebGpu();
 
 describe('states on WebGPU', { timeout: 300_000 }, () => {
   it('of a search do not go over main memory, and give what the CPU gives', async () => {

@@ -20,23 +20,24 @@ export const sequences = [1, 2].map((seed) =>
 export const plenty = 1 << 30;
 /** Too little to keep all sessions. */
 export const little = 40_000;
-let missing: string | undefined;
 /** The model of the tests. */
 export const model = { folder: '' };
 
-beforeAll(async () => {
-  missing = await missingGpu();
-  model.folder = await makeRandomModel({ seed: 5, blocks: 4 });
-  return async () => rm(model.folder, { recursive: true });
-}, 120_000);
-
-beforeEach((context) => {
-  context.skip(missing !== undefined, missing);
-});
-
-afterEach(() => {
-  vi.restoreAllMocks();
-});
+/** Makes the model before the tests of the calling file, which need a GPU. */
+export function onWebGpu(): void {
+  let missing: string | undefined;
+  beforeAll(async () => {
+    missing = await missingGpu();
+    model.folder = await makeRandomModel({ seed: 5, blocks: 4 });
+    return async () => rm(model.folder, { recursive: true });
+  }, 120_000);
+  beforeEach((context) => {
+    context.skip(missing !== undefined, missing);
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+}
 
 /** What goes over main memory, and in what order. */
 interface Traffic {

@@ -3,7 +3,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Cancellation } from '../../jobs/job';
 import type { LayeredModel } from '../../models/layered-model';
 import type { Changes } from '../changes';
-import { readNumber } from './curve-entries';
+import { readNumber } from './gguf-tensors';
 
 /** Changes without the blocks that have lost all their sublayers, and what these did besides. */
 interface WithoutEmptied {

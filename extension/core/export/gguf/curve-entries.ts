@@ -1,8 +1,7 @@
-import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { Cancellation } from '../../jobs/job';
 import { curveKey, curveWeights } from '../../models/gguf/gguf-curves';
-import { allRows } from '../../models/gguf/gguf-rows';
-import { convert } from './gguf-tensors';
+import { readNumber } from './gguf-tensors';
 import { headerEntry } from './header-entries';
 
 /**
@@ -30,13 +29,4 @@ export async function curveEntries(
     entries.set(key, headerEntry.floats(key, numbers));
   }
   return entries;
-}
-
-/** The first number of a tensor of any type. */
-export async function readNumber(tensor: LazyTensor, cancellation: Cancellation): Promise<number> {
-  const pieces = convert(tensor.name, { ...allRows(tensor), type: 'F32' }, cancellation);
-  for await (const bytes of pieces) {
-    return Buffer.from(bytes).readFloatLE();
-  }
-  throw new Error(`${tensor.name} is empty`);
 }

@@ -55,7 +55,7 @@ export function modelEntries(
   return entries.bytes();
 }
 
-/** Fields that the family alone has, of which factors and bounds are floats. */
+/** The family's own fields; factors and bounds are floats. */
 function ownEntries(entries: HeaderEntries, { config, architecture, target }: FolderModel): void {
   const { sparsity } = architecture;
   if (sparsity !== undefined) {

@@ -1,7 +1,9 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { floatsInFile } from '../../checkpoints/read-tensor';
 import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
+import { allRows } from '../../models/gguf/gguf-rows';
 import type { Rows, RowsOfTensor } from '../../models/gguf/gguf-rows';
 import { emitRows, emitWeight } from '../../models/parts/weight';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
@@ -127,6 +129,15 @@ export async function* convert(
   for (const written of pending) {
     yield await written;
   }
+}
+
+/** The first number of a tensor of any type. */
+export async function readNumber(tensor: LazyTensor, cancellation: Cancellation): Promise<number> {
+  const pieces = convert(tensor.name, { ...allRows(tensor), type: 'F32' }, cancellation);
+  for await (const bytes of pieces) {
+    return Buffer.from(bytes).readFloatLE();
+  }
+  throw new Error(`${tensor.name} is empty`);
 }
 
 /** Rows of a tensor as float32, some at a time. */

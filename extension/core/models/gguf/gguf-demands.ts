@@ -130,7 +130,7 @@ export function requireSameSparse(keys: GgufKeys, key: string, kept: readonly nu
 export function refuseScales(unread: readonly string[], file: string): void {
   const scale = unread.find((name) => name.endsWith('.scale'));
   if (scale !== undefined) {
-    throw new UserError(say`Scales of matrices in tensors of their own are not supported.`, {
+    throw new UserError(say`Scale tensors beside weights are not supported.`, {
       file,
       field: scale,
       remedy: say`Use the Hugging Face folder of the model.`,

@@ -3,7 +3,7 @@ import { readBlockCount } from './gguf-blocks';
 import { gatingOf, sigmoid } from './gguf-demands';
 import { denseBlocks, ggufFields, hasRms, layerNormEpsilon, rotarySections } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
-import { deepseekExperts, granite, latentOfDeepseek } from './gguf-traits';
+import { deepseekExperts, granite, latentOfDeepseek, sharedExpertFields } from './gguf-traits';
 
 const says =
   (key: string) =>
@@ -106,12 +106,7 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
     readsFactors: false,
     unturned: 4,
     windows: { period: 4, ownRotary: false },
-    fields: {
-      num_dense_layers: 'leading_dense_block_count',
-      n_shared_experts: 'expert_shared_count',
-      routed_scaling_factor: 'expert_weights_scale',
-      norm_topk_prob: 'expert_weights_norm',
-    },
+    fields: { num_dense_layers: denseBlocks, ...sharedExpertFields },
     settled: { mup_enabled: true },
     demands: () => ({ mup_enabled: true }),
   },
@@ -126,10 +121,6 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
     aliases: { 'exp_probs_b.bias': 'exp_probs_b' },
     sparseByTensors: true,
     describe: describeSparse,
-    fields: {
-      n_shared_experts: 'expert_shared_count',
-      routed_scaling_factor: 'expert_weights_scale',
-      norm_topk_prob: 'expert_weights_norm',
-    },
+    fields: sharedExpertFields,
   },
 };

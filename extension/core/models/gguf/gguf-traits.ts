@@ -108,14 +108,16 @@ export interface GgufTraits {
   readonly roundsYarn?: boolean;
 }
 
-/** Experts behind dense blocks, chosen by σ(scores) and a bias. */
+/** Experts chosen by σ(scores) and a bias, beside shared ones. */
+export const sharedExpertFields = {
+  n_shared_experts: 'expert_shared_count',
+  routed_scaling_factor: 'expert_weights_scale',
+  norm_topk_prob: 'expert_weights_norm',
+} as const;
+
+/** The same behind dense blocks. */
 export const deepseekExperts = {
-  fields: {
-    first_k_dense_replace: 'leading_dense_block_count',
-    n_shared_experts: 'expert_shared_count',
-    routed_scaling_factor: 'expert_weights_scale',
-    norm_topk_prob: 'expert_weights_norm',
-  },
+  fields: { first_k_dense_replace: 'leading_dense_block_count', ...sharedExpertFields },
 } as const;
 
 /** Of DeepSeek's latent attention (src/models/deepseek2.cpp). */

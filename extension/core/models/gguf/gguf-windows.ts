@@ -78,8 +78,8 @@ export async function keptWindows(
   if (windows.needsFull === true && !flags.includes(false)) {
     keys.fault(keys.name(windowPattern), allWindowed(keys.architecture), keepFull);
   }
-  const other = flags.findIndex((flag, block) => flag !== isWindowed(pattern, block));
-  return typeof pattern === 'number' && other < 0 ? undefined : flags;
+  const isSame = flags.every((flag, block) => flag === isWindowed(pattern, block));
+  return typeof pattern === 'number' && isSame ? undefined : flags;
 }
 
 /**

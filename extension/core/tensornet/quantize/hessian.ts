@@ -1,11 +1,12 @@
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { choleskyBlocked } from '../../linear-algebra/blocked-cholesky';
 import type { SquareMatrix } from '../../linear-algebra/small-matrix';
+import { transpose } from '../tensor-values';
 
 /** Share of the mean of the diagonal that is added to it (GPTQ, arXiv 2210.17323, § 3.3, step 3). */
 const dampingShare = 0.01;
 
-/** What L tells of rounding, with L·Lᵀ = the damped Gram matrix of the inputs in an order. */
+/** What rounding needs of L, where L·Lᵀ is the damped Gram matrix of the inputs in an order. */
 export interface HessianFactor {
   /** Input that row i of L belongs to. */
   readonly order: Uint32Array;
@@ -48,22 +49,14 @@ export async function factorHessian(
   }
 }
 
-/** Side of the squares that are turned one by one, so that what is read stays in the cache. */
-const tile = 32;
-
 function movesOf({ size, numbers }: SquareMatrix): Omit<HessianFactor, 'order'> {
   const diagonal = Float64Array.from({ length: size }, (_, i) => numbers[i * (size + 1)] ?? 0);
   const inverses = diagonal.map((x) => 1 / x);
   const moves = new Float32Array(size * size);
-  for (let top = 0; top < size; top += tile) {
-    for (let left = 0; left <= top; left += tile) {
-      const [bottom, right] = [Math.min(size, top + tile), Math.min(size, left + tile)];
-      for (let k = top; k < bottom; k++) {
-        for (let j = left; j < right; j++) {
-          moves[j * size + k] = (numbers[k * size + j] ?? 0) * (inverses[j] ?? 0);
-        }
-      }
+  for (let k = 0; k < size; k++) {
+    for (let j = 0, at = k * size; j <= k; j++, at++) {
+      moves[at] = (numbers[at] ?? 0) * (inverses[j] ?? 0);
     }
   }
-  return { diagonal, moves };
+  return { diagonal, moves: transpose({ count: size, length: size, numbers: moves }) };
 }

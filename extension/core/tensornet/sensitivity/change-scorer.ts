@@ -221,34 +221,49 @@ export class ChangeScorer {
     }, 0);
     this.spared += sparedEach * changes.length * (this.count - this.index);
     const perGroup = this.changesInFlight(starts);
-    for (let start = 0; start < changes.length; start += perGroup) {
-      const group = changes.slice(start, start + perGroup);
-      const held: HiddenState[] = [];
-      try {
-        for (const { step } of group) {
-          held.push(...(await executor.through(step, starts, this.pause, step.without)));
-        }
-        const final = await this.follow(this.index + 1, held);
-        held.push(...final);
-        for (const slice of slices) {
-          const place = places.get(slice.sequence) ?? lost();
-          const terms = await readout.rowTerms(
-            inputs[slice.sequence] ?? lost(),
-            this.reference[slice.sequence] ?? lost(),
-            group.map((_, j) => final[j * starts.length + place] ?? lost()),
-            slice,
-            this.pause,
-          );
-          group.forEach(({ sample }, j) => {
-            sample.add(slice, blockTerms(terms[j] ?? lost()));
-          });
-          await this.pause();
-        }
-      } finally {
-        executor.states.release(...held);
+    try {
+      for (let start = 0; start < changes.length; start += perGroup) {
+        const group = changes.slice(start, start + perGroup);
+        await this.measureTogether(group, starts, places, slices, readout);
       }
+    } finally {
+      executor.states.release(...starts);
     }
-    executor.states.release(...starts);
+  }
+
+  /** @param starts where sequences start, at their places */
+  private async measureTogether(
+    group: readonly Change[],
+    starts: readonly HiddenState[],
+    places: ReadonlyMap<number, number>,
+    slices: readonly Slice[],
+    readout: MetricReadout,
+  ): Promise<void> {
+    const { executor, inputs } = this.setup;
+    const held: HiddenState[] = [];
+    try {
+      for (const { step } of group) {
+        held.push(...(await executor.through(step, starts, this.pause, step.without)));
+      }
+      const final = await this.follow(this.index + 1, held);
+      held.push(...final);
+      for (const slice of slices) {
+        const place = places.get(slice.sequence) ?? lost();
+        const terms = await readout.rowTerms(
+          inputs[slice.sequence] ?? lost(),
+          this.reference[slice.sequence] ?? lost(),
+          group.map((_, j) => final[j * starts.length + place] ?? lost()),
+          slice,
+          this.pause,
+        );
+        group.forEach(({ sample }, j) => {
+          sample.add(slice, blockTerms(terms[j] ?? lost()));
+        });
+        await this.pause();
+      }
+    } finally {
+      executor.states.release(...held);
+    }
   }
 
   private readonly pause = async (): Promise<void> => {

@@ -14,8 +14,6 @@ import type { GraphText, NodeLine } from '../../onnx-bytes';
 import { temporaryFolder } from '../../temporary-folder';
 import { openSession } from '../../whole-session';
 
-export const folder = temporaryFolder();
-export const path = join(folder, 'model.onnx');
 export const [steps, width, inner] = [3, 32, 64];
 export const rows = new Tensor(
   'float32',
@@ -76,51 +74,50 @@ export interface Written {
   readonly inputs?: GraphText['inputs'];
 }
 
-export function write({ nodes, outputs = {}, inputs = {} }: Written, opset = 17): void {
-  const bytes = modelBytes(
-    {
-      inputs: { x: ['n', width], ...inputs },
-      outputs: { y: ['n', width], ...outputs },
-      nodes,
-      initializers: [...stacks, ...others],
-    },
-    opset,
-  );
-  writeFileSync(path, bytes);
-}
-
 type Opened = OnnxModel & { readonly ids: readonly string[]; readonly warnings: readonly string[] };
 
-export async function opened(model: Written, opset = 17): Promise<Opened> {
-  write(model, opset);
-  const found = await openOnnxModel(path);
-  const { sublayers, warnings } = found.summary;
-  return { ...found, ids: sublayers.map(({ id }) => id), warnings: warnings.map(inEnglish) };
-}
+/** A file of a graph, in a folder that is gone after the tests of the calling file. */
+export class LoopFile {
+  public readonly folder = temporaryFolder();
+  public readonly path = join(this.folder, 'model.onnx');
 
-/** All outputs of the file as ONNX Runtime runs it, and of the graph step by step. */
-async function bothRuns(feeds: Readonly<Record<string, Tensor>> = { x: rows }) {
-  const whole = await openSession(path);
-  const unrolled = await removeFromGraph(await openOnnxModel(path), new Set());
-  const stepwise = await createSession(unrolled, { device: 'cpu', prepack: false });
-  try {
-    const [expected, actual] = [await whole.run(feeds), await stepwise.run(feeds)];
-    expect(Object.keys(actual)).toEqual(Object.keys(expected));
-    return Object.entries(expected).map(([name, tensor]) => ({
-      name,
-      dims: [actual[name]?.dims, tensor.dims],
-      error: relativeError(actual[name]?.data as Float32Array, tensor.data as Float32Array),
-    }));
-  } finally {
-    await whole.release();
-    await stepwise.release();
+  public write({ nodes, outputs = {}, inputs = {} }: Written, opset = 17): void {
+    const bytes = modelBytes(
+      {
+        inputs: { x: ['n', width], ...inputs },
+        outputs: { y: ['n', width], ...outputs },
+        nodes,
+        initializers: [...stacks, ...others],
+      },
+      opset,
+    );
+    writeFileSync(this.path, bytes);
   }
-}
 
-export async function expectSame(feeds?: Readonly<Record<string, Tensor>>): Promise<void> {
-  for (const { name, dims, error } of await bothRuns(feeds)) {
-    expect(dims[0], name).toEqual(dims[1]);
-    expect(error, name).toBeLessThan(1e-5);
+  public async opened(model: Written, opset = 17): Promise<Opened> {
+    this.write(model, opset);
+    const found = await openOnnxModel(this.path);
+    const { sublayers, warnings } = found.summary;
+    return { ...found, ids: sublayers.map(({ id }) => id), warnings: warnings.map(inEnglish) };
+  }
+
+  /** All outputs of the file as ONNX Runtime runs it, and of the graph step by step. */
+  public async expectSame(feeds: Readonly<Record<string, Tensor>> = { x: rows }): Promise<void> {
+    const whole = await openSession(this.path);
+    const unrolled = await removeFromGraph(await openOnnxModel(this.path), new Set());
+    const stepwise = await createSession(unrolled, { device: 'cpu', prepack: false });
+    try {
+      const [expected, actual] = [await whole.run(feeds), await stepwise.run(feeds)];
+      expect(Object.keys(actual)).toEqual(Object.keys(expected));
+      for (const [name, tensor] of Object.entries(expected)) {
+        expect(actual[name]?.dims, name).toEqual(tensor.dims);
+        const given = actual[name]?.data as Float32Array;
+        expect(relativeError(given, tensor.data as Float32Array), name).toBeLessThan(1e-5);
+      }
+    } finally {
+      await whole.release();
+      await stepwise.release();
+    }
   }
 }
 

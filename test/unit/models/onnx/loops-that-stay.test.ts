@@ -4,18 +4,10 @@ import { ValueTypes } from '../../../../extension/core/models/onnx/values/value-
 import { DataType } from '../../../../extension/core/onnx/graph-builder';
 import { graph, rawTensor } from '../../onnx-bytes';
 import type { NodeLine } from '../../onnx-bytes';
-import {
-  block,
-  expectSame,
-  inner,
-  loopBody,
-  opened,
-  path,
-  scanBody,
-  three,
-  width,
-} from './loop-graphs';
+import { block, inner, loopBody, LoopFile, scanBody, three, width } from './loop-graphs';
 import type { Written } from './loop-graphs';
+
+const scratch = new LoopFile();
 
 describe('layers in a loop', () => {
   const shared = graph({
@@ -44,12 +36,12 @@ describe('layers in a loop', () => {
     [
       'that ends when a condition is false',
       { nodes: [['Loop', ['three', '', 'x'], ['y'], { body: loopBody(less) }]] },
-      /Loop y can't be unrolled: it ends when a condition that the steps compute is false/,
+      /Loop y can't be unrolled: it can stop early, on a condition that its steps compute/,
     ],
     [
       'whose steps share their weights',
       { nodes: [...beforehand, ['Loop', ['three', '', 'x'], ['y'], { body: shared }]] },
-      /Loop y can't be unrolled: its steps don't take weights of their own from stacks/,
+      /Loop y can't be unrolled: its steps don't read weights of their own from a stack/,
     ],
     [
       'over another axis of the weights',
@@ -63,23 +55,23 @@ describe('layers in a loop', () => {
           ],
         ],
       },
-      /Scan y can't be unrolled: its steps read across along axis 1, and only parts along axis 0/,
+      /Scan y can't be unrolled: its steps read across along axis 1, and only axis 0 is contiguous/,
     ],
   ])('%s stay there, and the reason names the node', async (_, model, reason) => {
-    const { ids, warnings } = await opened(model);
+    const { ids, warnings } = await scratch.opened(model);
     expect(ids).toEqual([]);
     expect(warnings).toEqual([expect.stringMatching(/^The residual stream is inside body of /)]);
     expect(warnings[0]).toMatch(reason);
   });
 
-  it('that runs a decoder for each token is to be opened by itself', async () => {
+  it('that runs a decoder for each token says to open the decoder', async () => {
     const decoder = graph({
       inputs: { h: ['n', width] },
       outputs: { next: ['n', width] },
       nodes: block('u', 'd'),
       initializers: [rawTensor('u', [width, inner]), rawTensor('d', [inner, width])],
     });
-    const { ids, warnings } = await opened({
+    const { ids, warnings } = await scratch.opened({
       nodes: [['com.microsoft:GreedySearch', ['x'], ['y'], { decoder }]],
     });
     expect(ids).toEqual([]);
@@ -109,7 +101,7 @@ describe('layers in a loop', () => {
     });
     const types = new ValueTypes(
       { graph: outer, initializers: new Map() },
-      new GraphIndex(outer, path),
+      new GraphIndex(outer, scratch.path),
     );
     const names = ['looped', 'numbers', 'last', 'each'];
     expect(names.map((name) => types.of(name))).toEqual([
@@ -122,7 +114,7 @@ describe('layers in a loop', () => {
 
   it('beside layers of the main graph are found with them', async () => {
     const attributes = { body: scanBody(), num_scan_inputs: 2 };
-    const { ids } = await opened({
+    const { ids } = await scratch.opened({
       nodes: [
         ...beforehand,
         ['Squeeze', ['first', 'zero'], ['u0']],
@@ -132,6 +124,6 @@ describe('layers in a loop', () => {
       ],
     });
     expect(ids).toEqual([...three, 'block.3.feedforward']);
-    await expectSame();
+    await scratch.expectSame();
   });
 });

@@ -11,26 +11,24 @@ import type { GraphText, NodeLine } from '../../onnx-bytes';
 import { openSession } from '../../whole-session';
 import {
   block,
-  expectSame,
-  folder,
   inner,
   loopBody,
+  LoopFile,
   noise,
-  opened,
   others,
-  path,
   rows,
   scanBody,
   stacks,
   steps,
   three,
   width,
-  write,
 } from './loop-graphs';
 import type { Written } from './loop-graphs';
 
 /** What a step makes of the stream in front of it, beside what it hands on. */
 const mean: NodeLine = ['ReduceMean', ['h'], ['given'], { axes: [0], keepdims: 0 }];
+
+const scratch = new LoopFile();
 
 describe('layers in a loop over stacked weights', () => {
   const cases: readonly (readonly [string, Written])[] = [
@@ -141,7 +139,7 @@ describe('layers in a loop over stacked weights', () => {
   ];
 
   it.each(cases)('of %s are found, each with weights of its own', async (_, model) => {
-    const { ids, warnings, summary, file } = await opened(model);
+    const { ids, warnings, summary, file } = await scratch.opened(model);
     expect(ids).toEqual(three);
     expect(warnings).toEqual([
       expect.stringMatching(/^(?:Loop|Scan) \S+ runs 3 steps over stacked weights/),
@@ -158,14 +156,16 @@ describe('layers in a loop over stacked weights', () => {
   });
 
   it.each(cases)('of %s give what ONNX Runtime gives for the loop', async (_, model) => {
-    write(model);
-    await expectSame();
+    scratch.write(model);
+    await scratch.expectSame();
   });
 
   it.each(cases)('of %s can be removed, and the rest is written', async (name, model) => {
-    write(model);
-    const out = join(folder, name);
-    const { verification } = await prune(path, ['block.1.feedforward'], out, { format: 'onnx' });
+    scratch.write(model);
+    const out = join(scratch.folder, name);
+    const { verification } = await prune(scratch.path, ['block.1.feedforward'], out, {
+      format: 'onnx',
+    });
     expect(verification.relativeError).toBeLessThan(1e-5);
     const result = await openOnnxModel(join(out, 'model.onnx'));
     expect(result.summary.sublayers).toHaveLength(steps - 1);
@@ -209,11 +209,11 @@ describe('layers in a loop over stacked weights', () => {
       nodes: [...block('u', 'd'), ['MatMul', ['next', 'shift'], ['shifted']]],
       initializers: [shift],
     });
-    const { warnings } = await opened({
+    const { warnings } = await scratch.opened({
       nodes: [['Scan', ['x', 'up', 'down'], ['y'], { body, num_scan_inputs: 2 }]],
     });
     expect(warnings.join()).toMatch(/Scan \S+ runs 3 steps over stacked weights/);
-    await expectSame();
+    await scratch.expectSame();
   });
 
   it('take states of their own, such as caches, which are no weights', async () => {
@@ -235,14 +235,14 @@ describe('layers in a loop over stacked weights', () => {
       ],
     });
     const attributes = { body, num_scan_inputs: 3, scan_input_axes: [0, 0, 1] };
-    const { ids } = await opened({
+    const { ids } = await scratch.opened({
       nodes: [['Scan', ['x', 'up', 'down', 'past'], ['y', 'present'], attributes]],
       inputs: { past: ['n', steps, width] },
       outputs: { present: [steps, 'n', width] },
     });
     expect(ids).toEqual(three);
     const past = Float32Array.from({ length: 4 * steps * width }, (_, i) => Math.cos(i));
-    await expectSame({ x: rows, past: new Tensor('float32', past, [4, steps, width]) });
+    await scratch.expectSame({ x: rows, past: new Tensor('float32', past, [4, steps, width]) });
   });
 
   it('are found where a Scan over blocks is in a Loop over groups of blocks', async () => {
@@ -266,12 +266,12 @@ describe('layers in a loop over stacked weights', () => {
         rawTensor('downs', [groups, steps, inner, width], noise(groups * steps * width * inner, 4)),
       ],
     };
-    writeFileSync(path, modelBytes(text));
-    const { summary } = await openOnnxModel(path);
+    writeFileSync(scratch.path, modelBytes(text));
+    const { summary } = await openOnnxModel(scratch.path);
     expect(summary.sublayers.map(({ parameters }) => parameters)).toEqual(
       Array.from({ length: groups * steps }, () => 2 * width * inner),
     );
-    await expectSame();
+    await scratch.expectSame();
   });
 
   it('may hold an If that reads the values of a step', async () => {
@@ -297,14 +297,16 @@ describe('layers in a loop over stacked weights', () => {
         ['Add', ['h', 'f'], ['next']],
       ],
     });
-    const { ids } = await opened({ nodes: [['Loop', ['three', '', 'x'], ['y'], { body }]] });
+    const { ids } = await scratch.opened({
+      nodes: [['Loop', ['three', '', 'x'], ['y'], { body }]],
+    });
     expect(ids).toEqual(three);
-    await expectSame();
+    await scratch.expectSame();
   });
 
   it('in opset 11 are unrolled in its operators', async () => {
     const attributes = { body: scanBody([mean], { given: [width] }), num_scan_inputs: 2 };
-    const { ids } = await opened(
+    const { ids } = await scratch.opened(
       {
         nodes: [['Scan', ['x', 'up', 'down'], ['y', 'all'], attributes]],
         outputs: { all: [steps, width] },
@@ -312,6 +314,6 @@ describe('layers in a loop over stacked weights', () => {
       11,
     );
     expect(ids).toEqual(three);
-    await expectSame();
+    await scratch.expectSame();
   });
 });

@@ -9,7 +9,7 @@ import { intAttribute, intsAttribute, tensorAttribute } from '../node-attributes
 import { tensorNumbers } from '../values/tensor-numbers';
 import { ValueShapes } from '../values/value-shapes';
 
-/** A value of which each step has a part, along `axis`; the last part comes first where it is `reversed`. */
+/** A value cut along `axis` into one part for each step, from the last part on where it is `reversed`. */
 interface Parts {
   readonly inside: string;
   readonly outside: string;
@@ -67,7 +67,7 @@ const stackRank = 3;
 /** Opset from which on a Scan has no axis for sequences of different lengths. */
 const scanOpset = 9;
 
-export const noStacks = say`its steps don't take weights of their own from stacks in the file`;
+export const noStacks = say`its steps don't read weights of their own from a stack in the file`;
 
 /** Why a Loop or Scan cannot be unrolled, as the end of "can't be unrolled: …". */
 export interface NotKnown {
@@ -89,7 +89,7 @@ export function knownSteps(node: NodeProto, around: Around): KnownSteps | NotKno
   const states = node.input.length - (isLoop ? loopInputs : items);
   const inside = body.input.length - (isLoop ? loopInputs : items);
   if (states < 0 || inside !== states || body.output.length < states + (isLoop ? 1 : 0)) {
-    return { problem: say`its body has other inputs or outputs than the node` };
+    return { problem: say`the inputs or outputs of its body don't match its own` };
   }
   const isStack = (name: string): boolean =>
     (around.initializers.get(name)?.dims.length ?? 0) >= stackRank;
@@ -132,7 +132,7 @@ function stepsOfLoop(node: NodeProto, body: GraphProto, { shapes }: Around): Kno
   const [goesOn = '', ...outputs] = body.output.map(({ name }) => name);
   const isTrue = (name: string): boolean => shapes.contents(name)?.[0] === 1;
   if (!(condition === '' || isTrue(condition)) || !staysTrue(goesOn, going, body, isTrue)) {
-    return { problem: say`it ends when a condition that the steps compute is false` };
+    return { problem: say`it can stop early, on a condition that its steps compute` };
   }
   return {
     body,
@@ -208,7 +208,7 @@ function stepsOfScan(
   const cut = items.find(({ outside, axis }) => initializers.has(outside) && axis !== 0);
   if (cut !== undefined) {
     return {
-      problem: say`its steps read ${cut.outside} along axis ${cut.axis}, and only parts along axis 0 lie together in the file`,
+      problem: say`its steps read ${cut.outside} along axis ${cut.axis}, and only axis 0 is contiguous in the file`,
     };
   }
   return {

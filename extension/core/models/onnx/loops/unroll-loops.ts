@@ -53,7 +53,7 @@ export function unrollLoops(file: OnnxFile): Unrolled {
       unrolled = found.file;
       around = new Around(unrolled);
       notes.push(
-        say`${nameOf(node)} runs ${found.count} steps over stacked weights. Each step is shown as layers of its own, and a written model holds them that way.`,
+        say`${nameOf(node)} runs ${found.count} steps over stacked weights. Each step is shown as its own layers, and a written model keeps them unrolled.`,
       );
     }
   }
