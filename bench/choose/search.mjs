@@ -44,13 +44,16 @@ const model = positionals[0] ?? join(root, 'samples', 'espalier-sample');
 const greedy = ['--search', options.search];
 const sets = ['--refine-sets', options.sets];
 
-/** What a search is asked for, by name. @type {Record<string, readonly string[]>} */
+/**
+ * What a search is asked for, by name, and the way whose profile it refines.
+ * @type {Record<string, {flags: readonly string[], refines?: string}>}
+ */
 const ways = {
-  random: ['--search', 'random'],
-  'one-shot': ['--search', 'one-shot'],
-  greedy,
-  'greedy, swaps': [...greedy, '--refine', 'swaps', ...sets],
-  'greedy, evolve': [...greedy, '--refine', 'evolve', ...sets],
+  random: { flags: ['--search', 'random'] },
+  'one-shot': { flags: ['--search', 'one-shot'] },
+  greedy: { flags: greedy },
+  'greedy, swaps': { flags: [...greedy, '--refine', 'swaps', ...sets], refines: 'greedy' },
+  'greedy, evolve': { flags: [...greedy, '--refine', 'evolve', ...sets], refines: 'greedy' },
 };
 
 process.exitCode = await main();
@@ -81,11 +84,11 @@ async function compareIn(folder) {
   );
   for (const share of options.shares.split(',')) {
     const rows = [];
-    for (const [name, flags] of Object.entries(ways)) {
+    for (const [name, way] of Object.entries(ways)) {
       /** @type {Outcome[]} */
       const outcomes = [];
       for (const [i, calibration] of calibrations.entries()) {
-        outcomes.push(await outcome(folder, { calibration, i, name, flags, share, judges }));
+        outcomes.push(await outcome(folder, { calibration, i, name, share, judges, ...way }));
       }
       rows.push(rowOf(name, outcomes));
     }
@@ -104,11 +107,14 @@ async function compareIn(folder) {
 
 /**
  * @param {string} folder
- * @param {{calibration: string, i: number, name: string, flags: readonly string[], share: string, judges: Judges}} run
+ * @param {{calibration: string, i: number, name: string, flags: readonly string[], refines?: string, share: string,
+ *   judges: Judges}} run
  * @returns {Promise<Outcome>}
  */
-async function outcome(folder, { calibration, i, name, flags, share, judges }) {
-  const file = join(folder, `${name.replace(', ', '-')}-${share}-${i}.layerprofile.json`);
+async function outcome(folder, { calibration, i, name, flags, refines, share, judges }) {
+  /** @param {string} way */
+  const fileOf = (way) => join(folder, `${way.replace(', ', '-')}-${share}-${i}.layerprofile.json`);
+  const file = fileOf(name);
   const { rounds, search, refinement, cpuSeconds } = await keptProfile(
     file,
     `${name}, ${share}, text ${i + 1}`,
@@ -116,6 +122,7 @@ async function outcome(folder, { calibration, i, name, flags, share, judges }) {
       ...[model, '--ratio', share, '--calibration', calibration, '--seed', String(i)],
       ...['--sequences', options.sequences, '--length', options.length, ...flags],
     ],
+    refines === undefined ? undefined : fileOf(refines),
   );
   const plan = join(folder, 'choice.plan.json');
   await espalier(['plan', model, '--profile', file, '--remove', rounds.length, '--out', plan]);

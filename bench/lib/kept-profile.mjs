@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
 import { cli } from './espalier.mjs';
@@ -10,14 +10,17 @@ import { json } from './json.mjs';
  * @param {string} file
  * @param {string} name
  * @param {readonly string[]} args the model, and how
+ * @param {string} [searched] a kept profile of the same search, which is only refined
  * @returns {Promise<any>} the profile, with the processor time that it took
  */
-export async function keptProfile(file, name, args) {
+export async function keptProfile(file, name, args, searched) {
   const known = `${file}.cpu`;
   if (!existsSync(known)) {
+    if (searched !== undefined) await copyFile(searched, file);
     const how = ['--json', '--no-baselines', '--device', 'cpu', '--out', file];
     const { cpuSeconds } = await json(process.execPath, [cli, 'profile', ...args, ...how]);
-    await writeFile(known, String(cpuSeconds));
+    const before = searched === undefined ? '0' : await readFile(`${searched}.cpu`, 'utf8');
+    await writeFile(known, String(Number(before) + (cpuSeconds ?? Number.NaN)));
     say(dim(`${name}: ${cpuSeconds?.toFixed(0)} CPU seconds`));
   }
   const profile = JSON.parse(await readFile(file, 'utf8'));

@@ -13,6 +13,7 @@ import { LayeredExecutor } from '../runtime/layered-executor';
 import { requireMemory } from '../runtime/memory-shares';
 import { describeOrigin } from '../runtime/origin';
 import { listCandidates } from './candidates';
+import { finishedSearch } from './finished-search';
 import type { LayerProfile, ProfileEvaluation, ProfileEvent } from './layer-profile';
 import { describeMetric, fittingMetric, metrics } from '../metrics/metrics';
 import { loadSeveralTexts } from '../data/model-inputs';
@@ -26,6 +27,7 @@ import { SearchWork } from './search-work';
 import { surrogateRecord } from './adaptive/surrogate-record';
 import { SearchMemo } from './search-memo';
 import type { SearchRecord } from './search-memo';
+import { say } from '../message';
 
 /** What to profile, how, and where the result goes. */
 export interface ProfileJob {
@@ -136,7 +138,22 @@ export async function profileModel(
     environment.version,
   );
   const journal = await Journal.open(job.journal, identity, parseEntry);
-  const spentBefore = spentOf(journal.replayed);
+  const earlier = await finishedSearch(job.out, {
+    settings,
+    modelFingerprint: model.summary.fingerprint,
+    calibrationFingerprint: calibration.summary.fingerprint,
+    version: environment.version,
+  });
+  if (earlier !== undefined) {
+    context.inform(
+      say`The profile that is there has this search already. Only its refinement is made.`,
+    );
+  }
+  const spentHere = spentOf(journal.replayed);
+  const spentBefore = {
+    seconds: spentHere.seconds + (earlier?.search.seconds ?? 0),
+    evaluations: spentHere.evaluations + (earlier?.search.sublayerEvaluations ?? 0),
+  };
   const started = performance.now();
   const seconds = (): number => (performance.now() - started) / 1000;
   try {
@@ -149,17 +166,18 @@ export async function profileModel(
       device,
       candidates: listCandidates(model.summary, settings.granularity).map(({ id }) => id),
     });
-    const run = spentBefore.runs;
     const work = new SearchWork(model);
     const memo = new SearchMemo(recordsOf(journal.replayed), async (records) => {
       const ofSearch = records.some(({ step }) => !step.startsWith(baselineStep));
       const { evaluations } = work;
       const spent: Entry[] = ofSearch
-        ? [{ kind: 'spent', seconds: seconds(), evaluations, run }]
+        ? [{ kind: 'spent', seconds: seconds(), evaluations, run: spentHere.runs }]
         : [];
       await journal.append([...records, ...spent]);
     });
-    const progress = new SearchProgress(settings, model, work, calibration.summary, context);
+    const progress = new SearchProgress(settings, model, work, calibration.summary, context, {
+      isSearched: earlier !== undefined,
+    });
     const setup: ScorerSetup = {
       executor,
       sequences: calibration.inputs,
@@ -175,7 +193,7 @@ export async function profileModel(
       },
     };
     const searchWith = async (shared: ScorerSetup): Promise<SearchResult> =>
-      search(settings, shared, progress);
+      search(settings, shared, progress, earlier);
     const found = await (job.engine === undefined
       ? searchWith(setup)
       : shareSearch(

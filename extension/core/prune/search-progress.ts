@@ -42,8 +42,9 @@ export class SearchProgress implements SearchListener {
     private readonly work: SearchWork,
     { sequences, tokens }: Pick<CalibrationSummary, 'sequences' | 'tokens'>,
     private readonly context: JobContext<ProfileEvent>,
+    known: { readonly isSearched?: boolean } = {},
   ) {
-    this.expected = expectedWork(settings, summary, tokens);
+    this.expected = expectedWork(settings, summary, tokens, known);
     const costOf = ({ evaluations, readouts }: Amount) =>
       (evaluations + work.readoutCost(readouts, 'whole')) * sequences;
     this.refining = costOf(this.expected.refinement);
@@ -131,11 +132,13 @@ interface ExpectedWork {
 /**
  * What a search is expected to compute for each sequence.
  * @param tokens of all sequences
+ * @param known whether the search itself is done, so that only the original runs before what follows it
  */
 export function expectedWork(
   settings: SearchSettings,
   summary: ModelSummary,
   tokens: number,
+  known: { readonly isSearched?: boolean } = {},
 ): ExpectedWork {
   const candidates = listCandidates(summary, settings.granularity);
   const count = summary.sublayers.length;
@@ -154,10 +157,13 @@ export function expectedWork(
   const compared = baselines * (isAdaptive ? Math.min(1, leastBaselineRows / tokens) : 1);
   return {
     rounds,
-    search: {
-      evaluations: count + behind * times,
-      readouts: candidates.length * times * share + (isAdaptive ? 1 + rounds : 0),
-    },
+    search:
+      known.isSearched === true
+        ? { evaluations: count, readouts: 1 }
+        : {
+            evaluations: count + behind * times,
+            readouts: candidates.length * times * share + (isAdaptive ? 1 + rounds : 0),
+          },
     refinement: { evaluations: refined * count, readouts: refined },
     // An order is measured set by set, each from what it removes first.
     baselines: { evaluations: compared * count, readouts: compared * rounds },

@@ -11,7 +11,7 @@ import { refuseNonFinite } from './scorer';
 import type { OriginalStates, Scorer, ScorerSetup } from './scorer';
 import type { SearchListener } from './search-listener';
 import { orderStep, roundStep, SearchPlan } from './search-plan';
-import { stabilityOf } from './stability';
+import { roundsByText, stabilityOf } from './stability';
 import { newScorer } from './shards/new-scorer';
 import { say } from '../message';
 
@@ -33,17 +33,22 @@ export interface SearchResult {
   readonly baselines: Readonly<Partial<Record<BaselineName, readonly Round[]>>>;
 }
 
+/** What is known of a search that is done, so that it can be refined without being made again. */
+export type FinishedSearch = Pick<SearchResult, 'candidates' | 'rounds' | 'stability'>;
+
 /** Steps of baselines begin with this. */
 export const baselineStep = 'baseline.';
 
 /**
  * Finds the order in which candidates are best removed (FinerCut, arXiv 2405.18218): greedily, each
  * time the candidate whose removal leaves the logits nearest to the original's.
+ * @param finished this search, where it is done but for what follows it
  */
 export async function search(
   settings: SearchSettings,
   setup: ScorerSetup,
   listener: SearchListener,
+  finished?: FinishedSearch,
 ): Promise<SearchResult> {
   const plan = new SearchPlan(settings, setup);
   const all = [...setup.sequences.keys()];
@@ -54,7 +59,8 @@ export async function search(
     listener.onCosineLocal(cosine.distances());
     return states;
   };
-  const isAdaptive = settings.mode === 'adaptive' && settings.confidence < 1;
+  const isAdaptive =
+    finished === undefined && settings.mode === 'adaptive' && settings.confidence < 1;
   // Where rows are known beforehand, a rough heatmap need not wait for all sequences.
   const isLazy = isAdaptive && plan.hasPrefixes;
   const adaptive = isAdaptive
@@ -75,9 +81,11 @@ export async function search(
   const original = await startOn(isLazy ? all.slice(0, plan.texts) : all);
   plan.rows = await Promise.all(all.map(async (sequence) => scorer.rows(sequence)));
   await adaptive?.start(original);
-  const found = await (isBaseline(settings.mode)
-    ? ranked(plan, settings.mode, scorer, listener)
-    : greedy(plan, roundStrategies(settings, adaptive), scorer, listener));
+  const found = await (finished === undefined
+    ? isBaseline(settings.mode)
+      ? ranked(plan, settings.mode, scorer, listener)
+      : greedy(plan, roundStrategies(settings, adaptive), scorer, listener)
+    : told(finished, listener));
   // What follows has scorers of its own, and wants the memory.
   scorer.end();
   adaptive?.end();
@@ -105,7 +113,13 @@ export async function search(
   }
   const isRefined = rounds !== found.rounds;
   const step = isRefined ? refinedStep : isBaseline(settings.mode) ? orderStep : roundStep;
-  const stability = stabilityOf(plan, rounds, step);
+  const stability =
+    finished === undefined
+      ? stabilityOf(plan, rounds, step)
+      : finished.stability && {
+          ...finished.stability,
+          ...(isRefined ? { rounds: roundsByText(plan, rounds, step) } : {}),
+        };
   return {
     ...found,
     rounds,
@@ -117,4 +131,18 @@ export async function search(
     naiveSublayerEvaluations: plan.naiveEvaluations(found.rounds),
     baselines,
   };
+}
+
+/** Tells of a search as if it were made now. */
+function told(
+  { candidates, rounds }: FinishedSearch,
+  listener: SearchListener,
+): Pick<SearchResult, 'candidates' | 'rounds'> {
+  for (const candidate of candidates) {
+    listener.onCandidate(1, candidate);
+  }
+  for (const [i, round] of rounds.entries()) {
+    listener.onRound(i + 1, round);
+  }
+  return { candidates, rounds };
 }

@@ -26,10 +26,11 @@ interface Group {
  * @param step names the rounds in the journal
  */
 export function stabilityOf(
-  { setup, rows, candidates }: SearchPlan,
+  plan: SearchPlan,
   rounds: readonly Round[],
   step: string,
 ): Stability | undefined {
+  const { setup, rows, candidates } = plan;
   const groups = groupsOf(setup);
   const { memo } = setup;
   const first = commonSlices(memo.ofStep(`${roundStep}.1`), candidates.length);
@@ -62,16 +63,29 @@ export function stabilityOf(
           differ(shares[0], shares[1], errors),
       };
     }),
-    rounds: rounds.flatMap(({ removed }, i) => {
-      const records = memo
-        .ofStep(`${step}.${i + 1}`)
-        .filter(({ candidate }) => candidate === removed);
-      const round = groups.map((group) => new Fold(setup, rows, group, commonSlices(records, 1)));
-      return round.some(({ tokens }) => tokens === 0)
-        ? []
-        : [round.map((fold) => fold.distance(removed))];
-    }),
+    rounds: roundsByText(plan, rounds, step),
   };
+}
+
+/**
+ * Distance after each round, by text; without rounds that were not measured on each.
+ * @param step names the rounds in the journal
+ */
+export function roundsByText(
+  { setup, rows }: SearchPlan,
+  rounds: readonly Round[],
+  step: string,
+): Stability['rounds'] {
+  const groups = groupsOf(setup);
+  return rounds.flatMap(({ removed }, i) => {
+    const records = setup.memo
+      .ofStep(`${step}.${i + 1}`)
+      .filter(({ candidate }) => candidate === removed);
+    const round = groups.map((group) => new Fold(setup, rows, group, commonSlices(records, 1)));
+    return round.some(({ tokens }) => tokens === 0)
+      ? []
+      : [round.map((fold) => fold.distance(removed))];
+  });
 }
 
 /** Whether two shares of importance differ by more than measuring other parts of the same texts would make them. */

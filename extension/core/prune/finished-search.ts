@@ -1,0 +1,63 @@
+import { isDeepStrictEqual } from 'node:util';
+import { readFile } from 'node:fs/promises';
+import { parseLayerProfile } from './layer-profile-schema';
+import type { LayerProfile } from './layer-profile';
+import type { SearchSettings } from './options';
+import type { FinishedSearch } from './search';
+
+/** What decides what a search finds. */
+export interface SearchIdentity {
+  readonly settings: SearchSettings;
+  readonly modelFingerprint: string;
+  readonly calibrationFingerprint: string;
+  /** Of Espalier. */
+  readonly version: string;
+}
+
+/**
+ * The search of the profile at `path`, where it is the one that `identity` asks to refine: then it need not be made
+ * again. Undefined where nothing is to be refined, or no such profile is there.
+ */
+export async function finishedSearch(
+  path: string | undefined,
+  identity: SearchIdentity,
+): Promise<(FinishedSearch & Pick<LayerProfile, 'search'>) | undefined> {
+  if (path === undefined || identity.settings.refine === undefined) {
+    return undefined;
+  }
+  const profile = await profileAt(path);
+  if (profile === undefined || !isDeepStrictEqual(searchOf(identity), searchIn(profile))) {
+    return undefined;
+  }
+  const { candidates, rounds, refinement, stability, search } = profile;
+  return {
+    ...{ candidates, search },
+    rounds: refinement?.start ?? rounds,
+    // What a refined profile tells of each text is of its refined rounds.
+    ...(stability && {
+      stability: refinement === undefined ? stability : { ...stability, rounds: [] },
+    }),
+  };
+}
+
+function searchIn({ settings, model, calibration, versions }: LayerProfile): unknown {
+  return searchOf({
+    settings,
+    modelFingerprint: model.fingerprint,
+    calibrationFingerprint: calibration.fingerprint,
+    version: versions.espalier,
+  });
+}
+
+/** What follows a search does not change it. */
+function searchOf({ settings, ...rest }: SearchIdentity): unknown {
+  return { ...rest, settings: { ...settings, refine: undefined, baselines: [] } };
+}
+
+async function profileAt(path: string): Promise<LayerProfile | undefined> {
+  try {
+    return parseLayerProfile(await readFile(path, 'utf8'), path);
+  } catch {
+    return undefined;
+  }
+}
