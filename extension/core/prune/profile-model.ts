@@ -13,7 +13,7 @@ import { LayeredExecutor } from '../runtime/layered-executor';
 import { requireMemory } from '../runtime/memory-shares';
 import { describeOrigin } from '../runtime/origin';
 import { listCandidates } from './candidates';
-import { finishedSearch } from './finished-search';
+import { finishedSearch } from './refinement/finished-search';
 import type { LayerProfile, ProfileEvaluation, ProfileEvent } from './layer-profile';
 import { describeMetric, fittingMetric, metrics } from '../metrics/metrics';
 import { loadSeveralTexts } from '../data/model-inputs';

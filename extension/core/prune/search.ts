@@ -6,7 +6,7 @@ import type { CandidateDistance, Refinement, Round, Stability } from './layer-pr
 import { isBaseline } from './options';
 import type { BaselineName, SearchSettings } from './options';
 import { orderers } from './orders';
-import { refine, refinedStep } from './refine';
+import { refine, refinedStep } from './refinement/refine';
 import { refuseNonFinite } from './scorer';
 import type { OriginalStates, Scorer, ScorerSetup } from './scorer';
 import type { SearchListener } from './search-listener';

@@ -1,16 +1,16 @@
-import { seededRandom, shuffle } from '../data/random';
-import type { Random } from '../data/random';
-import { checkpoint } from '../jobs/job';
-import { slicesOf } from '../metrics/slices';
-import { TermSample } from '../metrics/term-sample';
-import type { Candidate } from './candidates';
-import { followOrder } from './fixed-order';
-import type { Refinement, Round } from './layer-profile';
-import type { RefineSettings } from './options';
-import type { OriginalStates, Scorer } from './scorer';
-import type { SearchListener } from './search-listener';
-import type { SearchPlan } from './search-plan';
-import { newScorer } from './shards/new-scorer';
+import { seededRandom, shuffle } from '../../data/random';
+import type { Random } from '../../data/random';
+import { checkpoint } from '../../jobs/job';
+import { slicesOf } from '../../metrics/slices';
+import { TermSample } from '../../metrics/term-sample';
+import type { Candidate } from '../candidates';
+import { followOrder } from '../fixed-order';
+import type { Refinement, Round } from '../layer-profile';
+import type { RefineSettings } from '../options';
+import type { OriginalStates, Scorer } from '../scorer';
+import type { SearchListener } from '../search-listener';
+import type { SearchPlan } from '../search-plan';
+import { newScorer } from '../shards/new-scorer';
 
 /** Steps of the order that a refinement ends with begin with this. */
 export const refinedStep = 'refined';

@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { readFile } from 'node:fs/promises';
-import { parseLayerProfile } from './layer-profile-schema';
-import type { LayerProfile } from './layer-profile';
-import type { SearchSettings } from './options';
-import type { FinishedSearch } from './search';
+import { parseLayerProfile } from '../layer-profile-schema';
+import type { LayerProfile } from '../layer-profile';
+import type { SearchSettings } from '../options';
+import type { FinishedSearch } from '../search';
 
 /** What decides what a search finds. */
 export interface SearchIdentity {
