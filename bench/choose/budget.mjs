@@ -1,9 +1,13 @@
 /**
- * One budget over removals, widths and encodings against each of them alone, at equal bytes: what is left of the bytes
- * and the perplexity on held-out text of the written models. Prints a Markdown table.
+ * One budget over removals, widths and encodings against each of them alone, at equal bytes or at equal milliseconds of
+ * a generated token: what is left of these and the perplexity on held-out text of the written models. Prints a Markdown
+ * table.
  *
- *     node bench/choose/budget.mjs [MODEL] [--shares 0.8,0.6,0.4] [--methods int8,int4] [--widths 75%,50%,25%] [--keep FOLDER]
+ *     node bench/choose/budget.mjs [MODEL] [--unit bytes|decode] [--shares 0.8,0.6,0.4] [--methods int8,int4]
+ *         [--widths 75%,50%,25%] [--keep FOLDER]
  *
+ * --unit: what budgets are shares of. Bytes are those of the files, and milliseconds are measured, in turns with the
+ *     original.
  * --keep: what was measured is kept there, and found there by the next run.
  */
 import { existsSync } from 'node:fs';
@@ -21,6 +25,7 @@ import { inFolder } from '../lib/folders.mjs';
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    unit: { type: 'string', default: 'bytes' },
     shares: { type: 'string', default: '0.8,0.6,0.4' },
     methods: { type: 'string', default: 'int8,int4' },
     widths: { type: 'string', default: '75%,50%,25%' },
@@ -77,7 +82,7 @@ async function compareIn(folder) {
   say(
     [
       '',
-      `| may use | ${shares.map((share) => `${Number(share) * 100} % of the bytes`).join(' | ')} |`,
+      `| may use | ${shares.map((share) => `${Number(share) * 100} % of the ${options.unit === 'decode' ? 'milliseconds' : 'bytes'}`).join(' | ')} |`,
       `|---|${shares.map(() => '--:|').join('')}`,
       ...rows,
     ].join('\n'),
@@ -108,16 +113,22 @@ async function outcome(folder, table, profile, share) {
   const out = join(folder, 'model');
   try {
     await espalier([
-      ...['plan-compression', model, '--budget', share, '--sensitivity', table, '--out', plan],
+      ...['plan-compression', model, '--budget', share, '--unit', options.unit],
+      ...['--sensitivity', table, '--out', plan],
       ...(profile === undefined ? [] : ['--profile', profile]),
     ]);
   } catch (error) {
     if (/above the budget/.test(String(error))) return 'out of reach';
     throw error;
   }
-  const result = await espalier(['apply', plan, '--out', out, '--overwrite', '--no-quality']);
+  const { bytesBefore, bytesAfter, verdict } = await espalier([
+    ...['apply', plan, '--out', out, '--overwrite'],
+    // A limit that always holds: it has the speed measured.
+    ...(options.unit === 'decode' ? ['--gate', 'speed>-99%'] : ['--no-quality']),
+  ]);
   const { perplexity } = await espalier(['evaluate', out, '--text', heldOut, '--whole-text']);
   await rm(out, { recursive: true });
-  const left = (100 * result.bytesAfter) / result.bytesBefore;
+  const speed = verdict?.speed;
+  const left = 100 * (speed === undefined ? bytesAfter / bytesBefore : speed.before / speed.after);
   return `${perplexity.toFixed(1)} (${left.toFixed(1)} %)`;
 }
