@@ -92,7 +92,7 @@ export async function describeGguf(
           query_pre_attn_scalar: blocks === windows.scaledByWidthAt ? hiddenSize / heads : headDim,
         }),
     rope_parameters: await describeRotary(keys, headDim, tensors, traits),
-    ...traits.describe?.({ keys, tensors, sizes, types }),
+    ...(await traits.describe?.({ keys, tensors, sizes, types })),
     ...traits.settled,
   };
 }

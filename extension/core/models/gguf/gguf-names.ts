@@ -120,6 +120,14 @@ const latent: LatentNames = {
   apart: { keyUp: 'attn_k_b', valueUp: 'attn_v_b' },
 };
 
+/** Of what chooses tokens (src/models/deepseek32.cpp). */
+const indexer = {
+  queryUp: 'indexer.attn_q_b',
+  key: 'indexer.attn_k',
+  keyNorm: 'indexer.k_norm',
+  weights: 'indexer.proj',
+} as const;
+
 function branchesInGguf(
   { attention, feedforward }: Architecture,
   { attentionNorm = 'attn_norm', feedforwardNorm = 'ffn_norm', splitsGateUp = false }: GgufFamily,
@@ -139,7 +147,11 @@ function branchesInGguf(
               kind: 'separate',
               names: ['attn_q', 'attn_k', 'attn_v'].slice(0, queryKeyValue.names.length),
             },
-      ...(attention.latent === undefined ? {} : { latent }),
+      ...(attention.latent === undefined
+        ? {}
+        : {
+            latent: { ...latent, ...(attention.latent.indexer === undefined ? {} : { indexer }) },
+          }),
       output: 'attn_output',
       ...(queryKeyNorms === undefined
         ? {}

@@ -1,3 +1,5 @@
+import { graniteSwa as familyOfGraniteSwa } from '../families/mixtures/softmax-experts';
+import type { ConfigFields } from '../transformer/config-layout';
 import type { GgufFamily, GgufTraits } from './gguf-traits';
 import { readBlockCount } from './gguf-blocks';
 import { gatingOf, sigmoid } from './gguf-demands';
@@ -23,6 +25,42 @@ const headAlone = {
   readsFactors: false,
   demands: () => ({ tie_word_embeddings: false }),
 } as const;
+
+/** Attention to the tokens that an indexer chooses (src/models/deepseek32.cpp). */
+const sparseAttention = {
+  isLatent: true,
+  readsFactors: false,
+  fields: {
+    ...deepseekExperts.fields,
+    index_n_heads: 'attention.indexer.head_count',
+    index_head_dim: 'attention.indexer.key_length',
+    index_topk: 'attention.indexer.top_k',
+  },
+  demands: () => ({ rope_interleave: true }),
+} as const;
+
+/** Whether a block scores tokens itself, and does not take the choice of the block before (GLM-5.2). */
+const indexerTypes = 'attention.indexer.types';
+const isFull = (config: ConfigFields, block: number): boolean => {
+  const { indexer_types: types } = config;
+  return !Array.isArray(types) || types[block] !== 'shared';
+};
+
+/** Which blocks have a rotary embedding. */
+const rotaryFlags = 'attention.rope_pattern';
+
+const graniteSwa: GgufTraits = {
+  ...granite,
+  windows: { period: 4, fullFirst: true, ownRotary: false },
+  blockFlags: { [rotaryFlags]: familyOfGraniteSwa.turns },
+  describe: async ({ keys }) => {
+    const flags = await keys.flags(rotaryFlags, readBlockCount(keys));
+    const theta = keys.number('rope.freq_base');
+    return typeof flags === 'object'
+      ? { layer_rope_theta: flags.map((turns) => (turns ? theta : 0)) }
+      : {};
+  },
+};
 
 /** Families of 2025 and later, and those whose architecture they share, by `general.architecture`. */
 export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
@@ -95,7 +133,11 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
     }),
     demands: () => ({ shared_expert_combination_strategy: 'average' }),
   },
-  apertus: { modelType: 'apertus', demands: headAlone.demands },
+  apertus: {
+    modelType: 'apertus',
+    alsoFrom: ['apertus1p5_text'],
+    demands: headAlone.demands,
+  },
   mistral4: {
     modelType: 'mistral4',
     ...latentOfDeepseek,
@@ -122,5 +164,29 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
     sparseByTensors: true,
     describe: describeSparse,
     fields: sharedExpertFields,
+  },
+  deepseek32: { modelType: 'deepseek_v32', ...sparseAttention },
+  'glm-dsa': {
+    modelType: 'glm_moe_dsa',
+    ...sparseAttention,
+    blockFlags: { [indexerTypes]: isFull },
+  },
+  granite_swa: {
+    modelType: 'granite_swa',
+    withExperts: 'granitemoe_swa',
+    ...graniteSwa,
+  },
+  bailingmoe2: {
+    modelType: 'sarvam_moe',
+    ...deepseekExperts,
+    readsFactors: false,
+    settled: { use_qk_norm: true },
+    demands: (config) => ({
+      tie_word_embeddings: false,
+      use_qk_norm: true,
+      // The size that the file says is multiplied with their number.
+      n_shared_experts: 1,
+      head_dim: config.hidden_size / config.num_attention_heads,
+    }),
   },
 };

@@ -83,10 +83,11 @@ function placeQueryKeyValue(places: Places, names: BothNames): void {
   const { known, own, family, config } = names;
   const { queryKeyValue: from } = known.attention;
   const parts = namesOf(own.attention.queryKeyValue);
+  const turnsByHalves = known.interleavedRotary !== true;
   for (const [i, name] of namesOf(from).entries()) {
     if (from.kind === 'fused' && from.order === 'by-group') {
       placeModule(places, name, parts[i], (tensor) => ({ rows: kindByKind(tensor, config) }));
-    } else if (family.interleaved === true && i < 2 && parts.length > 1) {
+    } else if (family.interleaved === true && turnsByHalves && i < 2 && parts.length > 1) {
       placeModule(places, name, parts[i], (tensor) => ({ rows: interleaved(tensor, config) }));
     } else if (family.halved === true && i < 2) {
       placeModule(places, name, parts[i], (tensor) => ({ rows: halved(tensor, config) }));
@@ -151,6 +152,9 @@ function placeLatent(places: Places, { known, own, config }: BothNames): void {
   placeModule(places, from.queryUp, to.queryUp);
   placeModule(places, from.keyValueDown, to.keyValueDown);
   placeModule(places, from.keyValueNorm, to.keyValueNorm);
+  for (const part of ['queryUp', 'key', 'keyNorm', 'weights'] as const) {
+    placeModule(places, from.indexer?.[part], to.indexer?.[part]);
+  }
   const { keyUp = '', valueUp = '' } = to.apart ?? {};
   const { plainDim: keys, valueDim: values, keyValueRank: rank } = shape;
   places.set(`${from.keyValueUp}.weight`, (tensor) => {

@@ -44,7 +44,11 @@ export interface GgufTraits {
   /** Fields of config.json that the conversion has settled. */
   readonly settled?: Readonly<Record<string, unknown>>;
   /** Fields of config.json that follow from several keys, or from which tensors there are. */
-  readonly describe?: (source: GgufSource) => Readonly<Record<string, unknown>>;
+  readonly describe?: (
+    source: GgufSource,
+  ) => Readonly<Record<string, unknown>> | Promise<Readonly<Record<string, unknown>>>;
+  /** Lists with a flag for each block, by key. */
+  readonly blockFlags?: Readonly<Record<string, (config: ModelConfig, block: number) => boolean>>;
   readonly windows?: GgufWindows;
   /** Whether llama.cpp takes fewer heads than fill the stream; it loads no other families so. */
   readonly takesFewerHeads?: boolean;

@@ -28,9 +28,28 @@ const sarvamAttention = {
   output: 'attention.dense',
 } as const;
 
+/** Sizes of what chooses tokens. */
+const indexers = (heads: number): ConfigFields => ({
+  index_n_heads: heads,
+  index_head_dim: 128,
+  index_topk: 2048,
+});
+
 /** Attention to the best `index_topk` tokens alone: to all of a text that is no longer. */
 const sparseAttention = {
-  maxPositions: (config: ModelConfig): number => Number(config['index_topk'] ?? 2048),
+  attention: {
+    ...deepseek.attention,
+    latent: {
+      ...deepseek.attention.latent,
+      indexer: {
+        queryUp: 'self_attn.indexer.wq_b',
+        key: 'self_attn.indexer.wk',
+        keyNorm: 'self_attn.indexer.k_norm',
+        weights: 'self_attn.indexer.weights_proj',
+      },
+    },
+  },
+  maxPositions: (config: ModelConfig): number => Number(config['index_topk']),
 };
 
 /** Mixtures of experts that combine what others have. */
@@ -98,6 +117,7 @@ export const newerExperts: readonly Architecture[] = [
         n_group: 8,
         topk_group: 4,
         max_position_embeddings: 163_840,
+        ...indexers(64),
       }),
       lists: { mlp_layer_types: denseFirst(3) },
     },
@@ -117,6 +137,7 @@ export const newerExperts: readonly Architecture[] = [
         v_head_dim: 256,
         routed_scaling_factor: 2.5,
         rms_norm_eps: 1e-5,
+        ...indexers(32),
       }),
       lists: { mlp_layer_types: denseFirst(3) },
     },
