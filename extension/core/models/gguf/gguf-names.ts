@@ -33,7 +33,7 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
     ...(altUp === undefined ? {} : { altUp: { ...altUp, ...altUpInGguf } }),
     ...(laurel === undefined ? {} : { laurel: { ...laurel, ...laurelInGguf } }),
     ...branchesInGguf(known, family),
-    ...(known.experts === undefined ? {} : { experts: expertsInGguf(known.experts) }),
+    ...(known.experts === undefined ? {} : { experts: expertsInGguf(known.experts, family) }),
     ...(known.mixer === undefined ? {} : { mixer: mixerInGguf(known.mixer, family) }),
     biases: biasesInGguf,
     aliases: family.aliases ?? {},
@@ -229,7 +229,10 @@ function apartInGguf(known: ExpertNames, apart: NonNullable<ExpertNames['apart']
 }
 
 /** Every expert's gate lies in one tensor, and so do their ups and their downs. */
-function expertsInGguf(known: ExpertNames): ExpertNames {
+function expertsInGguf(
+  known: ExpertNames,
+  { splitsGateUp = false }: GgufFamily,
+): ExpertNames {
   const { shared, choiceBias, gateUp, apart } = known;
   if (apart !== undefined) {
     return apartInGguf(known, apart);
@@ -252,10 +255,13 @@ function expertsInGguf(known: ExpertNames): ExpertNames {
               ? undefined
               : {
                   ...names,
-                  gateUp: {
-                    kind: 'separate',
-                    names: ['ffn_gate_shexp', 'ffn_up_shexp'].slice(-gateUp.length),
-                  },
+                  gateUp:
+                    names.gateUp.kind === 'fused' && !splitsGateUp
+                      ? { kind: 'fused', name: 'ffn_up_shexp' }
+                      : {
+                          kind: 'separate',
+                          names: ['ffn_gate_shexp', 'ffn_up_shexp'].slice(-gateUp.length),
+                        },
                   down: 'ffn_down_shexp',
                   ...(names.gate === undefined ? {} : { gate: 'ffn_gate_inp_shexp' }),
                 };

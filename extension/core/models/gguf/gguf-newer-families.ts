@@ -49,6 +49,10 @@ const isFull = (config: ConfigFields, block: number): boolean => {
 /** Which blocks have a rotary embedding. */
 const rotaryFlags = 'attention.rope_pattern';
 
+const sharedOfGranite = (keys: GgufKeys): ConfigFields => ({
+  shared_intermediate_size: keys.numberIfPresent(ggufFields.shared_expert_intermediate_size) ?? 0,
+});
+
 const graniteSwa: GgufTraits = {
   ...granite,
   windows: { period: 4, fullFirst: true, ownRotary: false },
@@ -57,8 +61,8 @@ const graniteSwa: GgufTraits = {
     const flags = await keys.flags(rotaryFlags, readBlockCount(keys));
     const theta = keys.number('rope.freq_base');
     return typeof flags === 'object'
-      ? { layer_rope_theta: flags.map((turns) => (turns ? theta : 0)) }
-      : {};
+      ? { layer_rope_theta: flags.map((turns) => (turns ? theta : 0)), ...sharedOfGranite(keys) }
+      : sharedOfGranite(keys);
   },
 };
 
@@ -85,9 +89,7 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
         isOf: says(ggufFields.shared_expert_intermediate_size),
         ...granite,
         splitsGateUp: true,
-        describe: ({ keys }) => ({
-          shared_intermediate_size: keys.number(ggufFields.shared_expert_intermediate_size),
-        }),
+        describe: ({ keys }) => sharedOfGranite(keys),
       },
     ],
   },
