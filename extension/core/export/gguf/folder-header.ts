@@ -3,6 +3,7 @@ import {
   ggufFields,
   keysOfFields,
   layerNormEpsilon,
+  valueLength,
   windowPattern,
 } from '../../models/gguf/gguf-fields';
 import { hasWindows } from '../../models/gguf/gguf-windows';
@@ -133,13 +134,16 @@ function attentionEntries(
       }
     }
   }
-  const lengths = ['attention.key_length', 'attention.value_length'] as const;
-  const { hasOwnWindowHeads = false } = target.family;
-  for (const length of lengths) {
+  const { hasOwnWindowHeads = false, ownValueSize = false } = target.family;
+  for (const length of [ggufFields.head_dim, valueLength]) {
     entries.integer(length, headDimOf(model, 'full_attention'));
     if (hasOwnWindowHeads) {
       entries.integer(`${length}_swa`, headDimOf(model, 'sliding_attention'));
     }
+  }
+  if (ownValueSize) {
+    const { valueDim = sizesOf(config).headDim } = architecture.heads?.(config, 0) ?? {};
+    entries.integer(valueLength, valueDim);
   }
 }
 

@@ -56,6 +56,7 @@ function place(
   }
   const source = (block: number): number => blocks[block] ?? block;
   const found = target.place(name, tensor, {
+    blocks: blocks.length,
     block: source,
     kept: (block) => keptExperts.get(`block.${source(block)}.expert`),
   });

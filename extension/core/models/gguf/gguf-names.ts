@@ -229,10 +229,7 @@ function apartInGguf(known: ExpertNames, apart: NonNullable<ExpertNames['apart']
 }
 
 /** Every expert's gate lies in one tensor, and so do their ups and their downs. */
-function expertsInGguf(
-  known: ExpertNames,
-  { splitsGateUp = false }: GgufFamily,
-): ExpertNames {
+function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily): ExpertNames {
   const { shared, choiceBias, gateUp, apart } = known;
   if (apart !== undefined) {
     return apartInGguf(known, apart);

@@ -5,6 +5,7 @@ import { readBlockCount } from './gguf-blocks';
 import { gatingOf, sigmoid } from './gguf-demands';
 import { denseBlocks, ggufFields, hasRms, layerNormEpsilon, rotarySections } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
+import { say } from '../../message';
 import { deepseekExperts, granite, latentOfDeepseek, sharedExpertFields } from './gguf-traits';
 
 const says =
@@ -29,6 +30,7 @@ const headAlone = {
 /** Attention to the tokens that an indexer chooses (src/models/deepseek32.cpp). */
 const sparseAttention = {
   isLatent: true,
+  plainQueriesAt: [],
   readsFactors: false,
   fields: {
     ...deepseekExperts.fields,
@@ -64,6 +66,29 @@ const graniteSwa: GgufTraits = {
       ? { layer_rope_theta: flags.map((turns) => (turns ? theta : 0)), ...sharedOfGranite(keys) }
       : sharedOfGranite(keys);
   },
+};
+
+/** What llama.cpp computes MiniCPM3 with (src/models/minicpm3.cpp). */
+const minicpmScales = { scale_emb: 12, scale_depth: 1.4, dim_model_base: 256 } as const;
+
+/** Windowed blocks have twice the key/value heads of others. */
+const describeMimo: NonNullable<GgufTraits['describe']> = (source) => {
+  const { keys, sizes, types } = source;
+  const base = sizes.keyValueHeadsOf.map((heads, block) =>
+    types[block] === 'sliding_attention' ? heads / 2 : heads,
+  );
+  const [heads = 1, ...others] = new Set(base);
+  return others.length > 0
+    ? keys.fault(
+        keys.name(ggufFields.num_key_value_heads),
+        say`Blocks with windows must have twice as many key/value heads as others.`,
+        say`Use the Hugging Face folder of the model.`,
+      )
+    : {
+        ...describeSparse(source),
+        num_key_value_heads: heads,
+        attention_value_scale: keys.numberIfPresent('attention.value_scale') ?? null,
+      };
 };
 
 /** Families of 2025 and later, and those whose architecture they share, by `general.architecture`. */
@@ -177,6 +202,60 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
     modelType: 'granite_swa',
     withExperts: 'granitemoe_swa',
     ...graniteSwa,
+  },
+  minicpm3: {
+    modelType: 'minicpm3',
+    isLatent: true,
+    joinsLatent: true,
+    scaledByCount: true,
+    readsFactors: false,
+    readsLengthFactors: true,
+    settled: minicpmScales,
+    plainQueriesAt: [],
+    demands: () => ({
+      scale_emb: minicpmScales.scale_emb,
+      dim_model_base: minicpmScales.dim_model_base,
+    }),
+    factors: (config, blocks) => {
+      const { scale_depth: depth }: ConfigFields = config;
+      const own = typeof depth === 'number' ? depth / Math.sqrt(config.num_hidden_layers) : 1;
+      const factor = (own * Math.sqrt(blocks)) / minicpmScales.scale_depth;
+      return { attn_output: factor, ffn_down: factor };
+    },
+  },
+  mimo2: {
+    modelType: 'mimo_v2_flash',
+    readsFactors: false,
+    normsExpertWeights: true,
+    sparseByTensors: true,
+    sizesDiffer: true,
+    needsOneSize: true,
+    ownValueSize: true,
+    windows: { period: 1, ownRotary: true },
+    fields: { attention_value_scale: 'attention.value_scale' },
+    demands: () => ({
+      tie_word_embeddings: false,
+      attention_bias: false,
+      routed_scaling_factor: 1,
+      n_group: 1,
+    }),
+    describe: describeMimo,
+  },
+  laguna: {
+    modelType: 'laguna',
+    readsFactors: false,
+    saysGating: true,
+    windows: { period: 4, fullFirst: true, ownRotary: true, ownShare: true, mayLack: true },
+    fields: {
+      first_k_dense_replace: denseBlocks,
+      routed_scaling_factor: 'expert_weights_scale',
+    },
+    describe: ({ tensors, sizes }) => ({
+      gating:
+        tensors.get('blk.0.attn_gate.weight')?.shape[0] === sizes.heads
+          ? 'per-head'
+          : 'per-element',
+    }),
   },
   bailingmoe2: {
     modelType: 'sarvam_moe',

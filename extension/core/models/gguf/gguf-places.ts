@@ -140,7 +140,7 @@ function kindByKind(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
 }
 
 /** Keys and values that come from one latent are apart in the file (conversion/deepseek.py). */
-function placeLatent(places: Places, { known, own, config }: BothNames): void {
+function placeLatent(places: Places, { known, own, family, config }: BothNames): void {
   const [from, to] = [known.attention.latent, own.attention.latent];
   const shape = known.latent?.(config);
   if (from === undefined || to === undefined || shape === undefined) {
@@ -154,6 +154,10 @@ function placeLatent(places: Places, { known, own, config }: BothNames): void {
   placeModule(places, from.keyValueNorm, to.keyValueNorm);
   for (const part of ['queryUp', 'key', 'keyNorm', 'weights'] as const) {
     placeModule(places, from.indexer?.[part], to.indexer?.[part]);
+  }
+  if (family.joinsLatent === true) {
+    placeModule(places, from.keyValueUp, to.keyValueUp);
+    return;
   }
   const { keyUp = '', valueUp = '' } = to.apart ?? {};
   const { plainDim: keys, valueDim: values, keyValueRank: rank } = shape;

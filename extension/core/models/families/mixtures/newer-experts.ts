@@ -75,7 +75,12 @@ export const newerExperts: readonly Architecture[] = [
       }),
       lists: { layer_types: mimoLayerType, mlp_layer_types: denseFirst(1) },
       // As published: no factor, and a window that does not count the token itself.
-      computed: ({ routed_scaling_factor: factor, sliding_window_size: before }) => ({
+      computed: ({
+        routed_scaling_factor: factor,
+        sliding_window_size: before,
+        attention_value_scale: scale = 0.707,
+      }) => ({
+        attention_value_scale: scale,
         ...(factor === null ? { routed_scaling_factor: 1 } : {}),
         ...(typeof before === 'number' ? { sliding_window: before + 1 } : {}),
       }),
@@ -96,10 +101,7 @@ export const newerExperts: readonly Architecture[] = [
     slidingWindow: windowedByType,
     scales: (config) => ({
       // On values, in transformers.
-      attentionBranch:
-        config['attention_value_scale'] === null
-          ? 1
-          : numberIn(config, 'attention_value_scale', 0.707),
+      attentionBranch: numberIn(config, 'attention_value_scale', 1),
     }),
     experts,
   },
