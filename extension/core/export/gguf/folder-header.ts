@@ -3,6 +3,7 @@ import {
   ggufFields,
   keysOfFields,
   layerNormEpsilon,
+  valueLength,
   windowPattern,
 } from '../../models/gguf/gguf-fields';
 import { hasWindows } from '../../models/gguf/gguf-windows';
@@ -45,7 +46,7 @@ export function modelEntries(
     ggufFields.final_logit_softcapping,
     config.final_logit_softcapping ?? (target.family.logitCap === undefined ? undefined : 0),
   );
-  ownEntries(entries, model);
+  ownEntries(entries, model, blocks);
   attentionEntries(entries, model, changes, isDeci);
   expertEntries(entries, model, changes);
   mixerEntries(entries, model, changes);
@@ -56,7 +57,11 @@ export function modelEntries(
 }
 
 /** The family's own fields; factors and bounds are floats. */
-function ownEntries(entries: HeaderEntries, { config, architecture, target }: FolderModel): void {
+function ownEntries(
+  entries: HeaderEntries,
+  { config, architecture, target }: FolderModel,
+  blocks: readonly number[],
+): void {
   const { sparsity } = architecture;
   if (sparsity !== undefined) {
     const each = Array.from({ length: config.num_hidden_layers }, (_, block) => block);
@@ -79,6 +84,12 @@ function ownEntries(entries: HeaderEntries, { config, architecture, target }: Fo
     } else if (typeof value === 'string') {
       entries.text(name, value);
     }
+  }
+  for (const [name, isSo] of Object.entries(target.family.blockFlags ?? {})) {
+    entries.flags(
+      name,
+      blocks.map((block) => isSo(config, block)),
+    );
   }
   for (const [name, value] of Object.entries(target.family.constants ?? {})) {
     entries.float(name, value);
@@ -123,13 +134,16 @@ function attentionEntries(
       }
     }
   }
-  const lengths = ['attention.key_length', 'attention.value_length'] as const;
-  const { hasOwnWindowHeads = false } = target.family;
-  for (const length of lengths) {
+  const { hasOwnWindowHeads = false, ownValueSize = false } = target.family;
+  for (const length of [ggufFields.head_dim, valueLength]) {
     entries.integer(length, headDimOf(model, 'full_attention'));
     if (hasOwnWindowHeads) {
       entries.integer(`${length}_swa`, headDimOf(model, 'sliding_attention'));
     }
+  }
+  if (ownValueSize) {
+    const { valueDim = sizesOf(config).headDim } = architecture.heads?.(config, 0) ?? {};
+    entries.integer(valueLength, valueDim);
   }
 }
 

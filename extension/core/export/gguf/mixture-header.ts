@@ -1,5 +1,5 @@
 import { gatingKey, sigmoid, softmax } from '../../models/gguf/gguf-demands';
-import { denseBlocks, ggufFields, queryLatent } from '../../models/gguf/gguf-fields';
+import { denseBlocks, ggufFields, queryLatent, valueLength } from '../../models/gguf/gguf-fields';
 import { attentionInterval, mixerFlags } from '../../models/gguf/gguf-mixers';
 import { hasExperts } from '../../models/gguf/placing';
 import type { MixerForm } from '../../models/parts/mixers/mixer-form';
@@ -52,7 +52,10 @@ export function expertEntries(
 }
 
 /** Sizes of latent attention, whose keys and values llama.cpp takes for one head's (conversion/deepseek.py). */
-export function latentEntries(entries: HeaderEntries, { architecture, config }: FolderModel): void {
+export function latentEntries(
+  entries: HeaderEntries,
+  { architecture, config, target }: FolderModel,
+): void {
   const shape = architecture.latent?.(config);
   if (shape === undefined) {
     return;
@@ -62,10 +65,15 @@ export function latentEntries(entries: HeaderEntries, { architecture, config }: 
     entries.integer(queryLatent, queryRank);
   }
   entries.integer('attention.kv_lora_rank', keyValueRank);
-  entries.integer('attention.key_length', keyValueRank + turnedDim);
-  entries.integer('attention.value_length', keyValueRank);
-  entries.integer('attention.key_length_mla', plainDim + turnedDim);
-  entries.integer('attention.value_length_mla', valueDim);
+  if (target.family.joinsLatent === true) {
+    entries.integer(ggufFields.head_dim, plainDim + turnedDim);
+    entries.integer(valueLength, valueDim);
+  } else {
+    entries.integer(ggufFields.head_dim, keyValueRank + turnedDim);
+    entries.integer(valueLength, keyValueRank);
+    entries.integer('attention.key_length_mla', plainDim + turnedDim);
+    entries.integer('attention.value_length_mla', valueDim);
+  }
   entries.integer('rope.dimension_count', turnedDim);
 }
 
@@ -78,7 +86,7 @@ export function mixerEntries(
   const { architecture, config, target } = model;
   const { mixer, latent } = architecture;
   if (mixer === undefined) {
-    if (latent !== undefined) {
+    if (latent !== undefined && target.family.joinsLatent !== true) {
       entries.integer(ggufFields.num_key_value_heads, 1);
     }
     return;
@@ -89,7 +97,7 @@ export function mixerEntries(
   const attends = parts.map((own) => own.includes('attention'));
   const heads = latent === undefined ? keyValueHeads : 1;
   if (family.mixed === undefined && !attends.includes(true)) {
-    entries.remove(ggufFields.num_key_value_heads, ggufFields.head_dim, 'attention.value_length');
+    entries.remove(ggufFields.num_key_value_heads, ggufFields.head_dim, valueLength);
     entries.integer(ggufFields.num_attention_heads, 0);
     entries.integer(ggufFields.intermediate_size, 0);
   } else if (family.byInterval === true) {

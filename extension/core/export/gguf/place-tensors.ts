@@ -56,6 +56,7 @@ function place(
   }
   const source = (block: number): number => blocks[block] ?? block;
   const found = target.place(name, tensor, {
+    blocks: blocks.length,
     block: source,
     kept: (block) => keptExperts.get(`block.${source(block)}.expert`),
   });
@@ -86,9 +87,13 @@ const isComputed = ({ name }: LazyTensor, model: CheckpointSource['model']): boo
 const isUnused = ({ name }: LazyTensor, model: CheckpointSource['model']): boolean =>
   model instanceof TransformerModel && model.layout.unused.includes(name);
 
-/** Whether llama.cpp wants keys and values that the model takes of another block. */
+/** Whether llama.cpp wants what the model doesn't use: keys and values that it takes of another block, and what chooses tokens. */
 const isWanted = ({ family }: FolderModel['target'], pieces: readonly PlacedPiece[]): boolean =>
-  family.wantsAllKeys === true && pieces.every(({ name }) => /\.attn_(?:k|v|k_norm)\./.test(name));
+  pieces.every(
+    ({ name }) =>
+      (family.wantsAllKeys === true && /\.attn_(?:k|v|k_norm)\./.test(name)) ||
+      name.includes('.indexer.'),
+  );
 
 /** Whether a tensor is of another part than the text tower, such as one that sees images. */
 const isOtherPart = (

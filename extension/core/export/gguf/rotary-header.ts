@@ -68,7 +68,8 @@ export function rotaryEntries(entries: HeaderEntries, model: FolderModel): void 
   const rotary = rotaryOf(model, 'full_attention');
   const rope = fullRope(config);
   entries.integer('rope.dimension_count', rotary.dimensions);
-  if (target.family.hasOwnWindowHeads === true) {
+  const { hasOwnWindowHeads = false, windows } = target.family;
+  if (hasOwnWindowHeads || windows?.ownShare === true) {
     const { dimensions } = rotaryOf(model, 'sliding_attention');
     entries.integer('rope.dimension_count_swa', dimensions);
   }

@@ -53,7 +53,12 @@ export async function readSameBlocks(keys: GgufKeys, mayDiffer = false): Promise
       : keys.fault(keys.name(key), describe(other, common), useFolder);
   };
   // None where every block has a mixer alone.
-  const heads = keys.number(headCount) || 1;
+  const heads =
+    commonSize(
+      (await list(headCount)) ?? keys.missing(keys.name(headCount)),
+      headCount,
+      (other, common) => say`Blocks with ${other} and with ${common} heads are not supported.`,
+    ) || 1;
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
   const keyValueHeadsOf = (await list(keyValueHeadCount)) ?? each(heads);
   const innerSizesOf =

@@ -3,7 +3,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Biases } from '../transformer/architecture';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufBlocks } from './gguf-blocks';
-import { denseBlocks, ggufFields, queryLatent } from './gguf-fields';
+import { denseBlocks, ggufFields, queryLatent, valueLength } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import { readMixed } from './gguf-mixers';
 import { describeRotary } from './gguf-rotary';
@@ -34,6 +34,7 @@ export async function describeGguf(
   { keyOf, widths: narrower }: DescribedOtherwise,
 ): Promise<GgufConfig> {
   const { windows, mayLackSublayers = false, sizesDiffer = false, fields = {} } = traits;
+  const { ownValueSize = false } = traits;
   const tensors = new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
   const hiddenSize = keys.number(ggufFields.hidden_size);
   const blocks = readBlockCount(keys);
@@ -44,7 +45,7 @@ export async function describeGguf(
   const widths = { ...sizes.widths, ...narrower };
   const windowed = windows && (await describeWindows(keys, windows, blocks));
   const types = windowed?.layer_types ?? (await readMixed(keys, traits, sizes)) ?? [];
-  const latent = traits.isLatent === true ? describeLatent(keys) : undefined;
+  const latent = traits.isLatent === true ? describeLatent(keys, hiddenSize / heads) : undefined;
   const headDim =
     latent?.qk_rope_head_dim ?? keys.numberIfPresent(ggufFields.head_dim) ?? hiddenSize / heads;
   if (!Number.isInteger(headDim)) {
@@ -53,10 +54,10 @@ export async function describeGguf(
       say`${heads} heads cannot share a width of ${hiddenSize} evenly.`,
     );
   }
-  const valueDim = keys.numberIfPresent('attention.value_length') ?? headDim;
-  if (valueDim !== headDim && latent === undefined) {
+  const valueDim = keys.numberIfPresent(valueLength) ?? headDim;
+  if (valueDim !== headDim && latent === undefined && !ownValueSize) {
     keys.fault(
-      keys.name('attention.value_length'),
+      keys.name(valueLength),
       say`Values of ${valueDim} with keys of ${headDim} are not supported.`,
       say`Use the Hugging Face folder of the model.`,
     );
@@ -78,6 +79,7 @@ export async function describeGguf(
     tie_word_embeddings: !tensors.has('output.weight'),
     gguf_biases: biasesOf(tensors),
     ...describeOwn(keys, fields),
+    ...(ownValueSize ? { v_head_dim: valueDim } : {}),
     ...latent,
     ...(types.length === 0 ? {} : { layer_types: types }),
     ...describeBranches(traits, tensors),
@@ -92,7 +94,7 @@ export async function describeGguf(
           query_pre_attn_scalar: blocks === windows.scaledByWidthAt ? hiddenSize / heads : headDim,
         }),
     rope_parameters: await describeRotary(keys, headDim, tensors, traits),
-    ...traits.describe?.({ keys, tensors, sizes, types }),
+    ...(await traits.describe?.({ keys, tensors, sizes, types })),
     ...traits.settled,
   };
 }
@@ -106,18 +108,22 @@ function logitCap(keys: GgufKeys, { logitCap: usual }: GgufTraits): number | nul
 /** Sizes of latent attention; older files say those of whole heads under the usual keys. */
 function describeLatent(
   keys: GgufKeys,
+  share: number,
 ): Readonly<
   Record<'kv_lora_rank' | 'qk_rope_head_dim' | 'qk_nope_head_dim' | 'v_head_dim', number>
 > & { readonly q_lora_rank: number | null } {
-  const size = (key: string): number =>
-    keys.numberIfPresent(`attention.${key}_mla`) ?? keys.number(`attention.${key}`);
+  const size = (key: string, usual?: number): number =>
+    keys.numberIfPresent(`attention.${key}_mla`) ??
+    keys.numberIfPresent(`attention.${key}`) ??
+    usual ??
+    keys.missing(keys.name(`attention.${key}`));
   const turned = keys.number('rope.dimension_count');
   return {
     q_lora_rank: keys.numberIfPresent(queryLatent) ?? null,
     kv_lora_rank: keys.number('attention.kv_lora_rank'),
     qk_rope_head_dim: turned,
     qk_nope_head_dim: size('key_length') - turned,
-    v_head_dim: size('value_length'),
+    v_head_dim: size('value_length', share),
   };
 }
 

@@ -84,7 +84,7 @@ const perLayerFields = {
 export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   llama: {
     modelType: 'llama',
-    alsoFrom: ['mistral', 'internlm3', 'iquestcoder'],
+    alsoFrom: ['mistral', 'internlm3', 'iquestcoder', 'helium', 'nemotron-nas'],
     omitsDynamicOf: ['internlm3'],
     withExperts: 'mixtral',
     interleaved: true,

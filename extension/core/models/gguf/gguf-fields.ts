@@ -53,5 +53,8 @@ export const clampKey = 'attention.clamp_kqv';
 /** Number of blocks in front without experts. */
 export const denseBlocks = 'leading_dense_block_count';
 
+/** Size of the values of heads. */
+export const valueLength = 'attention.value_length';
+
 /** Size of the latent that queries come from. */
 export const queryLatent = 'attention.q_lora_rank';

@@ -152,7 +152,15 @@ export async function requireGgufBlocks(
     sparseEvery,
     queryNormsFrom = 0,
     plainQueriesAt,
+    scaledByCount = false,
   } = ggufFamilyOf(keys) ?? {};
+  if (scaledByCount && kept.length !== readBlockCount(keys)) {
+    keys.fault(
+      keys.name(ggufFields.num_hidden_layers),
+      say`llama.cpp scales the branches of ${keys.architecture} models by their number of blocks, so ${readBlockCount(keys)} blocks cannot become ${kept.length}.`,
+      say`Prune the Hugging Face folder of the model.`,
+    );
+  }
   const hasQueryNorms = header.tensors.some(({ name }) => name.endsWith('.attn_q_norm.weight'));
   if (hasQueryNorms && kept.length < queryNormsFrom) {
     keys.fault(

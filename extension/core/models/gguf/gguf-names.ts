@@ -33,7 +33,7 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
     ...(altUp === undefined ? {} : { altUp: { ...altUp, ...altUpInGguf } }),
     ...(laurel === undefined ? {} : { laurel: { ...laurel, ...laurelInGguf } }),
     ...branchesInGguf(known, family),
-    ...(known.experts === undefined ? {} : { experts: expertsInGguf(known.experts) }),
+    ...(known.experts === undefined ? {} : { experts: expertsInGguf(known.experts, family) }),
     ...(known.mixer === undefined ? {} : { mixer: mixerInGguf(known.mixer, family) }),
     biases: biasesInGguf,
     aliases: family.aliases ?? {},
@@ -120,6 +120,14 @@ const latent: LatentNames = {
   apart: { keyUp: 'attn_k_b', valueUp: 'attn_v_b' },
 };
 
+/** Of what chooses tokens (src/models/deepseek32.cpp). */
+const indexer = {
+  queryUp: 'indexer.attn_q_b',
+  key: 'indexer.attn_k',
+  keyNorm: 'indexer.k_norm',
+  weights: 'indexer.proj',
+} as const;
+
 function branchesInGguf(
   { attention, feedforward }: Architecture,
   { attentionNorm = 'attn_norm', feedforwardNorm = 'ffn_norm', splitsGateUp = false }: GgufFamily,
@@ -139,7 +147,11 @@ function branchesInGguf(
               kind: 'separate',
               names: ['attn_q', 'attn_k', 'attn_v'].slice(0, queryKeyValue.names.length),
             },
-      ...(attention.latent === undefined ? {} : { latent }),
+      ...(attention.latent === undefined
+        ? {}
+        : {
+            latent: { ...latent, ...(attention.latent.indexer === undefined ? {} : { indexer }) },
+          }),
       output: 'attn_output',
       ...(queryKeyNorms === undefined
         ? {}
@@ -217,7 +229,7 @@ function apartInGguf(known: ExpertNames, apart: NonNullable<ExpertNames['apart']
 }
 
 /** Every expert's gate lies in one tensor, and so do their ups and their downs. */
-function expertsInGguf(known: ExpertNames): ExpertNames {
+function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily): ExpertNames {
   const { shared, choiceBias, gateUp, apart } = known;
   if (apart !== undefined) {
     return apartInGguf(known, apart);
@@ -240,10 +252,13 @@ function expertsInGguf(known: ExpertNames): ExpertNames {
               ? undefined
               : {
                   ...names,
-                  gateUp: {
-                    kind: 'separate',
-                    names: ['ffn_gate_shexp', 'ffn_up_shexp'].slice(-gateUp.length),
-                  },
+                  gateUp:
+                    names.gateUp.kind === 'fused' && !splitsGateUp
+                      ? { kind: 'fused', name: 'ffn_up_shexp' }
+                      : {
+                          kind: 'separate',
+                          names: ['ffn_gate_shexp', 'ffn_up_shexp'].slice(-gateUp.length),
+                        },
                   down: 'ffn_down_shexp',
                   ...(names.gate === undefined ? {} : { gate: 'ffn_gate_inp_shexp' }),
                 };

@@ -1,8 +1,11 @@
+import { graniteSwa as familyOfGraniteSwa } from '../families/mixtures/softmax-experts';
+import type { ConfigFields } from '../transformer/config-layout';
 import type { GgufFamily, GgufTraits } from './gguf-traits';
 import { readBlockCount } from './gguf-blocks';
 import { gatingOf, sigmoid } from './gguf-demands';
 import { denseBlocks, ggufFields, hasRms, layerNormEpsilon, rotarySections } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
+import { say } from '../../message';
 import { deepseekExperts, granite, latentOfDeepseek, sharedExpertFields } from './gguf-traits';
 
 const says =
@@ -23,6 +26,70 @@ const headAlone = {
   readsFactors: false,
   demands: () => ({ tie_word_embeddings: false }),
 } as const;
+
+/** Attention to the tokens that an indexer chooses (src/models/deepseek32.cpp). */
+const sparseAttention = {
+  isLatent: true,
+  plainQueriesAt: [],
+  readsFactors: false,
+  fields: {
+    ...deepseekExperts.fields,
+    index_n_heads: 'attention.indexer.head_count',
+    index_head_dim: 'attention.indexer.key_length',
+    index_topk: 'attention.indexer.top_k',
+  },
+  demands: () => ({ rope_interleave: true }),
+} as const;
+
+/** Whether a block scores tokens itself, and does not take the choice of the block before (GLM-5.2). */
+const indexerTypes = 'attention.indexer.types';
+const isFull = (config: ConfigFields, block: number): boolean => {
+  const { indexer_types: types } = config;
+  return !Array.isArray(types) || types[block] !== 'shared';
+};
+
+/** Which blocks have a rotary embedding. */
+const rotaryFlags = 'attention.rope_pattern';
+
+const sharedOfGranite = (keys: GgufKeys): ConfigFields => ({
+  shared_intermediate_size: keys.numberIfPresent(ggufFields.shared_expert_intermediate_size) ?? 0,
+});
+
+const graniteSwa: GgufTraits = {
+  ...granite,
+  windows: { period: 4, fullFirst: true, ownRotary: false },
+  blockFlags: { [rotaryFlags]: familyOfGraniteSwa.turns },
+  describe: async ({ keys }) => {
+    const flags = await keys.flags(rotaryFlags, readBlockCount(keys));
+    const theta = keys.number('rope.freq_base');
+    return typeof flags === 'object'
+      ? { layer_rope_theta: flags.map((turns) => (turns ? theta : 0)), ...sharedOfGranite(keys) }
+      : sharedOfGranite(keys);
+  },
+};
+
+/** What llama.cpp computes MiniCPM3 with (src/models/minicpm3.cpp). */
+const minicpmScales = { scale_emb: 12, scale_depth: 1.4, dim_model_base: 256 } as const;
+
+/** Windowed blocks have twice the key/value heads of others. */
+const describeMimo: NonNullable<GgufTraits['describe']> = (source) => {
+  const { keys, sizes, types } = source;
+  const base = sizes.keyValueHeadsOf.map((heads, block) =>
+    types[block] === 'sliding_attention' ? heads / 2 : heads,
+  );
+  const [heads = 1, ...others] = new Set(base);
+  return others.length > 0
+    ? keys.fault(
+        keys.name(ggufFields.num_key_value_heads),
+        say`Blocks with windows must have twice as many key/value heads as others.`,
+        say`Use the Hugging Face folder of the model.`,
+      )
+    : {
+        ...describeSparse(source),
+        num_key_value_heads: heads,
+        attention_value_scale: keys.numberIfPresent('attention.value_scale') ?? null,
+      };
+};
 
 /** Families of 2025 and later, and those whose architecture they share, by `general.architecture`. */
 export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
@@ -47,9 +114,7 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
         isOf: says(ggufFields.shared_expert_intermediate_size),
         ...granite,
         splitsGateUp: true,
-        describe: ({ keys }) => ({
-          shared_intermediate_size: keys.number(ggufFields.shared_expert_intermediate_size),
-        }),
+        describe: ({ keys }) => sharedOfGranite(keys),
       },
     ],
   },
@@ -95,7 +160,11 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
     }),
     demands: () => ({ shared_expert_combination_strategy: 'average' }),
   },
-  apertus: { modelType: 'apertus', demands: headAlone.demands },
+  apertus: {
+    modelType: 'apertus',
+    alsoFrom: ['apertus1p5_text'],
+    demands: headAlone.demands,
+  },
   mistral4: {
     modelType: 'mistral4',
     ...latentOfDeepseek,
@@ -122,5 +191,83 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
     sparseByTensors: true,
     describe: describeSparse,
     fields: sharedExpertFields,
+  },
+  deepseek32: { modelType: 'deepseek_v32', ...sparseAttention },
+  'glm-dsa': {
+    modelType: 'glm_moe_dsa',
+    ...sparseAttention,
+    blockFlags: { [indexerTypes]: isFull },
+  },
+  granite_swa: {
+    modelType: 'granite_swa',
+    withExperts: 'granitemoe_swa',
+    ...graniteSwa,
+  },
+  minicpm3: {
+    modelType: 'minicpm3',
+    isLatent: true,
+    joinsLatent: true,
+    scaledByCount: true,
+    readsFactors: false,
+    readsLengthFactors: true,
+    settled: minicpmScales,
+    plainQueriesAt: [],
+    demands: () => ({
+      scale_emb: minicpmScales.scale_emb,
+      dim_model_base: minicpmScales.dim_model_base,
+    }),
+    factors: (config, blocks) => {
+      const { scale_depth: depth }: ConfigFields = config;
+      const own = typeof depth === 'number' ? depth / Math.sqrt(config.num_hidden_layers) : 1;
+      const factor = (own * Math.sqrt(blocks)) / minicpmScales.scale_depth;
+      return { attn_output: factor, ffn_down: factor };
+    },
+  },
+  mimo2: {
+    modelType: 'mimo_v2_flash',
+    readsFactors: false,
+    normsExpertWeights: true,
+    sparseByTensors: true,
+    sizesDiffer: true,
+    needsOneSize: true,
+    ownValueSize: true,
+    windows: { period: 1, ownRotary: true },
+    fields: { attention_value_scale: 'attention.value_scale' },
+    demands: () => ({
+      tie_word_embeddings: false,
+      attention_bias: false,
+      routed_scaling_factor: 1,
+      n_group: 1,
+    }),
+    describe: describeMimo,
+  },
+  laguna: {
+    modelType: 'laguna',
+    readsFactors: false,
+    saysGating: true,
+    windows: { period: 4, fullFirst: true, ownRotary: true, ownShare: true, mayLack: true },
+    fields: {
+      first_k_dense_replace: denseBlocks,
+      routed_scaling_factor: 'expert_weights_scale',
+    },
+    describe: ({ tensors, sizes }) => ({
+      gating:
+        tensors.get('blk.0.attn_gate.weight')?.shape[0] === sizes.heads
+          ? 'per-head'
+          : 'per-element',
+    }),
+  },
+  bailingmoe2: {
+    modelType: 'sarvam_moe',
+    ...deepseekExperts,
+    readsFactors: false,
+    settled: { use_qk_norm: true },
+    demands: (config) => ({
+      tie_word_embeddings: false,
+      use_qk_norm: true,
+      // The size that the file says is multiplied with their number.
+      n_shared_experts: 1,
+      head_dim: config.hidden_size / config.num_attention_heads,
+    }),
   },
 };

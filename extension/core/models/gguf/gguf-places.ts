@@ -83,10 +83,11 @@ function placeQueryKeyValue(places: Places, names: BothNames): void {
   const { known, own, family, config } = names;
   const { queryKeyValue: from } = known.attention;
   const parts = namesOf(own.attention.queryKeyValue);
+  const turnsByHalves = known.interleavedRotary !== true;
   for (const [i, name] of namesOf(from).entries()) {
     if (from.kind === 'fused' && from.order === 'by-group') {
       placeModule(places, name, parts[i], (tensor) => ({ rows: kindByKind(tensor, config) }));
-    } else if (family.interleaved === true && i < 2 && parts.length > 1) {
+    } else if (family.interleaved === true && turnsByHalves && i < 2 && parts.length > 1) {
       placeModule(places, name, parts[i], (tensor) => ({ rows: interleaved(tensor, config) }));
     } else if (family.halved === true && i < 2) {
       placeModule(places, name, parts[i], (tensor) => ({ rows: halved(tensor, config) }));
@@ -139,7 +140,7 @@ function kindByKind(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
 }
 
 /** Keys and values that come from one latent are apart in the file (conversion/deepseek.py). */
-function placeLatent(places: Places, { known, own, config }: BothNames): void {
+function placeLatent(places: Places, { known, own, family, config }: BothNames): void {
   const [from, to] = [known.attention.latent, own.attention.latent];
   const shape = known.latent?.(config);
   if (from === undefined || to === undefined || shape === undefined) {
@@ -151,6 +152,13 @@ function placeLatent(places: Places, { known, own, config }: BothNames): void {
   placeModule(places, from.queryUp, to.queryUp);
   placeModule(places, from.keyValueDown, to.keyValueDown);
   placeModule(places, from.keyValueNorm, to.keyValueNorm);
+  for (const part of ['queryUp', 'key', 'keyNorm', 'weights'] as const) {
+    placeModule(places, from.indexer?.[part], to.indexer?.[part]);
+  }
+  if (family.joinsLatent === true) {
+    placeModule(places, from.keyValueUp, to.keyValueUp);
+    return;
+  }
   const { keyUp = '', valueUp = '' } = to.apart ?? {};
   const { plainDim: keys, valueDim: values, keyValueRank: rank } = shape;
   places.set(`${from.keyValueUp}.weight`, (tensor) => {

@@ -47,7 +47,7 @@ export async function describeRotary(
       return {
         full_attention: full,
         sliding_attention: {
-          ...windowedShare(keys, shared),
+          ...windowedShare(keys, headDim, shared),
           rope_theta: keys.numberIfPresent('rope.freq_base_swa') ?? defaultBase,
         },
       };
@@ -61,16 +61,17 @@ export async function describeRotary(
   }
 }
 
-/** Of heads of another size in blocks with windows. */
+/** Of blocks with windows, whose heads may have another size. */
 function windowedShare(
   keys: GgufKeys,
+  usual: number,
   full: { readonly partial_rotary_factor: number },
 ): typeof full {
   const headDim = keys.numberIfPresent('attention.key_length_swa');
   const dimensions = keys.numberIfPresent('rope.dimension_count_swa') ?? headDim;
-  return headDim === undefined || dimensions === undefined
+  return dimensions === undefined
     ? full
-    : { partial_rotary_factor: dimensions / headDim };
+    : { partial_rotary_factor: dimensions / (headDim ?? usual) };
 }
 
 /** With this key yarn does not scale what is turned, but products of queries and keys that come from latents (conversion/deepseek.py). */

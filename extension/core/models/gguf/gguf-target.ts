@@ -22,19 +22,18 @@ export interface GgufTarget {
   /**
    * Pieces of a tensor; undefined where it has no place.
    * @param name with the number that its block has in the file
-   * @param changes by the block in the file, that of the folder, and experts that stay where it loses some
+   * @param changes number of blocks in the file; by the block there, that of the folder, and experts that stay where it loses some
    */
   readonly place: (
     name: string,
     tensor: LazyTensor,
     changes?: {
+      readonly blocks: number;
       readonly block: (inFile: number) => number;
       readonly kept: (inFile: number) => readonly number[] | undefined;
     },
   ) => readonly PlacedPiece[] | undefined;
 }
-
-const unchanged = { block: (same: number): number => same, kept: () => undefined };
 
 /** What a folder's family becomes; undefined where llama.cpp knows none, or we none of its. */
 export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget | undefined {
@@ -63,11 +62,17 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
     inBlocks.set(block, places);
     return places;
   };
-  const place: GgufTarget['place'] = (name, tensor, { block, kept } = unchanged) => {
+  const unchanged = {
+    blocks: config.num_hidden_layers,
+    block: (same: number): number => same,
+    kept: () => undefined,
+  };
+  const place: GgufTarget['place'] = (name, tensor, { blocks, block, kept } = unchanged) => {
+    const factors = family.factors?.(config, blocks) ?? {};
     for (const prefix of known.outer.prefixes) {
       const outside = placesOutside(names, prefix).get(name);
       if (outside !== undefined) {
-        return named(outside(tensor, undefined), '', names);
+        return named(outside(tensor, undefined), '', family, factors);
       }
       const [, number, rest] = blockOf(name, `${prefix}${known.outer.blocks}.`);
       const inFile = Number(number);
@@ -75,7 +80,7 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
         rest === undefined ? undefined : placeBelow(placesOf(block(inFile)), rest, known);
       if (inside !== undefined) {
         const pieces = inside.place(tensor, kept(inFile));
-        return named(pieces, `${ggufBlocks}.${inFile}.`, names).map((piece) => ({
+        return named(pieces, `${ggufBlocks}.${inFile}.`, family, factors).map((piece) => ({
           ...piece,
           ...(inside.expert === undefined ? {} : { expert: inside.expert }),
         }));
@@ -124,11 +129,12 @@ function placeBelow(
 function named(
   pieces: readonly Piece[],
   before: string,
-  { family: { aliases = {}, factors }, config }: BothNames,
+  { aliases = {} }: GgufFamily,
+  factors: Readonly<Record<string, number>>,
 ): PlacedPiece[] {
   return pieces.map((piece) => {
     const own = piece.kind === '' ? piece.part : `${piece.part}.${piece.kind}`;
-    const factor = factors?.(config)[piece.part] ?? 1;
+    const factor = factors[piece.part] ?? 1;
     return {
       ...piece,
       name: `${before}${aliases[own] ?? own}`,

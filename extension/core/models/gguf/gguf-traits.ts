@@ -23,6 +23,8 @@ export interface GgufWindows {
   readonly size?: number;
   /** Windowed blocks have a rotary base of their own: 10 000, unless the file says otherwise; or that of others, never scaled. */
   readonly ownRotary: boolean | 'unscaled';
+  /** Whether windowed blocks may turn another share of their heads. */
+  readonly ownShare?: boolean;
   /** Whether a model may have none. */
   readonly mayLack?: boolean;
   /** Number of blocks of the one size whose attention is scaled by hidden size and heads, not by the size of a head. */
@@ -39,12 +41,22 @@ export interface GgufTraits {
   readonly mixed?: string;
   /** Whether keys and values come from a latent, so that heads are told by other keys. */
   readonly isLatent?: boolean;
+  /** Whether such keys and values stay in one matrix, as if each head had its own. */
+  readonly joinsLatent?: boolean;
+  /** Whether the values of heads are of a size of their own. */
+  readonly ownValueSize?: boolean;
+  /** Whether llama.cpp multiplies branches by a factor that follows from the number of blocks. */
+  readonly scaledByCount?: boolean;
   /** Numbers of blocks by which llama.cpp tells that queries have no latent. */
   readonly plainQueriesAt?: readonly number[];
   /** Fields of config.json that the conversion has settled. */
   readonly settled?: Readonly<Record<string, unknown>>;
   /** Fields of config.json that follow from several keys, or from which tensors there are. */
-  readonly describe?: (source: GgufSource) => Readonly<Record<string, unknown>>;
+  readonly describe?: (
+    source: GgufSource,
+  ) => Readonly<Record<string, unknown>> | Promise<Readonly<Record<string, unknown>>>;
+  /** Lists with a flag for each block, by key. */
+  readonly blockFlags?: Readonly<Record<string, (config: ModelConfig, block: number) => boolean>>;
   readonly windows?: GgufWindows;
   /** Whether llama.cpp takes fewer heads than fill the stream; it loads no other families so. */
   readonly takesFewerHeads?: boolean;
@@ -154,8 +166,8 @@ export interface GgufFamily extends GgufTraits {
   readonly ofExperts?: boolean;
   /** Fields of config.json, each with the one value that llama.cpp computes. */
   readonly demands?: (config: ModelConfig) => Readonly<Record<string, unknown>>;
-  /** What the conversion multiplies weights with, by part. */
-  readonly factors?: (config: ModelConfig) => Readonly<Record<string, number>>;
+  /** What the conversion multiplies weights with, by part, where so many blocks are left. */
+  readonly factors?: (config: ModelConfig, blocks: number) => Readonly<Record<string, number>>;
   /** The family where experts are chosen by σ(scores). */
   readonly withSigmoid?: string;
   /** Query and key rows are interleaved for llama.cpp's form of the rotary embedding. */

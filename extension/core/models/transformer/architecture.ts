@@ -105,6 +105,14 @@ export interface Scales {
  */
 export type QueryKeyNormExtent = 'head' | 'each-head' | 'projection';
 
+/** Modules that score tokens for a query (DeepSeek-V3.2, arXiv 2512.02556). */
+interface IndexerNames {
+  readonly queryUp: string;
+  readonly key: string;
+  readonly keyNorm: string;
+  readonly weights: string;
+}
+
 /** Names of multi-head latent attention. */
 export interface LatentNames {
   /** Of models without a latent of queries. */
@@ -115,6 +123,8 @@ export interface LatentNames {
   readonly keyValueDown: string;
   readonly keyValueNorm: string;
   readonly keyValueUp: string;
+  /** What chooses the tokens that a query attends to; a text of no more tokens than it chooses needs none of these. */
+  readonly indexer?: IndexerNames;
   /** Of files that keep both apart: keys [heads, latent, size] and values [heads, size, latent]. */
   readonly apart?: { readonly keyUp: string; readonly valueUp: string };
 }

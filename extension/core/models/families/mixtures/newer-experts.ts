@@ -28,9 +28,28 @@ const sarvamAttention = {
   output: 'attention.dense',
 } as const;
 
+/** Sizes of what chooses tokens. */
+const indexers = (heads: number): ConfigFields => ({
+  index_n_heads: heads,
+  index_head_dim: 128,
+  index_topk: 2048,
+});
+
 /** Attention to the best `index_topk` tokens alone: to all of a text that is no longer. */
 const sparseAttention = {
-  maxPositions: (config: ModelConfig): number => Number(config['index_topk'] ?? 2048),
+  attention: {
+    ...deepseek.attention,
+    latent: {
+      ...deepseek.attention.latent,
+      indexer: {
+        queryUp: 'self_attn.indexer.wq_b',
+        key: 'self_attn.indexer.wk',
+        keyNorm: 'self_attn.indexer.k_norm',
+        weights: 'self_attn.indexer.weights_proj',
+      },
+    },
+  },
+  maxPositions: (config: ModelConfig): number => Number(config['index_topk']),
 };
 
 /** Mixtures of experts that combine what others have. */
@@ -56,7 +75,12 @@ export const newerExperts: readonly Architecture[] = [
       }),
       lists: { layer_types: mimoLayerType, mlp_layer_types: denseFirst(1) },
       // As published: no factor, and a window that does not count the token itself.
-      computed: ({ routed_scaling_factor: factor, sliding_window_size: before }) => ({
+      computed: ({
+        routed_scaling_factor: factor,
+        sliding_window_size: before,
+        attention_value_scale: scale = 0.707,
+      }) => ({
+        attention_value_scale: scale,
         ...(factor === null ? { routed_scaling_factor: 1 } : {}),
         ...(typeof before === 'number' ? { sliding_window: before + 1 } : {}),
       }),
@@ -77,10 +101,7 @@ export const newerExperts: readonly Architecture[] = [
     slidingWindow: windowedByType,
     scales: (config) => ({
       // On values, in transformers.
-      attentionBranch:
-        config['attention_value_scale'] === null
-          ? 1
-          : numberIn(config, 'attention_value_scale', 0.707),
+      attentionBranch: numberIn(config, 'attention_value_scale', 1),
     }),
     experts,
   },
@@ -98,6 +119,7 @@ export const newerExperts: readonly Architecture[] = [
         n_group: 8,
         topk_group: 4,
         max_position_embeddings: 163_840,
+        ...indexers(64),
       }),
       lists: { mlp_layer_types: denseFirst(3) },
     },
@@ -117,6 +139,7 @@ export const newerExperts: readonly Architecture[] = [
         v_head_dim: 256,
         routed_scaling_factor: 2.5,
         rms_norm_eps: 1e-5,
+        ...indexers(32),
       }),
       lists: { mlp_layer_types: denseFirst(3) },
     },
