@@ -20,7 +20,7 @@ interface Vocabulary {
 
 /**
  * The tokenizer of a GGUF file in the form of tokenizer.json: byte-level BPE (`gpt2`), SentencePiece's BPE
- * (`llama`) and that with listed merges (`gemma4`).
+ * (`llama`), that with listed merges (`gemma4`), WordPiece (`bert`) and Unigram (`t5`).
  * @throws UserError naming the key at fault.
  */
 export async function readGgufTokenizer(path: string): Promise<Record<string, unknown>> {
@@ -35,6 +35,12 @@ export async function readGgufTokenizer(path: string): Promise<Record<string, un
   if (kind === 'gemma4') {
     return byCharacter(source);
   }
+  if (kind === 'bert') {
+    return wordPiece(source);
+  }
+  if (kind === 't5') {
+    return unigram(source);
+  }
   throw source.fault('model', say`Tokenizers of type ${JSON.stringify(kind)} are not supported.`);
 }
 
@@ -44,7 +50,7 @@ export async function readGgufTokenizerSettings(path: string): Promise<Tokenizer
   const source = new TokenizerKeys(path, metadata);
   const { tokens } = await source.vocabulary();
   const template = metadata.get('tokenizer.chat_template');
-  const special = ['bos', 'eos', 'unknown', 'padding'].flatMap((name) => {
+  const special = ['bos', 'eos', 'unknown', 'padding', 'cls', 'seperator', 'mask'].flatMap((name) => {
     const id = source.scalar(`${name}_token_id`);
     const token = typeof id === 'number' ? tokens[id] : undefined;
     return token === undefined ? [] : [[`${shortNames[name] ?? name}_token`, token] as const];
@@ -57,7 +63,11 @@ export async function readGgufTokenizerSettings(path: string): Promise<Tokenizer
 }
 
 /** Names in a chat template that differ from those in the file. */
-const shortNames: Readonly<Record<string, string>> = { unknown: 'unk', padding: 'pad' };
+const shortNames: Readonly<Record<string, string>> = {
+  unknown: 'unk',
+  padding: 'pad',
+  seperator: 'sep',
+};
 
 async function byteLevel(source: TokenizerKeys): Promise<Record<string, unknown>> {
   const kind = source.scalar('pre') ?? 'default';
@@ -150,6 +160,78 @@ async function sentencePiece(source: TokenizerKeys): Promise<Record<string, unkn
   };
 }
 
+/** Ids of BERT, for files that name none (src/llama-vocab.cpp). */
+const bertIds = { unknown_token_id: 100, bos_token_id: 101, seperator_token_id: 102 } as const;
+
+/** Pieces behind the first of a word are as they are, and the first begins with ▁; in tokenizer.json it is the others that are marked. */
+async function wordPiece(source: TokenizerKeys): Promise<Record<string, unknown>> {
+  const { tokens, types } = await source.vocabulary();
+  const marked = tokens.map((token, id) =>
+    types[id] === controlType || types[id] === unknownType
+      ? token
+      : token.startsWith('▁')
+        ? token.slice(1)
+        : `##${token}`,
+  );
+  const tokenOf = (key: keyof typeof bertIds): string => {
+    const id = source.scalar(key) ?? bertIds[key];
+    return marked[Number(id)] ?? '';
+  };
+  const [first, last] = [tokenOf('bos_token_id'), tokenOf('seperator_token_id')];
+  const vocabulary = { tokens: marked, types };
+  const vocab = ids(vocabulary);
+  const lowercase = source.scalar('normalizer.lowercase') ?? true;
+  return {
+    added_tokens: addedTokens(vocabulary),
+    normalizer: {
+      type: 'BertNormalizer',
+      ...{ clean_text: true, handle_chinese_chars: true, lowercase },
+      strip_accents: source.scalar('normalizer.strip_accents') ?? lowercase,
+    },
+    pre_tokenizer: { type: 'BertPreTokenizer' },
+    post_processor: around([first], [last], vocab),
+    decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
+    model: {
+      type: 'WordPiece',
+      ...{ vocab, unk_token: tokenOf('unknown_token_id'), continuing_subword_prefix: '##' },
+      max_input_chars_per_word: 100,
+    },
+  };
+}
+
+/** Pieces whose scores are logarithms of probabilities. */
+async function unigram(source: TokenizerKeys): Promise<Record<string, unknown>> {
+  const vocabulary = await source.vocabulary();
+  const scores = await source.numbers('scores');
+  const { tokens, types } = vocabulary;
+  const spaces = source.scalar('add_space_prefix') === false ? 'never' : 'always';
+  return {
+    added_tokens: addedTokens(vocabulary),
+    normalizer: {
+      type: 'Sequence',
+      normalizers: [
+        ...(source.has('precompiled_charsmap')
+          ? [{ type: 'Precompiled', precompiled_charsmap: '' }]
+          : []),
+        ...(source.scalar('remove_extra_whitespaces') === true
+          ? [
+              { type: 'Strip', strip_left: true, strip_right: true },
+              { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' },
+            ]
+          : []),
+      ],
+    },
+    pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: spaces, split: true },
+    post_processor: postProcessor(source, vocabulary, false, true),
+    decoder: { type: 'Metaspace', replacement: '▁', prepend_scheme: spaces, split: true },
+    model: {
+      type: 'Unigram',
+      unk_id: types.indexOf(unknownType),
+      vocab: tokens.map((token, id) => [token, scores[id] ?? 0]),
+    },
+  };
+}
+
 function ids({ tokens }: Vocabulary): Record<string, number> {
   return Object.fromEntries(tokens.map((token, id) => [token, id]));
 }
@@ -176,29 +258,46 @@ function addedTokens({ tokens, types }: Vocabulary): unknown[] {
 /** Puts the tokens for beginning and end around a text, where the file asks for them. */
 function postProcessor(
   source: TokenizerKeys,
-  { tokens }: Vocabulary,
+  vocabulary: Vocabulary,
   beginsByDefault: boolean,
+  endsByDefault = false,
 ): unknown {
-  const special: Record<string, unknown> = {};
-  const tokenOf = (wanted: GgufScalar, key: string): unknown[] => {
+  const tokenOf = (wanted: GgufScalar, key: string): string[] => {
     if (wanted !== true) {
       return [];
     }
     const id = source.scalar(key);
-    const token = typeof id === 'number' ? tokens[id] : undefined;
+    const token = typeof id === 'number' ? vocabulary.tokens[id] : undefined;
     if (token === undefined) {
       throw source.fault(key, say`It is not a token id.`);
     }
-    special[token] = { id: token, ids: [id], tokens: [token] };
-    return [{ SpecialToken: { id: token, type_id: 0 } }];
+    return [token];
   };
   const before = tokenOf(source.scalar('add_bos_token') ?? beginsByDefault, 'bos_token_id');
-  const after = tokenOf(source.scalar('add_eos_token') ?? false, 'eos_token_id');
-  if (before.length + after.length === 0) {
-    return null;
-  }
-  const single = [...before, { Sequence: { id: 'A', type_id: 0 } }, ...after];
-  return { type: 'TemplateProcessing', single, pair: single, special_tokens: special };
+  const after = tokenOf(source.scalar('add_eos_token') ?? endsByDefault, 'eos_token_id');
+  return around(before, after, ids(vocabulary));
+}
+
+/** Puts tokens in front of a text and behind it. */
+function around(
+  before: readonly string[],
+  after: readonly string[],
+  numbers: Readonly<Record<string, number>>,
+): unknown {
+  const all = [...before, ...after];
+  const special = (token: string): unknown => ({ SpecialToken: { id: token, type_id: 0 } });
+  const single = [
+    ...before.map(special),
+    { Sequence: { id: 'A', type_id: 0 } },
+    ...after.map(special),
+  ];
+  const tokens = all.map((id) => [id, { id, ids: [numbers[id]], tokens: [id] }]);
+  return all.length === 0
+    ? null
+    : {
+        ...{ type: 'TemplateProcessing', single, pair: single },
+        special_tokens: Object.fromEntries(tokens) as unknown,
+      };
 }
 
 /** The `tokenizer.ggml.` keys of a file. */
@@ -211,6 +310,10 @@ class TokenizerKeys {
   public scalar(key: string): GgufScalar | undefined {
     const value = this.metadata.get(`tokenizer.ggml.${key}`);
     return typeof value === 'object' ? undefined : value;
+  }
+
+  public has(key: string): boolean {
+    return this.metadata.has(`tokenizer.ggml.${key}`);
   }
 
   public async vocabulary(): Promise<Vocabulary> {

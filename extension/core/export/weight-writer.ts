@@ -32,6 +32,8 @@ export interface WeightWriter {
   readonly standsAlone?: boolean;
   /** Greatest max |a − b| / max |a| of logits that rounding weights may bring. */
   readonly roundingError?: number;
+  /** What of the source is written, where that is not all of it: the result has to give the output of this. */
+  readonly part?: (model: LayeredModel) => LayeredModel;
   /** Gives the names of the files written, weights first. */
   write(folder: string, copier: ByteCopier): Promise<string[]>;
   /**

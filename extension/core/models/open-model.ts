@@ -11,10 +11,12 @@ import { familyOfConfig } from './transformer/architectures';
 import { whyUnknownShape } from './families/unknown-shapes';
 import type { ConfigFields } from './transformer/config-layout';
 import { knownEncoder } from './encoders/encoder-architectures';
-import { openEncoder } from './encoders/open-encoder';
+import type { EncoderModel } from './encoders/encoder-model';
+import { openEncoder, readEncoder } from './encoders/open-encoder';
 import { fingerprintModel } from './fingerprint';
 import { refuseScales } from './gguf/gguf-demands';
 import { openGguf } from './gguf/gguf-model';
+import type { GgufModel } from './gguf/gguf-model';
 import type { LayeredModel } from './layered-model';
 import { baseModelType, parseModelConfig, readModelType } from './transformer/model-config';
 import type { ModelConfig } from './transformer/model-config';
@@ -55,29 +57,39 @@ export async function openModel(path: string): Promise<LayeredModel> {
 
 async function openGgufFile(folder: ModelFolder): Promise<OpenedModel> {
   const header = await readGgufModel(folder.weights);
-  return new OpenedModel(await readGgufDecoder(folder, header), { format: 'gguf', header });
+  return new OpenedModel(await readGguf(folder, header), { format: 'gguf', header });
 }
 
-/** How a decoder differs from the files it was made of. */
+/** How a model differs from the files it was made of. */
 interface Narrowed {
   /** Channels and key/value heads by sublayer. */
   readonly widths: Readonly<Record<string, number>>;
   readonly fingerprint: string;
 }
 
-/** The decoder of a GGUF header, whose tensors may be narrower than its keys say. */
-export async function readGgufDecoder(
+/** The model of a GGUF header, whose tensors may be narrower than its keys say. */
+export async function readGguf(
   folder: ModelFolder,
   header: GgufHeader,
   narrowed?: Narrowed,
-): Promise<TransformerModel> {
+): Promise<TransformerModel | EncoderModel> {
   const gguf = await openGguf(header, folder.weights, narrowed?.widths);
-  const { configText, checkpoint } = gguf;
-  const read = readArchitecture(configText, folder.config, gguf.architecture);
-  const known = narrowed === undefined ? {} : { fingerprint: narrowed.fingerprint };
-  const model = await layOut({ folder, configText, checkpoint, ...read, ...known });
+  const model = await layOutGguf(folder, gguf, narrowed?.fingerprint);
   refuseScales(model.layout.unused, folder.weights);
   return model;
+}
+
+async function layOutGguf(
+  folder: ModelFolder,
+  { configText, checkpoint, ...gguf }: GgufModel,
+  fingerprint?: string,
+): Promise<TransformerModel | EncoderModel> {
+  if (gguf.encoder !== undefined) {
+    return readEncoder(folder, configText, gguf.encoder, checkpoint, fingerprint);
+  }
+  const read = readArchitecture(configText, folder.config, gguf.architecture);
+  const known = fingerprint === undefined ? {} : { fingerprint };
+  return layOut({ folder, configText, checkpoint, ...read, ...known });
 }
 
 async function openFolder(folder: ModelFolder): Promise<OpenedModel> {

@@ -136,7 +136,8 @@ async function writeChecked(
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
   const compared: (ComparedOutput & { readonly expected: Float32Array })[] = [];
-  const changed: LayeredModel = withChanges<AnyModel>(source.model, changes);
+  const whole: LayeredModel = withChanges<AnyModel>(source.model, changes);
+  const changed = writer.part?.(whole) ?? whole;
   for (const model of [changed, ...(changed.otherModes ?? [])]) {
     const input = await verificationInput(model, source.folder, request.examples);
     const reference = model.roundingError === undefined ? undefined : writer.reference;

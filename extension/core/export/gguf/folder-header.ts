@@ -162,7 +162,8 @@ function windowEntries(
   ) {
     return;
   }
-  entries.integer(ggufFields.sliding_window, config.sliding_window ?? 0);
+  const { bothSides = false } = windows;
+  entries.integer(ggufFields.sliding_window, (config.sliding_window ?? 0) * (bothSides ? 2 : 1));
   entries.flags(windowPattern, windowed);
   if (windows.ownRotary === true) {
     entries.float('rope.freq_base_swa', thetaOf(configOfLayerType(config, 'sliding_attention')));

@@ -1,4 +1,9 @@
+import { knownEncoder } from '../../models/encoders/encoder-architectures';
+import { parseEncoderConfig } from '../../models/encoders/encoder-config';
+import { asArchitecture } from '../../models/gguf/encoders/encoder-names';
 import type { GgufTarget } from '../../models/gguf/gguf-target';
+import type { LayeredModel } from '../../models/layered-model';
+import { readArchitecture } from '../../models/open-model';
 import type { Architecture, PartKind } from '../../models/transformer/architecture';
 import type { ModelConfig } from '../../models/transformer/model-config';
 
@@ -10,6 +15,36 @@ export interface FolderModel {
   readonly configFile: string;
   readonly architecture: Architecture;
   readonly target: GgufTarget;
+}
+
+/** The family of a folder of a decoder or an encoder of texts, and its fields; undefined for other models. */
+export function readFamily(
+  { kind, summary }: Pick<LayeredModel, 'kind' | 'summary'>,
+  configText: string,
+  configFile: string,
+): Pick<FolderModel, 'architecture' | 'config'> | undefined {
+  if (kind === 'decoder') {
+    return readArchitecture(configText, configFile);
+  }
+  const encoder = kind === 'encoder' ? knownEncoder(summary.architecture) : undefined;
+  if (encoder === undefined) {
+    return undefined;
+  }
+  const config = parseEncoderConfig(configText, configFile, encoder.config);
+  const architecture = asArchitecture(encoder, config);
+  const { positions } = architecture?.outer ?? {};
+  // The file lacks the rows in front of that of position 0.
+  const before = positions !== undefined && 'name' in positions ? positions.offset : 0;
+  return (
+    architecture && {
+      architecture,
+      config: {
+        ...config,
+        vocab_size: config.vocab_size ?? 0,
+        max_position_embeddings: config.max_position_embeddings - before,
+      },
+    }
+  );
 }
 
 /** Sizes that config.json may leave to others. */

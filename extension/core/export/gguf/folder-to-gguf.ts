@@ -5,7 +5,6 @@ import type { WritableType } from '../../checkpoints/ggml-types';
 import type { JobContext } from '../../jobs/job';
 import type { Refusal } from '../../models/capability';
 import { ggufTarget } from '../../models/gguf/gguf-target';
-import { readArchitecture } from '../../models/open-model';
 import { joinPacked } from '../../models/quantized/packed-checkpoint';
 import { emptiedBlock, whyTorn } from '../changes';
 import type { Changes } from '../changes';
@@ -17,8 +16,12 @@ import { parametersAfter } from '../weight-plan';
 import type { WeightWriter, WriteOptions } from '../weight-writer';
 import { productsOf, withoutEmptied } from './block-factors';
 import { curveEntries } from './curve-entries';
+import { encoderEntries, encoderInFile, hasHead, whyClasses, withoutHead } from './encoders/encoder-in-file';
+import { folderPooling } from './encoders/folder-pooling';
+import { EncoderModel } from '../../models/encoders/encoder-model';
 import { chosenTypes, fileTypeOf, plainType, roundingOf } from './choose-types';
 import { modelEntries } from './folder-header';
+import { readFamily } from './folder-model';
 import type { FolderModel } from './folder-model';
 import { importanceOf } from './importance';
 import { needsDeci, whyNotGgufDeci } from './gguf-deci';
@@ -93,21 +96,16 @@ function whyNotFamily(
           say`${architecture} models can't be written to GGUF files.`,
         remedy: say`Convert the folder with convert_hf_to_gguf.py of llama.cpp, then prune the file.`,
       }
-    : whyNotComputed(model, changes);
+    : (whyClasses(source.model) ?? whyNotComputed(model, changes));
 }
 
 function folderModel(
   { configText, model }: CheckpointSource,
   configFile: string,
 ): FolderModel | undefined {
-  if (model.kind !== 'decoder') {
-    return undefined;
-  }
-  const { architecture, config } = readArchitecture(configText, configFile);
-  const target = ggufTarget(architecture, config);
-  return target === undefined
-    ? undefined
-    : { name: model.summary.name, config, configFile, architecture, target };
+  const family = readFamily(model, configText, configFile);
+  const target = family && ggufTarget(family.architecture, family.config);
+  return target && { name: model.summary.name, configFile, ...family, target };
 }
 
 /** What a tensor of the result is called in a GGUF file of the original, which importance is measured on. */
@@ -129,6 +127,8 @@ async function folderWriter(
     throw new Error('a refusal comes before');
   }
   const { summary } = source.model;
+  const pooling =
+    source.model instanceof EncoderModel ? await folderPooling(summary.path) : undefined;
   const { tensors: inPlace, leftOut } = placeTensors(
     model,
     source,
@@ -180,6 +180,7 @@ async function folderWriter(
     tensors.find(({ name }) => name === 'token_embd.weight')?.shape ?? [];
   const entries = [
     ...modelEntries(model, changes, isDeci, fileTypeOf(wanted, placed)),
+    ...(source.model instanceof EncoderModel ? encoderEntries(model, source.model, pooling) : []),
     ...(curve === undefined
       ? []
       : (
@@ -202,6 +203,7 @@ async function folderWriter(
     loadsWith: joined([
       describeGgufLoading(name, changes, isDeci),
       model.architecture.textType === undefined ? undefined : textAlone,
+      hasHead(source.model) ? withoutHead : undefined,
     ]),
     texts: {},
     standsAlone: true,
@@ -217,6 +219,7 @@ async function folderWriter(
       await writeGguf(join(folder, name), plan, copier);
       return [name];
     },
+    part: (whole) => encoderInFile(whole, pooling),
     output: async (folder, input) => writtenLogits(join(folder, name), input, options, context),
   };
 }

@@ -1,6 +1,7 @@
 import { arrayType, stringType } from '../../checkpoints/gguf-values';
 
 /** Value types by number (`enum gguf_metadata_value_type`). */
+const uint8Type = 0;
 const uint32Type = 4;
 const int32Type = 5;
 const float32Type = 6;
@@ -44,6 +45,7 @@ export const headerEntry = {
     list(key, stringType, values.length, Buffer.concat(values.map(string))),
   integers: (key: string, values: readonly number[]) =>
     list(key, int32Type, values.length, bytesOf(Int32Array.from(values))),
+  bytes: (key: string, values: Uint8Array) => list(key, uint8Type, values.length, values),
   floats: (key: string, values: readonly number[]) =>
     list(key, float32Type, values.length, bytesOf(Float32Array.from(values))),
   flags: (key: string, values: readonly boolean[]) =>

@@ -1,7 +1,6 @@
 import type { ModelInput } from '../../models/model-input';
 import type { LinearLayer } from '../../models/matrix-encoding';
 import { ggufTarget } from '../../models/gguf/gguf-target';
-import { readArchitecture } from '../../models/open-model';
 import type { OpenedModel } from '../../models/opened-model';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { DeviceName } from '../../runtime/device';
@@ -10,6 +9,7 @@ import type { HiddenState } from '../../runtime/tensors';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { UserError } from '../../user-error';
+import { readFamily } from './folder-model';
 import type { InputSums } from './importance';
 import { say } from '../../message';
 
@@ -117,6 +117,7 @@ interface TensorPlace {
 /** Gives the tensors of a GGUF file that a layer becomes: several where it is divided by its outputs. */
 function ggufPlacesOf({
   headers,
+  model,
   path,
   summary,
 }: OpenedModel): (layer: LinearLayer, experts: number) => readonly TensorPlace[] {
@@ -125,7 +126,7 @@ function ggufPlacesOf({
   }
   const read =
     headers.format === 'safetensors'
-      ? readArchitecture(headers.configText, headers.configFile)
+      ? readFamily(model, headers.configText, headers.configFile)
       : undefined;
   const target = read && ggufTarget(read.architecture, read.config);
   if (target === undefined) {

@@ -1,6 +1,7 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { PlacedPiece } from '../../models/gguf/gguf-target';
 import type { Architecture } from '../../models/transformer/architecture';
+import { EncoderModel } from '../../models/encoders/encoder-model';
 import { TransformerModel } from '../../models/transformer/transformer-model';
 import { UserError } from '../../user-error';
 import type { Changes } from '../changes';
@@ -60,7 +61,8 @@ function place(
     block: source,
     kept: (block) => keptExperts.get(`block.${source(block)}.expert`),
   });
-  if (found === undefined && isOtherPart(name, architecture, model)) {
+  const isLeftOut = isOtherPart(name, architecture, model) || isOfHead(tensor, model);
+  if (found === undefined && isLeftOut) {
     return [];
   }
   const pieces = found?.filter(({ part }) => part !== 'output' || !config.tie_word_embeddings);
@@ -80,12 +82,19 @@ function place(
   return pieces;
 }
 
+const hasLayout = (model: CheckpointSource['model']): model is TransformerModel | EncoderModel =>
+  model instanceof TransformerModel || model instanceof EncoderModel;
+
 /** Whether a tensor holds what the model computes by itself, such as a mask. */
 const isComputed = ({ name }: LazyTensor, model: CheckpointSource['model']): boolean =>
-  model instanceof TransformerModel && model.layout.computed.includes(name);
+  hasLayout(model) && model.layout.computed.includes(name);
 
 const isUnused = ({ name }: LazyTensor, model: CheckpointSource['model']): boolean =>
-  model instanceof TransformerModel && model.layout.unused.includes(name);
+  hasLayout(model) && model.layout.unused.includes(name);
+
+/** Whether a tensor is of the head of an encoder, which files lack. */
+const isOfHead = ({ name }: LazyTensor, model: CheckpointSource['model']): boolean =>
+  model instanceof EncoderModel && model.headTensors.some((tensor) => tensor.name === name);
 
 /** Whether llama.cpp wants what the model doesn't use: keys and values that it takes of another block, and what chooses tokens. */
 const isWanted = ({ family }: FolderModel['target'], pieces: readonly PlacedPiece[]): boolean =>

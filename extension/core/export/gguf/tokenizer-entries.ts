@@ -6,6 +6,8 @@ import { downloadTokenizer, readTokenizerSettings } from '../../data/tokenizer-s
 import type { TokenizerSettings } from '../../data/tokenizer-settings';
 import type { GgufTraits } from '../../models/gguf/gguf-traits';
 import { UserError } from '../../user-error';
+import { readTokenizerModel } from './encoders/tokenizer-models';
+import type { TokenizerModel } from './encoders/tokenizer-models';
 import { headerEntry } from './header-entries';
 import { say } from '../../message';
 import type { Message } from '../../message';
@@ -14,14 +16,18 @@ import type { Message } from '../../message';
 const types = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
 const nothing = v.nullish(v.unknown());
-const tokenizerSchema = v.looseObject({
+const aroundSchema = v.looseObject({
   added_tokens: v.optional(
     v.array(v.looseObject({ id: v.number(), content: v.string(), special: v.boolean() })),
     [],
   ),
+  post_processor: nothing,
+});
+type Around = v.InferOutput<typeof aroundSchema>;
+const tokenizerSchema = v.looseObject({
+  ...aroundSchema.entries,
   normalizer: nothing,
   pre_tokenizer: nothing,
-  post_processor: nothing,
   model: v.looseObject({
     type: v.literal('BPE'),
     vocab: v.record(v.string(), v.number()),
@@ -34,8 +40,9 @@ const tokenizerSchema = v.looseObject({
 type Tokenizer = v.InferOutput<typeof tokenizerSchema>;
 
 /**
- * The `tokenizer.ggml.` entries of a folder's tokenizer.json: byte-level BPE (`gpt2`), or SentencePiece's
- * BPE (`llama`), whose scores are the order of the merges. A folder without a tokenizer says `none`.
+ * The `tokenizer.ggml.` entries of a folder's tokenizer.json: byte-level BPE (`gpt2`), SentencePiece's
+ * BPE (`llama`), whose scores are the order of the merges, WordPiece (`bert`) or Unigram (`t5`). A folder without a
+ * tokenizer says `none`.
  * @param kind where the family has one of its own: SentencePiece's pieces with their merges (`gemma4`)
  * @param count rows of the embedding; numbers without a token get one that is never used
  * @throws UserError where llama.cpp has no such tokenizer, or none that is known here.
@@ -50,13 +57,27 @@ export async function tokenizerEntries(
   if (json === undefined) {
     return [headerEntry.text(key('model'), 'none')];
   }
+  const other = readTokenizerModel(json);
+  const around = v.safeParse(aroundSchema, json);
+  if (other !== undefined && around.success) {
+    if ('problem' in other) {
+      throw refusal(file, other.field, other.problem);
+    }
+    const { tokens, types: kinds } = otherVocabulary(other, around.output, count);
+    return [
+      ...other.entries(tokens),
+      headerEntry.texts(key('tokens'), tokens),
+      headerEntry.integers(key('token_type'), kinds),
+      ...specialEntries(around.output, await readTokenizerSettings(folder), tokens),
+    ];
+  }
   const parsed = v.safeParse(tokenizerSchema, json);
   if (!parsed.success) {
     const [issue] = parsed.issues;
     throw refusal(
       file,
       v.getDotPath(issue) ?? 'model',
-      say`Only byte-level and SentencePiece BPE tokenizers can be written to GGUF files.`,
+      say`Only byte-level and SentencePiece BPE, WordPiece and Unigram tokenizers can be written to GGUF files.`,
     );
   }
   const tokenizer = parsed.output;
@@ -101,9 +122,7 @@ function vocabularyOf(
   kind: GgufTraits['tokenizer'],
 ): Vocabulary {
   const known = Object.entries(model.vocab);
-  const size = Math.max(count, ...known.map(([, id]) => id + 1), ...added.map(({ id }) => id + 1));
-  const tokens = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
-  const kinds = Array.from({ length: size }, (): number => types.unused);
+  const { tokens, types: kinds } = emptyVocabulary(known, added, count);
   const isByte = (token: string): boolean =>
     model.byte_fallback === true && /^<0x[0-9A-F]{2}>$/.test(token);
   for (const [token, id] of known) {
@@ -118,6 +137,43 @@ function vocabularyOf(
   const unknown = model.unk_token === undefined ? -1 : tokens.indexOf(model.unk_token ?? '');
   if (unknown >= 0) {
     kinds[unknown] = types.unknown;
+  }
+  return { tokens, types: kinds };
+}
+
+/** Numbers without a token get one that is never used. */
+function emptyVocabulary(
+  known: readonly (readonly [token: string, id: number])[],
+  added: Around['added_tokens'],
+  count: number,
+): { readonly tokens: string[]; readonly types: number[] } {
+  const size = [...known.map(([, id]) => id), ...added.map(({ id }) => id)].reduce(
+    (most, id) => Math.max(most, id + 1),
+    count,
+  );
+  return {
+    tokens: Array.from({ length: size }, (_, id) => `[PAD${id}]`),
+    types: Array.from({ length: size }, (): number => types.unused),
+  };
+}
+
+function otherVocabulary(
+  { vocabulary, unknown, stored }: TokenizerModel,
+  { added_tokens: added }: Around,
+  count: number,
+): Vocabulary {
+  const { tokens, types: kinds } = emptyVocabulary(vocabulary, added, count);
+  for (const [token, id] of vocabulary) {
+    tokens[id] = stored(token);
+    kinds[id] = types.normal;
+  }
+  for (const { id, content, special } of added) {
+    tokens[id] = special ? content : stored(content);
+    kinds[id] = special ? types.control : types.userDefined;
+  }
+  const unknownId = unknown === undefined ? -1 : tokens.indexOf(unknown);
+  if (unknownId >= 0) {
+    kinds[unknownId] = types.unknown;
   }
   return { tokens, types: kinds };
 }
@@ -174,21 +230,26 @@ function pieceEntries(
   ];
 }
 
-/** Names of special tokens: in a folder, and in a GGUF file. */
+/** Names of special tokens: in a GGUF file, and in a folder, where the first that is there counts. */
 const specialNames = {
-  bos_token: 'bos',
-  eos_token: 'eos',
-  unk_token: 'unknown',
-  pad_token: 'padding',
+  bos: ['bos_token', 'cls_token'],
+  eos: ['eos_token', 'sep_token'],
+  unknown: ['unk_token'],
+  padding: ['pad_token'],
+  cls: ['cls_token'],
+  // llama.cpp spells it so.
+  seperator: ['sep_token'],
+  mask: ['mask_token'],
 } as const;
 
 function specialEntries(
-  { post_processor: processor }: Tokenizer,
+  { post_processor: processor }: Around,
   { specialTokens, chatTemplate }: TokenizerSettings,
   tokens: readonly string[],
 ): Buffer[] {
-  const named = Object.entries(specialNames).flatMap(([folderName, name]) => {
-    const id = tokens.indexOf(specialTokens[folderName] ?? '');
+  const named = Object.entries(specialNames).flatMap(([name, inFolder]) => {
+    const token = inFolder.map((one) => specialTokens[one]).find((one) => one !== undefined);
+    const id = tokens.indexOf(token ?? '');
     return id < 0 ? [] : [headerEntry.integer(key(`${name}_token_id`), id)];
   });
   const around = templateOf(processor);
@@ -207,10 +268,16 @@ const templateSchema = v.looseObject({
   single: v.array(v.looseObject({})),
 });
 
+/** Of BERT and RoBERTa, with the tokens around texts. */
+const pairSchema = v.looseObject({ type: v.picklist(['BertProcessing', 'RobertaProcessing']) });
+
 /** Whether tokens are put before and after a text. */
 function templateOf(processor: unknown): { readonly before: boolean; readonly after: boolean } {
   const { processors } = (processor ?? {}) as { processors?: unknown };
   const all: readonly unknown[] = Array.isArray(processors) ? processors : [processor];
+  if (all.some((one) => v.is(pairSchema, one))) {
+    return { before: true, after: true };
+  }
   const template = all.find((one) => v.is(templateSchema, one));
   const single = template === undefined ? [] : v.parse(templateSchema, template).single;
   return {

@@ -156,6 +156,7 @@ export function encoderFlow(
 /** What heads read besides all positions, and how many times as wide as the stream that is. */
 const pooled = {
   first: { label: say`First position`, times: 1 },
+  last: { label: say`Last position`, times: 1 },
   mean: { label: say`Mean of positions`, times: 1 },
   'mean-of-two': { label: say`Mean of the first two positions`, times: 1 },
   'first-and-mean': { label: say`First position, mean of patches`, times: 2 },

@@ -65,9 +65,9 @@ interface ImageEmbedding {
 
 /**
  * What a head reads of the last hidden states: all, those of the first token, the mean of the patches (of all where
- * nothing stands in front of them), the first and that mean side by side, or the mean of the first two.
+ * nothing stands in front of them), the last token, the first and that mean side by side, or the mean of the first two.
  */
-export type HeadReads = 'all' | 'first' | 'mean' | 'first-and-mean' | 'mean-of-two';
+export type HeadReads = 'all' | 'first' | 'mean' | 'last' | 'first-and-mean' | 'mean-of-two';
 
 /** Names of DeBERTa's relative positions, and their shape; undefined where a config has none. */
 export interface RelativeNames {

@@ -43,20 +43,22 @@ function emitPooled(
     case 'all':
       return hidden;
     case 'first':
-      return emitFirst(graph, hidden);
+      return emitAt(graph, hidden, 0);
+    case 'last':
+      return emitAt(graph, hidden, -1);
     case 'mean-of-two':
       return emitMeanBetween(graph, hidden, 0, 2);
     case 'mean':
       return emitMean(graph, embedding, hidden);
     case 'first-and-mean':
-      return graph.op('Concat', [emitFirst(graph, hidden), emitMean(graph, embedding, hidden)], {
+      return graph.op('Concat', [emitAt(graph, hidden, 0), emitMean(graph, embedding, hidden)], {
         axis: -1,
       });
   }
 }
 
-const emitFirst = (graph: GraphBuilder, hidden: Value): Value =>
-  graph.op('Gather', [hidden, graph.ints([0], [])], { axis: 1 });
+const emitAt = (graph: GraphBuilder, hidden: Value, position: number): Value =>
+  graph.op('Gather', [hidden, graph.ints([position], [])], { axis: 1 });
 
 /** The mean of the patches. */
 function emitMean(graph: GraphBuilder, embedding: EncoderEmbedding, hidden: Value): Value {

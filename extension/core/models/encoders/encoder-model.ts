@@ -76,9 +76,11 @@ export class EncoderModel implements LayeredModel {
     this.inputs = inputsOf(embedding);
     this.sideValues = encoderSideValues(layout);
     this.sideNames = this.sideValues.map(({ name }) => name);
+    const isPooling = head?.steps.length === 0;
     this.output = {
-      name: head === undefined ? 'last_hidden_state' : 'logits',
-      givesScores: head !== undefined,
+      name:
+        head === undefined ? 'last_hidden_state' : isPooling ? 'sentence_embedding' : 'logits',
+      givesScores: head !== undefined && !isPooling,
       seesWhole: true,
     };
   }
@@ -180,7 +182,7 @@ export class EncoderModel implements LayeredModel {
   public get epilogue(): GraphPart {
     const { name } = this.output;
     const linears = this.outer.heads.map(({ linear }) => linear);
-    const costs = costsOf(this.headTensors(), linears);
+    const costs = costsOf(this.endTensors(), linears);
     return this.part('epilogue', costs, [stream], [name], (graph) => {
       const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
       graph.output(name, this.emitEpilogue(graph, hidden), DataType.FLOAT, this.outputShape);
@@ -247,10 +249,19 @@ export class EncoderModel implements LayeredModel {
     return { value: stream, width: this.layout.attention.hiddenSize };
   }
 
+  /** Every tensor of the head, which may be the embedding's. */
+  public get headTensors(): LazyTensor[] {
+    const { head } = this.layout;
+    const steps = head?.steps ?? [];
+    return [head?.norm, ...steps.flatMap(({ linear, norm }) => [linear, norm])].flatMap(
+      storedTensors,
+    );
+  }
+
   public requireRunnable(): void {
     requireRunnableTensors([
       ...this.embeddingTensors(),
-      ...this.headTensors(),
+      ...this.endTensors(),
       ...this.layout.sublayers.flatMap((sublayer) => sublayerTensors(sublayer, storedTensors)),
     ]);
   }
@@ -345,12 +356,8 @@ export class EncoderModel implements LayeredModel {
     ];
   }
 
-  private headTensors(): LazyTensor[] {
-    const { finalNorm, head } = this.layout;
-    const steps = head?.steps ?? [];
-    return [finalNorm, head?.norm, ...steps.flatMap(({ linear, norm }) => [linear, norm])].flatMap(
-      storedTensors,
-    );
+  private endTensors(): LazyTensor[] {
+    return [...storedTensors(this.layout.finalNorm), ...this.headTensors];
   }
 
   private get outer(): OuterLinears {

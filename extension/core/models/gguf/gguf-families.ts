@@ -1,5 +1,6 @@
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
+import { encoderFamilies } from './encoders/encoder-families';
 import { demandsOfGemma3n, describeGemma3n } from './gguf-gemma3n';
 import { demandsOfGemma4, describeGemma4 } from './gguf-gemma4';
 import { layerNormFamilies } from './gguf-layer-norm-families';
@@ -313,6 +314,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   ...newerGgufFamilies,
   ...layerNormFamilies,
+  ...encoderFamilies,
 };
 
 /** Every family with its architecture. */

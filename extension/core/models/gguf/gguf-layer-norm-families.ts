@@ -5,10 +5,10 @@ import { clampKey } from './gguf-fields';
 const activationKey = 'hidden_activation';
 
 /** What llama.cpp computes by tanh, and looks up in a table, whichever of them a model was trained with. */
-const gelus = ['gelu', 'gelu_new', 'gelu_fast', 'gelu_pytorch_tanh'];
+export const gelus = ['gelu', 'gelu_new', 'gelu_fast', 'gelu_pytorch_tanh'];
 
 /** The file says which of them. */
-const gelu = { activations: gelus, fields: { hidden_act: activationKey } } as const;
+export const gelu = { activations: gelus, fields: { hidden_act: activationKey } } as const;
 
 const alibiKey = 'attention.max_alibi_bias';
 /** Exponent of the smallest slope. */

@@ -2,7 +2,9 @@ import type { GgufHeader } from '../../checkpoints/gguf';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { Architecture } from '../transformer/architecture';
-import { knownArchitecture } from '../transformer/architectures';
+import { knownEncoder } from '../encoders/encoder-architectures';
+import type { EncoderArchitecture } from '../encoders/encoder-architecture';
+import { encoderInGguf, knownInGguf } from './encoders/encoder-names';
 import { describeGguf } from './gguf-config';
 import type { GgufConfig } from './gguf-config';
 import {
@@ -42,11 +44,13 @@ interface NameInFolder {
 }
 
 /** A GGUF file as what a Hugging Face folder would hold. */
-interface GgufModel {
+export interface GgufModel {
   /** Text of the config.json that the header amounts to, under the keys of the header. */
   readonly configText: string;
   /** Names, keys and norms as the file has them. */
   readonly architecture: Architecture;
+  /** The same of an encoder. */
+  readonly encoder?: EncoderArchitecture;
   readonly checkpoint: Checkpoint;
 }
 
@@ -94,13 +98,18 @@ export async function openGguf(
     value,
   ]);
   const inFile = inGguf(known, family);
+  const encoder = knownEncoder(known.modelType);
+  const layout = { ...known.config, names };
   return {
     configText: JSON.stringify({ model_type: known.modelType, ...Object.fromEntries(fields) }),
     architecture: {
       ...inFile,
       ...readingGateUp(inFile),
-      config: { ...known.config, names },
+      config: layout,
     },
+    ...(encoder === undefined
+      ? {}
+      : { encoder: encoderInGguf({ ...encoder, config: layout }, inFile, header) }),
     checkpoint: checkpointOf(
       header,
       path,
@@ -131,7 +140,7 @@ function knownOf(
 ): Architecture | undefined {
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
   const chosen = gatingOf(keys) === sigmoid ? withSigmoid : withExperts;
-  return knownArchitecture(hasExperts ? chosen : modelType);
+  return knownInGguf(hasExperts ? chosen : modelType);
 }
 
 /**
@@ -247,7 +256,7 @@ export function ggufTraits(header: GgufHeader): GgufTraits | undefined {
 export function namesInFolder(header: GgufHeader): ReadonlyMap<string, NameInFolder> {
   const isKnown = header.metadata.has('general.architecture');
   const family = isKnown ? ggufFamilyOf(new GgufKeys(header, header.file)) : undefined;
-  const known = family === undefined ? undefined : knownArchitecture(family.modelType);
+  const known = family === undefined ? undefined : knownInGguf(family.modelType);
   if (family === undefined || known === undefined) {
     return new Map();
   }

@@ -15,6 +15,8 @@ import type { GgufFamily } from './gguf-traits';
 
 /** Blocks are named `blk.<number>.` */
 export const ggufBlocks = 'blk';
+/** Segments of encoders. */
+export const typeTable = 'token_types';
 /** Learned positions. */
 export const positionTable = 'position_embd';
 
@@ -61,20 +63,21 @@ function withOffsetAdded(norm: NormKind): NormKind {
 }
 
 function outerInGguf(
-  { embeddingNorm, headBias, perLayer: known, positions }: OuterNames,
+  { embeddingNorm, finalNorm: last, headBias, perLayer: known, positions, types }: OuterNames,
   { finalNorm = 'output_norm' }: GgufFamily,
 ): OuterNames {
   return {
     prefixes: [''],
     embedding: 'token_embd',
-    finalNorm,
+    ...(last === undefined ? {} : { finalNorm }),
     heads: ['output'],
     blocks: ggufBlocks,
     ...(headBias === undefined ? {} : { headBias }),
     ...(embeddingNorm === undefined ? {} : { embeddingNorm: 'token_embd_norm' }),
     ...(positions !== undefined && 'name' in positions
-      ? { positions: { ...positions, name: positionTable } }
+      ? { positions: { name: positionTable, offset: 0 } }
       : {}),
+    ...(types === undefined ? {} : { types: typeTable }),
     ...(known === undefined ? {} : { perLayer: { ...known, ...perLayer } }),
   };
 }
@@ -157,6 +160,7 @@ function branchesInGguf(
         ? {}
         : { queryKeyNorms: { ...queryKeyNorms, query: 'attn_q_norm', key: 'attn_k_norm' } }),
       ...(attention.postNorm === undefined ? {} : { postNorm: 'post_attention_norm' }),
+      ...(attention.sumNorm === undefined ? {} : { sumNorm: 'attn_output_norm' }),
       ...(attention.innerNorm === undefined ? {} : { innerNorm: 'attn_sub_norm' }),
       ...(attention.sinks === undefined ? {} : { sinks: 'attn_sinks.weight' }),
       ...(attention.gate === undefined ? {} : { gate: 'attn_gate' }),
@@ -171,6 +175,7 @@ function branchesInGguf(
       down: 'ffn_down',
       ...(feedforward.curve === undefined ? {} : { curve: curveInGguf }),
       ...(feedforward.postNorm === undefined ? {} : { postNorm: 'post_ffw_norm' }),
+      ...(feedforward.sumNorm === undefined ? {} : { sumNorm: 'layer_output_norm' }),
       ...(feedforward.innerNorm === undefined ? {} : { innerNorm: 'ffn_sub_norm' }),
       // The conversion puts what takes turns into tensors of its own.
       takesTurns: false,
@@ -273,7 +278,7 @@ function biasesInGguf({ gguf_biases: biases }: ModelConfig): Biases {
 }
 
 /** Name of the table of positions. */
-export const tableOf = ({ positions }: OuterNames): string | undefined =>
+const tableOf = ({ positions }: OuterNames): string | undefined =>
   positions !== undefined && 'name' in positions ? positions.name : undefined;
 
 /** Names below a block, or of the parts outside, by those that the same family has in GGUF files. */
@@ -284,6 +289,7 @@ export function partNames(known: Architecture, own: Architecture): Map<string, s
     `${before}${outer.finalNorm ?? ''}`,
     `${before}${outer.embeddingNorm ?? ''}`,
     `${before}${tableOf(outer) ?? ''}`,
+    `${before}${outer.types ?? ''}`,
     outer.heads?.[0] ?? 'lm_head',
     attention.norm,
     ...namesOf(attention.queryKeyValue),
@@ -291,11 +297,13 @@ export function partNames(known: Architecture, own: Architecture): Map<string, s
     attention.queryKeyNorms?.query,
     attention.queryKeyNorms?.key,
     attention.postNorm,
+    attention.sumNorm,
     attention.innerNorm,
     feedforward.norm,
     ...namesOf(feedforward.gateUp),
     feedforward.down,
     feedforward.postNorm,
+    feedforward.sumNorm,
     feedforward.innerNorm,
   ];
   const usual = listed(known, prefix);

@@ -1,10 +1,10 @@
 import { partOfTensor, rowsOfTensor } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { ExpertNames, Projection } from '../transformer/architecture';
+import type { ExpertNames, OuterNames, Projection } from '../transformer/architecture';
 import { readRotary } from '../parts/rotary';
 import type { ModelConfig } from '../transformer/model-config';
 import { curveWeights } from './gguf-curves';
-import { positionTable, tableOf } from './gguf-names';
+import { positionTable } from './gguf-names';
 import { allRows, asMatrix, columnsOf } from './gguf-rows';
 import type { Rows, RowsOfTensor } from './gguf-rows';
 import { placeEnds, placeOutsideEnds } from './end-places';
@@ -31,13 +31,23 @@ export function placesOutside({ known, own, ...names }: BothNames, prefix: strin
   placeNorm(places, { known, own, ...names }, `${prefix}${outer.finalNorm}`, own.outer.finalNorm);
   const [words, inFile] = [outer.embeddingNorm, own.outer.embeddingNorm];
   placeNorm(places, { known, own, ...names }, words && `${prefix}${words}`, inFile);
-  const table = tableOf(outer);
-  placeModule(places, table && `${prefix}${table}`, positionTable);
+  placePositions(places, outer, prefix);
+  placeModule(places, outer.types && `${prefix}${outer.types}`, own.outer.types);
   for (const head of outer.heads ?? ['lm_head']) {
     placeModule(places, head, own.outer.heads?.[0]);
   }
   placeOutsideEnds(places, { known, own, ...names }, prefix);
   return places;
+}
+
+/** Rows in front of that of position 0 are left out. */
+function placePositions(places: Places, { positions }: OuterNames, prefix: string): void {
+  if (positions !== undefined && 'name' in positions) {
+    const { name, offset } = positions;
+    placeModule(places, `${prefix}${name}`, positionTable, (tensor) =>
+      offset === 0 ? {} : allRows(rowsOfTensor(tensor, offset, tensor.shape[0] ?? 0)),
+    );
+  }
 }
 
 const inPairs = { interleaved: true, reversed: false } as const;
@@ -49,6 +59,7 @@ function placeAttention(places: Places, names: BothNames): void {
   const [from, to] = [names.known.attention, names.own.attention];
   placeNorm(places, names, from.norm, to.norm);
   placeNorm(places, names, from.postNorm, to.postNorm);
+  placeNorm(places, names, from.sumNorm, to.sumNorm);
   placeNorm(places, names, from.queryKeyNorms?.query, to.queryKeyNorms?.query);
   placeNorm(places, names, from.queryKeyNorms?.key, to.queryKeyNorms?.key);
   placeNorm(places, names, from.innerNorm, to.innerNorm);
@@ -183,6 +194,7 @@ function placeFeedforward(places: Places, names: BothNames): void {
   const [from, to] = [names.known.feedforward, names.own.feedforward];
   placeNorm(places, names, from.norm, to.norm);
   placeNorm(places, names, from.postNorm, to.postNorm);
+  placeNorm(places, names, from.sumNorm, to.sumNorm);
   placeNorm(places, names, from.innerNorm, to.innerNorm);
   placeGateUp(places, names, from.gateUp, to.gateUp);
   placeLinear(places, names, from.down, to.down);

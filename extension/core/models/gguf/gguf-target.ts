@@ -70,9 +70,10 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
   const place: GgufTarget['place'] = (name, tensor, { blocks, block, kept } = unchanged) => {
     const factors = family.factors?.(config, blocks) ?? {};
     for (const prefix of known.outer.prefixes) {
-      const outside = placesOutside(names, prefix).get(name);
-      if (outside !== undefined) {
-        return named(outside(tensor, undefined), '', family, factors);
+      const outside = placesOutside(names, prefix);
+      const ofName = spellings(name, known).flatMap((one) => outside.get(one) ?? [])[0];
+      if (ofName !== undefined) {
+        return named(ofName(tensor, undefined), '', family, factors);
       }
       const [, number, rest] = blockOf(name, `${prefix}${known.outer.blocks}.`);
       const inFile = Number(number);
@@ -102,16 +103,19 @@ function ofBlock({ known, own, config, ...names }: BothNames, block: number): Bo
 const blockOf = (name: string, start: string): readonly string[] =>
   name.startsWith(start) ? (/^(\d+)\.(.+)$/.exec(name.slice(start.length)) ?? []) : [];
 
-/** The place of a name below a block, and the expert that it tells; the checkpoint may spell parts otherwise. */
+/** A name as a checkpoint has it, and as others would. */
+const spellings = (name: string, { aliases = {} }: Architecture): readonly string[] => [
+  name,
+  ...Object.entries(aliases).map(([part, other]) => `.${name}`.replace(other, part).slice(1)),
+];
+
+/** The place of a name below a block, and the expert that it tells. */
 function placeBelow(
   places: Places,
   name: string,
-  { aliases = {} }: Architecture,
+  known: Architecture,
 ): { readonly place: Place; readonly expert?: number } | undefined {
-  const spelled = Object.entries(aliases).map(([part, other]) =>
-    `.${name}`.replace(other, part).slice(1),
-  );
-  for (const one of [name, ...spelled]) {
+  for (const one of spellings(name, known)) {
     const place = places.get(one);
     const [, expert] = /\bexperts\.(\d+)\./.exec(one) ?? [];
     const ofAll = places.get(one.replace(/\bexperts\.\d+\./, 'experts.*.'));

@@ -17,6 +17,8 @@ export interface GgufSource {
 export interface GgufWindows {
   /** Of so many blocks the last is not windowed, unless the file says otherwise. */
   readonly period: number;
+  /** Whether the file counts positions on both sides, and config.json those on one. */
+  readonly bothSides?: boolean;
   /** Whether the first of so many is not windowed instead. */
   readonly fullFirst?: boolean;
   /** Number of positions, unless the file says otherwise. */

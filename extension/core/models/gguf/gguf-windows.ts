@@ -27,8 +27,9 @@ export async function describeWindows(
 type Pattern = readonly boolean[] | number;
 const nowhere: Pattern = 1;
 
-function windowOf(keys: GgufKeys, { size = 0 }: GgufWindows): number {
-  return keys.numberIfPresent(ggufFields.sliding_window) ?? size;
+function windowOf(keys: GgufKeys, { size = 0, bothSides = false }: GgufWindows): number {
+  const positions = keys.numberIfPresent(ggufFields.sliding_window) ?? size;
+  return bothSides ? Math.trunc(positions / 2) : positions;
 }
 
 /** Whether llama.cpp has windows in a model of so many blocks. */

@@ -8,7 +8,7 @@ import type { EncoderArchitecture } from '../encoders/encoder-architecture';
 import { knownEncoder } from '../encoders/encoder-architectures';
 import { parseEncoderConfig } from '../encoders/encoder-config';
 import { readEncoder } from '../encoders/open-encoder';
-import { readArchitecture, readDecoder, readGgufDecoder } from '../open-model';
+import { readArchitecture, readDecoder, readGguf } from '../open-model';
 import { readSeq2Seq } from '../seq2seq/open-seq2seq';
 import { parseSeq2SeqConfig } from '../seq2seq/seq2seq-config';
 import { knownSeq2Seq } from '../seq2seq/seq2seq-families';
@@ -108,7 +108,7 @@ async function readNarrowed(
     case 'gguf': {
       const header = { ...headers.header, tensors: headers.header.tensors.map(place) };
       const folder = { path, name, config: path, weights: path };
-      const model = await readGgufDecoder(folder, header, { widths, fingerprint });
+      const model = await readGguf(folder, header, { widths, fingerprint });
       return { model, headers: { ...headers, header } };
     }
     case 'onnx': {

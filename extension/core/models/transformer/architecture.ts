@@ -65,6 +65,8 @@ export interface OuterNames {
   readonly embedding: string;
   /** What is added to the embedding: row position + offset of a table, or sines of the same number. */
   readonly positions?: LearnedPositions | SinePositions;
+  /** Table of segments, in encoders. */
+  readonly types?: string;
   /** Norm of the embedding. */
   readonly embeddingNorm?: string;
   /** Whether that is of the words alone, and positions are added to what it gives. */

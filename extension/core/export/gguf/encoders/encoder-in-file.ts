@@ -1,0 +1,68 @@
+import { rowsOfTensor } from '../../../checkpoints/lazy-tensor';
+import { EncoderModel } from '../../../models/encoders/encoder-model';
+import type { EncoderEmbedding } from '../../../models/encoders/find-embedding';
+import type { Pooling } from '../../../models/gguf/encoders/pooling';
+import { poolingKey, poolingNumbers } from '../../../models/gguf/encoders/pooling';
+import type { LayeredModel } from '../../../models/layered-model';
+import type { FolderModel } from '../folder-model';
+import { headerEntry } from '../header-entries';
+import type { Refusal } from '../../../models/capability';
+import { say } from '../../../message';
+
+/** Said of a file that lacks the head of its source. */
+export const withoutHead = say`It holds the encoder without its head.`;
+
+/** Whether a folder has a head, which a file lacks. */
+export const hasHead = (model: LayeredModel): boolean =>
+  model instanceof EncoderModel && model.layout.head !== undefined;
+
+/** Why a file, which gives embeddings, would not be of use: its source gives classes. */
+export function whyClasses(model: LayeredModel): Refusal | undefined {
+  const reads = model instanceof EncoderModel ? model.layout.head?.reads : undefined;
+  return reads === undefined || reads === 'all'
+    ? undefined
+    : {
+        code: 'not-in-gguf',
+        reason: say`GGUF files hold encoders that give embeddings, not classes.`,
+        remedy: say`Choose another format, or name the model without its head in architectures of config.json.`,
+      };
+}
+
+/** Entries of the header that encoders alone have. */
+export function encoderEntries(
+  { target }: FolderModel,
+  model: EncoderModel,
+  pooling: Pooling | undefined,
+): Buffer[] {
+  const key = (name: string): string => `${target.architecture}.${name}`;
+  const { embedding } = model.layout;
+  const types = embedding.kind === 'text' ? embedding.types?.shape[0] : undefined;
+  return [
+    headerEntry.flag(key('attention.causal'), false),
+    headerEntry.integer(key(poolingKey), poolingNumbers[pooling ?? 'none']),
+    // llama.cpp asks for it also where there is no table.
+    headerEntry.integer('tokenizer.ggml.token_type_count', types ?? 1),
+  ];
+}
+
+/** An encoder as its file has it: with the pooling instead of a head, and positions from 0, whatever tokens are. */
+export function encoderInFile(model: LayeredModel, pooling: Pooling | undefined): LayeredModel {
+  if (!(model instanceof EncoderModel)) {
+    return model;
+  }
+  const { summary, files, layout } = model;
+  return new EncoderModel(summary, files, {
+    ...layout,
+    embedding: countedFromZero(layout.embedding),
+    head: pooling && { reads: pooling, norm: undefined, steps: [] },
+  });
+}
+
+function countedFromZero(embedding: EncoderEmbedding): EncoderEmbedding {
+  if (embedding.kind !== 'text' || embedding.positions === undefined) {
+    return embedding;
+  }
+  const { positions, padding = -1 } = embedding;
+  const rows = rowsOfTensor(positions, padding + 1, positions.shape[0] ?? 0);
+  return { ...embedding, positions: padding < 0 ? positions : rows, padding: undefined };
+}

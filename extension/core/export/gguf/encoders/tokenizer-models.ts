@@ -1,0 +1,122 @@
+import * as v from 'valibot';
+import type { Message } from '../../../message';
+import { say } from '../../../message';
+import { headerEntry } from '../header-entries';
+
+/** What a tokenizer of another kind than BPE says: tokens by id, scores of pieces, and its entries. */
+export interface TokenizerModel {
+  readonly vocabulary: readonly (readonly [token: string, id: number])[];
+  readonly unknown: string | undefined;
+  /** What a token that is not special is in a file. */
+  readonly stored: (token: string) => string;
+  readonly entries: (tokens: readonly string[]) => Buffer[];
+}
+
+/** What llama.cpp can't do of a tokenizer.json. */
+export interface Fault {
+  readonly field: string;
+  readonly problem: Message;
+}
+
+const key = (name: string): string => `tokenizer.ggml.${name}`;
+
+const parts = {
+  normalizer: v.nullish(v.looseObject({ type: v.string() })),
+  pre_tokenizer: v.nullish(v.looseObject({ type: v.string() })),
+};
+const wordPieceSchema = v.looseObject({
+  ...parts,
+  model: v.looseObject({
+    type: v.literal('WordPiece'),
+    vocab: v.record(v.string(), v.number()),
+    unk_token: v.optional(v.string(), '[UNK]'),
+    continuing_subword_prefix: v.optional(v.string(), '##'),
+  }),
+});
+const unigramSchema = v.looseObject({
+  ...parts,
+  model: v.looseObject({
+    type: v.literal('Unigram'),
+    vocab: v.array(v.tuple([v.string(), v.number()])),
+    unk_id: v.nullish(v.number()),
+    byte_fallback: v.nullish(v.boolean()),
+  }),
+});
+
+/** A WordPiece or Unigram tokenizer, or what llama.cpp can't do of it; undefined for another kind. */
+export function readTokenizerModel(json: unknown): TokenizerModel | Fault | undefined {
+  if (v.is(wordPieceSchema, json)) {
+    return wordPiece(v.parse(wordPieceSchema, json));
+  }
+  return v.is(unigramSchema, json) ? unigram(v.parse(unigramSchema, json)) : undefined;
+}
+
+/** Pieces behind the first of a word begin so in folders; in files the first of a word begins with ▁ instead. */
+const inWord = '##';
+
+function wordPiece({
+  normalizer,
+  pre_tokenizer: preTokenizer,
+  model,
+}: v.InferOutput<typeof wordPieceSchema>): TokenizerModel | Fault {
+  const fields: Readonly<Record<string, unknown>> = normalizer ?? {};
+  const divides =
+    preTokenizer?.type === 'BertPreTokenizer' &&
+    normalizer?.type === 'BertNormalizer' &&
+    model.continuing_subword_prefix === inWord;
+  if (!divides || fields['clean_text'] === false || fields['handle_chinese_chars'] === false) {
+    return { field: 'normalizer', problem: say`llama.cpp divides words as BERT does, and not so.` };
+  }
+  const lowercase = fields['lowercase'] !== false;
+  const stripsAccents = fields['strip_accents'] ?? lowercase;
+  return {
+    vocabulary: Object.entries(model.vocab),
+    unknown: undefined,
+    stored: (token) => (token.startsWith(inWord) ? token.slice(inWord.length) : `▁${token}`),
+    entries: () => [
+      headerEntry.text(key('model'), 'bert'),
+      headerEntry.text(key('pre'), 'default'),
+      headerEntry.flag(key('normalizer.lowercase'), lowercase),
+      headerEntry.flag(key('normalizer.strip_accents'), stripsAccents === true),
+    ],
+  };
+}
+
+/** Score of a piece that is not in the folder's list (conversion/bert.py). */
+const unused = -10_000;
+
+function unigram({
+  normalizer,
+  pre_tokenizer: preTokenizer,
+  model,
+}: v.InferOutput<typeof unigramSchema>): TokenizerModel | Fault {
+  if (model.byte_fallback === true) {
+    return {
+      field: 'model.byte_fallback',
+      problem: say`llama.cpp has no bytes in Unigram tokenizers.`,
+    };
+  }
+  const [divides, normalizes] = [preTokenizer, normalizer].map((part) => JSON.stringify(part ?? {}));
+  const [, charsmap] = /"precompiled_charsmap":"([^"]*)"/.exec(normalizes ?? '') ?? [];
+  const merges =
+    divides?.includes('"WhitespaceSplit"') === true || normalizes?.includes('" {2,}"') === true;
+  const scores = new Map(model.vocab);
+  return {
+    vocabulary: model.vocab.map(([token], id) => [token, id]),
+    unknown: model.vocab[model.unk_id ?? -1]?.[0],
+    stored: (token) => token,
+    entries: (tokens) => [
+      headerEntry.text(key('model'), 't5'),
+      headerEntry.text(key('pre'), 'default'),
+      headerEntry.floats(
+        key('scores'),
+        tokens.map((token) => scores.get(token) ?? unused),
+      ),
+      headerEntry.flag(key('add_space_prefix'), divides?.includes('"never"') !== true),
+      headerEntry.flag(key('remove_extra_whitespaces'), merges),
+      ...(charsmap === undefined
+        ? []
+        : [headerEntry.bytes(key('precompiled_charsmap'), Buffer.from(charsmap, 'base64'))]),
+    ],
+  };
+}

@@ -1,0 +1,51 @@
+import type { GgufFamily, GgufSource } from '../gguf-traits';
+import { gelu, gelus } from '../gguf-layer-norm-families';
+import { describePooling } from './pooling';
+
+/** What every file of an encoder says. */
+const describeEncoder = ({ keys, tensors }: GgufSource): Readonly<Record<string, unknown>> => ({
+  architectures: describePooling(keys),
+  type_vocab_size: tensors.get('token_types.weight')?.shape[0] ?? 0,
+});
+
+/** Encoders see both directions. */
+const seesAll = { is_decoder: false };
+
+/** Families of encoders by `general.architecture` (src/models/bert.cpp, modern-bert.cpp, eurobert.cpp). */
+export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
+  bert: {
+    modelType: 'bert',
+    alsoFrom: ['roberta', 'xlm-roberta', 'camembert', 'distilbert'],
+    activations: gelus,
+    demands: () => seesAll,
+    describe: describeEncoder,
+  },
+  'nomic-bert': {
+    modelType: 'nomic_bert',
+    readsFactors: false,
+    demands: () => seesAll,
+    describe: describeEncoder,
+  },
+  'jina-bert-v3': {
+    modelType: 'jina_embeddings_v3',
+    activations: gelus,
+    readsFactors: false,
+    demands: () => seesAll,
+    describe: describeEncoder,
+  },
+  'modern-bert': {
+    modelType: 'modernbert',
+    ...gelu,
+    activations: [...gelus, 'silu'],
+    windows: { period: 3, fullFirst: true, bothSides: true, ownRotary: true, mayLack: true },
+    readsFactors: false,
+    demands: () => ({ norm_bias: false, attention_bias: false, mlp_bias: false }),
+    describe: describeEncoder,
+  },
+  eurobert: {
+    modelType: 'eurobert',
+    readsFactors: false,
+    demands: () => ({ attention_bias: false, mlp_bias: false }),
+    describe: describeEncoder,
+  },
+};

@@ -1,0 +1,91 @@
+import type { GgufHeader } from '../../../checkpoints/gguf';
+import { knownEncoder } from '../../encoders/encoder-architectures';
+import { inForm } from '../../encoders/encoder-architecture';
+import type { EncoderArchitecture } from '../../encoders/encoder-architecture';
+import type { EncoderConfig } from '../../encoders/encoder-config';
+import type { Architecture } from '../../transformer/architecture';
+import { knownArchitecture } from '../../transformer/architectures';
+import { poolings } from './pooling';
+
+/** The family of a `model_type`, an encoder under the fields that a decoder has. */
+export function knownInGguf(modelType: string): Architecture | undefined {
+  const encoder = knownEncoder(modelType);
+  return knownArchitecture(modelType) ?? (encoder && asArchitecture(encoder));
+}
+
+/** Norms in checkpoints of BERT's time. */
+const olderNames = { 'LayerNorm.weight': 'LayerNorm.gamma', 'LayerNorm.bias': 'LayerNorm.beta' };
+
+/**
+ * An encoder of texts as decoders are described, so that both become GGUF in one way; undefined for one of other inputs.
+ * @param config of one model of it; what depends on it is left out when absent
+ */
+export function asArchitecture(
+  family: EncoderArchitecture,
+  config?: EncoderConfig,
+): Architecture | undefined {
+  const encoder = config === undefined ? family : inForm(family, config);
+  const { embedding, slidingWindow, finalNorm } = encoder;
+  if (embedding.kind !== 'text') {
+    return undefined;
+  }
+  const { words, positions, types, norm: embeddingNorm, positionsSkipPadding = false } = embedding;
+  const offset = positionsSkipPadding ? (config?.pad_token_id ?? -1) + 1 : 0;
+  // A config of an encoder has all that one of a decoder has.
+  const own = (given: unknown): EncoderConfig => given as EncoderConfig;
+  return {
+    modelType: encoder.modelType,
+    config: encoder.config,
+    outer: {
+      prefixes: [...new Set([encoder.prefix, ''])],
+      embedding: words,
+      blocks: encoder.blocks,
+      heads: [],
+      ...(positions === undefined ? {} : { positions: { name: positions, offset } }),
+      ...(types === undefined ? {} : { types }),
+      ...(embeddingNorm === undefined ? {} : { embeddingNorm }),
+      ...(finalNorm === undefined ? {} : { finalNorm }),
+    },
+    norm: encoder.norm ?? 'layer',
+    aliases: olderNames,
+    attention: encoder.attention,
+    feedforward: encoder.feedforward,
+    biases: (given) => encoder.biases(own(given)),
+    rotary: encoder.rotary ?? 'none',
+    slidingWindow: (given, block) => slidingWindow?.(own(given), block),
+  };
+}
+
+/**
+ * A family of encoders under the names of a file.
+ * @param own the family's names there
+ */
+export function encoderInGguf(
+  { classes, config, rotary, slidingWindow, modules }: EncoderArchitecture,
+  { modelType, attention, feedforward, norm, biases, outer }: Architecture,
+  { tensors }: GgufHeader,
+): EncoderArchitecture {
+  const { positions, types, embeddingNorm, finalNorm } = outer;
+  const has = (name: string): boolean => tensors.some((tensor) => tensor.name === name);
+  const { norm: first, ...withoutNorm } = attention;
+  return {
+    ...{ modelType, classes, config, modules, attention, feedforward, norm },
+    prefix: '',
+    blocks: outer.blocks,
+    embedding: {
+      kind: 'text',
+      words: outer.embedding,
+      ...(positions !== undefined && 'name' in positions ? { positions: positions.name } : {}),
+      ...(types !== undefined && has(`${types}.weight`) ? { types } : {}),
+      ...(embeddingNorm === undefined ? {} : { norm: embeddingNorm }),
+    },
+    ...(first === undefined || has(`${outer.blocks}.0.${first}.weight`)
+      ? {}
+      : { firstAttention: withoutNorm }),
+    biases: (given) => biases({ ...given, vocab_size: given.vocab_size ?? 0 }),
+    ...(rotary === undefined ? {} : { rotary }),
+    ...(slidingWindow === undefined ? {} : { slidingWindow }),
+    ...(finalNorm === undefined ? {} : { finalNorm }),
+    heads: poolings,
+  };
+}

@@ -1,0 +1,33 @@
+import type { HeadForm } from '../../encoders/encoder-architecture';
+import type { GgufKeys } from '../gguf-keys';
+import { say } from '../../../message';
+
+/** Numbers of what a text's embedding is (`enum llama_pooling_type`). */
+export const poolingNumbers = { none: 0, mean: 1, first: 2, last: 3, rank: 4 } as const;
+export type Pooling = 'mean' | 'first' | 'last';
+
+export const poolingKey = 'pooling_type';
+
+const headOf = (reads: Pooling): HeadForm => ({ class: reads, auto: '', reads, steps: [] });
+
+/** Heads of files, whose class is the kind of pooling. */
+export const poolings: readonly HeadForm[] = [headOf('mean'), headOf('first'), headOf('last')];
+
+/**
+ * `architectures` of config.json: the pooling that a file asks for; empty where it asks for none.
+ * @throws UserError for a kind that is not known, and for scores of pairs.
+ */
+export function describePooling(keys: GgufKeys): readonly string[] {
+  const asked = keys.numberIfPresent(poolingKey) ?? poolingNumbers.none;
+  const pooling = poolings.find(({ reads }) => poolingNumbers[reads as Pooling] === asked);
+  return asked === poolingNumbers.none
+    ? []
+    : [
+        pooling?.class ??
+          keys.fault(
+            keys.name(poolingKey),
+            say`Pooling ${asked} is not supported, only none, mean, first and last position.`,
+            say`Use the Hugging Face folder of the model.`,
+          ),
+      ];
+}
