@@ -56,7 +56,7 @@ export async function readGgufSource(place: WeightsPlace, open: OpenModel): Prom
   const family = typeof architecture === 'string' ? architecture : undefined;
   const hasHead = tensors.some(({ name }) => name === 'output.weight');
   const embedding = tensors.find(({ name }) => name === 'token_embd.weight');
-  const source = understand(opened, tensors, namesInFolder(header));
+  const source = understand(opened, tensors, await namesInFolder(header));
   return {
     ...source,
     family,
@@ -83,7 +83,7 @@ type Understood = Pick<
 function understand(
   opened: OpenedModel | UserError | undefined,
   lazy: readonly LazyTensor[],
-  inFolder: ReturnType<typeof namesInFolder> = new Map(),
+  inFolder: Awaited<ReturnType<typeof namesInFolder>> = new Map(),
 ): Understood {
   const model = opened instanceof OpenedModel ? opened.model : undefined;
   const interleaved = model === undefined ? undefined : rowsOf(model);

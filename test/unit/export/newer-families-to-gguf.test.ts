@@ -1,44 +1,29 @@
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../extension/core/checkpoints/gguf-values';
-import { ByteCopier } from '../../../extension/core/export/byte-copier';
-import { copied } from '../../../extension/core/export/gguf/gguf-tensors';
 import type { GgufTensor } from '../../../extension/core/export/gguf/gguf-tensors';
-import { planGguf, writeGguf } from '../../../extension/core/export/gguf/gguf-writer';
 import { headerEntry } from '../../../extension/core/export/gguf/header-entries';
-import { unattended } from '../../../extension/core/jobs/job';
 import { gatingOf, sigmoid } from '../../../extension/core/models/gguf/gguf-demands';
 import { GgufKeys } from '../../../extension/core/models/gguf/gguf-keys';
 import { requireGgufBlocks } from '../../../extension/core/models/gguf/gguf-model';
-import { openModel } from '../../../extension/core/models/open-model';
 import { familyFixture, relativeError } from '../fixtures';
-import { temporaryFolder } from '../temporary-folder';
+import {
+  attends,
+  blockOf,
+  expectSame,
+  fileIn,
+  folderOf,
+  fresh,
+  ids,
+  inFloats,
+  rewritten,
+  yarn,
+} from './gguf/family-files';
+import type { FamilyCase } from './gguf/family-files';
 import { logitsOf, prune, rejection } from './pruning';
 
-const root = temporaryFolder();
-let count = 0;
-const fresh = (): string => join(root, `${count++}`);
-const ids = [[5, 9, 2, 33, 41, 7, 60, 12, 18, 3, 27, 50]];
-const inFloats = { format: 'gguf', types: { mix: 'F32' } } as const;
-const yarn = {
-  full_attention: {
-    ...{ rope_type: 'yarn', rope_theta: 10_000, factor: 4, original_max_position_embeddings: 16 },
-    attention_factor: 1.2,
-  },
-  sliding_attention: { rope_type: 'default', rope_theta: 10_000 },
-};
-
-const attends = (how: string): string => `${how}_attention`;
-
-/** By the families' fixtures: what config.json has otherwise, the architecture, and a block that can go. */
-const families: readonly {
-  readonly name: string;
-  readonly changed?: object;
-  readonly architecture: string;
-  readonly block: number;
-}[] = [
+const families: readonly FamilyCase[] = [
   { name: 'glm4_moe_lite', architecture: 'deepseek2', block: 0 },
   { name: 'youtu', architecture: 'deepseek2', block: 1 },
   { name: 'mistral4', architecture: 'mistral4', block: 1 },
@@ -81,45 +66,9 @@ const families: readonly {
   { name: 'qwen3_vl', architecture: 'qwen3vl', block: 0 },
 ];
 
-function folderOf(name: string, changed?: object): string {
-  if (changed === undefined) {
-    return familyFixture(name);
-  }
-  const copy = fresh();
-  cpSync(familyFixture(name), copy, { recursive: true });
-  const file = join(copy, 'config.json');
-  const config = JSON.parse(readFileSync(file, 'utf8')) as object;
-  writeFileSync(file, JSON.stringify({ ...config, ...changed }));
-  return copy;
-}
-
-const fileIn = (folder: string): string =>
-  join(folder, readdirSync(folder).find((name) => name.endsWith('.gguf')) ?? '');
-
-/** Ids of all sublayers of a block. */
-async function blockOf(path: string, block: number): Promise<string[]> {
-  const { sublayers } = (await openModel(path)).summary;
-  return sublayers.flatMap((one) => (one.block === block ? [one.id] : []));
-}
-
 it.each(families)(
   'a GGUF file of $name gives the logits of the folder, and loses a block as the folder does',
-  async ({ name, changed, architecture, block }) => {
-    const folder = folderOf(name, changed);
-    const [whole, pruned, again] = [fresh(), fresh(), fresh()];
-    await prune(folder, [], whole, inFloats);
-    const file = fileIn(whole);
-    expect((await readGgufHeader(file)).metadata.get('general.architecture')).toBe(architecture);
-    expect(relativeError(await logitsOf(file, ids), await logitsOf(folder, ids))).toBeLessThan(
-      1e-5,
-    );
-    const removed = await blockOf(folder, block);
-    const expected = await logitsOf(folder, ids, removed);
-    await prune(folder, removed, pruned, inFloats);
-    expect(relativeError(await logitsOf(fileIn(pruned), ids), expected)).toBeLessThan(1e-5);
-    await prune(file, removed, again, { format: 'gguf' });
-    expect(relativeError(await logitsOf(fileIn(again), ids), expected)).toBeLessThan(1e-5);
-  },
+  expectSame,
 );
 
 it.each([
@@ -191,29 +140,6 @@ it.each([
   const asked = prune(folderOf(name, changed), [], fresh(), inFloats);
   expect((await rejection(asked)).message).toMatch(message);
 });
-
-/** A file like another, but for entries of its header and what becomes of its tensors. */
-async function rewritten(
-  file: string,
-  changed: Readonly<Record<string, (key: string) => Buffer>>,
-  tensorsOf = (tensors: readonly GgufTensor[]) => tensors,
-): Promise<string> {
-  const header = await readGgufHeader(file);
-  const keys = new GgufKeys(header, file);
-  const replaced = new Map(
-    Object.entries(changed).map(([name, entry]) => [keys.name(name), entry(keys.name(name))]),
-  );
-  const blocks = Array.from({ length: keys.number('block_count') }, (_, block) => block);
-  const tensors = header.tensors.map((tensor) => copied({ name: tensor.name, tensor }));
-  const plan = await planGguf(header, { blocks, replaced }, tensorsOf(tensors));
-  const folder = fresh();
-  mkdirSync(folder);
-  const path = join(folder, 'rewritten.gguf');
-  const copier = new ByteCopier(plan.bytes, unattended);
-  await writeGguf(path, plan, copier);
-  await copier.close();
-  return path;
-}
 
 it.each([
   ['the model', [true, true, true, false]],

@@ -16,7 +16,13 @@ import { parametersAfter } from '../weight-plan';
 import type { WeightWriter, WriteOptions } from '../weight-writer';
 import { productsOf, withoutEmptied } from './block-factors';
 import { curveEntries } from './curve-entries';
-import { encoderEntries, encoderInFile, hasHead, whyClasses, withoutHead } from './encoders/encoder-in-file';
+import {
+  encoderEntries,
+  encoderInFile,
+  hasHead,
+  whyClasses,
+  withoutHead,
+} from './encoders/encoder-in-file';
 import { folderPooling } from './encoders/folder-pooling';
 import { EncoderModel } from '../../models/encoders/encoder-model';
 import { chosenTypes, fileTypeOf, plainType, roundingOf } from './choose-types';
@@ -24,7 +30,7 @@ import { modelEntries } from './folder-header';
 import { readFamily } from './folder-model';
 import type { FolderModel } from './folder-model';
 import { importanceOf } from './importance';
-import { needsDeci, whyNotGgufDeci } from './gguf-deci';
+import { deciFamilies, needsDeci, whyNotGgufDeci } from './gguf-deci';
 import { whyNotHeld } from './gguf-options';
 import { whyOtherWidths } from './gguf-sizes';
 import { converted } from './gguf-tensors';
@@ -60,7 +66,7 @@ export function folderGgufOptions(source: CheckpointSource, configFile: string):
   const settled = (changes: Changes): Changes => withoutEmptied(source.model, changes).changes;
   const takesDeci = (changes: Changes): boolean =>
     (settled(changes).absent.length > 0 && emptiedBlock(settled(changes)) === undefined) ||
-    (summary.architecture === 'llama' && needsDeci(changes));
+    (deciFamilies.includes(summary.architecture) && needsDeci(changes));
   const as = (layout: 'blocks' | 'deci'): OutputOption => ({
     ...{ format: 'gguf', layout },
     isDefault: (changes) => (layout === 'deci') === takesDeci(changes),
@@ -129,11 +135,12 @@ async function folderWriter(
   const { summary } = source.model;
   const pooling =
     source.model instanceof EncoderModel ? await folderPooling(summary.path) : undefined;
-  const { tensors: inPlace, leftOut } = placeTensors(
+  const { tensors: inPlace, leftOut } = await placeTensors(
     model,
     source,
     await joinedCheckpoint(source),
     changes,
+    context.cancellation,
   );
   if (leftOut.length > 0) {
     const [first = ''] = leftOut;

@@ -10,6 +10,9 @@ import { say } from '../../message';
 /** `general.architecture` of the models of llama.cpp whose blocks may lack sublayers. */
 export const deciArchitecture = 'deci';
 
+/** Families that become `deci` models. */
+export const deciFamilies: readonly string[] = ['llama', 'nemotron-nas'];
+
 /**
  * Why a removal cannot be said as a `deci` model of llama.cpp (src/models/deci.cpp, seen in builds of
  * 2025 and 2026), which is a Llama whose lists of sizes have 0 for what a block lacks.
@@ -18,7 +21,7 @@ export function whyNotGgufDeci(
   { architecture }: ModelSummary,
   { blocks, absent }: Changes,
 ): Refusal | undefined {
-  if (architecture !== 'llama') {
+  if (!deciFamilies.includes(architecture)) {
     return {
       code: 'single-sublayers',
       reason: say`llama.cpp can't load a ${architecture} model without single sublayers, only a llama model.`,

@@ -20,7 +20,7 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { ModelSummary } from '../../models/model-summary';
 import { UserError } from '../../user-error';
 import { productsOf, withoutEmptied } from './block-factors';
-import { deciArchitecture, deciLayout, needsDeci, whyNotGgufDeci } from './gguf-deci';
+import { deciArchitecture, deciFamilies, deciLayout, needsDeci, whyNotGgufDeci } from './gguf-deci';
 import { narrowedKinds, narrowedSizes, whyOtherWidths } from './gguf-sizes';
 import { converted, copied } from './gguf-tensors';
 import { planGguf, writeGguf } from './gguf-writer';
@@ -55,7 +55,7 @@ export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOpti
   const settled = (changes: Changes): Changes => withoutEmptied(model, changes).changes;
   const isDeci = header.metadata.get('general.architecture') === deciArchitecture;
   const takesDeci = (changes: Changes): boolean =>
-    isDeci || (summary.architecture === 'llama' && needsDeci(changes));
+    isDeci || (deciFamilies.includes(summary.architecture) && needsDeci(changes));
   const as = (
     layout: keyof typeof describeGgufLayout,
   ): Pick<OutputOption, 'format' | 'layout' | 'writer'> => ({

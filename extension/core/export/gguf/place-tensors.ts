@@ -1,4 +1,7 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
+import { readBytes } from '../../checkpoints/read-tensor';
+import { checkpoint as stopIfAsked } from '../../jobs/job';
+import type { Cancellation } from '../../jobs/job';
 import type { PlacedPiece } from '../../models/gguf/gguf-target';
 import type { Architecture } from '../../models/transformer/architecture';
 import { EncoderModel } from '../../models/encoders/encoder-model';
@@ -25,16 +28,18 @@ export interface PlacedTensors {
 }
 
 /** @throws UserError naming a tensor that has no place in the file, though the model uses it. */
-export function placeTensors(
+export async function placeTensors(
   model: FolderModel,
   source: CheckpointSource,
   checkpoint: Checkpoint,
   changes: Changes,
-): PlacedTensors {
+  cancellation: Cancellation,
+): Promise<PlacedTensors> {
+  const hasHead = await hasOwnHead(source, model, cancellation);
   const byName = new Map<string, PlacedPiece[]>();
   const leftOut: string[] = [];
   for (const planned of planTensors(source.model, checkpoint, changes)) {
-    const pieces = place(planned, model, source, changes);
+    const pieces = place(planned, model, source, { changes, hasHead });
     if (pieces === undefined) {
       leftOut.push(planned.tensor.name);
     }
@@ -45,12 +50,50 @@ export function placeTensors(
   return { tensors: [...byName.values()].map(joined), leftOut };
 }
 
+/** Bytes that are compared at once. */
+const bytesAtOnce = 2 ** 24;
+
+/** Whether the head is another matrix than the embedding: transformers ties none that are stored with other numbers, whatever config.json says. */
+async function hasOwnHead(
+  { model }: CheckpointSource,
+  { config }: FolderModel,
+  cancellation: Cancellation,
+): Promise<boolean> {
+  if (!config.tie_word_embeddings || !(model instanceof TransformerModel)) {
+    return !config.tie_word_embeddings;
+  }
+  const [head, embedding] = [model.layout.head.weight, model.layout.embedding.weight];
+  if (head.name === embedding.name) {
+    return false;
+  }
+  const isAlike =
+    head.dtype === embedding.dtype &&
+    head.length === embedding.length &&
+    (head.packed ?? embedding.packed) === undefined;
+  for (let at = 0; isAlike && at < head.length; at += bytesAtOnce) {
+    await stopIfAsked(cancellation);
+    const length = Math.min(bytesAtOnce, head.length - at);
+    const [ours, theirs] = await Promise.all(
+      [head, embedding].map(async ({ name, file, offset }) =>
+        readBytes({ name, file, offset: offset + at, length }, length),
+      ),
+    );
+    if (ours?.equals(theirs ?? Buffer.alloc(0)) !== true) {
+      return true;
+    }
+  }
+  return !isAlike;
+}
+
 /** Pieces of a tensor; undefined where the model doesn't use it. */
 function place(
   { name, tensor }: PlannedTensor,
-  { architecture, config, target }: FolderModel,
+  { architecture, target }: FolderModel,
   { model }: CheckpointSource,
-  { blocks, keptExperts }: Changes,
+  {
+    changes: { blocks, keptExperts },
+    hasHead,
+  }: { readonly changes: Changes; readonly hasHead: boolean },
 ): readonly PlacedPiece[] | undefined {
   if (isComputed(tensor, model) || isFurther(tensor, model)) {
     return [];
@@ -65,7 +108,7 @@ function place(
   if (found === undefined && isLeftOut) {
     return [];
   }
-  const pieces = found?.filter(({ part }) => part !== 'output' || !config.tie_word_embeddings);
+  const pieces = found?.filter(({ part }) => part !== 'output' || hasHead);
   if (pieces?.length === 0) {
     return pieces;
   }

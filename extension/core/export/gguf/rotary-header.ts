@@ -28,7 +28,11 @@ export const writtenScalings = (
   ...(omitsDynamicOf.includes(modelType) ? ['dynamic'] : []),
 ];
 
-function rotaryOf({ config, configFile, architecture }: FolderModel, layerType: string): Rotary {
+/** The rotary embedding of blocks of a type. */
+export function rotaryOf(
+  { config, configFile, architecture }: FolderModel,
+  layerType: string,
+): Rotary {
   const own = configOfLayerType(config, layerType);
   const order = { interleaved: false, reversed: false };
   const headDim =

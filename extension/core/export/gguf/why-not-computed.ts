@@ -14,7 +14,7 @@ import { configOfLayerType } from '../../models/parts/rotary';
 import type { Changes } from '../changes';
 import { partsOf, sizesOf } from './folder-model';
 import type { FolderModel } from './folder-model';
-import { fullRope, scalingOf, thetaOf, writtenScalings } from './rotary-header';
+import { fullRope, rotaryOf, scalingOf, thetaOf, writtenScalings } from './rotary-header';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -244,10 +244,11 @@ function whyOtherQueries(
 }
 
 function whyOtherWindows(
-  { config, architecture, target }: FolderModel,
+  model: FolderModel,
   changes: Changes,
   refuse: Refuse,
 ): Refusal | undefined {
+  const { config, architecture, target } = model;
   const { windows } = target.family;
   const { heads, headDim } = sizesOf(config);
   const hasWindow = changes.blocks.some(
@@ -280,6 +281,21 @@ function whyOtherWindows(
     return refuse(
       'rope_parameters.sliding_attention.rope_theta',
       otherValue(target.architecture, theta, windowedTheta),
+    );
+  }
+  const { hasOwnWindowHeads = false } = target.family;
+  const [dimensions, windowedDimensions] = ['full_attention', 'sliding_attention'].map(
+    (type) => rotaryOf(model, type).dimensions,
+  );
+  if (
+    windows.ownRotary === true &&
+    windows.ownShare !== true &&
+    !hasOwnWindowHeads &&
+    dimensions !== windowedDimensions
+  ) {
+    return refuse(
+      'rope_parameters.sliding_attention.partial_rotary_factor',
+      say`llama.cpp turns as many dimensions of ${target.architecture} models in blocks with windows as in others, ${dimensions ?? 0}, not ${windowedDimensions ?? 0}.`,
     );
   }
   const sees = (block: number): boolean => architecture.slidingWindow(config, block) === undefined;

@@ -1,10 +1,11 @@
 import type { GgufHeader } from '../../checkpoints/gguf';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
-import type { Architecture } from '../transformer/architecture';
 import { knownEncoder } from '../encoders/encoder-architectures';
 import type { EncoderArchitecture } from '../encoders/encoder-architecture';
 import { encoderInGguf, knownInGguf } from './encoders/encoder-names';
+import type { Architecture, QueryGrowth } from '../transformer/architecture';
+import { parseModelConfig } from '../transformer/model-config';
 import { describeGguf } from './gguf-config';
 import type { GgufConfig } from './gguf-config';
 import {
@@ -79,6 +80,7 @@ export async function openGguf(
   const known: Architecture = {
     ...withJoined(ofFolders, family, header),
     ...(family.mayHaveRms === true && hasRms(keys) ? { norm: 'rms' } : {}),
+    ...(family.mayGrow === true ? { queryGrowth: () => growthOf(keys) } : {}),
   };
   if (hasExperts && known.experts === undefined) {
     keys.fault(
@@ -118,6 +120,14 @@ export async function openGguf(
       known.feedforward.curve === undefined ? [] : curveTensors(keys, header),
     ),
   };
+}
+
+/** How queries grow with their position (src/models/deepseek2.cpp). */
+function growthOf(keys: GgufKeys): QueryGrowth | undefined {
+  const scale = keys.numberIfPresent('attention.temperature_scale') ?? 0;
+  return scale === 0
+    ? undefined
+    : { scale, period: keys.number('attention.temperature_length'), offset: 0 };
 }
 
 /** The family with queries, keys and values in one matrix, where the file has them so and folders don't. */
@@ -253,13 +263,16 @@ export function ggufTraits(header: GgufHeader): GgufTraits | undefined {
  * family that is not known. Norms that scale by 1 + weight hold the sum here. Matrices that folders
  * store transposed are left out.
  */
-export function namesInFolder(header: GgufHeader): ReadonlyMap<string, NameInFolder> {
+export async function namesInFolder(
+  header: GgufHeader,
+): Promise<ReadonlyMap<string, NameInFolder>> {
   const isKnown = header.metadata.has('general.architecture');
   const family = isKnown ? ggufFamilyOf(new GgufKeys(header, header.file)) : undefined;
-  const known = family === undefined ? undefined : knownInGguf(family.modelType);
-  if (family === undefined || known === undefined) {
+  const plain = family === undefined ? undefined : knownInGguf(family.modelType);
+  if (family === undefined || plain === undefined) {
     return new Map();
   }
+  const known = { ...plain, ...(await formOf(plain, header)) };
   const parts = partNames(known, inGguf(known, family));
   const { outer } = known;
   const [prefix = ''] = outer.prefixes;
@@ -279,6 +292,22 @@ export function namesInFolder(header: GgufHeader): ReadonlyMap<string, NameInFol
       return [[name, part === 'attn_qkv' && groups !== undefined ? { ...own, groups } : own]];
     }),
   );
+}
+
+/** What depends on the config of a file besides; nothing where that can't be read. */
+async function formOf(known: Architecture, header: GgufHeader): Promise<Partial<Architecture>> {
+  if (known.form === undefined) {
+    return {};
+  }
+  try {
+    const { configText, architecture } = await openGguf(header, header.file);
+    return known.form(parseModelConfig(configText, header.file, architecture.config));
+  } catch (error) {
+    if (error instanceof UserError) {
+      return {};
+    }
+    throw error;
+  }
 }
 
 /** Heads of files whose folders have queries, keys and values group by group. */

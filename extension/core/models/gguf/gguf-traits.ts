@@ -47,6 +47,8 @@ export interface GgufTraits {
   readonly joinsLatent?: boolean;
   /** Whether the values of heads are of a size of their own. */
   readonly ownValueSize?: boolean;
+  /** Whether llama.cpp reads how queries that come from latents grow with their position. */
+  readonly mayGrow?: boolean;
   /** Whether llama.cpp multiplies branches by a factor that follows from the number of blocks. */
   readonly scaledByCount?: boolean;
   /** Numbers of blocks by which llama.cpp tells that queries have no latent. */
@@ -138,6 +140,7 @@ export const deepseekExperts = {
 export const latentOfDeepseek = {
   isLatent: true,
   plainQueriesAt: [26, 27],
+  mayGrow: true,
   readsFactors: false,
   ...deepseekExperts,
 } as const;

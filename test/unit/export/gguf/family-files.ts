@@ -1,0 +1,105 @@
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { readGgufHeader } from '../../../../extension/core/checkpoints/gguf';
+import { ByteCopier } from '../../../../extension/core/export/byte-copier';
+import { copied } from '../../../../extension/core/export/gguf/gguf-tensors';
+import type { GgufTensor } from '../../../../extension/core/export/gguf/gguf-tensors';
+import { planGguf, writeGguf } from '../../../../extension/core/export/gguf/gguf-writer';
+import { unattended } from '../../../../extension/core/jobs/job';
+import { GgufKeys } from '../../../../extension/core/models/gguf/gguf-keys';
+import { openModel } from '../../../../extension/core/models/open-model';
+import { familyFixture, relativeError } from '../../fixtures';
+import { temporaryFolder } from '../../temporary-folder';
+import { logitsOf, prune } from '../pruning';
+
+const root = temporaryFolder();
+let count = 0;
+/** A path where nothing is yet. */
+export const fresh = (): string => join(root, `${count++}`);
+export const ids = [[5, 9, 2, 33, 41, 7, 60, 12, 18, 3, 27, 50]];
+export const inFloats = { format: 'gguf', types: { mix: 'F32' } } as const;
+export const yarn = {
+  full_attention: {
+    ...{ rope_type: 'yarn', rope_theta: 10_000, factor: 4, original_max_position_embeddings: 16 },
+    attention_factor: 1.2,
+  },
+  sliding_attention: { rope_type: 'default', rope_theta: 10_000 },
+};
+
+export const attends = (how: string): string => `${how}_attention`;
+
+/** A family's fixture: what its config.json has otherwise, the architecture it becomes, and a block that can go. */
+export interface FamilyCase {
+  readonly name: string;
+  readonly changed?: object;
+  readonly architecture: string;
+  readonly block: number;
+}
+
+/** A family's fixture, with other fields in its config.json. */
+export function folderOf(name: string, changed?: object): string {
+  if (changed === undefined) {
+    return familyFixture(name);
+  }
+  const copy = fresh();
+  cpSync(familyFixture(name), copy, { recursive: true });
+  const file = join(copy, 'config.json');
+  const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+  writeFileSync(file, JSON.stringify({ ...config, ...changed }));
+  return copy;
+}
+
+/** The GGUF file in a folder. */
+export const fileIn = (folder: string): string =>
+  join(folder, readdirSync(folder).find((name) => name.endsWith('.gguf')) ?? '');
+
+/** Ids of all sublayers of a block. */
+export async function blockOf(path: string, block: number): Promise<string[]> {
+  const { sublayers } = (await openModel(path)).summary;
+  return sublayers.flatMap((one) => (one.block === block ? [one.id] : []));
+}
+
+/** A file like another, but for entries of its header and what becomes of its tensors. */
+export async function rewritten(
+  file: string,
+  changed: Readonly<Record<string, (key: string) => Buffer>>,
+  tensorsOf = (tensors: readonly GgufTensor[]) => tensors,
+): Promise<string> {
+  const header = await readGgufHeader(file);
+  const keys = new GgufKeys(header, file);
+  const replaced = new Map(
+    Object.entries(changed).map(([name, entry]) => [keys.name(name), entry(keys.name(name))]),
+  );
+  const blocks = Array.from({ length: keys.number('block_count') }, (_, block) => block);
+  const tensors = header.tensors.map((tensor) => copied({ name: tensor.name, tensor }));
+  const plan = await planGguf(header, { blocks, replaced }, tensorsOf(tensors));
+  const folder = fresh();
+  mkdirSync(folder);
+  const path = join(folder, 'rewritten.gguf');
+  const copier = new ByteCopier(plan.bytes, unattended);
+  await writeGguf(path, plan, copier);
+  await copier.close();
+  return path;
+}
+
+/** Whether a GGUF file of a family gives the logits of the folder, and loses a block as the folder does. */
+export async function expectSame({
+  name,
+  changed,
+  architecture,
+  block,
+}: FamilyCase): Promise<void> {
+  const folder = folderOf(name, changed);
+  const [whole, pruned, again] = [fresh(), fresh(), fresh()];
+  await prune(folder, [], whole, inFloats);
+  const file = fileIn(whole);
+  expect((await readGgufHeader(file)).metadata.get('general.architecture')).toBe(architecture);
+  expect(relativeError(await logitsOf(file, ids), await logitsOf(folder, ids))).toBeLessThan(1e-5);
+  const removed = await blockOf(folder, block);
+  const expected = await logitsOf(folder, ids, removed);
+  await prune(folder, removed, pruned, inFloats);
+  expect(relativeError(await logitsOf(fileIn(pruned), ids), expected)).toBeLessThan(1e-5);
+  await prune(file, removed, again, { format: 'gguf' });
+  expect(relativeError(await logitsOf(fileIn(again), ids), expected)).toBeLessThan(1e-5);
+}

@@ -1,0 +1,158 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { readGgufHeader } from '../../../../extension/core/checkpoints/gguf';
+import { readGgufArray } from '../../../../extension/core/checkpoints/gguf-values';
+import { headerEntry } from '../../../../extension/core/export/gguf/header-entries';
+import { familyFixture, relativeError } from '../../fixtures';
+import { makeRandomModel } from '../../random-model';
+import { logitsOf, prune, rejection } from '../pruning';
+import {
+  attends,
+  blockOf,
+  expectSame,
+  fileIn,
+  folderOf,
+  fresh,
+  ids,
+  inFloats,
+  rewritten,
+  yarn,
+} from './family-files';
+import type { FamilyCase } from './family-files';
+
+const families: readonly FamilyCase[] = [
+  { name: 'deepseek_v32', architecture: 'deepseek32', block: 0 },
+  { name: 'glm_moe_dsa', architecture: 'glm-dsa', block: 1 },
+  { name: 'granite_swa', architecture: 'granite_swa', block: 1 },
+  { name: 'granitemoe_swa', architecture: 'granite_swa', block: 2 },
+  { name: 'sarvam_moe', architecture: 'bailingmoe2', block: 1 },
+  { name: 'helium', architecture: 'llama', block: 1 },
+  { name: 'laguna', architecture: 'laguna', block: 0 },
+  {
+    name: 'laguna',
+    changed: {
+      layer_types: ['full', 'sliding', 'sliding', 'full'].map(attends),
+      rope_parameters: {
+        full_attention: { ...yarn.full_attention, partial_rotary_factor: 0.5 },
+        sliding_attention: { ...yarn.sliding_attention, partial_rotary_factor: 1 },
+      },
+    },
+    ...{ architecture: 'laguna', block: 1 },
+  },
+  {
+    name: 'mimo_v2_flash',
+    changed: { attention_bias: false },
+    ...{ architecture: 'mimo2', block: 0 },
+  },
+];
+
+it.each(families)(
+  'a GGUF file of $name gives the logits of the folder, and loses a block as the folder does',
+  expectSame,
+);
+
+it.each([{}, { scale_depth: 1.1 }])(
+  'a GGUF file of MiniCPM3 with %j has the factors of its branches in their weights',
+  async (changed) => {
+    const folder = folderOf('minicpm3', changed);
+    const [whole, pruned] = [fresh(), fresh()];
+    await prune(folder, [], whole, inFloats);
+    const file = fileIn(whole);
+    const expected = await logitsOf(folder, ids);
+    expect(relativeError(await logitsOf(file, ids), expected)).toBeLessThan(1e-5);
+    const removed = await blockOf(folder, 1);
+    await prune(folder, removed, pruned, inFloats);
+    const without = await logitsOf(folder, ids, removed);
+    expect(relativeError(await logitsOf(fileIn(pruned), ids), without)).toBeLessThan(1e-5);
+    const { message } = await rejection(prune(file, removed, fresh(), { format: 'gguf' }));
+    expect(message).toMatch(/so 4 blocks cannot become 3\. Prune the Hugging Face folder/);
+  },
+);
+
+it('blocks that choose tokens say so in GLM files, and the file keeps what they choose by', async () => {
+  const whole = fresh();
+  const folder = folderOf('glm_moe_dsa', { indexer_types: ['full', 'shared', 'full', 'shared'] });
+  await prune(folder, await blockOf(folder, 1), whole, inFloats);
+  const file = fileIn(whole);
+  const { metadata, tensors } = await readGgufHeader(file);
+  const list = metadata.get('glm-dsa.attention.indexer.types');
+  expect(typeof list === 'object' && (await readGgufArray(file, 'types', list))).toEqual([
+    ...[true, true, false],
+  ]);
+  expect(metadata.get('glm-dsa.attention.indexer.top_k')).toBe(2048);
+  expect(tensors.filter(({ name }) => name.includes('indexer')).length).toBe(15);
+});
+
+it('a head of its own is written, whatever config.json says of ties', async () => {
+  const whole = fresh();
+  const folder = folderOf('helium', { tie_word_embeddings: true });
+  await prune(folder, [], whole, inFloats);
+  const { tensors } = await readGgufHeader(fileIn(whole));
+  expect(tensors.map(({ name }) => name)).toContain('output.weight');
+  expect(
+    relativeError(await logitsOf(fileIn(whole), ids), await logitsOf(folder, ids)),
+  ).toBeLessThan(1e-5);
+});
+
+it('queries of DeepSeek files grow with their position where the file says so', async () => {
+  const whole = fresh();
+  const folder = familyFixture('mistral4');
+  await prune(folder, [], whole, inFloats);
+  const growing = async (period: number): Promise<Float32Array> => {
+    const file = await rewritten(fileIn(whole), {
+      'attention.temperature_scale': (key) => headerEntry.float(key, 0.4),
+      'attention.temperature_length': (key) => headerEntry.integer(key, period),
+    });
+    return logitsOf(file, ids);
+  };
+  const { rope_parameters: rope } = JSON.parse(
+    readFileSync(join(folder, 'config.json'), 'utf8'),
+  ) as { rope_parameters: object };
+  const expected = await logitsOf(
+    folderOf('mistral4', { rope_parameters: { ...rope, llama_4_scaling_beta: 0.4 } }),
+    ids,
+  );
+  expect(relativeError(await growing(8), expected)).toBeLessThan(1e-5);
+  expect(relativeError(await growing(4), expected)).toBeGreaterThan(1e-4);
+
+  const lite = fresh();
+  await prune(familyFixture('glm4_moe_lite'), [], lite, inFloats);
+  const file = await rewritten(fileIn(lite), {
+    'attention.temperature_scale': (key) => headerEntry.float(key, 0.4),
+    'attention.temperature_length': (key) => headerEntry.integer(key, 4),
+  });
+  const plain = await logitsOf(fileIn(lite), ids);
+  expect(relativeError(await logitsOf(file, ids), plain)).toBeGreaterThan(1e-4);
+});
+
+it.each([
+  ['mimo_v2_flash', {}, /attention_bias: .* with false here, not true/],
+  [
+    'mimo_v2_flash',
+    {
+      attention_bias: false,
+      rope_parameters: {
+        full_attention: { rope_type: 'default', rope_theta: 10_000, partial_rotary_factor: 0.5 },
+        sliding_attention: { rope_type: 'default', rope_theta: 1000, partial_rotary_factor: 1 },
+      },
+    },
+    /turns as many dimensions .* in blocks with windows as in others, 4, not 8/,
+  ],
+  ['minicpm3', { dim_model_base: 64 }, /dim_model_base: .* with 256 here, not 64/],
+] as const)('%s with %j is refused', async (name, changed, message) => {
+  const asked = prune(folderOf(name, changed), [], fresh(), inFloats);
+  expect((await rejection(asked)).message).toMatch(message);
+});
+
+it('a nemotron-nas folder becomes a deci model', async () => {
+  const [nas, out] = [fresh(), fresh()];
+  const source = await makeRandomModel({ seed: 3, blocks: 4, inner: 256 });
+  await prune(source, ['block.1.attention'], nas, { layout: 'deci' });
+  await prune(nas, ['block.3.attention'], out, inFloats);
+  const file = fileIn(out);
+  expect((await readGgufHeader(file)).metadata.get('general.architecture')).toBe('deci');
+  const rows = [[3, 14, 15, 9, 26, 5, 35, 8]];
+  const expected = await logitsOf(source, rows, ['block.1.attention', 'block.3.attention']);
+  expect(relativeError(await logitsOf(file, rows), expected)).toBeLessThan(1e-5);
+});
