@@ -50,11 +50,13 @@ export async function readGgufTokenizerSettings(path: string): Promise<Tokenizer
   const source = new TokenizerKeys(path, metadata);
   const { tokens } = await source.vocabulary();
   const template = metadata.get('tokenizer.chat_template');
-  const special = ['bos', 'eos', 'unknown', 'padding', 'cls', 'seperator', 'mask'].flatMap((name) => {
-    const id = source.scalar(`${name}_token_id`);
-    const token = typeof id === 'number' ? tokens[id] : undefined;
-    return token === undefined ? [] : [[`${shortNames[name] ?? name}_token`, token] as const];
-  });
+  const special = ['bos', 'eos', 'unknown', 'padding', 'cls', 'seperator', 'mask'].flatMap(
+    (name) => {
+      const id = source.scalar(`${name}_token_id`);
+      const token = typeof id === 'number' ? tokens[id] : undefined;
+      return token === undefined ? [] : [[`${shortNames[name] ?? name}_token`, token] as const];
+    },
+  );
   return {
     config: {},
     chatTemplate: typeof template === 'string' ? template : undefined,

@@ -16,7 +16,13 @@ import { parametersAfter } from '../weight-plan';
 import type { WeightWriter, WriteOptions } from '../weight-writer';
 import { productsOf, withoutEmptied } from './block-factors';
 import { curveEntries } from './curve-entries';
-import { encoderEntries, encoderInFile, hasHead, whyClasses, withoutHead } from './encoders/encoder-in-file';
+import {
+  encoderEntries,
+  encoderInFile,
+  hasHead,
+  whyClasses,
+  withoutHead,
+} from './encoders/encoder-in-file';
 import { folderPooling } from './encoders/folder-pooling';
 import { EncoderModel } from '../../models/encoders/encoder-model';
 import { chosenTypes, fileTypeOf, plainType, roundingOf } from './choose-types';

@@ -78,8 +78,7 @@ export class EncoderModel implements LayeredModel {
     this.sideNames = this.sideValues.map(({ name }) => name);
     const isPooling = head?.steps.length === 0;
     this.output = {
-      name:
-        head === undefined ? 'last_hidden_state' : isPooling ? 'sentence_embedding' : 'logits',
+      name: head === undefined ? 'last_hidden_state' : isPooling ? 'sentence_embedding' : 'logits',
       givesScores: head !== undefined && !isPooling,
       seesWhole: true,
     };

@@ -96,7 +96,9 @@ function unigram({
       problem: say`llama.cpp has no bytes in Unigram tokenizers.`,
     };
   }
-  const [divides, normalizes] = [preTokenizer, normalizer].map((part) => JSON.stringify(part ?? {}));
+  const [divides, normalizes] = [preTokenizer, normalizer].map((part) =>
+    JSON.stringify(part ?? {}),
+  );
   const [, charsmap] = /"precompiled_charsmap":"([^"]*)"/.exec(normalizes ?? '') ?? [];
   const merges =
     divides?.includes('"WhitespaceSplit"') === true || normalizes?.includes('" {2,}"') === true;
