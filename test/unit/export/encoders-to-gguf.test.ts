@@ -1,0 +1,170 @@
+import { cpSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
+import { loadTokenizer } from '../../../extension/core/data/tokenizer';
+import { openModel } from '../../../extension/core/models/open-model';
+import { encoderFixture } from '../encoder-fixtures';
+import { familyFixture, relativeError } from '../fixtures';
+import { samplesOf, tokenizerFile } from '../gguf-encoder-fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { logitsOf, prune, rejection } from './pruning';
+
+const root = temporaryFolder();
+let count = 0;
+const fresh = (): string => join(root, `${count++}`);
+const ids = [[5, 20, 33, 41, 58, 30, 17, 21, 50, 11, 12, 34, 14, 51]];
+
+/** The one .gguf file of a folder. */
+const fileIn = (folder: string): string =>
+  join(folder, readdirSync(folder).find((name) => name.endsWith('.gguf')) ?? '');
+
+/** A copy of a folder, with other fields of config.json and further files. */
+function changed(
+  folder: string,
+  fields: Readonly<Record<string, unknown>>,
+  files: Readonly<Record<string, string>> = {},
+): string {
+  const copy = fresh();
+  cpSync(folder, copy, { recursive: true });
+  const config = JSON.parse(readFileSync(join(copy, 'config.json'), 'utf8')) as object;
+  writeFileSync(join(copy, 'config.json'), JSON.stringify({ ...config, ...fields }));
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(join(copy, name, '..'), { recursive: true });
+    writeFileSync(join(copy, name), text);
+  }
+  return copy;
+}
+
+const pooled = (fields: Readonly<Record<string, boolean>>): Record<string, string> => ({
+  'modules.json': JSON.stringify([
+    { type: 'sentence_transformers.models.Transformer', path: '' },
+    { type: 'sentence_transformers.models.Pooling', path: '1_Pooling' },
+  ]),
+  '1_Pooling/config.json': JSON.stringify(fields),
+});
+
+const bare = { architectures: null };
+
+describe('a GGUF file of a folder of an encoder', () => {
+  it.each([
+    ['bert-plain', encoderFixture('bert-plain'), 'bert'],
+    ['bert-masked', encoderFixture('bert-masked'), 'bert'],
+    ['roberta-masked', encoderFixture('roberta-masked'), 'bert'],
+    ['xlm-roberta', familyFixture('xlm-roberta'), 'bert'],
+    ['distilbert', familyFixture('distilbert'), 'bert'],
+    ['nomic_bert', familyFixture('nomic_bert'), 'nomic-bert'],
+    ['modernbert', familyFixture('modernbert'), 'modern-bert'],
+  ])('of %s gives the last hidden states of the folder without its head', async (_, folder, of) => {
+    const out = fresh();
+    const { verification, loadsWith } = await prune(folder, [], out, { format: 'gguf' });
+    expect(verification.relativeError).toBeLessThan(1e-5);
+    const file = fileIn(out);
+    const { metadata } = await readGgufHeader(file);
+    expect(metadata.get('general.architecture')).toBe(of);
+    expect(metadata.get(`${of}.attention.causal`)).toBe(false);
+    const expected = await logitsOf(changed(folder, bare), ids);
+    expect(relativeError(await logitsOf(file, ids), expected)).toBeLessThan(1e-5);
+    const hasHead = (await openModel(folder)).output.givesScores;
+    expect(JSON.stringify(loadsWith).includes('without its head')).toBe(hasHead);
+  });
+
+  it.each([
+    [{ pooling_mode_mean_tokens: true, pooling_mode_cls_token: false }, 1],
+    [{ pooling_mode_mean_tokens: false, pooling_mode_cls_token: true }, 2],
+    [{ pooling_mode_lasttoken: true }, 3],
+  ])('pools as modules.json says: %j', async (fields, number) => {
+    const out = fresh();
+    await prune(changed(encoderFixture('bert-plain'), {}, pooled(fields)), [], out, {
+      format: 'gguf',
+    });
+    const { metadata } = await readGgufHeader(fileIn(out));
+    expect(metadata.get('bert.pooling_type')).toBe(number);
+    const hidden = await logitsOf(encoderFixture('bert-plain'), ids);
+    const width = hidden.length / 14;
+    const rows = { 1: [...Array(14).keys()], 2: [0], 3: [13] }[number] ?? [];
+    const expected = Float32Array.from({ length: width }, (_, i) =>
+      rows.reduce((sum, row) => sum + (hidden[row * width + i] ?? 0) / rows.length, 0),
+    );
+    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+  });
+
+  it('is refused with a pooling that llama.cpp does not have', async () => {
+    const folder = changed(
+      encoderFixture('bert-plain'),
+      {},
+      pooled({ pooling_mode_max_tokens: true }),
+    );
+    const { message } = await rejection(prune(folder, [], fresh(), { format: 'gguf' }));
+    expect(message).toMatch(/1_Pooling.config\.json: pooling_mode_max_tokens: llama\.cpp takes/);
+  });
+
+  it('is refused for classes, and for both directions that are one', async () => {
+    const classes = await rejection(
+      prune(encoderFixture('bert-classes'), [], fresh(), { format: 'gguf' }),
+    );
+    expect(classes.message).toMatch(/GGUF files hold encoders that give embeddings, not classes/);
+    const causal = changed(encoderFixture('bert-plain'), { is_decoder: true });
+    const { message } = await rejection(prune(causal, [], fresh(), { format: 'gguf' }));
+    expect(message).toMatch(
+      /is_decoder: llama\.cpp computes bert models with false here, not true/,
+    );
+  });
+
+  it('of gte and of images is refused', async () => {
+    for (const folder of [familyFixture('gte'), encoderFixture('vit-plain')]) {
+      const { message } = await rejection(prune(folder, [], fresh(), { format: 'gguf' }));
+      expect(message).toMatch(/models can't be written to GGUF files/);
+    }
+  });
+
+  it.each([
+    [
+      'word-piece',
+      { cls_token: '[CLS]', sep_token: '[SEP]', pad_token: '[PAD]', unk_token: '[UNK]' },
+    ],
+    ['word-piece-cased', { cls_token: '[CLS]', sep_token: '[SEP]', unk_token: '[UNK]' }],
+    ['unigram', { bos_token: '<s>', eos_token: '</s>', unk_token: '<unk>', pad_token: '<pad>' }],
+  ])('keeps the tokenizer %s', async (kind, special) => {
+    const folder = changed(
+      encoderFixture('bert-plain'),
+      {},
+      {
+        'tokenizer.json': readFileSync(tokenizerFile(kind), 'utf8'),
+        'tokenizer_config.json': JSON.stringify(special),
+      },
+    );
+    const out = fresh();
+    await prune(folder, [], out, { format: 'gguf' });
+    const file = fileIn(out);
+    const { metadata } = await readGgufHeader(file);
+    expect(metadata.get('tokenizer.ggml.model')).toBe(kind === 'unigram' ? 't5' : 'bert');
+    const { encode } = await loadTokenizer(file);
+    for (const { text, ids: expected } of samplesOf(kind)) {
+      expect([text, [...encode(text)]]).toEqual([text, expected]);
+    }
+  });
+
+  it('is refused with words divided otherwise than BERT does', async () => {
+    const tokenizer = JSON.parse(readFileSync(tokenizerFile('word-piece'), 'utf8')) as object;
+    const folder = changed(
+      encoderFixture('bert-plain'),
+      {},
+      {
+        'tokenizer.json': JSON.stringify({ ...tokenizer, pre_tokenizer: { type: 'Whitespace' } }),
+      },
+    );
+    const { message } = await rejection(prune(folder, [], fresh(), { format: 'gguf' }));
+    expect(message).toMatch(/tokenizer\.json: normalizer: llama\.cpp divides words as BERT does/);
+  });
+
+  it('loses whole blocks where nothing of them stays', async () => {
+    const folder = familyFixture('modernbert');
+    const { blocks } = (await openModel(folder)).summary;
+    const removed = [`block.${blocks - 1}.attention`, `block.${blocks - 1}.feedforward`];
+    const out = fresh();
+    await prune(folder, removed, out, { format: 'gguf' });
+    const expected = await logitsOf(changed(folder, bare), ids, removed);
+    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+  });
+});

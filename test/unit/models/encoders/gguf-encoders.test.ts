@@ -1,0 +1,119 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readGgufHeader } from '../../../../extension/core/checkpoints/gguf';
+import { loadTokenizer } from '../../../../extension/core/data/tokenizer';
+import { ByteCopier } from '../../../../extension/core/export/byte-copier';
+import { copied } from '../../../../extension/core/export/gguf/gguf-tensors';
+import { planGguf, writeGguf } from '../../../../extension/core/export/gguf/gguf-writer';
+import { headerEntry } from '../../../../extension/core/export/gguf/header-entries';
+import { unattended } from '../../../../extension/core/jobs/job';
+import { openModel } from '../../../../extension/core/models/open-model';
+import { logitsOf, prune, rejection } from '../../export/pruning';
+import { relativeError } from '../../fixtures';
+import { encoderFile, encoderGolden, encoderNames, samplesOf } from '../../gguf-encoder-fixtures';
+import { temporaryFolder } from '../../temporary-folder';
+
+const folder = temporaryFolder();
+let count = 0;
+const fresh = (): string => join(folder, `${count++}`);
+
+describe('an encoder in a GGUF file', () => {
+  it.each(encoderNames)('%s agrees with transformers to 1e-5, pooled as it says', async (name) => {
+    const { inputIds, output, pooling } = encoderGolden(name);
+    const model = await openModel(encoderFile(name));
+    expect(model.output).toMatchObject({
+      name: pooling === 'none' ? 'last_hidden_state' : 'sentence_embedding',
+      givesScores: false,
+      seesWhole: true,
+    });
+    expect(model.summary.warnings).toEqual([]);
+    expect(relativeError(await logitsOf(model, inputIds), output)).toBeLessThan(1e-5);
+  });
+
+  it.each([
+    ['bert', 'word-piece'],
+    ['nomic-bert', 'word-piece-cased'],
+    ['xlm-roberta', 'unigram'],
+  ])('%s divides texts as a folder with the tokenizer %s does', async (name, kind) => {
+    const { encode, decode } = await loadTokenizer(encoderFile(name));
+    const samples = samplesOf(kind);
+    expect(samples.length).toBeGreaterThan(10);
+    for (const { text, ids } of samples) {
+      expect([text, [...encode(text)]]).toEqual([text, ids]);
+    }
+    expect(decode([...encode('right it')])).toBe('right it');
+  });
+
+  /** A copy of a fixture with other keys. */
+  const withEntries = async (name: string, entries: readonly Buffer[]): Promise<string> => {
+    const header = await readGgufHeader(encoderFile(name));
+    const replaced = new Map(
+      entries.map((entry) => [entry.toString('utf8', 8, 8 + entry.readUInt32LE()), entry]),
+    );
+    const tensors = header.tensors.map((tensor) => copied({ name: tensor.name, tensor }));
+    const plan = await planGguf(header, { blocks: [0, 1], replaced }, tensors);
+    const path = `${fresh()}.gguf`;
+    const copier = new ByteCopier(plan.bytes, unattended);
+    await writeGguf(path, plan, copier);
+    await copier.close();
+    return path;
+  };
+
+  it('is refused where it scores pairs', async () => {
+    const path = await withEntries('bert', [headerEntry.integer('bert.pooling_type', 4)]);
+    const { message } = await rejection(openModel(path));
+    expect(message).toMatch(/bert\.pooling_type: Pooling 4 is not supported, only none, mean/);
+  });
+
+  it('gives all hidden states without the key of pooling', async () => {
+    const path = await withEntries('bert', [headerEntry.integer('bert.pooling_type', 0)]);
+    const { inputIds } = encoderGolden('bert');
+    const all = await logitsOf(path, inputIds);
+    const pooled = await logitsOf(encoderFile('bert'), inputIds);
+    expect(all).toHaveLength(pooled.length * 24);
+    const mean = [...Array(32).keys()].map(
+      (channel) =>
+        [...Array(24).keys()].reduce((sum, row) => sum + (all[row * 32 + channel] ?? 0), 0) / 24,
+    );
+    expect(relativeError(Float32Array.from(mean), pooled.slice(0, 32))).toBeLessThan(1e-5);
+  });
+
+  it('loses whole blocks where nothing of them stays, and renumbers the windows', async () => {
+    const source = encoderFile('modern-bert');
+    const { inputIds } = encoderGolden('modern-bert');
+    for (const block of [0, 2, 3]) {
+      const removed = [`block.${block}.attention`, `block.${block}.feedforward`];
+      const out = fresh();
+      const { verification } = await prune(source, removed, out, { format: 'gguf' });
+      expect(verification.relativeError).toBeLessThan(1e-5);
+      const written = join(out, 'modern-bert.gguf');
+      expect((await openModel(written)).summary.blocks).toBe(3);
+      const expected = await logitsOf(source, inputIds, removed);
+      expect(relativeError(await logitsOf(written, inputIds), expected)).toBeLessThan(1e-5);
+    }
+  });
+
+  it('keeps blocks whose norms stay, and says why', async () => {
+    const removed = ['block.1.attention', 'block.1.feedforward'];
+    const { message } = await rejection(
+      prune(encoderFile('bert'), removed, fresh(), { format: 'gguf' }),
+    );
+    expect(message).toMatch(/block 1 of a bert model still changes what passes it/);
+    const single = ['block.1.attention'];
+    await expect(
+      prune(encoderFile('modern-bert'), single, fresh(), { format: 'gguf' }),
+    ).rejects.toThrow(/block\.1\.attention would be removed alone/);
+  });
+
+  it('is written anew in other types', async () => {
+    const out = fresh();
+    const options = { format: 'gguf', types: { mix: 'Q8_0' } } as const;
+    const { verification } = await prune(encoderFile('bert'), [], out, options);
+    expect(verification.relativeError).toBeLessThan(0.2);
+    const { tensors } = await readGgufHeader(join(out, 'bert-Q8_0.gguf'));
+    const types = new Map(tensors.map(({ name, dtype }) => [name, dtype]));
+    expect(types.get('blk.0.attn_q.weight')).toBe('Q8_0');
+    expect(types.get('token_types.weight')).toBe('F32');
+    expect(types.get('position_embd.weight')).toBe('F32');
+  });
+});
