@@ -15,6 +15,7 @@ import { describeOrigin } from '../runtime/origin';
 import { listCandidates } from './candidates';
 import type { LayerProfile, ProfileEvaluation, ProfileEvent } from './layer-profile';
 import { describeMetric, fittingMetric, metrics } from '../metrics/metrics';
+import { vocabularies } from '../metrics/vocabulary';
 import { loadSeveralTexts } from '../data/model-inputs';
 import type { SearchSettings } from './options';
 import type { ScorerSetup } from './scorer';
@@ -79,7 +80,7 @@ const entrySchema = v.variant('kind', [
     kind: v.literal('term'),
     step: v.string(),
     candidate: v.string(),
-    vocabulary: v.picklist(['whole', 'sampled']),
+    vocabulary: v.picklist(vocabularies),
     sequence: v.number(),
     from: v.number(),
     to: v.number(),

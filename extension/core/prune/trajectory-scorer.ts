@@ -67,6 +67,10 @@ export class TrajectoryScorer implements Scorer {
     return keepsSessions ? (states.stay ? sharedDevicePass : sharedPass) : Number.POSITIVE_INFINITY;
   }
 
+  public get hasBounds(): boolean {
+    return this.readouts.bounded.vocabulary === 'bounded';
+  }
+
   /** @param onFinal sees the final state of every candidate that is run */
   public constructor(
     private readonly setup: ScorerSetup,
@@ -76,9 +80,12 @@ export class TrajectoryScorer implements Scorer {
     this.count = executor.model.summary.sublayers.length;
     const keptBytes = executor.shares.stateBytes * (1 - inFlightShare);
     this.store = new TrajectoryStore(keptBytes, executor.states);
+    const readoutOver = (vocabulary: Vocabulary): MetricReadout =>
+      createReadout(executor, metricName, metric, { vocabulary });
     this.readouts = {
-      whole: createReadout(executor, metricName, metric),
-      sampled: createReadout(executor, metricName, metric, { samples: true }),
+      whole: readoutOver('whole'),
+      sampled: readoutOver('sampled'),
+      bounded: readoutOver('bounded'),
     };
     this.prefixes = new Prefixes(executor);
   }
@@ -124,7 +131,7 @@ export class TrajectoryScorer implements Scorer {
     asked: Vocabulary,
   ): Promise<BlockTerms[][]> {
     const { memo, executor } = this.setup;
-    const vocabulary = this.readouts.sampled.isSampled ? asked : 'whole';
+    const { vocabulary } = this.readouts[asked];
     const wanted = slices.map((slice) =>
       candidates
         .filter(({ id }) => memo.get(step, id, vocabulary, slice) === undefined)

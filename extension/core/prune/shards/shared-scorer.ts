@@ -42,7 +42,9 @@ export class SharedScorer implements Scorer {
   private readonly gone: Candidate[] = [];
   private readonly rowsOf = new Map<number, number>();
   private readonly begun = new Map<string, Begun[]>();
-  private readonly isSampled: boolean;
+  public readonly hasBounds: boolean;
+  /** What terms are taken over that are asked for over one of these. */
+  private readonly over: Readonly<Record<Vocabulary, Vocabulary>>;
 
   public constructor(
     private readonly setup: ScorerSetup,
@@ -50,8 +52,12 @@ export class SharedScorer implements Scorer {
     private readonly use: ScorerUse,
   ) {
     const { executor, metricName, metric } = setup;
-    const readout = createReadout(executor, metricName, metric, { samples: true });
-    this.isSampled = use.naive !== true && readout.isSampled;
+    const over = (vocabulary: Vocabulary): Vocabulary =>
+      use.naive === true
+        ? 'whole'
+        : createReadout(executor, metricName, metric, { vocabulary }).vocabulary;
+    this.over = { whole: 'whole', sampled: over('sampled'), bounded: over('bounded') };
+    this.hasBounds = this.over.bounded === 'bounded';
     sharing.home.onFinal = use.onFinal ?? (() => Promise.resolve());
   }
 
@@ -93,7 +99,7 @@ export class SharedScorer implements Scorer {
     ahead: readonly Slice[] = [],
   ): Promise<BlockTerms[][]> {
     const { memo } = this.setup;
-    const vocabulary = this.isSampled ? asked : 'whole';
+    const vocabulary = this.over[asked];
     const missing = (slice: Slice): Candidate[] =>
       candidates.filter(({ id }) => memo.get(step, id, vocabulary, slice) === undefined);
     const measured = slices.map(async (slice) => {
