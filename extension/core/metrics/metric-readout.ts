@@ -24,3 +24,14 @@ export function createReadout(
     ? new OutputReadout(executor, name, metric, original)
     : new LogitsReadout(executor, name, metric, original, { candidates, reference }, vocabulary);
 }
+
+/** A readout for each vocabulary; over the whole one where a model, metric or memory has no other. */
+export function createReadouts(
+  executor: LayeredExecutor,
+  name: MetricName,
+  metric: Metric,
+): Readonly<Record<Vocabulary, MetricReadout>> {
+  const over = (vocabulary: Vocabulary): MetricReadout =>
+    createReadout(executor, name, metric, { vocabulary });
+  return { whole: over('whole'), sampled: over('sampled'), bounded: over('bounded') };
+}

@@ -5,7 +5,7 @@ import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 import { positionsOf } from '../runtime/windows';
 import type { Candidate } from './candidates';
-import { createReadout } from '../metrics/metric-readout';
+import { createReadouts } from '../metrics/metric-readout';
 import type { MetricReadout } from '../metrics/row-readout';
 import { sequenceOf, tokensIn } from './scorer';
 import type {
@@ -55,6 +55,7 @@ const inFlightShare = 0.25;
  */
 export class TrajectoryScorer implements Scorer {
   public readonly removed = new Set<number>();
+  public readonly hasBounds: boolean;
   private readonly store: TrajectoryStore;
   private readonly readouts: Readonly<Record<Vocabulary, MetricReadout>>;
   private readonly count: number;
@@ -67,10 +68,6 @@ export class TrajectoryScorer implements Scorer {
     return keepsSessions ? (states.stay ? sharedDevicePass : sharedPass) : Number.POSITIVE_INFINITY;
   }
 
-  public get hasBounds(): boolean {
-    return this.readouts.bounded.vocabulary === 'bounded';
-  }
-
   /** @param onFinal sees the final state of every candidate that is run */
   public constructor(
     private readonly setup: ScorerSetup,
@@ -79,14 +76,9 @@ export class TrajectoryScorer implements Scorer {
     const { executor, metricName, metric } = setup;
     this.count = executor.model.summary.sublayers.length;
     const keptBytes = executor.shares.stateBytes * (1 - inFlightShare);
-    this.store = new TrajectoryStore(keptBytes, executor.states);
-    const readoutOver = (vocabulary: Vocabulary): MetricReadout =>
-      createReadout(executor, metricName, metric, { vocabulary });
-    this.readouts = {
-      whole: readoutOver('whole'),
-      sampled: readoutOver('sampled'),
-      bounded: readoutOver('bounded'),
-    };
+    this.store = new TrajectoryStore(keptBytes, executor.states, this.count);
+    this.readouts = createReadouts(executor, metricName, metric);
+    this.hasBounds = this.readouts.bounded.vocabulary === 'bounded';
     this.prefixes = new Prefixes(executor);
   }
 

@@ -2,7 +2,7 @@ import type * as v from 'valibot';
 import type { Dispatcher, Pending } from '../../distribute/dispatcher';
 import { pieceKey } from '../../distribute/piece';
 import type { PieceSetup } from '../../distribute/piece';
-import { createReadout } from '../../metrics/metric-readout';
+import { createReadouts } from '../../metrics/metric-readout';
 import type { BlockTerms, Slice } from '../../metrics/slices';
 import { prefixTokens } from '../../metrics/slices';
 import type { Vocabulary } from '../../metrics/vocabulary';
@@ -44,7 +44,7 @@ export class SharedScorer implements Scorer {
   private readonly begun = new Map<string, Begun[]>();
   public readonly hasBounds: boolean;
   /** What terms are taken over that are asked for over one of these. */
-  private readonly over: Readonly<Record<Vocabulary, Vocabulary>>;
+  private readonly over: (asked: Vocabulary) => Vocabulary;
 
   public constructor(
     private readonly setup: ScorerSetup,
@@ -52,12 +52,9 @@ export class SharedScorer implements Scorer {
     private readonly use: ScorerUse,
   ) {
     const { executor, metricName, metric } = setup;
-    const over = (vocabulary: Vocabulary): Vocabulary =>
-      use.naive === true
-        ? 'whole'
-        : createReadout(executor, metricName, metric, { vocabulary }).vocabulary;
-    this.over = { whole: 'whole', sampled: over('sampled'), bounded: over('bounded') };
-    this.hasBounds = this.over.bounded === 'bounded';
+    const readouts = createReadouts(executor, metricName, metric);
+    this.over = (asked) => (use.naive === true ? 'whole' : readouts[asked].vocabulary);
+    this.hasBounds = this.over('bounded') === 'bounded';
     sharing.home.onFinal = use.onFinal ?? (() => Promise.resolve());
   }
 
@@ -99,7 +96,7 @@ export class SharedScorer implements Scorer {
     ahead: readonly Slice[] = [],
   ): Promise<BlockTerms[][]> {
     const { memo } = this.setup;
-    const vocabulary = this.over[asked];
+    const vocabulary = this.over(asked);
     const missing = (slice: Slice): Candidate[] =>
       candidates.filter(({ id }) => memo.get(step, id, vocabulary, slice) === undefined);
     const measured = slices.map(async (slice) => {
