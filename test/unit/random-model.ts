@@ -10,6 +10,8 @@ export interface RandomModelShape {
   /** Size of the feed-forwards. */
   readonly inner?: number;
   readonly vocabulary?: number;
+  /** Spread of the head's weights: more makes the model surer of few ids. */
+  readonly headSpread?: number;
   /** `cohere` has parallel branches and one norm for both, `mixtral` mixtures of three experts. */
   readonly modelType?: 'llama' | 'qwen2' | 'mistral' | 'cohere' | 'mixtral';
 }
@@ -57,7 +59,7 @@ function writeSafetensors(
 /** Makes a model folder of random weights in a new temporary folder and returns its path. */
 export async function makeRandomModel(shape: RandomModelShape): Promise<string> {
   const { seed, blocks, inner = defaultInner, modelType = 'llama' } = shape;
-  const { vocabulary = defaultVocabulary } = shape;
+  const { vocabulary = defaultVocabulary, headSpread } = shape;
   const folder = await mkdtemp(join(tmpdir(), 'espalier-random-model-'));
   const normal = normals(seed);
   const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
@@ -99,7 +101,7 @@ export async function makeRandomModel(shape: RandomModelShape): Promise<string> 
     }
   }
   add('model.norm.weight', [hidden], 1, 0.1);
-  add('lm_head.weight', [vocabulary, hidden]);
+  add('lm_head.weight', [vocabulary, hidden], 0, headSpread);
   writeSafetensors(join(folder, 'model.safetensors'), tensors);
   const config = {
     model_type: modelType,

@@ -4,6 +4,9 @@ import type { VocabularySums } from './vocabulary-sums';
 /** Probabilities below this are raised to it, so that no sum over them is 0. */
 export const leastProbability = 1e-37;
 
+/** Nearer to 0 and 1 a guess would make more of rounding than it tells. */
+const leastGuess = 1e-3;
+
 /*
  * With δ = ẑ − z and Z = E_p[exp δ], q/p = exp(δ)/Z. So a distance needs the exponential of δ alone, and
  * sums of products for the rest; and it does not lose what little a small change makes, as a difference
@@ -52,6 +55,44 @@ export function emitKullbackLeibler(sums: VocabularySums, p: Value, change: Valu
   const mean = (x: Value): Value => graph.op('Div', [sums.ofProduct(p, x), total]);
   const logZ = graph.op('Log', [mean(graph.op('Exp', [change]))]);
   return graph.op('Sub', [logZ, mean(change)]);
+}
+
+/*
+ * Taking ids together makes no divergence greater (data processing inequality). So one over some ids, the rest taken
+ * as one, bounds it from below. p is given for these ids alone and sums to P; which share t of q they have is unknown
+ * without the rest. Z = Σ p·exp δ is over these ids too, and s = p·exp δ / Z is q among them.
+ */
+
+/**
+ * At most ½[KL(p‖m) + KL(q‖m)], whatever t is: [batch, rows, 1]. For any numbers D between 0 and 1 that divergence
+ * is at least ½(E_p[log D] + E_q[log(1 − D)]) + log 2. D = p/(p + P·s) at the ids and one D for the rest; t only
+ * divides E_q between E_s[log(1 − D)] and log(1 − D) of the rest, so the smaller of the two is what holds for every t.
+ */
+export function emitJensenShannonBound(sums: VocabularySums, p: Value, change: Value): Value {
+  const { graph } = sums;
+  const op = (type: string, ...inputs: Value[]): Value => graph.op(type, inputs);
+  const one = graph.scalar(1);
+  const exp = op('Exp', change);
+  const weighted = op('Mul', p, exp);
+  const z = sums.of(weighted);
+  const share = sums.of(p);
+  const ratio = op('Div', z, share);
+  // log(exp(δ) + Z/P), so that D = (Z/P) / exp of it, and 1 − D = exp(δ) / exp of it.
+  const log = op('Log', op('Add', exp, ratio));
+  const overP = op('Sub', op('Mul', share, op('Log', ratio)), sums.ofProduct(p, log));
+  const overQ = op('Div', sums.ofProduct(weighted, op('Sub', change, log)), z);
+  const inside = (x: Value): Value =>
+    op('Min', op('Max', x, graph.scalar(leastGuess)), graph.scalar(1 - leastGuess));
+  const guess = inside(op('Sub', one, op('Exp', overQ)));
+  const rest = op('Relu', op('Sub', one, share));
+  const ofP = op('Add', overP, op('Mul', rest, op('Log', guess)));
+  const ofQ = op('Min', overQ, op('Log', op('Sub', one, guess)));
+  return op('Add', op('Mul', op('Add', ofP, ofQ), graph.scalar(0.5)), graph.scalar(Math.LN2));
+}
+
+/** At most KL(p‖q): P times the divergence among the ids, which t = P leaves of it, [batch, rows, 1]. */
+export function emitKullbackLeiblerBound(sums: VocabularySums, p: Value, change: Value): Value {
+  return sums.graph.op('Mul', [emitKullbackLeibler(sums, p, change), sums.of(p)]);
 }
 
 /**

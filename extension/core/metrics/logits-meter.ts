@@ -5,7 +5,7 @@ import { tensorsOf } from '../runtime/step-values';
 import { floatsOf, floatTensor } from '../runtime/tensors';
 import type { Tensor, Tensors } from '../runtime/tensors';
 import { leastProbability } from './distances';
-import type { Metric, MetricInput, MetricInputs, MetricName } from './metrics';
+import type { Metric, MetricInput, MetricInputs } from './metrics';
 import { VocabularySums } from './vocabulary-sums';
 
 /** What of a candidate is given: its logits ẑ, or ẑ − z where the head gives that by itself. */
@@ -21,7 +21,8 @@ export class LogitsMeter {
 
   public constructor(
     private readonly executor: LayeredExecutor,
-    private readonly name: MetricName,
+    /** Tells its graphs from others. */
+    private readonly name: string,
     private readonly metric: Metric,
     private readonly given: Given,
   ) {
@@ -37,8 +38,11 @@ export class LogitsMeter {
     return this.reads.length > 0;
   }
 
-  /** What is read of the original, from its logits [1, rows, vocabulary]; on a device held by the caller. */
-  public async originalOf(logits: Tensor): Promise<Tensors> {
+  /**
+   * What is read of the original, from its logits [1, rows, vocabulary]; on a device held by the caller.
+   * @param logSums log Σ exp z over all ids, float32 [1, rows, 1], where the logits are those of some
+   */
+  public async originalOf(logits: Tensor, logSums?: Tensor): Promise<Tensors> {
     const width = widthOf(logits);
     const shape = [1, logits.dims[1] ?? 1, width];
     const { states } = this.executor;
@@ -53,17 +57,22 @@ export class LogitsMeter {
       : { probabilities: floatTensor(new Float32Array(logits.size), shape) };
     const outputs = await this.executor.compute(
       {
-        key: `original.${width}`,
+        key: `original.${width}${logSums === undefined ? '' : '.some'}`,
         stays: true,
         build: (graph) => {
           const rows = [1, 'rows', width];
           const z = graph.input('z', DataType.FLOAT, rows);
-          const softmax = graph.op('Softmax', [z], { axis: -1 });
+          const softmax =
+            logSums === undefined
+              ? graph.op('Softmax', [z], { axis: -1 })
+              : graph.op('Exp', [
+                  graph.op('Sub', [z, graph.input('logSums', DataType.FLOAT, [1, 'rows', 1])]),
+                ]);
           const raised = graph.op('Max', [softmax, graph.scalar(leastProbability)]);
           graph.handOver('probabilities', raised, DataType.FLOAT, rows);
         },
       },
-      { z: logits },
+      { z: logits, ...(logSums === undefined ? {} : { logSums }) },
       given,
     );
     return { ...original, ...(given ?? tensorsOf(outputs, ['probabilities'])) };

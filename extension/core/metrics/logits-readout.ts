@@ -2,6 +2,7 @@ import type { ModelInput } from '../models/model-input';
 import { stream } from '../models/model-emitter';
 import type { ModelEmitter } from '../models/model-emitter';
 import { DataType } from '../onnx/graph-builder';
+import type { Value } from '../onnx/graph-builder';
 import { Head } from '../runtime/head';
 import type { HeadSample } from '../runtime/head';
 import type { LayeredExecutor, OwnGraph } from '../runtime/layered-executor';
@@ -11,7 +12,8 @@ import { LogitsMeter } from './logits-meter';
 import type { Metric, MetricName } from './metrics';
 import { firstAsked, MetricReadout, nextTokens } from './row-readout';
 import type { AfterRun, Rows } from './row-readout';
-import { sampleVocabulary } from './vocabulary-sample';
+import type { Vocabulary } from './vocabulary';
+import { likeliestIds, sampleVocabulary } from './vocabulary-sample';
 
 /** More rows than this in one run make the head's matrix product no faster. */
 const maxRows = 64;
@@ -27,9 +29,13 @@ const sampledIds = 3072;
 /** Rows in one run of a sample, whose weights are gathered for each run. */
 const maxSampledRows = 512;
 
-/** The share of a vocabulary that its sample is; 1 where it is too small for one. */
-export function sampledShare(vocabularySize = 0): number {
-  return vocabularySize >= 2 * sampledIds ? sampledIds / vocabularySize : 1;
+/** Likeliest ids that distances are bounded by: some 0.96 of the distance, for a sixth of the products. */
+export const boundedIds = 8192;
+
+/** The share of a vocabulary that a sample or the likeliest ids are; 1 where it is too small for either. */
+export function shareOfIds(vocabulary: Vocabulary, vocabularySize = 0): number {
+  const ids = { whole: vocabularySize, sampled: sampledIds, bounded: boundedIds }[vocabulary];
+  return vocabularySize >= 2 * ids ? ids / vocabularySize : 1;
 }
 
 /** What a metric reads of some rows of the original. */
@@ -37,11 +43,20 @@ interface OriginalRows {
   /** Its normed stream, where a linear head gives changes by itself. */
   readonly normed: Tensor | undefined;
   readonly read: Tensors;
-  /** Ids behind the rows, int64 [1, rows]; their places where a sample stands for the vocabulary. */
+  /** Ids behind the rows, int64 [1, rows]; their places among the chosen ones. */
   readonly targets: Tensor;
   readonly sample: HeadSample | undefined;
   /** Whether they stay for the next call. */
   readonly isKept: boolean;
+}
+
+/** Ids that some rows of the original are read at. */
+interface ChosenIds {
+  readonly sample: HeadSample;
+  /** Where the id behind each row is among them, −1 where it is not. */
+  readonly places: Int32Array;
+  /** log Σ exp z of each row over all ids, float32 [1, rows, 1]. */
+  readonly logSums: Tensor;
 }
 
 /**
@@ -53,11 +68,13 @@ export class LogitsReadout extends MetricReadout {
   private readonly head: Head;
   private readonly originalHead: Head;
   private readonly givesChange: boolean;
-  public override readonly isSampled: boolean;
+  public override readonly vocabulary: Vocabulary;
   /** What was read of the original, by the first row and the last; the first to come are kept. */
   private readonly known = new Map<HiddenState, Map<string, OriginalRows>>();
+  /** Ids by the same. */
+  private readonly chosen = new Map<HiddenState, Map<string, ChosenIds>>();
 
-  /** @param samples whether some ids may stand for the vocabulary, which takes a metric of probabilities */
+  /** @param vocabulary what terms may be taken over, which takes a metric of probabilities and a large vocabulary */
   public constructor(
     private readonly executor: LayeredExecutor,
     name: MetricName,
@@ -67,15 +84,19 @@ export class LogitsReadout extends MetricReadout {
       readonly candidates: ModelEmitter;
       readonly reference: ModelEmitter;
     },
-    samples: boolean,
+    vocabulary: Vocabulary,
   ) {
     super(metric);
     const { candidates, reference } = emitters;
-    this.isSampled = samples && metric.needsScores && sampledShare(candidates.vocabularySize) < 1;
+    this.vocabulary = this.mayChoose(vocabulary) ? vocabulary : 'whole';
     this.givesChange =
       executor === original && candidates.headIsLinear && !metric.reads.includes('candidate');
     const given = this.givesChange ? 'change' : 'candidate';
-    this.meter = new LogitsMeter(executor, name, metric, given);
+    const { emitTerms, emitBounds = emitTerms } = metric;
+    this.meter =
+      this.vocabulary === 'bounded'
+        ? new LogitsMeter(executor, `${name}.bounds`, { ...metric, emitTerms: emitBounds }, given)
+        : new LogitsMeter(executor, name, metric, given);
     this.head = Head.of(executor, candidates);
     this.originalHead = Head.of(original, reference);
   }
@@ -87,7 +108,7 @@ export class LogitsReadout extends MetricReadout {
     rows: Rows = { from: 0, to: lengthOf(original) },
     afterRun?: AfterRun,
   ): Promise<Float32Array[]> {
-    const perRun = this.isSampled ? maxSampledRows : this.rowsPerRun();
+    const perRun = this.vocabulary === 'sampled' ? maxSampledRows : this.rowsPerRun();
     const perChunk = Math.min(perRun, maxRows);
     const terms = candidates.map(() => new Float32Array(rows.to - rows.from));
     const asked = firstAsked(this.executor.model, input);
@@ -107,6 +128,12 @@ export class LogitsReadout extends MetricReadout {
               : await this.head.sampledLogits(hidden, reference.sample, reference.normed);
           states.letGo(hidden);
           const found = await this.meter.terms(reference.read, given, reference.targets);
+          if (this.vocabulary === 'bounded') {
+            // Where exponentials leave float32 there is no bound.
+            found.forEach((bound, i) => {
+              found[i] = bound > 0 ? bound : 0;
+            });
+          }
           group.forEach((_, i) => {
             terms[first + i]?.set(found.subarray(i * count, (i + 1) * count), start - rows.from);
           });
@@ -132,13 +159,32 @@ export class LogitsReadout extends MetricReadout {
       originalRoom.giveBack(bytesOf(rows));
     }
     this.known.clear();
+    this.chosen.clear();
   }
 
-  private rowsPerRun(): number {
-    const { vocabularySize } = this.emitters.candidates;
-    const bytesPerRow = vocabularySize * Float32Array.BYTES_PER_ELEMENT * arraysPerRun;
-    const fitting = Math.floor(this.executor.shares.readoutBytes / bytesPerRow);
-    return Math.max(minRows, Math.min(maxRows, fitting));
+  private mayChoose(vocabulary: Vocabulary): boolean {
+    const { needsScores, emitBounds } = this.metric;
+    if (shareOfIds(vocabulary, this.emitters.candidates.vocabularySize) === 1) {
+      return false;
+    }
+    return vocabulary === 'bounded'
+      ? emitBounds !== undefined && this.rowsFitting('bounded') >= maxRows
+      : needsScores;
+  }
+
+  /** @param vocabulary what logits are over */
+  private rowsPerRun(vocabulary = this.vocabulary): number {
+    const most = vocabulary === 'bounded' ? maxSampledRows : maxRows;
+    return Math.max(minRows, Math.min(most, this.rowsFitting(vocabulary)));
+  }
+
+  /** Rows that the memory for a metric's arrays holds, beside the head's weights that bounds gather. */
+  private rowsFitting(vocabulary: Vocabulary): number {
+    const { vocabularySize, hiddenSize } = this.emitters.candidates;
+    const [ids, gathered] =
+      vocabulary === 'bounded' ? [boundedIds, boundedIds * hiddenSize] : [vocabularySize, 0];
+    const elements = this.executor.shares.readoutBytes / Float32Array.BYTES_PER_ELEMENT;
+    return Math.floor((elements - gathered) / (ids * arraysPerRun));
   }
 
   private async originalRows(
@@ -156,18 +202,20 @@ export class LogitsReadout extends MetricReadout {
     const { states, originalRoom } = this.executor;
     const hidden = await states.join([state], stream, { start, end });
     const next = nextTokens(this.executor.model, input, lengthOf(state), { from: start, to: end });
-    const drawn = this.isSampled ? await this.draw(state, start, end, next) : undefined;
+    const ids =
+      this.vocabulary === 'whole' ? undefined : await this.idsFor(state, start, end, next);
     const found = {
       normed: this.givesChange ? await this.head.normed(hidden) : undefined,
       read: this.meter.readsOriginal
         ? await this.meter.originalOf(
-            drawn === undefined
+            ids === undefined
               ? await this.originalHead.logits(hidden)
-              : await this.originalHead.sampledLogits(hidden, drawn.sample),
+              : await this.originalHead.sampledLogits(hidden, ids.sample),
+            this.vocabulary === 'bounded' ? ids?.logSums : undefined,
           )
         : {},
-      targets: int64Tensor(drawn?.places ?? next, [1, next.length]),
-      sample: drawn?.sample,
+      targets: int64Tensor(ids?.places ?? next, [1, next.length]),
+      sample: ids?.sample,
     };
     states.letGo(hidden);
     const rows = { ...found, isKept: originalRoom.take(bytesOf(found)) };
@@ -177,15 +225,22 @@ export class LogitsReadout extends MetricReadout {
     return rows;
   }
 
-  /** Ids for some rows of the original, the ones that come next among them, and the places of those. */
-  private async draw(
+  /** Ids for some rows of the original, chosen once; those that come next are among the drawn ones. */
+  private async idsFor(
     state: HiddenState,
     start: number,
     end: number,
     next: Int32Array,
-  ): Promise<{ sample: HeadSample; places: Int32Array }> {
+  ): Promise<ChosenIds> {
+    const ofState = this.chosen.get(state) ?? new Map<string, ChosenIds>();
+    const key = `${start}-${end}`;
+    const known = ofState.get(key);
+    if (known !== undefined) {
+      return known;
+    }
     const masses = new Float32Array(this.emitters.candidates.vocabularySize);
-    const perRun = this.rowsPerRun();
+    const logSums = new Float32Array(end - start);
+    const perRun = this.rowsPerRun('whole');
     for (let from = start; from < end; from += perRun) {
       const rows = { start: from, end: Math.min(from + perRun, end) };
       const hidden = await this.executor.states.join([state], stream, rows);
@@ -195,21 +250,31 @@ export class LogitsReadout extends MetricReadout {
       floatsOf(found, 'masses').forEach((mass, id) => {
         masses[id] = (masses[id] ?? 0) + mass;
       });
+      logSums.set(floatsOf(found, 'logSums'), from - start);
     }
-    const known = next.filter((id) => id >= 0);
-    const { ids, logWeights } = sampleVocabulary(masses, sampledIds, known);
+    const { ids, logWeights } =
+      this.vocabulary === 'bounded'
+        ? likeliestIds(masses, boundedIds)
+        : sampleVocabulary(
+            masses,
+            sampledIds,
+            next.filter((id) => id >= 0),
+          );
     const places = new Map(Array.from(ids, (id, place) => [id, place]));
-    return {
+    const chosen = {
       sample: {
         ids: int64Tensor(ids, [ids.length]),
         logWeights: floatTensor(logWeights, [ids.length]),
       },
       places: next.map((id) => places.get(id) ?? -1),
+      logSums: floatTensor(logSums, [1, logSums.length, 1]),
     };
+    this.chosen.set(state, ofState.set(key, chosen));
+    return chosen;
   }
 }
 
-/** Each id's probability, summed over rows, from logits [1, rows, vocabulary]. */
+/** From logits [1, rows, vocabulary]: each id's probability, summed over rows, and each row's log Σ exp z. */
 const massGraph: OwnGraph = {
   key: 'masses',
   build: (graph) => {
@@ -217,6 +282,10 @@ const massGraph: OwnGraph = {
     const probabilities = graph.op('Softmax', [z], { axis: -1 });
     const masses = graph.reduce('ReduceSum', probabilities, [0, 1], 0);
     graph.output('masses', masses, DataType.FLOAT, ['vocabulary']);
+    // The likeliest id's logarithm of its probability is its logit less the one of the sum.
+    const largest = (x: Value): Value => graph.reduce('ReduceMax', x, [-1], 1);
+    const logSums = graph.op('Sub', [largest(z), graph.op('Log', [largest(probabilities)])]);
+    graph.output('logSums', logSums, DataType.FLOAT, [1, 'rows', 1]);
   },
 };
 

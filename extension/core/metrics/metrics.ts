@@ -3,7 +3,13 @@ import { emitMiss, emitNegativeLogLikelihood, requireNextTokens } from '../runti
 import { givesLogits } from '../models/capabilities';
 import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
-import { emitAngle, emitJensenShannon, emitKullbackLeibler } from './distances';
+import {
+  emitAngle,
+  emitJensenShannon,
+  emitJensenShannonBound,
+  emitKullbackLeibler,
+  emitKullbackLeiblerBound,
+} from './distances';
 import { VocabularySums } from './vocabulary-sums';
 import { inEnglish, say } from '../message';
 import type { Message } from '../message';
@@ -47,11 +53,16 @@ export interface Metric {
     inputs: Partial<MetricInputs>,
     vocabulary: number,
   ) => Value;
+  /** The same from some ids alone, given the original's probabilities of these: no term is less than its bound. */
+  readonly emitBounds?: Metric['emitTerms'];
   /** A sequence's share of the total, from the sum of its tokens' terms. */
   readonly sequenceTerm: (sum: number) => number;
   /** The distance, from the total over sequences. */
   readonly distance: (total: number, sequences: number, length: number) => number;
 }
+
+/** What float32 rounding may make of a token's bound and term: both are sums of thousands of products. */
+const boundSlack = { share: 1e-3, nats: 1e-5 };
 
 const perToken = (total: number, sequences: number, length: number): number =>
   total / (sequences * length);
@@ -77,6 +88,7 @@ const formulas = {
     ...reading(['probabilities', 'change'], (sums, { probabilities, change }) =>
       emitJensenShannon(sums, probabilities, change, 'from-mixture'),
     ),
+    emitBounds: bounding(emitJensenShannonBound),
     sequenceTerm: unchanged,
     distance: perToken,
   },
@@ -97,6 +109,7 @@ const formulas = {
     ...reading(['probabilities', 'change'], (sums, { probabilities, change }) =>
       emitKullbackLeibler(sums, probabilities, change),
     ),
+    emitBounds: bounding(emitKullbackLeiblerBound),
     sequenceTerm: unchanged,
     distance: perToken,
   },
@@ -211,6 +224,19 @@ function reading<K extends MetricInput>(
       // Rounding may leave a sum a little under 0.
       return graph.op('Relu', [graph.op('Squeeze', [terms, graph.ints([-1])])]);
     },
+  };
+}
+
+/** Bounds [batch, rows] from sums over some ids. */
+function bounding(
+  emit: (sums: VocabularySums, probabilities: Value, change: Value) => Value,
+): Metric['emitTerms'] {
+  return (graph, inputs, count) => {
+    const { probabilities, change } = chosen(inputs, ['probabilities', 'change']);
+    const bounds = emit(new VocabularySums(graph, count), probabilities, change);
+    const sure = graph.op('Mul', [bounds, graph.scalar(1 - boundSlack.share)]);
+    const least = graph.op('Sub', [sure, graph.scalar(boundSlack.nats)]);
+    return graph.op('Relu', [graph.op('Squeeze', [least, graph.ints([-1])])]);
   };
 }
 

@@ -4,6 +4,7 @@ import { AnsweredIds } from '../models/model-input';
 import type { ModelInput } from '../models/model-input';
 import type { HiddenState } from '../runtime/tensors';
 import type { Metric } from './metrics';
+import type { Vocabulary } from './vocabulary';
 
 /** Rows `from` to `to` of an example's output; of a language model, its tokens. */
 export interface Rows {
@@ -16,8 +17,8 @@ export type AfterRun = () => Promise<void>;
 
 /** Measures candidates' final states against the original's. */
 export abstract class MetricReadout {
-  /** Whether some ids stand for the whole vocabulary. */
-  public readonly isSampled: boolean = false;
+  /** What terms are taken over: the whole vocabulary where a model or a metric has nothing else. */
+  public readonly vocabulary: Vocabulary = 'whole';
 
   public constructor(protected readonly metric: Metric) {}
 

@@ -53,6 +53,20 @@ export function sampleVocabulary(
   return { ids: ids.subarray(0, drawn), logWeights: logWeights.subarray(0, drawn) };
 }
 
+/** The ids of the greatest masses; nothing is drawn, so none counts for more than itself. */
+export function likeliestIds(masses: Float32Array, count: number): VocabularySample {
+  const least = masses.toSorted().at(-count) ?? 0;
+  let ties = count - masses.reduce((above, mass) => above + (mass > least ? 1 : 0), 0);
+  const ids = new Int32Array(count);
+  let chosen = 0;
+  masses.forEach((mass, id) => {
+    if (mass > least || (mass === least && ties-- > 0)) {
+      ids[chosen++] = id;
+    }
+  });
+  return { ids, logWeights: new Float32Array(count) };
+}
+
 /** Marks the ids whose chance would pass 1. @returns the chance of the others per size */
 function markCertain(sizes: Float64Array, isCertain: Uint8Array, count: number): number {
   for (;;) {

@@ -1,5 +1,6 @@
 /**
- * What a distance is measured over: the whole vocabulary, or ids that stand for it where it is large, see
- * {@link createReadout}.
+ * What a distance is measured over: the whole vocabulary; ids drawn to stand for it; or its likeliest ids, from which
+ * no more follows than how great the distance is at least. See {@link createReadout}.
  */
-export type Vocabulary = 'whole' | 'sampled';
+export const vocabularies = ['whole', 'sampled', 'bounded'] as const;
+export type Vocabulary = (typeof vocabularies)[number];

@@ -23,6 +23,7 @@ import type { BlockTerms, Slice } from '../metrics/slices';
 export class NaiveScorer implements Scorer {
   public readonly removed = new Set<number>();
   public readonly candidatesPerPass = 1;
+  public readonly hasBounds = false;
   private readonly readout: MetricReadout;
   private readonly original = new Map<number, HiddenState>();
 

@@ -16,6 +16,7 @@ import { listCandidates } from './candidates';
 import { finishedSearch } from './refinement/finished-search';
 import type { LayerProfile, ProfileEvaluation, ProfileEvent } from './layer-profile';
 import { describeMetric, fittingMetric, metrics } from '../metrics/metrics';
+import { vocabularies } from '../metrics/vocabulary';
 import { loadSeveralTexts } from '../data/model-inputs';
 import type { SearchSettings } from './options';
 import type { ScorerSetup } from './scorer';
@@ -81,7 +82,7 @@ const entrySchema = v.variant('kind', [
     kind: v.literal('term'),
     step: v.string(),
     candidate: v.string(),
-    vocabulary: v.picklist(['whole', 'sampled']),
+    vocabulary: v.picklist(vocabularies),
     sequence: v.number(),
     from: v.number(),
     to: v.number(),

@@ -66,7 +66,8 @@ export const everyDistance: Strategy = async (input) => {
 /**
  * Exact early stopping by racing: every candidate on the first sequence; the leader through all, for
  * a bound; then sequence by sequence those whose partial total is still within the bound. Terms are
- * not negative, so a total beyond the bound cannot come back.
+ * not negative, so a total beyond the bound cannot come back. Where some of the vocabulary tells how
+ * great terms are at least, that comes first, and heads are run for those alone that it does not drop.
  */
 export const race: Strategy = async (input) => {
   const tally = new Tally(input);
@@ -75,19 +76,23 @@ export const race: Strategy = async (input) => {
   if (first === undefined) {
     return resultOf(input, tally);
   }
-  await tally.measure(runners, [first], others);
+  await tally.bound(runners, [first], others);
   const leader = least(runners, (candidate) => tally.totalOf(candidate));
   if (leader === undefined) {
     return resultOf(input, tally);
   }
-  await tally.measure([leader], others);
+  await tally.measure([leader], tally.unmeasured(leader, [first, ...others]));
   for (const [i, slice] of others.entries()) {
-    await tally.measure(
-      runners.filter((candidate) => candidate !== leader && canWin(input, tally, candidate)),
+    await tally.bound(
+      runners.filter((candidate) => canWin(input, tally, candidate)),
       [slice],
       others.slice(i + 1),
     );
   }
+  const open = runners.filter(
+    (candidate) => !tally.isComplete(candidate) && canWin(input, tally, candidate),
+  );
+  await tally.measure(open, [first, ...others]);
   return resultOf(input, tally);
 };
 

@@ -105,6 +105,8 @@ export interface Scorer {
   readonly removed: ReadonlySet<number>;
   /** How many candidates to ask for at once where there is a choice. */
   readonly candidatesPerPass: number;
+  /** Whether a part of the vocabulary bounds terms from below; where not, `bounded` terms are those of all of it. */
+  readonly hasBounds: boolean;
   /**
    * Runs the original on some sequences; this or {@link Scorer.startFrom} must come first for each.
    * @returns final states of those that were run in this process

@@ -1,5 +1,5 @@
 import type { LayeredModel } from '../models/layered-model';
-import { sampledShare } from '../metrics/logits-readout';
+import { shareOfIds } from '../metrics/logits-readout';
 import type { Vocabulary } from '../metrics/vocabulary';
 
 /** What head and metric cost of one candidate, in products of a row with the head's matrix. */
@@ -20,7 +20,9 @@ export class SearchWork {
     const parameters = sublayers.reduce((sum, one) => sum + one.parameters, 0);
     const bytes = (parameters * Float32Array.BYTES_PER_ELEMENT) / Math.max(1, sublayers.length);
     const whole = (passesOverVocabulary * epilogue.bytes) / Math.max(1, bytes);
-    this.perReadout = { whole, sampled: whole * sampledShare(emitter?.vocabularySize) };
+    const costOf = (vocabulary: Vocabulary): number =>
+      whole * shareOfIds(vocabulary, emitter?.vocabularySize);
+    this.perReadout = { whole, sampled: costOf('sampled'), bounded: costOf('bounded') };
   }
 
   /** Sublayer evaluations; a prefix of a sequence counts as its share. */

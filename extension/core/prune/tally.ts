@@ -1,7 +1,8 @@
 import type { Metric } from '../metrics/metrics';
-import type { Slice } from '../metrics/slices';
+import type { BlockTerms, Slice } from '../metrics/slices';
 import { TermSample } from '../metrics/term-sample';
 import type { Estimate } from '../metrics/term-sample';
+import type { Vocabulary } from '../metrics/vocabulary';
 import type { Candidate } from './candidates';
 import type { CandidateDistance } from './layer-profile';
 import type { Scorer } from './scorer';
@@ -21,9 +22,17 @@ interface TallySetup {
   readonly onDistance: (distance: CandidateDistance) => void;
 }
 
+/** What is known of a candidate on a slice: its terms, bounds of them, or both. */
+interface MeasuredSlice {
+  readonly terms?: BlockTerms;
+  readonly bounds?: BlockTerms;
+}
+
 /** Running totals of one round. */
 export class Tally {
-  /** What was measured of each candidate, by id; all go through slices in the same order. */
+  /** What was measured of each candidate, by id and slice; all go through slices in the same order. */
+  private readonly slices = new Map<string, Map<Slice, MeasuredSlice>>();
+  /** The same in one, bounds where there are no terms. */
   private readonly samples = new Map<string, TermSample>();
   /** The whole vocabulary's distance, of the candidate that has it, to the one that its ids gave. */
   private correction = 1;
@@ -39,19 +48,23 @@ export class Tally {
     slices: readonly Slice[],
     ahead: readonly Slice[] = [],
   ): Promise<void> {
-    const { scorer, step, onDistance, estimates } = this.setup;
-    const vocabulary = estimates === true ? 'sampled' : 'whole';
-    const terms = await scorer.terms(step, candidates, slices, vocabulary, ahead);
-    candidates.forEach((candidate, i) => {
-      const sample = this.sampleOf(candidate);
-      this.samples.set(candidate.id, sample);
-      slices.forEach((slice, j) => {
-        sample.add(slice, terms[i]?.[j] ?? []);
-      });
-      if (estimates === true || sample.isComplete) {
-        onDistance(this.distanceOf(candidate));
-      }
-    });
+    const vocabulary = this.setup.estimates === true ? 'sampled' : 'whole';
+    await this.take(vocabulary, candidates, slices, ahead);
+  }
+
+  /** As {@link measure}, but no more than bounds of the terms where the scorer has some. */
+  public async bound(
+    candidates: readonly Candidate[],
+    slices: readonly Slice[],
+    ahead: readonly Slice[] = [],
+  ): Promise<void> {
+    await this.take('bounded', candidates, slices, ahead);
+  }
+
+  /** Of some slices those that a candidate has no terms of. */
+  public unmeasured({ id }: Candidate, slices: readonly Slice[]): readonly Slice[] {
+    const own = this.slices.get(id);
+    return slices.filter((slice) => own?.get(slice)?.terms === undefined);
   }
 
   /**
@@ -86,7 +99,10 @@ export class Tally {
   }
 
   public isComplete(candidate: Candidate): boolean {
-    return this.sampleOf(candidate).isComplete;
+    const own = this.slices.get(candidate.id)?.values() ?? [];
+    return (
+      this.sampleOf(candidate).isComplete && [...own].every(({ terms }) => terms !== undefined)
+    );
   }
 
   /** The candidate's total as estimated from the rows that it was measured on. */
@@ -96,7 +112,18 @@ export class Tally {
 
   /** How much greater a candidate's total is than another's, from the rows both were measured on. */
   public difference(candidate: Candidate, other: Candidate): Estimate {
-    return this.sampleOf(candidate).difference(this.sampleOf(other));
+    const [mine, theirs] = [this.newSample(), this.newSample()];
+    for (const [slice, own] of this.slices.get(candidate.id) ?? []) {
+      const their = this.slices.get(other.id)?.get(slice);
+      // Bounds are held against bounds, which fall short alike.
+      const kind = own.terms !== undefined && their?.terms !== undefined ? 'terms' : 'bounds';
+      const [a, b] = [own[kind], their?.[kind]];
+      if (a !== undefined && b !== undefined) {
+        mine.add(slice, a);
+        theirs.add(slice, b);
+      }
+    }
+    return mine.difference(theirs);
   }
 
   /** In the order of the candidates. */
@@ -110,7 +137,7 @@ export class Tally {
       return { sublayer, distance: null };
     }
     const sample = this.sampleOf(candidate);
-    return sample.isComplete || this.setup.estimates === true
+    return this.isComplete(candidate) || this.setup.estimates === true
       ? { sublayer, ...sample.distance(this.correction) }
       : { sublayer, distance: null, atLeast: sample.toDistance(sample.total) };
   }
@@ -130,6 +157,33 @@ export class Tally {
 
   public toDistance(total: number): number {
     return this.newSample().toDistance(total);
+  }
+
+  private async take(
+    vocabulary: Vocabulary,
+    candidates: readonly Candidate[],
+    slices: readonly Slice[],
+    ahead: readonly Slice[],
+  ): Promise<void> {
+    const { scorer, step, onDistance, estimates } = this.setup;
+    const kind = vocabulary === 'bounded' && scorer.hasBounds ? 'bounds' : 'terms';
+    const found = await scorer.terms(step, candidates, slices, vocabulary, ahead);
+    candidates.forEach((candidate, i) => {
+      const own = this.slices.get(candidate.id) ?? new Map<Slice, MeasuredSlice>();
+      slices.forEach((slice, j) =>
+        own.set(slice, { ...own.get(slice), [kind]: found[i]?.[j] ?? [] }),
+      );
+      this.slices.set(candidate.id, own);
+      // Terms take the places of their bounds, so that sums are taken in one order.
+      const sample = this.newSample();
+      own.forEach(({ bounds = [], terms = bounds }, slice) => {
+        sample.add(slice, terms);
+      });
+      this.samples.set(candidate.id, sample);
+      if (estimates === true || this.isComplete(candidate)) {
+        onDistance(this.distanceOf(candidate));
+      }
+    });
   }
 
   private sampleOf({ id }: Candidate): TermSample {

@@ -5,7 +5,7 @@ import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 import { positionsOf } from '../runtime/windows';
 import type { Candidate } from './candidates';
-import { createReadout } from '../metrics/metric-readout';
+import { createReadouts } from '../metrics/metric-readout';
 import type { MetricReadout } from '../metrics/row-readout';
 import { sequenceOf, tokensIn } from './scorer';
 import type {
@@ -55,6 +55,7 @@ const inFlightShare = 0.25;
  */
 export class TrajectoryScorer implements Scorer {
   public readonly removed = new Set<number>();
+  public readonly hasBounds: boolean;
   private readonly store: TrajectoryStore;
   private readonly readouts: Readonly<Record<Vocabulary, MetricReadout>>;
   private readonly count: number;
@@ -75,11 +76,9 @@ export class TrajectoryScorer implements Scorer {
     const { executor, metricName, metric } = setup;
     this.count = executor.model.summary.sublayers.length;
     const keptBytes = executor.shares.stateBytes * (1 - inFlightShare);
-    this.store = new TrajectoryStore(keptBytes, executor.states);
-    this.readouts = {
-      whole: createReadout(executor, metricName, metric),
-      sampled: createReadout(executor, metricName, metric, { samples: true }),
-    };
+    this.store = new TrajectoryStore(keptBytes, executor.states, this.count);
+    this.readouts = createReadouts(executor, metricName, metric);
+    this.hasBounds = this.readouts.bounded.vocabulary === 'bounded';
     this.prefixes = new Prefixes(executor);
   }
 
@@ -124,7 +123,7 @@ export class TrajectoryScorer implements Scorer {
     asked: Vocabulary,
   ): Promise<BlockTerms[][]> {
     const { memo, executor } = this.setup;
-    const vocabulary = this.readouts.sampled.isSampled ? asked : 'whole';
+    const { vocabulary } = this.readouts[asked];
     const wanted = slices.map((slice) =>
       candidates
         .filter(({ id }) => memo.get(step, id, vocabulary, slice) === undefined)

@@ -14,6 +14,9 @@ export interface Boundary {
 
 type Boundaries = Map<number, HiddenState>;
 
+/** Share of the budget for final states: who is read again, over more of the vocabulary, need not be run again. */
+const finalShare = 1 / 8;
+
 /**
  * Hidden states at sublayer boundaries, by trajectory (the main one, and one per candidate) and
  * calibration sequence. It forgets when over budget: what is not here is computed again. It holds what it keeps.
@@ -22,17 +25,21 @@ export class TrajectoryStore {
   private readonly trajectories = new Map<string, Map<number, Boundaries>>();
   private bytes = 0;
 
+  /** @param last the boundary of final states */
   public constructor(
     private readonly budgetBytes: number,
     private readonly states: Pick<States, 'hold' | 'release'>,
+    private readonly last: number,
   ) {}
 
   public put(trajectory: string, sequence: number, at: Boundary): void {
     const size = stateBytes(at.state);
-    if (trajectory === mainTrajectory) {
+    const isMain = trajectory === mainTrajectory;
+    if (isMain) {
       this.makeRoom(size);
     }
-    if (this.bytes + size > this.budgetBytes) {
+    const share = isMain || at.boundary === this.last ? 1 : 1 - finalShare;
+    if (this.bytes + size > this.budgetBytes * share) {
       return;
     }
     const boundaries = this.boundaries(trajectory, sequence);

@@ -63,8 +63,8 @@ describe('a sample of a vocabulary', () => {
       const [original, ...candidates] = await finalStates(executor, ids);
       for (const name of metricNames) {
         const metric = metrics[name];
-        const sampled = createReadout(executor, name, metric, { samples: true });
-        expect(sampled.isSampled).toBe(metric.needsScores);
+        const sampled = createReadout(executor, name, metric, { vocabulary: 'sampled' });
+        expect(sampled.vocabulary).toBe(metric.needsScores ? 'sampled' : 'whole');
         const whole = createReadout(executor, name, metric);
         const [estimates, truths] = [
           await sampled.terms(ids, original, candidates),
@@ -72,7 +72,7 @@ describe('a sample of a vocabulary', () => {
         ];
         estimates.forEach((estimate, i) => {
           expect(Math.abs(estimate / (truths[i] ?? Number.NaN) - 1)).toBeLessThan(
-            sampled.isSampled ? 0.05 : 1e-6,
+            sampled.vocabulary === 'sampled' ? 0.05 : 1e-6,
           );
         });
       }
@@ -86,7 +86,9 @@ describe('a sample of a vocabulary', () => {
     const folder = await makeRandomModel({ seed: 3, blocks: 1 });
     const executor = new LayeredExecutor(await openModel(folder), 'cpu', 1 << 28);
     try {
-      expect(createReadout(executor, 'js', metrics.js, { samples: true }).isSampled).toBe(false);
+      expect(createReadout(executor, 'js', metrics.js, { vocabulary: 'sampled' }).vocabulary).toBe(
+        'whole',
+      );
     } finally {
       await executor.dispose();
       await rm(folder, { recursive: true });

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Engine } from '../../../extension/core/distribute/piece';
 import { unattended } from '../../../extension/core/jobs/job';
+import type { Cancellation } from '../../../extension/core/jobs/job';
 import type { Message } from '../../../extension/core/message';
 import type { ModelInput } from '../../../extension/core/models/model-input';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
@@ -29,6 +30,8 @@ export interface SearchRun {
   readonly replayed?: readonly SearchRecord[];
   readonly onRecord?: (records: readonly SearchRecord[]) => void;
   readonly listener?: Partial<SearchListener>;
+  /** Nobody stops it when absent. */
+  readonly cancellation?: Cancellation;
   readonly isWritable?: (ids: readonly string[]) => Promise<boolean>;
   /** Whom the search is shared with. */
   readonly engine?: Engine;
@@ -80,7 +83,7 @@ export async function withSetup<T>(
       return Promise.resolve();
     }),
     work: new SearchWork(executor.model),
-    cancellation: { isCancellationRequested: false },
+    cancellation: run.cancellation ?? { isCancellationRequested: false },
     onWork: () => undefined,
     isWritable: run.isWritable,
   };

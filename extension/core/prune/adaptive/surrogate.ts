@@ -65,7 +65,7 @@ export class Surrogate {
       original,
       slice.to,
     );
-    const readout = createReadout(executor, metricName, metric, { samples: true });
+    const readout = createReadout(executor, metricName, metric, { vocabulary: 'sampled' });
     return new Surrogate(setup, slice, readout, state);
   }
 

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { vocabularies } from '../../metrics/vocabulary';
 
 const index = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const candidateSchema = v.object({
@@ -21,7 +22,7 @@ export const shardRequestSchema = v.variant('kind', [
     removed: v.pipe(v.array(candidateSchema), v.readonly()),
     candidates: v.pipe(v.array(candidateSchema), v.readonly()),
     slice: v.object({ sequence: index, from: index, to: index }),
-    vocabulary: v.picklist(['whole', 'sampled']),
+    vocabulary: v.picklist(vocabularies),
   }),
 ]);
 export type ShardRequest = v.InferOutput<typeof shardRequestSchema>;

@@ -2,7 +2,7 @@ import type * as v from 'valibot';
 import type { Dispatcher, Pending } from '../../distribute/dispatcher';
 import { pieceKey } from '../../distribute/piece';
 import type { PieceSetup } from '../../distribute/piece';
-import { createReadout } from '../../metrics/metric-readout';
+import { createReadouts } from '../../metrics/metric-readout';
 import type { BlockTerms, Slice } from '../../metrics/slices';
 import { prefixTokens } from '../../metrics/slices';
 import type { Vocabulary } from '../../metrics/vocabulary';
@@ -42,7 +42,9 @@ export class SharedScorer implements Scorer {
   private readonly gone: Candidate[] = [];
   private readonly rowsOf = new Map<number, number>();
   private readonly begun = new Map<string, Begun[]>();
-  private readonly isSampled: boolean;
+  public readonly hasBounds: boolean;
+  /** What terms are taken over that are asked for over one of these. */
+  private readonly over: (asked: Vocabulary) => Vocabulary;
 
   public constructor(
     private readonly setup: ScorerSetup,
@@ -50,8 +52,9 @@ export class SharedScorer implements Scorer {
     private readonly use: ScorerUse,
   ) {
     const { executor, metricName, metric } = setup;
-    const readout = createReadout(executor, metricName, metric, { samples: true });
-    this.isSampled = use.naive !== true && readout.isSampled;
+    const readouts = createReadouts(executor, metricName, metric);
+    this.over = (asked) => (use.naive === true ? 'whole' : readouts[asked].vocabulary);
+    this.hasBounds = this.over('bounded') === 'bounded';
     sharing.home.onFinal = use.onFinal ?? (() => Promise.resolve());
   }
 
@@ -93,7 +96,7 @@ export class SharedScorer implements Scorer {
     ahead: readonly Slice[] = [],
   ): Promise<BlockTerms[][]> {
     const { memo } = this.setup;
-    const vocabulary = this.isSampled ? asked : 'whole';
+    const vocabulary = this.over(asked);
     const missing = (slice: Slice): Candidate[] =>
       candidates.filter(({ id }) => memo.get(step, id, vocabulary, slice) === undefined);
     const measured = slices.map(async (slice) => {

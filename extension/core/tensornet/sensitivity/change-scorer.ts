@@ -68,7 +68,7 @@ export class ChangeScorer {
     this.readout = createReadout(executor, metric, metrics[metric], { original });
     this.estimatingReadout = createReadout(executor, metric, metrics[metric], {
       original,
-      samples: true,
+      vocabulary: 'sampled',
     });
     this.count = executor.model.summary.sublayers.length;
     this.prefixes = new Prefixes(executor);

@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import { mainTrajectory, TrajectoryStore } from '../../../extension/core/prune/trajectory-store';
+import { floatTensor, stateBytes } from '../../../extension/core/runtime/tensors';
+import type { HiddenState } from '../../../extension/core/runtime/tensors';
+
+const last = 40;
+
+function stateOf(tokens = 4): HiddenState {
+  return { values: { h: floatTensor(new Float32Array(tokens * 8), [1, tokens, 8]) }, side: {} };
+}
+
+/** A store with room for so many states, that counts those held. */
+function storeFor(count: number): { readonly store: TrajectoryStore; readonly held: () => number } {
+  let held = 0;
+  const states = {
+    hold: (state: HiddenState) => {
+      held++;
+      return state;
+    },
+    release: (...gone: readonly HiddenState[]) => {
+      held -= gone.length;
+    },
+  };
+  const store = new TrajectoryStore(count * stateBytes(stateOf()), states, last);
+  return { store, held: () => held };
+}
+
+describe('states of trajectories', () => {
+  it('keep room for final ones, which is all that is left when others have filled theirs', () => {
+    const { store, held } = storeFor(16);
+    for (let boundary = 1; boundary < last; boundary++) {
+      store.put('a', 0, { boundary, state: stateOf() });
+    }
+    expect(held()).toBe(14);
+    for (const sequence of [0, 1, 2]) {
+      store.put('b', sequence, { boundary: last, state: stateOf() });
+    }
+    expect([0, 1, 2].map((sequence) => store.nearest('b', sequence, last)?.boundary)).toEqual([
+      last,
+      last,
+      undefined,
+    ]);
+  });
+
+  it('give way to the main trajectory', () => {
+    const { store, held } = storeFor(8);
+    for (let boundary = 1; boundary <= 8; boundary++) {
+      store.put('a', 0, { boundary, state: stateOf() });
+    }
+    for (let boundary = 1; boundary <= 8; boundary++) {
+      store.put(mainTrajectory, 0, { boundary, state: stateOf() });
+    }
+    expect(store.nearest('a', 0, last)).toBeUndefined();
+    expect(store.nearest(mainTrajectory, 0, last)?.boundary).toBe(8);
+    expect(held()).toBe(8);
+    store.clear();
+    expect(held()).toBe(0);
+  });
+});
