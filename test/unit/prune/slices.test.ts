@@ -5,6 +5,7 @@ import {
   normalQuantile,
   studentQuantile,
 } from '../../../extension/core/metrics/statistics';
+import type { BlockTerms } from '../../../extension/core/metrics/slices';
 import { TrajectoryScorer } from '../../../extension/core/prune/trajectory-scorer';
 import { fixture } from '../fixtures';
 import { runSearch, withSetup } from './run-search';
@@ -47,31 +48,45 @@ describe('slices of a sequence', () => {
         const other = new TrajectoryScorer(setup);
         await other.start([0]);
         const before = setup.work.evaluations;
-        const parts = await other.terms(
-          'parts',
-          candidates,
-          [
-            { sequence: 0, from: 0, to: 8 },
-            { sequence: 0, from: 8, to: 24 },
-          ],
-          'whole',
-        );
+        const slices = [
+          { sequence: 0, from: 0, to: 8 },
+          { sequence: 0, from: 8, to: 24 },
+        ] as const;
+        const parts = await other.terms('parts', candidates, slices, 'whole');
         // The first tokens are run twice, and count as the share of the sequence that they are.
         const whole = candidates.reduce((sum, { first }) => sum + candidates.length - 1 - first, 0);
         expect(setup.work.evaluations - before).toBeCloseTo((whole * 4) / 3, 5);
-        parts.forEach((slices, i) => {
-          const expected = expectedTerms[i]?.[0] ?? [];
-          expect(slices.flat()).toHaveLength(expected.length);
-          slices.flat().forEach((term, j) => {
-            expect(Math.abs(term - (expected[j] ?? 0))).toBeLessThan(
-              1e-4 * (expected[j] ?? 0) + 1e-7,
-            );
-          });
-        });
+        expectParts(parts, expectedTerms);
+        const last = new TrajectoryScorer(setup);
+        await last.start([0]);
+        const started = setup.work.evaluations;
+        const ends = await last.terms('ends', candidates, [slices[1]], 'whole');
+        // Once they have been run as part of more, they are not run again.
+        const starts = await last.terms('ends', candidates, [slices[0]], 'whole');
+        expect(setup.work.evaluations - started).toBeCloseTo(whole, 5);
+        expectParts(
+          starts.map((terms, i) => [...terms, ...(ends[i] ?? [])]),
+          expectedTerms,
+        );
       });
     },
   );
 });
+
+/** Expects terms of slices, by candidate, to be those of the whole sequence. */
+function expectParts(
+  parts: readonly (readonly BlockTerms[])[],
+  whole: readonly (readonly BlockTerms[])[],
+): void {
+  expect(parts).toHaveLength(whole.length);
+  parts.forEach((slices, i) => {
+    const expected = whole[i]?.[0] ?? [];
+    expect(slices.flat()).toHaveLength(expected.length);
+    slices.flat().forEach((term, j) => {
+      expect(Math.abs(term - (expected[j] ?? 0))).toBeLessThan(1e-4 * (expected[j] ?? 0) + 1e-7);
+    });
+  });
+}
 
 describe('quantiles', () => {
   it('are those of tables', () => {

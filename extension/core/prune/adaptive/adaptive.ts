@@ -17,6 +17,9 @@ import { Tally } from '../tally';
 /** Fewer blocks than this say nothing of their spread. */
 const leastBlocks = 8;
 
+/** Of so many rows of the first sequence, nearly all finalists are measured. */
+const finalistRows = 256;
+
 /**
  * Greedy rounds that measure as much as a decision needs. In the first, every candidate is measured on
  * a few tokens; in later ones those that a surrogate proposes. Then, slice by slice, each is held
@@ -90,6 +93,7 @@ export class AdaptiveRounds {
       runners,
       new Map([...expected, ...this.expectedOf(tally, looked)]),
     );
+    await this.walkAhead(input, finalists);
     const others = finalists.filter((candidate) => !tally.isMeasured(candidate));
     await this.measureRough(tally, input, others);
     await this.race(tally, finalists);
@@ -145,6 +149,22 @@ export class AdaptiveRounds {
         this.surrogate?.learn(candidate, this.finals.get(candidate.id));
       }
       this.finals.clear();
+    }
+  }
+
+  /**
+   * Measures finalists on the longest slice of the first sequence that nearly all reach: the shorter ones then find
+   * states of more rows kept, and run nothing again.
+   */
+  private async walkAhead(
+    { scorer, step }: RoundInput,
+    finalists: readonly Candidate[],
+  ): Promise<void> {
+    const longest = this.slices.findLast(
+      ({ sequence, from, to }) => sequence === 0 && from > 0 && to <= finalistRows,
+    );
+    if (longest !== undefined) {
+      await scorer.terms(step, finalists, [longest], 'sampled');
     }
   }
 
