@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { defaultCalibration } from '../data/calibration-defaults';
@@ -82,7 +83,10 @@ export const profile = defineOperation({
   resume: ({ out, model }) => journalOf('search', out, model),
   suggestOut: async ({ model = '.' }) => besideModel('layerProfile', model),
   work: async (request, { open }) =>
-    searchWork(request, searchSettings(request), await open(request.model)),
+    // A profile that is there may have the search already: how much is left shows only in the run.
+    request.refine !== 'none' && request.out !== undefined && existsSync(request.out)
+      ? undefined
+      : searchWork(request, searchSettings(request), await open(request.model)),
   run: async (request, context: OperationContext<ProfileEvent>): Promise<LayerProfile> => {
     const settings = searchSettings(request);
     const model = await context.environment.open(request.model);

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
-import type { CalibrationRequest } from '../data/calibration';
+import type { CalibrationRequest, CalibrationSummary } from '../data/calibration';
 import type { Engine } from '../distribute/piece';
 import type { JobContext } from '../jobs/job';
 import { Journal } from '../jobs/journal';
@@ -135,14 +135,14 @@ export async function profileModel(
   const identity = identify(
     job,
     model.summary.fingerprint,
-    calibration.summary.fingerprint,
+    calibration.summary,
     environment.version,
   );
   const journal = await Journal.open(job.journal, identity, parseEntry);
   const earlier = await finishedSearch(job.out, {
     settings,
     modelFingerprint: model.summary.fingerprint,
-    calibrationFingerprint: calibration.summary.fingerprint,
+    calibration: calibration.summary,
     version: environment.version,
   });
   if (earlier !== undefined) {
@@ -253,13 +253,15 @@ export async function profileModel(
 function identify(
   job: ProfileJob,
   modelFingerprint: string,
-  calibrationFingerprint: string,
+  calibration: CalibrationSummary,
   version: string,
 ): string {
-  // The device is left out: a search may go on elsewhere.
+  // The device is left out: a search may go on elsewhere. Ids alone do not tell how they are divided.
   const { settings, writable } = job;
+  const { fingerprint, sequences, length } = calibration;
   const only = writable === undefined ? {} : { writable: writable.key };
-  const parts = { settings, modelFingerprint, calibrationFingerprint, version, ...only };
+  const text = { fingerprint, sequences, length };
+  const parts = { settings, modelFingerprint, text, version, ...only };
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 

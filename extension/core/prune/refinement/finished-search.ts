@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { readFile } from 'node:fs/promises';
+import type { CalibrationSummary } from '../../data/calibration';
 import { parseLayerProfile } from '../layer-profile-schema';
 import type { LayerProfile } from '../layer-profile';
 import type { SearchSettings } from '../options';
@@ -9,14 +10,15 @@ import type { FinishedSearch } from '../search';
 export interface SearchIdentity {
   readonly settings: SearchSettings;
   readonly modelFingerprint: string;
-  readonly calibrationFingerprint: string;
+  readonly calibration: CalibrationSummary;
   /** Of Espalier. */
   readonly version: string;
 }
 
 /**
  * The search of the profile at `path`, where it is the one that `identity` asks to refine: then it need not be made
- * again. Undefined where nothing is to be refined, or no such profile is there.
+ * again. Undefined where nothing is to be refined, or no such profile is there. One that was refined has no search whose
+ * cost is known by itself.
  */
 export async function finishedSearch(
   path: string | undefined,
@@ -26,32 +28,30 @@ export async function finishedSearch(
     return undefined;
   }
   const profile = await profileAt(path);
-  if (profile === undefined || !isDeepStrictEqual(searchOf(identity), searchIn(profile))) {
+  if (
+    profile?.refinement !== undefined ||
+    profile === undefined ||
+    !isDeepStrictEqual(searchOf(identity), searchIn(profile))
+  ) {
     return undefined;
   }
-  const { candidates, rounds, refinement, stability, search } = profile;
-  return {
-    ...{ candidates, search },
-    rounds: refinement?.start ?? rounds,
-    // What a refined profile tells of each text is of its refined rounds.
-    ...(stability && {
-      stability: refinement === undefined ? stability : { ...stability, rounds: [] },
-    }),
-  };
+  const { candidates, rounds, stability, search } = profile;
+  return { candidates, rounds, search, ...(stability && { stability }) };
 }
 
 function searchIn({ settings, model, calibration, versions }: LayerProfile): unknown {
   return searchOf({
     settings,
     modelFingerprint: model.fingerprint,
-    calibrationFingerprint: calibration.fingerprint,
+    calibration,
     version: versions.espalier,
   });
 }
 
-/** What follows a search does not change it. */
+/** As a document would have it. What follows a search does not change it. */
 function searchOf({ settings, ...rest }: SearchIdentity): unknown {
-  return { ...rest, settings: { ...settings, refine: undefined, baselines: [] } };
+  const search = { ...rest, settings: { ...settings, refine: undefined, baselines: [] } };
+  return JSON.parse(JSON.stringify(search));
 }
 
 async function profileAt(path: string): Promise<LayerProfile | undefined> {
