@@ -29,7 +29,7 @@ const sampledIds = 3072;
 /** Rows in one run of a sample, whose weights are gathered for each run. */
 const maxSampledRows = 512;
 
-/** Likeliest ids that distances are bounded by: some 0.96 of the distance, for a sixth of the products. */
+/** Likeliest ids that distances are bounded by: 0.96 of SmolLM2-135M's at least, for a sixth of its head's products. */
 export const boundedIds = 8192;
 
 /** The share of a vocabulary that a sample or the likeliest ids are; 1 where it is too small for either. */
@@ -72,7 +72,7 @@ export class LogitsReadout extends MetricReadout {
   /** What was read of the original, by the first row and the last; the first to come are kept. */
   private readonly known = new Map<HiddenState, Map<string, OriginalRows>>();
   /** Ids by the same. */
-  private readonly chosen = new Map<HiddenState, Map<string, ChosenIds>>();
+  private readonly chosen = new WeakMap<HiddenState, Map<string, ChosenIds>>();
 
   /** @param vocabulary what terms may be taken over, which takes a metric of probabilities and a large vocabulary */
   public constructor(
@@ -159,7 +159,6 @@ export class LogitsReadout extends MetricReadout {
       originalRoom.giveBack(bytesOf(rows));
     }
     this.known.clear();
-    this.chosen.clear();
   }
 
   private mayChoose(vocabulary: Vocabulary): boolean {

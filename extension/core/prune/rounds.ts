@@ -81,7 +81,7 @@ export const race: Strategy = async (input) => {
   if (leader === undefined) {
     return resultOf(input, tally);
   }
-  await tally.measure([leader], tally.unmeasured(leader, [first, ...others]));
+  await tally.measure([leader], [first, ...others]);
   for (const [i, slice] of others.entries()) {
     await tally.bound(
       runners.filter((candidate) => canWin(input, tally, candidate)),
@@ -89,10 +89,10 @@ export const race: Strategy = async (input) => {
       others.slice(i + 1),
     );
   }
-  const open = runners.filter(
-    (candidate) => !tally.isComplete(candidate) && canWin(input, tally, candidate),
+  await tally.measure(
+    runners.filter((candidate) => canWin(input, tally, candidate)),
+    [first, ...others],
   );
-  await tally.measure(open, [first, ...others]);
   return resultOf(input, tally);
 };
 

@@ -61,12 +61,6 @@ export class Tally {
     await this.take('bounded', candidates, slices, ahead);
   }
 
-  /** Of some slices those that a candidate has no terms of. */
-  public unmeasured({ id }: Candidate, slices: readonly Slice[]): readonly Slice[] {
-    const own = this.slices.get(id);
-    return slices.filter((slice) => own?.get(slice)?.terms === undefined);
-  }
-
   /**
    * Measures a candidate over the whole vocabulary on the slices it was measured on. Others share most of
    * what the ids left out, so their estimates move in proportion.
@@ -167,8 +161,11 @@ export class Tally {
   ): Promise<void> {
     const { scorer, step, onDistance, estimates } = this.setup;
     const kind = vocabulary === 'bounded' && scorer.hasBounds ? 'bounds' : 'terms';
-    const found = await scorer.terms(step, candidates, slices, vocabulary, ahead);
-    candidates.forEach((candidate, i) => {
+    const open = candidates.filter(({ id }) =>
+      slices.some((slice) => this.slices.get(id)?.get(slice)?.[kind] === undefined),
+    );
+    const found = await scorer.terms(step, open, slices, vocabulary, ahead);
+    open.forEach((candidate, i) => {
       const own = this.slices.get(candidate.id) ?? new Map<Slice, MeasuredSlice>();
       slices.forEach((slice, j) =>
         own.set(slice, { ...own.get(slice), [kind]: found[i]?.[j] ?? [] }),
@@ -180,7 +177,7 @@ export class Tally {
         sample.add(slice, terms);
       });
       this.samples.set(candidate.id, sample);
-      if (estimates === true || this.isComplete(candidate)) {
+      if (estimates === true || (kind === 'terms' && this.isComplete(candidate))) {
         onDistance(this.distanceOf(candidate));
       }
     });
