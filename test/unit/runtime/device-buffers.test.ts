@@ -36,7 +36,7 @@ const surrogate: Work = async (setup, original) => {
   const started = await Surrogate.start(setup, { sequence: 0, from: 0, to: 48 }, state);
   started.learn(candidate, undefined);
   try {
-    await started.distance([candidate]);
+    await started.distances([candidate]);
   } finally {
     started.end();
   }

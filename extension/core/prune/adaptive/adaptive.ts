@@ -232,7 +232,7 @@ export class AdaptiveRounds {
     step: string,
     candidates: readonly Candidate[],
   ): Promise<ReadonlyMap<string, number>> {
-    const found = await surrogate.distances(candidates.map((candidate) => [candidate]));
+    const found = await surrogate.distances(candidates);
     const distances = candidates.map(({ id }, i) => ({
       candidate: id,
       distance: found[i] ?? Number.NaN,

@@ -23,7 +23,9 @@ interface Change {
 type Numbers = Readonly<Record<string, Float32Array>>;
 
 /** States of models that are held at once. */
-const setsAtOnce = 16;
+const statesAtOnce = 16;
+/** Candidates that a step of a predicted order looks at together: rows of the head are gathered for each look. */
+const triedAtOnce = 4;
 
 /** One step of a predicted order. */
 export interface PredictedRound {
@@ -104,30 +106,10 @@ export class Surrogate {
     return this.removed.size - then;
   }
 
-  /** Predicted distance of the model that lacks these as well as what is removed. */
-  public async distance(set: readonly Candidate[]): Promise<number> {
-    const [distance = Number.NaN] = await this.distances([set]);
-    return distance;
-  }
-
-  /** Predicted distances of several models, see {@link Surrogate.distance}. */
-  public async distances(sets: readonly (readonly Candidate[])[]): Promise<number[]> {
-    await this.complete(sets.flat());
-    const { metric } = this.setup;
-    const sums: number[] = [];
-    for (let start = 0; start < sets.length; start += setsAtOnce) {
-      const states = sets.slice(start, start + setsAtOnce).map((set) => this.stateWithout(set));
-      const input = inputOf(this.setup, this.slice);
-      const terms = await this.readout.rowTerms(
-        input,
-        this.original,
-        states,
-        undefined,
-        this.pause,
-      );
-      sums.push(...terms.map((rows) => rows.reduce((sum, term) => sum + term, 0)));
-    }
-    return sums.map((sum) => metric.distance(metric.sequenceTerm(sum), 1, this.rows));
+  /** Predicted distances of the models that lack one of these as well as what is removed. */
+  public async distances(candidates: readonly Candidate[]): Promise<number[]> {
+    await this.complete(candidates);
+    return this.distancesFrom(this.base, candidates);
   }
 
   /**
@@ -141,28 +123,33 @@ export class Surrogate {
     isDone: (removed: ReadonlySet<number>, rounds: number) => boolean,
     mayGo: (candidate: Candidate, removed: ReadonlySet<number>) => boolean,
   ): Promise<PredictedRound[]> {
+    await this.complete(candidates);
     const expected = new Map(single);
-    const chosen: Candidate[] = [];
     const rounds: PredictedRound[] = [];
-    let { removed } = this;
+    let { removed, base } = this;
     while (!isDone(removed, rounds.length)) {
       const queue = candidates
         .filter((candidate) => mayGo(candidate, removed))
         .sort((a, b) => (expected.get(a.id) ?? 0) - (expected.get(b.id) ?? 0));
       let best: PredictedRound | undefined;
-      for (const candidate of queue) {
-        if (best !== undefined && (expected.get(candidate.id) ?? 0) > best.distance) {
+      for (let start = 0; start < queue.length; start += triedAtOnce) {
+        const group = queue.slice(start, start + triedAtOnce);
+        const least = Math.min(...group.map(({ id }) => expected.get(id) ?? 0));
+        if (best !== undefined && least > best.distance) {
           break;
         }
-        const distance = await this.distance([...chosen, candidate]);
-        expected.set(candidate.id, distance);
-        best = best === undefined || distance < best.distance ? { candidate, distance } : best;
+        const distances = await this.distancesFrom(base, group);
+        for (const [i, candidate] of group.entries()) {
+          const distance = distances[i] ?? Number.NaN;
+          expected.set(candidate.id, distance);
+          best = best === undefined || distance < best.distance ? { candidate, distance } : best;
+        }
       }
       if (best === undefined) {
         break;
       }
       rounds.push(best);
-      chosen.push(best.candidate);
+      base = this.stateWithout(base, best.candidate);
       removed = without(removed, best.candidate);
     }
     return rounds;
@@ -182,20 +169,40 @@ export class Surrogate {
     await checkpoint(this.setup.cancellation);
   };
 
-  private stateWithout(set: readonly Candidate[]): HiddenState {
-    const base = this.states.get(keyOf(this.removed)) ?? unknown();
-    const changes = set.map(({ id }) => this.changes.get(id)?.values ?? unknown());
+  /** The final state of the model as it is, once it is known. */
+  private get base(): HiddenState {
+    return this.states.get(keyOf(this.removed)) ?? unknown();
+  }
+
+  /** Predicted distances of models that lack one of the candidates more than the one with this final state. */
+  private async distancesFrom(
+    base: HiddenState,
+    candidates: readonly Candidate[],
+  ): Promise<number[]> {
+    const { metric } = this.setup;
+    const sums: number[] = [];
+    for (let start = 0; start < candidates.length; start += statesAtOnce) {
+      const group = candidates.slice(start, start + statesAtOnce);
+      const terms = await this.readout.rowTerms(
+        inputOf(this.setup, this.slice),
+        this.original,
+        group.map((candidate) => this.stateWithout(base, candidate)),
+        undefined,
+        this.pause,
+      );
+      sums.push(...terms.map((rows) => rows.reduce((sum, term) => sum + term, 0)));
+    }
+    return sums.map((sum) => metric.distance(metric.sequenceTerm(sum), 1, this.rows));
+  }
+
+  /** A final state with what the candidate's removal changed. */
+  private stateWithout(base: HiddenState, { id }: Candidate): HiddenState {
+    const changes = this.changes.get(id)?.values ?? unknown();
     const values = Object.entries(base.values).map(([name, tensor]) => {
-      if (!isFloat(tensor)) {
-        return [name, tensor] as const;
-      }
-      const sum = floatsIn(tensor).slice();
-      for (const { [name]: change } of changes) {
-        change?.forEach((number, i) => {
-          sum[i] = (sum[i] ?? 0) + number;
-        });
-      }
-      return [name, floatTensorLike(tensor, sum)] as const;
+      const { [name]: change } = changes;
+      return isFloat(tensor) && change !== undefined
+        ? [name, floatTensorLike(tensor, sumOf(floatsIn(tensor), change))]
+        : [name, tensor];
     });
     return { values: Object.fromEntries(values), side: base.side };
   }
@@ -274,6 +281,10 @@ function without(removed: ReadonlySet<number>, { members }: Candidate): Readonly
 
 function keyOf(removed: ReadonlySet<number>): string {
   return [...removed].sort((a, b) => a - b).join();
+}
+
+function sumOf(a: Float32Array, b: Float32Array): Float32Array {
+  return a.map((number, i) => number + (b[i] ?? 0));
 }
 
 function differences(changed: HiddenState, base: HiddenState): Numbers {
