@@ -121,6 +121,9 @@ it.each([
   ['gpt-neox', fixture('gpt-neox'), []],
   ['bloom', familyFixture('bloom'), []],
   ['nemotron', familyFixture('nemotron'), []],
+  ['falcon', fixture('falcon'), []],
+  ['falcon-new', fixture('falcon-new'), []],
+  ['falcon-new-one-norm', fixture('falcon-new-one-norm'), []],
   ['gpt2', fixture('gpt2'), ['blk.0.attn_output.weight', 'blk.0.attn_qkv.weight']],
 ])(
   'finds the rows of %s in another order, and says what lies transposed',

@@ -1,5 +1,6 @@
 import type { Refusal } from '../../models/capability';
 import {
+  choosesNone,
   isTurnedAt,
   noneUnturned,
   noQueryNorms,
@@ -34,7 +35,8 @@ export function whyNotComputed(model: FolderModel, changes: Changes): Refusal | 
     whyOtherTurns(model, changes, refuse) ??
     whyOtherNorms(model, changes, refuse) ??
     whyOtherQueries(model, changes, refuse) ??
-    whyOtherWindows(model, changes, refuse)
+    whyOtherWindows(model, changes, refuse) ??
+    whyOtherChoice(model, changes, refuse)
   );
 }
 
@@ -310,4 +312,15 @@ function whyOtherWindows(
         'query_pre_attn_scalar',
         say`llama.cpp scales the attention of a ${target.architecture} model of ${changes.blocks.length} blocks by ${width}.`,
       );
+}
+
+function whyOtherChoice(
+  { config, target }: FolderModel,
+  { blocks: [first = 0] }: Changes,
+  refuse: Refuse,
+): Refusal | undefined {
+  const { setFirst = '', blockFlags } = target.family;
+  return blockFlags?.[setFirst]?.(config, first) === false
+    ? refuse('indexer_types', choosesNone(target.architecture, first))
+    : undefined;
 }

@@ -1,5 +1,5 @@
 import { UserError } from '../../user-error';
-import { readBlockCount } from './gguf-blocks';
+import { furtherBlocksOf, readBlockCount } from './gguf-blocks';
 import { ggufFields, queryLatent } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import { counted, say } from '../../message';
@@ -10,6 +10,37 @@ export const noQueryNorms = (architecture: string, blocks: number): Message =>
 
 export const noneUnturned = (architecture: string): Message =>
   say`llama.cpp expects a block without a rotary embedding in ${architecture} models, and none remains.`;
+
+export const choosesNone = (architecture: string, block: number): Message =>
+  say`llama.cpp expects the first block of ${architecture} models to choose tokens, and block ${block} takes the choice of the one before.`;
+
+/** Texts from this length on: llama.cpp has types of its own for the blocks of files that list none (src/models/glm-dsa.cpp). */
+const longTexts = 1_048_576;
+
+/**
+ * Refuses a choice of blocks whose first takes the choice of tokens of one that is gone.
+ * @param key of a list that says of each block whether it chooses
+ * @throws UserError with what may be removed.
+ */
+export async function requireChoosing(
+  keys: GgufKeys,
+  key: string,
+  kept: readonly number[],
+): Promise<void> {
+  const [first = 0] = kept;
+  const flags = await keys.flags(key, readBlockCount(keys), furtherBlocksOf(keys));
+  if (typeof flags === 'object' && flags[first] === false) {
+    keys.fault(
+      keys.name(key),
+      choosesNone(keys.architecture, first),
+      say`Keep a block in front that chooses tokens.`,
+    );
+  }
+  const isOther = kept.some((source, block) => source !== block);
+  if (flags === undefined && isOther && keys.number('context_length') >= longTexts) {
+    keys.missing(keys.name(key));
+  }
+}
 
 /** A number of blocks with which llama.cpp reads queries without a latent if the vocabulary is this one. */
 const [plainBlocks, plainVocabulary] = [48, 128_256] as const;

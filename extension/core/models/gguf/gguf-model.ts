@@ -11,6 +11,7 @@ import type { GgufConfig } from './gguf-config';
 import {
   gatingOf,
   noQueryNorms,
+  requireChoosing,
   requirePlainQueries,
   requireSameSparse,
   requireSameUnturned,
@@ -172,7 +173,11 @@ export async function requireGgufBlocks(
     queryNormsFrom = 0,
     plainQueriesAt,
     scaledByCount = false,
+    setFirst,
   } = ggufFamilyOf(keys) ?? {};
+  if (setFirst !== undefined) {
+    await requireChoosing(keys, setFirst, kept);
+  }
   if (scaledByCount && kept.length !== readBlockCount(keys)) {
     keys.fault(
       keys.name(ggufFields.num_hidden_layers),

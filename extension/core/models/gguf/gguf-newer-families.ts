@@ -197,6 +197,7 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
     modelType: 'glm_moe_dsa',
     ...sparseAttention,
     blockFlags: { [indexerTypes]: isFull },
+    setFirst: indexerTypes,
   },
   granite_swa: {
     modelType: 'granite_swa',

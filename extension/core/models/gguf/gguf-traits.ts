@@ -61,6 +61,8 @@ export interface GgufTraits {
   ) => Readonly<Record<string, unknown>> | Promise<Readonly<Record<string, unknown>>>;
   /** Lists with a flag for each block, by key. */
   readonly blockFlags?: Readonly<Record<string, (config: ModelConfig, block: number) => boolean>>;
+  /** Key of such a list whose first flag has to be set. */
+  readonly setFirst?: string;
   readonly windows?: GgufWindows;
   /** Whether llama.cpp takes fewer heads than fill the stream; it loads no other families so. */
   readonly takesFewerHeads?: boolean;

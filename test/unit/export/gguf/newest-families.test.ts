@@ -80,6 +80,13 @@ it('blocks that choose tokens say so in GLM files, and the file keeps what they 
   expect(typeof list === 'object' && (await readGgufArray(file, 'types', list))).toEqual([
     ...[true, true, false],
   ]);
+  const asked = prune(folder, await blockOf(folder, 0), fresh(), inFloats);
+  const message = /expects the first block .* and block 1 takes the choice of the one before/;
+  expect((await rejection(asked)).message).toMatch(message);
+  const all = fresh();
+  await prune(folder, [], all, inFloats);
+  const again = prune(fileIn(all), await blockOf(folder, 0), fresh(), { format: 'gguf' });
+  expect((await rejection(again)).message).toMatch(message);
   expect(metadata.get('glm-dsa.attention.indexer.top_k')).toBe(2048);
   expect(tensors.filter(({ name }) => name.includes('indexer')).length).toBe(15);
 });
