@@ -38,6 +38,7 @@ export function modelsReference(declarations) {
   const encoders = encoderArchitectures.map((architecture) => [
     code(architecture.modelType),
     architecture.heads.map(({ auto }) => code(auto.replace('AutoModelFor', ''))).join(', '),
+    ggufOf(architecture.modelType),
   ]);
   const pairs = seq2seqFamilies.map(({ modelType, source, config }) => [
     code(modelType),
@@ -68,8 +69,8 @@ export function modelsReference(declarations) {
     'Some fields have one supported value. A folder with another value is refused, and the error names the field.',
     restrictions.join('\n'),
     '## Encoders in Hugging Face folders',
-    'The head is the class that `architectures` in `config.json` names, such as `BertForMaskedLM`. Without a known head the output is the last hidden states. They read texts, images (`pixel_values`), audio samples or spectrograms (`input_values`).',
-    table(['`model_type`', 'Heads'], encoders),
+    'The head is the class that `architectures` in `config.json` names, such as `BertForMaskedLM`. Without a known head the output is the last hidden states. They read texts, images (`pixel_values`), audio samples or spectrograms (`input_values`). A GGUF file gives what its `pooling_type` says, the mean, first or last of the positions, and has no head.',
+    table(['`model_type`', 'Heads', 'As GGUF'], encoders),
     '## Encoder–decoder models in Hugging Face folders',
     'Blocks of the decoder are numbered behind those of the encoder; its cross-attention is a sublayer of its own. Sublayers and blocks can be profiled, removed and written, feed-forwards narrowed, and linear layers compressed and repaired, sublayer by sublayer; patches are not for them. Metrics are of the logits of the decoder, and perplexity is that of a target behind its source, in Whisper models of a transcript behind its recording. A folder says which whole blocks are left by the fields below. Families whose norms stand behind the sums keep their blocks, as those norms stay. A folder with `is_encoder_decoder: false` is a decoder saved alone, as above. What they are calibrated on is in [the guide](../guides/profile.md#choose-what-it-measures-on).',
     table(['`model_type`', 'Source', 'Whole blocks by'], pairs),

@@ -6,6 +6,7 @@ import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel, ModelOutput, RunnableGraph } from '../models/layered-model';
+import { EncoderModel } from '../models/encoders/encoder-model';
 import { openModel } from '../models/open-model';
 import { vocabularyBounds } from '../models/example';
 import { holdsExamples } from '../data/model-inputs';
@@ -96,7 +97,7 @@ export async function sourceLogits(
   options: VerificationOptions,
   context: JobContext,
 ): Promise<Float32Array> {
-  const executor = new LayeredExecutor(model, options.device, options.memoryBytes, {
+  const executor = new LayeredExecutor(allStatesOf(model), options.device, options.memoryBytes, {
     asItStands: true,
   });
   const skipped = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
@@ -124,7 +125,7 @@ export async function writtenLogits(
   options: VerificationOptions,
   context: JobContext,
 ): Promise<Float32Array> {
-  const model = await openModel(folder);
+  const model = allStatesOf(await openModel(folder));
   const executor = new LayeredExecutor(model, options.device, options.memoryBytes, {
     asItStands: true,
   });
@@ -134,6 +135,10 @@ export async function writtenLogits(
     await executor.dispose();
   }
 }
+
+/** Every hidden state is compared, also where the output is one embedding of them. */
+const allStatesOf = (model: LayeredModel): LayeredModel =>
+  model instanceof EncoderModel ? model.unpooled : model;
 
 async function runLayers(
   executor: LayeredExecutor,

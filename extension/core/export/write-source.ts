@@ -125,6 +125,7 @@ function folderToOnnx(source: FolderSource, changes: Changes, context: JobContex
     case 'decoder':
       return onnxWriter(source, changed.emitter, changes, context);
     case 'encoder':
+      return encoderOnnxWriter(source, changed.unpooled, changes, context);
     case 'encoder-decoder':
     case 'stages':
       return encoderOnnxWriter(source, changed, changes, context);

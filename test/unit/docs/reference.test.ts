@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { describeGgufLayout } from '../../../extension/core/export/gguf/gguf-options';
 import { layoutNames } from '../../../extension/core/export/hugging-face/layouts';
-import { knownArchitecture } from '../../../extension/core/models/transformer/architectures';
+import { knownInGguf } from '../../../extension/core/models/gguf/encoders/encoder-names';
 import { ggufFamilies } from '../../../extension/core/models/gguf/gguf-families';
 import { quantizationMethods } from '../../../extension/core/models/quantized/quantization';
 import { rotaryScalings } from '../../../extension/core/models/parts/rotary';
@@ -24,7 +24,7 @@ it('counts the families of GGUF files', async () => {
 
 it('GGUF families are families of Hugging Face folders too', () => {
   const unknown = Object.values(ggufFamilies).filter(
-    ({ modelType }) => knownArchitecture(modelType) === undefined,
+    ({ modelType }) => knownInGguf(modelType) === undefined,
   );
   expect(unknown).toEqual([]);
 });

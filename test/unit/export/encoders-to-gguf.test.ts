@@ -73,11 +73,9 @@ describe('a GGUF file of a folder of an encoder', () => {
     [{ pooling_mode_mean_tokens: true, pooling_mode_cls_token: false }, 1],
     [{ pooling_mode_mean_tokens: false, pooling_mode_cls_token: true }, 2],
     [{ pooling_mode_lasttoken: true }, 3],
-  ])('pools as modules.json says: %j', async (fields, number) => {
-    const out = fresh();
-    await prune(changed(encoderFixture('bert-plain'), {}, pooled(fields)), [], out, {
-      format: 'gguf',
-    });
+  ])('pools as modules.json says, and the folder too: %j', async (fields, number) => {
+    const [out, folder] = [fresh(), changed(encoderFixture('bert-plain'), {}, pooled(fields))];
+    await prune(folder, [], out, { format: 'gguf' });
     const { metadata } = await readGgufHeader(fileIn(out));
     expect(metadata.get('bert.pooling_type')).toBe(number);
     const hidden = await logitsOf(encoderFixture('bert-plain'), ids);
@@ -86,7 +84,25 @@ describe('a GGUF file of a folder of an encoder', () => {
     const expected = Float32Array.from({ length: width }, (_, i) =>
       rows.reduce((sum, row) => sum + (hidden[row * width + i] ?? 0) / rows.length, 0),
     );
-    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+    for (const model of [fileIn(out), folder]) {
+      expect(relativeError(await logitsOf(model, ids), expected)).toBeLessThan(1e-5);
+    }
+  });
+
+  it('and other formats keep all hidden states of a folder that pools', async () => {
+    const fields = { pooling_mode_mean_tokens: true };
+    const folder = changed(encoderFixture('bert-plain'), {}, pooled(fields));
+    const [onnx, pruned] = [fresh(), fresh()];
+    await prune(folder, ['block.0.attention'], onnx, { format: 'onnx' });
+    expect((await openModel(onnx)).output.name).toBe('last_hidden_state');
+    await prune(folder, ['block.0.attention'], pruned);
+    expect((await openModel(pruned)).output.name).toBe('sentence_embedding');
+    const odd = changed(
+      encoderFixture('bert-plain'),
+      {},
+      pooled({ pooling_mode_max_tokens: true }),
+    );
+    expect((await openModel(odd)).output.name).toBe('last_hidden_state');
   });
 
   it('is refused with a pooling that llama.cpp does not have', async () => {
@@ -139,9 +155,9 @@ describe('a GGUF file of a folder of an encoder', () => {
     const file = fileIn(out);
     const { metadata } = await readGgufHeader(file);
     expect(metadata.get('tokenizer.ggml.model')).toBe(kind === 'unigram' ? 't5' : 'bert');
-    const { encode } = await loadTokenizer(file);
+    const tokenizer = await loadTokenizer(file);
     for (const { text, ids: expected } of samplesOf(kind)) {
-      expect([text, [...encode(text)]]).toEqual([text, expected]);
+      expect([text, [...tokenizer.encode(text)]]).toEqual([text, expected]);
     }
   });
 
@@ -155,7 +171,9 @@ describe('a GGUF file of a folder of an encoder', () => {
       },
     );
     const { message } = await rejection(prune(folder, [], fresh(), { format: 'gguf' }));
-    expect(message).toMatch(/tokenizer\.json: normalizer: llama\.cpp divides words as BERT does/);
+    expect(message).toMatch(
+      /tokenizer\.json: normalizer: llama\.cpp splits texts into words as BERT does only/,
+    );
   });
 
   it('loses whole blocks where nothing of them stays', async () => {

@@ -23,7 +23,6 @@ import {
   whyClasses,
   withoutHead,
 } from './encoders/encoder-in-file';
-import { folderPooling } from './encoders/folder-pooling';
 import { EncoderModel } from '../../models/encoders/encoder-model';
 import { chosenTypes, fileTypeOf, plainType, roundingOf } from './choose-types';
 import { modelEntries } from './folder-header';
@@ -133,8 +132,6 @@ async function folderWriter(
     throw new Error('a refusal comes before');
   }
   const { summary } = source.model;
-  const pooling =
-    source.model instanceof EncoderModel ? await folderPooling(summary.path) : undefined;
   const { tensors: inPlace, leftOut } = await placeTensors(
     model,
     source,
@@ -187,7 +184,7 @@ async function folderWriter(
     tensors.find(({ name }) => name === 'token_embd.weight')?.shape ?? [];
   const entries = [
     ...modelEntries(model, changes, isDeci, fileTypeOf(wanted, placed)),
-    ...(source.model instanceof EncoderModel ? encoderEntries(model, source.model, pooling) : []),
+    ...(source.model instanceof EncoderModel ? await encoderEntries(model, source.model) : []),
     ...(curve === undefined
       ? []
       : (
@@ -226,7 +223,7 @@ async function folderWriter(
       await writeGguf(join(folder, name), plan, copier);
       return [name];
     },
-    part: (whole) => encoderInFile(whole, pooling),
+    part: encoderInFile,
     output: async (folder, input) => writtenLogits(join(folder, name), input, options, context),
   };
 }

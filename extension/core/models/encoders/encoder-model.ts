@@ -76,10 +76,9 @@ export class EncoderModel implements LayeredModel {
     this.inputs = inputsOf(embedding);
     this.sideValues = encoderSideValues(layout);
     this.sideNames = this.sideValues.map(({ name }) => name);
-    const isPooling = head?.steps.length === 0;
     this.output = {
-      name: head === undefined ? 'last_hidden_state' : isPooling ? 'sentence_embedding' : 'logits',
-      givesScores: head !== undefined && !isPooling,
+      name: head === undefined ? 'last_hidden_state' : this.pools ? 'sentence_embedding' : 'logits',
+      givesScores: head !== undefined && !this.pools,
       seesWhole: true,
     };
   }
@@ -255,6 +254,18 @@ export class EncoderModel implements LayeredModel {
     return [head?.norm, ...steps.flatMap(({ linear, norm }) => [linear, norm])].flatMap(
       storedTensors,
     );
+  }
+
+  /** Whether its output is one embedding for each text. */
+  public get pools(): boolean {
+    return this.layout.head?.steps.length === 0;
+  }
+
+  /** The same with all hidden states as its output, where it pools them. */
+  public get unpooled(): EncoderModel {
+    return this.pools
+      ? new EncoderModel(this.summary, this.files, { ...this.layout, head: undefined })
+      : this;
   }
 
   public requireRunnable(): void {

@@ -7,7 +7,10 @@ import { hasTiedHead } from '../transformer/outer-matrices';
 import { summarizeModel } from '../summarize';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { parseEncoderConfig } from './encoder-config';
-import { layOutEncoder, outerOf } from './encoder-layout';
+import type { EncoderConfig } from './encoder-config';
+import { headForm, layOutEncoder, outerOf } from './encoder-layout';
+import type { EncoderLayout } from './encoder-layout';
+import { folderPooling, poolings } from './folder-pooling';
 import { say } from '../../message';
 import { EncoderModel } from './encoder-model';
 
@@ -33,7 +36,7 @@ export async function readEncoder(
   fingerprint?: string,
 ): Promise<EncoderModel> {
   const config = parseEncoderConfig(configText, folder.config, architecture.config);
-  const layout = layOutEncoder(architecture, config, folder, checkpoint);
+  const layout = await layOutPooled(architecture, config, folder, checkpoint);
   const { maxPositions, canTie, embedding } = layout;
   const outer = outerOf(layout);
   const found: ModelSummary = summarizeModel({
@@ -59,4 +62,24 @@ export async function readEncoder(
           fixed: say`Blocks of ${config.model_type} models share their weights: removing a sublayer would free no memory.`,
         };
   return new EncoderModel(summary, checkpoint.files, layout);
+}
+
+/** Without a head, a model gives the pooled embedding that its folder is for. */
+async function layOutPooled(
+  architecture: EncoderArchitecture,
+  config: EncoderConfig,
+  folder: ModelFolder,
+  checkpoint: Checkpoint,
+): Promise<EncoderLayout> {
+  const takesPooling =
+    architecture.embedding.kind === 'text' && headForm(architecture, config) === undefined;
+  const { pooling } = (takesPooling ? await folderPooling(folder.path) : undefined) ?? {};
+  return pooling === undefined
+    ? layOutEncoder(architecture, config, folder, checkpoint)
+    : layOutEncoder(
+        { ...architecture, heads: poolings },
+        { ...config, architectures: [pooling] },
+        folder,
+        checkpoint,
+      );
 }

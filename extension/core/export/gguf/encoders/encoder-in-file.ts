@@ -1,12 +1,13 @@
 import { rowsOfTensor } from '../../../checkpoints/lazy-tensor';
 import { EncoderModel } from '../../../models/encoders/encoder-model';
 import type { EncoderEmbedding } from '../../../models/encoders/find-embedding';
-import type { Pooling } from '../../../models/gguf/encoders/pooling';
+import { folderPooling } from '../../../models/encoders/folder-pooling';
 import { poolingKey, poolingNumbers } from '../../../models/gguf/encoders/pooling';
 import type { LayeredModel } from '../../../models/layered-model';
 import type { FolderModel } from '../folder-model';
 import { headerEntry } from '../header-entries';
 import type { Refusal } from '../../../models/capability';
+import { UserError } from '../../../user-error';
 import { say } from '../../../message';
 
 /** Said of a file that lacks the head of its source. */
@@ -14,12 +15,12 @@ export const withoutHead = say`It holds the encoder without its head.`;
 
 /** Whether a folder has a head, which a file lacks. */
 export const hasHead = (model: LayeredModel): boolean =>
-  model instanceof EncoderModel && model.layout.head !== undefined;
+  model instanceof EncoderModel && model.output.givesScores;
 
 /** Why a file, which gives embeddings, would not be of use: its source gives classes. */
 export function whyClasses(model: LayeredModel): Refusal | undefined {
-  const reads = model instanceof EncoderModel ? model.layout.head?.reads : undefined;
-  return reads === undefined || reads === 'all'
+  const reads = hasHead(model) ? (model as EncoderModel).layout.head?.reads : 'all';
+  return reads === 'all'
     ? undefined
     : {
         code: 'not-in-gguf',
@@ -28,25 +29,34 @@ export function whyClasses(model: LayeredModel): Refusal | undefined {
       };
 }
 
-/** Entries of the header that encoders alone have. */
-export function encoderEntries(
+/**
+ * Entries of the header that encoders alone have.
+ * @throws UserError for a pooling that llama.cpp does not have.
+ */
+export async function encoderEntries(
   { target }: FolderModel,
   model: EncoderModel,
-  pooling: Pooling | undefined,
-): Buffer[] {
+): Promise<Buffer[]> {
+  const found = await folderPooling(model.summary.path);
+  if (found !== undefined && found.pooling === undefined) {
+    throw new UserError(say`llama.cpp takes the mean of positions, the first or the last alone.`, {
+      ...{ file: found.file, field: found.field },
+      remedy: say`Choose another format.`,
+    });
+  }
   const key = (name: string): string => `${target.architecture}.${name}`;
   const { embedding } = model.layout;
   const types = embedding.kind === 'text' ? embedding.types?.shape[0] : undefined;
   return [
     headerEntry.flag(key('attention.causal'), false),
-    headerEntry.integer(key(poolingKey), poolingNumbers[pooling ?? 'none']),
+    headerEntry.integer(key(poolingKey), poolingNumbers[found?.pooling ?? 'none']),
     // llama.cpp asks for it also where there is no table.
     headerEntry.integer('tokenizer.ggml.token_type_count', types ?? 1),
   ];
 }
 
-/** An encoder as its file has it: with the pooling instead of a head, and positions from 0, whatever tokens are. */
-export function encoderInFile(model: LayeredModel, pooling: Pooling | undefined): LayeredModel {
+/** An encoder as its file has it: without a head, and positions from 0, whatever tokens are. */
+export function encoderInFile(model: LayeredModel): LayeredModel {
   if (!(model instanceof EncoderModel)) {
     return model;
   }
@@ -54,7 +64,7 @@ export function encoderInFile(model: LayeredModel, pooling: Pooling | undefined)
   return new EncoderModel(summary, files, {
     ...layout,
     embedding: countedFromZero(layout.embedding),
-    head: pooling && { reads: pooling, norm: undefined, steps: [] },
+    head: undefined,
   });
 }
 

@@ -65,7 +65,10 @@ function wordPiece({
     normalizer?.type === 'BertNormalizer' &&
     model.continuing_subword_prefix === inWord;
   if (!divides || fields['clean_text'] === false || fields['handle_chinese_chars'] === false) {
-    return { field: 'normalizer', problem: say`llama.cpp divides words as BERT does, and not so.` };
+    return {
+      field: 'normalizer',
+      problem: say`llama.cpp splits texts into words as BERT does only.`,
+    };
   }
   const lowercase = fields['lowercase'] !== false;
   const stripsAccents = fields['strip_accents'] ?? lowercase;

@@ -1,17 +1,12 @@
-import type { HeadForm } from '../../encoders/encoder-architecture';
+import { poolings } from '../../encoders/folder-pooling';
+import type { Pooling } from '../../encoders/folder-pooling';
 import type { GgufKeys } from '../gguf-keys';
 import { say } from '../../../message';
 
 /** Numbers of what a text's embedding is (`enum llama_pooling_type`). */
-export const poolingNumbers = { none: 0, mean: 1, first: 2, last: 3, rank: 4 } as const;
-export type Pooling = 'mean' | 'first' | 'last';
+export const poolingNumbers = { none: 0, mean: 1, first: 2, last: 3 } as const;
 
 export const poolingKey = 'pooling_type';
-
-const headOf = (reads: Pooling): HeadForm => ({ class: reads, auto: '', reads, steps: [] });
-
-/** Heads of files, whose class is the kind of pooling. */
-export const poolings: readonly HeadForm[] = [headOf('mean'), headOf('first'), headOf('last')];
 
 /**
  * `architectures` of config.json: the pooling that a file asks for; empty where it asks for none.
