@@ -46,7 +46,7 @@ import { say } from '../../message';
 /** The layouts of a GGUF file, for docs. */
 export const describeGgufLayout = {
   blocks: 'An ordinary model with fewer blocks, or with all of them as much narrower.',
-  deci: 'A deci model of llama.cpp, made from `llama` only. It can lose whole blocks, single attentions, channels and key/value heads.',
+  deci: 'A deci model of llama.cpp, made from `llama` and `nemotron-nas` only. It can lose whole blocks, single attentions, channels and key/value heads.',
 } as const;
 
 /** What a GGUF file can be written as: without whole blocks any, without single sublayers llama-shaped ones. */

@@ -2,11 +2,11 @@ import type {
   Architecture,
   Biases,
   ExpertNames,
-  LatentNames,
   MixerNames,
   OuterNames,
   Projection,
 } from '../transformer/architecture';
+import type { LatentNames } from '../parts/latent-heads';
 import type { BlockEndNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
 import { curveInGguf } from './gguf-curves';

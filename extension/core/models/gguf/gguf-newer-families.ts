@@ -1,6 +1,6 @@
 import { graniteSwa as familyOfGraniteSwa } from '../families/mixtures/softmax-experts';
 import type { ConfigFields } from '../transformer/config-layout';
-import type { GgufFamily, GgufTraits } from './gguf-traits';
+import type { GgufFamily, GgufSource, GgufTraits } from './gguf-traits';
 import { readBlockCount } from './gguf-blocks';
 import { gatingOf, sigmoid } from './gguf-demands';
 import { denseBlocks, ggufFields, hasRms, layerNormEpsilon, rotarySections } from './gguf-fields';
@@ -14,7 +14,7 @@ const says =
     (keys.numberIfPresent(key) ?? 0) > 0;
 
 /** Which blocks have experts, where their tensors tell. */
-const describeSparse: NonNullable<GgufTraits['describe']> = ({ keys, tensors, sizes }) => ({
+const describeSparse = ({ keys, tensors, sizes }: GgufSource): ConfigFields => ({
   intermediate_size: sizes.innerSize,
   mlp_layer_types: Array.from({ length: readBlockCount(keys) }, (_, block) =>
     tensors.has(`blk.${block}.ffn_gate_inp.weight`) ? 'sparse' : 'dense',

@@ -22,6 +22,30 @@ export interface LatentShape {
   readonly valueDim: number;
 }
 
+/** Modules that score tokens for a query (DeepSeek-V3.2, arXiv 2512.02556). */
+interface IndexerNames {
+  readonly queryUp: string;
+  readonly key: string;
+  readonly keyNorm: string;
+  readonly weights: string;
+}
+
+/** Names of multi-head latent attention. */
+export interface LatentNames {
+  /** Of models without a latent of queries. */
+  readonly query: string;
+  readonly queryDown: string;
+  readonly queryNorm: string;
+  readonly queryUp: string;
+  readonly keyValueDown: string;
+  readonly keyValueNorm: string;
+  readonly keyValueUp: string;
+  /** What chooses the tokens that a query attends to; a text of no more tokens than it chooses needs none of these. */
+  readonly indexer?: IndexerNames;
+  /** Of files that keep both apart: keys [heads, latent, size] and values [heads, size, latent]. */
+  readonly apart?: { readonly keyUp: string; readonly valueUp: string };
+}
+
 /** Norms of the latents. */
 export interface LatentNorms {
   readonly query?: Norm;

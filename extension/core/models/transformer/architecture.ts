@@ -9,7 +9,7 @@ import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
 import type { CompressedShape } from '../parts/compressed/compressed-parts';
 import type { FeedforwardShape } from '../parts/feedforward';
-import type { LatentShape } from '../parts/latent-heads';
+import type { LatentNames, LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { NormKind } from '../parts/norm';
 import type { Routing } from '../parts/routing';
@@ -106,30 +106,6 @@ export interface Scales {
  * own; or all heads at once.
  */
 export type QueryKeyNormExtent = 'head' | 'each-head' | 'projection';
-
-/** Modules that score tokens for a query (DeepSeek-V3.2, arXiv 2512.02556). */
-interface IndexerNames {
-  readonly queryUp: string;
-  readonly key: string;
-  readonly keyNorm: string;
-  readonly weights: string;
-}
-
-/** Names of multi-head latent attention. */
-export interface LatentNames {
-  /** Of models without a latent of queries. */
-  readonly query: string;
-  readonly queryDown: string;
-  readonly queryNorm: string;
-  readonly queryUp: string;
-  readonly keyValueDown: string;
-  readonly keyValueNorm: string;
-  readonly keyValueUp: string;
-  /** What chooses the tokens that a query attends to; a text of no more tokens than it chooses needs none of these. */
-  readonly indexer?: IndexerNames;
-  /** Of files that keep both apart: keys [heads, latent, size] and values [heads, size, latent]. */
-  readonly apart?: { readonly keyUp: string; readonly valueUp: string };
-}
 
 /** Names of the norms of a branch, each where the family has it. */
 export interface BranchNorms {
