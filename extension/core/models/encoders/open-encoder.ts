@@ -10,7 +10,7 @@ import { parseEncoderConfig } from './encoder-config';
 import type { EncoderConfig } from './encoder-config';
 import { headForm, layOutEncoder, outerOf } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';
-import { folderPooling, poolings } from './folder-pooling';
+import { folderPooling, poolings } from '../folder-pooling';
 import { say } from '../../message';
 import { EncoderModel } from './encoder-model';
 

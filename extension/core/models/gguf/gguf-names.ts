@@ -16,7 +16,7 @@ import type { GgufFamily } from './gguf-traits';
 /** Blocks are named `blk.<number>.` */
 export const ggufBlocks = 'blk';
 /** Segments of encoders. */
-export const typeTable = 'token_types';
+const typeTable = 'token_types';
 /** Learned positions. */
 export const positionTable = 'position_embd';
 

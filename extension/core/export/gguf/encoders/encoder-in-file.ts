@@ -1,7 +1,7 @@
 import { rowsOfTensor } from '../../../checkpoints/lazy-tensor';
 import { EncoderModel } from '../../../models/encoders/encoder-model';
 import type { EncoderEmbedding } from '../../../models/encoders/find-embedding';
-import { folderPooling } from '../../../models/encoders/folder-pooling';
+import { folderPooling } from '../../../models/folder-pooling';
 import { poolingKey, poolingNumbers } from '../../../models/gguf/encoders/pooling';
 import type { LayeredModel } from '../../../models/layered-model';
 import type { FolderModel } from '../folder-model';

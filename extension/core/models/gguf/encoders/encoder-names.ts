@@ -5,7 +5,7 @@ import type { EncoderArchitecture } from '../../encoders/encoder-architecture';
 import type { EncoderConfig } from '../../encoders/encoder-config';
 import type { Architecture } from '../../transformer/architecture';
 import { knownArchitecture } from '../../transformer/architectures';
-import { poolings } from '../../encoders/folder-pooling';
+import { poolings } from '../../folder-pooling';
 
 /** The family of a `model_type`, an encoder under the fields that a decoder has. */
 export function knownInGguf(modelType: string): Architecture | undefined {

@@ -1,5 +1,5 @@
-import { poolings } from '../../encoders/folder-pooling';
-import type { Pooling } from '../../encoders/folder-pooling';
+import { poolings } from '../../folder-pooling';
+import type { Pooling } from '../../folder-pooling';
 import type { GgufKeys } from '../gguf-keys';
 import { say } from '../../../message';
 

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { readSmallText } from '../../checkpoints/regular-file';
-import { parseJson } from '../../parse-json';
-import { UserError } from '../../user-error';
-import type { HeadForm } from './encoder-architecture';
-import { say } from '../../message';
+import { readSmallText } from '../checkpoints/regular-file';
+import { parseJson } from '../parse-json';
+import { UserError } from '../user-error';
+import type { HeadForm } from './encoders/encoder-architecture';
+import { say } from '../message';
 
 /** What is made of the last hidden states of a text: their mean, the first or the last. */
 export type Pooling = 'mean' | 'first' | 'last';
