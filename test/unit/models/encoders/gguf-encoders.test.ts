@@ -7,7 +7,9 @@ import { copied } from '../../../../extension/core/export/gguf/gguf-tensors';
 import { planGguf, writeGguf } from '../../../../extension/core/export/gguf/gguf-writer';
 import { headerEntry } from '../../../../extension/core/export/gguf/header-entries';
 import { unattended } from '../../../../extension/core/jobs/job';
-import { openModel } from '../../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../../extension/core/models/open-model';
+import { profileModel } from '../../../../extension/core/prune/profile-model';
+import { defaultSettings } from '../../../../extension/core/prune/options';
 import { logitsOf, prune, rejection } from '../../export/pruning';
 import { relativeError } from '../../fixtures';
 import { encoderFile, encoderGolden, encoderNames, samplesOf } from '../../gguf-encoder-fixtures';
@@ -103,6 +105,26 @@ describe('an encoder in a GGUF file', () => {
     await expect(
       prune(encoderFile('modern-bert'), single, fresh(), { format: 'gguf' }),
     ).rejects.toThrow(/block\.1\.attention would be removed alone/);
+  });
+
+  it('is profiled by the distance of its embeddings', async () => {
+    const profile = await profileModel(
+      {
+        model: await openModelFiles(encoderFile('bert')),
+        calibration: { file: 'random', sequences: 2, length: 16 },
+        settings: {
+          ...defaultSettings,
+          ...{ metric: 'angular', mode: 'exact', baselines: [], exclude: 0 },
+          budget: { kind: 'count', count: 1 },
+        },
+        ...{ device: 'cpu', memoryBytes: 1 << 28, out: undefined, journal: fresh() },
+      },
+      { bundledText: '', version: '1.0.0' },
+      unattended,
+    );
+    expect(profile.rounds).toHaveLength(1);
+    expect(profile.rounds[0]?.distance).toBeGreaterThan(0);
+    expect(profile.rounds[0]?.distance).toBeLessThan(1);
   });
 
   it('is written anew in other types', async () => {
