@@ -200,9 +200,11 @@ export class Surrogate {
     const changes = this.changes.get(id)?.values ?? unknown();
     const values = Object.entries(base.values).map(([name, tensor]) => {
       const { [name]: change } = changes;
-      return isFloat(tensor) && change !== undefined
-        ? [name, floatTensorLike(tensor, sumOf(floatsIn(tensor), change))]
-        : [name, tensor];
+      const sum =
+        isFloat(tensor) && change !== undefined
+          ? floatTensorLike(tensor, sumOf(floatsIn(tensor), change))
+          : tensor;
+      return [name, sum] as const;
     });
     return { values: Object.fromEntries(values), side: base.side };
   }
