@@ -5,6 +5,7 @@ import type { Cancellation } from '../../jobs/job';
 import type { PlacedPiece } from '../../models/gguf/gguf-target';
 import type { Architecture } from '../../models/transformer/architecture';
 import { EncoderModel } from '../../models/encoders/encoder-model';
+import { refused } from '../../models/capability';
 import { TransformerModel } from '../../models/transformer/transformer-model';
 import { UserError } from '../../user-error';
 import type { Changes } from '../changes';
@@ -13,6 +14,7 @@ import { planTensors } from '../weight-plan';
 import type { PlannedTensor } from '../weight-plan';
 import type { TypedTensor } from './choose-types';
 import type { FolderModel } from './folder-model';
+import { whyOwnHead } from './why-not-computed';
 import type { RowsOfTensor } from '../../models/gguf/gguf-rows';
 import { say } from '../../message';
 
@@ -36,6 +38,10 @@ export async function placeTensors(
   cancellation: Cancellation,
 ): Promise<PlacedTensors> {
   const hasHead = await hasOwnHead(source, model, cancellation);
+  const refusal = whyOwnHead(model, hasHead);
+  if (refusal !== undefined) {
+    throw refused(refusal, model.configFile);
+  }
   const byName = new Map<string, PlacedPiece[]>();
   const leftOut: string[] = [];
   for (const planned of planTensors(source.model, checkpoint, changes)) {

@@ -6,6 +6,7 @@ import {
   noQueryNorms,
   otherQueries,
   readsPlainQueries,
+  tiedHead,
 } from '../../models/gguf/gguf-demands';
 import { denseBlocks } from '../../models/gguf/gguf-fields';
 import { requiredKind } from '../../models/gguf/gguf-mixers';
@@ -36,8 +37,23 @@ export function whyNotComputed(model: FolderModel, changes: Changes): Refusal | 
     whyOtherNorms(model, changes, refuse) ??
     whyOtherQueries(model, changes, refuse) ??
     whyOtherWindows(model, changes, refuse) ??
-    whyOtherChoice(model, changes, refuse)
+    whyOtherChoice(model, changes, refuse) ??
+    whyOwnHead(model, !model.config.tie_word_embeddings)
   );
+}
+
+/** @param hasHead whether the head is another matrix than the embedding */
+export function whyOwnHead(
+  { target, configFile }: Pick<FolderModel, 'target' | 'configFile'>,
+  hasHead: boolean,
+): Refusal | undefined {
+  return target.family.tiesHead === true && hasHead
+    ? {
+        ...{ code: 'not-in-gguf', file: configFile, field: 'tie_word_embeddings' },
+        reason: tiedHead(target.architecture),
+        remedy: say`Choose another format.`,
+      }
+    : undefined;
 }
 
 function whyOtherScaling(

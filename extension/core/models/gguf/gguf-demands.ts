@@ -11,6 +11,9 @@ export const noQueryNorms = (architecture: string, blocks: number): Message =>
 export const noneUnturned = (architecture: string): Message =>
   say`llama.cpp expects a block without a rotary embedding in ${architecture} models, and none remains.`;
 
+export const tiedHead = (architecture: string): Message =>
+  say`llama.cpp takes the embedding of ${architecture} models as their head. This model has a head of its own.`;
+
 export const choosesNone = (architecture: string, block: number): Message =>
   say`llama.cpp expects the first block of ${architecture} models to choose tokens, and block ${block} takes the choice of the one before.`;
 

@@ -188,10 +188,11 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     },
   },
   'hunyuan-moe': { modelType: 'hunyuan_v1_moe' },
-  gemma: { modelType: 'gemma', takesFewerHeads: true },
+  gemma: { modelType: 'gemma', takesFewerHeads: true, tiesHead: true },
   gemma2: {
     modelType: 'gemma2',
     takesFewerHeads: true,
+    tiesHead: true,
     windows: { period: 2, size: 4096, ownRotary: false, scaledByWidthAt: 46 },
   },
   gemma3: {
@@ -243,11 +244,13 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   'command-r': {
     modelType: 'cohere',
+    tiesHead: true,
     fields: { logit_scale: 'logit_scale' },
     queryNormsFrom: 64,
   },
   cohere2: {
     modelType: 'cohere2',
+    tiesHead: true,
     windows: { period: 4, ownRotary: false },
     fields: { logit_scale: 'logit_scale' },
   },

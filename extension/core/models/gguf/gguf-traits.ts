@@ -64,6 +64,8 @@ export interface GgufTraits {
   /** Key of such a list whose first flag has to be set. */
   readonly setFirst?: string;
   readonly windows?: GgufWindows;
+  /** Whether llama.cpp takes the embedding as the head, and reads no other. */
+  readonly tiesHead?: boolean;
   /** Whether llama.cpp takes fewer heads than fill the stream; it loads no other families so. */
   readonly takesFewerHeads?: boolean;
   /** Whether key/value heads and channels differ from block to block. */

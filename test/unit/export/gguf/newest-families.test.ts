@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readGgufHeader } from '../../../../extension/core/checkpoints/gguf';
@@ -101,6 +102,19 @@ it('a head of its own is written, whatever config.json says of ties', async () =
     relativeError(await logitsOf(fileIn(whole), ids), await logitsOf(folder, ids)),
   ).toBeLessThan(1e-5);
 });
+
+it.each([false, true])(
+  'a head of its own is refused where llama.cpp reads none, with a tie in config.json %s',
+  async (tied) => {
+    const folder = await makeRandomModel({ seed: 4, blocks: 1, modelType: 'cohere' });
+    const file = join(folder, 'config.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+    writeFileSync(file, JSON.stringify({ ...config, tie_word_embeddings: tied }));
+    const { message } = await rejection(prune(folder, [], fresh(), inFloats));
+    expect(message).toContain('This model has a head of its own.');
+    await rm(folder, { recursive: true });
+  },
+);
 
 it('queries of DeepSeek files grow with their position where the file says so', async () => {
   const whole = fresh();
