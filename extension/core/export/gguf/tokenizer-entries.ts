@@ -2,13 +2,13 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { preTokenizerKindOf } from '../../data/gguf-pre-tokenizers';
 import { readJsonObject } from '../../data/json-object';
-import { downloadTokenizer, readTokenizerSettings } from '../../data/tokenizer-settings';
-import type { TokenizerSettings } from '../../data/tokenizer-settings';
+import { downloadTokenizer } from '../../data/tokenizer-settings';
 import type { GgufTraits } from '../../models/gguf/gguf-traits';
 import { UserError } from '../../user-error';
 import { readTokenizerModel } from './encoders/tokenizer-models';
 import type { TokenizerModel } from './encoders/tokenizer-models';
 import { headerEntry } from './header-entries';
+import { specialEntries } from './special-tokens';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -68,7 +68,7 @@ export async function tokenizerEntries(
       ...other.entries(tokens),
       headerEntry.texts(key('tokens'), tokens),
       headerEntry.integers(key('token_type'), kinds),
-      ...specialEntries(around.output, await readTokenizerSettings(folder), tokens),
+      ...(await specialEntries(folder, around.output.post_processor, tokens, other.unknown)),
     ];
   }
   const parsed = v.safeParse(tokenizerSchema, json);
@@ -91,7 +91,12 @@ export async function tokenizerEntries(
         : byteLevelEntries(tokenizer, file)),
     headerEntry.texts(key('tokens'), vocabulary.tokens),
     headerEntry.integers(key('token_type'), vocabulary.types),
-    ...specialEntries(tokenizer, await readTokenizerSettings(folder), vocabulary.tokens),
+    ...(await specialEntries(
+      folder,
+      tokenizer.post_processor,
+      vocabulary.tokens,
+      tokenizer.model.unk_token,
+    )),
   ];
 }
 
@@ -171,8 +176,9 @@ function otherVocabulary(
     tokens[id] = special ? content : stored(content);
     kinds[id] = special ? types.control : types.userDefined;
   }
-  const unknownId = unknown === undefined ? -1 : tokens.indexOf(unknown);
-  if (unknownId >= 0) {
+  const [, unknownId] = vocabulary.find(([token]) => token === unknown) ?? [];
+  if (unknown !== undefined && unknownId !== undefined) {
+    tokens[unknownId] = unknown;
     kinds[unknownId] = types.unknown;
   }
   return { tokens, types: kinds };
@@ -228,60 +234,4 @@ function pieceEntries(
     ),
     headerEntry.flag(key('add_space_prefix'), beginsWithSpace),
   ];
-}
-
-/** Names of special tokens: in a GGUF file, and in a folder, where the first that is there counts. */
-const specialNames = {
-  bos: ['bos_token', 'cls_token'],
-  eos: ['eos_token', 'sep_token'],
-  unknown: ['unk_token'],
-  padding: ['pad_token'],
-  cls: ['cls_token'],
-  // llama.cpp spells it so.
-  seperator: ['sep_token'],
-  mask: ['mask_token'],
-} as const;
-
-function specialEntries(
-  { post_processor: processor }: Around,
-  { specialTokens, chatTemplate }: TokenizerSettings,
-  tokens: readonly string[],
-): Buffer[] {
-  const named = Object.entries(specialNames).flatMap(([name, inFolder]) => {
-    const token = inFolder.map((one) => specialTokens[one]).find((one) => one !== undefined);
-    const id = tokens.indexOf(token ?? '');
-    return id < 0 ? [] : [headerEntry.integer(key(`${name}_token_id`), id)];
-  });
-  const around = templateOf(processor);
-  return [
-    ...named,
-    headerEntry.flag(key('add_bos_token'), around.before),
-    headerEntry.flag(key('add_eos_token'), around.after),
-    ...(chatTemplate === undefined
-      ? []
-      : [headerEntry.text('tokenizer.chat_template', chatTemplate)]),
-  ];
-}
-
-const templateSchema = v.looseObject({
-  type: v.literal('TemplateProcessing'),
-  single: v.array(v.looseObject({})),
-});
-
-/** Of BERT and RoBERTa, with the tokens around texts. */
-const pairSchema = v.looseObject({ type: v.picklist(['BertProcessing', 'RobertaProcessing']) });
-
-/** Whether tokens are put before and after a text. */
-function templateOf(processor: unknown): { readonly before: boolean; readonly after: boolean } {
-  const { processors } = (processor ?? {}) as { processors?: unknown };
-  const all: readonly unknown[] = Array.isArray(processors) ? processors : [processor];
-  if (all.some((one) => v.is(pairSchema, one))) {
-    return { before: true, after: true };
-  }
-  const template = all.find((one) => v.is(templateSchema, one));
-  const single = template === undefined ? [] : v.parse(templateSchema, template).single;
-  return {
-    before: single.length > 1 && 'SpecialToken' in (single[0] ?? {}),
-    after: single.length > 1 && 'SpecialToken' in (single.at(-1) ?? {}),
-  };
 }

@@ -74,7 +74,7 @@ function wordPiece({
   const stripsAccents = fields['strip_accents'] ?? lowercase;
   return {
     vocabulary: Object.entries(model.vocab),
-    unknown: undefined,
+    unknown: model.unk_token,
     stored: (token) => (token.startsWith(inWord) ? token.slice(inWord.length) : `▁${token}`),
     entries: () => [
       headerEntry.text(key('model'), 'bert'),
