@@ -42,9 +42,12 @@ export async function specialEntries(
   const around = (text: string | undefined): number | undefined => {
     const id = numberOf(text);
     if (text !== undefined && id === undefined) {
-      throw new UserError(say`${JSON.stringify(text)}, which it puts around texts, is not a token.`, {
-        ...{ file, field: 'post_processor', remedy: downloadTokenizer },
-      });
+      throw new UserError(
+        say`${JSON.stringify(text)}, which it puts around texts, is not a token.`,
+        {
+          ...{ file, field: 'post_processor', remedy: downloadTokenizer },
+        },
+      );
     }
     return id;
   };

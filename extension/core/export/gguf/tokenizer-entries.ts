@@ -43,14 +43,14 @@ type Tokenizer = v.InferOutput<typeof tokenizerSchema>;
  * The `tokenizer.ggml.` entries of a folder's tokenizer.json: byte-level BPE (`gpt2`), SentencePiece's
  * BPE (`llama`), whose scores are the order of the merges, WordPiece (`bert`) or Unigram (`t5`). A folder without a
  * tokenizer says `none`.
- * @param kind where the family has one of its own: SentencePiece's pieces with their merges (`gemma4`)
  * @param count rows of the embedding; numbers without a token get one that is never used
+ * @param of what the family has of its own: the kind for SentencePiece's pieces with their merges (`gemma4`)
  * @throws UserError where llama.cpp has no such tokenizer, or none that is known here.
  */
 export async function tokenizerEntries(
   folder: string,
   count: number,
-  kind?: GgufTraits['tokenizer'],
+  { kind, isEncoder }: { readonly kind: GgufTraits['tokenizer']; readonly isEncoder: boolean },
 ): Promise<Buffer[]> {
   const file = join(folder, 'tokenizer.json');
   const json = await readJsonObject(file, downloadTokenizer);
@@ -88,7 +88,7 @@ export async function tokenizerEntries(
       ? [headerEntry.text(key('model'), kind), ...mergeEntries(tokenizer), noSpacePrefix]
       : isPieces
         ? pieceEntries(tokenizer, vocabulary.tokens)
-        : byteLevelEntries(tokenizer, file)),
+        : byteLevelEntries(tokenizer, file, isEncoder)),
     headerEntry.texts(key('tokens'), vocabulary.tokens),
     headerEntry.integers(key('token_type'), vocabulary.types),
     ...(await specialEntries(
@@ -184,12 +184,17 @@ function otherVocabulary(
   return { tokens, types: kinds };
 }
 
-function byteLevelEntries({ model, ...tokenizer }: Tokenizer, file: string): Buffer[] {
-  const kind = preTokenizerKindOf({
+function byteLevelEntries(
+  { model, ...tokenizer }: Tokenizer,
+  file: string,
+  isEncoder: boolean,
+): Buffer[] {
+  const division = {
     preTokenizer: tokenizer.pre_tokenizer,
     normalizer: tokenizer.normalizer,
     wholeWords: model.ignore_merges === true,
-  });
+  };
+  const kind = preTokenizerKindOf(division, isEncoder);
   if (kind === undefined) {
     throw refusal(file, 'pre_tokenizer', say`No kind of llama.cpp that is known divides texts so.`);
   }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readGgufHeader } from '../../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../../extension/core/checkpoints/gguf-values';
+import { preTokenizerKindOf } from '../../../../extension/core/data/gguf-pre-tokenizers';
 import { loadTokenizer } from '../../../../extension/core/data/tokenizer';
 import { headerEntry } from '../../../../extension/core/export/gguf/header-entries';
 import { encoderFixture } from '../../encoder-fixtures';
@@ -86,9 +87,13 @@ it('a token around texts that is none is refused', async () => {
 const without = async (file: string, name: string, entry: Buffer): Promise<string> =>
   withEntries(file, new Map([[`tokenizer.ggml.${name}`, entry]]));
 
-async function expectSamples(file: string, kind: string): Promise<void> {
+async function expectSamples(
+  file: string,
+  kind: string,
+  counts: (text: string) => boolean = () => true,
+): Promise<void> {
   const tokenizer = await loadTokenizer(file);
-  for (const { text, ids } of samplesOf(kind)) {
+  for (const { text, ids } of samplesOf(kind).filter((sample) => counts(sample.text))) {
     expect([text, [...tokenizer.encode(text)]]).toEqual([text, ids]);
   }
 }
@@ -110,4 +115,28 @@ it('unknown pieces get the number that the file names, whatever the types are', 
   const controls = list.map((type) => (type === 2 ? 3 : Number(type)));
   const untyped = await without(file, 'token_type', headerEntry.integers(key, controls));
   await expectSamples(untyped, 'unigram');
+  const tokenizer = await loadTokenizer(untyped);
+  expect([...tokenizer.encode('Ж')]).toContain(3);
+});
+
+const bytes = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true };
+
+it.each([
+  ['modern-bert', {}],
+  ['modern-bert', { pre_tokenizer: bytes }],
+  ['gpt-2', { pre_tokenizer: bytes, normalizer: null }],
+])('bytes with merges are written as %s with %j', async (kind, changed) => {
+  const file = await written(folderWith('byte-level', changed));
+  const { metadata } = await readGgufHeader(file);
+  expect(metadata.get('tokenizer.ggml.pre')).toBe(kind);
+  const named = headerEntry.text('tokenizer.ggml.pre', 'roberta-bpe');
+  const published = kind === 'gpt-2' ? await without(file, 'pre', named) : file;
+  const isComposed = (text: string): boolean => kind !== 'gpt-2' || text === text.normalize('NFC');
+  await expectSamples(published, 'byte-level', isComposed);
+});
+
+it('a decoder gets no name of encoders', () => {
+  const division = { preTokenizer: bytes, normalizer: { type: 'NFC' }, wholeWords: false };
+  expect(preTokenizerKindOf(division, false)).toBeUndefined();
+  expect(preTokenizerKindOf(division, true)).toBe('modern-bert');
 });
