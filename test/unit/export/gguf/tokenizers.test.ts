@@ -140,3 +140,44 @@ it('a decoder gets no name of encoders', () => {
   expect(preTokenizerKindOf(division, false)).toBeUndefined();
   expect(preTokenizerKindOf(division, true)).toBe('modern-bert');
 });
+
+const metaspace = { type: 'Metaspace', replacement: '▁' };
+const merging = { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' };
+const sequence = (...normalizers: readonly object[]): object => ({
+  type: 'Sequence',
+  normalizers,
+});
+const divided = (...pretokenizers: readonly object[]): object => ({
+  type: 'Sequence',
+  pretokenizers,
+});
+
+it.each([
+  [{ normalizer: sequence({ type: 'Nmt' }, { type: 'NFKC' }, merging) }, /normalizer: .* no Nmt/],
+  [{ normalizer: { type: 'Lowercase' } }, /normalizer: llama\.cpp has no Lowercase steps/],
+  [{ normalizer: { type: 'Strip', strip_left: true, strip_right: true } }, /no Strip steps/],
+  [
+    { pre_tokenizer: divided({ type: 'Digits', individual_digits: true }, metaspace) },
+    /pre_tokenizer: llama\.cpp divides texts of Unigram tokenizers at spaces only/,
+  ],
+  [{ pre_tokenizer: { type: 'WhitespaceSplit' } }, /pre_tokenizer: .* at spaces only/],
+  [{ pre_tokenizer: { ...metaspace, add_prefix_space: false } }, /pre_tokenizer: .* at spaces/],
+])('a Unigram tokenizer with %j is refused', async (changed, message) => {
+  const asked = prune(folderWith('unigram', changed), [], fresh(), { format: 'gguf' });
+  expect((await rejection(asked)).message).toMatch(message);
+});
+
+it.each([
+  [{ normalizer: null, pre_tokenizer: { ...metaspace, add_prefix_space: false } }, false, false],
+  [{ normalizer: null, pre_tokenizer: { ...metaspace, add_prefix_space: true } }, true, false],
+  [
+    { normalizer: null, pre_tokenizer: divided({ type: 'WhitespaceSplit' }, metaspace) },
+    true,
+    true,
+  ],
+])('a Unigram tokenizer with %j is written', async (changed, prefixes, merges) => {
+  const file = await written(folderWith('unigram', changed));
+  const { metadata } = await readGgufHeader(file);
+  expect(metadata.get('tokenizer.ggml.add_space_prefix')).toBe(prefixes);
+  expect(metadata.get('tokenizer.ggml.remove_extra_whitespaces')).toBe(merges);
+});
