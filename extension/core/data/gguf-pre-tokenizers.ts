@@ -6,6 +6,8 @@ interface Division {
   readonly wholeWords: boolean;
   /** A text begins with the token for that, unless the file says otherwise. */
   readonly beginsText: boolean;
+  /** Whether the name is written for encoders alone. */
+  readonly ofEncoders: boolean;
 }
 
 const byteLevel = (regex: boolean): unknown => ({
@@ -26,6 +28,7 @@ const division = (preTokenizer: unknown, more: Partial<Division> = {}): Division
   normalizer: null,
   wholeWords: false,
   beginsText: false,
+  ofEncoders: false,
   ...more,
 });
 
@@ -134,6 +137,9 @@ const divisions: ReadonlyMap<string, Division> = new Map([
       ),
     ),
   ],
+  // Behind gpt-2: what divides texts alike keeps that name.
+  ['roberta-bpe', gpt2],
+  ['modern-bert', division(byteLevel(true), { normalizer: { type: 'NFC' }, ofEncoders: true })],
 ]);
 
 export const preTokenizerKinds: readonly string[] = [...divisions.keys()];
@@ -149,10 +155,13 @@ export interface TextDivision {
   readonly wholeWords: boolean;
 }
 
-/** The kind that divides texts so; undefined where none is known. */
-export function preTokenizerKindOf(wanted: TextDivision): string | undefined {
+/** The kind that divides texts so, of an encoder or of another model; undefined where none is known. */
+export function preTokenizerKindOf(wanted: TextDivision, isEncoder: boolean): string | undefined {
   const text = canonical(wanted);
-  return [...divisions].find(([, division]) => canonical(division) === text)?.[0];
+  const found = [...divisions].find(
+    ([, known]) => canonical(known) === text && (isEncoder || !known.ofEncoders),
+  );
+  return found?.[0];
 }
 
 /** Texts that are equal where two divisions give the same words. */
@@ -162,8 +171,9 @@ function canonical({ preTokenizer, normalizer, wholeWords }: TextDivision): stri
     if (type === 'Sequence' && Array.isArray(pretokenizers)) {
       return pretokenizers.flatMap(steps);
     }
+    const whole = type === 'ByteLevel' ? { use_regex: true, ...rest } : rest;
     // Offsets are not asked for.
-    const fields = Object.entries(rest).filter(([name]) => name !== 'trim_offsets');
+    const fields = Object.entries(whole).filter(([name]) => name !== 'trim_offsets');
     return [type, ...fields.sort(([a], [b]) => (a < b ? -1 : 1))];
   };
   return JSON.stringify([steps(preTokenizer), normalizer ?? null, wholeWords]);

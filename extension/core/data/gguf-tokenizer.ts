@@ -164,6 +164,8 @@ async function sentencePiece(source: TokenizerKeys): Promise<Record<string, unkn
 
 /** Ids of BERT, for files that name none (src/llama-vocab.cpp). */
 const bertIds = { unknown_token_id: 100, bos_token_id: 101, seperator_token_id: 102 } as const;
+/** What files of 2024 call the token in front of texts. */
+const olderNames: Readonly<Record<string, string>> = { bos_token_id: 'cls_token_id' };
 
 /** Pieces behind the first of a word are as they are, and the first begins with ▁; in tokenizer.json it is the others that are marked. */
 async function wordPiece(source: TokenizerKeys): Promise<Record<string, unknown>> {
@@ -176,7 +178,7 @@ async function wordPiece(source: TokenizerKeys): Promise<Record<string, unknown>
         : `##${token}`,
   );
   const tokenOf = (key: keyof typeof bertIds): string => {
-    const id = source.scalar(key) ?? bertIds[key];
+    const id = source.scalar(key) ?? source.scalar(olderNames[key] ?? key) ?? bertIds[key];
     return marked[Number(id)] ?? '';
   };
   const [first, last] = [tokenOf('bos_token_id'), tokenOf('seperator_token_id')];
@@ -201,11 +203,15 @@ async function wordPiece(source: TokenizerKeys): Promise<Record<string, unknown>
   };
 }
 
+/** Of T5, for files that name none (src/llama-vocab.cpp). */
+const defaultUnknown = 2;
+
 /** Pieces whose scores are logarithms of probabilities. */
 async function unigram(source: TokenizerKeys): Promise<Record<string, unknown>> {
   const vocabulary = await source.vocabulary();
   const scores = await source.numbers('scores');
   const { tokens, types } = vocabulary;
+  const byType = types.indexOf(unknownType);
   const spaces = source.scalar('add_space_prefix') === false ? 'never' : 'always';
   return {
     added_tokens: addedTokens(vocabulary),
@@ -228,7 +234,7 @@ async function unigram(source: TokenizerKeys): Promise<Record<string, unknown>> 
     decoder: { type: 'Metaspace', replacement: '▁', prepend_scheme: spaces, split: true },
     model: {
       type: 'Unigram',
-      unk_id: types.indexOf(unknownType),
+      unk_id: source.scalar('unknown_token_id') ?? (byType < 0 ? defaultUnknown : byType),
       vocab: tokens.map((token, id) => [token, scores[id] ?? 0]),
     },
   };

@@ -36,11 +36,16 @@ function changed(
   return copy;
 }
 
-const pooled = (fields: Readonly<Record<string, boolean>>): Record<string, string> => ({
-  'modules.json': JSON.stringify([
-    { type: 'sentence_transformers.models.Transformer', path: '' },
-    { type: 'sentence_transformers.models.Pooling', path: '1_Pooling' },
-  ]),
+const modules = (...kinds: readonly string[]): string =>
+  JSON.stringify(
+    kinds.map((kind, index) => ({
+      type: `sentence_transformers.models.${kind}`,
+      path: index === 0 ? '' : `${index}_${kind}`,
+    })),
+  );
+
+const pooled = (fields: Readonly<Record<string, boolean | string>>): Record<string, string> => ({
+  'modules.json': modules('Transformer', 'Pooling', 'Normalize'),
   '1_Pooling/config.json': JSON.stringify(fields),
 });
 
@@ -73,6 +78,9 @@ describe('a GGUF file of a folder of an encoder', () => {
     [{ pooling_mode_mean_tokens: true, pooling_mode_cls_token: false }, 1],
     [{ pooling_mode_mean_tokens: false, pooling_mode_cls_token: true }, 2],
     [{ pooling_mode_lasttoken: true }, 3],
+    [{ pooling_mode: 'mean', include_prompt: true }, 1],
+    [{ pooling_mode: 'cls' }, 2],
+    [{ pooling_mode: 'lasttoken' }, 3],
   ])('pools as modules.json says, and the folder too: %j', async (fields, number) => {
     const [out, folder] = [fresh(), changed(encoderFixture('bert-plain'), {}, pooled(fields))];
     await prune(folder, [], out, { format: 'gguf' });
@@ -105,14 +113,36 @@ describe('a GGUF file of a folder of an encoder', () => {
     expect((await openModel(odd)).output.name).toBe('last_hidden_state');
   });
 
-  it('is refused with a pooling that llama.cpp does not have', async () => {
-    const folder = changed(
-      encoderFixture('bert-plain'),
-      {},
+  it.each([
+    [
       pooled({ pooling_mode_max_tokens: true }),
-    );
+      /1_Pooling.config\.json: pooling_mode_max_tokens: llama\.cpp takes/,
+    ],
+    [pooled({ pooling_mode: 'max' }), /1_Pooling.config\.json: pooling_mode: llama\.cpp takes/],
+    [
+      pooled({ pooling_mode_mean_tokens: false }),
+      /1_Pooling.config\.json: pooling_mode_mean_tokens: llama\.cpp takes/,
+    ],
+    [
+      { 'modules.json': modules('Transformer', 'Pooling') },
+      /1_Pooling.config\.json: The file is missing, so the pooling is not known/,
+    ],
+    [
+      {
+        ...pooled({ pooling_mode_cls_token: true }),
+        'modules.json': modules('Transformer', 'Pooling', 'Dense', 'Normalize'),
+      },
+      /modules\.json: \[2\]\.type: GGUF files hold no "Dense" modules/,
+    ],
+    [
+      { 'modules.json': modules('Transformer', 'Dense') },
+      /modules\.json: \[1\]\.type: GGUF files hold no "Dense" modules/,
+    ],
+  ])('is refused with what llama.cpp does not have: %j', async (files, expected) => {
+    const folder = changed(encoderFixture('bert-plain'), {}, files);
     const { message } = await rejection(prune(folder, [], fresh(), { format: 'gguf' }));
-    expect(message).toMatch(/1_Pooling.config\.json: pooling_mode_max_tokens: llama\.cpp takes/);
+    expect(message).toMatch(expected);
+    expect((await openModel(folder)).output.name).toBe('last_hidden_state');
   });
 
   it('is refused for classes, and for both directions that are one', async () => {

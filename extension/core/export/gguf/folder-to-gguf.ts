@@ -195,7 +195,10 @@ async function folderWriter(
             context.cancellation,
           )
         ).values()),
-    ...(await tokenizerEntries(summary.path, rows, model.target.family.tokenizer)),
+    ...(await tokenizerEntries(summary.path, rows, {
+      kind: model.target.family.tokenizer,
+      isEncoder: source.model instanceof EncoderModel,
+    })),
   ];
   const plan = layOutGguf(entries, tensors, { version, alignment: defaultAlignment });
   const name = nameWithType(`${basename(summary.path)}.gguf`, wanted.mix);

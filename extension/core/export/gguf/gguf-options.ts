@@ -6,6 +6,7 @@ import { takesEncodings, takesPatches } from '../../models/capabilities';
 import { refusalOf } from '../../models/capability';
 import type { Refusal } from '../../models/capability';
 import {
+  ggufChoosing,
   ggufMixers,
   ggufSizes,
   ggufWindows,
@@ -182,9 +183,11 @@ async function blockEntries(
   { blocks }: Changes,
 ): Promise<Entry[]> {
   const [dense, gating] = [keys.numberIfPresent(denseBlocks), gatingOf(keys)];
+  const choosing = await ggufChoosing(header, blocks);
   return [
     ...flagsEntry(keys, windowPattern, await ggufWindows(header, blocks)),
     ...flagsEntry(keys, mixerFlags, await ggufMixers(header, blocks)),
+    ...(choosing === undefined ? [] : flagsEntry(keys, choosing.key, choosing.flags)),
     ...(dense === undefined
       ? []
       : [integerEntry(keys, denseBlocks, blocks.filter((source) => source < dense).length)]),

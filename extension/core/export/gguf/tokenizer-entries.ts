@@ -2,13 +2,13 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { preTokenizerKindOf } from '../../data/gguf-pre-tokenizers';
 import { readJsonObject } from '../../data/json-object';
-import { downloadTokenizer, readTokenizerSettings } from '../../data/tokenizer-settings';
-import type { TokenizerSettings } from '../../data/tokenizer-settings';
+import { downloadTokenizer } from '../../data/tokenizer-settings';
 import type { GgufTraits } from '../../models/gguf/gguf-traits';
 import { UserError } from '../../user-error';
 import { readTokenizerModel } from './encoders/tokenizer-models';
 import type { TokenizerModel } from './encoders/tokenizer-models';
 import { headerEntry } from './header-entries';
+import { specialEntries } from './special-tokens';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -43,14 +43,14 @@ type Tokenizer = v.InferOutput<typeof tokenizerSchema>;
  * The `tokenizer.ggml.` entries of a folder's tokenizer.json: byte-level BPE (`gpt2`), SentencePiece's
  * BPE (`llama`), whose scores are the order of the merges, WordPiece (`bert`) or Unigram (`t5`). A folder without a
  * tokenizer says `none`.
- * @param kind where the family has one of its own: SentencePiece's pieces with their merges (`gemma4`)
  * @param count rows of the embedding; numbers without a token get one that is never used
+ * @param of what the family has of its own: the kind for SentencePiece's pieces with their merges (`gemma4`)
  * @throws UserError where llama.cpp has no such tokenizer, or none that is known here.
  */
 export async function tokenizerEntries(
   folder: string,
   count: number,
-  kind?: GgufTraits['tokenizer'],
+  { kind, isEncoder }: { readonly kind: GgufTraits['tokenizer']; readonly isEncoder: boolean },
 ): Promise<Buffer[]> {
   const file = join(folder, 'tokenizer.json');
   const json = await readJsonObject(file, downloadTokenizer);
@@ -68,7 +68,7 @@ export async function tokenizerEntries(
       ...other.entries(tokens),
       headerEntry.texts(key('tokens'), tokens),
       headerEntry.integers(key('token_type'), kinds),
-      ...specialEntries(around.output, await readTokenizerSettings(folder), tokens),
+      ...(await specialEntries(folder, around.output.post_processor, tokens, other.unknown)),
     ];
   }
   const parsed = v.safeParse(tokenizerSchema, json);
@@ -88,10 +88,15 @@ export async function tokenizerEntries(
       ? [headerEntry.text(key('model'), kind), ...mergeEntries(tokenizer), noSpacePrefix]
       : isPieces
         ? pieceEntries(tokenizer, vocabulary.tokens)
-        : byteLevelEntries(tokenizer, file)),
+        : byteLevelEntries(tokenizer, file, isEncoder)),
     headerEntry.texts(key('tokens'), vocabulary.tokens),
     headerEntry.integers(key('token_type'), vocabulary.types),
-    ...specialEntries(tokenizer, await readTokenizerSettings(folder), vocabulary.tokens),
+    ...(await specialEntries(
+      folder,
+      tokenizer.post_processor,
+      vocabulary.tokens,
+      tokenizer.model.unk_token,
+    )),
   ];
 }
 
@@ -171,19 +176,25 @@ function otherVocabulary(
     tokens[id] = special ? content : stored(content);
     kinds[id] = special ? types.control : types.userDefined;
   }
-  const unknownId = unknown === undefined ? -1 : tokens.indexOf(unknown);
-  if (unknownId >= 0) {
+  const [, unknownId] = vocabulary.find(([token]) => token === unknown) ?? [];
+  if (unknown !== undefined && unknownId !== undefined) {
+    tokens[unknownId] = unknown;
     kinds[unknownId] = types.unknown;
   }
   return { tokens, types: kinds };
 }
 
-function byteLevelEntries({ model, ...tokenizer }: Tokenizer, file: string): Buffer[] {
-  const kind = preTokenizerKindOf({
+function byteLevelEntries(
+  { model, ...tokenizer }: Tokenizer,
+  file: string,
+  isEncoder: boolean,
+): Buffer[] {
+  const division = {
     preTokenizer: tokenizer.pre_tokenizer,
     normalizer: tokenizer.normalizer,
     wholeWords: model.ignore_merges === true,
-  });
+  };
+  const kind = preTokenizerKindOf(division, isEncoder);
   if (kind === undefined) {
     throw refusal(file, 'pre_tokenizer', say`No kind of llama.cpp that is known divides texts so.`);
   }
@@ -228,60 +239,4 @@ function pieceEntries(
     ),
     headerEntry.flag(key('add_space_prefix'), beginsWithSpace),
   ];
-}
-
-/** Names of special tokens: in a GGUF file, and in a folder, where the first that is there counts. */
-const specialNames = {
-  bos: ['bos_token', 'cls_token'],
-  eos: ['eos_token', 'sep_token'],
-  unknown: ['unk_token'],
-  padding: ['pad_token'],
-  cls: ['cls_token'],
-  // llama.cpp spells it so.
-  seperator: ['sep_token'],
-  mask: ['mask_token'],
-} as const;
-
-function specialEntries(
-  { post_processor: processor }: Around,
-  { specialTokens, chatTemplate }: TokenizerSettings,
-  tokens: readonly string[],
-): Buffer[] {
-  const named = Object.entries(specialNames).flatMap(([name, inFolder]) => {
-    const token = inFolder.map((one) => specialTokens[one]).find((one) => one !== undefined);
-    const id = tokens.indexOf(token ?? '');
-    return id < 0 ? [] : [headerEntry.integer(key(`${name}_token_id`), id)];
-  });
-  const around = templateOf(processor);
-  return [
-    ...named,
-    headerEntry.flag(key('add_bos_token'), around.before),
-    headerEntry.flag(key('add_eos_token'), around.after),
-    ...(chatTemplate === undefined
-      ? []
-      : [headerEntry.text('tokenizer.chat_template', chatTemplate)]),
-  ];
-}
-
-const templateSchema = v.looseObject({
-  type: v.literal('TemplateProcessing'),
-  single: v.array(v.looseObject({})),
-});
-
-/** Of BERT and RoBERTa, with the tokens around texts. */
-const pairSchema = v.looseObject({ type: v.picklist(['BertProcessing', 'RobertaProcessing']) });
-
-/** Whether tokens are put before and after a text. */
-function templateOf(processor: unknown): { readonly before: boolean; readonly after: boolean } {
-  const { processors } = (processor ?? {}) as { processors?: unknown };
-  const all: readonly unknown[] = Array.isArray(processors) ? processors : [processor];
-  if (all.some((one) => v.is(pairSchema, one))) {
-    return { before: true, after: true };
-  }
-  const template = all.find((one) => v.is(templateSchema, one));
-  const single = template === undefined ? [] : v.parse(templateSchema, template).single;
-  return {
-    before: single.length > 1 && 'SpecialToken' in (single[0] ?? {}),
-    after: single.length > 1 && 'SpecialToken' in (single.at(-1) ?? {}),
-  };
 }

@@ -1,7 +1,9 @@
+import type { GgufHeader } from '../../checkpoints/gguf';
 import { UserError } from '../../user-error';
 import { furtherBlocksOf, readBlockCount } from './gguf-blocks';
 import { ggufFields, queryLatent } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
+import { ggufBlocks, indexer } from './gguf-names';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
@@ -17,31 +19,38 @@ export const tiedHead = (architecture: string): Message =>
 export const choosesNone = (architecture: string, block: number): Message =>
   say`llama.cpp expects the first block of ${architecture} models to choose tokens, and block ${block} takes the choice of the one before.`;
 
-/** Texts from this length on: llama.cpp has types of its own for the blocks of files that list none (src/models/glm-dsa.cpp). */
-const longTexts = 1_048_576;
-
 /**
- * Refuses a choice of blocks whose first takes the choice of tokens of one that is gone.
+ * Whether each block that stays chooses tokens: as a list says, or by its tensors where there is none. llama.cpp
+ * would otherwise take a list of its own, by the numbers of the blocks (src/models/glm-dsa.cpp).
  * @param key of a list that says of each block whether it chooses
- * @throws UserError with what may be removed.
+ * @param kept source block of each block that stays
  */
-export async function requireChoosing(
+export async function keptChoosing(
   keys: GgufKeys,
   key: string,
+  tensors: GgufHeader['tensors'],
   kept: readonly number[],
-): Promise<void> {
-  const [first = 0] = kept;
+): Promise<readonly boolean[]> {
   const flags = await keys.flags(key, readBlockCount(keys), furtherBlocksOf(keys));
-  if (typeof flags === 'object' && flags[first] === false) {
+  const names = new Set(tensors.map(({ name }) => name));
+  return kept.map((source) =>
+    typeof flags === 'object'
+      ? flags[source] === true
+      : names.has(`${ggufBlocks}.${source}.${indexer.key}.weight`),
+  );
+}
+
+/** Refuses a choice of blocks whose first takes the choice of tokens of one that is gone. */
+export async function requireChoosing(
+  ...[keys, key, tensors, kept]: Parameters<typeof keptChoosing>
+): Promise<void> {
+  const [choosesFirst] = await keptChoosing(keys, key, tensors, kept);
+  if (choosesFirst === false) {
     keys.fault(
       keys.name(key),
-      choosesNone(keys.architecture, first),
+      choosesNone(keys.architecture, kept[0] ?? 0),
       say`Keep a block in front that chooses tokens.`,
     );
-  }
-  const isOther = kept.some((source, block) => source !== block);
-  if (flags === undefined && isOther && keys.number('context_length') >= longTexts) {
-    keys.missing(keys.name(key));
   }
 }
 

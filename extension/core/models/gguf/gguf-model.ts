@@ -10,6 +10,7 @@ import { describeGguf } from './gguf-config';
 import type { GgufConfig } from './gguf-config';
 import {
   gatingOf,
+  keptChoosing,
   noQueryNorms,
   requireChoosing,
   requirePlainQueries,
@@ -176,7 +177,7 @@ export async function requireGgufBlocks(
     setFirst,
   } = ggufFamilyOf(keys) ?? {};
   if (setFirst !== undefined) {
-    await requireChoosing(keys, setFirst, kept);
+    await requireChoosing(keys, setFirst, header.tensors, kept);
   }
   if (scaledByCount && kept.length !== readBlockCount(keys)) {
     keys.fault(
@@ -236,6 +237,22 @@ export async function ggufMixers(
   const keys = new GgufKeys(header, header.file);
   const types = await typesOf(keys);
   return types && keptMixed(keys, types, kept);
+}
+
+/**
+ * Key of a list that says which blocks choose tokens, and what it says of each block that stays; undefined in
+ * families without one.
+ * @param kept source block of each block that stays
+ */
+export async function ggufChoosing(
+  header: GgufHeader,
+  kept: readonly number[],
+): Promise<{ readonly key: string; readonly flags: readonly boolean[] } | undefined> {
+  const keys = new GgufKeys(header, header.file);
+  const key = ggufFamilyOf(keys)?.setFirst;
+  return key === undefined
+    ? undefined
+    : { key, flags: await keptChoosing(keys, key, header.tensors, kept) };
 }
 
 /** `layer_types` of a family with mixers. */

@@ -124,7 +124,7 @@ const latent: LatentNames = {
 };
 
 /** Of what chooses tokens (src/models/deepseek32.cpp). */
-const indexer = {
+export const indexer = {
   queryUp: 'indexer.attn_q_b',
   key: 'indexer.attn_k',
   keyNorm: 'indexer.k_norm',

@@ -66,11 +66,21 @@ export async function rewritten(
   changed: Readonly<Record<string, (key: string) => Buffer>>,
   tensorsOf = (tensors: readonly GgufTensor[]) => tensors,
 ): Promise<string> {
+  const keys = new GgufKeys(await readGgufHeader(file), file);
+  const replaced = Object.entries(changed).map(
+    ([name, entry]) => [keys.name(name), entry(keys.name(name))] as const,
+  );
+  return withEntries(file, new Map(replaced), tensorsOf);
+}
+
+/** A file like another, but for entries of its header by the names that they replace, and what becomes of its tensors. */
+export async function withEntries(
+  file: string,
+  replaced: ReadonlyMap<string, Buffer>,
+  tensorsOf = (tensors: readonly GgufTensor[]) => tensors,
+): Promise<string> {
   const header = await readGgufHeader(file);
   const keys = new GgufKeys(header, file);
-  const replaced = new Map(
-    Object.entries(changed).map(([name, entry]) => [keys.name(name), entry(keys.name(name))]),
-  );
   const blocks = Array.from({ length: keys.number('block_count') }, (_, block) => block);
   const tensors = header.tensors.map((tensor) => copied({ name: tensor.name, tensor }));
   const plan = await planGguf(header, { blocks, replaced }, tensorsOf(tensors));

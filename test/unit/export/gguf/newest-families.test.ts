@@ -18,6 +18,7 @@ import {
   ids,
   inFloats,
   rewritten,
+  withEntries,
   yarn,
 } from './family-files';
 import type { FamilyCase } from './family-files';
@@ -91,6 +92,55 @@ it('blocks that choose tokens say so in GLM files, and the file keeps what they 
   expect(metadata.get('glm-dsa.attention.indexer.top_k')).toBe(2048);
   expect(tensors.filter(({ name }) => name.includes('indexer')).length).toBe(15);
 });
+
+/** A GLM file as published: with a block behind its own that predicts a further token, and no choice listed for that. */
+async function publishedGlm(types: readonly string[], isListed: boolean): Promise<string> {
+  const out = fresh();
+  await prune(folderOf('glm_moe_dsa', { indexer_types: types }), [], out, inFloats);
+  const flags = types.map((type) => type === 'full');
+  const key = 'glm-dsa.attention.indexer.types';
+  const changed = new Map([
+    // What is replaced by another's entry is gone.
+    [key, isListed ? headerEntry.flags(key, flags) : headerEntry.integer('glm-dsa.note', 0)],
+    ['glm-dsa.block_count', headerEntry.integer('glm-dsa.block_count', types.length + 1)],
+    [
+      'glm-dsa.context_length',
+      headerEntry.integer('glm-dsa.context_length', isListed ? 4096 : 1_048_576),
+    ],
+    ['glm-dsa.nextn_predict_layers', headerEntry.integer('glm-dsa.nextn_predict_layers', 1)],
+  ]);
+  // Tensors of the last block stand in for those of one more.
+  return withEntries(fileIn(out), changed, (tensors) => [
+    ...tensors.filter(({ name }) => isListed || !/^blk\.[13]\.indexer/.test(name)),
+    ...tensors.flatMap((tensor) =>
+      tensor.name.startsWith('blk.3.')
+        ? [{ ...tensor, name: tensor.name.replace('blk.3.', `blk.${types.length}.`) }]
+        : [],
+    ),
+  ]);
+}
+
+it.each([true, false])(
+  'a published GLM file says of what stays which blocks choose; listed there: %s',
+  async (isListed) => {
+    const file = await publishedGlm(['full', 'shared', 'full', 'shared'], isListed);
+    for (const [block, expected] of [
+      [1, [true, true, false]],
+      [2, [true, false, false]],
+    ] as const) {
+      const out = fresh();
+      await prune(file, await blockOf(file, block), out, { format: 'gguf' });
+      const { metadata } = await readGgufHeader(fileIn(out));
+      expect(metadata.get('glm-dsa.block_count')).toBe(3);
+      expect(metadata.get('glm-dsa.nextn_predict_layers')).toBe(0);
+      const list = metadata.get('glm-dsa.attention.indexer.types');
+      const written = typeof list === 'object' && readGgufArray(fileIn(out), 'types', list);
+      expect(await written).toEqual(expected);
+    }
+    const asked = prune(file, await blockOf(file, 0), fresh(), { format: 'gguf' });
+    expect((await rejection(asked)).message).toMatch(/block 1 takes the choice of the one before/);
+  },
+);
 
 it('a head of its own is written, whatever config.json says of ties', async () => {
   const whole = fresh();

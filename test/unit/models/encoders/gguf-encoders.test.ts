@@ -36,6 +36,7 @@ describe('an encoder in a GGUF file', () => {
     ['bert', 'word-piece'],
     ['nomic-bert', 'word-piece-cased'],
     ['xlm-roberta', 'unigram'],
+    ['modern-bert', 'byte-level'],
   ])('%s divides texts as a folder with the tokenizer %s does', async (name, kind) => {
     const tokenizer = await loadTokenizer(encoderFile(name));
     const samples = samplesOf(kind);

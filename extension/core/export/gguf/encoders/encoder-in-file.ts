@@ -7,7 +7,6 @@ import type { LayeredModel } from '../../../models/layered-model';
 import type { FolderModel } from '../folder-model';
 import { headerEntry } from '../header-entries';
 import type { Refusal } from '../../../models/capability';
-import { UserError } from '../../../user-error';
 import { say } from '../../../message';
 
 /** Said of a file that lacks the head of its source. */
@@ -31,18 +30,15 @@ export function whyClasses(model: LayeredModel): Refusal | undefined {
 
 /**
  * Entries of the header that encoders alone have.
- * @throws UserError for a pooling that llama.cpp does not have.
+ * @throws UserError for a pooling that llama.cpp does not have, and for modules behind it.
  */
 export async function encoderEntries(
   { target }: FolderModel,
   model: EncoderModel,
 ): Promise<Buffer[]> {
   const found = await folderPooling(model.summary.path);
-  if (found !== undefined && found.pooling === undefined) {
-    throw new UserError(say`llama.cpp takes the mean of positions, the first or the last alone.`, {
-      ...{ file: found.file, field: found.field },
-      remedy: say`Choose another format.`,
-    });
+  if (found?.fault !== undefined) {
+    throw found.fault;
   }
   const key = (name: string): string => `${target.architecture}.${name}`;
   const { embedding } = model.layout;

@@ -74,7 +74,7 @@ function wordPiece({
   const stripsAccents = fields['strip_accents'] ?? lowercase;
   return {
     vocabulary: Object.entries(model.vocab),
-    unknown: undefined,
+    unknown: model.unk_token,
     stored: (token) => (token.startsWith(inWord) ? token.slice(inWord.length) : `▁${token}`),
     entries: () => [
       headerEntry.text(key('model'), 'bert'),
@@ -83,6 +83,78 @@ function wordPiece({
       headerEntry.flag(key('normalizer.strip_accents'), stripsAccents === true),
     ],
   };
+}
+
+type Part = v.InferOutput<typeof parts.normalizer>;
+type Step = Readonly<Record<string, unknown>>;
+
+/** The steps of a normalizer or pre-tokenizer, those of sequences one by one. */
+function stepsOf(part: unknown): readonly Step[] {
+  const { normalizers, pretokenizers, ...step } = (part ?? {}) as Step;
+  const within = normalizers ?? pretokenizers;
+  return Array.isArray(within) ? within.flatMap(stepsOf) : 'type' in step ? [step] : [];
+}
+
+const mark = '▁';
+
+/** Whether a step makes one space of several. */
+const mergesSpaces = ({ type, pattern, content }: Step): boolean =>
+  type === 'Replace' &&
+  [' ', mark].includes(String(content)) &&
+  JSON.stringify(pattern) === '{"Regex":" {2,}"}';
+
+/** What llama.cpp does with texts before it looks for pieces (src/llama-vocab.cpp). */
+function readSteps(
+  normalizer: Part,
+  preTokenizer: Part,
+): {
+  readonly merges: boolean;
+  /** Rules of SentencePiece for characters, in base 64. */
+  readonly charsmap: string | undefined;
+  /** Whether a space stands before a text. */
+  readonly prefixes: boolean;
+} {
+  const [normalizes, divides] = [normalizer, preTokenizer].map(stepsOf);
+  const { precompiled_charsmap: charsmap } =
+    normalizes?.find(({ type }) => type === 'Precompiled') ?? {};
+  const metaspace = divides?.find(({ type }) => type === 'Metaspace') ?? {};
+  const { add_prefix_space: adds, prepend_scheme: scheme = adds === false ? 'never' : 'always' } =
+    metaspace;
+  return {
+    merges:
+      normalizes?.some(mergesSpaces) === true ||
+      divides?.some(({ type }) => type === 'WhitespaceSplit') === true,
+    charsmap: typeof charsmap === 'string' ? charsmap : undefined,
+    prefixes: scheme !== 'never',
+  };
+}
+
+function whyOtherSteps(normalizer: Part, preTokenizer: Part): Fault | undefined {
+  const { merges, prefixes } = readSteps(normalizer, preTokenizer);
+  const normalizes = stepsOf(normalizer);
+  const otherNormalizer = normalizes.find(
+    (step) =>
+      step['type'] !== 'Precompiled' &&
+      !mergesSpaces(step) &&
+      !(step['type'] === 'Strip' && merges),
+  );
+  if (otherNormalizer !== undefined) {
+    return {
+      field: 'normalizer',
+      problem: say`llama.cpp has no ${String(otherNormalizer['type'])} steps in Unigram tokenizers.`,
+    };
+  }
+  const divides = stepsOf(preTokenizer);
+  const isKnown =
+    divides.filter(({ type, replacement = mark }) => type === 'Metaspace' && replacement === mark)
+      .length === 1 &&
+    divides.every(({ type }) => type === 'Metaspace' || type === 'WhitespaceSplit');
+  return isKnown && (prefixes || !merges)
+    ? undefined
+    : {
+        field: 'pre_tokenizer',
+        problem: say`llama.cpp divides texts of Unigram tokenizers at spaces only, and keeps those with the words behind them.`,
+      };
 }
 
 /** Score of a piece that is not in the folder's list (conversion/bert.py). */
@@ -99,12 +171,11 @@ function unigram({
       problem: say`llama.cpp has no bytes in Unigram tokenizers.`,
     };
   }
-  const [divides, normalizes] = [preTokenizer, normalizer].map((part) =>
-    JSON.stringify(part ?? {}),
-  );
-  const [, charsmap] = /"precompiled_charsmap":"([^"]*)"/.exec(normalizes ?? '') ?? [];
-  const merges =
-    divides?.includes('"WhitespaceSplit"') === true || normalizes?.includes('" {2,}"') === true;
+  const fault = whyOtherSteps(normalizer, preTokenizer);
+  if (fault !== undefined) {
+    return fault;
+  }
+  const { merges, charsmap, prefixes } = readSteps(normalizer, preTokenizer);
   const scores = new Map(model.vocab);
   return {
     vocabulary: model.vocab.map(([token], id) => [token, id]),
@@ -117,7 +188,7 @@ function unigram({
         key('scores'),
         tokens.map((token) => scores.get(token) ?? unused),
       ),
-      headerEntry.flag(key('add_space_prefix'), divides?.includes('"never"') !== true),
+      headerEntry.flag(key('add_space_prefix'), prefixes),
       headerEntry.flag(key('remove_extra_whitespaces'), merges),
       ...(charsmap === undefined
         ? []

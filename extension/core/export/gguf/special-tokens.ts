@@ -1,0 +1,117 @@
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { isRecord, readJsonObject } from '../../data/json-object';
+import { downloadTokenizer, readTokenizerSettings } from '../../data/tokenizer-settings';
+import { UserError } from '../../user-error';
+import { headerEntry } from './header-entries';
+import { say } from '../../message';
+
+/** Names of special tokens: in a GGUF file, and in a folder, where the first that is there counts. */
+const specialNames = {
+  bos: ['bos', 'cls'],
+  eos: ['eos', 'sep'],
+  unknown: ['unk'],
+  padding: ['pad'],
+  cls: ['cls'],
+  // llama.cpp spells it so.
+  seperator: ['sep'],
+  mask: ['mask'],
+} as const;
+type SpecialName = keyof typeof specialNames;
+
+/**
+ * Entries about special tokens: those that the post-processor of tokenizer.json puts around texts, then those
+ * that tokenizer_config.json and special_tokens_map.json name, then the numbers in config.json.
+ * @param tokens by id
+ * @param unknown of the tokenizer's model, or undefined where it has none
+ * @throws UserError where what is put around texts is not a token.
+ */
+export async function specialEntries(
+  folder: string,
+  processor: unknown,
+  tokens: readonly string[],
+  unknown: string | null | undefined,
+): Promise<Buffer[]> {
+  const { specialTokens, chatTemplate } = await readTokenizerSettings(folder);
+  const file = join(folder, 'tokenizer.json');
+  const config = (await readJsonObject(join(folder, 'config.json'), downloadTokenizer)) ?? {};
+  const numberOf = (text: string | null | undefined): number | undefined => {
+    const id = typeof text === 'string' ? tokens.indexOf(text) : -1;
+    return id < 0 ? undefined : id;
+  };
+  const around = (text: string | undefined): number | undefined => {
+    const id = numberOf(text);
+    if (text !== undefined && id === undefined) {
+      throw new UserError(
+        say`${JSON.stringify(text)}, which it puts around texts, is not a token.`,
+        {
+          ...{ file, field: 'post_processor', remedy: downloadTokenizer },
+        },
+      );
+    }
+    return id;
+  };
+  const [before, after] = aroundOf(processor).map(around);
+  const named = (names: readonly string[]): number | undefined =>
+    names.map((name) => numberOf(specialTokens[`${name}_token`])).find((id) => id !== undefined);
+  const numbered = (names: readonly string[]): number | undefined =>
+    names.map((name) => idIn(config, `${name}_token_id`)).find((id) => id < tokens.length);
+  const own: Partial<Record<SpecialName, number | undefined>> = { bos: before, eos: after };
+  const otherwise: typeof own = { unknown: numberOf(unknown), seperator: after };
+  const ids = Object.entries(specialNames).map(([name, inFolder]) => [
+    name,
+    own[name as SpecialName] ??
+      named(inFolder) ??
+      otherwise[name as SpecialName] ??
+      numbered(inFolder),
+  ]);
+  // What ends texts is not always what ends answers.
+  const answerEnd = named(['eos']);
+  const further = after === undefined || answerEnd === after ? [] : [['eot', answerEnd]];
+  return [
+    ...[...ids, ...further].flatMap(([name, id]) =>
+      typeof id === 'number' ? [headerEntry.integer(`tokenizer.ggml.${name}_token_id`, id)] : [],
+    ),
+    headerEntry.flag('tokenizer.ggml.add_bos_token', before !== undefined),
+    headerEntry.flag('tokenizer.ggml.add_eos_token', after !== undefined),
+    ...(chatTemplate === undefined
+      ? []
+      : [headerEntry.text('tokenizer.chat_template', chatTemplate)]),
+  ];
+}
+
+/** A number in config.json, or else in that of the text model; infinite where there is none. */
+function idIn(config: Readonly<Record<string, unknown>>, field: string): number {
+  const { text_config: text } = config;
+  const id = config[field] ?? (isRecord(text) ? text[field] : undefined);
+  return typeof id === 'number' && id >= 0 ? id : Infinity;
+}
+
+const special = v.looseObject({ SpecialToken: v.looseObject({ id: v.string() }) });
+const templateSchema = v.looseObject({
+  type: v.literal('TemplateProcessing'),
+  single: v.array(v.looseObject({})),
+});
+const tokenSchema = v.tuple([v.string(), v.number()]);
+/** Of BERT and RoBERTa. */
+const pairSchema = v.looseObject({
+  type: v.picklist(['BertProcessing', 'RobertaProcessing']),
+  cls: tokenSchema,
+  sep: tokenSchema,
+});
+
+/** Texts of the tokens that are put before and after a text. */
+function aroundOf(
+  processor: unknown,
+): readonly [before: string | undefined, after: string | undefined] {
+  const { processors } = (processor ?? {}) as { processors?: unknown };
+  const all: readonly unknown[] = Array.isArray(processors) ? processors : [processor];
+  const pair = all.find((one) => v.is(pairSchema, one));
+  if (pair !== undefined) {
+    return [pair.cls[0], pair.sep[0]];
+  }
+  const { single = [] } = all.find((one) => v.is(templateSchema, one)) ?? {};
+  const textOf = (part: unknown): string | undefined =>
+    single.length > 1 && v.is(special, part) ? part.SpecialToken.id : undefined;
+  return [textOf(single[0]), textOf(single.at(-1))];
+}
