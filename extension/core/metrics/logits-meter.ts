@@ -13,6 +13,8 @@ export type Given = Extract<MetricInput, 'candidate' | 'change'>;
 
 /** float32 holds the exponential of this and products with it, and of its negative. */
 const exponentLimit = 60;
+/** From here on, a sum of products with the least probabilities may be 0 where all logits fall. */
+const sumLimit = 16;
 
 /** Runs a metric over rows of logits that somebody else computes. */
 export class LogitsMeter {
@@ -103,7 +105,10 @@ export class LogitsMeter {
       );
     const outputs = await run(false);
     const [largest = 0] = this.exponentiates ? floatsOf(outputs, 'largest') : [];
-    return floatsOf(largest > exponentLimit ? await run(true) : outputs, 'terms');
+    const terms = floatsOf(outputs, 'terms');
+    const isLost = (term: number): boolean => !(term > 0 && Number.isFinite(term));
+    const leaves = largest > exponentLimit || (largest > sumLimit && terms.some(isLost));
+    return leaves ? floatsOf(await run(true), 'terms') : terms;
   }
 
   private get exponentiates(): boolean {

@@ -31,6 +31,8 @@ const maxSampledRows = 512;
 
 /** Likeliest ids that distances are bounded by: 0.96 of SmolLM2-135M's at least, for a sixth of its head's products. */
 export const boundedIds = 8192;
+/** None of them is drawn, so none counts for more than itself. */
+const noWeights = floatTensor(new Float32Array(boundedIds), [boundedIds]);
 
 /** The share of a vocabulary that a sample or the likeliest ids are; 1 where it is too small for either. */
 export function shareOfIds(vocabulary: Vocabulary, vocabularySize = 0): number {
@@ -69,10 +71,12 @@ export class LogitsReadout extends MetricReadout {
   private readonly originalHead: Head;
   private readonly givesChange: boolean;
   public override readonly vocabulary: Vocabulary;
+  /** Whether the metric is read over bounded ids as well, here or beside this. */
+  private readonly hasBounds: boolean;
   /** What was read of the original, by the first row and the last; the first to come are kept. */
   private readonly known = new Map<HiddenState, Map<string, OriginalRows>>();
   /** Ids by the same. */
-  private readonly chosen = new WeakMap<HiddenState, Map<string, ChosenIds>>();
+  private readonly chosen = new Map<HiddenState, Map<string, ChosenIds>>();
 
   /** @param vocabulary what terms may be taken over, which takes a metric of probabilities and a large vocabulary */
   public constructor(
@@ -88,7 +92,9 @@ export class LogitsReadout extends MetricReadout {
   ) {
     super(metric);
     const { candidates, reference } = emitters;
-    this.vocabulary = this.mayChoose(vocabulary) ? vocabulary : 'whole';
+    this.hasBounds = this.mayBound() && [executor, original].every(gathersLogits);
+    const isGiven = vocabulary === 'bounded' ? this.hasBounds : metric.needsScores;
+    this.vocabulary = isGiven && this.isLargeFor(vocabulary) ? vocabulary : 'whole';
     this.givesChange =
       executor === original && candidates.headIsLinear && !metric.reads.includes('candidate');
     const given = this.givesChange ? 'change' : 'candidate';
@@ -158,17 +164,20 @@ export class LogitsReadout extends MetricReadout {
       states.letGo(...tensorsOf(rows));
       originalRoom.giveBack(bytesOf(rows));
     }
+    for (const ids of [...this.chosen.values()].flatMap((ofState) => [...ofState.values()])) {
+      originalRoom.giveBack(bytesOfIds(ids));
+    }
     this.known.clear();
+    this.chosen.clear();
   }
 
-  private mayChoose(vocabulary: Vocabulary): boolean {
-    const { needsScores, emitBounds } = this.metric;
-    if (shareOfIds(vocabulary, this.emitters.candidates.vocabularySize) === 1) {
-      return false;
-    }
-    return vocabulary === 'bounded'
-      ? emitBounds !== undefined && this.rowsFitting('bounded') >= maxRows
-      : needsScores;
+  private isLargeFor(vocabulary: Vocabulary): boolean {
+    return shareOfIds(vocabulary, this.emitters.candidates.vocabularySize) < 1;
+  }
+
+  private mayBound(): boolean {
+    const isKnown = this.metric.emitBounds !== undefined && this.isLargeFor('bounded');
+    return isKnown && this.rowsFitting('bounded') >= maxRows;
   }
 
   /** @param vocabulary what logits are over */
@@ -177,12 +186,16 @@ export class LogitsReadout extends MetricReadout {
     return Math.max(minRows, Math.min(most, this.rowsFitting(vocabulary)));
   }
 
-  /** Rows that the memory for a metric's arrays holds, beside the head's weights that bounds gather. */
+  /**
+   * Rows that the memory for a metric's arrays holds, beside the head's weights that bounds gather. Sessions keep
+   * their arrays: those over all ids and those over bounded ones have half of it each.
+   */
   private rowsFitting(vocabulary: Vocabulary): number {
     const { vocabularySize, hiddenSize } = this.emitters.candidates;
     const [ids, gathered] =
       vocabulary === 'bounded' ? [boundedIds, boundedIds * hiddenSize] : [vocabularySize, 0];
-    const elements = this.executor.shares.readoutBytes / Float32Array.BYTES_PER_ELEMENT;
+    const share = vocabulary === 'bounded' || this.hasBounds ? 0.5 : 1;
+    const elements = (this.executor.shares.readoutBytes * share) / Float32Array.BYTES_PER_ELEMENT;
     return Math.floor((elements - gathered) / (ids * arraysPerRun));
   }
 
@@ -224,7 +237,7 @@ export class LogitsReadout extends MetricReadout {
     return rows;
   }
 
-  /** Ids for some rows of the original, chosen once; those that come next are among the drawn ones. */
+  /** Ids for some rows of the original, kept where there is room; those that come next are among the drawn ones. */
   private async idsFor(
     state: HiddenState,
     start: number,
@@ -251,26 +264,36 @@ export class LogitsReadout extends MetricReadout {
       });
       logSums.set(floatsOf(found, 'logSums'), from - start);
     }
-    const { ids, logWeights } =
-      this.vocabulary === 'bounded'
-        ? likeliestIds(masses, boundedIds)
-        : sampleVocabulary(
-            masses,
-            sampledIds,
-            next.filter((id) => id >= 0),
-          );
+    const { ids, logWeights } = this.choose(masses, next);
     const places = new Map(Array.from(ids, (id, place) => [id, place]));
     const chosen = {
-      sample: {
-        ids: int64Tensor(ids, [ids.length]),
-        logWeights: floatTensor(logWeights, [ids.length]),
-      },
+      sample: { ids: int64Tensor(ids, [ids.length]), logWeights },
       places: next.map((id) => places.get(id) ?? -1),
       logSums: floatTensor(logSums, [1, logSums.length, 1]),
     };
-    this.chosen.set(state, ofState.set(key, chosen));
+    if (this.executor.originalRoom.take(bytesOfIds(chosen))) {
+      this.chosen.set(state, ofState.set(key, chosen));
+    }
     return chosen;
   }
+
+  private choose(
+    masses: Float32Array,
+    next: Int32Array,
+  ): { readonly ids: Int32Array; readonly logWeights: Tensor } {
+    if (this.vocabulary === 'bounded') {
+      return { ids: likeliestIds(masses, boundedIds), logWeights: noWeights };
+    }
+    const asked = next.filter((id) => id >= 0);
+    const { ids, logWeights } = sampleVocabulary(masses, sampledIds, asked);
+    return { ids, logWeights: floatTensor(logWeights, [ids.length]) };
+  }
+}
+
+/** Whether logits of some ids are made as those of all are, for less: not of whole numbers, not through factors. */
+function gathersLogits({ model }: LayeredExecutor): boolean {
+  const heads = model.outerMatrices.filter(({ place }) => place === 'head');
+  return heads.every(({ form }) => form === undefined || form.kind === 'dense');
 }
 
 /** From logits [1, rows, vocabulary]: each id's probability, summed over rows, and each row's log Σ exp z. */
@@ -303,4 +326,10 @@ const tensorsOf = ({ normed, read }: RowTensors): Tensor[] => [
 function bytesOf(rows: RowTensors): number {
   const elements = tensorsOf(rows).reduce((sum, { size }) => sum + size, 0);
   return elements * Float32Array.BYTES_PER_ELEMENT;
+}
+
+function bytesOfIds({ sample: { ids, logWeights }, places, logSums }: ChosenIds): number {
+  const weights = logWeights === noWeights ? 0 : logWeights.size;
+  const words = places.length + logSums.size + weights;
+  return ids.size * BigInt64Array.BYTES_PER_ELEMENT + words * Float32Array.BYTES_PER_ELEMENT;
 }

@@ -53,8 +53,8 @@ export function sampleVocabulary(
   return { ids: ids.subarray(0, drawn), logWeights: logWeights.subarray(0, drawn) };
 }
 
-/** The ids of the greatest masses; nothing is drawn, so none counts for more than itself. */
-export function likeliestIds(masses: Float32Array, count: number): VocabularySample {
+/** The ids of the greatest masses, ascending. */
+export function likeliestIds(masses: Float32Array, count: number): Int32Array {
   const least = masses.toSorted().at(-count) ?? 0;
   let ties = count - masses.reduce((above, mass) => above + (mass > least ? 1 : 0), 0);
   const ids = new Int32Array(count);
@@ -64,7 +64,7 @@ export function likeliestIds(masses: Float32Array, count: number): VocabularySam
       ids[chosen++] = id;
     }
   });
-  return { ids, logWeights: new Float32Array(count) };
+  return ids;
 }
 
 /** Marks the ids whose chance would pass 1. @returns the chance of the others per size */

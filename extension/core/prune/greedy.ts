@@ -53,7 +53,9 @@ export async function greedy(
     const { candidate, ...decided } = result.winner;
     first = round === 1 ? result.distances : first;
     for (const [id, total] of result.totals) {
-      expected.set(id, Math.max(total, expected.get(id) ?? 0));
+      if (total > (expected.get(id) ?? 0)) {
+        expected.set(id, total);
+      }
     }
     scorer.commit(
       candidate,

@@ -67,7 +67,8 @@ export const everyDistance: Strategy = async (input) => {
  * Exact early stopping by racing: every candidate on the first sequence; the leader through all, for
  * a bound; then sequence by sequence those whose partial total is still within the bound. Terms are
  * not negative, so a total beyond the bound cannot come back. Where some of the vocabulary tells how
- * great terms are at least, that comes first, and heads are run for those alone that it does not drop.
+ * great terms are at least, that comes first, and heads are run for those alone that it does not drop; a
+ * term takes the place of its bound, and may drop them still.
  */
 export const race: Strategy = async (input) => {
   const tally = new Tally(input);
@@ -76,12 +77,13 @@ export const race: Strategy = async (input) => {
   if (first === undefined) {
     return resultOf(input, tally);
   }
+  const slices = [first, ...others];
   await tally.bound(runners, [first], others);
   const leader = least(runners, (candidate) => tally.totalOf(candidate));
   if (leader === undefined) {
     return resultOf(input, tally);
   }
-  await tally.measure([leader], [first, ...others]);
+  await tally.measure([leader], slices);
   for (const [i, slice] of others.entries()) {
     await tally.bound(
       runners.filter((candidate) => canWin(input, tally, candidate)),
@@ -89,10 +91,13 @@ export const race: Strategy = async (input) => {
       others.slice(i + 1),
     );
   }
-  await tally.measure(
-    runners.filter((candidate) => canWin(input, tally, candidate)),
-    [first, ...others],
-  );
+  for (const [i, slice] of slices.entries()) {
+    await tally.measure(
+      runners.filter((candidate) => canWin(input, tally, candidate)),
+      [slice],
+      slices.slice(i + 1),
+    );
+  }
   return resultOf(input, tally);
 };
 
@@ -104,12 +109,12 @@ export const lazy: Strategy = async (input) => {
   const tally = new Tally(input);
   const expected = (candidate: Candidate): number => input.expected.get(candidate.id) ?? 0;
   const queue = input.candidates.filter(input.isEligible).sort((a, b) => expected(a) - expected(b));
+  const slices = wholeSlices(input);
   for (const candidate of queue) {
     const best = bestOf(input, tally);
     if (best !== undefined && expected(candidate) > tally.totalOf(best)) {
       break;
     }
-    const slices = wholeSlices(input);
     for (const [i, slice] of slices.entries()) {
       if (canWin(input, tally, candidate)) {
         await tally.measure([candidate], [slice], slices.slice(i + 1));
@@ -193,13 +198,16 @@ function placeOf(distance: number, others: ReadonlyMap<string, number>): number 
 
 function canWin(input: RoundInput, tally: Tally, candidate: Candidate): boolean {
   const best = bestOf(input, tally);
-  return best === undefined || tally.totalOf(candidate) <= tally.totalOf(best) * slack;
+  // Where either is no number, all goes on: it is known in the end alone who has one.
+  return best === undefined || !(tally.totalOf(candidate) > tally.totalOf(best) * slack);
 }
 
-/** The item of least value; of equal ones the first. */
+/** The item of least value, what is no number counting as the greatest; of equal ones the first. */
 export function least<T>(items: readonly T[], value: (item: T) => number): T | undefined {
+  const sizeOf = (item: T): number =>
+    Number.isNaN(value(item)) ? Number.POSITIVE_INFINITY : value(item);
   return items.reduce<T | undefined>(
-    (best, item) => (best === undefined || value(item) < value(best) ? item : best),
+    (best, item) => (best === undefined || sizeOf(item) < sizeOf(best) ? item : best),
     undefined,
   );
 }

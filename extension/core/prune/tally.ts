@@ -24,6 +24,7 @@ interface TallySetup {
 
 /** What is known of a candidate on a slice: its terms, bounds of them, or both. */
 interface MeasuredSlice {
+  readonly slice: Slice;
   readonly terms?: BlockTerms;
   readonly bounds?: BlockTerms;
 }
@@ -31,7 +32,7 @@ interface MeasuredSlice {
 /** Running totals of one round. */
 export class Tally {
   /** What was measured of each candidate, by id and slice; all go through slices in the same order. */
-  private readonly slices = new Map<string, Map<Slice, MeasuredSlice>>();
+  private readonly slices = new Map<string, Map<string, MeasuredSlice>>();
   /** The same in one, bounds where there are no terms. */
   private readonly samples = new Map<string, TermSample>();
   /** The whole vocabulary's distance, of the candidate that has it, to the one that its ids gave. */
@@ -107,14 +108,14 @@ export class Tally {
   /** How much greater a candidate's total is than another's, from the rows both were measured on. */
   public difference(candidate: Candidate, other: Candidate): Estimate {
     const [mine, theirs] = [this.newSample(), this.newSample()];
-    for (const [slice, own] of this.slices.get(candidate.id) ?? []) {
-      const their = this.slices.get(other.id)?.get(slice);
+    for (const [key, own] of this.slices.get(candidate.id) ?? []) {
+      const their = this.slices.get(other.id)?.get(key);
       // Bounds are held against bounds, which fall short alike.
       const kind = own.terms !== undefined && their?.terms !== undefined ? 'terms' : 'bounds';
       const [a, b] = [own[kind], their?.[kind]];
       if (a !== undefined && b !== undefined) {
-        mine.add(slice, a);
-        theirs.add(slice, b);
+        mine.add(own.slice, a);
+        theirs.add(own.slice, b);
       }
     }
     return mine.difference(theirs);
@@ -162,18 +163,19 @@ export class Tally {
     const { scorer, step, onDistance, estimates } = this.setup;
     const kind = vocabulary === 'bounded' && scorer.hasBounds ? 'bounds' : 'terms';
     const open = candidates.filter(({ id }) =>
-      slices.some((slice) => this.slices.get(id)?.get(slice)?.[kind] === undefined),
+      slices.some((slice) => this.slices.get(id)?.get(keyOf(slice))?.[kind] === undefined),
     );
     const found = await scorer.terms(step, open, slices, vocabulary, ahead);
     open.forEach((candidate, i) => {
-      const own = this.slices.get(candidate.id) ?? new Map<Slice, MeasuredSlice>();
-      slices.forEach((slice, j) =>
-        own.set(slice, { ...own.get(slice), [kind]: found[i]?.[j] ?? [] }),
-      );
+      const own = this.slices.get(candidate.id) ?? new Map<string, MeasuredSlice>();
+      slices.forEach((slice, j) => {
+        const key = keyOf(slice);
+        own.set(key, { ...own.get(key), slice, [kind]: found[i]?.[j] ?? [] });
+      });
       this.slices.set(candidate.id, own);
       // Terms take the places of their bounds, so that sums are taken in one order.
       const sample = this.newSample();
-      own.forEach(({ bounds = [], terms = bounds }, slice) => {
+      own.forEach(({ slice, bounds = [], terms = bounds }) => {
         sample.add(slice, terms);
       });
       this.samples.set(candidate.id, sample);
@@ -191,3 +193,6 @@ export class Tally {
     return new TermSample(this.setup.metric, this.setup.rows);
   }
 }
+
+/** Names a slice, whoever made the object. */
+const keyOf = ({ sequence, from, to }: Slice): string => `${sequence}|${from}|${to}`;

@@ -13,7 +13,7 @@ import type { SearchRun } from './run-search';
 
 const vocabulary = 3 * boundedIds;
 /** Room for all, for bounds but hardly more, and for no bounds. */
-const memorySizes = [1 << 30, 1 << 27, 60_000];
+const memorySizes = [1 << 30, 1 << 28, 60_000];
 
 const scenario = fc.record({
   seed: fc.integer({ min: 1, max: 1_000_000 }),
