@@ -345,7 +345,7 @@ describe('the tokenizer in a GGUF file', () => {
   });
 
   it.each<[string, readonly (readonly [string, RawValue])[], RegExp]>([
-    ['kind', [['model', textValue('t5')]], /tokenizer\.ggml\.model: .*"t5"/],
+    ['kind', [['model', textValue('rwkv')]], /tokenizer\.ggml\.model: .*"rwkv"/],
     [
       'division',
       [
