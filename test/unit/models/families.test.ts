@@ -30,6 +30,9 @@ const textTowers: ReadonlySet<string> = new Set([
 const partlyRun: ReadonlySet<string> = new Set([
   ...textTowers,
   'blenderbot-small',
+  // What chooses tokens of longer texts.
+  'deepseek_v32',
+  'glm_moe_dsa',
   'esm-absolute',
   'layoutlm',
   'squeezebert',
