@@ -73,7 +73,7 @@ export async function folderPooling(folder: string): Promise<FolderPooling | und
   const file = join(folder, module.path, 'config.json');
   const config = await readJson(file, configSchema, say`The file is not a JSON object.`);
   if (config === undefined) {
-    const problem = say`The file is missing, so the pooling is not known.`;
+    const problem = say`The file that sets the pooling is missing.`;
     return { fault: new UserError(problem, { file, remedy: download }) };
   }
   const { field, pooling } = poolingIn(config);

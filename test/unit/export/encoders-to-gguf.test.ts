@@ -125,7 +125,7 @@ describe('a GGUF file of a folder of an encoder', () => {
     ],
     [
       { 'modules.json': modules('Transformer', 'Pooling') },
-      /1_Pooling.config\.json: The file is missing, so the pooling is not known/,
+      /1_Pooling.config\.json: The file that sets the pooling is missing/,
     ],
     [
       {
