@@ -155,6 +155,16 @@ describe.each(metricNames)('%s', (name) => {
     });
   });
 
+  it.each(givens)('keeps what is little where all logits fall, given the %s', async (given) => {
+    const [z, changed] = [
+      [0, 80],
+      [-40.5, -40],
+    ];
+    const [found = Number.NaN] = await measure(name, given, [z], [[changed]], [1]);
+    const term = reference(z, changed, 1);
+    expect(Math.abs(found - term)).toBeLessThan(1e-5 + 1e-4 * term);
+  });
+
   it('does not see a change that is none', async () => {
     const z = [normals(3, 4096).map((x) => Math.fround(5 * x))];
     const [term = Number.NaN] = await measure(name, 'candidate', z, [z], [5]);
