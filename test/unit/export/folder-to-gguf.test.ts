@@ -303,6 +303,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
     for (const [name, more, message] of [
       ['opt', {}, /opt models can't be written to GGUF.*convert_hf_to_gguf/],
       ['phi-qk-norm', {}, /qk_layernorm: llama\.cpp computes phi2 models with false/],
+      ['gpt2-unscaled', {}, /scale_attn_weights: llama\.cpp computes gpt2 models with true/],
       ['falcon-alibi', {}, /alibi: llama\.cpp computes falcon models with false/],
       ['bitnet', {}, /hidden_act: llama\.cpp computes bitnet models with silu, not relu2/],
       ['falcon-sequential', {}, /bias: llama\.cpp computes falcon models with false/],

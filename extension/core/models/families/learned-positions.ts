@@ -1,4 +1,4 @@
-import type { Architecture } from '../transformer/architecture';
+import type { Architecture, Scales } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { allBiases, attention, base, gptNames, fourTimesHidden } from './pieces';
@@ -10,7 +10,25 @@ const gpt2Defaults = (config: ConfigFields): ConfigFields => ({
   hidden_act: 'gelu_new',
   rms_norm_eps: 1e-5,
   tie_word_embeddings: true,
+  scale_attn_weights: true,
+  scale_attn_by_inverse_layer_idx: false,
 });
+const gpt2Scales = ({ scale_attn_weights: isScaled }: ModelConfig): Partial<Scales> =>
+  isScaled === true ? {} : { attention: 1 };
+
+/** Where scores are divided by the number of the block too, from 1. */
+const gpt2Form = ({
+  scale_attn_by_inverse_layer_idx: isDivided,
+}: ModelConfig): Partial<Architecture> =>
+  isDivided === true
+    ? {
+        dependsOnNumber: true,
+        heads: (config, block) => {
+          const headDim = config.hidden_size / config.num_attention_heads;
+          return { scale: (gpt2Scales(config).attention ?? headDim ** -0.5) / (block + 1) };
+        },
+      }
+    : {};
 const gpt2Outer = {
   prefixes: ['transformer.', ''],
   embedding: 'wte',
@@ -78,11 +96,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
     config: {
       names: gpt2Names,
       defaults: gpt2Defaults,
-      only: () => ({
-        scale_attn_weights: true,
-        scale_attn_by_inverse_layer_idx: false,
-        add_cross_attention: false,
-      }),
+      only: () => ({ add_cross_attention: false }),
     },
     outer: gpt2Outer,
     norm: 'layer',
@@ -95,6 +109,8 @@ export const learnedPositionFamilies: readonly Architecture[] = [
     feedforward: gpt2Feedforward,
     biases: () => allBiases(true),
     rotary: 'none',
+    scales: gpt2Scales,
+    form: gpt2Form,
   },
   {
     ...base,
@@ -155,7 +171,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
         num_key_value_heads:
           (config['multi_query'] ?? true) === true ? 1 : config['num_attention_heads'],
       }),
-      only: () => ({ scale_attn_weights: true, add_cross_attention: false }),
+      only: () => ({ add_cross_attention: false }),
     },
     outer: gpt2Outer,
     norm: 'layer',
@@ -167,6 +183,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
     feedforward: gpt2Feedforward,
     biases: () => allBiases(true),
     rotary: 'none',
+    scales: gpt2Scales,
   },
   {
     ...base,

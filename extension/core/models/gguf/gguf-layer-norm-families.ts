@@ -14,6 +14,9 @@ const alibiKey = 'attention.max_alibi_bias';
 /** Exponent of the smallest slope. */
 const alibiBias = 8;
 
+/** Scores are divided by the root of a head's width alone. */
+const plainScores = { scale_attn_weights: true, scale_attn_by_inverse_layer_idx: false };
+
 const untied = { tie_word_embeddings: false };
 
 /** llama.cpp takes the heads of these to be as wide as the stream. */
@@ -40,7 +43,7 @@ const describeMpt = (source: GgufSource): Readonly<Record<string, unknown>> => {
 
 /** Families with layer norms, or with feed-forwards that nothing gates, by `general.architecture`. */
 export const layerNormFamilies: Readonly<Record<string, GgufFamily>> = {
-  gpt2: { modelType: 'gpt2', ...gelu },
+  gpt2: { modelType: 'gpt2', ...gelu, demands: () => plainScores },
   gptneox: {
     modelType: 'gpt_neox',
     ...gelu,
@@ -82,6 +85,7 @@ export const layerNormFamilies: Readonly<Record<string, GgufFamily>> = {
   starcoder: {
     modelType: 'gpt_bigcode',
     ...gelu,
+    demands: () => plainScores,
     describe: ({ sizes }) => ({ multi_query: sizes.keyValueHeads === 1 }),
   },
   nemotron: {

@@ -36,8 +36,6 @@ export interface AttentionShape extends OwnHeads {
   /** Sizes of queries, keys and values that come from narrow latents, where they do. */
   readonly latent: LatentShape | undefined;
   readonly norm: NormStyle;
-  /** Factor on the products of queries and keys. */
-  readonly scale: number;
   /** Cap of the scores, if any. */
   readonly softCap: number | undefined;
   /** Factor on the branch. */

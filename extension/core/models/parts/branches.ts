@@ -140,14 +140,13 @@ function isGated({ feedforward: { gateUp } }: Branches): boolean {
 
 /** The heads of an attention that keeps so many key/value heads. */
 export function ownHeads(
-  { numHeads, numKeyValueHeads, headDim, valueDim }: AttentionShape,
+  { numHeads, numKeyValueHeads, headDim, valueDim, scale }: AttentionShape,
   groups = numKeyValueHeads,
 ): OwnHeads {
   return {
     numHeads: (numHeads / numKeyValueHeads) * groups,
     numKeyValueHeads: groups,
-    headDim,
-    valueDim,
+    ...{ headDim, valueDim, scale },
   };
 }
 

@@ -209,13 +209,15 @@ export interface MixerNames extends BranchNorms {
   readonly branchScale?: (config: ModelConfig) => number;
 }
 
-/** Number and width of an attention's heads. */
+/** Number and width of an attention's heads, and how they weigh what they look at. */
 export interface OwnHeads {
   readonly numHeads: number;
   readonly numKeyValueHeads: number;
   readonly headDim: number;
   /** Size of a head's value. */
   readonly valueDim: number;
+  /** Factor on the products of queries and keys. */
+  readonly scale: number;
 }
 
 /** Temperature tuning of Llama 4: scales, positions. */
