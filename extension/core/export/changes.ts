@@ -269,7 +269,7 @@ export function whyTorn(
     return {
       code: 'blocks-not-removable',
       reason: say`Without its sublayers, block ${emptied} of a ${architecture} model still changes what passes it, which llama.cpp can't express.`,
-      remedy: say`Prune the Hugging Face folder of the model.`,
+      remedy: say`Write another format, from the Hugging Face folder of the model.`,
     };
   }
   const torn = sublayers.find(({ id, block }) => changes.removed.includes(id) && left.has(block));
