@@ -177,13 +177,11 @@ async function wordPiece(source: TokenizerKeys): Promise<Record<string, unknown>
         ? token.slice(1)
         : `##${token}`,
   );
-  const tokenOf = (key: keyof typeof bertIds): string => {
-    const id = source.scalar(key) ?? source.scalar(olderNames[key] ?? key) ?? bertIds[key];
-    return marked[Number(id)] ?? '';
+  const tokenOf = (key: keyof typeof bertIds): Special => {
+    const id = Number(source.scalar(key) ?? source.scalar(olderNames[key] ?? key) ?? bertIds[key]);
+    return { id, token: marked[id] ?? '' };
   };
-  const [first, last] = [tokenOf('bos_token_id'), tokenOf('seperator_token_id')];
   const vocabulary = { tokens: marked, types };
-  const vocab = ids(vocabulary);
   const lowercase = source.scalar('normalizer.lowercase') ?? true;
   return {
     added_tokens: addedTokens(vocabulary),
@@ -193,11 +191,12 @@ async function wordPiece(source: TokenizerKeys): Promise<Record<string, unknown>
       strip_accents: source.scalar('normalizer.strip_accents') ?? lowercase,
     },
     pre_tokenizer: { type: 'BertPreTokenizer' },
-    post_processor: around([first], [last], vocab),
+    post_processor: around([tokenOf('bos_token_id')], [tokenOf('seperator_token_id')]),
     decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
     model: {
       type: 'WordPiece',
-      ...{ vocab, unk_token: tokenOf('unknown_token_id'), continuing_subword_prefix: '##' },
+      ...{ vocab: ids(vocabulary), unk_token: tokenOf('unknown_token_id').token },
+      continuing_subword_prefix: '##',
       max_input_chars_per_word: 100,
     },
   };
@@ -266,40 +265,41 @@ function addedTokens({ tokens, types }: Vocabulary): unknown[] {
 /** Puts the tokens for beginning and end around a text, where the file asks for them. */
 function postProcessor(
   source: TokenizerKeys,
-  vocabulary: Vocabulary,
+  { tokens }: Vocabulary,
   beginsByDefault: boolean,
   endsByDefault = false,
 ): unknown {
-  const tokenOf = (wanted: GgufScalar, key: string): string[] => {
+  const tokenOf = (wanted: GgufScalar, key: string): Special[] => {
     if (wanted !== true) {
       return [];
     }
     const id = source.scalar(key);
-    const token = typeof id === 'number' ? vocabulary.tokens[id] : undefined;
-    if (token === undefined) {
+    const token = typeof id === 'number' ? tokens[id] : undefined;
+    if (typeof id !== 'number' || token === undefined) {
       throw source.fault(key, say`It is not a token id.`);
     }
-    return [token];
+    return [{ id, token }];
   };
   const before = tokenOf(source.scalar('add_bos_token') ?? beginsByDefault, 'bos_token_id');
   const after = tokenOf(source.scalar('add_eos_token') ?? endsByDefault, 'eos_token_id');
-  return around(before, after, ids(vocabulary));
+  return around(before, after);
+}
+
+interface Special {
+  readonly id: number;
+  readonly token: string;
 }
 
 /** Puts tokens in front of a text and behind it. */
-function around(
-  before: readonly string[],
-  after: readonly string[],
-  numbers: Readonly<Record<string, number>>,
-): unknown {
+function around(before: readonly Special[], after: readonly Special[]): unknown {
   const all = [...before, ...after];
-  const special = (token: string): unknown => ({ SpecialToken: { id: token, type_id: 0 } });
+  const special = ({ token }: Special): unknown => ({ SpecialToken: { id: token, type_id: 0 } });
   const single = [
     ...before.map(special),
     { Sequence: { id: 'A', type_id: 0 } },
     ...after.map(special),
   ];
-  const tokens = all.map((id) => [id, { id, ids: [numbers[id]], tokens: [id] }]);
+  const tokens = all.map(({ id, token }) => [token, { id: token, ids: [id], tokens: [token] }]);
   return all.length === 0
     ? null
     : {

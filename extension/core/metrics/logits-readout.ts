@@ -290,7 +290,7 @@ export class LogitsReadout extends MetricReadout {
   }
 }
 
-/** Whether logits of some ids are made as those of all are, for less: not of whole numbers, not through factors. */
+/** Whether the head gives some ids the logits that it gives them among all, for less work. A quantized head rounds its inputs, and a factored one runs whole. */
 function gathersLogits({ model }: LayeredExecutor): boolean {
   const heads = model.outerMatrices.filter(({ place }) => place === 'head');
   return heads.every(({ form }) => form === undefined || form.kind === 'dense');

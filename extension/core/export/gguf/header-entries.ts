@@ -36,6 +36,9 @@ const bytesOf = (numbers: Float32Array | Int32Array): Uint8Array =>
   new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
 
 /** Entries of a GGUF header: a key with its value, as the conversion of llama.cpp types them. */
+/** Key of an entry about the tokenizer. */
+export const tokenizerKey = (name: string): string => `tokenizer.ggml.${name}`;
+
 export const headerEntry = {
   text: (key: string, value: string) => entry(key, stringType, string(value)),
   integer: (key: string, value: number) => entry(key, uint32Type, uint32(value)),

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { isRecord, readJsonObject } from '../../data/json-object';
 import { downloadTokenizer, readTokenizerSettings } from '../../data/tokenizer-settings';
 import { UserError } from '../../user-error';
-import { headerEntry } from './header-entries';
+import { headerEntry, tokenizerKey } from './header-entries';
 import { say } from '../../message';
 
 /** Names of special tokens: in a GGUF file, and in a folder, where the first that is there counts. */
@@ -44,9 +44,7 @@ export async function specialEntries(
     if (text !== undefined && id === undefined) {
       throw new UserError(
         say`${JSON.stringify(text)}, which it puts around texts, is not a token.`,
-        {
-          ...{ file, field: 'post_processor', remedy: downloadTokenizer },
-        },
+        { file, field: 'post_processor', remedy: downloadTokenizer },
       );
     }
     return id;
@@ -70,10 +68,10 @@ export async function specialEntries(
   const further = after === undefined || answerEnd === after ? [] : [['eot', answerEnd]];
   return [
     ...[...ids, ...further].flatMap(([name, id]) =>
-      typeof id === 'number' ? [headerEntry.integer(`tokenizer.ggml.${name}_token_id`, id)] : [],
+      typeof id === 'number' ? [headerEntry.integer(tokenizerKey(`${name}_token_id`), id)] : [],
     ),
-    headerEntry.flag('tokenizer.ggml.add_bos_token', before !== undefined),
-    headerEntry.flag('tokenizer.ggml.add_eos_token', after !== undefined),
+    headerEntry.flag(tokenizerKey('add_bos_token'), before !== undefined),
+    headerEntry.flag(tokenizerKey('add_eos_token'), after !== undefined),
     ...(chatTemplate === undefined
       ? []
       : [headerEntry.text('tokenizer.chat_template', chatTemplate)]),

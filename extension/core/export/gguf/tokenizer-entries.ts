@@ -5,9 +5,9 @@ import { readJsonObject } from '../../data/json-object';
 import { downloadTokenizer } from '../../data/tokenizer-settings';
 import type { GgufTraits } from '../../models/gguf/gguf-traits';
 import { UserError } from '../../user-error';
-import { readTokenizerModel } from './encoders/tokenizer-models';
+import { readTokenizerModel, scoredEntries } from './encoders/tokenizer-models';
 import type { TokenizerModel } from './encoders/tokenizer-models';
-import { headerEntry } from './header-entries';
+import { headerEntry, tokenizerKey as key } from './header-entries';
 import { specialEntries } from './special-tokens';
 import { say } from '../../message';
 import type { Message } from '../../message';
@@ -99,8 +99,6 @@ export async function tokenizerEntries(
     )),
   ];
 }
-
-const key = (name: string): string => `tokenizer.ggml.${name}`;
 
 function refusal(file: string, field: string, problem: Message): UserError {
   return new UserError(problem, {
@@ -230,13 +228,6 @@ function pieceEntries(
   const beginsWithSpace =
     JSON.stringify(normalizer ?? null).includes('"Prepend"') ||
     /"prepend_scheme":"(?:first|always)"/.test(JSON.stringify(preTokenizer ?? null));
-  return [
-    headerEntry.text(key('model'), 'llama'),
-    headerEntry.text(key('pre'), 'default'),
-    headerEntry.floats(
-      key('scores'),
-      tokens.map((token) => scores.get(token) ?? neverMerged),
-    ),
-    headerEntry.flag(key('add_space_prefix'), beginsWithSpace),
-  ];
+  const scoreOf = (token: string): number => scores.get(token) ?? neverMerged;
+  return scoredEntries('llama', tokens, scoreOf, beginsWithSpace);
 }

@@ -42,7 +42,10 @@ export async function keptChoosing(
 
 /** Refuses a choice of blocks whose first takes the choice of tokens of one that is gone. */
 export async function requireChoosing(
-  ...[keys, key, tensors, kept]: Parameters<typeof keptChoosing>
+  keys: GgufKeys,
+  key: string,
+  tensors: GgufHeader['tensors'],
+  kept: readonly number[],
 ): Promise<void> {
   const [choosesFirst] = await keptChoosing(keys, key, tensors, kept);
   if (choosesFirst === false) {

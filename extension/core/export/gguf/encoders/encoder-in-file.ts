@@ -5,7 +5,7 @@ import { folderPooling } from '../../../models/folder-pooling';
 import { poolingKey, poolingNumbers } from '../../../models/gguf/encoders/pooling';
 import type { LayeredModel } from '../../../models/layered-model';
 import type { FolderModel } from '../folder-model';
-import { headerEntry } from '../header-entries';
+import { headerEntry, tokenizerKey } from '../header-entries';
 import type { Refusal } from '../../../models/capability';
 import { say } from '../../../message';
 
@@ -47,7 +47,7 @@ export async function encoderEntries(
     headerEntry.flag(key('attention.causal'), false),
     headerEntry.integer(key(poolingKey), poolingNumbers[found?.pooling ?? 'none']),
     // llama.cpp asks for it also where there is no table.
-    headerEntry.integer('tokenizer.ggml.token_type_count', types ?? 1),
+    headerEntry.integer(tokenizerKey('token_type_count'), types ?? 1),
   ];
 }
 

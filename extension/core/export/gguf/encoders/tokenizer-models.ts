@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import type { Message } from '../../../message';
 import { say } from '../../../message';
-import { headerEntry } from '../header-entries';
+import { headerEntry, tokenizerKey as key } from '../header-entries';
 
 /** What a tokenizer of another kind than BPE says: tokens by id, scores of pieces, and its entries. */
 export interface TokenizerModel {
@@ -17,8 +17,6 @@ export interface Fault {
   readonly field: string;
   readonly problem: Message;
 }
-
-const key = (name: string): string => `tokenizer.ggml.${name}`;
 
 const parts = {
   normalizer: v.nullish(v.looseObject({ type: v.string() })),
@@ -157,6 +155,22 @@ function whyOtherSteps(normalizer: Part, preTokenizer: Part): Fault | undefined 
       };
 }
 
+/**
+ * Of pieces with scores.
+ * @param prefixes whether a space stands before a text
+ */
+export const scoredEntries = (
+  kind: string,
+  tokens: readonly string[],
+  scoreOf: (token: string) => number,
+  prefixes: boolean,
+): Buffer[] => [
+  headerEntry.text(key('model'), kind),
+  headerEntry.text(key('pre'), 'default'),
+  headerEntry.floats(key('scores'), tokens.map(scoreOf)),
+  headerEntry.flag(key('add_space_prefix'), prefixes),
+];
+
 /** Score of a piece that is not in the folder's list (conversion/bert.py). */
 const unused = -10_000;
 
@@ -182,13 +196,7 @@ function unigram({
     unknown: model.vocab[model.unk_id ?? -1]?.[0],
     stored: (token) => token,
     entries: (tokens) => [
-      headerEntry.text(key('model'), 't5'),
-      headerEntry.text(key('pre'), 'default'),
-      headerEntry.floats(
-        key('scores'),
-        tokens.map((token) => scores.get(token) ?? unused),
-      ),
-      headerEntry.flag(key('add_space_prefix'), prefixes),
+      ...scoredEntries('t5', tokens, (token) => scores.get(token) ?? unused, prefixes),
       headerEntry.flag(key('remove_extra_whitespaces'), merges),
       ...(charsmap === undefined
         ? []
