@@ -11,11 +11,6 @@ import { VocabularySums } from './vocabulary-sums';
 /** What of a candidate is given: its logits ẑ, or ẑ − z where the head gives that by itself. */
 export type Given = Extract<MetricInput, 'candidate' | 'change'>;
 
-/** float32 holds the exponential of this and products with it, and of its negative. */
-const exponentLimit = 60;
-/** From here on, a sum of products with the least probabilities may be 0 where all logits fall. */
-const sumLimit = 16;
-
 /** Runs a metric over rows of logits that somebody else computes. */
 export class LogitsMeter {
   /** What the metric is given of the original. */
@@ -91,31 +86,21 @@ export class LogitsMeter {
       [this.given]: given,
       ...(this.metric.reads.includes('targets') ? { targets } : {}),
     };
-    const run = async (shifted: boolean): ReturnType<LayeredExecutor['compute']> =>
-      this.executor.compute(
-        {
-          key: `metric.${this.name}.${this.given}.${width}${shifted ? '.shifted' : ''}`,
-          // Its arrays are as large as logits: to take them from the system in each run costs more than to keep them.
-          keepMemory: !shifted,
-          build: (graph) => {
-            this.build(graph, width, shifted);
-          },
+    const outputs = await this.executor.compute(
+      {
+        key: `metric.${this.name}.${this.given}.${width}`,
+        // Its arrays are as large as logits: to take them from the system in each run costs more than to keep them.
+        keepMemory: true,
+        build: (graph) => {
+          this.build(graph, width);
         },
-        feeds,
-      );
-    const outputs = await run(false);
-    const [largest = 0] = this.exponentiates ? floatsOf(outputs, 'largest') : [];
-    const terms = floatsOf(outputs, 'terms');
-    const isLost = (term: number): boolean => !(term > 0 && Number.isFinite(term));
-    const leaves = largest > exponentLimit || (largest > sumLimit && terms.some(isLost));
-    return leaves ? floatsOf(await run(true), 'terms') : terms;
+      },
+      feeds,
+    );
+    return floatsOf(outputs, 'terms');
   }
 
-  private get exponentiates(): boolean {
-    return this.metric.reads.includes('probabilities');
-  }
-
-  private build(graph: GraphBuilder, width: number, shifted: boolean): void {
+  private build(graph: GraphBuilder, width: number): void {
     const port = (name: MetricInput, batch: number | string): Value =>
       graph.input(name, DataType.FLOAT, [batch, 'rows', width]);
     const ports = Object.fromEntries([
@@ -134,14 +119,11 @@ export class LogitsMeter {
       return;
     }
     const change = ports.change ?? graph.op('Sub', [candidate, original]);
-    if (!this.exponentiates) {
-      output({ ...ports, change });
-      return;
-    }
-    const rowLargest = new VocabularySums(graph, width).largest(change);
-    output({ ...ports, change: shifted ? graph.op('Sub', [change, rowLargest]) : change });
-    const largest = graph.op('ReduceMax', [graph.op('Abs', [rowLargest])], { keepdims: 0 });
-    graph.output('largest', largest, DataType.FLOAT);
+    // Metrics of probabilities do not see what all logits of a row have in common; without it no exponential passes 1.
+    const shifted = this.metric.reads.includes('probabilities')
+      ? graph.op('Sub', [change, new VocabularySums(graph, width).largest(change)])
+      : change;
+    output({ ...ports, change: shifted });
   }
 }
 

@@ -135,7 +135,7 @@ export class LogitsReadout extends MetricReadout {
           states.letGo(hidden);
           const found = await this.meter.terms(reference.read, given, reference.targets);
           if (this.vocabulary === 'bounded') {
-            // Where exponentials leave float32 there is no bound.
+            // Logits that are no numbers have no bound.
             found.forEach((bound, i) => {
               found[i] = bound > 0 ? bound : 0;
             });

@@ -113,7 +113,7 @@ async function measure(
   );
   const sums = floatTensor(Float32Array.of(logSum(z)), [1, 1, 1]);
   const bound = await run(some, at(z), at(changes), sums);
-  // No bound where the exponentials of these ids leave float32.
+  // As readouts take what is no number.
   return { bound: bound > 0 ? bound : 0, term: await run(whole, row(z), row(changes)) };
 }
 
