@@ -88,7 +88,7 @@ describe('config.json', () => {
 
   it.each([
     ['falcon-new', 'parallel_attn', false],
-    ['gpt2', 'scale_attn_by_inverse_layer_idx', true],
+    ['gpt2', 'add_cross_attention', true],
     ['gemma2', 'use_bidirectional_attention', true],
   ])('of a form of %s that is not known is refused, naming %s', async (name, field, value) => {
     const folder = withConfig(name, { [field]: value });

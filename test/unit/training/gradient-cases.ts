@@ -626,7 +626,7 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
   ReduceMin: reduction('ReduceMin', 'distinct'),
   ReduceSumSquare: reduction('ReduceSumSquare'),
   ReduceL1: reduction('ReduceL1', 'distinct'),
-  ReduceL2: reduction('ReduceL2'),
+  ReduceL2: reduction('ReduceL2', 'distinct'),
   ReduceProd: reduction('ReduceProd'),
   'ReduceProd, zeros': (random) => {
     const shape = [random.int(1, 3), random.int(2, 4)];
