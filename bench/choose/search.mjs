@@ -7,9 +7,11 @@
  *
  * --search: what greedy searches by.
  * --task: questions whose answers are counted; continuation stands for those of bench/compactifai, of the Brown Corpus.
- * --keep: profiles are kept there, and found there by the next run.
+ * --keep: profiles, and what was measured of models, are kept there, and found there by the next run with the same flags.
  */
-import { writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
@@ -20,10 +22,11 @@ import { espalier, isBuilt } from '../lib/espalier.mjs';
 import { inFolder } from '../lib/folders.mjs';
 import { keptProfile } from '../lib/kept-profile.mjs';
 import { piecesOf } from '../lib/pieces.mjs';
+import { writePlan } from '../lib/write-plan.mjs';
 
 /**
- * @typedef {{distance: number, perplexities: number[], accuracy: number | undefined, evaluations: number,
- *   cpuSeconds: number, exchanged: number | undefined}} Outcome
+ * @typedef {{perplexities: number[], accuracy?: number | undefined}} Quality
+ * @typedef {Quality & {distance: number, evaluations: number, cpuSeconds: number, exchanged: number | undefined}} Outcome
  * @typedef {{heldOut: readonly string[], task: string | undefined}} Judges files of texts and of questions
  */
 
@@ -124,15 +127,33 @@ async function outcome(folder, { calibration, i, name, flags, refines, share, ju
     ],
     refines === undefined ? undefined : fileOf(refines),
   );
-  const plan = join(folder, 'choice.plan.json');
-  await espalier(['plan', model, '--profile', file, '--remove', rounds.length, '--out', plan]);
   return {
-    ...(await qualityOf(['evaluate', '--plan', plan], judges)),
+    ...(await qualityWithout(folder, rounds, judges)),
     distance: rounds.at(-1).distance,
     exchanged: refinement?.exchanged,
     evaluations: search.sublayerEvaluations,
     cpuSeconds,
   };
+}
+
+/**
+ * What is left without the removals of a search; measured once for those of any order, and kept.
+ * @param {string} folder
+ * @param {readonly {removed: string}[]} rounds
+ * @param {Judges} judges
+ * @returns {Promise<Quality>}
+ */
+async function qualityWithout(folder, rounds, judges) {
+  const removed = rounds.map((round) => round.removed).sort();
+  const key = createHash('sha256').update(removed.join()).digest('hex').slice(0, 12);
+  const known = join(folder, `without-${key}.quality.json`);
+  if (!existsSync(known)) {
+    const plan = join(folder, 'choice.plan.json');
+    await writePlan(plan, model, rounds);
+    const quality = await qualityOf(['evaluate', '--plan', plan], judges);
+    await writeFile(known, JSON.stringify(quality));
+  }
+  return JSON.parse(await readFile(known, 'utf8'));
 }
 
 /**
@@ -149,7 +170,7 @@ async function taskIn(folder) {
  * Perplexity on each text, and accuracy on the task if there is one.
  * @param {readonly string[]} command
  * @param {Judges} judges
- * @returns {Promise<{perplexities: number[], accuracy: number | undefined}>}
+ * @returns {Promise<Quality>}
  */
 async function qualityOf(command, { heldOut, task }) {
   const perplexities = [];

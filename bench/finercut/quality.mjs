@@ -8,7 +8,7 @@
  * --keep: profiles are kept there, and found there by the next run.
  */
 import { writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { root } from '../../scripts/lib/repository.mjs';
@@ -17,6 +17,7 @@ import { espalier, isBuilt } from '../lib/espalier.mjs';
 import { inFolder } from '../lib/folders.mjs';
 import { keptProfile } from '../lib/kept-profile.mjs';
 import { piecesOf } from '../lib/pieces.mjs';
+import { writePlan } from '../lib/write-plan.mjs';
 
 /** @typedef {{file: string, rounds: {removed: string, distance: number}[], search: any, surrogate?: any, cpuSeconds: number}} Found */
 
@@ -114,10 +115,7 @@ async function find(folder, calibration, piece, mode) {
  */
 async function perplexity(folder, { rounds }) {
   const plan = join(folder, 'quality.plan.json');
-  // Not by the command, which refuses what cannot be written: GGUF files lose whole blocks alone.
-  const remove = rounds.map(({ removed }) => removed);
-  const document = { format: 'espalier.plan', version: 1, model: { path: resolve(model) }, remove };
-  await writeFile(plan, JSON.stringify(document));
+  await writePlan(plan, model, rounds);
   return (await espalier(['evaluate', '--plan', plan, '--whole-text'])).perplexity;
 }
 
