@@ -7,7 +7,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { unattended } from '../../extension/core/jobs/job';
-import type { ModelInput } from '../../extension/core/models/model-input';
+import type { ExampleValue, ModelInput } from '../../extension/core/models/model-input';
 import { openModel, openModelFiles } from '../../extension/core/models/open-model';
 import { writeModel } from '../../extension/core/pipelines/write-model';
 import { LayeredExecutor } from '../../extension/core/runtime/layered-executor';
@@ -58,6 +58,18 @@ async function inputsOf(folder: string, golden: Golden): Promise<ModelInput[]> {
   }));
 }
 
+/** A text as source and target of an encoder–decoder model. */
+function bothOf(ids: Int32Array): ModelInput {
+  const value = (data: BigInt64Array): ExampleValue => ({
+    dtype: 'I64',
+    dims: [1, ids.length],
+    data,
+  });
+  const tokens = value(BigInt64Array.from(ids, BigInt));
+  const attended = value(new BigInt64Array(ids.length).fill(1n));
+  return { input_ids: tokens, attention_mask: attended, decoder_input_ids: tokens };
+}
+
 /** Outputs of all inputs, one after the other. */
 async function outputOf(path: string, inputs: readonly ModelInput[]): Promise<Float32Array> {
   const model = await openModel(path);
@@ -65,7 +77,9 @@ async function outputOf(path: string, inputs: readonly ModelInput[]): Promise<Fl
   try {
     const outputs: Float32Array[] = [];
     for (const input of inputs) {
-      let state = await executor.embed(input);
+      let state = await executor.embed(
+        model.targetStart !== undefined && input instanceof Int32Array ? bothOf(input) : input,
+      );
       for (const index of model.summary.sublayers.keys()) {
         [state = state] = await executor.run(index, [state]);
       }
