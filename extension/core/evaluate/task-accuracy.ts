@@ -2,6 +2,7 @@ import type { Tokenizer } from '../data/tokenizer';
 import { AnsweredIds } from '../models/model-input';
 import { encodePair } from '../data/tasks/encode-pair';
 import type { JobContext } from '../jobs/job';
+import type { LayeredModel } from '../models/layered-model';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { isBest, negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
 import type { TextWindow, WindowSums } from '../runtime/windows';
@@ -34,7 +35,7 @@ export interface TaskResult {
 }
 
 /** A continuation whose likelihood is asked for. */
-interface Continuation {
+export interface Continuation {
   readonly window: TextWindow;
   readonly tokens: number;
 }
@@ -52,22 +53,33 @@ export interface TaskAnswers {
 export type LikelihoodTask = Exclude<Task, { readonly kind: 'exact-match' }>;
 
 /**
- * Scores a task as EleutherAI's lm-evaluation-harness does: log p(continuation | context), with the
- * special tokens that the tokenizer adds, texts that are too long cut at their beginning; `acc`, `acc_norm` of
+ * The continuations of all pairs of a task, in order, with the special tokens that the tokenizer adds; texts that
+ * are too long lose their beginning.
+ * @throws UserError for a model whose output predicts no next token.
+ */
+export function encodeTask(
+  model: LayeredModel,
+  tokenizer: Tokenizer,
+  task: LikelihoodTask,
+): Continuation[] {
+  requireNextTokens(model);
+  return task.examples.flatMap(({ pairs }: { readonly pairs: readonly Pair[] }) =>
+    pairs.map((pair) => continuationOf(model, tokenizer, pair, task.file)),
+  );
+}
+
+/**
+ * Scores a task as EleutherAI's lm-evaluation-harness does, by log p(continuation | context): `acc`, `acc_norm` of
  * `multiple_choice`, and the greedy `acc` and perplexity of LAMBADA.
+ * @param continuations of the task, see {@link encodeTask}
  */
 export async function evaluateTask(
   executor: LayeredExecutor,
-  tokenizer: Tokenizer,
   task: LikelihoodTask,
+  continuations: readonly Continuation[],
   removed: ReadonlySet<number>,
   watcher: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<TaskAnswers> {
-  requireNextTokens(executor.model);
-  const { maxPositions = Number.POSITIVE_INFINITY } = executor.model.summary;
-  const continuations = task.examples.flatMap(({ pairs }: { readonly pairs: readonly Pair[] }) =>
-    pairs.map((pair) => continuationOf(executor, tokenizer, pair, maxPositions, task.file)),
-  );
   const sums = await inAnyOrder(
     executor,
     continuations,
@@ -115,13 +127,12 @@ async function inAnyOrder(
 }
 
 function continuationOf(
-  executor: LayeredExecutor,
+  model: LayeredModel,
   tokenizer: Tokenizer,
   pair: Pair,
-  maxPositions: number,
   file: string,
 ): Continuation {
-  const { model } = executor;
+  const { maxPositions = Number.POSITIVE_INFINITY } = model.summary;
   // The last token is no input of a decoder: only its likelihood is asked for.
   const most = model.targetStart === undefined ? maxPositions + 1 : maxPositions;
   const { ids, tokens } = encodePair(tokenizer, pair, { model, file, most });

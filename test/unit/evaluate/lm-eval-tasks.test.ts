@@ -4,7 +4,8 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import type { Tokenizer } from '../../../extension/core/data/tokenizer';
 import { matchAnswers } from '../../../extension/core/evaluate/exact-match';
-import { evaluateTask } from '../../../extension/core/evaluate/task-accuracy';
+import { encodeTask, evaluateTask } from '../../../extension/core/evaluate/task-accuracy';
+import type { LikelihoodTask } from '../../../extension/core/evaluate/task-accuracy';
 import type { Example } from '../../../extension/core/data/tasks/task-example';
 import { readTask } from '../../../extension/core/data/tasks/task-file';
 import { unattended } from '../../../extension/core/jobs/job';
@@ -41,8 +42,11 @@ const answer = async (name: string, shots: number) => {
   const task = await readTask(join(tasks, `${name}.jsonl`), { shots });
   return task.kind === 'exact-match'
     ? matchAnswers(model, tokenizer, task, { device: 'cpu', memoryBytes, removed: [] }, unattended)
-    : evaluateTask(executor, tokenizer, task, new Set(), unattended);
+    : score(task, tokenizer);
 };
+
+const score = async (task: LikelihoodTask, one: Tokenizer) =>
+  evaluateTask(executor, task, encodeTask(model, one, task), new Set(), unattended);
 
 /** What an example asks of the model. */
 const requestsOf = (example: Example) =>
@@ -114,9 +118,7 @@ describe('a tokenizer that begins a text', () => {
       writeFileSync(file, JSON.stringify({ context, choices: ['upon', 'again'], answer: 0 }));
       const task = await readTask(file);
       expect(task.kind).toBe('multiple-choice');
-      return task.kind === 'exact-match'
-        ? undefined
-        : evaluateTask(executor, one, task, new Set(), unattended);
+      return task.kind === 'exact-match' ? undefined : score(task, one);
     };
     const beginning = {
       ...tokenizer,
