@@ -17,7 +17,9 @@ export async function keptProfile(file, name, args, searched) {
   const known = `${file}.cpu`;
   if (!existsSync(known)) {
     if (searched !== undefined) await copyFile(searched, file);
-    const how = ['--json', '--no-baselines', '--device', 'cpu', '--out', file];
+    // By default GGUF files that lose whole blocks alone are searched by blocks.
+    const units = ['--granularity', 'sublayer'];
+    const how = [...units, '--json', '--no-baselines', '--device', 'cpu', '--out', file];
     const { cpuSeconds } = await json(process.execPath, [cli, 'profile', ...args, ...how]);
     const before = searched === undefined ? '0' : await readFile(`${searched}.cpu`, 'utf8');
     await writeFile(known, String(Number(before) + (cpuSeconds ?? Number.NaN)));

@@ -13,7 +13,8 @@ interface FormatItem extends QuickPickItem {
 
 /**
  * Lets the user choose what to write: two recommended rows, and behind *More formats…* the others and those
- * that cannot express the changes, with the reason. Where there is only one, nothing is asked.
+ * that cannot express the changes, with the reason. Where there is only one, nothing is asked; where there is
+ * none, the reasons are shown at once.
  */
 export async function chooseFormat(
   title: string,
@@ -30,7 +31,12 @@ export async function chooseFormat(
   pick.matchOnDetail = true;
   pick.ignoreFocusOut = true;
   const more: FormatItem = { label: l10n.t('More formats…') };
-  pick.items = [...recommendedItems(answers), more];
+  if (answers.some(({ able }) => able)) {
+    pick.items = [...recommendedItems(answers), more];
+  } else {
+    pick.items = allItems(answers);
+    pick.placeholder = l10n.t('No format can express this selection. Choose one to read why.');
+  }
   const chosen = new Promise<OutputTarget | undefined>((resolve) => {
     pick.onDidAccept(() => {
       const [item] = pick.selectedItems;

@@ -6,7 +6,8 @@ import type { OpenedModel } from '../models/opened-model';
 import { RemovableUnits, unitsMeant } from '../models/units';
 import { listCandidates, resolveIds } from '../prune/candidates';
 import type { Candidate } from '../prune/candidates';
-import type { SearchSettings } from '../prune/options';
+import type { Granularity, SearchSettings } from '../prune/options';
+import type { WritableOnly } from '../prune/profile-model';
 import { checkChanges, layOutChanges, patchesStandingIn } from './changes';
 import { matricesOf, matrixChanges, standIns } from './matrix-changes';
 import { answerOutputs, chooseOutput, findOutput } from './output-options';
@@ -72,14 +73,39 @@ export async function requireWritable(
 }
 
 /**
- * A warning about what a search may find that cannot be written, with the remedy: candidates that
- * cannot go alone. Undefined where all can.
+ * What is removed at a time where nobody says: sublayers, or whole blocks where these alone can be written as
+ * asked.
  */
+export async function writableGranularity(
+  opened: OpenedModel,
+  asked: Partial<OutputTarget>,
+): Promise<Granularity> {
+  const source = writeSource(opened);
+  const isAny = async (granularity: Granularity): Promise<boolean> => {
+    for (const candidate of listCandidates(opened.summary, granularity)) {
+      if ((await judge(source, asked, idsOf(opened.summary, candidate))).refusal === undefined) {
+        return true;
+      }
+    }
+    return false;
+  };
+  return !(await isAny('sublayer')) && (await isAny('block')) ? 'block' : 'sublayer';
+}
+
+/** Candidates of a search that cannot be written. */
+export interface ForeseenRefusals {
+  /** How many, why, and what to do. */
+  readonly warning: Message;
+  /** Keeps the search to the others; undefined where there are none. */
+  readonly writable: WritableOnly | undefined;
+}
+
+/** Candidates that cannot go alone if the result is written as asked. Undefined where all can. */
 export async function foreseeRefusals(
   opened: OpenedModel,
   asked: Partial<OutputTarget>,
   { granularity, protect }: Pick<SearchSettings, 'granularity' | 'protect'>,
-): Promise<Message | undefined> {
+): Promise<ForeseenRefusals | undefined> {
   const { summary } = opened;
   const source = writeSource(opened);
   const kept = new Set(resolveIds(summary, protect, { field: 'protect' }));
@@ -99,20 +125,19 @@ export async function foreseeRefusals(
   const [first] = refusals;
   const other = refusals.find(({ reason }) => reason.code !== first?.reason.code);
   const told = [first, other].flatMap((one) => (one === undefined ? [] : [one.reason, one.remedy]));
-  return format === undefined
-    ? undefined
-    : say`${refusals.length} of ${candidates.length} candidates can't be removed alone in a ${format}: ${joined(told)}`;
-}
-
-/** Keeps a search to what can be written as asked. */
-export function writableOnly(
-  opened: OpenedModel,
-  asked: Partial<OutputTarget>,
-): { readonly key: string; readonly test: (ids: readonly string[]) => Promise<boolean> } {
-  const source = writeSource(opened);
+  if (format === undefined) {
+    return undefined;
+  }
+  const { length } = refusals;
   return {
-    key: JSON.stringify([asked.format, asked.layout]),
-    test: async (ids) => (await judge(source, asked, ids)).refusal === undefined,
+    warning: say`${length} of ${candidates.length} candidates can't be removed alone in a ${format}: ${joined(told)}`,
+    writable:
+      length === candidates.length
+        ? undefined
+        : {
+            key: JSON.stringify([asked.format, asked.layout]),
+            test: async (ids) => (await judge(source, asked, ids)).refusal === undefined,
+          },
   };
 }
 

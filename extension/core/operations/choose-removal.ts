@@ -4,7 +4,7 @@ import { defaultCalibration } from '../data/calibration-defaults';
 import type { OutputTarget } from '../export/output-options';
 import { planFor } from '../plans/plan';
 import type { Plan } from '../plans/plan';
-import { foreseeRefusals, requireWritable, writableOnly, writablePrefix } from '../export/writable';
+import { foreseeRefusals, requireWritable, writablePrefix } from '../export/writable';
 import { writeDocument } from '../jobs/write-document';
 import { refused } from '../models/capability';
 import type { OpenedModel } from '../models/opened-model';
@@ -98,14 +98,13 @@ async function search(
   context: OperationContext<ProfileEvent>,
 ): Promise<ChosenRemoval> {
   const { model } = request;
-  const settings = searchSettings(request);
+  const settings = await searchSettings(request, model, target);
   await requireWritable(model, target, settings.granularity);
-  const warning = await foreseeRefusals(model, target, settings);
-  const writable = warning === undefined ? undefined : writableOnly(model, target);
-  if (warning !== undefined) {
-    context.warn(warning);
+  const foreseen = await foreseeRefusals(model, target, settings);
+  if (foreseen !== undefined) {
+    context.warn(foreseen.warning);
   }
-  const profile = await searchModel(request, settings, undefined, context, writable);
+  const profile = await searchModel(request, settings, undefined, context, foreseen?.writable);
   const plan = planOf(profile, model.path);
   await requireEnough(model, settings, plan, file);
   return { plan, profile };
@@ -163,7 +162,7 @@ function requireSameSearch(request: RemovalRequest, profile: LayerProfile, file:
   const searched: Readonly<Record<string, unknown>> = {
     metric: settings.metric,
     search: settings.mode,
-    granularity: settings.granularity,
+    granularity: request.granularity === 'auto' ? 'auto' : settings.granularity,
     exclude: settings.exclude,
     protect: settings.protect,
     everyDistance: settings.everyDistance,

@@ -86,16 +86,18 @@ export const profile = defineOperation({
     // A profile that is there may have the search already: how much is left shows only in the run.
     request.refine !== 'none' && request.out !== undefined && existsSync(request.out)
       ? undefined
-      : searchWork(request, searchSettings(request), await open(request.model)),
+      : searchWork(request, await open(request.model)),
   run: async (request, context: OperationContext<ProfileEvent>): Promise<LayerProfile> => {
-    const settings = searchSettings(request);
     const model = await context.environment.open(request.model);
-    const warning = await foreseeRefusals(model, {}, settings);
-    if (warning !== undefined) {
-      context.warn(warning);
+    const settings = await searchSettings(request, model);
+    // The order may hold what can be written alone; distances are measured of all.
+    const foreseen = await foreseeRefusals(model, {}, settings);
+    if (foreseen !== undefined) {
+      context.warn(foreseen.warning);
     }
     const evaluate = await evaluation(request, model, context);
-    return searchModel({ ...request, model, evaluate }, settings, request.out, context);
+    const searched = { ...request, model, evaluate };
+    return searchModel(searched, settings, request.out, context, foreseen?.writable);
   },
 });
 

@@ -16,7 +16,7 @@ import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { planField } from './read-plan';
 import { anyOf, oneOf, replaces } from './rules';
-import { amountNames, searchSettings } from './search-fields';
+import { amountNames } from './search-fields';
 import { searchWork } from './search-model';
 import {
   optionalModelField,
@@ -58,7 +58,7 @@ export const prune = defineOperation({
   resume: ({ model = '' }) => journalOf('search', undefined, model),
   work: async (request, { open }) =>
     request.plan === undefined && request.profile === undefined
-      ? searchWork(request, searchSettings(request), await open(request.model ?? ''))
+      ? searchWork(request, await open(request.model ?? ''), outputOptions(request))
       : undefined,
   run: async (request, context: OperationContext<ProfileEvent>): Promise<ApplyResult> => {
     if (request.plan !== undefined) {

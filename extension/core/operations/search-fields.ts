@@ -1,4 +1,7 @@
+import type { OutputTarget } from '../export/output-options';
+import { writableGranularity } from '../export/writable';
 import type { ModelSummary } from '../models/model-summary';
+import type { OpenedModel } from '../models/opened-model';
 import { metricNames, metrics } from '../metrics/metrics';
 import { listCandidates, resolveIds } from '../prune/candidates';
 import {
@@ -48,9 +51,10 @@ export const searchFields = group('Search', {
     max: 1,
     setting: 'search.confidence',
   }),
-  granularity: choice(granularities, {
-    description: 'What is removed at a time',
-    default: defaultSettings.granularity,
+  granularity: choice(['auto', ...granularities], {
+    description:
+      'What is removed at a time; auto takes sublayers, or blocks where the format loses nothing less',
+    default: 'auto',
     placeholder: 'G',
     setting: 'search.granularity',
   }),
@@ -123,6 +127,9 @@ export const searchRules = [
 
 type Amount = RequestOf<typeof amountFields>;
 
+/** What a request says of the search. */
+export type SearchRequest = RequestOf<typeof openSearchFields> & Amount;
+
 /** How much to remove, or undefined where a request does not say. */
 export function budgetOf({ remove, ratio, parameters, all }: Amount): Budget | undefined {
   if (remove !== undefined) {
@@ -151,16 +158,21 @@ export function amountOf(budget: Budget): GivenOf<typeof amountFields> {
   }
 }
 
-/** The search that a request asks for, with defaults where it says nothing. */
-export function searchSettings(
-  request: RequestOf<typeof openSearchFields> & Amount,
-): SearchSettings {
-  const { refine = 'none' } = request;
+/**
+ * The search that a request asks for, with defaults where it says nothing.
+ * @param target what is written afterwards; any that can be, where it says nothing
+ */
+export async function searchSettings(
+  request: SearchRequest,
+  model: OpenedModel,
+  target: Partial<OutputTarget> = {},
+): Promise<SearchSettings> {
+  const { refine = 'none', granularity = 'auto' } = request;
   return {
     metric: request.metric ?? defaultSettings.metric,
     mode: request.search ?? defaultSettings.mode,
     confidence: request.confidence ?? defaultSettings.confidence,
-    granularity: request.granularity ?? defaultSettings.granularity,
+    granularity: granularity === 'auto' ? await writableGranularity(model, target) : granularity,
     budget: budgetOf(request) ?? defaultSettings.budget,
     protect: request.protect ?? defaultSettings.protect,
     exclude: request.exclude ?? defaultSettings.exclude,

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { CalibrationRequest } from '../data/calibration';
 import { defaultCalibration } from '../data/calibration-defaults';
+import type { OutputTarget } from '../export/output-options';
 import type { OpenedModel } from '../models/opened-model';
 import { checkBudget } from '../prune/candidates';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
@@ -11,7 +12,8 @@ import { expectedWork } from '../prune/search-progress';
 import type { RequestOf } from './fields';
 import { prepareJournal } from './journals';
 import type { OperationContext } from './operation';
-import { requireCandidates } from './search-fields';
+import { requireCandidates, searchSettings } from './search-fields';
+import type { SearchRequest } from './search-fields';
 import { calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
 import { engineOf } from './sharing';
@@ -21,14 +23,16 @@ import type { Work } from './work';
 
 /**
  * What a search runs: that of every sequence.
+ * @param target what is written afterwards; any that can be, where it says nothing
  * @throws UserError where the search would refuse its budget.
  */
-export function searchWork(
-  request: RequestOf<CalibrationFields>,
-  settings: SearchSettings,
+export async function searchWork(
+  request: RequestOf<CalibrationFields> & SearchRequest,
   model: OpenedModel,
-): Work {
+  target?: Partial<OutputTarget>,
+): Promise<Work> {
   const { summary } = model;
+  const settings = await searchSettings(request, model, target);
   requireCandidates(summary, settings);
   checkBudget(settings.budget, summary, settings.granularity);
   const { sequences, length } = textOf(request, settings, model);
@@ -53,7 +57,7 @@ function textOf(
   return calibrationOf(request, defaultCalibration, summary.maxPositions, metric);
 }
 
-type SearchRequest = RequestOf<typeof runFields> &
+type ProfileRequest = RequestOf<typeof runFields> &
   SharingRequest &
   RequestOf<CalibrationFields> & {
     readonly model: OpenedModel;
@@ -68,7 +72,7 @@ type SearchRequest = RequestOf<typeof runFields> &
  * @param writable what the search may remove, where not everything can be written
  */
 export async function searchModel(
-  request: SearchRequest,
+  request: ProfileRequest,
   settings: SearchSettings,
   out: string | undefined,
   context: OperationContext<ProfileEvent>,

@@ -19,7 +19,7 @@ import {
   sigmoid,
 } from './gguf-demands';
 import { curveTensors } from './gguf-curves';
-import { ggufFamilies, ggufFamilyOf } from './gguf-families';
+import { ggufFamilyOf } from './gguf-families';
 import type { GgufFamily, GgufTraits } from './gguf-traits';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufBlocks } from './gguf-blocks';
@@ -76,7 +76,7 @@ export async function openGguf(
     throw new UserError(say`Architecture "${keys.architecture}" is not supported in GGUF files.`, {
       file: path,
       field: 'general.architecture',
-      remedy: say`Supported: ${Object.keys(ggufFamilies).join(', ')}.`,
+      remedy: say`Open the model's Hugging Face folder, if its family is supported. The page Models of the documentation lists all.`,
     });
   }
   const known: Architecture = {

@@ -1,0 +1,75 @@
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { unattended } from '../../../extension/core/jobs/job';
+import { inEnglish } from '../../../extension/core/message';
+import { openModelFiles } from '../../../extension/core/models/open-model';
+import { buildRequest } from '../../../extension/core/operations/build-request';
+import type { OperationContext } from '../../../extension/core/operations/operation';
+import { profile } from '../../../extension/core/operations/profile';
+import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
+import { familyFixture, fixture } from '../fixtures';
+import { encoderFile } from '../gguf-encoder-fixtures';
+import { ggufFixture } from '../gguf-fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+const samples = join(import.meta.dirname, '../../../samples');
+
+/** What the profile of a model finds by default, and what it warns of. */
+async function profiled(
+  model: string,
+  given: Readonly<Record<string, unknown>> = {},
+): Promise<{ readonly found: LayerProfile; readonly warned: readonly string[] }> {
+  const warned: string[] = [];
+  const context: OperationContext = {
+    ...unattended,
+    warn: (message) => warned.push(inEnglish(message)),
+    environment: {
+      ...{ samples, version: 'test', costsFolder: join(folder, 'costs'), bundles: dirname(model) },
+      open: openModelFiles,
+    },
+  };
+  const isOfRandomNumbers = (message: string): boolean => message.includes('are random numbers');
+  const request = buildRequest(profile, {
+    ...{ model, device: 'cpu', all: true, baselines: false, perplexity: false },
+    ...{ calibration: 'random', sequences: 2, length: 8, ...given },
+  });
+  const found = await profile.run(request, context);
+  return { found, warned: warned.filter((message) => !isOfRandomNumbers(message)) };
+}
+
+const ordered = ({ rounds }: LayerProfile): string[] => rounds.map(({ removed }) => removed);
+
+describe('what a profile removes at a time', () => {
+  it('is whole blocks of a GGUF file that loses nothing less', async () => {
+    const { found, warned } = await profiled(ggufFixture('gemma3.gguf'));
+    expect(found.settings.granularity).toBe('block');
+    expect(found.rounds.length).toBeGreaterThan(0);
+    expect(ordered(found).every((id) => /^block\.\d+$/.test(id))).toBe(true);
+    expect(warned).toEqual([]);
+  });
+
+  it('is sublayers of a GGUF file that loses some, in an order of these, with the distance of each', async () => {
+    const { found, warned } = await profiled(ggufFixture('llama.gguf'));
+    expect(found.settings.granularity).toBe('sublayer');
+    // What is left of the block can go once its attention is gone: then the block does.
+    expect(ordered(found)).toEqual(['block.1.attention', 'block.1.feedforward']);
+    expect(found.candidates).toHaveLength(4);
+    expect(found.candidates.every(({ distance }) => (distance ?? -1) > 0)).toBe(true);
+    expect(warned).toEqual([expect.stringMatching(/^3 of 4 candidates can't be removed alone/)]);
+  });
+
+  it('is sublayers where nothing can be written, with the reason, and where all can', async () => {
+    const none = await profiled(encoderFile('nomic-bert'));
+    expect(none.found.settings.granularity).toBe('sublayer');
+    expect(none.found.rounds.length).toBeGreaterThan(0);
+    expect(none.warned).toContainEqual(
+      expect.stringMatching(/^4 of 4 candidates can't be removed alone/),
+    );
+    const all = await profiled(fixture('llama-gqa-untied'));
+    expect(all.found.settings.granularity).toBe('sublayer');
+    expect(all.warned).toEqual([]);
+    const experts = await profiled(familyFixture('olmoe'), { granularity: 'expert' });
+    expect(experts.found.settings.granularity).toBe('expert');
+  });
+});
