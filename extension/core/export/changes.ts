@@ -259,10 +259,8 @@ export function emptiedBlock({ kept, blocks }: Changes): number | undefined {
 }
 
 /** Why a removal that tears blocks apart cannot be written as a model of whole blocks; and what can be done. */
-export function whyTorn(
-  { architecture, sublayers }: ModelSummary,
-  changes: Changes,
-): Refusal | undefined {
+export function whyTorn(summary: ModelSummary, changes: Changes): Refusal | undefined {
+  const { architecture, sublayers } = summary;
   const left = new Set(changes.kept.map(({ block }) => block));
   const emptied = emptiedBlock(changes);
   if (emptied !== undefined) {
@@ -273,13 +271,18 @@ export function whyTorn(
     };
   }
   const torn = sublayers.find(({ id, block }) => changes.removed.includes(id) && left.has(block));
-  return torn === undefined
-    ? undefined
-    : {
-        code: 'single-sublayers',
-        reason: say`llama.cpp needs attention and feed-forward in every block of a ${architecture} model, but ${torn.id} would be removed alone.`,
-        remedy: say`Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.`,
-      };
+  if (torn === undefined) {
+    return undefined;
+  }
+  const block = sublayers.filter((one) => one.block === torn.block).map(({ id }) => id);
+  return {
+    code: 'single-sublayers',
+    reason: say`llama.cpp needs attention and feed-forward in every block of a ${architecture} model, but ${torn.id} would be removed alone.`,
+    remedy:
+      emptiedBlock(layOutChanges(summary, block)) === undefined
+        ? say`Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.`
+        : say`Prune the Hugging Face folder of the model.`,
+  };
 }
 
 /** Says which sublayers are close to one that a model does not have. */
