@@ -1,4 +1,4 @@
-import { activationOf, isGated, namesInFolder } from '../t5/t5-names';
+import { activationOf, isGated, t5FolderNames } from '../t5/t5-names';
 import type { T5Names } from '../t5/t5-names';
 import type { StandIns } from '../stand-ins';
 import type { Biases } from '../transformer/architecture';
@@ -55,7 +55,7 @@ function t5Like({
   headScale,
   biasIsByBlock,
 }: T5Form): Seq2SeqFamily {
-  const { words, head } = namesInFolder(false);
+  const { words, head } = t5FolderNames(false);
   return {
     modelType,
     classes: {
@@ -94,7 +94,7 @@ function t5Like({
     biases: () => noBiases,
     words,
     head: { name: head },
-    towers: (config) => towersOf(namesInFolder(isGated(config)), biasIsByBlock),
+    towers: (config) => towersOf(t5FolderNames(isGated(config)), biasIsByBlock),
     source: 'text',
     scales: (config) => ({ attention: 1, head: headScale(config) }),
   };

@@ -1,7 +1,7 @@
 import type { EncoderArchitecture } from '../encoders/encoder-architecture';
 import { encoderModules, t5Forms } from '../seq2seq/t5';
 import type { T5Form } from '../seq2seq/t5';
-import { activationOf, isGated, namesInFolder } from './t5-names';
+import { activationOf, isGated, t5FolderNames } from './t5-names';
 import type { T5Names } from './t5-names';
 
 /** Names of the encoder alone; the embedding stands outside of its prefix. */
@@ -59,8 +59,8 @@ function t5Encoder({
         repeated === undefined ? {} : { num_hidden_layers: blocks },
     },
     prefix: '',
-    ...encoderNames(namesInFolder(false), biasIsByBlock),
-    form: (config) => encoderNames(namesInFolder(isGated(config)), biasIsByBlock),
+    ...encoderNames(t5FolderNames(false), biasIsByBlock),
+    form: (config) => encoderNames(t5FolderNames(isGated(config)), biasIsByBlock),
     norm: 'rms',
     aliases: { 'shared.': 'encoder.embed_tokens.' },
     unread: ['encoder.embed_tokens.'],

@@ -23,7 +23,7 @@ export interface T5Names {
 }
 
 /** @param isGated whether feed-forwards have a gate */
-export const namesInFolder = (isGated: boolean): T5Names => ({
+export const t5FolderNames = (isGated: boolean): T5Names => ({
   encoder: towerInFolder('encoder.', 1, isGated),
   decoder: towerInFolder('decoder.', 2, isGated),
   words: ['shared', 'encoder.embed_tokens', 'decoder.embed_tokens'],
@@ -59,7 +59,7 @@ function towerInFolder(prefix: string, last: number, isGated: boolean): T5Tower 
 }
 
 /** As llama.cpp names them (gguf-py, constants.py). */
-export const namesInGguf = (isGated: boolean): T5Names => ({
+export const t5GgufNames = (isGated: boolean): T5Names => ({
   encoder: towerInGguf('enc.', isGated),
   decoder: towerInGguf('dec.', isGated),
   words: ['token_embd'],
