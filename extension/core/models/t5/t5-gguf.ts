@@ -17,10 +17,25 @@ import { t5GgufNames } from './t5-names';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** Said where nothing of a tower would stay. */
-export const noTower = (architecture: string): Message =>
-  say`${architecture} models need at least one block in the encoder and one in the decoder.`;
-export const keepBoth = say`Keep at least one sublayer in each.`;
+/** Why llama.cpp can't load so many blocks, and what can be done; undefined where it can. */
+export function whyOtherTowers({
+  encoder,
+  decoder,
+}: Record<'encoder' | 'decoder', number>):
+  { readonly reason: Message; readonly remedy: Message } | undefined {
+  if (encoder === 0 || decoder === 0) {
+    return {
+      reason: say`${t5InGguf.both} models need at least one block in the encoder and one in the decoder.`,
+      remedy: say`Keep at least one sublayer in each.`,
+    };
+  }
+  return decoder > encoder
+    ? {
+        reason: say`llama.cpp can't load a ${t5InGguf.both} model with more blocks in the decoder than in the encoder (${decoder}, ${encoder}).`,
+        remedy: say`Remove as many blocks from the decoder, or write a Hugging Face folder or ONNX.`,
+      }
+    : undefined;
+}
 
 /** `general.architecture` of T5, and of its encoder alone (src/models/t5.cpp, t5encoder.cpp). */
 export const t5InGguf = { both: 't5', encoder: 't5encoder' } as const;
@@ -60,15 +75,12 @@ export function countT5Blocks(
   return { encoder, decoder: kept.length - encoder };
 }
 
-/** @throws UserError where nothing of a tower would stay. */
+/** @throws UserError where llama.cpp can't load what would stay. */
 export function requireT5Blocks(keys: GgufKeys, kept: readonly number[]): void {
-  const { encoder, decoder } = countT5Blocks(keys, kept);
-  if (encoder === 0 || (decoder === 0 && keys.architecture === t5InGguf.both)) {
-    keys.fault(
-      keys.name(encoder === 0 ? ggufFields.num_hidden_layers : t5Keys.decoderBlocks),
-      noTower(keys.architecture),
-      keepBoth,
-    );
+  const why =
+    keys.architecture === t5InGguf.both ? whyOtherTowers(countT5Blocks(keys, kept)) : undefined;
+  if (why !== undefined) {
+    keys.fault(keys.name(t5Keys.decoderBlocks), why.reason, why.remedy);
   }
 }
 

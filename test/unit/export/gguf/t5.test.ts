@@ -67,8 +67,8 @@ describe('T5 in a GGUF file', () => {
   it.each(t5Names)('%s loses whole blocks, the first of both towers too', async (name) => {
     const { examples } = t5Golden(name);
     const ids = await idsOf(t5File(name));
-    const gone = name === 't5encoder' ? [0] : [0, 2];
-    const removed = ids.filter((id) => gone.some((block) => id.startsWith(`block.${block}.`)));
+    const { blocks, encoderBlocks = blocks } = (await openModel(t5File(name))).summary;
+    const removed = ids.filter((id) => [0, encoderBlocks].includes(Number(id.split('.')[1])));
     const { path, verification } = await prune(t5File(name), removed, fresh(), { format: 'gguf' });
     expect(verification.relativeError).toBeLessThan(1e-5);
     const expected = await encoderOutput(t5File(name), examples, removed);
@@ -77,9 +77,9 @@ describe('T5 in a GGUF file', () => {
     const counts = ['t5.block_count', 't5.decoder_block_count', 't5encoder.block_count'].map(
       (key) => metadata.get(key),
     );
-    const decoder = name === 't5-gated' ? 2 : 1;
+    const encoder = name === 't5-gated' ? 2 : 1;
     expect(counts).toEqual(
-      name === 't5encoder' ? [undefined, undefined, 1] : [1, decoder, undefined],
+      name === 't5encoder' ? [undefined, undefined, 1] : [encoder, 1, undefined],
     );
   });
 
@@ -92,6 +92,15 @@ describe('T5 in a GGUF file', () => {
     expect((await rejection(prune(path, all, fresh(), asGguf))).message).toMatch(
       /t5\.decoder_block_count: t5 models need at least one block in the encoder and one/,
     );
+    const first = ['block.0.attention', 'block.0.feedforward'];
+    expect((await rejection(prune(path, first, fresh(), asGguf))).message).toMatch(
+      /llama\.cpp can't load a t5 model with more blocks in the decoder than .*\(2, 1\)/,
+    );
+    const folder = changed(seq2seqFixture('t5'), farthest);
+    const two = [...first, 'block.1.attention', 'block.1.feedforward'];
+    expect((await rejection(prune(folder, two, fresh(), asGguf))).message).toMatch(
+      /more blocks in the decoder/,
+    );
   });
 
   it('takes mixes as llama.cpp counts the blocks of two towers, and keeps biases as floats', async () => {
@@ -102,7 +111,7 @@ describe('T5 in a GGUF file', () => {
     const typeOf = (name: string): string | undefined =>
       tensors.find((tensor) => tensor.name === name)?.dtype;
     expect(typeOf('enc.blk.0.attn_rel_b.weight')).toBe('F32');
-    expect(typeOf('dec.blk.2.cross_attn_v.weight')).toBe('Q4_0');
+    expect(typeOf('dec.blk.1.cross_attn_v.weight')).toBe('Q4_0');
     expect(typeOf('output.weight')).toBe('Q8_0');
     // 8 + 16 values in the order of names, 8 blocks of an encoder.
     const names = ['enc', 'dec'].flatMap((tower) =>
@@ -133,19 +142,15 @@ describe('T5 in a GGUF file', () => {
   });
 
   it('has narrower feed-forwards where all are alike', async () => {
-    const blocks = [0, 1, 2, 3];
-    const plan = blocks.map((block) => ({ sublayer: `block.${block}.feedforward`, remove: '0-31' }));
+    const plan = [0, 1, 2, 3, 4].map((block) => ({
+      sublayer: `block.${block}.feedforward`,
+      remove: '0-3',
+    }));
     const source = changed(seq2seqFixture('t5'), farthest);
-    const uneven = narrow(source, { narrow: [{ ...plan[0], remove: '0-3' }] as never }, 'uneven', {
-      format: 'gguf',
-    });
+    const asGguf = { format: 'gguf' } as const;
+    const uneven = narrow(source, { narrow: plan.slice(1) }, 'uneven', asGguf);
     expect((await rejection(uneven)).message).toMatch(/blocks of one size in a t5 model/);
-    const result = await narrow(
-      source,
-      { narrow: [...blocks, 4].map((block) => ({ sublayer: `block.${block}.feedforward`, remove: '0-3' })) },
-      'even',
-      { format: 'gguf' },
-    );
+    const result = await narrow(source, { narrow: plan }, 'even', asGguf);
     expect(result.verification.relativeError).toBeLessThan(1e-5);
     const { metadata } = await readGgufHeader(fileIn(result.path));
     expect(metadata.get('t5.feed_forward_length')).toBe(20);

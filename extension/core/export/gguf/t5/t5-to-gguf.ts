@@ -12,7 +12,7 @@ import { knownSeq2Seq } from '../../../models/seq2seq/seq2seq-families';
 import { Seq2SeqModel } from '../../../models/seq2seq/seq2seq-model';
 import { t5Forms } from '../../../models/seq2seq/t5';
 import { usualLength } from '../../../models/t5/t5-encoder';
-import { farthestInGguf, keepBoth, noTower, t5InGguf, t5Keys } from '../../../models/t5/t5-gguf';
+import { farthestInGguf, t5InGguf, t5Keys, whyOtherTowers } from '../../../models/t5/t5-gguf';
 import { isGated } from '../../../models/t5/t5-names';
 import { t5PlaceInGguf } from '../../../models/t5/t5-places';
 import type { ConfigFields } from '../../../models/transformer/config-layout';
@@ -57,7 +57,7 @@ export function t5GgufOptions(
             whyOtherT5(source, configFile) ??
             whyTorn(source.model.summary, changes) ??
             whyOtherWidths(source.model.summary, undefined, changes) ??
-            whyNoTower(source.model, changes),
+            whyOtherBlocks(source.model, changes),
         ),
       writer: async (changes, options, context) =>
         t5Writer(source, configFile, changes, options, context),
@@ -141,7 +141,7 @@ function blocksAfter(model: T5Model, { blocks }: Changes): readonly [number, num
   return [encoder, blocks.length - encoder];
 }
 
-function whyNoTower(model: T5Model, changes: Changes): Refusal | undefined {
+function whyOtherBlocks(model: T5Model, changes: Changes): Refusal | undefined {
   const { absent } = changes;
   const [encoder, decoder] = blocksAfter(model, changes);
   const [lacking] = absent;
@@ -152,9 +152,8 @@ function whyNoTower(model: T5Model, changes: Changes): Refusal | undefined {
       remedy: say`Choose another format.`,
     };
   }
-  return encoder > 0 && (decoder > 0 || model instanceof EncoderModel)
-    ? undefined
-    : { code: 'blocks-not-removable', reason: noTower(t5InGguf.both), remedy: keepBoth };
+  const why = model instanceof EncoderModel ? undefined : whyOtherTowers({ encoder, decoder });
+  return why === undefined ? undefined : { code: 'blocks-not-removable', ...why };
 }
 
 const ownHead = say`Its head is a matrix of its own, scaled as the model was trained: llama.cpp doesn't scale what a tied head reads.`;
