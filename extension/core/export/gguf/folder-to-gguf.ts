@@ -196,10 +196,10 @@ async function folderWriter(
 }
 
 /** Says so where a file lacks tensors of its folder. */
-export function warnLeftOut(names: readonly string[], { warn }: JobContext): void {
+export function warnLeftOut(names: readonly string[], context: JobContext): void {
   const [first] = names;
   if (first !== undefined) {
-    warn(
+    context.warn(
       say`${counted(names.length, 'tensor')} that the model doesn't use are left out (such as ${first}).`,
     );
   }

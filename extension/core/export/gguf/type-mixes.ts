@@ -93,7 +93,8 @@ export function mixedTypes(
       const place = inTowers.get(name);
       // llama.cpp counts the blocks of T5's encoder alone, but values in both towers.
       const blocks = place?.part === 'attn_v' ? place.count : model.blocks;
-      const own = place === undefined ? { name } : { name: `blk.${place.number}.${place.part}.weight` };
+      const own =
+        place === undefined ? { name } : { name: `blk.${place.number}.${place.part}.weight` };
       const wanted = quantizes
         ? wantedType(mix, own.name, rowLength, isTied, { ...model, blocks })
         : base;

@@ -26,12 +26,7 @@ export function encoderNames(
 export const usualLength = 512;
 
 /** The encoder of T5 alone, as text-to-image models read their texts with it. */
-function t5Encoder({
-  modelType,
-  family,
-  projection,
-  biasIsByBlock,
-}: T5Form): EncoderArchitecture {
+function t5Encoder({ modelType, family, projection, biasIsByBlock }: T5Form): EncoderArchitecture {
   return {
     modelType,
     classes: { config: `${family}Config`, model: `${family}EncoderModel` },

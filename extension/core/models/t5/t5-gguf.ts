@@ -22,7 +22,8 @@ export function whyOtherTowers({
   encoder,
   decoder,
 }: Record<'encoder' | 'decoder', number>):
-  { readonly reason: Message; readonly remedy: Message } | undefined {
+  | { readonly reason: Message; readonly remedy: Message }
+  | undefined {
   if (encoder === 0 || decoder === 0) {
     return {
       reason: say`${t5InGguf.both} models need at least one block in the encoder and one in the decoder.`,
@@ -48,7 +49,7 @@ export const t5Keys = {
   start: 'decoder_start_token_id',
 } as const;
 
-/** Distance from which on llama.cpp tells none apart (`llama_relative_position_bucket`). */
+/** Distance from which on llama.cpp treats all alike (`llama_relative_position_bucket`). */
 export const farthestInGguf = 128;
 
 export const isT5 = ({ architecture }: GgufKeys): boolean => t5Architectures.includes(architecture);

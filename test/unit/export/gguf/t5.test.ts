@@ -7,8 +7,13 @@ import { openDecoder } from '../../../../extension/core/generate/open-decoder';
 import { mixedTypes } from '../../../../extension/core/export/gguf/type-mixes';
 import { inEnglish } from '../../../../extension/core/message';
 import { openModel } from '../../../../extension/core/models/open-model';
-import { encoderFixture, encoderOutput, seq2seqFixture } from '../../encoder-fixtures';
-import { encoderGolden, seq2seqGolden } from '../../encoder-fixtures';
+import {
+  encoderFixture,
+  encoderGolden,
+  encoderOutput,
+  seq2seqFixture,
+  seq2seqGolden,
+} from '../../encoder-fixtures';
 import { relativeError } from '../../fixtures';
 import { t5File, t5Golden, t5Names, t5Samples, t5Tokenizer } from '../../gguf-t5-fixtures';
 import { narrowIn } from '../../pipelines/narrowing';
@@ -35,7 +40,7 @@ function changed(folder: string, fields: Readonly<Record<string, unknown>>): str
   return copy;
 }
 
-/** llama.cpp tells no distances from here on apart. */
+/** llama.cpp treats distances from here on alike. */
 const farthest = { relative_attention_max_distance: 128 };
 
 describe('T5 in a GGUF file', () => {
@@ -172,11 +177,15 @@ describe('a GGUF file of a folder of T5', () => {
     const { metadata, tensors } = await readGgufHeader(fileIn(out));
     expect(metadata.get('general.architecture')).toBe('t5');
     expect(metadata.get('t5.decoder_start_token_id')).toBe(0);
-    expect(metadata.get('t5.attention.relative_buckets_count')).toBe(name === 't5-gated' || name === 'mt5' ? 32 : 8);
+    expect(metadata.get('t5.attention.relative_buckets_count')).toBe(
+      name === 't5-gated' || name === 'mt5' ? 32 : 8,
+    );
     expect(metadata.get('tokenizer.ggml.model')).toBe('t5');
     expect(metadata.get('tokenizer.ggml.add_eos_token')).toBe(true);
     expect(metadata.get('tokenizer.ggml.add_bos_token')).toBe(false);
-    const theirs = (await readGgufHeader(t5File(name === 'umt5' ? 'umt5' : name === 't5' ? 't5' : 't5-gated'))).tensors;
+    const theirs = (
+      await readGgufHeader(t5File(name === 'umt5' ? 'umt5' : name === 't5' ? 't5' : 't5-gated'))
+    ).tensors;
     const parts = (list: typeof tensors): string[] =>
       [...new Set(list.map((tensor) => tensor.name.replace(/\.\d+\./, '.*.')))].sort();
     expect(parts(tensors)).toEqual([...new Set([...parts(theirs), 'output.weight'])].sort());
@@ -199,7 +208,7 @@ describe('a GGUF file of a folder of T5', () => {
   });
 
   it.each([
-    ['t5', {}, /relative_attention_max_distance: llama\.cpp tells no distances above 128 apart/],
+    ['t5', {}, /relative_attention_max_distance: llama\.cpp treats distances above 128 alike/],
     ['t5', { ...farthest, feed_forward_proj: 'silu' }, /feed_forward_proj: llama\.cpp computes t5/],
     ['t5', { ...farthest, architectures: ['T5Model'] }, /architectures: llama\.cpp needs the head/],
     ['bart', {}, /bart models can't be written to GGUF/],

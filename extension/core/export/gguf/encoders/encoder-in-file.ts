@@ -31,10 +31,7 @@ export function whyClasses(model: LayeredModel): Refusal | undefined {
  * Entries of the header that encoders alone have.
  * @throws UserError for a pooling that llama.cpp does not have, and for modules behind it.
  */
-export async function encoderEntries(
-  architecture: string,
-  model: EncoderModel,
-): Promise<Buffer[]> {
+export async function encoderEntries(architecture: string, model: EncoderModel): Promise<Buffer[]> {
   const found = await folderPooling(model.summary.path);
   if (found?.fault !== undefined) {
     throw found.fault;

@@ -43,10 +43,7 @@ export const isT5Source = (source: CheckpointSource): source is T5Source =>
   t5Forms.some(({ modelType }) => modelType === source.model.summary.architecture);
 
 /** A GGUF file of a folder of T5, without whole blocks any. */
-export function t5GgufOptions(
-  source: T5Source,
-  configFile: string,
-): OutputOption[] {
+export function t5GgufOptions(source: T5Source, configFile: string): OutputOption[] {
   return [
     {
       ...{ format: 'gguf', layout: 'blocks' },
@@ -94,7 +91,7 @@ function fieldsOf({ configText, model }: CheckpointSource, configFile: string): 
   const [heads, inner] =
     'encoder_ffn_dim' in config
       ? [Number(config.encoder_attention_heads), Number(config.encoder_ffn_dim)]
-      : [Number(config.num_attention_heads), Number(config.intermediate_size)];
+      : [config.num_attention_heads, config.intermediate_size];
   const { decoder_start_token_id: start, pad_token_id: padding } = config;
   return {
     ...{ hidden, heads, inner },
@@ -123,15 +120,12 @@ function whyOtherT5(source: CheckpointSource, configFile: string): Refusal | und
   if (farthest !== farthestInGguf) {
     return refuse(
       'relative_attention_max_distance',
-      say`llama.cpp tells no distances above ${farthestInGguf} apart, not above ${farthest}.`,
+      say`llama.cpp treats distances above ${farthestInGguf} alike, not above ${farthest}.`,
     );
   }
   return activation === (hasGate ? 'gelu_new' : 'relu')
     ? undefined
-    : refuse(
-        'feed_forward_proj',
-        say`llama.cpp computes t5 models with relu or gated-gelu only.`,
-      );
+    : refuse('feed_forward_proj', say`llama.cpp computes t5 models with relu or gated-gelu only.`);
 }
 
 /** How many blocks each tower keeps. */
