@@ -30,7 +30,7 @@ export function towersOf(
   { encoder, decoder }: T5Names,
   biasIsByBlock: boolean,
 ): ReturnType<Seq2SeqFamily['towers']> {
-  const { crossAttention: none, ...ofEncoder } = encoder;
+  const { crossAttention: _none, ...ofEncoder } = encoder;
   return {
     encoder: { ...ofEncoder, biasIsByBlock, modules: encoderModules(biasIsByBlock) },
     decoder: { ...decoder, biasIsByBlock, modules: decoderModules(biasIsByBlock) },

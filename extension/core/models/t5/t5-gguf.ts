@@ -151,9 +151,9 @@ export async function readT5Gguf(
       [keys.name(own.intermediate_size)]: inner,
       [keys.name(own.max_position_embeddings)]: keys.number(own.max_position_embeddings),
     };
-    const { form: ofFolder, ...known } = required(knownEncoder(modelType));
     const family = {
-      ...known,
+      ...required(knownEncoder(modelType)),
+      form: () => ({}),
       config: { names: fieldsOf(own) },
       ...encoderNames(names, byBlock === true),
       heads: poolings,
