@@ -8,7 +8,7 @@ const note = '<!-- Written by scripts/generate.mjs. Edit the declarations instea
  */
 export function modelsReference(declarations) {
   const { architectures, encoderArchitectures, seq2seqFamilies, stagedFamilies } = declarations;
-  const { allGgufFamilies, dequantizedDTypes } = declarations;
+  const { allGgufFamilies, dequantizedDTypes, t5Forms, t5InGguf } = declarations;
   const { quantizationMethods, rotaryScalings, activations, outputFormats } = declarations;
   /** @param {string} modelType */
   const ggufOf = (modelType) =>
@@ -18,6 +18,7 @@ export function modelsReference(declarations) {
       )
       .map(([name]) => code(name))
       .join(', ');
+  const ofT5 = new Set(t5Forms.map(({ modelType }) => modelType));
   const decoders = architectures.map((architecture) => [
     code(architecture.modelType),
     architecture.slopes === undefined
@@ -38,7 +39,7 @@ export function modelsReference(declarations) {
   const encoders = encoderArchitectures.map((architecture) => [
     code(architecture.modelType),
     architecture.heads.map(({ auto }) => code(auto.replace('AutoModelFor', ''))).join(', '),
-    ggufOf(architecture.modelType),
+    ofT5.has(architecture.modelType) ? code(t5InGguf.encoder) : ggufOf(architecture.modelType),
   ]);
   const pairs = seq2seqFamilies.map(({ modelType, source, config }) => [
     code(modelType),
@@ -47,6 +48,7 @@ export function modelsReference(declarations) {
       .filter((field) => field in seq2seqBlocks)
       .map(code)
       .join(', '),
+    ofT5.has(modelType) ? code(t5InGguf.both) : '',
   ]);
   const stages = stagedFamilies.map(({ modelType, modules, config }) => [
     code(modelType),
@@ -73,7 +75,7 @@ export function modelsReference(declarations) {
     table(['`model_type`', 'Heads', 'As GGUF'], encoders),
     '## Encoder–decoder models in Hugging Face folders',
     'Blocks of the decoder are numbered behind those of the encoder; its cross-attention is a sublayer of its own. Sublayers and blocks can be profiled, removed and written, feed-forwards narrowed, and linear layers compressed and repaired, sublayer by sublayer; patches are not for them. Metrics are of the logits of the decoder, and perplexity is that of a target behind its source, in Whisper models of a transcript behind its recording. A folder says which whole blocks are left by the fields below. Families whose norms stand behind the sums keep their blocks, as those norms stay. A folder with `is_encoder_decoder: false` is a decoder saved alone, as above. What they are calibrated on is in [the guide](../guides/profile.md#choose-what-it-measures-on).',
-    table(['`model_type`', 'Source', 'Whole blocks by'], pairs),
+    table(['`model_type`', 'Source', 'Whole blocks by', 'GGUF'], pairs),
     '## Image models in stages in Hugging Face folders',
     'Their stream changes its size between stages; what does so stays. Sublayers and blocks can be profiled and removed, and linear layers of attentions, feed-forwards and other branches compressed and repaired; patches are not for them. They open without a head, or with one for image classification. A folder says which whole blocks are left by `depths` where its `config.json` has them, and by a modelling file otherwise.',
     table(['`model_type`', 'Sublayers', 'Whole blocks by'], stages),

@@ -88,9 +88,9 @@ export function planTensors(
 }
 
 /** What the names of the first block of a list begin with, in the source and in every result. */
-function placeOfFirst({ blockPlaces = [] }: LayeredModel, block: number): string | undefined {
-  const [, list] = /^(.*\.)\d+\.$/.exec(blockPlaces[block] ?? '') ?? [];
-  return list === undefined ? undefined : `${list}0.`;
+function placeOfFirst({ blockPlaces, blocksPrefix = '' }: LayeredModel, block: number): string {
+  const [, list = blocksPrefix] = /^(.*\.)\d+\.$/.exec(blockPlaces?.[block] ?? '') ?? [];
+  return `${list}0.`;
 }
 
 /** The tensors of new patches, in the modules whose places they take. */
@@ -275,7 +275,7 @@ export function placesAfter(
   });
 }
 
-/** Where a tensor's name puts it, or undefined outside the blocks. */
+/** Where a tensor's name puts it, or undefined outside the blocks; a module of a list is one by itself. */
 function placeInBlock(
   model: LayeredModel,
   name: string,
@@ -284,7 +284,6 @@ function placeInBlock(
   if (blockPlaces !== undefined) {
     const block = blockPlaces.findIndex((place) => name.startsWith(place));
     const rest = name.slice(blockPlaces[block]?.length);
-    // A module of a list is one by itself.
     const [module = ''] = /^[^.]*(?:\.\d+)?/.exec(rest) ?? [];
     return block < 0 ? undefined : { block, rest, module };
   }
@@ -293,7 +292,7 @@ function placeInBlock(
     return undefined;
   }
   const [, number, rest = '', module = ''] =
-    /^(\d+)\.(([^.]*).*)$/.exec(name.slice(prefix.length)) ?? [];
+    /^(\d+)\.(([^.]*(?:\.\d+)?).*)$/.exec(name.slice(prefix.length)) ?? [];
   return number === undefined ? undefined : { block: Number(number), module, rest };
 }
 

@@ -15,6 +15,7 @@ import type { EncoderModel } from './encoders/encoder-model';
 import { openEncoder, readEncoder } from './encoders/open-encoder';
 import { fingerprintModel } from './fingerprint';
 import { refuseScales } from './gguf/gguf-demands';
+import { GgufKeys } from './gguf/gguf-keys';
 import { openGguf } from './gguf/gguf-model';
 import type { GgufModel } from './gguf/gguf-model';
 import type { LayeredModel } from './layered-model';
@@ -24,9 +25,11 @@ import { OnnxLayeredModel } from './onnx/onnx-layered-model';
 import type { QuantizationSummary } from './model-summary';
 import { OpenedModel } from './opened-model';
 import { openSeq2Seq } from './seq2seq/open-seq2seq';
+import type { Seq2SeqModel } from './seq2seq/seq2seq-model';
 import { knownSeq2Seq } from './seq2seq/seq2seq-families';
 import { openStages, withHead } from './stages/open-stages';
 import { knownStaged } from './stages/staged-families';
+import { isT5, readT5Gguf } from './t5/t5-gguf';
 import { hasTiedHead } from './transformer/outer-matrices';
 import { joinPacked } from './quantized/packed-checkpoint';
 import { readQuantization } from './quantized/quantization';
@@ -72,9 +75,15 @@ export async function readGguf(
   folder: ModelFolder,
   header: GgufHeader,
   narrowed?: Narrowed,
-): Promise<TransformerModel | EncoderModel> {
-  const gguf = await openGguf(header, folder.weights, narrowed?.widths);
-  const model = await layOutGguf(folder, gguf, narrowed?.fingerprint);
+): Promise<TransformerModel | EncoderModel | Seq2SeqModel> {
+  const keys = new GgufKeys(header, folder.weights);
+  const model = isT5(keys)
+    ? await readT5Gguf(folder, header, keys, narrowed)
+    : await layOutGguf(
+        folder,
+        await openGguf(header, folder.weights, narrowed?.widths),
+        narrowed?.fingerprint,
+      );
   refuseScales(model.layout.unused, folder.weights);
   return model;
 }

@@ -14,6 +14,9 @@ import { describeGgufLoading } from '../preview-file';
 import { writtenLogits } from '../verify';
 import { parametersAfter } from '../weight-plan';
 import type { WeightWriter, WriteOptions } from '../weight-writer';
+import type { GgufTraits } from '../../models/gguf/gguf-traits';
+import type { GgufTensor } from './gguf-tensors';
+import type { MixedModel } from './type-mixes';
 import { productsOf, withoutEmptied } from './block-factors';
 import { curveEntries } from './curve-entries';
 import {
@@ -131,7 +134,6 @@ async function folderWriter(
   if (model === undefined) {
     throw new Error('a refusal comes before');
   }
-  const { summary } = source.model;
   const { tensors: inPlace, leftOut } = await placeTensors(
     model,
     source,
@@ -139,12 +141,7 @@ async function folderWriter(
     changes,
     context.cancellation,
   );
-  if (leftOut.length > 0) {
-    const [first = ''] = leftOut;
-    context.warn(
-      say`${counted(leftOut.length, 'tensor')} that the model doesn't use are left out (such as ${first}).`,
-    );
-  }
+  warnLeftOut(leftOut, context);
   const placed = inPlace.map((tensor) => {
     const product = products.get(tensor.stored.name);
     return product === undefined
@@ -153,23 +150,99 @@ async function folderWriter(
   });
   const { config, architecture } = model;
   const { curve } = architecture.feedforward;
-  const facts = {
-    blocks: changes.blocks.length,
-    heads: config.num_attention_heads,
-    keyValueHeads: config.num_key_value_heads ?? config.num_attention_heads,
-    experts: changes.expertCounts.values().next().value ?? 0,
-    architecture: model.target.architecture,
-  };
+  return folderFileWriter(
+    source,
+    {
+      ...{ changes, layout, placed },
+      parameters: parametersAfter(source.model, changes) - [...factors.values()].flat().length,
+      further: [
+        ...frequencyTensors(model),
+        ...missingKeys(model, new Set(placed.map(({ name }) => name))),
+      ],
+      facts: {
+        blocks: changes.blocks.length,
+        heads: config.num_attention_heads,
+        keyValueHeads: config.num_key_value_heads ?? config.num_attention_heads,
+        experts: changes.expertCounts.values().next().value ?? 0,
+        architecture: model.target.architecture,
+      },
+      sourceName: (name) => sourceName(name, changes),
+      entries: async (fileType) => [
+        ...modelEntries(model, changes, isDeci, fileType),
+        ...(source.model instanceof EncoderModel
+          ? await encoderEntries(model.target.architecture, source.model)
+          : []),
+        ...(curve === undefined
+          ? []
+          : (
+              await curveEntries(
+                source.checkpoint,
+                changes.blocks,
+                (block) => `${source.model.blocksPrefix ?? ''}${block}.${curve}`,
+                context.cancellation,
+              )
+            ).values()),
+      ],
+      tokenizer: model.target.family.tokenizer,
+      notes: [
+        model.architecture.textType === undefined ? undefined : textAlone,
+        hasHead(source.model) ? withoutHead : undefined,
+      ],
+      roundingError: hasLeastStep(model) ? withoutLeastStep : 0,
+    },
+    options,
+    context,
+  );
+}
+
+/** Says so where a file lacks tensors of its folder. */
+export function warnLeftOut(names: readonly string[], context: JobContext): void {
+  const [first] = names;
+  if (first !== undefined) {
+    context.warn(
+      say`${counted(names.length, 'tensor')} that the model doesn't use are left out (such as ${first}).`,
+    );
+  }
+}
+
+/** A GGUF file of a folder's model. */
+export interface FolderFile {
+  readonly changes: Changes;
+  readonly layout: 'blocks' | 'deci';
+  readonly placed: readonly PlacedTensor[];
+  /** Tensors that the folder lacks, in front of the others. */
+  readonly further: readonly GgufTensor[];
+  /** Number of weights. */
+  readonly parameters: number;
+  /** What a mix of types depends on. */
+  readonly facts: Omit<MixedModel, 'hasImportance'>;
+  /** What a tensor is called in a file of the original. */
+  readonly sourceName: (name: string) => string;
+  /** Entries of the header about the model. */
+  readonly entries: (fileType: number) => Promise<readonly Buffer[]>;
+  readonly tokenizer: GgufTraits['tokenizer'];
+  /** What else is said of what loads it. */
+  readonly notes: readonly (Message | undefined)[];
+  /** Greatest relative error of logits besides that of rounding. */
+  readonly roundingError: number;
+}
+
+export async function folderFileWriter(
+  { model }: CheckpointSource,
+  { changes, layout, placed, further, ...file }: FolderFile,
+  options: WriteOptions,
+  context: JobContext,
+): Promise<WeightWriter> {
+  const { summary } = model;
   const wanted = options.types ?? {};
-  const types = chosenTypes(placed, facts, wanted, summary.path);
+  const types = chosenTypes(placed, file.facts, wanted, summary.path);
   const areBlocks = summary.quantization?.method === storedAsBlocks;
   const typeOf = (tensor: PlacedTensor): WritableType =>
     types.get(tensor.name) ?? plainType(tensor);
   const tensors = [
-    ...frequencyTensors(model),
-    ...missingKeys(model, new Set(placed.map(({ name }) => name))),
+    ...further,
     ...placed.map((tensor) => {
-      const asInSource = { ...tensor, name: sourceName(tensor.name, changes) };
+      const asInSource = { ...tensor, name: file.sourceName(tensor.name) };
       const importance = importanceOf(wanted.importance, asInSource, changes);
       return areBlocks && isPacked(tensor) && !Object.hasOwn(wanted.tensors ?? {}, tensor.name)
         ? asStoredBlocks(tensor.name, tensor)
@@ -180,24 +253,13 @@ async function folderWriter(
           });
     }),
   ];
-  const [rows = config.vocab_size] =
+  const [rows = summary.vocabularySize ?? 0] =
     tensors.find(({ name }) => name === 'token_embd.weight')?.shape ?? [];
   const entries = [
-    ...modelEntries(model, changes, isDeci, fileTypeOf(wanted, placed)),
-    ...(source.model instanceof EncoderModel ? await encoderEntries(model, source.model) : []),
-    ...(curve === undefined
-      ? []
-      : (
-          await curveEntries(
-            source.checkpoint,
-            changes.blocks,
-            (block) => `${source.model.blocksPrefix ?? ''}${block}.${curve}`,
-            context.cancellation,
-          )
-        ).values()),
+    ...(await file.entries(fileTypeOf(wanted, placed))),
     ...(await tokenizerEntries(summary.path, rows, {
-      kind: model.target.family.tokenizer,
-      isEncoder: source.model instanceof EncoderModel,
+      kind: file.tokenizer,
+      isEncoder: model instanceof EncoderModel,
     })),
   ];
   const plan = layOutGguf(entries, tensors, { version, alignment: defaultAlignment });
@@ -205,17 +267,13 @@ async function folderWriter(
   const written = new Map(tensors.map(({ name: one, type }) => [one, type]));
   return {
     bytes: plan.bytes,
-    parameters: parametersAfter(source.model, changes) - [...factors.values()].flat().length,
+    parameters: file.parameters,
     layout,
-    loadsWith: joined([
-      describeGgufLoading(name, changes, isDeci),
-      model.architecture.textType === undefined ? undefined : textAlone,
-      hasHead(source.model) ? withoutHead : undefined,
-    ]),
+    loadsWith: joined([describeGgufLoading(name, changes, layout === 'deci'), ...file.notes]),
     texts: {},
     standsAlone: true,
     roundingError: Math.max(
-      hasLeastStep(model) ? withoutLeastStep : 0,
+      file.roundingError,
       ...placed.map((tensor) =>
         written.get(tensor.name) === storedBlocks
           ? 0

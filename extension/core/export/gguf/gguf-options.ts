@@ -19,6 +19,7 @@ import { mixerFlags } from '../../models/gguf/gguf-mixers';
 import { allRows } from '../../models/gguf/gguf-rows';
 import type { LayeredModel } from '../../models/layered-model';
 import type { ModelSummary } from '../../models/model-summary';
+import { countT5Blocks, isT5, t5Keys } from '../../models/t5/t5-gguf';
 import { UserError } from '../../user-error';
 import { productsOf, withoutEmptied } from './block-factors';
 import { deciArchitecture, deciFamilies, deciLayout, needsDeci, whyNotGgufDeci } from './gguf-deci';
@@ -193,6 +194,16 @@ async function blockEntries(
       : [integerEntry(keys, denseBlocks, blocks.filter((source) => source < dense).length)]),
     ...(gating === undefined || keys.has(gatingKey) ? [] : [integerEntry(keys, gatingKey, gating)]),
     ...(keys.has(furtherBlocks) ? [integerEntry(keys, furtherBlocks, 0)] : []),
+    ...(isT5(keys) ? towerEntries(keys, blocks) : []),
+  ];
+}
+
+/** How many blocks each tower of T5 has. */
+function towerEntries(keys: GgufKeys, blocks: readonly number[]): Entry[] {
+  const { encoder, decoder } = countT5Blocks(keys, blocks);
+  return [
+    integerEntry(keys, ggufFields.num_hidden_layers, encoder),
+    ...(decoder === 0 ? [] : [integerEntry(keys, t5Keys.decoderBlocks, decoder)]),
   ];
 }
 
@@ -302,8 +313,9 @@ async function mixedModel(
 ): Promise<Omit<MixedModel, 'hasImportance'>> {
   const { heads, keyValueHeads } = await ggufSizes(header);
   const [experts = 0] = expertCounts.values();
-  const { architecture } = new GgufKeys(header, header.file);
-  return { blocks: blocks.length, heads, keyValueHeads, experts, architecture };
+  const keys = new GgufKeys(header, header.file);
+  const count = isT5(keys) ? countT5Blocks(keys, blocks).encoder : blocks.length;
+  return { blocks: count, heads, keyValueHeads, experts, architecture: keys.architecture };
 }
 
 /** What a header says of a mix of types. */

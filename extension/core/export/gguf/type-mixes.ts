@@ -48,9 +48,9 @@ export interface NamedShape {
   readonly shape: readonly number[];
 }
 
-/** Norms, routers, convolutions, whose kernels llama.cpp reads as floats, positions and segments, the projection of per-layer embeddings, and what mixes streams. */
+/** Norms, routers, convolutions, whose kernels llama.cpp reads as floats, positions, segments and biases by distance, the projection of per-layer embeddings, and what mixes streams. */
 const staysFloat =
-  /(?:_norm|ffn_gate_inp|position_embd|token_types|ssm_conv1d(?:_[qkv])?|shortconv\.conv|per_layer_model_proj|altup_\w+|laurel_\w+)\.weight$/;
+  /(?:_norm|ffn_gate_inp|position_embd|token_types|ssm_conv1d(?:_[qkv])?|shortconv\.conv|attn_rel_b|per_layer_model_proj|altup_\w+|laurel_\w+)\.weight$/;
 
 /** Whether a tensor may take any type: matrices of weights; the others stay float32 (`tensor_allows_quantization`). */
 export function takesTypes({ name, shape }: NamedShape): boolean {
@@ -86,11 +86,44 @@ export function mixedTypes(
   const { base } = typeMixes[mix];
   const isTied = !tensors.some(({ name }) => name === 'output.weight');
   const quantizes = ggmlBlockOf(base).elements > 1;
+  const inTowers = placesInTowers(tensors);
   return new Map(
     chosen.map(({ name, shape }) => {
       const rowLength = shape.at(-1) ?? 1;
-      const wanted = quantizes ? wantedType(mix, name, rowLength, isTied, model) : base;
+      const place = inTowers.get(name);
+      // llama.cpp counts the blocks of T5's encoder alone, but values in both towers.
+      const blocks = place?.part === 'attn_v' ? place.count : model.blocks;
+      const own =
+        place === undefined ? { name } : { name: `blk.${place.number}.${place.part}.weight` };
+      const wanted = quantizes
+        ? wantedType(mix, own.name, rowLength, isTied, { ...model, blocks })
+        : base;
       return [name, fittingType(wanted, rowLength)];
+    }),
+  );
+}
+
+/** A matrix of T5: which of its kind it is, in both towers. */
+interface PlaceInTowers {
+  readonly part: string;
+  readonly number: number;
+  /** How many there are of the kind. */
+  readonly count: number;
+}
+
+/** llama.cpp numbers matrices of two towers on, in the order of their names as texts. */
+function placesInTowers(tensors: readonly NamedShape[]): ReadonlyMap<string, PlaceInTowers> {
+  const found = tensors
+    .flatMap(({ name }) => {
+      const [, part] = /^(?:enc|dec)\.blk\.\d+\.(?:cross_)?(\w+)\.weight$/.exec(name) ?? [];
+      return part === undefined ? [] : [{ name, part }];
+    })
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  return new Map(
+    found.map(({ name, part }) => {
+      const same = found.filter((one) => one.part === part);
+      const number = same.findIndex((one) => one.name === name);
+      return [name, { part, number, count: same.length }];
     }),
   );
 }

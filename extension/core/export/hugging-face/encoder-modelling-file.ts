@@ -12,6 +12,17 @@ import { patchParts } from './patch-modules';
 import { raiseTooOld } from './python-errors';
 import { widthParts } from './width-modules';
 
+/** A line that puts a stand-in in the place of a module of a block, which may be one of a list. */
+function withStandIn(name: string, stand: StandIns[string]): string {
+  if (/\.\d+$/.test(name)) {
+    const given = takesModule(stand) ? `layer.get_submodule("${name}")` : '';
+    return `layer.set_submodule("${name}", ${stand}(${given}))`;
+  }
+  return stand === 'None'
+    ? `layer.${name} = None`
+    : `layer.${name} = ${stand}(${takesModule(stand) ? `layer.${name}` : ''})`;
+}
+
 /** The text of modeling_espalier.py: the stock encoder with the removed sublayers taken out and the compressed matrices put in. */
 export function encoderModellingFile(
   family: EncoderArchitecture,
@@ -26,9 +37,7 @@ export function encoderModellingFile(
       Object.entries(standIns).flatMap(([name, stand]) => [
         // PyTorch takes no module for a name that is a parameter's.
         ...(stand === 'Unscaled' ? [`del layer.${name}`] : []),
-        stand === 'None'
-          ? `layer.${name} = None`
-          : `layer.${name} = ${stand}(${takesModule(stand) ? `layer.${name}` : ''})`,
+        withStandIn(name, stand),
       ]),
       16,
     );

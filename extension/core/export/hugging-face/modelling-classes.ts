@@ -32,12 +32,6 @@ export interface NamedClasses {
 /** transformers names its classes after `model_type` (`qwen2` has `Qwen2Config`), with exceptions. */
 export function modellingClasses(config: NamedClasses): ModellingClasses {
   const modelType = baseModelType(String(config.model_type));
-  const encoder = knownEncoder(modelType);
-  if (encoder !== undefined) {
-    const head = headForm(encoder, { architectures: namesIn(config.architectures) });
-    const stockModel = head?.class ?? encoder.classes.model;
-    return own(encoder.classes.config, stockModel, [head?.auto ?? 'AutoModel']);
-  }
   const seq2seq = knownSeq2Seq(config);
   if (seq2seq !== undefined) {
     const { classes, auto } = seq2seq;
@@ -45,6 +39,12 @@ export function modellingClasses(config: NamedClasses): ModellingClasses {
     return isPlain
       ? own(classes.config, classes.model, ['AutoModel'])
       : own(classes.config, classes.head, [auto]);
+  }
+  const encoder = knownEncoder(modelType);
+  if (encoder !== undefined) {
+    const head = headForm(encoder, { architectures: namesIn(config.architectures) });
+    const stockModel = head?.class ?? encoder.classes.model;
+    return own(encoder.classes.config, stockModel, [head?.auto ?? 'AutoModel']);
   }
   const staged = knownStaged(modelType);
   if (staged !== undefined) {

@@ -21,13 +21,14 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
   const { patched, compressed } = changes;
   const named = JSON.parse(configText) as NamedClasses;
   const modelType = baseModelType(String(named.model_type));
-  const encoder = knownEncoder(modelType);
+  const isSeq2Seq = knownSeq2Seq(named) !== undefined;
+  const encoder = isSeq2Seq ? undefined : knownEncoder(modelType);
   if (encoder !== undefined) {
     return (
       whyNoWidths(encoder, changes) ?? whyNoEncoderFile(encoder, compressed, Object.keys(patched))
     );
   }
-  if (knownStaged(modelType) !== undefined || knownSeq2Seq(named) !== undefined) {
+  if (isSeq2Seq || knownStaged(modelType) !== undefined) {
     return undefined;
   }
   const { architecture, config } = readArchitecture(configText, 'config.json');

@@ -193,7 +193,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       ...layout,
       defaults: () => textDefaults,
       // Whatever the file says: the embedding does not read it.
-      computed: () => ({ pad_token_id: 1 }),
+      computed: () => ({ pad_token_id: 1, relative_attention_max_distance: 128 }),
       only: () => ({ relative_attention_num_buckets: 32 }),
     },
     embedding: { ...withoutTypes, positionsSkipPadding: true },
@@ -205,7 +205,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       output: 'attention.attn.o',
       sumNorm: 'attention.LayerNorm',
     },
-    distanceBias: 'encoder.relative_attention_bias',
+    distanceBias: { table: 'encoder.relative_attention_bias', of: 'model' },
     modules: { ...postNorm.modules, attention: { 'attention.attn': 'NoAttention' } },
     heads: [
       maskedHead('MPNet', robertaSteps),

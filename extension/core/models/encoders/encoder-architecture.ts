@@ -132,6 +132,8 @@ export interface EncoderArchitecture {
   readonly norm?: NormKind;
   /** Weights are stored as [in, out]. */
   readonly transposed?: boolean;
+  /** Parts of names, and what stands in their places in some checkpoints. */
+  readonly aliases?: Architecture['aliases'];
   /** Names in block 0, which then no other block can become. */
   readonly firstAttention?: Architecture['attention'];
   /** One rotary embedding, or one for each type of layer; none when absent. */
@@ -142,8 +144,14 @@ export interface EncoderArchitecture {
   readonly interleavedRotary?: boolean;
   /** How far to both sides a block's attention sees, or everywhere. */
   readonly slidingWindow?: (config: EncoderConfig, block: number) => number | undefined;
-  /** Table [buckets, heads] of what scores gain by distance, below the prefix (T5, arXiv 1910.10683). */
-  readonly distanceBias?: string;
+  /**
+   * Table [buckets, heads] of what scores gain by distance (T5, arXiv 1910.10683): below the prefix, or below the first
+   * block for all, or below each for its own.
+   */
+  readonly distanceBias?: {
+    readonly table: string;
+    readonly of: 'model' | 'first-block' | 'each-block';
+  };
   /** Table [distances, heads] of what scores gain by distance in the grid of patches, below a block. */
   readonly gridBias?: string;
   /**

@@ -4,6 +4,7 @@ import { bertRelatives } from './bert-relatives';
 import { bertVariants } from './bert-variants';
 import { debertas } from './deberta';
 import type { EncoderArchitecture } from './encoder-architecture';
+import { t5Encoders } from '../t5/t5-encoder';
 import { imageEncoders } from './image-encoders';
 import { textEncoders } from './text-encoders';
 import { turnedEncoders } from './turned-encoders';
@@ -16,6 +17,7 @@ export const encoderArchitectures: readonly EncoderArchitecture[] = [
   ...bertVariants,
   ...turnedEncoders,
   ...debertas,
+  ...t5Encoders,
   ...imageEncoders,
   ...audioEncoders,
 ];

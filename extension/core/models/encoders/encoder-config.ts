@@ -16,6 +16,8 @@ const encoderSchema = v.looseObject({
   image_size: v.optional(side, 224),
   patch_size: v.optional(side, 16),
   num_channels: v.optional(size, 3),
+  relative_attention_num_buckets: v.optional(size, 32),
+  relative_attention_max_distance: v.optional(size, 128),
   num_register_tokens: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), 4),
   qkv_bias: v.optional(v.boolean(), true),
   architectures: v.nullish(v.array(v.string())),

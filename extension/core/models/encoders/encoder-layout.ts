@@ -14,7 +14,7 @@ import { describedForms, TensorFinder } from '../transformer/tensor-finder';
 import { findAttention, findFeedforward, isSame, ownHeads, readShapes } from '../parts/branches';
 import { findPatchSublayer, keepBehind } from '../transformer/transformer-sublayer';
 import type { TransformerSublayer } from '../transformer/transformer-sublayer';
-import { findRelative } from './find-relative';
+import { findDistanceBias, findRelative } from './find-relative';
 import { inForm, patchModulesOf } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadReads } from './encoder-architecture';
 import { findEmbedding, tokensBeforePatches } from './find-embedding';
@@ -47,6 +47,8 @@ export interface EncoderLayout {
   /** Of images whose patches turn queries and keys. */
   readonly gridRotary: GridRotary | undefined;
   readonly distanceBias: DistanceBias | undefined;
+  /** Tensors in the first block that all blocks use. */
+  readonly sharedByBlocks: readonly string[];
   /** What scores gain as far as the gates of attentions let it. */
   readonly gatedBias: DistanceBias | undefined;
   readonly finalNorm: Norm | undefined;
@@ -108,7 +110,11 @@ export function layOutEncoder(
   const groups = architecture.groups?.(config) ?? {};
   const tensors = new TensorFinder(
     checkpoint,
-    { norm: normKind, transposed: architecture.transposed ?? false },
+    {
+      norm: normKind,
+      transposed: architecture.transposed ?? false,
+      aliases: architecture.aliases ?? {},
+    },
     describedForms(
       config.espalier?.compressed,
       (block) => `${blocksPrefix}${block}.`,
@@ -124,6 +130,7 @@ export function layOutEncoder(
   const patchModules = patchModulesOf(architecture);
   const rotaries = new Map<string, Rotary>();
   const relative = findRelative(architecture, config, tensors, prefix, attention);
+  const distance = findDistanceBias(architecture, config, tensors, prefix, blocksPrefix);
   const absent: string[] = [];
   const sublayers: TransformerSublayer[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
@@ -162,6 +169,7 @@ export function layOutEncoder(
       ...(isSame(heads, attention) ? {} : { heads }),
       weights: {
         ...relative(place, findAttention(names, biases, tensors, place, shape)),
+        ...distance.ofBlock(place),
         ...findConvolution(architecture, config, tensors, place),
         ...findGridBias(architecture, tensors, place, embedding, attention.numHeads),
         ...findBiasGate(architecture, tensors, place, attention),
@@ -185,7 +193,7 @@ export function layOutEncoder(
     steps: findSteps(form, config, tensors, embedding),
   };
   tensors.requireAllForms();
-  const { finalNorm, distanceBias, gatedBias, unread = [] } = architecture;
+  const { finalNorm, gatedBias, unread = [] } = architecture;
   const isExpected = (name: string): boolean =>
     isComputed(name) || unread.some((start) => name.startsWith(`${prefix}${start}`));
   return {
@@ -206,14 +214,8 @@ export function layOutEncoder(
             before: tokensBeforePatches(embedding),
           }
         : undefined,
-    distanceBias:
-      distanceBias === undefined
-        ? undefined
-        : {
-            table: tensors.take(`${prefix}${distanceBias}.weight`, [32, attention.numHeads]),
-            farthest: 128,
-            causal: false,
-          },
+    distanceBias: distance.ofAll,
+    sharedByBlocks: distance.inFirst === undefined ? [] : [distance.inFirst],
     gatedBias:
       gatedBias === undefined
         ? undefined

@@ -87,6 +87,10 @@ export class EncoderModel implements LayeredModel {
     return this.layout.sizedByBlocks;
   }
 
+  public get sharedByBlocks(): readonly string[] {
+    return this.layout.sharedByBlocks;
+  }
+
   public get blocksPrefix(): string {
     return this.layout.blocksPrefix;
   }
@@ -358,10 +362,10 @@ export class EncoderModel implements LayeredModel {
   }
 
   private embeddingTensors(): LazyTensor[] {
-    const { embedding, gatedBias, startNorms } = this.layout;
+    const { embedding, gatedBias, distanceBias, startNorms } = this.layout;
     return [
       ...embeddingTensors(embedding),
-      ...(gatedBias === undefined ? [] : [gatedBias.table]),
+      ...[gatedBias, distanceBias].flatMap((bias) => bias?.table ?? []),
       ...startNorms.flatMap((norm) => partTensors(norm)),
     ];
   }

@@ -1,4 +1,5 @@
 import type { AttentionShape, AttentionWeights } from '../parts/attention';
+import type { DistanceBias } from '../parts/distance-bias';
 import type { Linear } from '../parts/linear';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import type { EncoderArchitecture } from './encoder-architecture';
@@ -33,5 +34,45 @@ export function findRelative(
       key: shape.contentToPosition ? own(`${place}${names.key}`, names.keyBias) : undefined,
     };
     return { ...weights, relative: { table, norm, own: projections } };
+  };
+}
+
+/** What scores gain by distance: from one table, whose name is given where it lies in the first block, or each block's. */
+interface DistanceBiases {
+  readonly ofAll: DistanceBias | undefined;
+  readonly inFirst: string | undefined;
+  readonly ofBlock: (place: string) => Pick<AttentionWeights, 'distanceBias'>;
+}
+
+export function findDistanceBias(
+  { distanceBias: names }: EncoderArchitecture,
+  config: EncoderConfig,
+  tensors: TensorFinder,
+  prefix: string,
+  blocksPrefix: string,
+): DistanceBiases {
+  if (names === undefined) {
+    return { ofAll: undefined, inFirst: undefined, ofBlock: () => ({}) };
+  }
+  const biasAt = (place: string): DistanceBias => ({
+    table: tensors.take(`${place}${names.table}.weight`, [
+      config.relative_attention_num_buckets,
+      config.num_attention_heads,
+    ]),
+    farthest: config.relative_attention_max_distance,
+    causal: false,
+  });
+  if (names.of === 'each-block') {
+    return {
+      ofAll: undefined,
+      inFirst: undefined,
+      ofBlock: (place) => ({ distanceBias: biasAt(place) }),
+    };
+  }
+  const ofAll = biasAt(names.of === 'model' ? prefix : `${blocksPrefix}0.`);
+  return {
+    ofAll,
+    inFirst: names.of === 'first-block' ? ofAll.table.name : undefined,
+    ofBlock: () => ({}),
   };
 }

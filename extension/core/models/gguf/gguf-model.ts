@@ -29,6 +29,7 @@ import { keptMixed, readMixed, requireBothKinds } from './gguf-mixers';
 import { ggufBlocks, inGguf, partNames, readingGateUp } from './gguf-names';
 import { rotaryTables } from './gguf-rotary';
 import { keptWindows, requireSameSize } from './gguf-windows';
+import { isT5, requireT5Blocks, t5Blocks } from '../t5/t5-gguf';
 import { say } from '../../message';
 
 /** Query heads, and the groups of them that share a key and a value. */
@@ -165,6 +166,9 @@ export async function requireGgufBlocks(
   kept: readonly number[],
 ): Promise<void> {
   const keys = new GgufKeys(header, header.file);
+  if (isT5(keys)) {
+    requireT5Blocks(keys, kept);
+  }
   const {
     mixed,
     windows,
@@ -272,7 +276,22 @@ export async function ggufSizes(header: GgufHeader): Promise<GgufBlocks> {
   const { mayLackSublayers = false, sizesDiffer = false } = ggufFamilyOf(keys) ?? {};
   return mayLackSublayers
     ? readDeciBlocks(keys, readBlockCount(keys))
-    : readSameBlocks(keys, sizesDiffer);
+    : isT5(keys)
+      ? sameInBoth(await readSameBlocks(keys), t5Blocks(keys))
+      : readSameBlocks(keys, sizesDiffer);
+}
+
+/** Sizes of an encoder, which its decoder has too. */
+function sameInBoth(
+  sizes: GgufBlocks,
+  { encoder, decoder }: ReturnType<typeof t5Blocks>,
+): GgufBlocks {
+  const each = (size: number): number[] => Array.from({ length: encoder + decoder }, () => size);
+  return {
+    ...sizes,
+    keyValueHeadsOf: each(sizes.keyValueHeads),
+    innerSizesOf: each(sizes.innerSize),
+  };
 }
 
 /** How the family of a file differs from others; undefined for one that is not known. */

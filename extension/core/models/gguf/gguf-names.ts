@@ -292,7 +292,7 @@ export function partNames(known: Architecture, own: Architecture): Map<string, s
     `${before}${outer.types ?? ''}`,
     outer.heads?.[0] ?? 'lm_head',
     attention.norm,
-    ...namesOf(attention.queryKeyValue),
+    ...projectionNames(attention.queryKeyValue),
     attention.output,
     attention.queryKeyNorms?.query,
     attention.queryKeyNorms?.key,
@@ -300,7 +300,7 @@ export function partNames(known: Architecture, own: Architecture): Map<string, s
     attention.sumNorm,
     attention.innerNorm,
     feedforward.norm,
-    ...namesOf(feedforward.gateUp),
+    ...projectionNames(feedforward.gateUp),
     feedforward.down,
     feedforward.postNorm,
     feedforward.sumNorm,
@@ -315,6 +315,7 @@ export function partNames(known: Architecture, own: Architecture): Map<string, s
   );
 }
 
-function namesOf(projection: Projection): readonly string[] {
+/** Names of the matrices of a projection. */
+export function projectionNames(projection: Projection): readonly string[] {
   return projection.kind === 'separate' ? projection.names : [projection.name];
 }

@@ -1,3 +1,4 @@
+import { prunedClassPrefix } from '../encoders/encoder-layout';
 import { knownArchitecture } from '../transformer/architectures';
 import { baseModelType } from '../transformer/model-config';
 import { bartLikes } from './bart-like';
@@ -8,12 +9,19 @@ import { whisper } from './whisper';
 /** Every family of encoder–decoder models that a Hugging Face folder can be opened as. */
 export const seq2seqFamilies: readonly Seq2SeqFamily[] = [...t5s, ...bartLikes, whisper];
 
-/** The family of a config.json, unless it is of a decoder saved alone. */
+/** The family of a config.json, unless it is of a decoder or an encoder saved alone. */
 export function knownSeq2Seq(config: {
   readonly model_type?: unknown;
   readonly is_encoder_decoder?: unknown;
+  readonly architectures?: unknown;
 }): Seq2SeqFamily | undefined {
   const modelType = baseModelType(String(config.model_type));
-  const isHalf = config.is_encoder_decoder === false && knownArchitecture(modelType) !== undefined;
-  return isHalf ? undefined : seq2seqFamilies.find((known) => known.modelType === modelType);
+  const isDecoder =
+    config.is_encoder_decoder === false && knownArchitecture(modelType) !== undefined;
+  const found = seq2seqFamilies.find((known) => known.modelType === modelType);
+  const { encoder = '' } = found?.classes ?? {};
+  const isEncoder =
+    Array.isArray(config.architectures) &&
+    [encoder, `${prunedClassPrefix}${encoder}`].includes(String(config.architectures[0]));
+  return isDecoder || isEncoder ? undefined : found;
 }

@@ -32,8 +32,16 @@ export interface TowerNames {
 export interface Seq2SeqFamily {
   /** `model_type` of config.json. */
   readonly modelType: string;
-  /** Names in transformers: of the classes of configuration, of the model without a head, and of that with one. */
-  readonly classes: { readonly config: string; readonly model: string; readonly head: string };
+  /**
+   * Names in transformers: of the classes of configuration, of the model without a head, of that with one, and of the
+   * encoder alone, which is no model of two towers.
+   */
+  readonly classes: {
+    readonly config: string;
+    readonly model: string;
+    readonly head: string;
+    readonly encoder?: string;
+  };
   /** Class of transformers that finds that with a head. */
   readonly auto: string;
   readonly config: ConfigLayout;

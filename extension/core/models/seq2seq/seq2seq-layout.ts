@@ -69,7 +69,7 @@ export interface Seq2SeqLayout {
 const isComputed = (name: string): boolean =>
   /(?:^|\.)(?:shared|(?:en|de)coder\.embed_tokens|(?:en|de)coder\.embed_positions|lm_head|proj_out)\.weight$/.test(
     name,
-  ) || name.endsWith('EncDecAttention.relative_attention_bias.weight');
+  ) || /\.(?:EncDecAttention\.relative_attention_bias|cross_attn_rel_b)\.weight$/.test(name);
 
 /**
  * Finds every tensor that a model of `family` needs and checks its shape.

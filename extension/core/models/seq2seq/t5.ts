@@ -1,72 +1,50 @@
-import type { Architecture, Biases } from '../transformer/architecture';
+import { activationOf, isGated, t5FolderNames } from '../t5/t5-names';
+import type { T5Names } from '../t5/t5-names';
+import type { StandIns } from '../stand-ins';
+import type { Biases } from '../transformer/architecture';
 import { countedBlocks } from './seq2seq-family';
 import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';
 import type { Seq2SeqConfig } from './seq2seq-config';
 
 const noBiases: Biases = { queryKeyValue: false, attentionOutput: false, feedforward: false };
 
-const attentionIn = (layer: number, module: string): Architecture['attention'] => ({
-  norm: `layer.${layer}.layer_norm`,
-  queryKeyValue: {
-    kind: 'separate',
-    names: ['q', 'k', 'v'].map((name) => `layer.${layer}.${module}.${name}`),
-  },
-  output: `layer.${layer}.${module}.o`,
+/** Modules of a block of the encoder; the bias by distance stays in the first. */
+export const encoderModules = (
+  biasIsByBlock: boolean,
+): Readonly<Record<'attention' | 'feedforward', StandIns>> => ({
+  attention: { 'layer.0': biasIsByBlock ? 'SameAttention' : 'KeptBias' },
+  feedforward: { 'layer.1': 'SameStates' },
 });
 
-const isGated = ({ feed_forward_proj: projection }: Seq2SeqConfig): boolean =>
-  String(projection).startsWith('gated-');
+const decoderModules = (biasIsByBlock: boolean): TowerNames['modules'] => ({
+  ...encoderModules(biasIsByBlock),
+  'cross-attention': { 'layer.1': biasIsByBlock ? 'SameAttention' : 'SameCrossAttention' },
+  feedforward: { 'layer.2': 'SameStates' },
+});
 
-function feedforwardIn(layer: number, config: Seq2SeqConfig): Architecture['feedforward'] {
-  const place = `layer.${layer}.DenseReluDense`;
-  return {
-    norm: `layer.${layer}.layer_norm`,
-    gateUp: {
-      kind: 'separate',
-      names: isGated(config) ? [`${place}.wi_0`, `${place}.wi_1`] : [`${place}.wi`],
-    },
-    down: `${place}.wo`,
-  };
-}
-
-/** @param biasIsByBlock whether each block has a bias of its own, or all share that of the first */
-function towerOf(
-  prefix: string,
-  config: Seq2SeqConfig,
-  lastLayer: number,
+/**
+ * The towers of a model.
+ * @param biasIsByBlock whether each block has a bias of its own, or all share that of the first
+ */
+export function towersOf(
+  { encoder, decoder }: T5Names,
   biasIsByBlock: boolean,
-): TowerNames {
-  const crossStandIn = biasIsByBlock ? 'SameAttention' : 'SameCrossAttention';
+): ReturnType<Seq2SeqFamily['towers']> {
+  const { crossAttention: _none, ...ofEncoder } = encoder;
   return {
-    prefix,
-    blocks: 'block',
-    attention: attentionIn(0, 'SelfAttention'),
-    feedforward: feedforwardIn(lastLayer, config),
-    finalNorm: 'final_layer_norm',
-    distanceBias: 'layer.0.SelfAttention.relative_attention_bias',
-    biasIsByBlock,
-    modules: {
-      attention: { 'layer.0': biasIsByBlock ? 'SameAttention' : 'KeptBias' },
-      ...(lastLayer === 1 ? {} : { 'cross-attention': { 'layer.1': crossStandIn } }),
-      feedforward: { [`layer.${lastLayer}`]: 'SameStates' },
-    },
+    encoder: { ...ofEncoder, biasIsByBlock, modules: encoderModules(biasIsByBlock) },
+    decoder: { ...decoder, biasIsByBlock, modules: decoderModules(biasIsByBlock) },
   };
-}
-
-/** The activation that `feed_forward_proj` names. */
-function activationOf(projection: unknown): string {
-  const name = String(projection).split('-').at(-1) ?? '';
-  return projection === 'gated-gelu' ? 'gelu_new' : name;
 }
 
 /** How a family differs from the others. */
-interface Form {
+export interface T5Form {
   readonly modelType: string;
   readonly family: string;
   /** `feed_forward_proj` where config.json has none. */
   readonly projection: string;
   readonly headScale: (config: Seq2SeqConfig) => number;
-  readonly biasIsByBlock?: boolean;
+  readonly biasIsByBlock: boolean;
 }
 
 /** T5 (arXiv 1910.10683) and what is named like it. */
@@ -75,14 +53,16 @@ function t5Like({
   family,
   projection,
   headScale,
-  biasIsByBlock = false,
-}: Form): Seq2SeqFamily {
+  biasIsByBlock,
+}: T5Form): Seq2SeqFamily {
+  const { words, head } = t5FolderNames(false);
   return {
     modelType,
     classes: {
       config: `${family}Config`,
       model: `${family}Model`,
       head: `${family}ForConditionalGeneration`,
+      encoder: `${family}EncoderModel`,
     },
     auto: 'AutoModelForSeq2SeqLM',
     config: {
@@ -112,15 +92,9 @@ function t5Like({
     prefix: '',
     norm: 'rms',
     biases: () => noBiases,
-    words: ['shared', 'encoder.embed_tokens', 'decoder.embed_tokens'],
-    head: { name: 'lm_head' },
-    towers: (config) => ({
-      encoder: towerOf('encoder.', config, 1, biasIsByBlock),
-      decoder: {
-        ...towerOf('decoder.', config, 2, biasIsByBlock),
-        crossAttention: attentionIn(1, 'EncDecAttention'),
-      },
-    }),
+    words,
+    head: { name: head },
+    towers: (config) => towersOf(t5FolderNames(isGated(config)), biasIsByBlock),
     source: 'text',
     scales: (config) => ({ attention: 1, head: headScale(config) }),
   };
@@ -133,16 +107,21 @@ const byTie = ({
   hidden_size: hidden,
 }: Seq2SeqConfig): number => ((isScaled ?? isTied) ? hidden ** -0.5 : 1);
 
-export const t5s: readonly Seq2SeqFamily[] = [
-  t5Like({ modelType: 't5', family: 'T5', projection: 'relu', headScale: byTie }),
+export const t5Forms: readonly T5Form[] = [
+  {
+    ...{ modelType: 't5', family: 'T5', projection: 'relu' },
+    ...{ headScale: byTie, biasIsByBlock: false },
+  },
   // arXiv 2010.11934; transformers never scales.
-  t5Like({ modelType: 'mt5', family: 'MT5', projection: 'gated-gelu', headScale: () => 1 }),
+  {
+    ...{ modelType: 'mt5', family: 'MT5', projection: 'gated-gelu' },
+    ...{ headScale: () => 1, biasIsByBlock: false },
+  },
   // arXiv 2304.09151
-  t5Like({
-    modelType: 'umt5',
-    family: 'UMT5',
-    projection: 'gated-gelu',
-    headScale: byTie,
-    biasIsByBlock: true,
-  }),
+  {
+    ...{ modelType: 'umt5', family: 'UMT5', projection: 'gated-gelu' },
+    ...{ headScale: byTie, biasIsByBlock: true },
+  },
 ];
+
+export const t5s: readonly Seq2SeqFamily[] = t5Forms.map(t5Like);

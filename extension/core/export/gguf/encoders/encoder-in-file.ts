@@ -4,7 +4,6 @@ import type { EncoderEmbedding } from '../../../models/encoders/find-embedding';
 import { folderPooling } from '../../../models/folder-pooling';
 import { poolingKey, poolingNumbers } from '../../../models/gguf/encoders/pooling';
 import type { LayeredModel } from '../../../models/layered-model';
-import type { FolderModel } from '../folder-model';
 import { headerEntry, tokenizerKey } from '../header-entries';
 import type { Refusal } from '../../../models/capability';
 import { say } from '../../../message';
@@ -32,15 +31,12 @@ export function whyClasses(model: LayeredModel): Refusal | undefined {
  * Entries of the header that encoders alone have.
  * @throws UserError for a pooling that llama.cpp does not have, and for modules behind it.
  */
-export async function encoderEntries(
-  { target }: FolderModel,
-  model: EncoderModel,
-): Promise<Buffer[]> {
+export async function encoderEntries(architecture: string, model: EncoderModel): Promise<Buffer[]> {
   const found = await folderPooling(model.summary.path);
   if (found?.fault !== undefined) {
     throw found.fault;
   }
-  const key = (name: string): string => `${target.architecture}.${name}`;
+  const key = (name: string): string => `${architecture}.${name}`;
   const { embedding } = model.layout;
   const types = embedding.kind === 'text' ? embedding.types?.shape[0] : undefined;
   return [

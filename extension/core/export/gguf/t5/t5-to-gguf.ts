@@ -1,0 +1,266 @@
+import { elementCount } from '../../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
+import type { JobContext } from '../../../jobs/job';
+import type { Refusal } from '../../../models/capability';
+import { knownEncoder } from '../../../models/encoders/encoder-architectures';
+import { parseEncoderConfig } from '../../../models/encoders/encoder-config';
+import { EncoderModel } from '../../../models/encoders/encoder-model';
+import { ggufFields, layerNormEpsilon, valueLength } from '../../../models/gguf/gguf-fields';
+import { allRows } from '../../../models/gguf/gguf-rows';
+import { parseSeq2SeqConfig } from '../../../models/seq2seq/seq2seq-config';
+import { knownSeq2Seq } from '../../../models/seq2seq/seq2seq-families';
+import { Seq2SeqModel } from '../../../models/seq2seq/seq2seq-model';
+import { t5Forms } from '../../../models/seq2seq/t5';
+import { usualLength } from '../../../models/t5/t5-encoder';
+import { farthestInGguf, t5InGguf, t5Keys, whyOtherTowers } from '../../../models/t5/t5-gguf';
+import { isGated } from '../../../models/t5/t5-names';
+import { t5PlaceInGguf } from '../../../models/t5/t5-places';
+import type { ConfigFields } from '../../../models/transformer/config-layout';
+import { isTied } from '../../../models/transformer/outer-matrices';
+import { whyTorn } from '../../changes';
+import type { Changes } from '../../changes';
+import type { CheckpointSource } from '../../hugging-face/checkpoint-source';
+import type { OutputOption } from '../../output-options';
+import { parametersAfter, planTensors } from '../../weight-plan';
+import type { PlannedTensor } from '../../weight-plan';
+import type { WeightWriter, WriteOptions } from '../../weight-writer';
+import { encoderEntries } from '../encoders/encoder-in-file';
+import { folderFileWriter, warnLeftOut } from '../folder-to-gguf';
+import { whyNotHeld } from '../gguf-options';
+import { whyOtherWidths } from '../gguf-sizes';
+import { HeaderEntries } from '../header-entries';
+import type { PlacedTensor } from '../place-tensors';
+import { say } from '../../../message';
+import type { Message } from '../../../message';
+
+type T5Model = Seq2SeqModel | EncoderModel;
+
+type T5Source = CheckpointSource & { readonly model: T5Model };
+
+/** Whether a folder holds T5, its relatives or the encoder of one. */
+export const isT5Source = (source: CheckpointSource): source is T5Source =>
+  (source.model instanceof Seq2SeqModel || source.model instanceof EncoderModel) &&
+  t5Forms.some(({ modelType }) => modelType === source.model.summary.architecture);
+
+/** A GGUF file of a folder of T5, without whole blocks any. */
+export function t5GgufOptions(source: T5Source, configFile: string): OutputOption[] {
+  return [
+    {
+      ...{ format: 'gguf', layout: 'blocks' },
+      isDefault: () => true,
+      refuse: (changes) =>
+        Promise.resolve(
+          whyNotHeld(changes) ??
+            whyOtherT5(source, configFile) ??
+            whyTorn(source.model.summary, changes) ??
+            whyOtherWidths(source.model.summary, undefined, changes) ??
+            whyOtherBlocks(source.model, changes),
+        ),
+      writer: async (changes, options, context) =>
+        t5Writer(source, configFile, changes, options, context),
+    },
+  ];
+}
+
+/** What config.json says of a model. */
+interface T5Fields {
+  readonly hidden: number;
+  readonly heads: number;
+  readonly headDim: number;
+  readonly inner: number;
+  readonly epsilon: number;
+  readonly buckets: number;
+  readonly farthest: number;
+  readonly activation: string;
+  readonly isGated: boolean;
+  /** What a decoder reads first. */
+  readonly start: number | undefined;
+  /** Longest text. */
+  readonly length: number;
+}
+
+function fieldsOf({ configText, model }: CheckpointSource, configFile: string): T5Fields {
+  const named = JSON.parse(configText) as ConfigFields;
+  const seq2seq = knownSeq2Seq(named);
+  const isPair = model instanceof Seq2SeqModel && seq2seq !== undefined;
+  const encoder = knownEncoder(model.summary.architecture);
+  const config = isPair
+    ? parseSeq2SeqConfig(configText, configFile, seq2seq.config)
+    : parseEncoderConfig(configText, configFile, encoder?.config ?? {});
+  const { hidden_size: hidden, n_positions: length = usualLength } = config;
+  const [heads, inner] =
+    'encoder_ffn_dim' in config
+      ? [Number(config.encoder_attention_heads), Number(config.encoder_ffn_dim)]
+      : [config.num_attention_heads, config.intermediate_size];
+  const { decoder_start_token_id: start, pad_token_id: padding } = config;
+  return {
+    ...{ hidden, heads, inner },
+    headDim: config.head_dim ?? hidden / heads,
+    epsilon: config.rms_norm_eps,
+    buckets: config.relative_attention_num_buckets,
+    farthest: config.relative_attention_max_distance,
+    activation: config.hidden_act,
+    isGated: isGated(config),
+    start: isPair ? Number(start ?? padding ?? 0) : undefined,
+    length: Number(length),
+  };
+}
+
+/** Why llama.cpp would compute another model (src/models/t5.cpp). */
+function whyOtherT5(source: CheckpointSource, configFile: string): Refusal | undefined {
+  const { activation, isGated: hasGate, farthest } = fieldsOf(source, configFile);
+  const { model } = source;
+  const refuse = (field: string, reason: Message): Refusal => ({
+    ...{ code: 'not-in-gguf', file: configFile, field, reason },
+    remedy: say`Choose another format.`,
+  });
+  if (model instanceof Seq2SeqModel && model.layout.head === undefined) {
+    return refuse('architectures', say`llama.cpp needs the head of a t5 model.`);
+  }
+  if (farthest !== farthestInGguf) {
+    return refuse(
+      'relative_attention_max_distance',
+      say`llama.cpp treats distances above ${farthestInGguf} alike, not above ${farthest}.`,
+    );
+  }
+  return activation === (hasGate ? 'gelu_new' : 'relu')
+    ? undefined
+    : refuse('feed_forward_proj', say`llama.cpp computes t5 models with relu or gated-gelu only.`);
+}
+
+/** How many blocks each tower keeps. */
+function blocksAfter(model: T5Model, { blocks }: Changes): readonly [number, number] {
+  const { encoderBlocks = model.summary.blocks } = model.summary;
+  const encoder = blocks.filter((block) => block < encoderBlocks).length;
+  return [encoder, blocks.length - encoder];
+}
+
+function whyOtherBlocks(model: T5Model, changes: Changes): Refusal | undefined {
+  const { absent } = changes;
+  const [encoder, decoder] = blocksAfter(model, changes);
+  const [lacking] = absent;
+  if (lacking !== undefined) {
+    return {
+      code: 'single-sublayers',
+      reason: say`llama.cpp needs every sublayer in every block of a t5 model, but ${lacking} is absent.`,
+      remedy: say`Choose another format.`,
+    };
+  }
+  const why = model instanceof EncoderModel ? undefined : whyOtherTowers({ encoder, decoder });
+  return why === undefined ? undefined : { code: 'blocks-not-removable', ...why };
+}
+
+const ownHead = say`Its head is a matrix of its own, scaled as the model was trained: llama.cpp doesn't scale what a tied head reads.`;
+
+async function t5Writer(
+  source: T5Source,
+  configFile: string,
+  changes: Changes,
+  options: WriteOptions,
+  context: JobContext,
+): Promise<WeightWriter> {
+  const { model } = source;
+  const fields = fieldsOf(source, configFile);
+  const [encoder, decoder] = blocksAfter(model, changes);
+  const architecture = model instanceof Seq2SeqModel ? t5InGguf.both : t5InGguf.encoder;
+  const tensors = planTensors(model, source.checkpoint, changes);
+  const { placed, leftOut } = placeT5(model, tensors, fields.isGated);
+  warnLeftOut(leftOut, context);
+  const tied = tiedHead(model);
+  const added = tied === undefined ? 0 : elementCount(tied.shape);
+  return folderFileWriter(
+    source,
+    {
+      ...{ changes, placed, layout: 'blocks', further: [], tokenizer: undefined, roundingError: 0 },
+      parameters: parametersAfter(model, changes) + added,
+      facts: {
+        ...{ architecture, blocks: encoder, experts: 0 },
+        ...{ heads: fields.heads, keyValueHeads: fields.heads },
+      },
+      sourceName: (name) => name,
+      entries: async (fileType) => [
+        ...headerOf(architecture, model.summary.name, fields, {
+          ...{ encoder, decoder, fileType },
+          inner: Object.values(changes.widths)[0] ?? fields.inner,
+        }),
+        ...(model instanceof EncoderModel ? await encoderEntries(architecture, model) : []),
+      ],
+      notes: [tied === undefined ? undefined : ownHead],
+    },
+    options,
+    context,
+  );
+}
+
+/** The embedding, where it is the head as well. */
+function tiedHead(model: T5Model): LazyTensor | undefined {
+  if (model instanceof EncoderModel) {
+    return undefined;
+  }
+  const { head, targetWords } = model.layout;
+  return head !== undefined && isTied(targetWords, head.linear) ? targetWords.weight : undefined;
+}
+
+/** Tensors under their names in the file, with a head of their own; and those that the model doesn't use. */
+function placeT5(
+  model: T5Model,
+  tensors: readonly PlannedTensor[],
+  hasGate: boolean,
+): { readonly placed: readonly PlacedTensor[]; readonly leftOut: readonly string[] } {
+  const placeOf = t5PlaceInGguf(hasGate);
+  const { computed, unused } = model.layout;
+  const scale = model instanceof Seq2SeqModel ? model.layout.scales.head : 1;
+  const scaled = scale === 1 ? {} : { changed: (value: number) => value * scale };
+  const head = 'output.weight';
+  const placed = tensors.flatMap(({ name, tensor }): PlacedTensor[] => {
+    const inFile = placeOf(name);
+    return inFile === undefined || [...computed, ...unused].includes(tensor.name)
+      ? []
+      : [
+          {
+            ...{ name: inFile, stored: tensor },
+            ...allRows(tensor),
+            ...(inFile === head ? scaled : {}),
+          },
+        ];
+  });
+  const tied = tiedHead(model);
+  return {
+    placed:
+      tied === undefined
+        ? placed
+        : [...placed, { name: head, stored: tied, ...allRows(tied), ...scaled }],
+    leftOut: unused,
+  };
+}
+
+/** Entries about the model, as the conversion writes them (conversion/t5.py). */
+function headerOf(
+  architecture: string,
+  name: string,
+  { hidden, heads, headDim, epsilon, buckets, start, length }: T5Fields,
+  {
+    encoder,
+    decoder,
+    inner,
+    fileType,
+  }: Readonly<Record<'encoder' | 'decoder' | 'inner' | 'fileType', number>>,
+): readonly Buffer[] {
+  const entries = new HeaderEntries(architecture);
+  entries.general(name, fileType);
+  entries.integer(ggufFields.max_position_embeddings, length);
+  entries.integer(ggufFields.hidden_size, hidden);
+  entries.integer(ggufFields.intermediate_size, inner);
+  entries.integer(ggufFields.num_hidden_layers, encoder);
+  entries.integer(ggufFields.num_attention_heads, heads);
+  entries.integer(ggufFields.head_dim, headDim);
+  entries.integer(valueLength, headDim);
+  entries.float(layerNormEpsilon, epsilon);
+  entries.float(ggufFields.rms_norm_eps, epsilon);
+  entries.integer(t5Keys.buckets, buckets);
+  if (start !== undefined) {
+    entries.integer(t5Keys.decoderBlocks, decoder);
+    entries.integer(t5Keys.start, start);
+  }
+  return entries.bytes();
+}

@@ -1,0 +1,69 @@
+import type { EncoderArchitecture } from '../encoders/encoder-architecture';
+import { encoderModules, t5Forms } from '../seq2seq/t5';
+import type { T5Form } from '../seq2seq/t5';
+import { activationOf, isGated, t5FolderNames } from './t5-names';
+import type { T5Names } from './t5-names';
+
+/** Names of the encoder alone; the embedding stands outside of its prefix. */
+export function encoderNames(
+  { encoder, words: [words = ''] }: T5Names,
+  biasIsByBlock: boolean,
+): Pick<
+  EncoderArchitecture,
+  'blocks' | 'attention' | 'feedforward' | 'embedding' | 'distanceBias' | 'finalNorm'
+> {
+  const { prefix, blocks, attention, feedforward, distanceBias, finalNorm } = encoder;
+  return {
+    ...{ attention, feedforward },
+    blocks: `${prefix}${blocks}`,
+    embedding: { kind: 'text', words },
+    distanceBias: { table: distanceBias, of: biasIsByBlock ? 'each-block' : 'first-block' },
+    finalNorm: `${prefix}${finalNorm}`,
+  };
+}
+
+/** Longest text where config.json is silent, as the models were trained. */
+export const usualLength = 512;
+
+/** The encoder of T5 alone, as text-to-image models read their texts with it. */
+function t5Encoder({ modelType, family, projection, biasIsByBlock }: T5Form): EncoderArchitecture {
+  return {
+    modelType,
+    classes: { config: `${family}Config`, model: `${family}EncoderModel` },
+    config: {
+      names: {
+        hidden_size: 'd_model',
+        head_dim: 'd_kv',
+        num_hidden_layers: 'num_layers',
+        num_attention_heads: 'num_heads',
+        intermediate_size: 'd_ff',
+        rms_norm_eps: 'layer_norm_epsilon',
+        max_position_embeddings: 'n_positions',
+      },
+      defaults: () => ({
+        feed_forward_proj: projection,
+        max_position_embeddings: usualLength,
+        pad_token_id: 0,
+      }),
+      computed: ({ feed_forward_proj: given = projection }) => ({
+        hidden_act: activationOf(given),
+        is_decoder: false,
+      }),
+      // Older files say it twice.
+      byBlockCount: ({ num_hidden_layers: repeated }, blocks) =>
+        repeated === undefined ? {} : { num_hidden_layers: blocks },
+    },
+    prefix: '',
+    ...encoderNames(t5FolderNames(false), biasIsByBlock),
+    form: (config) => encoderNames(t5FolderNames(isGated(config)), biasIsByBlock),
+    norm: 'rms',
+    aliases: { 'shared.': 'encoder.embed_tokens.' },
+    unread: ['encoder.embed_tokens.'],
+    biases: () => ({ queryKeyValue: false, attentionOutput: false, feedforward: false }),
+    scales: () => ({ attention: 1 }),
+    heads: [],
+    modules: { layers: 'encoder.block', ...encoderModules(biasIsByBlock) },
+  };
+}
+
+export const t5Encoders: readonly EncoderArchitecture[] = t5Forms.map(t5Encoder);

@@ -1,0 +1,210 @@
+import type { GgufHeader } from '../../checkpoints/gguf';
+import type { Checkpoint } from '../../checkpoints/lazy-tensor';
+import type { ModelFolder } from '../../checkpoints/model-folder';
+import { knownEncoder } from '../encoders/encoder-architectures';
+import type { EncoderModel } from '../encoders/encoder-model';
+import { readEncoder } from '../encoders/open-encoder';
+import { poolings } from '../folder-pooling';
+import { describePooling } from '../gguf/encoders/pooling';
+import { ggufFields, valueLength } from '../gguf/gguf-fields';
+import type { GgufKeys } from '../gguf/gguf-keys';
+import { readSeq2Seq } from '../seq2seq/open-seq2seq';
+import type { Seq2SeqModel } from '../seq2seq/seq2seq-model';
+import { knownSeq2Seq } from '../seq2seq/seq2seq-families';
+import { towersOf } from '../seq2seq/t5';
+import { encoderNames } from './t5-encoder';
+import { t5GgufNames } from './t5-names';
+import { say } from '../../message';
+import type { Message } from '../../message';
+
+/** Why llama.cpp can't load so many blocks, and what can be done; undefined where it can. */
+export function whyOtherTowers({
+  encoder,
+  decoder,
+}: Record<'encoder' | 'decoder', number>):
+  | { readonly reason: Message; readonly remedy: Message }
+  | undefined {
+  if (encoder === 0 || decoder === 0) {
+    return {
+      reason: say`${t5InGguf.both} models need at least one block in the encoder and one in the decoder.`,
+      remedy: say`Keep at least one sublayer in each.`,
+    };
+  }
+  return decoder > encoder
+    ? {
+        reason: say`llama.cpp can't load a ${t5InGguf.both} model with more blocks in the decoder than in the encoder (${decoder}, ${encoder}).`,
+        remedy: say`Remove as many blocks from the decoder, or write a Hugging Face folder or ONNX.`,
+      }
+    : undefined;
+}
+
+/** `general.architecture` of T5, and of its encoder alone (src/models/t5.cpp, t5encoder.cpp). */
+export const t5InGguf = { both: 't5', encoder: 't5encoder' } as const;
+export const t5Architectures: readonly string[] = Object.values(t5InGguf);
+
+/** Keys that T5 alone has. */
+export const t5Keys = {
+  decoderBlocks: 'decoder_block_count',
+  buckets: 'attention.relative_buckets_count',
+  start: 'decoder_start_token_id',
+} as const;
+
+/** Distance from which on llama.cpp treats all alike (`llama_relative_position_bucket`). */
+export const farthestInGguf = 128;
+
+export const isT5 = ({ architecture }: GgufKeys): boolean => t5Architectures.includes(architecture);
+
+/** Blocks of the encoder and, behind them, of the decoder. */
+export function t5Blocks(keys: GgufKeys): { readonly encoder: number; readonly decoder: number } {
+  const encoder = keys.number(ggufFields.num_hidden_layers);
+  const decoder =
+    keys.architecture === t5InGguf.both
+      ? (keys.numberIfPresent(t5Keys.decoderBlocks) ?? encoder)
+      : 0;
+  return { encoder, decoder };
+}
+
+/**
+ * How many of each tower are among some blocks.
+ * @param kept source block of each block that stays
+ */
+export function countT5Blocks(
+  keys: GgufKeys,
+  kept: readonly number[],
+): ReturnType<typeof t5Blocks> {
+  const encoder = kept.filter((block) => block < t5Blocks(keys).encoder).length;
+  return { encoder, decoder: kept.length - encoder };
+}
+
+/** @throws UserError where llama.cpp can't load what would stay. */
+export function requireT5Blocks(keys: GgufKeys, kept: readonly number[]): void {
+  const why =
+    keys.architecture === t5InGguf.both ? whyOtherTowers(countT5Blocks(keys, kept)) : undefined;
+  if (why !== undefined) {
+    keys.fault(keys.name(t5Keys.decoderBlocks), why.reason, why.remedy);
+  }
+}
+
+/** What a file's model may have otherwise than its keys say. */
+interface Narrowed {
+  readonly widths: Readonly<Record<string, number>>;
+  readonly fingerprint: string;
+}
+
+/**
+ * The model of a file of T5 or its encoder.
+ * @throws UserError naming the key or tensor at fault.
+ */
+export async function readT5Gguf(
+  folder: ModelFolder,
+  header: GgufHeader,
+  keys: GgufKeys,
+  narrowed?: Narrowed,
+): Promise<Seq2SeqModel | EncoderModel> {
+  const { metadata, tensors: listed, files } = header;
+  const tensors = new Map(listed.map((tensor) => [tensor.name, tensor]));
+  const checkpoint: Checkpoint = { tensors, files, entry: folder.weights, metadata: {} };
+  const { encoder: blocks, decoder: decoderBlocks } = t5Blocks(keys);
+  const [gated, byBlock] = ['enc.blk.0.ffn_gate', 'enc.blk.1.attn_rel_b'].map((name) =>
+    tensors.has(`${name}.weight`),
+  );
+  const modelType = byBlock === true ? 'umt5' : 't5';
+  const names = t5GgufNames(gated === true);
+  const heads = keys.number(ggufFields.num_attention_heads);
+  const hidden = keys.number(ggufFields.hidden_size);
+  const headDim = keys.numberIfPresent(ggufFields.head_dim) ?? hidden / heads;
+  requireSame(keys, valueLength, headDim);
+  requireSame(keys, ggufFields.num_key_value_heads, heads);
+  const inner = keys.number(ggufFields.intermediate_size);
+  const common = {
+    model_type: modelType,
+    vocab_size: tensors.get('token_embd.weight')?.shape[0] ?? keys.number(ggufFields.vocab_size),
+    hidden_act: gated === true ? 'gelu_new' : 'relu',
+    relative_attention_num_buckets: keys.number(t5Keys.buckets),
+    relative_attention_max_distance: farthestInGguf,
+    [keys.name(ggufFields.hidden_size)]: hidden,
+    [keys.name(ggufFields.head_dim)]: headDim,
+    [keys.name(ggufFields.rms_norm_eps)]: keys.number(ggufFields.rms_norm_eps),
+    ...(narrowed === undefined ? {} : { espalier: { removed: [], widths: narrowed.widths } }),
+  };
+  const fieldsOf = (own: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
+    Object.fromEntries(
+      Object.entries({
+        hidden_size: ggufFields.hidden_size,
+        head_dim: ggufFields.head_dim,
+        rms_norm_eps: ggufFields.rms_norm_eps,
+        ...own,
+      }).map(([field, key]) => [field, keys.name(key)]),
+    );
+  if (keys.architecture === t5InGguf.encoder) {
+    const own = {
+      num_hidden_layers: ggufFields.num_hidden_layers,
+      num_attention_heads: ggufFields.num_attention_heads,
+      intermediate_size: ggufFields.intermediate_size,
+      max_position_embeddings: ggufFields.max_position_embeddings,
+    };
+    const config = {
+      ...common,
+      architectures: describePooling(keys),
+      [keys.name(own.num_hidden_layers)]: blocks,
+      [keys.name(own.num_attention_heads)]: heads,
+      [keys.name(own.intermediate_size)]: inner,
+      [keys.name(own.max_position_embeddings)]: keys.number(own.max_position_embeddings),
+    };
+    const family = {
+      ...required(knownEncoder(modelType)),
+      form: () => ({}),
+      config: { names: fieldsOf(own) },
+      ...encoderNames(names, byBlock === true),
+      heads: poolings,
+    };
+    return readEncoder(folder, JSON.stringify(config), family, checkpoint, narrowed?.fingerprint);
+  }
+  const own = {
+    encoder_layers: ggufFields.num_hidden_layers,
+    decoder_layers: t5Keys.decoderBlocks,
+    encoder_attention_heads: ggufFields.num_attention_heads,
+    decoder_attention_heads: ggufFields.num_attention_heads,
+    encoder_ffn_dim: ggufFields.intermediate_size,
+    decoder_ffn_dim: ggufFields.intermediate_size,
+    decoder_start_token_id: t5Keys.start,
+  };
+  const config = {
+    ...common,
+    [keys.name(own.encoder_layers)]: blocks,
+    [keys.name(own.decoder_layers)]: decoderBlocks,
+    [keys.name(own.encoder_attention_heads)]: heads,
+    [keys.name(own.encoder_ffn_dim)]: inner,
+    [keys.name(own.decoder_start_token_id)]: keys.numberIfPresent(own.decoder_start_token_id),
+    pad_token_id: metadata.get('tokenizer.ggml.padding_token_id'),
+    // The first T5 shares its embedding with the head, and was trained with scaled logits; a head of its own is not scaled.
+    tie_word_embeddings: !tensors.has(`${names.head}.weight`),
+  };
+  const family = {
+    ...required(knownSeq2Seq({ model_type: modelType })),
+    config: { names: fieldsOf(own) },
+    words: names.words,
+    head: { name: names.head },
+    towers: () => towersOf(names, byBlock === true),
+  };
+  return readSeq2Seq(folder, JSON.stringify(config), family, checkpoint, narrowed?.fingerprint);
+}
+
+function required<Known>(known: Known | undefined): Known {
+  if (known === undefined) {
+    throw new Error('T5 and UMT5 are known');
+  }
+  return known;
+}
+
+/** Sizes that a file may say though they have to be those of others. */
+function requireSame(keys: GgufKeys, key: string, expected: number): void {
+  const size = keys.numberIfPresent(key) ?? expected;
+  if (size !== expected) {
+    keys.fault(
+      keys.name(key),
+      say`${size} is not supported in ${keys.architecture} files, only ${expected}.`,
+      say`Use the Hugging Face folder of the model.`,
+    );
+  }
+}
