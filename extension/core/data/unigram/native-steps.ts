@@ -11,7 +11,7 @@ import { Charsmap, normalizeByClusters, normalizeByLongest } from './charsmap';
 export interface CharsmapStep {
   readonly type: 'Precompiled';
   /** In base 64. */
-  readonly precompiled_charsmap: string;
+  readonly precompiled_charsmap: unknown;
   /** By the longest rule, as in GGUF files; tokenizer.json has no such field. */
   readonly longest?: true;
 }

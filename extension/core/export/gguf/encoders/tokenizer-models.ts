@@ -138,10 +138,7 @@ function whyOtherSteps(normalizer: Part, preTokenizer: Part): Fault | undefined 
   const { merges, prefixes } = readSteps(normalizer, preTokenizer);
   const normalizes = stepsOf(normalizer);
   const otherNormalizer = normalizes.find(
-    (step) =>
-      step['type'] !== 'Precompiled' &&
-      !mergesSpaces(step) &&
-      !(trims(step) && merges),
+    (step) => step['type'] !== 'Precompiled' && !mergesSpaces(step) && !(trims(step) && merges),
   );
   if (otherNormalizer !== undefined) {
     return {
