@@ -104,6 +104,13 @@ export async function readGgufArray(
 ): Promise<GgufScalar[]> {
   return withRegularFile(path, async ({ handle, size }) => {
     const reader = new GgufReader(handle, size, path, array.offset);
+    const fixed = fixedTypes.get(array.elementType);
+    if (fixed !== undefined) {
+      const all = await reader.take(fixed.bytes * array.length);
+      return Array.from({ length: array.length }, (_, i) =>
+        fixed.read(all.subarray(i * fixed.bytes)),
+      );
+    }
     const values: GgufScalar[] = [];
     while (values.length < array.length) {
       values.push(await readScalar(reader, array.elementType, key));

@@ -4,6 +4,7 @@ import type { GgufScalar, GgufValue } from '../checkpoints/gguf-values';
 import { UserError } from '../user-error';
 import { preTokenizerKinds, preTokenizerOf } from './gguf-pre-tokenizers';
 import { mergesByScore } from './merges-by-score';
+import type { CharsmapStep } from './unigram/native-steps';
 import type { TokenizerSettings } from './tokenizer-settings';
 import { counted, say } from '../message';
 import type { Message } from '../message';
@@ -211,32 +212,46 @@ async function unigram(source: TokenizerKeys): Promise<Record<string, unknown>> 
   const scores = await source.numbers('scores');
   const { tokens, types } = vocabulary;
   const byType = types.indexOf(unknownType);
-  const spaces = source.scalar('add_space_prefix') === false ? 'never' : 'always';
+  const merges = source.scalar('remove_extra_whitespaces') === true;
+  // In front of each word that it keeps llama.cpp puts a space, be it the first, and has no prefix by default.
+  const prefixes = merges || source.scalar('add_space_prefix') === true;
+  const metaspace = {
+    ...{ type: 'Metaspace', replacement: '▁', split: true },
+    prepend_scheme: prefixes ? 'always' : 'never',
+  };
   return {
     added_tokens: addedTokens(vocabulary),
     normalizer: {
       type: 'Sequence',
       normalizers: [
-        ...(source.has('precompiled_charsmap')
-          ? [{ type: 'Precompiled', precompiled_charsmap: '' }]
-          : []),
-        ...(source.scalar('remove_extra_whitespaces') === true
-          ? [
-              { type: 'Strip', strip_left: true, strip_right: true },
-              { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' },
-            ]
-          : []),
+        ...(await charsmapSteps(source)),
+        ...(merges ? [replaced('\\A +| +\\z', ''), replaced(' {2,}', ' ')] : []),
+        // Metaspace puts none in front of a text that begins with one.
+        ...(prefixes ? [replaced('\\A(?=▁| +[^ ])', ' ')] : []),
       ],
     },
-    pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: spaces, split: true },
+    pre_tokenizer: metaspace,
     post_processor: postProcessor(source, vocabulary, false, true),
-    decoder: { type: 'Metaspace', replacement: '▁', prepend_scheme: spaces, split: true },
+    decoder: metaspace,
     model: {
       type: 'Unigram',
       unk_id: source.scalar('unknown_token_id') ?? (byType < 0 ? defaultUnknown : byType),
       vocab: tokens.map((token, id) => [token, scores[id] ?? 0]),
     },
   };
+}
+
+const replaced = (pattern: string, content: string): object => ({
+  ...{ type: 'Replace', pattern: { Regex: pattern }, content },
+});
+
+async function charsmapSteps(source: TokenizerKeys): Promise<CharsmapStep[]> {
+  const key = 'precompiled_charsmap';
+  if (!source.has(key)) {
+    return [];
+  }
+  const bytes = Buffer.from(await source.numbers(key));
+  return [{ type: 'Precompiled', [key]: bytes.toString('base64'), longest: true }];
 }
 
 function ids({ tokens }: Vocabulary): Record<string, number> {

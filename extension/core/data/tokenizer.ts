@@ -7,6 +7,7 @@ import { readGgufTokenizer, readGgufTokenizerSettings } from './gguf-tokenizer';
 import { isRecord, readJsonObject } from './json-object';
 import { downloadTokenizer, readTokenizerSettings } from './tokenizer-settings';
 import type { TokenizerSettings } from './tokenizer-settings';
+import { useNativeSteps } from './unigram/native-steps';
 import { say } from '../message';
 import type { Message } from '../message';
 
@@ -48,6 +49,7 @@ function build(file: string, definition: object, settings: TokenizerSettings): T
   let tokenizer: HuggingFaceTokenizer;
   try {
     tokenizer = new HuggingFaceTokenizer(definition, settings.config);
+    useNativeSteps(tokenizer);
   } catch (error) {
     throw damaged(file, say`The tokenizer cannot be built: ${messageOf(error)}.`);
   }

@@ -28,7 +28,7 @@ export async function ranked(
     });
     ({ distances } = await everyDistance(input));
   }
-  const order = orderers[name](plan.candidates, distances, plan.settings.seed) ?? [];
+  const order = orderers[name](plan.candidates, distances, plan.settings.seed) ?? plan.candidates;
   listener.onStage(say`Order: ${name}`);
   const rounds = await followOrder(
     plan,
@@ -41,6 +41,12 @@ export async function ranked(
       listener.onRound(round, result);
     },
   );
+  const isOver =
+    plan.isMet(scorer.removed, rounds.length) ||
+    !order.some((candidate) => plan.mayGo(candidate, scorer.removed));
+  if (!isOver) {
+    throw plan.explainNonFinite(rounds.length);
+  }
   return { candidates: distances, rounds };
 }
 
@@ -60,7 +66,10 @@ export async function measureOrder(
   return found;
 }
 
-/** Removes in the given order, passing over what may not go yet, and measures every prefix. */
+/**
+ * Removes in the given order, passing over what may not go yet, and measures every prefix as long as distances are
+ * finite numbers.
+ */
 export async function followOrder(
   plan: SearchPlan,
   order: readonly Candidate[],
@@ -85,13 +94,15 @@ export async function followOrder(
       ...plan.input(scorer, `${step}.${rounds.length + 1}`, [next], new Map(), () => undefined),
       rows,
     };
-    const { winner } = await everyDistance(input);
+    const { winner: { distance = Number.NaN, standardError } = {} } = await everyDistance(input);
+    if (!Number.isFinite(distance)) {
+      break;
+    }
     // A ranking may have measured them alone.
     scorer.commit(
       next,
       order.filter((other) => other !== next),
     );
-    const { distance = Number.NaN, standardError } = winner ?? {};
     const result = {
       removed: next.id,
       distance,

@@ -51,6 +51,9 @@ export async function greedy(
       break;
     }
     const { candidate, ...decided } = result.winner;
+    if (!Number.isFinite(decided.distance)) {
+      throw plan.explainNonFinite(rounds.length);
+    }
     first = round === 1 ? result.distances : first;
     for (const [id, total] of result.totals) {
       if (total > (expected.get(id) ?? 0)) {

@@ -115,7 +115,7 @@ export const layerProfileSchema = v.object({
   ),
   candidates: described(
     v.array(distance),
-    'Distance of each sublayer when it is removed alone; null where it was not measured',
+    'Distance of each sublayer when it is removed alone; null where it was not measured or is not finite',
   ),
   rounds: described(v.array(round), 'The order of removal, with the distance after each'),
   baselines: described(

@@ -27,7 +27,7 @@ export interface CandidateStability {
   readonly dependsOnText: boolean;
 }
 
-/** A candidate's distance to the original; `null` where early stopping made it needless. */
+/** A candidate's distance to the original; `null` where early stopping made it needless, or outputs hold NaN or infinity. */
 export interface CandidateDistance {
   /** `block.N.attention`, `block.N.feedforward`, `block.N.expert.J`, or `block.N` for whole blocks. */
   readonly sublayer: string;

@@ -1,6 +1,7 @@
 import { seededRandom, shuffle } from '../data/random';
 import type { Candidate } from './candidates';
 import type { CandidateDistance } from './layer-profile';
+import { leastFirst } from './least';
 import type { BaselineName } from './options';
 
 /** Ranks all candidates without searching; undefined where what it needs is not known. */
@@ -16,9 +17,9 @@ export const orderers: Readonly<Record<BaselineName, Orderer>> = {
   'one-shot': (candidates, distances) => {
     const known = new Map(distances.map(({ sublayer, distance }) => [sublayer, distance]));
     const rank = ({ id }: Candidate): number => known.get(id) ?? Number.NaN;
-    return candidates.some((candidate) => Number.isNaN(rank(candidate)))
+    return candidates.every((candidate) => Number.isNaN(rank(candidate)))
       ? undefined
-      : [...candidates].sort((a, b) => rank(a) - rank(b));
+      : leastFirst(candidates, rank);
   },
   /** From the last layer to the first. */
   reverse: (candidates) => [...candidates].reverse(),

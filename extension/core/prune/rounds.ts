@@ -1,6 +1,7 @@
 import type { Candidate } from './candidates';
 import type { CandidateDistance, Decision } from './layer-profile';
 import type { Metric } from '../metrics/metrics';
+import { least } from './least';
 import type { Scorer } from './scorer';
 import type { Slice } from '../metrics/slices';
 import { normalCdf } from '../metrics/statistics';
@@ -200,14 +201,4 @@ function canWin(input: RoundInput, tally: Tally, candidate: Candidate): boolean 
   const best = bestOf(input, tally);
   // Where either is no number, all goes on: it is known in the end alone who has one.
   return best === undefined || !(tally.totalOf(candidate) > tally.totalOf(best) * slack);
-}
-
-/** The item of least value, what is no number counting as the greatest; of equal ones the first. */
-export function least<T>(items: readonly T[], value: (item: T) => number): T | undefined {
-  const sizeOf = (item: T): number =>
-    Number.isNaN(value(item)) ? Number.POSITIVE_INFINITY : value(item);
-  return items.reduce<T | undefined>(
-    (best, item) => (best === undefined || sizeOf(item) < sizeOf(best) ? item : best),
-    undefined,
-  );
 }

@@ -7,7 +7,7 @@ import type { Granularity, SearchSettings } from './options';
 import type { RoundInput } from './rounds';
 import type { Scorer, ScorerSetup } from './scorer';
 import { prefixTokens } from '../metrics/slices';
-import { joined, say } from '../message';
+import { counted, joined, say } from '../message';
 
 /** Rows that a baseline's distance is estimated from in an adaptive search. */
 export const leastBaselineRows = 256;
@@ -137,6 +137,22 @@ export class SearchPlan {
         this.unwritable.add(stepOf(candidate, removed));
       }
     }
+  }
+
+  /** Why a search can't go on behind so many rounds: no removal leaves outputs that can be compared. */
+  public explainNonFinite(rounds: number): UserError {
+    const { name, path } = this.setup.executor.model.summary;
+    return new UserError(
+      say`Round ${rounds + 1}: the outputs of ${name} hold NaN or infinity, whatever is removed.`,
+      {
+        file: path,
+        field: `mode ${this.settings.mode}`,
+        remedy:
+          rounds === 0
+            ? say`Check its weights for very large values, or choose another granularity.`
+            : say`Set the budget to ${counted(rounds, 'removal')}, which gives finite outputs.`,
+      },
+    );
   }
 
   /** Sublayer evaluations of the naive search over the same rounds, the original run included. */

@@ -22,7 +22,7 @@ interface Group {
 
 /**
  * Folds what a search has measured by text. Undefined where its first round measured candidates on fewer
- * than two texts or parts, as an adaptive search of one text does.
+ * than two texts or parts, as an adaptive search of one text does, or outputs hold NaN or infinity.
  * @param step names the rounds in the journal
  */
 export function stabilityOf(
@@ -40,7 +40,8 @@ export function stabilityOf(
   );
   const correlations = pairwiseSpearman(distances);
   const correlation = interRunSpearman(distances);
-  if (folds.some(({ tokens }) => tokens === 0) || correlation === undefined) {
+  const isMeasured = distances.every((own) => own.every(Number.isFinite));
+  if (folds.some(({ tokens }) => tokens === 0) || correlation === undefined || !isMeasured) {
     return undefined;
   }
   const places = distances.map(ranks);

@@ -132,9 +132,15 @@ export class Tally {
       return { sublayer, distance: null };
     }
     const sample = this.sampleOf(candidate);
-    return this.isComplete(candidate) || this.setup.estimates === true
-      ? { sublayer, ...sample.distance(this.correction) }
-      : { sublayer, distance: null, atLeast: sample.toDistance(sample.total) };
+    if (this.isComplete(candidate) || this.setup.estimates === true) {
+      const found = sample.distance(this.correction);
+      // A document holds no other numbers.
+      return Number.isFinite(found.distance)
+        ? { sublayer, ...found }
+        : { sublayer, distance: null };
+    }
+    const atLeast = sample.toDistance(sample.total);
+    return { sublayer, distance: null, ...(Number.isFinite(atLeast) ? { atLeast } : {}) };
   }
 
   /** The rows a candidate was measured on, its distance over all rows, and that of the first `few` alone. */

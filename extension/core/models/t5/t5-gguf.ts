@@ -40,7 +40,7 @@ export function whyOtherTowers({
 
 /** `general.architecture` of T5, and of its encoder alone (src/models/t5.cpp, t5encoder.cpp). */
 export const t5InGguf = { both: 't5', encoder: 't5encoder' } as const;
-export const t5Architectures: readonly string[] = Object.values(t5InGguf);
+const t5Architectures: readonly string[] = Object.values(t5InGguf);
 
 /** Keys that T5 alone has. */
 export const t5Keys = {

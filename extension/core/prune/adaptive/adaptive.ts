@@ -3,7 +3,8 @@ import type { Candidate } from '../candidates';
 import { Expectations } from './expectations';
 import type { Prediction } from './expectations';
 import { chooseFinalists, propose } from './proposals';
-import { bestOf, least, resultOf } from '../rounds';
+import { least } from '../least';
+import { bestOf, resultOf } from '../rounds';
 import type { Proposal, RoundInput, RoundResult } from '../rounds';
 import type { FinalObserver, OriginalStates } from '../scorer';
 import type { SearchListener } from '../search-listener';
@@ -197,6 +198,10 @@ export class AdaptiveRounds {
    */
   private isWorse(tally: Tally, candidate: Candidate, leader: Candidate): boolean {
     const { total, standardError, blocks, share } = tally.difference(candidate, leader);
+    if (Number.isNaN(total)) {
+      // The leader is the last to have none.
+      return Number.isNaN(tally.estimate(candidate).total);
+    }
     if (share === 1) {
       return total > 0;
     }

@@ -58,7 +58,8 @@ export class Expectations {
   ): void {
     const measured = candidates
       .filter((candidate) => tally.isMeasured(candidate))
-      .map((candidate) => ({ id: candidate.id, ...tally.distancesOf(candidate, seenRows) }));
+      .map((candidate) => ({ id: candidate.id, ...tally.distancesOf(candidate, seenRows) }))
+      .filter(({ over, seen }) => Number.isFinite(over) && Number.isFinite(seen));
     const base = this.base ?? {
       over: Math.min(...measured.map(({ over }) => over)),
       seen: Math.min(...measured.map(({ seen }) => seen)),

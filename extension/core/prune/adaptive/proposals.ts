@@ -1,4 +1,5 @@
 import type { Candidate } from '../candidates';
+import { leastFirst } from '../least';
 
 /** How many candidates a round considers: those expected nearest, and those measured longest ago. */
 const nearest = 20;
@@ -45,6 +46,5 @@ function byDistance(
   candidates: readonly Candidate[],
   distances: ReadonlyMap<string, number>,
 ): Candidate[] {
-  const of = ({ id }: Candidate): number => distances.get(id) ?? Number.POSITIVE_INFINITY;
-  return [...candidates].sort((a, b) => of(a) - of(b));
+  return leastFirst(candidates, ({ id }) => distances.get(id) ?? Number.NaN);
 }

@@ -5,6 +5,7 @@ import type { ModelInput } from '../../models/model-input';
 import { floatsIn, floatTensorLike, isFloat } from '../../runtime/tensors';
 import type { HiddenState, Tensors } from '../../runtime/tensors';
 import type { Candidate } from '../candidates';
+import { least, leastFirst } from '../least';
 import { sequenceOf, tokensIn } from '../scorer';
 import type { ScorerSetup } from '../scorer';
 import { Prefixes, prefixTokens } from '../../metrics/slices';
@@ -128,22 +129,24 @@ export class Surrogate {
     const rounds: PredictedRound[] = [];
     let { removed, base } = this;
     while (!isDone(removed, rounds.length)) {
-      const queue = candidates
-        .filter((candidate) => mayGo(candidate, removed))
-        .sort((a, b) => (expected.get(a.id) ?? 0) - (expected.get(b.id) ?? 0));
+      const queue = leastFirst(
+        candidates.filter((candidate) => mayGo(candidate, removed)),
+        ({ id }) => expected.get(id) ?? 0,
+      );
       let best: PredictedRound | undefined;
       for (let start = 0; start < queue.length; start += triedAtOnce) {
         const group = queue.slice(start, start + triedAtOnce);
-        const least = Math.min(...group.map(({ id }) => expected.get(id) ?? 0));
-        if (best !== undefined && least > best.distance) {
+        const lowest = Math.min(...group.map(({ id }) => expected.get(id) ?? 0));
+        if (best !== undefined && lowest > best.distance) {
           break;
         }
         const distances = await this.distancesFrom(base, group);
-        for (const [i, candidate] of group.entries()) {
-          const distance = distances[i] ?? Number.NaN;
-          expected.set(candidate.id, distance);
-          best = best === undefined || distance < best.distance ? { candidate, distance } : best;
-        }
+        const tried = group.map((candidate, i) => ({
+          candidate,
+          distance: distances[i] ?? Number.NaN,
+        }));
+        tried.forEach(({ candidate, distance }) => expected.set(candidate.id, distance));
+        best = least(best === undefined ? tried : [best, ...tried], ({ distance }) => distance);
       }
       if (best === undefined) {
         break;

@@ -6,6 +6,7 @@ import { TermSample } from '../../metrics/term-sample';
 import type { Candidate } from '../candidates';
 import { followOrder } from '../fixed-order';
 import type { Refinement, Round } from '../layer-profile';
+import { least, leastFirst } from '../least';
 import type { RefineSettings } from '../options';
 import type { OriginalStates, Scorer } from '../scorer';
 import type { SearchListener } from '../search-listener';
@@ -45,7 +46,7 @@ export async function refine(
   const from = await race.total(first);
   const seen = new Set([keyOf(first)]);
   let best: RemovalSet = first;
-  let [least, measured] = [from, 0];
+  let [lowest, measured] = [from, 0];
   let proposals = proposalsOf(plan, settings.method, best, random);
   while (measured < settings.sets) {
     listener.onRefining(measured, settings.sets);
@@ -57,8 +58,8 @@ export async function refine(
     }
     measured += sets.length;
     const winner = await race.best(sets);
-    if (winner.total < least) {
-      [best, least] = [winner.set, winner.total];
+    if (winner.total < lowest) {
+      [best, lowest] = [winner.set, winner.total];
       proposals = proposalsOf(plan, settings.method, best, random);
     }
   }
@@ -69,11 +70,11 @@ export async function refine(
     from: race.distance(from),
     start,
   };
-  const rounds = least < from ? await orderOf(plan, first, best, original, listener) : start;
+  const rounds = lowest < from ? await orderOf(plan, first, best, original, listener) : start;
   // What exclude or a format holds back may keep a set from being reached one removal at a time.
   const isReached = rounds.length === best.length;
-  return isReached && least < from
-    ? { ...refined, to: race.distance(least), exchanged: exchangedIn(first, best), rounds }
+  return isReached && lowest < from
+    ? { ...refined, to: race.distance(lowest), exchanged: exchangedIn(first, best), rounds }
     : { ...refined, to: race.distance(from), exchanged: 0, rounds: start };
 }
 
@@ -221,17 +222,14 @@ class SetRace {
     ] as const) {
       if (left.length > stay) {
         const samples = await this.measure(left, slices, 'sampled');
-        left = leastFirst(
-          left,
-          samples.map((sample) => sample.estimate().total),
-        ).slice(0, stay);
+        const totals = new Map(left.map((set, i) => [set, samples[i]?.estimate().total]));
+        left = leastFirst(left, (set) => totals.get(set) ?? Number.NaN).slice(0, stay);
       }
     }
     const samples = await this.measure(left, this.slices.length, 'whole');
-    const totals = samples.map(({ total }) => total);
+    const measured = left.map((set, i) => ({ set, total: samples[i]?.total ?? Number.NaN }));
     this.scorer.forget();
-    const set = leastFirst(left, totals).at(0) ?? [];
-    return { set, total: Math.min(...totals) };
+    return least(measured, ({ total }) => total) ?? { set: [], total: Number.NaN };
   }
 
   /** @param count of the first slices */
@@ -264,11 +262,4 @@ function asCandidate(set: RemovalSet): Candidate {
     members: set.flatMap(({ members }) => members),
     first: Math.min(...set.map(({ first }) => first)),
   };
-}
-
-function leastFirst(sets: readonly RemovalSet[], totals: readonly number[]): RemovalSet[] {
-  return sets
-    .map((set, i) => ({ set, total: totals[i] ?? Number.NaN }))
-    .sort((a, b) => a.total - b.total)
-    .map(({ set }) => set);
 }

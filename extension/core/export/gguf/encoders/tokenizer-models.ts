@@ -101,6 +101,13 @@ const mergesSpaces = ({ type, pattern, content }: Step): boolean =>
   [' ', mark].includes(String(content)) &&
   JSON.stringify(pattern) === '{"Regex":" {2,}"}';
 
+/** Whether a step takes the spaces around a text. */
+const trims = ({ type, pattern, content }: Step): boolean =>
+  type === 'Strip' ||
+  (type === 'Replace' &&
+    content === '' &&
+    JSON.stringify(pattern) === JSON.stringify({ Regex: '\\A +| +\\z' }));
+
 /** What llama.cpp does with texts before it looks for pieces (src/llama-vocab.cpp). */
 function readSteps(
   normalizer: Part,
@@ -131,10 +138,7 @@ function whyOtherSteps(normalizer: Part, preTokenizer: Part): Fault | undefined 
   const { merges, prefixes } = readSteps(normalizer, preTokenizer);
   const normalizes = stepsOf(normalizer);
   const otherNormalizer = normalizes.find(
-    (step) =>
-      step['type'] !== 'Precompiled' &&
-      !mergesSpaces(step) &&
-      !(step['type'] === 'Strip' && merges),
+    (step) => step['type'] !== 'Precompiled' && !mergesSpaces(step) && !(trims(step) && merges),
   );
   if (otherNormalizer !== undefined) {
     return {

@@ -1,0 +1,117 @@
+/**
+ * SentencePiece's rules for characters (`precompiled_charsmap`): the bytes of a trie, the trie as a double array of
+ * units of 32 bits over UTF-8 bytes (Darts-clone), and what it points to, texts that end with a zero.
+ */
+export class Charsmap {
+  private readonly units: Uint32Array;
+  private readonly texts: Buffer;
+
+  /** @throws Error where the sizes do not fit. */
+  public constructor(bytes: Uint8Array) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const size = view.byteLength < 4 ? 0 : view.getUint32(0, true);
+    if (size < 4 || size % 4 !== 0 || size + 4 >= view.byteLength) {
+      throw new Error('precompiled_charsmap has sizes that do not fit');
+    }
+    this.units = Uint32Array.from({ length: size / 4 }, (_, i) => view.getUint32(4 + 4 * i, true));
+    this.texts = Buffer.from(bytes.subarray(4 + size));
+  }
+
+  /**
+   * What stands for the bytes from `start` on, by their longest rule or by their shortest, and how many bytes
+   * that rule takes; undefined where none fits.
+   */
+  public match(
+    bytes: Uint8Array,
+    start: number,
+    prefers: 'longest' | 'shortest',
+  ): { readonly text: string; readonly length: number } | undefined {
+    let found: { readonly at: number; readonly length: number } | undefined;
+    let node = offsetOf(this.unit(0));
+    for (
+      let at = start;
+      at < bytes.length && (found === undefined || prefers === 'longest');
+      at++
+    ) {
+      const byte = bytes[at] ?? 0;
+      node ^= byte;
+      const unit = this.units[node];
+      if (byte === 0 || unit === undefined || labelOf(unit) !== byte) {
+        break;
+      }
+      node ^= offsetOf(unit);
+      if (isEnd(unit)) {
+        found = { at: valueOf(this.unit(node)), length: at + 1 - start };
+      }
+    }
+    return found && { text: this.textAt(found.at), length: found.length };
+  }
+
+  private unit(index: number): number {
+    const unit = this.units[index];
+    if (unit === undefined) {
+      throw new Error('precompiled_charsmap points outside of its trie');
+    }
+    return unit;
+  }
+
+  private textAt(start: number): string {
+    const end = this.texts.indexOf(0, start);
+    if (end < 0) {
+      throw new Error('precompiled_charsmap points outside of its texts');
+    }
+    return this.texts.toString('utf8', start, end);
+  }
+}
+
+// Darts-clone, include/darts.h, DoubleArrayUnit.
+const labelOf = (unit: number): number => unit & 0x80_00_00_ff;
+const isEnd = (unit: number): boolean => ((unit >>> 8) & 1) === 1;
+const valueOf = (unit: number): number => unit & 0x7f_ff_ff_ff;
+const offsetOf = (unit: number): number => (unit >>> 10) << ((unit & 0x2_00) >>> 6);
+
+/** As SentencePiece and llama.cpp do: the longest rule at each place. */
+export function normalizeByLongest(charsmap: Charsmap, text: string): string {
+  const bytes = Buffer.from(text);
+  let normalized = '';
+  let kept = 0;
+  for (let at = 0; at < bytes.length;) {
+    const match = charsmap.match(bytes, at, 'longest');
+    if (match === undefined) {
+      at += lengthOf(bytes[at] ?? 0);
+    } else {
+      normalized += bytes.toString('utf8', kept, at) + match.text;
+      at += match.length;
+      kept = at;
+    }
+  }
+  return normalized + bytes.toString('utf8', kept);
+}
+
+/** Bytes of a character by its first byte in UTF-8. */
+const lengthOf = (byte: number): number =>
+  byte < 0xc0 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
+
+/** Longest cluster that is looked up at once, in bytes. */
+const maxClusterBytes = 5;
+const clusters = new Intl.Segmenter('und', { granularity: 'grapheme' });
+
+/**
+ * As the package tokenizers does (tokenizers/src/normalizers/precompiled.rs): the shortest rule at the beginning of a
+ * grapheme cluster stands for all of a short one; else it is taken character by character.
+ */
+export function normalizeByClusters(charsmap: Charsmap, text: string): string {
+  const known = new Map<string, string>();
+  const shortest = (part: string): string | undefined =>
+    charsmap.match(Buffer.from(part), 0, 'shortest')?.text;
+  const normalized = (cluster: string): string =>
+    (Buffer.byteLength(cluster) > maxClusterBytes ? undefined : shortest(cluster)) ??
+    Array.from(cluster, (character) => shortest(character) ?? character).join('');
+  let result = '';
+  for (const { segment } of clusters.segment(text)) {
+    const replaced = known.get(segment) ?? normalized(segment);
+    known.set(segment, replaced);
+    result += replaced;
+  }
+  return result;
+}
