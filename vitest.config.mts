@@ -10,10 +10,8 @@ import { scratchRoot } from './scripts/lib/scratch.mjs';
 const apart = [
   'open-once',
   'operations/changing-operations',
-  'runtime/device-buffers',
-  'runtime/device-states',
   'runtime/devices',
-  'tensornet/webgpu',
+  'runtime/webgpu',
 ].map((name) => `test/unit/${name}.test.ts`);
 
 /** All that a run writes is gone after it, also what processes leave that are killed. */

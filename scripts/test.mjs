@@ -159,6 +159,8 @@ async function runLane(stages) {
 endWithParent();
 // A GPU in software takes seconds of the processor per trial: only the tests of devices and of WebGPU use it.
 process.env['VK_LOADER_DRIVERS_DISABLE'] = '*';
+// There, compiling its shaders takes longer than the tests run them.
+process.env['GALLIVM_PERF'] = 'nopt';
 process.env['TMPDIR'] = scratchRoot();
 const asked = process.argv.slice(2);
 const names = asked.length > 0 ? asked : Object.keys(STAGES);

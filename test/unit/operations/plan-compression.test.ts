@@ -8,6 +8,7 @@ import { buildRequest } from '../../../extension/core/operations/build-request';
 import { journalOf } from '../../../extension/core/operations/journals';
 import type { OperationContext } from '../../../extension/core/operations/operation';
 import { planCompression } from '../../../extension/core/operations/plan-compression';
+import { costsFolder } from '../../../extension/core/runtime/user-cache';
 import type { SensitivityEvent } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -16,6 +17,8 @@ import { inEnglish } from '../../../extension/core/message';
 const folder = temporaryFolder();
 const model = fixture('llama-gqa-untied');
 const models = new ModelCache({ capacity: 1 });
+/** What the machine costs is measured once for all tests. */
+const costs = costsFolder();
 
 beforeAll(() => {
   vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache'));
@@ -47,7 +50,7 @@ async function plan(
       samples: join(import.meta.dirname, '../../../samples'),
       version: '0',
       bundles: '',
-      costsFolder: join(folder, 'costs'),
+      costsFolder: costs,
       open: async (path: string) => models.open(path),
     },
   };
@@ -79,7 +82,6 @@ it('a plan under a budget that was stopped measures nothing again', async () => 
   expect(existsSync(journal)).toBe(false);
 });
 
-// What the machine costs is known since the test before.
 it('two plans for one model can be made at once, and leave nothing behind', async () => {
   const both = await Promise.all([plan(), plan()]);
   expect(both.map(({ isDone }) => isDone)).toEqual([true, true]);

@@ -1,8 +1,15 @@
 import { probeDevice } from '../../../extension/core/runtime/device-probe';
 import { buildProbe } from './probe-script';
 
-/** Why WebGPU cannot be tested here, which is said as well; undefined where it can. */
+let missing: Promise<string | undefined> | undefined;
+
+/** Why WebGPU cannot be tested here, which is said as well; undefined where it can. Tried once for all tests of a file. */
 export async function missingGpu(): Promise<string | undefined> {
+  missing ??= tryGpu();
+  return missing;
+}
+
+async function tryGpu(): Promise<string | undefined> {
   // `npm test` hides a GPU in software from all tests but those of WebGPU.
   delete process.env['VK_LOADER_DRIVERS_DISABLE'];
   const script = await buildProbe();

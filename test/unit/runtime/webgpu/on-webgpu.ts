@@ -1,16 +1,16 @@
 import { rm } from 'node:fs/promises';
 import { InferenceSession } from 'onnxruntime-node';
 import { afterEach, beforeAll, beforeEach, expect, vi } from 'vitest';
-import { openModel } from '../../../extension/core/models/open-model';
-import type { SearchResult } from '../../../extension/core/prune/search';
-import type { DeviceName } from '../../../extension/core/runtime/device';
-import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
-import type { Tensor } from '../../../extension/core/runtime/tensors';
-import { relativeError } from '../fixtures';
-import { runSearch } from '../prune/run-search';
-import type { SearchRun } from '../prune/run-search';
-import { makeRandomModel } from '../random-model';
-import { missingGpu } from './missing-gpu';
+import { openModel } from '../../../../extension/core/models/open-model';
+import type { SearchResult } from '../../../../extension/core/prune/search';
+import type { DeviceName } from '../../../../extension/core/runtime/device';
+import { LayeredExecutor } from '../../../../extension/core/runtime/layered-executor';
+import type { Tensor } from '../../../../extension/core/runtime/tensors';
+import { relativeError } from '../../fixtures';
+import { runSearch } from '../../prune/run-search';
+import type { SearchRun } from '../../prune/run-search';
+import { makeRandomModel } from '../../random-model';
+import { missingGpu } from '../missing-gpu';
 
 /** Token ids of two texts. */
 export const sequences = [1, 2].map((seed) =>
@@ -23,7 +23,7 @@ export const little = 40_000;
 /** The model of the tests. */
 export const model = { folder: '' };
 
-/** Makes the model before the tests of the calling file, which need a GPU. */
+/** Makes the model before the tests of the enclosing `describe`, which need a GPU. */
 export function onWebGpu(): void {
   let missing: string | undefined;
   beforeAll(async () => {

@@ -1,16 +1,16 @@
 import { rm } from 'node:fs/promises';
 import { describe, expect, it, vi } from 'vitest';
-import { unattended } from '../../../extension/core/jobs/job';
-import { say } from '../../../extension/core/message';
-import type { SearchRecord } from '../../../extension/core/prune/search-memo';
-import type { DeviceName } from '../../../extension/core/runtime/device';
-import { ChangeScorer } from '../../../extension/core/tensornet/sensitivity/change-scorer';
-import { negativeLogLikelihood } from '../../../extension/core/runtime/next-token';
-import { stateBytes } from '../../../extension/core/runtime/tensors';
-import { wholeWindow, windowSums } from '../../../extension/core/runtime/windows';
-import { relativeError } from '../fixtures';
-import type { SearchRun } from '../prune/run-search';
-import { makeRandomModel } from '../random-model';
+import { unattended } from '../../../../extension/core/jobs/job';
+import { say } from '../../../../extension/core/message';
+import type { SearchRecord } from '../../../../extension/core/prune/search-memo';
+import type { DeviceName } from '../../../../extension/core/runtime/device';
+import { ChangeScorer } from '../../../../extension/core/tensornet/sensitivity/change-scorer';
+import { negativeLogLikelihood } from '../../../../extension/core/runtime/next-token';
+import { stateBytes } from '../../../../extension/core/runtime/tensors';
+import { wholeWindow, windowSums } from '../../../../extension/core/runtime/windows';
+import { relativeError } from '../../fixtures';
+import type { SearchRun } from '../../prune/run-search';
+import { makeRandomModel } from '../../random-model';
 import {
   expectSame,
   model,
@@ -21,9 +21,9 @@ import {
   withExecutor,
 } from './on-webgpu';
 
-onWebGpu();
-
 describe('states on WebGPU', { timeout: 300_000 }, () => {
+  onWebGpu();
+
   it('of a search do not go over main memory, and give what the CPU gives', async () => {
     const settings = (count: number): SearchRun['settings'] => ({
       mode: 'exact',

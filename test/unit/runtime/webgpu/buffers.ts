@@ -1,16 +1,16 @@
 import { describe, expect, it, vi } from 'vitest';
-import { unattended } from '../../../extension/core/jobs/job';
-import { say } from '../../../extension/core/message';
-import { listCandidates } from '../../../extension/core/prune/candidates';
-import { Surrogate } from '../../../extension/core/prune/adaptive/surrogate';
-import { ShardWork } from '../../../extension/core/prune/shards/shard-work';
-import type { OriginalStates, ScorerSetup } from '../../../extension/core/prune/scorer';
-import { TrajectoryScorer } from '../../../extension/core/prune/trajectory-scorer';
-import { negativeLogLikelihood } from '../../../extension/core/runtime/next-token';
-import { floatsIn } from '../../../extension/core/runtime/tensors';
-import type { HiddenState } from '../../../extension/core/runtime/tensors';
-import { wholeWindow, windowSums } from '../../../extension/core/runtime/windows';
-import { runSearch, withSetup } from '../prune/run-search';
+import { unattended } from '../../../../extension/core/jobs/job';
+import { say } from '../../../../extension/core/message';
+import { listCandidates } from '../../../../extension/core/prune/candidates';
+import { Surrogate } from '../../../../extension/core/prune/adaptive/surrogate';
+import { ShardWork } from '../../../../extension/core/prune/shards/shard-work';
+import type { OriginalStates, ScorerSetup } from '../../../../extension/core/prune/scorer';
+import { TrajectoryScorer } from '../../../../extension/core/prune/trajectory-scorer';
+import { negativeLogLikelihood } from '../../../../extension/core/runtime/next-token';
+import { floatsIn } from '../../../../extension/core/runtime/tensors';
+import type { HiddenState } from '../../../../extension/core/runtime/tensors';
+import { wholeWindow, windowSums } from '../../../../extension/core/runtime/windows';
+import { runSearch, withSetup } from '../../prune/run-search';
 import {
   expectSame,
   little,
@@ -22,8 +22,6 @@ import {
   watchSessions,
   withExecutor,
 } from './on-webgpu';
-
-onWebGpu();
 
 type Work = (setup: ScorerSetup, original: OriginalStates) => Promise<unknown>;
 
@@ -58,6 +56,8 @@ const windows: Work = async ({ executor, sequences: inputs, onWork }) => {
 };
 
 describe('buffers of states on WebGPU', { timeout: 300_000 }, () => {
+  onWebGpu();
+
   it('are computed before a session ends that is made for one use', async () => {
     const { events } = watchSessions();
     const found = await withExecutor(

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
-import { randomizedSvd } from '../../../extension/core/tensornet/randomized-svd';
-import { missingGpu } from '../runtime/missing-gpu';
-import { correlatedRows, randomRows, statisticsOf } from './matrices';
+import { MatrixProducts } from '../../../../extension/core/linear-algebra/matrix-products';
+import { randomizedSvd } from '../../../../extension/core/tensornet/randomized-svd';
+import { missingGpu } from '../missing-gpu';
+import { correlatedRows, randomRows, statisticsOf } from '../../tensornet/matrices';
 
 describe('randomized SVD on WebGPU, which has no float64', () => {
   it('finds what the CPU finds, where there is a Vulkan device', async (context) => {
