@@ -17,6 +17,7 @@ import type { WeightWriter, WriteOptions } from '../weight-writer';
 import { productsOf, withoutEmptied } from './block-factors';
 import { curveEntries } from './curve-entries';
 import {
+  denseTensors,
   encoderEntries,
   encoderInFile,
   hasHead,
@@ -145,7 +146,8 @@ async function folderWriter(
       say`${counted(leftOut.length, 'tensor')} that the model doesn't use are left out (such as ${first}).`,
     );
   }
-  const placed = inPlace.map((tensor) => {
+  const behind = source.model instanceof EncoderModel ? denseTensors(source.model) : [];
+  const placed = [...inPlace, ...behind].map((tensor) => {
     const product = products.get(tensor.stored.name);
     return product === undefined
       ? tensor

@@ -32,7 +32,7 @@ export interface NamedClasses {
 /** transformers names its classes after `model_type` (`qwen2` has `Qwen2Config`), with exceptions. */
 export function modellingClasses(config: NamedClasses): ModellingClasses {
   const modelType = baseModelType(String(config.model_type));
-  const encoder = knownEncoder(modelType);
+  const encoder = knownEncoder({ ...config });
   if (encoder !== undefined) {
     const head = headForm(encoder, { architectures: namesIn(config.architectures) });
     const stockModel = head?.class ?? encoder.classes.model;

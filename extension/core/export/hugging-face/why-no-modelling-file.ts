@@ -21,7 +21,7 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
   const { patched, compressed } = changes;
   const named = JSON.parse(configText) as NamedClasses;
   const modelType = baseModelType(String(named.model_type));
-  const encoder = knownEncoder(modelType);
+  const encoder = knownEncoder({ ...named });
   if (encoder !== undefined) {
     return (
       whyNoWidths(encoder, changes) ?? whyNoEncoderFile(encoder, compressed, Object.keys(patched))
