@@ -45,7 +45,7 @@ export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
   'gemma-embedding': {
     modelType: 'gemma3_text',
     told: { use_bidirectional_attention: true },
-    windows: { period: 6, ownRotary: true },
+    windows: { period: 6, ownRotary: true, needsFull: true },
     readsFactors: false,
     hasDense: true,
     demands: ({ head_dim: size }) => ({
