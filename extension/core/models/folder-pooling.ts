@@ -140,7 +140,7 @@ export async function folderPooling(folder: string): Promise<FolderPooling | und
 }
 
 /** Said of a module that a GGUF file can't hold. */
-export const notHeld = (file: string, index: number, kind: string): UserError =>
+const notHeld = (file: string, index: number, kind: string): UserError =>
   new UserError(say`GGUF files hold no ${JSON.stringify(kind)} modules.`, {
     ...{ file, field: `[${index}].type` },
     remedy: say`Choose another format, or remove the module from modules.json.`,
