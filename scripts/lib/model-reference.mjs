@@ -10,11 +10,13 @@ export function modelsReference(declarations) {
   const { architectures, encoderArchitectures, seq2seqFamilies, stagedFamilies } = declarations;
   const { allGgufFamilies, dequantizedDTypes, t5Forms, t5InGguf } = declarations;
   const { quantizationMethods, rotaryScalings, activations, outputFormats } = declarations;
-  /** @param {string} modelType */
-  const ggufOf = (modelType) =>
+  /** @param {{modelType: string, told?: Readonly<Record<string, unknown>>}} family */
+  const ggufOf = ({ modelType, told: asked }) =>
     allGgufFamilies
-      .filter(([, { modelType: plain, alsoFrom = [], withExperts, withSigmoid }]) =>
-        [plain, ...alsoFrom, withExperts, withSigmoid].includes(modelType),
+      .filter(
+        ([, { modelType: plain, told, alsoFrom = [], withExperts, withSigmoid }]) =>
+          JSON.stringify(told) === JSON.stringify(asked) &&
+          [plain, ...alsoFrom, withExperts, withSigmoid].includes(modelType),
       )
       .map(([name]) => code(name))
       .join(', ');
@@ -30,16 +32,21 @@ export function modelsReference(declarations) {
         : `${positions[architecture.rotary]} or ALiBi`,
     mixerOf(architecture),
     architecture.experts === undefined ? '' : 'yes',
-    ggufOf(architecture.modelType),
+    ggufOf(architecture),
   ]);
   const restrictions = architectures.flatMap((architecture) => {
     const fields = restrictionsOf(architecture);
     return fields === '' ? [] : [`- \`${architecture.modelType}\`: ${fields}`];
   });
   const encoders = encoderArchitectures.map((architecture) => [
-    code(architecture.modelType),
+    [
+      code(architecture.modelType),
+      ...Object.entries(architecture.told ?? {}).map(([field, value]) =>
+        code(`${field}: ${value}`),
+      ),
+    ].join(', '),
     architecture.heads.map(({ auto }) => code(auto.replace('AutoModelFor', ''))).join(', '),
-    ofT5.has(architecture.modelType) ? code(t5InGguf.encoder) : ggufOf(architecture.modelType),
+    ofT5.has(architecture.modelType) ? code(t5InGguf.encoder) : ggufOf(architecture),
   ]);
   const pairs = seq2seqFamilies.map(({ modelType, source, config }) => [
     code(modelType),
@@ -71,7 +78,7 @@ export function modelsReference(declarations) {
     'Some fields have one supported value. A folder with another value is refused, and the error names the field.',
     restrictions.join('\n'),
     '## Encoders in Hugging Face folders',
-    'The head is the class that `architectures` in `config.json` names, such as `BertForMaskedLM`. Without a known head the output is the last hidden states, or the embedding that a sentence-transformers folder pools them to (`modules.json`: mean, first or last position). They read texts, images (`pixel_values`), audio samples or spectrograms (`input_values`). A GGUF file gives what its `pooling_type` says, the mean, first or last of the positions, and has no head.',
+    'The head is the class that `architectures` in `config.json` names, such as `BertForMaskedLM`. Without a known head the output is the last hidden states, or the embedding that a sentence-transformers folder pools them to (`modules.json`: mean, first or last position, and Dense modules behind). They read texts, images (`pixel_values`), audio samples or spectrograms (`input_values`). A GGUF file gives what its `pooling_type` says, the mean, first or last of the positions, and has no head. EmbeddingGemma is `gemma3_text` with `use_bidirectional_attention`.',
     table(['`model_type`', 'Heads', 'As GGUF'], encoders),
     '## Encoder–decoder models in Hugging Face folders',
     'Blocks of the decoder are numbered behind those of the encoder; its cross-attention is a sublayer of its own. Sublayers and blocks can be profiled, removed and written, feed-forwards narrowed, and linear layers compressed and repaired, sublayer by sublayer; patches are not for them. Metrics are of the logits of the decoder, and perplexity is that of a target behind its source, in Whisper models of a transcript behind its recording. A folder says which whole blocks are left by the fields below. Families whose norms stand behind the sums keep their blocks, as those norms stay. A folder with `is_encoder_decoder: false` is a decoder saved alone, as above. What they are calibrated on is in [the guide](../guides/profile.md#choose-what-it-measures-on).',

@@ -66,7 +66,7 @@ export function safetensorsWriter(
 /** The Python module that loads what an ordinary model cannot hold. */
 function modellingText({ model, configText }: CheckpointSource, changes: Changes): string {
   const named = JSON.parse(configText) as NamedClasses;
-  const encoder = knownEncoder(baseModelType(String(named.model_type)));
+  const encoder = knownEncoder({ ...named });
   const staged = knownStaged(baseModelType(String(named.model_type)));
   const seq2seq = knownSeq2Seq(named);
   if (seq2seq !== undefined) {

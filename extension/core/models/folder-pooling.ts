@@ -1,23 +1,44 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { readSmallText } from '../checkpoints/regular-file';
+import { openSafetensors } from '../checkpoints/safetensors';
 import { parseJson } from '../parse-json';
 import { UserError } from '../user-error';
-import type { HeadForm } from './encoders/encoder-architecture';
+import type { HeadForm, HeadStep } from './encoders/encoder-architecture';
 import { say } from '../message';
+import type { Message } from '../message';
 
 /** What is made of the last hidden states of a text: their mean, the first or the last. */
 export type Pooling = 'mean' | 'first' | 'last';
 
-const headOf = (reads: Pooling): HeadForm => ({ class: reads, auto: '', reads, steps: [] });
+/** Each as a head, whose class is the kind, with the linear layers behind it. */
+export const poolingsWith = (steps: readonly HeadStep[]): readonly HeadForm[] =>
+  (['mean', 'first', 'last'] as const).map((reads) => ({
+    ...{ class: reads, auto: '', reads, steps },
+    pools: true,
+  }));
 
-/** Each as a head, whose class is the kind. */
-export const poolings: readonly HeadForm[] = [headOf('mean'), headOf('first'), headOf('last')];
+/** A linear layer behind a pooling. */
+export const denseStep = (name: string, activation?: string): HeadStep => ({
+  ...{ name, out: 'stored', optionalBias: true },
+  ...(activation === undefined ? {} : { activation }),
+});
 
-/** What a folder of sentence-transformers says: its pooling, or why GGUF files don't hold what it computes. */
+/** A module of one in a folder. */
+export interface DenseModule {
+  readonly step: HeadStep;
+  /** In a file of its own, by names that begin with the module's folder. */
+  readonly tensors: ReadonlyMap<string, LazyTensor>;
+  /** Name of the folder. */
+  readonly path: string;
+}
+
+/** What a folder of sentence-transformers says: its pooling and what follows, or why that can't be computed. */
 interface FolderPooling {
   readonly pooling?: Pooling;
+  readonly dense?: readonly DenseModule[];
   readonly fault?: UserError;
 }
 
@@ -25,6 +46,7 @@ const modulesSchema = v.array(v.looseObject({ type: v.string(), path: v.string()
 const configSchema = v.looseObject({});
 
 const download = say`Download the folder again.`;
+const otherFormat = say`Choose another format.`;
 
 /** Fields of a pooling module's config.json, each true for its kind, or the one that names it. */
 const kinds: Readonly<Record<string, Pooling>> = {
@@ -39,49 +61,129 @@ const namedKinds: Readonly<Record<string, Pooling>> = {
   lasttoken: 'last',
 };
 
-/** Modules that leave the direction of an embedding as it is; computed elsewhere, or not at all. */
-const further = ['Transformer', 'Pooling', 'Normalize', 'Dropout'];
+/** Classes of PyTorch that a linear layer may end with, and our names of them. */
+const denseActivations: Readonly<Record<string, string | undefined>> = {
+  Identity: undefined,
+  Tanh: 'tanh',
+  ReLU: 'relu',
+  GELU: 'gelu',
+  SiLU: 'silu',
+};
+
 const classOf = (type: string): string => type.slice(type.lastIndexOf('.') + 1);
 
+/** Modules in the order that is computed; dropout is for training, and norms leave the direction of an embedding as it is. */
+const inOrder = ['Transformer', 'Pooling', 'Dense', 'Normalize'];
+
+/** Number of the first module that is not in that order; −1 where all are. */
+function otherModule(classes: readonly string[]): number {
+  let at = 0;
+  return classes.findIndex((name) => {
+    const found = inOrder.indexOf(name);
+    const isOther = name !== 'Dropout' && (found < at || (name === 'Dense' && at === 0));
+    at = Math.max(at, found);
+    return isOther;
+  });
+}
+
+async function readModules(
+  folder: string,
+): Promise<v.InferOutput<typeof modulesSchema> | undefined> {
+  return readJson(
+    join(folder, 'modules.json'),
+    modulesSchema,
+    say`It must be a list of modules with a type and a path.`,
+  );
+}
+
+/** Folders of the modules behind the model, which have weights of their own. */
+export async function furtherModules(folder: string): Promise<readonly string[]> {
+  const modules = (await readModules(folder)) ?? [];
+  return modules.flatMap(({ type, path }) => (classOf(type) === 'Dense' ? [path] : []));
+}
+
 /**
- * The pooling module that modules.json of a folder names; undefined where there is none.
+ * The pooling module that modules.json of a folder names, and linear layers behind it; undefined where there is none.
  * @throws UserError for a damaged file.
  */
 export async function folderPooling(folder: string): Promise<FolderPooling | undefined> {
   const modulesFile = join(folder, 'modules.json');
-  const modules = await readJson(
-    modulesFile,
-    modulesSchema,
-    say`It must be a list of modules with a type and a path.`,
-  );
-  const other = modules?.findIndex(({ type }) => !further.includes(classOf(type))) ?? -1;
-  const otherType = modules?.[other]?.type;
+  const modules = (await readModules(folder)) ?? [];
+  const other = otherModule(modules.map(({ type }) => classOf(type)));
+  const otherType = modules[other]?.type;
   if (otherType !== undefined) {
-    const fault = new UserError(
-      say`GGUF files hold no ${JSON.stringify(classOf(otherType))} modules.`,
-      {
-        ...{ file: modulesFile, field: `[${other}].type` },
-        remedy: say`Choose another format, or remove the module from modules.json.`,
-      },
-    );
-    return { fault };
+    return { fault: notHeld(modulesFile, other, classOf(otherType)) };
   }
-  const module = modules?.find(({ type }) => classOf(type) === 'Pooling');
+  const module = modules.find(({ type }) => classOf(type) === 'Pooling');
   if (module === undefined) {
     return undefined;
   }
   const file = join(folder, module.path, 'config.json');
-  const config = await readJson(file, configSchema, say`The file is not a JSON object.`);
+  const config = await readJson(file, configSchema, notObject);
   if (config === undefined) {
-    const problem = say`The file that sets the pooling is missing.`;
-    return { fault: new UserError(problem, { file, remedy: download }) };
+    return { fault: missing(file, say`The file that sets the pooling is missing.`) };
   }
   const { field, pooling } = poolingIn(config);
   const problem = say`llama.cpp takes the mean of positions, the first or the last alone.`;
-  return pooling === undefined
-    ? { fault: new UserError(problem, { file, field, remedy: say`Choose another format.` }) }
-    : { pooling };
+  if (pooling === undefined) {
+    return { fault: new UserError(problem, { file, field, remedy: otherFormat }) };
+  }
+  const dense: DenseModule[] = [];
+  for (const { type, path } of modules) {
+    const read = classOf(type) === 'Dense' ? await readDense(folder, path) : undefined;
+    if (read instanceof UserError) {
+      return { fault: read };
+    }
+    dense.push(...(read === undefined ? [] : [read]));
+  }
+  return { pooling, dense };
 }
+
+/** Said of a module that a GGUF file can't hold. */
+const notHeld = (file: string, index: number, kind: string): UserError =>
+  new UserError(say`GGUF files hold no ${JSON.stringify(kind)} modules.`, {
+    ...{ file, field: `[${index}].type` },
+    remedy: say`Choose another format, or remove the module from modules.json.`,
+  });
+
+const notObject = say`The file is not a JSON object.`;
+const missing = (file: string, problem: Message): UserError =>
+  new UserError(problem, { file, remedy: download });
+
+/** A linear layer of a text's embedding, or what can't be computed of it. */
+async function readDense(folder: string, path: string): Promise<DenseModule | UserError> {
+  const file = join(folder, path, 'config.json');
+  const weights = join(folder, path, 'model.safetensors');
+  const config = await readJson(file, configSchema, notObject);
+  const lacking = [file, weights].find((one) => !existsSync(one));
+  if (config === undefined || lacking !== undefined) {
+    return missing(lacking ?? file, say`A file of the module is missing.`);
+  }
+  const { activation_function: type, module_input_name: input = embedded } = config;
+  const activation = classOf(String(type));
+  if (input !== embedded || !Object.hasOwn(denseActivations, activation)) {
+    const [field, value] =
+      input === embedded ? ['activation_function', type] : ['module_input_name', input];
+    return new UserError(say`The module can't be computed with ${JSON.stringify(value)}.`, {
+      ...{ file, field },
+      remedy: otherFormat,
+    });
+  }
+  const { tensors } = await openSafetensors(weights);
+  return {
+    path,
+    step: denseStep(`${path}.linear`, denseActivations[activation]),
+    tensors: new Map(
+      [...tensors].map(([name, tensor]) => {
+        const own = `${path}.${name}`;
+        return [own, { ...tensor, name: own }];
+      }),
+    ),
+  };
+}
+
+/** What sentence-transformers calls the embedding of a text. */
+const embedded = 'sentence_embedding';
 
 /** The pooling that a module's config.json asks for, and where it does; undefined for another kind, or for several. */
 function poolingIn(config: Readonly<Record<string, unknown>>): {
@@ -104,7 +206,7 @@ function poolingIn(config: Readonly<Record<string, unknown>>): {
 async function readJson<T>(
   file: string,
   schema: v.GenericSchema<unknown, T>,
-  problem: ReturnType<typeof say>,
+  problem: Message,
 ): Promise<T | undefined> {
   if (!existsSync(file)) {
     return undefined;

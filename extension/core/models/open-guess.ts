@@ -29,8 +29,8 @@ export async function openGuesses(
   }
   const configText = await readConfigText(folder.config);
   const modelType = baseModelType(readModelType(configText) ?? '');
-  const known =
-    knownEncoder(modelType) ?? familyOfConfig(JSON.parse(configText) as ConfigFields, modelType);
+  const fields = JSON.parse(configText) as ConfigFields;
+  const known = knownEncoder(fields) ?? familyOfConfig(fields, modelType);
   if (known !== undefined) {
     throw new UserError(say`Models of the type "${modelType}" can be opened already.`, {
       file: folder.config,

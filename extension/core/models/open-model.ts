@@ -108,9 +108,9 @@ async function openFolder(folder: ModelFolder): Promise<OpenedModel> {
 /** A folder whose config.json is read as `configText`. */
 export async function openFolderAs(folder: ModelFolder, configText: string): Promise<OpenedModel> {
   const modelType = baseModelType(readModelType(configText) ?? '');
-  const [encoder, staged] = [knownEncoder(modelType), knownStaged(modelType)];
-  const seq2seq =
-    modelType === '' ? undefined : knownSeq2Seq(JSON.parse(configText) as ConfigFields);
+  const fields = modelType === '' ? {} : (JSON.parse(configText) as ConfigFields);
+  const [encoder, staged] = [knownEncoder(fields), knownStaged(modelType)];
+  const seq2seq = knownSeq2Seq(fields);
   const { model, checkpoint } =
     seq2seq !== undefined
       ? await openSeq2Seq(folder, configText, seq2seq)

@@ -23,9 +23,7 @@ it('counts the families of GGUF files', async () => {
 });
 
 it('GGUF families are families of Hugging Face folders too', () => {
-  const unknown = Object.values(ggufFamilies).filter(
-    ({ modelType }) => knownInGguf(modelType) === undefined,
-  );
+  const unknown = Object.values(ggufFamilies).filter((family) => knownInGguf(family) === undefined);
   expect(unknown).toEqual([]);
 });
 

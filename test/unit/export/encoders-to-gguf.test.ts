@@ -132,17 +132,69 @@ describe('a GGUF file of a folder of an encoder', () => {
         ...pooled({ pooling_mode_cls_token: true }),
         'modules.json': modules('Transformer', 'Pooling', 'Dense', 'Normalize'),
       },
-      /modules\.json: \[2\]\.type: GGUF files hold no "Dense" modules/,
+      /2_Dense.config\.json: A file of the module is missing/,
+    ],
+    [
+      {
+        ...pooled({ pooling_mode_cls_token: true }),
+        'modules.json': modules('Transformer', 'Pooling', 'Dense'),
+        '2_Dense/config.json': JSON.stringify({ activation_function: 'torch.nn.Mystery' }),
+        '2_Dense/model.safetensors': '',
+      },
+      /2_Dense.config\.json: activation_function: The module can't be computed with "torch\.nn\.Mystery"/,
     ],
     [
       { 'modules.json': modules('Transformer', 'Dense') },
       /modules\.json: \[1\]\.type: GGUF files hold no "Dense" modules/,
+    ],
+    [
+      { 'modules.json': modules('Transformer', 'Pooling', 'Normalize', 'Dense') },
+      /modules\.json: \[3\]\.type: GGUF files hold no "Dense" modules/,
     ],
   ])('is refused with what llama.cpp does not have: %j', async (files, expected) => {
     const folder = changed(encoderFixture('bert-plain'), {}, files);
     const { message } = await rejection(prune(folder, [], fresh(), { format: 'gguf' }));
     expect(message).toMatch(expected);
     expect((await openModel(folder)).output.name).toBe('last_hidden_state');
+  });
+
+  it('has the linear layers behind the pooling of EmbeddingGemma, and the folder too', async () => {
+    const folder = encoderFixture('gemma3-embedding');
+    const removed = ['block.0.attention', 'block.0.feedforward'];
+    const [expected, fewer] = [await logitsOf(folder, ids), await logitsOf(folder, ids, removed)];
+    for (const [gone, output] of [
+      [[], expected],
+      [removed, fewer],
+    ] as const) {
+      const out = fresh();
+      await prune(folder, gone, out, { format: 'gguf' });
+      const { metadata } = await readGgufHeader(fileIn(out));
+      expect(metadata.get('general.architecture')).toBe('gemma-embedding');
+      expect(metadata.get('gemma-embedding.attention.sliding_window')).toBe(8);
+      expect(metadata.get('gemma-embedding.dense_2_feat_out')).toBe(48);
+      expect(relativeError(await logitsOf(fileIn(out), ids), output)).toBeLessThan(1e-5);
+    }
+    const pruned = fresh();
+    await prune(folder, ['block.1.attention'], pruned);
+    expect(readdirSync(join(pruned, '3_Dense'))).toEqual(['config.json', 'model.safetensors']);
+    const without = await logitsOf(folder, ids, ['block.1.attention']);
+    expect(relativeError(await logitsOf(pruned, ids), without)).toBeLessThan(1e-5);
+  });
+
+  it('is refused with linear layers behind the pooling that llama.cpp does not read', async () => {
+    const others = await rejection(
+      prune(encoderFixture('bert-dense'), [], fresh(), { format: 'gguf' }),
+    );
+    expect(others.message).toMatch(
+      /modules\.json: 2_Dense: GGUF files of bert models hold no linear layers behind the pooling/,
+    );
+    const one = changed(
+      encoderFixture('gemma3-embedding'),
+      {},
+      { 'modules.json': modules('Transformer', 'Pooling', 'Dense') },
+    );
+    const { message } = await rejection(prune(one, [], fresh(), { format: 'gguf' }));
+    expect(message).toMatch(/2_Dense: llama\.cpp computes two linear layers behind the pooling/);
   });
 
   it('is refused for classes, and for both directions that are one', async () => {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import type { PruneResult } from '../../../extension/core/pipelines/prune-result';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { ModelFormat } from '../../../extension/core/models/model-headers';
@@ -102,13 +102,13 @@ export async function logitsOf(
 /** SHA-256 of every file of a folder. */
 export function hashes(folder: string): Record<string, string> {
   return Object.fromEntries(
-    readdirSync(folder)
+    readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
       .sort()
-      .map((name) => [
-        name,
-        createHash('sha256')
-          .update(readFileSync(join(folder, name)))
-          .digest('hex'),
+      .map((path) => [
+        relative(folder, path),
+        createHash('sha256').update(readFileSync(path)).digest('hex'),
       ]),
   );
 }

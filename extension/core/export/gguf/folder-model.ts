@@ -5,6 +5,7 @@ import type { GgufTarget } from '../../models/gguf/gguf-target';
 import type { LayeredModel } from '../../models/layered-model';
 import { readArchitecture } from '../../models/open-model';
 import type { Architecture, PartKind } from '../../models/transformer/architecture';
+import type { ConfigFields } from '../../models/transformer/config-layout';
 import type { ModelConfig } from '../../models/transformer/model-config';
 
 /** A model of a folder, and what it becomes. */
@@ -19,14 +20,15 @@ export interface FolderModel {
 
 /** The family of a folder of a decoder or an encoder of texts, and its fields; undefined for other models. */
 export function readFamily(
-  { kind, summary }: Pick<LayeredModel, 'kind' | 'summary'>,
+  { kind }: Pick<LayeredModel, 'kind'>,
   configText: string,
   configFile: string,
 ): Pick<FolderModel, 'architecture' | 'config'> | undefined {
   if (kind === 'decoder') {
     return readArchitecture(configText, configFile);
   }
-  const encoder = kind === 'encoder' ? knownEncoder(summary.architecture) : undefined;
+  const encoder =
+    kind === 'encoder' ? knownEncoder(JSON.parse(configText) as ConfigFields) : undefined;
   if (encoder === undefined) {
     return undefined;
   }

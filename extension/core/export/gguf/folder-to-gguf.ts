@@ -20,6 +20,7 @@ import type { MixedModel } from './type-mixes';
 import { productsOf, withoutEmptied } from './block-factors';
 import { curveEntries } from './curve-entries';
 import {
+  denseTensors,
   encoderEntries,
   encoderInFile,
   hasHead,
@@ -142,7 +143,8 @@ async function folderWriter(
     context.cancellation,
   );
   warnLeftOut(leftOut, context);
-  const placed = inPlace.map((tensor) => {
+  const behind = source.model instanceof EncoderModel ? denseTensors(source.model) : [];
+  const placed = [...inPlace, ...behind].map((tensor) => {
     const product = products.get(tensor.stored.name);
     return product === undefined
       ? tensor
@@ -170,7 +172,7 @@ async function folderWriter(
       entries: async (fileType) => [
         ...modelEntries(model, changes, isDeci, fileType),
         ...(source.model instanceof EncoderModel
-          ? await encoderEntries(model.target.architecture, source.model)
+          ? await encoderEntries(model.target.architecture, model.target.family, source.model)
           : []),
         ...(curve === undefined
           ? []

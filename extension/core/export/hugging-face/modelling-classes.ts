@@ -40,7 +40,7 @@ export function modellingClasses(config: NamedClasses): ModellingClasses {
       ? own(classes.config, classes.model, ['AutoModel'])
       : own(classes.config, classes.head, [auto]);
   }
-  const encoder = knownEncoder(modelType);
+  const encoder = knownEncoder({ ...config });
   if (encoder !== undefined) {
     const head = headForm(encoder, { architectures: namesIn(config.architectures) });
     const stockModel = head?.class ?? encoder.classes.model;

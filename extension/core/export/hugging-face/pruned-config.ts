@@ -111,7 +111,7 @@ function blockCountField(config: Json): string {
 
 function layoutOf(config: Json): ConfigLayout | undefined {
   const modelType = baseModelType(String(config['model_type']));
-  const known = knownSeq2Seq(config) ?? knownEncoder(modelType) ?? knownStaged(modelType);
+  const known = knownSeq2Seq(config) ?? knownEncoder(config) ?? knownStaged(modelType);
   return (known ?? familyOf(config))?.config;
 }
 
@@ -231,7 +231,7 @@ function textsIn(value: unknown): string[] {
 export function whyNotRewritable(text: string, blocks: readonly number[]): Refusal | undefined {
   const config = JSON.parse(text) as Json & { quantization_config?: Json | null };
   const { quantization_config: fields } = config;
-  const encoder = knownEncoder(baseModelType(String(config['model_type'])));
+  const encoder = knownEncoder(config);
   if (encoder?.firstAttention !== undefined && blocks[0] !== 0) {
     return {
       code: 'config-not-rewritable',

@@ -4,6 +4,7 @@ import { familyFileName } from '../../checkpoints/config-text';
 import { modellingModule } from './modelling-classes';
 import { manifestName } from '../../document-names';
 import { onPath } from '../../jobs/write-errors';
+import { furtherModules } from '../../models/folder-pooling';
 
 /** A file that is copied as it is. */
 export interface SideFile {
@@ -37,6 +38,7 @@ export async function findSideFiles(folder: string): Promise<SideFiles> {
   const files: SideFile[] = [];
   const folders: string[] = [];
   const leftBehind: string[] = [];
+  const modules = await furtherModules(folder);
   for (const { name, isFolder } of await visibleEntries(folder)) {
     if (!isFolder) {
       files.push(...(isSideFile(name) ? await sideFile(folder, name) : []));
@@ -44,7 +46,8 @@ export async function findSideFiles(folder: string): Promise<SideFiles> {
     }
     const inner = await listFolder(folder, name);
     const size = inner.files.reduce((sum, file) => sum + file.bytes, 0);
-    if (size > maxFolderBytes || inner.files.some((file) => weightFiles.test(file.name))) {
+    const holdsWeights = inner.files.some((file) => weightFiles.test(file.name));
+    if (!modules.includes(name) && (size > maxFolderBytes || holdsWeights)) {
       leftBehind.push(`${name} (${Math.ceil(size / 1e6)} MB)`);
     } else {
       files.push(...inner.files);

@@ -22,7 +22,7 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
   const named = JSON.parse(configText) as NamedClasses;
   const modelType = baseModelType(String(named.model_type));
   const isSeq2Seq = knownSeq2Seq(named) !== undefined;
-  const encoder = isSeq2Seq ? undefined : knownEncoder(modelType);
+  const encoder = isSeq2Seq ? undefined : knownEncoder({ ...named });
   if (encoder !== undefined) {
     return (
       whyNoWidths(encoder, changes) ?? whyNoEncoderFile(encoder, compressed, Object.keys(patched))

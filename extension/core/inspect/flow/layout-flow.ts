@@ -203,7 +203,11 @@ function encoderEmbedding(
     tensors: readonly LazyTensor[],
   ): Wire => root.add(name, 'weights', label, [input], { shape, tensors });
   const ids = root.add('input_ids', 'input', say`Token ids`, [], { shape: rows });
-  const words = lookUp('words', say`Embedding`, ids, partTensors(embedding.words));
+  const words = root.scale(
+    'embedding-scale',
+    lookUp('words', say`Embedding`, ids, partTensors(embedding.words)),
+    embedding.scale,
+  );
   const positions =
     embedding.positions === undefined
       ? []

@@ -1,5 +1,5 @@
 import type { Architecture, Biases, Scales } from '../transformer/architecture';
-import type { ConfigLayout } from '../transformer/config-layout';
+import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import type { NormKind } from '../parts/norm';
 import type { RelativeShape } from '../parts/relative-scores';
 import type { StandIns } from '../stand-ins';
@@ -109,12 +109,16 @@ export interface HeadForm {
   /** Of what is read; its whole name. */
   readonly norm?: string;
   readonly steps: readonly HeadStep[];
+  /** Whether it makes one embedding of a text. */
+  readonly pools?: boolean;
 }
 
 /** How a family of encoders differs from the others. */
 export interface EncoderArchitecture {
   /** `model_type` of config.json. */
   readonly modelType: string;
+  /** Fields of config.json that tell it from decoders of that type. */
+  readonly told?: ConfigFields;
   /** Names in transformers: of the classes of configuration and of the model without a head. */
   readonly classes: { readonly config: string; readonly model: string };
   readonly config: ConfigLayout;

@@ -8,6 +8,8 @@ import { t5Encoders } from '../t5/t5-encoder';
 import { imageEncoders } from './image-encoders';
 import { textEncoders } from './text-encoders';
 import { turnedEncoders } from './turned-encoders';
+import type { ConfigFields } from '../transformer/config-layout';
+import { baseModelType } from '../transformer/model-config';
 
 /** Every family of encoders that a Hugging Face folder can be opened as. */
 export const encoderArchitectures: readonly EncoderArchitecture[] = [
@@ -22,7 +24,12 @@ export const encoderArchitectures: readonly EncoderArchitecture[] = [
   ...audioEncoders,
 ];
 
-/** The family of a `model_type`. */
-export function knownEncoder(modelType: string): EncoderArchitecture | undefined {
-  return encoderArchitectures.find((known) => known.modelType === modelType);
+/** The family of a config.json, unless it is of a decoder of the same `model_type`. */
+export function knownEncoder(config: ConfigFields): EncoderArchitecture | undefined {
+  const modelType = baseModelType(String(config['model_type']));
+  return encoderArchitectures.find(
+    ({ modelType: known, told = {} }) =>
+      known === modelType &&
+      Object.entries(told).every(([field, value]) => config[field] === value),
+  );
 }

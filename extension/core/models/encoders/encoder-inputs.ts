@@ -59,12 +59,13 @@ export function emitTextEmbedding(
   );
 }
 
-/** Emits the words, with what they are joined with or hidden by. */
+/** Emits the words, scaled, with what they are joined with or hidden by. */
 function emitWords(
   graph: GraphBuilder,
-  { words, joined, hiddenBy }: Extract<EncoderEmbedding, { kind: 'text' }>,
+  { words, scale, joined, hiddenBy }: Extract<EncoderEmbedding, { kind: 'text' }>,
 ): Value {
-  const plain = emitTableRows(graph, words, 'input_ids');
+  const rows = emitTableRows(graph, words, 'input_ids');
+  const plain = scale === 1 ? rows : graph.op('Mul', [rows, graph.scalar(scale)]);
   const shown = hiddenBy === undefined ? plain : emitHidden(graph, plain, hiddenBy);
   if (joined === undefined) {
     return shown;

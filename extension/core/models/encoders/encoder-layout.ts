@@ -56,6 +56,8 @@ export interface EncoderLayout {
   readonly head:
     | {
         readonly reads: HeadReads;
+        /** Whether it makes one embedding of a text. */
+        readonly pools: boolean;
         readonly norm: Norm | undefined;
         readonly steps: readonly EncoderHeadStep[];
       }
@@ -189,6 +191,7 @@ export function layOutEncoder(
   const form = headForm(architecture, config);
   const head = form && {
     reads: form.reads,
+    pools: form.pools ?? false,
     norm: form.norm === undefined ? undefined : tensors.norm(form.norm, hidden),
     steps: findSteps(form, config, tensors, embedding),
   };
@@ -247,7 +250,8 @@ export function outerOf({
 }: Pick<EncoderLayout, 'embedding' | 'head'>): OuterLinears {
   return {
     embedding: embedding.kind === 'text' ? embedding.words : undefined,
-    heads: head?.steps ?? [],
+    // Linear layers behind a pooling are in files of their own, and stay as they are.
+    heads: head?.pools === false ? head.steps : [],
   };
 }
 

@@ -183,7 +183,7 @@ export class EncoderModel implements LayeredModel {
 
   public get epilogue(): GraphPart {
     const { name } = this.output;
-    const linears = this.outer.heads.map(({ linear }) => linear);
+    const linears = this.layout.head?.steps.map(({ linear }) => linear) ?? [];
     const costs = costsOf(this.endTensors(), linears);
     return this.part('epilogue', costs, [stream], [name], (graph) => {
       const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
@@ -262,7 +262,7 @@ export class EncoderModel implements LayeredModel {
 
   /** Whether its output is one embedding for each text. */
   public get pools(): boolean {
-    return this.layout.head?.steps.length === 0;
+    return this.layout.head?.pools === true;
   }
 
   /** The same with all hidden states as its output, where it pools them. */

@@ -17,6 +17,8 @@ export type EncoderEmbedding =
   | {
       readonly kind: 'text';
       readonly words: Linear;
+      /** Factor on the words. */
+      readonly scale: number;
       /** What words are joined with, and the projection of both. */
       readonly joined:
         | { readonly tables: readonly LazyTensor[]; readonly projection: Linear }
@@ -63,7 +65,7 @@ interface FoundEmbedding {
  * @throws UserError naming the tensor or config field at fault.
  */
 export function findEmbedding(
-  { embedding }: EncoderArchitecture,
+  { embedding, scales }: EncoderArchitecture,
   config: EncoderConfig,
   folder: ModelFolder,
   tensors: TensorFinder,
@@ -71,7 +73,8 @@ export function findEmbedding(
 ): FoundEmbedding {
   const { hidden_size: hidden } = config;
   if (embedding.kind === 'text') {
-    return findTextEmbedding(embedding, config, folder, tensors, prefix);
+    const { embedding: scale = 1 } = scales?.(config) ?? {};
+    return findTextEmbedding({ ...embedding, scale }, config, folder, tensors, prefix);
   }
   if (embedding.kind === 'audio') {
     return findAudioEmbedding(embedding, config, folder, tensors, prefix);
@@ -114,7 +117,7 @@ export function findEmbedding(
 }
 
 function findTextEmbedding(
-  names: Extract<EncoderArchitecture['embedding'], { kind: 'text' }>,
+  names: Extract<EncoderArchitecture['embedding'], { kind: 'text' }> & { readonly scale: number },
   config: EncoderConfig,
   folder: ModelFolder,
   tensors: TensorFinder,
@@ -136,6 +139,7 @@ function findTextEmbedding(
   const embedding: EncoderEmbedding = {
     kind: 'text',
     words: tensors.outer('embedding', at(names.words), vocabulary, width),
+    scale: names.scale,
     joined: findJoined(names, config, tensors, at, hidden),
     hiddenBy: names.hiddenBy?.(config),
     positions:

@@ -10,7 +10,7 @@ import { parseEncoderConfig } from './encoder-config';
 import type { EncoderConfig } from './encoder-config';
 import { headForm, layOutEncoder, outerOf } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';
-import { folderPooling, poolings } from '../folder-pooling';
+import { folderPooling, poolingsWith } from '../folder-pooling';
 import { say } from '../../message';
 import { EncoderModel } from './encoder-model';
 
@@ -36,7 +36,7 @@ export async function readEncoder(
   fingerprint?: string,
 ): Promise<EncoderModel> {
   const config = parseEncoderConfig(configText, folder.config, architecture.config);
-  const layout = await layOutPooled(architecture, config, folder, checkpoint);
+  const { layout, files } = await layOutPooled(architecture, config, folder, checkpoint);
   const { maxPositions, canTie, embedding } = layout;
   const outer = outerOf(layout);
   const found: ModelSummary = summarizeModel({
@@ -61,25 +61,33 @@ export async function readEncoder(
           ...found,
           fixed: say`Blocks of ${config.model_type} models share their weights: removing a sublayer would free no memory.`,
         };
-  return new EncoderModel(summary, checkpoint.files, layout);
+  return new EncoderModel(summary, files, layout);
 }
 
-/** Without a head, a model gives the pooled embedding that its folder is for. */
+/** Without a head, a model gives the pooled embedding that its folder is for, of the linear layers behind it too. */
 async function layOutPooled(
   architecture: EncoderArchitecture,
   config: EncoderConfig,
   folder: ModelFolder,
   checkpoint: Checkpoint,
-): Promise<EncoderLayout> {
+): Promise<{ readonly layout: EncoderLayout; readonly files: readonly string[] }> {
   const takesPooling =
     architecture.embedding.kind === 'text' && headForm(architecture, config) === undefined;
-  const { pooling } = (takesPooling ? await folderPooling(folder.path) : undefined) ?? {};
-  return pooling === undefined
-    ? layOutEncoder(architecture, config, folder, checkpoint)
-    : layOutEncoder(
-        { ...architecture, heads: poolings },
-        { ...config, architectures: [pooling] },
-        folder,
-        checkpoint,
-      );
+  const { pooling, dense = [] } =
+    (takesPooling ? await folderPooling(folder.path) : undefined) ?? {};
+  if (pooling === undefined) {
+    return {
+      layout: layOutEncoder(architecture, config, folder, checkpoint),
+      files: checkpoint.files,
+    };
+  }
+  const inModules = dense.flatMap(({ tensors }) => [...tensors]);
+  const layout = layOutEncoder(
+    { ...architecture, heads: poolingsWith(dense.map(({ step }) => step)) },
+    { ...config, architectures: [pooling] },
+    folder,
+    { ...checkpoint, tensors: new Map([...checkpoint.tensors, ...inModules]) },
+  );
+  const files = [...checkpoint.files, ...inModules.map(([, { file }]) => file)];
+  return { layout, files: [...new Set(files)] };
 }

@@ -6,6 +6,7 @@ import {
   noBiases,
   windowedByType,
 } from '../families/pieces';
+import { gemma3Blocks, gemma3Config } from '../families/gemma';
 import type { EncoderArchitecture, HeadStep } from './encoder-architecture';
 import {
   allBiases,
@@ -135,6 +136,38 @@ const turnedPostNorm = {
   feedforward: { mlp: 'NoFeedforward' },
 } as const;
 
+/** EmbeddingGemma: Gemma 3 that sees in both directions (arXiv 2509.20354). */
+const gemma3: EncoderArchitecture = {
+  ...gemma3Blocks,
+  modelType: 'gemma3_text',
+  told: { use_bidirectional_attention: true },
+  classes: { config: 'Gemma3TextConfig', model: 'Gemma3TextModel' },
+  config: gemma3Config,
+  prefix: 'model.',
+  embedding: { kind: 'text', words: 'embed_tokens' },
+  blocks: 'layers',
+  // config.json counts positions on both sides.
+  slidingWindow: (config, block) => {
+    const window = windowedByType(config, block);
+    return window && Math.trunc(window / 2);
+  },
+  finalNorm: 'norm',
+  heads: [],
+  modules: {
+    layers: 'layers',
+    attention: {
+      input_layernorm: 'nn.Identity',
+      self_attn: 'NoAttention',
+      post_attention_layernorm: 'nn.Identity',
+    },
+    feedforward: {
+      pre_feedforward_layernorm: 'nn.Identity',
+      mlp: 'NoFeedforward',
+      post_feedforward_layernorm: 'nn.Identity',
+    },
+  },
+};
+
 /** Encoders that turn queries and keys by their positions. */
 export const turnedEncoders: readonly EncoderArchitecture[] = [
   modernbert,
@@ -172,6 +205,7 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
       ]),
     ],
   },
+  gemma3,
   ultrabert,
   {
     ...ultrabert,

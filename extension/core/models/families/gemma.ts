@@ -1,5 +1,5 @@
 import type { Architecture, Scales } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import {
   attention,
@@ -32,11 +32,36 @@ export const gemmaDefaults = {
   max_position_embeddings: 8192,
   tie_word_embeddings: true,
 };
+const oneDirection = { only: () => ({ use_bidirectional_attention: false }) };
 const gemmaLayout = {
-  only: () => ({ use_bidirectional_attention: false }),
   // Published configs say "gelu" where the tanh approximation is meant.
   meant: { hidden_act: { gelu: 'gelu_pytorch_tanh' } },
 };
+
+/** config.json of Gemma 3. */
+export const gemma3Config: ConfigLayout = {
+  ...gemmaLayout,
+  names: { hidden_act: 'hidden_activation' },
+  lists: { layer_types: gemma3LayerType },
+  defaults: () => ({
+    ...gemmaDefaults,
+    max_position_embeddings: 131_072,
+    num_key_value_heads: 4,
+    query_pre_attn_scalar: 256,
+    sliding_window: 4096,
+    rope_theta: 1_000_000,
+  }),
+};
+
+/** Blocks of Gemma 3. */
+export const gemma3Blocks = {
+  norm: 'rms-offset',
+  attention: { ...sandwich.attention, queryKeyNorms },
+  feedforward: sandwich.feedforward,
+  biases: attentionBiases,
+  rotary: 'by-layer-type',
+  scales: gemmaScales,
+} as const;
 
 /** Gemma (arXiv 2403.08295), Gemma 2 (arXiv 2408.00118) and Gemma 3 (arXiv 2503.19786). */
 export const gemmaFamilies: readonly Architecture[] = [
@@ -45,6 +70,7 @@ export const gemmaFamilies: readonly Architecture[] = [
     modelType: 'gemma',
     config: {
       ...gemmaLayout,
+      ...oneDirection,
       defaults: () => ({ ...gemmaDefaults, num_key_value_heads: 16 }),
     },
     norm: 'rms-offset',
@@ -57,6 +83,7 @@ export const gemmaFamilies: readonly Architecture[] = [
     modelType: 'gemma2',
     config: {
       ...gemmaLayout,
+      ...oneDirection,
       names: { hidden_act: 'hidden_activation' },
       lists: { layer_types: gemma2LayerType },
       defaults: () => ({
@@ -97,32 +124,20 @@ export const gemmaFamilies: readonly Architecture[] = [
   },
   {
     ...base,
-    ...sandwich,
+    ...gemma3Blocks,
     modelType: 'gemma3_text',
     classes: { config: 'Gemma3TextConfig', model: 'Gemma3ForCausalLM' },
-    config: {
-      ...gemmaLayout,
-      names: { hidden_act: 'hidden_activation' },
-      lists: { layer_types: gemma3LayerType },
-      defaults: () => ({
-        ...gemmaDefaults,
-        max_position_embeddings: 131_072,
-        num_key_value_heads: 4,
-        query_pre_attn_scalar: 256,
-        sliding_window: 4096,
-        rope_theta: 1_000_000,
-      }),
-    },
-    norm: 'rms-offset',
-    attention: { ...sandwich.attention, queryKeyNorms },
-    biases: attentionBiases,
-    rotary: 'by-layer-type',
+    config: { ...gemma3Config, ...oneDirection },
     slidingWindow: windowedByType,
-    scales: gemmaScales,
   },
 ];
 
-function gemmaScales(config: ModelConfig): Partial<Scales> {
+type ScaleFields = Pick<
+  ModelConfig,
+  'hidden_size' | 'query_pre_attn_scalar' | 'attn_logit_softcapping' | 'final_logit_softcapping'
+>;
+
+function gemmaScales(config: ScaleFields): Partial<Scales> {
   return {
     embedding: Math.sqrt(config.hidden_size),
     attention: (config.query_pre_attn_scalar ?? 256) ** -0.5,

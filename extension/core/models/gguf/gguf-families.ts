@@ -83,6 +83,7 @@ const perLayerFields = {
 
 /** Families by `general.architecture`. */
 export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
+  ...encoderFamilies,
   llama: {
     modelType: 'llama',
     alsoFrom: ['mistral', 'internlm3', 'iquestcoder', 'helium', 'nemotron-nas'],
@@ -317,7 +318,6 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   ...newerGgufFamilies,
   ...layerNormFamilies,
-  ...encoderFamilies,
 };
 
 /** Every family with its architecture. */

@@ -1,9 +1,8 @@
 import type { GgufHeader } from '../../checkpoints/gguf';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
-import { knownEncoder } from '../encoders/encoder-architectures';
 import type { EncoderArchitecture } from '../encoders/encoder-architecture';
-import { encoderInGguf, knownInGguf } from './encoders/encoder-names';
+import { encoderInGguf, encoderOfFolders, knownInGguf } from './encoders/encoder-names';
 import type { Architecture, QueryGrowth } from '../transformer/architecture';
 import { parseModelConfig } from '../transformer/model-config';
 import { describeGguf } from './gguf-config';
@@ -103,10 +102,13 @@ export async function openGguf(
     value,
   ]);
   const inFile = inGguf(known, family);
-  const encoder = knownEncoder(known.modelType);
+  const encoder = encoderOfFolders({ ...family, modelType: known.modelType });
   const layout = { ...known.config, names };
   return {
-    configText: JSON.stringify({ model_type: known.modelType, ...Object.fromEntries(fields) }),
+    configText: JSON.stringify({
+      ...{ model_type: known.modelType, ...family.told },
+      ...Object.fromEntries(fields),
+    }),
     architecture: {
       ...inFile,
       ...readingGateUp(inFile),
@@ -148,12 +150,12 @@ function withJoined(
 const joinedMatrix = `${ggufBlocks}.0.attn_qkv.weight`;
 
 function knownOf(
-  { modelType, withExperts = modelType, withSigmoid = withExperts }: GgufFamily,
+  { modelType, withExperts = modelType, withSigmoid = withExperts, ...family }: GgufFamily,
   keys: GgufKeys,
 ): Architecture | undefined {
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
   const chosen = gatingOf(keys) === sigmoid ? withSigmoid : withExperts;
-  return knownInGguf(hasExperts ? chosen : modelType);
+  return knownInGguf({ ...family, modelType: hasExperts ? chosen : modelType });
 }
 
 /**
@@ -309,7 +311,7 @@ export async function namesInFolder(
 ): Promise<ReadonlyMap<string, NameInFolder>> {
   const isKnown = header.metadata.has('general.architecture');
   const family = isKnown ? ggufFamilyOf(new GgufKeys(header, header.file)) : undefined;
-  const plain = family === undefined ? undefined : knownInGguf(family.modelType);
+  const plain = family === undefined ? undefined : knownInGguf(family);
   if (family === undefined || plain === undefined) {
     return new Map();
   }

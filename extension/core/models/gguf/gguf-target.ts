@@ -1,5 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Architecture } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { allGgufFamilies } from './gguf-families';
 import type { GgufFamily } from './gguf-traits';
@@ -37,9 +38,11 @@ export interface GgufTarget {
 
 /** What a folder's family becomes; undefined where llama.cpp knows none, or we none of its. */
 export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget | undefined {
+  const fields: ConfigFields = config;
   const found = allGgufFamilies.filter(
-    ([, { modelType, alsoFrom = [], withExperts, withSigmoid, mayLackSublayers }]) =>
+    ([, { modelType, told = {}, alsoFrom = [], withExperts, withSigmoid, mayLackSublayers }]) =>
       mayLackSublayers !== true &&
+      Object.entries(told).every(([field, value]) => fields[field] === value) &&
       [modelType, ...alsoFrom, withExperts, withSigmoid].includes(
         known.textType ?? known.modelType,
       ),

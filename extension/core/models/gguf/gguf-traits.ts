@@ -1,4 +1,5 @@
 import type { MixerForm } from '../parts/mixers/mixer-form';
+import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GgufBlocks } from './gguf-blocks';
@@ -116,6 +117,8 @@ export interface GgufTraits {
   readonly hasOwnWindowHeads?: boolean;
   /** Cap of the logits that llama.cpp takes where the file is silent; 0 there stands for none. */
   readonly logitCap?: number;
+  /** Whether llama.cpp reads two linear layers behind the pooling. */
+  readonly hasDense?: boolean;
   /** Kind of tokenizer, where that is not told by the folder's. */
   readonly tokenizer?: 'gemma4';
   /** Activations that llama.cpp computes alike; that of the family's configuration class alone when absent. */
@@ -163,6 +166,8 @@ export const granite = {
 /** How the conversion to GGUF treats a family. */
 export interface GgufFamily extends GgufTraits {
   readonly modelType: string;
+  /** Fields of config.json that tell such folders from others of that type. */
+  readonly told?: ConfigFields;
   /** Families that files of the same architecture may be of, which their headers tell. */
   readonly others?: readonly (GgufFamily & { readonly isOf: (keys: GgufKeys) => boolean })[];
   /** Other families of folders that become this one. */

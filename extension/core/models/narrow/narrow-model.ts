@@ -17,7 +17,7 @@ import type { LayeredModel } from '../layered-model';
 import type { ModelSummary, SublayerKind } from '../model-summary';
 import { OpenedModel } from '../opened-model';
 import type { ModelConfig } from '../transformer/model-config';
-import { baseModelType, readModelType } from '../transformer/model-config';
+import type { ConfigFields } from '../transformer/config-layout';
 import { unitsMeant } from '../units';
 import { formatRanges, parseRanges } from './number-ranges';
 import type { PlannedNarrowing } from './planned-narrowing';
@@ -66,14 +66,15 @@ export async function narrowModel(
 const widthsOf = (narrowing: Narrowing): Readonly<Record<string, number>> =>
   Object.fromEntries([...narrowing].map(([id, kept]) => [id, kept.length]));
 
+const fieldsOf = (configText: string): ConfigFields => JSON.parse(configText) as ConfigFields;
+
 /** The encoder family that config.json names, if it names one. */
-function encoderOf(configText: string): EncoderArchitecture | undefined {
-  return knownEncoder(baseModelType(readModelType(configText) ?? ''));
-}
+const encoderOf = (configText: string): EncoderArchitecture | undefined =>
+  knownEncoder(fieldsOf(configText));
 
 /** The family of encoder–decoder models that config.json names, if it names one. */
 const seq2seqOf = (configText: string): Seq2SeqFamily | undefined =>
-  knownSeq2Seq(JSON.parse(configText) as Readonly<Record<string, unknown>>);
+  knownSeq2Seq(fieldsOf(configText));
 
 /** The model with the tensors of `stored` in the places of its own. */
 async function readNarrowed(

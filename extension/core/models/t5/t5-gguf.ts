@@ -4,7 +4,7 @@ import type { ModelFolder } from '../../checkpoints/model-folder';
 import { knownEncoder } from '../encoders/encoder-architectures';
 import type { EncoderModel } from '../encoders/encoder-model';
 import { readEncoder } from '../encoders/open-encoder';
-import { poolings } from '../folder-pooling';
+import { poolingsWith } from '../folder-pooling';
 import { describePooling } from '../gguf/encoders/pooling';
 import { ggufFields, valueLength } from '../gguf/gguf-fields';
 import type { GgufKeys } from '../gguf/gguf-keys';
@@ -152,11 +152,11 @@ export async function readT5Gguf(
       [keys.name(own.max_position_embeddings)]: keys.number(own.max_position_embeddings),
     };
     const family = {
-      ...required(knownEncoder(modelType)),
+      ...required(knownEncoder({ model_type: modelType })),
       form: () => ({}),
       config: { names: fieldsOf(own) },
       ...encoderNames(names, byBlock === true),
-      heads: poolings,
+      heads: poolingsWith([]),
     };
     return readEncoder(folder, JSON.stringify(config), family, checkpoint, narrowed?.fingerprint);
   }

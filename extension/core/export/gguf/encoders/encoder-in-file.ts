@@ -1,9 +1,16 @@
+import { join } from 'node:path';
 import { rowsOfTensor } from '../../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import { EncoderModel } from '../../../models/encoders/encoder-model';
 import type { EncoderEmbedding } from '../../../models/encoders/find-embedding';
 import { folderPooling } from '../../../models/folder-pooling';
-import { poolingKey, poolingNumbers } from '../../../models/gguf/encoders/pooling';
+import type { DenseModule } from '../../../models/folder-pooling';
+import { denseModules, poolingKey, poolingNumbers } from '../../../models/gguf/encoders/pooling';
+import { allRows } from '../../../models/gguf/gguf-rows';
+import type { GgufFamily } from '../../../models/gguf/gguf-traits';
 import type { LayeredModel } from '../../../models/layered-model';
+import { UserError } from '../../../user-error';
+import type { PlacedTensor } from '../place-tensors';
 import { headerEntry, tokenizerKey } from '../header-entries';
 import type { Refusal } from '../../../models/capability';
 import { say } from '../../../message';
@@ -31,20 +38,71 @@ export function whyClasses(model: LayeredModel): Refusal | undefined {
  * Entries of the header that encoders alone have.
  * @throws UserError for a pooling that llama.cpp does not have, and for modules behind it.
  */
-export async function encoderEntries(architecture: string, model: EncoderModel): Promise<Buffer[]> {
-  const found = await folderPooling(model.summary.path);
-  if (found?.fault !== undefined) {
-    throw found.fault;
+export async function encoderEntries(
+  architecture: string,
+  family: GgufFamily | undefined,
+  model: EncoderModel,
+): Promise<Buffer[]> {
+  const { pooling = 'none', dense = [], fault } = (await folderPooling(model.summary.path)) ?? {};
+  const refusal = fault ?? whyOtherDense(family?.hasDense, dense, model);
+  if (refusal !== undefined) {
+    throw refusal;
   }
   const key = (name: string): string => `${architecture}.${name}`;
   const { embedding } = model.layout;
   const types = embedding.kind === 'text' ? embedding.types?.shape[0] : undefined;
   return [
     headerEntry.flag(key('attention.causal'), false),
-    headerEntry.integer(key(poolingKey), poolingNumbers[found?.pooling ?? 'none']),
+    headerEntry.integer(key(poolingKey), poolingNumbers[pooling]),
     // llama.cpp asks for it also where there is no table.
     headerEntry.integer(tokenizerKey('token_type_count'), types ?? 1),
+    ...dense.flatMap(({ tensors }, i) => {
+      const [out = 0, input = 0] = weightOf(tensors)?.shape ?? [];
+      return [
+        headerEntry.integer(key(`${denseModules[i]}_feat_in`), input),
+        headerEntry.integer(key(`${denseModules[i]}_feat_out`), out),
+      ];
+    }),
   ];
+}
+
+/** The linear layers behind the pooling, as tensors of the file. */
+export const denseTensors = ({ layout }: EncoderModel): PlacedTensor[] =>
+  (layout.head?.pools === true ? layout.head.steps : []).map(({ linear: { weight } }, i) => ({
+    ...{ name: `${denseModules[i]}.weight`, stored: weight },
+    ...allRows(weight),
+  }));
+
+const weightOf = (tensors: DenseModule['tensors']): LazyTensor | undefined =>
+  [...tensors.values()].find(({ shape }) => shape.length === 2);
+
+/** Why llama.cpp does not compute what follows the pooling: it takes two matrices, and the last as wide as the stream. */
+function whyOtherDense(
+  hasDense = false,
+  dense: readonly DenseModule[],
+  { layout, summary }: EncoderModel,
+): UserError | undefined {
+  const [first] = dense;
+  const { hiddenSize } = layout.attention;
+  const isPlain = dense.every(
+    ({ step, tensors }) => step.activation === undefined && tensors.size === 1,
+  );
+  const out = dense.map(({ tensors }) => weightOf(tensors)?.shape[0]);
+  if (
+    first === undefined ||
+    (hasDense && isPlain && dense.length === denseModules.length && out[1] === hiddenSize)
+  ) {
+    return undefined;
+  }
+  return new UserError(
+    hasDense
+      ? say`llama.cpp computes two linear layers behind the pooling, without biases and activations, that give ${hiddenSize} channels.`
+      : say`GGUF files of ${summary.architecture} models hold no linear layers behind the pooling.`,
+    {
+      ...{ file: join(summary.path, 'modules.json'), field: first.path },
+      remedy: say`Choose another format, or remove the module from modules.json.`,
+    },
+  );
 }
 
 /** An encoder as its file has it: without a head, and positions from 0, whatever tokens are. */

@@ -83,7 +83,7 @@ function fieldsOf({ configText, model }: CheckpointSource, configFile: string): 
   const named = JSON.parse(configText) as ConfigFields;
   const seq2seq = knownSeq2Seq(named);
   const isPair = model instanceof Seq2SeqModel && seq2seq !== undefined;
-  const encoder = knownEncoder(model.summary.architecture);
+  const encoder = knownEncoder(named);
   const config = isPair
     ? parseSeq2SeqConfig(configText, configFile, seq2seq.config)
     : parseEncoderConfig(configText, configFile, encoder?.config ?? {});
@@ -183,7 +183,9 @@ async function t5Writer(
           ...{ encoder, decoder, fileType },
           inner: Object.values(changes.widths)[0] ?? fields.inner,
         }),
-        ...(model instanceof EncoderModel ? await encoderEntries(architecture, model) : []),
+        ...(model instanceof EncoderModel
+          ? await encoderEntries(architecture, undefined, model)
+          : []),
       ],
       notes: [tied === undefined ? undefined : ownHead],
     },

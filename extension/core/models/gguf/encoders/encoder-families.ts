@@ -11,7 +11,7 @@ const describeEncoder = ({ keys, tensors }: GgufSource): Readonly<Record<string,
 /** Encoders see both directions. */
 const seesAll = { is_decoder: false };
 
-/** Families of encoders by `general.architecture` (src/models/bert.cpp, modern-bert.cpp, eurobert.cpp). */
+/** Families of encoders by `general.architecture` (src/models/bert.cpp, modern-bert.cpp, eurobert.cpp, gemma-embedding.cpp). */
 export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
   bert: {
     modelType: 'bert',
@@ -40,6 +40,19 @@ export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
     windows: { period: 3, fullFirst: true, bothSides: true, ownRotary: true, mayLack: true },
     readsFactors: false,
     demands: () => ({ norm_bias: false, attention_bias: false, mlp_bias: false }),
+    describe: describeEncoder,
+  },
+  'gemma-embedding': {
+    modelType: 'gemma3_text',
+    told: { use_bidirectional_attention: true },
+    windows: { period: 6, ownRotary: true, needsFull: true },
+    readsFactors: false,
+    hasDense: true,
+    demands: ({ head_dim: size }) => ({
+      query_pre_attn_scalar: size,
+      attn_logit_softcapping: null,
+      attention_bias: false,
+    }),
     describe: describeEncoder,
   },
   eurobert: {

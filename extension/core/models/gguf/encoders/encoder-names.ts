@@ -5,13 +5,24 @@ import type { EncoderArchitecture } from '../../encoders/encoder-architecture';
 import type { EncoderConfig } from '../../encoders/encoder-config';
 import type { Architecture } from '../../transformer/architecture';
 import { knownArchitecture } from '../../transformer/architectures';
-import { poolings } from '../../folder-pooling';
+import { denseStep, poolingsWith } from '../../folder-pooling';
+import type { GgufFamily } from '../gguf-traits';
+import { denseModules } from './pooling';
 
-/** The family of a `model_type`, an encoder under the fields that a decoder has. */
-export function knownInGguf(modelType: string): Architecture | undefined {
-  const encoder = knownEncoder(modelType);
-  return knownArchitecture(modelType) ?? (encoder && asArchitecture(encoder));
+type FolderFamily = Pick<GgufFamily, 'modelType' | 'told'>;
+
+/** The family of folders, an encoder under the fields that a decoder has. */
+export function knownInGguf(family: FolderFamily): Architecture | undefined {
+  const encoder = encoderOfFolders(family);
+  return encoder === undefined ? knownArchitecture(family.modelType) : asArchitecture(encoder);
 }
+
+/** The same family of encoders; undefined for decoders. */
+export const encoderOfFolders = ({
+  modelType,
+  told,
+}: FolderFamily): EncoderArchitecture | undefined =>
+  knownEncoder({ ...told, model_type: modelType });
 
 /** Norms in checkpoints of BERT's time. */
 const olderNames = { 'LayerNorm.weight': 'LayerNorm.gamma', 'LayerNorm.bias': 'LayerNorm.beta' };
@@ -61,12 +72,12 @@ export function asArchitecture(
  * @param own the family's names there
  */
 export function encoderInGguf(
-  { classes, config, rotary, slidingWindow, modules }: EncoderArchitecture,
+  { classes, config, rotary, slidingWindow, modules, scales }: EncoderArchitecture,
   { modelType, attention, feedforward, norm, biases, outer }: Architecture,
   { tensors }: GgufHeader,
 ): EncoderArchitecture {
   const { positions, types, embeddingNorm, finalNorm } = outer;
-  const has = (name: string): boolean => tensors.some((tensor) => tensor.name === name);
+  const has = (name: string): boolean => tensors.some((tensor) => tensor.name === `${name}.weight`);
   const { norm: first, ...withoutNorm } = attention;
   return {
     ...{ modelType, classes, config, modules, attention, feedforward, norm },
@@ -76,16 +87,17 @@ export function encoderInGguf(
       kind: 'text',
       words: outer.embedding,
       ...(positions !== undefined && 'name' in positions ? { positions: positions.name } : {}),
-      ...(types !== undefined && has(`${types}.weight`) ? { types } : {}),
+      ...(types !== undefined && has(types) ? { types } : {}),
       ...(embeddingNorm === undefined ? {} : { norm: embeddingNorm }),
     },
-    ...(first === undefined || has(`${outer.blocks}.0.${first}.weight`)
+    ...(first === undefined || has(`${outer.blocks}.0.${first}`)
       ? {}
       : { firstAttention: withoutNorm }),
     biases: (given) => biases({ ...given, vocab_size: given.vocab_size ?? 0 }),
     ...(rotary === undefined ? {} : { rotary }),
     ...(slidingWindow === undefined ? {} : { slidingWindow }),
     ...(finalNorm === undefined ? {} : { finalNorm }),
-    heads: poolings,
+    ...(scales === undefined ? {} : { scales }),
+    heads: poolingsWith(denseModules.filter(has).map((name) => denseStep(name))),
   };
 }

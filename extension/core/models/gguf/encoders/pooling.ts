@@ -1,4 +1,4 @@
-import { poolings } from '../../folder-pooling';
+import { poolingsWith } from '../../folder-pooling';
 import type { Pooling } from '../../folder-pooling';
 import type { GgufKeys } from '../gguf-keys';
 import { say } from '../../../message';
@@ -8,13 +8,16 @@ export const poolingNumbers = { none: 0, mean: 1, first: 2, last: 3 } as const;
 
 export const poolingKey = 'pooling_type';
 
+/** Linear layers behind the pooling, of files that have them. */
+export const denseModules = ['dense_2', 'dense_3'] as const;
+
 /**
  * `architectures` of config.json: the pooling that a file asks for; empty where it asks for none.
  * @throws UserError for a kind that is not known, and for scores of pairs.
  */
 export function describePooling(keys: GgufKeys): readonly string[] {
   const asked = keys.numberIfPresent(poolingKey) ?? poolingNumbers.none;
-  const pooling = poolings.find(({ reads }) => poolingNumbers[reads as Pooling] === asked);
+  const pooling = poolingsWith([]).find(({ reads }) => poolingNumbers[reads as Pooling] === asked);
   return asked === poolingNumbers.none
     ? []
     : [
