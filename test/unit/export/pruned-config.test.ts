@@ -256,7 +256,8 @@ describe('the modelling file', () => {
     expect(text).toContain(`model_type = "espalier-${modelType}"`);
   });
 
-  it.each(encoderArchitectures)('names those of $modelType', ({ modelType, classes, heads }) => {
+  it.each(encoderArchitectures)('names those of $modelType', (family) => {
+    const { modelType, classes, heads, told } = family;
     const { config, ...models } = transformersClasses[modelType] ?? {};
     expect(classes.config).toBe(config);
     expect(Object.values(models).flat()).toEqual(
@@ -264,9 +265,12 @@ describe('the modelling file', () => {
     );
     expect(heads.map((head) => head.class)).toEqual(
       expect.arrayContaining(
-        [models.masked, models.causal, [models.image].flat()[0]].filter(
-          (name) => name !== undefined,
-        ),
+        // Where config.json tells an encoder from a decoder, this is the decoder's.
+        [
+          models.masked,
+          told === undefined ? models.causal : undefined,
+          [models.image].flat()[0],
+        ].filter((name) => name !== undefined),
       ),
     );
   });

@@ -191,7 +191,7 @@ describe('a model in a GGUF file', () => {
     [
       'unknown',
       [['general.architecture', textValue('rwkv')]],
-      /"rwkv" is not supported.*llama, deci, qwen2/,
+      /"rwkv" is not supported.*Hugging Face folder.*The page Models/,
     ],
     [
       'part',

@@ -177,7 +177,8 @@ describe('an encoder–decoder model', () => {
       generate: { code: 'no-tokenizer' },
     });
     expect(() => t5.model.withPatches(new Map())).toThrow(/can't hold graph modules/);
-    await expect(requireWritable(t5, { format: 'gguf' }, 'block')).rejects.toThrow(
+    const bart = await openModelFiles(seq2seqFixture('bart'));
+    await expect(requireWritable(bart, { format: 'gguf' }, 'block')).rejects.toThrow(
       /can't be written to GGUF files/,
     );
     const whisper = await openModelFiles(seq2seqFixture('whisper'));
@@ -218,7 +219,7 @@ describe('an encoder–decoder model', () => {
 
   it.each([
     ['bart', 'architectures', ['BartForSequenceClassification']],
-    ['t5', 'architectures', ['T5EncoderModel']],
+    ['t5', 'architectures', ['T5ForTokenClassification']],
     ['t5', 'is_encoder_decoder', false],
     ['whisper', 'decoder_layers', 'two'],
   ])('%s with another %s is refused, naming it', async (name, field, value) => {
