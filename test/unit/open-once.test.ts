@@ -7,11 +7,7 @@ import type { PlanApplication } from '../../extension/core/pipelines/apply-plan'
 import { chooseForAll } from '../../extension/core/pipelines/compression/layer-choices';
 import { calibrationFor } from '../../extension/core/pipelines/compression/start-calibration';
 import { repairModel } from '../../extension/core/pipelines/compression/repair-model';
-import {
-  foreseeRefusals,
-  listOutputs,
-  requireWritable,
-} from '../../extension/core/export/writable';
+import { foreseeRefusals, listOutputs } from '../../extension/core/export/writable';
 import { generateTexts } from '../../extension/core/generate/generate';
 import { describeModel } from '../../extension/core/inspect/describe-model';
 import { describeFlow } from '../../extension/core/inspect/flow/describe-flow';
@@ -86,7 +82,6 @@ describe('a model is opened once', () => {
     const path = await makeRandomModel({ seed: 1, blocks: 2 });
     const model = await cache.open(path);
     await foreseeRefusals(model, {}, defaultSettings);
-    await requireWritable(model, {}, 'sublayer');
     await listOutputs(model, { remove: ['block.1'] });
     await profileModel(
       {

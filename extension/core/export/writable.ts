@@ -1,3 +1,4 @@
+import { refused } from '../models/capability';
 import type { Refusal } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
 import { narrowModel, readNarrowing } from '../models/narrow/narrow-model';
@@ -10,11 +11,12 @@ import type { Granularity, SearchSettings } from '../prune/options';
 import type { WritableOnly } from '../prune/profile-model';
 import { checkChanges, layOutChanges, patchesStandingIn } from './changes';
 import { matricesOf, matrixChanges, standIns } from './matrix-changes';
-import { answerOutputs, chooseOutput, findOutput } from './output-options';
+import { answerOutputs, findOutput } from './output-options';
 import type { OutputAnswer, OutputTarget } from './output-options';
 import { writeSource } from './write-source';
 import { outputFormats } from './output-formats';
 import type { WriteSource } from './write-source';
+import type { UserError } from '../user-error';
 import { joined, say } from '../message';
 import type { Message } from '../message';
 
@@ -52,27 +54,6 @@ export async function listOutputs(
 }
 
 /**
- * Refuses what could not be written, so that nobody waits for a search in vain: asked is the last
- * block, or that part of it which the search may remove.
- * @throws UserError with the remedy.
- */
-export async function requireWritable(
-  opened: OpenedModel,
-  asked: Partial<OutputTarget>,
-  granularity: SearchSettings['granularity'],
-): Promise<void> {
-  const { summary } = opened;
-  const candidates = listCandidates(summary, granularity);
-  // A search of all sublayers removes attention first, as a rule.
-  const attention = candidates.filter(
-    ({ id }) => granularity === 'sublayer' && id.endsWith('.attention'),
-  );
-  const example = attention.at(-1) ?? candidates.at(-1);
-  const changes = layOutChanges(summary, example === undefined ? [] : idsOf(summary, example));
-  await chooseOutput(writeSource(opened), changes, asked);
-}
-
-/**
  * What is removed at a time where nobody says: sublayers, or whole blocks where these alone can be written as
  * asked.
  */
@@ -92,47 +73,50 @@ export async function writableGranularity(
   return !(await isAny('sublayer')) && (await isAny('block')) ? 'block' : 'sublayer';
 }
 
-/** Candidates of a search that cannot be written. */
+/** What a search may find that cannot be written. */
 export interface ForeseenRefusals {
-  /** How many, why, and what to do. */
-  readonly warning: Message;
-  /** Keeps the search to the others; undefined where there are none. */
+  /** How many candidates can't go alone, why, and what to do; undefined where all can. */
+  readonly warning: Message | undefined;
+  /** Why none can; undefined where some can. */
+  readonly nothing: UserError | undefined;
+  /** Keeps a search to what can be written; undefined where that is everything, or nothing. */
   readonly writable: WritableOnly | undefined;
 }
 
-/** Candidates that cannot go alone if the result is written as asked. Undefined where all can. */
+/** Candidates that cannot go alone if the result is written as asked, so that nobody waits for a search in vain. */
 export async function foreseeRefusals(
   opened: OpenedModel,
   asked: Partial<OutputTarget>,
   { granularity, protect }: Pick<SearchSettings, 'granularity' | 'protect'>,
-): Promise<ForeseenRefusals | undefined> {
+): Promise<ForeseenRefusals> {
   const { summary } = opened;
   const source = writeSource(opened);
   const kept = new Set(resolveIds(summary, protect, { field: 'protect' }));
   const candidates = listCandidates(summary, granularity).filter(
     ({ members }) => !members.some((unit) => kept.has(unit)),
   );
-  const refusals: Refusal[] = [];
-  let format: string | undefined;
+  const refusals: (Refusal & { readonly target: OutputTarget })[] = [];
   for (const candidate of candidates) {
     const { refusal, target } = await judge(source, asked, idsOf(summary, candidate));
     if (refusal !== undefined) {
-      format ??= outputFormats[target.format];
-      refusals.push(refusal);
+      refusals.push({ ...refusal, target });
     }
   }
+  const { length } = refusals;
   // One of each of two reasons: candidates of a kind are refused in the same words.
   const [first] = refusals;
   const other = refusals.find(({ reason }) => reason.code !== first?.reason.code);
   const told = [first, other].flatMap((one) => (one === undefined ? [] : [one.reason, one.remedy]));
-  if (format === undefined) {
-    return undefined;
-  }
-  const { length } = refusals;
+  const last = length === candidates.length ? refusals.at(-1) : undefined;
+  // Blocks of one of two towers may each go, and not all of them.
+  const isFree = length === 0 && summary.encoderBlocks === undefined;
   return {
-    warning: say`${length} of ${candidates.length} candidates can't be removed alone in a ${format}: ${joined(told)}`,
+    warning:
+      first &&
+      say`${length} of ${candidates.length} candidates can't be removed alone in a ${outputFormats[first.target.format]}: ${joined(told)}`,
+    nothing: last && refused(last, source.path, nameOf(last.target)),
     writable:
-      length === candidates.length
+      isFree || last !== undefined
         ? undefined
         : {
             key: JSON.stringify([asked.format, asked.layout]),
@@ -140,6 +124,8 @@ export async function foreseeRefusals(
           },
   };
 }
+
+const nameOf = ({ format, layout }: OutputTarget): string => `${format} ${layout ?? ''}`.trim();
 
 /** How many of the ids, from the first on, can go together, and why not all of them. */
 export async function writablePrefix(

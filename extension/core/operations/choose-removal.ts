@@ -4,7 +4,7 @@ import { defaultCalibration } from '../data/calibration-defaults';
 import type { OutputTarget } from '../export/output-options';
 import { planFor } from '../plans/plan';
 import type { Plan } from '../plans/plan';
-import { foreseeRefusals, requireWritable, writablePrefix } from '../export/writable';
+import { foreseeRefusals, writablePrefix } from '../export/writable';
 import { writeDocument } from '../jobs/write-document';
 import { refused } from '../models/capability';
 import type { OpenedModel } from '../models/opened-model';
@@ -22,6 +22,7 @@ import {
   amountFields,
   amountNames,
   budgetOf,
+  meetsBudget,
   openSearchFields,
   requireAtMost,
   searchNames,
@@ -99,12 +100,14 @@ async function search(
 ): Promise<ChosenRemoval> {
   const { model } = request;
   const settings = await searchSettings(request, model, target);
-  await requireWritable(model, target, settings.granularity);
-  const foreseen = await foreseeRefusals(model, target, settings);
-  if (foreseen !== undefined) {
-    context.warn(foreseen.warning);
+  const { warning, nothing, writable } = await foreseeRefusals(model, target, settings);
+  if (nothing !== undefined) {
+    throw nothing;
   }
-  const profile = await searchModel(request, settings, undefined, context, foreseen?.writable);
+  if (warning !== undefined) {
+    context.warn(warning);
+  }
+  const profile = await searchModel(request, settings, undefined, context, writable);
   const plan = planOf(profile, model.path);
   await requireEnough(model, settings, plan, file);
   return { plan, profile };
@@ -212,11 +215,8 @@ async function requireEnough(
   plan: Plan,
   file: string,
 ): Promise<void> {
-  const units = new RemovableUnits(summary);
-  const ids = plan.remove.flatMap((id) => unitsMeant(id, summary));
-  const gone = new Set(ids.flatMap((id) => units.numberOf(id) ?? []));
   const count = plan.remove.length;
-  if (budget.kind === 'all' || checkBudget(budget, summary, granularity).isMet(gone, count)) {
+  if (meetsBudget(summary, { budget, granularity }, plan.remove)) {
     return;
   }
   throw new UserError(

@@ -18,12 +18,18 @@ import { journalOf } from './journals';
 import { excludes, switchedOff } from './rules';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
-import { amountFields, searchFields, searchRules, searchSettings } from './search-fields';
+import {
+  amountFields,
+  meetsBudget,
+  searchFields,
+  searchRules,
+  searchSettings,
+} from './search-fields';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
 import { searchModel, searchWork } from './search-model';
 import { sharingFields, sharingRules } from './sharing';
 import { besideModel } from './suggest-out';
-import { say } from '../message';
+import { counted, say } from '../message';
 import { bundledText } from '../prune/layer-profile';
 
 const evaluationFields = group('Evaluation', {
@@ -91,13 +97,20 @@ export const profile = defineOperation({
     const model = await context.environment.open(request.model);
     const settings = await searchSettings(request, model);
     // The order may hold what can be written alone; distances are measured of all.
-    const foreseen = await foreseeRefusals(model, {}, settings);
-    if (foreseen !== undefined) {
-      context.warn(foreseen.warning);
+    const { warning, writable } = await foreseeRefusals(model, {}, settings);
+    if (warning !== undefined) {
+      context.warn(warning);
     }
     const evaluate = await evaluation(request, model, context);
-    const searched = { ...request, model, evaluate };
-    return searchModel(searched, settings, request.out, context, foreseen?.writable);
+    const asked = { ...request, model, evaluate };
+    const found = await searchModel(asked, settings, request.out, context, writable);
+    const removed = found.rounds.map((round) => round.removed);
+    if (!meetsBudget(model.summary, settings, removed)) {
+      context.warn(
+        say`Only ${counted(removed.length, 'removal')} can be written, fewer than were asked for.`,
+      );
+    }
+    return found;
   },
 });
 

@@ -2,8 +2,9 @@ import type { OutputTarget } from '../export/output-options';
 import { writableGranularity } from '../export/writable';
 import type { ModelSummary } from '../models/model-summary';
 import type { OpenedModel } from '../models/opened-model';
+import { RemovableUnits, unitsMeant } from '../models/units';
 import { metricNames, metrics } from '../metrics/metrics';
-import { listCandidates, resolveIds } from '../prune/candidates';
+import { checkBudget, listCandidates, resolveIds } from '../prune/candidates';
 import {
   baselineNames,
   defaultSettings,
@@ -183,6 +184,19 @@ export async function searchSettings(
       : { refine: { method: refine, sets: request.refineSets ?? defaultRefineSets } }),
     seed: request.seed ?? defaultSettings.seed,
   };
+}
+
+/** Whether removals, by their ids, are as many as a budget asks for; one of all is met by any. */
+export function meetsBudget(
+  summary: ModelSummary,
+  { budget, granularity }: Pick<SearchSettings, 'budget' | 'granularity'>,
+  removed: readonly string[],
+): boolean {
+  const units = new RemovableUnits(summary);
+  const ids = removed.flatMap((id) => unitsMeant(id, summary));
+  const gone = new Set(ids.flatMap((id) => units.numberOf(id) ?? []));
+  const { isMet } = checkBudget(budget, summary, granularity);
+  return budget.kind === 'all' || isMet(gone, removed.length);
 }
 
 /** @throws UserError where more is to be removed than there is. */

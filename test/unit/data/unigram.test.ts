@@ -80,8 +80,16 @@ const pointing = (unit: number, text = 'x\0'): Buffer =>
 /** A leaf for the character 1 in the place of unit 1, whose value is in the unit of `offset`. */
 const leaf = (offset: number): number => (offset << 10) | (1 << 8) | 1;
 
+it.each([null, ''])('a charsmap that is lost, %j, leaves NFKC', async (charsmap) => {
+  const definition = definitionOf('t5');
+  definition.normalizer.precompiled_charsmap = charsmap;
+  cpSync(join(root, 't5'), folder, { recursive: true });
+  writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(definition));
+  const tokenizer = await loadTokenizer(folder);
+  expect(tokenizer.encodePlain('\uff21\ufb01')).toEqual(tokenizer.encodePlain('Afi'));
+});
+
 it.each([
-  ['no text', null, /sizes that do not fit/],
   ['too short', Buffer.of(4, 0, 0).toString('base64'), /sizes that do not fit/],
   ['a trie alone', pointing(0, '').toString('base64'), /sizes that do not fit/],
   ['a leaf without a value', pointing(leaf(9)).toString('base64'), /outside of its trie/],

@@ -11,9 +11,11 @@ import { copied } from '../../../extension/core/export/gguf/gguf-tensors';
 import type { GgufTensor } from '../../../extension/core/export/gguf/gguf-tensors';
 import { planGguf, writeGguf } from '../../../extension/core/export/gguf/gguf-writer';
 import { headerEntry } from '../../../extension/core/export/gguf/header-entries';
-import { requireWritable } from '../../../extension/core/export/writable';
+import { foreseeRefusals } from '../../../extension/core/export/writable';
 import { unattended } from '../../../extension/core/jobs/job';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import type { OpenedModel } from '../../../extension/core/models/opened-model';
+import type { Granularity } from '../../../extension/core/prune/options';
 import {
   ggufBytes,
   listValue,
@@ -419,11 +421,22 @@ describe('a pruned GGUF file', () => {
     const path = await openModelFiles(ggufFixture('llama.gguf'));
     const qwen2 = await openModelFiles(ggufFixture('qwen2.gguf'));
     const folder = await openModelFiles(fixture('opt'));
-    await expect(requireWritable(qwen2, {}, 'sublayer')).rejects.toThrow(/every block of a qwen2/);
-    await expect(requireWritable(path, {}, 'sublayer')).resolves.toBeUndefined();
-    await expect(requireWritable(path, {}, 'feedforward')).rejects.toThrow(/skips the attention/);
-    await expect(requireWritable(qwen2, { format: 'gguf' }, 'block')).resolves.toBeUndefined();
-    await expect(requireWritable(folder, { format: 'gguf' }, 'block')).rejects.toThrow(
+    const why = async (
+      model: OpenedModel,
+      granularity: Granularity,
+      { format, protect = [] }: { readonly format?: 'gguf'; readonly protect?: string[] } = {},
+    ): Promise<string | undefined> => {
+      const asked = format === undefined ? {} : { format };
+      return (await foreseeRefusals(model, asked, { granularity, protect })).nothing?.message;
+    };
+    expect(await why(qwen2, 'sublayer')).toMatch(/every block of a qwen2/);
+    expect(await why(path, 'sublayer')).toBeUndefined();
+    const protect = ['block.1.attention'];
+    expect(await why(path, 'sublayer', { protect })).toMatch(/skips the attention/);
+    expect(await why(path, 'feedforward')).toMatch(/skips the attention/);
+    const format = 'gguf';
+    expect(await why(qwen2, 'block', { format })).toBeUndefined();
+    expect(await why(folder, 'block', { format })).toMatch(
       /opt models can't be written to GGUF files.*convert_hf_to_gguf/,
     );
   });

@@ -10,6 +10,7 @@ import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import { familyFixture, fixture } from '../fixtures';
 import { encoderFile } from '../gguf-encoder-fixtures';
 import { ggufFixture } from '../gguf-fixtures';
+import { t5File } from '../gguf-t5-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
@@ -57,6 +58,26 @@ describe('what a profile removes at a time', () => {
     expect(found.candidates).toHaveLength(4);
     expect(found.candidates.every(({ distance }) => (distance ?? -1) > 0)).toBe(true);
     expect(warned).toEqual([expect.stringMatching(/^3 of 4 candidates can't be removed alone/)]);
+  });
+
+  it('is what can go together, where each could alone', async () => {
+    // Three blocks of the encoder and two of the decoder, which llama.cpp wants no more of.
+    const { found, warned } = await profiled(t5File('t5-gated'));
+    expect(found.settings.granularity).toBe('block');
+    const gone = ordered(found).map((id) => Number(id.slice('block.'.length)));
+    for (const count of gone.keys()) {
+      const left = (first: number, end: number): number =>
+        end - first - gone.slice(0, count + 1).filter((b) => b >= first && b < end).length;
+      expect(left(3, 5)).toBeGreaterThan(0);
+      expect(left(0, 3)).toBeGreaterThanOrEqual(left(3, 5));
+    }
+    expect(warned).toEqual([]);
+    const all = { protect: ['block.0', 'block.1'], all: undefined, remove: 3 };
+    const fewer = await profiled(t5File('t5-gated'), all);
+    expect(fewer.found.rounds.length).toBeLessThan(3);
+    expect(fewer.warned).toContainEqual(
+      `Only ${fewer.found.rounds.length} removals can be written, fewer than were asked for.`,
+    );
   });
 
   it('is sublayers where nothing can be written, with the reason, and where all can', async () => {

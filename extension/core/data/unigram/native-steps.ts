@@ -18,7 +18,7 @@ export interface CharsmapStep {
 
 /**
  * Lets steps do what they do in the native package: the library's take NFKC for every charsmap, and what JavaScript
- * calls a space.
+ * calls a space. Where a folder lost its charsmap, as those of Marian models for transformers.js, NFKC stays.
  * @throws Error where a charsmap is damaged.
  */
 export function useNativeSteps({ normalizer, pre_tokenizer: preTokenizer }: Tokenizer): void {
@@ -31,6 +31,9 @@ function followCharsmaps(normalizer: Normalizer | null): void {
     normalizer.normalizers.forEach(followCharsmaps);
   } else if (normalizer instanceof PrecompiledNormalizer) {
     const { precompiled_charsmap: encoded, longest } = normalizer.config as unknown as CharsmapStep;
+    if (encoded === null || encoded === '') {
+      return;
+    }
     const charsmap = new Charsmap(Buffer.from(String(encoded), 'base64'));
     const normalize = longest === true ? normalizeByLongest : normalizeByClusters;
     normalizer.normalize = (text) => normalize(charsmap, text);
