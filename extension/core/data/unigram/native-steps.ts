@@ -34,7 +34,9 @@ function followCharsmaps(normalizer: Normalizer | null): void {
     if (encoded === null || encoded === '') {
       return;
     }
-    const charsmap = new Charsmap(Buffer.from(String(encoded), 'base64'));
+    const charsmap = new Charsmap(
+      Buffer.from(typeof encoded === 'string' ? encoded : '', 'base64'),
+    );
     const normalize = longest === true ? normalizeByLongest : normalizeByClusters;
     normalizer.normalize = (text) => normalize(charsmap, text);
   }
