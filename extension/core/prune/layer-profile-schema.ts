@@ -90,7 +90,12 @@ export const layerProfileSchema = v.object({
   ),
   surrogate: described(
     v.optional(
-      v.object({ rounds: count, first: count, amongFour: count, meanLogError: v.number() }),
+      v.object({
+        rounds: count,
+        first: count,
+        amongFour: count,
+        meanLogError: v.optional(v.number()),
+      }),
     ),
     'How well predictions of distances were, where the search made some',
   ),

@@ -90,8 +90,8 @@ export interface SurrogateRecord {
   /** Rounds whose choice it had expected first, and among the first four. */
   readonly first: number;
   readonly amongFour: number;
-  /** Mean of |log(predicted / measured)| of the distances chosen. */
-  readonly meanLogError: number;
+  /** Mean of |log(predicted / measured)| of the distances chosen; undefined where each of them has a 0. */
+  readonly meanLogError?: number;
 }
 
 /** Stands for the path of the held-out text that comes with Espalier. */

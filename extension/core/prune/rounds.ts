@@ -186,7 +186,8 @@ function decisionFor(
     compared: rivals.length + 1,
     confidence: normalCdf(rivals[0]?.errors ?? Number.POSITIVE_INFINITY),
     ties: rivals.filter(({ errors }) => errors < tieErrors).map(({ id }) => id),
-    ...(proposal === undefined || distance === undefined
+    // A document holds no numbers that are not finite.
+    ...(proposal === undefined || distance === undefined || !Number.isFinite(distance)
       ? {}
       : { expected: { distance, place: placeOf(distance, proposal.expected) } }),
   };

@@ -15,10 +15,16 @@ export function surrogateRecord(rounds: readonly Round[]): SurrogateRecord | und
   if (proposed.length === 0) {
     return undefined;
   }
+  // A distance of 0 has no logarithm.
+  const logErrors = proposed.map(({ logError }) => logError).filter(Number.isFinite);
   return {
     rounds: proposed.length,
     first: proposed.filter(({ place }) => place === 1).length,
     amongFour: proposed.filter(({ place }) => place <= 4).length,
-    meanLogError: proposed.reduce((sum, { logError }) => sum + logError, 0) / proposed.length,
+    ...(logErrors.length === 0 ? {} : { meanLogError: meanOf(logErrors) }),
   };
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
