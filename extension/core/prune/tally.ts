@@ -65,17 +65,27 @@ export class Tally {
   /**
    * Measures a candidate over the whole vocabulary on the slices it was measured on. Others share most of
    * what the ids left out, so their estimates move in proportion.
+   * @returns whether its total is finite. Where not, it is the candidate's total from here on, and no others move.
    */
-  public async confirm(candidate: Candidate, slices: readonly Slice[]): Promise<void> {
+  public async confirm(candidate: Candidate, slices: readonly Slice[]): Promise<boolean> {
     const { scorer, step, onDistance } = this.setup;
     const [terms = []] = await scorer.terms(step, [candidate], slices, 'whole');
     const whole = this.newSample();
+    const own = new Map<string, MeasuredSlice>();
     slices.forEach((slice, i) => {
+      own.set(keyOf(slice), { slice, terms: terms[i] ?? [] });
       whole.add(slice, terms[i] ?? []);
     });
     const { total } = this.sampleOf(candidate);
-    this.correction = total === 0 ? 1 : whole.total / total;
+    const isFinite = Number.isFinite(whole.total);
+    if (isFinite) {
+      this.correction = total === 0 ? 1 : whole.total / total;
+    } else {
+      this.slices.set(candidate.id, own);
+      this.samples.set(candidate.id, whole);
+    }
     onDistance(this.distanceOf(candidate));
+    return isFinite;
   }
 
   /** The total over sequences as far as known: no more than the whole, as terms are not negative. */

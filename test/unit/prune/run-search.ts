@@ -38,21 +38,23 @@ export interface SearchRun {
   readonly warn?: (message: Message) => void;
 }
 
+/** Is told all and keeps nothing. */
+export const quiet: SearchListener = {
+  onCosineLocal: () => undefined,
+  onCandidate: () => undefined,
+  onRound: () => undefined,
+  onBaseline: () => undefined,
+  onStage: () => undefined,
+  onPredicted: () => undefined,
+  onRefining: () => undefined,
+};
+
 /** Runs a search with everything around it made for the test. */
 export async function runSearch(run: SearchRun): Promise<SearchResult> {
   const { engine, memoryBytes = 1 << 30 } = run;
   return withSetup(run, async (setup, settings) => {
     const searchWith = async (shared: ScorerSetup): Promise<SearchResult> =>
-      search(settings, shared, {
-        onCosineLocal: () => undefined,
-        onCandidate: () => undefined,
-        onRound: () => undefined,
-        onBaseline: () => undefined,
-        onStage: () => undefined,
-        onPredicted: () => undefined,
-        onRefining: () => undefined,
-        ...run.listener,
-      });
+      search(settings, shared, { ...quiet, ...run.listener });
     if (engine === undefined) {
       return searchWith(setup);
     }

@@ -80,7 +80,7 @@ export class AdaptiveRounds {
     if (this.done === 0) {
       await this.measureRough(tally, input, input.candidates, this.plan.texts);
       await this.startOthers();
-      await this.race(tally, runners, this.plan.texts);
+      await this.race(input, tally, runners, this.plan.texts);
       return this.decide(input, tally, new Map());
     }
     const predictions = await this.predictions(input.step, runners);
@@ -90,14 +90,18 @@ export class AdaptiveRounds {
     const ageOf = ({ id }: Candidate): number => predictions.get(id)?.age ?? 0;
     const looked = propose(runners, this.done, expected, ageOf);
     await this.measureRough(tally, input, looked);
-    const finalists = chooseFinalists(
-      runners,
-      new Map([...expected, ...this.expectedOf(tally, looked)]),
-    );
-    await this.walkAhead(input, finalists);
-    const others = finalists.filter((candidate) => !tally.isMeasured(candidate));
-    await this.measureRough(tally, input, others);
-    await this.race(tally, finalists);
+    const nearest = new Map([...expected, ...this.expectedOf(tally, looked)]);
+    const finalists: Candidate[] = [];
+    // Where all finalists overflow, those expected nearest of the rest are the next.
+    for (let hasWinner = false; !hasWinner && finalists.length < runners.length;) {
+      const left = runners.filter((candidate) => !finalists.includes(candidate));
+      const next = chooseFinalists(left, nearest);
+      await this.walkAhead(input, next);
+      const others = next.filter((candidate) => !tally.isMeasured(candidate));
+      await this.measureRough(tally, input, others);
+      finalists.push(...next);
+      hasWinner = await this.race(input, tally, next);
+    }
     return this.decide(input, tally, predictions, { expected, finalists });
   };
 
@@ -111,16 +115,12 @@ export class AdaptiveRounds {
   }
 
   /** Ends a round, and learns from it. */
-  private async decide(
+  private decide(
     input: RoundInput,
     tally: Tally,
     predictions: ReadonlyMap<string, Prediction>,
     proposal?: Proposal,
-  ): Promise<RoundResult> {
-    const best = bestOf(input, tally);
-    if (best !== undefined) {
-      await tally.confirm(best, this.slices);
-    }
+  ): RoundResult {
     this.finals.clear();
     const result = resultOf(input, tally, proposal);
     this.expectations.learn(tally, input.candidates, this.seenRows, predictions);
@@ -170,10 +170,39 @@ export class AdaptiveRounds {
   }
 
   /**
+   * Races a field. While the one left overflows, those dropped that did not are raced again.
+   * @param measured slices that all are measured on
+   * @returns whether one is left with a finite distance
+   */
+  private async race(
+    input: RoundInput,
+    tally: Tally,
+    field: readonly Candidate[],
+    measured = 1,
+  ): Promise<boolean> {
+    for (
+      let open = field;
+      open.length > 0;
+      open = open.filter((candidate) => Number.isFinite(tally.totalOf(candidate)))
+    ) {
+      await this.narrow(tally, open, measured);
+      const best = bestOf(input, tally);
+      if (
+        best !== undefined &&
+        Number.isFinite(tally.totalOf(best)) &&
+        (await tally.confirm(best, this.slices))
+      ) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /**
    * Measures the field until one is left or all is measured, and the one left on everything.
    * @param measured slices that all are measured on
    */
-  private async race(tally: Tally, field: readonly Candidate[], measured = 1): Promise<void> {
+  private async narrow(tally: Tally, field: readonly Candidate[], measured: number): Promise<void> {
     let left = field;
     for (let done = measured; done <= this.slices.length; done++) {
       if (done > measured) {
