@@ -77,6 +77,11 @@ export interface ProfileEnvironment {
   readonly version: string;
 }
 
+/** A sum or a distance; JSON has null for one that is not finite. */
+const measured = v.pipe(
+  v.nullable(v.number()),
+  v.transform((value) => value ?? Number.NaN),
+);
 const entrySchema = v.variant('kind', [
   v.object({
     kind: v.literal('term'),
@@ -86,13 +91,13 @@ const entrySchema = v.variant('kind', [
     sequence: v.number(),
     from: v.number(),
     to: v.number(),
-    terms: v.pipe(v.array(v.number()), v.readonly()),
+    terms: v.pipe(v.array(measured), v.readonly()),
   }),
   v.object({
     kind: v.literal('prediction'),
     step: v.string(),
     distances: v.pipe(
-      v.array(v.object({ candidate: v.string(), distance: v.number() })),
+      v.array(v.object({ candidate: v.string(), distance: measured })),
       v.readonly(),
     ),
   }),

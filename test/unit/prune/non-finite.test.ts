@@ -4,8 +4,13 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { readSafetensorsHeader } from '../../../extension/core/checkpoints/safetensors';
 import { seededRandom } from '../../../extension/core/data/random';
+import { defaultSettings } from '../../../extension/core/prune/options';
 import type { SearchSettings } from '../../../extension/core/prune/options';
+import { profileModel } from '../../../extension/core/prune/profile-model';
+import type { ProfileJob } from '../../../extension/core/prune/profile-model';
 import type { SearchResult } from '../../../extension/core/prune/search';
+import { unattended } from '../../../extension/core/jobs/job';
+import { openModelFiles } from '../../../extension/core/models/open-model';
 import { rejection } from '../export/pruning';
 import { fixture } from '../fixtures';
 import { runSearch } from './run-search';
@@ -98,3 +103,27 @@ describe.each(modes)('a search in mode %s', (mode) => {
     expect(message).toMatch(/Round 1: .*NaN or infinity.*choose another granularity/s);
   });
 });
+
+it.each(['adaptive', 'exact', 'one-shot'] as const)(
+  'a search with NaN goes on where it stopped: %s',
+  async (mode) => {
+    const folder = await overflowing([-0.5, -0.5, 0, 0]);
+    const journal = join(folder, 'search.journal.jsonl');
+    const saved = async (): Promise<string[]> => {
+      const job: ProfileJob = {
+        model: await openModelFiles(folder),
+        calibration: { file: 'random', sequences: 2, length: 24 },
+        settings: { ...defaultSettings, mode, budget: { kind: 'count', count: 3 } },
+        ...{ device: 'cpu', memoryBytes: 1 << 28, out: undefined, journal },
+      };
+      const environment = { bundledText: '', version: '1.0.0' };
+      const { message } = await rejection(profileModel(job, environment, unattended));
+      expect(message).toContain('Round 3');
+      return readFileSync(journal, 'utf8').split('\n').slice(1);
+    };
+    const first = await saved();
+    expect(first.some((line) => line.includes('null'))).toBe(true);
+    // The second run measures nothing, so it adds nothing.
+    expect(await saved()).toEqual(first);
+  },
+);
