@@ -41,11 +41,9 @@ export async function ranked(
       listener.onRound(round, result);
     },
   );
-  const isOver =
-    plan.isMet(scorer.removed, rounds.length) ||
-    !order.some((candidate) => plan.mayGo(candidate, scorer.removed));
-  if (!isOver) {
-    throw plan.explainNonFinite(rounds.length);
+  const next = order.find((candidate) => plan.mayGo(candidate, scorer.removed));
+  if (next !== undefined && !plan.isMet(scorer.removed, rounds.length)) {
+    throw plan.explainNonFinite(rounds.length, next);
   }
   return { candidates: distances, rounds };
 }

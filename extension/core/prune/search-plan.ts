@@ -139,11 +139,17 @@ export class SearchPlan {
     }
   }
 
-  /** Why a search can't go on behind so many rounds: no removal leaves outputs that can be compared. */
-  public explainNonFinite(rounds: number): UserError {
+  /**
+   * Why a search can't go on behind so many rounds: no removal leaves outputs that can be compared.
+   * @param next the only removal that the order allows, where it is fixed
+   */
+  public explainNonFinite(rounds: number, next?: Candidate): UserError {
     const { name, path } = this.setup.executor.model.summary;
+    const round = rounds + 1;
     return new UserError(
-      say`Round ${rounds + 1}: the outputs of ${name} hold NaN or infinity, whatever is removed.`,
+      next === undefined
+        ? say`Round ${round}: the outputs of ${name} hold NaN or infinity, whatever is removed.`
+        : say`Round ${round}: without ${next.id}, the outputs of ${name} hold NaN or infinity.`,
       {
         file: path,
         field: `mode ${this.settings.mode}`,
