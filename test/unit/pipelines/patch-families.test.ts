@@ -117,8 +117,8 @@ describe('patches in decoders of every family', () => {
   });
 });
 
-/** Encoders whose attention hands others what scores gain by distance. */
-const handsOn = (name: string): boolean => name.startsWith('wavlm-');
+/** Encoders whose attention gives its bias by distance beside the states. */
+const handsOn = (name: string): boolean => /^wavlm-|t5-encoder$/.test(name);
 
 describe('patches in encoders', () => {
   it.each(encoderNames.filter(handsOn))('%s are written as ONNX alone', async (name) => {
