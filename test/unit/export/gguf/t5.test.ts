@@ -40,6 +40,33 @@ function changed(folder: string, fields: Readonly<Record<string, unknown>>): str
   return copy;
 }
 
+/** The same folder with 32 channels for 16 and for 24, which rounding to blocks of 32 needs. */
+function widened(folder: string): string {
+  const file = join(folder, 'model.safetensors');
+  const bytes = readFileSync(file);
+  const length = Number(bytes.readBigUInt64LE());
+  const stored = JSON.parse(bytes.toString('utf8', 8, 8 + length)) as Record<
+    string,
+    { readonly shape?: readonly number[] }
+  >;
+  let size = 0;
+  const tensors = Object.entries(stored).flatMap(([name, { shape: before }]) => {
+    if (before === undefined) {
+      return [];
+    }
+    const shape = before.map((one) => (one === 16 || one === 24 ? 32 : one));
+    const start = size;
+    size += 4 * shape.reduce((product, one) => product * one, 1);
+    return [[name, { dtype: 'F32', shape, data_offsets: [start, size] }]];
+  });
+  const data = Float32Array.from({ length: size / 4 }, (_, i) => Math.sin(i * 7.3) / 10);
+  const header = Buffer.from(JSON.stringify(Object.fromEntries(tensors)));
+  const before = Buffer.alloc(8);
+  before.writeBigUInt64LE(BigInt(header.length));
+  writeFileSync(file, Buffer.concat([before, header, Buffer.from(data.buffer)]));
+  return folder;
+}
+
 /** llama.cpp treats distances from here on alike. */
 const farthest = { relative_attention_max_distance: 128 };
 
@@ -189,6 +216,50 @@ describe('a GGUF file of a folder of T5', () => {
     const parts = (list: typeof tensors): string[] =>
       [...new Set(list.map((tensor) => tensor.name.replace(/\.\d+\./, '.*.')))].sort();
     expect(parts(tensors)).toEqual([...new Set([...parts(theirs), 'output.weight'])].sort());
+  });
+
+  it('is rounded by an importance matrix of the original, whose blocks count from 0 in each tower', async () => {
+    const folder = widened(
+      changed(seq2seqFixture('t5'), { ...farthest, d_model: 32, d_kv: 8, d_ff: 32 }),
+    );
+    const removed = (await idsOf(folder)).filter((id) => /^block\.[03]\./.test(id));
+    const rounded = (of: readonly number[]): string[] =>
+      of.flatMap((blocks, i) =>
+        Array.from(
+          { length: blocks },
+          (_, block) => `${['enc', 'dec'][i]}.blk.${block}.ffn_up.weight`,
+        ),
+      );
+    const importance = new Map(
+      rounded([3, 2]).map((name, i) => [
+        name,
+        Float32Array.from({ length: 32 }, (_, at) => 1 + ((at * (i + 3)) % 13)),
+      ]),
+    );
+    const bytesIn = async (
+      gone: readonly string[],
+      blocks: readonly number[],
+    ): Promise<Map<string, string>> => {
+      const out = fresh();
+      const tensors = Object.fromEntries(rounded(blocks).map((name) => [name, 'Q4_0' as const]));
+      const types = { mix: 'F32', tensors, importance } as const;
+      await prune(folder, gone, out, { format: 'gguf', types });
+      const all = readFileSync(fileIn(out));
+      return new Map(
+        (await readGgufHeader(fileIn(out))).tensors.map(({ name, offset, length }) => [
+          name,
+          all.subarray(offset, offset + length).toString('base64'),
+        ]),
+      );
+    };
+    const [full, fewer] = [await bytesIn([], [3, 2]), await bytesIn(removed, [2, 1])];
+    for (const [name, inOriginal] of [
+      ['enc.blk.0', 'enc.blk.1'],
+      ['enc.blk.1', 'enc.blk.2'],
+      ['dec.blk.0', 'dec.blk.1'],
+    ]) {
+      expect(fewer.get(`${name}.ffn_up.weight`)).toBe(full.get(`${inOriginal}.ffn_up.weight`));
+    }
   });
 
   it.each(['t5-encoder', 'umt5-encoder'])('%s gives the states of the folder', async (name) => {

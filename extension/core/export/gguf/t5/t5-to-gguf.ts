@@ -135,6 +135,16 @@ function blocksAfter(model: T5Model, { blocks }: Changes): readonly [number, num
   return [encoder, blocks.length - encoder];
 }
 
+/** What a tensor of the result is called in a GGUF file of the original, whose towers count blocks from 0 each. */
+function sourceName(name: string, model: T5Model, changes: Changes): string {
+  const { encoderBlocks = 0 } = model.summary;
+  const [kept] = blocksAfter(model, changes);
+  return name.replace(/^(enc|dec)\.blk\.(\d+)/, (_, tower: string, block: string) => {
+    const [first, before] = tower === 'dec' ? [kept, encoderBlocks] : [0, 0];
+    return `${tower}.blk.${(changes.blocks[first + Number(block)] ?? 0) - before}`;
+  });
+}
+
 function whyOtherBlocks(model: T5Model, changes: Changes): Refusal | undefined {
   const { absent } = changes;
   const [encoder, decoder] = blocksAfter(model, changes);
@@ -177,7 +187,7 @@ async function t5Writer(
         ...{ architecture, blocks: encoder, experts: 0 },
         ...{ heads: fields.heads, keyValueHeads: fields.heads },
       },
-      sourceName: (name) => name,
+      sourceName: (name) => sourceName(name, model, changes),
       entries: async (fileType) => [
         ...headerOf(architecture, model.summary.name, fields, {
           ...{ encoder, decoder, fileType },
