@@ -6,7 +6,10 @@ import { say } from '../message';
 
 const fileName = 'tokenizer.json';
 /** Files of other tokenizers, which transformers can turn into tokenizer.json. */
-const otherFiles = ['tokenizer.model', 'vocab.json', 'merges.txt', 'vocab.txt', 'tekken.json'];
+const otherFiles = [
+  ...['tokenizer.model', 'spiece.model', 'sentencepiece.bpe.model', 'tekken.json'],
+  ...['vocab.json', 'merges.txt', 'vocab.txt'],
+];
 
 /** Where a tokenizer is looked for. */
 export interface TokenizerPlace {
@@ -26,6 +29,12 @@ export function tokenizerPlace(model: string): TokenizerPlace {
   return { folder, file: join(folder, fileName) };
 }
 
+/** Files of tokenizers in a folder that cannot be read here. */
+export function otherTokenizers(folder: string): readonly string[] {
+  const names = namesIn(folder);
+  return otherFiles.filter((name) => names.includes(name));
+}
+
 /** Why a folder or an .onnx file has no tokenizer, and the way out; undefined where it has one. */
 export function explainNoTokenizer(
   model: string,
@@ -34,7 +43,7 @@ export function explainNoTokenizer(
   if (existsSync(file)) {
     return undefined;
   }
-  const others = otherFiles.filter((name) => namesIn(folder).includes(name));
+  const others = otherTokenizers(folder);
   return others.length === 0
     ? {
         file,

@@ -14,6 +14,7 @@ import { describeGgufLoading } from '../preview-file';
 import { writtenLogits } from '../verify';
 import { parametersAfter } from '../weight-plan';
 import type { WeightWriter, WriteOptions } from '../weight-writer';
+import { explainNoTokenizer, otherTokenizers } from '../../models/tokenizer-place';
 import type { GgufTraits } from '../../models/gguf/gguf-traits';
 import type { GgufTensor } from './gguf-tensors';
 import type { MixedModel } from './type-mixes';
@@ -207,6 +208,15 @@ export function warnLeftOut(names: readonly string[], context: JobContext): void
   }
 }
 
+function warnNoTokenizer(folder: string, context: JobContext): void {
+  const others = otherTokenizers(folder);
+  if (others.length > 0 && explainNoTokenizer(folder) !== undefined) {
+    context.warn(
+      say`The file gets no tokenizer: its folder has ${others.join(', ')}, but no tokenizer.json. Write that with save_pretrained of transformers' AutoTokenizer first.`,
+    );
+  }
+}
+
 /** A GGUF file of a folder's model. */
 export interface FolderFile {
   readonly changes: Changes;
@@ -236,6 +246,7 @@ export async function folderFileWriter(
   context: JobContext,
 ): Promise<WeightWriter> {
   const { summary } = model;
+  warnNoTokenizer(summary.path, context);
   const wanted = options.types ?? {};
   const types = chosenTypes(placed, file.facts, wanted, summary.path);
   const areBlocks = summary.quantization?.method === storedAsBlocks;

@@ -7,6 +7,7 @@ import { parseEncoderConfig } from '../../../models/encoders/encoder-config';
 import { EncoderModel } from '../../../models/encoders/encoder-model';
 import { ggufFields, layerNormEpsilon, valueLength } from '../../../models/gguf/gguf-fields';
 import { allRows } from '../../../models/gguf/gguf-rows';
+import type { ModelSummary } from '../../../models/model-summary';
 import { parseSeq2SeqConfig } from '../../../models/seq2seq/seq2seq-config';
 import { knownSeq2Seq } from '../../../models/seq2seq/seq2seq-families';
 import { Seq2SeqModel } from '../../../models/seq2seq/seq2seq-model';
@@ -189,7 +190,7 @@ async function t5Writer(
       },
       sourceName: (name) => sourceName(name, model, changes),
       entries: async (fileType) => [
-        ...headerOf(architecture, model.summary.name, fields, {
+        ...headerOf(architecture, model.summary, fields, {
           ...{ encoder, decoder, fileType },
           inner: Object.values(changes.widths)[0] ?? fields.inner,
         }),
@@ -197,12 +198,16 @@ async function t5Writer(
           ? await encoderEntries(architecture, undefined, model)
           : []),
       ],
-      notes: [tied === undefined ? undefined : ownHead],
+      notes: [tied === undefined || headScale(model) === 1 ? undefined : ownHead],
     },
     options,
     context,
   );
 }
+
+/** What the head's input is times. */
+const headScale = (model: T5Model): number =>
+  model instanceof Seq2SeqModel ? model.layout.scales.head : 1;
 
 /** The embedding, where it is the head as well. */
 function tiedHead(model: T5Model): LazyTensor | undefined {
@@ -221,7 +226,7 @@ function placeT5(
 ): { readonly placed: readonly PlacedTensor[]; readonly leftOut: readonly string[] } {
   const placeOf = t5PlaceInGguf(hasGate);
   const { computed, unused } = model.layout;
-  const scale = model instanceof Seq2SeqModel ? model.layout.scales.head : 1;
+  const scale = headScale(model);
   const scaled = scale === 1 ? {} : { changed: (value: number) => value * scale };
   const head = 'output.weight';
   const placed = tensors.flatMap(({ name, tensor }): PlacedTensor[] => {
@@ -249,7 +254,7 @@ function placeT5(
 /** Entries about the model, as the conversion writes them (conversion/t5.py). */
 function headerOf(
   architecture: string,
-  name: string,
+  { name, vocabularySize = 0 }: ModelSummary,
   { hidden, heads, headDim, epsilon, buckets, start, length }: T5Fields,
   {
     encoder,
@@ -260,6 +265,7 @@ function headerOf(
 ): readonly Buffer[] {
   const entries = new HeaderEntries(architecture);
   entries.general(name, fileType);
+  entries.integer(ggufFields.vocab_size, vocabularySize);
   entries.integer(ggufFields.max_position_embeddings, length);
   entries.integer(ggufFields.hidden_size, hidden);
   entries.integer(ggufFields.intermediate_size, inner);
