@@ -84,7 +84,8 @@ export function requireAble(capability: Capability, file: string, field?: string
 
 /** The error that a refusal amounts to. */
 export function refused(refusal: Refusal, file: string, field?: string): UserError {
-  const at = refusal.field ?? field;
+  // The field given is one of the file given.
+  const at = refusal.file === undefined ? (refusal.field ?? field) : refusal.field;
   return new UserError(refusal.reason, {
     file: refusal.file ?? file,
     ...(at === undefined ? {} : { field: at }),

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
-import { openModel } from '../../../extension/core/models/open-model';
+import { writeSource } from '../../../extension/core/export/write-source';
+import { layOutChanges } from '../../../extension/core/export/changes';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { encoderFixture } from '../encoder-fixtures';
 import { familyFixture, relativeError } from '../fixtures';
 import { samplesOf, tokenizerFile } from '../gguf-encoder-fixtures';
@@ -167,7 +169,8 @@ describe('a GGUF file of a folder of an encoder', () => {
       [removed, fewer],
     ] as const) {
       const out = fresh();
-      await prune(folder, gone, out, { format: 'gguf' });
+      const { parametersAfter } = await prune(folder, gone, out, { format: 'gguf' });
+      expect(parametersAfter).toBe((await openModel(fileIn(out))).summary.parameters);
       const { metadata } = await readGgufHeader(fileIn(out));
       expect(metadata.get('general.architecture')).toBe('gemma-embedding');
       expect(metadata.get('gemma-embedding.attention.sliding_window')).toBe(8);
@@ -185,6 +188,12 @@ describe('a GGUF file of a folder of an encoder', () => {
     const others = await rejection(
       prune(encoderFixture('bert-dense'), [], fresh(), { format: 'gguf' }),
     );
+    const { options } = writeSource(await openModelFiles(encoderFixture('bert-dense')));
+    const file = options.find(({ format }) => format === 'gguf');
+    const { summary } = await openModel(encoderFixture('bert-dense'));
+    expect(await file?.refuse(layOutChanges(summary, []))).toMatchObject({
+      ...{ code: 'not-in-gguf', field: '2_Dense' },
+    });
     expect(others.message).toMatch(
       /modules\.json: 2_Dense: GGUF files of bert models hold no linear layers behind the pooling/,
     );

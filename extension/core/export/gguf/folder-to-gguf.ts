@@ -1,5 +1,6 @@
 import { basename, join } from 'node:path';
 import { nameWithType } from '../../checkpoints/gguf-part-names';
+import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { WritableType } from '../../checkpoints/ggml-types';
 import type { JobContext } from '../../jobs/job';
@@ -26,6 +27,7 @@ import {
   encoderInFile,
   hasHead,
   whyClasses,
+  whyOtherPooling,
   withoutHead,
 } from './encoders/encoder-in-file';
 import { EncoderModel } from '../../models/encoders/encoder-model';
@@ -74,15 +76,16 @@ export function folderGgufOptions(source: CheckpointSource, configFile: string):
   const as = (layout: 'blocks' | 'deci'): OutputOption => ({
     ...{ format: 'gguf', layout },
     isDefault: (changes) => (layout === 'deci') === takesDeci(changes),
-    refuse: (asked) => {
+    refuse: async (asked) => {
       const changes = settled(asked);
-      return Promise.resolve(
+      const family = folderModel(source, configFile)?.target.family;
+      return (
         whyNotHeld(changes) ??
-          whyNotFamily(source, configFile, changes) ??
-          (layout === 'deci'
-            ? whyNotGgufDeci(summary, changes)
-            : (whyTorn(summary, changes) ??
-              whyOtherWidths(summary, folderModel(source, configFile)?.target.family, changes))),
+        whyNotFamily(source, configFile, changes) ??
+        (layout === 'deci'
+          ? whyNotGgufDeci(summary, changes)
+          : (whyTorn(summary, changes) ?? whyOtherWidths(summary, family, changes))) ??
+        (await whyOtherPooling(source.model, family))
       );
     },
     writer: async (changes, options, context) =>
@@ -157,7 +160,10 @@ async function folderWriter(
     source,
     {
       ...{ changes, layout, placed },
-      parameters: parametersAfter(source.model, changes) - [...factors.values()].flat().length,
+      parameters:
+        parametersAfter(source.model, changes) -
+        [...factors.values()].flat().length +
+        behind.reduce((sum, { stored }) => sum + elementCount(stored.shape), 0),
       further: [
         ...frequencyTensors(model),
         ...missingKeys(model, new Set(placed.map(({ name }) => name))),
@@ -173,7 +179,7 @@ async function folderWriter(
       entries: async (fileType) => [
         ...modelEntries(model, changes, isDeci, fileType),
         ...(source.model instanceof EncoderModel
-          ? await encoderEntries(model.target.architecture, model.target.family, source.model)
+          ? await encoderEntries(model.target.architecture, source.model)
           : []),
         ...(curve === undefined
           ? []

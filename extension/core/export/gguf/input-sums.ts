@@ -11,6 +11,7 @@ import type { JobContext } from '../../jobs/job';
 import { UserError } from '../../user-error';
 import { readFamily } from './folder-model';
 import type { InputSums } from './importance';
+import { t5NamesInFile } from './t5/t5-to-gguf';
 import { say } from '../../message';
 
 /** Σ x² of each input of some matrices of one size, added up in float64 run by run. */
@@ -123,6 +124,16 @@ function ggufPlacesOf({
 }: OpenedModel): (layer: LinearLayer, experts: number) => readonly TensorPlace[] {
   if (headers.format === 'gguf') {
     return (layer) => [stackOf(layer)];
+  }
+  const ofT5 =
+    headers.format === 'safetensors'
+      ? t5NamesInFile({ configText: headers.configText, model }, headers.configFile)
+      : undefined;
+  if (ofT5 !== undefined) {
+    return ({ id }) => {
+      const name = ofT5(id);
+      return name === undefined ? [] : [{ name }];
+    };
   }
   const read =
     headers.format === 'safetensors'

@@ -6,7 +6,9 @@ import { loadTokenizer } from '../../../../extension/core/data/tokenizer';
 import { openDecoder } from '../../../../extension/core/generate/open-decoder';
 import { mixedTypes } from '../../../../extension/core/export/gguf/type-mixes';
 import { inEnglish } from '../../../../extension/core/message';
-import { openModel } from '../../../../extension/core/models/open-model';
+import { unattended } from '../../../../extension/core/jobs/job';
+import { inputSums } from '../../../../extension/core/export/gguf/input-sums';
+import { openModel, openModelFiles } from '../../../../extension/core/models/open-model';
 import {
   encoderFixture,
   encoderGolden,
@@ -217,6 +219,29 @@ describe('a GGUF file of a folder of T5', () => {
     const parts = (list: typeof tensors): string[] =>
       [...new Set(list.map((tensor) => tensor.name.replace(/\.\d+\./, '.*.')))].sort();
     expect(parts(tensors)).toEqual([...new Set([...parts(theirs), 'output.weight'])].sort());
+  });
+
+  it.each([
+    ['t5-gated', seq2seqFixture, seq2seqGolden],
+    ['umt5-encoder', encoderFixture, encoderGolden],
+  ])('has the names of an importance matrix of %s', async (name, fixtureOf, goldenOf) => {
+    const folder = changed(fixtureOf(name), farthest);
+    const out = fresh();
+    await prune(folder, [], out, { format: 'gguf' });
+    const run = { device: 'cpu', memoryBytes: 1 << 30 } as const;
+    const [ofFolder, ofFile] = await Promise.all(
+      [folder, fileIn(out)].map(async (path) =>
+        inputSums(await openModelFiles(path), goldenOf(name).examples, run, unattended),
+      ),
+    );
+    const { tensors } = await readGgufHeader(fileIn(out));
+    const matrices = tensors.filter(
+      (one) => /blk\..*(?:attn|ffn)_[a-z]+\.weight$/.test(one.name) && !/norm/.test(one.name),
+    );
+    expect([...(ofFolder?.keys() ?? [])].sort()).toEqual(matrices.map((one) => one.name).sort());
+    for (const [one, { sums }] of ofFolder ?? []) {
+      expect(relativeError(ofFile?.get(one)?.sums ?? Float32Array.of(), sums)).toBeLessThan(1e-5);
+    }
   });
 
   it('is rounded by an importance matrix of the original, whose blocks count from 0 in each tower', async () => {

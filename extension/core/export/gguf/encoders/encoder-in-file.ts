@@ -34,20 +34,36 @@ export function whyClasses(model: LayeredModel): Refusal | undefined {
       };
 }
 
-/**
- * Entries of the header that encoders alone have.
- * @throws UserError for a pooling that llama.cpp does not have, and for modules behind it.
- */
-export async function encoderEntries(
-  architecture: string,
+/** Why llama.cpp does not compute what follows an encoder: its pooling, or the modules behind that. */
+export async function whyOtherPooling(
+  model: LayeredModel,
   family: GgufFamily | undefined,
-  model: EncoderModel,
-): Promise<Buffer[]> {
-  const { pooling = 'none', dense = [], fault } = (await folderPooling(model.summary.path)) ?? {};
-  const refusal = fault ?? whyOtherDense(family?.hasDense, dense, model);
-  if (refusal !== undefined) {
-    throw refusal;
+): Promise<Refusal | undefined> {
+  if (!(model instanceof EncoderModel)) {
+    return undefined;
   }
+  try {
+    const { dense = [], fault } = (await folderPooling(model.summary.path)) ?? {};
+    return fault === undefined ? whyOtherDense(family?.hasDense, dense, model) : refusalFor(fault);
+  } catch (error) {
+    if (error instanceof UserError) {
+      return refusalFor(error);
+    }
+    throw error;
+  }
+}
+
+const otherFormat = say`Choose another format.`;
+
+const refusalFor = ({ problem, subject }: UserError): Refusal => ({
+  ...{ code: 'not-in-gguf', reason: problem },
+  ...subject,
+  remedy: subject.remedy ?? otherFormat,
+});
+
+/** Entries of the header that encoders alone have. */
+export async function encoderEntries(architecture: string, model: EncoderModel): Promise<Buffer[]> {
+  const { pooling = 'none', dense = [] } = (await folderPooling(model.summary.path)) ?? {};
   const key = (name: string): string => `${architecture}.${name}`;
   const { embedding } = model.layout;
   const types = embedding.kind === 'text' ? embedding.types?.shape[0] : undefined;
@@ -81,7 +97,7 @@ function whyOtherDense(
   hasDense = false,
   dense: readonly DenseModule[],
   { layout, summary }: EncoderModel,
-): UserError | undefined {
+): Refusal | undefined {
   const [first] = dense;
   const { hiddenSize } = layout.attention;
   const isPlain = dense.every(
@@ -94,15 +110,14 @@ function whyOtherDense(
   ) {
     return undefined;
   }
-  return new UserError(
-    hasDense
+  return {
+    code: 'not-in-gguf',
+    reason: hasDense
       ? say`llama.cpp computes two linear layers behind the pooling, without biases and activations, that give ${hiddenSize} channels.`
       : say`GGUF files of ${summary.architecture} models hold no linear layers behind the pooling.`,
-    {
-      ...{ file: join(summary.path, 'modules.json'), field: first.path },
-      remedy: say`Choose another format, or remove the module from modules.json.`,
-    },
-  );
+    ...{ file: join(summary.path, 'modules.json'), field: first.path },
+    remedy: say`Choose another format, or remove the module from modules.json.`,
+  };
 }
 
 /** An encoder as its file has it: without a head, and positions from 0, whatever tokens are. */

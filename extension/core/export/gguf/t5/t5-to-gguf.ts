@@ -7,6 +7,7 @@ import { parseEncoderConfig } from '../../../models/encoders/encoder-config';
 import { EncoderModel } from '../../../models/encoders/encoder-model';
 import { ggufFields, layerNormEpsilon, valueLength } from '../../../models/gguf/gguf-fields';
 import { allRows } from '../../../models/gguf/gguf-rows';
+import type { LayeredModel } from '../../../models/layered-model';
 import type { ModelSummary } from '../../../models/model-summary';
 import { parseSeq2SeqConfig } from '../../../models/seq2seq/seq2seq-config';
 import { knownSeq2Seq } from '../../../models/seq2seq/seq2seq-families';
@@ -25,7 +26,7 @@ import type { OutputOption } from '../../output-options';
 import { parametersAfter, planTensors } from '../../weight-plan';
 import type { PlannedTensor } from '../../weight-plan';
 import type { WeightWriter, WriteOptions } from '../../weight-writer';
-import { encoderEntries } from '../encoders/encoder-in-file';
+import { encoderEntries, whyOtherPooling } from '../encoders/encoder-in-file';
 import { folderFileWriter, warnLeftOut } from '../folder-to-gguf';
 import { whyNotHeld } from '../gguf-options';
 import { whyOtherWidths } from '../gguf-sizes';
@@ -38,10 +39,19 @@ type T5Model = Seq2SeqModel | EncoderModel;
 
 type T5Source = CheckpointSource & { readonly model: T5Model };
 
+const isT5 = (model: LayeredModel): model is T5Model =>
+  (model instanceof Seq2SeqModel || model instanceof EncoderModel) &&
+  t5Forms.some(({ modelType }) => modelType === model.summary.architecture);
+
 /** Whether a folder holds T5, its relatives or the encoder of one. */
-export const isT5Source = (source: CheckpointSource): source is T5Source =>
-  (source.model instanceof Seq2SeqModel || source.model instanceof EncoderModel) &&
-  t5Forms.some(({ modelType }) => modelType === source.model.summary.architecture);
+export const isT5Source = (source: CheckpointSource): source is T5Source => isT5(source.model);
+
+/** What gives the names of a folder's tensors in a GGUF file; undefined for other models than {@link isT5Source}. */
+export const t5NamesInFile = (
+  source: Pick<CheckpointSource, 'configText' | 'model'>,
+  configFile: string,
+): ReturnType<typeof t5PlaceInGguf> | undefined =>
+  isT5(source.model) ? t5PlaceInGguf(fieldsOf(source, configFile).isGated) : undefined;
 
 /** A GGUF file of a folder of T5, without whole blocks any. */
 export function t5GgufOptions(source: T5Source, configFile: string): OutputOption[] {
@@ -49,14 +59,13 @@ export function t5GgufOptions(source: T5Source, configFile: string): OutputOptio
     {
       ...{ format: 'gguf', layout: 'blocks' },
       isDefault: () => true,
-      refuse: (changes) =>
-        Promise.resolve(
-          whyNotHeld(changes) ??
-            whyOtherT5(source, configFile) ??
-            whyTorn(source.model.summary, changes) ??
-            whyOtherWidths(source.model.summary, undefined, changes) ??
-            whyOtherBlocks(source.model, changes),
-        ),
+      refuse: async (changes) =>
+        whyNotHeld(changes) ??
+        whyOtherT5(source, configFile) ??
+        whyTorn(source.model.summary, changes) ??
+        whyOtherWidths(source.model.summary, undefined, changes) ??
+        whyOtherBlocks(source.model, changes) ??
+        (await whyOtherPooling(source.model, undefined)),
       writer: async (changes, options, context) =>
         t5Writer(source, configFile, changes, options, context),
     },
@@ -80,7 +89,10 @@ interface T5Fields {
   readonly length: number;
 }
 
-function fieldsOf({ configText, model }: CheckpointSource, configFile: string): T5Fields {
+function fieldsOf(
+  { configText, model }: Pick<CheckpointSource, 'configText' | 'model'>,
+  configFile: string,
+): T5Fields {
   const named = JSON.parse(configText) as ConfigFields;
   const seq2seq = knownSeq2Seq(named);
   const isPair = model instanceof Seq2SeqModel && seq2seq !== undefined;
@@ -194,9 +206,7 @@ async function t5Writer(
           ...{ encoder, decoder, fileType },
           inner: Object.values(changes.widths)[0] ?? fields.inner,
         }),
-        ...(model instanceof EncoderModel
-          ? await encoderEntries(architecture, undefined, model)
-          : []),
+        ...(model instanceof EncoderModel ? await encoderEntries(architecture, model) : []),
       ],
       notes: [tied === undefined || headScale(model) === 1 ? undefined : ownHead],
     },
