@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openOnnx } from '../../../extension/core/checkpoints/onnx-file';
@@ -12,7 +12,7 @@ import { openDecoder } from '../../../extension/core/generate/open-decoder';
 import { fixture, readJson, relativeError } from '../fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { encoderFixture } from '../encoder-fixtures';
+import { encoderFixture, encoderGolden, encoderOutput } from '../encoder-fixtures';
 import { denseValues, formNames, formsInTurn, formsOutside } from './all-forms';
 import type { FormName, OuterForms } from './all-forms';
 import { logitsOf, prune, readConfig, rejection } from './pruning';
@@ -151,6 +151,29 @@ describe('a compressed Hugging Face folder', () => {
     await decoder.dispose();
     const all = await logitsOf(third.path, [ids]);
     expect(relativeError(next, all.subarray(-vocabulary))).toBeLessThan(1e-5);
+  });
+
+  it('reads an embedding by another of its names', async () => {
+    const source = fresh();
+    cpSync(encoderFixture('t5-encoder'), source, { recursive: true });
+    const file = join(source, 'model.safetensors');
+    const bytes = readFileSync(file);
+    const end = 8 + Number(bytes.readBigUInt64LE());
+    const header = bytes.toString('utf8', 8, end).replace('"shared.', '"encoder.embed_tokens.');
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(Buffer.byteLength(header)));
+    writeFileSync(file, Buffer.concat([length, Buffer.from(header), bytes.subarray(end)]));
+    const outer = { embedding: 'int8' } as const;
+    const { path } = await compressed(source, [], { outer });
+    const { path: dense } = await compressed(source, [], { outer, dense: true });
+    const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
+    expect([...tensors.keys()]).toContain('encoder.embed_tokens.quants');
+    const { examples } = encoderGolden('t5-encoder');
+    const [actual, expected] = [
+      await encoderOutput(path, examples),
+      await encoderOutput(dense, examples),
+    ];
+    expect(relativeError(actual, expected)).toBeLessThan(1e-5);
   });
 
   it('stores what is embedding and head once where both take one form, else twice', async () => {

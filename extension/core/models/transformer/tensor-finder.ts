@@ -140,7 +140,7 @@ export class TensorFinder {
 
   /** A matrix [out, in] outside the sublayers. */
   public outer(place: OuterPlace, name: string, out: number, input: number): Linear {
-    const id = `${name}.weight`;
+    const id = this.storedName(`${name}.weight`);
     const sizes = { out, input, shape: [out, input] };
     const compressed = this.compressed(id, sizes, (form, field, file) => {
       checkOuterForm(form, { id: field, place, out, in: input }, file);
