@@ -155,9 +155,16 @@ async function readDense(folder: string, path: string): Promise<DenseModule | Us
   const file = join(folder, path, 'config.json');
   const weights = join(folder, path, 'model.safetensors');
   const config = await readJson(file, configSchema, notObject);
-  const lacking = [file, weights].find((one) => !existsSync(one));
+  const isPickled = existsSync(join(folder, path, pickled));
+  const lacking = [file, ...(isPickled ? [] : [weights])].find((one) => !existsSync(one));
   if (config === undefined || lacking !== undefined) {
     return missing(lacking ?? file, say`A file of the module is missing.`);
+  }
+  if (!existsSync(weights)) {
+    return new UserError(say`The module's weights are in ${pickled}, which isn't read.`, {
+      file: join(folder, path, pickled),
+      remedy: say`Save the module as model.safetensors.`,
+    });
   }
   const { activation_function: type, module_input_name: input = embedded } = config;
   const activation = classOf(String(type));
@@ -181,6 +188,8 @@ async function readDense(folder: string, path: string): Promise<DenseModule | Us
     ),
   };
 }
+
+const pickled = 'pytorch_model.bin';
 
 /** What sentence-transformers calls the embedding of a text. */
 const embedded = 'sentence_embedding';

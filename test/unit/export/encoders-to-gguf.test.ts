@@ -5,6 +5,7 @@ import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { writeSource } from '../../../extension/core/export/write-source';
 import { layOutChanges } from '../../../extension/core/export/changes';
+import { inEnglish } from '../../../extension/core/message';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { encoderFixture } from '../encoder-fixtures';
 import { familyFixture, relativeError } from '../fixtures';
@@ -140,6 +141,15 @@ describe('a GGUF file of a folder of an encoder', () => {
       {
         ...pooled({ pooling_mode_cls_token: true }),
         'modules.json': modules('Transformer', 'Pooling', 'Dense'),
+        '2_Dense/config.json': JSON.stringify({ activation_function: 'torch.nn.Tanh' }),
+        '2_Dense/pytorch_model.bin': '',
+      },
+      /2_Dense.pytorch_model\.bin: The module's weights .* Save the module as model\.safetensors/,
+    ],
+    [
+      {
+        ...pooled({ pooling_mode_cls_token: true }),
+        'modules.json': modules('Transformer', 'Pooling', 'Dense'),
         '2_Dense/config.json': JSON.stringify({ activation_function: 'torch.nn.Mystery' }),
         '2_Dense/model.safetensors': '',
       },
@@ -157,7 +167,11 @@ describe('a GGUF file of a folder of an encoder', () => {
     const folder = changed(encoderFixture('bert-plain'), {}, files);
     const { message } = await rejection(prune(folder, [], fresh(), { format: 'gguf' }));
     expect(message).toMatch(expected);
-    expect((await openModel(folder)).output.name).toBe('last_hidden_state');
+    const { output, summary } = await openModel(folder);
+    expect(output.name).toBe('last_hidden_state');
+    expect(summary.warnings.map(inEnglish)).toEqual([
+      expect.stringMatching(/^Distances are of all hidden states, not of pooled embeddings\. .+: /),
+    ]);
   });
 
   it('has the linear layers behind the pooling of EmbeddingGemma, and the folder too', async () => {

@@ -11,7 +11,9 @@ import type { EncoderConfig } from './encoder-config';
 import { headForm, layOutEncoder, outerOf } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';
 import { folderPooling, poolingsWith } from '../folder-pooling';
-import { say } from '../../message';
+import type { UserError } from '../../user-error';
+import { joined, say } from '../../message';
+import type { Message } from '../../message';
 import { EncoderModel } from './encoder-model';
 
 /**
@@ -36,10 +38,10 @@ export async function readEncoder(
   fingerprint?: string,
 ): Promise<EncoderModel> {
   const config = parseEncoderConfig(configText, folder.config, architecture.config);
-  const { layout, files } = await layOutPooled(architecture, config, folder, checkpoint);
+  const { layout, files, warnings } = await layOutPooled(architecture, config, folder, checkpoint);
   const { maxPositions, canTie, embedding } = layout;
   const outer = outerOf(layout);
-  const found: ModelSummary = summarizeModel({
+  const described = summarizeModel({
     folder,
     config,
     checkpoint,
@@ -54,6 +56,7 @@ export async function readEncoder(
       ...(canTie ? { tiedHead: hasTiedHead(outer) } : {}),
     },
   });
+  const found = { ...described, warnings: [...warnings, ...described.warnings] };
   const summary: ModelSummary =
     architecture.sharedBlocks === undefined
       ? { ...found, ...(layout.gatedBias === undefined ? {} : { keepsFirstBlock: true }) }
@@ -64,21 +67,36 @@ export async function readEncoder(
   return new EncoderModel(summary, files, layout);
 }
 
+/** Said of a folder whose pooling can't be computed. */
+const notPooled = ({ problem, subject: { file = '' } }: UserError): Message =>
+  joined([
+    say`Distances are of all hidden states, not of pooled embeddings.`,
+    say`${file}: ${problem}`,
+  ]);
+
 /** Without a head, a model gives the pooled embedding that its folder is for, of the linear layers behind it too. */
 async function layOutPooled(
   architecture: EncoderArchitecture,
   config: EncoderConfig,
   folder: ModelFolder,
   checkpoint: Checkpoint,
-): Promise<{ readonly layout: EncoderLayout; readonly files: readonly string[] }> {
+): Promise<{
+  readonly layout: EncoderLayout;
+  readonly files: readonly string[];
+  readonly warnings: readonly Message[];
+}> {
   const takesPooling =
     architecture.embedding.kind === 'text' && headForm(architecture, config) === undefined;
-  const { pooling, dense = [] } =
-    (takesPooling ? await folderPooling(folder.path) : undefined) ?? {};
+  const {
+    pooling,
+    dense = [],
+    fault,
+  } = (takesPooling ? await folderPooling(folder.path) : undefined) ?? {};
   if (pooling === undefined) {
     return {
       layout: layOutEncoder(architecture, config, folder, checkpoint),
       files: checkpoint.files,
+      warnings: fault === undefined ? [] : [notPooled(fault)],
     };
   }
   const inModules = dense.flatMap(({ tensors }) => [...tensors]);
@@ -89,5 +107,5 @@ async function layOutPooled(
     { ...checkpoint, tensors: new Map([...checkpoint.tensors, ...inModules]) },
   );
   const files = [...checkpoint.files, ...inModules.map(([, { file }]) => file)];
-  return { layout, files: [...new Set(files)] };
+  return { layout, files: [...new Set(files)], warnings: [] };
 }
