@@ -7,7 +7,7 @@ import { readWav } from '../../extension/core/data/audio/wav';
 import { openDataset } from '../../extension/core/data/datasets/open-dataset';
 import { withParquet } from '../../extension/core/data/datasets/parquet-file';
 import { readGgufModel } from '../../extension/core/checkpoints/gguf-parts';
-import { readGgufTokenizer } from '../../extension/core/data/gguf-tokenizer';
+import { readGgufTokenizer } from '../../extension/core/data/gguf/gguf-tokenizer';
 import { readImage } from '../../extension/core/data/image/decode-image';
 import { readImageSteps } from '../../extension/core/data/image/preprocessor-config';
 import { readNpy } from '../../extension/core/data/npy';

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { isGguf } from '../checkpoints/model-folder';
 import { explainNoTokenizer, tokenizerPlace } from '../models/tokenizer-place';
 import { UserError } from '../user-error';
-import { readGgufTokenizer, readGgufTokenizerSettings } from './gguf-tokenizer';
+import { readGgufTokenizer } from './gguf/gguf-tokenizer';
 import { isRecord, readJsonObject } from './json-object';
 import { downloadTokenizer, readTokenizerSettings } from './tokenizer-settings';
 import type { TokenizerSettings } from './tokenizer-settings';
@@ -38,7 +38,8 @@ export interface Tokenizer {
  */
 export async function loadTokenizer(model: string): Promise<Tokenizer> {
   if (isGguf(model)) {
-    return build(model, await readGgufTokenizer(model), await readGgufTokenizerSettings(model));
+    const { definition, settings } = await readGgufTokenizer(model);
+    return build(model, definition, settings);
   }
   const { folder, file } = tokenizerPlace(model);
   const definition = await readDefinition(model, file);

@@ -101,16 +101,15 @@ describe('models that can be run', () => {
     expect(names).toHaveLength(model.totals.tensors);
     const sublayers = model.blocks.flatMap((block) => block.sublayers);
     expect(sublayers.map(({ id }) => id)).toEqual(summary.sublayers.map(({ id }) => id));
+    const countOf = (tensors: readonly { readonly shape: readonly number[] }[]): number =>
+      tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
     expect(sublayers.map(({ parameters }) => parameters)).toEqual(
-      summary.sublayers.map(
-        // Norms that stay are listed with their sublayer.
-        ({ parameters }, i) =>
-          parameters +
-          (opened.stayingTensors?.(i) ?? []).reduce(
-            (sum, { shape }) => sum + elementCount(shape),
-            0,
-          ),
-      ),
+      summary.sublayers.map(({ parameters }, i) => {
+        // Norms that stay are listed with their sublayer, and what all blocks share with the first.
+        const { sharedByBlocks = [] } = opened;
+        const shared = sublayers[i]?.tensors.filter(({ name }) => sharedByBlocks.includes(name));
+        return parameters + countOf(opened.stayingTensors?.(i) ?? []) + countOf(shared ?? []);
+      }),
     );
     expect(sublayers.every(({ kvElementsPerToken }) => kvElementsPerToken === 0)).toBe(true);
   });

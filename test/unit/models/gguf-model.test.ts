@@ -346,6 +346,8 @@ describe('the tokenizer in a GGUF file', () => {
 
   it.each<[string, readonly (readonly [string, RawValue])[], RegExp]>([
     ['kind', [['model', textValue('rwkv')]], /tokenizer\.ggml\.model: .*"rwkv"/],
+    ['kind, none,', [['model', textValue('none')]], /model: The file has no tokenizer/],
+    ['missing kind', [], /model: The file has no tokenizer/],
     [
       'division',
       [

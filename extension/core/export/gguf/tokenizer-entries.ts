@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { preTokenizerKindOf } from '../../data/gguf-pre-tokenizers';
+import { preTokenizerKindOf } from '../../data/gguf/pre-tokenizers';
 import { readJsonObject } from '../../data/json-object';
 import { downloadTokenizer } from '../../data/tokenizer-settings';
 import type { GgufTraits } from '../../models/gguf/gguf-traits';

@@ -28,7 +28,7 @@ export interface AttentionContext {
   readonly causal: boolean;
   /** What an encoder gives, where keys and values are of that. */
   readonly encoded?: Wire | undefined;
-  /** What scores gain by distance where each attention has a gate for it. */
+  /** What scores gain by distance, where blocks share it. */
   readonly biasTable?: LazyTensor | undefined;
   /** What the embedding gives, and the activation of the feed-forward behind it, where blocks share a transformer. */
   readonly sharing?: { readonly embedded: Wire; readonly activation: string } | undefined;
@@ -142,21 +142,25 @@ export function attentionFlow(
   const sinks = weights.sinks === undefined ? [] : [say`a sink per head`];
   const grid = weights.gridBias === undefined ? [] : [say`bias by distance in the image`];
   const difference = weights.difference === undefined ? [] : [say`difference of heads in pairs`];
-  const gatedBias = weights.biasGate === undefined ? [] : [say`gated bias by distance`];
+  const distances = weights.distanceBias?.table ?? biasTable;
+  const bias =
+    distances === undefined
+      ? []
+      : [weights.biasGate === undefined ? say`bias by distance` : say`gated bias by distance`];
   const context = branch.add(
     'attention',
     'attention',
     verbatim('Softmax(q·kᵀ)·v'),
     [q, ...(kept === undefined ? [k, v] : [kept])],
     {
-      detail: listed([headsText, seen, ...cap, ...sinks, ...grid, ...gatedBias, ...difference]),
+      detail: listed([headsText, seen, ...cap, ...sinks, ...grid, ...bias, ...difference]),
       shape: [batch, sequence, numHeads * valueDim],
       tensors: [
         weights.sinks,
         weights.gridBias?.table,
         ...(weights.difference?.factors ?? []),
         ...biasGateTensors(weights.biasGate),
-        biasTable,
+        distances,
       ],
     },
   );

@@ -280,6 +280,7 @@ type Blocks = Pick<TransformerLayout, 'attention' | 'feedforward' | 'sublayers'>
     /** What an encoder gives. */
     readonly encoded?: Wire;
     readonly gatedBias?: EncoderLayout['gatedBias'];
+    readonly distanceBias?: EncoderLayout['distanceBias'];
   };
 
 /** The blocks of a model, one after the other, and the stream behind them. */
@@ -346,7 +347,7 @@ function blockFlow(
                 rotary,
                 slidingWindow,
                 causal,
-                biasTable: layout.gatedBias?.table,
+                biasTable: (layout.gatedBias ?? layout.distanceBias)?.table,
                 sharing: layout.embedded && {
                   embedded: layout.embedded,
                   activation: feedforward.activation,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readGgufHeader } from '../../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../../extension/core/checkpoints/gguf-values';
-import { preTokenizerKindOf } from '../../../../extension/core/data/gguf-pre-tokenizers';
+import { preTokenizerKindOf } from '../../../../extension/core/data/gguf/pre-tokenizers';
 import { loadTokenizer } from '../../../../extension/core/data/tokenizer';
 import { headerEntry } from '../../../../extension/core/export/gguf/header-entries';
 import { encoderFixture } from '../../encoder-fixtures';

@@ -1,32 +1,44 @@
-import { readGgufHeader } from '../checkpoints/gguf';
-import { readGgufArray } from '../checkpoints/gguf-values';
-import type { GgufScalar, GgufValue } from '../checkpoints/gguf-values';
-import { UserError } from '../user-error';
-import { preTokenizerKinds, preTokenizerOf } from './gguf-pre-tokenizers';
+import { readGgufHeader } from '../../checkpoints/gguf';
+import type { GgufScalar } from '../../checkpoints/gguf-values';
+import { say } from '../../message';
+import type { TokenizerSettings } from '../tokenizer-settings';
+import type { CharsmapStep } from '../unigram/native-steps';
 import { mergesByScore } from './merges-by-score';
-import type { CharsmapStep } from './unigram/native-steps';
-import type { TokenizerSettings } from './tokenizer-settings';
-import { counted, say } from '../message';
-import type { Message } from '../message';
+import { preTokenizerKinds, preTokenizerOf } from './pre-tokenizers';
+import { TokenizerKeys } from './tokenizer-keys';
+import type { Vocabulary } from './tokenizer-keys';
 
 /** Token types (`enum llama_token_type`). */
 const unknownType = 2;
 const controlType = 3;
 const userDefinedType = 4;
 
-interface Vocabulary {
-  readonly tokens: readonly string[];
-  readonly types: readonly number[];
+/** The tokenizer of a GGUF file. */
+export interface GgufTokenizer {
+  /** In the form of tokenizer.json. */
+  readonly definition: Record<string, unknown>;
+  /** What the file says besides the division of texts. */
+  readonly settings: TokenizerSettings;
 }
 
 /**
- * The tokenizer of a GGUF file in the form of tokenizer.json: byte-level BPE (`gpt2`), SentencePiece's BPE
- * (`llama`), that with listed merges (`gemma4`), WordPiece (`bert`) and Unigram (`t5`).
+ * Reads byte-level BPE (`gpt2`), SentencePiece's BPE (`llama`), that with listed merges (`gemma4`), WordPiece
+ * (`bert`) and Unigram (`t5`).
  * @throws UserError naming the key at fault.
  */
-export async function readGgufTokenizer(path: string): Promise<Record<string, unknown>> {
+export async function readGgufTokenizer(path: string): Promise<GgufTokenizer> {
   const source = new TokenizerKeys(path, (await readGgufHeader(path)).metadata);
+  return { definition: await definitionOf(source), settings: await settingsOf(source) };
+}
+
+async function definitionOf(source: TokenizerKeys): Promise<Record<string, unknown>> {
   const kind = source.scalar('model');
+  if (kind === undefined || kind === 'none') {
+    throw source.fault(
+      'model',
+      say`The file has no tokenizer, so text cannot be turned into tokens.`,
+    );
+  }
   if (kind === 'gpt2') {
     return byteLevel(source);
   }
@@ -45,12 +57,8 @@ export async function readGgufTokenizer(path: string): Promise<Record<string, un
   throw source.fault('model', say`Tokenizers of type ${JSON.stringify(kind)} are not supported.`);
 }
 
-/** What the file says of its tokenizer besides the division of texts. */
-export async function readGgufTokenizerSettings(path: string): Promise<TokenizerSettings> {
-  const { metadata } = await readGgufHeader(path);
-  const source = new TokenizerKeys(path, metadata);
+async function settingsOf(source: TokenizerKeys): Promise<TokenizerSettings> {
   const { tokens } = await source.vocabulary();
-  const template = metadata.get('tokenizer.chat_template');
   const special = ['bos', 'eos', 'unknown', 'padding', 'cls', 'seperator', 'mask'].flatMap(
     (name) => {
       const id = source.scalar(`${name}_token_id`);
@@ -60,7 +68,7 @@ export async function readGgufTokenizerSettings(path: string): Promise<Tokenizer
   );
   return {
     config: {},
-    chatTemplate: typeof template === 'string' ? template : undefined,
+    chatTemplate: source.chatTemplate,
     specialTokens: Object.fromEntries(special),
   };
 }
@@ -321,68 +329,4 @@ function around(before: readonly Special[], after: readonly Special[]): unknown 
         ...{ type: 'TemplateProcessing', single, pair: single },
         special_tokens: Object.fromEntries(tokens) as unknown,
       };
-}
-
-/** The `tokenizer.ggml.` keys of a file. */
-class TokenizerKeys {
-  public constructor(
-    private readonly path: string,
-    private readonly metadata: ReadonlyMap<string, GgufValue>,
-  ) {}
-
-  public scalar(key: string): GgufScalar | undefined {
-    const value = this.metadata.get(`tokenizer.ggml.${key}`);
-    return typeof value === 'object' ? undefined : value;
-  }
-
-  public has(key: string): boolean {
-    return this.metadata.has(`tokenizer.ggml.${key}`);
-  }
-
-  public async vocabulary(): Promise<Vocabulary> {
-    const tokens = await this.texts('tokens');
-    const types = await this.numbers('token_type');
-    if (types.length !== tokens.length) {
-      throw this.fault(
-        'token_type',
-        say`${types.length} types for ${counted(tokens.length, 'token')}.`,
-      );
-    }
-    return { tokens, types };
-  }
-
-  public async texts(key: string): Promise<string[]> {
-    return (await this.list(key)).map((value) => {
-      if (typeof value !== 'string') {
-        throw this.fault(key, say`It is not a list of texts.`);
-      }
-      return value;
-    });
-  }
-
-  public async numbers(key: string): Promise<number[]> {
-    return (await this.list(key)).map((value) => {
-      if (typeof value !== 'number') {
-        throw this.fault(key, say`It is not a list of numbers.`);
-      }
-      return value;
-    });
-  }
-
-  public fault(key: string, problem: Message): UserError {
-    return new UserError(problem, {
-      file: this.path,
-      field: `tokenizer.ggml.${key}`,
-      remedy: say`Convert the model again with a recent llama.cpp, or use its Hugging Face folder.`,
-    });
-  }
-
-  private async list(key: string): Promise<GgufScalar[]> {
-    const name = `tokenizer.ggml.${key}`;
-    const value = this.metadata.get(name);
-    if (typeof value !== 'object') {
-      throw this.fault(key, say`The file lacks this list, so text cannot be turned into tokens.`);
-    }
-    return readGgufArray(this.path, name, value);
-  }
 }
