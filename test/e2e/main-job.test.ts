@@ -294,6 +294,8 @@ describe('from a model folder to a smaller model', () => {
     await restored.button('Cancel').waitFor();
     // The first round may have ended before the window closed: then no cell is pending.
     await restored.cells('measured').first().waitFor();
+    // Until the search tells how far it is, the row changes its height, and a button moves from under the pointer.
+    await restored.job.getByText(/ of [\d,]+ steps/).waitFor();
     await restored.button('Cancel').click();
     await restored.job.getByText('Profiling was cancelled.').waitFor();
   });
