@@ -82,10 +82,17 @@ export async function chooseOutput(
   const found = findOutput(source, changes, asked);
   const refusal = await found.refuse(changes);
   if (refusal !== undefined) {
-    throw refused(refusal, source.path, `${found.format} ${found.layout ?? ''}`.trim());
+    throw refusedAs(found, refusal, source.path);
   }
   return found;
 }
+
+/** Says why a model at `path` can't be written as a target. */
+export const refusedAs = (
+  { format, layout }: OutputTarget,
+  refusal: Refusal,
+  path: string,
+): UserError => refused(refusal, path, `${format} ${layout ?? ''}`.trim());
 
 /** @throws UserError where there is no such target. */
 export function findOutput(

@@ -1,4 +1,3 @@
-import { refused } from '../models/capability';
 import type { Refusal } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
 import { narrowModel, readNarrowing } from '../models/narrow/narrow-model';
@@ -11,7 +10,7 @@ import type { Granularity, SearchSettings } from '../prune/options';
 import type { WritableOnly } from '../prune/profile-model';
 import { checkChanges, layOutChanges, patchesStandingIn } from './changes';
 import { matricesOf, matrixChanges, standIns } from './matrix-changes';
-import { answerOutputs, findOutput } from './output-options';
+import { answerOutputs, findOutput, refusedAs } from './output-options';
 import type { OutputAnswer, OutputTarget } from './output-options';
 import { writeSource } from './write-source';
 import { outputFormats } from './output-formats';
@@ -114,7 +113,7 @@ export async function foreseeRefusals(
     warning:
       first &&
       say`${length} of ${candidates.length} candidates can't be removed alone in a ${outputFormats[first.target.format]}: ${joined(told)}`,
-    nothing: last && refused(last, source.path, nameOf(last.target)),
+    nothing: last && refusedAs(last.target, last, source.path),
     writable:
       isFree || last !== undefined
         ? undefined
@@ -124,8 +123,6 @@ export async function foreseeRefusals(
           },
   };
 }
-
-const nameOf = ({ format, layout }: OutputTarget): string => `${format} ${layout ?? ''}`.trim();
 
 /** How many of the ids, from the first on, can go together, and why not all of them. */
 export async function writablePrefix(

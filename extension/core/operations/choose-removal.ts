@@ -23,6 +23,7 @@ import {
   amountNames,
   budgetOf,
   meetsBudget,
+  openGranularity,
   openSearchFields,
   requireAtMost,
   searchNames,
@@ -165,7 +166,7 @@ function requireSameSearch(request: RemovalRequest, profile: LayerProfile, file:
   const searched: Readonly<Record<string, unknown>> = {
     metric: settings.metric,
     search: settings.mode,
-    granularity: request.granularity === 'auto' ? 'auto' : settings.granularity,
+    granularity: request.granularity === openGranularity ? openGranularity : settings.granularity,
     exclude: settings.exclude,
     protect: settings.protect,
     everyDistance: settings.everyDistance,

@@ -107,7 +107,7 @@ export const profile = defineOperation({
     const removed = found.rounds.map((round) => round.removed);
     if (!meetsBudget(model.summary, settings, removed)) {
       context.warn(
-        say`Only ${counted(removed.length, 'removal')} can be written, fewer than were asked for.`,
+        say`The order ends after ${counted(removed.length, 'removal')}, fewer than were asked for: nothing else may go.`,
       );
     }
     return found;

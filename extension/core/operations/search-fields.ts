@@ -23,6 +23,9 @@ import type { Message } from '../message';
 
 const defaultRefineSets = 200;
 
+/** Leaves the granularity to what can be written. */
+export const openGranularity = 'auto';
+
 /** How a removal order is found. */
 export const searchFields = group('Search', {
   metric: choice(metricNames, {
@@ -52,10 +55,10 @@ export const searchFields = group('Search', {
     max: 1,
     setting: 'search.confidence',
   }),
-  granularity: choice(['auto', ...granularities], {
+  granularity: choice([openGranularity, ...granularities], {
     description:
-      'What is removed at a time; auto takes sublayers, or blocks where the format loses nothing less',
-    default: 'auto',
+      'What is removed at a time; auto takes sublayers, or blocks where the format allows only those',
+    default: openGranularity,
     placeholder: 'G',
     setting: 'search.granularity',
   }),
@@ -168,12 +171,13 @@ export async function searchSettings(
   model: OpenedModel,
   target: Partial<OutputTarget> = {},
 ): Promise<SearchSettings> {
-  const { refine = 'none', granularity = 'auto' } = request;
+  const { refine = 'none', granularity = openGranularity } = request;
   return {
     metric: request.metric ?? defaultSettings.metric,
     mode: request.search ?? defaultSettings.mode,
     confidence: request.confidence ?? defaultSettings.confidence,
-    granularity: granularity === 'auto' ? await writableGranularity(model, target) : granularity,
+    granularity:
+      granularity === openGranularity ? await writableGranularity(model, target) : granularity,
     budget: budgetOf(request) ?? defaultSettings.budget,
     protect: request.protect ?? defaultSettings.protect,
     exclude: request.exclude ?? defaultSettings.exclude,

@@ -77,7 +77,7 @@ it.each(Object.entries(spaces))(
 
 const pointing = (unit: number, text = 'x\0'): Buffer =>
   Buffer.concat([Buffer.from(Uint32Array.of(8, 0, unit).buffer), Buffer.from(text)]);
-/** A leaf for the character 1 in the place of unit 1, whose value is in the unit of `offset`. */
+/** A leaf for the character 1 at unit 1, whose value is in the unit of `offset`. */
 const leaf = (offset: number): number => (offset << 10) | (1 << 8) | 1;
 
 it.each([null, ''])('a charsmap that is lost, %j, leaves NFKC', async (charsmap) => {

@@ -42,7 +42,7 @@ async function profiled(
 const ordered = ({ rounds }: LayerProfile): string[] => rounds.map(({ removed }) => removed);
 
 describe('what a profile removes at a time', () => {
-  it('is whole blocks of a GGUF file that loses nothing less', async () => {
+  it('is whole blocks of a GGUF file that allows only those', async () => {
     const { found, warned } = await profiled(ggufFixture('gemma3.gguf'));
     expect(found.settings.granularity).toBe('block');
     expect(found.rounds.length).toBeGreaterThan(0);
@@ -76,7 +76,7 @@ describe('what a profile removes at a time', () => {
     const fewer = await profiled(t5File('t5-gated'), all);
     expect(fewer.found.rounds.length).toBeLessThan(3);
     expect(fewer.warned).toContainEqual(
-      `Only ${fewer.found.rounds.length} removals can be written, fewer than were asked for.`,
+      `The order ends after ${fewer.found.rounds.length} removals, fewer than were asked for: nothing else may go.`,
     );
   });
 

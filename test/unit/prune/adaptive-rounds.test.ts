@@ -51,7 +51,7 @@ describe('an adaptive round', () => {
     ]);
   });
 
-  it('goes on where the leader overflows over the ids that were left out', async () => {
+  it('takes the next where the leader overflows over ids that were left out', async () => {
     const table = { a: [0.3, 0.3], b: [0.1, 0.1], c: [0.6, 0.6] };
     const scorer = new TableScorer(table, { whole: { ...table, b: [0.1, nothing] } });
     const [result] = await decided([scorer, table]);

@@ -109,7 +109,7 @@ describe.each(modes)('a search in mode %s', (mode) => {
 });
 
 it.each(['adaptive', 'exact', 'one-shot'] as const)(
-  'a search with NaN goes on where it stopped: %s',
+  'a search with NaN resumes: %s',
   async (mode) => {
     const folder = await overflowing([-0.5, -0.5, 0, 0]);
     const journal = join(folder, 'search.journal.jsonl');

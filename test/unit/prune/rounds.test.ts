@@ -75,7 +75,7 @@ describe('a round', () => {
     { told: 0.25, expected: { distance: 0.25, place: 1 } },
     { told: Number.NaN, expected: undefined },
     { told: Number.POSITIVE_INFINITY, expected: undefined },
-  ])('tells of an expected distance of $told what a document holds', async ({ told, expected }) => {
+  ])('records an expected distance of $told only if it is finite', async ({ told, expected }) => {
     const input = inputOf(new TableScorer(table), table);
     const tally = new Tally(input);
     const slices = input.rows.map((to, sequence) => ({ sequence, from: 0, to }));

@@ -73,6 +73,8 @@ export function folderGgufOptions(source: CheckpointSource, configFile: string):
   const takesDeci = (changes: Changes): boolean =>
     (settled(changes).absent.length > 0 && emptiedBlock(settled(changes)) === undefined) ||
     (deciFamilies.includes(summary.architecture) && needsDeci(changes));
+  // Files of the folder that no change concerns, read once for all candidates of a search.
+  let pooling: ReturnType<typeof whyOtherPooling> | undefined;
   const as = (layout: 'blocks' | 'deci'): OutputOption => ({
     ...{ format: 'gguf', layout },
     isDefault: (changes) => (layout === 'deci') === takesDeci(changes),
@@ -85,7 +87,7 @@ export function folderGgufOptions(source: CheckpointSource, configFile: string):
         (layout === 'deci'
           ? whyNotGgufDeci(summary, changes)
           : (whyTorn(summary, changes) ?? whyOtherWidths(summary, family, changes))) ??
-        (await whyOtherPooling(source.model, family))
+        (await (pooling ??= whyOtherPooling(source.model, family)))
       );
     },
     writer: async (changes, options, context) =>

@@ -12,7 +12,7 @@ import { patchParts } from './patch-modules';
 import { raiseTooOld } from './python-errors';
 import { widthParts } from './width-modules';
 
-/** A line that puts a stand-in in the place of a module of a block, which may be one of a list. */
+/** A line that lets a stand-in replace a module of a block, which may be one of a list. */
 function withStandIn(name: string, stand: StandIns[string]): string {
   if (/\.\d+$/.test(name)) {
     const given = takesModule(stand) ? `layer.get_submodule("${name}")` : '';

@@ -17,8 +17,8 @@ export interface SearchIdentity {
 
 /**
  * The search of the profile at `path`, where it is the one that `identity` asks to refine: then it need not be made
- * again. Undefined where nothing is to be refined, or no such profile is there. A refined profile doesn't count: it
- * doesn't say what its search alone took.
+ * again. Undefined without a refinement, or where there is no such profile. A refined one doesn't count: it doesn't
+ * say what its search alone took.
  */
 export async function finishedSearch(
   path: string | undefined,

@@ -55,6 +55,7 @@ export const t5NamesInFile = (
 
 /** A GGUF file of a folder of T5, without whole blocks any. */
 export function t5GgufOptions(source: T5Source, configFile: string): OutputOption[] {
+  let pooling: ReturnType<typeof whyOtherPooling> | undefined;
   return [
     {
       ...{ format: 'gguf', layout: 'blocks' },
@@ -65,7 +66,7 @@ export function t5GgufOptions(source: T5Source, configFile: string): OutputOptio
         whyTorn(source.model.summary, changes) ??
         whyOtherWidths(source.model.summary, undefined, changes) ??
         whyOtherBlocks(source.model, changes) ??
-        (await whyOtherPooling(source.model, undefined)),
+        (await (pooling ??= whyOtherPooling(source.model, undefined))),
       writer: async (changes, options, context) =>
         t5Writer(source, configFile, changes, options, context),
     },
