@@ -5,6 +5,7 @@ import type { RunnableGraph } from '../models/layered-model';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
 import { deviceWatchdog } from './limits/device-watchdog';
+import { integerSumsAreWhole } from './limits/integer-sums';
 import { say } from '../message';
 
 /** How a session is to be made. */
@@ -38,9 +39,6 @@ export interface SessionOptions {
   readonly threads?: number | undefined;
 }
 
-/** Without integer dot products (AVX2, AVX-512), sums of int8 products are cut off at 16 bits else. */
-const wholeSums = { x64quantprecision: '1' } as const;
-
 /**
  * Makes a session whose weights ONNX Runtime maps from the model's own files: locations are given
  * relative to the root of the file system, as absolute ones are refused.
@@ -60,6 +58,7 @@ export async function createSession(
     location: relative(root, data.file).split(sep).join('/'),
     offset: data.offset,
   }));
+  const wholeSums = (await integerSumsAreWhole()) ? {} : { x64quantprecision: '1' };
   const create = async (): Promise<InferenceSession> =>
     InferenceSession.create(model, {
       executionProviders: providersOf(options.device),
