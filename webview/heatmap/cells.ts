@@ -48,7 +48,7 @@ export interface Cell extends GridItem {
   /** What other calibration texts say of it, where it was measured on several. */
   readonly stability: CandidateStability | undefined;
   readonly mark: Mark;
-  /** Place in the order of removal, from 1, when removed. */
+  /** Place in the order of removal, from 1, when removed; of all that one round removes the same. */
   readonly order: number | undefined;
   /** Greedy round that removes it, from 1, when the search got there. */
   readonly round: number | undefined;
@@ -115,7 +115,7 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
   const stabilities = of(
     (profile?.stability?.candidates ?? []).map((one) => [one.sublayer, one] as const),
   );
-  const order = new Map(expandSublayers(removed, model).map((id, index) => [id, index + 1]));
+  const order = orderOf(expandSublayers(removed, model), rounds);
   const locked = new Set(expandSublayers(protectedIds, model));
   const granularity = profile?.settings.granularity ?? 'sublayer';
   const distances = logScale(candidates.flatMap((one) => one.distance ?? one.atLeast ?? []));
@@ -204,4 +204,20 @@ function statusOf(
   if (distance !== undefined) return 'measured';
   if (!considered) return 'excluded';
   return preview === undefined ? 'pending' : 'preview';
+}
+
+/** The place of each in the order of removal; what one round removes, as a whole block, has one place. */
+function orderOf(
+  removed: readonly string[],
+  rounds: ReadonlyMap<string, number>,
+): ReadonlyMap<string, number> {
+  const places = new Map<number | string, number>();
+  return new Map(
+    removed.map((id) => {
+      const together = rounds.get(id) ?? id;
+      const place = places.get(together) ?? places.size + 1;
+      places.set(together, place);
+      return [id, place];
+    }),
+  );
 }

@@ -23,6 +23,13 @@ describe('cells', () => {
     ]);
   });
 
+  it('are numbered by rounds, where one removes a whole block, and by themselves elsewhere', () => {
+    const profile = profileOf({ rounds: roundsOf('block.1', 'block.0') });
+    const removed = ['block.1', 'block.0', 'block.2.feedforward'];
+    const { cells } = cellsOf(stateOf({ profile, removed }));
+    expect(cells.map(({ order }) => order)).toEqual([2, 2, 1, 1, undefined, 3]);
+  });
+
   it('leave out what the model has lost already, whose places are known', () => {
     const model = { ...stateOf({}).model, absent: ['block.3.attention', 'block.4.convolution'] };
     expect(lostPlaces(model)).toEqual([{ block: 3, line: unitName({ kind: 'attention' }) }]);
@@ -173,22 +180,19 @@ describe('cells', () => {
     expect(cell && cellLabel(cell)).toMatch(/^Expert 3, block 0: kept/);
   });
 
-  it('share the distance, the rank and the round of their block', () => {
+  it('share the distance, the rank, the round and the place of their block', () => {
     const profile = profileOf({
       settings: { ...profileOf().settings, granularity: 'block' },
       candidates: [{ sublayer: 'block.2', distance: 0.5 }],
       rounds: roundsOf('block.2'),
     });
     const { byId } = cellsOf(stateOf({ profile, removed: ['block.2'] }));
-    for (const [id, order] of [
-      ['block.2.attention', 1],
-      ['block.2.feedforward', 2],
-    ] as const) {
+    for (const id of ['block.2.attention', 'block.2.feedforward']) {
       expect(byId.get(id)).toMatchObject({
         distance: 0.5,
         rank: 1,
         round: 1,
-        order,
+        order: 1,
         mark: 'removed',
       });
     }
