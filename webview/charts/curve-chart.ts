@@ -40,7 +40,7 @@ export interface ChartContent {
   readonly series: readonly ChartSeries[];
   readonly titles: { readonly x: string; readonly y: string; readonly y2: string };
   readonly logarithmic: boolean;
-  /** Horizontal place of the selection and, where measured, its value on `y`. */
+  /** Horizontal place of the selection and, where measured or expected, its value on `y`. */
   readonly selection: { readonly x: number; readonly y: number | undefined } | undefined;
   /** Distance between the numbers of the horizontal axis, where the chart's own are not round. */
   readonly stepX: number | undefined;

@@ -10,7 +10,7 @@ import { driftScale } from '../charts/drift-scale';
 import { logScale } from '../charts/log-scale';
 import type { GridItem, LostPlace } from '../grid/block-grid';
 import { linesOf } from './kinds';
-import { expandSublayers, sublayersOf } from './selection';
+import { expandSublayers, removalOrder, sublayersOf } from './selection';
 import type { Mark, ShownProfile } from './types';
 import { isExpert, unitName, unitsOf } from './units';
 import type { Unit } from './units';
@@ -93,7 +93,7 @@ export type CellSource = Pick<
 
 /** @param before whose cells are taken over where nothing of them has changed, so that they are not drawn again */
 export function cellsOf(source: CellSource, before?: CellSet): CellSet {
-  const { model, profile, removed, protectedIds, patches } = source;
+  const { model, profile, protectedIds, patches } = source;
   const of = <T>(values: readonly (readonly [candidate: string, value: T])[]) =>
     new Map(
       values.flatMap(([candidate, value]) =>
@@ -115,7 +115,7 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
   const stabilities = of(
     (profile?.stability?.candidates ?? []).map((one) => [one.sublayer, one] as const),
   );
-  const order = orderOf(expandSublayers(removed, model), rounds);
+  const order = removalOrder(source);
   const locked = new Set(expandSublayers(protectedIds, model));
   const granularity = profile?.settings.granularity ?? 'sublayer';
   const distances = logScale(candidates.flatMap((one) => one.distance ?? one.atLeast ?? []));
@@ -204,20 +204,4 @@ function statusOf(
   if (distance !== undefined) return 'measured';
   if (!considered) return 'excluded';
   return preview === undefined ? 'pending' : 'preview';
-}
-
-/** The place of each in the order of removal; what one round removes, as a whole block, has one place. */
-function orderOf(
-  removed: readonly string[],
-  rounds: ReadonlyMap<string, number>,
-): ReadonlyMap<string, number> {
-  const places = new Map<number | string, number>();
-  return new Map(
-    removed.map((id) => {
-      const together = rounds.get(id) ?? id;
-      const place = places.get(together) ?? places.size + 1;
-      places.set(together, place);
-      return [id, place];
-    }),
-  );
 }

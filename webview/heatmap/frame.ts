@@ -2,8 +2,10 @@ import { useMemo, useRef } from 'preact/hooks';
 import { cellsOf } from './cells';
 import type { CellSet } from './cells';
 import { Choices } from './choices';
+import { expectedDistance } from './curves/expected-distance';
 import { withChoice } from './draft';
 import type { Choice, Selected } from './draft';
+import { removalOrder } from './selection';
 import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
 import type { Mark } from './types';
@@ -12,6 +14,8 @@ import type { Mark } from './types';
 export interface Frame {
   readonly selected: Selected;
   readonly cells: CellSet;
+  /** Of what is selected, where no round has measured it. */
+  readonly expected: number | undefined;
   readonly selectRounds: (rounds: number) => void;
   readonly setMark: (sublayer: string, mark: Mark) => void;
 }
@@ -47,6 +51,13 @@ export function useFrame(panel: HeatmapPanel): Frame {
     before.current = cellsOf(shown, before.current);
     return before.current;
   }, [selected, candidates, patches, drift, colours]);
+  const expected = useMemo(
+    () =>
+      selected.selectedRounds === undefined
+        ? expectedDistance({ ...selected, candidates })
+        : undefined,
+    [selected, candidates],
+  );
   const latest = useRef(selected);
   latest.current = selected;
   const actions = useMemo(
@@ -56,14 +67,17 @@ export function useFrame(panel: HeatmapPanel): Frame {
       },
       setMark: (sublayer: string, mark: Mark) => {
         const choice = { type: 'setMark', sublayer, mark } as const;
-        const order = withChoice(latest.current, choice).removed.indexOf(sublayer) + 1;
+        const order = removalOrder(withChoice(latest.current, choice)).get(sublayer);
         choices.add(choice);
         panel.announce(strings.marked(sublayer, strings.markName(mark, order)));
       },
     }),
     [panel, choices],
   );
-  return useMemo(() => ({ selected, cells, ...actions }), [selected, cells, actions]);
+  return useMemo(
+    () => ({ selected, cells, expected, ...actions }),
+    [selected, cells, expected, actions],
+  );
 }
 
 async function tell({ call, showError }: HeatmapPanel, choice: Choice): Promise<void> {

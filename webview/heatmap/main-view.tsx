@@ -43,7 +43,7 @@ export function Main({ panel }: PanelProps): VNode {
         <div class="column">
           {!isNew && (
             <AfterPaint>
-              <CurveSection panel={panel} selected={selected} onPick={frame.selectRounds} />
+              <CurveSection panel={panel} frame={frame} />
             </AfterPaint>
           )}
           {(!isNew || hasChanges) && (

@@ -32,7 +32,7 @@ interface RemovalProps {
 
 /** The slider over the rounds of the search, and what the selection saves and costs. */
 export function Removal({ panel, frame }: RemovalProps): VNode {
-  const { selected, selectRounds } = frame;
+  const { selected, expected, selectRounds } = frame;
   const { removed, model, narrowed } = selected;
   const totals = useMemo(
     () => totalsOf(expandSublayers(removed, model), model, narrowed),
@@ -78,18 +78,19 @@ export function Removal({ panel, frame }: RemovalProps): VNode {
           />
         </p>
       )}
-      <Tiles selected={selected} totals={totals} cannot={panel.get('cannot')} />
+      <Tiles selected={selected} expected={expected} totals={totals} cannot={panel.get('cannot')} />
     </section>
   );
 }
 
 interface TilesProps {
   readonly selected: Selected;
+  readonly expected: number | undefined;
   readonly totals: SelectionTotals;
   readonly cannot: HeatmapState['cannot'];
 }
 
-function Tiles({ selected, totals, cannot }: TilesProps): VNode {
+function Tiles({ selected, expected, totals, cannot }: TilesProps): VNode {
   const { model } = selected;
   const { shares } = totals;
   const experts = model.sublayers.reduce((sum, one) => sum + (one.experts?.count ?? 0), 0);
@@ -145,16 +146,26 @@ function Tiles({ selected, totals, cannot }: TilesProps): VNode {
           reason={tell(cannot.keepCache)}
         />
       )}
-      <Distance selected={selected} />
+      <Distance selected={selected} expected={expected} />
       <Perplexity selected={selected} reason={cannot.evaluate && tell(cannot.evaluate)} />
     </dl>
   );
 }
 
-function Distance({ selected }: { readonly selected: Selected }): VNode {
+function Distance({ selected, expected }: Pick<TilesProps, 'selected' | 'expected'>): VNode {
   const { profile, selectedRounds } = selected;
   const distance = distanceOf(selected);
   const { metric = '' } = profile?.settings ?? {};
+  if (distance === undefined && expected !== undefined) {
+    return (
+      <Tile
+        name={strings.distance}
+        value={strings.about(formatInRow(expected))}
+        note={`${distanceNote(metric, expected)} · ${strings.expected}`}
+        meaning={tell(glossary.expectedDistance)}
+      />
+    );
+  }
   const byHand = profile !== undefined && selectedRounds === undefined;
   const unknown = byHand ? strings.editedByHand : strings.notMeasured;
   return (

@@ -49,6 +49,31 @@ export function removedAfter(
   return expandSublayers(removed, model).filter((id) => !kept.some((one) => overlap(id, one)));
 }
 
+/**
+ * The place of each removed sublayer in the order of removal, from 1; what one round removes, as a whole block, has one
+ * place.
+ */
+export function removalOrder({
+  removed,
+  profile,
+  model,
+}: Pick<HeatmapState, 'removed' | 'profile' | 'model'>): ReadonlyMap<string, number> {
+  const rounds = new Map(
+    (profile?.rounds ?? []).flatMap((round, index) =>
+      sublayersOf(round.removed, model).map((id) => [id, index] as const),
+    ),
+  );
+  const places = new Map<number | string, number>();
+  return new Map(
+    expandSublayers(removed, model).map((id) => {
+      const together = rounds.get(id) ?? id;
+      const place = places.get(together) ?? places.size + 1;
+      places.set(together, place);
+      return [id, place];
+    }),
+  );
+}
+
 export function totalsOf(
   removed: Iterable<string>,
   model: ModelSummary,

@@ -11,7 +11,7 @@ import { curveSummary } from './curve-summary';
 import { CurveTable } from './curve-table';
 import { axes, curvesOf } from './curves';
 import type { Axis, Curves } from './curves';
-import type { Selected } from '../draft';
+import type { Frame } from '../frame';
 import { expandSublayers, totalsOf } from '../selection';
 import { strings } from '../strings';
 import type { HeatmapPanel } from '../heatmap-panel';
@@ -20,14 +20,13 @@ import { named } from '../../translate';
 
 interface CurveProps {
   readonly panel: HeatmapPanel;
-  readonly selected: Selected;
-  readonly onPick: (rounds: number) => void;
+  readonly frame: Frame;
 }
 
 /** Distance and perplexity against what is removed, with the baselines beside the greedy search. */
-export function CurveSection({ panel, selected, onPick }: CurveProps): VNode {
+export function CurveSection({ panel, frame }: CurveProps): VNode {
   const { axis, logarithmic } = panel.view.value;
-  const { profile } = selected;
+  const { profile } = frame.selected;
   return (
     <Section
       class="curve"
@@ -56,7 +55,7 @@ export function CurveSection({ panel, selected, onPick }: CurveProps): VNode {
       {profile === undefined || profile.rounds.length === 0 ? (
         <p class="muted">{strings.curveWaiting}</p>
       ) : (
-        <Chart panel={panel} profile={profile} selected={selected} onPick={onPick} />
+        <Chart panel={panel} profile={profile} frame={frame} />
       )}
     </Section>
   );
@@ -66,8 +65,9 @@ interface ChartProps extends CurveProps {
   readonly profile: ShownProfile;
 }
 
-function Chart({ panel, profile, selected, onPick }: ChartProps): VNode {
+function Chart({ panel, profile, frame }: ChartProps): VNode {
   const { axis, logarithmic, hiddenSeries } = panel.view.value;
+  const { selected, expected, selectRounds } = frame;
   const { model, removed, selectedRounds } = selected;
   const curves = useMemo(() => curvesOf(profile, model, axis), [profile, model, axis]);
   const series = useMemo(() => seriesOf(curves), [curves]);
@@ -80,7 +80,7 @@ function Chart({ panel, profile, selected, onPick }: ChartProps): VNode {
         y2: strings.perplexity,
       },
       logarithmic,
-      selection: selectionOf(selected, axis, curves),
+      selection: selectionOf(frame, axis, curves),
       stepX: axis === 'bytes' ? byteStep(mostRemoved(curves)) : undefined,
       countsX: axis === 'sublayers',
       formatX: formatOf[axis],
@@ -88,7 +88,7 @@ function Chart({ panel, profile, selected, onPick }: ChartProps): VNode {
       pointTitle: ({ index, x }) =>
         `${strings.tooltipRound(index)} · ${named(strings.axisName[axis], formatOf[axis](x))}`,
     }),
-    [series, hiddenSeries, axis, logarithmic, profile, model, removed, selectedRounds],
+    [series, hiddenSeries, axis, logarithmic, profile, model, removed, selectedRounds, expected],
   );
   return (
     <>
@@ -105,7 +105,7 @@ function Chart({ panel, profile, selected, onPick }: ChartProps): VNode {
       <CurvePlot
         content={content}
         label={curveSummary(selected, curves, formatOf[axis])}
-        onPick={onPick}
+        onPick={selectRounds}
       />
       <CurveTable profile={profile} model={model} axis={axis} formatX={formatOf[axis]} />
     </>
@@ -155,11 +155,11 @@ function mostRemoved({ greedy, predicted, baselines }: Curves): number {
 }
 
 function selectionOf(
-  { removed, narrowed, model, selectedRounds }: Selected,
+  { selected: { removed, narrowed, model, selectedRounds }, expected }: Frame,
   axis: Axis,
   { greedy }: Curves,
 ): ChartContent['selection'] {
   const point = greedy.find(({ rounds }) => rounds === selectedRounds);
   if (point !== undefined) return { x: point.x, y: point.y };
-  return { x: totalsOf(expandSublayers(removed, model), model, narrowed)[axis], y: undefined };
+  return { x: totalsOf(expandSublayers(removed, model), model, narrowed)[axis], y: expected };
 }

@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import { expectedDistance } from '../../../webview/heatmap/curves/expected-distance';
+import { profileOf, roundsOf, stateOf } from './heatmap-fixture';
+
+const [a, b, c] = ['block.0.attention', 'block.1.attention', 'block.2.feedforward'];
+const candidates = [
+  { sublayer: a, distance: 0.1 },
+  { sublayer: b, distance: 0.2 },
+  { sublayer: c, distance: 0.4 },
+  { sublayer: 'block.2.attention', distance: null, atLeast: 0.3 },
+];
+/** Rounds have the distances 0.1, 0.2, … */
+const after = (rounds: readonly string[], removed: readonly string[]) =>
+  expectedDistance(
+    stateOf({ profile: profileOf({ candidates, rounds: roundsOf(...rounds) }), removed }),
+  );
+
+describe('the expected distance', () => {
+  it('is the sum of what removals cost alone, where no round has one of them', () => {
+    expect(after([], [b, c])).toBeCloseTo(0.6);
+    expect(after([a], [b, c])).toBeCloseTo(0.6);
+  });
+
+  it('is that of a round whose removals are the same', () => {
+    expect(after([b, a], [a, b])).toBeCloseTo(0.2);
+    expect(after([b, a], [b])).toBeCloseTo(0.1);
+  });
+
+  it('is in the proportion of the round that has most in common', () => {
+    // After b and a: 0.2 for 0.3.
+    expect(after([b, a], [a, b, c])).toBeCloseTo((0.2 / 0.3) * 0.7);
+    // After b alone: 0.1 for 0.2. That round and the next have as much in common.
+    expect(after([b, a], [b, c])).toBeCloseTo((0.1 / 0.2) * 0.6);
+  });
+
+  it('is not known where the cost of a removal is not', () => {
+    expect(after([a], [a, 'block.2.attention'])).toBeUndefined();
+    expect(after([a], ['block.1.feedforward'])).toBeUndefined();
+    expect(after([a], [])).toBeUndefined();
+  });
+
+  it('counts whole blocks once where they are the candidates, and does not divide them', () => {
+    const profile = profileOf({
+      candidates: [{ sublayer: 'block.1', distance: 0.3 }],
+    });
+    const of = (removed: readonly string[]) => expectedDistance(stateOf({ profile, removed }));
+    expect(of([b, 'block.1.feedforward'])).toBeCloseTo(0.3);
+    expect(of([b])).toBeUndefined();
+  });
+
+  it('is not told of narrowed selections, nor of metrics that do not begin at 0', () => {
+    const narrowed = {
+      [a]: {
+        ...{ of: 'groups' as const, kept: 1, count: 2 },
+        ...{ parameters: 5, bytes: 10, flopsPerToken: 10, kvBytesPerToken: 2 },
+      },
+    };
+    const profile = profileOf({ candidates });
+    expect(expectedDistance(stateOf({ profile, removed: [b], narrowed }))).toBeUndefined();
+    const settings = { ...profile.settings, metric: 'perplexity' as const };
+    const other = profileOf({ candidates, settings });
+    expect(expectedDistance(stateOf({ profile: other, removed: [b] }))).toBeUndefined();
+    expect(expectedDistance(stateOf({ removed: [b] }))).toBeUndefined();
+  });
+});

@@ -1,0 +1,49 @@
+import type { HeatmapState } from '../../../extension/protocol/heatmap';
+import { expandSublayers, sublayersOf } from '../selection';
+import { isZeroAtOriginal } from './curves';
+
+type Known = Pick<HeatmapState, 'model' | 'profile' | 'removed' | 'narrowed' | 'candidates'>;
+
+/**
+ * The distance expected of a selection that was not measured. What removals cost alone nearly adds up, and how
+ * nearly is told by the round of the search that has most in common with the selection (Jaccard index): its distance,
+ * times the sum over the selection, over its own. Undefined where it is not known what a removal costs alone, and of
+ * a selection that narrows.
+ */
+export function expectedDistance(known: Known): number | undefined {
+  const { profile, narrowed, candidates } = known;
+  const chosen = chosenCandidates(known);
+  if (
+    profile === undefined ||
+    chosen === undefined ||
+    Object.keys(narrowed).length > 0 ||
+    !isZeroAtOriginal(profile)
+  ) {
+    return undefined;
+  }
+  const sumOf = (ids: Iterable<string>): number =>
+    [...ids].reduce((sum, id) => sum + (candidates[id]?.distance ?? Number.NaN), 0);
+  let [likeness, proportion] = [0, 1];
+  const gone = new Set<string>();
+  for (const { removed, distance } of profile.rounds) {
+    gone.add(removed);
+    const common = [...gone].filter((id) => chosen.has(id)).length;
+    const alike = common / (gone.size + chosen.size - common);
+    const sum = sumOf(gone);
+    if (alike > likeness && sum > 0 && Number.isFinite(distance)) {
+      [likeness, proportion] = [alike, distance / sum];
+    }
+  }
+  const expected = proportion * sumOf(chosen);
+  return Number.isFinite(expected) ? expected : undefined;
+}
+
+/** The candidates that the selection consists of; undefined where it is none, or holds parts of some. */
+function chosenCandidates({ model, removed, candidates }: Known): ReadonlySet<string> | undefined {
+  const gone = new Set(expandSublayers(removed, model));
+  const chosen = Object.keys(candidates).filter((id) =>
+    sublayersOf(id, model).every((one) => gone.has(one)),
+  );
+  const covered = expandSublayers(chosen, model);
+  return covered.length > 0 && covered.length === gone.size ? new Set(chosen) : undefined;
+}
