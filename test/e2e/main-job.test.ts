@@ -128,6 +128,10 @@ describe('from a model folder to a smaller model', () => {
     for (const mark of ['removed', 'protected', 'keep']) {
       await cell.click();
       await expect.poll(() => cell.getAttribute('data-mark')).toBe(mark);
+      if (mark === 'removed') {
+        const expected = await panel.tile('Distance').textContent();
+        expect(expected).toMatch(/about 0\.\d+.*expected, not measured/);
+      }
     }
     expect(await panel.slider.inputValue()).toBe('3');
   });
