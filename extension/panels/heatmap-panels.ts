@@ -1,4 +1,4 @@
-import { ViewColumn } from 'vscode';
+import { ViewColumn, window } from 'vscode';
 import type { Uri, WebviewPanel } from 'vscode';
 import type { ModelSession } from '../services/sessions/model-session';
 import type { ModelSessions } from '../services/sessions/model-sessions';
@@ -18,18 +18,25 @@ export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements
   }
 
   /**
-   * A new tab opens beside the file that is being looked at.
+   * A new tab opens beside the file that is being looked at, with other heatmaps where they are.
    * @param left a tab that a window reload has left
    */
   public show(session: ModelSession, left?: WebviewPanel): void {
     const open = this.panels.find((panel) => panel.session.profilePath === session.profilePath);
     if (open === undefined) {
       const title = heatmapPanel.titleOf(session);
-      this.fill(left ?? newTab(heatmapPanel, title, ViewColumn.Beside), session);
+      this.fill(left ?? newTab(heatmapPanel, title, this.#columnBeside()), session);
     } else {
       left?.dispose();
       open.show(session);
     }
+  }
+
+  #columnBeside(): ViewColumn {
+    const column = this.panels.find(({ viewColumn }) => viewColumn !== undefined)?.viewColumn;
+    return column === window.activeTextEditor?.viewColumn
+      ? ViewColumn.Beside
+      : (column ?? ViewColumn.Beside);
   }
 
   /** Fills a webview that VS Code has made for a custom editor. */

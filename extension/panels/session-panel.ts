@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { commands, Disposable, EventEmitter, Uri } from 'vscode';
-import type { WebviewPanel } from 'vscode';
+import type { ViewColumn, WebviewPanel } from 'vscode';
 import { safeParse } from 'valibot';
 import type { PanelJob } from '../protocol/jobs';
 import { fromPanel } from '../protocol/panel';
@@ -128,6 +128,11 @@ export class SessionPanel<
 
   public get active(): boolean {
     return this.#panel.active;
+  }
+
+  /** Where the tab is; VS Code tells none of a hidden one. */
+  public get viewColumn(): ViewColumn | undefined {
+    return this.#panel.viewColumn;
   }
 
   public get ready(): boolean {

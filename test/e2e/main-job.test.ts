@@ -130,7 +130,7 @@ describe('from a model folder to a smaller model', () => {
       await expect.poll(() => cell.getAttribute('data-mark')).toBe(mark);
       if (mark === 'removed') {
         const expected = await panel.tile('Distance').textContent();
-        expect(expected).toMatch(/about 0\.\d+.*expected, not measured/);
+        expect(expected).toMatch(/≈ 0\.\d+.*expected, not measured/);
       }
     }
     expect(await panel.slider.inputValue()).toBe('3');

@@ -12,6 +12,7 @@ import {
   formatCompact,
   formatCount,
   formatDistance,
+  formatInCell,
   formatInRow,
   formatShare,
 } from '../format';
@@ -160,7 +161,7 @@ function Distance({ selected, expected }: Pick<TilesProps, 'selected' | 'expecte
     return (
       <Tile
         name={strings.distance}
-        value={strings.about(formatInRow(expected))}
+        value={`≈ ${formatInCell(expected)}`}
         note={`${distanceNote(metric, expected)} · ${strings.expected}`}
         meaning={tell(glossary.expectedDistance)}
       />

@@ -247,7 +247,6 @@ export const strings = {
   noPerplexity: t('not available'),
   perToken: (share: string) => t('per token, {0}', share),
   notMeasured: t('not measured'),
-  about: (value: string) => t('about {0}', value),
   expected: t('expected, not measured'),
   perplexity: t('Perplexity'),
   perplexityOriginal: (original: string) => t('original {0}', original),
