@@ -32,10 +32,10 @@ export function whyNotComputed(model: FolderModel, changes: Changes): Refusal | 
   });
   return (
     whyOtherScaling(model, refuse) ??
-    whyOtherValue(model, refuse) ??
-    whyOtherExperts(model, changes, refuse) ??
     whyOtherTables(model, changes, refuse) ??
     whyOtherRuns(model, changes, refuse) ??
+    whyOtherValue(model, refuse) ??
+    whyOtherExperts(model, changes, refuse) ??
     whyOtherMixers(model, changes, refuse) ??
     whyOtherTurns(model, changes, refuse) ??
     whyOtherNorms(model, changes, refuse) ??

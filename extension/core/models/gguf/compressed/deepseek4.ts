@@ -93,6 +93,8 @@ export async function requireChosenRuns(keys: GgufKeys, kept: readonly number[])
   }
 }
 
+const turnedAtOnce = 64;
+
 /** DeepSeek-V4 (src/models/deepseek4.cpp). */
 export const deepseek4: GgufFamily = {
   modelType: 'deepseek_v4',
@@ -114,5 +116,11 @@ export const deepseek4: GgufFamily = {
     hc_eps: 'hyper_connection.epsilon',
   },
   describe,
-  demands: () => ({ hc_mult: 4, tie_word_embeddings: false, scoring_func: 'sqrtsoftplus' }),
+  demands: ({ index_head_dim: size }: ConfigFields) => ({
+    hc_mult: 4,
+    tie_word_embeddings: false,
+    scoring_func: 'sqrtsoftplus',
+    // llama.cpp turns what tokens choose by, so many dimensions at a time.
+    index_head_dim: turnedAtOnce * Math.ceil(Number(size) / turnedAtOnce),
+  }),
 };
