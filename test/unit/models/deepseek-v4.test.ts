@@ -241,7 +241,7 @@ it('reads tensors under the names of the published files, too', async () => {
   );
 });
 
-it('published files of eight and four bits are listed, and refused with the remedy when they are to run', async () => {
+it('published files of eight and four bits have as many parameters', async () => {
   const published = withFields('published-fp8', {
     expert_dtype: 'fp4',
     quantization_config: {
@@ -285,16 +285,9 @@ it('published files of eight and four bits are listed, and refused with the reme
   expect(parameters(model.summary)).toEqual(parameters(summary));
   const { quantization, warnings } = model.summary;
   expect(quantization && describeQuantization(quantization)).toBe(
-    'fp8 (e4m3), 8 bits, blocks of 128 × 128, inspection only',
+    'fp8 (e4m3), 8 bits, blocks of 128 × 128, run as float32',
   );
-  expect(warnings.map(inEnglish)).toEqual([
-    expect.stringMatching(
-      /^Weights .* F8_E8M0 \(such as layers\.\S+\.scale\) can be inspected, but/,
-    ),
-  ]);
-  const { message, subject } = await rejection(prune(published, block(1), join(out, 'no-fp8')));
-  expect(message).toMatch(/can be inspected, but not run\. Use the original weights/);
-  expect(subject.field).toBe('quantization_config');
+  expect(warnings).toEqual([]);
 });
 
 it('a table of experts must hold integers', async () => {

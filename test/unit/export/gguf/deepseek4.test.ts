@@ -6,6 +6,7 @@ import { readGgufArray } from '../../../../extension/core/checkpoints/gguf-value
 import { headerEntry } from '../../../../extension/core/export/gguf/header-entries';
 import { openModel } from '../../../../extension/core/models/open-model';
 import { familyFixture, relativeError } from '../../fixtures';
+import { quantizedFixture, quantizedGolden } from '../../quantized-fixtures';
 import { logitsOf, prune, rejection } from '../pruning';
 import { blockOf, fileIn, folderOf, fresh, inFloats, rewritten } from './family-files';
 
@@ -82,6 +83,19 @@ it('a published file says a block that predicts further tokens, which it lacks',
   expect(await listIn(fileIn(out), 'deepseek4.attention.compress_ratios')).toEqual([0, 4]);
 });
 
+it('weights of eight and four bits have their numbers, whole and without a block', async () => {
+  const published = quantizedFixture('deepseek-v4');
+  const { inputIds, logits } = quantizedGolden('deepseek-v4');
+  const [whole, pruned] = [fresh(), fresh()];
+  await prune(published, [], whole, { format: 'gguf' });
+  const numbers = await logitsOf(fileIn(whole), inputIds);
+  expect(relativeError(numbers, logits)).toBeLessThan(1e-4);
+  const removed = await blockOf(published, 1);
+  await prune(published, removed, pruned, { format: 'gguf' });
+  const expected = await logitsOf(published, inputIds, removed);
+  expect(relativeError(await logitsOf(fileIn(pruned), inputIds), expected)).toBeLessThan(1e-4);
+});
+
 it('is quantized but for its table of experts, which takes no type', async () => {
   const out = fresh();
   await prune(folder, [], out, { format: 'gguf', types: { mix: 'Q8_0' } });
@@ -98,6 +112,7 @@ it('is quantized but for its table of experts, which takes no type', async () =>
 
 it.each([
   ['deepseek_v4', {}, [], /mlp_layer_types: .* in front, and block 2 comes after one without/],
+  ['deepseek_v4', {}, [1], /index_head_dim: .* with 64 here, not 8/],
   ['deepseek_v4', {}, [2], /compress_rates: .* with 128 here, not 5/],
   ['deepseek_v4-three', { scoring_func: 'sigmoid' }, [], /scoring_func: .* "sqrtsoftplus" here/],
   ['deepseek_v4-three', {}, [2], /layer_types: .* with runs of 4 tokens, and none remains/],
