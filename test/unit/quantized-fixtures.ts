@@ -24,6 +24,7 @@ export const quantizedCases = [
   'fp8',
   'modelopt-nvfp4',
   'mxfp4',
+  'deepseek-v4',
 ] as const;
 
 /** What transformers gives with the dequantized weights. */

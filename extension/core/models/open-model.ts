@@ -141,7 +141,7 @@ export async function readDecoder(
 ): Promise<TransformerModel> {
   const { architecture, config } = readArchitecture(configText, folder.config);
   const quantization = config.quantization_config
-    ? readQuantization(config.quantization_config, folder.config, checkpoint.tensors)
+    ? readQuantization(config.quantization_config, folder.config)
     : undefined;
   if (quantization !== undefined && architecture.transposed === true) {
     throw new UserError(

@@ -235,7 +235,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
     expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
   });
 
-  it.each(quantizedCases.filter((name) => name !== 'mxfp4'))(
+  it.each(quantizedCases.filter((name) => name !== 'mxfp4' && name !== 'deepseek-v4'))(
     'of weights quantized as %s has their numbers, pruned or not',
     async (name) => {
       const folder = quantizedFixture(name);

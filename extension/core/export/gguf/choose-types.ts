@@ -23,6 +23,10 @@ export interface TypedTensor extends NamedShape {
   readonly stored: LazyTensor;
 }
 
+/** Whether a tensor is a table of integers, which has one type. */
+export const isTable = ({ stored }: TypedTensor): boolean =>
+  stored.packed === undefined && (stored.dtype === 'I32' || stored.dtype === 'I64');
+
 /** Types of folders that GGUF files have as well. */
 const plainTypes: readonly string[] = ['F32', 'F16', 'BF16'] satisfies WritableType[];
 
@@ -63,7 +67,15 @@ export function chosenTypes(
   return types;
 }
 
-function checkedType(type: string, { name, shape }: NamedShape, file: string): WritableType {
+function checkedType(type: string, tensor: TypedTensor, file: string): WritableType {
+  const { name, shape } = tensor;
+  if (isTable(tensor)) {
+    throw new UserError(say`A table of integers has no other type.`, {
+      file,
+      field: name,
+      remedy: say`Name another tensor.`,
+    });
+  }
   const known = writableTypes.find((one) => one === type);
   if (known === undefined) {
     throw new UserError(say`Tensors can't be written as ${type}.`, {

@@ -10,6 +10,7 @@ import { hasWindows } from '../../models/gguf/gguf-windows';
 import { configOfLayerType } from '../../models/parts/rotary';
 import { sparsityOf } from '../../models/parts/sparsity';
 import type { Changes } from '../changes';
+import { compressedEntries } from './compressed-header';
 import { deciArchitecture } from './gguf-deci';
 import { headDimOf, sizesOf } from './folder-model';
 import type { FolderModel } from './folder-model';
@@ -53,8 +54,12 @@ export function modelEntries(
   latentEntries(entries, model);
   rotaryEntries(entries, model);
   windowEntries(entries, model, blocks);
+  compressedEntries(entries, model, blocks);
   return entries.bytes();
 }
+
+/** Fields that are floats whatever their value. */
+const floatField = /(?:scale|epsilon|freq_base)$/;
 
 /** The family's own fields; factors and bounds are floats. */
 function ownEntries(
@@ -76,7 +81,7 @@ function ownEntries(
     if (typeof value === 'boolean') {
       entries.flag(name, value);
     } else if (typeof value === 'number') {
-      if (name.endsWith('scale') || name === clampKey) {
+      if (floatField.test(name) || name === clampKey) {
         entries.float(name, value);
       } else {
         entries.integer(name, value);

@@ -31,7 +31,7 @@ import {
   withoutHead,
 } from './encoders/encoder-in-file';
 import { EncoderModel } from '../../models/encoders/encoder-model';
-import { chosenTypes, fileTypeOf, plainType, roundingOf } from './choose-types';
+import { chosenTypes, fileTypeOf, isTable, plainType, roundingOf } from './choose-types';
 import { modelEntries } from './folder-header';
 import { readFamily } from './folder-model';
 import type { FolderModel } from './folder-model';
@@ -39,7 +39,7 @@ import { importanceOf } from './importance';
 import { deciFamilies, needsDeci, whyNotGgufDeci } from './gguf-deci';
 import { whyNotHeld } from './gguf-options';
 import { whyOtherWidths } from './gguf-sizes';
-import { converted } from './gguf-tensors';
+import { asIntegers, converted } from './gguf-tensors';
 import { layOutGguf, writeGguf } from './gguf-writer';
 import { missingKeys } from './missing-keys';
 import { placeTensors } from './place-tensors';
@@ -263,6 +263,9 @@ export async function folderFileWriter(
   const tensors = [
     ...further,
     ...placed.map((tensor) => {
+      if (isTable(tensor)) {
+        return asIntegers(tensor.name, tensor.stored);
+      }
       const asInSource = { ...tensor, name: file.sourceName(tensor.name) };
       const importance = importanceOf(wanted.importance, asInSource, changes);
       return areBlocks && isPacked(tensor) && !Object.hasOwn(wanted.tensors ?? {}, tensor.name)

@@ -39,6 +39,7 @@ import { curveInGguf, curveKey, curveTensors } from '../../models/gguf/gguf-curv
 import { ggufBlocks } from '../../models/gguf/gguf-names';
 import { curveEntries } from './curve-entries';
 import { furtherBlocks } from '../../models/gguf/gguf-blocks';
+import { ratiosKey, tableBlocks } from '../../models/gguf/compressed/deepseek4';
 import { GgufKeys } from '../../models/gguf/gguf-keys';
 import type { OutputOption } from '../output-options';
 import { whyTorn } from '../changes';
@@ -127,6 +128,11 @@ function integerEntry(keys: GgufKeys, field: string, value: number): Entry {
   return [key, headerEntry.integer(key, value)];
 }
 
+function integersEntry(keys: GgufKeys, field: string, values: readonly number[]): Entry {
+  const key = keys.name(field);
+  return [key, headerEntry.integers(key, values)];
+}
+
 /** One flag for each block; nothing where the file says so already. */
 function flagsEntry(keys: GgufKeys, field: string, flags: readonly boolean[] | undefined): Entry[] {
   const key = keys.name(field);
@@ -183,15 +189,28 @@ async function blockEntries(
   keys: GgufKeys,
   { blocks }: Changes,
 ): Promise<Entry[]> {
-  const [dense, gating] = [keys.numberIfPresent(denseBlocks), gatingOf(keys)];
+  const gating = gatingOf(keys);
+  const ratios = keys.isList(ratiosKey) ? await keys.list(ratiosKey) : undefined;
   const choosing = await ggufChoosing(header, blocks);
   return [
     ...flagsEntry(keys, windowPattern, await ggufWindows(header, blocks)),
     ...flagsEntry(keys, mixerFlags, await ggufMixers(header, blocks)),
     ...(choosing === undefined ? [] : flagsEntry(keys, choosing.key, choosing.flags)),
-    ...(dense === undefined
+    ...[denseBlocks, tableBlocks].flatMap((key) => {
+      const inFront = keys.numberIfPresent(key);
+      return inFront === undefined
+        ? []
+        : [integerEntry(keys, key, blocks.filter((source) => source < inFront).length)];
+    }),
+    ...(ratios === undefined
       ? []
-      : [integerEntry(keys, denseBlocks, blocks.filter((source) => source < dense).length)]),
+      : [
+          integersEntry(
+            keys,
+            ratiosKey,
+            blocks.map((source) => ratios[source] ?? 0),
+          ),
+        ]),
     ...(gating === undefined || keys.has(gatingKey) ? [] : [integerEntry(keys, gatingKey, gating)]),
     ...(keys.has(furtherBlocks) ? [integerEntry(keys, furtherBlocks, 0)] : []),
     ...(isT5(keys) ? towerEntries(keys, blocks) : []),

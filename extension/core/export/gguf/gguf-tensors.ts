@@ -1,6 +1,6 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { floatsInFile } from '../../checkpoints/read-tensor';
+import { floatsInFile, readBytes } from '../../checkpoints/read-tensor';
 import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
 import { allRows } from '../../models/gguf/gguf-rows';
@@ -30,12 +30,13 @@ export interface GgufTensor {
   readonly source: GgufTensorSource;
 }
 
-/** Where the bytes come from: a file as they are, memory, numbers that are written as another type, or blocks in another order. */
+/** Where the bytes come from: a file as they are, memory, numbers that are written as another type, blocks in another order, or int64. */
 export type GgufTensorSource =
   | { readonly kind: 'copy'; readonly ranges: readonly ByteRange[] }
   | { readonly kind: 'given'; readonly bytes: Uint8Array }
   | ({ readonly kind: 'numbers' } & Numbers)
-  | { readonly kind: 'blocks'; readonly rows: readonly Rows[] };
+  | { readonly kind: 'blocks'; readonly rows: readonly Rows[] }
+  | { readonly kind: 'integers'; readonly tensor: LazyTensor };
 
 /** Numbers to write as a type. */
 export interface Numbers extends RowsOfTensor {
@@ -70,6 +71,26 @@ export function converted(name: string, numbers: Numbers): GgufTensor {
         ? { kind: 'copy', ranges: rows.map(({ tensor }) => tensor) }
         : { ...numbers, kind: 'numbers' },
   };
+}
+
+/** A table of integers, which llama.cpp takes as int32. */
+export function asIntegers(name: string, tensor: LazyTensor): GgufTensor {
+  const { shape, dtype } = tensor;
+  return dtype === 'I32'
+    ? copied({ name, tensor })
+    : {
+        ...{ name, shape, type: 'I32', length: 4 * elementCount(shape) },
+        source: { kind: 'integers', tensor },
+      };
+}
+
+/** The numbers of a table of int64 as int32. */
+export async function readIntegers(tensor: LazyTensor): Promise<Uint8Array> {
+  const bytes = await readBytes(tensor, tensor.length);
+  const numbers = Int32Array.from({ length: bytes.length / 8 }, (_, i) =>
+    Number(bytes.readBigInt64LE(8 * i)),
+  );
+  return new Uint8Array(numbers.buffer);
 }
 
 /**

@@ -10,7 +10,7 @@ import { UserError } from '../../user-error';
 import type { ByteCopier, ByteRange } from '../byte-copier';
 import { onPath } from '../../jobs/write-errors';
 import { writeAll, writeFlushed } from '../byte-copier';
-import { convert } from './gguf-tensors';
+import { convert, readIntegers } from './gguf-tensors';
 import type { GgufTensor } from './gguf-tensors';
 import { openRowWriter } from './quantize/row-threads';
 import type { RowWriter } from './quantize/row-threads';
@@ -150,6 +150,9 @@ async function writeParts(
         break;
       case 'given':
         await copier.write(source.bytes, handle, path, position);
+        break;
+      case 'integers':
+        await copier.write(await readIntegers(source.tensor), handle, path, position);
         break;
       case 'numbers':
       case 'blocks': {

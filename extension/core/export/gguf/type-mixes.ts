@@ -50,7 +50,7 @@ export interface NamedShape {
 
 /** Norms, routers, convolutions, whose kernels llama.cpp reads as floats, positions, segments and biases by distance, the projection of per-layer embeddings, and what mixes streams. */
 const staysFloat =
-  /(?:_norm|ffn_gate_inp|position_embd|token_types|ssm_conv1d(?:_[qkv])?|shortconv\.conv|attn_rel_b|per_layer_model_proj|altup_\w+|laurel_\w+)\.weight$/;
+  /(?:_norm|ffn_gate_inp|ffn_gate_tid2eid|position_embd|token_types|ssm_conv1d(?:_[qkv])?|shortconv\.conv|attn_rel_b|per_layer_model_proj|altup_\w+|laurel_\w+)\.weight$/;
 
 /** Whether a tensor may take any type: matrices of weights; the others stay float32 (`tensor_allows_quantization`). */
 export function takesTypes({ name, shape }: NamedShape): boolean {

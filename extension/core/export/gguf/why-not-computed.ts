@@ -1,4 +1,5 @@
 import type { Refusal } from '../../models/capability';
+import { chosenRate, noneChoosing } from '../../models/gguf/compressed/deepseek4';
 import {
   choosesNone,
   isTurnedAt,
@@ -10,6 +11,7 @@ import {
 } from '../../models/gguf/gguf-demands';
 import { denseBlocks } from '../../models/gguf/gguf-fields';
 import { requiredKind } from '../../models/gguf/gguf-mixers';
+import { rates } from '../../models/families/mixtures/deepseek-v4';
 import { hasExperts } from '../../models/gguf/placing';
 import { allWindowed, hasWindows, noneWindowed } from '../../models/gguf/gguf-windows';
 import { configOfLayerType } from '../../models/parts/rotary';
@@ -30,6 +32,8 @@ export function whyNotComputed(model: FolderModel, changes: Changes): Refusal | 
   });
   return (
     whyOtherScaling(model, refuse) ??
+    whyOtherTables(model, changes, refuse) ??
+    whyOtherRuns(model, changes, refuse) ??
     whyOtherValue(model, refuse) ??
     whyOtherExperts(model, changes, refuse) ??
     whyOtherMixers(model, changes, refuse) ??
@@ -161,6 +165,46 @@ function whyOtherExperts(
           ? say`llama.cpp expects a dense feed-forward in block ${other} of this ${target.architecture} model, and block ${blocks[other] ?? 0} has experts.`
           : say`llama.cpp expects experts in block ${other} of this ${target.architecture} model, and block ${blocks[other] ?? 0} has a dense feed-forward.`,
       );
+}
+
+function whyOtherTables(
+  { architecture, config, target }: FolderModel,
+  { blocks }: Changes,
+  refuse: Refuse,
+): Refusal | undefined {
+  const hasTable = blocks.map(
+    (block) => architecture.experts?.byToken?.isOf(config, block) === true,
+  );
+  const first = hasTable.indexOf(false);
+  const other = first < 0 ? -1 : hasTable.indexOf(true, first);
+  return other < 0
+    ? undefined
+    : refuse(
+        'mlp_layer_types',
+        say`llama.cpp expects the blocks of ${target.architecture} models whose experts a table chooses in front, and block ${blocks[other] ?? 0} comes after one without a table.`,
+      );
+}
+
+function whyOtherRuns(
+  { architecture, config, target }: FolderModel,
+  { blocks }: Changes,
+  refuse: Refuse,
+): Refusal | undefined {
+  const type = (block: number): string => config.layer_types?.[block] ?? '';
+  const rate = (block: number): number | undefined => architecture.compressed?.(config, block).rate;
+  const other = blocks.find((block) => rate(block) !== rates[type(block)]);
+  if (architecture.compressed === undefined) {
+    return undefined;
+  }
+  if (other !== undefined) {
+    return refuse(
+      'compress_rates',
+      otherValue(target.architecture, rates[type(other)], rate(other)),
+    );
+  }
+  return blocks.some((block) => rate(block) === chosenRate)
+    ? undefined
+    : refuse('layer_types', noneChoosing(target.architecture));
 }
 
 /** Least bound of steps that makes little difference. */

@@ -24,7 +24,17 @@ const innerSize = 'feed_forward_length';
 /** Number of blocks behind the model's that predict further tokens. */
 export const furtherBlocks = 'nextn_predict_layers';
 
-export const furtherBlocksOf = (keys: GgufKeys): number => keys.numberIfPresent(furtherBlocks) ?? 0;
+/** Where files may say a number of these that they lack, so that llama.cpp looks for their tensors. */
+const mayLackFurther = 'deepseek4';
+
+export function furtherBlocksOf(keys: GgufKeys): number {
+  const said = keys.numberIfPresent(furtherBlocks) ?? 0;
+  return said > 0 &&
+    keys.architecture === mayLackFurther &&
+    !keys.hasTensor(`blk.${keys.number('block_count') - said}.nextn.eh_proj.weight`)
+    ? 0
+    : said;
+}
 
 /** Blocks of the model, without those that predict further tokens, which stand behind them. */
 export function readBlockCount(keys: GgufKeys): number {

@@ -29,6 +29,10 @@ export class GgufKeys {
     return this.header.metadata.has(this.name(key));
   }
 
+  public hasTensor(name: string): boolean {
+    return this.header.tensors.some((tensor) => tensor.name === name);
+  }
+
   public isList(key: string): boolean {
     return typeof this.header.metadata.get(this.name(key)) === 'object';
   }
@@ -84,6 +88,19 @@ export class GgufKeys {
     return flags.length === count || flags.length === count + further
       ? flags.slice(0, count).map(Boolean)
       : this.fault(name, say`It has ${flags.length} entries for ${counted(count, 'block')}.`);
+  }
+
+  /** A list of numbers. */
+  public async list(key: string): Promise<readonly number[]> {
+    const name = this.name(key);
+    const value = this.header.metadata.get(name);
+    if (typeof value !== 'object') {
+      return value === undefined ? this.missing(name) : this.unfit(name, say`list`);
+    }
+    const numbers = await readGgufArray(this.path, name, value);
+    return numbers.map((entry) =>
+      typeof entry === 'number' ? entry : this.fault(name, say`Its entries are not numbers.`),
+    );
   }
 
   /** An integer for each block; one that stands alone holds for all of them. */

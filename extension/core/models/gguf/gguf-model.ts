@@ -17,6 +17,7 @@ import {
   requireSameUnturned,
   sigmoid,
 } from './gguf-demands';
+import { requireChosenRuns } from './compressed/deepseek4';
 import { curveTensors } from './gguf-curves';
 import { ggufFamilyOf } from './gguf-families';
 import type { GgufFamily, GgufTraits } from './gguf-traits';
@@ -200,6 +201,7 @@ export async function requireGgufBlocks(
       say`Prune the Hugging Face folder of the model.`,
     );
   }
+  await requireChosenRuns(keys, kept);
   const types = await typesOf(keys);
   if (mixed !== undefined && types !== undefined) {
     requireBothKinds(keys, mixed, types, kept);

@@ -7,6 +7,7 @@ import type {
   Projection,
 } from '../transformer/architecture';
 import type { LatentNames } from '../parts/latent-heads';
+import type { CompressedNames } from '../parts/compressed/compressed-parts';
 import type { BlockEndNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
 import { curveInGguf } from './gguf-curves';
@@ -25,7 +26,7 @@ export const positionTable = 'position_embd';
  * the offset to norms that have one.
  */
 export function inGguf(known: Architecture, family: GgufFamily): Architecture {
-  const { altUp, blockForm, end, form, laurel } = known;
+  const { altUp, blockForm, connections, end, form, laurel } = known;
   return {
     ...known,
     norm: withOffsetAdded(known.norm),
@@ -34,6 +35,7 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
     ...(end === undefined ? {} : { end: endInGguf(end) }),
     ...(altUp === undefined ? {} : { altUp: { ...altUp, ...altUpInGguf } }),
     ...(laurel === undefined ? {} : { laurel: { ...laurel, ...laurelInGguf } }),
+    ...(connections === undefined ? {} : { connections: { ...connections, ...connectionsInGguf } }),
     ...branchesInGguf(known, family),
     ...(known.experts === undefined ? {} : { experts: expertsInGguf(known.experts, family) }),
     ...(known.mixer === undefined ? {} : { mixer: mixerInGguf(known.mixer, family) }),
@@ -111,6 +113,37 @@ const laurelInGguf = {
   postNorm: 'laurel_post_norm',
 } as const;
 
+const connectionsInGguf = {
+  attention: 'hc_attn_',
+  feedforward: 'hc_ffn_',
+  head: 'output_hc_',
+  ending: '.weight',
+} as const;
+
+const compressor = (before: string): CompressedNames['compressor'] => ({
+  values: `${before}_compressor_kv`,
+  gate: `${before}_compressor_gate`,
+  places: `${before}_compressor_ape.weight`,
+  norm: `${before}_compressor_norm`,
+});
+
+/** Of attention that reads compressed runs (src/models/deepseek4.cpp). */
+const compressed: CompressedNames = {
+  queryDown: 'attn_q_a',
+  queryNorm: 'attn_q_a_norm',
+  queryUp: 'attn_q_b',
+  key: 'attn_kv',
+  keyNorm: 'attn_kv_a_norm',
+  sinks: 'attn_sinks.weight',
+  groups: 'attn_output_a',
+  compressor: compressor('attn'),
+  indexer: {
+    query: 'indexer.attn_q_b',
+    weights: 'indexer.proj',
+    compressor: compressor('indexer'),
+  },
+};
+
 /** Of latent attention (src/models/deepseek2.cpp). */
 const latent: LatentNames = {
   query: 'attn_q',
@@ -155,7 +188,9 @@ function branchesInGguf(
         : {
             latent: { ...latent, ...(attention.latent.indexer === undefined ? {} : { indexer }) },
           }),
-      output: 'attn_output',
+      ...(attention.compressed === undefined
+        ? { output: 'attn_output' }
+        : { output: 'attn_output_b', compressed }),
       ...(queryKeyNorms === undefined
         ? {}
         : { queryKeyNorms: { ...queryKeyNorms, query: 'attn_q_norm', key: 'attn_k_norm' } }),
@@ -192,6 +227,9 @@ function mixerInGguf(known: MixerNames, { mixer }: GgufFamily): MixerNames {
     ...(form === undefined ? {} : { form: (config) => form(known.form(config), config) }),
   };
 }
+
+/** Experts of each token. */
+const expertTable = 'ffn_gate_tid2eid.weight';
 
 /** Router and experts have no module of their own. */
 const inBlock = { modules: [''], router: 'ffn_gate_inp' } as const;
@@ -235,7 +273,7 @@ function apartInGguf(known: ExpertNames, apart: NonNullable<ExpertNames['apart']
 
 /** Every expert's gate lies in one tensor, and so do their ups and their downs. */
 function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily): ExpertNames {
-  const { shared, choiceBias, gateUp, apart } = known;
+  const { shared, choiceBias, byToken, gateUp, apart } = known;
   if (apart !== undefined) {
     return apartInGguf(known, apart);
   }
@@ -243,6 +281,7 @@ function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily)
     ...known,
     ...inBlock,
     ...(choiceBias === undefined ? {} : { choiceBias: 'exp_probs_b.bias' }),
+    ...(byToken === undefined ? {} : { byToken: { ...byToken, name: expertTable } }),
     joined: {
       gateUp: gateUp.length === 1 ? 'ffn_up_exps.weight' : gateUpApart,
       down: 'ffn_down_exps.weight',

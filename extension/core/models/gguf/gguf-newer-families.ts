@@ -2,6 +2,7 @@ import { graniteSwa as familyOfGraniteSwa } from '../families/mixtures/softmax-e
 import type { ConfigFields } from '../transformer/config-layout';
 import type { GgufFamily, GgufSource, GgufTraits } from './gguf-traits';
 import { readBlockCount } from './gguf-blocks';
+import { deepseek4 } from './compressed/deepseek4';
 import { gatingOf, sigmoid } from './gguf-demands';
 import { denseBlocks, ggufFields, hasRms, layerNormEpsilon, rotarySections } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
@@ -192,6 +193,7 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
     describe: describeSparse,
     fields: sharedExpertFields,
   },
+  deepseek4,
   deepseek32: { modelType: 'deepseek_v32', ...sparseAttention },
   'glm-dsa': {
     modelType: 'glm_moe_dsa',

@@ -7,6 +7,7 @@ import { curveWeights } from './gguf-curves';
 import { positionTable } from './gguf-names';
 import { allRows, asMatrix, columnsOf } from './gguf-rows';
 import type { Rows, RowsOfTensor } from './gguf-rows';
+import { placeCompressed, placeConnections } from './compressed/compressed-places';
 import { placeEnds, placeOutsideEnds } from './end-places';
 import { placeMixer } from './mixer-places';
 import { hasExperts, partAndKind, placeModule, placeNorm, placeTensor } from './placing';
@@ -20,6 +21,7 @@ export function placesInBlock(names: BothNames): Places {
   placeExperts(places, names);
   placeMixer(places, names);
   placeEnds(places, names);
+  placeConnections(places, names, ['attention', 'feedforward']);
   return places;
 }
 
@@ -37,6 +39,7 @@ export function placesOutside({ known, own, ...names }: BothNames, prefix: strin
     placeModule(places, head, own.outer.heads?.[0]);
   }
   placeOutsideEnds(places, { known, own, ...names }, prefix);
+  placeConnections(places, { known, own, ...names }, ['head'], prefix);
   return places;
 }
 
@@ -70,6 +73,7 @@ function placeAttention(places: Places, names: BothNames): void {
     placeTensor(places, from.sinks, to.sinks);
   }
   placeLatent(places, names);
+  placeCompressed(places, names);
 }
 
 /** Adds a linear layer, as [out, in] whichever way the folder stores it. */
@@ -232,6 +236,9 @@ function placeExperts(places: Places, names: BothNames): void {
   for (const module of from.modules) {
     const inside = (name: string): string => (module === '' ? name : `${module}.${name}`);
     placeRouter(places, from, inside);
+    if (from.byToken !== undefined && to.byToken !== undefined) {
+      placeTensor(places, inside(from.byToken.name), to.byToken.name);
+    }
     placeApart(places, names, inside);
     const place = (name: string, targets: readonly string[]): void => {
       const more = { turned: joined.transposed === true, turns: known.feedforward.takesTurns };

@@ -31,7 +31,7 @@ export function findAnyAttention(
   }
   if (compressed !== undefined) {
     const own = compressed(config, block);
-    return findCompressed(own, attention.norm ?? '', tensors, placeOf(block), shape);
+    return findCompressed(own, attention, tensors, placeOf(block), shape);
   }
   const keys =
     keysBlock === undefined ? undefined : { block: keysBlock, prefix: placeOf(keysBlock) };

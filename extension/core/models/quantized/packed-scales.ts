@@ -118,7 +118,7 @@ function scalesOf(tensor: LazyTensor): PackedMatrix {
 }
 
 /** Whether a tensor holds the scales of a layer as DeepSeek-V4 is published. */
-export function isExponents({ name, dtype }: LazyTensor): boolean {
+function isExponents({ name, dtype }: LazyTensor): boolean {
   return name.endsWith('.scale') && dtype === 'F8_E8M0';
 }
 

@@ -1,7 +1,5 @@
 import { UserError } from '../../user-error';
 import type { ModelSummary, QuantizationSummary } from '../model-summary';
-import type { Checkpoint } from '../../checkpoints/lazy-tensor';
-import { isExponents } from './packed-scales';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -14,7 +12,7 @@ interface Method {
   /** What can be run. */
   readonly runs: { readonly bits: readonly number[]; readonly forms: readonly string[] };
   /** Why a checkpoint can't be run, whatever its form and bits. */
-  readonly refuses?: (fields: Fields, tensors: Checkpoint['tensors']) => Message | undefined;
+  readonly refuses?: (fields: Fields) => Message | undefined;
 }
 
 /** Methods by `quant_method` of config.json. */
@@ -85,12 +83,6 @@ export const quantizationMethods: Readonly<Record<string, Method>> = {
       ...blockOf(fields['weight_block_size']),
     }),
     runs: { bits: [8], forms: ['e4m3', 'e5m2'] },
-    refuses: (_, tensors) => {
-      const scale = [...tensors.values()].find(isExponents);
-      return scale === undefined
-        ? undefined
-        : say`Weights quantized by fp8 with scales of type F8_E8M0 (such as ${scale.name}) can be inspected, but not run.`;
-    },
   },
   fbgemm_fp8: {
     describe: () => ({ form: 'e4m3', ...sizes(8, undefined) }),
@@ -120,14 +112,10 @@ function groupsOf(fields: Fields): Fields[] {
 }
 
 /**
- * What `quantization_config` says of these tensors.
+ * What `quantization_config` says of the weights.
  * @throws UserError when the method is not known.
  */
-export function readQuantization(
-  fields: Fields,
-  file: string,
-  tensors: Checkpoint['tensors'],
-): QuantizationSummary {
+export function readQuantization(fields: Fields, file: string): QuantizationSummary {
   const name = text(fields['quant_method']);
   const method =
     name !== undefined && Object.hasOwn(quantizationMethods, name)
@@ -146,7 +134,7 @@ export function readQuantization(
     );
   }
   const described = { method: name, ...method.describe(fields) };
-  const refusal = method.refuses?.(fields, tensors) ?? refusalOf(described, method);
+  const refusal = method.refuses?.(fields) ?? refusalOf(described, method);
   return refusal === undefined ? described : { ...described, refusal };
 }
 

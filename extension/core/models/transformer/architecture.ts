@@ -7,7 +7,7 @@ import type {
 } from './block-end-names';
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
-import type { CompressedShape } from '../parts/compressed/compressed-parts';
+import type { CompressedNames, CompressedShape } from '../parts/compressed/compressed-parts';
 import type { FeedforwardShape } from '../parts/feedforward';
 import type { LatentNames, LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
@@ -276,6 +276,8 @@ export interface Architecture {
     readonly queryKeyValue: Projection;
     /** What they come from where they are expanded from latents. */
     readonly latent?: LatentNames;
+    /** What such attention has instead that reads compressed runs of tokens. */
+    readonly compressed?: CompressedNames;
     readonly output: string;
     /** Tensor added to what `output` gives, in blocks that have it. */
     readonly outputBias?: string;

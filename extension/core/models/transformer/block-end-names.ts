@@ -52,6 +52,8 @@ export interface ConnectionNames {
   readonly feedforward: string;
   /** The same outside the blocks, behind the last. */
   readonly head: string;
+  /** What they end with, behind what they hold. */
+  readonly ending?: string;
   /** Modules of a block in transformers. */
   readonly modules: Readonly<Record<'attention' | 'feedforward', string>>;
 }

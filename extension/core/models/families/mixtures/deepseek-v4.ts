@@ -1,3 +1,4 @@
+import type { CompressedNames } from '../../parts/compressed/compressed-parts';
 import type { Architecture } from '../../transformer/architecture';
 import type { ConfigFault, ConfigFields } from '../../transformer/config-layout';
 import { say } from '../../../message';
@@ -5,10 +6,10 @@ import { base, everywhere, gatedExpert, numberIn } from '../pieces';
 
 /** Kinds of attention, and how many tokens a run has that is compressed into one key. */
 const near = 'sliding_attention';
-const chosen = 'compressed_sparse_attention';
+export const chosen = 'compressed_sparse_attention';
 /** Mixtures whose experts a table chooses by token. */
 const byTable = 'hash_moe';
-const rates: Readonly<Record<string, number>> = {
+export const rates: Readonly<Record<string, number>> = {
   [chosen]: 4,
   heavily_compressed_attention: 128,
 };
@@ -22,10 +23,24 @@ const rateFields: Readonly<Record<string, string>> = {
 const isRecord = (value: unknown): value is ConfigFields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** What the configuration class takes where the file is silent. */
+const sizes = {
+  ...{ o_groups: 8, o_lora_rank: 1024, n_shared_experts: 1 },
+  ...{ index_n_heads: 64, index_head_dim: 128, index_topk: 512 },
+  ...{ hc_mult: 4, hc_sinkhorn_iters: 20, hc_eps: 1e-6 },
+} as const;
+
+const sizeIn = (config: ConfigFields, field: keyof typeof sizes): number =>
+  numberIn(config, field, sizes[field]);
+
+/** Entry of `layer_types` by the tokens of a run; undefined where no attention compresses so many. */
+export const typeOfRate = (rate: unknown): string | undefined =>
+  rate === 0 ? near : Object.keys(rates).find((type) => rates[type] === rate);
+
 /** Entry of `layer_types` by the rate that older configurations list, or by the block's number. */
 function layerType({ compress_ratios: ratios }: ConfigFields, block: number): string {
   if (Array.isArray(ratios)) {
-    return Object.keys(rates).find((type) => rates[type] === ratios[block]) ?? near;
+    return typeOfRate(ratios[block]) ?? near;
   }
   return block < 2 || block % 2 === 0 ? 'heavily_compressed_attention' : chosen;
 }
@@ -61,7 +76,7 @@ const rateOf = (config: ConfigFields, type: string): number | undefined => {
 };
 
 /** Entry of `mlp_layer_types` by the number of blocks whose experts a table chooses. */
-const mixtureType = (config: ConfigFields, block: number): string =>
+export const mixtureType = (config: ConfigFields, block: number): string =>
   block < numberIn(config, 'num_hash_layers', 3) ? byTable : 'moe';
 
 /** Fields of older configurations that speak of blocks by their numbers, for the blocks that stay. */
@@ -86,6 +101,13 @@ function prunedFields(config: ConfigFields, blocks: readonly number[]): ConfigFi
       : { num_hash_layers: isTable.lastIndexOf(true) < count ? count : undefined }),
   };
 }
+
+const compressor = (module: string): CompressedNames['compressor'] => ({
+  values: `${module}.wkv`,
+  gate: `${module}.wgate`,
+  places: `${module}.ape`,
+  norm: `${module}.norm`,
+});
 
 /** Rotary embeddings of near and of compressed attention, under the names that other families have. */
 function ropes(config: ConfigFields): ConfigFields {
@@ -134,6 +156,7 @@ export const deepseekV4: Architecture = {
     fault: unknownRatio,
     pruned: prunedFields,
     defaults: () => ({
+      ...sizes,
       head_dim: 512,
       q_lora_rank: 1024,
       num_experts: 256,
@@ -149,8 +172,31 @@ export const deepseekV4: Architecture = {
   },
   outer: { ...base.outer, heads: ['head', 'lm_head'] },
   // As published.
-  aliases: { 'embed_tokens.weight': 'embed.weight', 'hc_head.hc_': 'hc_head_' },
-  attention: { ...base.attention, norm: 'attn_norm', output: 'attn.wo_b' },
+  aliases: {
+    'embed_tokens.weight': 'embed.weight',
+    'hc_head.hc_': 'hc_head_',
+    '.attn.norm.': '.attn.kv_norm.',
+  },
+  attention: {
+    ...base.attention,
+    norm: 'attn_norm',
+    output: 'attn.wo_b',
+    compressed: {
+      queryDown: 'attn.wq_a',
+      queryNorm: 'attn.q_norm',
+      queryUp: 'attn.wq_b',
+      key: 'attn.wkv',
+      keyNorm: 'attn.norm',
+      sinks: 'attn.attn_sink',
+      groups: 'attn.wo_a',
+      compressor: compressor('attn.compressor'),
+      indexer: {
+        query: 'attn.indexer.wq_b',
+        weights: 'attn.indexer.weights_proj',
+        compressor: compressor('attn.indexer.compressor'),
+      },
+    },
+  },
   feedforward: {
     norm: 'ffn_norm',
     gateUp: { kind: 'separate', names: ['ffn.w1', 'ffn.w3'] },
@@ -185,23 +231,23 @@ export const deepseekV4: Architecture = {
     const type = config.layer_types?.[block] ?? near;
     return {
       queryRank: config.q_lora_rank ?? 1024,
-      groups: numberIn(config, 'o_groups', 8),
-      groupRank: numberIn(config, 'o_lora_rank', 1024),
+      groups: sizeIn(config, 'o_groups'),
+      groupRank: sizeIn(config, 'o_lora_rank'),
       rate: rateOf(config, type),
       indexer:
         type === chosen
           ? {
-              numHeads: numberIn(config, 'index_n_heads', 64),
-              headDim: numberIn(config, 'index_head_dim', 128),
-              best: numberIn(config, 'index_topk', 512),
+              numHeads: sizeIn(config, 'index_n_heads'),
+              headDim: sizeIn(config, 'index_head_dim'),
+              best: sizeIn(config, 'index_topk'),
             }
           : undefined,
     };
   },
   connections: {
-    count: (config) => numberIn(config, 'hc_mult', 4),
-    rounds: (config) => numberIn(config, 'hc_sinkhorn_iters', 20),
-    epsilon: (config) => numberIn(config, 'hc_eps', 1e-6),
+    count: (config) => sizeIn(config, 'hc_mult'),
+    rounds: (config) => sizeIn(config, 'hc_sinkhorn_iters'),
+    epsilon: (config) => sizeIn(config, 'hc_eps'),
     attention: 'hc_attn_',
     feedforward: 'hc_ffn_',
     head: 'hc_head.hc_',

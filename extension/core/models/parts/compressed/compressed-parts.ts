@@ -44,6 +44,31 @@ export interface CompressedParts {
   readonly indexer?: Indexer;
 }
 
+/** Below a block, the modules of a compressor; `places` is the full name of a tensor. */
+interface CompressorNames {
+  readonly values: string;
+  readonly gate: string;
+  readonly places: string;
+  readonly norm: string;
+}
+
+/** Names of what such an attention has, below a block; `sinks` is the full name of a tensor. */
+export interface CompressedNames {
+  readonly queryDown: string;
+  readonly queryNorm: string;
+  readonly queryUp: string;
+  readonly key: string;
+  readonly keyNorm: string;
+  readonly sinks: string;
+  readonly groups: string;
+  readonly compressor: CompressorNames;
+  readonly indexer: {
+    readonly query: string;
+    readonly weights: string;
+    readonly compressor: CompressorNames;
+  };
+}
+
 /** Sizes of attention that reads compressed runs of tokens. */
 export interface CompressedShape {
   /** Width of the queries' latent. */

@@ -1,62 +1,78 @@
+import type { Architecture } from '../../transformer/architecture';
 import type { TensorFinder } from '../../transformer/tensor-finder';
 import type { AttentionShape, AttentionWeights } from '../attention';
 import type { Linear } from '../linear';
-import type { CompressedParts, CompressedShape, Compressor } from './compressed-parts';
+import type {
+  CompressedNames,
+  CompressedParts,
+  CompressedShape,
+  Compressor,
+} from './compressed-parts';
 
-/** Weights of the attention `attn` of the block whose tensors begin with `prefix`. */
+/** Weights of the attention of the block whose tensors begin with `prefix`. */
 export function findCompressed(
   { queryRank, groups, groupRank, rate, indexer }: CompressedShape,
-  norm: string,
+  { norm = '', output, compressed: names }: Architecture['attention'],
   tensors: TensorFinder,
   prefix: string,
   { hiddenSize: hidden, numHeads, headDim }: AttentionShape,
 ): AttentionWeights {
-  const own = `${prefix}attn.`;
+  if (names === undefined) {
+    throw new Error('a family without compressed attention has none to be found');
+  }
   const linear = (name: string, out: number, width: number): Linear =>
-    tensors.linear(`${own}${name}`, out, width, false);
-  const compressor = (module: string, dim: number, runs: number): Compressor => {
+    tensors.linear(`${prefix}${name}`, out, width, false);
+  const compressor = (
+    own: CompressedNames['compressor'],
+    dim: number,
+    runs: number,
+  ): Compressor => {
     // A run's key is made of the run before as well where keys are chosen.
     const width = indexer === undefined ? dim : 2 * dim;
     return {
       rate: runs,
-      values: linear(`${module}.wkv`, width, hidden),
-      gate: linear(`${module}.wgate`, width, hidden),
-      places: tensors.take(`${own}${module}.ape`, [runs, width]),
-      norm: tensors.norm(`${own}${module}.norm`, dim),
+      values: linear(own.values, width, hidden),
+      gate: linear(own.gate, width, hidden),
+      places: tensors.take(`${prefix}${own.places}`, [runs, width]),
+      norm: tensors.norm(`${prefix}${own.norm}`, dim),
     };
   };
   const inner = groups * groupRank;
   const compressed: CompressedParts = {
     groups: {
-      weight: tensors.reshaped(`${own}wo_a.weight`, [inner, (numHeads * headDim) / groups, 1]),
+      weight: tensors.reshaped(`${prefix}${names.groups}.weight`, [
+        inner,
+        (numHeads * headDim) / groups,
+        1,
+      ]),
       groups,
     },
-    ...(rate === undefined ? {} : { compressor: compressor('compressor', headDim, rate) }),
+    ...(rate === undefined ? {} : { compressor: compressor(names.compressor, headDim, rate) }),
     ...(rate === undefined || indexer === undefined
       ? {}
       : {
           indexer: {
             ...indexer,
-            compressor: compressor('indexer.compressor', indexer.headDim, rate),
-            query: linear('indexer.wq_b', indexer.numHeads * indexer.headDim, queryRank),
-            weights: linear('indexer.weights_proj', indexer.numHeads, hidden),
+            compressor: compressor(names.indexer.compressor, indexer.headDim, rate),
+            query: linear(names.indexer.query, indexer.numHeads * indexer.headDim, queryRank),
+            weights: linear(names.indexer.weights, indexer.numHeads, hidden),
           },
         }),
   };
   return {
     norm: tensors.norm(`${prefix}${norm}`, hidden),
     queryKeyValue: [
-      linear('wq_a', queryRank, hidden),
-      linear('wq_b', numHeads * headDim, queryRank),
-      linear('wkv', headDim, hidden),
+      linear(names.queryDown, queryRank, hidden),
+      linear(names.queryUp, numHeads * headDim, queryRank),
+      linear(names.key, headDim, hidden),
     ],
     latentNorms: {
-      query: tensors.norm(`${own}q_norm`, queryRank),
-      keyValue: tensors.norm(`${own}norm`, headDim),
+      query: tensors.norm(`${prefix}${names.queryNorm}`, queryRank),
+      keyValue: tensors.norm(`${prefix}${names.keyNorm}`, headDim),
     },
-    sinks: tensors.take(`${own}attn_sink`, [numHeads]),
+    sinks: tensors.take(`${prefix}${names.sinks}`, [numHeads]),
     compressed,
-    output: linear('wo_b', hidden, inner),
+    output: linear(output, hidden, inner),
   };
 }
 

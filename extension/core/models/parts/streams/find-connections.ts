@@ -19,7 +19,13 @@ export function findStreams(
     count,
     rounds: names.rounds(config),
     epsilon: names.epsilon(config),
-    head: findThree(tensors, `${prefix}${names.head}`, [count, count * config.hidden_size], 1),
+    head: findThree(
+      tensors,
+      names,
+      `${prefix}${names.head}`,
+      [count, count * config.hidden_size],
+      1,
+    ),
   };
 }
 
@@ -38,16 +44,17 @@ export function findConnection(
   const branch = part === 'attention' ? 'attention' : 'feedforward';
   const factors = count * (count + 2);
   const shape = [factors, count * config.hidden_size] as const;
-  return findThree(tensors, `${prefix}${names[branch]}`, shape, 3);
+  return findThree(tensors, names, `${prefix}${names[branch]}`, shape, 3);
 }
 
 const findThree = (
   tensors: TensorFinder,
+  { ending = '' }: ConnectionNames,
   name: string,
   [factors, width]: readonly [factors: number, width: number],
   kinds: number,
 ): Connection => ({
-  matrix: tensors.take(`${name}fn`, [factors, width]),
-  base: tensors.take(`${name}base`, [factors]),
-  scale: tensors.take(`${name}scale`, [kinds]),
+  matrix: tensors.take(`${name}fn${ending}`, [factors, width]),
+  base: tensors.take(`${name}base${ending}`, [factors]),
+  scale: tensors.take(`${name}scale${ending}`, [kinds]),
 });

@@ -1,0 +1,126 @@
+import { say } from '../../../message';
+import type { Message } from '../../../message';
+import { chosen, mixtureType, rates, typeOfRate } from '../../families/mixtures/deepseek-v4';
+import type { ConfigFields } from '../../transformer/config-layout';
+import { readBlockCount } from '../gguf-blocks';
+import { gatingKey } from '../gguf-demands';
+import { queryLatent } from '../gguf-fields';
+import type { GgufKeys } from '../gguf-keys';
+import { sharedExpertFields } from '../gguf-traits';
+import type { GgufFamily, GgufSource } from '../gguf-traits';
+
+/** Tokens of a run of each block, 0 without runs. */
+export const ratiosKey = 'attention.compress_ratios';
+/** Number of blocks in front whose experts a table chooses. */
+export const tableBlocks = 'hash_layer_count';
+/** Bound of what gates and ups of experts give. */
+export const boundKey = 'swiglu_clamp_exp';
+/** Rotary base of blocks that have runs. */
+export const compressedTheta = 'attention.compress_rope_freq_base';
+/** What turns scores of experts into weights: the root of their softplus. */
+export const rootSoftplus = 4;
+
+const useFolder = say`Use the Hugging Face folder of the model.`;
+
+/** Entries of a list for the blocks of the model, which others may follow. */
+async function ofBlocks(keys: GgufKeys, key: string): Promise<readonly number[]> {
+  const [list, count] = [await keys.list(key), readBlockCount(keys)];
+  return list.length >= count
+    ? list.slice(0, count)
+    : keys.fault(keys.name(key), say`It has ${list.length} entries for ${count} blocks.`);
+}
+
+/** The bound that all blocks have. */
+async function clampOf(keys: GgufKeys): Promise<number> {
+  const [first = 0, ...others] = keys.isList(boundKey)
+    ? await ofBlocks(keys, boundKey)
+    : [keys.number(boundKey)];
+  return others.every((other) => other === first)
+    ? first
+    : keys.fault(
+        keys.name(boundKey),
+        say`Blocks with different bounds are not supported.`,
+        useFolder,
+      );
+}
+
+async function describe({ keys }: GgufSource): Promise<ConfigFields> {
+  for (const [key, value, known] of [
+    [gatingKey, keys.number(gatingKey), rootSoftplus],
+    ['expert_weights_norm', keys.flagIfPresent('expert_weights_norm'), true],
+  ] as const) {
+    if (value !== known) {
+      keys.fault(
+        keys.name(key),
+        say`It is ${String(value)}, expected ${String(known)}.`,
+        useFolder,
+      );
+    }
+  }
+  const types = (await ofBlocks(keys, ratiosKey)).map(
+    (ratio, block) =>
+      typeOfRate(ratio) ??
+      keys.fault(
+        keys.name(ratiosKey),
+        say`It has ${ratio} for block ${block}, expected ${[0, ...Object.values(rates)].join(' or ')}.`,
+        useFolder,
+      ),
+  );
+  const tables = { num_hash_layers: keys.number(tableBlocks) };
+  return {
+    layer_types: types,
+    mlp_layer_types: types.map((_, block) => mixtureType(tables, block)),
+    rope_theta: keys.number('rope.freq_base'),
+    swiglu_limit: await clampOf(keys),
+  };
+}
+
+/** Tokens of a run where a block's tokens choose the runs that they look at. */
+export const chosenRate = rates[chosen];
+
+export const noneChoosing = (architecture: string): Message =>
+  say`llama.cpp expects a block of ${architecture} models with runs of ${chosenRate ?? 0} tokens, and none remains.`;
+
+/**
+ * Refuses a choice of blocks with which llama.cpp ends: it has a cache for runs that tokens choose.
+ * @param kept source block of each block that stays
+ * @throws UserError with what may be removed.
+ */
+export async function requireChosenRuns(keys: GgufKeys, kept: readonly number[]): Promise<void> {
+  const ratios = keys.isList(ratiosKey) ? await keys.list(ratiosKey) : undefined;
+  if (ratios !== undefined && !kept.some((source) => ratios[source] === chosenRate)) {
+    keys.fault(keys.name(ratiosKey), noneChoosing(keys.architecture), say`Keep such a block.`);
+  }
+}
+
+const turnedAtOnce = 64;
+
+/** DeepSeek-V4 (src/models/deepseek4.cpp). */
+export const deepseek4: GgufFamily = {
+  modelType: 'deepseek_v4',
+  readsFactors: false,
+  normsExpertWeights: true,
+  windows: { period: 0, ownRotary: false },
+  fields: {
+    ...sharedExpertFields,
+    q_lora_rank: queryLatent,
+    qk_rope_head_dim: 'rope.dimension_count',
+    compress_rope_theta: compressedTheta,
+    o_groups: 'attention.output_group_count',
+    o_lora_rank: 'attention.output_lora_rank',
+    index_n_heads: 'attention.indexer.head_count',
+    index_head_dim: 'attention.indexer.key_length',
+    index_topk: 'attention.indexer.top_k',
+    hc_mult: 'hyper_connection.count',
+    hc_sinkhorn_iters: 'hyper_connection.sinkhorn_iterations',
+    hc_eps: 'hyper_connection.epsilon',
+  },
+  describe,
+  demands: ({ index_head_dim: size }: ConfigFields) => ({
+    hc_mult: 4,
+    tie_word_embeddings: false,
+    scoring_func: 'sqrtsoftplus',
+    // llama.cpp turns what tokens choose by, so many dimensions at a time.
+    index_head_dim: turnedAtOnce * Math.ceil(Number(size) / turnedAtOnce),
+  }),
+};

@@ -1,0 +1,144 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { readGgufHeader } from '../../../../extension/core/checkpoints/gguf';
+import { readGgufArray } from '../../../../extension/core/checkpoints/gguf-values';
+import { headerEntry } from '../../../../extension/core/export/gguf/header-entries';
+import { openModel } from '../../../../extension/core/models/open-model';
+import { familyFixture, relativeError } from '../../fixtures';
+import { quantizedFixture, quantizedGolden } from '../../quantized-fixtures';
+import { logitsOf, prune, rejection } from '../pruning';
+import { blockOf, fileIn, folderOf, fresh, inFloats, rewritten } from './family-files';
+
+/** A block that looks at near tokens, one at runs of 128, and one at runs of 4 that it chooses. */
+const folder = familyFixture('deepseek_v4-three');
+const { input_ids: ids } = JSON.parse(readFileSync(join(folder, 'golden.json'), 'utf8')) as {
+  readonly input_ids: readonly (readonly number[])[];
+};
+const golden = new Float32Array(new Uint8Array(readFileSync(join(folder, 'golden.bin'))).buffer);
+
+/** The folder as a GGUF file in float32. */
+async function written(): Promise<string> {
+  const out = fresh();
+  await prune(folder, [], out, inFloats);
+  return fileIn(out);
+}
+
+const listIn = async (file: string, key: string): Promise<readonly unknown[]> => {
+  const list = (await readGgufHeader(file)).metadata.get(key);
+  return typeof list === 'object' ? readGgufArray(file, key, list) : [];
+};
+
+it('a GGUF file of DeepSeek-V4 gives the logits of transformers', async () => {
+  const file = await written();
+  expect(relativeError(await logitsOf(file, ids), golden)).toBeLessThan(1e-5);
+  const [{ summary }, original] = [await openModel(file), await openModel(folder)];
+  expect(summary.warnings).toEqual([]);
+  expect(summary.sublayers.map((one) => [one.id, one.parameters])).toEqual(
+    original.summary.sublayers.map((one) => [one.id, one.parameters]),
+  );
+  const { metadata, tensors } = await readGgufHeader(file);
+  expect(Object.fromEntries(metadata)).toMatchObject({
+    'general.architecture': 'deepseek4',
+    'deepseek4.expert_gating_func': 4,
+    'deepseek4.hash_layer_count': 1,
+    'deepseek4.rope.freq_base': 10_000,
+    'deepseek4.attention.compress_rope_freq_base': 160_000,
+    'deepseek4.attention.sliding_window': 6,
+    'deepseek4.hyper_connection.count': 4,
+  });
+  expect(metadata.has('deepseek4.rope.scaling.attn_factor')).toBe(false);
+  expect(await listIn(file, 'deepseek4.attention.compress_ratios')).toEqual([0, 128, 4]);
+  expect(await listIn(file, 'deepseek4.swiglu_clamp_exp')).toEqual([0.5, 0.5, 0.5]);
+  expect(tensors.filter(({ dtype }) => dtype === 'I32').map(({ name }) => name)).toEqual([
+    'blk.0.ffn_gate_tid2eid.weight',
+  ]);
+});
+
+it.each([
+  [0, [128, 4], 0],
+  [1, [0, 4], 1],
+] as const)('loses block %i as the folder does', async (block, ratios, tables) => {
+  const removed = await blockOf(folder, block);
+  const expected = await logitsOf(folder, ids, removed);
+  const [fromFolder, fromFile] = [fresh(), fresh()];
+  await prune(folder, removed, fromFolder, inFloats);
+  await prune(await written(), removed, fromFile, { format: 'gguf' });
+  for (const file of [fileIn(fromFolder), fileIn(fromFile)]) {
+    expect(relativeError(await logitsOf(file, ids), expected)).toBeLessThan(1e-5);
+    expect(await listIn(file, 'deepseek4.attention.compress_ratios')).toEqual(ratios);
+    expect((await readGgufHeader(file)).metadata.get('deepseek4.hash_layer_count')).toBe(tables);
+  }
+});
+
+it('a published file says a block that predicts further tokens, which it lacks', async () => {
+  const file = await rewritten(await written(), {
+    nextn_predict_layers: (key) => headerEntry.integer(key, 1),
+    'attention.compress_ratios': (key) => headerEntry.integers(key, [0, 128, 4, 0]),
+    swiglu_clamp_exp: (key) => headerEntry.float(key, 0.5),
+  });
+  expect(relativeError(await logitsOf(file, ids), golden)).toBeLessThan(1e-5);
+  const out = fresh();
+  await prune(file, await blockOf(file, 1), out, { format: 'gguf' });
+  expect(await listIn(fileIn(out), 'deepseek4.attention.compress_ratios')).toEqual([0, 4]);
+});
+
+it('weights of eight and four bits have their numbers, whole and without a block', async () => {
+  const published = quantizedFixture('deepseek-v4');
+  const { inputIds, logits } = quantizedGolden('deepseek-v4');
+  const [whole, pruned] = [fresh(), fresh()];
+  await prune(published, [], whole, { format: 'gguf' });
+  const numbers = await logitsOf(fileIn(whole), inputIds);
+  expect(relativeError(numbers, logits)).toBeLessThan(1e-4);
+  const removed = await blockOf(published, 1);
+  await prune(published, removed, pruned, { format: 'gguf' });
+  const expected = await logitsOf(published, inputIds, removed);
+  expect(relativeError(await logitsOf(fileIn(pruned), inputIds), expected)).toBeLessThan(1e-4);
+});
+
+it('is quantized but for its table of experts, which takes no type', async () => {
+  const out = fresh();
+  await prune(folder, [], out, { format: 'gguf', types: { mix: 'Q8_0' } });
+  const { tensors } = await readGgufHeader(fileIn(out));
+  const table = 'blk.0.ffn_gate_tid2eid.weight';
+  expect(tensors.find(({ name }) => name === table)?.dtype).toBe('I32');
+  expect(tensors.find(({ name }) => name === 'blk.0.hc_attn_fn.weight')?.dtype).toBe('Q8_0');
+  const asked = prune(folder, [], fresh(), {
+    format: 'gguf',
+    types: { tensors: { [table]: 'F16' } },
+  });
+  expect((await rejection(asked)).message).toMatch(/A table of integers has no other type/);
+});
+
+it.each([
+  ['deepseek_v4', {}, [], /mlp_layer_types: .* in front, and block 2 comes after one without/],
+  ['deepseek_v4', {}, [1], /index_head_dim: .* with 64 here, not 8/],
+  ['deepseek_v4', {}, [2], /compress_rates: .* with 128 here, not 5/],
+  ['deepseek_v4-three', { scoring_func: 'sigmoid' }, [], /scoring_func: .* "sqrtsoftplus" here/],
+  ['deepseek_v4-three', {}, [2], /layer_types: .* with runs of 4 tokens, and none remains/],
+] as const)('%s with %j without blocks %j is refused', async (name, changed, blocks, message) => {
+  const other = folderOf(name, changed);
+  const removed = (await Promise.all(blocks.map(async (one) => blockOf(other, one)))).flat();
+  const asked = prune(other, removed, fresh(), inFloats);
+  expect((await rejection(asked)).message).toMatch(message);
+});
+
+it('a file keeps a block whose tokens choose runs', async () => {
+  const file = await written();
+  const asked = prune(file, await blockOf(file, 2), fresh(), { format: 'gguf' });
+  expect((await rejection(asked)).message).toMatch(/with runs of 4 tokens, and none remains/);
+});
+
+it.each([
+  ['attention.compress_ratios', [0, 8, 4], /It has 8 for block 1, expected 0 or 4 or 128/],
+  ['attention.compress_ratios', [0, 4], /It has 2 entries for 3 blocks/],
+  ['expert_gating_func', 2, /It is 2, expected 4/],
+] as const)('a file whose %s is %j is refused', async (key, value, message) => {
+  const file = await rewritten(await written(), {
+    [key]: (name) =>
+      typeof value === 'number'
+        ? headerEntry.integer(name, value)
+        : headerEntry.integers(name, value),
+  });
+  expect((await rejection(openModel(file))).message).toMatch(message);
+});
