@@ -133,25 +133,28 @@ describe('an encoder in a GGUF file', () => {
     ).rejects.toThrow(/block\.1\.attention would be removed alone/);
   });
 
-  it('is profiled by the distance of its embeddings', async () => {
-    const profile = await profileModel(
-      {
-        model: await openModelFiles(encoderFile('bert')),
-        calibration: { file: 'random', sequences: 2, length: 16 },
-        settings: {
-          ...defaultSettings,
-          ...{ metric: 'angular', mode: 'exact', baselines: [], exclude: 0 },
-          budget: { kind: 'count', count: 1 },
+  it.each(['bert', 'jina-bert-v2', 'neo-bert'])(
+    '%s is profiled by its embeddings',
+    async (name) => {
+      const profile = await profileModel(
+        {
+          model: await openModelFiles(encoderFile(name)),
+          calibration: { file: 'random', sequences: 2, length: 16 },
+          settings: {
+            ...defaultSettings,
+            ...{ metric: 'angular', mode: 'exact', baselines: [], exclude: 0 },
+            budget: { kind: 'count', count: 1 },
+          },
+          ...{ device: 'cpu', memoryBytes: 1 << 28, out: undefined, journal: fresh() },
         },
-        ...{ device: 'cpu', memoryBytes: 1 << 28, out: undefined, journal: fresh() },
-      },
-      { bundledText: '', version: '1.0.0' },
-      unattended,
-    );
-    expect(profile.rounds).toHaveLength(1);
-    expect(profile.rounds[0]?.distance).toBeGreaterThan(0);
-    expect(profile.rounds[0]?.distance).toBeLessThan(1);
-  });
+        { bundledText: '', version: '1.0.0' },
+        unattended,
+      );
+      expect(profile.rounds).toHaveLength(1);
+      expect(profile.rounds[0]?.distance).toBeGreaterThan(0);
+      expect(profile.rounds[0]?.distance).toBeLessThan(1);
+    },
+  );
 
   it('is written anew in other types', async () => {
     const out = fresh();

@@ -1,6 +1,6 @@
 import { alibiSlopes } from '../../families/pieces';
 import type { EncoderArchitecture } from '../encoder-architecture';
-import { layout, postNorm, textDefaults, textEmbedding } from '../text-encoders';
+import { epsilonName, postNorm, textDefaults, textEmbedding } from '../text-encoders';
 import { fromHub } from './from-hub';
 
 /** Jina's BERT of its embeddings v2 (arXiv 2310.19923): ALiBi to both sides, and gated feed-forwards. */
@@ -10,7 +10,7 @@ export const jinaBert: EncoderArchitecture = {
   told: { position_embedding_type: 'alibi' },
   classes: { config: 'JinaBertConfig', model: 'JinaBertModel' },
   config: {
-    names: layout.names ?? {},
+    names: epsilonName,
     defaults: () => textDefaults,
     // Whatever hidden_act says: feed_forward_type does.
     computed: () => ({ hidden_act: 'gelu' }),
