@@ -18,6 +18,10 @@ const namesIn = (folder: string): readonly string[] =>
 
 export const encoderNames = namesIn(encodersFolder);
 
+/** Those whose code stands on the hub, not in transformers: they get no modelling file. */
+export const hubNames: readonly string[] = ['jina-bert', 'neobert'];
+export const stockNames = encoderNames.filter((name) => !hubNames.includes(name));
+
 export function encoderFixture(name: string, ...parts: readonly string[]): string {
   return join(encodersFolder, name, ...parts);
 }

@@ -63,6 +63,8 @@ describe('a GGUF file of a folder of an encoder', () => {
     ['distilbert', familyFixture('distilbert'), 'bert'],
     ['nomic_bert', familyFixture('nomic_bert'), 'nomic-bert'],
     ['modernbert', familyFixture('modernbert'), 'modern-bert'],
+    ['jina-bert', encoderFixture('jina-bert'), 'jina-bert-v2'],
+    ['neobert', encoderFixture('neobert'), 'neo-bert'],
   ])('of %s gives the last hidden states of the folder without its head', async (_, folder, of) => {
     const out = fresh();
     const { verification, loadsWith } = await prune(folder, [], out, { format: 'gguf' });
@@ -281,8 +283,10 @@ describe('a GGUF file of a folder of an encoder', () => {
     );
   });
 
-  it('loses whole blocks where nothing of them stays', async () => {
-    const folder = familyFixture('modernbert');
+  it.each([
+    ['modernbert', familyFixture('modernbert')],
+    ['neobert', encoderFixture('neobert')],
+  ])('of %s loses whole blocks, of which nothing stays', async (_, folder) => {
     const { blocks } = (await openModel(folder)).summary;
     const removed = [`block.${blocks - 1}.attention`, `block.${blocks - 1}.feedforward`];
     const out = fresh();

@@ -3,17 +3,23 @@ import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openModel } from '../../../extension/core/models/open-model';
-import { encoderFixture, encoderGolden, encoderNames, encoderOutput } from '../encoder-fixtures';
+import {
+  encoderFixture,
+  encoderGolden,
+  encoderOutput,
+  hubNames,
+  stockNames,
+} from '../encoder-fixtures';
 import { relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { hashes, prune, readConfig } from './pruning';
+import { hashes, prune, readConfig, rejection } from './pruning';
 import { inEnglish } from '../../../extension/core/message';
 
 const root = temporaryFolder();
 const freshFolder = async (): Promise<string> => join(await mkdtemp(join(root, 'case-')), 'pruned');
 
 describe('pruned encoders', () => {
-  it.each(encoderNames)('of %s agree with transformers', async (name) => {
+  it.each(stockNames)('of %s agree with transformers', async (name) => {
     const source = encoderFixture(name);
     const before = hashes(source);
     const { examples, removed } = encoderGolden(name);
@@ -113,5 +119,43 @@ describe('pruned encoders', () => {
       ['intermediate', 'nn.Identity()'],
       ['output', 'KeptNorm(layer.output)'],
     ]);
+  });
+});
+
+describe('pruned encoders whose code stands on the hub', () => {
+  it.each(hubNames)('of %s are zeroed folders or ONNX', async (name) => {
+    const source = encoderFixture(name);
+    const { examples, removed } = encoderGolden(name);
+    const [one] = removed;
+    const single = one?.removed ?? [];
+    const { message } = await rejection(prune(source, single, await freshFolder()));
+    expect(message).toMatch(
+      /No class of transformers is known for (?:JinaBERT|NeoBERT) models\. Remove whole blocks/,
+    );
+    const zeroed = await freshFolder();
+    const { loadsWith } = await prune(source, single, zeroed, { layout: 'zeroed' });
+    expect(inEnglish(loadsWith)).toContain('with the class that auto_map of config.json names');
+    const onnx = await prune(source, single, await freshFolder(), { format: 'onnx' });
+    expect(onnx.verification.relativeError).toBeLessThan(1e-5);
+    for (const folder of [zeroed, onnx.path]) {
+      const output = await encoderOutput(folder, examples);
+      expect(relativeError(output, one?.output ?? output)).toBeLessThan(1e-4);
+    }
+  });
+
+  it('lose whole blocks where no norms stay', async () => {
+    const source = encoderFixture('neobert');
+    const { examples, removed } = encoderGolden('neobert');
+    const whole = removed.at(-1);
+    const out = await freshFolder();
+    await prune(source, whole?.removed ?? [], out);
+    expect(readConfig(out)).toEqual({ ...readConfig(source), num_hidden_layers: 1 });
+    const output = await encoderOutput(out, examples);
+    expect(relativeError(output, whole?.output ?? new Float32Array())).toBeLessThan(1e-4);
+    const post = encoderGolden('jina-bert').removed.at(-1)?.removed ?? [];
+    const { message } = await rejection(
+      prune(encoderFixture('jina-bert'), post, await freshFolder()),
+    );
+    expect(message).toMatch(/No class of transformers is known for JinaBERT models/);
   });
 });

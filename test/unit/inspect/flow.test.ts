@@ -137,6 +137,18 @@ describe('flows that the architecture tells', () => {
     expect(bert.before('block.0.attention/query')).toEqual(['model/norm']);
   });
 
+  it.each([
+    ['bloom', familyFixture('bloom'), 'causal, bias by distance'],
+    ['jina-bert', encoderFixture('jina-bert'), 'sees all, bias by distance'],
+    ['bert-plain', encoderFixture('bert-plain'), 'sees all'],
+  ])('tells what scores of %s lose by distance', async (_, path, expected) => {
+    const { items } = await flowOf(path);
+    const attention = [...everyItem(items)].find(({ id }) => id === 'block.0.attention/attention');
+    expect(attention).toHaveProperty('detail');
+    const { detail } = attention as { detail: Parameters<typeof inEnglish>[0] };
+    expect(inEnglish(detail)).toMatch(new RegExp(`\\d+, ${expected}$`));
+  });
+
   it('joins a tied head with the embedding, and experts with their router', async () => {
     const tied = await flowOf(fixture('llama-tied-f16'));
     expect(tied.edges.filter(({ shared }) => shared)).toEqual([

@@ -342,8 +342,8 @@ describe('a narrowed encoder', () => {
     },
   );
 
-  it.each(['beit-classes', 'wavlm-classes'])(
-    'of %s keeps heads that tables or gates know',
+  it.each(['beit-classes', 'wavlm-classes', 'jina-bert'])(
+    'of %s keeps heads that tables, gates or slopes know',
     async (name) => {
       const error = await rejection(narrow(encoderFixture(name), { narrow: [head] }, 'tables'));
       expect(error.message).toMatch(/block.0.attention can't be narrowed. Not all of its layers/);

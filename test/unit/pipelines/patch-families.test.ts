@@ -11,7 +11,7 @@ import type { SymbolicPatch } from '../../../extension/core/models/patch/symboli
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { floatsIn, floatTensor } from '../../../extension/core/runtime/tensors';
 import { patchLibrary } from '../../../extension/core/symbolic/patch/found-graphs';
-import { encoderFixture, encoderGolden, encoderNames, encoderOutput } from '../encoder-fixtures';
+import { encoderFixture, encoderGolden, encoderOutput, stockNames } from '../encoder-fixtures';
 import { caseNames, fixture, relativeError } from '../fixtures';
 import { logitsOfSession, onnxCases, onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { patchMaker } from '../some-patch';
@@ -121,7 +121,7 @@ describe('patches in decoders of every family', () => {
 const handsOn = (name: string): boolean => /^wavlm-|t5-encoder$/.test(name);
 
 describe('patches in encoders', () => {
-  it.each(encoderNames.filter(handsOn))('%s are written as ONNX alone', async (name) => {
+  it.each(stockNames.filter(handsOn))('%s are written as ONNX alone', async (name) => {
     const source = encoderFixture(name);
     const model = await openModel(source);
     const patches = await patchesAt(model, endsOf(model));
@@ -132,7 +132,7 @@ describe('patches in encoders', () => {
     expect(onnx.verification.relativeError).toBeLessThan(1e-5);
   });
 
-  it.each(encoderNames.filter((name) => !handsOn(name)))('%s', async (name) => {
+  it.each(stockNames.filter((name) => !handsOn(name)))('%s', async (name) => {
     const source = encoderFixture(name);
     const model = await openModel(source);
     const ids = endsOf(model);

@@ -47,6 +47,9 @@ const defaultMaxWindowLayers = 28;
 export function describeLoading(configText: string, withModellingFile: boolean): Message {
   const config = JSON.parse(configText) as Json;
   const load = `${modellingClasses(config).autoModels[0]}.from_pretrained`;
+  if (knownEncoder(config)?.otherModules !== undefined) {
+    return say`transformers: ${load}(folder, trust_remote_code=True), with the class that auto_map of config.json names.`;
+  }
   return withModellingFile
     ? say`transformers: ${load}(folder, trust_remote_code=True), which runs ${modellingModule}.py from the folder.`
     : say`Any tool that loads ${baseModelType(String(config['model_type']))} models, such as transformers: ${load}(folder).`;

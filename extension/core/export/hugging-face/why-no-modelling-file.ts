@@ -15,6 +15,7 @@ import type { NamedClasses } from './modelling-classes';
 import { takesPatches } from './patch-modules';
 import { whyNoWidths } from './width-modules';
 import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** Why a family can have no modelling file, or none with patches: a branch of several modules leaves them no place. */
 export function whyNoModellingFile(configText: string, changes: Changes): Refusal | undefined {
@@ -24,23 +25,17 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
   const isSeq2Seq = knownSeq2Seq(named) !== undefined;
   const encoder = isSeq2Seq ? undefined : knownEncoder({ ...named });
   if (encoder !== undefined) {
-    return (
-      whyNoWidths(encoder, changes) ?? whyNoEncoderFile(encoder, compressed, Object.keys(patched))
-    );
+    return encoder.otherModules === undefined
+      ? (whyNoWidths(encoder, changes) ??
+          whyNoEncoderFile(encoder, compressed, Object.keys(patched)))
+      : noModules(encoder.otherModules);
   }
   if (isSeq2Seq || knownStaged(modelType) !== undefined) {
     return undefined;
   }
   const { architecture, config } = readArchitecture(configText, 'config.json');
   if (architecture.otherModules !== undefined) {
-    return {
-      code: 'no-modelling-file',
-      reason: architecture.otherModules,
-      remedy:
-        architecture.end === undefined
-          ? say`Remove whole blocks, choose zeroed, or write ONNX.`
-          : say`Choose zeroed, or write ONNX.`,
-    };
+    return noModules(architecture.otherModules, architecture.end === undefined);
   }
   if (architecture.moduleNames !== undefined && Object.keys(compressed).length > 0) {
     return {
@@ -83,6 +78,13 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
       }
     : undefined;
 }
+
+const noModules = (reason: Message, losesBlocks = true): Refusal => ({
+  ...{ code: 'no-modelling-file', reason },
+  remedy: losesBlocks
+    ? say`Remove whole blocks, choose zeroed, or write ONNX.`
+    : say`Choose zeroed, or write ONNX.`,
+});
 
 /** Why nothing can be made of the class of a model with a text tower. */
 function whyNoWhole(

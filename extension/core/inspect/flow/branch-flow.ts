@@ -30,6 +30,8 @@ export interface AttentionContext {
   readonly encoded?: Wire | undefined;
   /** What scores gain by distance, where blocks share it. */
   readonly biasTable?: LazyTensor | undefined;
+  /** What scores lose by distance, by head (ALiBi). */
+  readonly slopes?: readonly number[] | undefined;
   /** What the embedding gives, and the activation of the feed-forward behind it, where blocks share a transformer. */
   readonly sharing?: { readonly embedded: Wire; readonly activation: string } | undefined;
 }
@@ -39,7 +41,7 @@ export function attentionFlow(
   branch: BranchBuilder,
   shape: AttentionShape,
   weights: AttentionWeights,
-  { rotary, slidingWindow, causal, encoded, biasTable, sharing }: AttentionContext,
+  { rotary, slidingWindow, causal, encoded, biasTable, slopes, sharing }: AttentionContext,
   input: Wire,
   normed?: Wire,
 ): BranchFlow {
@@ -144,7 +146,7 @@ export function attentionFlow(
   const difference = weights.difference === undefined ? [] : [say`difference of heads in pairs`];
   const distances = weights.distanceBias?.table ?? biasTable;
   const bias =
-    distances === undefined
+    (distances ?? slopes) === undefined
       ? []
       : [weights.biasGate === undefined ? say`bias by distance` : say`gated bias by distance`];
   const context = branch.add(

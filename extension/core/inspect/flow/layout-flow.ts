@@ -272,7 +272,7 @@ function audioFlow(
 
 /** What a model's blocks are made of, decoder or encoder. */
 type Blocks = Pick<TransformerLayout, 'attention' | 'feedforward' | 'sublayers'> &
-  Partial<Pick<TransformerLayout, 'beside' | 'isAside' | 'mixer' | 'rotaries'>> & {
+  Partial<Pick<TransformerLayout, 'beside' | 'isAside' | 'mixer' | 'rotaries' | 'slopes'>> & {
     /** What tokens bring to the ends of blocks. */
     readonly brought?: Wire | undefined;
     /** What the embedding gives. */
@@ -348,6 +348,7 @@ function blockFlow(
                 slidingWindow,
                 causal,
                 biasTable: (layout.gatedBias ?? layout.distanceBias)?.table,
+                slopes: layout.slopes,
                 sharing: layout.embedded && {
                   embedded: layout.embedded,
                   activation: feedforward.activation,

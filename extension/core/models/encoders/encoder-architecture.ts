@@ -3,6 +3,7 @@ import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import type { NormKind } from '../parts/norm';
 import type { RelativeShape } from '../parts/relative-scores';
 import type { StandIns } from '../stand-ins';
+import type { Message } from '../../message';
 import type { AudioNames } from './audio-embedding';
 import type { EncoderConfig } from './encoder-config';
 
@@ -176,6 +177,10 @@ export interface EncoderArchitecture {
   readonly hashes?: (config: EncoderConfig) => number;
   /** Scores of content with relative positions. */
   readonly relative?: RelativeNames;
+  /** What a score loses per position of distance, for each head (ALiBi, arXiv 2108.12409). */
+  readonly slopes?: (config: EncoderConfig) => readonly number[];
+  /** Width of feed-forwards, where config.json says another number. */
+  readonly innerSize?: (config: EncoderConfig) => number;
   readonly scales?: (config: EncoderConfig) => Partial<Scales>;
   /** Convolution over the values of each head, added to what it gives: [heads, 1, width, 1], below the block. */
   readonly valueConvolution?: {
@@ -194,6 +199,8 @@ export interface EncoderArchitecture {
   /** What depends on the config besides. */
   readonly form?: (config: EncoderConfig) => Partial<EncoderArchitecture>;
   readonly heads: readonly HeadForm[];
+  /** Why its modules in transformers are not known, as a sentence; they are when absent. */
+  readonly otherModules?: Message;
   /** Where transformers has the layers, and what of them goes. */
   readonly modules: {
     readonly layers: string;

@@ -6,6 +6,8 @@ import { debertas } from './deberta';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { t5Encoders } from '../t5/t5-encoder';
 import { imageEncoders } from './image-encoders';
+import { jinaBert } from './on-hub/jina-bert';
+import { neoBert } from './on-hub/neobert';
 import { textEncoders } from './text-encoders';
 import { turnedEncoders } from './turned-encoders';
 import type { ConfigFields } from '../transformer/config-layout';
@@ -13,11 +15,14 @@ import { baseModelType } from '../transformer/model-config';
 
 /** Every family of encoders that a Hugging Face folder can be opened as. */
 export const encoderArchitectures: readonly EncoderArchitecture[] = [
+  // In front of BERT, whose type it has.
+  jinaBert,
   ...textEncoders,
   albert,
   ...bertRelatives,
   ...bertVariants,
   ...turnedEncoders,
+  neoBert,
   ...debertas,
   ...t5Encoders,
   ...imageEncoders,

@@ -47,6 +47,8 @@ export interface EncoderLayout {
   /** Of images whose patches turn queries and keys. */
   readonly gridRotary: GridRotary | undefined;
   readonly distanceBias: DistanceBias | undefined;
+  /** What a score loses per position of distance, by head. */
+  readonly slopes: readonly number[] | undefined;
   /** Tensors in the first block that all blocks use. */
   readonly sharedByBlocks: readonly string[];
   /** What scores gain as far as the gates of attentions let it. */
@@ -131,6 +133,7 @@ export function layOutEncoder(
   const removed = new Set(gone);
   const patchModules = patchModulesOf(architecture);
   const rotaries = new Map<string, Rotary>();
+  const inner = architecture.innerSize?.(config) ?? config.intermediate_size;
   const relative = findRelative(architecture, config, tensors, prefix, attention);
   const distance = findDistanceBias(architecture, config, tensors, prefix, blocksPrefix);
   const absent: string[] = [];
@@ -184,7 +187,7 @@ export function layOutEncoder(
       block,
       weights: findFeedforward(architecture.feedforward, biases, tensors, place, {
         hidden,
-        inner: widths[`block.${block}.feedforward`] ?? config.intermediate_size,
+        inner: widths[`block.${block}.feedforward`] ?? inner,
       }),
     }));
   }
@@ -218,6 +221,7 @@ export function layOutEncoder(
           }
         : undefined,
     distanceBias: distance.ofAll,
+    slopes: architecture.slopes?.(config),
     sharedByBlocks: distance.inFirst === undefined ? [] : [distance.inFirst],
     gatedBias:
       gatedBias === undefined

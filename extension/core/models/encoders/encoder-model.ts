@@ -119,15 +119,15 @@ export class EncoderModel implements LayeredModel {
 
   public width(index: number): Width | undefined {
     const sublayer = this.at(index);
-    const { attention, feedforward, distanceBias, gatedBias } = this.layout;
+    const { attention, feedforward, distanceBias, gatedBias, slopes } = this.layout;
     if (this.summary.fixed !== undefined) {
       return undefined;
     }
     if (sublayer.kind === 'feedforward') {
       return feedforwardWidth(feedforward, sublayer.weights);
     }
-    // Tables that all blocks share hold a column for each head.
-    return sublayer.kind === 'attention' && distanceBias === undefined && gatedBias === undefined
+    // What all blocks share is of each head.
+    return sublayer.kind === 'attention' && (distanceBias ?? gatedBias ?? slopes) === undefined
       ? attentionWidth({ ...attention, ...sublayer.heads }, sublayer.weights)
       : undefined;
   }

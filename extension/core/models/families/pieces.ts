@@ -7,6 +7,8 @@ import type {
 } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 const outer: OuterNames = {
   prefixes: ['model.', ''],
@@ -114,6 +116,10 @@ export const queryKeyLayernorms = {
   key: 'self_attn.k_layernorm',
   over: 'head',
 } as const;
+
+/** Why a family has no modelling file. */
+export const noKnownClass = (modelType: string): Message =>
+  say`No class of transformers is known for ${modelType} models.`;
 
 /** Slopes of ALiBi: powers of 2 with exponents evenly between 0 and −8 (arXiv 2108.12409). */
 export function alibiSlopes(heads: number): number[] {

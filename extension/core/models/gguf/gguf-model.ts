@@ -81,7 +81,7 @@ export async function openGguf(
     });
   }
   const known: Architecture = {
-    ...withJoined(ofFolders, family, header),
+    ...withSplit(withJoined(ofFolders, family, header), header),
     ...(family.mayHaveRms === true && hasRms(keys) ? { norm: 'rms' } : {}),
     ...(family.mayGrow === true ? { queryGrowth: () => growthOf(keys) } : {}),
   };
@@ -148,6 +148,15 @@ function withJoined(
     : known;
 }
 
+/** The family with gate and up by themselves, where the file has them so and folders don't (older files of Jina's v2). */
+function withSplit(known: Architecture, { tensors }: GgufHeader): Architecture {
+  const { feedforward } = known;
+  return feedforward.gateUp.kind === 'fused' && tensors.some(({ name }) => name === splitGate)
+    ? { ...known, feedforward: { ...feedforward, gateUp: { kind: 'separate', names: ['', ''] } } }
+    : known;
+}
+
+const splitGate = `${ggufBlocks}.0.ffn_gate.weight`;
 const joinedMatrix = `${ggufBlocks}.0.attn_qkv.weight`;
 
 function knownOf(
@@ -326,7 +335,7 @@ export async function namesInFolder(
   const groups = groupsOf(known, new GgufKeys(header, header.file));
   return new Map(
     header.tensors.flatMap(({ name, shape }): [string, NameInFolder][] => {
-      const [, block, part = '', kind = ''] = /^(?:blk\.(\d+)\.)?(\w+)\.(\w+)$/.exec(name) ?? [];
+      const [, block, part = '', kind = ''] = /^(?:blk\.(\d+)\.)?([\w.]+)\.(\w+)$/.exec(name) ?? [];
       const usual = parts.get(part);
       const isTurned = known.transposed === true && block !== undefined && shape.length === 2;
       if (usual === undefined || isTurned) {

@@ -52,21 +52,22 @@ export function emitCausalMask(
 
 /**
  * Emits the additive mask of tokens that see before and behind them, up to `window` positions to each
- * side: [batch, 1, 1, total], or [batch, 1 | heads, total, total] with a window or with a bias by
- * distance.
+ * side: [batch, 1, 1, total], or [batch, 1 | heads, total, total] with a window, with a bias by
+ * distance or with ALiBi's slopes.
  */
 export function emitWholeMask(
   graph: GraphBuilder,
   attentionMask: Value,
   window: number | undefined,
   distanceBias: DistanceBias | undefined,
+  slopes?: readonly number[],
 ): Value {
   const present = graph.op('Unsqueeze', [
     graph.op('Cast', [attentionMask], { to: DataType.BOOL }),
     graph.ints([1, 2]),
   ]);
   const none = graph.scalar(maskedScore);
-  if (window === undefined && distanceBias === undefined) {
+  if ((window ?? distanceBias ?? slopes) === undefined) {
     return graph.op('Where', [present, graph.scalar(0), none]);
   }
   const length = graph.op('Squeeze', [
@@ -83,8 +84,24 @@ export function emitWholeMask(
           graph.op('LessOrEqual', [graph.op('Abs', [ahead]), graph.ints([window], [])]),
         ]);
   const bias =
-    distanceBias === undefined ? graph.scalar(0) : emitDistanceBias(graph, distanceBias, ahead);
-  return graph.op('Where', [near, bias, none]);
+    distanceBias === undefined
+      ? emitLosses(graph, ahead, slopes)
+      : emitDistanceBias(graph, distanceBias, ahead);
+  return graph.op('Where', [near, bias ?? graph.scalar(0), none]);
+}
+
+/** Emits −slope · |ahead|: [1, heads, queries, keys]. */
+function emitLosses(
+  graph: GraphBuilder,
+  ahead: Value,
+  slopes: readonly number[] | undefined,
+): Value | undefined {
+  if (slopes === undefined) {
+    return undefined;
+  }
+  const distance = graph.op('Cast', [graph.op('Abs', [ahead])], { to: DataType.FLOAT });
+  const losses = slopes.map((slope) => -slope);
+  return graph.op('Mul', [distance, graph.floats(losses, [1, losses.length, 1, 1])]);
 }
 
 /**

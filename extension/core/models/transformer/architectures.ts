@@ -9,13 +9,13 @@ import { gptjFamilies } from '../families/gptj-like';
 import { learnedPositionFamilies } from '../families/learned-positions';
 import { llamaLikeFamilies } from '../families/llama-like';
 import { llamaRelatives } from '../families/llama-relatives';
+import { noKnownClass } from '../families/pieces';
 import { mixturesAndMixers } from '../families/mixtures/mixtures-and-mixers';
 import { nemotronNas } from '../families/nemotron-nas';
 import { olderGpts } from '../families/older-gpts';
 import { parallelFamilies } from '../families/parallel';
 import { postNormFamilies } from '../families/post-norm';
 import { seeingTowers } from '../families/seeing-towers';
-import { say } from '../../message';
 
 /** Every family that a Hugging Face folder can be opened as. */
 export const architectures: readonly Architecture[] = [
@@ -70,7 +70,7 @@ export function asOtherType(family: Architecture, modelType: string): Architectu
   return {
     ...family,
     modelType,
-    otherModules: say`No class of transformers is known for ${modelType} models.`,
+    otherModules: noKnownClass(modelType),
   };
 }
 

@@ -127,7 +127,7 @@ export function emitSides(
   for (const window of windowsOf(layout)) {
     side[maskName(window)] =
       layout.seesWhole === true
-        ? emitWholeMask(graph, inputs.attentionMask, window, layout.distanceBias)
+        ? emitWholeMask(graph, inputs.attentionMask, window, layout.distanceBias, layout.slopes)
         : emitCausalMask(graph, inputs, window, layout.slopes);
   }
   if (layout.mixer !== undefined) {
@@ -184,9 +184,10 @@ function maskShape({ seesWhole, slopes, distanceBias }: Sided, window?: number):
   if (seesWhole !== true) {
     return ['side_batch', slopes?.length ?? 1, 'sequence', 'total'];
   }
-  return distanceBias === undefined
+  const heads = distanceBias?.table.shape[1] ?? slopes?.length;
+  return heads === undefined
     ? ['side_batch', 1, window === undefined ? 1 : 'sequence', 'sequence']
-    : ['side_batch', distanceBias.table.shape[1] ?? 1, 'sequence', 'sequence'];
+    : ['side_batch', heads, 'sequence', 'sequence'];
 }
 
 function windowsOf({ sublayers }: Sided): Set<number | undefined> {

@@ -68,6 +68,26 @@ describe('an encoder in a GGUF file', () => {
     expect(message).toMatch(/bert\.pooling_type: Pooling 4 is not supported, only none, mean/);
   });
 
+  it('is refused where attention is normed twice', async () => {
+    const source = encoderFile('jina-bert-v2');
+    const header = await readGgufHeader(source);
+    const tensors = header.tensors.flatMap((tensor) => [
+      copied({ name: tensor.name, tensor }),
+      ...(tensor.name === 'blk.0.attn_output_norm.weight'
+        ? [copied({ name: 'blk.0.attn_norm_2.weight', tensor })]
+        : []),
+    ]);
+    const plan = await planGguf(header, { blocks: [0, 1], replaced: new Map() }, tensors);
+    const path = `${fresh()}.gguf`;
+    const copier = new ByteCopier(plan.bytes, unattended);
+    await writeGguf(path, plan, copier);
+    await copier.close();
+    const { message } = await rejection(openModel(path));
+    expect(message).toMatch(
+      /blk\.0\.attn_norm_2\.weight: jina-bert-v2 files with a second norm of attention/,
+    );
+  });
+
   it('gives all hidden states without the key of pooling', async () => {
     const path = await withEntries('bert', [headerEntry.integer('bert.pooling_type', 0)]);
     const { inputIds } = encoderGolden('bert');
@@ -82,15 +102,20 @@ describe('an encoder in a GGUF file', () => {
   });
 
   it('loses whole blocks where nothing of them stays, and renumbers the windows', async () => {
-    const source = encoderFile('modern-bert');
-    const { inputIds } = encoderGolden('modern-bert');
-    for (const block of [0, 2, 3]) {
+    for (const [name, block, left] of [
+      ['modern-bert', 0, 3],
+      ['modern-bert', 2, 3],
+      ['modern-bert', 3, 3],
+      ['neo-bert', 0, 1],
+    ] as const) {
+      const source = encoderFile(name);
+      const { inputIds } = encoderGolden(name);
       const removed = [`block.${block}.attention`, `block.${block}.feedforward`];
       const out = fresh();
       const { verification } = await prune(source, removed, out, { format: 'gguf' });
       expect(verification.relativeError).toBeLessThan(1e-5);
-      const written = join(out, 'modern-bert.gguf');
-      expect((await openModel(written)).summary.blocks).toBe(3);
+      const written = join(out, `${name}.gguf`);
+      expect((await openModel(written)).summary.blocks).toBe(left);
       const expected = await logitsOf(source, inputIds, removed);
       expect(relativeError(await logitsOf(written, inputIds), expected)).toBeLessThan(1e-5);
     }
@@ -108,25 +133,28 @@ describe('an encoder in a GGUF file', () => {
     ).rejects.toThrow(/block\.1\.attention would be removed alone/);
   });
 
-  it('is profiled by the distance of its embeddings', async () => {
-    const profile = await profileModel(
-      {
-        model: await openModelFiles(encoderFile('bert')),
-        calibration: { file: 'random', sequences: 2, length: 16 },
-        settings: {
-          ...defaultSettings,
-          ...{ metric: 'angular', mode: 'exact', baselines: [], exclude: 0 },
-          budget: { kind: 'count', count: 1 },
+  it.each(['bert', 'jina-bert-v2', 'neo-bert'])(
+    '%s is profiled by its embeddings',
+    async (name) => {
+      const profile = await profileModel(
+        {
+          model: await openModelFiles(encoderFile(name)),
+          calibration: { file: 'random', sequences: 2, length: 16 },
+          settings: {
+            ...defaultSettings,
+            ...{ metric: 'angular', mode: 'exact', baselines: [], exclude: 0 },
+            budget: { kind: 'count', count: 1 },
+          },
+          ...{ device: 'cpu', memoryBytes: 1 << 28, out: undefined, journal: fresh() },
         },
-        ...{ device: 'cpu', memoryBytes: 1 << 28, out: undefined, journal: fresh() },
-      },
-      { bundledText: '', version: '1.0.0' },
-      unattended,
-    );
-    expect(profile.rounds).toHaveLength(1);
-    expect(profile.rounds[0]?.distance).toBeGreaterThan(0);
-    expect(profile.rounds[0]?.distance).toBeLessThan(1);
-  });
+        { bundledText: '', version: '1.0.0' },
+        unattended,
+      );
+      expect(profile.rounds).toHaveLength(1);
+      expect(profile.rounds[0]?.distance).toBeGreaterThan(0);
+      expect(profile.rounds[0]?.distance).toBeLessThan(1);
+    },
+  );
 
   it('is written anew in other types', async () => {
     const out = fresh();

@@ -94,6 +94,7 @@ describe('an encoder', () => {
     ['bert-masked', 'add_cross_attention', true],
     ['bert-masked', 'position_embedding_type', 'relative_key'],
     ['bert-masked', 'vocab_size', undefined],
+    ['jina-bert', 'feed_forward_type', 'original'],
     ['vit-classes', 'image_size', 'large'],
     ['vit-classes', 'num_attention_heads', 5],
     ['roberta-masked', 'hidden_act', 'mystery'],

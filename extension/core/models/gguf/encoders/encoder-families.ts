@@ -1,6 +1,7 @@
 import type { GgufFamily, GgufSource } from '../gguf-traits';
 import { gelu, gelus } from '../gguf-layer-norm-families';
 import { describePooling } from './pooling';
+import { say } from '../../../message';
 
 /** What every file of an encoder says. */
 const describeEncoder = ({ keys, tensors }: GgufSource): Readonly<Record<string, unknown>> => ({
@@ -8,11 +9,31 @@ const describeEncoder = ({ keys, tensors }: GgufSource): Readonly<Record<string,
   type_vocab_size: tensors.get('token_types.weight')?.shape[0] ?? 0,
 });
 
+/** Jina's models of code norm what attention gives twice. */
+const describeJina = (source: GgufSource): Readonly<Record<string, unknown>> => {
+  const { keys, tensors } = source;
+  const second = 'blk.0.attn_norm_2.weight';
+  return tensors.has(second)
+    ? keys.fault(
+        second,
+        say`${keys.architecture} files with a second norm of attention are not supported.`,
+        say`Choose another model.`,
+      )
+    : describeEncoder(source);
+};
+
 /** Encoders see both directions. */
 const seesAll = { is_decoder: false };
 
-/** Families of encoders by `general.architecture` (src/models/bert.cpp, modern-bert.cpp, eurobert.cpp, gemma-embedding.cpp). */
+/** Families of encoders by `general.architecture` (src/models/bert.cpp, modern-bert.cpp, neo-bert.cpp, eurobert.cpp, gemma-embedding.cpp). */
 export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
+  'jina-bert-v2': {
+    modelType: 'bert',
+    told: { position_embedding_type: 'alibi' },
+    activations: gelus,
+    demands: () => seesAll,
+    describe: describeJina,
+  },
   bert: {
     modelType: 'bert',
     alsoFrom: ['roberta', 'xlm-roberta', 'camembert', 'distilbert'],
@@ -53,6 +74,13 @@ export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
       attn_logit_softcapping: null,
       attention_bias: false,
     }),
+    describe: describeEncoder,
+  },
+  'neo-bert': {
+    modelType: 'neobert',
+    finalNorm: 'enc.output_norm',
+    readsFactors: false,
+    demands: () => seesAll,
     describe: describeEncoder,
   },
   eurobert: {

@@ -36,7 +36,7 @@ export function asArchitecture(
   config?: EncoderConfig,
 ): Architecture | undefined {
   const encoder = config === undefined ? family : inForm(family, config);
-  const { embedding, slidingWindow, finalNorm } = encoder;
+  const { embedding, slidingWindow, finalNorm, slopes, innerSize } = encoder;
   if (embedding.kind !== 'text') {
     return undefined;
   }
@@ -63,6 +63,9 @@ export function asArchitecture(
     feedforward: encoder.feedforward,
     biases: (given) => encoder.biases(own(given)),
     rotary: encoder.rotary ?? 'none',
+    interleavedRotary: encoder.interleavedRotary ?? false,
+    ...(slopes === undefined ? {} : { slopes: (given) => slopes(own(given)) }),
+    ...(innerSize === undefined ? {} : { innerSize: (given) => innerSize(own(given)) }),
     slidingWindow: (given, block) => slidingWindow?.(own(given), block),
   };
 }
@@ -72,7 +75,7 @@ export function asArchitecture(
  * @param own the family's names there
  */
 export function encoderInGguf(
-  { classes, config, rotary, slidingWindow, modules, scales }: EncoderArchitecture,
+  { classes, config, rotary, slidingWindow, modules, slopes, ...encoder }: EncoderArchitecture,
   { modelType, attention, feedforward, norm, biases, outer }: Architecture,
   { tensors }: GgufHeader,
 ): EncoderArchitecture {
@@ -97,7 +100,9 @@ export function encoderInGguf(
     ...(rotary === undefined ? {} : { rotary }),
     ...(slidingWindow === undefined ? {} : { slidingWindow }),
     ...(finalNorm === undefined ? {} : { finalNorm }),
-    ...(scales === undefined ? {} : { scales }),
+    ...(encoder.scales === undefined ? {} : { scales: encoder.scales }),
+    ...(slopes === undefined ? {} : { slopes }),
+    interleavedRotary: encoder.interleavedRotary ?? false,
     heads: poolingsWith(denseModules.filter(has).map((name) => denseStep(name))),
   };
 }

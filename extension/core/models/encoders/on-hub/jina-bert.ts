@@ -1,0 +1,37 @@
+import { alibiSlopes } from '../../families/pieces';
+import type { EncoderArchitecture } from '../encoder-architecture';
+import { epsilonName, postNorm, textDefaults, textEmbedding } from '../text-encoders';
+import { fromHub } from './from-hub';
+
+/** Jina's BERT of its embeddings v2 (arXiv 2310.19923): ALiBi to both sides, and gated feed-forwards. */
+export const jinaBert: EncoderArchitecture = {
+  ...fromHub('JinaBERT'),
+  modelType: 'bert',
+  told: { position_embedding_type: 'alibi' },
+  classes: { config: 'JinaBertConfig', model: 'JinaBertModel' },
+  config: {
+    names: epsilonName,
+    defaults: () => textDefaults,
+    // Whatever hidden_act says: feed_forward_type does.
+    computed: () => ({ hidden_act: 'gelu' }),
+    only: () => ({ feed_forward_type: 'geglu' }),
+  },
+  prefix: 'bert.',
+  embedding: {
+    kind: 'text',
+    words: textEmbedding.words,
+    types: textEmbedding.types,
+    norm: textEmbedding.norm,
+  },
+  blocks: 'encoder.layer',
+  attention: postNorm.attention,
+  feedforward: {
+    gateUp: { kind: 'fused', name: 'mlp.gated_layers' },
+    down: 'mlp.wo',
+    sumNorm: 'mlp.layernorm',
+  },
+  biases: () => ({ ...postNorm.biases(), feedforward: false, feedforwardOutput: true }),
+  slopes: ({ num_attention_heads: heads }) => alibiSlopes(heads),
+  // The published folders name a class with a head, but hold none.
+  heads: [],
+};
