@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readGgufHeader } from '../../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../../extension/core/checkpoints/gguf-values';
-import { preTokenizerKindOf } from '../../../../extension/core/data/gguf/pre-tokenizers';
+import {
+  preTokenizerKindOf,
+  preTokenizerKinds,
+} from '../../../../extension/core/data/gguf/pre-tokenizers';
 import { loadTokenizer } from '../../../../extension/core/data/tokenizer';
 import { headerEntry } from '../../../../extension/core/export/gguf/header-entries';
 import { encoderFixture } from '../../encoder-fixtures';
@@ -145,21 +148,26 @@ it('a decoder gets no name of encoders', () => {
 const sharing = Object.entries(sharingKinds.kinds).map(([kind, one]) => ({
   ...{ kind, names: [kind, ...one.alike], preTokenizer: one.pre_tokenizer },
   ...{ normalizer: one.normalizer, wholeWords: one.ignore_merges },
+  isEncoder: kind === 'modern-bert',
 }));
 
+it('every kind has ids that it is held against', () => {
+  expect(sharing.flatMap(({ names }) => names).sort()).toEqual([...preTokenizerKinds].sort());
+});
+
 it.each(sharing)('a division of the kind $kind is known', ({ names, ...division }) => {
-  expect(names).toContain(preTokenizerKindOf(division, false));
+  expect(names).toContain(preTokenizerKindOf(division, division.isEncoder));
 });
 
 it.each(sharing)(
   '$kind stands for what composes characters before it',
   ({ names, ...division }) => {
     const composing = { ...division, normalizer: { type: 'NFC' } };
-    const known = preTokenizerKindOf(composing, false);
+    const known = preTokenizerKindOf(composing, division.isEncoder);
     const apart = { stablelm2: 'qwen2', smollm: 'command-r' }[division.kind];
     expect(apart === undefined ? names : [apart]).toContain(known);
     const lowering = { ...division, normalizer: { type: 'Lowercase' } };
-    expect(preTokenizerKindOf(lowering, false)).toBeUndefined();
+    expect(preTokenizerKindOf(lowering, division.isEncoder)).toBeUndefined();
   },
 );
 
