@@ -17,6 +17,29 @@ export const tokenizerKinds: readonly string[] = readdirSync(root).flatMap(
 /** Files with a tensor [2, 512] of random blocks of each format; beside them their values by the reference. */
 export const blockFiles = ['blocks', 'blocks-books'] as const;
 
+interface SharingKinds {
+  readonly texts: readonly string[];
+  readonly kinds: Readonly<
+    Record<
+      string,
+      {
+        /** Names that llama.cpp divides texts for alike. */
+        readonly alike: readonly string[];
+        readonly normalizer: object | null;
+        readonly pre_tokenizer: object;
+        readonly ignore_merges: boolean;
+        /** Of each text, by the native tokenizers library. */
+        readonly ids: readonly (readonly number[])[];
+      }
+    >
+  >;
+}
+
+/** Kinds of tokenizers that share the vocabulary of `tokenizers.gguf` (see tokenizer-of-kind.ts). */
+export const sharingKinds = JSON.parse(
+  readFileSync(join(root, 'tokenizers.json'), 'utf8'),
+) as SharingKinds;
+
 export function ggufFixture(file: string): string {
   return join(root, file);
 }

@@ -24,6 +24,7 @@ const roles: Readonly<Record<SideFile['role'], string>> = {
   tokenizer: t('Tokenizer'),
   generation: t('Generation'),
   adapter: t('Adapter'),
+  projector: t('Projector'),
   processor: t('Preprocessing'),
   template: t('Chat template'),
 };

@@ -29,6 +29,10 @@ export const inspect: Presenter<Inspection> = {
       terminal.print(`compressed: ${countForms(summary.compressed)}`);
     }
     terminal.print(`stored as: ${describeDTypes(summary.dtypes)}`);
+    for (const { name: file, bytes: size, types } of summary.projectors ?? []) {
+      const kind = types.length === 0 ? '' : ` of type ${types.join(', ')}`;
+      terminal.print(`projector${kind}: ${file}, ${formatBytes(size)}`);
+    }
     const hasExperts = sublayers.some(({ experts }) => experts !== undefined);
     printTable(
       terminal,

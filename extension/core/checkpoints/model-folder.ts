@@ -90,7 +90,12 @@ export function requireModelFile(file: string): void {
 
 /** Whether a .gguf file is a model of its own: no further part of one, and no projector of a vision model. */
 function beginsModel(name: string): boolean {
-  return !/^mmproj/i.test(name) && (partsOf(name)?.[0] ?? name) === name;
+  return !isProjector(name) && (partsOf(name)?.[0] ?? name) === name;
+}
+
+/** Whether a file is named as projectors are: `mmproj-F16.gguf`, `Model.mmproj-Q8_0.gguf`. */
+export function isProjector(name: string): boolean {
+  return isGguf(name) && /(?:^|[-_.])mmproj/i.test(name);
 }
 
 /** A model in a GGUF file, or in several: the first stands for all. */

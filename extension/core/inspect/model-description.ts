@@ -138,7 +138,14 @@ export interface LoraEstimate {
 /** A file beside the weights. */
 export interface SideFile {
   readonly name: string;
-  readonly role: 'config' | 'tokenizer' | 'generation' | 'adapter' | 'processor' | 'template';
+  readonly role:
+    | 'config'
+    | 'tokenizer'
+    | 'generation'
+    | 'adapter'
+    | 'processor'
+    | 'projector'
+    | 'template';
   readonly bytes: number;
   /** What it says, as far as that is short. */
   readonly facts: Readonly<Record<string, string>>;

@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readSmallText } from '../checkpoints/regular-file';
+import { findProjectors } from '../models/projectors';
 import { record } from './config-facts';
 import type { SideFile } from './model-description';
 
@@ -76,7 +77,13 @@ export async function findSideFiles(folder: string): Promise<SideFile[]> {
       return role === undefined ? [] : [describe(join(folder, name), name, file, role)];
     }),
   );
-  return found.flatMap((file) => file ?? []).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const projectors = (await findProjectors(folder)).map(({ name, bytes, types }): SideFile => ({
+    ...{ name, bytes, role: 'projector' },
+    facts: types.length === 0 ? {} : { projector_type: types.join(', ') },
+  }));
+  return [...found.flatMap((file) => file ?? []), ...projectors].sort((a, b) =>
+    a.name < b.name ? -1 : 1,
+  );
 }
 
 /** Undefined where there is no such file. */

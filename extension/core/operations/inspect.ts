@@ -1,14 +1,21 @@
+import { dirname } from 'node:path';
 import * as v from 'valibot';
-import { locateOnnx } from '../checkpoints/model-folder';
+import { isGguf, locateOnnx } from '../checkpoints/model-folder';
 import type { Capabilities } from '../models/capabilities';
 import type { ModelSummary } from '../models/model-summary';
 import { openOnnxModel } from '../models/onnx/onnx-model';
+import { findProjectors } from '../models/projectors';
+import type { Projector } from '../models/projectors';
 import { UserError } from '../user-error';
 import { defineOperation } from './operation';
 import { modelField } from './shared-fields';
 
 /** The structure of a model; what it can do where it can be opened. */
-export type Inspection = ModelSummary & { readonly capabilities?: Capabilities };
+export type Inspection = ModelSummary & {
+  readonly capabilities?: Capabilities;
+  /** For images or audio, beside a GGUF file that has some. */
+  readonly projectors?: readonly Projector[];
+};
 
 export const inspect = defineOperation({
   id: 'inspect',
@@ -32,12 +39,16 @@ export const inspect = defineOperation({
       }),
     ),
     opset: v.optional(v.number()),
+    projectors: v.optional(
+      v.array(v.object({ name: v.string(), bytes: v.number(), types: v.array(v.string()) })),
+    ),
   }),
   trust: 'inspect',
   run: async ({ model }, { environment }): Promise<Inspection> => {
     try {
       const { summary, capabilities } = await environment.open(model);
-      return { ...summary, capabilities };
+      const projectors = isGguf(summary.path) ? await findProjectors(dirname(summary.path)) : [];
+      return { ...summary, capabilities, ...(projectors.length === 0 ? {} : { projectors }) };
     } catch (error) {
       // A graph that cannot be cut into layers still has a structure.
       const onnx = error instanceof UserError ? await locateOnnx(model) : undefined;

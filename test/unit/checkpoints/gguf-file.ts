@@ -22,6 +22,7 @@ export const string = (text: string | Buffer): Buffer => {
 };
 
 export const textValue = (text: string): RawValue => ({ type: 8, bytes: string(text) });
+export const flagValue = (value: boolean): RawValue => ({ type: 7, bytes: Buffer.from([+value]) });
 export const numberValue = (value: number): RawValue => ({ type: 4, bytes: uint32(value) });
 export const listValue = (type: number, length: number, bytes: Buffer): RawValue => ({
   type: 9,

@@ -15,6 +15,7 @@ import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-build
 import { createSession } from '../../../extension/core/runtime/session';
 import { floatsOf, int64Tensor } from '../../../extension/core/runtime/tensors';
 import {
+  flagValue,
   ggufBytes,
   listValue,
   numberValue,
@@ -23,6 +24,7 @@ import {
   uint32,
 } from '../checkpoints/gguf-file';
 import type { RawValue } from '../checkpoints/gguf-file';
+import { tokenizerOfKind } from '../../fixtures/tokenizer-of-kind';
 import { logitsOf, rejection } from '../export/pruning';
 import { readJson, relativeError } from '../fixtures';
 import {
@@ -31,6 +33,7 @@ import {
   ggufFloats,
   ggufGolden,
   ggufNames,
+  sharingKinds,
   tokenizerKinds,
 } from '../gguf-fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -288,6 +291,20 @@ describe('the tokenizer in a GGUF file', () => {
     }
   });
 
+  it.each(
+    Object.entries(sharingKinds.kinds).flatMap(([kind, { alike }]) =>
+      [kind, ...alike].map((name) => [name, kind] as const),
+    ),
+  )('divides texts of the kind %s as those of %s', async (name, kind) => {
+    const path = join(folder, `of-${name}.gguf`);
+    writeFileSync(path, tokenizerOfKind(ggufFixture('tokenizers.gguf'), name));
+    const tokenizer = await loadTokenizer(path);
+    const ids = sharingKinds.texts.map((text) => [...tokenizer.encode(text)]);
+    for (const [i, text] of sharingKinds.texts.entries()) {
+      expect([text, ids[i]]).toEqual([text, sharingKinds.kinds[kind]?.ids[i]]);
+    }
+  });
+
   const wordPieces = ['<unk>', '<s>', '<0x0A>', '▁', 'a', 'b', 'ab', '▁ab', 'ba', 'é'];
   const tokenizerOf = (name: string, more: readonly (readonly [string, RawValue])[]): string => {
     const path = join(folder, `${name}.gguf`);
@@ -322,13 +339,25 @@ describe('the tokenizer in a GGUF file', () => {
     expect(tokens('a\né')).toEqual(['<s>', '▁', 'a', '<0x0A>', 'é']);
   });
 
-  it('joins the characters of Gemma 4 by its merges, and nothing across line ends', async () => {
+  it.each<[string, readonly (readonly [string, RawValue])[]]>([
+    ['Gemma 4', [['model', textValue('gemma4')]]],
+    ...['gemma4', 'sarvam-moe', 'granite-embed-multi-311m'].map(
+      (kind): [string, readonly (readonly [string, RawValue])[]] => [
+        kind,
+        [
+          ['model', textValue('gpt2')],
+          ['pre', textValue(kind)],
+          ['add_bos_token', flagValue(true)],
+        ],
+      ],
+    ),
+  ])('joins the characters of %s by its merges, and nothing across line ends', async (_, named) => {
     const tokens = ['<unk>', '<bos>', '▁', 'a', 'b', 'ab', '▁ab', '\n', '\n\n', '<0xC3>', '<0xA9>'];
     const types = [2, 3, 1, 1, 1, 1, 1, 1, 1, 6, 6];
     const list = (type: number, parts: readonly Buffer[]): RawValue =>
       listValue(type, parts.length, Buffer.concat(parts));
     const keys: readonly (readonly [string, RawValue])[] = [
-      ['model', textValue('gemma4')],
+      ...named,
       ['tokens', list(8, tokens.map(string))],
       ['token_type', list(5, types.map(uint32))],
       ['merges', list(8, ['a b', '▁ ab', '\n \n', 'b \n'].map(string))],
@@ -352,9 +381,9 @@ describe('the tokenizer in a GGUF file', () => {
       'division',
       [
         ['model', textValue('gpt2')],
-        ['pre', textValue('poro-chat')],
+        ['pre', textValue('unheard-of')],
       ],
-      /tokenizer\.ggml\.pre: .*"poro-chat" is not supported, only gpt-2/,
+      /tokenizer\.ggml\.pre: .*"unheard-of" is not supported, only gpt-2/,
     ],
     ['merges', [['model', textValue('gpt2')]], /tokenizer\.ggml\.merges: The file lacks/],
   ])('is refused when its %s is not known', async (name, more, message) => {

@@ -6,9 +6,12 @@ import { ByteCopier } from '../../../extension/core/export/byte-copier';
 import { copied } from '../../../extension/core/export/gguf/gguf-tensors';
 import { layOutGguf, writeGguf } from '../../../extension/core/export/gguf/gguf-writer';
 import { headerEntry } from '../../../extension/core/export/gguf/header-entries';
+import { formatBytes } from '../../../extension/core/format';
 import { describeModel } from '../../../extension/core/inspect/describe-model';
 import { unattended } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
+import { ggufBytes, textValue } from '../checkpoints/gguf-file';
+import { runCli } from '../cli/run-cli';
 import { logitsOf, prune } from '../export/pruning';
 import { relativeError } from '../fixtures';
 import { ggufFixture, ggufGolden } from '../gguf-fixtures';
@@ -72,4 +75,51 @@ describe('a GGUF model in several files', () => {
     rmSync(join(folder, partName(1)));
     await expect(openModel(folder)).rejects.toThrow(/tiny-00002-of-00003/);
   });
+});
+
+it('projectors beside a model are listed by what their headers say, and are no models', async () => {
+  const folder = join(root, 'images');
+  mkdirSync(folder);
+  copyFileSync(ggufFixture('llama.gguf'), join(folder, 'tiny.gguf'));
+  const projector = (...types: readonly (readonly [key: string, type: string])[]): Buffer =>
+    ggufBytes(
+      [['general.architecture', 'clip'] as const, ...types].map(([key, text]) => [
+        key,
+        textValue(text),
+      ]),
+      [],
+      0,
+    );
+  const files = {
+    'mmproj-F16.gguf': projector(['clip.projector_type', 'qwen3vl_merger']),
+    'tiny.mmproj-Q8_0.gguf': projector(
+      ['clip.vision.projector_type', 'gemma4v'],
+      ['clip.audio.projector_type', 'gemma4a'],
+    ),
+    'mmproj-damaged.gguf': Buffer.from('GGUF'),
+  };
+  for (const [name, bytes] of Object.entries(files)) {
+    writeFileSync(join(folder, name), bytes);
+  }
+  const sizeOf = (name: keyof typeof files): number => files[name].length;
+  const { sideFiles } = await describeModel(folder);
+  expect(sideFiles).toEqual([
+    {
+      ...{ name: 'mmproj-F16.gguf', role: 'projector', bytes: sizeOf('mmproj-F16.gguf') },
+      facts: { projector_type: 'qwen3vl_merger' },
+    },
+    { name: 'mmproj-damaged.gguf', role: 'projector', bytes: 4, facts: {} },
+    {
+      ...{ name: 'tiny.mmproj-Q8_0.gguf', role: 'projector' },
+      ...{ bytes: sizeOf('tiny.mmproj-Q8_0.gguf') },
+      facts: { projector_type: 'gemma4v, gemma4a' },
+    },
+  ]);
+  const { code, stdout } = await runCli(['inspect', folder]);
+  expect(code).toBe(0);
+  const size = formatBytes(sizeOf('mmproj-F16.gguf'));
+  expect(stdout).toContain(`projector of type qwen3vl_merger: mmproj-F16.gguf, ${size}`);
+  expect(stdout).toContain('projector: mmproj-damaged.gguf, 4 B');
+  const json = JSON.parse((await runCli(['inspect', folder, '--json'])).stdout) as object;
+  expect(json).toHaveProperty('projectors.2.types', ['gemma4v', 'gemma4a']);
 });

@@ -46,7 +46,7 @@ async function definitionOf(source: TokenizerKeys): Promise<Record<string, unkno
     return sentencePiece(source);
   }
   if (kind === 'gemma4') {
-    return byCharacter(source);
+    return byCharacter(source, true);
   }
   if (kind === 'bert') {
     return wordPiece(source);
@@ -80,8 +80,14 @@ const shortNames: Readonly<Record<string, string>> = {
   seperator: 'sep',
 };
 
+/** Kinds of `gpt2` whose merges are of characters. */
+const ofCharacters: readonly unknown[] = ['gemma4', 'granite-embed-multi-311m', 'sarvam-moe'];
+
 async function byteLevel(source: TokenizerKeys): Promise<Record<string, unknown>> {
   const kind = source.scalar('pre') ?? 'default';
+  if (ofCharacters.includes(kind)) {
+    return byCharacter(source, false);
+  }
   const division = typeof kind === 'string' ? preTokenizerOf(kind) : undefined;
   if (division === undefined) {
     throw source.fault(
@@ -118,7 +124,10 @@ const fromMarks = [
 ];
 
 /** Merges of characters, with spaces as ▁ and other characters as bytes; none goes across line ends. */
-async function byCharacter(source: TokenizerKeys): Promise<Record<string, unknown>> {
+async function byCharacter(
+  source: TokenizerKeys,
+  beginsText: boolean,
+): Promise<Record<string, unknown>> {
   const vocabulary = await source.vocabulary();
   return {
     added_tokens: addedTokens(vocabulary),
@@ -129,7 +138,7 @@ async function byCharacter(source: TokenizerKeys): Promise<Record<string, unknow
       behavior: 'Isolated',
       invert: false,
     },
-    post_processor: postProcessor(source, vocabulary, true),
+    post_processor: postProcessor(source, vocabulary, beginsText),
     decoder: { type: 'Sequence', decoders: fromMarks },
     model: {
       type: 'BPE',

@@ -1,3 +1,32 @@
+import {
+  asianScripts,
+  bailingWords,
+  bloomWords,
+  byteLevel,
+  casedLetters,
+  casedWords,
+  deepseek3Words,
+  deepseekWords,
+  digits,
+  digitsFromRight,
+  gpt2Words,
+  gpt4oWords,
+  ideographsAndHangul,
+  ideographsAndKana,
+  kimiWords,
+  markedWords,
+  phrases,
+  powersOfSpaces,
+  punctuation,
+  seedWords,
+  sequence,
+  signs,
+  split,
+  words,
+  wordsAlone,
+  youtuScripts,
+} from './word-patterns';
+
 /** How a kind of byte-level tokenizer divides texts before it merges. */
 interface Division {
   readonly preTokenizer: unknown;
@@ -10,19 +39,6 @@ interface Division {
   readonly ofEncoders: boolean;
 }
 
-const byteLevel = (regex: boolean): unknown => ({
-  type: 'ByteLevel',
-  add_prefix_space: false,
-  trim_offsets: true,
-  use_regex: regex,
-});
-const split = (regex: string): unknown => ({
-  type: 'Split',
-  pattern: { Regex: regex },
-  behavior: 'Isolated',
-  invert: false,
-});
-const sequence = (...steps: unknown[]): unknown => ({ type: 'Sequence', pretokenizers: steps });
 const division = (preTokenizer: unknown, more: Partial<Division> = {}): Division => ({
   preTokenizer,
   normalizer: null,
@@ -31,116 +47,105 @@ const division = (preTokenizer: unknown, more: Partial<Division> = {}): Division
   ofEncoders: false,
   ...more,
 });
-
-/** The pattern of Llama 3 and Qwen 2, which differ in how many digits stay together. */
-const words = (digits: string): string =>
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" +
-  `${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
-const gpt2Words = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)";
-
-/** The same, where marks belong to the letters in front of them. */
-const markedWords =
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|" +
-  '\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
-/** Words end where a capital follows a small letter; `ends` may follow a word. */
-function casedWords(ends: string, digits: string): string {
-  const [capitals, smalls] = ['\\p{Lu}\\p{Lt}', '\\p{Ll}'].map(
-    (letters) => `[${letters}\\p{Lm}\\p{Lo}\\p{M}]`,
+/** By patterns, each of which divides what the ones before it have left. */
+const divided = (patterns: readonly unknown[], more?: Partial<Division>): Division =>
+  division(
+    sequence(
+      ...patterns.map((step) => (typeof step === 'string' ? split(step) : step)),
+      byteLevel(false),
+    ),
+    more,
   );
-  const before = '[^\\r\\n\\p{L}\\p{N}]?';
-  return (
-    `${before}${capitals}*${smalls}+${ends}|${before}${capitals}+${smalls}*${ends}|` +
-    `${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`
-  );
-}
-const deepseekWords =
-  '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|' +
-  ' ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
-const seedWords =
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1}|" +
-  ' ?[^\\s\\p{L}\\p{N}\\r\\n]+|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
 
-const gpt2 = division(byteLevel(true));
-const threeDigits = division(sequence(split(words('\\p{N}{1,3}')), byteLevel(false)));
-const oneDigit = division(sequence(split(words('\\p{N}')), byteLevel(false)));
-const gpt4o = division(
-  sequence(split(casedWords("(?i:'s|'t|'re|'ve|'m|'ll|'d)?", '\\p{N}{1,3}')), byteLevel(false)),
-);
-const deepseek3 = division(
-  sequence(
-    split('\\p{N}{1,3}'),
-    split('[一-龥\u3040-ゟ゠-ヿ]+'),
-    split(deepseekWords),
-    byteLevel(false),
-  ),
-);
-const llama3 = division(sequence(split(words('\\p{N}{1,3}')), byteLevel(false)), {
-  wholeWords: true,
-  beginsText: true,
-});
-const qwen2 = division(sequence(split(words('\\p{N}')), byteLevel(false)), {
-  normalizer: { type: 'NFC' },
-});
-const singleDigits = division(
-  sequence({ type: 'Digits', individual_digits: true }, byteLevel(true)),
-);
+const composed = { normalizer: { type: 'NFC' } };
+const beginning = { wholeWords: true, beginsText: true };
+const [threeNumbers, oneNumber] = ['\\p{N}{1,3}', '\\p{N}'];
 
-/** By `tokenizer.ggml.pre` (llama.cpp, src/llama-vocab.cpp). */
-const divisions: ReadonlyMap<string, Division> = new Map([
-  ['gpt-2', gpt2],
-  ['llama3', llama3],
-  ['llama-v3', llama3],
-  ['llama-bpe', llama3],
-  ['qwen2', qwen2],
-  ['deepseek-r1-qwen', qwen2],
-  ['lfm2', llama3],
-  ['falcon3', llama3],
-  ['pixtral', llama3],
-  ['smaug-bpe', threeDigits],
-  ['dbrx', threeDigits],
-  ['glm4', threeDigits],
-  ['chatglm-bpe', threeDigits],
-  ['stablelm2', oneDigit],
-  ['hunyuan', oneDigit],
-  ['olmo', gpt2],
-  ['mpt', gpt2],
+/** By `tokenizer.ggml.pre` (llama.cpp, src/llama-vocab.cpp); what several names divide alike is written by the first. */
+const kinds: readonly (readonly [names: string, Division])[] = [
   [
-    'qwen35',
-    division(sequence(split(markedWords), byteLevel(false)), { normalizer: { type: 'NFC' } }),
+    'gpt-2 olmo mpt phi-2 exaone4 jais trillion granite-docling gigachat a.x-4.0 mellum',
+    division(byteLevel(true)),
   ],
-  ['gpt-4o', gpt4o],
-  ['llama4', gpt4o],
-  ['minimax-m2', gpt4o],
   [
-    'tekken',
-    division(sequence(split(casedWords('', '\\p{N}')), byteLevel(false)), {
-      wholeWords: true,
-      beginsText: true,
-    }),
+    'llama3 llama-v3 llama-bpe lfm2 falcon3 falcon-h1 pixtral midm-2.0 jina-v5-nano',
+    divided([words(threeNumbers)], beginning),
   ],
-  ['deepseek-v3', deepseek3],
-  ['hunyuan-dense', deepseek3],
-  ['seed-coder', division(sequence(split(seedWords), byteLevel(false)))],
-  ['smollm', singleDigits],
-  ['starcoder', singleDigits],
-  ['refact', singleDigits],
-  ['command-r', singleDigits],
+  ['qwen2 deepseek-r1-qwen f2llmv2', divided([words(oneNumber)], composed)],
+  ['smaug-bpe dbrx glm4 chatglm-bpe', divided([words(threeNumbers)])],
+  ['stablelm2 hunyuan solar-open grok-2 kormo megrez', divided([words(oneNumber)])],
+  ['qwen35', divided([markedWords], composed)],
+  ['gpt-4o llama4 minimax-m2 kanana2 talkie', divided([gpt4oWords(threeNumbers)])],
+  ['granite-embed-multi-97m', divided([gpt4oWords(threeNumbers)], { wholeWords: true })],
+  ['tekken', divided([casedWords('', oneNumber)], beginning)],
   [
-    'default',
+    'deepseek-v3 hunyuan-dense joyai-llm hy_v4',
+    divided([threeNumbers, ideographsAndKana, deepseek3Words]),
+  ],
+  [
+    'spark2_5',
+    divided([
+      threeNumbers,
+      ideographsAndKana,
+      deepseekWords('', '[\\r\\n]|\\s+(?!\\S)|\\s+'),
+      digits(true),
+    ]),
+  ],
+  [
+    'deepseek-llm',
+    divided(['[\\r\\n]', casedLetters, signs, '\\s+$', ideographsAndHangul, digits(true)]),
+  ],
+  [
+    'deepseek-coder',
+    divided(['[\\r\\n]', '\\s?\\p{L}+', '\\s?\\p{P}+', ideographsAndHangul, digits(true)]),
+  ],
+  ['seed-coder', divided([seedWords])],
+  [
+    'smollm starcoder refact codeshell exaone minerva-7b mellum2',
+    division(sequence(digits(true), byteLevel(true))),
+  ],
+  ['command-r', division(sequence(digits(true), byteLevel(true)), composed)],
+  ['bloom poro-chat gpt3-finnish', divided([bloomWords])],
+  ['viking', divided([bloomWords, digits(true)])],
+  [
+    'falcon',
+    division(sequence(punctuation, byteLevel(true), digits(false), split('[0-9][0-9][0-9]'))),
+  ],
+  ['jais-2', divided([words(threeNumbers, powersOfSpaces)])],
+  ['kimi-k2', divided([kimiWords])],
+  ['bailingmoe bailingmoe2 llada-moe', divided([bailingWords], composed)],
+  ['tiny_aya cohere2moe', divided(['\\d{1,3}(?=(?:\\d{3})*\\b)', gpt4oWords(threeNumbers)])],
+  ['exaone-moe', divided([phrases])],
+  ['laguna', divided([split('(?:\\r?\\n)+(?!\\r?\\n)', 'MergedWithNext'), words(oneNumber)])],
+  ['youtu', divided([youtuScripts, gpt4oWords(oneNumber)], { wholeWords: true })],
+  ['afmoe', divided([digitsFromRight(oneNumber), asianScripts, deepseek3Words])],
+  ['superbpe', divided(['\\p{N}+', digitsFromRight('\\d')])],
+  ['minicpm5', divided([threeNumbers, words('\\p{N}+')], { wholeWords: true })],
+  ['ufakzeka', divided([wordsAlone(oneNumber)])],
+  [
+    'chameleon',
     division(
       sequence(
-        split('[\\p{P}\\$\\+<=>\\^~\\|]+'),
-        split(gpt2Words),
-        split('\\p{N}+'),
-        split('[0-9][0-9][0-9]'),
-        byteLevel(false),
+        split('<sentinel:[0-9]+>'),
+        split('(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z'),
+        split('([\\t\\n]|    |  )'),
+        split(oneNumber),
+        split('[\\p{P}!-/:-@\\[-`{-~]'),
+        byteLevel(true),
       ),
+      { beginsText: true },
     ),
   ],
-  // Behind gpt-2: what divides texts alike keeps that name.
-  ['roberta-bpe', gpt2],
-  ['modern-bert', division(byteLevel(true), { normalizer: { type: 'NFC' }, ofEncoders: true })],
-]);
+  ['default', divided(['[\\p{P}\\$\\+<=>\\^~\\|]+', gpt2Words, '\\p{N}+', '[0-9][0-9][0-9]'])],
+  [
+    'roberta-bpe jina-v1-en jina-v2-code jina-es jina-de jina-v2-es jina-v2-de',
+    division(byteLevel(true), { ofEncoders: true }),
+  ],
+  ['modern-bert', division(byteLevel(true), { ...composed, ofEncoders: true })],
+];
+const divisions: ReadonlyMap<string, Division> = new Map(
+  kinds.flatMap(([names, known]) => names.split(' ').map((name) => [name, known] as const)),
+);
 
 export const preTokenizerKinds: readonly string[] = [...divisions.keys()];
 
@@ -155,14 +160,33 @@ export interface TextDivision {
   readonly wholeWords: boolean;
 }
 
-/** The kind that divides texts so, of an encoder or of another model; undefined where none is known. */
+/**
+ * The kind that divides texts so, of an encoder or of another model; undefined where none is known. No kind of
+ * llama.cpp composes characters, so one that divides alike stands for a folder that does.
+ */
 export function preTokenizerKindOf(wanted: TextDivision, isEncoder: boolean): string | undefined {
-  const text = canonical(wanted);
-  const found = [...divisions].find(
-    ([, known]) => canonical(known) === text && (isEncoder || !known.ofEncoders),
+  const named = (text: string, of: (known: TextDivision) => string): string | undefined =>
+    [...divisions].find(([, known]) => of(known) === text && (isEncoder || !known.ofEncoders))?.[0];
+  return (
+    named(canonical(wanted), canonical) ??
+    (isComposing(wanted.normalizer)
+      ? named(canonical(asComposed(wanted)), (known) => canonical(asComposed(known)))
+      : undefined)
   );
-  return found?.[0];
 }
+
+const isComposing = (normalizer: unknown): boolean =>
+  JSON.stringify(normalizer) === JSON.stringify(composed.normalizer);
+const asComposed = (of: TextDivision): TextDivision => ({ ...of, ...composed });
+
+/** Patterns that leave nothing between their matches: folders may say "keep the matches" or "divide at them". */
+const wholePatterns: ReadonlySet<unknown> = new Set(
+  [threeNumbers, oneNumber].flatMap((numbers) => [
+    words(numbers),
+    gpt4oWords(numbers),
+    casedWords('', numbers),
+  ]),
+);
 
 /** Texts that are equal where two divisions give the same words. */
 function canonical({ preTokenizer, normalizer, wholeWords }: TextDivision): string {
@@ -171,10 +195,27 @@ function canonical({ preTokenizer, normalizer, wholeWords }: TextDivision): stri
     if (type === 'Sequence' && Array.isArray(pretokenizers)) {
       return pretokenizers.flatMap(steps);
     }
-    const whole = type === 'ByteLevel' ? { use_regex: true, ...rest } : rest;
+    const whole =
+      type === 'ByteLevel' ? { use_regex: true, ...rest } : type === 'Split' ? divider(rest) : rest;
     // Offsets are not asked for.
     const fields = Object.entries(whole).filter(([name]) => name !== 'trim_offsets');
     return [type, ...fields.sort(([a], [b]) => (a < b ? -1 : 1))];
   };
   return JSON.stringify([steps(preTokenizer), normalizer ?? null, wholeWords]);
+}
+
+/** Line ends in patterns may be written as they are or by their letters. */
+function divider(step: Record<string, unknown>): Record<string, unknown> {
+  const { Regex: written } = (step['pattern'] ?? {}) as Record<string, unknown>;
+  if (typeof written !== 'string') {
+    return step;
+  }
+  const pattern = written.replaceAll('\r', '\\r').replaceAll('\n', '\\n');
+  const { behavior = '', invert = false } = step;
+  const keepsMatches = behavior === 'Removed' && invert === true && wholePatterns.has(pattern);
+  return {
+    pattern,
+    behavior: keepsMatches ? 'Isolated' : behavior,
+    invert: keepsMatches ? false : invert,
+  };
 }

@@ -1,7 +1,10 @@
 import {
+  ByteLevelPreTokenizer,
+  DigitsPreTokenizer,
   PrecompiledNormalizer,
   SequenceNormalizer,
   SequencePreTokenizer,
+  SplitPreTokenizer,
   WhitespaceSplitPreTokenizer,
 } from '@huggingface/tokenizers';
 import type { Normalizer, PreTokenizer, Tokenizer } from '@huggingface/tokenizers';
@@ -17,13 +20,13 @@ export interface CharsmapStep {
 }
 
 /**
- * Lets steps do what they do in the native package: the library's take NFKC for every charsmap, and what JavaScript
- * calls a space. Where a folder lost its charsmap, as those of Marian models for transformers.js, NFKC stays.
+ * Lets steps do what they do in the native package: the library's take NFKC for every charsmap, and for spaces
+ * and digits what JavaScript calls so, and divide at a match on both sides. Where a folder lost its charsmap, as those of Marian models for transformers.js, NFKC stays.
  * @throws Error where a charsmap is damaged.
  */
 export function useNativeSteps({ normalizer, pre_tokenizer: preTokenizer }: Tokenizer): void {
   followCharsmaps(normalizer);
-  splitAtSpaces(preTokenizer);
+  divideNatively(preTokenizer);
 }
 
 function followCharsmaps(normalizer: Normalizer | null): void {
@@ -42,10 +45,31 @@ function followCharsmaps(normalizer: Normalizer | null): void {
   }
 }
 
-function splitAtSpaces(preTokenizer: PreTokenizer | null): void {
+const gpt2Words =
+  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
+
+function divideNatively(preTokenizer: PreTokenizer | null): void {
   if (preTokenizer instanceof SequencePreTokenizer) {
-    preTokenizer.tokenizers.forEach(splitAtSpaces);
+    preTokenizer.tokenizers.forEach(divideNatively);
   } else if (preTokenizer instanceof WhitespaceSplitPreTokenizer) {
     preTokenizer.pre_tokenize_text = (text) => text.match(/\P{White_Space}+/gu) ?? [];
+  } else if (preTokenizer instanceof ByteLevelPreTokenizer) {
+    preTokenizer.pattern = gpt2Words;
+  } else if (preTokenizer instanceof DigitsPreTokenizer) {
+    const isSingle = preTokenizer.config.individual_digits;
+    preTokenizer.pattern = isSingle ? /\P{N}+|\p{N}/gu : /\P{N}+|\p{N}+/gu;
+  } else if (preTokenizer instanceof SplitPreTokenizer) {
+    const { pattern } = preTokenizer;
+    const side = /^MergedWith(Next|Previous)$/.exec(preTokenizer.config.behavior)?.[1];
+    if (pattern !== null && side !== undefined) {
+      preTokenizer.pre_tokenize_text = (text) => {
+        const ends = [...text.matchAll(pattern)].map(
+          ({ index, 0: match }) => index + (side === 'Next' ? 0 : match.length),
+        );
+        return [0, ...ends]
+          .map((start, i) => text.slice(start, ends[i]))
+          .filter((piece) => piece !== '');
+      };
+    }
   }
 }

@@ -3,11 +3,15 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readGgufHeader } from '../../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../../extension/core/checkpoints/gguf-values';
-import { preTokenizerKindOf } from '../../../../extension/core/data/gguf/pre-tokenizers';
+import {
+  preTokenizerKindOf,
+  preTokenizerKinds,
+} from '../../../../extension/core/data/gguf/pre-tokenizers';
 import { loadTokenizer } from '../../../../extension/core/data/tokenizer';
 import { headerEntry } from '../../../../extension/core/export/gguf/header-entries';
 import { encoderFixture } from '../../encoder-fixtures';
 import { samplesOf, tokenizerFile } from '../../gguf-encoder-fixtures';
+import { sharingKinds } from '../../gguf-fixtures';
 import { prune, rejection } from '../pruning';
 import { fileIn, fresh, withEntries } from './family-files';
 
@@ -137,8 +141,68 @@ it.each([
 
 it('a decoder gets no name of encoders', () => {
   const division = { preTokenizer: bytes, normalizer: { type: 'NFC' }, wholeWords: false };
-  expect(preTokenizerKindOf(division, false)).toBeUndefined();
+  expect(preTokenizerKindOf(division, false)).toBe('gpt-2');
   expect(preTokenizerKindOf(division, true)).toBe('modern-bert');
+});
+
+const sharing = Object.entries(sharingKinds.kinds).map(([kind, one]) => ({
+  ...{ kind, names: [kind, ...one.alike], preTokenizer: one.pre_tokenizer },
+  ...{ normalizer: one.normalizer, wholeWords: one.ignore_merges },
+  isEncoder: kind === 'modern-bert',
+}));
+
+it('every kind has ids that it is held against', () => {
+  expect(sharing.flatMap(({ names }) => names).sort()).toEqual([...preTokenizerKinds].sort());
+});
+
+it.each(sharing)('a division of the kind $kind is known', ({ names, ...division }) => {
+  expect(names).toContain(preTokenizerKindOf(division, division.isEncoder));
+});
+
+it.each(sharing)(
+  '$kind stands for what composes characters before it',
+  ({ names, ...division }) => {
+    const composing = { ...division, normalizer: { type: 'NFC' } };
+    const known = preTokenizerKindOf(composing, division.isEncoder);
+    const apart = { stablelm2: 'qwen2', smollm: 'command-r' }[division.kind];
+    expect(apart === undefined ? names : [apart]).toContain(known);
+    const lowering = { ...division, normalizer: { type: 'Lowercase' } };
+    expect(preTokenizerKindOf(lowering, division.isEncoder)).toBeUndefined();
+  },
+);
+
+it.each([
+  ['glm4', 'smaug-bpe'],
+  ['gpt-4o', 'gpt-4o'],
+  ['laguna', undefined],
+])('what keeps the matches of %s is of the kind %s', (kind, expected) => {
+  const text = JSON.stringify(sharingKinds.kinds[kind]?.pre_tokenizer);
+  const kept = text.replace(
+    /"behavior":"\w+","invert":false/,
+    '"behavior":"Removed","invert":true',
+  );
+  expect(kept).not.toBe(text);
+  const division = { preTokenizer: JSON.parse(kept) as object, normalizer: null };
+  expect(preTokenizerKindOf({ ...division, wholeWords: false }, false)).toBe(expected);
+});
+
+it('line ends in patterns may be written as they are', () => {
+  const text = JSON.stringify(sharingKinds.kinds['deepseek-v3']?.pre_tokenizer);
+  const raw = text.replaceAll('\\\\r\\\\n', '\\r\\n');
+  expect(raw).not.toBe(text);
+  const division = { preTokenizer: JSON.parse(raw) as object, normalizer: null };
+  expect(preTokenizerKindOf({ ...division, wholeWords: false }, false)).toBe('deepseek-v3');
+});
+
+it('a folder of such a kind is written with its name, and read again', async () => {
+  const { normalizer, pre_tokenizer: preTokenizer } = sharingKinds.kinds['deepseek-coder'] ?? {};
+  const folder = folderWith('byte-level', { normalizer, pre_tokenizer: preTokenizer });
+  const file = await written(folder);
+  expect((await readGgufHeader(file)).metadata.get('tokenizer.ggml.pre')).toBe('deepseek-coder');
+  const [read, original] = [await loadTokenizer(file), await loadTokenizer(folder)];
+  for (const text of sharingKinds.texts) {
+    expect([text, [...read.encode(text)]]).toEqual([text, [...original.encode(text)]]);
+  }
 });
 
 const metaspace = { type: 'Metaspace', replacement: '▁' };
