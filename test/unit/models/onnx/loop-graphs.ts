@@ -28,11 +28,11 @@ export const block = (up: string, down: string, from = 'h', to = 'next'): NodeLi
   ['MatMul', [`${to}.active`, down], [`${to}.f`]],
   ['Add', [from, `${to}.f`], [to]],
 ];
-export const stacks = [
+const stacks = [
   rawTensor('up', [steps, width, inner], noise(steps * width * inner, 1)),
   rawTensor('down', [steps, inner, width], noise(steps * width * inner, 2)),
 ];
-export const others = [
+const others = [
   ...['three', 'zero', 'one'].map((name, i) => intTensor(name, [[steps, 0, 1][i] ?? 0])),
   rawTensor('most', [], [3]),
   rawTensor('across', [width, steps, inner]),
