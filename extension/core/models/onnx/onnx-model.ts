@@ -40,15 +40,25 @@ import type { Message } from '../../message';
 export async function openOnnxModel(path: string): Promise<OnnxModel> {
   const stored = await openOnnx(path);
   const fingerprint = await fingerprintFile(stored);
-  const { file, notes } = unrollLoops(stored);
-  const model = findLayers(file, fingerprint);
-  if (model.branches.length === 0) {
-    return file === stored ? model : findLayers(stored, fingerprint);
+  const main = unrollLoops(stored);
+  const found = findLayers(main.file, fingerprint);
+  if (found.branches.length > 0 && found.place === undefined) {
+    return withNotes(found, main.notes);
   }
-  return {
-    ...model,
-    summary: { ...model.summary, warnings: [...notes, ...model.summary.warnings] },
-  };
+  const inside = unrollLoops(main.file, true);
+  const wrapped = inside.notes.length > 0 ? findLayers(inside.file, fingerprint) : found;
+  if (wrapped.branches.length > 0) {
+    return withNotes(wrapped, [...main.notes, ...inside.notes]);
+  }
+  const plain = main.notes.length > 0 ? findLayers(stored, fingerprint) : found;
+  // What keeps unrolled layers from being removed is said of the file as it is.
+  const { warnings } = wrapped.summary;
+  return inside.notes.length > 0 ? { ...plain, summary: { ...plain.summary, warnings } } : plain;
+}
+
+function withNotes(model: OnnxModel, notes: readonly Message[]): OnnxModel {
+  const { summary } = model;
+  return { ...model, summary: { ...summary, warnings: [...notes, ...summary.warnings] } };
 }
 
 /** Finds the sublayers of a file that is open. */

@@ -6,7 +6,7 @@ import { removeFromGraph } from '../../../../extension/core/export/onnx/onnx-sur
 import { inEnglish } from '../../../../extension/core/message';
 import { openOnnxModel } from '../../../../extension/core/models/onnx/onnx-model';
 import type { OnnxModel } from '../../../../extension/core/models/onnx/stream/stream-of-graph';
-import type { GraphProto } from '../../../../extension/core/onnx/proto/onnx_pb';
+import type { GraphProto, TensorProto } from '../../../../extension/core/onnx/proto/onnx_pb';
 import { createSession } from '../../../../extension/core/runtime/session';
 import { relativeError } from '../../fixtures';
 import { graph, intTensor, modelBytes, rawTensor } from '../../onnx-bytes';
@@ -28,11 +28,11 @@ export const block = (up: string, down: string, from = 'h', to = 'next'): NodeLi
   ['MatMul', [`${to}.active`, down], [`${to}.f`]],
   ['Add', [from, `${to}.f`], [to]],
 ];
-export const stacks = [
+const stacks = [
   rawTensor('up', [steps, width, inner], noise(steps * width * inner, 1)),
   rawTensor('down', [steps, inner, width], noise(steps * width * inner, 2)),
 ];
-export const others = [
+const others = [
   ...['three', 'zero', 'one'].map((name, i) => intTensor(name, [[steps, 0, 1][i] ?? 0])),
   rawTensor('most', [], [3]),
   rawTensor('across', [width, steps, inner]),
@@ -72,6 +72,38 @@ export interface Written {
   readonly nodes: readonly NodeLine[];
   readonly outputs?: GraphText['outputs'];
   readonly inputs?: GraphText['inputs'];
+  /** Beside those of all graphs here. */
+  readonly initializers?: GraphText['initializers'];
+}
+
+/** The stacks with zeros in the weights of a step. */
+export function silenced(step: number): TensorProto[] {
+  return stacks.map(({ name, dims, rawData }) => {
+    const values = [...new Float32Array(rawData.buffer, rawData.byteOffset, rawData.length / 4)];
+    const size = values.length / steps;
+    return rawTensor(
+      name,
+      dims.map(Number),
+      values.map((value, i) => (Math.floor(i / size) === step ? 0 : value)),
+    );
+  });
+}
+
+/** The file of a graph, which holds other stacks than {@link stacks} if wanted. */
+export function bytesOf(
+  { nodes, outputs = {}, inputs = {}, initializers = [] }: Written,
+  opset = 17,
+  held: readonly TensorProto[] = stacks,
+): Uint8Array {
+  return modelBytes(
+    {
+      inputs: { x: ['n', width], ...inputs },
+      outputs: { y: ['n', width], ...outputs },
+      nodes,
+      initializers: [...held, ...others, ...initializers],
+    },
+    opset,
+  );
 }
 
 type Opened = OnnxModel & { readonly ids: readonly string[]; readonly warnings: readonly string[] };
@@ -81,17 +113,8 @@ export class LoopFile {
   public readonly folder = temporaryFolder();
   public readonly path = join(this.folder, 'model.onnx');
 
-  public write({ nodes, outputs = {}, inputs = {} }: Written, opset = 17): void {
-    const bytes = modelBytes(
-      {
-        inputs: { x: ['n', width], ...inputs },
-        outputs: { y: ['n', width], ...outputs },
-        nodes,
-        initializers: [...stacks, ...others],
-      },
-      opset,
-    );
-    writeFileSync(this.path, bytes);
+  public write(model: Written, opset = 17): void {
+    writeFileSync(this.path, bytesOf(model, opset));
   }
 
   public async opened(model: Written, opset = 17): Promise<Opened> {

@@ -11,14 +11,14 @@ import type { GraphText, NodeLine } from '../../onnx-bytes';
 import { openSession } from '../../whole-session';
 import {
   block,
+  bytesOf,
   inner,
   loopBody,
   LoopFile,
   noise,
-  others,
   rows,
   scanBody,
-  stacks,
+  silenced,
   steps,
   three,
   width,
@@ -178,22 +178,7 @@ describe('layers in a loop over stacked weights', () => {
     await session.release();
     const reversed = name.includes('from the last');
     const gone = reversed ? steps - 2 : 1;
-    const silent = stacks.map(({ name: stack, dims, rawData }) => {
-      const values = [...new Float32Array(rawData.buffer, rawData.byteOffset, rawData.length / 4)];
-      const size = values.length / steps;
-      return rawTensor(
-        stack,
-        dims.map(Number),
-        values.map((value, i) => (Math.floor(i / size) === gone ? 0 : value)),
-      );
-    });
-    const zeroed = modelBytes({
-      inputs: { x: ['n', width] },
-      outputs: { y: ['n', width], ...model.outputs },
-      nodes: model.nodes,
-      initializers: [...silent, ...others],
-    });
-    const whole = await openSession(zeroed);
+    const whole = await openSession(bytesOf(model, 17, silenced(gone)));
     const expected = await whole.run({ x: rows });
     await whole.release();
     expect(

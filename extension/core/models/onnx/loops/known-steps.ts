@@ -8,6 +8,8 @@ import { GraphIndex, operatorName } from '../graph-index';
 import { intAttribute, intsAttribute, tensorAttribute } from '../node-attributes';
 import { tensorNumbers } from '../values/tensor-numbers';
 import { ValueShapes } from '../values/value-shapes';
+import { rowRules } from './row-rules';
+import { stackRank } from './stack-rows';
 
 /** A value cut along `axis` into one part for each step, from the last part on where it is `reversed`. */
 interface Parts {
@@ -38,17 +40,34 @@ export interface KnownSteps {
 
 /** What is asked about the graph around a Loop or Scan. */
 export class Around {
-  public readonly initializers: OnnxFile['initializers'];
-  private known: ValueShapes | undefined;
+  private found: { readonly shapes: ValueShapes; readonly index: GraphIndex } | undefined;
 
-  public constructor(private readonly file: OnnxFile) {
-    this.initializers = file.initializers;
+  public constructor(
+    private readonly file: OnnxFile,
+    /** As it runs where the loop does. */
+    private readonly graph: GraphProto,
+  ) {}
+
+  private get looked(): { readonly shapes: ValueShapes; readonly index: GraphIndex } {
+    if (this.found === undefined) {
+      const index = new GraphIndex(this.graph, this.file.path);
+      this.found = { index, shapes: new ValueShapes(this.graph, index) };
+    }
+    return this.found;
   }
 
   public get shapes(): ValueShapes {
-    const { graph, path } = this.file;
-    this.known ??= new ValueShapes(graph, new GraphIndex(graph, path));
-    return this.known;
+    return this.looked.shapes;
+  }
+
+  /** Whether a value is a stack of matrices in the file, or made of such as they are alone. */
+  public isStack(name: string): boolean {
+    const stored = this.file.initializers.get(name);
+    if (stored !== undefined) {
+      return stored.dims.length >= stackRank;
+    }
+    const { index, shapes } = this.looked;
+    return index.constants.has(name) && (shapes.of(name)?.length ?? 0) >= stackRank;
   }
 
   public get opset(): number {
@@ -62,8 +81,6 @@ export class Around {
 const passing = new Set(['Identity', 'Cast']);
 /** In front of its states, a Loop takes the number of steps and a condition; its body, the step's number and one. */
 const loopInputs = 2;
-/** A stack of matrices has one axis more than they. */
-const stackRank = 3;
 /** Opset from which on a Scan has no axis for sequences of different lengths. */
 const scanOpset = 9;
 
@@ -91,31 +108,30 @@ export function knownSteps(node: NodeProto, around: Around): KnownSteps | NotKno
   if (states < 0 || inside !== states || body.output.length < states + (isLoop ? 1 : 0)) {
     return { problem: say`the inputs or outputs of its body don't match its own` };
   }
-  const isStack = (name: string): boolean =>
-    (around.initializers.get(name)?.dims.length ?? 0) >= stackRank;
-  const read = isLoop ? cutInBody(node, body) : node.input.slice(states);
-  if (!read.some(isStack)) {
+  const read = isLoop ? cutInBody(node, body, around) : node.input.slice(states);
+  if (!read.some((name) => around.isStack(name))) {
     return { problem: noStacks };
   }
   return isLoop ? stepsOfLoop(node, body, around) : stepsOfScan(node, body, states, around);
 }
 
 /** What the body of a Loop takes parts of, or may in graphs inside of it, by the names outside. */
-function cutInBody({ input }: NodeProto, body: GraphProto): string[] {
+function cutInBody({ input }: NodeProto, body: GraphProto, around: Around): string[] {
   const outside = new Map(body.input.map(({ name }, place) => [name, input[place] ?? '']));
   const named = (name: string): string => outside.get(name) ?? name;
   return body.node.flatMap((one) => {
     const [data = ''] = one.input;
-    switch (operatorName(one)) {
-      case 'Identity':
-        one.output.forEach((name) => outside.set(name, named(data)));
-        return [];
-      case 'Gather':
-      case 'Slice':
-        return [named(data)];
-      default:
-        return nestedGraphs(one).length === 0 ? [] : readBy(one).map(named);
+    const op = operatorName(one);
+    if (op === 'Gather' || op === 'Slice') {
+      return [named(data)];
     }
+    if (op in rowRules) {
+      // What is made of a stack is one as well.
+      const [made = data] = one.input.filter((name) => around.isStack(named(name)));
+      one.output.forEach((name) => outside.set(name, named(made)));
+      return [];
+    }
+    return nestedGraphs(one).length === 0 ? [] : readBy(one).map(named);
   });
 }
 
@@ -177,7 +193,7 @@ function stepsOfScan(
   node: NodeProto,
   body: GraphProto,
   states: number,
-  { initializers, shapes, opset }: Around,
+  { shapes, opset }: Around,
 ): KnownSteps | NotKnown {
   if (opset < scanOpset) {
     return { problem: say`Scan had another form before opset ${scanOpset}` };
@@ -204,12 +220,6 @@ function stepsOfScan(
   const [count] = sizes.filter((size) => typeof size === 'number');
   if (count === undefined || count < 1) {
     return { problem: say`its number of steps isn't a constant above 0` };
-  }
-  const cut = items.find(({ outside, axis }) => initializers.has(outside) && axis !== 0);
-  if (cut !== undefined) {
-    return {
-      problem: say`its steps read ${cut.outside} along axis ${cut.axis}, and only axis 0 is contiguous in the file`,
-    };
   }
   return {
     body,

@@ -1,26 +1,18 @@
-import { nestedGraphs } from '../../../checkpoints/nested-weights';
 import type { OnnxFile } from '../../../checkpoints/onnx-file';
+import { nestedGraphs } from '../../../checkpoints/nested-weights';
 import { say } from '../../../message';
 import type { Message } from '../../../message';
-import type { GraphBuilder } from '../../../onnx/graph-builder';
 import { copyWith } from '../../../onnx/messages';
 import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
-import { emitSteps } from './emit-steps';
-import {
-  additionsTo,
-  freeName,
-  namesIn,
-  withAdditions,
-  withoutUnread,
-} from '../edits/graph-additions';
-import { neededNodes, readBy } from '../edits/graph-remains';
+import { additionsTo, namesIn, withAdditions, withoutUnread } from '../edits/graph-additions';
+import { neededNodes } from '../edits/graph-remains';
 import { renameInputs } from '../edits/node-edits';
-import { GraphIndex } from '../graph-index';
-import { ValueShapes } from '../values/value-shapes';
+import { emitSteps } from './emit-steps';
 import { Around, isRepeating, knownSteps, noStacks } from './known-steps';
 import type { NotKnown } from './known-steps';
-import { stackViews } from './stack-views';
-import type { StackView } from './stack-views';
+import { branchesIn, mainPlace } from './places';
+import type { Place } from './places';
+import { StackRows } from './stack-rows';
 
 /** Most nodes of an unrolled graph: 500 blocks of 400 nodes. */
 const mostNodes = 200_000;
@@ -33,35 +25,45 @@ export interface Unrolled {
 }
 
 /**
- * Writes out the Loops and Scans of the main graph whose steps each have weights of their own, as exporters put
- * them into one stack [steps, …] for all blocks. The slices stay in the file as ranges of its bytes.
+ * Writes out the Loops and Scans whose steps each have weights of their own, as exporters put them into one stack
+ * [steps, …] for all blocks. The slices stay in the file as ranges of its bytes.
+ * @param inBranches whether those in branches of If are meant, instead of those in the main graph
  */
-export function unrollLoops(file: OnnxFile): Unrolled {
+export function unrollLoops(file: OnnxFile, inBranches = false): Unrolled {
   const notes: Message[] = [];
   const refused = new Set<NodeProto>();
   let unrolled = file;
-  let around = new Around(file);
   for (;;) {
-    const node = unrolled.graph.node.find((one) => isRepeating(one) && !refused.has(one));
-    if (node === undefined) {
+    const main = mainPlace(unrolled.graph);
+    const found = (inBranches ? branchesIn(main) : [main])
+      .map((place) => ({
+        place,
+        node: place.graph.node.find((one) => isRepeating(one) && !refused.has(one)),
+      }))
+      .find(({ node }) => node !== undefined);
+    if (found?.node === undefined) {
       return { file: unrolled, notes };
     }
-    const found = unroll(unrolled, node, around);
-    if ('problem' in found) {
+    const { place, node } = found;
+    const result = unroll(unrolled, place, node);
+    if ('problem' in result) {
       refused.add(node);
     } else {
-      unrolled = found.file;
-      around = new Around(unrolled);
+      unrolled = result.file;
       notes.push(
-        say`${nameOf(node)} runs ${found.count} steps over stacked weights. Each step is shown as its own layers, and a written model keeps them unrolled.`,
+        say`${nameOf(node)} runs ${result.count} steps over stacked weights. Each step is shown as its own layers, and a written model keeps them unrolled.`,
       );
     }
   }
 }
 
-/** Why a Loop or Scan of the main graph stays as it is. */
+/** Why a Loop or Scan of the main graph, or of a branch of an If in it, stays as it is. */
 export function whyNotUnrolled(file: OnnxFile, node: NodeProto): Message | undefined {
-  const found = isRepeating(node) ? unroll(file, node, new Around(file)) : undefined;
+  const main = mainPlace(file.graph);
+  const place = isRepeating(node)
+    ? [main, ...branchesIn(main)].find(({ graph }) => graph.node.includes(node))
+    : undefined;
+  const found = place === undefined ? undefined : unroll(file, place, node);
   return found !== undefined && 'problem' in found
     ? say`${nameOf(node)} can't be unrolled: ${found.problem}.`
     : undefined;
@@ -73,11 +75,10 @@ function nameOf({ opType, name, output }: NodeProto): string {
 
 function unroll(
   file: OnnxFile,
+  { graph, flat, main }: Place,
   node: NodeProto,
-  around: Around,
 ): { readonly file: OnnxFile; readonly count: number } | NotKnown {
-  const { graph, initializers, path } = file;
-  const steps = knownSteps(node, around);
+  const steps = knownSteps(node, new Around(file, flat));
   if ('problem' in steps) {
     return steps;
   }
@@ -85,42 +86,48 @@ function unroll(
   if (count * (nodesIn(body) + body.input.length + body.output.length) > mostNodes) {
     return { problem: say`its ${count} steps would be more than ${mostNodes} nodes` };
   }
-  const names = namesIn(graph);
+  const names = namesIn(file.graph);
   const builder = additionsTo(file, names);
-  const emitted = emitSteps(steps, builder, freeScope(node, names), path);
-  const main = copyWith(graph, {
-    node: graph.node.flatMap((one) => (one === node ? emitted.nodes : [one])),
-    valueInfo: [...graph.valueInfo, ...emitted.valueInfo],
+  const emitted = emitSteps(steps, builder, freeScope(node, names), file.path);
+  const withSteps = (around: GraphProto, nodes: readonly NodeProto[]): GraphProto =>
+    copyWith(around, {
+      node: around.node.flatMap((one) => (one === node ? nodes : [one])),
+      valueInfo: [...around.valueInfo, ...emitted.valueInfo],
+    });
+  const whole = copyWith(withSteps(flat, emitted.nodes), {
+    initializer: [...flat.initializer, ...builder.graph.initializer],
   });
-  const whole = copyWith(main, {
-    initializer: [...main.initializer, ...builder.graph.initializer],
+  const rows = new StackRows(file, whole, count, builder, names);
+  emitted.nodes.forEach((one) => {
+    rows.follow(one);
   });
-  const shapes = new ValueShapes(whole, new GraphIndex(whole, path));
-  const views = stackViews(emitted.nodes, initializers, shapes);
-  if (![...views.values()].some(({ dims }) => isMatrix(dims))) {
-    return { problem: noStacks };
+  if (rows.problem !== undefined || !rows.holdMatrices) {
+    return { problem: rows.problem ?? noStacks };
   }
-  const rest = main.node.filter(({ output: [first = ''] }) => !views.has(first));
-  const read = new Set(rest.flatMap(readBy));
-  const parts = nameViews(
-    [...views].filter(([value]) => read.has(value)),
-    builder,
-    names,
+  const inside = withSteps(graph, [...rows.nodes, ...emitted.nodes]);
+  const outputs = inside.output.map(({ name }) => name);
+  const needed = neededNodes(
+    inside.node.map((one) => renameInputs(one, (name) => rows.standIn(name))),
+    outputs,
   );
-  const nodes = rest.map((one) => renameInputs(one, (name) => parts.get(name) ?? name));
-  const outputs = main.output.map(({ name }) => name);
-  const left = copyWith(main, { node: neededNodes(nodes, outputs) });
-  return { file: withoutUnread(withAdditions(file, left, builder, () => true)), count };
+  const left = main(
+    copyWith(inside, {
+      node: needed.map((one) => renameInputs(one, (name) => rows.nameOf(name))),
+    }),
+  );
+  const around = copyWith(left, {
+    node: neededNodes(
+      left.node,
+      left.output.map(({ name }) => name),
+    ),
+  });
+  return { file: withoutUnread(withAdditions(file, around, builder, () => true)), count };
 }
 
 /** Those of nested graphs included. */
 function nodesIn({ node }: GraphProto): number {
   const nested = node.flatMap(nestedGraphs).map(nodesIn);
   return nested.reduce((sum, count) => sum + count, node.length);
-}
-
-function isMatrix(dims: readonly number[]): boolean {
-  return dims.filter((size) => size > 1).length > 1;
 }
 
 /** What a node is called, or a name made of it with which no other begins. */
@@ -131,24 +138,4 @@ function freeScope({ name, output }: NodeProto, names: ReadonlySet<string>): str
     scope = `${wanted}.unrolled${count}`;
   }
   return scope;
-}
-
-/** Each part of a stack as a weight of its own, by the values that stood for it. */
-function nameViews(
-  views: readonly (readonly [string, StackView])[],
-  builder: GraphBuilder,
-  names: Set<string>,
-): ReadonlyMap<string, string> {
-  const known = new Map<string, string>();
-  return new Map(
-    views.map(([value, { stack, offset, length, dims }]) => {
-      const { file, dataType } = stack;
-      const wanted = `${stack.name}.${offset / length}`;
-      const key = `${wanted} ${dims.join()}`;
-      const name = known.get(key) ?? freeName(wanted, names);
-      known.set(key, name);
-      const place = { file, offset: stack.offset + offset, length };
-      return [value, builder.weight({ name, dataType, shape: dims, ...place })] as const;
-    }),
-  );
 }

@@ -55,16 +55,13 @@ const asGraph = say`Export those layers as a graph without Loop, Scan and nested
 /** Operators of ONNX Runtime that run a decoder, which they hold, for each token. */
 const generation = /^(?:BeamSearch|GreedySearch|Sampling)$/;
 
-/** Why each of these nodes of the main graph keeps its layers to itself. */
+/** Why each of these nodes keeps its layers to itself. */
 function whyThere(file: OnnxFile, found: readonly NestedStream[]): Message[] {
-  const nodes = new Set(found.map(({ node }) => node));
-  return file.graph.node
-    .filter((node) => nodes.has(node))
-    .flatMap((node) =>
-      generation.test(node.opType)
-        ? say`${node.opType} runs its decoder for each token: open the decoder as a model of its own.`
-        : (whyNotUnrolled(file, node) ?? []),
-    );
+  return [...new Set(found.map(({ node }) => node))].flatMap((node) =>
+    generation.test(node.opType)
+      ? say`${node.opType} runs its decoder for each token: open the decoder as a model of its own.`
+      : (whyNotUnrolled(file, node) ?? []),
+  );
 }
 
 function placesOf(found: readonly NestedStream[]): string {

@@ -292,7 +292,8 @@ export const shapeRules: Readonly<Record<string, ShapeRule>> = {
   ...rules(
     'Neg Abs Reciprocal Sqrt Exp Log Erf Tanh Sigmoid Relu Gelu LeakyRelu Elu Softplus HardSigmoid ' +
       'HardSwish Cos Sin Sign Floor Ceil Round Identity Cast Softmax LogSoftmax Clip Trilu Not CumSum ' +
-      'Dropout IsNaN IsInf RotaryEmbedding ScatterND ScatterElements InstanceNormalization',
+      'Dropout IsNaN IsInf QuantizeLinear DequantizeLinear RotaryEmbedding ScatterND ScatterElements ' +
+      'InstanceNormalization',
     same,
   ),
   ...rules(

@@ -1,0 +1,40 @@
+import { copyWith } from '../../../onnx/messages';
+import type { GraphProto } from '../../../onnx/proto/onnx_pb';
+import { flatten } from '../edits/wrapped-graph';
+import { operatorName } from '../graph-index';
+
+/** A graph whose nodes run once at most: the main graph, or a branch of an If in such a graph. */
+export interface Place {
+  readonly graph: GraphProto;
+  /** The main graph with the branches that lead to it in the places of their Ifs. */
+  readonly flat: GraphProto;
+  /** The main graph with another graph here. */
+  readonly main: (graph: GraphProto) => GraphProto;
+}
+
+export function mainPlace(graph: GraphProto): Place {
+  return { graph, flat: graph, main: (other) => other };
+}
+
+/** The branches of the Ifs in a graph, and those of Ifs in them. */
+export function branchesIn({ graph, flat, main }: Place): Place[] {
+  const choices = graph.node.filter((one) => operatorName(one) === 'If');
+  return choices.flatMap((node) =>
+    flatten(flat, node).flatMap(({ graph: inlined, wrapping: { branch } }) => {
+      const place: Place = {
+        graph: branch,
+        flat: inlined,
+        main: (other) => {
+          const attributes = node.attribute.map((one) =>
+            one.g === branch ? copyWith(one, { g: other }) : one,
+          );
+          const choice = copyWith(node, { attribute: attributes });
+          return main(
+            copyWith(graph, { node: graph.node.map((one) => (one === node ? choice : one)) }),
+          );
+        },
+      };
+      return [place, ...branchesIn(place)];
+    }),
+  );
+}

@@ -1,0 +1,172 @@
+import type { Attribute } from '../../../onnx/messages';
+import type { NodeProto } from '../../../onnx/proto/onnx_pb';
+import { intAttribute, intsAttribute } from '../node-attributes';
+import { fromFront } from '../values/shape-rules';
+import { sizesOf } from './rows';
+import type { Rows } from './rows';
+
+/** What the rule of a node looks at, and makes rows of its result with. */
+export interface RowQuery {
+  readonly node: NodeProto;
+  /** Which rows of the first output are wanted, whose sizes are `result`. */
+  readonly rows: Rows;
+  readonly result: readonly number[];
+  readonly dims: (value: string) => readonly number[] | undefined;
+  /** Rows of an input, as a value; undefined where they cannot be had alone. */
+  readonly rowsOf: (value: string, rows: Rows) => string | undefined;
+  /** A stored weight under a name of its own, or else the value. */
+  readonly copyOf: (value: string) => string;
+  /** The same node on other inputs, whose result has these sizes. */
+  readonly make: (
+    inputs: readonly string[],
+    dims: readonly number[],
+    changes?: Readonly<Record<string, Attribute>>,
+  ) => string;
+  /** The value in other sizes. */
+  readonly reshaped: (value: string, dims: readonly number[]) => string;
+}
+
+/** Rows of the first output of a node, made of rows of its inputs; undefined where it needs more of them. */
+export type RowRule = (query: RowQuery) => string | undefined;
+
+type Values = readonly (string | undefined)[];
+
+function all(values: Values): readonly string[] | undefined {
+  const found = values.filter((value) => value !== undefined);
+  return found.length === values.length ? found : undefined;
+}
+
+/** The number that an axis has once `rows` are taken. */
+function moved(axis: number, rows: Rows): number {
+  return rows.dropped && axis > rows.axis ? axis - 1 : axis;
+}
+
+/** What stands for an input that is broadcast to the sizes of the result. */
+function broadcastRows(
+  { rows, result, dims, rowsOf }: RowQuery,
+  input: string,
+): string | undefined {
+  const sizes = input === '' ? [] : dims(input);
+  if (sizes === undefined) {
+    return undefined;
+  }
+  const axis = rows.axis - result.length + sizes.length;
+  if (axis < 0) {
+    return input;
+  }
+  const isSpread = sizes[axis] === 1 && result[rows.axis] !== 1;
+  if (isSpread && !rows.dropped) {
+    return input;
+  }
+  return rowsOf(input, isSpread ? { ...rows, axis, first: 0 } : { ...rows, axis });
+}
+
+const elementwise: RowRule = (query) => {
+  const { node, rows, result, make } = query;
+  const inputs = all(node.input.map((input) => broadcastRows(query, input)));
+  return inputs && make(inputs, sizesOf(result, rows));
+};
+
+const transposed: RowRule = ({ node, rows, result, rowsOf, make }) => {
+  const order = intsAttribute(node, 'perm') ?? result.map((_, axis) => axis).reverse();
+  const axis = order[rows.axis] ?? 0;
+  const inner = { ...rows, axis };
+  const input = rowsOf(node.input[0] ?? '', inner);
+  const perm = order
+    .filter((from) => !rows.dropped || from !== axis)
+    .map((from) => moved(from, inner));
+  if (input === undefined || perm.every((from, to) => from === to)) {
+    return input;
+  }
+  return make([input], sizesOf(result, rows), { perm });
+};
+
+const reshaped: RowRule = ({
+  node: {
+    input: [data = ''],
+  },
+  rows,
+  result,
+  dims,
+  rowsOf,
+  ...query
+}) => {
+  const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
+  const from = dims(data);
+  const size = result[rows.axis] ?? 0;
+  const before = product(result.slice(0, rows.axis));
+  // The axis whose places are as many as those of the wanted axis, or so many times as many.
+  const axis = from?.findIndex(
+    (one, i) => product(from.slice(0, i)) === before && one % size === 0 && (one > 1 || size === 1),
+  );
+  if (from === undefined || axis === undefined || axis < 0) {
+    return undefined;
+  }
+  const each = (from[axis] ?? 0) / size;
+  const dropped = rows.dropped && each === 1;
+  const inner = { axis, first: rows.first * each, count: rows.count * each, dropped };
+  const value = rowsOf(data, inner);
+  return value === undefined ? undefined : query.reshaped(value, sizesOf(result, rows));
+};
+
+const dequantized: RowRule = ({ node, rows, result, dims, rowsOf, copyOf, make }) => {
+  const [data = '', ...scaling] = node.input;
+  const axis = fromFront(intAttribute(node, 'axis', 1), result.length);
+  const size = intAttribute(node, 'block_size', 0);
+  if (size > 1 && axis === rows.axis) {
+    return undefined;
+  }
+  const beside = scaling.map((input, place) => {
+    const sizes = input === '' ? [] : dims(input);
+    if (sizes === undefined) {
+      return undefined;
+    }
+    const isOne = sizes.every((one) => one === 1) && sizes.length < 2;
+    if (isOne || (size === 0 && axis !== rows.axis)) {
+      // ONNX Runtime turns int8 into uint8 once for each node, and fails at a zero point that two of them share.
+      return place === 0 ? input : copyOf(input);
+    }
+    return rowsOf(input, size === 0 ? { ...rows, axis: 0 } : rows);
+  });
+  const inputs = all([rowsOf(data, rows), ...beside]);
+  const isGone = rows.dropped && axis === rows.axis;
+  return inputs && make(inputs, sizesOf(result, rows), { axis: isGone ? 0 : moved(axis, rows) });
+};
+
+const joined: RowRule = ({ node, rows, result, dims, rowsOf, make }) => {
+  const axis = fromFront(intAttribute(node, 'axis', 0), result.length);
+  if (axis !== rows.axis) {
+    const inputs = all(node.input.map((input) => rowsOf(input, rows)));
+    return inputs && make(inputs, sizesOf(result, rows), { axis: moved(axis, rows) });
+  }
+  let start = 0;
+  for (const input of node.input) {
+    const size = dims(input)?.[axis];
+    if (size === undefined) {
+      return undefined;
+    }
+    if (rows.first >= start && rows.first + rows.count <= start + size) {
+      return rowsOf(input, { ...rows, first: rows.first - start });
+    }
+    start += size;
+  }
+  return undefined;
+};
+
+const rules = (names: string, rule: RowRule): Record<string, RowRule> =>
+  Object.fromEntries(names.split(' ').map((name) => [name, rule]));
+
+/** Operators that lay the numbers of their first input out in other sizes. */
+export const layouts: ReadonlySet<string> = new Set(
+  'Identity Reshape Squeeze Unsqueeze Flatten'.split(' '),
+);
+
+/** Rows of results by operator, for operators each of whose rows needs only some of those of its inputs. */
+export const rowRules: Readonly<Record<string, RowRule>> = {
+  ...rules('Cast Neg Abs Exp Sqrt Reciprocal Tanh Sigmoid Round Floor Clip', elementwise),
+  ...rules('Add Sub Mul Div Pow Where', elementwise),
+  ...rules([...layouts].join(' '), reshaped),
+  ...rules('DequantizeLinear com.microsoft:DequantizeLinear', dequantized),
+  Transpose: transposed,
+  Concat: joined,
+};

@@ -1,0 +1,329 @@
+import { create } from '@bufbuild/protobuf';
+import type { OnnxFile, OnnxInitializer } from '../../../checkpoints/onnx-file';
+import { say } from '../../../message';
+import type { Message } from '../../../message';
+import type { GraphBuilder } from '../../../onnx/graph-builder';
+import { attribute, copyWith } from '../../../onnx/messages';
+import { NodeProtoSchema } from '../../../onnx/proto/onnx_pb';
+import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
+import { freeName } from '../edits/graph-additions';
+import { GraphIndex, operatorName } from '../graph-index';
+import { ValueShapes } from '../values/value-shapes';
+import { layouts, rowRules } from './row-rules';
+import type { RowQuery } from './row-rules';
+import { rowsOf, sizesOf } from './rows';
+import type { Rows } from './rows';
+
+/** Bytes of a stored weight that lie together in its file, as a tensor. */
+interface StackView {
+  readonly stack: OnnxInitializer;
+  /** In the stack, in bytes. */
+  readonly offset: number;
+  /** In bytes. */
+  readonly length: number;
+  readonly dims: readonly number[];
+  /** Tells weights of the same bytes apart where one is not to stand for the other. */
+  readonly copy?: number;
+}
+
+/** A stack of matrices has one axis more than they. */
+export const stackRank = 3;
+/** The numbers of a vector stay where they are: they are few, and shapes may depend on them. */
+const leastRank = 2;
+
+/**
+ * What the steps of a loop cut out of stacks. Parts of a stack in the file are ranges of its bytes; where nodes
+ * change a stack first, they change the part alone.
+ */
+export class StackRows {
+  /** Nodes that change parts of stacks. */
+  public readonly nodes: NodeProto[] = [];
+  /** Why a stack cannot be cut, if so. */
+  public problem: Message | undefined;
+  private readonly shapes: ValueShapes;
+  private readonly index: GraphIndex;
+  private readonly initializers: OnnxFile['initializers'];
+  /** What stands for the outputs of nodes that cut. */
+  private readonly parts = new Map<string, string>();
+  private readonly views = new Map<string, StackView>();
+  private readonly sizes = new Map<string, readonly number[]>();
+  private readonly makers = new Map<string, NodeProto>();
+  private readonly known = new Map<string, string | undefined>();
+  private readonly named = new Map<string, string>();
+
+  /**
+   * @param graph The main graph with the nodes of all steps, and the constants of `builder`
+   * @param steps Their number
+   * @param names All that are taken
+   */
+  public constructor(
+    file: OnnxFile,
+    graph: GraphProto,
+    private readonly steps: number,
+    private readonly builder: GraphBuilder,
+    private readonly names: Set<string>,
+  ) {
+    this.index = new GraphIndex(graph, file.path);
+    this.shapes = new ValueShapes(graph, this.index);
+    this.initializers = file.initializers;
+  }
+
+  /** Whether one of the parts is a matrix. */
+  public get holdMatrices(): boolean {
+    return [...this.parts.values()].some((part) => isMatrix(this.dims(part) ?? []));
+  }
+
+  /** Looks at a node of the steps, in their order. */
+  public follow(node: NodeProto): void {
+    const [input = ''] = node.input;
+    const [output = ''] = node.output;
+    const data = this.standIn(input);
+    const dims = this.dims(data);
+    const part = dims === undefined ? undefined : this.partOf(node, data, dims);
+    if (part !== undefined) {
+      this.parts.set(output, part);
+    }
+  }
+
+  /** What stands for a value: a part of a stack for what a node cuts out of it. */
+  public standIn(value: string): string {
+    return this.parts.get(value) ?? value;
+  }
+
+  /** The name of the weight that a part of a stored stack is, or of what {@link standIn} gives else. */
+  public nameOf(part: string): string {
+    const view = this.views.get(part);
+    return view === undefined ? part : this.weightOf(part, view);
+  }
+
+  private partOf(node: NodeProto, data: string, dims: readonly number[]): string | undefined {
+    const view = this.views.get(data);
+    const laidOut = this.dims(node.output[0] ?? '');
+    if (view !== undefined && laidOut !== undefined && layouts.has(operatorName(node))) {
+      return this.place({ ...view, dims: laidOut });
+    }
+    const rows = dims.length < leastRank ? undefined : rowsOf(node, dims, this.shapes);
+    return rows === undefined || !this.isConstant(data) ? undefined : this.rowsOf(data, rows);
+  }
+
+  private isConstant(value: string): boolean {
+    return this.views.has(value) || this.makers.has(value) || this.index.constants.has(value);
+  }
+
+  private dims(value: string): readonly number[] | undefined {
+    const known = this.sizes.get(value) ?? this.views.get(value)?.dims;
+    const shape = known ?? this.shapes.of(value);
+    const sizes = shape?.filter((size) => typeof size === 'number');
+    return sizes?.length === shape?.length ? sizes : undefined;
+  }
+
+  private rowsOf(value: string, rows: Rows): string | undefined {
+    const { axis, first, count, dropped } = rows;
+    const key = `${value} ${axis} ${first} ${count} ${dropped}`;
+    if (!this.known.has(key)) {
+      this.known.set(key, this.cut(value, rows));
+    }
+    return this.known.get(key);
+  }
+
+  private cut(value: string, rows: Rows): string | undefined {
+    const dims = this.dims(value);
+    if (
+      dims === undefined ||
+      rows.first < 0 ||
+      rows.count < 1 ||
+      rows.first + rows.count > (dims[rows.axis] ?? 0)
+    ) {
+      return undefined;
+    }
+    const view = this.viewOf(value);
+    if (view !== undefined) {
+      const range = rangeOf(view, rows);
+      if (range === undefined) {
+        this.refuse(view.stack.name, rows, dims);
+      }
+      return range && this.place(range);
+    }
+    const node = this.makers.get(value) ?? this.index.producers.get(value)?.proto;
+    const rule = node === undefined ? undefined : rowRules[operatorName(node)];
+    if (node === undefined || node.output[0] !== value || !this.isConstant(value)) {
+      return undefined;
+    }
+    const found = rule?.(this.queryOf(node, rows, dims));
+    if (found === undefined) {
+      this.refuse(value, rows, dims, node);
+    }
+    return found;
+  }
+
+  private queryOf(node: NodeProto, rows: Rows, result: readonly number[]): RowQuery {
+    return {
+      node,
+      rows,
+      result,
+      dims: (value) => this.dims(value),
+      rowsOf: (value, inner) => this.rowsOf(value, inner) ?? this.taken(value, inner),
+      copyOf: (value) => {
+        const view = fullView(this.initializers.get(value));
+        return view === undefined ? value : this.place({ ...view, copy: this.views.size });
+      },
+      make: (input, dims, changes = {}) => {
+        const others = node.attribute.filter(({ name }) => !(name in changes));
+        const added = Object.entries(changes).map(([name, given]) => attribute(name, given));
+        return this.add(node, { input: [...input], attribute: [...others, ...added] }, dims);
+      },
+      reshaped: (value, dims) => this.reshaped(value, dims),
+    };
+  }
+
+  private add(
+    node: NodeProto,
+    changes: Partial<Pick<NodeProto, 'opType' | 'input' | 'attribute'>>,
+    dims: readonly number[],
+  ): string {
+    const output = freeName(`${node.output[0] ?? ''}.part`, this.names);
+    const made = copyWith(node, { ...changes, name: output, output: [output] });
+    this.nodes.push(made);
+    this.makers.set(output, made);
+    this.sizes.set(output, dims);
+    return output;
+  }
+
+  /** Of a stored weight that is laid out in other sizes as well. */
+  private viewOf(value: string): StackView | undefined {
+    const stored = this.views.get(value) ?? fullView(this.initializers.get(value));
+    const node = this.index.producers.get(value)?.proto;
+    if (stored !== undefined || node === undefined || !layouts.has(operatorName(node))) {
+      return stored;
+    }
+    const [inner, dims] = [this.viewOf(node.input[0] ?? ''), this.dims(value)];
+    return inner === undefined || dims === undefined ? undefined : { ...inner, dims };
+  }
+
+  /** Small numbers beside a stack, such as its scales, by a node. */
+  private taken(value: string, { axis, first, count, dropped }: Rows): string | undefined {
+    const dims = this.dims(value);
+    if (dims === undefined || count !== 1 || !this.isConstant(value) || this.holdsStack(value)) {
+      return undefined;
+    }
+    const node = create(NodeProtoSchema, { opType: 'Gather', output: [value] });
+    const input = [value, this.builder.ints([first], dropped ? [] : [1])];
+    const rows = { axis, first, count, dropped };
+    return this.add(node, { input, attribute: [attribute('axis', axis)] }, sizesOf(dims, rows));
+  }
+
+  private reshaped(value: string, dims: readonly number[]): string {
+    const view = this.views.get(value);
+    if (view !== undefined) {
+      return this.place({ ...view, dims });
+    }
+    if (this.dims(value)?.join() === dims.join()) {
+      return value;
+    }
+    const node = create(NodeProtoSchema, { opType: 'Reshape', output: [value] });
+    return this.add(node, { input: [value, this.builder.ints(dims)] }, dims);
+  }
+
+  private place(view: StackView): string {
+    const { stack, offset, length, dims, copy } = view;
+    const key = `\0${stack.name} ${offset} ${length} ${dims.join()} ${copy ?? ''}`;
+    this.views.set(key, view);
+    return key;
+  }
+
+  /** Whether a stored stack is among what a constant is made of. */
+  private holdsStack(value: string): boolean {
+    const seen = new Set<string>();
+    const open = [value];
+    for (let name = open.pop(); name !== undefined; name = open.pop()) {
+      if (!seen.has(name)) {
+        seen.add(name);
+        const dims = (this.views.get(name)?.stack ?? this.initializers.get(name))?.dims ?? [];
+        if (dims.length >= stackRank && isMatrix(dims.slice(1))) {
+          return true;
+        }
+        const maker = this.makers.get(name) ?? this.index.producers.get(name)?.proto;
+        open.push(...(maker?.input ?? []));
+      }
+    }
+    return false;
+  }
+
+  /** Remembers why matrices of the steps' own cannot be cut out of a stack. */
+  private refuse(
+    name: string,
+    { axis, count }: Rows,
+    dims: readonly number[],
+    node?: NodeProto,
+  ): void {
+    const isWanted = this.steps > 1 && dims[axis] === this.steps && count === 1;
+    if (isWanted && dims.length >= stackRank && this.holdsStack(name)) {
+      this.problem ??=
+        node === undefined
+          ? say`its steps read ${name} along axis ${axis}, and only axis 0 is contiguous in the file`
+          : say`its steps read ${name}, which ${node.opType} makes of whole stacks`;
+    }
+  }
+
+  private weightOf(key: string, { stack, offset, length, dims, copy }: StackView): string {
+    const known = this.named.get(key);
+    if (known !== undefined) {
+      return known;
+    }
+    const { file, dataType } = stack;
+    const place = { file, offset: stack.offset + offset, length };
+    const same =
+      copy === undefined ? sameWeight(this.initializers, { ...place, dataType, dims }) : undefined;
+    const name =
+      same ??
+      this.builder.weight({
+        name: freeName(`${stack.name}.${offset / length}`, this.names),
+        dataType,
+        shape: dims,
+        ...place,
+      });
+    this.named.set(key, name);
+    return name;
+  }
+}
+
+/** A weight of the file that is read from the same bytes, as by the loop in the other branch of an If. */
+function sameWeight(
+  initializers: OnnxFile['initializers'],
+  wanted: Pick<OnnxInitializer, 'file' | 'offset' | 'length' | 'dataType' | 'dims'>,
+): string | undefined {
+  const { file, offset, length, dataType, dims } = wanted;
+  return [...initializers.values()].find(
+    (one) =>
+      one.offset === offset &&
+      one.length === length &&
+      one.file === file &&
+      one.dataType === dataType &&
+      one.dims.join() === dims.join(),
+  )?.name;
+}
+
+/** Undefined for weights that ONNX Runtime cannot read in parts. */
+function fullView(stack: OnnxInitializer | undefined): StackView | undefined {
+  return stack?.mappable === true
+    ? { stack, offset: 0, length: stack.length, dims: stack.dims }
+    : undefined;
+}
+
+/** Undefined where they do not lie together, or do not begin at a byte. */
+function rangeOf(view: StackView, rows: Rows): StackView | undefined {
+  const { axis, first, count } = rows;
+  const bytes = view.length / (view.dims[axis] ?? 0);
+  return view.dims.slice(0, axis).some((size) => size !== 1) || !Number.isInteger(bytes)
+    ? undefined
+    : {
+        ...view,
+        offset: view.offset + first * bytes,
+        length: count * bytes,
+        dims: sizesOf(view.dims, rows),
+      };
+}
+
+function isMatrix(dims: readonly number[]): boolean {
+  return dims.filter((size) => size > 1).length > 1;
+}
