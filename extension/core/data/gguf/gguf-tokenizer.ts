@@ -4,7 +4,7 @@ import { say } from '../../message';
 import type { TokenizerSettings } from '../tokenizer-settings';
 import type { CharsmapStep } from '../unigram/native-steps';
 import { mergesByScore } from './merges-by-score';
-import { preTokenizerKinds, preTokenizerOf } from './pre-tokenizers';
+import { preTokenizerOf } from './pre-tokenizers';
 import { TokenizerKeys } from './tokenizer-keys';
 import type { Vocabulary } from './tokenizer-keys';
 
@@ -92,7 +92,7 @@ async function byteLevel(source: TokenizerKeys): Promise<Record<string, unknown>
   if (division === undefined) {
     throw source.fault(
       'pre',
-      say`The pre-tokenizer ${JSON.stringify(kind)} is not supported, only ${preTokenizerKinds.join(', ')}.`,
+      say`How the pre-tokenizer ${JSON.stringify(kind)} divides texts is not known, so text cannot be turned into tokens.`,
     );
   }
   const vocabulary = await source.vocabulary();
