@@ -155,10 +155,14 @@ function whyKeysAreLent(
 }
 
 function whyNoEncoderFile(
-  { modelType, modules }: EncoderArchitecture,
+  { modelType, modules, otherModules }: EncoderArchitecture,
   compressed: Changes['compressed'],
   patched: readonly string[],
 ): Refusal | undefined {
+  if (otherModules !== undefined) {
+    const remedy = say`Remove whole blocks, choose zeroed, or write ONNX.`;
+    return { code: 'no-modelling-file', reason: otherModules, remedy };
+  }
   const places = Object.values(compressed).flatMap((matrices) => Object.keys(matrices));
   const split = places.find((place) => modules.splits?.includes(place));
   if (split !== undefined) {
