@@ -28,11 +28,11 @@ export const encoderArchitectures: readonly EncoderArchitecture[] = [
 /** The family of a config.json, unless it is of a decoder of the same `model_type`. */
 export function knownEncoder(config: ConfigFields): EncoderArchitecture | undefined {
   const modelType = baseModelType(String(config['model_type']));
-  const classes = [config['architectures']].flat().map(stockClass);
+  const [named] = [config['architectures']].flat();
   return encoderArchitectures.find(
-    ({ modelType: known, told = {}, ofClasses = classes }) =>
+    ({ modelType: known, told = {}, ofClasses }) =>
       known === modelType &&
-      ofClasses.includes(classes[0] ?? '') &&
+      ofClasses?.includes(stockClass(named)) !== false &&
       Object.entries(told).every(([field, value]) => config[field] === value),
   );
 }
