@@ -1,12 +1,15 @@
+import { familyResult, ggufResult, mostOf } from './model-results.mjs';
+
 /** @typedef {import('./core-modules.mjs').Declarations} Declarations */
 
 const note = '<!-- Written by scripts/generate.mjs. Edit the declarations instead. -->';
 
 /**
- * docs/reference/models.md: what can be opened and run.
+ * docs/reference/models.md: what can be opened and run, and what was found of it.
  * @param {Declarations} declarations
+ * @param {readonly import('./model-results.mjs').ModelResult[]} results
  */
-export function modelsReference(declarations) {
+export function modelsReference(declarations, results) {
   const { architectures, encoderArchitectures, seq2seqFamilies, stagedFamilies } = declarations;
   const { allGgufFamilies, dequantizedDTypes, t5Forms, t5InGguf } = declarations;
   const { quantizationMethods, rotaryScalings, activations, outputFormats } = declarations;
@@ -35,17 +38,35 @@ export function modelsReference(declarations) {
     ggufOf(architecture),
   ]);
   const restrictions = architectures.flatMap((architecture) => {
-    const fields = restrictionsOf(architecture);
-    return fields === '' ? [] : [`- \`${architecture.modelType}\`: ${fields}`];
+    const { modelType, remark } = architecture;
+    const said = [restrictionsOf(architecture), remark ?? ''].filter((part) => part !== '');
+    return said.length === 0 ? [] : [`- ${code(modelType)}: ${said.join('. ')}`];
   });
+  /**
+   * @param {import('./model-results.mjs').Kind} kind
+   * @param {readonly {modelType: string}[]} families
+   */
+  const measured = (kind, families) =>
+    table(
+      ['Family', 'Error', 'Loses', 'Written as', 'As GGUF'],
+      [...new Set(families.map(({ modelType }) => modelType))].map((modelType) =>
+        measuredRow(results, kind, modelType),
+      ),
+    );
+  const inFiles = [
+    ...new Set([...allGgufFamilies.map(([name]) => name), t5InGguf.both, t5InGguf.encoder]),
+  ];
   const encoders = encoderArchitectures.map((architecture) => [
     [
       code(architecture.modelType),
       ...Object.entries(architecture.told ?? {}).map(([field, value]) =>
         code(`${field}: ${value}`),
       ),
+      ...(architecture.ofClasses ?? []).map(code),
     ].join(', '),
-    architecture.heads.map(({ auto }) => code(auto.replace('AutoModelFor', ''))).join(', '),
+    [...new Set(architecture.heads.map(({ auto }) => code(auto.replace('AutoModelFor', ''))))].join(
+      ', ',
+    ),
     ofT5.has(architecture.modelType) ? code(t5InGguf.encoder) : ggufOf(architecture),
   ]);
   const pairs = seq2seqFamilies.map(({ modelType, source, config }) => [
@@ -70,15 +91,15 @@ export function modelsReference(declarations) {
     '# Models',
     `Espalier opens three formats: ${Object.values(outputFormats).join(', ')}. It reads headers first; weights stay in their files.`,
     'Models outside these tables still open in the model explorer. They can be inspected, but not run.',
-    'How exactly each family agrees with transformers is in [bench/models](../../bench/models/RESULTS.md), of audio and encoder–decoder models in [bench/outputs](../../bench/outputs/RESULTS.md); how much of what transformers knows can be opened, in [bench/coverage](../../bench/coverage/RESULTS.md); models of packages end to end, in [bench/published](../../bench/published/RESULTS.md).',
+    'How exactly each family runs, and what it is written as, is [below](#measured). What other tools load is in [bench/outputs](../../bench/outputs/RESULTS.md); how much of what transformers knows can be opened, in [bench/coverage](../../bench/coverage/RESULTS.md); ONNX graphs and quantized folders, in [bench/models](../../bench/models/RESULTS.md); models of packages end to end, in [bench/published](../../bench/published/RESULTS.md).',
     '## Decoders in Hugging Face folders',
     'The family is `model_type` in `config.json`. Of a model of several parts whose `text_config` names a family below, the text tower is run and pruned; the other parts are copied byte for byte. A GGUF file of it holds the text tower alone. Without single sublayers the folder loads in transformers as the class that `architectures` names, by a modelling file.',
     table(['`model_type`', 'Positions', 'Mixers', 'Experts', 'As GGUF'], decoders),
     'Mixers carry a state along the sequence, where attention looks back. They are run, profiled, removed and written like other sublayers; generation keeps the state between tokens, and ONNX files take and return it.',
-    'Some fields have one supported value. A folder with another value is refused, and the error names the field.',
+    'Some fields have one supported value. A folder with another value is refused, and the error names the field. Some families have other limits.',
     restrictions.join('\n'),
     '## Encoders in Hugging Face folders',
-    'The head is the class that `architectures` in `config.json` names, such as `BertForMaskedLM`. Without a known head the output is the last hidden states, or the embedding that a sentence-transformers folder pools them to (`modules.json`: mean, first or last position, and Dense modules behind). They read texts, images (`pixel_values`), audio samples or spectrograms (`input_values`). A GGUF file gives what its `pooling_type` says, the mean, first or last of the positions, and has no head. EmbeddingGemma is `gemma3_text` with `use_bidirectional_attention`. `neobert` and Jina v2 (`bert` with ALiBi) come with code from the hub: their folders lose whole blocks, if any, or have zeroed weights, as no modelling file can be written for them.',
+    'The head is the class that `architectures` in `config.json` names, such as `BertForMaskedLM`. Without a known head the output is the last hidden states, or the embedding that a sentence-transformers folder pools them to (`modules.json`: mean, first or last position, and Dense modules behind). They read texts, images (`pixel_values`), audio samples or spectrograms (`input_values`). A GGUF file gives what its `pooling_type` says, the mean, first or last of the positions, and has no head. EmbeddingGemma is `gemma3_text` with `use_bidirectional_attention`. `neobert` and Jina v2 (`bert` with ALiBi) come with code from the hub: their folders lose whole blocks, if any, or have zeroed weights, as no modelling file can be written for them. A CLIP model of both towers is its text tower where `architectures` names one of the classes below, and its vision tower otherwise; the other stays as it is. A text of CLIP gives the states at its end, projected where the class projects them.',
     table(['`model_type`', 'Heads', 'As GGUF'], encoders),
     '## Encoder–decoder models in Hugging Face folders',
     'Blocks of the decoder are numbered behind those of the encoder; its cross-attention is a sublayer of its own. Sublayers and blocks can be profiled, removed and written, feed-forwards narrowed, and linear layers compressed and repaired, sublayer by sublayer; patches are not for them. Metrics are of the logits of the decoder, and perplexity is that of a target behind its source, in Whisper models of a transcript behind its recording. A folder says which whole blocks are left by the fields below. Families whose norms stand behind the sums keep their blocks, as those norms stay. A folder with `is_encoder_decoder: false` is a decoder saved alone, as above. What they are calibrated on is in [the guide](../guides/profile.md#choose-what-it-measures-on).',
@@ -102,6 +123,41 @@ export function modelsReference(declarations) {
       `- Rotary scaling (\`rope_type\`): ${listed(rotaryScalings)}.`,
       `- Activations (\`hidden_act\`): ${listed(activations)}.`,
     ].join('\n'),
+    '## Measured',
+    'Every family above was opened and run on tiny models with random weights, written in every way that it can be, and opened again (`node bench/models/run.mjs`).',
+    [
+      '- Error: the largest max |a − b| / max |b| of outputs against those of transformers.',
+      '- Loses: what a folder or file was written without. Where single sublayers can be left out, blocks can too.',
+      '- Written as: layouts of a folder, and ONNX. Each result agrees with the source without the same to 1e-4; in GGUF files, to what rounding to half precision changes.',
+      '- As GGUF: what a GGUF file of the folder was written without.',
+    ].join('\n'),
+    '### Decoders',
+    measured('decoder', architectures),
+    '### Encoders',
+    measured('encoder', encoderArchitectures),
+    '### Encoder–decoder models',
+    measured('encoder-decoder', seq2seqFamilies),
+    '### Image models in stages',
+    measured('stages', stagedFamilies),
+    '### Quantized folders',
+    'Each is a fixture of test/fixtures/quantized. Results are quantized as the source.',
+    table(
+      ['Form', 'Error', 'Loses', 'Written as', 'As GGUF'],
+      results
+        .filter(({ model }) => model.startsWith('quantized/'))
+        .map((one) =>
+          measuredRow([one], one.kind, one.family, one.model.replace('quantized/', '')),
+        ),
+    ),
+    '### GGUF files',
+    'By `general.architecture`. The error is that of reading files made by the package gguf against transformers or, where there are none, of what folders were written as against the folder.',
+    table(
+      ['Family', 'Error', 'Loses', 'Written as'],
+      inFiles.map((name) => {
+        const { read, written } = ggufResult(results, name) ?? missing(name);
+        return [code(name), read.toExponential(1), lossOf(written), namesOf(written.keys())];
+      }),
+    ),
   ].join('\n\n');
 }
 
@@ -138,6 +194,47 @@ export function layoutsReference({ layouts, outputFormats, describeGgufLayout, i
         `- \`${layout}\`: ${describeGgufLayout[/** @type {'blocks' | 'deci'} */ (layout)]}`,
     ),
   ].join('\n\n');
+}
+
+/**
+ * @param {readonly import('./model-results.mjs').ModelResult[]} results
+ * @param {import('./model-results.mjs').Kind} kind
+ * @param {string} family
+ * @param {string} [name] shown for it
+ */
+function measuredRow(results, kind, family, name = family) {
+  const { error, written } = familyResult(results, kind, family) ?? missing(family);
+  const [files, folders] = [true, false].map(
+    (isFile) => new Map([...written].filter(([name]) => name.startsWith('gguf') === isFile)),
+  );
+  return [
+    code(name),
+    error.toExponential(1),
+    lossOf(folders),
+    namesOf(folders?.keys()),
+    lossOf(files),
+  ];
+}
+
+/**
+ * @param {string} family
+ * @returns {never}
+ */
+function missing(family) {
+  throw new Error(`bench/models/results.json has no ${family}. Run node bench/models/run.mjs.`);
+}
+
+const losses = { sublayers: 'sublayers', block: 'blocks', nothing: 'nothing' };
+
+/** @param {Map<string, import('./model-results.mjs').Written>} [written] */
+function lossOf(written = new Map()) {
+  const found = [...written.values()].reduce(mostOf, undefined);
+  return found === undefined ? '' : losses[found.without];
+}
+
+/** @param {Iterable<string>} [names] */
+function namesOf(names = []) {
+  return [...names].map((name) => (name === 'onnx' ? 'ONNX' : code(name))).join(', ');
 }
 
 /** A configuration of one block on each side, by any of the names that families have. */

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
 import { openModel } from '../../../extension/core/models/open-model';
 import {
   encoderFixture,
@@ -18,30 +19,71 @@ import { inEnglish } from '../../../extension/core/message';
 const root = temporaryFolder();
 const freshFolder = async (): Promise<string> => join(await mkdtemp(join(root, 'case-')), 'pruned');
 
+/** Run beside a part that is not, and without a modelling file. */
+const tower = 'clip-text-tower';
+
 describe('pruned encoders', () => {
-  it.each(stockNames)('of %s agree with transformers', async (name) => {
-    const source = encoderFixture(name);
-    const before = hashes(source);
-    const { examples, removed } = encoderGolden(name);
-    const { summary } = await openModel(source);
-    for (const one of removed) {
-      const out = await freshFolder();
-      const result = await prune(source, one.removed, out);
-      expect(result.verification.relativeError).toBeLessThan(1e-6);
-      const written = (await openModel(out)).summary;
-      expect(written.parameters).toBe(result.parametersAfter);
-      expect(written.sublayers).toHaveLength(summary.sublayers.length - one.removed.length);
-      expect(written.warnings).toEqual([]);
-      expect(relativeError(await encoderOutput(out, examples), one.output)).toBeLessThan(1e-4);
-      const onnx = await prune(source, one.removed, await freshFolder(), { format: 'onnx' });
-      expect(onnx.verification.relativeError).toBeLessThan(1e-5);
-      const manifest = JSON.parse(readFileSync(join(onnx.path, 'espalier.json'), 'utf8')) as {
-        result: Record<string, unknown>;
-      };
-      expect(manifest.result).toMatchObject({ keyValueCaches: [] });
-      expect(manifest.result).not.toHaveProperty('note');
-    }
-    expect(hashes(source)).toEqual(before);
+  it.each(stockNames.filter((name) => name !== tower))(
+    'of %s agree with transformers',
+    async (name) => {
+      const source = encoderFixture(name);
+      const before = hashes(source);
+      const { examples, removed } = encoderGolden(name);
+      const { summary } = await openModel(source);
+      for (const one of removed) {
+        const out = await freshFolder();
+        const result = await prune(source, one.removed, out);
+        expect(result.verification.relativeError).toBeLessThan(1e-6);
+        const written = (await openModel(out)).summary;
+        expect(written.parameters).toBe(result.parametersAfter);
+        expect(written.sublayers).toHaveLength(summary.sublayers.length - one.removed.length);
+        expect(written.warnings).toEqual([]);
+        expect(relativeError(await encoderOutput(out, examples), one.output)).toBeLessThan(1e-4);
+        const onnx = await prune(source, one.removed, await freshFolder(), { format: 'onnx' });
+        expect(onnx.verification.relativeError).toBeLessThan(1e-5);
+        const manifest = JSON.parse(readFileSync(join(onnx.path, 'espalier.json'), 'utf8')) as {
+          result: Record<string, unknown>;
+        };
+        expect(manifest.result).toMatchObject({ keyValueCaches: [] });
+        expect(manifest.result).not.toHaveProperty('note');
+      }
+      expect(hashes(source)).toEqual(before);
+    },
+  );
+
+  it('are the text tower of a CLIP model, the other tower as it was', async () => {
+    const source = encoderFixture(tower);
+    const { examples, removed } = encoderGolden(tower);
+    const both = ['block.0.attention', 'block.0.feedforward'];
+    const expected = removed.find((one) => one.removed.join() === both.join())?.output;
+    const { path, layout } = await prune(source, both, await freshFolder());
+    expect(layout).toBe('blocks');
+    expect(readConfig(path)).toMatchObject({
+      text_config: { num_hidden_layers: 1 },
+      vision_config: { num_hidden_layers: 1 },
+    });
+    const written = await encoderOutput(path, examples);
+    expect(relativeError(written, expected ?? Float32Array.of())).toBeLessThan(1e-4);
+    const tensorsOf = async (folder: string): Promise<Map<string, Buffer>> => {
+      const { tensors } = await openSafetensors(join(folder, 'model.safetensors'));
+      return new Map(
+        [...tensors.values()]
+          .filter(({ name }) => name.startsWith('vision_model.'))
+          .map(({ name, file, offset, length }) => [
+            name,
+            readFileSync(file).subarray(offset, offset + length),
+          ]),
+      );
+    };
+    const before = await tensorsOf(source);
+    expect(before.size).toBeGreaterThan(10);
+    expect(await tensorsOf(path)).toEqual(before);
+    const single = prune(source, ['block.0.attention'], await freshFolder());
+    expect((await rejection(single)).message).toMatch(/text_config alone.*choose zeroed/);
+    const onnx = await prune(source, ['block.0.attention'], await freshFolder(), {
+      format: 'onnx',
+    });
+    expect((await openModel(onnx.path)).output.name).toBe('text_embeds');
   });
 
   it('keep the first block of WavLM with what the others read, and renumber behind it', async () => {

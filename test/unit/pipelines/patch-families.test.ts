@@ -120,6 +120,9 @@ describe('patches in decoders of every family', () => {
 /** Encoders whose attention gives its bias by distance beside the states. */
 const handsOn = (name: string): boolean => /^wavlm-|t5-encoder$/.test(name);
 
+/** That which has no modelling file. */
+const isTower = (name: string): boolean => name === 'clip-text-tower';
+
 describe('patches in encoders', () => {
   it.each(stockNames.filter(handsOn))('%s are written as ONNX alone', async (name) => {
     const source = encoderFixture(name);
@@ -132,7 +135,7 @@ describe('patches in encoders', () => {
     expect(onnx.verification.relativeError).toBeLessThan(1e-5);
   });
 
-  it.each(stockNames.filter((name) => !handsOn(name)))('%s', async (name) => {
+  it.each(stockNames.filter((name) => !handsOn(name) && !isTower(name)))('%s', async (name) => {
     const source = encoderFixture(name);
     const model = await openModel(source);
     const ids = endsOf(model);

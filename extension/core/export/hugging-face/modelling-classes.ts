@@ -1,5 +1,6 @@
 import { knownEncoder } from '../../models/encoders/encoder-architectures';
-import { headForm, prunedClassPrefix } from '../../models/encoders/encoder-layout';
+import { prunedClassPrefix } from '../../models/encoders/encoder-architecture';
+import { headForm } from '../../models/encoders/encoder-layout';
 import { knownSeq2Seq } from '../../models/seq2seq/seq2seq-families';
 import { knownStaged } from '../../models/stages/staged-families';
 import { classesOf } from '../../models/stages/staged-family';

@@ -47,7 +47,7 @@ const defaultMaxWindowLayers = 28;
 export function describeLoading(configText: string, withModellingFile: boolean): Message {
   const config = JSON.parse(configText) as Json;
   const load = `${modellingClasses(config).autoModels[0]}.from_pretrained`;
-  if (knownEncoder(config)?.otherModules !== undefined) {
+  if (knownEncoder(config)?.isFromHub === true) {
     return say`transformers: ${load}(folder, trust_remote_code=True), with the class that auto_map of config.json names.`;
   }
   return withModellingFile

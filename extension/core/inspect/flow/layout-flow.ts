@@ -157,6 +157,7 @@ export function encoderFlow(
 const pooled = {
   first: { label: say`First position`, times: 1 },
   last: { label: say`Last position`, times: 1 },
+  end: { label: say`End of the text`, times: 1 },
   mean: { label: say`Mean of positions`, times: 1 },
   'mean-of-two': { label: say`Mean of the first two positions`, times: 1 },
   'first-and-mean': { label: say`First position, mean of patches`, times: 2 },

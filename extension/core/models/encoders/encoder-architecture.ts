@@ -66,9 +66,17 @@ interface ImageEmbedding {
 
 /**
  * What a head reads of the last hidden states: all, those of the first token, the mean of the patches (of all where
- * nothing stands in front of them), the last token, the first and that mean side by side, or the mean of the first two.
+ * nothing stands in front of them), the last token, the first and that mean side by side, the mean of the first two, or
+ * the first token that ends a text.
  */
-export type HeadReads = 'all' | 'first' | 'mean' | 'last' | 'first-and-mean' | 'mean-of-two';
+export type HeadReads =
+  | 'all'
+  | 'first'
+  | 'mean'
+  | 'last'
+  | 'first-and-mean'
+  | 'mean-of-two'
+  | 'end';
 
 /** Names of DeBERTa's relative positions, and their shape; undefined where a config has none. */
 export interface RelativeNames {
@@ -110,8 +118,10 @@ export interface HeadForm {
   /** Of what is read; its whole name. */
   readonly norm?: string;
   readonly steps: readonly HeadStep[];
-  /** Whether it makes one embedding of a text. */
+  /** Whether it makes one embedding of a text, behind what the model's class gives. */
   readonly pools?: boolean;
+  /** Name of the embedding that the class itself gives, instead of scores. */
+  readonly gives?: string;
 }
 
 /** How a family of encoders differs from the others. */
@@ -120,6 +130,12 @@ export interface EncoderArchitecture {
   readonly modelType: string;
   /** Fields of config.json that tell it from decoders of that type. */
   readonly told?: ConfigFields;
+  /** Classes in `architectures` that tell it from other parts of models of that type. */
+  readonly ofClasses?: readonly string[];
+  /** Whether its classes come with code from the hub, not with transformers. */
+  readonly isFromHub?: boolean;
+  /** Why it can have no modelling file, as a sentence. */
+  readonly otherModules?: Message;
   /** Names in transformers: of the classes of configuration and of the model without a head. */
   readonly classes: { readonly config: string; readonly model: string };
   readonly config: ConfigLayout;
@@ -199,8 +215,6 @@ export interface EncoderArchitecture {
   /** What depends on the config besides. */
   readonly form?: (config: EncoderConfig) => Partial<EncoderArchitecture>;
   readonly heads: readonly HeadForm[];
-  /** Why its modules in transformers are not known, as a sentence; they are when absent. */
-  readonly otherModules?: Message;
   /** Where transformers has the layers, and what of them goes. */
   readonly modules: {
     readonly layers: string;
@@ -214,6 +228,12 @@ export interface EncoderArchitecture {
     readonly linears?: Readonly<Record<string, string>>;
   };
 }
+
+/** Prefix of the classes in modeling_espalier.py; see export/. */
+export const prunedClassPrefix = 'Espalier';
+
+/** The class of transformers that a class in `architectures` is made of, or is. */
+export const stockClass = (name: unknown): string => String(name).replace(prunedClassPrefix, '');
 
 /** A family as a config says that it is. */
 export const inForm = (

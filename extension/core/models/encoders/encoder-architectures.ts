@@ -3,6 +3,7 @@ import { audioEncoders } from './audio-encoders';
 import { bertRelatives } from './bert-relatives';
 import { bertVariants } from './bert-variants';
 import { debertas } from './deberta';
+import { stockClass } from './encoder-architecture';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { t5Encoders } from '../t5/t5-encoder';
 import { imageEncoders } from './image-encoders';
@@ -32,9 +33,11 @@ export const encoderArchitectures: readonly EncoderArchitecture[] = [
 /** The family of a config.json, unless it is of a decoder of the same `model_type`. */
 export function knownEncoder(config: ConfigFields): EncoderArchitecture | undefined {
   const modelType = baseModelType(String(config['model_type']));
+  const [named] = [config['architectures']].flat();
   return encoderArchitectures.find(
-    ({ modelType: known, told = {} }) =>
+    ({ modelType: known, told = {}, ofClasses }) =>
       known === modelType &&
+      ofClasses?.includes(stockClass(named)) !== false &&
       Object.entries(told).every(([field, value]) => config[field] === value),
   );
 }

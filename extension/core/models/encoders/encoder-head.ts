@@ -1,11 +1,24 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { ModelOutput } from '../layered-model';
+import type { Values } from '../model-emitter';
 import { emitActivation } from '../parts/feedforward';
 import { emitLinearOver } from '../parts/linear';
 import { emitNorm } from '../parts/norm';
 import type { HeadReads } from './encoder-architecture';
 import type { EncoderLayout } from './encoder-layout';
+import { endName } from './encoder-sides';
 import { tokensBeforePatches } from './find-embedding';
 import type { EncoderEmbedding } from './find-embedding';
+
+/** What the model gives: scores, an embedding, or all of its last hidden states. */
+export function outputOf({ head }: Pick<EncoderLayout, 'head'>): ModelOutput {
+  const embedding = head?.gives ?? (head?.pools === true ? 'sentence_embedding' : undefined);
+  return {
+    name: embedding ?? (head === undefined ? 'last_hidden_state' : 'logits'),
+    givesScores: head !== undefined && embedding === undefined,
+    seesWhole: true,
+  };
+}
 
 /** Emits what the model gives of its last hidden states [batch, sequence, hidden]: their norm, and the head where there is one. */
 export function emitHead(
@@ -17,12 +30,13 @@ export function emitHead(
     norm,
   }: Pick<EncoderLayout, 'embedding' | 'finalNorm' | 'head' | 'norm'>,
   hidden: Value,
+  side: Values,
 ): Value {
   const normed = finalNorm === undefined ? hidden : emitNorm(graph, norm, hidden, finalNorm);
   if (head === undefined) {
     return normed;
   }
-  const pooled = emitPooled(graph, head.reads, embedding, normed);
+  const pooled = emitPooled(graph, head.reads, embedding, normed, side);
   const read = head.norm === undefined ? pooled : emitNorm(graph, norm, pooled, head.norm);
   return head.steps.reduce((x, step) => {
     const linear = emitLinearOver(graph, step.linear, x);
@@ -38,6 +52,7 @@ function emitPooled(
   reads: HeadReads,
   embedding: EncoderEmbedding,
   hidden: Value,
+  { [endName]: end = '' }: Values,
 ): Value {
   switch (reads) {
     case 'all':
@@ -46,6 +61,10 @@ function emitPooled(
       return emitAt(graph, hidden, 0);
     case 'last':
       return emitAt(graph, hidden, -1);
+    case 'end':
+      return graph.op('ReduceSum', [graph.op('Mul', [hidden, end]), graph.ints([1])], {
+        keepdims: 0,
+      });
     case 'mean-of-two':
       return emitMeanBetween(graph, hidden, 0, 2);
     case 'mean':

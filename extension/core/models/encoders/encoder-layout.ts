@@ -15,7 +15,7 @@ import { findAttention, findFeedforward, isSame, ownHeads, readShapes } from '..
 import { findPatchSublayer, keepBehind } from '../transformer/transformer-sublayer';
 import type { TransformerSublayer } from '../transformer/transformer-sublayer';
 import { findDistanceBias, findRelative } from './find-relative';
-import { inForm, patchModulesOf } from './encoder-architecture';
+import { inForm, patchModulesOf, stockClass } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadReads } from './encoder-architecture';
 import { findEmbedding, tokensBeforePatches } from './find-embedding';
 import type { EncoderEmbedding } from './find-embedding';
@@ -58,8 +58,12 @@ export interface EncoderLayout {
   readonly head:
     | {
         readonly reads: HeadReads;
-        /** Whether it makes one embedding of a text. */
+        /** Whether it makes one embedding of a text, behind what the class gives. */
         readonly pools: boolean;
+        /** Name of the embedding that the class gives, instead of scores. */
+        readonly gives: string | undefined;
+        /** Id of the token whose states are read, where it is that which ends a text. */
+        readonly end: number | undefined;
         readonly norm: Norm | undefined;
         readonly steps: readonly EncoderHeadStep[];
       }
@@ -195,6 +199,8 @@ export function layOutEncoder(
   const head = form && {
     reads: form.reads,
     pools: form.pools ?? false,
+    gives: form.gives,
+    end: form.reads === 'end' ? Number(config['eos_token_id']) : undefined,
     norm: form.norm === undefined ? undefined : tensors.norm(form.norm, hidden),
     steps: findSteps(form, config, tensors, embedding),
   };
@@ -259,16 +265,13 @@ export function outerOf({
   };
 }
 
-/** Prefix of the classes in modeling_espalier.py; see export/. */
-export const prunedClassPrefix = 'Espalier';
-
 /** The head of the class that config.json names, if it is known. */
 export function headForm(
   { heads }: EncoderArchitecture,
   { architectures }: Pick<EncoderConfig, 'architectures'>,
 ): HeadForm | undefined {
   const [name = ''] = architectures ?? [];
-  return heads.find((form) => form.class === name.replace(prunedClassPrefix, ''));
+  return heads.find((form) => form.class === stockClass(name));
 }
 
 /** The steps of the head; each reads what the one before it gives. */

@@ -44,12 +44,13 @@ import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
 import { idOfSublayer } from '../transformer/transformer-sublayer';
 import type { TransformerSublayer } from '../transformer/transformer-sublayer';
 import { embeddingTensors, emitEmbedding, inputsOf } from './encoder-embedding';
-import { emitHead } from './encoder-head';
+import { emitHead, outputOf } from './encoder-head';
 import {
   emitEncoderSides,
   encoderAttentionSide,
   encoderSideNames,
   encoderSideValues,
+  headSideNames,
 } from './encoder-sides';
 import { outerOf } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';
@@ -72,15 +73,10 @@ export class EncoderModel implements LayeredModel {
     public readonly files: readonly string[],
     public readonly layout: EncoderLayout,
   ) {
-    const { embedding, head } = layout;
-    this.inputs = inputsOf(embedding);
+    this.inputs = inputsOf(layout.embedding);
     this.sideValues = encoderSideValues(layout);
     this.sideNames = this.sideValues.map(({ name }) => name);
-    this.output = {
-      name: head === undefined ? 'last_hidden_state' : this.pools ? 'sentence_embedding' : 'logits',
-      givesScores: head !== undefined && !this.pools,
-      seesWhole: true,
-    };
+    this.output = outputOf(layout);
   }
 
   public get sizedByBlocks(): readonly string[] {
@@ -138,18 +134,13 @@ export class EncoderModel implements LayeredModel {
 
   private over(key: string, sublayer: TransformerSublayer): Step & { part: BuilderPart } {
     const needed = encoderSideNames(this.layout, sublayer);
-    const sides = this.sideValues.filter(({ name }) => needed.includes(name));
     const part = this.part(
       key,
       runningCosts(sublayer),
       [stream, ...needed],
       [nextStream],
       (graph) => {
-        const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
-        for (const { name, shape } of sides) {
-          graph.input(name, DataType.FLOAT, shape);
-        }
-        const byName = Object.fromEntries(needed.map((name) => [name, name]));
+        const { hidden, byName } = this.declareStream(graph, needed);
         const next = this.emitSublayer(graph, sublayer, hidden, byName);
         graph.output(nextStream, next, DataType.FLOAT, this.streamShape);
       },
@@ -185,9 +176,11 @@ export class EncoderModel implements LayeredModel {
     const { name } = this.output;
     const linears = this.layout.head?.steps.map(({ linear }) => linear) ?? [];
     const costs = costsOf(this.endTensors(), linears);
-    return this.part('epilogue', costs, [stream], [name], (graph) => {
-      const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
-      graph.output(name, this.emitEpilogue(graph, hidden), DataType.FLOAT, this.outputShape);
+    const needed = headSideNames(this.layout);
+    return this.part('epilogue', costs, [stream, ...needed], [name], (graph) => {
+      const { hidden, byName } = this.declareStream(graph, needed);
+      const output = this.emitEpilogue(graph, hidden, byName);
+      graph.output(name, output, DataType.FLOAT, this.outputShape);
     });
   }
 
@@ -291,7 +284,7 @@ export class EncoderModel implements LayeredModel {
           : this.emitSublayer(graph, sublayer, hidden, side),
       first,
     );
-    const output = this.emitEpilogue(graph, last);
+    const output = this.emitEpilogue(graph, last, side);
     graph.output(this.output.name, output, DataType.FLOAT, this.outputShape);
   }
 
@@ -303,6 +296,18 @@ export class EncoderModel implements LayeredModel {
     emit: (graph: GraphBuilder) => void,
   ): BuilderPart {
     return emittedPart({ key, ...costs, inputs, outputs }, emit);
+  }
+
+  /** Declares the stream and side values as inputs. */
+  private declareStream(
+    graph: GraphBuilder,
+    needed: readonly string[],
+  ): { hidden: Value; byName: Values } {
+    const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
+    for (const { name, shape } of this.sideValues.filter((side) => needed.includes(side.name))) {
+      graph.input(name, DataType.FLOAT, shape);
+    }
+    return { hidden, byName: Object.fromEntries(needed.map((name) => [name, name])) };
   }
 
   private get streamShape(): Dimension[] {
@@ -357,8 +362,8 @@ export class EncoderModel implements LayeredModel {
     });
   }
 
-  private emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
-    return graph.within('epilogue', () => emitHead(graph, this.layout, hidden));
+  private emitEpilogue(graph: GraphBuilder, hidden: Value, side: Values): Value {
+    return graph.within('epilogue', () => emitHead(graph, this.layout, hidden, side));
   }
 
   private embeddingTensors(): LazyTensor[] {

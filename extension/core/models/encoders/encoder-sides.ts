@@ -1,3 +1,4 @@
+import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { SideValue, Values } from '../model-emitter';
 import type { AttentionSide } from '../parts/attention';
@@ -14,6 +15,9 @@ type Attention = Extract<TransformerSublayer, { readonly kind: 'attention' }>;
 /** What scores gain by distance, as far as the gate of each attention lets it. */
 const biasName = 'bias';
 
+/** 1 for the token that a text ends with, 0 for others. */
+export const endName = 'end';
+
 /** What the side values of an encoder of texts depend on. */
 const sidedOf = (layout: EncoderLayout): Sided => ({ ...layout, seesWhole: !layout.causal });
 
@@ -26,10 +30,20 @@ export function encoderSideValues(layout: EncoderLayout): SideValue[] {
       ? []
       : [{ name: biasName, shape: ['side_batch', heads, 'sequence', 'sequence'] }];
   }
-  return sideValuesOf(sidedOf(layout)).map(({ name, shape }) => ({
+  const ofBlocks = sideValuesOf(sidedOf(layout)).map(({ name, shape }) => ({
     name,
     shape: shape.map((size) => (size === 'total' ? 'sequence' : size)),
   }));
+  const ofHead = headSideNames(layout).map((name) => ({
+    name,
+    shape: ['side_batch', 'sequence', 1],
+  }));
+  return [...ofBlocks, ...ofHead];
+}
+
+/** Names of those that the head needs. */
+export function headSideNames({ head }: Pick<EncoderLayout, 'head'>): string[] {
+  return head?.reads === 'end' ? [endName] : [];
 }
 
 /** Names of those that a sublayer needs. */
@@ -59,7 +73,25 @@ export function emitEncoderSides(
     rotaries.size === 0
       ? ''
       : graph.op('Unsqueeze', [emitPositions(graph, undefined, inputIds), graph.ints([0])]);
-  return emitSides(graph, sidedOf(layout), { inputIds, attentionMask, positionIds });
+  const sides = emitSides(graph, sidedOf(layout), { inputIds, attentionMask, positionIds });
+  const { end } = layout.head ?? {};
+  return end === undefined ? sides : { ...sides, [endName]: emitEnd(graph, inputIds, end) };
+}
+
+/** A configuration that says 2 is one from before CLIP's was corrected: the end is then the largest id. */
+const uncorrectedEnd = 2;
+
+/** Emits where `ids` [batch, sequence] first are `end`: float [batch, sequence, 1]. */
+function emitEnd(graph: GraphBuilder, ids: Value, end: number): Value {
+  const isEnd = end === uncorrectedEnd ? ids : graph.op('Equal', [ids, graph.ints([end], [])]);
+  const found = graph.op('ArgMax', [graph.op('Cast', [isEnd], { to: DataType.FLOAT })], {
+    axis: 1,
+  });
+  const isThere = graph.op('Equal', [emitPositions(graph, undefined, ids), found]);
+  return graph.op('Unsqueeze', [
+    graph.op('Cast', [isThere], { to: DataType.FLOAT }),
+    graph.ints([2]),
+  ]);
 }
 
 /** What an attention sublayer reads of them. */

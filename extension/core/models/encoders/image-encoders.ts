@@ -1,3 +1,4 @@
+import { say } from '../../message';
 import type { ConfigFields } from '../transformer/config-layout';
 import { dinoEncoders } from './dino-encoders';
 import type { EncoderArchitecture } from './encoder-architecture';
@@ -59,6 +60,30 @@ function beitLike(
   };
 }
 
+/** Blocks of both towers of CLIP and the like. */
+const clipBlocks = {
+  blocks: 'encoder.layers',
+  attention: {
+    norm: 'layer_norm1',
+    queryKeyValue: {
+      kind: 'separate',
+      names: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
+    },
+    output: 'self_attn.out_proj',
+  },
+  feedforward: {
+    norm: 'layer_norm2',
+    gateUp: { kind: 'separate', names: ['mlp.fc1'] },
+    down: 'mlp.fc2',
+  },
+  biases: () => allBiases,
+} as const satisfies Partial<EncoderArchitecture>;
+
+const clipStandIns = {
+  attention: { layer_norm1: 'nn.Identity', self_attn: 'NoAttention' },
+  feedforward: { layer_norm2: 'nn.Identity', mlp: 'NoFeedforward' },
+} as const;
+
 /** The tower for images of CLIP (arXiv 2103.00020) and the like; that for texts stays as it is. */
 function clipVision(
   { modelType, family }: Named,
@@ -92,28 +117,56 @@ function clipVision(
       isFlat: true,
       ...embedding,
     },
-    blocks: 'encoder.layers',
-    attention: {
-      norm: 'layer_norm1',
-      queryKeyValue: {
-        kind: 'separate',
-        names: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
-      },
-      output: 'self_attn.out_proj',
-    },
-    feedforward: {
-      norm: 'layer_norm2',
-      gateUp: { kind: 'separate', names: ['mlp.fc1'] },
-      down: 'mlp.fc2',
-    },
-    biases: () => allBiases,
+    ...clipBlocks,
     heads: [classifies(family, { reads: 'mean' })],
-    modules: {
-      prefix: '',
-      layers: 'vision_model.encoder.layers',
-      attention: { layer_norm1: 'nn.Identity', self_attn: 'NoAttention' },
-      feedforward: { layer_norm2: 'nn.Identity', mlp: 'NoFeedforward' },
+    modules: { prefix: '', layers: 'vision_model.encoder.layers', ...clipStandIns },
+  };
+}
+
+/** What transformers gives of the text that a model reads; the projection is that to the space of both towers. */
+const clipTexts = [
+  { class: 'CLIPTextModel', gives: 'pooler_output', steps: [] },
+  {
+    class: 'CLIPTextModelWithProjection',
+    gives: 'text_embeds',
+    steps: [{ name: 'text_projection', out: 'stored', optionalBias: true }],
+  },
+] as const;
+
+/** The tower for texts of CLIP, in a folder of its own or beside that for images. */
+function clipText(
+  own: Pick<EncoderArchitecture, 'modelType' | 'ofClasses' | 'otherModules'>,
+  place: { readonly nested?: string } = {},
+): EncoderArchitecture {
+  return {
+    ...own,
+    classes: { config: 'CLIPTextConfig', model: 'CLIPTextModel' },
+    config: {
+      ...place,
+      names: epsilonName,
+      defaults: () => ({
+        vocab_size: 49_408,
+        hidden_size: 512,
+        intermediate_size: 2048,
+        num_hidden_layers: 12,
+        num_attention_heads: 8,
+        max_position_embeddings: 77,
+        hidden_act: 'quick_gelu',
+        rms_norm_eps: 1e-5,
+        eos_token_id: 49_407,
+      }),
     },
+    prefix: 'text_model.',
+    embedding: {
+      kind: 'text',
+      words: 'embeddings.token_embedding',
+      positions: 'embeddings.position_embedding',
+    },
+    ...clipBlocks,
+    causal: true,
+    finalNorm: 'final_layer_norm',
+    heads: clipTexts.map((form) => ({ auto: 'AutoModelForTextEncoding', reads: 'end', ...form })),
+    modules: { prefix: 'text_model.', layers: 'encoder.layers', ...clipStandIns },
   };
 }
 
@@ -190,7 +243,7 @@ const imageGpt: EncoderArchitecture = {
   },
 };
 
-/** Encoders of images. */
+/** Encoders of images, and of the texts beside them. */
 export const imageEncoders: readonly EncoderArchitecture[] = [
   vitLike({ modelType: 'vit', family: 'ViT' }, [classToken]),
   // arXiv 2012.12877
@@ -235,6 +288,15 @@ export const imageEncoders: readonly EncoderArchitecture[] = [
     },
   }),
   ...dinoEncoders,
+  clipText({ modelType: 'clip_text_model' }),
+  clipText(
+    {
+      modelType: 'clip',
+      ofClasses: clipTexts.map((form) => form.class),
+      otherModules: say`transformers makes the text tower of a clip model of its text_config alone, which holds no modelling file.`,
+    },
+    { nested: 'text_config' },
+  ),
   clipVision({ modelType: 'clip', family: 'CLIP' }, clipForm),
   clipVision({ modelType: 'metaclip_2', family: 'MetaClip2' }, clipForm),
   // arXiv 2303.15343

@@ -1,7 +1,7 @@
 import type { Architecture, Scales } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
-import { allBiases, attention, base, gptNames, fourTimesHidden } from './pieces';
+import { allBiases, attention, base, gptNames, fourTimesHidden, withoutEncoder } from './pieces';
 
 const gpt2Names = { ...gptNames, max_position_embeddings: 'n_positions' } as const;
 const gpt2Defaults = (config: ConfigFields): ConfigFields => ({
@@ -91,6 +91,7 @@ function optForm(config: ModelConfig): Partial<Architecture> {
 export const learnedPositionFamilies: readonly Architecture[] = [
   {
     ...base,
+    ...withoutEncoder,
     modelType: 'gpt2',
     classes: { config: 'GPT2Config', model: 'GPT2LMHeadModel' },
     config: {
@@ -159,6 +160,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
   },
   {
     ...base,
+    ...withoutEncoder,
     modelType: 'gpt_bigcode',
     classes: { config: 'GPTBigCodeConfig', model: 'GPTBigCodeForCausalLM' },
     config: {

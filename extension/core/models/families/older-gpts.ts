@@ -1,5 +1,5 @@
 import type { Architecture } from '../transformer/architecture';
-import { allBiases, attention, base, fourTimesHidden, gptNames } from './pieces';
+import { allBiases, attention, base, fourTimesHidden, gptNames, withoutEncoder } from './pieces';
 
 /** The first GPT, and families whose positions are sines. */
 export const olderGpts: readonly Architecture[] = [
@@ -84,6 +84,7 @@ export const olderGpts: readonly Architecture[] = [
   },
   {
     ...base,
+    ...withoutEncoder,
     modelType: 'xglm',
     classes: { config: 'XGLMConfig', model: 'XGLMForCausalLM' },
     config: {

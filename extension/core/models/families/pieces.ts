@@ -17,6 +17,11 @@ const outer: OuterNames = {
   blocks: 'layers',
 };
 
+/** Of families whose blocks may look at the states of an encoder. */
+export const withoutEncoder = {
+  remark: "Cross-attention reads the states of an encoder, and a decoder's folder holds none.",
+} as const;
+
 export const attention = {
   norm: 'input_layernorm',
   queryKeyValue: {

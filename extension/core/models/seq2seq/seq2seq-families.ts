@@ -1,4 +1,4 @@
-import { prunedClassPrefix } from '../encoders/encoder-layout';
+import { prunedClassPrefix } from '../encoders/encoder-architecture';
 import { knownArchitecture } from '../transformer/architectures';
 import { baseModelType } from '../transformer/model-config';
 import { bartLikes } from './bart-like';

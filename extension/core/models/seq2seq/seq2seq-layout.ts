@@ -1,7 +1,7 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { UserError } from '../../user-error';
-import { prunedClassPrefix } from '../encoders/encoder-layout';
+import { prunedClassPrefix } from '../encoders/encoder-architecture';
 import type { AttentionShape, AttentionWeights } from '../parts/attention';
 import { findAttention, findFeedforward, readShapes } from '../parts/branches';
 import type { DistanceBias } from '../parts/distance-bias';

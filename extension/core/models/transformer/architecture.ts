@@ -258,6 +258,8 @@ export interface Architecture {
   readonly addsStreamInside?: readonly ('attention' | 'feedforward')[];
   /** What attention gives in transformers, where others give a pair. */
   readonly attentionGives?: 'list' | 'triple';
+  /** For docs, as sentences: how far its models are run, or why some of them aren't. */
+  readonly remark?: string;
   readonly config?: ConfigLayout;
   readonly outer: OuterNames;
   readonly norm: NormKind;

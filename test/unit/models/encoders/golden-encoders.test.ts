@@ -90,6 +90,17 @@ describe('an encoder', () => {
     expect(summary.warnings.map(inEnglish)[0]).toMatch(/5 tensors .* \(such as cls\./);
   });
 
+  it('is opened where config.json names no class, a CLIP model as its vision tower', async () => {
+    const text = await openModel(await withConfig('bert-plain', { architectures: [] }));
+    expect(text.output.name).toBe('last_hidden_state');
+    const classes = { architectures: ['CLIPModel'] };
+    const both = await openModel(await withConfig('clip-text-tower', classes));
+    expect(both.inputs.map(({ name }) => name)).toEqual(['pixel_values']);
+    const texts = await openModel(encoderFixture('clip-text-tower'));
+    expect(texts.inputs.map(({ name }) => name)).toEqual(['input_ids', 'attention_mask']);
+    expect(texts.output).toMatchObject({ name: 'text_embeds', givesScores: false });
+  });
+
   it.each([
     ['bert-masked', 'add_cross_attention', true],
     ['bert-masked', 'position_embedding_type', 'relative_key'],

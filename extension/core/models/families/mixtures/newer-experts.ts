@@ -50,6 +50,8 @@ const sparseAttention = {
     },
   },
   maxPositions: (config: ModelConfig): number => Number(config['index_topk']),
+  remark:
+    'Runs on up to `index_topk` tokens, of which attention sees all. Choosing among more is not supported.',
 };
 
 /** Mixtures of experts that combine what others have. */

@@ -1,0 +1,155 @@
+// Opens models with golden outputs, runs them, and writes them without something in every way that they can be written.
+//     node measure.cjs WORK SOURCE ...
+// WORK is a folder for what is written; a SOURCE is a folder with a golden.json, or NAME.gguf beside NAME.json and NAME.bin.
+// Prints a JSON line for each source.
+import { readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import process from 'node:process';
+import { readGgufHeader } from '../../extension/core/checkpoints/gguf';
+import { checkChanges } from '../../extension/core/export/changes';
+import { matrixChanges } from '../../extension/core/export/matrix-changes';
+import type { OutputOption } from '../../extension/core/export/output-options';
+import { writeSource } from '../../extension/core/export/write-source';
+import { unattended } from '../../extension/core/jobs/job';
+import { openModelFiles } from '../../extension/core/models/open-model';
+import type { AnyModel, OpenedModel } from '../../extension/core/models/opened-model';
+import { familyOfConfig } from '../../extension/core/models/transformer/architectures';
+import type { ConfigFields } from '../../extension/core/models/transformer/config-layout';
+import type { ModelSummary } from '../../extension/core/models/model-summary';
+import { writeModel } from '../../extension/core/pipelines/write-model';
+import { errorBetween, limits, outputOf, readGolden, reasonOf } from '../lib/golden';
+import type { Golden } from '../lib/golden';
+
+/** What a model was written without, and how far the opened result is from the source without it. */
+export interface Written {
+  /** Single sublayers where the target can express that, or else a block, or else nothing. */
+  readonly without: 'sublayers' | 'block' | 'nothing';
+  readonly error: number;
+  /** What it may be, where the format rounds or computes otherwise; 1e-4 when absent. */
+  readonly tolerance?: number;
+  /** The architecture of a GGUF file. */
+  readonly as?: string;
+}
+
+export interface Row {
+  readonly source: string;
+  /** `model_type` as the families are declared, or the architecture of a GGUF file. */
+  readonly family?: string;
+  readonly kind?: AnyModel['kind'] | 'gguf';
+  /** How far the output is from that of transformers. */
+  readonly error?: number;
+  /** By format and layout, where it has several. */
+  readonly written?: Readonly<Record<string, Written>>;
+  readonly failure?: string;
+}
+
+async function architectureOf(file: string): Promise<string> {
+  const name = (await readGgufHeader(file)).metadata.get('general.architecture');
+  return typeof name === 'string' ? name : '';
+}
+
+/** What may be left out, the most telling first: single sublayers, a block, nothing. */
+function cutsOf({ sublayers }: ModelSummary): [Written['without'], string[]][] {
+  const ids = sublayers.map(({ id }) => id);
+  const blocks = [...new Set(sublayers.map(({ block }) => block))].reverse();
+  // The last of the first block, and the first behind it.
+  const second = sublayers.findIndex(({ block }) => block !== sublayers[0]?.block);
+  const singles = second === -1 ? ids.slice(-1) : ids.slice(second - 1, second + 1);
+  const isWhole = blocks.length === ids.length;
+  const fewer = blocks.length === 1 ? [] : blocks;
+  return [
+    ...(isWhole ? [] : [['sublayers', singles] satisfies [Written['without'], string[]]]),
+    ...fewer.map((block): [Written['without'], string[]] => [
+      'block',
+      sublayers.filter((one) => one.block === block).map(({ id }) => id),
+    ]),
+    ['nothing', []],
+  ];
+}
+
+/** Writes a model in one way; undefined where it can't be written so. */
+async function write(
+  opened: OpenedModel,
+  { format, layout, refuse }: OutputOption,
+  out: string,
+): Promise<{ readonly result: Written; readonly removed: readonly string[] } | undefined> {
+  for (const [without, removed] of cutsOf(opened.summary)) {
+    if (removed.length === 0 ? format === opened.format : opened.summary.fixed !== undefined) {
+      continue;
+    }
+    const none = matrixChanges(opened.model, new Map());
+    const changes = checkChanges(opened.summary, removed, none, undefined);
+    if ((await refuse(changes)) === undefined) {
+      const target = { format, ...(layout === undefined ? {} : { layout }) };
+      const { verification } = await writeModel(
+        { model: opened, removed, out, overwrite: true, ...target, ...limits },
+        unattended,
+      );
+      const { relativeError: error, tolerance } = verification;
+      const bound = tolerance === 1e-4 ? {} : { tolerance };
+      const file = (await readdir(out)).find((name) => name.endsWith('.gguf'));
+      const as = file === undefined ? {} : { as: await architectureOf(join(out, file)) };
+      return { result: { without, error, ...bound, ...as }, removed };
+    }
+  }
+  return undefined;
+}
+
+async function familyOf({
+  headers,
+  model,
+  path,
+}: OpenedModel): Promise<Pick<Row, 'family' | 'kind'>> {
+  if (headers.format === 'gguf') {
+    return { family: await architectureOf(path), kind: 'gguf' };
+  }
+  const { architecture } = model.summary;
+  const text = headers.format === 'safetensors' ? headers.configText : '{}';
+  const tower = familyOfConfig(JSON.parse(text) as ConfigFields, architecture)?.textType;
+  return { family: tower ?? architecture, kind: model.kind };
+}
+
+/** What is found of a model and, where it was written as another family, of the result. */
+async function measure(source: string, golden: Golden, work: string): Promise<Row[]> {
+  const opened = await openModelFiles(source);
+  const family = await familyOf(opened);
+  const error = errorBetween(await outputOf(source, golden.inputs), golden.output);
+  const written: Record<string, Written> = {};
+  const others: Row[] = [];
+  for (const option of writeSource(opened).options) {
+    const out = join(work, `${basename(source)}-written`);
+    await rm(out, { recursive: true, force: true });
+    const found = await write(opened, option, out);
+    if (found !== undefined) {
+      written[[option.format, option.layout].join(' ').trim()] = found.result;
+      if (option.format === 'safetensors' && option.layout === 'deci' && dirname(source) !== work) {
+        const output = await outputOf(source, golden.inputs, found.removed);
+        const deci = join(work, `${basename(source)} as deci`);
+        await rename(out, deci);
+        others.push(...(await measure(deci, { ...golden, output }, work)));
+      }
+    }
+  }
+  return [{ source, ...family, error, written }, ...others];
+}
+
+async function measureFile(source: string, work: string): Promise<Row[]> {
+  try {
+    const document = source.endsWith('.gguf')
+      ? source.replace(/gguf$/, 'json')
+      : join(source, 'golden.json');
+    return await measure(source, await readGolden(document), work);
+  } catch (error) {
+    return [{ source, failure: reasonOf(error) }];
+  }
+}
+
+async function main(work: string, sources: readonly string[]): Promise<void> {
+  for (const source of sources) {
+    for (const row of await measureFile(source, work)) {
+      process.stdout.write(`${JSON.stringify(row)}\n`);
+    }
+  }
+}
+
+void main(process.argv[2] ?? '', process.argv.slice(3));

@@ -1,0 +1,95 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { root } from './repository.mjs';
+
+/**
+ * What bench/models/run.mjs found of a model.
+ * @typedef {{
+ *   model: string,
+ *   kind: Kind,
+ *   family: string,
+ *   error: number,
+ *   written: Record<string, Written>,
+ * }} ModelResult
+ * model: below test/fixtures, or `tiny_models.py NAME`; family: its `model_type` as declared, or the architecture of a GGUF file;
+ * error: max |a − b| / max |b| of its output against that of transformers; written: by format and layout.
+ *
+ * @typedef {'decoder' | 'encoder' | 'encoder-decoder' | 'stages' | 'graph' | 'gguf'} Kind
+ * @typedef {import('../../bench/models/measure').Written} Written
+ *
+ * Of a family, over its models.
+ * @typedef {{models: string[], error: number, written: Map<string, Written>}} FamilyResult
+ */
+
+export const resultsFile = join(root, 'bench', 'models', 'results.json');
+
+/** @returns {Promise<ModelResult[]>} */
+export async function modelResults() {
+  return JSON.parse(await readFile(resultsFile, 'utf8'));
+}
+
+/** From the most that a target can express to the least. */
+const cuts = ['sublayers', 'block', 'nothing'];
+
+/**
+ * What was found of all models of a family.
+ * @param {readonly ModelResult[]} results
+ * @param {Kind} kind
+ * @param {string} family
+ * @returns {FamilyResult | undefined}
+ */
+export function familyResult(results, kind, family) {
+  const own = results.filter((one) => one.kind === kind && one.family === family);
+  /** @type {FamilyResult['written']} */
+  const written = new Map();
+  for (const [target, found] of own.flatMap((one) => Object.entries(one.written))) {
+    const name = kind === 'gguf' ? target : target.replace('safetensors ', '');
+    written.set(name, mostOf(written.get(name), found));
+  }
+  return own.length === 0
+    ? undefined
+    : {
+        models: own.map(({ model }) => model),
+        error: Math.max(...own.map(({ error }) => error)),
+        written,
+      };
+}
+
+/**
+ * What was found of an architecture of GGUF files: how exactly they are read, or what folders were written as where there are no
+ * fixtures; and what files and folders were written without.
+ * @param {readonly ModelResult[]} results
+ * @param {string} name
+ * @returns {{read: number, written: FamilyResult['written']} | undefined}
+ */
+export function ggufResult(results, name) {
+  const own = familyResult(results, 'gguf', name);
+  const made = results
+    .filter(({ kind }) => kind !== 'gguf')
+    .flatMap((one) => Object.entries(one.written))
+    .filter(([, { as }]) => as === name);
+  const exact = made.filter(([, { tolerance }]) => tolerance === undefined);
+  const errors =
+    own === undefined
+      ? (exact.length === 0 ? made : exact).map(([, { error }]) => error)
+      : [own.error];
+  /** @type {FamilyResult['written']} */
+  const written = new Map();
+  for (const [target, found] of [...(own?.written ?? []), ...made]) {
+    const layout = target.replace('gguf ', '');
+    written.set(layout, mostOf(written.get(layout), found));
+  }
+  return errors.length === 0 ? undefined : { read: Math.max(...errors), written };
+}
+
+/**
+ * The most that two results express, and the larger error.
+ * @param {Written | undefined} a
+ * @param {Written} b
+ * @returns {Written}
+ */
+export function mostOf(a, b) {
+  if (a === undefined) return b;
+  const { without } = cuts.indexOf(a.without) < cuts.indexOf(b.without) ? a : b;
+  return { ...b, without, error: Math.max(a.error, b.error) };
+}
