@@ -176,7 +176,10 @@ export async function planByBudget(
     },
     context,
   );
-  return { ...plan, note: planNote(plan, budget.limits, table.metric) };
+  const note = planNote(plan, budget.limits, table.metric);
+  const byImportance =
+    plan.types !== undefined && plan.compress.some(({ variant }) => variant !== 'plain');
+  return { ...plan, note: byImportance ? `${note}, by importance: apply with --imatrix` : note };
 }
 
 /** What a plan may choose among: single changes, and sublayers that may go. */

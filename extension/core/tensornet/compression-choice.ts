@@ -78,7 +78,7 @@ export const compressionEntries = {
     v.safeInteger(),
     v.minValue(0),
     v.description(
-      'Bond dimension of mpo, rank of lowrank, block size of int4 and of block-wise int8 (a power of 2 from 16 to 256); 0 for int8 with a scale for each output; of gguf the number of the type in ggml, such as 12 for Q4_K.',
+      'Bond dimension of mpo, rank of lowrank, block size of int4 and of block-wise int8 (a power of 2 from 16 to 256); 0 for int8 with a scale for each output.',
     ),
   ),
   variant: v.optional(
