@@ -31,7 +31,7 @@ const manifest = JSON.parse(await read('package.json'));
 const words = JSON.parse(await read('package.nls.json'));
 settleCommands(manifest, words);
 await settle({
-  ...(await bytesModule('extension/core/export/gguf/quantize/search')),
+  ...(await bytesModule('extension/core/checkpoints/quantize/search')),
   ...(await bytesModule('extension/core/linear-algebra/kernels')),
   ...(await collectedFiles(read, words)),
 });

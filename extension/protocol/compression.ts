@@ -158,7 +158,7 @@ const budgetChoice = object({
   context: pipe(number(), integer(), minValue(1)),
   ways: array(
     object({
-      method: picklist(['mpo', 'lowrank', 'int8', 'int4']),
+      method: picklist(['mpo', 'lowrank', 'int8', 'int4', 'gguf']),
       variant: exactOptional(string()),
       then: exactOptional(picklist(['int8', 'int4'])),
     }),

@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads';
-import { quantizeRows } from '../core/export/gguf/quantize/quantizers';
-import type { RowTask } from '../core/export/gguf/quantize/row-threads';
+import { quantizeRows } from '../core/checkpoints/quantize/quantizers';
+import type { RowTask } from '../core/checkpoints/quantize/row-threads';
 
 /** A thread that writes the rows it is sent, one task after the other. */
 parentPort?.on('message', ({ type, numbers, length, importance }: RowTask) => {

@@ -28,7 +28,7 @@ function statusTexts({ status, entry, loss, layer }: LayerCell): string[] {
   }
   return [
     strings.way(entry),
-    strings.level(entry.method, entry.level),
+    strings.level(entry),
     `${strings.distance.toLowerCase()} ${formatInRow(loss)}`,
     strings.change(formatBytes(layer.bytes), formatBytes(entry.bytes)),
   ];
@@ -53,7 +53,7 @@ export function cellFacts({ layer, entry, loss }: LayerCell, metric: string): Fa
     {
       name: strings.levelFact,
       title: tell(glossary.level),
-      value: entry === undefined ? strings.none : strings.level(entry.method, entry.level),
+      value: entry === undefined ? strings.none : strings.level(entry),
     },
     {
       name: strings.distance,

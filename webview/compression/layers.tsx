@@ -113,7 +113,7 @@ function Row({ cell, position }: RowProps): VNode {
 
 function levelText({ entry, status }: LayerCell): string {
   if (entry !== undefined) {
-    return `${strings.method(entry.method)}, ${strings.level(entry.method, entry.level)}`;
+    return `${strings.method(entry.method)}, ${strings.level(entry)}`;
   }
   if (status === 'kept') return strings.rowKept;
   return status === 'removed' ? strings.rowRemoved : strings.none;

@@ -2,7 +2,7 @@ import { counted } from '../counted';
 import type { CompressionJob } from '../../extension/protocol/compression';
 import { ends } from '../strings';
 import type { SortKey } from './sort-keys';
-import type { BudgetUnit, Drawback, Method, Role, Way } from './types';
+import type { BudgetUnit, Drawback, Entry, Method, Role, Way } from './types';
 import { t, listed, named } from '../translate';
 
 type JobName = Exclude<CompressionJob, { kind: 'idle' }>['what'];
@@ -19,9 +19,11 @@ const methods: Readonly<Record<Method, string>> = {
   lowrank: t('Low rank'),
   int8: t('int8'),
   int4: t('int4'),
+  gguf: t('GGUF type'),
 };
 
-const levels: Readonly<Record<Method, (level: number) => string>> = {
+const levels: Readonly<Record<Method, (level: number, type?: string) => string>> = {
+  gguf: (level, type) => type ?? String(level),
   mpo: (level) => t('χ {0}', level),
   lowrank: (level) => t('rank {0}', level),
   int8: (level) => (level === 0 ? t('per output') : t('blocks of {0}', level)),
@@ -148,7 +150,8 @@ export const strings = {
       ...(then === undefined ? [] : [`+ ${then}`]),
     ].join(' '),
   method: (method: Method) => methods[method],
-  level: (method: Method, level: number) => levels[method](level),
+  level: ({ method, level, type }: Pick<Entry, 'method' | 'level' | 'type'>) =>
+    levels[method](level, type),
   role: roles,
   place: { embedding: t('Embedding'), head: t('Head') },
   tied: t('Embedding, head'),

@@ -2,6 +2,7 @@ import { glossary } from '../../core/glossary';
 import { formatBytes, formatPercent } from '../../core/format';
 import { counted } from '../counted';
 import { sensitivityOf } from '../../core/report/contents/of-sensitivity';
+import { formatCompression } from '../../core/tensornet/compression-choice';
 import { findingsOf } from '../../core/tensornet/sensitivity/findings';
 import type { GroupSensitivity } from '../../core/tensornet/sensitivity/findings';
 import type { SensitivityProfile } from '../../core/tensornet/sensitivity/sensitivity-profile';
@@ -56,7 +57,7 @@ function printOuter({ outer = [], original }: SensitivityProfile, terminal: Term
     outer.flatMap(({ tensor, place, tiedTo, bytes, entries }) =>
       entries.map(({ method, level, distance, bytes: left }) => [
         `${tiedTo === undefined ? place : 'embedding and head'} ${tensor}`,
-        `${method}:${level}`,
+        formatCompression({ method, level }),
         (distance - original).toPrecision(3),
         formatBytes(left),
         formatPercent(left / bytes),

@@ -1,8 +1,8 @@
 import { l10n } from 'vscode';
 import type { QuickPickItem } from 'vscode';
-import type { MethodName } from '../../core/tensornet/compression-choice';
+import type { EncodingName } from '../../core/tensornet/compression-choice';
 
-export type MethodItem = QuickPickItem & { readonly method: MethodName };
+export type MethodItem = QuickPickItem & { readonly method: EncodingName };
 
 /** The methods of compression, each explained in a line. */
 export function methodItems(): MethodItem[] {

@@ -148,6 +148,12 @@ export function ggmlBlockOf(dtype: string): GgmlBlock {
   return type;
 }
 
+/** The type that numbers can be written as of this number; undefined where there is none. */
+export function writableTypeOf(number: number): WritableType | undefined {
+  const dtype = ggmlTypes.get(number)?.dtype;
+  return writableTypes.find((type) => type === dtype);
+}
+
 /** The number of a type that {@link ggmlTypes} has. */
 export function ggmlTypeNumber(dtype: string): number {
   for (const [number, type] of ggmlTypes) {

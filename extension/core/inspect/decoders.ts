@@ -1,7 +1,7 @@
 import { blockOf, isDequantized } from '../checkpoints/ggml-types';
 import { halfToNumber } from '../checkpoints/half';
 import { e4m3Values, e5m2Values, e8m0Values } from '../checkpoints/small-floats';
-import { blockDecoders } from './block-decoders';
+import { blockDecoders } from '../checkpoints/quantize/block-decoders';
 
 /** How the numbers of an element type are read. */
 export interface Decoder {

@@ -16,7 +16,8 @@ import { planUnderBudget } from '../tensornet/budget/plan-under-budget';
 import type { CompressionPlan, RemovalCost } from '../tensornet/budget/plan-under-budget';
 import { planNote } from '../tensornet/budget/refine-plan';
 import type { RefinedPlan } from '../tensornet/budget/refine-plan';
-import { parseCompression } from '../tensornet/compression-choice';
+import { encodingNames, parseCompression } from '../tensornet/compression-choice';
+import { choosesTypes } from '../tensornet/sensitivity/gguf-facts';
 import { calibrationOf as calibrationOfTable } from '../tensornet/sensitivity/sensitivity-profile';
 import type {
   SensitivityEvent,
@@ -147,6 +148,14 @@ export async function planByBudget(
 ): Promise<RefinedPlan & { readonly note: string }> {
   const { model, rounds = defaultRounds } = request;
   const budget = budgetOf(request);
+  if (request.sensitivity === undefined) {
+    // Before it is measured.
+    const { methods = encodingNames, profile, widths = [] } = request;
+    choosesTypes(
+      methods.map((text) => parseCompression(text, 'methods').method),
+      { removes: profile !== undefined, narrows: widths.length > 0 },
+    );
+  }
   const table =
     request.sensitivity === undefined
       ? await measureSensitivity(request, undefined, context, true)
@@ -167,7 +176,10 @@ export async function planByBudget(
     },
     context,
   );
-  return { ...plan, note: planNote(plan, budget.limits, table.metric) };
+  const note = planNote(plan, budget.limits, table.metric);
+  const byImportance =
+    plan.types !== undefined && plan.compress.some(({ variant }) => variant !== 'plain');
+  return { ...plan, note: byImportance ? `${note}, by importance: apply with --imatrix` : note };
 }
 
 /** What a plan may choose among: single changes, and sublayers that may go. */

@@ -1,5 +1,6 @@
 import { chooseForAll } from '../pipelines/compression/layer-choices';
 import { spreadRanks } from '../pipelines/compression/spread-ranks';
+import { plannedChanges } from '../plans/plan';
 import type { Plan } from '../plans/plan';
 import { workFolder } from '../jobs/work-folder';
 import { linearRoles } from '../models/matrix-encoding';
@@ -89,18 +90,20 @@ export async function chooseCompression(
   request: PlanningRequest,
   context: OperationContext<SensitivityEvent>,
 ): Promise<PlannedChanges> {
-  const { method, budget } = request;
+  const { method, budget, methods = [] } = request;
+  if ([method ?? [], methods].flat().some((one) => /^gguf\b/.test(one))) {
+    throw new UserError(say`This writes no types of GGUF files.`, {
+      field: method === undefined ? 'methods' : 'method',
+      remedy: say`Use plan-compression and then apply with --format gguf, or convert with --type for a mix of llama.cpp.`,
+    });
+  }
   if (method !== undefined) {
     return chooseByMethod(request, method, context);
   }
   if (budget !== undefined) {
     const folder = `${workFolder(request.out, 'compress')}-plan`;
-    const { remove, narrow, compress, note } = await planByBudget(
-      { ...request, budget },
-      folder,
-      context,
-    );
-    return { remove, ...(narrow.length === 0 ? {} : { narrow }), compress, note };
+    const { note, ...plan } = await planByBudget({ ...request, budget }, folder, context);
+    return { ...plannedChanges(plan), note };
   }
   throw new RangeError('a method or a budget is chosen');
 }

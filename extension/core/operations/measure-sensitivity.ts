@@ -1,16 +1,18 @@
 import { join } from 'node:path';
 import type { CalibrationRequest } from '../data/calibration';
 import { sensitivityCalibration } from '../data/calibration-defaults';
+import { ggufFacts } from '../pipelines/gguf-facts';
 import { requireAble } from '../models/capability';
 import type { OpenedModel } from '../models/opened-model';
 import { defaultSettings } from '../prune/options';
 import { resolveDevice } from '../runtime/devices';
-import { methodNames, parseCompression } from '../tensornet/compression-choice';
+import { encodingNames, parseCompression } from '../tensornet/compression-choice';
 import { layerCosts, widthCosts } from '../tensornet/sensitivity/expected-cost';
-import { chosenLayers } from '../tensornet/sensitivity/chosen-matrices';
+import { chosenLayers, chosenOuter } from '../tensornet/sensitivity/chosen-matrices';
 import { payingProcesses } from '../tensornet/sensitivity/paying-processes';
 import { profileSensitivity } from '../tensornet/sensitivity/profile-sensitivity';
 import type {
+  GgufFacts,
   SensitivityEvent,
   SensitivityProfile,
   SensitivitySettings,
@@ -37,8 +39,8 @@ const defaultPrecision = 0.3;
 export const trialFields = group('Sensitivity', {
   methods: list({
     description:
-      'Methods to try, each at its default levels or at one, such as int4:32 or lowrank:50%',
-    default: methodNames,
+      'Methods to try, each at its default levels or at one, such as int4:32 or lowrank:50%; gguf tries types of GGUF files',
+    default: encodingNames,
     placeholder: 'METHOD,…',
   }),
   widths: list({
@@ -94,7 +96,7 @@ function settingsOf(request: SensitivityRequest): SensitivitySettings {
   const { seed, roles = [], widths = [] } = request;
   // Where matrices keep their encodings, widths can still be measured.
   const keepsEncodings = widths.length > 0 && !request.model.capabilities.compress.able;
-  const { methods = keepsEncodings ? [] : methodNames } = request;
+  const { methods = keepsEncodings ? [] : encodingNames } = request;
   const { metric = defaultSettings.metric, precision = defaultPrecision } = request;
   const outer = outerOf(request);
   return {
@@ -103,6 +105,18 @@ function settingsOf(request: SensitivityRequest): SensitivitySettings {
     ...(outer.length === 0 ? {} : { outer }),
     ...(widths.length === 0 ? {} : { widths: widths.map((text) => Number.parseFloat(text) / 100) }),
   };
+}
+
+async function ggufFactsFor(
+  model: OpenedModel,
+  settings: SensitivitySettings,
+  memoryBytes: number,
+  context: OperationContext<SensitivityEvent>,
+): Promise<GgufFacts> {
+  requireAble(model.capabilities.run, model.path);
+  const outer = chosenOuter(model.model, settings).map(({ matrix }) => matrix);
+  const matrices = [...chosenLayers(model.model, settings), ...outer];
+  return ggufFacts(model, matrices, memoryBytes, context);
 }
 
 /**
@@ -118,7 +132,8 @@ export async function measureSensitivity(
 ): Promise<SensitivityProfile> {
   const { model } = request;
   const settings = settingsOf(request);
-  if (settings.compressions.length > 0) {
+  const { compressions } = settings;
+  if (compressions.some(({ method }) => method !== 'gguf')) {
     requireAble(model.capabilities.compress, model.path);
   }
   const { samples, version, costsFolder } = context.environment;
@@ -128,9 +143,12 @@ export async function measureSensitivity(
   const where = { device: await resolveDevice(device, () => undefined), memoryBytes };
   const { workers = payingProcesses(model.model, sensitivityWork(request).amount, where) } =
     request;
+  const gguf = compressions.some(({ method }) => method === 'gguf')
+    ? await ggufFactsFor(model, settings, memoryBytes, context)
+    : undefined;
   return profileSensitivity(
     {
-      model,
+      ...{ model, gguf },
       calibration: textOf(request),
       settings,
       ...runOptions(request),

@@ -5,7 +5,7 @@ import { documentNames } from '../document-names';
 import { scorePlans } from '../evaluate/score-plans';
 import type { PlanScore, PlanScores } from '../evaluate/score-plans';
 import { writeDocument } from '../jobs/write-document';
-import { planFor } from '../plans/plan';
+import { planFor, plannedChanges } from '../plans/plan';
 import type { BudgetUnit } from '../tensornet/budget/budget-limits';
 import { paretoFront, reachOf } from '../tensornet/budget/pareto-front';
 import type { Reach } from '../tensornet/budget/pareto-front';
@@ -33,7 +33,7 @@ import { runFields, runOptions } from './shared-fields';
 /** A plan of the front, and where it was written. */
 export type FrontPoint = Pick<
   CompressionPlan,
-  'remove' | 'narrow' | 'compress' | 'sumOfDistances'
+  'remove' | 'narrow' | 'compress' | 'types' | 'sumOfDistances'
 > & {
   readonly cost: number;
   /** Of the whole model's. */
@@ -122,11 +122,9 @@ export const pareto = defineOperation({
     const percentages = percentagesOf(points.map(({ share }) => share));
     const written: FrontPoint[] = [];
     for (const [i, point] of points.entries()) {
-      const { remove, narrow, compress } = point;
-      const changes = { remove, ...(narrow.length === 0 ? {} : { narrow }), compress };
       const name = `${unit}-${percentages[i] ?? ''}${documentNames.plan.suffix}`;
       const plan = resolve(join(out, name));
-      await writeDocument(plan, planFor(table.model, changes));
+      await writeDocument(plan, planFor(table.model, plannedChanges(point)));
       written.push({ ...point, plan });
     }
     return { ...front, points: written };
@@ -160,8 +158,9 @@ async function frontOfTable(known: SensitivityProfile, request: FrontRequest): P
     ...{ unit, metric },
     before: plans[0]?.costBefore ?? 0,
     reach: reachOf(table, context, removable),
-    points: plans.map(({ remove, narrow, compress, cost, costBefore, sumOfDistances }) => ({
+    points: plans.map(({ remove, narrow, compress, types, cost, costBefore, sumOfDistances }) => ({
       ...{ cost, share: cost / costBefore, sumOfDistances, remove, narrow, compress },
+      ...(types === undefined ? {} : { types }),
     })),
   };
 }

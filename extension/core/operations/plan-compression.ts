@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
 import { sensitivityCalibration } from '../data/calibration-defaults';
-import { planFor } from '../plans/plan';
+import { planFor, plannedChanges } from '../plans/plan';
 import { writeDocument } from '../jobs/write-document';
 import type { RefinedPlan } from '../tensornet/budget/refine-plan';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
@@ -38,6 +38,7 @@ export const planCompression = defineOperation({
   rules: [anyOf('budget', 'limits'), needs('unit', 'budget'), ...budgetRules, ...calibrationRules],
   result: v.looseObject({
     compress: v.array(v.looseObject({ tensor: v.string() })),
+    types: v.optional(v.record(v.string(), v.string())),
     remove: v.array(v.string()),
     narrow: v.array(v.object({ sublayer: v.string(), remove: v.string() })),
     cost: v.number(),
@@ -53,8 +54,7 @@ export const planCompression = defineOperation({
     const { note, ...plan } = await planByBudget({ ...request, model }, folder, context);
     if (out !== undefined) {
       const { fingerprint } = model.summary;
-      const { remove, narrow, compress } = plan;
-      const changes = { remove, ...(narrow.length === 0 ? {} : { narrow }), compress, note };
+      const changes = { ...plannedChanges(plan), note };
       await writeDocument(out, planFor({ path: resolve(model.path), fingerprint }, changes));
     }
     if (request.sensitivity === undefined) {

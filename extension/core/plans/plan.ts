@@ -1,6 +1,7 @@
 import { dirname, isAbsolute, resolve } from 'node:path';
 import type { WritableType } from '../checkpoints/ggml-types';
 import type { PlannedNarrowing } from '../models/narrow/planned-narrowing';
+import type { CompressionPlan } from '../tensornet/budget/plan-under-budget';
 import type { CompressionChoice } from '../tensornet/compression-choice';
 
 /** A symbolic patch: x + U·G(D·x) in the place of a sublayer. */
@@ -38,6 +39,23 @@ export interface Plan {
   /** The profile it came from, relative to the plan's folder. */
   readonly profile?: string;
   readonly note?: string;
+}
+
+/** What a choice under a budget changes, in the words of a plan. */
+export function plannedChanges({
+  remove,
+  narrow,
+  compress,
+  types,
+}: Pick<CompressionPlan, 'remove' | 'narrow' | 'compress' | 'types'>): Pick<
+  Plan,
+  'remove' | 'narrow' | 'compress' | 'types'
+> {
+  return {
+    remove,
+    ...(narrow.length === 0 ? {} : { narrow }),
+    ...(types === undefined ? { compress } : { types }),
+  };
 }
 
 /** A plan that changes a model as said. */

@@ -86,7 +86,7 @@ export async function* compressInWays(
       ways.set(key, way);
     }
     const form = await way(compression);
-    yield measured(products, matrix, form, { squares, outputs });
+    yield measured(products, matrix, { form, compression }, { squares, outputs });
   }
   return undefined;
 }
@@ -97,11 +97,17 @@ interface Whole {
   readonly outputs: { readonly gram: ScaledGram; readonly squares: number } | undefined;
 }
 
+/** A form, and how it was made. */
+interface Compressed {
+  readonly form: MatrixEncoding<TensorData>;
+  readonly compression: Compression;
+}
+
 /** The form with its errors and sizes. */
 async function measured(
   products: MatrixProducts,
   matrix: Rows,
-  form: MatrixEncoding<TensorData>,
+  { form, compression: { method, level } }: Compressed,
   { squares, outputs }: Whole,
 ): Promise<CompressedMatrix> {
   const { plain, weighed } = await products.squares(
@@ -109,6 +115,7 @@ async function measured(
     await reconstruct(products, form),
     outputs?.gram,
   );
+  const sizes = { out: matrix.count, in: matrix.length };
   return {
     form,
     error: ratio(plain, squares),
@@ -116,7 +123,7 @@ async function measured(
       ? {}
       : { outputError: ratio(weighed, outputs.squares) }),
     parameters: formParameters(form),
-    bytes: formBytes(form),
+    bytes: compressionMethods[method].bytes?.(sizes, level) ?? formBytes(form),
   };
 }
 

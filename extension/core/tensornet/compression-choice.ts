@@ -1,10 +1,16 @@
 import * as v from 'valibot';
+import { ggmlTypeNumber, writableTypeOf, writableTypes } from '../checkpoints/ggml-types';
+import type { WritableType } from '../checkpoints/ggml-types';
 import { UserError } from '../user-error';
 import { say } from '../message';
 import type { Message } from '../message';
 
 /** What can be put in the place of a dense matrix. */
-export const methodNames = ['mpo', 'lowrank', 'int8', 'int4'] as const;
+export const encodingNames = ['mpo', 'lowrank', 'int8', 'int4'] as const;
+export type EncodingName = (typeof encodingNames)[number];
+
+/** All that can be tried on a matrix: encodings, and types of tensors in GGUF files. */
+export const methodNames = [...encodingNames, 'gguf'] as const;
 export type MethodName = (typeof methodNames)[number];
 
 /** Methods that can quantize what another one leaves. */
@@ -21,7 +27,7 @@ export interface Compression {
   readonly method: MethodName;
   /**
    * Bond dimension χ (mpo), rank (lowrank), block size (int4, block-wise int8), or 0: int8 with a
-   * scale for each output and inputs quantized as they come.
+   * scale for each output and inputs quantized as they come. Of gguf the number that ggml gives the type.
    */
   readonly level: number;
   /** One of the method's variants; the method's usual one when absent. */
@@ -46,20 +52,27 @@ function isBlockSize(level: number): boolean {
   return blockSizes.some((size) => size === level);
 }
 
-/** Entries of a document that say how a matrix is compressed. */
-export const compressionEntries = {
-  method: v.pipe(
-    v.picklist(methodNames),
+/** What each method is, for editors of documents. */
+const methodFacts: Readonly<Record<MethodName, string>> = {
+  mpo: 'Matrix product operator (CompactifAI).',
+  lowrank: 'Two matrices of a smaller rank.',
+  int8: '8-bit integers.',
+  int4: '4-bit integers.',
+  gguf: 'A type of tensors in GGUF files.',
+};
+
+const methodEntry = <const Name extends MethodName>(names: readonly Name[]) =>
+  v.pipe(
+    v.picklist(names),
     v.metadata({
       description: 'How it is compressed.',
-      enumDescriptions: [
-        'Matrix product operator (CompactifAI).',
-        'Two matrices of a smaller rank.',
-        '8-bit integers.',
-        '4-bit integers.',
-      ],
+      enumDescriptions: names.map((name) => methodFacts[name]),
     }),
-  ),
+  );
+
+/** Entries of a document that say how a matrix is compressed. */
+export const compressionEntries = {
+  method: methodEntry(methodNames),
   level: v.pipe(
     v.number(),
     v.safeInteger(),
@@ -95,6 +108,7 @@ export const compressionChoiceSchema = v.pipe(
       v.description('The linear layer: the name of its weight, as espalier tensors lists it.'),
     ),
     ...compressionEntries,
+    method: methodEntry(encodingNames),
   }),
   v.check(({ method, level }) => isLevel(method, level), 'The level does not fit the method'),
   // What the check says, and examples, for editors of plans.
@@ -142,7 +156,24 @@ export function isLevel(method: MethodName, level: number): boolean {
       return level === 0 || isBlockSize(level);
     case 'int4':
       return isBlockSize(level);
+    case 'gguf':
+      return writableTypeOf(level) !== undefined;
   }
+}
+
+/** The type that a level of gguf stands for. */
+export function typeOfLevel(level: number): WritableType {
+  const type = writableTypeOf(level);
+  if (type === undefined) {
+    throw new RangeError(`${level} is the number of no type that can be written`);
+  }
+  return type;
+}
+
+/** A level as people write it. */
+function levelOf(method: MethodName, amount: string): number {
+  const type = method === 'gguf' ? writableTypes.find((one) => one === amount) : undefined;
+  return type === undefined ? Number(amount) : ggmlTypeNumber(type);
 }
 
 /** As {@link Compression}, with a level for each matrix found from what is to be left of it. */
@@ -165,11 +196,11 @@ export const compressionRequestSchema = v.object({
 
 /** METHOD[:LEVEL or :PERCENT%][:VARIANT][+THEN] */
 const requestForm =
-  /^(?<method>[a-z0-9]+)(?::(?<amount>\d+(?:\.\d+)?%?))?(?::(?<variant>[a-z-]+))?(?:\+(?<then>[a-z0-9]+))?$/;
+  /^(?<method>[a-z0-9]+)(?::(?<amount>\d+(?:\.\d+)?%?|[A-Z]\w*))?(?::(?<variant>[a-z-]+))?(?:\+(?<then>[a-z0-9]+))?$/;
 
 /**
  * Parses a compression as people write it: `lowrank:512`, `mpo:10%`, `int4:32:gptq`,
- * `lowrank:50%:covariance+int4`.
+ * `lowrank:50%:covariance+int4`, `gguf:Q4_K`.
  * @param field where it stands, for errors
  * @throws UserError naming what is wrong with it.
  */
@@ -198,7 +229,7 @@ export function parseCompression(text: string, field?: string): CompressionReque
     }
     return { ...rest, ratio };
   }
-  const level = Number(amount);
+  const level = levelOf(named, amount);
   if (!isLevel(named, level)) {
     throw malformed(
       text,
@@ -216,11 +247,14 @@ export function formatCompression(request: CompressionRequest): string {
     'ratio' in request && request.ratio !== undefined
       ? `${Number((request.ratio * 100).toPrecision(6))}%`
       : 'level' in request
-        ? request.level
+        ? levelName(method, request.level)
         : undefined;
   const words = [method, amount, variant].filter((word) => word !== undefined);
   return `${words.join(':')}${then === undefined ? '' : `+${then}`}`;
 }
+
+const levelName = (method: MethodName, level: number | undefined): string | number | undefined =>
+  method === 'gguf' && level !== undefined ? typeOfLevel(level) : level;
 
 const blockSizeWords = `a power of two from ${blockSizes[0]} to ${blockSizes[4]}`;
 
@@ -230,6 +264,7 @@ export const levelWords: Readonly<Record<MethodName, string>> = {
   lowrank: 'a rank from 1',
   int8: `0 for a scale per output, or a block size, ${blockSizeWords}`,
   int4: `a block size, ${blockSizeWords}`,
+  gguf: `one of ${writableTypes.join(', ')}`,
 };
 
 function malformed(text: string, field: string | undefined, problem: Message): UserError {

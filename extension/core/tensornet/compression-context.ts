@@ -7,7 +7,7 @@ import type { Rows } from '../linear-algebra/matrix-source';
 export interface CompressionContext {
   readonly products: MatrixProducts;
   /** Of the inputs of the layer at hand; only some variants need them. */
-  readonly statistics?: Pick<InputStatistics, 'gram' | 'meanMagnitudes'>;
+  readonly statistics?: Pick<InputStatistics, 'count' | 'gram' | 'meanMagnitudes'>;
   readonly seed?: number;
   /** How factors and cores are stored; float32 if absent. */
   readonly dtype?: 'F32' | 'F16';

@@ -1,10 +1,14 @@
 import type { TensorData } from '../checkpoints/tensor-data';
+import { ggmlTypeNumber } from '../checkpoints/ggml-types';
+import type { WritableType } from '../checkpoints/ggml-types';
+import { fittingType } from '../checkpoints/quantize/quantizers';
 import { outerNames } from '../models/matrix-encoding';
 import type { MatrixEncoding, ModelMatrix, OuterMatrix } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
 import type { MatrixWork } from './compression-context';
-import { isLevel, levelWords, quantizerNames } from './compression-choice';
+import { isLevel, levelWords, quantizerNames, typeOfLevel } from './compression-choice';
 import type { Compression, MethodName } from './compression-choice';
+import { byImportance, bytesOfType, ggufVariants, roundToType } from './gguf-types';
 import { decompose, lowRankForm, lowRankVariants, rankForRatio } from './low-rank';
 import { bondForRatio, sitesOf } from './mpo-sites';
 import { mpoVariants, prepareMpo } from './mpo-form';
@@ -51,6 +55,10 @@ export interface CompressionMethod {
     compression?: Partial<Compression>,
   ) => number;
   readonly defaultLevel: (layer: MatrixSizes) => number;
+  /** The level that a matrix takes for the one that is asked for, where its sizes don't fit that. */
+  readonly fittingLevel?: (layer: MatrixSizes, level: number) => number;
+  /** Bytes where they are others than those of the form that stands for it. */
+  readonly bytes?: (layer: MatrixSizes, level: number) => number;
   /**
    * Does what all levels of a variant share, up to the highest one that will be asked for.
    * @throws UserError where the matrix cannot be taken.
@@ -69,6 +77,19 @@ export type Compress = (compression: Compression) => Promise<MatrixEncoding<Tens
 const ratios = [0.6, 0.4, 0.3, 0.2, 0.1];
 const defaultMpoRatio = 0.3;
 const defaultRankRatio = 0.4;
+
+/** Types of GGUF files that are tried, the mildest first, and the usual one. */
+const ggufTypes: readonly WritableType[] = [
+  'Q8_0',
+  'Q6_K',
+  'Q5_K',
+  'Q4_K',
+  'Q4_0',
+  'IQ4_XS',
+  'Q3_K',
+  'Q2_K',
+];
+const defaultGgufType = 'Q4_K';
 
 export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>> = {
   mpo: {
@@ -127,7 +148,27 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
       async ({ level }) =>
         compressInt4(context, matrix, level, variant),
   },
+  gguf: {
+    variants: ggufVariants,
+    calibratedVariant: () => byImportance,
+    needsCalibration: (variant) => variant === byImportance,
+    turn: 0.45,
+    tokensPerInput: 0,
+    levels: (layer) => distinct(ggufTypes.map((type) => fittingNumber(layer, type))),
+    defaultLevel: (layer) => fittingNumber(layer, defaultGgufType),
+    fittingLevel: (layer, level) => fittingNumber(layer, typeOfLevel(level)),
+    bytes: (layer, level) => bytesOfType(layer, typeOfLevel(level)),
+    prepare:
+      ({ context, matrix }, variant) =>
+      async ({ level }) =>
+        roundToType(context, matrix, typeOfLevel(level), variant),
+  },
 };
+
+/** The number of a type, or of the one that llama.cpp takes where rows can't be divided into its blocks. */
+function fittingNumber({ in: inputs }: MatrixSizes, type: WritableType): number {
+  return ggmlTypeNumber(fittingType(type, inputs));
+}
 
 function distinct(levels: readonly number[]): number[] {
   return [...new Set(levels)];
@@ -146,6 +187,9 @@ export function variantOf(
   const { variants, calibratedVariant } = compressionMethods[method];
   return variant ?? (isCalibrated ? calibratedVariant(level) : (variants[0] ?? ''));
 }
+
+/** Methods for matrices outside the sublayers, which are rounded without calibration. */
+export const outerMethods = [...quantizerNames, 'gguf'] as const;
 
 /**
  * What goes into an embedding or a head is not measured.
@@ -167,10 +211,10 @@ export function requireFit(
   if (!isLevel(method, level)) {
     refuse(say`${level} is not a valid setting of ${method}.`, say`Give ${levelWords[method]}.`);
   }
-  if ('place' in layer && !quantizerNames.some((name) => name === method)) {
+  if ('place' in layer && !outerMethods.some((name) => name === method)) {
     refuse(
       say`The ${outerNames[layer.place]} cannot be compressed by ${method}.`,
-      say`Use one of ${quantizerNames.join(', ')}.`,
+      say`Use one of ${outerMethods.join(', ')}.`,
     );
   }
   const variant = variantOf(compression, isCalibrated && !('place' in layer));

@@ -2,9 +2,8 @@ import type { LayeredModel } from '../models/layered-model';
 import { outerNames } from '../models/matrix-encoding';
 import type { OuterMatrix, OuterPlace } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
-import { quantizerNames } from './compression-choice';
 import type { CompressionRequest } from './compression-choice';
-import { compressionMethods } from './compression-methods';
+import { compressionMethods, outerMethods } from './compression-methods';
 import { say } from '../message';
 
 /**
@@ -33,7 +32,7 @@ export function denseOuter(model: LayeredModel, place: OuterPlace): OuterMatrix[
  * without calibration: its method, or what it has for layers that are left; undefined where neither can.
  */
 export function outerRequest(request: CompressionRequest): CompressionRequest | undefined {
-  const method = quantizerNames.find((name) => name === request.method) ?? request.then;
+  const method = outerMethods.find((name) => name === request.method) ?? request.then;
   if (method === undefined) {
     return undefined;
   }

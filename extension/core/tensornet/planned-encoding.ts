@@ -99,6 +99,8 @@ export function plannedForm(
         ...(variant === 'scaled' ? { inputScale: { dtype: 'F32', shape: [inputs] } } : {}),
       };
     }
+    case 'gguf':
+      return { kind: 'dense', weight: { dtype: 'F32', shape: [out, inputs] } };
     case 'int8':
     case 'int4':
       return quantized(out, inputs, method, level, isAsymmetric(variant));

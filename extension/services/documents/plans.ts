@@ -1,5 +1,5 @@
 import { dirname, relative } from 'node:path';
-import { planFor } from '../../core/plans/plan';
+import { planFor, plannedChanges } from '../../core/plans/plan';
 import type { Plan } from '../../core/plans/plan';
 import { planNote } from '../../core/tensornet/budget/refine-plan';
 import { calibrationNames } from '../../core/operations/shared-fields';
@@ -39,9 +39,7 @@ export function compressionPlanOf(
   return planFor(
     { path: pathFrom(planPath)(path), fingerprint },
     {
-      remove: result.remove,
-      ...(result.narrow.length === 0 ? {} : { narrow: result.narrow }),
-      compress: result.compress,
+      ...plannedChanges(result),
       note: planNote(result, limits, table?.metric ?? ''),
     },
   );

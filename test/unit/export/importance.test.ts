@@ -5,7 +5,7 @@ import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { convert } from '../../../extension/core/export/gguf/gguf-tensors';
 import { readImportance, writeImportance } from '../../../extension/core/export/gguf/importance';
 import { inputSums } from '../../../extension/core/export/gguf/input-sums';
-import { quantizeRows } from '../../../extension/core/export/gguf/quantize/quantizers';
+import { quantizeRows } from '../../../extension/core/checkpoints/quantize/quantizers';
 import { unattended } from '../../../extension/core/jobs/job';
 import { allRows } from '../../../extension/core/models/gguf/gguf-rows';
 import { openModelFiles } from '../../../extension/core/models/open-model';

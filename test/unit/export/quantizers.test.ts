@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { quantizeRows, rowBytes } from '../../../extension/core/export/gguf/quantize/quantizers';
+import { quantizeRows, rowBytes } from '../../../extension/core/checkpoints/quantize/quantizers';
 import { ggufFixture } from '../gguf-fixtures';
 
 /** As make_ggml_fixtures.py writes them. */

@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { WritableType } from '../../../extension/core/checkpoints/ggml-types';
 import { convert } from '../../../extension/core/export/gguf/gguf-tensors';
-import { quantizeRows } from '../../../extension/core/export/gguf/quantize/quantizers';
+import { quantizeRows } from '../../../extension/core/checkpoints/quantize/quantizers';
 import {
   inThisThread,
   openRowWriter,
   RowThreads,
-} from '../../../extension/core/export/gguf/quantize/row-threads';
-import type { RowWriter } from '../../../extension/core/export/gguf/quantize/row-threads';
+} from '../../../extension/core/checkpoints/quantize/row-threads';
+import type { RowWriter } from '../../../extension/core/checkpoints/quantize/row-threads';
 import { unattended } from '../../../extension/core/jobs/job';
 import { allRows } from '../../../extension/core/models/gguf/gguf-rows';
 import { buildChild } from '../build-child';

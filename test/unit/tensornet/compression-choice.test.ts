@@ -21,6 +21,8 @@ describe('a compression as people write it', () => {
       'lowrank:50%:covariance+int4',
       { method: 'lowrank', ratio: 0.5, variant: 'covariance', then: 'int4' },
     ],
+    ['gguf:Q4_K', { method: 'gguf', level: 12 }],
+    ['gguf:IQ4_XS:plain', { method: 'gguf', level: 23, variant: 'plain' }],
     ['lowrank:32+int8', { method: 'lowrank', level: 32, then: 'int8' }],
   ])('%s is read', (text, expected) => {
     expect(parseCompression(text)).toEqual(expected);
@@ -34,6 +36,8 @@ describe('a compression as people write it', () => {
     ['lowrank:0', /0 is not a valid setting of lowrank: a rank from 1/],
     ['int4:24', /24 is not a valid setting of int4: a block size, a power of two from 16 to 256/],
     ['int4:0', /not a valid setting of int4/],
+    ['gguf:IQ1_S', /IQ1_S is not a valid setting of gguf: one of F32, F16/],
+    ['int4:Q4_K', /Q4_K is not a valid setting of int4/],
     ['int8:8', /not a valid setting of int8/],
     ['mpo:0%', /more than 0 %/],
     ['mpo:120%', /at most 100 %/],

@@ -168,7 +168,11 @@ describe('quantizing with compensation', () => {
     for (let i = 0; i < 48; i++) {
       numbers[i * 48 + i] = 5;
     }
-    const statistics = { gram: { size: 48, numbers }, meanMagnitudes: new Float64Array(48) };
+    const statistics = {
+      count: 1,
+      gram: { size: 48, numbers },
+      meanMagnitudes: new Float64Array(48),
+    };
     const context = { products, statistics };
     expect(await compressInt4(context, matrix, 16, 'gptq')).toEqual(
       await compressInt4(context, matrix, 16, 'clip'),

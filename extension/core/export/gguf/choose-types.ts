@@ -2,7 +2,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { Importance } from './importance';
 import { writableTypes } from '../../checkpoints/ggml-types';
-import { fitsRows } from './quantize/quantizers';
+import { fitsRows } from '../../checkpoints/quantize/quantizers';
 import type { WritableType } from '../../checkpoints/ggml-types';
 import { mixedTypes, takesTypes, typeMixes } from './type-mixes';
 import type { MixedModel, NamedShape, TypeMix } from './type-mixes';

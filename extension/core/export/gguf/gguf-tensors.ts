@@ -13,8 +13,8 @@ import { say } from '../../message';
 import { UserError } from '../../user-error';
 import type { ByteRange } from '../byte-copier';
 import type { PlannedTensor } from '../weight-plan';
-import { inThisThread } from './quantize/row-threads';
-import type { RowWriter } from './quantize/row-threads';
+import { inThisThread } from '../../checkpoints/quantize/row-threads';
+import type { RowWriter } from '../../checkpoints/quantize/row-threads';
 import type { WritableType } from '../../checkpoints/ggml-types';
 import { bytesAs } from './type-mixes';
 

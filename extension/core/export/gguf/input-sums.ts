@@ -1,5 +1,5 @@
 import type { ModelInput } from '../../models/model-input';
-import type { LinearLayer } from '../../models/matrix-encoding';
+import type { LinearLayer, ModelMatrix } from '../../models/matrix-encoding';
 import { ggufTarget } from '../../models/gguf/gguf-target';
 import type { OpenedModel } from '../../models/opened-model';
 import { LayeredExecutor } from '../../runtime/layered-executor';
@@ -115,13 +115,15 @@ interface TensorPlace {
   readonly expert?: number | undefined;
 }
 
+type PlacedMatrix = Pick<ModelMatrix, 'id' | 'weight'> & Pick<LinearLayer, 'expert'>;
+
 /** Gives the tensors of a GGUF file that a layer becomes: several where it is divided by its outputs. */
-function ggufPlacesOf({
+export function ggufPlacesOf({
   headers,
   model,
   path,
   summary,
-}: OpenedModel): (layer: LinearLayer, experts: number) => readonly TensorPlace[] {
+}: OpenedModel): (matrix: PlacedMatrix, experts: number) => readonly TensorPlace[] {
   if (headers.format === 'gguf') {
     return (layer) => [stackOf(layer)];
   }
@@ -159,7 +161,7 @@ function ggufPlacesOf({
 }
 
 /** The tensor that a layer is stored in, and its expert where that holds the same layer of all. */
-function stackOf({ id, weight, expert }: LinearLayer): TensorPlace {
+function stackOf({ id, weight, expert }: PlacedMatrix): TensorPlace {
   return expert === undefined || weight.sliceOf === undefined
     ? { name: id }
     : { name: weight.sliceOf, expert: expert.index };

@@ -1,6 +1,6 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { ggmlBlockOf } from '../../checkpoints/ggml-types';
-import { fitsRows } from './quantize/quantizers';
+import { fitsRows, fittingType } from '../../checkpoints/quantize/quantizers';
 import type { WritableType } from '../../checkpoints/ggml-types';
 
 /** The mixes of types that llama.cpp's quantizer offers: the type of most tensors, and `general.file_type`. */
@@ -55,22 +55,6 @@ const staysFloat =
 /** Whether a tensor may take any type: matrices of weights; the others stay float32 (`tensor_allows_quantization`). */
 export function takesTypes({ name, shape }: NamedShape): boolean {
   return shape.length >= 2 && name.endsWith('weight') && !staysFloat.test(name);
-}
-
-/** Types of a tensor whose rows the wanted one cannot divide (`tensor_type_fallback`). */
-const fallbacks: Partial<Record<WritableType, WritableType>> = {
-  IQ4_XS: 'IQ4_NL',
-  Q2_K: 'Q4_0',
-  Q3_K: 'Q4_0',
-  Q4_K: 'Q5_0',
-  Q5_K: 'Q5_1',
-  Q6_K: 'Q8_0',
-};
-
-/** The wanted type, or the next that rows of this length can be divided for. */
-function fittingType(type: WritableType, rowLength: number): WritableType {
-  const tried = [type, fallbacks[type] ?? type].find((one) => fitsRows(one, rowLength));
-  return tried ?? 'F16';
 }
 
 /**

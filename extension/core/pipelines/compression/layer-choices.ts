@@ -176,6 +176,7 @@ function pays({ out, in: input }: LinearLayer, { method, level, sites }: Compres
     mpo: () => countParameters(sitesOf(out, input, sites), level),
     int8: () => 0,
     int4: () => 0,
+    gguf: () => 0,
   };
   return counts[method]() < out * input;
 }

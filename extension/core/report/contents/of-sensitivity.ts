@@ -6,6 +6,7 @@ import {
   formatError,
   formatPercent,
 } from '../../format';
+import { typeOfLevel } from '../../tensornet/compression-choice';
 import type { MethodName } from '../../tensornet/compression-choice';
 import { findingsOf, nearestToHalf } from '../../tensornet/sensitivity/findings';
 import type {
@@ -75,6 +76,7 @@ const settings: Readonly<Record<MethodName, (level: number) => string>> = {
   lowrank: (level) => `rank ${level}`,
   int8: (level) => (level === 0 ? 'per output' : `groups of ${level}`),
   int4: (level) => `groups of ${level}`,
+  gguf: typeOfLevel,
 };
 
 /** What every method leaves of the layers at each of its levels, and how far that is from the original. */

@@ -1,8 +1,12 @@
+import type { WritableType } from '../../checkpoints/ggml-types';
 import { parseRanges } from '../../models/narrow/number-ranges';
 import type { PlannedNarrowing } from '../../models/narrow/planned-narrowing';
 import { UserError } from '../../user-error';
+import { typeOfLevel } from '../compression-choice';
 import type { CompressionChoice } from '../compression-choice';
+import { ggufOf } from '../sensitivity/gguf-facts';
 import type {
+  GgufFacts,
   LayerSensitivity,
   MatrixSensitivity,
   OuterSensitivity,
@@ -56,6 +60,8 @@ export interface CompressionPlan {
   /** Ids of sublayers and experts. */
   readonly remove: readonly string[];
   readonly narrow: readonly PlannedNarrowing[];
+  /** Types of the tensors of a GGUF file, where those are what `compress` chooses. */
+  readonly types?: Readonly<Record<string, WritableType>>;
   /** Of the whole model, in the unit of the first limit. */
   readonly cost: number;
   readonly costBefore: number;
@@ -89,13 +95,14 @@ export interface PlannedProblem extends BudgetProblem {
   readonly fixed: Costs;
   readonly before: Costs;
   readonly budget: Budget;
+  readonly gguf: GgufFacts | undefined;
 }
 
 /**
  * States the choice among a table's measured options as a {@link BudgetProblem}: the first state of every part is to
  * keep it whole, and the first option of every layer to keep that.
  * @throws UserError where a share is none, no choice keeps one of the limits, or the table lacks times that are to be
- * counted.
+ * counted; as {@link ggufOf}.
  */
 export function planProblem(
   table: SensitivityProfile,
@@ -104,7 +111,9 @@ export function planProblem(
 ): PlannedProblem {
   const { limits, context } = budget;
   limits.forEach(requireShare);
-  const { model, layers, outer = [], widths = [], original } = table;
+  const { layers, outer = [], widths = [], original } = table;
+  const gguf = ggufOf(table, removable.length > 0);
+  const model = gguf === undefined ? table.model : { ...table.model, bytes: gguf.bytes };
   const units = limits.map(({ unit }) => unit);
   // Distances by perplexity begin at the original's.
   const lossOf = ({ distance }: { readonly distance: number }): number =>
@@ -212,7 +221,7 @@ export function planProblem(
     parts: problem.parts,
     planned: parts.map(({ planned }) => planned),
     limits: limits.map((limit, i) => mostOf(limit, before[i] ?? 0) - (fixed[i] ?? 0)),
-    ...{ fixed, before, budget },
+    ...{ fixed, before, budget, gguf },
   };
 }
 
@@ -276,7 +285,7 @@ export async function planUnderBudget(
 
 /** A solution in the words of plans. */
 export function planOf(
-  { planned, fixed, before, budget }: PlannedProblem,
+  { planned, fixed, before, budget, gguf }: PlannedProblem,
   { parts, costs, loss }: BudgetSolution,
 ): CompressionPlan {
   const taken = planned.map((part, i) => takenOf(part, parts[i]));
@@ -287,8 +296,10 @@ export function planOf(
     most: mostOf(limit, before[i] ?? 0),
   }));
   const [first] = limits;
+  const compress = taken.flatMap((one) => one.compress);
   return {
-    compress: taken.flatMap(({ compress }) => compress),
+    compress,
+    ...(gguf === undefined ? {} : { types: typesOf(compress, gguf) }),
     remove: taken.flatMap(({ remove }) => remove),
     narrow: taken.flatMap(({ narrow }) => narrow),
     cost: first?.cost ?? 0,
@@ -296,6 +307,18 @@ export function planOf(
     limits,
     sumOfDistances: loss,
   };
+}
+
+/** The type of each tensor in the file that a choice is made for. */
+function typesOf(
+  choices: readonly CompressionChoice[],
+  { tensors }: GgufFacts,
+): Record<string, WritableType> {
+  return Object.fromEntries(
+    choices.flatMap(({ tensor, level }) =>
+      (tensors[tensor] ?? []).map((name) => [name, typeOfLevel(level)] as const),
+    ),
+  );
 }
 
 /** What a choice makes of a part. */

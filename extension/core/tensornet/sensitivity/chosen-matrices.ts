@@ -1,8 +1,8 @@
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, OuterMatrix } from '../../models/matrix-encoding';
 import { UserError } from '../../user-error';
-import { quantizerNames } from '../compression-choice';
 import type { Compression } from '../compression-choice';
+import { outerMethods } from '../compression-methods';
 import { outerRequest, outerToMeasure } from '../outer-choice';
 import { compressionsOf } from './compressions-of';
 import type { SensitivitySettings } from './sensitivity-profile';
@@ -58,7 +58,7 @@ export function chosenOuter(
   if (outer.length > 0 && requests.length === 0) {
     throw new UserError(say`Embedding and head take int8 or int4, but no such method is given.`, {
       field: 'methods',
-      remedy: say`Add one of ${quantizerNames.join(', ')}.`,
+      remedy: say`Add one of ${outerMethods.join(', ')}.`,
     });
   }
   return outerToMeasure(model, outer).map((matrix) => ({

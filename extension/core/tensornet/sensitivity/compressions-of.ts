@@ -8,10 +8,10 @@ export function compressionsOf(
   requests: readonly CompressionRequest[],
 ): Compression[] {
   const found = requests.flatMap(({ ...request }): Compression[] => {
-    const { levels, levelForRatio } = compressionMethods[request.method];
+    const { levels, levelForRatio, fittingLevel } = compressionMethods[request.method];
     const { ratio, level, ...rest } = { ratio: undefined, level: undefined, ...request };
     if (level !== undefined) {
-      return [{ ...rest, level }];
+      return [{ ...rest, level: fittingLevel?.(layer, level) ?? level }];
     }
     if (ratio !== undefined && levelForRatio !== undefined) {
       return [{ ...rest, level: levelForRatio(layer, ratio, rest) }];

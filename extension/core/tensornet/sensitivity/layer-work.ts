@@ -26,6 +26,7 @@ import { ChangeScorer } from './change-scorer';
 import type { StandIn } from './change-scorer';
 import { chosenOuter } from './chosen-matrices';
 import { compressionsOf } from './compressions-of';
+import { typeOfEntry } from './gguf-facts';
 import { laddersOf } from './ladders';
 import { measureOuter } from './outer-sensitivity';
 import type {
@@ -274,7 +275,7 @@ export class LayerWork {
       const [costs, distance] = [changes[i]?.costs, distances[i]];
       return costs === undefined || distance === undefined
         ? []
-        : [{ ...compression, ...distance, ...costs }];
+        : [{ ...compression, ...distance, ...costs, ...typeOfEntry(compression) }];
     });
   }
 

@@ -11,6 +11,7 @@ import type { Compression } from '../compression-choice';
 import type { CompressionContext } from '../compression-context';
 import { outerIds } from '../outer-choice';
 import type { ChangeScorer } from './change-scorer';
+import { typeOfEntry } from './gguf-facts';
 import type { Timing } from './timing';
 import type { SensitivityEntry } from './sensitivity-profile';
 
@@ -53,7 +54,7 @@ export async function measureOuter(
         reembeds: matrix.place === 'embedding',
       });
       const costs = { error, parameters, bytes, ...setup.timing(matrix, form) };
-      entries.push({ ...compression, distance, ...costs });
+      entries.push({ ...compression, distance, ...costs, ...typeOfEntry(compression) });
     } finally {
       await other.dispose();
     }

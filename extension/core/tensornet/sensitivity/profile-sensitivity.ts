@@ -26,6 +26,7 @@ import { layerCosts, outerCosts, widthCosts } from './expected-cost';
 import { LayerWork } from './layer-work';
 import { sensitivityEntrySchema, widthSensitivitySchema } from './sensitivity-profile-schema';
 import type {
+  GgufFacts,
   SensitivityEntry,
   SensitivityEvent,
   SensitivitySettings,
@@ -53,6 +54,8 @@ export interface SensitivityJob {
   readonly folder?: string;
   /** Whether the journal stays when all is measured, for a caller who has more to do and removes it then. */
   readonly keepsJournal?: boolean;
+  /** The model as a GGUF file, where types of its tensors are tried. */
+  readonly gguf?: GgufFacts | undefined;
   /** Whom the work is shared with; nobody if absent. */
   readonly engine?: Engine | undefined;
 }
@@ -192,6 +195,7 @@ export async function profileSensitivity(
         : {
             widths: widths.map((one) => measuredWidths.get(one.sublayer) ?? describeWidth(one, [])),
           }),
+      ...(job.gguf === undefined ? {} : { gguf: job.gguf }),
     });
     context.emit({ kind: 'sensitivity-started', table: table() });
     const append = async (entries: readonly Entry[]): Promise<void> =>

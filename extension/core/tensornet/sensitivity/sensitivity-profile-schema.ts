@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { writableTypes } from '../../checkpoints/ggml-types';
 import { calibrationSchema } from '../../data/calibration-schema';
 import { described } from '../../jobs/described';
 import { parseDocument } from '../../jobs/parse-document';
@@ -27,6 +28,7 @@ export const sensitivityEntrySchema = v.object({
   error: v.number(),
   outputError: v.optional(v.number()),
   ...costs,
+  type: v.optional(v.picklist(writableTypes)),
   mpoRun: v.optional(v.picklist(['contracted', 'chained'])),
 });
 
@@ -105,6 +107,10 @@ export const sensitivityProfileSchema = v.object({
   widths: described(
     v.optional(v.array(widthSensitivitySchema)),
     'Each sublayer that can be narrowed, with what its widths cost',
+  ),
+  gguf: described(
+    v.optional(v.object({ bytes: count, tensors: v.record(v.string(), v.array(v.string())) })),
+    'The model as a GGUF file, where types of its tensors were tried',
   ),
   ...originEntries,
 });

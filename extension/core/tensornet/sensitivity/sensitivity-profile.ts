@@ -1,3 +1,4 @@
+import type { WritableType } from '../../checkpoints/ggml-types';
 import type { CalibrationRequest, CalibrationSummary } from '../../data/calibration';
 import { randomInputs } from '../../data/calibration-defaults';
 import { asksAnswers } from '../../metrics/metrics';
@@ -53,6 +54,8 @@ export interface SensitivityEntry extends Compression, TokenTimes {
   readonly bytes: number;
   /** Multiply-adds of one token, counted as two. */
   readonly flopsPerToken: number;
+  /** Of gguf: the type's name. */
+  readonly type?: WritableType;
   /** How a matrix product operator runs faster here, which work and time are of. */
   readonly mpoRun?: MpoForm['run'];
 }
@@ -110,6 +113,14 @@ export interface WidthSensitivity {
   readonly entries: readonly WidthEntry[];
 }
 
+/** A model as a GGUF file, where types of its tensors were tried. */
+export interface GgufFacts {
+  /** Of the file with all tensors as stored, tokenizer included. */
+  readonly bytes: number;
+  /** The tensors that each matrix becomes, by its id. */
+  readonly tensors: Readonly<Record<string, readonly string[]>>;
+}
+
 /** The document `NAME.sensitivity.json`: every linear layer × method × level (arXiv 2401.14109, § 3). */
 export interface SensitivityProfile extends Origin {
   readonly format: 'espalier.sensitivity';
@@ -135,6 +146,7 @@ export interface SensitivityProfile extends Origin {
   readonly outer?: readonly OuterSensitivity[];
   /** Sublayers that can be narrowed, where that was asked for. */
   readonly widths?: readonly WidthSensitivity[];
+  readonly gguf?: GgufFacts;
 }
 
 /** All that a table is about. */

@@ -1,5 +1,5 @@
-import { wasmModule } from '../../../web-assembly';
-import type { WasmMemory } from '../../../web-assembly';
+import { wasmModule } from '../../web-assembly';
+import type { WasmMemory } from '../../web-assembly';
 import { searchBytes } from './search-bytes';
 
 /** Where an array lies, in bytes. */

@@ -1,5 +1,5 @@
-import { nonLinearValues } from '../../../checkpoints/code-books';
-import { numberToHalf } from '../../../checkpoints/half';
+import { nonLinearValues } from '../code-books';
+import { numberToHalf } from '../half';
 import { clamp, nearest } from './fit';
 import { sumOfSquares, weigh } from './quantizer';
 import type { RowQuantizer } from './quantizer';

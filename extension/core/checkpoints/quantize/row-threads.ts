@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { WritableType } from '../../../checkpoints/ggml-types';
+import type { WritableType } from '../ggml-types';
 import { quantizeRows } from './quantizers';
 
 /** Whole rows of `length` numbers to write as a type, see {@link quantizeRows}. */

@@ -5,10 +5,10 @@ import {
   evenSigns,
   nonLinearValues,
   ue4m3Halves,
-} from '../checkpoints/code-books';
-import type { CodeBook } from '../checkpoints/code-books';
-import type { BookDType } from '../checkpoints/ggml-types';
-import { halfToNumber } from '../checkpoints/half';
+} from '../code-books';
+import type { CodeBook } from '../code-books';
+import type { BookDType } from '../ggml-types';
+import { halfToNumber } from '../half';
 
 /** Writes the numbers of the block at `at` of `bytes` into `out` from `to` on. */
 export type BlockDecoder = (bytes: Buffer, at: number, out: Float64Array, to: number) => void;

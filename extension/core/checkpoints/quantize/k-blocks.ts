@@ -1,4 +1,4 @@
-import { halfToNumber, numberToHalf } from '../../../checkpoints/half';
+import { halfToNumber, numberToHalf } from '../half';
 import { clamp, fitPositive, fitStepwise, nearest, zeroBelow } from './fit';
 import { sumOf, sumOfSquares, weigh } from './quantizer';
 import type { RowQuantizer } from './quantizer';

@@ -1,4 +1,4 @@
-import { numberToHalf } from '../../../checkpoints/half';
+import { numberToHalf } from '../half';
 import { extreme } from './fit';
 import { sumOfSquares, weigh } from './quantizer';
 import type { RowQuantizer } from './quantizer';

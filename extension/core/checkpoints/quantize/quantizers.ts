@@ -1,6 +1,8 @@
-import { ggmlBlockOf } from '../../../checkpoints/ggml-types';
-import type { WritableType } from '../../../checkpoints/ggml-types';
-import { numberToHalf } from '../../../checkpoints/half';
+import { ggmlBlockOf } from '../ggml-types';
+import type { WritableType } from '../ggml-types';
+import { halfToNumber, numberToHalf } from '../half';
+import { blockDecoders } from './block-decoders';
+import type { BlockDecoder } from './book-decoders';
 import { quantizeIQ4NL, quantizeIQ4XS } from './iq4-blocks';
 import { quantizeQ2K, quantizeQ3K, quantizeQ4K, quantizeQ5K, quantizeQ6K } from './k-blocks';
 import { affine, quantizeQ8, symmetric } from './legacy-blocks';
@@ -46,6 +48,21 @@ const quantizers: Readonly<Record<WritableType, RowQuantizer>> = {
   IQ4_XS: quantizeIQ4XS,
 };
 
+/** Reads what the quantizers write. */
+const decoders: Readonly<Record<WritableType, BlockDecoder>> = {
+  ...blockDecoders,
+  F32: (bytes, at, out, to) => {
+    out[to] = bytes.readFloatLE(at);
+  },
+  F16: (bytes, at, out, to) => {
+    out[to] = halfToNumber(bytes.readUInt16LE(at));
+  },
+  BF16: (bytes, at, out, to) => {
+    pattern[0] = bytes.readUInt16LE(at) << 16;
+    out[to] = single[0] ?? 0;
+  },
+};
+
 /** Bytes of a row of so many numbers. */
 export function rowBytes(type: WritableType, length: number): number {
   const { elements, bytes } = ggmlBlockOf(type);
@@ -55,6 +72,22 @@ export function rowBytes(type: WritableType, length: number): number {
 /** Whether rows of so many numbers can be divided into blocks. */
 export function fitsRows(type: WritableType, length: number): boolean {
   return length % ggmlBlockOf(type).elements === 0;
+}
+
+/** Types of a tensor whose rows the wanted one cannot divide (`tensor_type_fallback`). */
+const fallbacks: Partial<Record<WritableType, WritableType>> = {
+  IQ4_XS: 'IQ4_NL',
+  Q2_K: 'Q4_0',
+  Q3_K: 'Q4_0',
+  Q4_K: 'Q5_0',
+  Q5_K: 'Q5_1',
+  Q6_K: 'Q8_0',
+};
+
+/** The wanted type, or the one that llama.cpp takes where rows of this length can't be divided into its blocks. */
+export function fittingType(type: WritableType, rowLength: number): WritableType {
+  const tried = [type, fallbacks[type] ?? type].find((one) => fitsRows(one, rowLength));
+  return tried ?? 'F16';
 }
 
 /**
@@ -76,4 +109,27 @@ export function quantizeRows(
     quantize(x.subarray(row * length, (row + 1) * length), view, row * bytes, importance);
   }
   return out;
+}
+
+/** Rows of numbers as they are read from a file that {@link quantizeRows} wrote them to. */
+export function roundRows(
+  type: WritableType,
+  x: Float32Array,
+  length: number,
+  importance?: Float32Array,
+): Float32Array {
+  const { elements, bytes } = ggmlBlockOf(type);
+  const decode = decoders[type];
+  const rounded = new Float32Array(x.length);
+  const row = new Float64Array(length);
+  for (let at = 0; at < x.length; at += length) {
+    const written = Buffer.from(
+      quantizeRows(type, x.subarray(at, at + length), length, importance).buffer,
+    );
+    for (let block = 0; block * elements < length; block++) {
+      decode(written, block * bytes, row, block * elements);
+    }
+    rounded.set(row, at);
+  }
+  return rounded;
 }

@@ -1,5 +1,5 @@
-import type { DequantizedDType } from '../checkpoints/ggml-types';
-import { halfToNumber } from '../checkpoints/half';
+import type { DequantizedDType } from '../ggml-types';
+import { halfToNumber } from '../half';
 import { bookDecoders } from './book-decoders';
 import type { BlockDecoder } from './book-decoders';
 

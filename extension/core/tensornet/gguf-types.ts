@@ -1,0 +1,51 @@
+import type { WritableType } from '../checkpoints/ggml-types';
+import { roundRows, rowBytes } from '../checkpoints/quantize/quantizers';
+import type { TensorData } from '../checkpoints/tensor-data';
+import type { Rows } from '../linear-algebra/matrix-source';
+import type { MatrixEncoding, ModelMatrix } from '../models/matrix-encoding';
+import type { CompressionContext } from './compression-context';
+
+/** Rounding that is weighted by the mean squares of a layer's inputs, as by an importance matrix. */
+export const byImportance = 'importance';
+
+export const ggufVariants: readonly string[] = ['plain', byImportance];
+
+/**
+ * The numbers of a matrix [out, in] as they are read from a GGUF file that it was written to as `type`.
+ * @throws Error where `importance` has no statistics.
+ */
+export async function roundToType(
+  { statistics }: CompressionContext,
+  { count, length, numbers }: Rows,
+  type: WritableType,
+  variant: string,
+): Promise<MatrixEncoding<TensorData>> {
+  if (variant === byImportance && statistics === undefined) {
+    throw new Error(`${variant} needs statistics of the inputs`);
+  }
+  const importance =
+    variant === byImportance && statistics !== undefined ? meanSquares(statistics) : undefined;
+  const rounded = roundRows(type, numbers, length, importance);
+  return Promise.resolve({
+    kind: 'dense',
+    weight: { dtype: 'F32', shape: [count, length], bytes: new Uint8Array(rounded.buffer) },
+  });
+}
+
+/** Mean square of each input; 1 where none was seen, as importance matrices are read. */
+function meanSquares({
+  gram: { size, numbers },
+  count,
+}: NonNullable<CompressionContext['statistics']>): Float32Array {
+  return Float32Array.from({ length: size }, (_, i) =>
+    count > 0 ? (numbers[i * size + i] ?? 0) / count : 1,
+  );
+}
+
+/** Bytes of a matrix as a type. */
+export function bytesOfType(
+  { out, in: inputs }: Pick<ModelMatrix, 'out' | 'in'>,
+  type: WritableType,
+): number {
+  return out * rowBytes(type, inputs);
+}

@@ -1,0 +1,59 @@
+import { UserError } from '../../user-error';
+import { say } from '../../message';
+import { typeOfLevel } from '../compression-choice';
+import type { Compression, MethodName } from '../compression-choice';
+import { matricesOf } from './sensitivity-profile';
+import type { GgufFacts, SensitivityEntry, SensitivityProfile } from './sensitivity-profile';
+
+/** The name of the type that a compression stands for, if it does. */
+export function typeOfEntry({ method, level }: Compression): Pick<SensitivityEntry, 'type'> {
+  return method === 'gguf' ? { type: typeOfLevel(level) } : {};
+}
+
+/**
+ * Whether a plan chooses among types of a GGUF file.
+ * @throws UserError where it is to have other methods, narrower sublayers or removals as well.
+ */
+export function choosesTypes(
+  methods: readonly MethodName[],
+  { removes, narrows }: { readonly removes: boolean; readonly narrows: boolean },
+): boolean {
+  if (!methods.includes('gguf')) {
+    return false;
+  }
+  if (methods.some((method) => method !== 'gguf')) {
+    throw new UserError(
+      say`A GGUF file has types and no other encodings, so a plan takes gguf or other methods.`,
+      { field: 'methods', remedy: say`Name gguf alone, or the others without it.` },
+    );
+  }
+  if (removes || narrows) {
+    throw new UserError(
+      say`Types are chosen for the tensors of the model as it is, without removing or narrowing sublayers.`,
+      {
+        field: removes ? 'profile' : 'widths',
+        remedy: say`Prune or narrow the model first, and profile the sensitivity of the result.`,
+      },
+    );
+  }
+  return true;
+}
+
+/**
+ * The model as a GGUF file, where a plan by the table chooses types of one.
+ * @throws UserError as {@link choosesTypes}, and where the table lacks what is known of the file.
+ */
+export function ggufOf(table: SensitivityProfile, removes: boolean): GgufFacts | undefined {
+  const methods = matricesOf(table).flatMap(({ entries }) => entries.map(({ method }) => method));
+  const narrows = (table.widths ?? []).length > 0;
+  if (!choosesTypes(methods, { removes, narrows })) {
+    return undefined;
+  }
+  if (table.gguf === undefined) {
+    throw new UserError(say`The sensitivity profile lacks the tensors of the GGUF file.`, {
+      field: 'gguf',
+      remedy: say`Profile the sensitivity again.`,
+    });
+  }
+  return table.gguf;
+}

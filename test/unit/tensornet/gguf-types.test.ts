@@ -1,0 +1,217 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
+import { loadModelInputs } from '../../../extension/core/data/model-inputs';
+import { unattended } from '../../../extension/core/jobs/job';
+import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
+import { ModelCache } from '../../../extension/core/models/model-cache';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { buildRequest } from '../../../extension/core/operations/build-request';
+import { compress } from '../../../extension/core/operations/compress';
+import type { OperationContext } from '../../../extension/core/operations/operation';
+import { planCompression } from '../../../extension/core/operations/plan-compression';
+import { sensitivity } from '../../../extension/core/operations/sensitivity';
+import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
+import type { PruneResult } from '../../../extension/core/pipelines/prune-result';
+import { writeModel } from '../../../extension/core/pipelines/write-model';
+import { parsePlan } from '../../../extension/core/plans/plan-schema';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { compressMatrix } from '../../../extension/core/tensornet/compress-matrix';
+import { reconstruct } from '../../../extension/core/tensornet/reconstruct';
+import { ChangeScorer } from '../../../extension/core/tensornet/sensitivity/change-scorer';
+import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
+import { parseSensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile-schema';
+import { familyFixture } from '../fixtures';
+import { onnxFixture } from '../onnx-fixtures';
+import { makeRandomModel } from '../random-model';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+const run = { device: 'cpu', memoryBytes: 1 << 28 } as const;
+const calibration = { file: 'random', sequences: 3, length: 12 };
+const models = new ModelCache({ capacity: 1 });
+const context: OperationContext = {
+  ...unattended,
+  environment: {
+    ...{ samples: join(import.meta.dirname, '../../../samples'), version: '0', bundles: '' },
+    costsFolder: join(folder, 'costs'),
+    open: async (path: string) => models.open(path),
+  },
+};
+const measuring = {
+  methods: ['gguf:plain'],
+  precision: 0,
+  metric: 'kl',
+  workers: 1,
+  device: 'cpu',
+  calibration: 'random',
+  sequences: 3,
+  length: 12,
+} as const;
+const profile = join(folder, 'model.sensitivity.json');
+let model: string;
+let table: SensitivityProfile;
+
+beforeAll(async () => {
+  // Rows of 16 numbers fit no block, those of 256 all.
+  model = await makeRandomModel({ seed: 3, blocks: 2, inner: 256 });
+  const request = { ...measuring, model, embeddings: true, head: true, out: profile };
+  await sensitivity.run(buildRequest(sensitivity, request), context);
+  table = parseSensitivityProfile(await readFile(profile, 'utf8'), profile);
+}, 120_000);
+
+const entriesOf = (role: string): string[] =>
+  table.layers
+    .filter((layer) => layer.role === role && layer.block === 1)
+    .flatMap(({ entries }) => entries.map(({ type = '' }) => type));
+
+/** The only file of a result. */
+const fileOf = ({ path, files }: Pick<PruneResult, 'path' | 'files'>): string =>
+  join(path, files.find(({ name }) => name.endsWith('.gguf'))?.name ?? '');
+
+/** Distance of a written file from the model, on what the profile is measured on. */
+async function distanceOf(file: string): Promise<number> {
+  const source = await openModel(model);
+  const { inputs } = await loadModelInputs(calibration, source, '', 0);
+  const original = new LayeredExecutor(source, 'cpu', run.memoryBytes);
+  const executor = new LayeredExecutor(await openModel(file), 'cpu', run.memoryBytes);
+  const { cancellation } = unattended;
+  const setup = { inputs, metric: 'kl', cancellation, onWork: () => undefined } as const;
+  const reference = await new ChangeScorer({ ...setup, executor: original }).start();
+  const scorer = new ChangeScorer({ ...setup, executor, original });
+  const distance = await scorer.distance(await scorer.start(reference));
+  await original.dispose();
+  await executor.dispose();
+  return distance;
+}
+
+async function write(types: Readonly<Record<string, string>>, out: string): Promise<string> {
+  const opened = await openModelFiles(model);
+  const request = { model: opened, removed: [], out: join(folder, out), ...run };
+  return fileOf(
+    await writeModel(
+      { ...request, format: 'gguf', overwrite: false, types: { tensors: types } },
+      unattended,
+    ),
+  );
+}
+
+describe('types of a GGUF file', () => {
+  it('are levels, or those that llama.cpp falls back to', () => {
+    const all = ['Q8_0', 'Q6_K', 'Q5_K', 'Q4_K', 'Q4_0', 'IQ4_XS', 'Q3_K', 'Q2_K'];
+    expect(entriesOf('down')).toEqual(all);
+    expect(entriesOf('up')).toEqual(['F16']);
+    const [down] = table.layers.filter(({ role }) => role === 'down');
+    expect(down?.entries.map(({ bytes }) => bytes / (16 * 256))).toEqual([
+      34 / 32,
+      210 / 256,
+      176 / 256,
+      144 / 256,
+      18 / 32,
+      136 / 256,
+      110 / 256,
+      84 / 256,
+    ]);
+    expect(table.gguf?.tensors).toMatchObject({
+      'model.layers.1.mlp.down_proj.weight': ['blk.1.ffn_down.weight'],
+      'model.embed_tokens.weight': ['token_embd.weight'],
+      'lm_head.weight': ['output.weight'],
+    });
+  });
+
+  it.each(['Q8_0', 'Q4_0', 'IQ4_XS', 'Q3_K', 'Q2_K'])(
+    'measured as %s change the model as the written file does',
+    async (type) => {
+      const layer = table.layers.find(({ role, block }) => role === 'down' && block === 1);
+      const entry = layer?.entries.find((one) => one.type === type);
+      const [name = ''] = table.gguf?.tensors[layer?.tensor ?? ''] ?? [];
+      const file = await write({ [name]: type }, `one-${type}`);
+      const tensor = (await readGgufHeader(file)).tensors.find((one) => one.name === name);
+      expect(tensor).toMatchObject({ dtype: type, length: entry?.bytes });
+      // Small distances of Q8_0 are near the rounding of float32.
+      expect((entry?.distance ?? 0) / (await distanceOf(file))).toBeCloseTo(1, 2);
+    },
+  );
+
+  it.each(['Q8_0', 'Q5_1', 'Q4_K', 'IQ4_NL', 'BF16', 'F16'] as const)(
+    'have the numbers of %s to the last bit',
+    async (type) => {
+      const name = 'blk.0.ffn_down.weight';
+      const file = await write({ [name]: type }, `bits-${type}`);
+      const tensor = (await readGgufHeader(file)).tensors.find((one) => one.name === name);
+      const { model: source } = await openModelFiles(model);
+      const layer = source.linearLayers(1).find(({ role }) => role === 'down');
+      const products = new MatrixProducts('cpu', run.memoryBytes);
+      try {
+        const level = { Q8_0: 8, Q5_1: 7, Q4_K: 12, IQ4_NL: 20, BF16: 30, F16: 1 }[type];
+        if (tensor === undefined || layer === undefined) throw new Error('there is no such layer');
+        const { form } = await compressMatrix({ products }, layer, { method: 'gguf', level });
+        const { numbers } = await products.read({ kind: 'stored', tensor });
+        expect((await reconstruct(products, form)).numbers).toEqual(numbers);
+      } finally {
+        await products.dispose();
+      }
+    },
+  );
+
+  it('chosen under a limit of bytes are written within it', async () => {
+    const { bytes = 0 } = table.gguf ?? {};
+    expect((await stat(await write({}, 'as-stored'))).size).toBe(bytes);
+    const most = Math.round(0.55 * bytes);
+    const out = join(folder, 'types.plan.json');
+    const request = { model, sensitivity: profile, out, limits: [`bytes<${most}`], rounds: 1 };
+    const places = { embeddings: true, head: true };
+    const made = await planCompression.run(
+      buildRequest(planCompression, { ...request, ...places }),
+      context,
+    );
+    expect(made.costBefore).toBe(bytes);
+    const plan = parsePlan(await readFile(out, 'utf8'), out);
+    expect(plan.compress).toBeUndefined();
+    const target = { out: join(folder, 'chosen'), format: 'gguf', overwrite: false } as const;
+    const result = await applyPlan(
+      { model: await openModelFiles(model), plan, ...target, ...run },
+      unattended,
+    );
+    expect(result.bytesAfter).toBeLessThanOrEqual(most);
+    expect(Math.abs(result.bytesAfter - made.cost)).toBeLessThan(64);
+    const file = fileOf(result);
+    const { tensors } = await readGgufHeader(file);
+    const written = new Map(tensors.map(({ name, dtype }) => [name, dtype]));
+    expect(Object.keys(plan.types ?? {}).length).toBeGreaterThan(4);
+    for (const [name, type] of Object.entries(plan.types ?? {})) {
+      expect([name, written.get(name)]).toEqual([name, type]);
+    }
+    expect(made.distance / (await distanceOf(file))).toBeCloseTo(1, 4);
+  });
+});
+
+describe('types are refused', () => {
+  it('beside other encodings, removals and widths, before anything is measured', async () => {
+    const plan = async (changes: object): Promise<unknown> =>
+      planCompression.run(
+        buildRequest(planCompression, { ...measuring, model, budget: 0.5, ...changes }),
+        context,
+      );
+    await expect(plan({ methods: ['gguf', 'int4'] })).rejects.toThrow(
+      /takes gguf or other methods/,
+    );
+    await expect(plan({ profile: 'none.layerprofile.json' })).rejects.toThrow(/without removing/);
+    await expect(plan({ widths: ['50%'] })).rejects.toThrow(/without removing or narrowing/);
+  });
+
+  it('by compress, which writes no GGUF types', async () => {
+    const request = { model, out: join(folder, 'no'), budget: 0.5, methods: ['gguf'] };
+    await expect(compress.run(buildRequest(compress, request), context)).rejects.toThrow(
+      /writes no types/,
+    );
+  });
+
+  it('of graphs, and of experts that share a tensor', async () => {
+    const measure = async (path: string): Promise<unknown> =>
+      sensitivity.run(buildRequest(sensitivity, { ...measuring, model: path }), context);
+    await expect(measure(onnxFixture('llama-legacy'))).rejects.toThrow(/can.*be written as gguf/);
+    await expect(measure(familyFixture('qwen2_moe'))).rejects.toThrow(/share one tensor/);
+  });
+});
