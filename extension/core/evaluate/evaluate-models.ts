@@ -182,8 +182,10 @@ function whyNotCompared(
   if (!readTheSame(text, changedText)) {
     return say`${after.name} and ${before.name} tokenize the text differently, so their perplexities can't be compared.`;
   }
-  if (before.vocabularySize !== after.vocabularySize) {
-    return say`${after.name} predicts one of ${after.vocabularySize ?? 0} tokens, ${before.name} one of ${before.vocabularySize ?? 0}, so only their perplexities can be compared.`;
+  const [size, changedSize] = [before.vocabularySize, after.vocabularySize];
+  // A graph may not tell; its logits do.
+  if (size !== undefined && changedSize !== undefined && size !== changedSize) {
+    return say`${after.name} predicts one of ${changedSize} tokens, ${before.name} one of ${size}, so only their perplexities can be compared.`;
   }
   const least = Math.max(leastMemory(original, device), leastMemory(changed, device));
   return 2 * least > memoryBytes

@@ -262,7 +262,7 @@ function requireOneVocabulary(original: Reader, changed: Reader, z: Tensor, othe
     const [first, second] = [original, changed].map(({ executor }) => executor.model.summary);
     throw new UserError(
       say`${second?.name ?? ''} gives logits of ${others ?? 0} tokens, ${first?.name ?? ''} of ${ids ?? 0}, so their predictions can't be compared.`,
-      { file: second?.path ?? '', remedy: say`Evaluate each by itself, without --against.` },
+      { file: second?.path ?? '', remedy: say`Evaluate each by itself.` },
     );
   }
 }
