@@ -1,7 +1,11 @@
+import { l10n } from 'vscode';
+import type { TaskEvaluation } from '../core/evaluate/evaluate-models';
 import type { ProfileEvaluation } from '../core/prune/layer-profile';
-import { wholeModel } from '../services/sessions/selection';
+import { isWhole, wholeModel } from '../services/sessions/selection';
 import type { Services } from '../services/services';
 import { sessionOf } from './open-heatmap';
+import { chooseMeasure, chooseOther } from './questions/choose-measure';
+import type { Measure } from './questions/choose-measure';
 import { chooseTarget } from './target';
 
 /** Answers given beforehand. */
@@ -10,21 +14,37 @@ export interface EvaluateOptions {
   readonly selection?: boolean;
   /** Path of a model to compare with, which is evaluated too. */
   readonly against?: string;
+  /** Text or a task; asked for when absent, except by the heatmap, which shows perplexity. */
+  readonly measure?: Measure;
 }
 
-/** Measures perplexity and speed on held-out text: of a model, or of what a plan leaves of it. */
+/** Measures perplexity on held-out text, or the accuracy on a task: of a model, or of what a plan leaves of it. */
 export async function evaluateModel(
   services: Services,
   argument: unknown,
   options: EvaluateOptions = {},
-): Promise<ProfileEvaluation | undefined> {
+): Promise<ProfileEvaluation | TaskEvaluation | undefined> {
   const target = await chooseTarget(argument, services, 'evaluateModel');
   if (target === undefined) {
     return undefined;
   }
   await services.models.require(target.model, 'evaluate');
   const session = await sessionOf(services, target);
+  const { model } = session;
   const ofSelection = options.selection ?? (target.plan ?? target.session) !== undefined;
   const choice = ofSelection ? session.choice : wholeModel;
-  return services.modelJobs.evaluate(session, choice, options.against);
+  const title = l10n.t('Evaluate {0}', model.name);
+  const measure =
+    options.measure ??
+    (options.selection === undefined ? await chooseMeasure(title, model.path) : 'text');
+  if (measure === undefined) {
+    return undefined;
+  }
+  if (measure === 'text') {
+    return services.modelJobs.evaluate(session, choice, options.against);
+  }
+  // What is left of a model is compared with all of it.
+  const asks = options.against === undefined && options.measure === undefined && isWhole(choice);
+  const other = asks ? await chooseOther(services, title, model) : options;
+  return other && services.modelJobs.evaluateTask(session, choice, measure, other.against);
 }

@@ -43,3 +43,4 @@ export { openPlayground } from './open-playground';
 export { installCuda } from './install-cuda';
 export { scorePlans } from './score-plans';
 export { convertModel } from './convert-model';
+export { scoreExperts } from './score-experts';

@@ -34,6 +34,13 @@ export function requireSelection({ model, choice }: ModelSession): void {
   }
 }
 
+/** The sublayer of a heatmap's cell that was right-clicked: what its webview says of it. */
+export function cellOf(argument: unknown): string | undefined {
+  const id: unknown =
+    typeof argument === 'object' && argument !== null && Reflect.get(argument, 'sublayer');
+  return typeof id === 'string' ? id : undefined;
+}
+
 /** The session of a target, the plan chosen where it is one. */
 export async function sessionOf(services: Services, target: Target): Promise<ModelSession> {
   if (target.session !== undefined) {

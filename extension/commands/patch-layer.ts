@@ -14,7 +14,7 @@ import { assertAllowed } from '../services/trust';
 import { chooseOutput } from './questions/choose-output';
 import type { OutputOptions } from './questions/choose-output';
 import { askLearningText, learningText } from './questions/learning-text';
-import { sessionOf } from './open-heatmap';
+import { cellOf, sessionOf } from './open-heatmap';
 import { chooseTarget } from './target';
 import { choose } from './questions/ask';
 
@@ -50,13 +50,6 @@ export async function patchLayer(
   const options = { ...given, ...(cell === undefined ? {} : { sublayer: cell }) };
   const request = await askRequest(services, session, target.plan, options);
   return request === undefined ? undefined : services.modelJobs.patch(session, request);
-}
-
-/** The sublayer of a heatmap's cell that was right-clicked: what its webview says of it. */
-function cellOf(argument: unknown): string | undefined {
-  const id: unknown =
-    typeof argument === 'object' && argument !== null && Reflect.get(argument, 'sublayer');
-  return typeof id === 'string' ? id : undefined;
 }
 
 async function askRequest(

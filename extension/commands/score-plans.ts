@@ -1,8 +1,8 @@
-import { dirname } from 'node:path';
-import { l10n, Uri, window } from 'vscode';
+import { l10n } from 'vscode';
 import type { BudgetChoice, ScoredFront } from '../protocol/compression';
 import { CompressionSession } from '../services/sessions/compression-session';
 import type { Services } from '../services/services';
+import { chooseTask } from './questions/choose-measure';
 
 export interface ScorePlansOptions {
   /** What plans are made for. */
@@ -20,19 +20,9 @@ export async function scorePlans(
   if (!(session instanceof CompressionSession) || choice === undefined) {
     return undefined;
   }
-  const task = options.task ?? (await chooseTask(session.model.path));
+  const task =
+    options.task ?? (await chooseTask(session.model.path, l10n.t('Measure Task Scores')));
   return task === undefined
     ? undefined
     : services.compressionJobs.scorePlans(session, choice, task);
-}
-
-async function chooseTask(near: string): Promise<string | undefined> {
-  const [file] =
-    (await window.showOpenDialog({
-      title: l10n.t('Task: a JSONL file of questions with right answers'),
-      openLabel: l10n.t('Measure Task Scores'),
-      filters: { JSONL: ['jsonl'] },
-      defaultUri: Uri.file(dirname(near)),
-    })) ?? [];
-  return file?.fsPath;
 }

@@ -14,6 +14,7 @@ export const glossary = {
   flopsPerToken: say`Arithmetic that running one token takes: multiply-adds count as two.`,
   kvBytesPerToken: say`Memory for keys and values that each token of context keeps while text is generated.`,
   perplexity: say`How surprised the model is by held-out text: lower is better. Compare it with the original’s on the same text.`,
+  klDivergence: say`How far the probabilities of the next token are from the original’s, in nats: 0 where they are the same.`,
   agreement: say`Share of the tokens where both models find the same next token likeliest.`,
   matrixError: say`How far the numbers of the compressed matrix are from the original’s, relative to their size.`,
   outputError: say`How far what the layer computes is from the original’s on the calibration text, relative to its size.`,

@@ -45,6 +45,7 @@ export const commandIds = {
   installCuda: 'espalier.installCuda',
   scorePlans: 'espalier.scorePlans',
   convertModel: 'espalier.convertModel',
+  scoreExperts: 'espalier.scoreExperts',
 } as const;
 
 export type CommandName = keyof typeof commandIds;

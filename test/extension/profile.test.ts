@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import * as vscode from 'vscode';
+import type { TaskEvaluation } from '../../extension/core/evaluate/evaluate-models';
 import type { WrittenReport } from '../../extension/core/operations/report';
 import { shownProfile } from '../../extension/core/prune/layer-profile';
 import type { LayerProfile } from '../../extension/core/prune/layer-profile';
@@ -201,6 +202,29 @@ describe('Profile Layers', () => {
     assert.equal(session.originalEvaluation.perplexity, original?.perplexity);
     session.chooseMark('block.0.attention', 'removed');
     assert.equal(session.snapshot().selectionEvaluation, undefined);
+  });
+
+  it('measures the accuracy of a selection on a task, and what of the original is kept', async () => {
+    const session = await open('judged');
+    session.chooseMark('block.2.feedforward', 'removed');
+    const task = join(session.model.path, 'questions.jsonl');
+    const rows = Array.from({ length: 6 }, (_, i) =>
+      JSON.stringify({ context: 'the quick', choices: ['brown', 'lazy dog'], answer: i % 2 }),
+    );
+    await writeFile(task, `${rows.join('\n')}\n`);
+    const result: TaskEvaluation = await vscode.commands.executeCommand(
+      'espalier.evaluateModel',
+      session,
+      { selection: true, measure: { task, shots: 1 } },
+    );
+    assert.equal(result.examples, 6);
+    assert.ok(result.against !== undefined && result.compared !== undefined);
+    const [job] = espalier.jobs.jobs;
+    assert.match(
+      job?.result ?? '',
+      /acc .* from the original|acc: no difference from the original/,
+    );
+    assert.match(job?.result ?? '', /Changed answers: \d+ wrong → right/);
   });
 
   it('says which setting is wrong', async () => {

@@ -121,7 +121,9 @@ function drawCell(element: HTMLElement, fill: HTMLElement, cell: Cell): void {
   setAttribute(element, 'data-value', isMeasured ? shownValue(cell) : undefined);
   setAttribute(element, 'title', cellTooltip(cell));
   // What the menu of a right click is told.
-  const context = { webviewSection: 'sublayer', sublayer: cell.id, mark };
+  const { experts, kind } = cell.sublayer;
+  const hasExperts = experts !== undefined || kind === 'expert';
+  const context = { webviewSection: 'sublayer', sublayer: cell.id, mark, hasExperts };
   const menu = { ...context, preventDefaultContextMenuItems: true };
   setAttribute(element, 'data-vscode-context', JSON.stringify(menu));
   drawIcon(fill, cell.patch === undefined ? null : <Icon name="graph" />);

@@ -1,9 +1,14 @@
 import { glossary } from '../../core/glossary';
 import { perplexityWord } from '../../core/change-size';
 import { inEnglish } from '../../core/message';
-import { formatChange, formatPercent } from '../../core/format';
+import { formatChange } from '../../core/format';
 import { counted } from '../counted';
-import { formatAccuracy, formatPoints, isShown } from '../../core/evaluate/describe-accuracy';
+import {
+  accuracyName,
+  describeAnswers,
+  describePredictions,
+  formatAccuracy,
+} from '../../core/evaluate/describe-accuracy';
 import type { TaskEvaluation } from '../../core/evaluate/evaluate-models';
 import type { Evaluation } from '../../core/evaluate/evaluation';
 import type { Interval } from '../../core/evaluate/paired';
@@ -15,7 +20,11 @@ import type { Terminal } from '../terminal';
 import { printVerdict } from './verdict';
 
 export const evaluate: Presenter<Evaluated> = {
-  terms: { perplexity: glossary.perplexity },
+  terms: {
+    perplexity: glossary.perplexity,
+    'KL divergence': glossary.klDivergence,
+    'top-1 agreement': glossary.agreement,
+  },
   options: {},
   print: (result, { terminal, request }) => {
     const { out } = request;
@@ -43,6 +52,9 @@ export const evaluate: Presenter<Evaluated> = {
         `Perplexity ${formatChange(result.against.perplexity, result.perplexity)} from ${against}${rangeOf(result.perplexityRatio)}: ${inEnglish(perplexityWord(result.against.perplexity, result.perplexity))}`,
       );
     }
+    for (const sentence of describePredictions(result)) {
+      terminal.print(inEnglish(sentence));
+    }
     printVerdict(terminal, result.verdict);
   },
 };
@@ -58,7 +70,7 @@ function printTask(
     formatAccuracy(judged.accNorm, judged.accNormError),
     judged.perplexity?.toFixed(2) ?? '–',
   ];
-  const accuracy = result.kind === 'exact-match' ? 'exact_match' : 'acc';
+  const accuracy = accuracyName(result.kind);
   terminal.print(`${result.task}: ${result.kind}, ${counted(result.examples, 'example')}`);
   printTable(
     terminal,
@@ -66,16 +78,10 @@ function printTask(
     [row(model, result), ...(result.against === undefined ? [] : [row(against, result.against)])],
   );
   if (result.compared !== undefined) {
-    const { difference, gained, lost, chance, retention } = result.compared;
-    terminal.print(
-      isShown(difference)
-        ? `${accuracy}: ${formatPoints(difference.value)} points from ${against} (95 % interval ${formatPoints(difference.low)} to ${formatPoints(difference.high)})`
-        : `${accuracy}: no difference from ${against} that ${counted(result.examples, 'example')} could show (95 % interval ${formatPoints(difference.low)} to ${formatPoints(difference.high)} points)`,
-    );
-    terminal.print(
-      `Changed answers: ${gained} wrong → right, ${lost} right → wrong (McNemar p = ${chance.toPrecision(2)})` +
-        (retention === undefined ? '' : `; accuracy retained: ${formatPercent(retention)}`),
-    );
+    const { examples } = result;
+    for (const sentence of describeAnswers(result.compared, { accuracy, against, examples })) {
+      terminal.print(inEnglish(sentence));
+    }
   }
 }
 

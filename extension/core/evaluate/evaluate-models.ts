@@ -9,22 +9,25 @@ import type { ModelInput } from '../models/model-input';
 import type { OpenedModel } from '../models/opened-model';
 import { RemovableUnits } from '../models/units';
 import { requireExperts } from '../prune/candidates';
-import type { DeviceChoice } from '../runtime/device';
+import type { DeviceChoice, DeviceName } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
-import { requireMemory } from '../runtime/memory-shares';
+import { leastMemory, requireMemory } from '../runtime/memory-shares';
 import { UserError } from '../user-error';
-import type { EvaluationResult } from './evaluation';
+import type { Evaluation, EvaluationResult } from './evaluation';
 import { compareAnswers, comparePerplexity } from './paired';
 import type { AnswersCompared } from './paired';
 import { isReadWhole, readHeldOut, readWholeText, warnHalves } from './held-out';
 import type { HeldOut } from './held-out';
 import { defaultWindowLength, evaluatePerplexity } from './perplexity';
+import type { MeasuredText } from './perplexity';
+import { evaluateSideBySide } from './side-by-side';
 import { answerTask } from './answer-task';
-import type { TaskResult } from './task-accuracy';
+import type { TaskAnswers, TaskResult } from './task-accuracy';
 import { readTask } from '../data/tasks/task-file';
 import type { ShotsRequest } from '../data/tasks/task-file';
 import { say } from '../message';
+import type { Message } from '../message';
 
 /** Which models to evaluate, and where. */
 export interface ModelsRequest {
@@ -49,6 +52,8 @@ export interface EvaluationRequest extends ModelsRequest {
   readonly length?: number;
   /** Tokens that each window predicts anew; windows do not overlap when absent. */
   readonly stride?: number;
+  /** Whether a limit is for the agreement of the two, so that there must be one. */
+  readonly needsAgreement?: boolean;
 }
 
 /** What to judge by a task. */
@@ -80,46 +85,112 @@ async function requireWindows(
   }
 }
 
-/** Perplexity and throughput of one model, or of two on the same windows of text. */
+/** Perplexity and speed of one model, or of two on the same windows of text, and how far these predict the same. */
 export async function evaluateModels(
   request: EvaluationRequest,
   context: JobContext,
 ): Promise<EvaluationResult> {
-  const known = new Map<LayeredModel, HeldOut>();
-  const [own, other] = await runModels(request, context, {
-    prepare: async (models) => {
-      const { text, whole = false } = request;
-      const positions = models.map(({ summary }) => summary.maxPositions ?? Infinity);
-      const length = Math.min(request.length ?? defaultWindowLength, ...positions);
-      for (const model of models) {
-        await requireWindows(request, model);
-        known.set(model, await (whole ? readWholeText : readHeldOut)(text, model, length));
-      }
-      await warnHalves(text, models, context);
-      const [first, second] = models;
-      if (first !== undefined && second !== undefined && !areEqual([...known.values()])) {
-        context.warn(
-          say`${first.summary.name} and ${second.summary.name} tokenize the text differently, so their perplexities can't be compared.`,
-        );
-      }
-      return length;
-    },
-    run: async (executor, removed, length) => {
-      const { stride } = request;
-      const ids = known.get(executor.model) ?? [];
-      const options = { length, removed, ...(stride === undefined ? {} : { stride }) };
-      return evaluatePerplexity(executor, ids, options, context);
-    },
-  });
-  const { losses, ...evaluation } = own;
-  if (other === undefined) {
-    return evaluation;
+  const [own, other] = await modelsOf(request);
+  const { model } = own;
+  const { text, whole = false, stride, memoryBytes } = request;
+  const models = other === undefined ? [model] : [model, other];
+  const positions = models.map(({ summary }) => summary.maxPositions ?? Infinity);
+  const length = Math.min(request.length ?? defaultWindowLength, ...positions);
+  const read: HeldOut[] = [];
+  for (const one of models) {
+    await requireWindows(request, one);
+    read.push(await (whole ? readWholeText : readHeldOut)(text, one, length));
   }
-  const { losses: original, ...against } = other;
-  const perplexityRatio = areEqual([...known.values()])
-    ? comparePerplexity(original, losses)
+  await warnHalves(text, models, context);
+  const device = await deviceOf(request, context);
+  const options = { length, ...(stride === undefined ? {} : { stride }) };
+  const [ids = [], otherIds = ids] = read;
+  const changed = { model, removed: own.removed, text: ids };
+  const evaluate = async ({ removed, ...reader }: typeof changed): Promise<MeasuredText> =>
+    withExecutor(reader.model, { memoryBytes, device }, async (executor) =>
+      evaluatePerplexity(executor, reader.text, { ...options, removed }, context),
+    );
+  if (other === undefined) {
+    return withoutLosses(await evaluate(changed));
+  }
+  const original = { model: other, removed: new Set<number>(), text: otherIds };
+  const obstacle = whyNotCompared(original, changed, { device, memoryBytes });
+  if (obstacle !== undefined) {
+    if (request.needsAgreement === true) {
+      const remedy = say`Leave out the limit of the agreement.`;
+      throw new UserError(obstacle, { file: other.summary.path, field: 'gate', remedy });
+    }
+    context.warn(obstacle);
+    const after = await evaluate(changed);
+    const before = await evaluate(original);
+    const isSame = readTheSame(original.text, changed.text);
+    return {
+      ...withoutLosses(after),
+      against: withoutLosses(before),
+      ...(isSame ? ratioOf(before, after) : {}),
+    };
+  }
+  const half = { memoryBytes: memoryBytes / 2, device };
+  return withExecutor(other, half, async (first) =>
+    withExecutor(model, half, async (second) => {
+      const { before, after, ...compared } = await evaluateSideBySide(
+        { ...original, executor: first },
+        { ...changed, executor: second },
+        options,
+        context,
+      );
+      return {
+        ...withoutLosses(after),
+        against: withoutLosses(before),
+        ...ratioOf(before, after),
+        ...compared,
+      };
+    }),
+  );
+}
+
+const withoutLosses = ({ perplexity, tokens, tokensPerSecond }: MeasuredText): Evaluation => ({
+  ...{ perplexity, tokens, tokensPerSecond },
+});
+
+function ratioOf(
+  before: MeasuredText,
+  after: MeasuredText,
+): Pick<EvaluationResult, 'perplexityRatio'> {
+  const perplexityRatio = comparePerplexity(before.losses, after.losses);
+  return perplexityRatio === undefined ? {} : { perplexityRatio };
+}
+
+/** Where models run. */
+interface RunsOn {
+  readonly device: DeviceName;
+  readonly memoryBytes: number;
+}
+
+interface Compared {
+  readonly model: LayeredModel;
+  readonly text: HeldOut;
+}
+
+/** Why what two models predict cannot be compared; undefined where it can. */
+function whyNotCompared(
+  { model: original, text }: Compared,
+  { model: changed, text: changedText }: Compared,
+  { device, memoryBytes }: RunsOn,
+): Message | undefined {
+  const [before, after] = [original.summary, changed.summary];
+  if (!readTheSame(text, changedText)) {
+    return say`${after.name} and ${before.name} tokenize the text differently, so their perplexities can't be compared.`;
+  }
+  const [size, changedSize] = [before.vocabularySize, after.vocabularySize];
+  // A graph may not tell; its logits do.
+  if (size !== undefined && changedSize !== undefined && size !== changedSize) {
+    return say`${after.name} predicts one of ${changedSize} tokens, ${before.name} one of ${size}, so only their perplexities can be compared.`;
+  }
+  const least = Math.max(leastMemory(original, device), leastMemory(changed, device));
+  return 2 * least > memoryBytes
+    ? say`Only perplexities are compared: to run both models at once takes ${`${Math.ceil((2 * least) / 2 ** 20)}MiB`} of memory.`
     : undefined;
-  return { ...evaluation, against, ...(perplexityRatio === undefined ? {} : { perplexityRatio }) };
 }
 
 /** What one model, or two, score on a task. */
@@ -127,59 +198,62 @@ export async function judgeModels(
   request: TaskRequest,
   context: JobContext,
 ): Promise<TaskEvaluation> {
+  const [{ model, removed }, other] = await modelsOf(request);
   for (const { capabilities, path } of [request.model, request.against ?? request.model]) {
     requireAble(capabilities.readText, path);
   }
-  const [own, other] = await runModels(request, context, {
-    prepare: async () => readTask(request.task, request),
-    run: async (executor, removed, task) =>
-      answerTask(executor, removed, task, request.memoryBytes, context),
-  });
-  const { result } = own;
+  const { memoryBytes } = request;
+  const task = await readTask(request.task, request);
+  const device = await deviceOf(request, context);
+  const answer = async (asked: LayeredModel, gone: ReadonlySet<number>): Promise<TaskAnswers> =>
+    withExecutor(asked, { memoryBytes, device }, async (executor) =>
+      answerTask(executor, gone, task, memoryBytes, context),
+    );
+  const { result, right } = await answer(model, removed);
   if (other === undefined) {
     return result;
   }
-  return { ...result, against: other.result, compared: compareAnswers(other.right, own.right) };
+  const original = await answer(other, new Set());
+  return {
+    ...result,
+    against: original.result,
+    compared: compareAnswers(original.right, right),
+  };
 }
 
-interface Work<Prepared, Result> {
-  readonly prepare: (models: readonly LayeredModel[]) => Promise<Prepared>;
-  readonly run: (
-    executor: LayeredExecutor,
-    removed: ReadonlySet<number>,
-    prepared: Prepared,
-  ) => Promise<Result>;
-}
-
-/** Opens the models, prepares what they share, and runs one after the other. */
-async function runModels<Prepared, Result>(
+/** The model as it is evaluated, and the other. */
+async function modelsOf(
   request: ModelsRequest,
-  context: JobContext,
-  { prepare, run }: Work<Prepared, Result>,
-): Promise<readonly [own: Result, other: Result | undefined]> {
-  for (const { capabilities, path } of [
-    request.model,
-    ...(request.against ? [request.against] : []),
-  ]) {
+): Promise<readonly [own: Planned, other: LayeredModel | undefined]> {
+  for (const { capabilities, path } of [request.model, request.against ?? request.model]) {
     requireAble(capabilities.evaluate, path);
   }
-  const { model, removed } = await asPlanned(request);
-  const other = request.against?.model;
-  const prepared = await prepare(other === undefined ? [model] : [model, other]);
-  const device = await resolveDevice(request.device, (message) => {
+  return [await asPlanned(request), request.against?.model];
+}
+
+const deviceOf = async ({ device }: ModelsRequest, context: JobContext): Promise<DeviceName> =>
+  resolveDevice(device, (message) => {
     context.warn(message);
   });
-  const evaluate = async (evaluated: LayeredModel, gone: ReadonlySet<number>): Promise<Result> => {
-    requireMemory(evaluated, request.memoryBytes, device);
-    const executor = new LayeredExecutor(evaluated, device, request.memoryBytes);
-    try {
-      return await run(executor, gone, prepared);
-    } finally {
-      await executor.dispose();
-    }
-  };
-  const own = await evaluate(model, removed);
-  return [own, other === undefined ? undefined : await evaluate(other, new Set())];
+
+async function withExecutor<T>(
+  model: LayeredModel,
+  { memoryBytes, device }: RunsOn,
+  use: (executor: LayeredExecutor) => Promise<T>,
+): Promise<T> {
+  requireMemory(model, memoryBytes, device);
+  const executor = new LayeredExecutor(model, device, memoryBytes);
+  try {
+    return await use(executor);
+  } finally {
+    await executor.dispose();
+  }
+}
+
+/** A model with its patches, and the units to leave out of it. */
+interface Planned {
+  readonly model: LayeredModel;
+  readonly removed: ReadonlySet<number>;
 }
 
 /** A model with the patches of a request, and the units to leave out of it. */
@@ -187,10 +261,7 @@ export async function asPlanned({
   model: { model: original },
   removed: remove,
   patch = [],
-}: Pick<ModelsRequest, 'model' | 'removed' | 'patch'>): Promise<{
-  readonly model: LayeredModel;
-  readonly removed: ReadonlySet<number>;
-}> {
+}: Pick<ModelsRequest, 'model' | 'removed' | 'patch'>): Promise<Planned> {
   const { removed: ids, patches } = await readRemoval({ remove, patch }, original, '', 'removed');
   const model = withChanges(original, { matrices: new Map(), patches });
   const units = new RemovableUnits(model.summary);
@@ -203,14 +274,14 @@ export async function asPlanned({
 const writtenIds = (input: ModelInput): Int32Array =>
   input instanceof Int32Array ? input : predictedIds({ inputs: [] }, input);
 
-/** Whether two models read the same; one model compared with itself has one. */
-function areEqual(texts: readonly HeldOut[]): boolean {
-  const [a, b = a] = texts.map((text) => (text instanceof Int32Array ? [text] : text));
+function readTheSame(one: HeldOut, other: HeldOut): boolean {
+  const [a, b] = [one, other].map((text) =>
+    (text instanceof Int32Array ? [text] : text).map(writtenIds),
+  );
   return (
     a?.length === b?.length &&
-    a?.every((input, i) => {
-      const [ids, others] = [input, b?.[i]].map((one) => one && writtenIds(one));
-      return ids?.length === others?.length && ids?.every((id, j) => id === others?.[j]);
-    }) === true
+    a?.every(
+      (ids, i) => ids.length === b?.[i]?.length && ids.every((id, j) => id === b[i]?.[j]),
+    ) === true
   );
 }

@@ -32,13 +32,24 @@ export const evaluationSchema = v.object({
   against: described(v.optional(v.object(measuredEntries)), 'The same of the other model'),
   compared: described(
     v.optional(
-      v.object({ difference: interval, gained: v.number(), lost: v.number(), chance: v.number() }),
+      v.object({
+        ...{ difference: interval, retention: v.optional(v.number()) },
+        ...{ gained: v.number(), lost: v.number(), chance: v.number() },
+      }),
     ),
     'How the answers of the two differ',
   ),
   perplexityRatio: described(
     v.optional(interval),
     'Perplexity over that of the other model, with the interval that holds it with 95 % confidence',
+  ),
+  klDivergence: described(
+    v.optional(interval),
+    'KL divergence from that model in nats of a token, with its interval',
+  ),
+  agreement: described(
+    v.optional(interval),
+    'Share of the tokens for which both models find the same next token likeliest, with its interval',
   ),
   verdict: described(
     v.optional(

@@ -10,7 +10,15 @@ export interface Evaluation {
   readonly tokensPerSecond: number;
 }
 
-export interface EvaluationResult extends Evaluation {
+/** What two models predict behind the same tokens; absent where they can't be compared, or windows are too few. */
+export interface PredictionsCompared {
+  /** KL(p‖q) in nats of a token, p being the original's probabilities, mean over tokens. */
+  readonly klDivergence?: Interval;
+  /** Share of the tokens for which both find the same next token likeliest. */
+  readonly agreement?: Interval;
+}
+
+export interface EvaluationResult extends Evaluation, PredictionsCompared {
   /** The model that it is compared with. */
   readonly against?: Evaluation;
   /** Its perplexity over that model's; absent where the two read the text as different tokens, or in too few windows. */

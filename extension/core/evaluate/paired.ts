@@ -7,9 +7,9 @@ export interface Interval {
   readonly high: number;
 }
 
-/** What a model lost on some text. */
+/** What a model lost on some text, or another number of its tokens. */
 export interface Loss {
-  /** Sum of negative log-likelihoods in nats. */
+  /** Sum over the tokens; of negative log-likelihoods in nats. */
   readonly sum: number;
   readonly tokens: number;
 }
@@ -36,29 +36,59 @@ const tail = 0.025;
 const leastCount = 4;
 
 /**
- * Perplexity of a changed model over that of its original, on the same windows of text. Windows are
- * independent, tokens in them are not: the interval of the mean difference in nats is that of a ratio of
- * sums over windows, by Student's t.
+ * Perplexity of a changed model over that of its original, on the same windows of text: its logarithm is the mean
+ * difference in nats.
  * @returns undefined where the windows are too few to tell how much they differ
  */
 export function comparePerplexity(
   before: readonly Loss[],
   after: readonly Loss[],
 ): Interval | undefined {
-  const differences = before.map(({ sum }, i) => (after[i]?.sum ?? Number.NaN) - sum);
-  const tokens = before.reduce((total, one) => total + one.tokens, 0);
-  const mean = differences.reduce((total, one) => total + one, 0) / tokens;
-  const count = differences.length;
+  const nats = meanOverWindows(
+    before.map(({ sum, tokens }, i) => ({ sum: (after[i]?.sum ?? Number.NaN) - sum, tokens })),
+  );
+  return (
+    nats && { value: Math.exp(nats.value), low: Math.exp(nats.low), high: Math.exp(nats.high) }
+  );
+}
+
+/**
+ * What a token has on average, from sums over windows: windows are independent, tokens in them are not. The interval is
+ * that of a ratio of sums over windows, by Student's t.
+ * @returns undefined where the windows are too few to tell how much they differ
+ */
+export function meanOverWindows(windows: readonly Loss[]): Interval | undefined {
+  const { length: count } = windows;
   if (count < leastCount) {
     return undefined;
   }
-  const squares = differences.reduce(
-    (total, one, i) => total + (one - mean * (before[i]?.tokens ?? 0)) ** 2,
-    0,
-  );
+  const tokens = windows.reduce((total, one) => total + one.tokens, 0);
+  const value = windows.reduce((total, { sum }) => total + sum, 0) / tokens;
+  const squares = windows.reduce((total, one) => total + (one.sum - value * one.tokens) ** 2, 0);
   const error = Math.sqrt((squares * count) / (count - 1)) / tokens;
   const reach = studentQuantile(tail, count - 1) * error;
-  return { value: Math.exp(mean), low: Math.exp(mean - reach), high: Math.exp(mean + reach) };
+  return { value, low: value - reach, high: value + reach };
+}
+
+/**
+ * A share of the tokens, from how many of each window. Windows that are all alike do not make it certain: the interval
+ * is at least that of so many tokens.
+ */
+export function shareOverWindows(windows: readonly Loss[]): Interval | undefined {
+  const found = meanOverWindows(windows);
+  if (found === undefined) {
+    return undefined;
+  }
+  const { value, low, high } = found;
+  const least = shareOf(
+    value,
+    windows.reduce((total, { tokens }) => total + tokens, 0),
+  );
+  return {
+    value,
+    low: Math.max(0, Math.min(low, least.low)),
+    high: Math.min(1, Math.max(high, least.high)),
+  };
 }
 
 /**

@@ -35,46 +35,80 @@ export interface PerplexityOptions {
   readonly removed?: ReadonlySet<number>;
 }
 
+/** Ids of a text, windows of it that are made already, or recordings with transcripts. */
+export type HeldOutIds = Int32Array | readonly ModelInput[];
+
+/** A perplexity, and the loss of each window. */
+export type MeasuredText = Evaluation & { readonly losses: readonly Loss[] };
+
 /**
  * Perplexity exp(−1/T · Σ log p(xₜ | x₀ … xₜ₋₁)) in nats of a whole text, read in windows. Without a
  * stride they do not overlap, the last may be shorter, and T counts every token but the first of
  * each. With one, a window starts every `stride` tokens, and T counts every token but the text's
  * first, once. A model that reads source and target predicts the second half of each window, with a stride its last
  * `stride` tokens, behind the rest as the source. The throughput leaves out one window run before to warm up.
- * `losses`: of each window.
- * @param text its ids, windows of it that are made already, or recordings with transcripts
  */
 export async function evaluatePerplexity(
   executor: LayeredExecutor,
-  text: Int32Array | readonly ModelInput[],
+  text: HeldOutIds,
   options: PerplexityOptions,
   watcher: Pick<JobContext, 'cancellation' | 'progress'>,
-): Promise<Evaluation & { readonly losses: readonly Loss[] }> {
-  requireNextTokens(executor.model);
-  const { name, path, maxPositions } = executor.model.summary;
-  const removed = options.removed ?? new Set();
+): Promise<MeasuredText> {
+  const { model } = executor;
+  const windows = windowsToPredict(model, text, options);
+  const { removed = new Set() } = options;
+  const work = {
+    terms: [negativeLogLikelihood],
+    removed,
+    stage: say`Evaluating ${model.summary.name}`,
+  };
+  const quiet = { cancellation: watcher.cancellation, progress: () => undefined };
+  await windowSums(executor, windows.slice(0, 1), work, quiet);
+  const started = performance.now();
+  const sums = await windowSums(executor, windows, work, watcher);
+  const milliseconds = performance.now() - started;
+  const losses = sums.map(([sum = Number.NaN]) => sum);
+  return perplexityOf(model, windows, losses, milliseconds);
+}
+
+/**
+ * The windows of a text that are run.
+ * @throws UserError where it has none, or the model predicts no next token.
+ */
+export function windowsToPredict(
+  model: LayeredModel,
+  text: HeldOutIds,
+  options: PerplexityOptions,
+): TextWindow[] {
+  requireNextTokens(model);
   const length = Math.min(
     options.length ?? defaultWindowLength,
-    maxPositions ?? Number.POSITIVE_INFINITY,
+    model.summary.maxPositions ?? Number.POSITIVE_INFINITY,
   );
-  const windows = windowsOf(executor.model, text, length, options.stride);
-  const [first] = windows;
-  if (first === undefined) {
+  const windows = windowsOf(model, text, length, options.stride);
+  if (windows.length === 0) {
     throw new UserError(
       say`Perplexity needs windows of at least two tokens; the text has ${counted(text instanceof Int32Array ? text.length : 0, 'token')}, a window ${length}.`,
       { remedy: say`Choose a longer text or longer windows.` },
     );
   }
-  const work = { terms: [negativeLogLikelihood], removed, stage: say`Evaluating ${name}` };
-  const quiet = { cancellation: watcher.cancellation, progress: () => undefined };
-  await windowSums(executor, [first], work, quiet);
-  const started = performance.now();
-  const sums = await windowSums(executor, windows, work, watcher);
-  const milliseconds = performance.now() - started;
-  const losses = windows.map(({ targets }, i): Loss => {
-    const [sum = Number.NaN] = sums[i] ?? [];
-    return { sum, tokens: targets.filter((id) => id >= 0).length };
-  });
+  return windows;
+}
+
+/**
+ * Perplexity from the sum of negative log-likelihoods of each window.
+ * @throws UserError where it is not finite.
+ */
+export function perplexityOf(
+  { summary: { path } }: Pick<LayeredModel, 'summary'>,
+  windows: readonly TextWindow[],
+  sums: readonly number[],
+  milliseconds: number,
+): MeasuredText {
+  const losses = windows.map(({ targets }, i): Loss => ({
+    sum: sums[i] ?? Number.NaN,
+    tokens: targets.filter((id) => id >= 0).length,
+  }));
   const loss = losses.reduce((total, { sum }) => total + sum, 0);
   const run = windows.reduce((total, { input, targets }) => total + tokensOf(input, targets), 0);
   const tokens = losses.reduce((total, window) => total + window.tokens, 0);
@@ -97,7 +131,7 @@ const tokensOf = (input: ModelInput, targets: Int32Array): number =>
 
 function windowsOf(
   model: LayeredModel,
-  ids: Int32Array | readonly ModelInput[],
+  ids: HeldOutIds,
   length: number,
   stride: number | undefined,
 ): TextWindow[] {

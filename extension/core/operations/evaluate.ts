@@ -55,6 +55,8 @@ interface EvaluatedModel {
   readonly path: string;
 }
 
+const intervalSchema = v.looseObject({ value: v.number(), low: v.number(), high: v.number() });
+
 const measured = v.looseObject({
   perplexity: v.optional(v.number()),
   tokens: v.optional(v.number()),
@@ -69,7 +71,10 @@ export const evaluate = defineOperation({
   fields: {
     model: optionalModelField,
     plan: { ...planField, description: 'Evaluate what a plan leaves of the model (*.plan.json)' },
-    against: path({ description: 'A second model to compare with', placeholder: 'MODEL2' }),
+    against: path({
+      description: 'A second model to compare with: perplexity, KL divergence and top-1 agreement',
+      placeholder: 'MODEL2',
+    }),
     text: path({
       description:
         'Held-out text (.txt, .md, .jsonl), or recordings with transcripts (folder, .jsonl)',
@@ -106,6 +111,8 @@ export const evaluate = defineOperation({
   result: v.looseObject({
     ...measured.entries,
     against: v.optional(measured),
+    klDivergence: v.optional(intervalSchema),
+    agreement: v.optional(intervalSchema),
     verdict: v.optional(verdictSchema),
   }),
   trust: 'run',
@@ -153,13 +160,16 @@ export const evaluate = defineOperation({
           ...models,
           text,
           whole: wholeText,
+          needsAgreement: asksFor(gate ?? [], 'agreement'),
           ...(length === undefined ? {} : { length }),
           ...(stride === undefined ? {} : { stride }),
         },
         context,
       );
-      const { perplexityRatio } = result;
-      return gate === undefined ? result : { ...result, verdict: judge(gate, { perplexityRatio }) };
+      const { perplexityRatio, agreement } = result;
+      return gate === undefined
+        ? result
+        : { ...result, verdict: judge(gate, { perplexityRatio, agreement }) };
     };
     const opened = await open(planned?.model ?? model);
     const result: Evaluated = {
@@ -183,12 +193,13 @@ const nameOf = ({ summary: { name, path } }: OpenedModel): EvaluatedModel => ({ 
 
 /** @throws UserError where a limit is of something that is not measured beside. */
 function requireMeasured(gate: readonly string[], task: string | undefined): void {
-  const measure = task === undefined ? 'perplexity' : 'task';
-  const other = gate.find((limit) => !asksFor([limit], measure));
+  const measures =
+    task === undefined ? (['perplexity', 'agreement'] as const) : (['task'] as const);
+  const other = gate.find((limit) => !measures.some((measure) => asksFor([limit], measure)));
   if (other !== undefined) {
     throw new UserError(say`The limit ${other} is not measured here.`, {
       field: 'gate',
-      remedy: say`Give limits of ${measure} only. Commands that write a model take the others.`,
+      remedy: say`Give limits of ${measures.join(', ')} only. Commands that write a model take the others.`,
     });
   }
 }

@@ -93,7 +93,9 @@ export async function judgeChanged(
   const verdict = judge(limits, {
     perplexityRatio: perplexity?.perplexityRatio,
     task: answers?.compared,
-    agreement: top1Agreement === undefined ? undefined : shareOf(top1Agreement, positions),
+    agreement:
+      perplexity?.agreement ??
+      (top1Agreement === undefined ? undefined : shareOf(top1Agreement, positions)),
     speedRatio: speed && meanFactor(speed.ratios),
     size: after.bytes / before.bytes,
     memory: memory && memory.after / memory.before,

@@ -1,3 +1,6 @@
+import { inEnglish } from '../message';
+import type { Message } from '../message';
+
 /** What a report says, whatever it is written as: HTML and Markdown are made of it. */
 export interface Report {
   readonly title: string;
@@ -35,6 +38,10 @@ export interface Column {
   /** Numbers stand at the right. */
   readonly isNumeric?: boolean;
 }
+
+/** Paragraphs of a sentence each. */
+export const sentences = (messages: readonly Message[]): string[] =>
+  messages.map((message) => `${inEnglish(message)}.`);
 
 /** A list under a heading, or nothing where it is empty. */
 export function listed(

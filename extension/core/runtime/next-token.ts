@@ -65,5 +65,6 @@ export function emitMiss(graph: GraphBuilder, logits: Value, targets: Value): Va
   return graph.op('Cast', [graph.op('And', [known, other])], { to: DataType.FLOAT });
 }
 
-const emitBest = (graph: GraphBuilder, logits: Value): Value =>
+/** Ids with the largest logit, the first of equal ones: int64 [batch, rows]. */
+export const emitBest = (graph: GraphBuilder, logits: Value): Value =>
   graph.op('ArgMax', [logits], { axis: -1, keepdims: 0 });

@@ -4,7 +4,8 @@ import { stream } from '../models/model-emitter';
 import { UserError } from '../user-error';
 import type { LayeredExecutor } from './layered-executor';
 import { Head } from './head';
-import { asRows, floatsOf, int64Tensor } from './tensors';
+import type { RowRange } from './states/states';
+import { asRows, floatsOf, int64Tensor, rowsBetween } from './tensors';
 import type { HiddenState, Tensor } from './tensors';
 import { say } from '../message';
 
@@ -23,6 +24,14 @@ const maxRows = 64;
 /** Arrays of the size of the logits that are in use at once. */
 const arraysPerRun = 3;
 
+/** Logits in front of the tokens of a sequence. */
+export interface TokenLogits {
+  /** Rows that fit in one run. */
+  readonly perRun: number;
+  /** Logits [1, rows, vocabulary] of some rows; the numbers are overwritten by the next call. */
+  readonly of: (rows: RowRange) => Promise<Tensor>;
+}
+
 /**
  * Sums of terms over tokens, from a sequence's final hidden state. `targets` holds the id that comes
  * next behind each position, −1 where it does not count; it may end before the sequence does. Read
@@ -35,23 +44,11 @@ export async function sumsOverTokens(
   terms: readonly TokenTerm[],
   rowsPerRun = maxRows,
 ): Promise<number[]> {
-  const { emitter } = executor.model;
-  if (emitter === undefined) {
-    return sumsOverOutput(executor, targets, state, terms);
-  }
-  const { vocabularySize } = emitter;
-  const bytesPerRow = vocabularySize * Float32Array.BYTES_PER_ELEMENT * arraysPerRun;
-  const fitting = Math.floor(executor.shares.readoutBytes / bytesPerRow);
-  const perRun = Math.max(1, Math.min(rowsPerRun, fitting));
-  const head = Head.of(executor, emitter);
-  const first = targets.findIndex((id) => id >= 0);
+  const logits = await tokenLogits(executor, targets, state, rowsPerRun);
   const sums = terms.map(() => 0);
-  for (let start = Math.max(0, first); start < targets.length; start += perRun) {
-    const end = Math.min(targets.length, start + perRun);
-    const rows = await executor.states.join([state], stream, { start, end });
-    const logits = await head.logits(rows);
-    executor.states.letGo(rows);
-    const found = await termSums(executor, terms, logits, targets.subarray(start, end));
+  for (const rows of predictedRows(targets, logits.perRun)) {
+    const next = targets.subarray(rows.start, rows.end);
+    const found = await termSums(executor, terms, await logits.of(rows), next);
     found.forEach((sum, i) => {
       sums[i] = (sums[i] ?? 0) + sum;
     });
@@ -59,13 +56,53 @@ export async function sumsOverTokens(
   return sums;
 }
 
-/** The same from the output of a model that is a graph already. */
-async function sumsOverOutput(
+/** At most `perRun` rows at a time, from the first one whose next token counts. */
+export function predictedRows(targets: Int32Array, perRun: number): RowRange[] {
+  const first = Math.max(
+    0,
+    targets.findIndex((id) => id >= 0),
+  );
+  return Array.from({ length: Math.ceil((targets.length - first) / perRun) }, (_, i) => {
+    const start = first + i * perRun;
+    return { start, end: Math.min(targets.length, start + perRun) };
+  });
+}
+
+/** Logits behind a final hidden state: of a graph all at once, of other models as they are asked for. */
+export async function tokenLogits(
   executor: LayeredExecutor,
   targets: Int32Array,
   state: HiddenState,
-  terms: readonly TokenTerm[],
-): Promise<number[]> {
+  rowsPerRun = maxRows,
+): Promise<TokenLogits> {
+  const { emitter } = executor.model;
+  if (emitter === undefined) {
+    const logits = await outputLogits(executor, targets, state);
+    return {
+      perRun: Math.max(1, targets.length),
+      of: ({ start, end }) => Promise.resolve(rowsBetween(logits, start, end)),
+    };
+  }
+  const bytesPerRow = emitter.vocabularySize * Float32Array.BYTES_PER_ELEMENT * arraysPerRun;
+  const fitting = Math.floor(executor.shares.readoutBytes / bytesPerRow);
+  const head = Head.of(executor, emitter);
+  return {
+    perRun: Math.max(1, Math.min(rowsPerRun, fitting)),
+    of: async (wanted) => {
+      const rows = await executor.states.join([state], stream, wanted);
+      const logits = await head.logits(rows);
+      executor.states.letGo(rows);
+      return logits;
+    },
+  };
+}
+
+/** @throws UserError where a graph does not give logits of each token. */
+async function outputLogits(
+  executor: LayeredExecutor,
+  targets: Int32Array,
+  state: HiddenState,
+): Promise<Tensor> {
   const logits = asRows(await executor.output(state));
   const [, rows = 0] = logits.dims;
   // The last position may predict a token that is not known, and so have no target.
@@ -79,12 +116,11 @@ async function sumsOverOutput(
       },
     );
   }
-  const padded = Int32Array.from({ length: rows }, (_, i) => targets[i] ?? -1);
-  return termSums(executor, terms, logits, padded);
+  return logits;
 }
 
 /** Sums over rows of logits [1, rows, vocabulary]. */
-async function termSums(
+export async function termSums(
   executor: LayeredExecutor,
   terms: readonly TokenTerm[],
   logits: Tensor,

@@ -101,7 +101,8 @@ export async function windowSums(
   return all;
 }
 
-function windowsPerBatch(executor: LayeredExecutor, windows: readonly TextWindow[]): number {
+/** Windows whose states fit in memory, and that stop soon. */
+export function windowsPerBatch(executor: LayeredExecutor, windows: readonly TextWindow[]): number {
   const length = windows.reduce((most, { input }) => Math.max(most, positionsOf(input)), 1);
   const bytesPerWindow = length * stateBytesPerToken(executor.model) * statesPerWindow;
   const fitting = Math.min(tokensPerBatch / length, executor.shares.stateBytes / bytesPerWindow);
@@ -109,7 +110,7 @@ function windowsPerBatch(executor: LayeredExecutor, windows: readonly TextWindow
 }
 
 /** Groups of at most `size` windows of one length. */
-function batchEqual(windows: readonly TextWindow[], size: number): TextWindow[][] {
+export function batchEqual(windows: readonly TextWindow[], size: number): TextWindow[][] {
   const batches: TextWindow[][] = [];
   for (const window of windows) {
     const last = batches.at(-1);
@@ -128,7 +129,7 @@ function batchEqual(windows: readonly TextWindow[], size: number): TextWindow[][
 }
 
 /** Final states, held by the caller. */
-async function finalStates(
+export async function finalStates(
   executor: LayeredExecutor,
   batch: readonly ModelInput[],
   removed: ReadonlySet<number>,

@@ -1,20 +1,24 @@
 import { basename } from 'node:path';
 import { l10n } from 'vscode';
 import type { Drift } from '../../core/evaluate/drift';
+import type { TaskEvaluation } from '../../core/evaluate/evaluate-models';
 import type { Evaluation, EvaluationResult } from '../../core/evaluate/evaluation';
 import { patchesOfPlan } from '../../core/pipelines/patching/planned-patches';
 import { planFor } from '../../core/plans/plan';
 import type { Plan } from '../../core/plans/plan';
-import { formatDuration, formatPercent } from '../../core/format';
+import { formatPercent } from '../../core/format';
 import { drift } from '../../core/operations/drift';
 import { evaluate } from '../../core/operations/evaluate';
 import type { GivenOf } from '../../core/operations/fields';
 import { profile } from '../../core/operations/profile';
 import { prune } from '../../core/operations/prune';
+import { scoreExperts } from '../../core/operations/score-experts';
 import { bundledText } from '../../core/prune/layer-profile';
 import type { LayerProfile, ProfileEvaluation } from '../../core/prune/layer-profile';
 import type { Documents } from '../documents/documents';
+import { describeDrift, inOwnIds } from '../reports/drift-summary';
 import { describeEvaluation } from '../reports/evaluation-summary';
+import { describeProfile } from '../reports/profile-summary';
 import type { JobOutcome } from './job-handler';
 import type { JobRecord } from './job-record';
 import type { JobService } from './job-service';
@@ -24,14 +28,14 @@ import type { ModelSession } from '../sessions/model-session';
 import type { ModelSessions } from '../sessions/model-sessions';
 import { Signal } from '../sessions/signal';
 import { patchReport, verdict } from '../reports/patch-report';
+import { taskReport, taskSummary } from '../reports/task-report';
 import { idleSettings } from '../documents/plans';
-import { qualityNote, roundsNote } from '../reports/quality-report';
+import { qualityNote } from '../reports/quality-report';
 import type { Reports } from '../reports/reports';
 import { isWhole, wholeModel } from '../sessions/selection';
 import type { Choice } from '../sessions/selection';
 import type { Settings } from '../settings';
 import { assertAllowed } from '../trust';
-import { counts } from '../counts';
 
 /** How thoroughly a model is profiled. */
 export type ProfileEffort = 'quick' | 'standard';
@@ -96,6 +100,10 @@ export class ModelJobs {
     });
     jobs.handle('evaluate', {
       done: async (result, { request }) => this.#evaluated(result, request),
+      isShown: shows,
+    });
+    jobs.handle('score-experts', {
+      done: async (result, job) => this.#expertsScored(result, job),
       isShown: shows,
     });
     jobs.handle('report', {
@@ -179,6 +187,38 @@ export class ModelJobs {
   }
 
   /**
+   * What the model, or what a choice leaves of it, scores on a task.
+   * @param other the model to compare with; the original where a choice is evaluated
+   */
+  public async evaluateTask(
+    session: ModelSession,
+    choice: Choice,
+    { task, shots }: { readonly task: string; readonly shots: number },
+    other?: string,
+  ): Promise<TaskEvaluation> {
+    assertAllowed(session.blocked);
+    const { name, path: model, fingerprint } = session.model;
+    const plan = planFor({ path: model, fingerprint }, changesOf(choice));
+    const against = other ?? (isWhole(choice) ? undefined : model);
+    // Settings are for text.
+    const request = this.#settings.request(
+      evaluate,
+      {
+        ...{ model, task },
+        ...(shots === 0 ? {} : { shots }),
+        ...(isWhole(choice) ? {} : { plan }),
+        ...(against === undefined ? {} : { against }),
+      },
+      ['text', 'gate'],
+    );
+    const result = await this.#jobs.run({ operation: 'evaluate', name, request });
+    if (!('task' in result)) {
+      throw new RangeError('a task was asked for');
+    }
+    return result;
+  }
+
+  /**
    * Where what a session's choice leaves drifts from the original.
    * @param original what the model was made from, where the whole model is looked at
    */
@@ -194,6 +234,36 @@ export class ModelJobs {
     return this.#jobs.run({ operation: 'drift', name, request });
   }
 
+  /** Ranks the experts of each mixture, and plans to remove the least salient. */
+  public async scoreExperts(
+    session: ModelSession,
+    given: { readonly ratio: number; readonly out: string },
+  ): Promise<ResultOf<'score-experts'>> {
+    assertAllowed(session.blocked);
+    const { name, path: model } = session.model;
+    const request = this.#settings.request(scoreExperts, { model, ...given });
+    return this.#jobs.run({ operation: 'score-experts', name, request });
+  }
+
+  async #expertsScored(
+    { mixtures, remove }: ResultOf<'score-experts'>,
+    { model, request: { out } }: JobRecord<'score-experts'>,
+  ): Promise<JobOutcome> {
+    if (out !== undefined) {
+      const plan = await this.#documents.read('plan', out);
+      for (const session of this.#sessions.of(model)) {
+        await session.choosePlan(plan, out);
+      }
+    }
+    return {
+      summary: l10n.t(
+        'Scored {0} experts; the {1} least salient are marked for removal.',
+        ...[mixtures.flat().length, remove.length],
+      ),
+      shown: true,
+    };
+  }
+
   #drifted(result: ResultOf<'drift'>, { model, request }: JobRecord<'drift'>): JobOutcome {
     const shown = request.against === undefined ? result : inOwnIds(result);
     for (const session of this.#sessions.of(model)) {
@@ -201,15 +271,7 @@ export class ModelJobs {
     }
     this.drifts.set(model, shown);
     this.drifted.fire(model);
-    const { starts } = shown;
-    const limit = formatPercent(result.limit);
-    return {
-      summary:
-        starts === undefined
-          ? l10n.t('Drift stays below {0}.', limit)
-          : l10n.t('Drift reaches {0} after {1}.', limit, starts),
-      shown: true,
-    };
+    return { summary: describeDrift(shown), shown: true };
   }
 
   async #pruned(
@@ -249,8 +311,20 @@ export class ModelJobs {
     evaluated: ResultOf<'evaluate'>,
     { model = '', plan, against, text }: RequestOf<'evaluate'>,
   ): Promise<JobOutcome> {
-    const result = perplexityOf(evaluated);
     const choice = choiceOf(plan);
+    const other = against === undefined || against === model ? undefined : basename(against);
+    if ('task' in evaluated) {
+      const { name } = await this.#modelOf(model);
+      const names = { name, other: other ?? l10n.t('the original') };
+      const title = l10n.t('{0} on {1}', name, evaluated.task);
+      await this.#reports.showText(
+        title,
+        `${model} ${evaluated.task}`,
+        taskReport(evaluated, names),
+      );
+      return { summary: taskSummary(evaluated, names) };
+    }
+    const result = perplexityOf(evaluated);
     const known = this.#sessions.of(model);
     const sessions = known.length === 0 ? [await this.#sessions.open(model)] : known;
     if (result.against !== undefined && against !== undefined) {
@@ -263,7 +337,6 @@ export class ModelJobs {
       const { profilePath, model: measured, evaluations } = session;
       await this.#documents.keepEvaluations(profilePath, measured.fingerprint, evaluations);
     }
-    const other = against === undefined || against === model ? undefined : basename(against);
     const original = sessions[0]?.originalEvaluation;
     return {
       summary: describeEvaluation(choice, result, {
@@ -294,19 +367,6 @@ function choiceOf(plan: RequestOf<'drift'>['plan']): Choice {
   return { removed: remove, narrow, patches: patch };
 }
 
-/** What is known of the sublayers that a written model still has, by its own ids. */
-function inOwnIds(drift: Drift): Drift {
-  const { starts, sublayers } = drift;
-  const place = sublayers.find(({ sublayer }) => sublayer === starts)?.place;
-  return {
-    ...drift,
-    ...(starts === undefined ? {} : { starts: place ?? l10n.t('{0} of the original', starts) }),
-    sublayers: sublayers.flatMap((one) =>
-      one.place === undefined ? [] : [{ ...one, sublayer: one.place }],
-    ),
-  };
-}
-
 const isOf = ({ profilePath }: ModelSession, { request }: JobRecord<'profile'>): boolean =>
   profilePath === request.out;
 
@@ -323,14 +383,3 @@ const evaluationOf = (
   { removed }: Choice,
   text = bundledText,
 ): ProfileEvaluation => ({ rounds: removed.length, text, perplexity, tokens, tokensPerSecond });
-
-function describeProfile({ candidates, rounds, search, evaluations }: LayerProfile): string {
-  const measured = candidates.filter(({ distance }) => distance !== null).length;
-  return [
-    l10n.t(
-      'Measured {0} and put {1} in order of removal, in {2}.',
-      ...[counts.sublayers(measured), rounds.length, formatDuration(search.seconds)],
-    ),
-    ...roundsNote(evaluations, rounds.length),
-  ].join(' ');
-}

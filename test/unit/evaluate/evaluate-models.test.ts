@@ -5,11 +5,22 @@ import { openModelFiles } from '../../../extension/core/models/open-model';
 import { evaluateModels } from '../../../extension/core/evaluate/evaluate-models';
 import type { EvaluationRequest } from '../../../extension/core/evaluate/evaluate-models';
 import type { EvaluationResult } from '../../../extension/core/evaluate/evaluation';
+import type { OpenedModel } from '../../../extension/core/models/opened-model';
+import { readHeldOut } from '../../../extension/core/evaluate/held-out';
+import { windowLengthOf } from '../../../extension/core/evaluate/perplexity';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { leastMemory } from '../../../extension/core/runtime/memory-shares';
 import { unattended } from '../../../extension/core/jobs/job';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { inEnglish } from '../../../extension/core/message';
 import type { Message } from '../../../extension/core/message';
+
+const softmax = (logits: readonly number[]): number[] => {
+  const powers = logits.map((one) => Math.exp(one - Math.max(...logits)));
+  const sum = powers.reduce((total, one) => total + one, 0);
+  return powers.map((one) => one / sum);
+};
 
 const folder = temporaryFolder();
 const text = join(folder, 'held-out.txt');
@@ -44,6 +55,75 @@ describe('evaluating models', () => {
     expect(result.against?.tokens).toBe(result.tokens);
     expect(result.perplexity).not.toBeCloseTo(dense.perplexity, 1);
     expect(warnings).toEqual([]);
+  });
+
+  it('compares what both predict, token by token', async () => {
+    const removed = ['block.2.feedforward'];
+    const { result } = await evaluate({ removed, against: request.model });
+    const { model } = request.model;
+    const executor = new LayeredExecutor(model, 'cpu', request.memoryBytes);
+    const gone = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
+    const logitsOf = async (ids: Int32Array, without: ReadonlySet<number>) => {
+      let state = await executor.embed(ids);
+      for (const index of model.summary.sublayers.keys()) {
+        [state = state] = await executor.pass(index, [state], without);
+      }
+      return executor.logits(state);
+    };
+    const { vocabularySize: width = 0 } = model.summary;
+    let [divergence, same, tokens] = [0, 0, 0];
+    for (const ids of await readHeldOut(text, model, windowLengthOf(model))) {
+      if (!(ids instanceof Int32Array)) {
+        throw new TypeError('a text has ids');
+      }
+      const [before, after] = [await logitsOf(ids, new Set()), await logitsOf(ids, gone)];
+      // What comes behind the last token is not known.
+      for (let row = 0; row + 1 < ids.length; row++) {
+        const [z, other] = [before, after].map((all) =>
+          Array.from(all.subarray(row * width, (row + 1) * width)),
+        ) as [number[], number[]];
+        const [p, q] = [softmax(z), softmax(other)];
+        divergence += p.reduce((sum, one, i) => sum + one * Math.log(one / (q[i] ?? 0)), 0);
+        same += z.indexOf(Math.max(...z)) === other.indexOf(Math.max(...other)) ? 1 : 0;
+        tokens++;
+      }
+    }
+    await executor.dispose();
+    expect(result.tokens).toBe(tokens);
+    expect(divergence / tokens).toBeGreaterThan(1e-3);
+    expect(result.klDivergence?.value).toBeCloseTo(divergence / tokens, 5);
+    expect(result.agreement?.value).toBeCloseTo(same / tokens, 10);
+    for (const { value = 0, low = 0, high = 0 } of [
+      result.klDivergence ?? {},
+      result.agreement ?? {},
+    ]) {
+      expect(low).toBeLessThan(value);
+      expect(high).toBeGreaterThan(value);
+    }
+  });
+
+  it('finds a model to predict what it does itself', async () => {
+    const { result } = await evaluate({ against: request.model });
+    expect(result.perplexityRatio?.value).toBe(1);
+    expect(result.klDivergence?.high).toBeLessThan(1e-6);
+    expect(result.agreement).toMatchObject({ value: 1, high: 1 });
+  });
+
+  it('gives perplexities alone where predictions cannot be compared, and refuses a limit of them', async () => {
+    const { model } = request.model;
+    const more = Object.create(model, {
+      summary: { value: { ...model.summary, vocabularySize: 9999 } },
+    }) as typeof model;
+    const against = Object.create(request.model, { model: { value: more } }) as OpenedModel;
+    const { result, warnings } = await evaluate({ against });
+    expect(warnings).toEqual([expect.stringMatching(/predicts one of \d+ tokens, .* of 9999/)]);
+    expect(result.perplexityRatio?.value).toBe(1);
+    expect(result.klDivergence ?? result.agreement).toBeUndefined();
+    await expect(evaluate({ against, needsAgreement: true })).rejects.toThrow(/one of 9999/);
+    const memoryBytes = leastMemory(model, 'cpu') + 1;
+    const small = await evaluate({ against: request.model, memoryBytes });
+    expect(small.warnings).toEqual([expect.stringMatching(/to run both models at once takes/)]);
+    expect(small.result.perplexityRatio?.value).toBe(1);
   });
 
   it('uses windows that both models can read', async () => {

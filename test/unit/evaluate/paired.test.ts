@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 import {
   compareAnswers,
   comparePerplexity,
+  meanOverWindows,
   shareOf,
+  shareOverWindows,
 } from '../../../extension/core/evaluate/paired';
 import { Random } from '../training/random';
 
@@ -38,6 +40,27 @@ describe('perplexity of two models on the same windows', () => {
     }
     expect(held).toBeGreaterThan(930);
     expect(held).toBeLessThan(970);
+  });
+});
+
+describe('numbers of tokens in windows', () => {
+  it('have a mean, and an interval over windows', () => {
+    const mean = meanOverWindows(lossesOf([10, 20, 30, 40, 50]));
+    expect(mean?.value).toBeCloseTo(0.3, 10);
+    expect(mean?.low).toBeCloseTo(0.3 - 2.776445 * 0.0707107, 2);
+    expect(mean?.high).toBeCloseTo(0.3 + 2.776445 * 0.0707107, 2);
+    expect(meanOverWindows(lossesOf([10, 20, 30]))).toBeUndefined();
+  });
+
+  it('as a share are never certain, and are as uncertain as windows differ', () => {
+    const all = shareOverWindows(lossesOf([100, 100, 100, 100]));
+    expect(all?.low).toBeCloseTo(shareOf(1, 400).low, 10);
+    expect(all?.high).toBe(1);
+    expect(all?.low).toBeLessThan(0.995);
+    const uneven = shareOverWindows(lossesOf([100, 20, 90, 30]));
+    expect(uneven?.value).toBeCloseTo(0.6, 10);
+    expect(uneven?.low).toBeLessThan(shareOf(0.6, 400).low - 0.2);
+    expect(uneven?.high).toBe(1);
   });
 });
 

@@ -122,7 +122,14 @@ describe('a report', () => {
     const held = join(folder, 'held-out.txt');
     await writeFile(held, 'the quick brown fox jumps over the lazy dog. '.repeat(40));
     const saved = join(folder, 'two.evaluation.json');
-    const against = ['--against', model, '--gate', 'perplexity<+10%', '--device', 'cpu'];
+    const against = [
+      '--against',
+      model,
+      '--gate',
+      'perplexity<+10%,agreement>1%',
+      '--device',
+      'cpu',
+    ];
     const evaluated = ['evaluate', join(folder, 'pruned'), '--text', held, ...against];
     const { stdout, stderr } = await runCli([...evaluated, '--out', saved, '--json']);
     expect(stderr).toBe('');
@@ -131,6 +138,11 @@ describe('a report', () => {
     expect(text).toContain('# Evaluation of pruned against llama-gqa-untied');
     expect(text).toMatch(/\| llama-gqa-untied \| [\d.]+ \| \d+ \|/);
     expect(text).toMatch(/\| perplexity\\?<\+10% \| [+−][\d.]+ % \|/);
+    expect(text).toMatch(/\| agreement\\?>1% \| [\d.]+ % \| [\d.]+ to [\d.]+ % \|/);
+    expect(text).toMatch(
+      /KL divergence: [\d.]+ nats per token \(95 % interval [\d.]+ to [\d.]+\)\./,
+    );
+    expect(text).toMatch(/Top-1 agreement: [\d.]+ % \(95 % interval [\d.]+ to [\d.]+ %\)\./);
     // As a script has redirected it, under another name.
     const redirected = join(folder, 'out.json');
     await writeFile(redirected, stdout);

@@ -33,6 +33,13 @@ describe('menus', () => {
     expect(submenus.map(({ id }) => id)).toContain('espalier.modelMore');
   });
 
+  it('of a mixture in the heatmap scores its experts, which the palette does not', () => {
+    const command = 'espalier.scoreExperts';
+    const inHeatmap = entriesOf('webview/context').find((entry) => entry.command === command);
+    expect(inHeatmap?.when).toMatch(/webviewSection == 'sublayer' && hasExperts/);
+    expect(entriesOf('commandPalette')).toContainEqual({ command, when: 'false' });
+  });
+
   it('the palette shows what can be done without a panel or a job', () => {
     const conditions = new Map(
       entriesOf('commandPalette').map(({ command, when }) => [command, when]),

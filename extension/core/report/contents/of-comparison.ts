@@ -1,3 +1,4 @@
+import { describePredictions } from '../../evaluate/describe-accuracy';
 import type { EvaluationResult } from '../../evaluate/evaluation';
 import { formatBytes, formatChange, formatCount } from '../../format';
 import type {
@@ -6,7 +7,7 @@ import type {
   TensorForm,
   WeightComparison,
 } from '../../inspect/model-comparison';
-import { listed } from '../report';
+import { listed, sentences } from '../report';
 import type { HeatmapCell, HeatmapLine, Report, Section } from '../report';
 
 /**
@@ -79,7 +80,7 @@ function qualitySections(
   return [
     {
       title: `Perplexity ${formatChange(other.perplexity, own.perplexity)} on held-out text`,
-      text: [range],
+      text: [range, ...sentences(describePredictions(own))],
       table: {
         columns: [
           { title: 'model' },

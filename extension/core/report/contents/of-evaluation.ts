@@ -1,10 +1,16 @@
 import { basename } from 'node:path';
 import { perplexityWord } from '../../change-size';
-import { formatAccuracy, formatPoints } from '../../evaluate/describe-accuracy';
+import {
+  accuracyName,
+  describeAnswers,
+  describePredictions,
+  formatAccuracy,
+} from '../../evaluate/describe-accuracy';
 import { describeMeasured, outcomeWords } from '../../evaluate/gate';
 import type { EvaluationDocument } from '../../evaluate/evaluation-document';
 import { formatChange } from '../../format';
 import { inEnglish } from '../../message';
+import { sentences } from '../report';
 import type { Column, Fact, Report, Section } from '../report';
 import { describeOrigin } from './origin';
 
@@ -63,6 +69,7 @@ function perplexitySection(evaluation: EvaluationDocument): Section {
       ...(before === undefined || after === undefined
         ? []
         : [`${formatChange(before, after)}: ${inEnglish(perplexityWord(before, after))}.${range}`]),
+      ...sentences(describePredictions(evaluation)),
     ],
     table: {
       columns: numbers('perplexity', 'tokens', 'tokens/s'),
@@ -76,17 +83,11 @@ function perplexitySection(evaluation: EvaluationDocument): Section {
 }
 
 function taskSection(evaluation: EvaluationDocument): Section {
-  const { compared } = evaluation;
+  const { compared, kind, examples = 0, other } = evaluation;
+  const given = { accuracy: accuracyName(kind), against: other?.name ?? '–', examples };
   return {
     title: 'Accuracy',
-    ...(compared === undefined
-      ? {}
-      : {
-          text: [
-            `${formatPoints(compared.difference.value)} points (95 % interval ${formatPoints(compared.difference.low)} to ${formatPoints(compared.difference.high)}). ` +
-              `Changed answers: ${compared.gained} wrong → right, ${compared.lost} right → wrong (McNemar p = ${compared.chance.toPrecision(2)}).`,
-          ],
-        }),
+    ...(compared === undefined ? {} : { text: sentences(describeAnswers(compared, given)) }),
     table: {
       columns: numbers('accuracy', 'normalized accuracy'),
       rows: rowsOf(evaluation, ({ acc, accError, accNorm, accNormError }) => [

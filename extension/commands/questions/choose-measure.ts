@@ -1,0 +1,77 @@
+import { basename, dirname } from 'node:path';
+import { l10n, Uri, window } from 'vscode';
+import type { QuickPickItem } from 'vscode';
+import { readManifest } from '../../core/pipelines/manifest-file';
+import type { ModelSummary } from '../../core/models/model-summary';
+import type { Services } from '../../services/services';
+import { findSource } from '../source-model';
+import { pickModel } from '../target';
+import { choose } from './ask';
+import { askNumber } from './ask-scoring';
+
+/** What a model is measured on: held-out text, or a task with solved examples in front of each of its own. */
+export type Measure = 'text' | { readonly task: string; readonly shots: number };
+
+/** Asks for text or a task; undefined when the user breaks off. */
+export async function chooseMeasure(title: string, near: string): Promise<Measure | undefined> {
+  const text: QuickPickItem = {
+    label: l10n.t('Text'),
+    detail: l10n.t('Perplexity and speed on held-out text.'),
+  };
+  const task: QuickPickItem = {
+    label: l10n.t('Task…'),
+    detail: l10n.t('Accuracy on questions with right answers, a JSONL file.'),
+  };
+  const chosen = await choose([text, task], { title, placeHolder: l10n.t('Text or task?') });
+  if (chosen !== task) {
+    return chosen === text ? 'text' : undefined;
+  }
+  const file = await chooseTask(near, l10n.t('Choose'));
+  const shots =
+    file === undefined
+      ? undefined
+      : await askNumber(title, l10n.t('Solved examples in front of each (few-shot)'), '0', 0);
+  return file === undefined || shots === undefined ? undefined : { task: file, shots };
+}
+
+/** Asks for the file of a task. */
+export async function chooseTask(near: string, openLabel: string): Promise<string | undefined> {
+  const [file] =
+    (await window.showOpenDialog({
+      title: l10n.t('Task: a JSONL file of questions with right answers'),
+      openLabel,
+      filters: { JSONL: ['jsonl'] },
+      defaultUri: Uri.file(dirname(near)),
+    })) ?? [];
+  return file?.fsPath;
+}
+
+/** The path of a model to compare with, if any; undefined when the user breaks off. */
+export async function chooseOther(
+  services: Services,
+  title: string,
+  model: ModelSummary,
+): Promise<{ readonly against?: string } | undefined> {
+  const manifest = await readManifest(model.path);
+  const source = manifest && (await findSource(services, model, manifest));
+  const none: QuickPickItem = { label: l10n.t('No other model') };
+  const other: QuickPickItem = { label: l10n.t('Another model…') };
+  const original: QuickPickItem | undefined =
+    source === undefined
+      ? undefined
+      : { label: basename(source), description: l10n.t('the original') };
+  const items = [...(original === undefined ? [] : [original]), none, other];
+  const chosen = await choose(items, { title, placeHolder: l10n.t('Compare with which model?') });
+  switch (chosen) {
+    case undefined:
+      return undefined;
+    case none:
+      return {};
+    case other: {
+      const picked = await pickModel(services, title, [model.path]);
+      return picked && { against: picked.fsPath };
+    }
+    default:
+      return source === undefined ? {} : { against: source };
+  }
+}

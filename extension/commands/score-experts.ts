@@ -1,0 +1,59 @@
+import { l10n } from 'vscode';
+import { fileExists, planPathOf } from '../services/documents/documents';
+import type { ResultOf } from '../services/jobs/operations';
+import type { Services } from '../services/services';
+import { assertAllowed } from '../services/trust';
+import { cellOf, sessionOf } from './open-heatmap';
+import { askText } from './questions/ask';
+import { confirmReplace } from './questions/confirm-replace';
+import { chooseTarget } from './target';
+
+/** Answers given beforehand, so that nothing is asked. */
+export interface ScoreExpertsOptions {
+  /** Fraction of the experts of each mixture to remove. */
+  readonly ratio?: number;
+  /** Replace the plan beside the model without asking. */
+  readonly overwrite?: boolean;
+}
+
+/** Ranks the experts of each mixture in one pass (REAP), and marks the least salient in the heatmap. */
+export async function scoreExperts(
+  services: Services,
+  argument: unknown,
+  { ratio: given, overwrite = false }: ScoreExpertsOptions = {},
+): Promise<ResultOf<'score-experts'> | undefined> {
+  const ofCell = cellOf(argument) !== undefined;
+  const target = await chooseTarget(ofCell ? undefined : argument, services, 'scoreExperts');
+  if (target === undefined) {
+    return undefined;
+  }
+  await services.models.require(target.model, 'run');
+  const session = await sessionOf(services, target);
+  assertAllowed(session.blocked);
+  const { name, path } = session.model;
+  const ratio = given ?? (await askRatio(l10n.t('Score experts of {0}', name)));
+  if (ratio === undefined) {
+    return undefined;
+  }
+  const out = planPathOf(path);
+  const replaces = !overwrite && (await fileExists(out));
+  if (replaces && !(await confirmReplace(out, l10n.t('Replace')))) {
+    return undefined;
+  }
+  return services.modelJobs.scoreExperts(session, { ratio, out });
+}
+
+async function askRatio(title: string): Promise<number | undefined> {
+  const typed = await askText({
+    title,
+    prompt: l10n.t('Experts of each mixture to remove, in %'),
+    value: '25',
+    validateInput: (text) => {
+      const percent = Number(text);
+      return percent > 0 && percent < 100
+        ? undefined
+        : l10n.t('Enter a number above 0 and below 100.');
+    },
+  });
+  return typed === undefined ? undefined : Number(typed) / 100;
+}
