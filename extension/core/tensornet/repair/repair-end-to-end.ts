@@ -44,7 +44,7 @@ const likeliest = 64;
 /** Least time between two saves within an epoch. */
 const saveMilliseconds = 30_000;
 
-/** Whether a model continues texts and fits into memory often enough to be trained as a whole. */
+/** Whether a model continues texts and a step of training it as a whole fits into memory. */
 export function trainsAsWhole(size: TrainingSize, memoryBytes: number): boolean {
   return continuesTexts(size) && stepPlan(size, memoryBytes) !== undefined;
 }
@@ -68,7 +68,7 @@ const continuesTexts = ({ student: { inputs, output, emitter } }: TrainingSize):
 
 /**
  * Trains the forms of all sublayers at once on KL(teacher‖student), dense ones by adapters, everything else
- * frozen: for models that fit into memory several times.
+ * frozen; the graph is cut where memory doesn't hold what the way back needs.
  * @returns the numbers with the lowest held-out loss, by tensor; undefined where none were better.
  * @throws UserError as {@link requireTrainsAsWhole}.
  */
