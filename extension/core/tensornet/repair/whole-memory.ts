@@ -54,7 +54,7 @@ export const segmentEnds = (sublayers: number, segments: number): readonly numbe
 /** Bytes that a step takes. */
 export function stepBytes(size: TrainingSize, { pieces, segments }: StepPlan): number {
   const { student, forms, train } = size;
-  const { parameters, sublayers, vocabularySize = 0 } = student.summary;
+  const { parameters, bytes, sublayers, vocabularySize = 0 } = student.summary;
   const length = Math.max(0, ...train.map((input) => idsIn(input)?.length ?? 0));
   const tokens = (batchOf(size) / pieces) * length;
   const width = student.emitter === undefined ? 0 : streamWidth(student.emitter);
@@ -66,8 +66,9 @@ export function stepBytes(size: TrainingSize, { pieces, segments }: StepPlan): n
       ? trained + copies.weights * parameters + logits + streams * sublayers.length
       : trained +
         keptStreams * segments * tokens * width +
-        // Weights stay in their files; those of a segment's largest matrix are widened when it runs.
+        // What is widened of the weights at a time: the head at most.
         vocabularySize * width +
         Math.max(logits, streams * Math.ceil(sublayers.length / segments));
-  return numbers * Float32Array.BYTES_PER_ELEMENT;
+  // Weights that stay in their files are read from memory too, or each step would wait for the disk.
+  return numbers * Float32Array.BYTES_PER_ELEMENT + (segments === 0 ? 0 : bytes);
 }
