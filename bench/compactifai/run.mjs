@@ -5,10 +5,13 @@
  *
  *     npm run build && node bench/compactifai/run.mjs [--only sample|smollm2] [--rows KEY,…] [--folder DIR]
  *     node bench/compactifai/run.mjs --timing
+ *     node bench/compactifai/run.mjs --goal
  *
  * --rows: these rows of rows.mjs alone, judged or timed again where they are known already.
  * --timing: measures the speed of the models that lie in the folder, and nothing else; what a busy machine gives is
  *   printed and not kept.
+ * --goal: repairs SmolLM2 without a quarter of its sublayers, and nothing else; fails where less than half of the lost
+ *   log-perplexity comes back.
  * --rounds N: how often, 3 unless it is said.
  */
 import { existsSync } from 'node:fs';
@@ -24,6 +27,7 @@ import { espalier as run, isBuilt } from '../lib/espalier.mjs';
 import { Machine } from '../lib/machine.mjs';
 import { median } from '../finercut/compare.mjs';
 import { preparePython, prepareSmolLM2 } from '../finercut/python.mjs';
+import { repairGoal } from './goal.mjs';
 import { report } from './report.mjs';
 import { rowsFor } from './rows.mjs';
 import { writeTexts } from './texts.mjs';
@@ -70,6 +74,7 @@ const { values: options } = parseArgs({
     rows: { type: 'string' },
     folder: { type: 'string' },
     timing: { type: 'boolean' },
+    goal: { type: 'boolean' },
     rounds: { type: 'string', default: '3' },
   },
 });
@@ -82,6 +87,11 @@ process.exitCode = await main(options.folder ?? join(cacheFolder(), 'bench-compa
 async function main(folder) {
   if (!isBuilt()) return 1;
   const texts = await writeTexts(join(folder, 'texts'));
+  if (options.goal) {
+    const model = await prepareSmolLM2(await preparePython());
+    const isReached = await repairGoal({ model, folder: join(folder, 'goal'), texts, espalier });
+    return isReached ? 0 : 1;
+  }
   const sections = [];
   for (const subject of subjects) {
     const models = join(folder, subject.name);

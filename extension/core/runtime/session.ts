@@ -33,6 +33,11 @@ export interface SessionOptions {
    * of graphs of other tools.
    */
   readonly keepReshapes?: boolean;
+  /**
+   * Leave weights as they are stored, and widen them run by run: half precision widened once takes private memory of
+   * twice its bytes.
+   */
+  readonly asStored?: boolean;
   /** Leave outputs in the device's memory, for other sessions. */
   readonly stays?: boolean | undefined;
   /** Threads that share the work of one operator; one for each core if absent. */
@@ -59,6 +64,10 @@ export async function createSession(
     offset: data.offset,
   }));
   const wholeSums = (await integerSumsAreWhole()) ? {} : { x64quantprecision: '1' };
+  const left = [
+    ...(options.keepReshapes === true ? ['ReshapeFusion'] : []),
+    ...(options.asStored === true ? ['ConstantFolding'] : []),
+  ];
   const create = async (): Promise<InferenceSession> =>
     InferenceSession.create(model, {
       executionProviders: providersOf(options.device),
@@ -75,8 +84,8 @@ export async function createSession(
           // Every session has threads of its own: waiting busily, they would slow those of the next.
           'intra_op.allow_spinning': options.spin === true && !isBusy() ? '1' : '0',
         },
-        ...(options.keepReshapes === true
-          ? { optimization: { disable_specified_optimizers: 'ReshapeFusion' } }
+        ...(left.length > 0
+          ? { optimization: { disable_specified_optimizers: left.join(';') } }
           : {}),
       },
     });

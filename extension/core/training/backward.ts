@@ -31,12 +31,29 @@ export function backward(
   loss: Value,
   targets: readonly Value[],
 ): ReadonlyMap<Value, Value> {
-  return graph.within('backward', () => emitBackward(graph, loss, targets));
+  return graph.within('backward', () =>
+    emitBackward(
+      graph,
+      (type) => {
+        return new Map([[loss, graph.numbers(type(loss), [1], [])]]);
+      },
+      targets,
+    ),
+  );
+}
+
+/** The same of several values whose gradients are known: those of `given`, by value. */
+export function backwardFrom(
+  graph: GraphBuilder,
+  given: ReadonlyMap<Value, Value>,
+  targets: readonly Value[],
+): ReadonlyMap<Value, Value> {
+  return graph.within('backward', () => emitBackward(graph, () => given, targets));
 }
 
 function emitBackward(
   graph: GraphBuilder,
-  loss: Value,
+  start: (typeOf: (value: Value) => number) => ReadonlyMap<Value, Value>,
   targets: readonly Value[],
 ): ReadonlyMap<Value, Value> {
   const proto = graph.graph;
@@ -46,7 +63,9 @@ function emitBackward(
   const shapes = new ValueShapes(proto, index);
   const facts = { types, shapes };
   const moving = dependents(index.nodes, targets, types);
-  const terms = new Map<Value, Value[]>([[loss, [seed(graph, types.of(loss))]]]);
+  const terms = new Map<Value, Value[]>(
+    [...start((value) => types.of(value))].map(([value, gradient]) => [value, [gradient]]),
+  );
   const total = (value: Value): Value | undefined => {
     const parts = terms.get(value) ?? [];
     const sum = parts.length > 1 ? graph.op('Sum', parts) : parts[0];
@@ -84,12 +103,8 @@ function emitBackward(
   );
 }
 
-function seed(graph: GraphBuilder, type: number): Value {
-  return graph.numbers(type, [1], []);
-}
-
 /** The targets and the floating-point values that change with them. */
-function dependents(
+export function dependents(
   nodes: readonly GraphNode[],
   targets: readonly Value[],
   types: ValueTypes,

@@ -19,12 +19,19 @@ export const lossInputs = {
   labels: 'labels',
   /** float32 of the output's shape: probabilities or values. */
   targets: 'targets',
-  /** float32 of the output's shape: the logits of the model that is imitated. */
-  teacher: 'teacher_logits',
+  /** int64, the output's shape with any last axis: the likeliest ids of the model that is imitated. */
+  teacherIds: 'teacher_ids',
+  /** float32, one more for each row: their probabilities, and that of all others together. */
+  teacher: 'teacher_probabilities',
 } as const;
 
 /** Labels of this value do not count; PyTorch's default. */
 const ignoredLabel = -100;
+
+/** What hides an id from a sum of exponentials. */
+const hiddenLogit = -1e30;
+/** Of which the logarithm is taken where a probability is 0. */
+const smallestProbability = 1e-30;
 
 /** What the squared norm of a row of zeros counts as. */
 const smallestNorm = 1e-12;
@@ -92,21 +99,32 @@ export function flattened(loss: Loss): Loss {
 }
 
 /**
- * T² · KL(softmax(teacher / T) ‖ softmax(logits / T)), mean over the rows (Hinton et al. 2015,
- * arXiv 1503.02531, § 2).
+ * KL(teacher ‖ softmax(logits)), mean over the rows, of the teacher's likeliest ids one by one and of all others
+ * together: their probability is one term, so that what the student gives them counts, but not to which of them.
+ * At most the KL of all ids, and the same where all are given.
  */
-export function distillation(temperature: number): Loss {
-  return (graph, { value, shape }) => {
-    const teacher = graph.input(lossInputs.teacher, DataType.FLOAT, shape);
-    const logOf = (logits: Value): Value =>
-      graph.op('LogSoftmax', [graph.op('Mul', [logits, graph.scalar(1 / temperature)])], {
-        axis: -1,
-      });
-    const [student, known] = [logOf(value), logOf(teacher)];
-    const terms = graph.op('Mul', [graph.op('Exp', [known]), graph.op('Sub', [known, student])]);
-    return graph.op('Mul', [meanOfRows(graph, terms), graph.scalar(temperature ** 2)]);
-  };
-}
+export const distillation: Loss = (graph, { value, shape }) => {
+  const rows = shape.slice(0, -1);
+  const ids = graph.input(lossInputs.teacherIds, DataType.INT64, [...rows, 'ids']);
+  const known = graph.input(lossInputs.teacher, DataType.FLOAT, [...rows, 'terms']);
+  const sumOf = (logits: Value): Value => graph.reduce('ReduceLogSumExp', logits, [-1], 1);
+  const hidden = graph.op(
+    'ScatterElements',
+    [
+      graph.op('Expand', [graph.scalar(0), graph.op('Shape', [value])]),
+      ids,
+      graph.op('Expand', [graph.scalar(hiddenLogit), graph.op('Shape', [ids])]),
+    ],
+    { axis: -1 },
+  );
+  const chosen = graph.op('GatherElements', [value, ids], { axis: -1 });
+  const others = sumOf(graph.op('Add', [value, hidden]));
+  const terms = graph.op('Concat', [chosen, others], { axis: -1 });
+  const student = graph.op('Sub', [terms, sumOf(value)]);
+  const teacher = graph.op('Log', [graph.op('Max', [known, graph.scalar(smallestProbability)])]);
+  const differences = graph.op('Sub', [teacher, student]);
+  return meanOfRows(graph, graph.op('Mul', [known, differences]));
+};
 
 function meanOfRows(graph: GraphBuilder, terms: Value): Value {
   const sums = graph.reduce('ReduceSum', terms, [-1], 0);

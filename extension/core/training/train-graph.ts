@@ -20,6 +20,12 @@ export interface TrainingOptions {
   readonly trains?: (name: string) => boolean;
   /** On which parameters weight decay acts; on all if absent. */
   readonly decays?: (name: string) => boolean;
+  /**
+   * Where the model's graph is cut for less memory: only what is needed behind a cut is kept on the way forward, and
+   * the rest is computed again on the way back (Chen et al. 2016, arXiv 1604.06174). Such a model is the same in both
+   * modes, but for dropout, and has no buffers.
+   */
+  readonly cuts?: readonly Value[];
 }
 
 /** Names of values of training graphs that are not the model's. */
@@ -30,6 +36,10 @@ export const names = {
   /** What a tensor is after the step. */
   next: (name: string): string => `next/${name}`,
   gradient: (parameter: string): string => `gradient/${parameter}`,
+  /** Of the loss, by a value between two segments. */
+  flowing: (value: string): string => `flowing/${value}`,
+  /** A value that later segments read. */
+  kept: (value: string): string => `kept/${value}`,
   slot: (slot: string, parameter: string): string => `optimizer/${slot}/${parameter}`,
   scalar: (name: string): string => `step/${name}`,
 };
@@ -73,14 +83,23 @@ export function stepGraph(model: TrainableModel, options: TrainingOptions): Step
 /** Adds the gradients of one batch to those of the batches before it. */
 export function accumulationGraph(model: TrainableModel, options: TrainingOptions): StepGraph {
   const { graph, gradients, parameters, fixed } = emitGradients(model, options);
-  const sums = parameters.map(({ name, shape }): Parameter => {
+  const sums = emitSums(graph, parameters, gradients);
+  const read = parameters.map(({ name }) => name);
+  return { graph, state: [...sums, ...model.buffers], fixed: [...fixed, ...read] };
+}
+
+/** Adds gradients to what the state has of them; gives that. */
+export function emitSums(
+  graph: GraphBuilder,
+  parameters: readonly Parameter[],
+  gradients: ReadonlyMap<string, Value>,
+): Parameter[] {
+  return parameters.map(({ name, shape }) => {
     const sum = graph.input(names.gradient(name), DataType.FLOAT, shape);
     const next = graph.op('Add', [sum, gradients.get(name) ?? '']);
     graph.handOver(names.next(sum), next, DataType.FLOAT, shape);
     return { name: sum, shape };
   });
-  const read = parameters.map(({ name }) => name);
-  return { graph, state: [...sums, ...model.buffers], fixed: [...fixed, ...read] };
 }
 
 /** The update alone, from gradients that `accumulate` batches have added up. */

@@ -1,5 +1,5 @@
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
-import type { GraphBase } from '../onnx/graph-builder';
+import type { GraphBase, Value } from '../onnx/graph-builder';
 import { stream } from '../models/model-emitter';
 import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
@@ -33,6 +33,10 @@ export function trainableTransformer(
 /** Names of the matrices that can have adapters: those that the model multiplies by once, and reads nowhere else. */
 export const adaptableMatrices = (model: LayeredModel): ReadonlySet<string> =>
   adaptable(transformerGraph(model).base);
+
+/** Names of the stream behind each sublayer, where the graph of the model can be cut. */
+export const streamsBehind = (model: LayeredModel): readonly Value[] =>
+  transformerGraph(model).streams;
 
 /**
  * The same with adapters of some matrices, beside tensors that are trained themselves.
@@ -71,7 +75,11 @@ function trainedWeights(
   return parameters.map(({ name, shape }) => ({ name, shape, isBuffer: false }));
 }
 
-function transformerGraph(model: LayeredModel): { base: GraphBase; output: ShapedValue } {
+function transformerGraph(model: LayeredModel): {
+  base: GraphBase;
+  output: ShapedValue;
+  streams: readonly Value[];
+} {
   const { emitter, summary } = model;
   if (emitter === undefined) {
     throw new UserError(say`The model is an ONNX graph already.`, {
@@ -87,10 +95,12 @@ function transformerGraph(model: LayeredModel): { base: GraphBase; output: Shape
     attentionMask: input('attention_mask'),
     positionIds: input('position_ids'),
   });
-  const state = summary.sublayers.reduce(
-    (before, _, index) => emitter.emitSublayer(graph, index, before, prologue.side),
-    prologue.state,
-  );
+  const streams: Value[] = [];
+  const state = summary.sublayers.reduce((before, _, index) => {
+    const after = emitter.emitSublayer(graph, index, before, prologue.side);
+    streams.push(after[stream] ?? '');
+    return after;
+  }, prologue.state);
   const logits = emitter.emitEpilogue(graph, state[stream] ?? '');
   const weights = graph.externalData;
   const names = new Set(weights.map(({ name }) => name));
@@ -99,5 +109,6 @@ function transformerGraph(model: LayeredModel): { base: GraphBase; output: Shape
   return {
     base: { nodes, inputs, outputs: [], constants, weights, opsets: graph.opsetImports },
     output: { value: logits, shape: [...sizes, emitter.vocabularySize] },
+    streams,
   };
 }

@@ -3,7 +3,7 @@ import { elementCount } from '../checkpoints/lazy-tensor';
 import { createSession } from '../runtime/session';
 import type { SessionOptions } from '../runtime/session';
 import { runStep, State } from '../runtime/state-session';
-import { floatsOf, floatTensor, int32Scalar, tensorOf } from '../runtime/tensors';
+import { floatsIn, floatsOf, floatTensor, int32Scalar, tensorOf } from '../runtime/tensors';
 import type { Tensor, Tensors } from '../runtime/tensors';
 import { UserError } from '../user-error';
 import { readCheckpoint, writeCheckpoint } from './checkpoint';
@@ -12,6 +12,7 @@ import { createOptimizer } from './optimizers';
 import type { Optimizer } from './optimizers';
 import { LearningRate } from './schedules';
 import type { LearningRateOptions } from './schedules';
+import { SegmentedPass } from './segments/segmented-pass';
 import { accumulationGraph, names, stepGraph, updateGraph } from './train-graph';
 import type { StepGraph, TrainingOptions } from './train-graph';
 import { dropoutKey } from './trainable-model';
@@ -41,6 +42,9 @@ interface Program extends Pick<StepGraph, 'state'> {
   readonly session: Session;
 }
 
+/** What is run without gradients. */
+type Judged = 'output' | 'loss';
+
 /**
  * Trains a model on the CPU: a session of forward pass, backward pass and update that reads the parameters
  * and the optimiser's state and writes them anew.
@@ -51,15 +55,17 @@ export class Trainer {
   private readonly rate: LearningRate;
   private readonly optimizer: Optimizer;
 
+  /** Sessions that were asked for. */
+  private readonly judging = new Map<Judged, Promise<Session>>();
+
   private constructor(
     private readonly model: TrainableModel,
     private readonly options: TrainerOptions,
     private readonly state: State,
     /** Forward and backward, with the update unless gradients are accumulated. */
-    private readonly first: Program,
+    private readonly first: Program | SegmentedPass,
     /** The update, where gradients are accumulated. */
     private readonly update: Program | undefined,
-    private readonly forward: Session,
   ) {
     this.rate = new LearningRate(options.learningRate);
     this.optimizer = createOptimizer(options.optimizer);
@@ -67,41 +73,26 @@ export class Trainer {
 
   /** @throws UserError when the model has an operator without gradient. */
   public static async create(model: TrainableModel, options: TrainerOptions): Promise<Trainer> {
-    const accumulates = (options.accumulate ?? 1) > 1;
-    const first = accumulates ? accumulationGraph(model, options) : stepGraph(model, options);
-    const update = accumulates
-      ? updateGraph(new GraphBuilder('update'), model, options)
-      : undefined;
-    const evaluation = model.forward('evaluate');
-    evaluation.graph.output(
-      names.output,
-      evaluation.output.value,
-      DataType.FLOAT,
-      evaluation.output.shape,
-    );
-    const open = async (graph: GraphBuilder): Promise<Session> =>
-      createSession(graph, {
-        device: 'cpu',
-        prepack: true,
-        spin: true,
-        keepMemory: true,
-        ...(options.keepReshapes === undefined ? {} : { keepReshapes: options.keepReshapes }),
-        ...(options.threads === undefined ? {} : { threads: options.threads }),
-      });
+    const { accumulate = 1, cuts = [], threads } = options;
+    const open = async ({ graph, state }: StepGraph): Promise<Program> => ({
+      session: await openSession(graph, options),
+      state,
+    });
+    const isCut = cuts.length > 0;
+    const first = isCut
+      ? await SegmentedPass.create(model, options, threads)
+      : await open(accumulate > 1 ? accumulationGraph(model, options) : stepGraph(model, options));
+    const update =
+      isCut || accumulate > 1
+        ? await open(updateGraph(new GraphBuilder('update'), model, options))
+        : undefined;
     const state = new State(await model.initial());
     for (const { name, shape } of [...first.state, ...(update?.state ?? [])]) {
       if (!state.names.includes(name)) {
         state.add(name, floatTensor(new Float32Array(elementCount(shape)), shape));
       }
     }
-    return new Trainer(
-      model,
-      options,
-      state,
-      { state: first.state, session: await open(first.graph) },
-      update === undefined ? undefined : { state: update.state, session: await open(update.graph) },
-      await open(evaluation.graph),
-    );
+    return new Trainer(model, options, state, first, update);
   }
 
   /** Updates made so far. */
@@ -133,12 +124,18 @@ export class Trainer {
     ];
     const key = stepKey(seed, this.step * accumulate + this.batches);
     const feeds = { ...batch, [dropoutKey]: int32Scalar(key), ...this.scalars() };
-    const outputs = await this.run(this.first, feeds, wanted);
+    const { first } = this;
+    const outputs =
+      first instanceof SegmentedPass
+        ? await first.train(feeds, this.state)
+        : await this.run(first, feeds, wanted);
     const loss = scalarOf(floatsOf(outputs, names.loss));
     const own = clipNorm === undefined || this.update !== undefined ? undefined : outputs;
     const norm = own === undefined ? undefined : scalarOf(floatsOf(own, names.norm));
     this.requireFinite(loss, norm);
-    this.state.accept(this.first.state.map(({ name }) => name));
+    if (!(first instanceof SegmentedPass)) {
+      this.state.accept(first.state.map(({ name }) => name));
+    }
     const output = withOutput ? { output: tensorOf(outputs, names.output) } : {};
     if (this.update === undefined) {
       this.step++;
@@ -164,10 +161,16 @@ export class Trainer {
 
   /** The model's output in evaluation mode. */
   public async evaluate(inputs: Tensors): Promise<Tensor> {
-    const feeds = this.forward.inputNames.map(
-      (name) => [name, inputs[name] ?? this.state.of(name)] as const,
-    );
-    return tensorOf(await this.forward.run(Object.fromEntries(feeds)), names.output);
+    return this.judged('output', inputs);
+  }
+
+  /** The loss of a batch in evaluation mode, without gradients. */
+  public async lossOf(batch: Tensors): Promise<number> {
+    const loss =
+      this.first instanceof SegmentedPass
+        ? await this.first.lossOf(batch, this.state)
+        : await this.judged('loss', batch);
+    return scalarOf(floatsIn(loss));
   }
 
   /** Writes all that the next step depends on into a safetensors file. */
@@ -193,8 +196,10 @@ export class Trainer {
   }
 
   public async dispose(): Promise<void> {
-    const sessions = [this.first.session, this.update?.session, this.forward];
-    await Promise.all(sessions.map(async (session) => session?.release()));
+    const { first, update, judging } = this;
+    await (first instanceof SegmentedPass ? first.dispose() : first.session.release());
+    await update?.session.release();
+    await Promise.all([...judging.values()].map(async (session) => (await session).release()));
   }
 
   private async applyUpdate(update: Program): Promise<number | undefined> {
@@ -211,6 +216,18 @@ export class Trainer {
     this.batches = 0;
     this.step++;
     return norm;
+  }
+
+  private async judged(what: Judged, inputs: Tensors): Promise<Tensor> {
+    const known = this.judging.get(what);
+    const opening =
+      known ?? openSession(judgingGraph(this.model, what, this.options), this.options);
+    this.judging.set(what, opening);
+    const session = await opening;
+    const feeds = session.inputNames.map(
+      (name) => [name, inputs[name] ?? this.state.of(name)] as const,
+    );
+    return tensorOf(await session.run(Object.fromEntries(feeds)), names[what]);
   }
 
   private async run({ session, state }: Program, given: Tensors, wanted: readonly string[]) {
@@ -240,6 +257,28 @@ export class Trainer {
       );
     }
   }
+}
+
+async function openSession(graph: GraphBuilder, options: TrainerOptions): Promise<Session> {
+  return createSession(graph, {
+    device: 'cpu',
+    prepack: true,
+    spin: true,
+    keepMemory: true,
+    ...(options.keepReshapes === undefined ? {} : { keepReshapes: options.keepReshapes }),
+    ...(options.threads === undefined ? {} : { threads: options.threads }),
+  });
+}
+
+/** The model in evaluation mode. */
+function judgingGraph(model: TrainableModel, what: Judged, { loss }: TrainerOptions): GraphBuilder {
+  const { graph, output } = model.forward('evaluate');
+  if (what === 'output') {
+    graph.output(names.output, output.value, DataType.FLOAT, output.shape);
+  } else {
+    graph.output(names.loss, loss(graph, output), DataType.FLOAT, []);
+  }
+  return graph;
 }
 
 function scalarOf([value = Number.NaN]: Float32Array): number {

@@ -44,7 +44,7 @@ export async function outputDistance(
 }
 
 /** Measures Σ KL(p‖q) over the rows of two models' scores, in nats, by sessions of `executor`. */
-export function divergenceBy(
+function divergenceBy(
   executor: LayeredExecutor,
 ): (original: Tensor, candidate: Tensor) => Promise<number> {
   const meter = new LogitsMeter(executor, 'kl', metrics.kl, 'candidate');

@@ -6,19 +6,18 @@ import type { JobContext } from '../../jobs/job';
 import { idsPort } from '../../models/example';
 import { idsIn } from '../../models/model-input';
 import type { LayeredModel } from '../../models/layered-model';
-import { streamWidth } from '../../models/model-emitter';
-import { LayeredExecutor } from '../../runtime/layered-executor';
-import { floatsIn, floatTensor, int64Tensor } from '../../runtime/tensors';
-import type { HiddenState, Tensor, Tensors } from '../../runtime/tensors';
-import { distillation, lossInputs } from '../../training/losses';
+import { floatsIn } from '../../runtime/tensors';
+import { distillation } from '../../training/losses';
 import { Trainer } from '../../training/trainer';
 import { tryStep } from '../../training/try-step';
 import { UserError } from '../../user-error';
-import { divergenceBy } from './output-distance';
 import type { RepairScope } from './repair-settings';
 import type { TrainingFiles } from './repair-store';
+import { TeacherTexts } from './teacher-texts';
 import type { RepairSetup } from './walk';
-import { trainedNumbers, wholeModel } from './whole-model';
+import { batchOf, leastBytes, segmentEnds, stepPlan } from './whole-memory';
+import type { TrainingSize } from './whole-memory';
+import { wholeModel } from './whole-model';
 import { say } from '../../message';
 
 /** A whole model to train against another. */
@@ -29,16 +28,6 @@ export interface EndToEndSetup extends Omit<RepairSetup, 'places'> {
 }
 
 /**
- * Float32 copies: of all weights (two sessions, as they are and packed, and the teacher's), of those that are trained
- * (gradients, the optimiser's state, what is best so far), of a step's logits, and of the stream behind each sublayer
- * for what the way back needs of it. As seen: SmolLM2-135M without a quarter of its sublayers took 5.9 GB with
- * adapters, of 4 × 128 tokens a step.
- */
-const copies = { weights: 5, trained: 10, logits: 8, streams: 48 };
-/** What the teacher may take of the memory. */
-const teachersShare = 1 / 4;
-
-/**
  * Learning rates in units of the slices': all tensors move together, and what slices have found is near
  * (docs/research/compactifai.md).
  */
@@ -46,12 +35,18 @@ const ratesOfWhole = { model: 0.2, both: 0.1 };
 /** Steps on which the rate grows, while Adam's second moments are those of few gradients. */
 const warmUpSteps = 8;
 
+/**
+ * Likeliest ids of the teacher whose probabilities are learned one by one; that of all others is one term
+ * (docs/research/compactifai.md).
+ */
+const likeliest = 64;
+
 /** Least time between two saves within an epoch. */
 const saveMilliseconds = 30_000;
 
-/** Whether a model continues texts and fits into memory often enough to be trained as a whole. */
+/** Whether a model continues texts and a step of training it as a whole fits into memory. */
 export function trainsAsWhole(size: TrainingSize, memoryBytes: number): boolean {
-  return continuesTexts(size) && piecesOfBatch(size, memoryBytes) !== undefined;
+  return continuesTexts(size) && stepPlan(size, memoryBytes) !== undefined;
 }
 
 /** @throws UserError where {@link trainsAsWhole} is false. */
@@ -60,10 +55,10 @@ export function requireTrainsAsWhole(size: TrainingSize, memoryBytes: number): v
   if (!continuesTexts(size)) {
     throw noText(file);
   }
-  if (piecesOfBatch(size, memoryBytes) === undefined) {
+  if (stepPlan(size, memoryBytes) === undefined) {
     throw new UserError(say`The full model doesn't fit into the memory limit for training.`, {
       file,
-      remedy: say`Allow ${formatBytes(bytesToTrain(size, 1))} (--memory), or choose --scope sublayers.`,
+      remedy: say`Allow ${formatBytes(leastBytes(size))} (--memory), or choose --scope sublayers.`,
     });
   }
 }
@@ -71,37 +66,9 @@ export function requireTrainsAsWhole(size: TrainingSize, memoryBytes: number): v
 const continuesTexts = ({ student: { inputs, output, emitter } }: TrainingSize): boolean =>
   emitter !== undefined && idsPort(inputs) !== undefined && output.seesWhole !== true;
 
-/** What the memory that training takes depends on. */
-type TrainingSize = Pick<EndToEndSetup, 'student' | 'forms' | 'train' | 'settings'>;
-
-/** Sequences of a step: no more than there are. */
-const batchOf = ({ train, settings }: TrainingSize): number =>
-  Math.min(settings.batch, Math.max(1, train.length));
-
-/** The fewest equal pieces in which a step's sequences are run, so that memory suffices; undefined where none does. */
-function piecesOfBatch(size: TrainingSize, memoryBytes: number): number | undefined {
-  const batch = batchOf(size);
-  return Array.from({ length: batch }, (_, i) => i + 1).find(
-    (pieces) => batch % pieces === 0 && bytesToTrain(size, batch / pieces) <= memoryBytes,
-  );
-}
-
-/** @param sequences that are run together */
-function bytesToTrain({ student, forms, train }: TrainingSize, sequences: number): number {
-  const { parameters, sublayers, vocabularySize = 0 } = student.summary;
-  const length = Math.max(0, ...train.map((input) => idsIn(input)?.length ?? 0));
-  const tokens = sequences * length;
-  const width = student.emitter === undefined ? 0 : streamWidth(student.emitter);
-  const numbers =
-    copies.weights * parameters +
-    copies.trained * trainedNumbers(forms) +
-    tokens * (copies.logits * vocabularySize + copies.streams * width * sublayers.length);
-  return numbers * Float32Array.BYTES_PER_ELEMENT;
-}
-
 /**
  * Trains the forms of all sublayers at once on KL(teacher‖student), dense ones by adapters, everything else
- * frozen: for models that fit into memory several times.
+ * frozen; the graph is cut where memory doesn't hold what the way back needs.
  * @returns the numbers with the lowest held-out loss, by tensor; undefined where none were better.
  * @throws UserError as {@link requireTrainsAsWhole}.
  */
@@ -112,13 +79,16 @@ export async function repairEndToEnd(
   const { student, forms, settings, memoryBytes, saved, scope } = setup;
   requireTrainsAsWhole(setup, memoryBytes);
   const batch = batchOf(setup);
-  const pieces = piecesOfBatch(setup, memoryBytes) ?? batch;
-  const { model, unit, merged } = await wholeModel(student, forms, settings.seed);
+  const { pieces, segments } = stepPlan(setup, memoryBytes) ?? tooLarge();
+  const { model, streams, unit, merged } = await wholeModel(student, forms, settings.seed);
+  const teacher = await TeacherTexts.read(
+    ...([setup.teacher, textsOf(setup), likeliest, setup, context] as const),
+  );
   // What is left over of an epoch is another time among those that are not.
   const stepsPerEpoch = Math.floor(setup.train.length / batch);
   const steps = settings.epochs * stepsPerEpoch;
   const trainer = await Trainer.create(model, {
-    loss: distillation(1),
+    loss: distillation,
     optimizer: { kind: 'adam' },
     learningRate: {
       rate: ratesOfWhole[scope] * settings.rate * unit,
@@ -128,10 +98,9 @@ export async function repairEndToEnd(
     clipNorm: 1,
     seed: settings.seed,
     accumulate: pieces,
+    cuts: segmentEnds(streams.length, segments).flatMap((end) => streams[end] ?? []),
   });
-  const teacher = new Teacher(setup, context);
   try {
-    await teacher.start();
     let best: { loss: number; numbers?: ReadonlyMap<string, Float32Array> } = {
       loss: await heldOutLoss(trainer, teacher, setup, context),
     };
@@ -187,7 +156,7 @@ export async function repairEndToEnd(
           await save();
         }
         await checkpoint(context.cancellation);
-        const texts = await teacher.batch(order.slice(start, start + together));
+        const texts = teacher.batch(order.slice(start, start + together));
         if (!(await tryStep(trainer, texts))) {
           context.warn(
             say`Training the full model diverged (NaN or infinity) in step ${trainer.steps + 1} of ${steps}. The best weights so far are kept. Choose a smaller learning rate (--rate).`,
@@ -204,101 +173,30 @@ export async function repairEndToEnd(
     }
     return await result();
   } finally {
-    await teacher.dispose();
     await trainer.dispose();
   }
 }
 
-/** The teacher's final states, from which its logits are computed batch by batch. */
-class Teacher {
-  private readonly executor: LayeredExecutor;
-  private readonly measure: ReturnType<typeof divergenceBy>;
-  private readonly inputs: readonly Int32Array[];
-  private readonly states: HiddenState[] = [];
-
-  public constructor(
-    { teacher, train, heldOut, device, memoryBytes }: EndToEndSetup,
-    private readonly context: JobContext,
-  ) {
-    this.executor = new LayeredExecutor(teacher, device, memoryBytes * teachersShare);
-    this.measure = divergenceBy(this.executor);
-    this.inputs = [...train, ...heldOut].map((input) => idsIn(input) ?? withoutText(teacher));
-  }
-
-  public async start(): Promise<void> {
-    const { executor, context } = this;
-    const count = executor.model.summary.sublayers.length;
-    for (const [done, input] of this.inputs.entries()) {
-      context.progress({
-        stage: say`Running the original`,
-        done,
-        total: this.inputs.length,
-        unit: 'sequences',
-        moreFollows: true,
-      });
-      let states = [await executor.embed(input)];
-      for (let index = 0; index < count; index++) {
-        states = await executor.run(index, states);
-        await checkpoint(context.cancellation);
-      }
-      this.states.push(...states);
-    }
-  }
-
-  /** Token ids and logits of some texts of one length. */
-  public async batch(indexes: readonly number[]): Promise<Tensors> {
-    const texts = indexes.flatMap((index) => this.inputs[index] ?? []);
-    const length = texts[0]?.length ?? 0;
-    const logits: Tensor[] = [];
-    for (const index of indexes) {
-      const state = this.states[index];
-      logits.push(...(state === undefined ? [] : [await this.executor.output(state)]));
-    }
-    const ids = Int32Array.from(texts.flatMap((text) => [...text]));
-    const shape = [texts.length, length];
-    const size = texts.length * length;
-    const vocabulary = logits[0]?.dims.at(-1) ?? 0;
-    const joined = new Float32Array(size * vocabulary);
-    logits.forEach((tensor, i) => {
-      joined.set(floatsIn(tensor), i * length * vocabulary);
-    });
-    return {
-      input_ids: int64Tensor(ids, shape),
-      attention_mask: int64Tensor(new Int32Array(size).fill(1), shape),
-      position_ids: int64Tensor(
-        Int32Array.from({ length: size }, (_, i) => i % length),
-        shape,
-      ),
-      [lossInputs.teacher]: floatTensor(joined, [texts.length, length, vocabulary]),
-    };
-  }
-
-  /** KL(teacher‖student) in nats per token, of the student's logits for a batch. */
-  public async divergence(batch: Tensors, student: Tensor): Promise<number> {
-    const known = batch[lossInputs.teacher];
-    const tokens = batch['input_ids']?.size ?? 1;
-    return known === undefined ? 0 : (await this.measure(known, student)) / Math.max(1, tokens);
-  }
-
-  public async dispose(): Promise<void> {
-    await this.executor.dispose();
-  }
-}
-
-/** Mean KL(teacher‖student) of the held-out texts, in nats per token. */
+/** Mean loss of the held-out texts, in nats per token. */
 async function heldOutLoss(
   trainer: Trainer,
-  teacher: Teacher,
+  teacher: TeacherTexts,
   { train, heldOut }: EndToEndSetup,
   { cancellation }: JobContext,
 ): Promise<number> {
   let sum = 0;
   for (const i of heldOut.keys()) {
-    const batch = await teacher.batch([train.length + i]);
-    sum += await teacher.divergence(batch, await trainer.evaluate(batch));
+    sum += await trainer.lossOf(teacher.batch([train.length + i]));
     await checkpoint(cancellation);
   }
   return sum / Math.max(1, heldOut.length);
+}
+
+const textsOf = ({ train, heldOut, student }: EndToEndSetup): Int32Array[] =>
+  [...train, ...heldOut].map((input) => idsIn(input) ?? withoutText(student));
+
+function tooLarge(): never {
+  throw new Error('what does not fit is not trained as a whole');
 }
 
 function withoutText({ summary }: LayeredModel): never {

@@ -8,6 +8,7 @@ import type { TrainableModel } from '../../training/trainable-model';
 import {
   adaptableMatrices,
   adaptedTransformer,
+  streamsBehind,
   trainableTransformer,
 } from '../../training/trainable-transformer';
 import { smallestScale } from './smallest-scale';
@@ -29,6 +30,8 @@ export function trainedNumbers(forms: ReadonlyMap<string, MatrixEncoding>): numb
 /** A whole model to be trained: dense matrices by adapters where they can have some, all else by its own tensors. */
 export interface WholeModel {
   readonly model: TrainableModel;
+  /** Names of the stream behind each sublayer. */
+  readonly streams: readonly string[];
   /** Size of the numbers that are trained, which learning rates are measured by. */
   readonly unit: number;
   /** Numbers of the forms' tensors, by name, from numbers of the model's parameters. */
@@ -80,5 +83,5 @@ export async function wholeModel(
     }
     return result;
   };
-  return { model, unit, merged };
+  return { model, streams: streamsBehind(emitted), unit, merged };
 }

@@ -1,0 +1,129 @@
+import { checkpoint } from '../../jobs/job';
+import type { JobContext } from '../../jobs/job';
+import type { DeviceName } from '../../runtime/device';
+import { DataType } from '../../onnx/graph-builder';
+import type { LayeredModel } from '../../models/layered-model';
+import { LayeredExecutor } from '../../runtime/layered-executor';
+import { floatsOf, floatTensor, int64Tensor, tensorOf } from '../../runtime/tensors';
+import type { HiddenState, Tensors } from '../../runtime/tensors';
+import { lossInputs } from '../../training/losses';
+import { say } from '../../message';
+
+/** What the teacher says behind each token of a text. */
+interface TeacherText {
+  readonly ids: Int32Array;
+  /** Its likeliest ids, [sequence, count]. */
+  readonly likeliest: Int32Array;
+  /** Their probabilities and that of all others, [sequence, count + 1]. */
+  readonly probabilities: Float32Array;
+}
+
+/**
+ * What the teacher says of texts, all of it in memory: its likeliest ids and their probabilities, so that it runs once
+ * and is gone before training begins.
+ */
+export class TeacherTexts {
+  private constructor(private readonly texts: readonly TeacherText[]) {}
+
+  public static async read(
+    teacher: LayeredModel,
+    texts: readonly Int32Array[],
+    likeliest: number,
+    where: { readonly device: DeviceName; readonly memoryBytes: number },
+    context: JobContext,
+  ): Promise<TeacherTexts> {
+    const executor = new LayeredExecutor(teacher, where.device, where.memoryBytes / 2);
+    const count = teacher.summary.sublayers.length;
+    const found: TeacherText[] = [];
+    try {
+      for (const [done, ids] of texts.entries()) {
+        context.progress({
+          stage: say`Running the original`,
+          done,
+          total: texts.length,
+          unit: 'sequences',
+          moreFollows: true,
+        });
+        let states = [await executor.embed(ids)];
+        for (let index = 0; index < count; index++) {
+          states = await executor.run(index, states);
+          await checkpoint(context.cancellation);
+        }
+        for (const state of states) {
+          found.push({ ids, ...(await likeliestOf(executor, state, likeliest)) });
+        }
+      }
+    } finally {
+      await executor.dispose();
+    }
+    return new TeacherTexts(found);
+  }
+
+  /** Some texts of one length, and what the teacher says of them. */
+  public batch(indexes: readonly number[]): Tensors {
+    const texts = indexes.flatMap((index) => this.texts[index] ?? []);
+    const length = texts[0]?.ids.length ?? 0;
+    const shape = [texts.length, length];
+    const size = texts.length * length;
+    const ids = (of: (text: TeacherText) => Int32Array): Int32Array =>
+      Int32Array.from(texts.flatMap((text) => [...of(text)]));
+    const likeliest = ids((text) => text.likeliest);
+    const probabilities = Float32Array.from(texts.flatMap((text) => [...text.probabilities]));
+    const perToken = (numbers: ArrayLike<number>) => numbers.length / Math.max(1, size);
+    return {
+      input_ids: int64Tensor(
+        ids((text) => text.ids),
+        shape,
+      ),
+      attention_mask: int64Tensor(new Int32Array(size).fill(1), shape),
+      position_ids: int64Tensor(
+        Int32Array.from({ length: size }, (_, i) => i % length),
+        shape,
+      ),
+      [lossInputs.teacherIds]: int64Tensor(likeliest, [...shape, perToken(likeliest)]),
+      [lossInputs.teacher]: floatTensor(probabilities, [...shape, perToken(probabilities)]),
+    };
+  }
+}
+
+/** The likeliest ids behind each token of a text, and what is left for all others. */
+async function likeliestOf(
+  executor: LayeredExecutor,
+  state: HiddenState,
+  most: number,
+): Promise<Omit<TeacherText, 'ids'>> {
+  const logits = await executor.output(state);
+  const vocabulary = logits.dims.at(-1) ?? most;
+  const count = Math.min(most, vocabulary);
+  const outputs = await executor.compute(
+    {
+      key: `likeliest.${count}`,
+      build: (graph) => {
+        const given = graph.input(
+          'logits',
+          DataType.FLOAT,
+          logits.dims.map((_, i) => `axis_${i}`),
+        );
+        const all = graph.op('Softmax', [given], { axis: -1 });
+        const [values = '', ids = ''] = graph.ops('TopK', [all, graph.ints([count])], 2, {
+          axis: -1,
+        });
+        graph.output('values', values, DataType.FLOAT);
+        graph.output('ids', ids, DataType.INT64);
+      },
+    },
+    { logits },
+  );
+  const values = floatsOf(outputs, 'values');
+  const rows = values.length / count;
+  const probabilities = new Float32Array(rows * (count + 1));
+  for (let row = 0; row < rows; row++) {
+    const own = values.subarray(row * count, (row + 1) * count);
+    const sum = own.reduce((total, value) => total + value, 0);
+    probabilities.set(own, row * (count + 1));
+    // Where there are no others, what rounding leaves is none of theirs.
+    probabilities[row * (count + 1) + count] = count < vocabulary ? Math.max(0, 1 - sum) : 0;
+  }
+  const { data } = tensorOf(outputs, 'ids');
+  return { likeliest: Int32Array.from(data as BigInt64Array, Number), probabilities };
+}

@@ -1,0 +1,189 @@
+import { DataType } from '../../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { createSession } from '../../runtime/session';
+import { runStep } from '../../runtime/state-session';
+import type { State } from '../../runtime/state-session';
+import { floatsIn, tensorOf } from '../../runtime/tensors';
+import type { Tensor, Tensors } from '../../runtime/tensors';
+import { backward, backwardFrom } from '../backward';
+import { emitSums, names } from '../train-graph';
+import type { TrainingOptions } from '../train-graph';
+import type { Parameter, TrainableModel } from '../trainable-model';
+import { cutGraph } from './cut-graph';
+import type { CutGraph, Segment } from './cut-graph';
+
+type Session = Awaited<ReturnType<typeof createSession>>;
+
+/** A graph that runs with what the batch, other segments and the state give. */
+interface Program {
+  readonly session: Session;
+}
+
+interface ForwardProgram extends Program {
+  /** What later segments read. */
+  readonly gives: readonly Value[];
+}
+
+interface BackwardProgram extends Program {
+  /** Values of earlier segments that change with what is trained, whose gradients it gives. */
+  readonly flows: readonly Value[];
+  readonly sums: readonly Parameter[];
+}
+
+/**
+ * Loss and gradients of a model whose graph is cut: forward segment by segment, of which only what later ones read
+ * is kept, and backward from the last, each segment computed again. Its weights stay as they lie in their files.
+ */
+export class SegmentedPass {
+  private constructor(
+    /** Of all segments but the last. */
+    private readonly forward: readonly ForwardProgram[],
+    /** Of all segments that have a part in gradients, the last first. */
+    private readonly backward: readonly BackwardProgram[],
+  ) {}
+
+  public static async create(
+    model: TrainableModel,
+    options: TrainingOptions,
+    threads: number | undefined,
+  ): Promise<SegmentedPass> {
+    const { cuts = [], trains = () => true } = options;
+    const { graph, output } = model.forward('train');
+    const parameters = model.parameters.filter(({ name }) => trains(name));
+    const cut = cutGraph(
+      graph,
+      parameters.map(({ name }) => name),
+      cuts,
+    );
+    const open = async (built: GraphBuilder): Promise<Session> =>
+      createSession(built, {
+        device: 'cpu',
+        prepack: false,
+        asStored: true,
+        spin: true,
+        ...(threads === undefined ? {} : { threads }),
+      });
+    const forward: ForwardProgram[] = [];
+    for (const segment of cut.segments.slice(0, -1)) {
+      forward.push({ session: await open(forwardGraph(segment, cut)), gives: segment.gives });
+    }
+    const back: BackwardProgram[] = [];
+    for (const segment of [...cut.segments].reverse()) {
+      const isLast = segment === cut.segments.at(-1);
+      const flows = segment.reads.filter((value) => cut.moving.has(value));
+      const own = parameters.filter(({ name }) => segment.trained.includes(name));
+      if (!isLast && flows.length + own.length === 0) {
+        continue;
+      }
+      const built = segment.build();
+      const targets = [...own.map(({ name }) => name), ...flows];
+      let gradients: ReadonlyMap<Value, Value>;
+      if (isLast) {
+        const loss = built.within('loss', () => options.loss(built, output));
+        gradients = backward(built, loss, targets);
+        built.output(names.loss, loss, DataType.FLOAT, []);
+      } else {
+        const given = segment.gives.filter((value) => cut.moving.has(value));
+        const inputs = given.map((value) => {
+          const name = built.input(names.flowing(value), DataType.FLOAT, cut.shapeOf(value));
+          return [value, name] as const;
+        });
+        gradients = backwardFrom(built, new Map(inputs), targets);
+      }
+      const sums = emitSums(built, own, gradients);
+      for (const value of flows) {
+        const gradient = gradients.get(value) ?? '';
+        built.output(names.flowing(value), gradient, DataType.FLOAT, cut.shapeOf(value));
+      }
+      back.push({ session: await open(built), flows, sums });
+    }
+    return new SegmentedPass(forward, back);
+  }
+
+  /** What gradients are added up in. */
+  public get state(): readonly Parameter[] {
+    const all = this.backward.flatMap(({ sums }) => sums);
+    return [...new Map(all.map((sum) => [sum.name, sum])).values()];
+  }
+
+  /** The loss of a batch. */
+  public async lossOf(batch: Tensors, state: State): Promise<Tensor> {
+    const values = await this.run(batch, state);
+    const [last = none()] = this.backward;
+    const feeds = feedsOf(last, { ...batch, ...values });
+    const outputs = await runStep(last.session, feeds, state, [], [names.loss], names.next);
+    return tensorOf(outputs, names.loss);
+  }
+
+  /** The loss, by its name, and the gradients added to the state, unless the loss is not finite. */
+  public async train(batch: Tensors, state: State): Promise<Tensors> {
+    const values = await this.run(batch, state);
+    const flowing = new Map<string, Tensor>();
+    let loss: Tensor | undefined;
+    for (const program of this.backward) {
+      const { session, flows, sums } = program;
+      const written = sums.map(({ name }) => name);
+      const feeds = feedsOf(program, { ...batch, ...values, ...Object.fromEntries(flowing) });
+      const wanted = [...(loss === undefined ? [names.loss] : []), ...flows.map(names.flowing)];
+      const outputs = await runStep(session, feeds, state, written, wanted, names.next);
+      if (loss === undefined) {
+        loss = tensorOf(outputs, names.loss);
+        if (!floatsIn(loss).every(Number.isFinite)) {
+          break;
+        }
+      }
+      state.accept(written);
+      session.inputNames.forEach((name) => flowing.delete(name));
+      for (const name of flows.map(names.flowing)) {
+        addTo(flowing, name, tensorOf(outputs, name));
+      }
+    }
+    return { [names.loss]: loss ?? none() };
+  }
+
+  public async dispose(): Promise<void> {
+    const programs = [...this.forward, ...this.backward];
+    await Promise.all(programs.map(async ({ session }) => session.release()));
+  }
+
+  /** What segments read of earlier ones. */
+  private async run(batch: Tensors, state: State): Promise<Tensors> {
+    const values: Record<string, Tensor> = {};
+    for (const program of this.forward) {
+      const wanted = program.gives.map(names.kept);
+      const feeds = feedsOf(program, { ...batch, ...values });
+      const outputs = await runStep(program.session, feeds, state, [], wanted, names.next);
+      for (const value of program.gives) {
+        values[value] = tensorOf(outputs, names.kept(value));
+      }
+    }
+    return values;
+  }
+}
+
+function forwardGraph({ build, gives }: Segment, { typeOf, shapeOf }: CutGraph): GraphBuilder {
+  const graph = build();
+  for (const value of gives) {
+    graph.output(names.kept(value), value, typeOf(value), shapeOf(value));
+  }
+  return graph;
+}
+
+const feedsOf = ({ session }: Program, given: Tensors): Tensors =>
+  Object.fromEntries(Object.entries(given).filter(([name]) => session.inputNames.includes(name)));
+
+function addTo(sums: Map<string, Tensor>, name: string, term: Tensor): void {
+  const sum = sums.get(name);
+  if (sum === undefined) {
+    sums.set(name, term);
+    return;
+  }
+  const numbers = floatsIn(sum);
+  floatsIn(term).forEach((value, i) => {
+    numbers[i] = (numbers[i] ?? 0) + value;
+  });
+}
+
+function none(): never {
+  throw new Error('a model that is trained has a last segment');
+}
