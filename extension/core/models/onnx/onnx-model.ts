@@ -15,6 +15,7 @@ import { sampleFiles } from '../fingerprint';
 import { fillCacheWidths, presentOf } from './stream/cache-ports';
 import { classifyBranch } from './stream/classify';
 import { GraphIndex, operatorName } from './graph-index';
+import { maxChoices } from './loops/places';
 import { unrollLoops } from './loops/unroll-loops';
 import { isWeight, lostParts, measure, nodeName, storedBytes } from './stream/measure-sublayer';
 import type { LostParts } from './stream/measure-sublayer';
@@ -49,6 +50,9 @@ export async function openOnnxModel(path: string): Promise<OnnxModel> {
   const wrapped = inside.notes.length > 0 ? findLayers(inside.file, fingerprint) : found;
   if (wrapped.branches.length > 0) {
     return withNotes(wrapped, [...main.notes, ...inside.notes]);
+  }
+  if (found.branches.length > 0) {
+    return withNotes(found, main.notes);
   }
   const plain = main.notes.length > 0 ? findLayers(stored, fingerprint) : found;
   // What keeps unrolled layers from being removed is said of the file as it is.
@@ -88,9 +92,6 @@ function findStream(
   const index = new GraphIndex(copyWith(graph, { node }), path);
   return { index, branches: findResidualBranches(index), node };
 }
-
-/** More Ifs than this are no choice between ways through the layers. */
-const maxChoices = 8;
 
 /** The two ways through the first If of the main graph whose branches hold layers. */
 function findWrapped(

@@ -1,7 +1,9 @@
+import { nestedGraphs } from '../../../checkpoints/nested-weights';
 import { copyWith } from '../../../onnx/messages';
-import type { GraphProto } from '../../../onnx/proto/onnx_pb';
+import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
 import { flatten } from '../edits/wrapped-graph';
 import { operatorName } from '../graph-index';
+import { isRepeating } from './known-steps';
 
 /** A graph whose nodes run once at most: the main graph, or a branch of an If in such a graph. */
 export interface Place {
@@ -16,9 +18,14 @@ export function mainPlace(graph: GraphProto): Place {
   return { graph, flat: graph, main: (other) => other };
 }
 
-/** The branches of the Ifs in a graph, and those of Ifs in them. */
+/** More Ifs than this are no choice between ways through the layers. */
+export const maxChoices = 8;
+
+/** The branches of the first Ifs in a graph that hold loops, and those of such Ifs in them. */
 export function branchesIn({ graph, flat, main }: Place): Place[] {
-  const choices = graph.node.filter((one) => operatorName(one) === 'If');
+  const choices = graph.node
+    .filter((one) => operatorName(one) === 'If' && holdsLoop(one))
+    .slice(0, maxChoices);
   return choices.flatMap((node) =>
     flatten(flat, node).flatMap(({ graph: inlined, wrapping: { branch } }) => {
       const place: Place = {
@@ -36,5 +43,11 @@ export function branchesIn({ graph, flat, main }: Place): Place[] {
       };
       return [place, ...branchesIn(place)];
     }),
+  );
+}
+
+function holdsLoop(node: NodeProto): boolean {
+  return nestedGraphs(node).some((graph) =>
+    graph.node.some((one) => isRepeating(one) || holdsLoop(one)),
   );
 }

@@ -7,6 +7,7 @@ import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
 import { additionsTo, namesIn, withAdditions, withoutUnread } from '../edits/graph-additions';
 import { neededNodes } from '../edits/graph-remains';
 import { renameInputs } from '../edits/node-edits';
+import { GraphIndex } from '../graph-index';
 import { emitSteps } from './emit-steps';
 import { Around, isRepeating, knownSteps, noStacks } from './known-steps';
 import type { NotKnown } from './known-steps';
@@ -106,8 +107,11 @@ function unroll(
   }
   const inside = withSteps(graph, [...rows.nodes, ...emitted.nodes]);
   const outputs = inside.output.map(({ name }) => name);
+  const renamed = inside.node.map((one) => renameInputs(one, (name) => rows.standIn(name)));
+  // A node that changes a part may read a constant that a step makes.
+  const { nodes } = new GraphIndex(copyWith(inside, { node: renamed }), file.path);
   const needed = neededNodes(
-    inside.node.map((one) => renameInputs(one, (name) => rows.standIn(name))),
+    nodes.map(({ proto }) => proto),
     outputs,
   );
   const left = main(
