@@ -33,10 +33,11 @@ export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements
   }
 
   #columnBeside(): ViewColumn {
-    const column = this.panels.find(({ viewColumn }) => viewColumn !== undefined)?.viewColumn;
-    return column === window.activeTextEditor?.viewColumn
-      ? ViewColumn.Beside
-      : (column ?? ViewColumn.Beside);
+    const here = window.tabGroups.activeTabGroup.viewColumn;
+    // Only where a heatmap is looked at may another cover it.
+    const isHeatmap = this.panels.some(({ active }) => active);
+    const columns = this.panels.flatMap(({ viewColumn }) => viewColumn ?? []);
+    return columns.find((column) => (column === here) === isHeatmap) ?? ViewColumn.Beside;
   }
 
   /** Fills a webview that VS Code has made for a custom editor. */

@@ -40,8 +40,10 @@ export interface ChartContent {
   readonly series: readonly ChartSeries[];
   readonly titles: { readonly x: string; readonly y: string; readonly y2: string };
   readonly logarithmic: boolean;
-  /** Horizontal place of the selection and, where measured or expected, its value on `y`. */
-  readonly selection: { readonly x: number; readonly y: number | undefined } | undefined;
+  /** Horizontal place of the selection and its value on `y`, where that is measured or expected. */
+  readonly selection:
+    | { readonly x: number; readonly y: number | undefined; readonly isExpected?: boolean }
+    | undefined;
   /** Distance between the numbers of the horizontal axis, where the chart's own are not round. */
   readonly stepX: number | undefined;
   /** Whether `x` counts something. */
@@ -102,9 +104,10 @@ export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> 
     ctx.lineTo(left, chartArea.bottom);
     ctx.stroke();
     const top = selection.y === undefined ? Number.NaN : y.getPixelForValue(selection.y);
-    if (Number.isFinite(top) && top <= chartArea.bottom + 1) {
+    if (top >= chartArea.top - 1 && top <= chartArea.bottom + 1) {
       ctx.beginPath();
       ctx.lineWidth = 2;
+      ctx.setLineDash(selection.isExpected === true ? [3, 3] : []);
       ctx.arc(left, top, 8, 0, 2 * Math.PI);
       ctx.stroke();
     }
@@ -209,7 +212,7 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
       },
       y: {
         type: content.logarithmic ? 'logarithmic' : 'linear',
-        ...spreadRange(content),
+        ...ownRange(content),
         ...(content.sharesY === true ? shareRange(content, 'y') : {}),
         display: has('y'),
         title: title(content.titles.y),
@@ -277,12 +280,16 @@ function shareRange(
   return { max: 1, ...(new Set(shares.map(({ y }) => y)).size === 1 ? { min: 0 } : {}) };
 }
 
-/** An axis holds the ends of the spreads, which the chart does not know of. */
-function spreadRange({ series }: ChartContent): { suggestedMin?: number; suggestedMax?: number } {
+/** An axis holds the ends of the spreads and the selection, which the chart does not know of. */
+function ownRange({ series, selection }: ChartContent): {
+  suggestedMin?: number;
+  suggestedMax?: number;
+} {
   const points = series.filter(({ axis }) => axis === 'y').flatMap((one) => one.points);
-  const ends = points.flatMap(({ y, spread }) =>
+  const spreads = points.flatMap(({ y, spread }) =>
     spread === undefined ? [] : [y - spread, y + spread],
   );
+  const ends = [...spreads, ...(selection?.y === undefined ? [] : [selection.y])];
   return ends.length === 0
     ? {}
     : { suggestedMin: Math.min(...ends), suggestedMax: Math.max(...ends) };

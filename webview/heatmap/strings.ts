@@ -282,6 +282,8 @@ export const strings = {
   curveSummaryPerplexity: (first: string, last: string) =>
     t('Held-out perplexity goes from {0} to {1}.', first, last),
   curveSummarySelection: (rounds: number) => t('Round {0} is selected.', rounds),
+  curveSummaryExpected: (distance: string) =>
+    t('The selection is expected at a distance of {0}.', distance),
   curveTable: t('Numbers of the chart'),
   tooltipRound: (rounds: number) => (rounds === 1 ? t('Round 1') : t('Round {0}', rounds)),
   roundColumn: t('Round'),

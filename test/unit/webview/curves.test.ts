@@ -79,9 +79,12 @@ describe('curves', () => {
 
   it('are summed up in words', () => {
     const curves = curvesOf(profile, model, 'sublayers');
-    expect(curveSummary({ selectedRounds: 2 }, curves, String)).toBe(
+    expect(curveSummary({ selectedRounds: 2, expected: undefined }, curves, String)).toBe(
       'Line chart of the distance to the original over 3 rounds of the greedy search: 0.1 after the first round, 0.3 after the last, with 4 removed. ' +
         'Reverse order ends at 0.1. Held-out perplexity goes from 20 to 30. Round 2 is selected.',
+    );
+    expect(curveSummary({ selectedRounds: undefined, expected: 0.25 }, curves, String)).toMatch(
+      / from 20 to 30\. The selection is expected at a distance of 0\.25\.$/,
     );
   });
 });

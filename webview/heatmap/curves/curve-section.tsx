@@ -104,7 +104,7 @@ function Chart({ panel, profile, frame }: ChartProps): VNode {
       />
       <CurvePlot
         content={content}
-        label={curveSummary(selected, curves, formatOf[axis])}
+        label={curveSummary({ ...selected, expected }, curves, formatOf[axis])}
         onPick={selectRounds}
       />
       <CurveTable profile={profile} model={model} axis={axis} formatX={formatOf[axis]} />
@@ -161,5 +161,6 @@ function selectionOf(
 ): ChartContent['selection'] {
   const point = greedy.find(({ rounds }) => rounds === selectedRounds);
   if (point !== undefined) return { x: point.x, y: point.y };
-  return { x: totalsOf(expandSublayers(removed, model), model, narrowed)[axis], y: expected };
+  const { [axis]: x } = totalsOf(expandSublayers(removed, model), model, narrowed);
+  return { x, y: expected, isExpected: true };
 }

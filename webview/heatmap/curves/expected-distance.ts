@@ -21,20 +21,18 @@ export function expectedDistance(known: Known): number | undefined {
   ) {
     return undefined;
   }
-  const sumOf = (ids: Iterable<string>): number =>
-    [...ids].reduce((sum, id) => sum + (candidates[id]?.distance ?? Number.NaN), 0);
+  const alone = (id: string): number => candidates[id]?.distance ?? Number.NaN;
   let [likeness, proportion] = [0, 1];
-  const gone = new Set<string>();
-  for (const { removed, distance } of profile.rounds) {
-    gone.add(removed);
-    const common = [...gone].filter((id) => chosen.has(id)).length;
-    const alike = common / (gone.size + chosen.size - common);
-    const sum = sumOf(gone);
+  let [common, sum] = [0, 0];
+  for (const [before, { removed, distance }] of profile.rounds.entries()) {
+    common += chosen.has(removed) ? 1 : 0;
+    sum += alone(removed);
+    const alike = common / (before + 1 + chosen.size - common);
     if (alike > likeness && sum > 0 && Number.isFinite(distance)) {
       [likeness, proportion] = [alike, distance / sum];
     }
   }
-  const expected = proportion * sumOf(chosen);
+  const expected = proportion * [...chosen].reduce((total, id) => total + alone(id), 0);
   return Number.isFinite(expected) ? expected : undefined;
 }
 
