@@ -4,6 +4,7 @@ import { commands, env, l10n, Uri } from 'vscode';
 import { fileExists } from '../services/documents/documents';
 import { commandIds } from '../services/command-ids';
 import { isModelFile } from '../services/documents/model-file';
+import type { EvaluateOptions } from './evaluate-model';
 import type { JobRecord } from '../services/jobs/job-record';
 import type { Action } from '../services/offer';
 import type { Services } from '../services/services';
@@ -87,15 +88,16 @@ export function nextSteps(services: Services, job: JobRecord): Action[] {
   const reveal: Action = [l10n.t('Reveal'), () => revealFolder(folder)];
   const heatmap: Action = [l10n.t('Open Heatmap'), run(commandIds.openHeatmap)];
   const playground: Action = [l10n.t('Playground'), run(commandIds.openPlayground, against)];
-  const evaluateBoth: Action = [l10n.t('Evaluate Both'), run(commandIds.evaluateModel, against)];
+  // On text, which asks nothing more.
+  const evaluate = (options: EvaluateOptions = {}): Action[1] =>
+    run(commandIds.evaluateModel, { ...options, measure: 'text' });
+  const evaluateBoth: Action = [l10n.t('Evaluate Both'), evaluate(against)];
   switch (job.operation) {
     case 'prune':
       return [
         heatmap,
         playground,
-        ...(job.request.format === 'onnx'
-          ? []
-          : [[l10n.t('Evaluate'), run(commandIds.evaluateModel)] as const]),
+        ...(job.request.format === 'onnx' ? [] : [[l10n.t('Evaluate'), evaluate()] as const]),
         reveal,
       ];
     case 'compress':
@@ -115,7 +117,7 @@ export function nextSteps(services: Services, job: JobRecord): Action[] {
     case 'repair': {
       const original = { against: job.request.teacher };
       return [
-        [l10n.t('Evaluate Both'), run(commandIds.evaluateModel, original)],
+        [l10n.t('Evaluate Both'), evaluate(original)],
         [l10n.t('Playground'), run(commandIds.openPlayground, original)],
         reveal,
         [l10n.t('Inspect'), run(commandIds.inspectModel)],

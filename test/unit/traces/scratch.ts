@@ -16,6 +16,7 @@ const copied = [
     'docs/reference',
     'media/plan.schema.json',
     'media/request.schema.json',
+    'bench/models/results.json',
   ],
   ...['package.json', 'package.nls.json', 'tsconfig.json', 'tsconfig.base.json', '.oxfmtrc.json'],
 ];
