@@ -66,7 +66,9 @@ const inWords = (
   { value, low, high }: Interval,
   format: (value: number) => string,
 ): Readonly<Record<keyof Interval, string>> => ({
-  ...{ value: format(value), low: format(low), high: format(high) },
+  value: format(value),
+  low: format(low),
+  high: format(high),
 });
 
 /** Whether so many examples show that two models differ. */

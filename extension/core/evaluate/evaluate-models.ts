@@ -21,7 +21,7 @@ import { isReadWhole, readHeldOut, readWholeText, warnHalves } from './held-out'
 import type { HeldOut } from './held-out';
 import { defaultWindowLength, evaluatePerplexity } from './perplexity';
 import type { MeasuredText } from './perplexity';
-import { evaluateSideBySide } from './side-by-side';
+import { evaluateSideBySide, VocabularyMismatch } from './side-by-side';
 import { answerTask } from './answer-task';
 import type { TaskAnswers, TaskResult } from './task-accuracy';
 import { readTask } from '../data/tasks/task-file';
@@ -114,10 +114,9 @@ export async function evaluateModels(
     return withoutLosses(await evaluate(changed));
   }
   const original = { model: other, removed: new Set<number>(), text: otherIds };
-  const obstacle = whyNotCompared(original, changed, { device, memoryBytes });
-  if (obstacle !== undefined) {
+  const evaluateEach = async (obstacle: Message): Promise<EvaluationResult> => {
     if (request.needsAgreement === true) {
-      const remedy = say`Leave out the limit of the agreement.`;
+      const remedy = say`Remove agreement from --gate.`;
       throw new UserError(obstacle, { file: other.summary.path, field: 'gate', remedy });
     }
     context.warn(obstacle);
@@ -129,28 +128,41 @@ export async function evaluateModels(
       against: withoutLosses(before),
       ...(isSame ? ratioOf(before, after) : {}),
     };
+  };
+  const obstacle = whyNotCompared(original, changed, { device, memoryBytes });
+  if (obstacle !== undefined) {
+    return evaluateEach(obstacle);
   }
   const half = { memoryBytes: memoryBytes / 2, device };
-  return withExecutor(other, half, async (first) =>
-    withExecutor(model, half, async (second) => {
-      const { before, after, ...compared } = await evaluateSideBySide(
-        { ...original, executor: first },
-        { ...changed, executor: second },
-        options,
-        context,
-      );
-      return {
-        ...withoutLosses(after),
-        against: withoutLosses(before),
-        ...ratioOf(before, after),
-        ...compared,
-      };
-    }),
-  );
+  try {
+    return await withExecutor(other, half, async (first) =>
+      withExecutor(model, half, async (second) => {
+        const { before, after, ...compared } = await evaluateSideBySide(
+          { ...original, executor: first },
+          { ...changed, executor: second },
+          options,
+          context,
+        );
+        return {
+          ...withoutLosses(after),
+          against: withoutLosses(before),
+          ...ratioOf(before, after),
+          ...compared,
+        };
+      }),
+    );
+  } catch (error) {
+    if (error instanceof VocabularyMismatch) {
+      return evaluateEach(error.obstacle);
+    }
+    throw error;
+  }
 }
 
 const withoutLosses = ({ perplexity, tokens, tokensPerSecond }: MeasuredText): Evaluation => ({
-  ...{ perplexity, tokens, tokensPerSecond },
+  perplexity,
+  tokens,
+  tokensPerSecond,
 });
 
 function ratioOf(
@@ -185,11 +197,11 @@ function whyNotCompared(
   const [size, changedSize] = [before.vocabularySize, after.vocabularySize];
   // A graph may not tell; its logits do.
   if (size !== undefined && changedSize !== undefined && size !== changedSize) {
-    return say`${after.name} predicts one of ${changedSize} tokens, ${before.name} one of ${size}, so only their perplexities can be compared.`;
+    return say`${after.name} has a vocabulary of ${changedSize} tokens, ${before.name} of ${size}, so only their perplexities can be compared.`;
   }
   const least = Math.max(leastMemory(original, device), leastMemory(changed, device));
   return 2 * least > memoryBytes
-    ? say`Only perplexities are compared: to run both models at once takes ${`${Math.ceil((2 * least) / 2 ** 20)}MiB`} of memory.`
+    ? say`The models don't fit in memory at once, so only their perplexities can be compared. Set the memory to at least ${`${Math.ceil((2 * least) / 2 ** 20)}MiB`} (--memory).`
     : undefined;
 }
 

@@ -1,6 +1,7 @@
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
-import { say } from '../message';
+import { inEnglish, say } from '../message';
+import type { Message } from '../message';
 import { LogitsMeter } from '../metrics/logits-meter';
 import { metrics } from '../metrics/metrics';
 import { DataType } from '../onnx/graph-builder';
@@ -12,10 +13,9 @@ import type { HiddenState, Tensor } from '../runtime/tensors';
 import { predictedRows, termSums, tokenLogits } from '../runtime/token-sums';
 import { batchEqual, finalStates, windowsPerBatch } from '../runtime/windows';
 import type { TextWindow } from '../runtime/windows';
-import { UserError } from '../user-error';
 import type { PredictionsCompared } from './evaluation';
 import { meanOverWindows, shareOverWindows } from './paired';
-import type { Loss } from './paired';
+import type { Interval, Loss } from './paired';
 import { perplexityOf, windowsToPredict } from './perplexity';
 import type { HeldOutIds, MeasuredText, PerplexityOptions } from './perplexity';
 
@@ -38,7 +38,17 @@ interface WindowCompared {
   readonly same: number;
 }
 
-/** Runs two models over the same windows, so that what they predict is compared token by token. */
+/** Thrown where a graph gives logits of more or fewer ids than it says. */
+export class VocabularyMismatch extends Error {
+  public constructor(public readonly obstacle: Message) {
+    super(inEnglish(obstacle));
+  }
+}
+
+/**
+ * Runs two models over the same windows, so that what they predict is compared token by token.
+ * @throws VocabularyMismatch in the first window
+ */
 export async function evaluateSideBySide(
   original: Reader,
   changed: Reader,
@@ -90,12 +100,17 @@ export async function evaluateSideBySide(
       sums.map((one) => one.after),
       clock.after,
     ),
-    ...(klDivergence === undefined
-      ? {}
-      : { klDivergence: { ...klDivergence, low: Math.max(0, klDivergence.low) } }),
+    ...(klDivergence === undefined ? {} : { klDivergence: notNegative(klDivergence) }),
     ...(agreement === undefined ? {} : { agreement }),
   };
 }
+
+/** A divergence is not negative, but rounding and the interval can be. */
+const notNegative = ({ value, low, high }: Interval): Interval => ({
+  value: Math.max(0, value),
+  low: Math.max(0, low),
+  high: Math.max(0, high),
+});
 
 /** Milliseconds that each model has run. */
 type Clock = Record<'before' | 'after', number>;
@@ -255,14 +270,13 @@ async function requireFinite(
   }
 }
 
-/** @throws UserError where a graph gives logits of more or fewer ids than it says. */
+/** @throws VocabularyMismatch where logits are of other ids. */
 function requireOneVocabulary(original: Reader, changed: Reader, z: Tensor, other: Tensor): void {
   const [ids, others] = [z, other].map(({ dims }) => dims.at(-1));
   if (ids !== others) {
     const [first, second] = [original, changed].map(({ executor }) => executor.model.summary);
-    throw new UserError(
-      say`${second?.name ?? ''} gives logits of ${others ?? 0} tokens, ${first?.name ?? ''} of ${ids ?? 0}, so their predictions can't be compared.`,
-      { file: second?.path ?? '', remedy: say`Evaluate each by itself.` },
+    throw new VocabularyMismatch(
+      say`${second?.name ?? ''} gives logits of ${others ?? 0} tokens, ${first?.name ?? ''} of ${ids ?? 0}, so only their perplexities can be compared.`,
     );
   }
 }

@@ -77,9 +77,11 @@ export async function judgeChanged(
       );
     });
   const text = textOf(gate, context);
-  const perplexity = asksFor(limits, 'perplexity')
-    ? await measured(async () => evaluateModels({ ...evaluated, text, whole }, quiet))
-    : undefined;
+  const onText = predictText(models);
+  const predicted =
+    asksFor(limits, 'perplexity') || (onText && asksFor(limits, 'agreement'))
+      ? await measured(async () => evaluateModels({ ...evaluated, text, whole }, quiet))
+      : undefined;
   const answers =
     task === undefined
       ? undefined
@@ -91,11 +93,13 @@ export async function judgeChanged(
   const [before, after] = [original.summary, changed.summary];
   const { memory } = comparedMemory(original.model, changed.model);
   const verdict = judge(limits, {
-    perplexityRatio: perplexity?.perplexityRatio,
+    perplexityRatio: predicted?.perplexityRatio,
     task: answers?.compared,
+    // Positions of a text are not independent, so only its windows tell how sure a share is.
     agreement:
-      perplexity?.agreement ??
-      (top1Agreement === undefined ? undefined : shareOf(top1Agreement, positions)),
+      onText || top1Agreement === undefined
+        ? predicted?.agreement
+        : shareOf(top1Agreement, positions),
     speedRatio: speed && meanFactor(speed.ratios),
     size: after.bytes / before.bytes,
     memory: memory && memory.after / memory.before,
@@ -105,6 +109,13 @@ export async function judgeChanged(
     ? verdict
     : { ...verdict, speed: { before: speed.before, after: speed.after } };
 }
+
+/** Whether both predict the next token of a text, so that they can be evaluated on one. */
+export const predictText = ({
+  original,
+  changed,
+}: Pick<Compared, 'original' | 'changed'>): boolean =>
+  [original, changed].every(({ capabilities }) => capabilities.evaluate.able);
 
 const textOf = ({ heldOut }: Gate, { environment }: OperationContext<unknown>): string =>
   heldOut ?? join(environment.samples, heldOutText);

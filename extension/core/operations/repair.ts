@@ -25,7 +25,7 @@ import {
   requireTask,
   verdictSchema,
 } from './gate-fields';
-import { attempt, compareWithOriginal, judgeChanged } from './judge-changed';
+import { attempt, compareWithOriginal, judgeChanged, predictText } from './judge-changed';
 import { learningFields, learningOf } from './learning-fields';
 import { defineOperation } from './operation';
 import { actsOnlyWith, excludes } from './rules';
@@ -183,12 +183,13 @@ export const repair = defineOperation({
     const changed = result.written === null ? model : await open(result.written.path);
     const models = { original: teacher, changed, ...runOptions(request) };
     // Where they cannot be compared, the verdict says that there is not enough evidence.
-    const quality = asksFor(request.gate, 'agreement')
-      ? await attempt(
-          async () => compareWithOriginal(models, gate, context),
-          () => undefined,
-        )
-      : undefined;
+    const quality =
+      asksFor(request.gate, 'agreement') && !predictText(models)
+        ? await attempt(
+            async () => compareWithOriginal(models, gate, context),
+            () => undefined,
+          )
+        : undefined;
     return { ...result, verdict: await judgeChanged(models, gate, quality, context) };
   },
 });

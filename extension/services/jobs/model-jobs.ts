@@ -17,7 +17,7 @@ import { bundledText } from '../../core/prune/layer-profile';
 import type { LayerProfile, ProfileEvaluation } from '../../core/prune/layer-profile';
 import type { Documents } from '../documents/documents';
 import { describeDrift, inOwnIds } from '../reports/drift-summary';
-import { describeEvaluation } from '../reports/evaluation-summary';
+import { describeChoice, describeEvaluation } from '../reports/evaluation-summary';
 import { describeProfile } from '../reports/profile-summary';
 import type { JobOutcome } from './job-handler';
 import type { JobRecord } from './job-record';
@@ -314,7 +314,8 @@ export class ModelJobs {
     const choice = choiceOf(plan);
     const other = against === undefined || against === model ? undefined : basename(against);
     if ('task' in evaluated) {
-      const { name } = await this.#modelOf(model);
+      const { name: whole } = await this.#modelOf(model);
+      const name = isWhole(choice) ? whole : `${whole} ${describeChoice(choice)}`;
       const names = { name, other: other ?? l10n.t('the original') };
       const title = l10n.t('{0} on {1}', name, evaluated.task);
       await this.#reports.showText(
@@ -359,7 +360,9 @@ export class ModelJobs {
 }
 
 const changesOf = ({ removed: remove, narrow, patches: patch }: Choice) => ({
-  ...{ remove, narrow, patch },
+  remove,
+  narrow,
+  patch,
 });
 
 function choiceOf(plan: RequestOf<'drift'>['plan']): Choice {

@@ -1,5 +1,6 @@
 import { l10n } from 'vscode';
-import type { Evaluation } from '../../core/evaluate/evaluation';
+import type { Evaluation, EvaluationResult } from '../../core/evaluate/evaluation';
+import { describePredictions } from '../../core/evaluate/describe-accuracy';
 import { perplexityWord } from '../../core/change-size';
 import { formatChange, formatCount } from '../../core/format';
 import { localise } from '../localise';
@@ -14,43 +15,59 @@ export interface Comparison {
   readonly other?: { readonly name: string; readonly evaluation: Evaluation };
 }
 
-/** Perplexity and speed of what a choice leaves of a model, in a sentence. */
+/** Perplexity and speed of what a choice leaves of a model, and how far two models predict the same. */
 export function describeEvaluation(
-  { removed, narrow, patches }: Choice,
-  evaluation: Evaluation,
+  choice: Choice,
+  result: EvaluationResult,
+  comparison: Comparison,
+): string {
+  return [
+    describeFigures(choice, result, comparison),
+    ...describePredictions(result).map((sentence) => `${localise(sentence)}.`),
+  ].join(' ');
+}
+
+function describeFigures(
+  choice: Choice,
+  result: EvaluationResult,
   { original, other }: Comparison,
 ): string {
+  const [perplexity, speed] = figures(result);
   if (other !== undefined) {
     return l10n.t(
       'perplexity {0}, {1} tokens per second; {2}: {3}, {4}.',
-      ...figures(evaluation),
-      ...[other.name, ...figures(other.evaluation)],
+      ...[perplexity, speed, other.name, ...figures(other.evaluation)],
     );
   }
-  const [perplexity, speed] = figures(evaluation);
-  if (isWhole({ removed, narrow }) || original === undefined) {
-    const tokens = formatCount(evaluation.tokens);
+  if (isWhole(choice) || original === undefined) {
+    const tokens = formatCount(result.tokens);
     return l10n.t(
       'perplexity {0} on {1} tokens, {2} tokens per second.',
       ...[perplexity, tokens, speed],
     );
   }
-  const [before, speedBefore] = figures(original);
-  const numbers = [before, perplexity, describeChange(original, evaluation), speedBefore, speed];
+  const [before] = figures(original);
+  // Speeds of different runs don't compare: models that run side by side share the memory.
+  const speeds = result.against === undefined ? speed : `${figures(result.against)[1]} → ${speed}`;
+  return l10n.t(
+    '{0}: perplexity {1} → {2} ({3}), tokens per second {4}.',
+    ...[describeChoice(choice), before, perplexity, describeChange(original, result), speeds],
+  );
+}
+
+/** What a choice changes in a model, behind its name: `without 2 sublayers`. */
+export function describeChoice({ removed, narrow, patches }: Choice): string {
   if (narrow.length > 0) {
     return l10n.t(
-      'with {0} removed and {1} narrowed: perplexity {2} → {3} ({4}), tokens per second {5} → {6}.',
-      ...[counts.sublayers(removed.length), narrow.length, ...numbers],
+      'with {0} removed and {1} narrowed',
+      ...[counts.sublayers(removed.length), narrow.length],
     );
   }
   return patches.length === 0
-    ? l10n.t(
-        'without {0}: perplexity {1} → {2} ({3}), tokens per second {4} → {5}.',
-        ...[counts.sublayers(removed.length), ...numbers],
-      )
+    ? l10n.t('without {0}', counts.sublayers(removed.length))
     : l10n.t(
-        'with {0} removed and {1} patched: perplexity {2} → {3} ({4}), tokens per second {5} → {6}.',
-        ...[counts.sublayers(removed.length - patches.length), patches.length, ...numbers],
+        'with {0} removed and {1} patched',
+        ...[counts.sublayers(removed.length - patches.length), patches.length],
       );
 }
 

@@ -22,12 +22,18 @@ export function taskReport(result: TaskEvaluation, { name, other }: JudgedNames)
     escapeMarkdown(model),
     formatAccuracy(judged.acc, judged.accError),
     formatAccuracy(judged.accNorm, judged.accNormError),
+    judged.perplexity?.toFixed(2) ?? '–',
   ];
   return [
     `# ${escapeMarkdown(l10n.t('{0} on {1}', name, result.task))}`,
     l10n.t('{0} of the kind {1}.', counts.examples(result.examples), result.kind),
     markdownTable(
-      [l10n.t('Model'), `${accuracyName(result.kind)}:`, 'acc_norm:'],
+      [
+        l10n.t('Model'),
+        ...[accuracyName(result.kind), 'acc_norm', l10n.t('perplexity of a word')].map(
+          (column) => `${column}:`,
+        ),
+      ],
       [row(name, result), ...(result.against === undefined ? [] : [row(other, result.against)])],
     ),
     ...comparedOf(result, other).map((sentence) => `- ${escapeMarkdown(sentence)}`),

@@ -12,6 +12,7 @@ import { LayeredExecutor } from '../../../extension/core/runtime/layered-executo
 import { leastMemory } from '../../../extension/core/runtime/memory-shares';
 import { unattended } from '../../../extension/core/jobs/job';
 import { fixture } from '../fixtures';
+import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
 import { inEnglish } from '../../../extension/core/message';
 import type { Message } from '../../../extension/core/message';
@@ -105,6 +106,7 @@ describe('evaluating models', () => {
   it('finds a model to predict what it does itself', async () => {
     const { result } = await evaluate({ against: request.model });
     expect(result.perplexityRatio?.value).toBe(1);
+    expect(result.klDivergence?.value).toBeGreaterThanOrEqual(0);
     expect(result.klDivergence?.high).toBeLessThan(1e-6);
     expect(result.agreement).toMatchObject({ value: 1, high: 1 });
   });
@@ -116,14 +118,39 @@ describe('evaluating models', () => {
     }) as typeof model;
     const against = Object.create(request.model, { model: { value: more } }) as OpenedModel;
     const { result, warnings } = await evaluate({ against });
-    expect(warnings).toEqual([expect.stringMatching(/predicts one of \d+ tokens, .* of 9999/)]);
+    expect(warnings).toEqual([expect.stringMatching(/has a vocabulary of \d+ tokens, .* of 9999/)]);
     expect(result.perplexityRatio?.value).toBe(1);
     expect(result.klDivergence ?? result.agreement).toBeUndefined();
-    await expect(evaluate({ against, needsAgreement: true })).rejects.toThrow(/one of 9999/);
+    await expect(evaluate({ against, needsAgreement: true })).rejects.toThrow(
+      /of 9999.*Remove agreement/,
+    );
     const memoryBytes = leastMemory(model, 'cpu') + 1;
     const small = await evaluate({ against: request.model, memoryBytes });
-    expect(small.warnings).toEqual([expect.stringMatching(/to run both models at once takes/)]);
+    expect(small.warnings).toEqual([
+      expect.stringMatching(/don't fit in memory at once.*at least \d+MiB/),
+    ]);
     expect(small.result.perplexityRatio?.value).toBe(1);
+  });
+
+  it('gives perplexities alone where a model gives logits of more tokens than it says', async () => {
+    const padded = await makeRandomModel({ seed: 5, blocks: 1, vocabulary: 128 });
+    cpSync(join(path, 'tokenizer.json'), join(padded, 'tokenizer.json'));
+    const opened = await openModelFiles(padded);
+    const { vocabularySize } = request.model.model.summary;
+    const model = Object.create(opened.model, {
+      summary: { value: { ...opened.model.summary, vocabularySize } },
+    }) as typeof opened.model;
+    const { capabilities } = opened;
+    const against = Object.create(opened, {
+      ...{ model: { value: model }, capabilities: { value: capabilities } },
+    }) as OpenedModel;
+    const { result, warnings } = await evaluate({ against });
+    expect(warnings).toEqual([expect.stringMatching(/gives logits of 112 tokens, .* of 128/)]);
+    expect(result.perplexity).toBe((await evaluate({})).result.perplexity);
+    expect(result.against?.perplexity).toBeGreaterThan(1);
+    expect(result.perplexityRatio).toBeDefined();
+    expect(result.klDivergence ?? result.agreement).toBeUndefined();
+    await expect(evaluate({ against, needsAgreement: true })).rejects.toThrow(/of 128.*--gate/);
   });
 
   it('uses windows that both models can read', async () => {

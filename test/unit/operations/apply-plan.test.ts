@@ -40,6 +40,23 @@ it('tells how far the comparison with the original is', async () => {
   expect(result.quality?.distance).toBeGreaterThan(0);
 });
 
+it('judges agreement over windows, whatever other limits there are', async () => {
+  const agreements = [];
+  for (const gate of [['agreement>99%'], ['agreement>99%', 'perplexity<+900%']]) {
+    const { verdict } = await applyAndMeasure(
+      {
+        ...{ model: await models.open(path), plan, out: join(folder, gate.join('')) },
+        ...{ overwrite: false, device: 'cpu', memoryBytes: 1 << 28 },
+        judging: { quality: true, gate, wholeText: false },
+      },
+      { ...unattended, environment },
+    );
+    agreements.push(verdict?.limits[0]?.measured);
+  }
+  expect(agreements[0]?.value).toBeLessThan(100);
+  expect(agreements[0]).toEqual(agreements[1]);
+});
+
 it('judges by the speed here and by a task with shots', async () => {
   const task = join(folder, 'task.jsonl');
   const rows = Array.from({ length: 6 }, (_, i) => ({
