@@ -1,23 +1,19 @@
 /**
  * Types chosen from a sensitivity profile against mixes of llama.cpp at equal bytes: the divergence from the original,
- * the share of positions with the same most likely token, and the perplexity, all on held-out text. Files of both are
- * rounded by the same importance matrix. Prints a Markdown table.
+ * the share of positions with the same most likely token, and the perplexity, all on held-out text, with 95 % intervals.
+ * Files of both are rounded by the same importance matrix. Prints a Markdown table.
  *
  *     node bench/gguf/mixes.mjs [MODEL] [--mixes Q4_K_M,Q3_K_M] [--sequences 8] [--length 128] [--rounds 0]
- *         [--windows 8] [--keep FOLDER]
+ *         [--keep FOLDER]
  *
  * --sequences, --length: the calibration text, for the profile and the importance matrix.
  * --rounds: times that a plan is made again by what the whole of it showed.
- * --windows: windows of 256 tokens of held-out text.
  * --keep: what was measured is kept there, and found there by the next run.
  */
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
-import { bundleCore } from '../../scripts/lib/bundle.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
 import { espalier, isBuilt } from '../lib/espalier.mjs';
@@ -30,13 +26,10 @@ const { values: options, positionals } = parseArgs({
     sequences: { type: 'string', default: '8' },
     length: { type: 'string', default: '128' },
     rounds: { type: 'string', default: '0' },
-    windows: { type: 'string', default: '8' },
     keep: { type: 'string' },
   },
 });
 const model = positionals[0] ?? join(root, 'samples', 'espalier-sample');
-const heldOut = join(root, 'samples', 'held-out.txt');
-const windowLength = 256;
 
 process.exitCode = await main();
 
@@ -79,25 +72,32 @@ async function compareIn(folder) {
       file: fileIn(chosen, applied),
     });
   }
-  const program = join(folder, 'core.cjs');
-  await bundleCore(join(root, 'bench', 'gguf', 'core.ts'), program);
-  const core = createRequire(import.meta.url)(program);
-  const windows = Number(options.windows);
-  const paths = [model, ...files.map(({ file }) => file)];
-  const [original, ...found] = await core.judge(paths, heldOut, windows, windowLength);
-  await rm(program);
+  const rows = [];
+  let original = '';
+  for (const { name, bytes, file } of files) {
+    const found = await espalier(['evaluate', file, '--against', model]);
+    original = `${found.tokens} tokens of held-out text; perplexity of the original ${found.against.perplexity.toFixed(2)}`;
+    rows.push(
+      `| ${name} | ${bytes} | ${interval(found.klDivergence, (one) => one.toPrecision(3))} | ${interval(found.agreement, (one) => `${(100 * one).toFixed(1)} %`)} | ${interval(found.perplexityRatio, (one) => one.toFixed(4))} |`,
+    );
+  }
   say(
     [
-      `${windows} × ${windowLength} tokens of held-out text; perplexity of the original ${original.perplexity.toFixed(2)}`,
+      original,
       '',
-      '| types | bytes | KL to the original | same top | perplexity |',
+      "| types | bytes | KL to the original | same top | perplexity / the original's |",
       '|---|--:|--:|--:|--:|',
-      ...files.map(({ name, bytes }, i) => {
-        const { kl, sameTop, perplexity } = found[i];
-        return `| ${name} | ${bytes} | ${kl.toPrecision(3)} | ${(100 * sameTop).toFixed(1)} % | ${perplexity.toFixed(2)} |`;
-      }),
+      ...rows,
     ].join('\n'),
   );
+}
+
+/**
+ * @param {{value: number, low: number, high: number}} found
+ * @param {(one: number) => string} format
+ */
+function interval({ value, low, high }, format) {
+  return `${format(value)} (${format(low)} to ${format(high)})`;
 }
 
 /**

@@ -37,6 +37,9 @@ export const planCompression: Presenter<RefinedPlan> = {
     terminal.print(
       `${formatPercent(cost / costBefore)} of the original are left, distance ${distance.toPrecision(3)}`,
     );
+    if (plan.byImportance === true) {
+      terminal.note('Measured with rounding by importance: apply it with --imatrix.');
+    }
     const { out } = request;
     if (typeof out === 'string') {
       terminal.note(`Plan: ${out}`);

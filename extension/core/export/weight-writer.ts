@@ -18,6 +18,8 @@ export interface WriteOptions extends VerificationOptions {
 export interface WeightWriter {
   /** Bytes of weights. */
   readonly bytes: number;
+  /** Bytes of each tensor by its name, where a GGUF file is written. */
+  readonly tensorBytes?: ReadonlyMap<string, number>;
   /** Number of weights. */
   readonly parameters: number;
   /** How the result says what is gone, where there are several ways. */

@@ -17,7 +17,7 @@ import type { CompressionPlan, RemovalCost } from '../tensornet/budget/plan-unde
 import { planNote } from '../tensornet/budget/refine-plan';
 import type { RefinedPlan } from '../tensornet/budget/refine-plan';
 import { encodingNames, parseCompression } from '../tensornet/compression-choice';
-import { choosesTypes } from '../tensornet/sensitivity/gguf-facts';
+import { choosesTypes, ggufOf } from '../tensornet/sensitivity/gguf-facts';
 import { calibrationOf as calibrationOfTable } from '../tensornet/sensitivity/sensitivity-profile';
 import type {
   SensitivityEvent,
@@ -139,10 +139,11 @@ type BudgetRequest = Partial<RequestOf<typeof howFields>> &
 /**
  * Plans by what compressing each layer alone costs, which is measured first where no profile is given, and remembered
  * until {@link forgetMeasured}.
+ * @param request takesTypes: whether it may choose types of a GGUF file
  * @param folder for work, removed at the end
  */
 export async function planByBudget(
-  request: BudgetRequest,
+  { takesTypes, ...request }: BudgetRequest & { readonly takesTypes: boolean },
   folder: string,
   context: OperationContext<SensitivityEvent>,
 ): Promise<RefinedPlan & { readonly note: string }> {
@@ -151,20 +152,25 @@ export async function planByBudget(
   if (request.sensitivity === undefined) {
     // Before it is measured.
     const { methods = encodingNames, profile, widths = [] } = request;
-    choosesTypes(
-      methods.map((text) => parseCompression(text, 'methods').method),
-      { removes: profile !== undefined, narrows: widths.length > 0 },
-    );
+    const chosen = methods.map((text) => parseCompression(text, 'methods').method);
+    const how = { removes: profile !== undefined, narrows: widths.length > 0 };
+    if (choosesTypes(chosen, how) && !takesTypes) {
+      throw noTypes('methods');
+    }
   }
   const table =
     request.sensitivity === undefined
       ? await measureSensitivity(request, undefined, context, true)
       : await readTable(request.sensitivity, request.methods);
+  const choices = await choicesOf(request, table);
+  if (!takesTypes && ggufOf(choices.table, choices.removable.length > 0) !== undefined) {
+    throw noTypes('sensitivity');
+  }
   const isGiven = calibrationNames.some((name) => request[name] !== undefined);
   const plan = await planForBudget(
     {
       model,
-      ...(await choicesOf(request, table)),
+      ...choices,
       budget,
       rounds,
       calibration: isGiven
@@ -176,10 +182,15 @@ export async function planByBudget(
     },
     context,
   );
-  const note = planNote(plan, budget.limits, table.metric);
-  const byImportance =
-    plan.types !== undefined && plan.compress.some(({ variant }) => variant !== 'plain');
-  return { ...plan, note: byImportance ? `${note}, by importance: apply with --imatrix` : note };
+  return { ...plan, note: planNote(plan, budget.limits, table.metric) };
+}
+
+/** Why compressing chooses no types of a GGUF file. */
+export function noTypes(field: string): UserError {
+  return new UserError(say`This writes no types of GGUF files.`, {
+    field,
+    remedy: say`Use plan-compression and then apply with --format gguf, or convert with --type for a mix of llama.cpp.`,
+  });
 }
 
 /** What a plan may choose among: single changes, and sublayers that may go. */

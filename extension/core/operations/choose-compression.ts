@@ -13,6 +13,7 @@ import {
   budgetNames,
   budgetRules,
   budgetWork,
+  noTypes,
   openBudgetFields,
   planByBudget,
 } from './budget-fields';
@@ -20,7 +21,7 @@ import { choicesWork, compressionFields, compressionSettings } from './compressi
 import { choice, flag, group, leftOpen, list, text } from './fields';
 import type { RequestOf } from './fields';
 import { blocksOf, layerFields, layerNames, outerOf } from './layer-fields';
-import { trialFields } from './measure-sensitivity';
+import { methodsToTry, trialFields } from './measure-sensitivity';
 import type { OperationContext } from './operation';
 import { needs } from './rules';
 import { runFields, runOptions } from './shared-fields';
@@ -61,7 +62,12 @@ const methodFields = group('Method', {
 
 /** What chooses how each layer is compressed: one method for all, or a budget. */
 export const planningFields = {
-  ...leftOpen({ ...methodFields, ...trialFields, ...layerFields }),
+  ...leftOpen({
+    ...methodFields,
+    ...trialFields,
+    methods: { ...trialFields.methods, description: methodsToTry },
+    ...layerFields,
+  }),
   ...openBudgetFields,
   ...compressionFields,
   ...runFields,
@@ -90,19 +96,17 @@ export async function chooseCompression(
   request: PlanningRequest,
   context: OperationContext<SensitivityEvent>,
 ): Promise<PlannedChanges> {
-  const { method, budget, methods = [] } = request;
-  if ([method ?? [], methods].flat().some((one) => /^gguf\b/.test(one))) {
-    throw new UserError(say`This writes no types of GGUF files.`, {
-      field: method === undefined ? 'methods' : 'method',
-      remedy: say`Use plan-compression and then apply with --format gguf, or convert with --type for a mix of llama.cpp.`,
-    });
-  }
+  const { method, budget } = request;
   if (method !== undefined) {
     return chooseByMethod(request, method, context);
   }
   if (budget !== undefined) {
     const folder = `${workFolder(request.out, 'compress')}-plan`;
-    const { note, ...plan } = await planByBudget({ ...request, budget }, folder, context);
+    const { note, ...plan } = await planByBudget(
+      { ...request, budget, takesTypes: false },
+      folder,
+      context,
+    );
     return { ...plannedChanges(plan), note };
   }
   throw new RangeError('a method or a budget is chosen');
@@ -115,6 +119,9 @@ async function chooseByMethod(
 ): Promise<PlannedChanges> {
   const { model } = request.model;
   const compression = compressionOf(request, method);
+  if (compression.method === 'gguf') {
+    throw noTypes('method');
+  }
   const { choices, unfit } = choicesByMethod(request, compression);
   if (unfit.length > 0) {
     const example = unfit[0]?.id ?? '';

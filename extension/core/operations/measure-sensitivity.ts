@@ -35,11 +35,14 @@ import { say } from '../message';
 /** Ways of compressing differ by far more from each other. */
 const defaultPrecision = 0.3;
 
+/** What `methods` says where GGUF files are not written. */
+export const methodsToTry =
+  'Methods to try, each at its default levels or at one, such as int4:32 or lowrank:50%';
+
 /** What is tried on every layer, and how its effect is measured. */
 export const trialFields = group('Sensitivity', {
   methods: list({
-    description:
-      'Methods to try, each at its default levels or at one, such as int4:32 or lowrank:50%; gguf tries types of GGUF files',
+    description: `${methodsToTry}; gguf tries types of GGUF files`,
     default: encodingNames,
     placeholder: 'METHOD,…',
   }),

@@ -33,7 +33,7 @@ import { runFields, runOptions } from './shared-fields';
 /** A plan of the front, and where it was written. */
 export type FrontPoint = Pick<
   CompressionPlan,
-  'remove' | 'narrow' | 'compress' | 'types' | 'sumOfDistances'
+  'remove' | 'narrow' | 'compress' | 'types' | 'byImportance' | 'sumOfDistances'
 > & {
   readonly cost: number;
   /** Of the whole model's. */
@@ -158,9 +158,11 @@ async function frontOfTable(known: SensitivityProfile, request: FrontRequest): P
     ...{ unit, metric },
     before: plans[0]?.costBefore ?? 0,
     reach: reachOf(table, context, removable),
-    points: plans.map(({ remove, narrow, compress, types, cost, costBefore, sumOfDistances }) => ({
-      ...{ cost, share: cost / costBefore, sumOfDistances, remove, narrow, compress },
+    points: plans.map(({ remove, narrow, compress, types, byImportance, ...plan }) => ({
+      ...{ cost: plan.cost, share: plan.cost / plan.costBefore },
+      ...{ sumOfDistances: plan.sumOfDistances, remove, narrow, compress },
       ...(types === undefined ? {} : { types }),
+      ...(byImportance === undefined ? {} : { byImportance }),
     })),
   };
 }

@@ -39,6 +39,7 @@ export const planCompression = defineOperation({
   result: v.looseObject({
     compress: v.array(v.looseObject({ tensor: v.string() })),
     types: v.optional(v.record(v.string(), v.string())),
+    byImportance: v.optional(v.boolean()),
     remove: v.array(v.string()),
     narrow: v.array(v.object({ sublayer: v.string(), remove: v.string() })),
     cost: v.number(),
@@ -51,7 +52,11 @@ export const planCompression = defineOperation({
     const { model: path, out } = request;
     const model = await context.environment.open(path);
     const folder = await ownFolder(await prepareJournal('sensitivity', undefined, path), 'plan');
-    const { note, ...plan } = await planByBudget({ ...request, model }, folder, context);
+    const { note, ...plan } = await planByBudget(
+      { ...request, model, takesTypes: true },
+      folder,
+      context,
+    );
     if (out !== undefined) {
       const { fingerprint } = model.summary;
       const changes = { ...plannedChanges(plan), note };

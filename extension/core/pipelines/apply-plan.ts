@@ -75,6 +75,11 @@ async function carryOut(
   const { device, compression, examples } = application;
   const choices = plan.compress ?? [];
   const types = plannedTypes(plan, application.types);
+  if (plan.byImportance === true && types?.importance === undefined) {
+    context.warn(
+      say`The plan was measured with rounding by importance, but there is no importance matrix, so the result can be further from the original than planned. Add --imatrix; espalier imatrix measures one.`,
+    );
+  }
   if (choices.length > 0 && types !== undefined) {
     throw new UserError(say`A plan that compresses layers cannot give tensors types as well.`, {
       field: application.types === undefined ? 'types' : 'type',

@@ -26,10 +26,14 @@ export async function ggufFacts(
   const changes = checkChanges(source.model.summary, []);
   const output = await chooseOutput(source, changes, { format: 'gguf' });
   const quiet = { ...context, warn: () => undefined };
-  const { bytes } = await output.writer(changes, { device: 'cpu', memoryBytes }, quiet);
+  const { bytes, tensorBytes } = await output.writer(
+    changes,
+    { device: 'cpu', memoryBytes },
+    quiet,
+  );
   const placesOf = ggufPlacesOf(opened);
   const owners = new Map<string, string>();
-  const tensors: Record<string, readonly string[]> = {};
+  const tensors: Record<string, Record<string, number>> = {};
   for (const matrix of matrices) {
     const { id, weight } = matrix;
     const refuse = (problem: Message): never => {
@@ -39,10 +43,12 @@ export async function ggufFacts(
         remedy: say`Choose other layers with --roles and --blocks.`,
       });
     };
+    const lacking = say`It has no tensor of its own in a GGUF file.`;
     const places = placesOf(matrix, 1);
     if (places.length === 0) {
-      refuse(say`It has no tensor of its own in a GGUF file.`);
+      refuse(lacking);
     }
+    const own: Record<string, number> = {};
     for (const { name, expert } of places) {
       if (expert !== undefined) {
         refuse(say`The experts of a block share one tensor in a GGUF file, and so its type.`);
@@ -52,11 +58,12 @@ export async function ggufFacts(
         refuse(say`It shares the tensor ${name} with ${other} in a GGUF file, and so its type.`);
       }
       if (!takesTypes({ name, shape: weight.shape })) {
-        refuse(say`${name} stays float in a GGUF file: llama.cpp reads it so.`);
+        refuse(say`llama.cpp reads ${name} as floats only, so it takes no other type.`);
       }
       owners.set(name, id);
+      own[name] = tensorBytes?.get(name) ?? refuse(lacking);
     }
-    tensors[id] = places.map(({ name }) => name);
+    tensors[id] = own;
   }
   return { bytes, tensors };
 }

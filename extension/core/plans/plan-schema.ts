@@ -124,6 +124,12 @@ export const planSchema = v.pipe(
         ),
       ),
     ),
+    byImportance: v.optional(
+      v.pipe(
+        v.literal(true),
+        said('Whether those types were measured with rounding by an importance matrix.'),
+      ),
+    ),
     protect: v.optional(v.pipe(v.array(sublayerIdSchema), said('What a later search must keep.'))),
     profile: v.optional(
       v.pipe(v.string(), said("The layer profile it came from, relative to this file's folder.")),

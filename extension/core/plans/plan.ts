@@ -34,6 +34,8 @@ export interface Plan {
   readonly patch?: readonly PlannedPatch[];
   /** Types of tensors of a GGUF file, by their names in it; they go before the mix that is asked for. */
   readonly types?: Readonly<Record<string, WritableType>>;
+  /** Whether those were measured with rounding by an importance matrix. */
+  readonly byImportance?: true;
   /** Ids a later search must keep. */
   readonly protect?: readonly string[];
   /** The profile it came from, relative to the plan's folder. */
@@ -41,20 +43,21 @@ export interface Plan {
   readonly note?: string;
 }
 
+type PlannedField = 'remove' | 'narrow' | 'compress' | 'types' | 'byImportance';
+
 /** What a choice under a budget changes, in the words of a plan. */
 export function plannedChanges({
   remove,
   narrow,
   compress,
   types,
-}: Pick<CompressionPlan, 'remove' | 'narrow' | 'compress' | 'types'>): Pick<
-  Plan,
-  'remove' | 'narrow' | 'compress' | 'types'
-> {
+  byImportance,
+}: Pick<CompressionPlan, PlannedField>): Pick<Plan, PlannedField> {
   return {
     remove,
     ...(narrow.length === 0 ? {} : { narrow }),
     ...(types === undefined ? { compress } : { types }),
+    ...(byImportance === undefined ? {} : { byImportance }),
   };
 }
 

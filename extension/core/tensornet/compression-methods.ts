@@ -29,9 +29,9 @@ export type MatrixSizes = Pick<ModelMatrix, 'out' | 'in'>;
 
 /** A way to compress matrices. Everything in which methods differ stands here. */
 export interface CompressionMethod {
-  /** Ways to go about it, the usual one without calibration first. */
+  /** Ways to go about it, the default without calibration first. */
   readonly variants: readonly string[];
-  /** The usual one with calibration. */
+  /** The default with calibration. */
   readonly calibratedVariant: (level: number | undefined) => string;
   readonly needsCalibration: (variant: string) => boolean;
   /**
@@ -41,7 +41,7 @@ export interface CompressionMethod {
   readonly turn: number;
   /** Whether a level rounds a layer's inputs too, which the error of its outputs by changed weights does not show. */
   readonly roundsInputs?: (level: number) => boolean;
-  /** Calibration tokens for each input of a layer, beyond which the usual variant gains little by more. */
+  /** Calibration tokens for each input of a layer, beyond which the default variant gains little by more. */
   readonly tokensPerInput: number;
   /** Levels worth trying on a matrix, the mildest first. */
   readonly levels: (layer: MatrixSizes) => number[];
@@ -73,12 +73,12 @@ export interface CompressionMethod {
 /** Gives the form of a matrix at a level. */
 export type Compress = (compression: Compression) => Promise<MatrixEncoding<TensorData>>;
 
-/** Shares of the parameters that are tried, and those that are usual. */
+/** Shares of the parameters that are tried, and the defaults. */
 const ratios = [0.6, 0.4, 0.3, 0.2, 0.1];
 const defaultMpoRatio = 0.3;
 const defaultRankRatio = 0.4;
 
-/** Types of GGUF files that are tried, the mildest first, and the usual one. */
+/** Types of GGUF files that are tried, the mildest first, and the default. */
 const ggufTypes: readonly WritableType[] = [
   'Q8_0',
   'Q6_K',

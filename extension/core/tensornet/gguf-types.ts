@@ -20,11 +20,7 @@ export async function roundToType(
   type: WritableType,
   variant: string,
 ): Promise<MatrixEncoding<TensorData>> {
-  if (variant === byImportance && statistics === undefined) {
-    throw new Error(`${variant} needs statistics of the inputs`);
-  }
-  const importance =
-    variant === byImportance && statistics !== undefined ? meanSquares(statistics) : undefined;
+  const importance = variant === byImportance ? meanSquares(statistics) : undefined;
   const rounded = roundRows(type, numbers, length, importance);
   return Promise.resolve({
     kind: 'dense',
@@ -33,10 +29,14 @@ export async function roundToType(
 }
 
 /** Mean square of each input; 1 where none was seen, as importance matrices are read. */
-function meanSquares({
-  gram: { size, numbers },
-  count,
-}: NonNullable<CompressionContext['statistics']>): Float32Array {
+function meanSquares(statistics: CompressionContext['statistics']): Float32Array {
+  if (statistics === undefined) {
+    throw new Error(`${byImportance} needs statistics of the inputs`);
+  }
+  const {
+    gram: { size, numbers },
+    count,
+  } = statistics;
   return Float32Array.from({ length: size }, (_, i) =>
     count > 0 ? (numbers[i * size + i] ?? 0) / count : 1,
   );

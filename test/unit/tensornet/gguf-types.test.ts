@@ -15,14 +15,23 @@ import { sensitivity } from '../../../extension/core/operations/sensitivity';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import type { PruneResult } from '../../../extension/core/pipelines/prune-result';
 import { writeModel } from '../../../extension/core/pipelines/write-model';
+import { inEnglish } from '../../../extension/core/message';
+import { planFor, plannedChanges } from '../../../extension/core/plans/plan';
 import { parsePlan } from '../../../extension/core/plans/plan-schema';
+import type { Budget } from '../../../extension/core/tensornet/budget/budget-limits';
+import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
+import { planNote } from '../../../extension/core/tensornet/budget/refine-plan';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { compressMatrix } from '../../../extension/core/tensornet/compress-matrix';
 import { reconstruct } from '../../../extension/core/tensornet/reconstruct';
 import { ChangeScorer } from '../../../extension/core/tensornet/sensitivity/change-scorer';
-import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
+import type {
+  MatrixSensitivity,
+  SensitivityProfile,
+} from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { parseSensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile-schema';
 import { familyFixture } from '../fixtures';
+import { quantizedFixture } from '../quantized-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
@@ -114,9 +123,9 @@ describe('types of a GGUF file', () => {
       84 / 256,
     ]);
     expect(table.gguf?.tensors).toMatchObject({
-      'model.layers.1.mlp.down_proj.weight': ['blk.1.ffn_down.weight'],
-      'model.embed_tokens.weight': ['token_embd.weight'],
-      'lm_head.weight': ['output.weight'],
+      'model.layers.1.mlp.down_proj.weight': { 'blk.1.ffn_down.weight': down?.bytes },
+      'model.embed_tokens.weight': { 'token_embd.weight': expect.any(Number) as number },
+      'lm_head.weight': { 'output.weight': expect.any(Number) as number },
     });
   });
 
@@ -125,7 +134,7 @@ describe('types of a GGUF file', () => {
     async (type) => {
       const layer = table.layers.find(({ role, block }) => role === 'down' && block === 1);
       const entry = layer?.entries.find((one) => one.type === type);
-      const [name = ''] = table.gguf?.tensors[layer?.tensor ?? ''] ?? [];
+      const [name = ''] = Object.keys(table.gguf?.tensors[layer?.tensor ?? ''] ?? {});
       const file = await write({ [name]: type }, `one-${type}`);
       const tensor = (await readGgufHeader(file)).tensors.find((one) => one.name === name);
       expect(tensor).toMatchObject({ dtype: type, length: entry?.bytes });
@@ -187,6 +196,87 @@ describe('types of a GGUF file', () => {
   });
 });
 
+describe('types of a quantized folder', () => {
+  it.each(['gptq-4-act-order', 'fp8'])(
+    'of %s are chosen by the bytes of the file, where packed weights are float16',
+    async (name) => {
+      const source = quantizedFixture(name);
+      const known = join(folder, `${name}.sensitivity.json`);
+      const asked = { ...measuring, methods: ['gguf:Q8_0:plain', 'gguf:Q4_0:plain'] };
+      const { gguf } = await sensitivity.run(
+        buildRequest(sensitivity, { ...asked, model: source, out: known }),
+        context,
+      );
+      const out = join(folder, `${name}.plan.json`);
+      const request = { model: source, sensitivity: known, out, budget: 0.6, rounds: 0 };
+      const made = await planCompression.run(buildRequest(planCompression, request), context);
+      expect(made.costBefore).toBe(gguf?.bytes);
+      const target = { format: 'gguf', overwrite: false, ...run } as const;
+      const result = await applyPlan(
+        {
+          model: await openModelFiles(source),
+          plan: parsePlan(await readFile(out, 'utf8'), out),
+          out: join(folder, name),
+          ...target,
+        },
+        unattended,
+      );
+      expect(result.bytesAfter).toBeLessThanOrEqual(0.6 * made.costBefore);
+      expect(Math.abs(result.bytesAfter - made.cost)).toBeLessThan(64);
+    },
+  );
+});
+
+describe('plans of types', () => {
+  const bytesOf = (ratio: number): Budget => ({ limits: [{ unit: 'bytes', ratio }], context: 0 });
+  const asCalibrated = <Matrix extends MatrixSensitivity>(matrix: Matrix): Matrix =>
+    JSON.parse(
+      JSON.stringify(matrix, (key, value: unknown) => (key === 'variant' ? undefined : value)),
+    ) as Matrix;
+
+  it('say that they go by importance where layers do, which embedding and head never do', async () => {
+    const { layers, outer = [] } = table;
+    const byImportance = { ...table, layers: layers.map(asCalibrated) };
+    const headAlone = {
+      ...table,
+      layers: layers.map((layer) => ({ ...layer, entries: [] })),
+      outer: outer.map(asCalibrated),
+    };
+    const plans = await Promise.all(
+      [[byImportance, 0.6] as const, [table, 0.6] as const, [headAlone, 0.99] as const].map(
+        async ([one, ratio]) => planUnderBudget(one, bytesOf(ratio)),
+      ),
+    );
+    expect(plans.map((plan) => plannedChanges(plan).byImportance)).toEqual([
+      true,
+      undefined,
+      undefined,
+    ]);
+    expect(plans[2]?.compress).not.toEqual([]);
+    expect(plans.map((plan) => planNote(plan, [], 'kl').includes('apply with --imatrix'))).toEqual([
+      true,
+      false,
+      false,
+    ]);
+  });
+
+  it('are applied with a warning where the importance matrix is missing', async () => {
+    const { fingerprint } = table.model;
+    const changes = { types: { 'output.weight': 'F16' }, byImportance: true } as const;
+    const warnings: string[] = [];
+    await applyPlan(
+      {
+        model: await openModelFiles(model),
+        plan: planFor({ path: model, fingerprint }, changes),
+        out: join(folder, 'warned'),
+        ...{ format: 'gguf', overwrite: false, ...run },
+      },
+      { ...unattended, warn: (message) => warnings.push(inEnglish(message)) },
+    );
+    expect(warnings.join()).toMatch(/no importance matrix.*--imatrix/);
+  });
+});
+
 describe('types are refused', () => {
   it('beside other encodings, removals and widths, before anything is measured', async () => {
     const plan = async (changes: object): Promise<unknown> =>
@@ -202,10 +292,16 @@ describe('types are refused', () => {
   });
 
   it('by compress, which writes no GGUF types', async () => {
-    const request = { model, out: join(folder, 'no'), budget: 0.5, methods: ['gguf'] };
-    await expect(compress.run(buildRequest(compress, request), context)).rejects.toThrow(
-      /writes no types/,
-    );
+    const out = join(folder, 'no');
+    for (const how of [
+      { budget: 0.5, methods: ['gguf'] },
+      { budget: 0.5, sensitivity: profile },
+      { method: 'gguf:Q4_K' },
+    ]) {
+      await expect(
+        compress.run(buildRequest(compress, { model, out, ...how }), context),
+      ).rejects.toThrow(/writes no types/);
+    }
   });
 
   it('of graphs, and of experts that share a tensor', async () => {

@@ -40,7 +40,7 @@ import { deciFamilies, needsDeci, whyNotGgufDeci } from './gguf-deci';
 import { whyNotHeld } from './gguf-options';
 import { whyOtherWidths } from './gguf-sizes';
 import { asIntegers, converted } from './gguf-tensors';
-import { layOutGguf, writeGguf } from './gguf-writer';
+import { bytesByName, layOutGguf, writeGguf } from './gguf-writer';
 import { missingKeys } from './missing-keys';
 import { placeTensors } from './place-tensors';
 import type { PlacedTensor } from './place-tensors';
@@ -291,6 +291,7 @@ export async function folderFileWriter(
   const written = new Map(tensors.map(({ name: one, type }) => [one, type]));
   return {
     bytes: plan.bytes,
+    tensorBytes: bytesByName(plan),
     parameters: file.parameters,
     layout,
     loadsWith: joined([describeGgufLoading(name, changes, layout === 'deci'), ...file.notes]),

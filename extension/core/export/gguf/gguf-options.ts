@@ -25,7 +25,7 @@ import { productsOf, withoutEmptied } from './block-factors';
 import { deciArchitecture, deciFamilies, deciLayout, needsDeci, whyNotGgufDeci } from './gguf-deci';
 import { narrowedKinds, narrowedSizes, whyOtherWidths } from './gguf-sizes';
 import { converted, copied } from './gguf-tensors';
-import { planGguf, writeGguf } from './gguf-writer';
+import { bytesByName, planGguf, writeGguf } from './gguf-writer';
 import { describeGgufLoading } from '../preview-file';
 import { writtenLogits } from '../verify';
 import { parametersAfter, planTensors } from '../weight-plan';
@@ -303,6 +303,7 @@ async function ggufWriter(
   const name = nameWithType(withoutPart(basename(header.file)), asked.mix);
   return {
     bytes: plan.bytes,
+    tensorBytes: bytesByName(plan),
     parameters: parametersAfter(model, changes) - [...factors.values()].flat().length,
     layout,
     loadsWith: describeGgufLoading(name, changes, isDeci),

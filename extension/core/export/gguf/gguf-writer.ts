@@ -111,6 +111,11 @@ export function layOutGguf(
   return { header: pieces, tensors, alignment, bytes: align(sizeOf(pieces), alignment) + end };
 }
 
+/** Bytes of each tensor of a file. */
+export function bytesByName({ tensors }: GgufPlan): ReadonlyMap<string, number> {
+  return new Map(tensors.map(({ name, length }) => [name, length]));
+}
+
 /** Writes the file. What lies between the tensors is zeros. */
 export async function writeGguf(path: string, plan: GgufPlan, copier: ByteCopier): Promise<void> {
   const rowWriter = openRowWriter(

@@ -4,7 +4,9 @@ import type { PlannedNarrowing } from '../../models/narrow/planned-narrowing';
 import { UserError } from '../../user-error';
 import { typeOfLevel } from '../compression-choice';
 import type { CompressionChoice } from '../compression-choice';
-import { ggufOf } from '../sensitivity/gguf-facts';
+import { variantOf } from '../compression-methods';
+import { byImportance } from '../gguf-types';
+import { asInFile, ggufOf } from '../sensitivity/gguf-facts';
 import type {
   GgufFacts,
   LayerSensitivity,
@@ -62,6 +64,8 @@ export interface CompressionPlan {
   readonly narrow: readonly PlannedNarrowing[];
   /** Types of the tensors of a GGUF file, where those are what `compress` chooses. */
   readonly types?: Readonly<Record<string, WritableType>>;
+  /** Whether any of those was measured with rounding by an importance matrix. */
+  readonly byImportance?: true;
   /** Of the whole model, in the unit of the first limit. */
   readonly cost: number;
   readonly costBefore: number;
@@ -111,9 +115,14 @@ export function planProblem(
 ): PlannedProblem {
   const { limits, context } = budget;
   limits.forEach(requireShare);
-  const { layers, outer = [], widths = [], original } = table;
   const gguf = ggufOf(table, removable.length > 0);
-  const model = gguf === undefined ? table.model : { ...table.model, bytes: gguf.bytes };
+  const {
+    model,
+    layers,
+    outer = [],
+    widths = [],
+    original,
+  } = gguf === undefined ? table : asInFile(table, gguf);
   const units = limits.map(({ unit }) => unit);
   // Distances by perplexity begin at the original's.
   const lossOf = ({ distance }: { readonly distance: number }): number =>
@@ -297,9 +306,16 @@ export function planOf(
   }));
   const [first] = limits;
   const compress = taken.flatMap((one) => one.compress);
+  // Embedding and head are rounded without calibration.
+  const isByImportance = taken.some(
+    (one, i) =>
+      planned[i]?.sublayer !== undefined &&
+      one.compress.some((choice) => variantOf(choice, true) === byImportance),
+  );
   return {
     compress,
     ...(gguf === undefined ? {} : { types: typesOf(compress, gguf) }),
+    ...(isByImportance ? { byImportance: true } : {}),
     remove: taken.flatMap(({ remove }) => remove),
     narrow: taken.flatMap(({ narrow }) => narrow),
     cost: first?.cost ?? 0,
@@ -316,7 +332,7 @@ function typesOf(
 ): Record<string, WritableType> {
   return Object.fromEntries(
     choices.flatMap(({ tensor, level }) =>
-      (tensors[tensor] ?? []).map((name) => [name, typeOfLevel(level)] as const),
+      Object.keys(tensors[tensor] ?? {}).map((name) => [name, typeOfLevel(level)] as const),
     ),
   );
 }

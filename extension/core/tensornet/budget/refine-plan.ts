@@ -23,7 +23,9 @@ export function planNote(
     distance,
     tried = [],
     sumOfDistances,
-  }: Pick<CompressionPlan, 'sumOfDistances'> & Partial<Pick<RefinedPlan, 'distance' | 'tried'>>,
+    byImportance,
+  }: Pick<CompressionPlan, 'sumOfDistances' | 'byImportance'> &
+    Partial<Pick<RefinedPlan, 'distance' | 'tried'>>,
   limits: readonly BudgetLimit[],
   metric: string,
 ): string {
@@ -36,7 +38,8 @@ export function planNote(
     distance === undefined
       ? `sum of ${metric} ${sumOfDistances.toPrecision(4)}, not measured`
       : `${metric} ${distance.toPrecision(4)}, ${tried.length === 1 ? 'one plan measured' : `best of ${tried.length} plans measured`}`;
-  return `budget ${said.join(', ')}, ${found}`;
+  const how = byImportance === true ? ', by importance: apply with --imatrix' : '';
+  return `budget ${said.join(', ')}, ${found}${how}`;
 }
 
 export type MeasurePlan = (plan: CompressionPlan, inTurn: boolean) => Promise<PlanMeasurement>;

@@ -48,7 +48,7 @@ function noLayers({ summary }: LayeredModel): never {
 
 /**
  * The matrices outside the sublayers that are asked for, and what is tried on them.
- * @throws UserError where the model has none, or no method is for whole numbers.
+ * @throws UserError where the model has none, or no method is for them.
  */
 export function chosenOuter(
   model: LayeredModel,
@@ -56,7 +56,7 @@ export function chosenOuter(
 ): { readonly matrix: OuterMatrix; readonly compressions: readonly Compression[] }[] {
   const requests = compressions.flatMap((request) => outerRequest(request) ?? []);
   if (outer.length > 0 && requests.length === 0) {
-    throw new UserError(say`Embedding and head take int8 or int4, but no such method is given.`, {
+    throw new UserError(say`None of the methods can compress the embedding and the head.`, {
       field: 'methods',
       remedy: say`Add one of ${outerMethods.join(', ')}.`,
     });

@@ -3,7 +3,12 @@ import { say } from '../../message';
 import { typeOfLevel } from '../compression-choice';
 import type { Compression, MethodName } from '../compression-choice';
 import { matricesOf } from './sensitivity-profile';
-import type { GgufFacts, SensitivityEntry, SensitivityProfile } from './sensitivity-profile';
+import type {
+  GgufFacts,
+  MatrixSensitivity,
+  SensitivityEntry,
+  SensitivityProfile,
+} from './sensitivity-profile';
 
 /** The name of the type that a compression stands for, if it does. */
 export function typeOfEntry({ method, level }: Compression): Pick<SensitivityEntry, 'type'> {
@@ -56,4 +61,21 @@ export function ggufOf(table: SensitivityProfile, removes: boolean): GgufFacts |
     });
   }
   return table.gguf;
+}
+
+/** A table that counts what is kept as the GGUF file stores it. */
+export function asInFile(
+  table: SensitivityProfile,
+  { bytes, tensors }: GgufFacts,
+): SensitivityProfile {
+  const stored = <Matrix extends MatrixSensitivity>(matrix: Matrix): Matrix => ({
+    ...matrix,
+    bytes: Object.values(tensors[matrix.tensor] ?? {}).reduce((sum, one) => sum + one, 0),
+  });
+  return {
+    ...table,
+    model: { ...table.model, bytes },
+    layers: table.layers.map(stored),
+    outer: (table.outer ?? []).map(stored),
+  };
 }

@@ -109,7 +109,9 @@ export const sensitivityProfileSchema = v.object({
     'Each sublayer that can be narrowed, with what its widths cost',
   ),
   gguf: described(
-    v.optional(v.object({ bytes: count, tensors: v.record(v.string(), v.array(v.string())) })),
+    v.optional(
+      v.object({ bytes: count, tensors: v.record(v.string(), v.record(v.string(), count)) }),
+    ),
     'The model as a GGUF file, where types of its tensors were tried',
   ),
   ...originEntries,

@@ -117,8 +117,8 @@ export interface WidthSensitivity {
 export interface GgufFacts {
   /** Of the file with all tensors as stored, tokenizer included. */
   readonly bytes: number;
-  /** The tensors that each matrix becomes, by its id. */
-  readonly tensors: Readonly<Record<string, readonly string[]>>;
+  /** The tensors that each matrix becomes, by its id, with their bytes as stored: packed weights are float16 there. */
+  readonly tensors: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
 /** The document `NAME.sensitivity.json`: every linear layer × method × level (arXiv 2401.14109, § 3). */
