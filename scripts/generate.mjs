@@ -9,7 +9,7 @@ import { format } from 'oxfmt';
 import { collectedFiles, settleCommands } from './lib/collected.mjs';
 import { loadDeclarations } from './lib/core-modules.mjs';
 import { layoutsReference, modelsReference } from './lib/model-reference.mjs';
-import { modelResults } from './lib/model-results.mjs';
+import { modelResults, notWrittenAsGguf } from './lib/model-results.mjs';
 import {
   cliReference,
   filesReference,
@@ -45,7 +45,11 @@ await settle({
   'docs/reference/cli.md': cliReference(declarations),
   'docs/reference/settings.md': settingsReference(manifest, words, declarations),
   'docs/reference/files.md': filesReference(manifest, words, declarations),
-  'docs/reference/models.md': modelsReference(declarations, await modelResults()),
+  'docs/reference/models.md': modelsReference(
+    declarations,
+    await modelResults(),
+    await notWrittenAsGguf(),
+  ),
   'docs/reference/layouts.md': layoutsReference(declarations),
   'media/plan.schema.json': JSON.stringify(planSchema(declarations)),
   'media/request.schema.json': JSON.stringify(requestSchema(declarations)),

@@ -11,6 +11,8 @@ import { matrixChanges } from '../../extension/core/export/matrix-changes';
 import type { OutputOption } from '../../extension/core/export/output-options';
 import { writeSource } from '../../extension/core/export/write-source';
 import { unattended } from '../../extension/core/jobs/job';
+import { knownEncoder } from '../../extension/core/models/encoders/encoder-architectures';
+import type { EncoderArchitecture } from '../../extension/core/models/encoders/encoder-architecture';
 import { openModelFiles } from '../../extension/core/models/open-model';
 import type { AnyModel, OpenedModel } from '../../extension/core/models/opened-model';
 import { familyOfConfig } from '../../extension/core/models/transformer/architectures';
@@ -31,7 +33,10 @@ export interface Written {
   readonly as?: string;
 }
 
-export interface Row {
+/** What tells families of one `model_type` apart, as they are declared. */
+type Telling = Pick<EncoderArchitecture, 'told' | 'ofClasses'>;
+
+export interface Row extends Telling {
   readonly source: string;
   /** `model_type` as the families are declared, or the architecture of a GGUF file. */
   readonly family?: string;
@@ -99,14 +104,21 @@ async function familyOf({
   headers,
   model,
   path,
-}: OpenedModel): Promise<Pick<Row, 'family' | 'kind'>> {
+}: OpenedModel): Promise<Pick<Row, 'family' | 'kind' | keyof Telling>> {
   if (headers.format === 'gguf') {
     return { family: await architectureOf(path), kind: 'gguf' };
   }
   const { architecture } = model.summary;
   const text = headers.format === 'safetensors' ? headers.configText : '{}';
-  const tower = familyOfConfig(JSON.parse(text) as ConfigFields, architecture)?.textType;
-  return { family: tower ?? architecture, kind: model.kind };
+  const config = JSON.parse(text) as ConfigFields;
+  const tower = familyOfConfig(config, architecture)?.textType;
+  const { told, ofClasses }: Telling =
+    (model.kind === 'encoder' ? knownEncoder(config) : undefined) ?? {};
+  return {
+    ...{ family: tower ?? architecture, kind: model.kind },
+    ...(told === undefined ? {} : { told }),
+    ...(ofClasses === undefined ? {} : { ofClasses }),
+  };
 }
 
 /** What is found of a model and, where it was written as another family, of the result. */

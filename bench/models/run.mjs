@@ -8,11 +8,11 @@
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join, relative } from 'node:path';
+import { basename, join, relative, sep } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { bundleCore } from '../../scripts/lib/bundle.mjs';
-import { cached } from '../../scripts/lib/cache.mjs';
+import { cached, cacheFolder } from '../../scripts/lib/cache.mjs';
 import { capture, run } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { say } from '../../scripts/lib/terminal.mjs';
@@ -36,6 +36,8 @@ const others = {
     'big_bird eurobert ibert jina_embeddings_v3 longformer luke modernvbert roformer tapas ultrabert ultravbert xlm-roberta-xl',
   image: 'data2vec-vision dinov2 ijepa metaclip_2 vit_msn',
 };
+/** Begins the name of the folder in the cache that has a folder of models by task. */
+const madeFolder = 'bench-models-';
 /** Small models wait for files more than they compute. */
 const processes = 4;
 
@@ -43,6 +45,12 @@ await main(process.argv.slice(2));
 
 /** @param {string[]} asked */
 async function main(asked) {
+  const other = asked.find((source) => !isKnown(source));
+  if (other !== undefined) {
+    throw new Error(
+      `${other} is neither in test/fixtures nor made by tiny_models.py in ${cacheFolder()}`,
+    );
+  }
   const work = await mkdtemp(join(tmpdir(), 'espalier-models-'));
   try {
     const program = join(work, 'measure.cjs');
@@ -86,12 +94,15 @@ async function committed() {
 }
 
 async function made() {
+  const python = await preparePython();
   const key = createHash('sha256')
     .update(await readFile(tinyModels))
+    .update(JSON.stringify(others))
+    // Its folder's name holds the hash of what is installed there.
+    .update(relative(cacheFolder(), python))
     .digest('hex')
     .slice(0, 12);
-  const folder = await cached(`bench-models-${key}`, async (into) => {
-    const python = await preparePython();
+  const folder = await cached(`${madeFolder}${key}`, async (into) => {
     for (const [task, types] of Object.entries(others)) {
       const args = [tinyModels, join(into, task), task, ...types.split(' ')];
       await run(python, args, { quiet: true });
@@ -106,7 +117,7 @@ async function made() {
  * @param {Row} row
  * @returns {ModelResult[]}
  */
-function resultOf({ source, kind, family, error, written = {} }) {
+function resultOf({ source, kind, family, told, ofClasses, error, written = {} }) {
   if (kind === undefined || family === undefined || error === undefined) return [];
   const targets = Object.entries(written).map(([target, found]) => [
     target,
@@ -114,7 +125,8 @@ function resultOf({ source, kind, family, error, written = {} }) {
   ]);
   return [
     {
-      ...{ model: nameOf(source), kind, family, error: rounded(error) },
+      // What is undefined is left out as JSON is written.
+      ...{ model: nameOf(source), kind, family, told, ofClasses, error: rounded(error) },
       written: Object.fromEntries(targets),
     },
   ];
@@ -133,6 +145,12 @@ function text(results) {
 /** @param {number} error */
 function rounded(error) {
   return Number(error.toPrecision(2));
+}
+
+/** @param {string} source */
+function isKnown(source) {
+  const [first = ''] = relative(cacheFolder(), source).split(sep);
+  return first.startsWith(madeFolder) || !relative(fixtures, source).startsWith('..');
 }
 
 /** @param {string} source */

@@ -1,4 +1,4 @@
-import { familyResult, ggufResult, mostOf } from './model-results.mjs';
+import { familyOf, familyResult, ggufResult, mostOf } from './model-results.mjs';
 
 /** @typedef {import('./core-modules.mjs').Declarations} Declarations */
 
@@ -8,21 +8,14 @@ const note = '<!-- Written by scripts/generate.mjs. Edit the declarations instea
  * docs/reference/models.md: what can be opened and run, and what was found of it.
  * @param {Declarations} declarations
  * @param {readonly import('./model-results.mjs').ModelResult[]} results
+ * @param {readonly import('./model-results.mjs').NotWritten[]} notWritten
  */
-export function modelsReference(declarations, results) {
+export function modelsReference(declarations, results, notWritten) {
   const { architectures, encoderArchitectures, seq2seqFamilies, stagedFamilies } = declarations;
-  const { allGgufFamilies, dequantizedDTypes, t5Forms, t5InGguf } = declarations;
+  const { allGgufFamilies, namesInGguf, dequantizedDTypes, t5Forms, t5InGguf } = declarations;
   const { quantizationMethods, rotaryScalings, activations, outputFormats } = declarations;
   /** @param {{modelType: string, told?: Readonly<Record<string, unknown>>}} family */
-  const ggufOf = ({ modelType, told: asked }) =>
-    allGgufFamilies
-      .filter(
-        ([, { modelType: plain, told, alsoFrom = [], withExperts, withSigmoid }]) =>
-          JSON.stringify(told) === JSON.stringify(asked) &&
-          [plain, ...alsoFrom, withExperts, withSigmoid].includes(modelType),
-      )
-      .map(([name]) => code(name))
-      .join(', ');
+  const ggufOf = (family) => namesInGguf(family).map(code).join(', ');
   const ofT5 = new Set(t5Forms.map(({ modelType }) => modelType));
   const decoders = architectures.map((architecture) => [
     code(architecture.modelType),
@@ -44,26 +37,23 @@ export function modelsReference(declarations, results) {
   });
   /**
    * @param {import('./model-results.mjs').Kind} kind
-   * @param {readonly {modelType: string}[]} families
+   * @param {readonly import('./model-results.mjs').Family[]} families
    */
   const measured = (kind, families) =>
     table(
-      ['Family', 'Error', 'Loses', 'Written as', 'As GGUF'],
-      [...new Set(families.map(({ modelType }) => modelType))].map((modelType) =>
-        measuredRow(results, kind, modelType),
-      ),
+      ['Family', 'Error', 'Removed', 'Written as', 'As GGUF'],
+      families.map((family) => {
+        const { length } = families.filter(({ modelType }) => modelType === family.modelType);
+        // A table fits a screen if names are no longer than they need be.
+        const name = length > 1 ? nameOf(family) : code(family.modelType);
+        return measuredRow(results, kind, family, name);
+      }),
     );
   const inFiles = [
     ...new Set([...allGgufFamilies.map(([name]) => name), t5InGguf.both, t5InGguf.encoder]),
   ];
   const encoders = encoderArchitectures.map((architecture) => [
-    [
-      code(architecture.modelType),
-      ...Object.entries(architecture.told ?? {}).map(([field, value]) =>
-        code(`${field}: ${value}`),
-      ),
-      ...(architecture.ofClasses ?? []).map(code),
-    ].join(', '),
+    nameOf(architecture),
     [...new Set(architecture.heads.map(({ auto }) => code(auto.replace('AutoModelFor', ''))))].join(
       ', ',
     ),
@@ -127,10 +117,17 @@ export function modelsReference(declarations, results) {
     'Every family above was opened and run on tiny models with random weights, written in every way that it can be, and opened again (`node bench/models/run.mjs`).',
     [
       '- Error: the largest max |a − b| / max |b| of outputs against those of transformers.',
-      '- Loses: what a folder or file was written without. Where single sublayers can be left out, blocks can too.',
-      '- Written as: layouts of a folder, and ONNX. Each result agrees with the source without the same to 1e-4; in GGUF files, to what rounding to half precision changes.',
+      '- Removed: what a folder or file was written without. Where single sublayers can be left out, blocks can too.',
+      '- Written as: layouts of a folder, and ONNX. Each result agrees with the source without the same to 1e-4, in GGUF files less closely where the format [rounds or computes otherwise](../guides/gguf.md#what-cant-be-written).',
       '- As GGUF: what a GGUF file of the folder was written without.',
     ].join('\n'),
+    'GGUF files of these families were read, but none of their tiny folders could be written as one, because of a field of `config.json`:',
+    notWritten
+      .map(
+        ({ kind, family, field, reason }) =>
+          `- ${code(family)} (${kind}), ${code(field)}: ${reason}`,
+      )
+      .join('\n'),
     '### Decoders',
     measured('decoder', architectures),
     '### Encoders',
@@ -142,17 +139,17 @@ export function modelsReference(declarations, results) {
     '### Quantized folders',
     'Each is a fixture of test/fixtures/quantized. Results are quantized as the source.',
     table(
-      ['Form', 'Error', 'Loses', 'Written as', 'As GGUF'],
+      ['Form', 'Error', 'Removed', 'Written as', 'As GGUF'],
       results
         .filter(({ model }) => model.startsWith('quantized/'))
         .map((one) =>
-          measuredRow([one], one.kind, one.family, one.model.replace('quantized/', '')),
+          measuredRow([one], one.kind, familyOf(one), code(one.model.replace('quantized/', ''))),
         ),
     ),
     '### GGUF files',
     'By `general.architecture`. The error is that of reading files made by the package gguf against transformers or, where there are none, of what folders were written as against the folder.',
     table(
-      ['Family', 'Error', 'Loses', 'Written as'],
+      ['Family', 'Error', 'Removed', 'Written as'],
       inFiles.map((name) => {
         const { read, written } = ggufResult(results, name) ?? missing(name);
         return [code(name), read.toExponential(1), lossOf(written), namesOf(written.keys())];
@@ -199,21 +196,24 @@ export function layoutsReference({ layouts, outputFormats, describeGgufLayout, i
 /**
  * @param {readonly import('./model-results.mjs').ModelResult[]} results
  * @param {import('./model-results.mjs').Kind} kind
- * @param {string} family
- * @param {string} [name] shown for it
+ * @param {import('./model-results.mjs').Family} family
+ * @param {string} name shown for it
  */
-function measuredRow(results, kind, family, name = family) {
-  const { error, written } = familyResult(results, kind, family) ?? missing(family);
+function measuredRow(results, kind, family, name) {
+  const { error, written } = familyResult(results, kind, family) ?? missing(name);
   const [files, folders] = [true, false].map(
     (isFile) => new Map([...written].filter(([name]) => name.startsWith('gguf') === isFile)),
   );
-  return [
-    code(name),
-    error.toExponential(1),
-    lossOf(folders),
-    namesOf(folders?.keys()),
-    lossOf(files),
-  ];
+  return [name, error.toExponential(1), lossOf(folders), namesOf(folders?.keys()), lossOf(files)];
+}
+
+/**
+ * A family, and what tells it from another of its `model_type`.
+ * @param {import('./model-results.mjs').Family} family
+ */
+function nameOf({ modelType, told = {}, ofClasses = [] }) {
+  const fields = Object.entries(told).map(([field, value]) => `${field}: ${value}`);
+  return [modelType, ...fields, ...ofClasses].map(code).join(', ');
 }
 
 /**

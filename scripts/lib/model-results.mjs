@@ -8,10 +8,13 @@ import { root } from './repository.mjs';
  *   model: string,
  *   kind: Kind,
  *   family: string,
+ *   told?: Readonly<Record<string, unknown>> | undefined,
+ *   ofClasses?: readonly string[] | undefined,
  *   error: number,
  *   written: Record<string, Written>,
  * }} ModelResult
  * model: below test/fixtures, or `tiny_models.py NAME`; family: its `model_type` as declared, or the architecture of a GGUF file;
+ * told, ofClasses: what tells it from another declared with that `model_type`;
  * error: max |a − b| / max |b| of its output against that of transformers; written: by format and layout.
  *
  * @typedef {'decoder' | 'encoder' | 'encoder-decoder' | 'stages' | 'graph' | 'gguf'} Kind
@@ -23,9 +26,35 @@ import { root } from './repository.mjs';
 
 export const resultsFile = join(root, 'bench', 'models', 'results.json');
 
+/**
+ * A family as it is declared.
+ * @typedef {{modelType: string} & Pick<ModelResult, 'told' | 'ofClasses'>} Family
+ *
+ * Why folders of a family that has a name in GGUF were not written so: llama.cpp computes another value of a field.
+ * @typedef {{kind: Kind, family: string, field: string, reason: string}} NotWritten
+ */
+
+/** @returns {Promise<NotWritten[]>} */
+export async function notWrittenAsGguf() {
+  return JSON.parse(await readFile(join(root, 'bench/models/not-written-as-gguf.json'), 'utf8'));
+}
+
 /** @returns {Promise<ModelResult[]>} */
 export async function modelResults() {
   return JSON.parse(await readFile(resultsFile, 'utf8'));
+}
+
+/**
+ * @param {ModelResult} result
+ * @returns {Family}
+ */
+export function familyOf({ family, told, ofClasses }) {
+  return { modelType: family, told, ofClasses };
+}
+
+/** @param {Family} family */
+function keyOf({ modelType, told, ofClasses }) {
+  return JSON.stringify([modelType, told, ofClasses]);
 }
 
 /** From the most that a target can express to the least. */
@@ -35,11 +64,11 @@ const cuts = ['sublayers', 'block', 'nothing'];
  * What was found of all models of a family.
  * @param {readonly ModelResult[]} results
  * @param {Kind} kind
- * @param {string} family
+ * @param {Family} family
  * @returns {FamilyResult | undefined}
  */
 export function familyResult(results, kind, family) {
-  const own = results.filter((one) => one.kind === kind && one.family === family);
+  const own = results.filter((one) => one.kind === kind && keyOf(familyOf(one)) === keyOf(family));
   /** @type {FamilyResult['written']} */
   const written = new Map();
   for (const [target, found] of own.flatMap((one) => Object.entries(one.written))) {
@@ -63,7 +92,7 @@ export function familyResult(results, kind, family) {
  * @returns {{read: number, written: FamilyResult['written']} | undefined}
  */
 export function ggufResult(results, name) {
-  const own = familyResult(results, 'gguf', name);
+  const own = familyResult(results, 'gguf', { modelType: name });
   const made = results
     .filter(({ kind }) => kind !== 'gguf')
     .flatMap((one) => Object.entries(one.written))

@@ -92,6 +92,23 @@ export async function createSession(
   return watchedOn(options.device, create);
 }
 
+/** What `make` opens sessions for. Those it has opened are released if it fails, often as memory is short. */
+export async function withSessions<Made>(
+  make: (create: typeof createSession) => Promise<Made>,
+): Promise<Made> {
+  const sessions: InferenceSession[] = [];
+  try {
+    return await make(async (graph, options) => {
+      const session = await createSession(graph, options);
+      sessions.push(session);
+      return session;
+    });
+  } catch (error) {
+    await Promise.all(sessions.map(async (session) => session.release()));
+    throw error;
+  }
+}
+
 /** A device, and the CPU for what it cannot run. */
 const providersOf = (device: DeviceName): InferenceSession.ExecutionProviderConfig[] =>
   device === 'cpu' ? ['cpu'] : [{ name: device }, { name: 'cpu' }];

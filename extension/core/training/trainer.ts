@@ -1,6 +1,6 @@
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import { elementCount } from '../checkpoints/lazy-tensor';
-import { createSession } from '../runtime/session';
+import { createSession, withSessions } from '../runtime/session';
 import type { SessionOptions } from '../runtime/session';
 import { runStep, State } from '../runtime/state-session';
 import { floatsIn, floatsOf, floatTensor, int32Scalar, tensorOf } from '../runtime/tensors';
@@ -73,14 +73,22 @@ export class Trainer {
 
   /** @throws UserError when the model has an operator without gradient. */
   public static async create(model: TrainableModel, options: TrainerOptions): Promise<Trainer> {
+    return withSessions(async (create) => Trainer.open(model, options, create));
+  }
+
+  private static async open(
+    model: TrainableModel,
+    options: TrainerOptions,
+    create: typeof createSession,
+  ): Promise<Trainer> {
     const { accumulate = 1, cuts = [], threads } = options;
     const open = async ({ graph, state }: StepGraph): Promise<Program> => ({
-      session: await openSession(graph, options),
+      session: await create(graph, sessionOptions(options)),
       state,
     });
     const isCut = cuts.length > 0;
     const first = isCut
-      ? await SegmentedPass.create(model, options, threads)
+      ? await SegmentedPass.create(model, options, threads, create)
       : await open(accumulate > 1 ? accumulationGraph(model, options) : stepGraph(model, options));
     const update =
       isCut || accumulate > 1
@@ -221,9 +229,13 @@ export class Trainer {
   private async judged(what: Judged, inputs: Tensors): Promise<Tensor> {
     const known = this.judging.get(what);
     const opening =
-      known ?? openSession(judgingGraph(this.model, what, this.options), this.options);
+      known ??
+      createSession(judgingGraph(this.model, what, this.options), sessionOptions(this.options));
     this.judging.set(what, opening);
-    const session = await opening;
+    const session = await opening.catch((error: unknown) => {
+      this.judging.delete(what);
+      throw error;
+    });
     const feeds = session.inputNames.map(
       (name) => [name, inputs[name] ?? this.state.of(name)] as const,
     );
@@ -259,16 +271,14 @@ export class Trainer {
   }
 }
 
-async function openSession(graph: GraphBuilder, options: TrainerOptions): Promise<Session> {
-  return createSession(graph, {
-    device: 'cpu',
-    prepack: true,
-    spin: true,
-    keepMemory: true,
-    ...(options.keepReshapes === undefined ? {} : { keepReshapes: options.keepReshapes }),
-    ...(options.threads === undefined ? {} : { threads: options.threads }),
-  });
-}
+const sessionOptions = ({ keepReshapes, threads }: TrainerOptions): SessionOptions => ({
+  device: 'cpu',
+  prepack: true,
+  spin: true,
+  keepMemory: true,
+  ...(keepReshapes === undefined ? {} : { keepReshapes }),
+  ...(threads === undefined ? {} : { threads }),
+});
 
 /** The model in evaluation mode. */
 function judgingGraph(model: TrainableModel, what: Judged, { loss }: TrainerOptions): GraphBuilder {

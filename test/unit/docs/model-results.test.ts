@@ -2,8 +2,9 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { encoderArchitectures } from '../../../extension/core/models/encoders/encoder-architectures';
-import { allGgufFamilies } from '../../../extension/core/models/gguf/gguf-families';
+import { allGgufFamilies, namesInGguf } from '../../../extension/core/models/gguf/gguf-families';
 import { seq2seqFamilies } from '../../../extension/core/models/seq2seq/seq2seq-families';
+import { t5Forms } from '../../../extension/core/models/seq2seq/t5';
 import { stagedFamilies } from '../../../extension/core/models/stages/staged-families';
 import { t5InGguf } from '../../../extension/core/models/t5/t5-gguf';
 import { architectures } from '../../../extension/core/models/transformer/architectures';
@@ -15,7 +16,13 @@ interface Written {
   readonly as?: string;
 }
 
-interface Result {
+/** What tells families of one `model_type` apart. */
+interface Telling {
+  readonly told?: Readonly<Record<string, unknown>>;
+  readonly ofClasses?: readonly string[];
+}
+
+interface Result extends Telling {
   readonly model: string;
   readonly kind: string;
   readonly family: string;
@@ -24,34 +31,66 @@ interface Result {
 }
 
 const root = join(import.meta.dirname, '../../..');
-const results = JSON.parse(
-  readFileSync(join(root, 'bench/models/results.json'), 'utf8'),
-) as readonly Result[];
+const read = (name: string): unknown =>
+  JSON.parse(readFileSync(join(root, 'bench/models', name), 'utf8'));
+const results = read('results.json') as readonly Result[];
+/** With a field whose value llama.cpp computes otherwise. */
+const notWritten = read('not-written-as-gguf.json') as readonly Pick<Result, 'kind' | 'family'>[];
 const writtenOf = ({ written }: Result): readonly Written[] => Object.values(written);
 const remedy = 'run node bench/models/run.mjs';
+const keyOf = (family: string, { told, ofClasses }: Telling): string =>
+  JSON.stringify([family, told, ofClasses]);
 
-it.each([
+const declared: readonly (readonly [
+  kind: string,
+  families: readonly (Telling & { readonly modelType: string })[],
+])[] = [
   ['decoder', architectures],
   ['encoder', encoderArchitectures],
   ['encoder-decoder', seq2seqFamilies],
   ['stages', stagedFamilies],
-])('every family of kind %s was measured', (kind, families) => {
-  const measured = new Set(results.filter((one) => one.kind === kind).map(({ family }) => family));
-  const names = families.map(({ modelType }) => modelType);
+];
+
+it.each(declared)('every family of kind %s was measured', (kind, families) => {
+  const measured = new Set(
+    results.filter((one) => one.kind === kind).map((one) => keyOf(one.family, one)),
+  );
+  const names = families.map((family) => keyOf(family.modelType, family));
   expect(names.length).toBeGreaterThan(10);
+  expect(new Set(names).size).toBe(names.length);
   expect(
     names.filter((name) => !measured.has(name)),
     remedy,
   ).toEqual([]);
 });
 
+it('folders of every family that has a name in GGUF were written so, or it is said why not', () => {
+  const written = new Set(
+    results
+      .filter((one) => one.kind !== 'gguf' && writtenOf(one).some(({ as }) => as !== undefined))
+      .map((one) => JSON.stringify([one.kind, keyOf(one.family, one)])),
+  );
+  const ofT5 = t5Forms.map(({ modelType }) => modelType);
+  const hasName = (kind: string, family: Telling & { readonly modelType: string }): boolean =>
+    (kind.startsWith('encoder') && ofT5.includes(family.modelType)) ||
+    (['decoder', 'encoder'].includes(kind) && namesInGguf(family).length > 0);
+  const missing = declared.flatMap(([kind, families]) =>
+    families
+      .filter((one) => hasName(kind, one))
+      .filter((one) => !written.has(JSON.stringify([kind, keyOf(one.modelType, one)])))
+      .map(({ modelType: family }) => ({ kind, family })),
+  );
+  const told = notWritten.map(({ kind, family }) => ({ kind, family }));
+  expect(new Set(missing)).toEqual(new Set(told));
+});
+
 it('every architecture of GGUF files was read', () => {
-  const read = results.flatMap((one) =>
+  const names = [...allGgufFamilies.map(([name]) => name), t5InGguf.both, t5InGguf.encoder];
+  const found = results.flatMap((one) =>
     one.kind === 'gguf' ? [one.family] : writtenOf(one).flatMap(({ as = [] }) => as),
   );
-  const names = [...allGgufFamilies.map(([name]) => name), t5InGguf.both, t5InGguf.encoder];
   expect(
-    names.filter((name) => !read.includes(name)),
+    names.filter((name) => !found.includes(name)),
     remedy,
   ).toEqual([]);
 });

@@ -11,11 +11,15 @@ import type { ModelSummary, SublayerKind } from '../../../extension/core/models/
 import { modellingClasses } from '../../../extension/core/export/hugging-face/modelling-classes';
 import { modellingFile } from '../../../extension/core/export/hugging-face/modelling-file';
 import { previewPrunedConfig } from '../../../extension/core/export/hugging-face/preview-config';
-import { rewriteConfig } from '../../../extension/core/export/hugging-face/pruned-config';
+import {
+  describeLoading,
+  rewriteConfig,
+} from '../../../extension/core/export/hugging-face/pruned-config';
 import { checkChanges, layOutChanges } from '../../../extension/core/export/changes';
 import type { BlockSelection } from '../../../extension/core/export/hugging-face/pruned-config';
 import { whyNoModellingFile } from '../../../extension/core/export/hugging-face/why-no-modelling-file';
 import type { PatchSpec } from '../../../extension/core/models/patch/symbolic-patch';
+import { encoderFixture } from '../encoder-fixtures';
 import { caseNames, familyFixture, fixture } from '../fixtures';
 import { inEnglish } from '../../../extension/core/message';
 
@@ -93,6 +97,14 @@ describe('config.json of a pruned model', () => {
     expect(inEnglish(loadsWith)).toContain('trust_remote_code=True');
     const gone = text.split('\n').filter((line) => !after.includes(line.replace(/,$/, '')));
     expect(gone).toHaveLength(2);
+  });
+
+  it.each([
+    ['neobert', /from_pretrained\(folder, trust_remote_code=True\), with the class that auto_map/],
+    ['jina-bert', /^transformers, with the model's own code: config\.json has no auto_map/],
+  ])('says that %s loads with code that is not in transformers', (name, said) => {
+    const text = readFileSync(encoderFixture(name, 'config.json'), 'utf8');
+    expect(inEnglish(describeLoading(text, false))).toMatch(said);
   });
 
   it('is the same text where nothing goes', () => {

@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { InferenceSession } from 'onnxruntime-node';
+import { describe, expect, it, vi } from 'vitest';
 import { openModel } from '../../../extension/core/models/open-model';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { streamWidth } from '../../../extension/core/models/model-emitter';
@@ -38,15 +39,15 @@ function batch(): Tensors {
   };
 }
 
-/** Losses, summed gradients of one batch, and parameters after an update from two. */
-async function trained(model: TrainableModel, cuts: readonly string[]) {
+/** Losses, gradients of one batch where they are summed, and parameters after the updates of two. */
+async function trained(model: TrainableModel, accumulate: number, cuts: readonly string[]) {
   const trainer = await Trainer.create(model, {
     loss: crossEntropy(),
     optimizer: { kind: 'adam' },
     learningRate: { rate: 1e-3 },
     clipNorm: 1,
     seed: 1,
-    accumulate: 2,
+    accumulate,
     cuts,
   });
   try {
@@ -55,9 +56,9 @@ async function trained(model: TrainableModel, cuts: readonly string[]) {
     const { loss } = await trainer.train(batch());
     const copies = (of: readonly string[]): Map<string, Float32Array> =>
       new Map(of.map((name) => [name, Float32Array.from(floatsIn(trainer.tensor(name)))]));
-    const gradients = copies(names.map((name) => `gradient/${name}`));
-    const { gradientNorm } = await trainer.train(batch());
-    return { before, loss, gradients, gradientNorm, after: copies(names) };
+    const gradients = copies(accumulate === 1 ? [] : names.map((name) => `gradient/${name}`));
+    const { loss: second, gradientNorm } = await trainer.train(batch());
+    return { losses: [before, loss, second], gradients, gradientNorm, after: copies(names) };
   } finally {
     await trainer.dispose();
   }
@@ -71,37 +72,61 @@ const size = (student: LayeredModel) => ({
 });
 
 describe('a graph that is cut', () => {
-  it.each(['llama-gqa-untied', 'llama-tied-f16', 'gemma3-text'])(
-    'has the gradients of the whole: %s',
-    async (name) => {
-      const opened = await openModel(fixture(name));
-      const streams = streamsBehind(opened);
-      // All of the weights, so that matrices that are used twice are among them.
-      const whole = await trained(trainableTransformer(opened), []);
-      const cut = await trained(trainableTransformer(opened), streams);
-      expect(streams.length).toBeGreaterThan(2);
-      expect(cut.before).toBeCloseTo(whole.before, 5);
-      expect(cut.loss).toBeCloseTo(whole.loss, 5);
-      expect(cut.gradientNorm).toBeCloseTo(whole.gradientNorm ?? Number.NaN, 4);
-      const largest = Math.max(
-        ...[...whole.gradients.values()].flat().flatMap((g) => [...g].map(Math.abs)),
-      );
-      for (const [parameter, gradient] of whole.gradients) {
-        const found = cut.gradients.get(parameter) ?? new Float32Array();
-        expect(found).toHaveLength(gradient.length);
-        gradient.forEach((value, i) => {
-          expect(Math.abs((found[i] ?? Number.NaN) - value), parameter).toBeLessThan(
-            1e-5 * largest,
-          );
-        });
-      }
-      for (const [parameter, numbers] of whole.after) {
-        const found = cut.after.get(parameter) ?? new Float32Array();
-        // Adam divides by the size of gradients, those of rounding alone included.
-        expect(relativeError(found, numbers), parameter).toBeLessThan(0.02);
-      }
-    },
-  );
+  it.each(
+    ['llama-gqa-untied', 'llama-tied-f16', 'gemma3-text'].flatMap((name) =>
+      [1, 2].map((accumulate) => [name, accumulate] as const),
+    ),
+  )('has the gradients of the whole: %s, an update from %i batches', async (name, accumulate) => {
+    const opened = await openModel(fixture(name));
+    const streams = streamsBehind(opened);
+    // All of the weights, so that matrices that are used twice are among them.
+    const whole = await trained(trainableTransformer(opened), accumulate, []);
+    const cut = await trained(trainableTransformer(opened), accumulate, streams);
+    expect(streams.length).toBeGreaterThan(2);
+    whole.losses.forEach((loss, i) => {
+      expect(cut.losses[i]).toBeCloseTo(loss, 5);
+    });
+    expect(cut.gradientNorm).toBeCloseTo(whole.gradientNorm ?? Number.NaN, 4);
+    const largest = Math.max(
+      ...[...whole.gradients.values()].flat().flatMap((g) => [...g].map(Math.abs)),
+    );
+    for (const [parameter, gradient] of whole.gradients) {
+      const found = cut.gradients.get(parameter) ?? new Float32Array();
+      expect(found).toHaveLength(gradient.length);
+      gradient.forEach((value, i) => {
+        expect(Math.abs((found[i] ?? Number.NaN) - value), parameter).toBeLessThan(1e-5 * largest);
+      });
+    }
+    for (const [parameter, numbers] of whole.after) {
+      const found = cut.after.get(parameter) ?? new Float32Array();
+      // Adam divides by the size of gradients, those of rounding alone included.
+      expect(relativeError(found, numbers), parameter).toBeLessThan(0.02);
+    }
+  });
+
+  it('releases its sessions where it is not made', async () => {
+    const opened = await openModel(fixture('llama-gqa-untied'));
+    const create = vi.spyOn(InferenceSession, 'create');
+    const options = {
+      loss: () => {
+        throw new Error('no memory');
+      },
+      optimizer: { kind: 'adam' },
+      learningRate: { rate: 1e-3 },
+      seed: 1,
+      cuts: streamsBehind(opened),
+    } as const;
+    await expect(Trainer.create(trainableTransformer(opened), options)).rejects.toThrow(
+      'no memory',
+    );
+    const opening = create.mock.results.map(({ value }) => value as Promise<InferenceSession>);
+    const sessions = await Promise.all(opening);
+    create.mockRestore();
+    expect(sessions.length).toBeGreaterThan(2);
+    for (const session of sessions) {
+      await expect(session.release()).rejects.toThrow('already disposed');
+    }
+  });
 
   it('keeps one state for each segment that memory allows', async () => {
     const student = await openModel(fixture('llama-gqa-untied'));

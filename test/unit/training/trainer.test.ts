@@ -1,8 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Tensor } from 'onnxruntime-node';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Tensors } from '../../../extension/core/runtime/tensors';
 import { BuiltModel } from '../../../extension/core/training/built-model';
 import {
@@ -222,6 +222,18 @@ describe('Trainer', () => {
     expect(numbers(trainer.tensor('6.weight'))).not.toEqual(trained);
     const first = numbers(await trainer.evaluate(batchOf(2)));
     expect(numbers(await trainer.evaluate(batchOf(2)))).toEqual(first);
+    await trainer.dispose();
+  });
+
+  it('opens a session again that could not be opened', async () => {
+    const trainer = await Trainer.create(convolutional(), options);
+    const create = vi.spyOn(InferenceSession, 'create');
+    create.mockRejectedValueOnce(new Error('no memory'));
+    await expect(trainer.lossOf(batchOf(1))).rejects.toThrow('no memory');
+    expect(Number.isFinite(await trainer.lossOf(batchOf(1)))).toBe(true);
+    create.mockRejectedValueOnce(new Error('no memory'));
+    await expect(trainer.evaluate(batchOf(1))).rejects.toThrow('no memory');
+    create.mockRestore();
     await trainer.dispose();
   });
 });

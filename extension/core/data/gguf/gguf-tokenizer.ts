@@ -90,10 +90,7 @@ async function byteLevel(source: TokenizerKeys): Promise<Record<string, unknown>
   }
   const division = typeof kind === 'string' ? preTokenizerOf(kind) : undefined;
   if (division === undefined) {
-    throw source.fault(
-      'pre',
-      say`How the pre-tokenizer ${JSON.stringify(kind)} divides texts is not known, so text cannot be turned into tokens.`,
-    );
+    throw source.fault('pre', say`Unsupported pre-tokenizer ${JSON.stringify(kind)}.`);
   }
   const vocabulary = await source.vocabulary();
   const { preTokenizer, normalizer, wholeWords, beginsText } = division;

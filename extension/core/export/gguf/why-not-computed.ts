@@ -190,12 +190,13 @@ function whyOtherRuns(
   { blocks }: Changes,
   refuse: Refuse,
 ): Refusal | undefined {
-  const type = (block: number): string => config.layer_types?.[block] ?? '';
-  const rate = (block: number): number | undefined => architecture.compressed?.(config, block).rate;
-  const other = blocks.find((block) => rate(block) !== rates[type(block)]);
-  if (architecture.compressed === undefined) {
+  const { compressed } = architecture;
+  if (compressed === undefined) {
     return undefined;
   }
+  const type = (block: number): string => config.layer_types?.[block] ?? '';
+  const rate = (block: number): number | undefined => compressed(config, block).rate;
+  const other = blocks.find((block) => rate(block) !== rates[type(block)]);
   if (other !== undefined) {
     return refuse(
       'compress_rates',

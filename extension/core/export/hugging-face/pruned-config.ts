@@ -48,7 +48,9 @@ export function describeLoading(configText: string, withModellingFile: boolean):
   const config = JSON.parse(configText) as Json;
   const load = `${modellingClasses(config).autoModels[0]}.from_pretrained`;
   if (knownEncoder(config)?.isFromHub === true) {
-    return say`transformers: ${load}(folder, trust_remote_code=True), with the class that auto_map of config.json names.`;
+    return config['auto_map'] === undefined
+      ? say`transformers, with the model's own code: config.json has no auto_map that names it.`
+      : say`transformers: ${load}(folder, trust_remote_code=True), with the class that auto_map of config.json names.`;
   }
   return withModellingFile
     ? say`transformers: ${load}(folder, trust_remote_code=True), which runs ${modellingModule}.py from the folder.`

@@ -19,7 +19,7 @@ const outer: OuterNames = {
 
 /** Of families whose blocks may look at the states of an encoder. */
 export const withoutEncoder = {
-  remark: "Cross-attention reads the states of an encoder, and a decoder's folder holds none.",
+  remark: 'The folder holds no encoder for cross-attention.',
 } as const;
 
 export const attention = {

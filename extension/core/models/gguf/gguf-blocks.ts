@@ -24,7 +24,7 @@ const innerSize = 'feed_forward_length';
 /** Number of blocks behind the model's that predict further tokens. */
 export const furtherBlocks = 'nextn_predict_layers';
 
-/** Where files may say a number of these that they lack, so that llama.cpp looks for their tensors. */
+/** Published files count a block they don't hold; llama.cpp looks for its tensors instead. */
 const mayLackFurther = 'deepseek4';
 
 export function furtherBlocksOf(keys: GgufKeys): number {

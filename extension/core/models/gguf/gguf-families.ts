@@ -326,6 +326,19 @@ export const allGgufFamilies: readonly (readonly [architecture: string, family: 
     [family, ...(family.others ?? [])].map((one) => [architecture, one] as const),
   );
 
+/** Architectures of the files that folders of a family as it is declared may become; those of T5 have their own. */
+export const namesInGguf = ({
+  modelType,
+  told: asked,
+}: Pick<GgufFamily, 'modelType' | 'told'>): readonly string[] =>
+  allGgufFamilies
+    .filter(
+      ([, { modelType: plain, told, alsoFrom = [], withExperts, withSigmoid }]) =>
+        JSON.stringify(told) === JSON.stringify(asked) &&
+        [plain, ...alsoFrom, withExperts, withSigmoid].includes(modelType),
+    )
+    .map(([name]) => name);
+
 /** The family of a file; undefined where it is not known. */
 export function ggufFamilyOf(keys: GgufKeys): GgufFamily | undefined {
   const family = Object.hasOwn(ggufFamilies, keys.architecture)

@@ -151,6 +151,7 @@ function withJoined(
 /** The family with gate and up by themselves, where the file has them so and folders don't (older files of Jina's v2). */
 function withSplit(known: Architecture, { tensors }: GgufHeader): Architecture {
   const { feedforward } = known;
+  // The parts of a file have names of their own: only how many there are is read of these.
   return feedforward.gateUp.kind === 'fused' && tensors.some(({ name }) => name === splitGate)
     ? { ...known, feedforward: { ...feedforward, gateUp: { kind: 'separate', names: ['', ''] } } }
     : known;

@@ -1,6 +1,6 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { createSession } from '../../runtime/session';
+import type { createSession } from '../../runtime/session';
 import { runStep } from '../../runtime/state-session';
 import type { State } from '../../runtime/state-session';
 import { floatsIn, tensorOf } from '../../runtime/tensors';
@@ -38,14 +38,18 @@ export class SegmentedPass {
   private constructor(
     /** Of all segments but the last. */
     private readonly forward: readonly ForwardProgram[],
+    /** The last without its gradients: ONNX Runtime runs all of a graph, whatever is asked of it. */
+    private readonly judging: Program,
     /** Of all segments that have a part in gradients, the last first. */
     private readonly backward: readonly BackwardProgram[],
   ) {}
 
+  /** Opens its sessions by `create`, which releases them if one fails. */
   public static async create(
     model: TrainableModel,
     options: TrainingOptions,
     threads: number | undefined,
+    create: typeof createSession,
   ): Promise<SegmentedPass> {
     const { cuts = [], trains = () => true } = options;
     const { graph, output } = model.forward('train');
@@ -56,7 +60,7 @@ export class SegmentedPass {
       cuts,
     );
     const open = async (built: GraphBuilder): Promise<Session> =>
-      createSession(built, {
+      create(built, {
         device: 'cpu',
         prepack: false,
         asStored: true,
@@ -67,6 +71,9 @@ export class SegmentedPass {
     for (const segment of cut.segments.slice(0, -1)) {
       forward.push({ session: await open(forwardGraph(segment, cut)), gives: segment.gives });
     }
+    const judgingGraph = cut.segments.at(-1)?.build() ?? none();
+    judgingGraph.output(names.loss, options.loss(judgingGraph, output), DataType.FLOAT, []);
+    const judging = { session: await open(judgingGraph) };
     const back: BackwardProgram[] = [];
     for (const segment of [...cut.segments].reverse()) {
       const isLast = segment === cut.segments.at(-1);
@@ -97,7 +104,7 @@ export class SegmentedPass {
       }
       back.push({ session: await open(built), flows, sums });
     }
-    return new SegmentedPass(forward, back);
+    return new SegmentedPass(forward, judging, back);
   }
 
   /** What gradients are added up in. */
@@ -109,9 +116,8 @@ export class SegmentedPass {
   /** The loss of a batch. */
   public async lossOf(batch: Tensors, state: State): Promise<Tensor> {
     const values = await this.run(batch, state);
-    const [last = none()] = this.backward;
-    const feeds = feedsOf(last, { ...batch, ...values });
-    const outputs = await runStep(last.session, feeds, state, [], [names.loss], names.next);
+    const feeds = feedsOf(this.judging, { ...batch, ...values });
+    const outputs = await runStep(this.judging.session, feeds, state, [], [names.loss], names.next);
     return tensorOf(outputs, names.loss);
   }
 
@@ -142,7 +148,7 @@ export class SegmentedPass {
   }
 
   public async dispose(): Promise<void> {
-    const programs = [...this.forward, ...this.backward];
+    const programs = [...this.forward, this.judging, ...this.backward];
     await Promise.all(programs.map(async ({ session }) => session.release()));
   }
 

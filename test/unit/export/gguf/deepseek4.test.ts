@@ -83,6 +83,17 @@ it('a published file says a block that predicts further tokens, which it lacks',
   expect(await listIn(fileIn(out), 'deepseek4.attention.compress_ratios')).toEqual([0, 4]);
 });
 
+it('shared experts have the bound of the others', async () => {
+  const withBound = async (bound: number): Promise<string> =>
+    rewritten(await written(), {
+      swiglu_clamp_shexp: (key) => headerEntry.floats(key, [bound, bound, bound]),
+    });
+  expect(relativeError(await logitsOf(await withBound(0.5), ids), golden)).toBeLessThan(1e-5);
+  expect((await rejection(openModel(await withBound(0.25)))).message).toMatch(
+    /deepseek4\.swiglu_clamp_shexp: It is 0\.25, expected 0\.5 as in deepseek4\.swiglu_clamp_exp/,
+  );
+});
+
 it('weights of eight and four bits have their numbers, whole and without a block', async () => {
   const published = quantizedFixture('deepseek-v4');
   const { inputIds, logits } = quantizedGolden('deepseek-v4');
@@ -130,7 +141,7 @@ it('a file keeps a block whose tokens choose runs', async () => {
 });
 
 it.each([
-  ['attention.compress_ratios', [0, 8, 4], /It has 8 for block 1, expected 0 or 4 or 128/],
+  ['attention.compress_ratios', [0, 8, 4], /It has 8 for block 1, expected 0, 4 or 128/],
   ['attention.compress_ratios', [0, 4], /It has 2 entries for 3 blocks/],
   ['expert_gating_func', 2, /It is 2, expected 4/],
 ] as const)('a file whose %s is %j is refused', async (key, value, message) => {

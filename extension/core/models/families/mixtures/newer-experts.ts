@@ -51,7 +51,7 @@ const sparseAttention = {
   },
   maxPositions: (config: ModelConfig): number => Number(config['index_topk']),
   remark:
-    'Runs on up to `index_topk` tokens, of which attention sees all. Choosing among more is not supported.',
+    'Runs on up to `index_topk` tokens, where attention reads all of them. Choosing among more is not supported.',
 };
 
 /** Mixtures of experts that combine what others have. */

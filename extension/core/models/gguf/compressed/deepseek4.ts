@@ -15,6 +15,8 @@ export const ratiosKey = 'attention.compress_ratios';
 export const tableBlocks = 'hash_layer_count';
 /** Bound of what gates and ups of experts give. */
 export const boundKey = 'swiglu_clamp_exp';
+/** The same of experts for all tokens, which llama.cpp takes from `boundKey` where it is absent. */
+const sharedBoundKey = 'swiglu_clamp_shexp';
 /** Rotary base of blocks that have runs. */
 export const compressedTheta = 'attention.compress_rope_freq_base';
 /** What turns scores of experts into weights: the root of their softplus. */
@@ -31,15 +33,22 @@ async function ofBlocks(keys: GgufKeys, key: string): Promise<readonly number[]>
 }
 
 /** The bound that all blocks have. */
-async function clampOf(keys: GgufKeys): Promise<number> {
-  const [first = 0, ...others] = keys.isList(boundKey)
-    ? await ofBlocks(keys, boundKey)
-    : [keys.number(boundKey)];
+async function boundOf(keys: GgufKeys, key: string): Promise<number> {
+  const [first = 0, ...others] = keys.isList(key) ? await ofBlocks(keys, key) : [keys.number(key)];
   return others.every((other) => other === first)
     ? first
+    : keys.fault(keys.name(key), say`Blocks with different bounds are not supported.`, useFolder);
+}
+
+/** The bound that all experts have. */
+async function clampOf(keys: GgufKeys): Promise<number> {
+  const bound = await boundOf(keys, boundKey);
+  const shared = keys.has(sharedBoundKey) ? await boundOf(keys, sharedBoundKey) : bound;
+  return shared === bound
+    ? bound
     : keys.fault(
-        keys.name(boundKey),
-        say`Blocks with different bounds are not supported.`,
+        keys.name(sharedBoundKey),
+        say`It is ${shared}, expected ${bound} as in ${keys.name(boundKey)}.`,
         useFolder,
       );
 }
@@ -62,7 +71,7 @@ async function describe({ keys }: GgufSource): Promise<ConfigFields> {
       typeOfRate(ratio) ??
       keys.fault(
         keys.name(ratiosKey),
-        say`It has ${ratio} for block ${block}, expected ${[0, ...Object.values(rates)].join(' or ')}.`,
+        say`It has ${ratio} for block ${block}, expected ${`0, ${Object.values(rates).join(' or ')}`}.`,
         useFolder,
       ),
   );
