@@ -16,7 +16,7 @@ const copied = [
     'docs/reference',
     'media/plan.schema.json',
     'media/request.schema.json',
-    'bench/models/results.json',
+    'bench/models',
   ],
   ...['package.json', 'package.nls.json', 'tsconfig.json', 'tsconfig.base.json', '.oxfmtrc.json'],
 ];
