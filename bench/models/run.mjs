@@ -1,6 +1,6 @@
 /**
  * What every declared family can do, measured on a tiny random model each: opened, run against transformers, written without
- * sublayers or a block in every way that it can be, and opened again. Writes results.json, of which scripts/generate.mjs makes
+ * sublayers or a block in every way that it can be, and opened again. Writes results.json, from which scripts/generate.mjs makes
  * docs/reference/models.md. Models are those of test/fixtures; the others are made first, in the user's cache folder.
  *
  *     node bench/models/run.mjs [MODEL ...]      everything, or these folders and files alone

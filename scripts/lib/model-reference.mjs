@@ -31,8 +31,8 @@ export function modelsReference(declarations, results, notWritten) {
     ggufOf(architecture),
   ]);
   const restrictions = architectures.flatMap((architecture) => {
-    const { modelType, remark } = architecture;
-    const said = [restrictionsOf(architecture), remark ?? ''].filter((part) => part !== '');
+    const { modelType, limits = '' } = architecture;
+    const said = [restrictionsOf(architecture), limits].filter((part) => part !== '');
     return said.length === 0 ? [] : [`- ${code(modelType)}: ${said.join('. ')}`];
   });
   /**

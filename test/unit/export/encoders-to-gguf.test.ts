@@ -286,7 +286,7 @@ describe('a GGUF file of a folder of an encoder', () => {
   it.each([
     ['modernbert', familyFixture('modernbert')],
     ['neobert', encoderFixture('neobert')],
-  ])('of %s loses whole blocks, of which nothing stays', async (_, folder) => {
+  ])('of %s is written without a block, and nothing of it stays', async (_, folder) => {
     const { blocks } = (await openModel(folder)).summary;
     const removed = [`block.${blocks - 1}.attention`, `block.${blocks - 1}.feedforward`];
     const out = fresh();

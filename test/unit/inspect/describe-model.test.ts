@@ -100,7 +100,7 @@ describe('models that can be run', () => {
     expect(new Set(names).size).toBe(names.length);
     expect(names).toHaveLength(model.totals.tensors);
     const all = model.blocks.flatMap((block) => block.sublayers);
-    // The other tower of a CLIP model is shown behind that which is run.
+    // The other tower of a CLIP model is shown behind the one that is run.
     const sublayers = all.filter(({ id }) => id.startsWith('block.'));
     expect(all.length - sublayers.length).toBe(name === 'clip-text-tower' ? 3 : 0);
     expect(sublayers.map(({ id }) => id)).toEqual(summary.sublayers.map(({ id }) => id));

@@ -2,11 +2,10 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
-import { loadModelInputs } from '../../../extension/core/data/model-inputs';
 import { unattended } from '../../../extension/core/jobs/job';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import { ModelCache } from '../../../extension/core/models/model-cache';
-import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { openModelFiles } from '../../../extension/core/models/open-model';
 import { buildRequest } from '../../../extension/core/operations/build-request';
 import { compress } from '../../../extension/core/operations/compress';
 import type { OperationContext } from '../../../extension/core/operations/operation';
@@ -21,10 +20,8 @@ import { parsePlan } from '../../../extension/core/plans/plan-schema';
 import type { Budget } from '../../../extension/core/tensornet/budget/budget-limits';
 import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import { planNote } from '../../../extension/core/tensornet/budget/refine-plan';
-import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { compressMatrix } from '../../../extension/core/tensornet/compress-matrix';
 import { reconstruct } from '../../../extension/core/tensornet/reconstruct';
-import { ChangeScorer } from '../../../extension/core/tensornet/sensitivity/change-scorer';
 import type {
   MatrixSensitivity,
   SensitivityProfile,
@@ -35,6 +32,7 @@ import { quantizedFixture } from '../quantized-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
+import { distanceOf } from './whole-distance';
 
 const folder = temporaryFolder();
 const run = { device: 'cpu', memoryBytes: 1 << 28 } as const;
@@ -78,22 +76,6 @@ const entriesOf = (role: string): string[] =>
 /** The only file of a result. */
 const fileOf = ({ path, files }: Pick<PruneResult, 'path' | 'files'>): string =>
   join(path, files.find(({ name }) => name.endsWith('.gguf'))?.name ?? '');
-
-/** Distance of a written file from the model, on what the profile is measured on. */
-async function distanceOf(file: string): Promise<number> {
-  const source = await openModel(model);
-  const { inputs } = await loadModelInputs(calibration, source, '', 0);
-  const original = new LayeredExecutor(source, 'cpu', run.memoryBytes);
-  const executor = new LayeredExecutor(await openModel(file), 'cpu', run.memoryBytes);
-  const { cancellation } = unattended;
-  const setup = { inputs, metric: 'kl', cancellation, onWork: () => undefined } as const;
-  const reference = await new ChangeScorer({ ...setup, executor: original }).start();
-  const scorer = new ChangeScorer({ ...setup, executor, original });
-  const distance = await scorer.distance(await scorer.start(reference));
-  await original.dispose();
-  await executor.dispose();
-  return distance;
-}
 
 async function write(types: Readonly<Record<string, string>>, out: string): Promise<string> {
   const opened = await openModelFiles(model);
@@ -139,7 +121,10 @@ describe('types of a GGUF file', () => {
       const tensor = (await readGgufHeader(file)).tensors.find((one) => one.name === name);
       expect(tensor).toMatchObject({ dtype: type, length: entry?.bytes });
       // Small distances of Q8_0 are near the rounding of float32.
-      expect((entry?.distance ?? 0) / (await distanceOf(file))).toBeCloseTo(1, 2);
+      expect((entry?.distance ?? 0) / (await distanceOf(file, model, calibration, 0))).toBeCloseTo(
+        1,
+        2,
+      );
     },
   );
 
@@ -192,7 +177,7 @@ describe('types of a GGUF file', () => {
     for (const [name, type] of Object.entries(plan.types ?? {})) {
       expect([name, written.get(name)]).toEqual([name, type]);
     }
-    expect(made.distance / (await distanceOf(file))).toBeCloseTo(1, 4);
+    expect(made.distance / (await distanceOf(file, model, calibration, 0))).toBeCloseTo(1, 4);
   });
 });
 

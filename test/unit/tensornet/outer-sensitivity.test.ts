@@ -4,16 +4,13 @@ import { compressModel } from '../../../extension/core/pipelines/compression/com
 import type { CompressResult } from '../../../extension/core/pipelines/compression/compress-model';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
-import { loadModelInputs } from '../../../extension/core/data/model-inputs';
 import type { OuterPlace } from '../../../extension/core/models/matrix-encoding';
-import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
-import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { openModelFiles } from '../../../extension/core/models/open-model';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
 import type { RefinedPlan } from '../../../extension/core/tensornet/budget/refine-plan';
 import { onlyLimit } from '../../../extension/core/tensornet/budget/budget-limits';
 import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import type { CompressionChoice } from '../../../extension/core/tensornet/compression-choice';
-import { ChangeScorer } from '../../../extension/core/tensornet/sensitivity/change-scorer';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
 import type {
   SensitivityEvent,
@@ -25,6 +22,7 @@ import { withOuter, withWays } from '../../../extension/core/tensornet/sensitivi
 import { fixture } from '../fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
+import { distanceOf } from './whole-distance';
 
 const folder = temporaryFolder();
 let count = 0;
@@ -73,22 +71,6 @@ async function compressed(
   );
 }
 
-/** The distance of a whole model to another one, each with its own embedding and head. */
-async function distanceOf(path: string, source: string): Promise<number> {
-  const model = await openModel(source);
-  const { inputs } = await loadModelInputs(calibration, model, bundledText, 1);
-  const original = new LayeredExecutor(model, 'cpu', 1 << 28);
-  const executor = new LayeredExecutor(await openModel(path), 'cpu', 1 << 28);
-  const cancellation = { isCancellationRequested: false };
-  const setup = { inputs, metric: 'kl', cancellation, onWork: () => undefined } as const;
-  const reference = await new ChangeScorer({ ...setup, executor: original }).start();
-  const scorer = new ChangeScorer({ ...setup, executor, original });
-  const distance = await scorer.distance(await scorer.start(reference));
-  await original.dispose();
-  await executor.dispose();
-  return distance;
-}
-
 describe.each([
   ['a folder', fixture('llama-gqa-untied'), 2],
   ['a folder where they are one', fixture('llama-tied-f16'), 1],
@@ -109,7 +91,7 @@ describe.each([
         const ids = tiedTo === undefined ? [tensor] : [tensor, tiedTo];
         const choices = ids.map((id) => ({ tensor: id, method, level }));
         const { path, layers } = await compressed(source, choices);
-        expect(distance / (await distanceOf(path, source))).toBeCloseTo(1, 3);
+        expect(distance / (await distanceOf(path, source, calibration, 1))).toBeCloseTo(1, 3);
         expect(distance).toBeGreaterThan(1e-9);
         expect(layers.reduce((sum, layer) => sum + layer.bytes, 0)).toBe(after);
         expect(outputError).toBeUndefined();
@@ -172,7 +154,7 @@ describe.each([
     );
     expect(compress.some(({ tensor }) => outside.includes(tensor))).toBe(true);
     const { path, layers } = await compressed(source, compress);
-    expect(distance / (await distanceOf(path, source))).toBeCloseTo(1, 3);
+    expect(distance / (await distanceOf(path, source, calibration, 1))).toBeCloseTo(1, 3);
     const chosen = [...rounded.layers, ...outer].filter(({ tensor }) =>
       compress.some((choice) => choice.tensor === tensor),
     );

@@ -47,7 +47,7 @@ const division = (preTokenizer: unknown, more: Partial<Division> = {}): Division
   ofEncoders: false,
   ...more,
 });
-/** By patterns, each of which divides what the ones before it have left. */
+/** By patterns, one after the other: each divides the pieces that are there. */
 const divided = (patterns: readonly unknown[], more?: Partial<Division>): Division =>
   division(
     sequence(

@@ -62,7 +62,7 @@ export interface EncoderLayout {
         readonly pools: boolean;
         /** Name of the embedding that the class gives, instead of scores. */
         readonly gives: string | undefined;
-        /** Id of the token whose states are read, where it is that which ends a text. */
+        /** Id of the token that ends a text, where its states are read. */
         readonly end: number | undefined;
         readonly norm: Norm | undefined;
         readonly steps: readonly EncoderHeadStep[];

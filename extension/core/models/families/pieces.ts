@@ -19,7 +19,7 @@ const outer: OuterNames = {
 
 /** Of families whose blocks may look at the states of an encoder. */
 export const withoutEncoder = {
-  remark: 'The folder holds no encoder for cross-attention.',
+  limits: 'The folder holds no encoder for cross-attention.',
 } as const;
 
 export const attention = {

@@ -259,7 +259,7 @@ export interface Architecture {
   /** What attention gives in transformers, where others give a pair. */
   readonly attentionGives?: 'list' | 'triple';
   /** For docs, as sentences: how far its models are run, or why some of them aren't. */
-  readonly remark?: string;
+  readonly limits?: string;
   readonly config?: ConfigLayout;
   readonly outer: OuterNames;
   readonly norm: NormKind;

@@ -31,8 +31,8 @@ interface BackwardProgram extends Program {
 }
 
 /**
- * Loss and gradients of a model whose graph is cut: forward segment by segment, of which only what later ones read
- * is kept, and backward from the last, each segment computed again. Its weights stay as they lie in their files.
+ * Loss and gradients of a model whose graph is cut: forward segment by segment, keeping only what later ones
+ * read, and backward from the last, each segment computed again. Its weights stay as they lie in their files.
  */
 export class SegmentedPass {
   private constructor(

@@ -95,6 +95,6 @@ export const llama4: Architecture = {
   // Attention in chunks is full attention up to this length.
   maxPositions: ({ attention_chunk_size: chunk = 8192 }) =>
     chunk === null ? Number.POSITIVE_INFINITY : Number(chunk),
-  remark:
+  limits:
     'Runs on up to `attention_chunk_size` tokens (8192 by default), one chunk of its attention.',
 };

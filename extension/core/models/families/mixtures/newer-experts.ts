@@ -50,7 +50,7 @@ const sparseAttention = {
     },
   },
   maxPositions: (config: ModelConfig): number => Number(config['index_topk']),
-  remark:
+  limits:
     'Runs on up to `index_topk` tokens, where attention reads all of them. Choosing among more is not supported.',
 };
 

@@ -34,16 +34,16 @@ function placeCompressor(
 export function placeConnections(
   places: Places,
   { known, own }: BothNames,
-  which: readonly ('attention' | 'feedforward' | 'head')[],
+  ends: readonly ('attention' | 'feedforward' | 'head')[],
   prefix = '',
 ): void {
   const [from, to] = [known.connections, own.connections];
   if (from === undefined || to === undefined) {
     return;
   }
-  const named = (names: ConnectionNames, one: (typeof which)[number], part: string): string =>
+  const named = (names: ConnectionNames, one: (typeof ends)[number], part: string): string =>
     `${names[one]}${part}${names.ending ?? ''}`;
-  for (const one of which) {
+  for (const one of ends) {
     for (const part of ['fn', 'base', 'scale']) {
       placeTensor(places, `${prefix}${named(from, one, part)}`, named(to, one, part));
     }

@@ -9,7 +9,7 @@ export interface Rows {
   readonly axis: number;
   readonly first: number;
   readonly count: number;
-  /** Whether the axis goes, of which one place is taken. */
+  /** Whether one place is taken and the axis removed. */
   readonly dropped: boolean;
 }
 
