@@ -197,6 +197,8 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
       x: {
         type: 'linear',
         beginAtZero: true,
+        // By hand, more can be selected than the series remove.
+        ...(content.selection === undefined ? {} : { suggestedMax: content.selection.x }),
         title: title(content.titles.x),
         grid: { display: false },
         border: { color: colors.muted },
