@@ -28,7 +28,9 @@ import {
   hasHead,
   whyClasses,
   whyOtherPooling,
+  hasSumBias,
   withoutHead,
+  withoutSumBias,
 } from './encoders/encoder-in-file';
 import { EncoderModel } from '../../models/encoders/encoder-model';
 import { chosenTypes, fileTypeOf, isTable, plainType, roundingOf } from './choose-types';
@@ -198,6 +200,7 @@ async function folderWriter(
       notes: [
         model.architecture.textType === undefined ? undefined : textAlone,
         hasHead(source.model) ? withoutHead : undefined,
+        hasSumBias(source.model) ? withoutSumBias : undefined,
       ],
       roundingError: hasLeastStep(model) ? withoutLeastStep : 0,
     },
