@@ -115,12 +115,13 @@ function placeQueryKeyValue(places: Places, names: BothNames): void {
 const headDimOf = (config: ModelConfig): number =>
   config.head_dim ?? config.hidden_size / config.num_attention_heads;
 
-/** [heads, 2, half] → [heads, half, 2], as LlamaModel.permute of the conversion. */
+/** [heads, 2, half] → [heads, half, 2] of the rows that turn, as LlamaModel.permute of the conversion where all do. */
 function interleaved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
   const size = headDimOf(config);
+  const half = readRotary(config, size, inPairs, '').dimensions / 2;
   const order = (row: number): number => {
     const within = row % size;
-    return row - within + (within % 2) * (size / 2) + Math.floor(within / 2);
+    return within < 2 * half ? row - within + (within % 2) * half + Math.floor(within / 2) : row;
   };
   return allRows(tensor).rows.map((rows) => ({ ...rows, order }));
 }
