@@ -45,7 +45,9 @@ export function modelsReference(declarations, results, notWritten) {
       families.map((family) => {
         const { length } = families.filter(({ modelType }) => modelType === family.modelType);
         // A table fits a screen if names are no longer than they need be.
-        const name = length > 1 ? nameOf(family) : code(family.modelType);
+        const [ofClass] = family.ofClasses ?? [];
+        const named = { ...family, ofClasses: ofClass === undefined ? [] : [ofClass] };
+        const name = length > 1 ? nameOf(named) : code(family.modelType);
         return measuredRow(results, kind, family, name);
       }),
     );
