@@ -45,7 +45,9 @@ export function modelsReference(declarations, results, notWritten) {
       families.map((family) => {
         const { length } = families.filter(({ modelType }) => modelType === family.modelType);
         // A table fits a screen if names are no longer than they need be.
-        const name = length > 1 ? nameOf(family) : code(family.modelType);
+        const [ofClass] = family.ofClasses ?? [];
+        const named = { ...family, ofClasses: ofClass === undefined ? [] : [ofClass] };
+        const name = length > 1 ? nameOf(named) : code(family.modelType);
         return measuredRow(results, kind, family, name);
       }),
     );
@@ -89,7 +91,7 @@ export function modelsReference(declarations, results, notWritten) {
     'Some fields have one supported value. A folder with another value is refused, and the error names the field. Some families have other limits.',
     restrictions.join('\n'),
     '## Encoders in Hugging Face folders',
-    'The head is the class that `architectures` in `config.json` names, such as `BertForMaskedLM`. Without a known head the output is the last hidden states, or the embedding that a sentence-transformers folder pools them to (`modules.json`: mean, first or last position, and Dense modules behind). They read texts, images (`pixel_values`), audio samples or spectrograms (`input_values`). A GGUF file gives what its `pooling_type` says, the mean, first or last of the positions, and has no head. EmbeddingGemma is `gemma3_text` with `use_bidirectional_attention`. `neobert` and Jina v2 (`bert` with ALiBi) come with code from the hub: their folders lose whole blocks, if any, or have zeroed weights, as no modelling file can be written for them. A CLIP model of both towers is its text tower where `architectures` names one of the classes below, and its vision tower otherwise; the other stays as it is. A text of CLIP gives the states at its end, projected where the class projects them.',
+    'The head is the class that `architectures` in `config.json` names, such as `BertForMaskedLM`. Without a known head the output is the last hidden states, or the embedding that a sentence-transformers folder pools them to (`modules.json`: mean, first or last position, and Dense modules behind). They read texts, images (`pixel_values`), audio samples or spectrograms (`input_values`). A GGUF file gives what its `pooling_type` says, the mean, first or last of the positions, and has no head. EmbeddingGemma is `gemma3_text` with `use_bidirectional_attention`. `neobert`, Jina v2 (`bert` with ALiBi) and Nomic Embed v2 (`nomic_bert` with `moe_every_n_layers`) come with code from the hub: their folders lose whole blocks, if any, or have zeroed weights, as no modelling file can be written for them. A model of two towers (`clip`, `metaclip_2`, `siglip`) is its text tower where `architectures` names one of the classes below, and its vision tower otherwise; the other stays as it is. A text of CLIP gives the states at its end, projected where the class projects them; one of SigLIP those of its last position, projected.',
     table(['`model_type`', 'Heads', 'As GGUF'], encoders),
     '## Encoder–decoder models in Hugging Face folders',
     'Blocks of the decoder are numbered behind those of the encoder; its cross-attention is a sublayer of its own. Sublayers and blocks can be profiled, removed and written, feed-forwards narrowed, and linear layers compressed and repaired, sublayer by sublayer; patches are not for them. Metrics are of the logits of the decoder, and perplexity is that of a target behind its source, in Whisper models of a transcript behind its recording. A folder says which whole blocks are left by the fields below. Families whose norms stand behind the sums keep their blocks, as those norms stay. A folder with `is_encoder_decoder: false` is a decoder saved alone, as above. What they are calibrated on is in [the guide](../guides/profile.md#choose-what-it-measures-on).',

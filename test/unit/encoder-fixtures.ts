@@ -19,8 +19,11 @@ const namesIn = (folder: string): readonly string[] =>
 export const encoderNames = namesIn(encodersFolder);
 
 /** Those whose code stands on the hub, not in transformers: they get no modelling file. */
-export const hubNames: readonly string[] = ['jina-bert', 'neobert'];
+export const hubNames: readonly string[] = ['jina-bert', 'neobert', 'nomic-mixtures'];
 export const stockNames = encoderNames.filter((name) => !hubNames.includes(name));
+
+/** Those of the text tower of two, which have no modelling file. */
+export const textTowers = encoderNames.filter((name) => name.endsWith('-text-tower'));
 
 export function encoderFixture(name: string, ...parts: readonly string[]): string {
   return join(encodersFolder, name, ...parts);

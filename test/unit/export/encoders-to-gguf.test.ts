@@ -79,6 +79,37 @@ describe('a GGUF file of a folder of an encoder', () => {
     expect(JSON.stringify(loadsWith).includes('without its head')).toBe(hasHead);
   });
 
+  it('lacks the bias behind mixtures, and says so', async () => {
+    const [out, source] = [fresh(), encoderFixture('nomic-mixtures')];
+    const { loadsWith, verification } = await prune(source, [], out, { format: 'gguf' });
+    expect(inEnglish(loadsWith)).toContain('without their bias, which llama.cpp has no place for');
+    expect(verification.relativeError).toBeLessThan(1e-5);
+    const unbiased = changed(source, {});
+    const path = join(unbiased, 'model.safetensors');
+    const bytes = readFileSync(path);
+    const start = 8 + Number(bytes.readBigUInt64LE());
+    const header = JSON.parse(bytes.toString('utf8', 8, start)) as Record<
+      string,
+      { data_offsets: [number, number] }
+    >;
+    const [from = 0, to = 0] =
+      header['encoder.layers.1.mlp.experts.bias']?.data_offsets.map((at) => at + start) ?? [];
+    expect(to - from).toBe(128);
+    writeFileSync(path, bytes.fill(0, from, to));
+    const written = await logitsOf(fileIn(out), ids);
+    expect(relativeError(written, await logitsOf(unbiased, ids))).toBeLessThan(1e-5);
+    expect(relativeError(written, await logitsOf(source, ids))).toBeGreaterThan(0.01);
+  });
+
+  it('needs feed-forwards as wide as experts', async () => {
+    const { summary } = await openModel(encoderFixture('nomic-mixtures'));
+    const narrowed = { ...layOutChanges(summary, []), widths: { 'block.0.feedforward': 16 } };
+    const { options } = writeSource(await openModelFiles(encoderFixture('nomic-mixtures')));
+    const gguf = options.find(({ format }) => format === 'gguf');
+    const refused = await gguf?.refuse(narrowed);
+    expect(refused && inEnglish(refused.reason)).toMatch(/feed-forwards as wide as the experts/);
+  });
+
   it.each([
     [{ pooling_mode_mean_tokens: true, pooling_mode_cls_token: false }, 1],
     [{ pooling_mode_mean_tokens: false, pooling_mode_cls_token: true }, 2],

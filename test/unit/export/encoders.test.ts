@@ -10,6 +10,7 @@ import {
   encoderOutput,
   hubNames,
   stockNames,
+  textTowers,
 } from '../encoder-fixtures';
 import { relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -19,11 +20,8 @@ import { inEnglish } from '../../../extension/core/message';
 const root = temporaryFolder();
 const freshFolder = async (): Promise<string> => join(await mkdtemp(join(root, 'case-')), 'pruned');
 
-/** Run beside a part that is not, and without a modelling file. */
-const tower = 'clip-text-tower';
-
 describe('pruned encoders', () => {
-  it.each(stockNames.filter((name) => name !== tower))(
+  it.each(stockNames.filter((name) => !textTowers.includes(name)))(
     'of %s agree with transformers',
     async (name) => {
       const source = encoderFixture(name);
@@ -51,7 +49,7 @@ describe('pruned encoders', () => {
     },
   );
 
-  it('are the text tower of a CLIP model, the other tower as it was', async () => {
+  it.each(textTowers)('are the tower %s, the other tower as it was', async (tower) => {
     const source = encoderFixture(tower);
     const { examples, removed } = encoderGolden(tower);
     const both = ['block.0.attention', 'block.0.feedforward'];
@@ -83,7 +81,8 @@ describe('pruned encoders', () => {
     const onnx = await prune(source, ['block.0.attention'], await freshFolder(), {
       format: 'onnx',
     });
-    expect((await openModel(onnx.path)).output.name).toBe('text_embeds');
+    const { output } = await openModel(source);
+    expect((await openModel(onnx.path)).output.name).toBe(output.name);
   });
 
   it('keep the first block of WavLM with what the others read, and renumber behind it', async () => {
@@ -172,7 +171,7 @@ describe('pruned encoders whose code stands on the hub', () => {
     const single = one?.removed ?? [];
     const { message } = await rejection(prune(source, single, await freshFolder()));
     expect(message).toMatch(
-      /No class of transformers is known for (?:JinaBERT|NeoBERT) models\. Remove whole blocks/,
+      /No class of transformers is known for (?:JinaBERT|NeoBERT|Nomic Embed v2) models\. Remove whole blocks/,
     );
     const zeroed = await freshFolder();
     const { loadsWith } = await prune(source, single, zeroed, { layout: 'zeroed' });
@@ -183,6 +182,17 @@ describe('pruned encoders whose code stands on the hub', () => {
       const output = await encoderOutput(folder, examples);
       expect(relativeError(output, one?.output ?? output)).toBeLessThan(1e-4);
     }
+  });
+
+  it('have mixtures that add nothing, their bias included', async () => {
+    const { examples, removed } = encoderGolden('nomic-mixtures');
+    const [, mixture] = removed;
+    expect(mixture?.removed).toEqual(['block.1.expert']);
+    const out = await freshFolder();
+    const source = encoderFixture('nomic-mixtures');
+    await prune(source, mixture?.removed ?? [], out, { layout: 'zeroed' });
+    const output = await encoderOutput(out, examples);
+    expect(relativeError(output, mixture?.output ?? new Float32Array())).toBeLessThan(1e-4);
   });
 
   it('lose whole blocks where no norms stay', async () => {

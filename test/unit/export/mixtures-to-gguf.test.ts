@@ -90,6 +90,7 @@ const families: readonly {
   { name: 'qwen3_5_moe_text-small' },
   { name: 'kimi_linear-three', block: 0 },
   { name: 'granitemoehybrid-small' },
+  { name: 'bamba-small' },
   { name: 'granitemoehybrid-dense', block: 0 },
   { name: 'falcon_h1-gate-first', block: 0 },
   { name: 'mamba-double', block: 0 },

@@ -9,7 +9,7 @@ import { layOut } from '../../../extension/core/inspect/flow/lay-out';
 import { describeModel } from '../../../extension/core/inspect/describe-model';
 import { allTensors } from '../../../extension/core/inspect/tensor-table';
 import { openOnnxModel } from '../../../extension/core/models/onnx/onnx-model';
-import { encoderFixture, encoderNames } from '../encoder-fixtures';
+import { encoderFixture, encoderNames, textTowers } from '../encoder-fixtures';
 import { caseNames, familyFixture, fixture } from '../fixtures';
 import chinese from '../../../l10n/bundle.l10n.zh-cn.json';
 import { onnxCases, onnxFixture } from '../onnx-fixtures';
@@ -53,7 +53,7 @@ describe('flows that the architecture tells', () => {
     ...caseNames.map((name) => fixture(name)),
     // Of two towers the diagram has the one that runs, and the structure both.
     ...encoderNames
-      .filter((name) => name !== 'clip-text-tower')
+      .filter((name) => !textTowers.includes(name))
       .map((name) => encoderFixture(name)),
     ...[
       'gemma3n_text',

@@ -11,7 +11,13 @@ import type { SymbolicPatch } from '../../../extension/core/models/patch/symboli
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { floatsIn, floatTensor } from '../../../extension/core/runtime/tensors';
 import { patchLibrary } from '../../../extension/core/symbolic/patch/found-graphs';
-import { encoderFixture, encoderGolden, encoderOutput, stockNames } from '../encoder-fixtures';
+import {
+  encoderFixture,
+  encoderGolden,
+  encoderOutput,
+  stockNames,
+  textTowers,
+} from '../encoder-fixtures';
 import { caseNames, fixture, relativeError } from '../fixtures';
 import { logitsOfSession, onnxCases, onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { patchMaker } from '../some-patch';
@@ -120,9 +126,6 @@ describe('patches in decoders of every family', () => {
 /** Encoders whose attention gives its bias by distance beside the states. */
 const handsOn = (name: string): boolean => /^wavlm-|t5-encoder$/.test(name);
 
-/** That which has no modelling file. */
-const isTower = (name: string): boolean => name === 'clip-text-tower';
-
 describe('patches in encoders', () => {
   it.each(stockNames.filter(handsOn))('%s are written as ONNX alone', async (name) => {
     const source = encoderFixture(name);
@@ -135,7 +138,9 @@ describe('patches in encoders', () => {
     expect(onnx.verification.relativeError).toBeLessThan(1e-5);
   });
 
-  it.each(stockNames.filter((name) => !handsOn(name) && !isTower(name)))('%s', async (name) => {
+  const others = stockNames.filter((name) => !handsOn(name) && !textTowers.includes(name));
+
+  it.each(others)('%s', async (name) => {
     const source = encoderFixture(name);
     const model = await openModel(source);
     const ids = endsOf(model);

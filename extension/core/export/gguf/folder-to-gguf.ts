@@ -28,7 +28,9 @@ import {
   hasHead,
   whyClasses,
   whyOtherPooling,
+  hasSumBias,
   withoutHead,
+  withoutSumBias,
 } from './encoders/encoder-in-file';
 import { EncoderModel } from '../../models/encoders/encoder-model';
 import { chosenTypes, fileTypeOf, isTable, plainType, roundingOf } from './choose-types';
@@ -45,7 +47,7 @@ import { missingKeys } from './missing-keys';
 import { placeTensors } from './place-tensors';
 import type { PlacedTensor } from './place-tensors';
 import { frequencyTensors } from './rotary-header';
-import { asStoredBlocks, isPacked, storedBlocks } from './stored-blocks';
+import { areStoredBlocks, asStoredBlocks, storedBlocks } from './stored-blocks';
 import { tokenizerEntries } from './tokenizer-entries';
 import { hasLeastStep, whyNotComputed } from './why-not-computed';
 import { joined, counted, say } from '../../message';
@@ -53,8 +55,6 @@ import type { Message } from '../../message';
 
 const defaultAlignment = 32;
 const version = 3;
-/** The quantization whose blocks GGUF files have as well. */
-const storedAsBlocks = 'mxfp4';
 
 const textAlone = say`It holds the text tower alone. For images, convert the other parts with llama.cpp (--mmproj).`;
 
@@ -198,6 +198,7 @@ async function folderWriter(
       notes: [
         model.architecture.textType === undefined ? undefined : textAlone,
         hasHead(source.model) ? withoutHead : undefined,
+        hasSumBias(source.model) ? withoutSumBias : undefined,
       ],
       roundingError: hasLeastStep(model) ? withoutLeastStep : 0,
     },
@@ -257,7 +258,6 @@ export async function folderFileWriter(
   warnNoTokenizer(summary.path, context);
   const wanted = options.types ?? {};
   const types = chosenTypes(placed, file.facts, wanted, summary.path);
-  const areBlocks = summary.quantization?.method === storedAsBlocks;
   const typeOf = (tensor: PlacedTensor): WritableType =>
     types.get(tensor.name) ?? plainType(tensor);
   const tensors = [
@@ -268,7 +268,7 @@ export async function folderFileWriter(
       }
       const asInSource = { ...tensor, name: file.sourceName(tensor.name) };
       const importance = importanceOf(wanted.importance, asInSource, changes);
-      return areBlocks && isPacked(tensor) && !Object.hasOwn(wanted.tensors ?? {}, tensor.name)
+      return areStoredBlocks(tensor) && !Object.hasOwn(wanted.tensors ?? {}, tensor.name)
         ? asStoredBlocks(tensor.name, tensor)
         : converted(tensor.name, {
             ...tensor,

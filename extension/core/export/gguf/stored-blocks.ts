@@ -1,4 +1,4 @@
-import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { LazyTensor, PackedMatrix } from '../../checkpoints/lazy-tensor';
 import { readBytes } from '../../checkpoints/read-tensor';
 import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
@@ -6,16 +6,48 @@ import type { Rows, RowsOfTensor } from '../../models/gguf/gguf-rows';
 import type { GgufTensor } from './gguf-tensors';
 import { bytesAs } from './type-mixes';
 
-/** The type of GGUF files whose blocks folders of gpt-oss have, in another order of bytes (conversion/gpt_oss.py). */
+/**
+ * The type of GGUF files whose blocks folders of gpt-oss and DeepSeek-V4 have, in another order of bytes
+ * (conversion/gpt_oss.py).
+ */
 export const storedBlocks = 'MXFP4';
 
-/** Bytes of a block: its exponent, and two numbers each. */
+/** Numbers of a block, and its bytes: its exponent, and two numbers each. */
+const blockNumbers = 32;
 const codeBytes = 16;
 const blockBytes = 1 + codeBytes;
 
-/** Whether the folder's quantization keeps the numbers in other tensors. */
-export const isPacked = ({ stored }: { readonly stored: LazyTensor }): boolean =>
-  stored.packed !== undefined;
+/** Whether all rows are such blocks, whatever quantization has them. */
+export const areStoredBlocks = ({ rows, changed }: RowsOfTensor): boolean =>
+  changed === undefined &&
+  rows.every(
+    ({ tensor: { packed }, turned = false, columns }) =>
+      packed !== undefined &&
+      packed.rows === undefined &&
+      packed.turned === turned &&
+      columns === undefined &&
+      isOfBlocks(packed.matrix),
+  );
+
+function isOfBlocks({ shape, codes, times, ...others }: PackedMatrix): boolean {
+  const { matrix: scales, block, groups } = times ?? {};
+  return (
+    codes?.values === 'E2M1' &&
+    codes.order === 'columns' &&
+    scales?.codes?.values === 'E8M0' &&
+    scales.shape[1] * blockNumbers === shape[1] &&
+    [block, groups, ...modified(others), ...modified(scales), scales.times].every(
+      (part) => part === undefined,
+    )
+  );
+}
+
+const modified = ({ stored, minus, over, plus }: Partial<PackedMatrix>): readonly unknown[] => [
+  stored,
+  minus,
+  over,
+  plus,
+];
 
 export function asStoredBlocks(name: string, { shape, rows }: RowsOfTensor): GgufTensor {
   return {

@@ -56,6 +56,7 @@ export function expertFlow(
   });
   const weighted = branch.add('sum', 'combine', say`Weighted sum`, [...outs, chosen], {
     shape: x.shape,
+    tensors: [weights.sumBias],
   });
   const sum =
     shared === undefined

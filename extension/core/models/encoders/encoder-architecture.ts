@@ -1,4 +1,4 @@
-import type { Architecture, Biases, Scales } from '../transformer/architecture';
+import type { Architecture, Biases, ExpertNames, Scales } from '../transformer/architecture';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import type { NormKind } from '../parts/norm';
 import type { RelativeShape } from '../parts/relative-scores';
@@ -115,6 +115,8 @@ export interface HeadForm {
   /** Class of transformers that finds it. */
   readonly auto: string;
   readonly reads: HeadReads;
+  /** Where it reads the end of a text: the id of it that stands for the largest id instead. */
+  readonly largestAt?: number;
   /** Of what is read; its whole name. */
   readonly norm?: string;
   readonly steps: readonly HeadStep[];
@@ -148,6 +150,8 @@ export interface EncoderArchitecture {
   readonly sharedBlocks?: (config: EncoderConfig, block: number) => string;
   readonly attention: Architecture['attention'];
   readonly feedforward: Architecture['feedforward'];
+  /** Mixtures of experts in the place of feed-forwards, whose norms they have. */
+  readonly experts?: ExpertNames;
   readonly biases: (config: EncoderConfig) => Biases;
   /** `layer` when absent. */
   readonly norm?: NormKind;
@@ -249,3 +253,10 @@ export function patchModulesOf({
     Object.keys(standIns).findLast((name) => standIns[name] !== 'nn.Identity') ?? '';
   return { attention: last(attention), feedforward: last(feedforward) };
 }
+
+/** Id of the token that ends a text, where a head reads its states. */
+export const endOf = (
+  { reads, largestAt }: HeadForm,
+  { eos_token_id: end }: ConfigFields,
+): number | 'largest' | undefined =>
+  reads === 'end' ? (end === largestAt ? 'largest' : Number(end)) : undefined;

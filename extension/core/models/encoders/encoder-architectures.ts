@@ -9,6 +9,7 @@ import { t5Encoders } from '../t5/t5-encoder';
 import { imageEncoders } from './image-encoders';
 import { jinaBert } from './on-hub/jina-bert';
 import { neoBert } from './on-hub/neobert';
+import { nomicMixtures } from './on-hub/nomic-mixtures';
 import { textEncoders } from './text-encoders';
 import { turnedEncoders } from './turned-encoders';
 import type { ConfigFields } from '../transformer/config-layout';
@@ -16,8 +17,9 @@ import { baseModelType } from '../transformer/model-config';
 
 /** Every family of encoders that a Hugging Face folder can be opened as. */
 export const encoderArchitectures: readonly EncoderArchitecture[] = [
-  // In front of BERT, whose type it has.
+  // In front of others, whose types they have.
   jinaBert,
+  nomicMixtures,
   ...textEncoders,
   albert,
   ...bertRelatives,

@@ -14,8 +14,10 @@ import { describedForms, TensorFinder } from '../transformer/tensor-finder';
 import { findAttention, findFeedforward, isSame, ownHeads, readShapes } from '../parts/branches';
 import { findPatchSublayer, keepBehind } from '../transformer/transformer-sublayer';
 import type { TransformerSublayer } from '../transformer/transformer-sublayer';
+import { expertShape, findExperts } from '../transformer/find-experts';
+import type { ModelConfig } from '../transformer/model-config';
 import { findDistanceBias, findRelative } from './find-relative';
-import { inForm, patchModulesOf, stockClass } from './encoder-architecture';
+import { endOf, inForm, patchModulesOf, stockClass } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadReads } from './encoder-architecture';
 import { findEmbedding, tokensBeforePatches } from './find-embedding';
 import type { EncoderEmbedding } from './find-embedding';
@@ -63,7 +65,7 @@ export interface EncoderLayout {
         /** Name of the embedding that the class gives, instead of scores. */
         readonly gives: string | undefined;
         /** Id of the token that ends a text, where its states are read. */
-        readonly end: number | undefined;
+        readonly end: number | 'largest' | undefined;
         readonly norm: Norm | undefined;
         readonly steps: readonly EncoderHeadStep[];
       }
@@ -140,22 +142,26 @@ export function layOutEncoder(
   const inner = architecture.innerSize?.(config) ?? config.intermediate_size;
   const relative = findRelative(architecture, config, tensors, prefix, attention);
   const distance = findDistanceBias(architecture, config, tensors, prefix, blocksPrefix);
+  // What families of encoders read of it is there.
+  const ofMixtures = config as ModelConfig;
+  const mixture = expertShape(architecture, ofMixtures, folder, feedforward);
   const absent: string[] = [];
   const sublayers: TransformerSublayer[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
     const place = `${blocksPrefix}${architecture.sharedBlocks?.(config, block) ?? block}.`;
     const add = (
-      kind: keyof EncoderLayout['patchModules'],
+      kind: keyof EncoderLayout['patchModules'] | 'expert',
       find: () => TransformerSublayer,
     ): void => {
       const id = `block.${block}.${kind}`;
       const patch = config.espalier?.patches?.[id];
-      const { sumNorm } = architecture[kind];
+      const branch = kind === 'expert' ? 'feedforward' : kind;
+      const { sumNorm } = architecture[branch];
       const sumNorms = (): readonly Norm[] =>
         sumNorm === undefined ? [] : [tensors.norm(`${place}${sumNorm}`, hidden)];
       if (patch !== undefined) {
         const at = { block, place: kind };
-        const module = `${place}${patchModules[kind]}`;
+        const module = `${place}${patchModules[branch]}`;
         sublayers.push(findPatchSublayer(tensors, patch, at, hidden, module, sumNorms()));
       } else if (removed.has(id)) {
         absent.push(id);
@@ -186,6 +192,14 @@ export function layOutEncoder(
       slidingWindow: architecture.slidingWindow?.(config, block),
       rotary,
     }));
+    if (mixture !== undefined && architecture.experts?.isSparse(config, block) === true) {
+      add('expert', () => ({
+        kind: 'expert',
+        block,
+        ...findExperts(architecture, mixture, tensors, { block, prefix: place }, ofMixtures),
+      }));
+      continue;
+    }
     add('feedforward', () => ({
       kind: 'feedforward',
       block,
@@ -200,7 +214,7 @@ export function layOutEncoder(
     reads: form.reads,
     pools: form.pools ?? false,
     gives: form.gives,
-    end: form.reads === 'end' ? Number(config['eos_token_id']) : undefined,
+    end: endOf(form, config),
     norm: form.norm === undefined ? undefined : tensors.norm(form.norm, hidden),
     steps: findSteps(form, config, tensors, embedding),
   };

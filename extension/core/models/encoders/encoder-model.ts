@@ -2,6 +2,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType } from '../../onnx/graph-builder';
 import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitAttention } from '../parts/attention';
+import { emitExperts } from '../parts/experts';
 import { emitFeedforward } from '../parts/feedforward';
 import type {
   GraphPart,
@@ -356,6 +357,7 @@ export class EncoderModel implements LayeredModel {
             sublayer.weights.sumNorms,
           );
         case 'expert':
+          return emitExperts(graph, sublayer.shape, sublayer.weights, hidden);
         case 'mixer':
           throw new Error(`no encoder has a sublayer of kind ${sublayer.kind}`);
       }

@@ -78,12 +78,9 @@ export function emitEncoderSides(
   return end === undefined ? sides : { ...sides, [endName]: emitEnd(graph, inputIds, end) };
 }
 
-/** A configuration that says 2 is one from before CLIP's was corrected: the end is then the largest id. */
-const uncorrectedEnd = 2;
-
 /** Emits where `ids` [batch, sequence] first are `end`: float [batch, sequence, 1]. */
-function emitEnd(graph: GraphBuilder, ids: Value, end: number): Value {
-  const isEnd = end === uncorrectedEnd ? ids : graph.op('Equal', [ids, graph.ints([end], [])]);
+function emitEnd(graph: GraphBuilder, ids: Value, end: number | 'largest'): Value {
+  const isEnd = end === 'largest' ? ids : graph.op('Equal', [ids, graph.ints([end], [])]);
   const found = graph.op('ArgMax', [graph.op('Cast', [isEnd], { to: DataType.FLOAT })], {
     axis: 1,
   });

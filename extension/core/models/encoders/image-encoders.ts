@@ -1,8 +1,7 @@
-import { say } from '../../message';
-import type { ConfigFields } from '../transformer/config-layout';
 import { dinoEncoders } from './dino-encoders';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { allBiases, commonDefaults, epsilonName } from './text-encoders';
+import { clipTowers } from './towers/clip-towers';
 import {
   attentionLinears,
   classifies,
@@ -59,126 +58,6 @@ function beitLike(
     modules: named.modules,
   };
 }
-
-/** Blocks of both towers of CLIP and the like. */
-const clipBlocks = {
-  blocks: 'encoder.layers',
-  attention: {
-    norm: 'layer_norm1',
-    queryKeyValue: {
-      kind: 'separate',
-      names: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
-    },
-    output: 'self_attn.out_proj',
-  },
-  feedforward: {
-    norm: 'layer_norm2',
-    gateUp: { kind: 'separate', names: ['mlp.fc1'] },
-    down: 'mlp.fc2',
-  },
-  biases: () => allBiases,
-} as const satisfies Partial<EncoderArchitecture>;
-
-const clipStandIns = {
-  attention: { layer_norm1: 'nn.Identity', self_attn: 'NoAttention' },
-  feedforward: { layer_norm2: 'nn.Identity', mlp: 'NoFeedforward' },
-} as const;
-
-/** The tower for images of CLIP (arXiv 2103.00020) and the like; that for texts stays as it is. */
-function clipVision(
-  { modelType, family }: Named,
-  form: Pick<EncoderArchitecture, 'finalNorm' | 'unread'> & {
-    readonly defaults: ConfigFields;
-    readonly embedding: Partial<Extract<EncoderArchitecture['embedding'], { kind: 'image' }>>;
-  },
-): EncoderArchitecture {
-  const { defaults, embedding, ...rest } = form;
-  return {
-    ...rest,
-    modelType,
-    classes: { config: `${family}Config`, model: `${family}Model` },
-    config: {
-      nested: 'vision_config',
-      names: epsilonName,
-      defaults: () => ({
-        hidden_size: 768,
-        intermediate_size: 3072,
-        num_hidden_layers: 12,
-        num_attention_heads: 12,
-        ...defaults,
-      }),
-    },
-    prefix: 'vision_model.',
-    embedding: {
-      kind: 'image',
-      patches: 'embeddings.patch_embedding',
-      tokens: [],
-      positions: 'embeddings.position_embedding.weight',
-      isFlat: true,
-      ...embedding,
-    },
-    ...clipBlocks,
-    heads: [classifies(family, { reads: 'mean' })],
-    modules: { prefix: '', layers: 'vision_model.encoder.layers', ...clipStandIns },
-  };
-}
-
-/** What transformers gives of the text that a model reads; the projection is that to the space of both towers. */
-const clipTexts = [
-  { class: 'CLIPTextModel', gives: 'pooler_output', steps: [] },
-  {
-    class: 'CLIPTextModelWithProjection',
-    gives: 'text_embeds',
-    steps: [{ name: 'text_projection', out: 'stored', optionalBias: true }],
-  },
-] as const;
-
-/** The tower for texts of CLIP, in a folder of its own or beside that for images. */
-function clipText(
-  own: Pick<EncoderArchitecture, 'modelType' | 'ofClasses' | 'otherModules'>,
-  place: { readonly nested?: string } = {},
-): EncoderArchitecture {
-  return {
-    ...own,
-    classes: { config: 'CLIPTextConfig', model: 'CLIPTextModel' },
-    config: {
-      ...place,
-      names: epsilonName,
-      defaults: () => ({
-        vocab_size: 49_408,
-        hidden_size: 512,
-        intermediate_size: 2048,
-        num_hidden_layers: 12,
-        num_attention_heads: 8,
-        max_position_embeddings: 77,
-        hidden_act: 'quick_gelu',
-        rms_norm_eps: 1e-5,
-        eos_token_id: 49_407,
-      }),
-    },
-    prefix: 'text_model.',
-    embedding: {
-      kind: 'text',
-      words: 'embeddings.token_embedding',
-      positions: 'embeddings.position_embedding',
-    },
-    ...clipBlocks,
-    causal: true,
-    finalNorm: 'final_layer_norm',
-    heads: clipTexts.map((form) => ({ auto: 'AutoModelForTextEncoding', reads: 'end', ...form })),
-    modules: { prefix: 'text_model.', layers: 'encoder.layers', ...clipStandIns },
-  };
-}
-
-const clipForm = {
-  unread: ['post_layernorm.'],
-  defaults: { hidden_act: 'quick_gelu', rms_norm_eps: 1e-5, patch_size: 32 },
-  embedding: {
-    patchBias: false,
-    tokens: ['embeddings.class_embedding'],
-    norm: 'pre_layrnorm',
-  },
-} as const;
 
 /** ImageGPT (doi 10.5555/3524938.3525096): its pixels are ids of colours, and see those before them. */
 const imageGpt: EncoderArchitecture = {
@@ -288,26 +167,6 @@ export const imageEncoders: readonly EncoderArchitecture[] = [
     },
   }),
   ...dinoEncoders,
-  clipText({ modelType: 'clip_text_model' }),
-  clipText(
-    {
-      modelType: 'clip',
-      ofClasses: clipTexts.map((form) => form.class),
-      otherModules: say`transformers makes the text tower of a clip model of its text_config alone, which holds no modelling file.`,
-    },
-    { nested: 'text_config' },
-  ),
-  clipVision({ modelType: 'clip', family: 'CLIP' }, clipForm),
-  clipVision({ modelType: 'metaclip_2', family: 'MetaClip2' }, clipForm),
-  // arXiv 2303.15343
-  clipVision(
-    { modelType: 'siglip', family: 'Siglip' },
-    {
-      finalNorm: 'post_layernorm',
-      unread: ['head.'],
-      defaults: { hidden_act: 'gelu_pytorch_tanh', rms_norm_eps: 1e-6 },
-      embedding: {},
-    },
-  ),
+  ...clipTowers,
   imageGpt,
 ];

@@ -15,6 +15,8 @@ import {
   falconFactors,
   scanFields,
 } from './gguf-mixer-forms';
+import type { GgufBlocks } from './gguf-blocks';
+import { ggufFields } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import { newerGgufFamilies } from './gguf-newer-families';
 import { deepseekExperts, granite, latentOfDeepseek } from './gguf-traits';
@@ -52,6 +54,11 @@ const qwen35 = {
 
 /** What llama.cpp takes for the switch of Granite 4's rotary embedding. */
 const rotaryFlag = 'rope.scaling.finetuned';
+
+/** Factor on products of queries and keys where a file of Granite is silent. */
+const usualScale = (keys: GgufKeys, { heads }: GgufBlocks): number =>
+  (keys.numberIfPresent(ggufFields.head_dim) ?? keys.number(ggufFields.hidden_size) / heads) **
+  -0.5;
 
 const stateSpace = {
   fields: scanFields,
@@ -108,14 +115,16 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   granitehybrid: {
     modelType: 'granitemoehybrid',
+    alsoFrom: ['bamba'],
     mixed: 'linear_attention',
     ...granite,
     ...stateSpace,
     fields: { ...granite.fields, ...scanFields },
     splitsGateUp: true,
-    demands: () => ({ mamba_proj_bias: false }),
+    demands: () => ({ mamba_proj_bias: false, mlp_bias: false }),
     rotaryFlag,
     describe: ({ keys, sizes }) => ({
+      attention_multiplier: keys.numberIfPresent('attention.scale') ?? usualScale(keys, sizes),
       position_embedding_type: keys.flagIfPresent(rotaryFlag) === false ? 'nope' : 'rope',
       shared_intermediate_size:
         keys.numberIfPresent('expert_shared_feed_forward_length') ?? sizes.innerSize,

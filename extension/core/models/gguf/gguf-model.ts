@@ -6,7 +6,6 @@ import { encoderInGguf, encoderOfFolders, knownInGguf } from './encoders/encoder
 import type { Architecture, QueryGrowth } from '../transformer/architecture';
 import { parseModelConfig } from '../transformer/model-config';
 import { describeGguf } from './gguf-config';
-import type { GgufConfig } from './gguf-config';
 import {
   gatingOf,
   keptChoosing,
@@ -27,7 +26,7 @@ import { ggufFields, hasRms, keysOfFields } from './gguf-fields';
 import { GgufKeys } from './gguf-keys';
 import { keptMixed, readMixed, requireBothKinds } from './gguf-mixers';
 import { ggufBlocks, inGguf, partNames, readingGateUp } from './gguf-names';
-import { rotaryTables } from './gguf-rotary';
+import { rotaryTables, turnsPartOf } from './gguf-rotary';
 import { keptWindows, requireSameSize } from './gguf-windows';
 import { isT5, requireT5Blocks, t5Blocks } from '../t5/t5-gguf';
 import { say } from '../../message';
@@ -102,7 +101,8 @@ export async function openGguf(
     value === null ? field : (names[field] ?? field),
     value,
   ]);
-  const inFile = inGguf(known, family);
+  const turnsPart = turnsPartOf(family, keys, config.head_dim);
+  const inFile = { ...inGguf(known, family), ...(turnsPart ? { interleavedRotary: true } : {}) };
   const encoder = encoderOfFolders({ ...family, modelType: known.modelType });
   const layout = { ...known.config, names };
   return {
@@ -121,8 +121,7 @@ export async function openGguf(
     checkpoint: checkpointOf(
       header,
       path,
-      family,
-      config,
+      family.interleaved === true && !turnsPart ? config.head_dim : undefined,
       known.feedforward.curve === undefined ? [] : curveTensors(keys, header),
     ),
   };
@@ -376,20 +375,21 @@ function groupsOf({ attention }: Architecture, keys: GgufKeys): HeadGroups | und
   return queries === undefined || count === undefined ? undefined : { queries, count };
 }
 
+/** @param interleavedDim size of heads whose rows of queries and keys are put back in order */
 function checkpointOf(
   header: GgufHeader,
   path: string,
-  family: GgufFamily,
-  config: GgufConfig,
+  interleavedDim: number | undefined,
   inHeader: Iterable<[string, LazyTensor]>,
 ): Checkpoint {
   const tensors = header.tensors
     .filter(({ name }) => !rotaryTables.includes(name))
     .map((tensor): [string, LazyTensor] => {
-      const isTurned =
-        family.interleaved === true && /^blk\.\d+\.attn_[qk]\.(?:weight|bias)$/.test(tensor.name);
-      const interleavedHeads = (tensor.shape[0] ?? 0) / config.head_dim;
-      return [tensor.name, isTurned ? { ...tensor, interleavedHeads } : tensor];
+      const heads =
+        interleavedDim === undefined || !/^blk\.\d+\.attn_[qk]\.(?:weight|bias)$/.test(tensor.name)
+          ? undefined
+          : (tensor.shape[0] ?? 0) / interleavedDim;
+      return [tensor.name, heads === undefined ? tensor : { ...tensor, interleavedHeads: heads }];
     });
   return {
     tensors: new Map([...tensors, ...inHeader]),

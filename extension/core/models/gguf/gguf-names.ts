@@ -280,6 +280,8 @@ function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily)
   return {
     ...known,
     ...inBlock,
+    // llama.cpp has no place for it.
+    sumBias: undefined,
     ...(choiceBias === undefined ? {} : { choiceBias: 'exp_probs_b.bias' }),
     ...(byToken === undefined ? {} : { byToken: { ...byToken, name: expertTable } }),
     joined: {

@@ -115,12 +115,13 @@ function placeQueryKeyValue(places: Places, names: BothNames): void {
 const headDimOf = (config: ModelConfig): number =>
   config.head_dim ?? config.hidden_size / config.num_attention_heads;
 
-/** [heads, 2, half] → [heads, half, 2], as LlamaModel.permute of the conversion. */
+/** [heads, 2, half] → [heads, half, 2] of the rows that turn, as LlamaModel.permute of the conversion where all do. */
 function interleaved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
   const size = headDimOf(config);
+  const half = readRotary(config, size, inPairs, '').dimensions / 2;
   const order = (row: number): number => {
     const within = row % size;
-    return row - within + (within % 2) * (size / 2) + Math.floor(within / 2);
+    return within < 2 * half ? row - within + (within % 2) * half + Math.floor(within / 2) : row;
   };
   return allRows(tensor).rows.map((rows) => ({ ...rows, order }));
 }
@@ -240,15 +241,27 @@ function placeExperts(places: Places, names: BothNames): void {
       placeTensor(places, inside(from.byToken.name), to.byToken.name);
     }
     placeApart(places, names, inside);
-    const place = (name: string, targets: readonly string[]): void => {
-      const more = { turned: joined.transposed === true, turns: known.feedforward.takesTurns };
+    if (from.sumBias !== undefined) {
+      places.set(inside(from.sumBias), () => []);
+    }
+    const place = (
+      name: string,
+      targets: readonly string[],
+      turned = joined.transposed === true,
+    ): void => {
+      const count = joined.flat === true ? config.num_experts : undefined;
+      const more = { turned, turns: known.feedforward.takesTurns, count };
       placeStack(places, inside(name), targets, more);
     };
     const stacks = typeof joined.gateUp === 'string' ? [joined.gateUp] : joined.gateUp;
     for (const [i, name] of stacks.entries()) {
       place(name, stacks.length === 1 ? gateUp : gateUp.slice(i, i + 1));
     }
-    place(joined.down, [to.joined.down]);
+    place(
+      joined.down,
+      [to.joined.down],
+      joined.transposed !== undefined && joined.transposed !== false,
+    );
     placeEach(places, from, inside, [gateUp, to.joined.down]);
   }
   const [shared, sharedInFile] = [from.shared?.(config), to.shared?.(config)];
@@ -315,7 +328,16 @@ function placeStack(
   places: Places,
   name: string,
   targets: readonly string[],
-  { turned, turns = false }: { readonly turned: boolean; readonly turns?: boolean | undefined },
+  {
+    turned,
+    turns = false,
+    count: flat,
+  }: {
+    readonly turned: boolean;
+    readonly turns?: boolean | undefined;
+    /** Of experts, where their axis is not by itself. */
+    readonly count: number | undefined;
+  },
 ): void {
   const split = (
     target: string,
@@ -343,8 +365,11 @@ function placeStack(
   };
   const place =
     (isVector: boolean): Place =>
-    (tensor, kept = [...Array(tensor.shape[0] ?? 0).keys()]) => {
-      const parts = kept.map((expert) => partOfTensor(tensor, expert));
+    (stored, kept) => {
+      const [rows = 0, ...rest] = stored.shape;
+      const shape = flat === undefined ? stored.shape : [flat, rows / flat, ...rest];
+      const experts = kept ?? [...Array(shape[0] ?? 0).keys()];
+      const parts = experts.map((expert) => partOfTensor({ ...stored, shape }, expert));
       return targets.map((target, i) => split(target, i, parts, isVector));
     };
   places.set(name, place(false));

@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { readFloats } from '../../checkpoints/read-tensor';
 import { yarnScale } from '../parts/rotary';
-import type { GgufTraits } from './gguf-traits';
+import type { GgufFamily, GgufTraits } from './gguf-traits';
 import type { GgufKeys } from './gguf-keys';
 import { say } from '../../message';
 
@@ -140,3 +140,11 @@ async function describeScaling(
       );
   }
 }
+
+/** Whether the rows that turn together lie side by side in a file, and in front of others: they stay where they are. */
+export const turnsPartOf = (
+  { interleaved }: GgufFamily,
+  keys: GgufKeys,
+  headDim: number,
+): boolean =>
+  interleaved === true && (keys.numberIfPresent('rope.dimension_count') ?? headDim) < headDim;

@@ -79,6 +79,8 @@ export interface GgufTraits {
   readonly doublesWidth?: boolean;
   /** Whether any blocks may have experts, which their tensors tell. */
   readonly sparseByTensors?: boolean;
+  /** Whether llama.cpp takes experts to be as wide as the feed-forwards of other blocks. */
+  readonly needsWideExperts?: boolean;
   /** Whether norms divide by the root mean square where the file has their epsilon, and are layer norms elsewhere. */
   readonly mayHaveRms?: boolean;
   /** Whether llama.cpp asks for the norms' epsilon under the key of layer norms as well. */

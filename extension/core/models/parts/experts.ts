@@ -18,6 +18,8 @@ export interface ExpertShape extends FeedforwardShape, Routing {
   readonly count: number;
   /** Width of an expert. */
   readonly inner: number;
+  /** Whether no single expert can be removed. */
+  readonly staysWhole: boolean;
 }
 
 /** Weights of one expert, a feed-forward without norms. */
@@ -35,6 +37,8 @@ export interface ExpertWeights extends Branch {
   /** int64 [vocabulary, perToken]: the experts of each token, where they are not chosen by scores. */
   readonly byToken?: LazyTensor;
   readonly experts: readonly Expert[];
+  /** Added once to what they give: [hiddenSize]. */
+  readonly sumBias?: LazyTensor | undefined;
   /** What every token is sent to, beside the experts. */
   readonly shared?: SharedExpert;
   readonly apart?: ExpertsApart;
@@ -131,7 +135,9 @@ export function emitMixture(
           emitNorm(graph, norm, sum, apart.postNorm),
         ]);
   const mean = shape.averagesShared ? graph.op('Mul', [all, graph.scalar(0.5)]) : all;
-  return graph.op('Reshape', [mean, graph.op('Shape', [input])]);
+  const { sumBias } = weights;
+  const whole = sumBias === undefined ? mean : graph.op('Add', [mean, emitWeight(graph, sumBias)]);
+  return graph.op('Reshape', [whole, graph.op('Shape', [input])]);
 }
 
 /** Emits the experts that a table chooses by token: int64 [rows, perToken], of ids [batch | 1, sequence, 1] as floats. */

@@ -153,6 +153,10 @@ export interface ExpertNames {
   readonly isMadeByNumber?: boolean;
   /** Tensor of the module with a factor on the weight of each expert. */
   readonly shareFactors?: string;
+  /** Tensor of the module that is added once to what the experts give. */
+  readonly sumBias?: string | undefined;
+  /** Whether experts are removed all together or not at all. */
+  readonly staysWhole?: boolean;
   /** What experts and router have by themselves, below the block; the norms of the feed-forward are then the shared one's. */
   readonly apart?: {
     readonly norm: string;
@@ -185,8 +189,10 @@ interface JoinedExperts {
   /** Names of gate and up in files that have them by themselves, though others don't. */
   readonly apart?: readonly [gate: string, up: string];
   readonly down: string;
-  /** [experts, hidden, 2 · inner] and [experts, inner, hidden]. */
-  readonly transposed?: boolean;
+  /** [experts, hidden, 2 · inner] and [experts, inner, hidden]; `down`: the latter alone. */
+  readonly transposed?: boolean | 'down';
+  /** Whether the first two axes are one. */
+  readonly flat?: boolean;
   /** Each has a bias: `<name>_bias`, or `.bias` where the name ends in `.weight`. */
   readonly biases?: boolean;
 }

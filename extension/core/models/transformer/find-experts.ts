@@ -21,7 +21,7 @@ import { say } from '../../message';
  * @throws UserError for more experts a token than there are.
  */
 export function expertShape(
-  { experts }: Architecture,
+  { experts }: Pick<Architecture, 'experts'>,
   config: ModelConfig,
   folder: ModelFolder,
   feedforward: FeedforwardShape,
@@ -42,6 +42,7 @@ export function expertShape(
     count,
     perToken,
     inner: experts.inner(config),
+    staysWhole: experts.staysWhole ?? false,
     score: 'softmax',
     normalized: true,
     shareScale: 1,
@@ -61,7 +62,7 @@ export function withCount(shape: ExpertShape, count = shape.count): ExpertShape 
 
 /** The mixture of the block whose tensors begin with `prefix`. */
 export function findExperts(
-  { experts: names, feedforward }: Architecture,
+  { experts: names, feedforward }: Pick<Architecture, 'experts' | 'feedforward'>,
   shape: ExpertShape,
   tensors: TensorFinder,
   { block, prefix }: { readonly block: number; readonly prefix: string },
@@ -101,6 +102,9 @@ export function findExperts(
       ? {}
       : { byToken: findTable(`${own}${byToken}`, [config.vocab_size, shape.perToken], tensors) }),
     experts: findEach(names, shape, tensors, own),
+    ...(names.sumBias === undefined
+      ? {}
+      : { sumBias: tensors.take(`${own}${names.sumBias}`, [hidden]) }),
     ...(names.apart === undefined
       ? {}
       : { apart: findApart(names.apart, tensors, prefix, hidden) }),
@@ -138,16 +142,21 @@ function findEach(
       down: tensors.linear(`${all}${j}.${down}`, hidden, inner, false),
     }));
   }
-  const { transposed = false, biases = false } = joined;
-  const linears = (name: string, out: number, input: number): Linear[] => {
-    const shape = transposed ? [count, input, out] : [count, out, input];
-    const weights = tensors.slices(`${module}${name}`, shape);
+  const { transposed: turned = false, biases = false, flat = false } = joined;
+  const linears = (
+    name: string,
+    out: number,
+    input: number,
+    transposed = turned === true,
+  ): Linear[] => {
+    const [rows, columns] = transposed ? [input, out] : [out, input];
+    const weights = tensors.slices(`${module}${name}`, [count, rows, columns], flat);
     const added = biases ? tensors.slices(`${module}${biasOf(name)}`, [count, out]) : [];
     return weights.map((weight, j) => sliceOf(weight, added[j], transposed));
   };
   const width = gateUpNames.length === 1 && gated ? 2 * inner : inner;
   const first = gateUpNames.map((name) => linears(name, width, hidden));
-  return linears(joined.down, hidden, inner).map((last, j) => ({
+  return linears(joined.down, hidden, inner, turned !== false).map((last, j) => ({
     gateUp: first.flatMap((all) => all[j] ?? []),
     down: last,
   }));

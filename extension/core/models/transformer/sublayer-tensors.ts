@@ -99,7 +99,9 @@ function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
         ...sublayer.weights.choiceBias,
         ...sublayer.weights.shareFactors,
         ...(sublayer.weights.apart === undefined ? [] : [sublayer.weights.apart.routerScale]),
-        ...(sublayer.weights.byToken === undefined ? [] : [sublayer.weights.byToken]),
+        ...[sublayer.weights.byToken, sublayer.weights.sumBias].filter(
+          (tensor) => tensor !== undefined,
+        ),
       ];
     case 'patch':
       return patchTensors(sublayer.patch);
@@ -212,8 +214,8 @@ const linearIfAny = (linear: Linear | undefined): Linear[] =>
   linear === undefined ? [] : [linear];
 
 /**
- * Undefined where no single expert can be removed: the router's rows must lie one after the other, and
- * groups of experts must stay equal.
+ * Undefined where no single expert can be removed: the router's rows must lie one after the other, groups of
+ * experts must stay equal, and the family must allow it.
  */
 export function expertTensors(sublayer: TransformerSublayer): ExpertTensors | undefined {
   if (sublayer.kind !== 'expert') {
@@ -224,6 +226,7 @@ export function expertTensors(sublayer: TransformerSublayer): ExpertTensors | un
   return router === undefined ||
     router.packed !== undefined ||
     sublayer.shape.groups !== undefined ||
+    sublayer.shape.staysWhole ||
     choiceBias.some(({ shape }) => shape.length > 1)
     ? undefined
     : {
@@ -244,7 +247,12 @@ export function outputTensors(sublayer: TransformerSublayer): readonly LazyTenso
     ? [sublayer.patch.tensors['up.weight'], sublayer.patch.tensors['up.bias']].filter(
         (tensor) => tensor !== undefined,
       )
-    : outputLinears(sublayer).flatMap(partTensors);
+    : [
+        ...outputLinears(sublayer).flatMap(partTensors),
+        ...(sublayer.kind === 'expert' && sublayer.weights.sumBias !== undefined
+          ? [sublayer.weights.sumBias]
+          : []),
+      ];
 }
 
 function outputLinears({ kind, weights }: TransformerSublayer): readonly Linear[] {

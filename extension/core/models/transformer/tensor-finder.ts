@@ -131,10 +131,13 @@ export class TensorFinder {
     return this.take(`${name}.weight`, shape);
   }
 
-  /** The parts of a tensor along its first axis, each named after it and its number. */
-  public slices(name: string, shape: readonly number[]): LazyTensor[] {
-    const whole = this.take(name, shape);
-    const [count = 1] = shape;
+  /**
+   * The parts of a tensor along its first axis, each named after it and its number.
+   * @param flat whether the tensor has the first two axes as one
+   */
+  public slices(name: string, shape: readonly number[], flat = false): LazyTensor[] {
+    const [count = 1, rows = 1, ...rest] = shape;
+    const whole = { ...this.take(name, flat ? [count * rows, ...rest] : shape), shape };
     return Array.from({ length: count }, (_, i) => partOfTensor(whole, i));
   }
 

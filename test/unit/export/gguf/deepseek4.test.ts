@@ -101,6 +101,14 @@ it('weights of eight and four bits have their numbers, whole and without a block
   await prune(published, [], whole, { format: 'gguf' });
   const numbers = await logitsOf(fileIn(whole), inputIds);
   expect(relativeError(numbers, logits)).toBeLessThan(1e-4);
+  const { tensors } = await readGgufHeader(fileIn(whole));
+  const typeOf = (part: string): unknown =>
+    tensors.find(({ name }) => name === `blk.1.${part}.weight`)?.dtype;
+  // Those of four bits keep their bytes.
+  expect(['gate', 'up', 'down'].map((one) => typeOf(`ffn_${one}_exps`))).toEqual(
+    Array.from({ length: 3 }, () => 'MXFP4'),
+  );
+  expect(typeOf('ffn_up_shexp')).toBe('F16');
   const removed = await blockOf(published, 1);
   await prune(published, removed, pruned, { format: 'gguf' });
   const expected = await logitsOf(published, inputIds, removed);

@@ -88,6 +88,13 @@ describe('an encoder in a GGUF file', () => {
     );
   });
 
+  it('is refused where other blocks than every second have experts', async () => {
+    const key = 'nomic-bert-moe.moe_every_n_layers';
+    const path = await withEntries('nomic-bert-moe', [headerEntry.integer(key, 3)]);
+    const { message } = await rejection(openModel(path));
+    expect(message).toMatch(/moe_every_n_layers: nomic-bert-moe files with experts in other/);
+  });
+
   it('gives all hidden states without the key of pooling', async () => {
     const path = await withEntries('bert', [headerEntry.integer('bert.pooling_type', 0)]);
     const { inputIds } = encoderGolden('bert');
@@ -133,7 +140,7 @@ describe('an encoder in a GGUF file', () => {
     ).rejects.toThrow(/block\.1\.attention would be removed alone/);
   });
 
-  it.each(['bert', 'jina-bert-v2', 'neo-bert'])(
+  it.each(['bert', 'jina-bert-v2', 'neo-bert', 'nomic-bert-moe'])(
     '%s is profiled by its embeddings',
     async (name) => {
       const profile = await profileModel(

@@ -99,6 +99,10 @@ describe('an encoder', () => {
     const texts = await openModel(encoderFixture('clip-text-tower'));
     expect(texts.inputs.map(({ name }) => name)).toEqual(['input_ids', 'attention_mask']);
     expect(texts.output).toMatchObject({ name: 'text_embeds', givesScores: false });
+    const images = await openModel(
+      await withConfig('siglip-text-tower', { architectures: ['SiglipModel'] }),
+    );
+    expect(images.inputs.map(({ name }) => name)).toEqual(['pixel_values']);
   });
 
   it.each([

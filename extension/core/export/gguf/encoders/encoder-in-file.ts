@@ -9,6 +9,7 @@ import { denseModules, poolingKey, poolingNumbers } from '../../../models/gguf/e
 import { allRows } from '../../../models/gguf/gguf-rows';
 import type { GgufFamily } from '../../../models/gguf/gguf-traits';
 import type { LayeredModel } from '../../../models/layered-model';
+import type { TransformerSublayer } from '../../../models/transformer/transformer-sublayer';
 import { UserError } from '../../../user-error';
 import type { PlacedTensor } from '../place-tensors';
 import { headerEntry, tokenizerKey } from '../header-entries';
@@ -17,6 +18,16 @@ import { say } from '../../../message';
 
 /** Said of a file that lacks the head of its source. */
 export const withoutHead = say`It holds the encoder without its head.`;
+
+/** Said of a file that lacks what is added behind mixtures. */
+export const withoutSumBias = say`It holds mixtures of experts without their bias, which llama.cpp has no place for.`;
+
+/** Whether a bias is added behind mixtures of a folder, which a file lacks. */
+export const hasSumBias = (model: LayeredModel): boolean =>
+  model instanceof EncoderModel && model.layout.sublayers.some((one) => addsBias(one));
+
+const addsBias = ({ kind, weights }: TransformerSublayer): boolean =>
+  kind === 'expert' && weights.sumBias !== undefined;
 
 /** Whether a folder has a head, which a file lacks. */
 export const hasHead = (model: LayeredModel): boolean =>
@@ -120,7 +131,7 @@ function whyOtherDense(
   };
 }
 
-/** An encoder as its file has it: without a head, and positions from 0, whatever tokens are. */
+/** An encoder as its file has it: without a head, positions from 0, whatever tokens are, and no bias behind mixtures. */
 export function encoderInFile(model: LayeredModel): LayeredModel {
   if (!(model instanceof EncoderModel)) {
     return model;
@@ -129,8 +140,15 @@ export function encoderInFile(model: LayeredModel): LayeredModel {
   return new EncoderModel(summary, files, {
     ...layout,
     embedding: countedFromZero(layout.embedding),
+    sublayers: layout.sublayers.map((one) => withoutBias(one)),
     head: undefined,
   });
+}
+
+function withoutBias(sublayer: TransformerSublayer): TransformerSublayer {
+  return sublayer.kind === 'expert'
+    ? { ...sublayer, weights: { ...sublayer.weights, sumBias: undefined } }
+    : sublayer;
 }
 
 function countedFromZero(embedding: EncoderEmbedding): EncoderEmbedding {

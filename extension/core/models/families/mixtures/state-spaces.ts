@@ -211,8 +211,12 @@ export const stateSpaceFamilies: readonly Architecture[] = [
         rms_norm_eps: 1e-5,
         max_position_embeddings: 262_144,
       }),
-      computed: ({ num_hidden_layers: blocks, attn_layer_indices: full }) => ({
+      computed: ({ num_hidden_layers: blocks, attn_layer_indices: full, ...config }) => ({
         partial_rotary_factor: 0.5,
+        // Granite's factors, as GGUF files have them.
+        attention_multiplier:
+          (numberIn(config, 'hidden_size', 4096) / numberIn(config, 'num_attention_heads', 32)) **
+          -0.5,
         layer_types: Array.from({ length: Number(blocks ?? 0) }, (_, block) =>
           Array.isArray(full) && full.includes(block) ? 'full_attention' : 'linear_attention',
         ),

@@ -22,6 +22,19 @@ const describeJina = (source: GgufSource): Readonly<Record<string, unknown>> => 
     : describeEncoder(source);
 };
 
+/** Files say how many blocks apart mixtures are. */
+const describeMixtures = (source: GgufSource): Readonly<Record<string, unknown>> => {
+  const { keys } = source;
+  const key = 'moe_every_n_layers';
+  return keys.number(key) === 2
+    ? describeEncoder(source)
+    : keys.fault(
+        keys.name(key),
+        say`${keys.architecture} files with experts in other blocks than every second are not supported.`,
+        say`Choose another model.`,
+      );
+};
+
 /** Encoders see both directions. */
 const seesAll = { is_decoder: false };
 
@@ -46,6 +59,17 @@ export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
     readsFactors: false,
     demands: () => seesAll,
     describe: describeEncoder,
+  },
+  'nomic-bert-moe': {
+    modelType: 'nomic_bert',
+    told: { moe_every_n_layers: 2 },
+    ofExperts: true,
+    sparseEvery: 'moe_every_n_layers',
+    needsWideExperts: true,
+    fields: { moe_every_n_layers: 'moe_every_n_layers' },
+    activations: gelus,
+    readsFactors: false,
+    describe: describeMixtures,
   },
   'jina-bert-v3': {
     modelType: 'jina_embeddings_v3',

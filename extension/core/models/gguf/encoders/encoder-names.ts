@@ -36,7 +36,7 @@ export function asArchitecture(
   config?: EncoderConfig,
 ): Architecture | undefined {
   const encoder = config === undefined ? family : inForm(family, config);
-  const { embedding, slidingWindow, finalNorm, slopes, innerSize } = encoder;
+  const { embedding, slidingWindow, finalNorm, slopes, innerSize, experts } = encoder;
   if (embedding.kind !== 'text') {
     return undefined;
   }
@@ -61,6 +61,7 @@ export function asArchitecture(
     aliases: olderNames,
     attention: encoder.attention,
     feedforward: encoder.feedforward,
+    ...(experts === undefined ? {} : { experts }),
     biases: (given) => encoder.biases(own(given)),
     rotary: encoder.rotary ?? 'none',
     interleavedRotary: encoder.interleavedRotary ?? false,
@@ -76,7 +77,7 @@ export function asArchitecture(
  */
 export function encoderInGguf(
   { classes, config, rotary, slidingWindow, modules, slopes, ...encoder }: EncoderArchitecture,
-  { modelType, attention, feedforward, norm, biases, outer }: Architecture,
+  { modelType, attention, feedforward, experts, norm, biases, outer }: Architecture,
   { tensors }: GgufHeader,
 ): EncoderArchitecture {
   const { positions, types, embeddingNorm, finalNorm } = outer;
@@ -102,6 +103,7 @@ export function encoderInGguf(
     ...(finalNorm === undefined ? {} : { finalNorm }),
     ...(encoder.scales === undefined ? {} : { scales: encoder.scales }),
     ...(slopes === undefined ? {} : { slopes }),
+    ...(experts === undefined ? {} : { experts }),
     interleavedRotary: encoder.interleavedRotary ?? false,
     heads: poolingsWith(denseModules.filter(has).map((name) => denseStep(name))),
   };
