@@ -13,7 +13,7 @@ import type { TensorProto } from '../../../../extension/core/onnx/proto/onnx_pb'
 import { LayeredExecutor } from '../../../../extension/core/runtime/layered-executor';
 import { prune } from '../../export/pruning';
 import { relativeError } from '../../fixtures';
-import { modelBytes, rawTensor } from '../../onnx-bytes';
+import { graph, intTensor, modelBytes, rawTensor } from '../../onnx-bytes';
 import type { GraphText, NodeLine } from '../../onnx-bytes';
 import { logitsOfSession, onnxFixture, readOnnxGolden } from '../../onnx-fixtures';
 import { temporaryFolder } from '../../temporary-folder';
@@ -67,8 +67,8 @@ async function check(path: string, kinds: readonly string[], feeds: Feeds): Prom
   const out = `${path}-pruned`;
   const result = await prune(path, removed, out, { format: 'onnx' });
   expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
-  const graph = result.files.find((file) => file.name.endsWith('.onnx'));
-  const written = join(out, graph?.name ?? '');
+  const stored = result.files.find((file) => file.name.endsWith('.onnx'));
+  const written = join(out, stored?.name ?? '');
   const without = await layered(model, feeds, removed);
   expect(relativeError(await whole(written, feeds), without)).toBeLessThan(1e-4);
   expect(relativeError(without, expected)).toBeGreaterThan(1e-3);
@@ -327,6 +327,80 @@ describe('few bits with groups of columns in any order (g_idx)', () => {
       undefined,
     ]);
     await check(path, kinds, { x: floats([1, 3, width]) });
+  });
+});
+
+describe('experts in an If each, which runs where a token is sent to them', () => {
+  const [width, count] = [8, 4];
+  const experts = Array.from({ length: count }, (_, expert) => expert);
+  const ports = ['batch', 'sequence', width];
+
+  it('are removed one by one, with what they compute counted', async () => {
+    const expert = (k: number): NodeLine[] => {
+      const computed = graph({
+        inputs: {},
+        outputs: { [`${k}.then`]: ports },
+        nodes: [
+          ['MatMul', ['n', `${k}.up`], [`${k}.u`]],
+          ['Relu', [`${k}.u`], [`${k}.r`]],
+          ['MatMul', [`${k}.r`, `${k}.down`], [`${k}.d`]],
+          ['Mul', [`${k}.d`, `${k}.share`], [`${k}.then`]],
+        ],
+      });
+      const nothing = graph({
+        inputs: {},
+        outputs: { [`${k}.else`]: ports },
+        nodes: [['Sub', ['n', 'n'], [`${k}.else`]]],
+      });
+      return [
+        ['Equal', ['chosen', `${k}.number`], [`${k}.is`]],
+        ['Cast', [`${k}.is`], [`${k}.float`], { to: DataType.FLOAT }],
+        ['Mul', [`${k}.float`, 'shares'], [`${k}.shares`]],
+        ['ReduceSum', [`${k}.shares`, 'last'], [`${k}.share`]],
+        ['ReduceMax', [`${k}.float`], [`${k}.most`], { keepdims: 0 }],
+        ['Cast', [`${k}.most`], [`${k}.any`], { to: DataType.BOOL }],
+        ['If', [`${k}.any`], [`${k}.y`], { then_branch: computed, else_branch: nothing }],
+      ];
+    };
+    const path = join(folder, 'experts.onnx');
+    writeFileSync(
+      path,
+      modelBytes({
+        inputs: { x: ports },
+        outputs: { y: ports },
+        nodes: [
+          ['LayerNormalization', ['x', 'norm'], ['n'], { epsilon: 1e-6 }],
+          ['MatMul', ['n', 'router'], ['scores']],
+          ['Softmax', ['scores'], ['all']],
+          ['TopK', ['all', 'two'], ['shares', 'chosen']],
+          ...experts.flatMap(expert),
+          ...experts.map((k): NodeLine => [
+            'Add',
+            [k === 0 ? 'x' : `${k - 1}.h`, `${k}.y`],
+            [k === count - 1 ? 'y' : `${k}.h`],
+          ]),
+        ],
+        initializers: [
+          rawTensor('norm', [width], new Array<number>(width).fill(1)),
+          rawTensor('router', [width, count]),
+          ...[intTensor('two', [2]), intTensor('last', [-1])],
+          ...experts.flatMap((k) => [
+            intTensor(`${k}.number`, [k]),
+            rawTensor(`${k}.up`, [width, 12]),
+            rawTensor(`${k}.down`, [12, width]),
+          ]),
+        ],
+      }),
+    );
+    const { summary } = await openModel(path);
+    expect(summary.sublayers.map(({ flopsPerToken }) => flopsPerToken)).toEqual(
+      experts.map(() => 2 * 2 * width * 12),
+    );
+    await check(
+      path,
+      experts.map((k) => `block.${k}.feedforward`),
+      { x: floats([1, 3, width]) },
+    );
   });
 });
 
