@@ -241,6 +241,21 @@ describe('operators of newer opsets', () => {
     expect(relativeError(await layered(model, feeds, []), expected)).toBeLessThan(1e-4);
   });
 
+  it('that the CPU has no kernel for are inspected, and said not to run', async () => {
+    const nodes = (tag: string): NodeLine[] => [
+      [
+        'com.microsoft:GatedDeltaNet',
+        [`${tag}q`, `${tag}k`, `${tag}v`],
+        [`${tag}o`, `${tag}state`],
+      ],
+    ];
+    const model = await openModel(decoder('gated', { nodes }, 23));
+    expect(model.summary.sublayers.map(({ id }) => id)).toEqual(blocksOf('mixer'));
+    expect(() => {
+      model.requireRunnable();
+    }).toThrow(/no CPU kernel for com\.microsoft:GatedDeltaNet/);
+  });
+
   it('mix tokens by a state', async () => {
     const path = decoder(
       'linear',
