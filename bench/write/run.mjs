@@ -38,13 +38,24 @@ try {
   await bundleCore(join(here, 'write.ts'), script);
   const sources = {
     one: join(folder, 'one'),
+    graph: join(folder, 'graph'),
     shards: join(folder, 'shards'),
     gguf: join(folder, 'model.gguf'),
   };
   await writeFolder(sources.one, blocks, 1);
   await measure(script, 'safetensors, one file', sources.one, 'safetensors', sublayer);
   await measure(script, 'ONNX with external data', sources.one, 'onnx', sublayer);
+  execFileSync(process.execPath, [
+    script,
+    sources.one,
+    'onnx',
+    sources.graph,
+    'block.0.feedforward',
+  ]);
   await rm(sources.one, { recursive: true });
+  const graph = join(sources.graph, 'model.onnx');
+  await measure(script, 'ONNX with external data, from such a graph', graph, 'onnx', sublayer);
+  await rm(sources.graph, { recursive: true });
   await writeFolder(sources.shards, blocks, 4);
   await measure(
     script,

@@ -153,6 +153,15 @@ export function cellFacts(cell: Cell, metric: string): Fact[] {
     },
     ...(narrowed === undefined ? [] : [{ name: strings.width, value: keptText(narrowed) }]),
     { name: strings.parameters, value: sizeOf('parameters', formatCompact) },
+    ...(sublayer.sharedWeights === undefined
+      ? []
+      : [
+          {
+            name: strings.sharedWeights,
+            value: formatCompact(sublayer.sharedWeights),
+            title: strings.sharedTitle,
+          },
+        ]),
     { name: strings.bytes, value: sizeOf('bytes', formatBytes) },
     {
       name: strings.flopsPerToken,

@@ -3,6 +3,7 @@ import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { distanceWord, memoryContext, perplexityWord } from '../../extension/core/change-size';
 import { glossary } from '../../extension/core/glossary';
+import { explainNothingFreed, freeingNothing } from '../../extension/core/models/units';
 import type { HeatmapState } from '../../extension/protocol/heatmap';
 import { Button } from '../components/controls';
 import { Tile } from '../components/facts';
@@ -42,6 +43,7 @@ export function Removal({ panel, frame }: RemovalProps): VNode {
   const isRunning = useComputed(() => panel.get('job').kind === 'running').value;
   const rounds = selected.profile?.rounds.length ?? 0;
   const at = selected.selectedRounds;
+  const nothing = explainNothingFreed(freeingNothing(model, removed));
   const value = Math.min(at ?? totals.sublayers + totals.experts, rounds);
   return (
     <section class="budget" aria-labelledby="budget-title">
@@ -79,6 +81,7 @@ export function Removal({ panel, frame }: RemovalProps): VNode {
           />
         </p>
       )}
+      {nothing !== undefined && <p class="muted">{tell(nothing)}</p>}
       <Tiles selected={selected} expected={expected} totals={totals} cannot={panel.get('cannot')} />
     </section>
   );

@@ -150,6 +150,8 @@ export const strings = {
   rank: t('Rank'),
   rankValue: (rank: string, of: string) => t('{0} of {1}', rank, of),
   bytes: t('Bytes'),
+  sharedWeights: t('Shared parameters'),
+  sharedTitle: t('Other sublayers use them too: they stay when this one is removed'),
   flopsPerToken: t('FLOPs per token'),
   kvBytesPerToken: t('KV cache per token'),
   places: t('Rank by text'),

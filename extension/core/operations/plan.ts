@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import type { Plan } from '../plans/plan';
 import { writeDocument } from '../jobs/write-document';
+import { explainNothingFreed, freeingNothing } from '../models/units';
 import type { ProfileEvent } from '../prune/layer-profile';
 import { chooseRemoval, removalFields, removalRules } from './choose-removal';
 import { path } from './fields';
@@ -40,6 +41,10 @@ export const plan = defineOperation({
     const file = out ?? (await besideModel('plan', model));
     const opened = await context.environment.open(model);
     const { plan } = await chooseRemoval({ ...request, model: opened }, form, file, context);
+    const nothing = explainNothingFreed(freeingNothing(opened.summary, plan.remove));
+    if (nothing !== undefined) {
+      context.warn(nothing);
+    }
     if (out !== undefined) {
       await writeDocument(out, plan);
     }

@@ -5,6 +5,7 @@ import type { OpenedModel } from '../models/opened-model';
 import { RemovableUnits, unitsMeant } from '../models/units';
 import { metricNames, metrics } from '../metrics/metrics';
 import { checkBudget, listCandidates, resolveIds } from '../prune/candidates';
+import type { Candidate } from '../prune/candidates';
 import {
   baselineNames,
   defaultSettings,
@@ -203,18 +204,24 @@ export function meetsBudget(
   return budget.kind === 'all' || isMet(gone, removed.length);
 }
 
-/** @throws UserError where more is to be removed than there is. */
-export function requireCandidates(
+/** What a search may remove. */
+export function candidatesOf(
   model: ModelSummary,
-  { budget, granularity, protect }: SearchSettings,
-): void {
+  { granularity, protect }: Pick<SearchSettings, 'granularity' | 'protect'>,
+): readonly Candidate[] {
+  const kept = new Set(resolveIds(model, protect, { field: 'protect' }));
+  return listCandidates(model, granularity).filter(
+    ({ members }) => !members.some((unit) => kept.has(unit)),
+  );
+}
+
+/** @throws UserError where more is to be removed than there is. */
+export function requireCandidates(model: ModelSummary, settings: SearchSettings): void {
+  const { budget } = settings;
   if (budget.kind !== 'count') {
     return;
   }
-  const kept = new Set(resolveIds(model, protect, { field: 'protect' }));
-  const available = listCandidates(model, granularity).filter(
-    ({ members }) => !members.some((unit) => kept.has(unit)),
-  ).length;
+  const available = candidatesOf(model, settings).length;
   requireAtMost(budget.count, available, say`${model.name} has ${available} to remove`);
 }
 

@@ -3,6 +3,7 @@ import type { CalibrationRequest } from '../data/calibration';
 import { defaultCalibration } from '../data/calibration-defaults';
 import type { OutputTarget } from '../export/output-options';
 import type { OpenedModel } from '../models/opened-model';
+import { explainNothingFreed, freeingNothing } from '../models/units';
 import { checkBudget } from '../prune/candidates';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { SearchSettings } from '../prune/options';
@@ -12,7 +13,7 @@ import { expectedWork } from '../prune/search-progress';
 import type { RequestOf } from './fields';
 import { prepareJournal } from './journals';
 import type { OperationContext } from './operation';
-import { requireCandidates, searchSettings } from './search-fields';
+import { candidatesOf, requireCandidates, searchSettings } from './search-fields';
 import type { SearchRequest } from './search-fields';
 import { calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
@@ -82,6 +83,12 @@ export async function searchModel(
   const { samples, version } = context.environment;
   const { summary, path } = model;
   requireCandidates(summary, settings);
+  // A search weighs what is lost, and cannot know that nothing is won.
+  const candidates = candidatesOf(summary, settings).map(({ id }) => id);
+  const nothing = explainNothingFreed(candidates.flatMap((id) => freeingNothing(summary, [id])));
+  if (nothing !== undefined) {
+    context.warn(nothing);
+  }
   return profileModel(
     {
       model,

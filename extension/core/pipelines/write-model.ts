@@ -13,6 +13,7 @@ import { OutputFolder } from '../export/output-folder';
 import type { PruneResult } from './prune-result';
 import type { LayeredModel } from '../models/layered-model';
 import type { ModelSummary } from '../models/model-summary';
+import { explainNothingFreed, freeingNothing } from '../models/units';
 import type { AnyModel, OpenedModel } from '../models/opened-model';
 import { checkChanges, withChanges } from '../export/changes';
 import type { Changes, Patches } from '../export/changes';
@@ -129,7 +130,7 @@ async function writeChecked(
   };
   const writer = await target.writer(changes, options, context);
   if (target.layout !== 'zeroed' && changes.removed.length > 0) {
-    warnOfNothingSaved(writer.parameters, summary, context);
+    warnOfNothingSaved(writer.parameters, changes, summary, context);
   }
   const sideFiles = await sideFilesOf(source, writer);
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -202,11 +203,18 @@ async function writeChecked(
 }
 
 /** What is shared with sublayers that stay goes with none of them. */
-function warnOfNothingSaved(parameters: number, summary: ModelSummary, context: JobContext): void {
-  if (parameters === summary.parameters) {
-    context.warn(
-      say`This saves no weights: the removed sublayers share theirs with sublayers that stay.`,
-    );
+function warnOfNothingSaved(
+  parameters: number,
+  { removed }: Changes,
+  summary: ModelSummary,
+  context: JobContext,
+): void {
+  const nothing =
+    parameters === summary.parameters
+      ? say`This saves no weights: the removed sublayers share theirs with sublayers that stay.`
+      : explainNothingFreed(freeingNothing(summary, removed));
+  if (nothing !== undefined) {
+    context.warn(nothing);
   }
 }
 

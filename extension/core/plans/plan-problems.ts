@@ -4,7 +4,13 @@ import type { Node, ParseError } from 'jsonc-parser';
 import { closestNames } from '../closest-names';
 import type { Message } from '../message';
 import type { ModelSummary } from '../models/model-summary';
-import { expertIds, overlap, unitsMeant } from '../models/units';
+import {
+  expertIds,
+  explainNothingFreed,
+  freeingNothing,
+  overlap,
+  unitsMeant,
+} from '../models/units';
 
 /** Something wrong with a plan, at a place of its text. */
 export interface PlanProblem {
@@ -60,6 +66,7 @@ export function planProblems(text: string, model: ModelSummary): readonly PlanPr
     ...compressedTwice(findNodeAtLocation(root, ['compress'])),
     ...noExpertLeft(remove, model),
     ...nothingLeft(findNodeAtLocation(root, ['remove']), remove, model),
+    ...nothingFreed(remove, model),
     ...otherModel(findNodeAtLocation(root, ['model', 'fingerprint']), model),
   ];
 }
@@ -146,6 +153,17 @@ function nothingLeft(
   return list !== undefined && sublayers.length > 0 && sublayers.every(({ id }) => gone.has(id))
     ? [at(list, 'error', { kind: 'nothing-left' })]
     : [];
+}
+
+function nothingFreed(remove: readonly Item[], model: ModelSummary): readonly PlanProblem[] {
+  const ids = freeingNothing(
+    model,
+    remove.map(({ id }) => id),
+  );
+  return remove.flatMap(({ id, node }) => {
+    const message = explainNothingFreed(unitsMeant(id, model).filter((one) => ids.includes(one)));
+    return message === undefined ? [] : [at(node, 'warning', { kind: 'message', message })];
+  });
 }
 
 /** The last expert of a mixture is the mixture, and some send each token to several whatever goes. */

@@ -6,6 +6,7 @@ import { UserError } from '../user-error';
 import type { DeviceName } from './device';
 import { deviceWatchdog } from './limits/device-watchdog';
 import { integerSumsAreWhole } from './limits/integer-sums';
+import { withOwnZeroPoints } from './limits/own-zero-points';
 import { say } from '../message';
 
 /** How a session is to be made. */
@@ -59,11 +60,12 @@ export async function createSession(
       remedy: say`Move them to one of ${[...roots].join(', ')}.`,
     });
   }
-  const model = graph.toBytes((data) => ({
+  const stored = graph.toBytes((data) => ({
     location: relative(root, data.file).split(sep).join('/'),
     offset: data.offset,
   }));
-  const wholeSums = (await integerSumsAreWhole()) ? {} : { x64quantprecision: '1' };
+  const asksForWholeSums = !(await integerSumsAreWhole());
+  const model = asksForWholeSums ? withOwnZeroPoints(stored) : stored;
   const left = [
     ...(options.keepReshapes === true ? ['ReshapeFusion'] : []),
     ...(options.asStored === true ? ['ConstantFolding'] : []),
@@ -80,7 +82,7 @@ export async function createSession(
         session: {
           model_external_initializers_file_folder_path: root,
           disable_prepacking: options.prepack ? '0' : '1',
-          ...wholeSums,
+          ...(asksForWholeSums ? { x64quantprecision: '1' } : {}),
           // Every session has threads of its own: waiting busily, they would slow those of the next.
           'intra_op.allow_spinning': options.spin === true && !isBusy() ? '1' : '0',
         },

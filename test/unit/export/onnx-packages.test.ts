@@ -2,9 +2,13 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSyn
 import { dirname, join, relative } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadModelInputs } from '../../../extension/core/data/model-inputs';
+import { unattended } from '../../../extension/core/jobs/job';
 import { describeModel } from '../../../extension/core/inspect/describe-model';
 import { tokenizerPlace } from '../../../extension/core/models/tokenizer-place';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { freeingNothing } from '../../../extension/core/models/units';
+import { buildRequest } from '../../../extension/core/operations/build-request';
+import { plan } from '../../../extension/core/operations/plan';
 import { fixture } from '../fixtures';
 import { modelBytes, rawTensor } from '../onnx-bytes';
 import type { NodeLine } from '../onnx-bytes';
@@ -111,10 +115,29 @@ describe('a graph whose sublayers share their weights', () => {
       { parameters: 0, bytes: 0, sharedWeights: 64 },
       { parameters: 0, bytes: 0, sharedWeights: 64 },
     ]);
-    const context = new RecordedContext();
     const removed = ['block.0.feedforward'];
+    expect(freeingNothing(summary, removed)).toEqual(removed);
+    const all = summary.sublayers.map(({ id }) => id);
+    expect(freeingNothing(summary, all)).toEqual([]);
+    const context = new RecordedContext();
     await prune(path, removed, join(root, 'half'), { format: 'onnx' }, context);
     expect(context.warnings.join()).toMatch(/This saves no weights/);
+
+    const planned = new RecordedContext();
+    const request = buildRequest(plan, {
+      ...{ model: path, remove: 1, calibration: 'random', sequences: 1, length: 4, device: 'cpu' },
+    });
+    const environment = { samples: root, version: '', costsFolder: root, bundles: root };
+    const { remove } = await plan.run(request, {
+      ...unattended,
+      warn: planned.warn.bind(planned),
+      environment: { ...environment, open: openModelFiles },
+    });
+    const said = (names: string): string =>
+      `Removing ${names} frees no parameters: sublayers that stay use the same weights.`;
+    expect(planned.warnings).toEqual(
+      expect.arrayContaining([said(all.join(', ')), said(remove.join())]),
+    );
   });
 });
 

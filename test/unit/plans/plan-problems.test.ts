@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { nearestId, planProblems } from '../../../extension/core/plans/plan-problems';
+import { inEnglish } from '../../../extension/core/message';
 import { smallModel } from '../services/small-model';
 import { mixtureOf } from '../webview/heatmap-fixture';
 
@@ -39,6 +40,25 @@ describe('planProblems', () => {
     ]);
     expect(kinds({ model: { path: 'small', fingerprint: '0' } })).toEqual(['other-model']);
     expect(kinds({ remove: ['block.0', 'block.1', 'block.2'] })).toEqual(['nothing-left']);
+  });
+
+  it('warns of what frees nothing, unless all that share their weights go', () => {
+    const shared = (id: string): boolean => id.endsWith('attention');
+    const sublayers = model.sublayers.map((one) =>
+      shared(one.id) ? { ...one, parameters: 0, sharedWeights: 64 } : one,
+    );
+    const found = (remove: string[]): unknown[] =>
+      planProblems(plan({ remove }), { ...model, sublayers }).map(({ severity, problem }) => [
+        severity,
+        problem.kind === 'message' ? inEnglish(problem.message) : problem.kind,
+      ]);
+    expect(found(['block.0', 'block.1.feedforward'])).toEqual([
+      [
+        'warning',
+        'Removing block.0.attention frees no parameters: sublayers that stay use the same weights.',
+      ],
+    ]);
+    expect(found(sublayers.map(({ id }) => id).filter(shared))).toEqual([]);
   });
 
   it('knows single experts, and that a mixture keeps one', () => {

@@ -48,6 +48,9 @@ import type { Message } from '../../message';
 /** [batch, sequence, features] */
 const rowsRank = 3;
 
+/** Operators that ONNX Runtime 1.30 runs on some GPUs alone; results are checked on the CPU. */
+const onOtherDevices = ['com.microsoft:GatedDeltaNet', 'com.microsoft:PagedAttention'];
+
 /** An ONNX model cut at its residual stream. */
 export class OnnxLayeredModel implements LayeredModel {
   public readonly kind = 'graph';
@@ -306,6 +309,16 @@ export class OnnxLayeredModel implements LayeredModel {
         file: this.summary.path,
         remedy: say`Inspect it, or choose a model with residual connections.`,
       });
+    }
+    const operator = onOtherDevices.find((name) => name in this.source.summary.ops);
+    if (operator !== undefined) {
+      throw new UserError(
+        say`ONNX Runtime has no CPU kernel for ${operator}, so the graph can be inspected but not run.`,
+        {
+          file: this.summary.path,
+          remedy: say`Export the model with standard operators, or for the CPU.`,
+        },
+      );
     }
   }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { openOnnxModel } from '../../../../extension/core/models/onnx/onnx-model';
+import { DataType } from '../../../../extension/core/onnx/graph-builder';
 import type { GraphProto } from '../../../../extension/core/onnx/proto/onnx_pb';
 import { prune } from '../../export/pruning';
 import { relativeError } from '../../fixtures';
@@ -288,6 +289,57 @@ describe('layers in a loop over stacked weights', () => {
     expect(ids).toEqual(three);
     await scratch.expectSame();
   });
+
+  it.each([
+    ['by its number', [['Equal', ['step_ids', 'one'], ['chosen']]]],
+    [
+      'by what is left of its number',
+      [
+        ['Mod', ['step_ids', 'two'], ['odd']],
+        ['Cast', ['odd'], ['chosen'], { to: DataType.BOOL }],
+      ],
+    ],
+  ] satisfies [string, NodeLine[]][])(
+    'may have other layers in a step, %s, in an If of its body',
+    async (_, chosen) => {
+      const branch = (to: string, operator: string): GraphProto =>
+        graph({
+          inputs: {},
+          outputs: { [to]: ['n', width] },
+          nodes: [
+            ['Gather', ['up', 'step_ids'], ['u']],
+            ['Gather', ['down', 'step_ids'], ['d']],
+            ['MatMul', ['h', 'u'], ['wide']],
+            [operator, ['wide'], ['active']],
+            ['MatMul', ['active', 'd'], ['f']],
+            ['Add', ['h', 'f'], [to]],
+          ],
+        });
+      const body = graph({
+        inputs: { step_ids: [], going: [], h: ['n', width] },
+        outputs: { going: [], next: ['n', width] },
+        nodes: [
+          ...chosen,
+          [
+            'If',
+            ['chosen'],
+            ['next'],
+            { then_branch: branch('then', 'Sin'), else_branch: branch('else', 'Tanh') },
+          ],
+        ],
+      });
+      const { ids, summary } = await scratch.opened({
+        nodes: [['Loop', ['three', '', 'x'], ['y'], { body }]],
+        initializers: [intTensor('two', [2])],
+      });
+      expect(ids).toHaveLength(steps);
+      expect(summary.sublayers.map(({ parameters }) => parameters)).toEqual(
+        Array.from({ length: steps }, () => 2 * width * inner),
+      );
+      expect(summary.ops).not.toHaveProperty('If');
+      await scratch.expectSame();
+    },
+  );
 
   it('in opset 11 are unrolled in its operators', async () => {
     const attributes = { body: scanBody([mean], { given: [width] }), num_scan_inputs: 2 };

@@ -9,6 +9,7 @@ import { neededNodes } from '../edits/graph-remains';
 import { renameInputs } from '../edits/node-edits';
 import { GraphIndex } from '../graph-index';
 import { emitSteps } from './emit-steps';
+import { takeKnownBranches } from './known-branches';
 import { Around, isRepeating, knownSteps, noStacks } from './known-steps';
 import type { NotKnown } from './known-steps';
 import { branchesIn, mainPlace } from './places';
@@ -95,17 +96,20 @@ function unroll(
       node: around.node.flatMap((one) => (one === node ? nodes : [one])),
       valueInfo: [...around.valueInfo, ...emitted.valueInfo],
     });
-  const whole = copyWith(withSteps(flat, emitted.nodes), {
-    initializer: [...flat.initializer, ...builder.graph.initializer],
-  });
+  const wholeWith = (nodes: readonly NodeProto[]): GraphProto =>
+    copyWith(withSteps(flat, nodes), {
+      initializer: [...flat.initializer, ...builder.graph.initializer],
+    });
+  const written = takeKnownBranches(emitted.nodes, wholeWith, file.path);
+  const whole = wholeWith(written);
   const rows = new StackRows(file, whole, count, builder, names);
-  emitted.nodes.forEach((one) => {
+  written.forEach((one) => {
     rows.follow(one);
   });
   if (rows.problem !== undefined || !rows.holdMatrices) {
     return { problem: rows.problem ?? noStacks };
   }
-  const inside = withSteps(graph, [...rows.nodes, ...emitted.nodes]);
+  const inside = withSteps(graph, [...rows.nodes, ...written]);
   const outputs = inside.output.map(({ name }) => name);
   const renamed = inside.node.map((one) => renameInputs(one, (name) => rows.standIn(name)));
   // A node that changes a part may read a constant that a step makes.

@@ -1,9 +1,11 @@
 import { dataTypeBits } from '../../../checkpoints/onnx-data-types';
+import { nestedGraphs } from '../../../checkpoints/nested-weights';
 import { dtypeBits, elementCount } from '../../../checkpoints/lazy-tensor';
 import type { OnnxFile, OnnxInitializer } from '../../../checkpoints/onnx-file';
 import { hasWeightsByKind } from './classify';
 import { isEmbeddingWithNorm, isQuantizedSum, isShape, operatorName } from '../graph-index';
 import type { GraphIndex, GraphNode } from '../graph-index';
+import type { NodeProto } from '../../../onnx/proto/onnx_pb';
 import type { OnnxPort, OnnxSublayer } from '../onnx-summary';
 import { nodesGone } from '../edits/removal-nodes';
 import type { ResidualBranch } from './residual-stream';
@@ -60,13 +62,18 @@ function isWhole({ op, proto }: GraphNode): boolean {
   return op !== 'Add' || proto.opType === 'Add' || isQuantizedSum(proto);
 }
 
-/** The weights by which nodes multiply. */
+/** The weights by which nodes multiply, those in the branches of an If included. */
 export function productWeights(
-  nodes: readonly GraphNode[],
+  nodes: readonly Pick<GraphNode, 'op' | 'inputs' | 'proto'>[],
   { initializers }: Pick<OnnxFile, 'initializers'>,
   index: GraphIndex,
 ): OnnxInitializer[] {
-  return namesRead(nodes.filter(({ op }) => hasWeightsByKind(op)))
+  const inside = nodes.flatMap(({ proto }) => nodesInside(proto));
+  const all = [
+    ...nodes,
+    ...inside.map((proto) => ({ op: operatorName(proto), inputs: proto.input })),
+  ];
+  return namesRead(all.filter(({ op }) => hasWeightsByKind(op)))
     .flatMap((name) => initializers.get(sourceOf(name, index)) ?? [])
     .filter(({ dims }) => dims.length > 1);
 }
@@ -119,7 +126,11 @@ export function storedBytes({ dims, dataType, length }: OnnxInitializer): number
   return bits === undefined ? length : Math.ceil((elementCount(dims) * bits) / 8);
 }
 
-function namesRead(nodes: readonly GraphNode[]): string[] {
+function nodesInside(node: NodeProto): NodeProto[] {
+  return nestedGraphs(node).flatMap(({ node: inner }) => [...inner, ...inner.flatMap(nodesInside)]);
+}
+
+function namesRead(nodes: readonly Pick<GraphNode, 'inputs'>[]): string[] {
   return [...new Set(nodes.flatMap(({ inputs }) => inputs))];
 }
 

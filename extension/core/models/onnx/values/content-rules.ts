@@ -76,6 +76,14 @@ export const contentRules: Readonly<Record<string, ContentRule>> = {
       const ratio = Math.trunc(Number(a) / Number(b));
       return Number.isFinite(ratio) ? ratio : fresh();
     }),
+  Mod: ({ contents, fresh }) =>
+    each([contents(0), contents(1)])?.map(([a, b]) => {
+      // Of integers, with the sign of the divisor.
+      const rest = ((Number(a) % Number(b)) + Number(b)) % Number(b);
+      return Number.isNaN(rest) ? fresh() : rest;
+    }),
+  Not: ({ contents, fresh }) =>
+    contents(0)?.map((value) => (typeof value === 'number' ? 1 - value : fresh())),
   Shape: ({ node, shape }) => {
     const end = intAttribute(node, 'end', Number.MAX_SAFE_INTEGER);
     return shape(0)?.slice(intAttribute(node, 'start', 0), end);

@@ -312,10 +312,16 @@ export const shapeRules: Readonly<Record<string, ShapeRule>> = {
     'com.microsoft:SkipLayerNormalization com.microsoft:SkipSimplifiedLayerNormalization',
     ({ shape }) => [shape(0), undefined, undefined, shape(0)],
   ),
-  // As queries are, in the size of values; rows of heads are left open.
-  Attention: ({ shape }) => {
+  // As queries are, in the size of values, which rows of heads hold as often as the attributes say.
+  Attention: ({ node, shape }) => {
     const [queries, size] = [shape(0), shape(2)?.at(-1)];
-    return queries?.length === 4 && size !== undefined ? [[...queries.slice(0, -1), size]] : [];
+    const [heads, groups] = ['q_num_heads', 'kv_num_heads'].map((name) =>
+      intAttribute(node, name, 0),
+    );
+    const width = queries?.length === 4 ? size : (Number(size) / Number(groups)) * Number(heads);
+    return width === undefined || Number.isNaN(width)
+      ? []
+      : [queries && [...queries.slice(0, -1), width]];
   },
   'com.microsoft:EmbedLayerNormalization': ({ shape }) => {
     const [rows, width] = [shape(0), shape(2)?.[1]];

@@ -1,0 +1,118 @@
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { nestedGraphs } from '../../checkpoints/nested-weights';
+import { copyWith } from '../../onnx/messages';
+import {
+  ModelProtoSchema,
+  NodeProtoSchema,
+  TensorProtoSchema,
+  TensorProto_DataType as DataType,
+} from '../../onnx/proto/onnx_pb';
+import type { GraphProto, NodeProto, TensorProto } from '../../onnx/proto/onnx_pb';
+
+const int8: number = DataType.INT8;
+/** Inputs of operators that hold int8 weights and their zero points. */
+const places: Readonly<Record<string, readonly (readonly [number, number])[]>> = {
+  DequantizeLinear: [[0, 2]],
+  MatMulInteger: [[1, 3]],
+  QLinearMatMul: [[3, 5]],
+  QLinearConv: [[3, 5]],
+  MatMulIntegerToFloat: [[1, 5]],
+  DynamicQuantizeMatMul: [[1, 3]],
+  QGemm: [[3, 5]],
+  QAttention: [[1, 7]],
+  DynamicQuantizeLSTM: [
+    [1, 9],
+    [2, 11],
+  ],
+};
+
+/**
+ * A model that ONNX Runtime loads when it is asked for whole sums, in bytes. It rewrites int8 weights as uint8 then, each
+ * time under the same name, and gives those without a zero point a single one: so nodes that share a weight or a
+ * zero point fail to load, and scales by column fail to run. Here each node has its own.
+ */
+export function withOwnZeroPoints(model: Uint8Array): Uint8Array {
+  const proto = fromBinary(ModelProtoSchema, model);
+  const { graph } = proto;
+  if (graph === undefined) {
+    return model;
+  }
+  const changed = giveOwn(graph, { used: new Set(), count: 0 });
+  return changed ? toBinary(ModelProtoSchema, proto) : model;
+}
+
+interface Copies {
+  /** Weights and zero points that a node has already. */
+  readonly used: Set<string>;
+  /** Values that were made. */
+  count: number;
+}
+
+/** Whether anything in a graph, or in those within it, had to change. */
+function giveOwn(graph: GraphProto, copies: Copies): boolean {
+  const before = copies.count;
+  const initializers = new Map(
+    graph.initializer
+      .filter(({ dataType }) => dataType === int8)
+      .map((tensor) => [tensor.name, tensor] as const),
+  );
+  graph.node = graph.node.flatMap((node) => {
+    const zeros = (places[node.opType] ?? []).flatMap(([weight, zero]) => {
+      if (!initializers.has(node.input[weight] ?? '')) {
+        return [];
+      }
+      for (const place of [weight, zero]) {
+        makeOwn(node, place, initializers, graph, copies);
+      }
+      return node.opType === 'DequantizeLinear' ? zeroPoint(node, graph, copies) : [];
+    });
+    return [...zeros, node];
+  });
+  const nested = graph.node.flatMap(nestedGraphs).filter((inner) => giveOwn(inner, copies));
+  return copies.count > before || nested.length > 0;
+}
+
+/** A copy of an initializer that another node has already; its bytes may stay in their file. */
+function makeOwn(
+  { input }: NodeProto,
+  place: number,
+  initializers: ReadonlyMap<string, TensorProto>,
+  graph: GraphProto,
+  copies: Copies,
+): void {
+  const tensor = initializers.get(input[place] ?? '');
+  if (tensor === undefined) {
+    return;
+  }
+  if (!copies.used.has(tensor.name)) {
+    copies.used.add(tensor.name);
+    return;
+  }
+  const name = newName(copies);
+  graph.initializer.push(copyWith(tensor, { name }));
+  input[place] = name;
+}
+
+/**
+ * Nodes that give zeros in the shape of the scales to a DequantizeLinear that has no zero point. The zero is the
+ * node's own, as ONNX Runtime joins nodes that compute the same.
+ */
+function zeroPoint({ input }: NodeProto, graph: GraphProto, copies: Copies): NodeProto[] {
+  const [numbers = '', scale = '', given = ''] = input;
+  if (given !== '') {
+    return [];
+  }
+  const name = newName(copies);
+  const [zero, shape] = [`${name}/zero`, `${name}/shape`];
+  const rawData = new Uint8Array(1);
+  graph.initializer.push(
+    create(TensorProtoSchema, { name: zero, dataType: int8, dims: [1n], rawData }),
+  );
+  input.splice(0, input.length, numbers, scale, name);
+  return [
+    create(NodeProtoSchema, { opType: 'Shape', input: [scale], output: [shape] }),
+    create(NodeProtoSchema, { opType: 'Expand', input: [zero, shape], output: [name] }),
+  ];
+}
+
+const newName = (copies: Copies): string => `espalier/own_${copies.count++}`;
