@@ -71,6 +71,8 @@ export function fingerprintHeldOut(text: HeldOut): string {
 export const isReadWhole = async (file: string, model: LayeredModel): Promise<boolean> =>
   hears(model) || holdsPairs(file, model);
 
+export const giveRecordings = say`Give recordings with transcripts: a folder of .wav files with a .txt file beside each, or a .jsonl file of lines such as ${exampleRow}.`;
+
 async function readTranscribed(
   file: string,
   model: LayeredModel,
@@ -79,7 +81,7 @@ async function readTranscribed(
   if (!(await holdsTranscripts(file, model))) {
     throw new UserError(say`${model.summary.name} writes down what it hears, and this is a text.`, {
       file,
-      remedy: say`Give recordings with transcripts: a folder of .wav files with a .txt file beside each, or a .jsonl file of lines such as ${exampleRow}.`,
+      remedy: giveRecordings,
     });
   }
   const { examples } = await loadExamples(
