@@ -239,10 +239,13 @@ export async function planToRun(planned: NamedPlan, open: OpenModel): Promise<Na
     ...place,
     remedy: say`Profile this model again, or delete the field to evaluate the plan anyway.`,
   });
-  if ((planned.plan.compress ?? []).length > 0) {
+  const field = (['compress', 'types'] as const).find(
+    (one) => Object.keys(planned.plan[one] ?? {}).length > 0,
+  );
+  if (field !== undefined) {
     throw new UserError(say`A plan that compresses can only be evaluated once it is written.`, {
       ...place,
-      field: 'compress',
+      field,
       remedy: say`Write the model with \`espalier compress --plan\`, then evaluate that.`,
     });
   }
