@@ -13,7 +13,7 @@ import { compressionPlanOf } from '../services/documents/plans';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
 import { chooseOuter } from './questions/choose-outer';
-import { chooseOutput } from './questions/choose-output';
+import { chooseOutput, withImportance } from './questions/choose-output';
 import type { OutputOptions } from './questions/choose-output';
 import { methodItems } from './questions/method-items';
 import { chooseCompression } from './open-compression';
@@ -64,7 +64,7 @@ export async function compressModel(
   return services.compressionJobs.compress(session, {
     model: model.path,
     plan: withAbsolutePaths(plan, planPath ?? planPathOf(model.path)),
-    ...output,
+    ...(await withImportance(services, model, output)),
   });
 }
 

@@ -43,8 +43,18 @@ export async function evaluateModel(
   if (measure === 'text') {
     return services.modelJobs.evaluate(session, choice, options.against);
   }
+  const { against } = options;
+  const isCompared = measure === 'compared-text';
   // What is left of a model is compared with all of it.
-  const asks = options.against === undefined && options.measure === undefined && isWhole(choice);
-  const other = asks ? await chooseOther(services, title, model) : options;
-  return other && services.modelJobs.evaluateTask(session, choice, measure, other.against);
+  const isAsked = isWhole(choice) && (isCompared || options.measure === undefined);
+  const other =
+    against === undefined && isAsked
+      ? await chooseOther(services, title, model, !isCompared)
+      : options;
+  if (other === undefined) {
+    return undefined;
+  }
+  return isCompared
+    ? services.modelJobs.evaluate(session, choice, other.against ?? model.path)
+    : services.modelJobs.evaluateTask(session, choice, measure, other.against);
 }

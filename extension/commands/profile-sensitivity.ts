@@ -39,7 +39,10 @@ export async function profileSensitivity(
   const { capabilities } = await services.models.inspect(model.path);
   const trials =
     given === undefined
-      ? await chooseTrials(title, capabilities.narrow.able)
+      ? await chooseTrials(title, {
+          canNarrow: capabilities.narrow.able,
+          canBeGguf: await canBeGguf(services, model.path),
+        })
       : { compressions: given, widths: [] };
   if (trials === undefined) {
     return;
@@ -82,7 +85,16 @@ interface Trials {
   readonly widths: readonly string[];
 }
 
-async function chooseTrials(title: string, canNarrow: boolean): Promise<Trials | undefined> {
+/** Whether the model as it is can be written as a GGUF file. */
+async function canBeGguf({ models }: Services, path: string): Promise<boolean> {
+  const answers = await models.outputs(path, { remove: [] });
+  return answers.some(({ format, able }) => format === 'gguf' && able);
+}
+
+async function chooseTrials(
+  title: string,
+  { canNarrow, canBeGguf: isForGguf }: { readonly canNarrow: boolean; readonly canBeGguf: boolean },
+): Promise<Trials | undefined> {
   const first: QuickPickItem = {
     label: l10n.t('A first look'),
     description: l10n.t('one setting of each method'),
@@ -103,12 +115,20 @@ async function chooseTrials(title: string, canNarrow: boolean): Promise<Trials |
     label: l10n.t('Choose methods…'),
     detail: l10n.t('Some of the methods, each at its default settings.'),
   };
-  const chosen = await choose([first, full, own], {
+  const gguf: QuickPickItem = {
+    label: l10n.t('Types of a GGUF file'),
+    description: l10n.t('for a type per tensor under a budget'),
+    detail: l10n.t('From Q8_0 to Q2_K, rounded by importance: about 8 runs per layer.'),
+  };
+  const chosen = await choose([first, full, ...(isForGguf ? [gguf] : []), own], {
     title,
     placeHolder: l10n.t('What is tried on every linear layer?'),
   });
   if (chosen === first) {
     return { compressions: firstLook, widths: [] };
+  }
+  if (chosen === gguf) {
+    return { compressions: [{ method: 'gguf' }], widths: [] };
   }
   const items = methodItems();
   if (chosen === full) {

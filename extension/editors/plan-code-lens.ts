@@ -42,7 +42,7 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
     try {
       const path = document.uri.fsPath;
       const plan = await this.#documents.read('plan', path, document.getText());
-      const compresses = (plan.compress?.length ?? 0) > 0;
+      const compresses = (plan.compress?.length ?? 0) > 0 || plan.types !== undefined;
       const command = compresses ? commandIds.openCompression : commandIds.openHeatmap;
       const title = await this.#summary(plan, path);
       return [lens(title, command), ...(compresses ? ofCompression : actions)];
@@ -69,10 +69,12 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
     );
     const narrowed = plan.narrow?.length ?? 0;
     const patched = plan.patch?.length ?? 0;
+    const typed = Object.keys(plan.types ?? {}).length;
     return [
-      ...(removed.length === 0 && narrowed + compressed + patched > 0 ? [] : [removal]),
+      ...(removed.length === 0 && narrowed + compressed + patched + typed > 0 ? [] : [removal]),
       ...(narrowed === 0 ? [] : [l10n.t('Narrows {0}', counts.sublayers(narrowed))]),
       ...(compressed === 0 ? [] : [l10n.t('Compresses {0}', counts.layers(compressed))]),
+      ...(typed === 0 ? [] : [l10n.t('Sets the types of {0}', counts.tensors(typed))]),
       ...(patched === 0 ? [] : [l10n.t('Puts graph modules in {0} places', patched)]),
     ].join(' · ');
   }

@@ -27,6 +27,8 @@ export const counts = {
     n === 1 ? l10n.t('1 channel') : l10n.t('{0} channels', formatCount(n)),
   layers: (n: number): string =>
     n === 1 ? l10n.t('1 layer') : l10n.t('{0} layers', formatCount(n)),
+  tensors: (n: number): string =>
+    n === 1 ? l10n.t('1 tensor') : l10n.t('{0} tensors', formatCount(n)),
   compressions: (n: number): string =>
     n === 1 ? l10n.t('1 compression') : l10n.t('{0} compressions', formatCount(n)),
   warnings: (n: number): string =>

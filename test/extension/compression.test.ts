@@ -142,6 +142,56 @@ describe('compression', () => {
     );
   });
 
+  it('measures types of a GGUF file, and writes those of a plan by an importance matrix', async () => {
+    const typed = await espalier.compressionSessions.open(
+      await placeFixture('llama-gqa-untied', 'typed'),
+    );
+    const answers = [
+      'Types of a GGUF file',
+      'Embedding and head as well',
+      'Measure importance first',
+    ];
+    const { showQuickPick } = vscode.window;
+    const offered: string[] = [];
+    const stub = async (items: readonly vscode.QuickPickItem[]) => {
+      offered.push(...items.map(({ label, description = '' }) => `${label}: ${description}`));
+      return Promise.resolve(items.find(({ label }) => answers.includes(label)));
+    };
+    Object.assign(vscode.window, { showQuickPick: stub });
+    try {
+      await run('profileSensitivity', vscode.Uri.file(typed.model.path), { blocks: [0] });
+      const { layers = [], outer = [] } = typed.table ?? {};
+      assert.ok(layers.length > 0);
+      assert.deepEqual(
+        outer.map(({ place }) => place),
+        ['embedding', 'head'],
+      );
+      const entries = [...layers, ...outer].flatMap((one) => one.entries);
+      assert.ok(entries.every(({ method }) => method === 'gguf'));
+      // So little that a type is needed whose rounding is weighted.
+      const { result } = await run<MadePlan>('planCompression', typed, {
+        ...{ limits: [{ unit: 'bytes', ratio: 0.815 }], ways: [{ method: 'gguf' }] },
+        ...{ removes: false, narrows: false, outer: true },
+      });
+      assert.equal(result.byImportance, true);
+      const out = workspacePath('typed-gguf');
+      const written = await run<CompressResult>('compressModel', typed, { out });
+      assert.ok(written.bytesAfter < written.bytesBefore);
+      assert.ok(existsSync(workspacePath('typed.imatrix.gguf')));
+      const [job] = espalier.jobs.jobs;
+      assert.ok(job?.operation === 'compress');
+      assert.equal(job.request.imatrix, workspacePath('typed.imatrix.gguf'));
+      assert.equal(job.request.format, 'gguf');
+      assert.deepEqual(offered.slice(-3), [
+        'Measure importance first: as the plan was measured',
+        'An importance matrix…: as the plan was measured',
+        'All alike: ',
+      ]);
+    } finally {
+      Object.assign(vscode.window, { showQuickPick });
+    }
+  }).timeout(180_000);
+
   /** Begins to compress, and cancels when a layer is done. */
   const cancelCompression = async (out: string): Promise<void> => {
     const running = run('compressModel', vscode.Uri.file(model), {

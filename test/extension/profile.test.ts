@@ -227,6 +227,28 @@ describe('Profile Layers', () => {
     assert.match(job?.result ?? '', /Changed answers: \d+ wrong → right/);
   });
 
+  it('compares a selection with the whole model on a text where that is chosen', async () => {
+    const session = await open('compared');
+    session.chooseMark('block.2.feedforward', 'removed');
+    const { showQuickPick } = vscode.window;
+    let offered: readonly string[] = [];
+    const stub = async (items: readonly vscode.QuickPickItem[]) => {
+      offered = items.map(({ label }) => label);
+      return Promise.resolve(items[1]);
+    };
+    Object.assign(vscode.window, { showQuickPick: stub });
+    try {
+      await vscode.commands.executeCommand('espalier.evaluateModel', session);
+    } finally {
+      Object.assign(vscode.window, { showQuickPick });
+    }
+    assert.deepEqual(offered, ['Text', 'Text, compared…', 'Task…']);
+    const [job] = espalier.jobs.jobs;
+    assert.ok(job?.operation === 'evaluate');
+    assert.equal(job.request.against, session.model.path);
+    assert.match(job.result ?? '', /perplexity .* → .*KL divergence/);
+  });
+
   it('says which setting is wrong', async () => {
     await configure({ memory: 'plenty' });
     const session = await open('misconfigured');

@@ -9,8 +9,11 @@ import { pickModel } from '../target';
 import { choose } from './ask';
 import { askNumber } from './ask-scoring';
 
-/** What a model is measured on: held-out text, or a task with solved examples in front of each of its own. */
-export type Measure = 'text' | { readonly task: string; readonly shots: number };
+/**
+ * What a model is measured on: held-out text, by itself or beside another model, or a task with solved examples in front
+ * of each of its own.
+ */
+export type Measure = 'text' | 'compared-text' | { readonly task: string; readonly shots: number };
 
 /** Asks for text or a task; undefined when the user breaks off. */
 export async function chooseMeasure(title: string, near: string): Promise<Measure | undefined> {
@@ -18,13 +21,23 @@ export async function chooseMeasure(title: string, near: string): Promise<Measur
     label: l10n.t('Text'),
     detail: l10n.t('Perplexity and speed on held-out text.'),
   };
+  const compared: QuickPickItem = {
+    label: l10n.t('Text, compared…'),
+    detail: l10n.t(
+      'Perplexity of two models side by side, and how far they predict the same (KL divergence).',
+    ),
+  };
   const task: QuickPickItem = {
     label: l10n.t('Task…'),
     detail: l10n.t('Accuracy on questions with right answers, a JSONL file.'),
   };
-  const chosen = await choose([text, task], { title, placeHolder: l10n.t('Text or task?') });
+  const items = [text, compared, task];
+  const chosen = await choose(items, { title, placeHolder: l10n.t('Text or task?') });
   if (chosen !== task) {
-    return chosen === text ? 'text' : undefined;
+    return new Map<unknown, Measure>([
+      [text, 'text'],
+      [compared, 'compared-text'],
+    ]).get(chosen);
   }
   const file = await chooseTask(near, l10n.t('Choose'));
   const shots =
@@ -46,11 +59,15 @@ export async function chooseTask(near: string, openLabel: string): Promise<strin
   return file?.fsPath;
 }
 
-/** The path of a model to compare with, if any; undefined when the user breaks off. */
+/**
+ * The path of a model to compare with, if any; undefined when the user breaks off.
+ * @param isOptional whether there may be none
+ */
 export async function chooseOther(
   services: Services,
   title: string,
   model: ModelSummary,
+  isOptional: boolean,
 ): Promise<{ readonly against?: string } | undefined> {
   const manifest = await readManifest(model.path);
   const source = manifest && (await findSource(services, model, manifest));
@@ -60,7 +77,11 @@ export async function chooseOther(
     source === undefined
       ? undefined
       : { label: basename(source), description: l10n.t('the original') };
-  const items = [...(original === undefined ? [] : [original]), none, other];
+  const items = [
+    ...(original === undefined ? [] : [original]),
+    ...(isOptional ? [none] : []),
+    other,
+  ];
   const chosen = await choose(items, { title, placeHolder: l10n.t('Compare with which model?') });
   switch (chosen) {
     case undefined:

@@ -2,14 +2,14 @@ import { l10n } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { OuterPlace } from '../../core/models/matrix-encoding';
 import type { ModelSummary } from '../../core/models/model-summary';
-import { quantizerNames } from '../../core/tensornet/compression-choice';
+import { outerMethods } from '../../core/tensornet/compression-choice';
 import type { CompressionRequest } from '../../core/tensornet/compression-choice';
 import { choose } from './ask';
 
 type Item = QuickPickItem & { readonly outer: readonly OuterPlace[] };
 
 /**
- * Asks for embedding and head, which take whole numbers or stay as they are; images have no embedding
+ * Asks for embedding and head, which are rounded or stay as they are; images have no embedding
  * of tokens. Where both are one matrix, the head alone is offered if that is to be stored beside it.
  */
 export async function chooseOuter(
@@ -19,7 +19,7 @@ export async function chooseOuter(
   { unties }: { readonly unties: boolean },
 ): Promise<readonly OuterPlace[] | undefined> {
   const isRounded = compressions.some(
-    ({ method, then }) => quantizerNames.some((name) => name === method) || then !== undefined,
+    ({ method, then }) => outerMethods.some((name) => name === method) || then !== undefined,
   );
   if (!isRounded || vocabularySize === undefined) {
     return [];

@@ -4,7 +4,7 @@ import type { Uri } from 'vscode';
 import type { LayoutName } from '../../core/export/hugging-face/layouts';
 import type { Plan } from '../../core/plans/plan';
 import type { OutputFormat } from '../../core/export/output-formats';
-import type { OutputTarget } from '../../core/export/output-options';
+import type { OutputAnswer, OutputTarget } from '../../core/export/output-options';
 import type { ModelSummary } from '../../core/models/model-summary';
 import { fileExists } from '../../services/documents/documents';
 import { freeName } from '../../services/documents/free-name';
@@ -45,22 +45,30 @@ interface Output extends OutputTarget, TypeAnswer {
 export async function chooseOutput(
   services: Services,
   { path: model }: ModelSummary,
-  { remove, narrow = [], compress = [], patch = [] }: Plan,
+  plan: Plan,
   options: OutputOptions,
   words: OutputWords,
 ): Promise<Output | undefined> {
-  const target =
-    askedTarget(options) ??
-    (await chooseFormat(
-      words.formatTitle,
-      await services.models.outputs(model, {
-        remove,
-        narrow,
-        compress: compress.map(({ tensor }) => tensor),
-        patch: patch.map(({ sublayer }) => sublayer),
-      }),
-    ));
-  return target && chooseRest(model, target, options, words);
+  const { remove, narrow = [], compress = [], patch = [], types } = plan;
+  const outputs = async (): Promise<readonly OutputAnswer[]> => {
+    const answers = await services.models.outputs(model, {
+      remove,
+      narrow,
+      compress: compress.map(({ tensor }) => tensor),
+      patch: patch.map(({ sublayer }) => sublayer),
+    });
+    if (types === undefined) {
+      return answers;
+    }
+    // Only GGUF files have types, whatever the layout.
+    const typed = answers.filter(({ format }) => format === 'gguf');
+    const able = typed.find((answer) => answer.able);
+    return able === undefined ? typed : [able];
+  };
+  const target = askedTarget(options) ?? (await chooseFormat(words.formatTitle, await outputs()));
+  const asked =
+    types === undefined ? words : { ...words, types: { ...words.types, planned: plan } };
+  return target && chooseRest(model, target, options, asked);
 }
 
 /** The format that was said beforehand. */

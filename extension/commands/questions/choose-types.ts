@@ -1,7 +1,9 @@
 import { basename } from 'node:path';
 import { l10n, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
+import type { WritableType } from '../../core/checkpoints/ggml-types';
 import type { TypeMix } from '../../core/export/gguf/type-mixes';
+import type { Plan } from '../../core/plans/plan';
 import { fileExists } from '../../services/documents/documents';
 import { importanceEnding, modelStem } from '../../services/documents/model-file';
 import { choose } from './ask';
@@ -26,14 +28,20 @@ export interface TypeQuestion {
   readonly mustChange?: boolean;
   /** Whether a matrix measured on the original fits what is written: not where channels or experts go. */
   readonly weighs?: boolean;
+  /** A plan that gives tensors types already, so that only their rounding is asked about. */
+  readonly planned?: Pick<Plan, 'types' | 'byImportance'>;
 }
 
 /** Asks for the types of a GGUF file, and what rounding is weighted by; undefined when the user breaks off. */
 export async function chooseTypes(
   title: string,
   model: string,
-  { mustChange = false, weighs = true }: TypeQuestion = {},
+  { mustChange = false, weighs = true, planned }: TypeQuestion = {},
 ): Promise<TypeAnswer | undefined> {
+  if (planned !== undefined) {
+    const isRounded = Object.values(planned.types ?? {}).some((type) => !alike.includes(type));
+    return isRounded && weighs ? chooseImportance(title, model, planned) : {};
+  }
   const chosen = await choose(typeItems().slice(mustChange ? 1 : 0), {
     title,
     placeHolder: l10n.t('Which types do the tensors get?'),
@@ -49,6 +57,9 @@ export async function chooseTypes(
   const weighted = await chooseImportance(title, model);
   return weighted === undefined ? undefined : { type, ...weighted };
 }
+
+/** Types whose roundings are no matter of choice. */
+const alike: readonly WritableType[] = ['F32', 'F16', 'BF16', 'Q8_0'];
 
 type TypeItem = QuickPickItem & {
   readonly type?: TypeMix;
@@ -91,21 +102,30 @@ function typeItems(): TypeItem[] {
 async function chooseImportance(
   title: string,
   model: string,
+  planned?: Pick<Plan, 'byImportance'>,
 ): Promise<Omit<TypeAnswer, 'type'> | undefined> {
+  const described = (byImportance: boolean): Pick<QuickPickItem, 'description'> =>
+    planned !== undefined && byImportance === (planned.byImportance === true)
+      ? { description: l10n.t('as the plan was measured') }
+      : {};
   const measure = {
+    ...described(true),
     label: l10n.t('Measure importance first'),
     detail: l10n.t('Runs the calibration text and notes which inputs matter.'),
   };
   const beside = `${modelStem(model)}${importanceEnding}`;
   const known = {
+    ...described(true),
     label: basename(beside),
     detail: l10n.t('The importance matrix beside the model.'),
   };
   const file = {
+    ...described(true),
     label: l10n.t('An importance matrix…'),
     detail: l10n.t('A file of Espalier or of llama-imatrix.'),
   };
   const none = {
+    ...described(false),
     label: l10n.t('All alike'),
     detail: l10n.t('Nothing is run. The bytes that llama-quantize writes without a matrix.'),
   };

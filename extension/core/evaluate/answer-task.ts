@@ -1,27 +1,40 @@
 import { loadTokenizer } from '../data/tokenizer';
 import type { Task } from '../data/tasks/task-file';
+import * as v from 'valibot';
 import type { JobContext } from '../jobs/job';
+import type { SavedParts } from '../jobs/saved-parts';
 import type { LayeredModel } from '../models/layered-model';
 import type { LayeredExecutor } from '../runtime/layered-executor';
+import { windowSumsSchema } from '../runtime/windows';
 import { matchAnswers } from './exact-match';
 import { encodeTask, evaluateTask } from './task-accuracy';
 import type { Continuation, LikelihoodTask, TaskAnswers } from './task-accuracy';
 
-/** What the model of an executor answers to a task, without some of its sublayers and experts. */
+/** Whose answers they are, and where they are saved as they are found. */
+export interface Answering {
+  /** Without these sublayers and experts. */
+  readonly removed: ReadonlySet<number>;
+  readonly saved: SavedParts;
+  readonly name: string;
+}
+
+/** What the model of an executor answers to a task. */
 export async function answerTask(
   executor: LayeredExecutor,
-  removed: ReadonlySet<number>,
   task: Task,
   memoryBytes: number,
+  { removed, saved, name }: Answering,
   context: Pick<JobContext, 'cancellation' | 'progress' | 'warn'>,
 ): Promise<TaskAnswers> {
   const { model, device, units } = executor;
   if (task.kind !== 'exact-match') {
-    return evaluateTask(executor, task, await continuationsOf(model, task), removed, context);
+    const continuations = await continuationsOf(model, task);
+    const sums = saved.part(name, windowSumsSchema);
+    return evaluateTask(executor, task, continuations, removed, sums, context);
   }
   const tokenizer = await loadTokenizer(model.summary.path);
   const options = { device, memoryBytes, removed: Array.from(removed, (unit) => units.idOf(unit)) };
-  return matchAnswers(model, tokenizer, task, options, context);
+  return matchAnswers(model, tokenizer, task, options, saved.part(name, v.boolean()), context);
 }
 
 /**

@@ -1,7 +1,11 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { withChanges } from '../export/changes';
 import { readRemoval } from '../pipelines/patching/planned-patches';
 import type { PlannedPatch } from '../plans/plan';
 import type { JobContext } from '../jobs/job';
+import { nothingSaved } from '../jobs/saved-parts';
+import type { SavedParts } from '../jobs/saved-parts';
 import type { LayeredModel } from '../models/layered-model';
 import { predictedIds } from '../models/example';
 import { requireAble } from '../models/capability';
@@ -17,12 +21,19 @@ import { UserError } from '../user-error';
 import type { Evaluation, EvaluationResult } from './evaluation';
 import { compareAnswers, comparePerplexity } from './paired';
 import type { AnswersCompared } from './paired';
-import { isReadWhole, readHeldOut, readWholeText, warnHalves } from './held-out';
+import {
+  fingerprintHeldOut,
+  isReadWhole,
+  readHeldOut,
+  readWholeText,
+  warnHalves,
+} from './held-out';
 import type { HeldOut } from './held-out';
-import { defaultWindowLength, evaluatePerplexity } from './perplexity';
+import { defaultWindowLength, evaluatePerplexity, windowLossSchema } from './perplexity';
 import type { MeasuredText } from './perplexity';
-import { evaluateSideBySide, VocabularyMismatch } from './side-by-side';
+import { evaluateSideBySide, timedWindowSchema, VocabularyMismatch } from './side-by-side';
 import { answerTask } from './answer-task';
+import type { Answering } from './answer-task';
 import type { TaskAnswers, TaskResult } from './task-accuracy';
 import { readTask } from '../data/tasks/task-file';
 import type { ShotsRequest } from '../data/tasks/task-file';
@@ -40,6 +51,8 @@ export interface ModelsRequest {
   readonly against?: OpenedModel;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
+  /** Where what is found is saved; nowhere when absent. */
+  readonly saved?: SavedParts;
 }
 
 /** What to evaluate, on what. */
@@ -92,7 +105,7 @@ export async function evaluateModels(
 ): Promise<EvaluationResult> {
   const [own, other] = await modelsOf(request);
   const { model } = own;
-  const { text, whole = false, stride, memoryBytes } = request;
+  const { text, whole = false, stride, memoryBytes, saved = nothingSaved } = request;
   const models = other === undefined ? [model] : [model, other];
   const positions = models.map(({ summary }) => summary.maxPositions ?? Infinity);
   const length = Math.min(request.length ?? defaultWindowLength, ...positions);
@@ -105,23 +118,33 @@ export async function evaluateModels(
   const device = await deviceOf(request, context);
   const options = { length, ...(stride === undefined ? {} : { stride }) };
   const [ids = [], otherIds = ids] = read;
+  await saved.bind([await identityOf(request, device), options, read.map(fingerprintHeldOut)]);
   const changed = { model, removed: own.removed, text: ids };
-  const evaluate = async ({ removed, ...reader }: typeof changed): Promise<MeasuredText> =>
-    withExecutor(reader.model, { memoryBytes, device }, async (executor) =>
-      evaluatePerplexity(executor, reader.text, { ...options, removed }, context),
-    );
+  const original = { model: other ?? model, removed: new Set<number>(), text: otherIds };
+  const evaluate = async (
+    name: string,
+    { removed, ...reader }: typeof changed,
+  ): Promise<MeasuredText> =>
+    withExecutor(reader.model, { memoryBytes, device }, async (executor) => {
+      const part = saved.part(name, windowLossSchema);
+      return evaluatePerplexity(
+        executor,
+        reader.text,
+        { ...options, removed, saved: part },
+        context,
+      );
+    });
   if (other === undefined) {
-    return withoutLosses(await evaluate(changed));
+    return withoutLosses(await evaluate('changed', changed));
   }
-  const original = { model: other, removed: new Set<number>(), text: otherIds };
   const evaluateEach = async (obstacle: Message): Promise<EvaluationResult> => {
     if (request.needsAgreement === true) {
       const remedy = say`Remove agreement from --gate.`;
       throw new UserError(obstacle, { file: other.summary.path, field: 'gate', remedy });
     }
     context.warn(obstacle);
-    const after = await evaluate(changed);
-    const before = await evaluate(original);
+    const after = await evaluate('changed', changed);
+    const before = await evaluate('original', original);
     const isSame = readTheSame(original.text, changed.text);
     return {
       ...withoutLosses(after),
@@ -140,7 +163,7 @@ export async function evaluateModels(
         const { before, after, ...compared } = await evaluateSideBySide(
           { ...original, executor: first },
           { ...changed, executor: second },
-          options,
+          { ...options, saved: saved.part('compared', timedWindowSchema) },
           context,
         );
         return {
@@ -214,18 +237,19 @@ export async function judgeModels(
   for (const { capabilities, path } of [request.model, request.against ?? request.model]) {
     requireAble(capabilities.readText, path);
   }
-  const { memoryBytes } = request;
+  const { memoryBytes, saved = nothingSaved } = request;
   const task = await readTask(request.task, request);
   const device = await deviceOf(request, context);
-  const answer = async (asked: LayeredModel, gone: ReadonlySet<number>): Promise<TaskAnswers> =>
+  await saved.bind([await identityOf(request, device), task.name, task.examples]);
+  const answer = async (asked: LayeredModel, answering: Answering): Promise<TaskAnswers> =>
     withExecutor(asked, { memoryBytes, device }, async (executor) =>
-      answerTask(executor, gone, task, memoryBytes, context),
+      answerTask(executor, task, memoryBytes, answering, context),
     );
-  const { result, right } = await answer(model, removed);
+  const { result, right } = await answer(model, { removed, saved, name: 'changed' });
   if (other === undefined) {
     return result;
   }
-  const original = await answer(other, new Set());
+  const original = await answer(other, { removed: new Set(), saved, name: 'original' });
   return {
     ...result,
     against: original.result,
@@ -260,6 +284,22 @@ async function withExecutor<T>(
   } finally {
     await executor.dispose();
   }
+}
+
+/** What numbers of models depend on, besides what they are evaluated on. */
+async function identityOf(
+  { model, removed, patch = [], against }: ModelsRequest,
+  device: DeviceName,
+): Promise<unknown> {
+  const patches = await Promise.all(
+    patch.map(async (one) => [
+      one,
+      createHash('sha256')
+        .update(await readFile(one.file))
+        .digest('hex'),
+    ]),
+  );
+  return [model.summary.fingerprint, removed, patches, against?.summary.fingerprint, device];
 }
 
 /** A model with its patches, and the units to leave out of it. */

@@ -6,6 +6,7 @@ import { openDecoder, warnRereading } from '../generate/open-decoder';
 import type { Decoder, DecoderOptions } from '../generate/decoder';
 import { greedy, sampleToken } from '../generate/sampling';
 import type { JobContext } from '../jobs/job';
+import type { SavedPart } from '../jobs/saved-parts';
 import type { LayeredModel } from '../models/layered-model';
 import { say } from '../message';
 import { UserError } from '../user-error';
@@ -27,14 +28,15 @@ export async function matchAnswers(
   tokenizer: Tokenizer,
   task: ExactMatchTask,
   options: DecoderOptions,
+  saved: SavedPart<boolean>,
   { cancellation, progress, warn }: Pick<JobContext, 'cancellation' | 'progress' | 'warn'>,
 ): Promise<TaskAnswers> {
   const rules = await writingRules(model, tokenizer);
   const decoder = await openDecoder(model, options);
   warnRereading(model.summary.name, decoder, { warn });
-  const right: boolean[] = [];
+  const right = [...saved.values];
   try {
-    for (const example of task.examples) {
+    for (const example of task.examples.slice(right.length)) {
       progress({
         stage: say`Evaluating ${task.name}`,
         done: right.length,
@@ -47,7 +49,9 @@ export async function matchAnswers(
       const { maxPositions = Number.POSITIVE_INFINITY } = model.summary;
       const tokens = Math.min(example.tokens, maxPositions);
       const answer = await answerOf(decoder, prompt, { ...example, tokens }, answering);
-      right.push(example.targets.some((target) => target.trim() === answer.trim()));
+      const isRight = example.targets.some((target) => target.trim() === answer.trim());
+      right.push(isRight);
+      await saved.add([isRight]);
       decoder.rewind(0);
     }
   } finally {

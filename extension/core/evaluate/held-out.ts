@@ -1,4 +1,5 @@
-import { loadExamples } from '../data/examples/load-examples';
+import { createHash } from 'node:crypto';
+import { fingerprintExamples, loadExamples } from '../data/examples/load-examples';
 import { exampleRow } from '../data/examples/recordings';
 import { holdsTranscripts } from '../data/model-inputs';
 import { encodeAnswer, holdsPairs } from '../data/tasks/pairs';
@@ -9,6 +10,7 @@ import { loadTokenizer } from '../data/tokenizer';
 import type { JobContext } from '../jobs/job';
 import { hears } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
+import { AnsweredIds } from '../models/model-input';
 import type { ModelInput } from '../models/model-input';
 import { divideIds } from '../runtime/windows';
 import { defaultTokens, defaultWindows } from './perplexity';
@@ -51,9 +53,25 @@ export async function readWholeText(file: string, model: LayeredModel): Promise<
   return (await holdsPairs(file, model)) ? readPairs(file, model) : readTokens(file, model);
 }
 
+/** SHA-256 (hex) of all that a model reads of a text, and of what it is asked to predict. */
+export function fingerprintHeldOut(text: HeldOut): string {
+  const hash = createHash('sha256');
+  for (const input of text instanceof Int32Array ? [text] : text) {
+    if (input instanceof Int32Array) {
+      hash.update(`${input.length} ${input instanceof AnsweredIds ? input.answerFrom : 0}\n`);
+      hash.update(new Uint8Array(input.buffer, input.byteOffset, input.byteLength));
+    } else {
+      hash.update(fingerprintExamples([input]));
+    }
+  }
+  return hash.digest('hex');
+}
+
 /** Whether what is held out consists of examples, each read whole. */
 export const isReadWhole = async (file: string, model: LayeredModel): Promise<boolean> =>
   hears(model) || holdsPairs(file, model);
+
+export const giveRecordings = say`Give recordings with transcripts: a folder of .wav files with a .txt file beside each, or a .jsonl file of lines such as ${exampleRow}.`;
 
 async function readTranscribed(
   file: string,
@@ -63,7 +81,7 @@ async function readTranscribed(
   if (!(await holdsTranscripts(file, model))) {
     throw new UserError(say`${model.summary.name} writes down what it hears, and this is a text.`, {
       file,
-      remedy: say`Give recordings with transcripts: a folder of .wav files with a .txt file beside each, or a .jsonl file of lines such as ${exampleRow}.`,
+      remedy: giveRecordings,
     });
   }
   const { examples } = await loadExamples(

@@ -1,11 +1,14 @@
+import * as v from 'valibot';
 import type { JobContext } from '../jobs/job';
+import { unsavedPart } from '../jobs/saved-parts';
+import type { SavedPart } from '../jobs/saved-parts';
 import type { LayeredModel } from '../models/layered-model';
 import { AnsweredIds } from '../models/model-input';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
 import { divideIds, wholeWindow, windowSums } from '../runtime/windows';
-import type { TextWindow } from '../runtime/windows';
+import type { TextWindow, WindowSums } from '../runtime/windows';
 import { UserError } from '../user-error';
 import type { Evaluation } from './evaluation';
 import type { Loss } from './paired';
@@ -33,7 +36,13 @@ export interface PerplexityOptions {
   readonly stride?: number;
   /** Units that the model lacks, see RemovableUnits. */
   readonly removed?: ReadonlySet<number>;
+  readonly saved?: SavedPart<WindowLoss>;
 }
+
+export const windowLossSchema = v.object({ sum: v.number(), milliseconds: v.number() });
+
+/** Sum of negative log-likelihoods over a window, and how long it took. */
+export type WindowLoss = Readonly<v.InferOutput<typeof windowLossSchema>>;
 
 /** Ids of a text, windows of it that are made already, or recordings with transcripts. */
 export type HeldOutIds = Int32Array | readonly ModelInput[];
@@ -56,19 +65,30 @@ export async function evaluatePerplexity(
 ): Promise<MeasuredText> {
   const { model } = executor;
   const windows = windowsToPredict(model, text, options);
-  const { removed = new Set() } = options;
+  const { removed = new Set(), saved = unsavedPart() } = options;
+  const losses = [...saved.values];
   const work = {
     terms: [negativeLogLikelihood],
     removed,
     stage: say`Evaluating ${model.summary.name}`,
   };
   const quiet = { cancellation: watcher.cancellation, progress: () => undefined };
-  await windowSums(executor, windows.slice(0, 1), work, quiet);
-  const started = performance.now();
-  const sums = await windowSums(executor, windows, work, watcher);
-  const milliseconds = performance.now() - started;
-  const losses = sums.map(([sum = Number.NaN]) => sum);
-  return perplexityOf(model, windows, losses, milliseconds);
+  await windowSums(executor, windows.slice(losses.length, losses.length + 1), work, quiet);
+  let started = performance.now();
+  const timed: SavedPart<WindowSums> = {
+    values: losses.map(({ sum }) => [sum]),
+    add: async (sums) => {
+      const milliseconds = (performance.now() - started) / sums.length;
+      const found = sums.map(([sum = Number.NaN]) => ({ sum, milliseconds }));
+      losses.push(...found);
+      await saved.add(found);
+      started = performance.now();
+    },
+  };
+  await windowSums(executor, windows, { ...work, saved: timed }, watcher);
+  const sums = losses.map(({ sum }) => sum);
+  const milliseconds = losses.reduce((total, one) => total + one.milliseconds, 0);
+  return perplexityOf(model, windows, sums, milliseconds);
 }
 
 /**

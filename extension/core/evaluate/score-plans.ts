@@ -5,6 +5,7 @@ import { readTask } from '../data/tasks/task-file';
 import type { ShotsRequest, Task } from '../data/tasks/task-file';
 import type { JobContext, StageProgress } from '../jobs/job';
 import { Journal } from '../jobs/journal';
+import { nothingSaved } from '../jobs/saved-parts';
 import { requireAble } from '../models/capability';
 import type { LayeredModel } from '../models/layered-model';
 import type { DeviceName } from '../runtime/device';
@@ -140,7 +141,9 @@ async function answersOf(
   const executor = new LayeredExecutor(model, device, memoryBytes);
   try {
     const removed = new Set(remove.flatMap((id) => executor.units.numberOf(id) ?? []));
-    return await answerTask(executor, removed, task, memoryBytes, context);
+    // Saved plan by plan.
+    const answering = { removed, saved: nothingSaved, name: 'answers' };
+    return await answerTask(executor, task, memoryBytes, answering, context);
   } finally {
     await executor.dispose();
   }

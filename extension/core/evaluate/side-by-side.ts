@@ -1,5 +1,7 @@
+import * as v from 'valibot';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
+import type { SavedPart } from '../jobs/saved-parts';
 import { inEnglish, say } from '../message';
 import type { Message } from '../message';
 import { LogitsMeter } from '../metrics/logits-meter';
@@ -28,15 +30,23 @@ export interface Reader {
 }
 
 /** Sums over the predicted tokens of a window. */
-interface WindowCompared {
+const windowComparedSchema = v.object({
   /** Negative log-likelihoods in nats. */
-  readonly before: number;
-  readonly after: number;
+  before: v.number(),
+  after: v.number(),
   /** KL(p‖q) in nats, p being the original's probabilities. */
-  readonly divergence: number;
+  divergence: v.number(),
   /** Tokens that both find likeliest. */
-  readonly same: number;
-}
+  same: v.number(),
+});
+type WindowCompared = Readonly<v.InferOutput<typeof windowComparedSchema>>;
+
+/** The same, with the milliseconds that each model has run. */
+export const timedWindowSchema = v.object({
+  ...windowComparedSchema.entries,
+  clock: v.object({ before: v.number(), after: v.number() }),
+});
+type TimedWindow = Readonly<v.InferOutput<typeof timedWindowSchema>>;
 
 /** Thrown where a graph gives logits of more or fewer ids than it says. */
 export class VocabularyMismatch extends Error {
@@ -45,6 +55,11 @@ export class VocabularyMismatch extends Error {
   }
 }
 
+/** How two models read, and where what is found is saved. */
+type ComparedOptions = Omit<PerplexityOptions, 'removed' | 'saved'> & {
+  readonly saved: SavedPart<TimedWindow>;
+};
+
 /**
  * Runs two models over the same windows, so that what they predict is compared token by token.
  * @throws VocabularyMismatch in the first window
@@ -52,7 +67,7 @@ export class VocabularyMismatch extends Error {
 export async function evaluateSideBySide(
   original: Reader,
   changed: Reader,
-  options: Omit<PerplexityOptions, 'removed'>,
+  { saved, ...options }: ComparedOptions,
   watcher: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<PredictionsCompared & { readonly before: MeasuredText; readonly after: MeasuredText }> {
   const pair = new Pair(original, changed, watcher);
@@ -60,16 +75,19 @@ export async function evaluateSideBySide(
     before: windowsToPredict(original.executor.model, original.text, options),
     after: windowsToPredict(changed.executor.model, changed.text, options),
   };
+  const sums = [...saved.values];
+  const rest = windows.before.slice(sums.length);
   // One window warms up, as where a model is evaluated by itself.
-  await pair.compare(windows.before.slice(0, 1), windows.after.slice(0, 1));
-  const clock = { before: 0, after: 0 };
-  const sums: WindowCompared[] = [];
+  if (rest.length > 0) {
+    await pair.compare(rest.slice(0, 1), windows.after.slice(sums.length, sums.length + 1));
+  }
   const size = Math.min(
     windowsPerBatch(original.executor, windows.before),
     windowsPerBatch(changed.executor, windows.after),
   );
-  for (const batch of batchEqual(windows.before, size)) {
+  for (const batch of batchEqual(rest, size)) {
     const { length: done } = sums;
+    const clock = { before: 0, after: 0 };
     const report = (share: number): void => {
       watcher.progress({
         stage: say`Evaluating ${changed.executor.model.summary.name}`,
@@ -79,8 +97,12 @@ export async function evaluateSideBySide(
       });
     };
     const others = windows.after.slice(done, done + batch.length);
-    sums.push(...(await pair.compare(batch, others, { clock, report })));
+    const compared = await pair.compare(batch, others, { clock, report });
+    const each = { before: clock.before / batch.length, after: clock.after / batch.length };
+    const found = compared.map((window) => ({ ...window, clock: each }));
     report(1);
+    sums.push(...found);
+    await saved.add(found);
   }
   const tokens = windows.before.map(({ targets }) => targets.filter((id) => id >= 0).length);
   const of = (read: (window: WindowCompared) => number): Loss[] =>
@@ -92,13 +114,13 @@ export async function evaluateSideBySide(
       original.executor.model,
       windows.before,
       sums.map((one) => one.before),
-      clock.before,
+      sums.reduce((total, { clock }) => total + clock.before, 0),
     ),
     after: perplexityOf(
       changed.executor.model,
       windows.after,
       sums.map((one) => one.after),
-      clock.after,
+      sums.reduce((total, { clock }) => total + clock.after, 0),
     ),
     ...(klDivergence === undefined ? {} : { klDivergence: notNegative(klDivergence) }),
     ...(agreement === undefined ? {} : { agreement }),

@@ -2,15 +2,15 @@ import type { Tokenizer } from '../data/tokenizer';
 import { AnsweredIds } from '../models/model-input';
 import { encodePair } from '../data/tasks/encode-pair';
 import type { JobContext } from '../jobs/job';
+import type { SavedPart } from '../jobs/saved-parts';
 import type { LayeredModel } from '../models/layered-model';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { isBest, negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
-import type { TextWindow, WindowSums } from '../runtime/windows';
+import type { TextWindow, WindowSums, WindowWork } from '../runtime/windows';
 import { positionsOf, wholeWindow, windowSums } from '../runtime/windows';
 import type { ChoicesExample, Pair } from '../data/tasks/task-example';
 import type { Task } from '../data/tasks/task-file';
 import { say } from '../message';
-import type { Message } from '../message';
 
 /** What a model scores on a task. */
 export interface TaskResult {
@@ -78,15 +78,12 @@ export async function evaluateTask(
   task: LikelihoodTask,
   continuations: readonly Continuation[],
   removed: ReadonlySet<number>,
+  saved: SavedPart<WindowSums>,
   watcher: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<TaskAnswers> {
-  const sums = await inAnyOrder(
-    executor,
-    continuations,
-    removed,
-    say`Evaluating ${task.name}`,
-    watcher,
-  );
+  const stage = say`Evaluating ${task.name}`;
+  const work = { terms: [negativeLogLikelihood, isBest], removed, stage, saved };
+  const sums = await inAnyOrder(executor, continuations, work, watcher);
   return task.kind === 'multiple-choice'
     ? judgeChoices(task.name, task.examples, sums)
     : judgeLastWords(task.name, continuations, sums);
@@ -102,8 +99,7 @@ export function accuracyOf(right: readonly boolean[]): Pick<TaskResult, 'acc' | 
 async function inAnyOrder(
   executor: LayeredExecutor,
   continuations: readonly Continuation[],
-  removed: ReadonlySet<number>,
-  stage: Message,
+  work: WindowWork,
   watcher: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<WindowSums[]> {
   const order = continuations
@@ -116,7 +112,7 @@ async function inAnyOrder(
   const found = await windowSums(
     executor,
     order.flatMap((i) => continuations[i]?.window ?? []),
-    { terms: [negativeLogLikelihood, isBest], removed, stage },
+    work,
     watcher,
   );
   const sums = new Array<WindowSums>(order.length);

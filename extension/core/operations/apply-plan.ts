@@ -13,7 +13,7 @@ import type { Quality } from '../evaluate/measure-quality';
 import { flag, group } from './fields';
 import type { RequestOf } from './fields';
 import { gateFields, gateOf, gateRules, requireTask } from './gate-fields';
-import { attempt, compareWithOriginal, judgeChanged } from './judge-changed';
+import { attempt, compareWithOriginal, judgeChanged, requireRecordings } from './judge-changed';
 import type { OperationContext } from './operation';
 import { switchedOff } from './rules';
 import { say } from '../message';
@@ -77,6 +77,12 @@ export async function applyAndMeasure(
   context: OperationContext<unknown>,
 ): Promise<ApplyResult> {
   requireTask(judging);
+  const { model: original, examples } = application;
+  await requireRecordings(
+    judging,
+    { original, ...(examples === undefined ? {} : { examples }) },
+    context,
+  );
   const result = await applyPlan(application, { ...context, emit: () => undefined });
   return addQuality(result, application, judging, context);
 }

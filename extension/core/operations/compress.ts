@@ -20,8 +20,14 @@ import { keepsLimits } from './gate-fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { planField } from './read-plan';
-import { anyOf, oneOf, replaces } from './rules';
-import { optionalModelField, outputFields, outputOptions, runOptions } from './shared-fields';
+import { anyOf, needs, oneOf, replaces } from './rules';
+import {
+  optionalModelField,
+  outputFields,
+  outputOptions,
+  runOptions,
+  typeFields,
+} from './shared-fields';
 import { say } from '../message';
 
 export const compress = defineOperation({
@@ -34,12 +40,14 @@ export const compress = defineOperation({
     plan: planField,
     ...planningFields,
     ...outputFields,
+    imatrix: typeFields.imatrix,
     ...qualityFields,
   },
   rules: [
     ...qualityRules,
     ...oneOf('method', 'budget', 'plan'),
     replaces('plan', planningNames, say`the plan says what to compress`),
+    needs('imatrix', 'plan'),
     anyOf('model', 'plan'),
     ...planningRules,
     ...compressionRules,

@@ -6,9 +6,12 @@ import type { EvaluationResult } from '../evaluate/evaluation';
 import { asksFor, judge } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
 import { defaultWindowLength, defaultWindows } from '../evaluate/perplexity';
+import { resumable } from '../jobs/saved-parts';
+import type { SavedParts } from '../jobs/saved-parts';
 import { writeDocument } from '../jobs/write-document';
 import { patchesOfPlan } from '../pipelines/patching/planned-patches';
 import { withNarrowed } from '../pipelines/planned-narrowing';
+import type { Plan } from '../plans/plan';
 import { requireMadeFor } from '../plans/plan-schema';
 import type { OpenModel } from '../models/model-cache';
 import type { OpenedModel } from '../models/opened-model';
@@ -26,6 +29,7 @@ import {
   verdictSchema,
   wholeTextField,
 } from './gate-fields';
+import { journalOf, prepareJournal } from './journals';
 import { defineOperation } from './operation';
 import { planField, readPlan } from './read-plan';
 import type { NamedPlan } from './read-plan';
@@ -116,6 +120,7 @@ export const evaluate = defineOperation({
     verdict: v.optional(verdictSchema),
   }),
   trust: 'run',
+  resume: (request) => journalOf(...journaled(request)),
   passes: keepsLimits,
   // Counted: every token in as many windows as hold it, for each model, the second as large as the first.
   work: async (request, { open, samples }) => {
@@ -146,8 +151,9 @@ export const evaluate = defineOperation({
     };
     const measure = async (
       narrowed: OpenedModel,
+      saved: SavedParts,
     ): Promise<(EvaluationResult | TaskEvaluation) & { readonly verdict?: Verdict }> => {
-      const models = { ...changes, model: narrowed };
+      const models = { ...changes, model: narrowed, saved };
       if (task !== undefined) {
         const result = await judgeModels({ ...models, task, ...shotsOf(request) }, context);
         const { compared } = result;
@@ -172,22 +178,44 @@ export const evaluate = defineOperation({
         : { ...result, verdict: judge(gate, { perplexityRatio, agreement }) };
     };
     const opened = await open(planned?.model ?? model);
-    const result: Evaluated = {
-      format: 'espalier.evaluation',
-      version: 1,
-      evaluated: nameOf(opened),
-      ...(changes.against === undefined ? {} : { other: nameOf(changes.against) }),
-      removed: changes.removed.length,
-      ...(task === undefined ? { text } : {}),
-      ...(await withNarrowed(opened, planned?.plan ?? { remove: [] }, undefined, measure)),
-      ...describeOrigin(context.environment.version),
-    };
-    if (out !== undefined) {
-      await writeDocument(out, result);
-    }
-    return result;
+    const place = async (): Promise<string> => prepareJournal(...journaled(request));
+    return resumable(place, context.environment.version, context, async (saved) => {
+      const result: Evaluated = {
+        format: 'espalier.evaluation',
+        version: 1,
+        evaluated: nameOf(opened),
+        ...(changes.against === undefined ? {} : { other: nameOf(changes.against) }),
+        removed: changes.removed.length,
+        ...(task === undefined ? { text } : {}),
+        ...(await withNarrowed(opened, planned?.plan ?? { remove: [] }, undefined, async (one) =>
+          measure(one, saved),
+        )),
+        ...describeOrigin(context.environment.version),
+      };
+      if (out !== undefined) {
+        await writeDocument(out, result);
+      }
+      return result;
+    });
   },
 });
+
+/** What a journal is kept of; a look at a text leaves that of a task in place. */
+const journaled = ({
+  model,
+  plan = '',
+  task,
+  out,
+}: {
+  readonly model?: string;
+  readonly plan?: string | Plan;
+  readonly task?: string;
+  readonly out?: string;
+}): Parameters<typeof journalOf> => [
+  task === undefined ? 'evaluate' : 'task',
+  out,
+  model ?? (typeof plan === 'string' ? plan : plan.model.path),
+];
 
 const nameOf = ({ summary: { name, path } }: OpenedModel): EvaluatedModel => ({ name, path });
 
@@ -211,10 +239,13 @@ export async function planToRun(planned: NamedPlan, open: OpenModel): Promise<Na
     ...place,
     remedy: say`Profile this model again, or delete the field to evaluate the plan anyway.`,
   });
-  if ((planned.plan.compress ?? []).length > 0) {
+  const field = (['compress', 'types'] as const).find(
+    (one) => Object.keys(planned.plan[one] ?? {}).length > 0,
+  );
+  if (field !== undefined) {
     throw new UserError(say`A plan that compresses can only be evaluated once it is written.`, {
       ...place,
-      field: 'compress',
+      field,
       remedy: say`Write the model with \`espalier compress --plan\`, then evaluate that.`,
     });
   }

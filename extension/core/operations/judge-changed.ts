@@ -1,12 +1,15 @@
 import { join } from 'node:path';
+import { holdsTranscripts } from '../data/model-inputs';
 import { evaluateModels, judgeModels } from '../evaluate/evaluate-models';
 import { asksFor, judge } from '../evaluate/gate';
+import { giveRecordings } from '../evaluate/held-out';
 import type { Verdict } from '../evaluate/gate';
 import { comparedMemory, measureQuality } from '../evaluate/measure-quality';
 import type { Quality } from '../evaluate/measure-quality';
 import { meanFactor, shareOf } from '../evaluate/paired';
 import { compareSpeed } from '../generate/compare-speed';
 import { CancelledError } from '../jobs/job';
+import { hears } from '../models/example';
 import type { OpenedModel } from '../models/opened-model';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import { UserError } from '../user-error';
@@ -50,7 +53,7 @@ export async function compareWithOriginal(
   gate: Gate,
   context: OperationContext<unknown>,
 ): Promise<Quality> {
-  const text = textOf(gate, context);
+  const text = await textOf(gate, models, context);
   return measureQuality({ ...models, text }, { ...context, emit: () => undefined });
 }
 
@@ -76,7 +79,7 @@ export async function judgeChanged(
           : say`There is not enough evidence for a verdict: ${why}`,
       );
     });
-  const text = textOf(gate, context);
+  const text = await textOf(gate, models, context);
   const onText = predictText(models);
   const predicted =
     asksFor(limits, 'perplexity') || (onText && asksFor(limits, 'agreement'))
@@ -117,5 +120,37 @@ export const predictText = ({
 }: Pick<Compared, 'original' | 'changed'>): boolean =>
   [original, changed].every(({ capabilities }) => capabilities.evaluate.able);
 
-const textOf = ({ heldOut }: Gate, { environment }: OperationContext<unknown>): string =>
-  heldOut ?? join(environment.samples, heldOutText);
+type Heard = Pick<Compared, 'original' | 'examples'>;
+
+/** What models are compared on: those that hear, on their examples where nothing is named. */
+async function textOf(
+  { heldOut }: Gate,
+  { original, examples }: Heard,
+  { environment }: Pick<OperationContext, 'environment'>,
+): Promise<string> {
+  const text = heldOut ?? join(environment.samples, heldOutText);
+  return heldOut === undefined && (await holdsTranscripts(examples, original.model))
+    ? (examples ?? text)
+    : text;
+}
+
+/** @throws UserError where a limit is for what a model predicts that hears, and there are no recordings. */
+export async function requireRecordings(
+  gate: Gate,
+  models: Heard,
+  context: Pick<OperationContext, 'environment'>,
+): Promise<void> {
+  const { model, summary } = models.original;
+  const limit = gate.gate?.find((one) =>
+    (['perplexity', 'agreement'] as const).some((measure) => asksFor([one], measure)),
+  );
+  if (limit === undefined || !hears(model)) {
+    return;
+  }
+  if (!(await holdsTranscripts(await textOf(gate, models, context), model))) {
+    throw new UserError(
+      say`${summary.name} writes down what it hears, so the limit ${limit} can't be measured on a text.`,
+      { field: 'heldOut', remedy: giveRecordings },
+    );
+  }
+}

@@ -10,7 +10,8 @@ import { appliedSchema } from './apply';
 import { addQuality, judgingOf, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { flag, group, integer, number, path, text } from './fields';
-import { keepsLimits, requireTask } from './gate-fields';
+import { gateOf, keepsLimits, requireTask } from './gate-fields';
+import { requireRecordings } from './judge-changed';
 import { learningFields, learningOf } from './learning-fields';
 import { defineOperation } from './operation';
 import { calibrationRules, modelField, outputFields, runFields, runOptions } from './shared-fields';
@@ -91,6 +92,8 @@ export const patch = defineOperation({
     const { anyway, plan, calibration } = request;
     requireTask(request);
     const model = await open(request.model);
+    const examples = calibration === undefined ? {} : { examples: calibration };
+    await requireRecordings(gateOf(request), { original: model, ...examples }, context);
     const result = await patchModel(
       {
         ...{ model, sublayer, seed, anyway },
@@ -107,7 +110,6 @@ export const patch = defineOperation({
       context,
     );
     const { written } = result;
-    const examples = calibration === undefined ? {} : { examples: calibration };
     return {
       ...result,
       written:

@@ -11,7 +11,8 @@ import { chooseRemoval, removalFields, removalNames, removalRules } from './choo
 import { compressionFields } from './compression-fields';
 import { path } from './fields';
 import { buildRequest } from './build-request';
-import { keepsLimits } from './gate-fields';
+import { gateOf, keepsLimits } from './gate-fields';
+import { requireRecordings } from './judge-changed';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { planField } from './read-plan';
@@ -68,6 +69,15 @@ export const prune = defineOperation({
     }
     const output = outputOptions(request);
     const model = await context.environment.open(request.model ?? '');
+    const asked = request.examples ?? request.calibration;
+    if (request.profile === undefined) {
+      // Before the search.
+      await requireRecordings(
+        gateOf(request),
+        { original: model, ...(asked === undefined ? {} : { examples: asked }) },
+        context,
+      );
+    }
     await requireOutput(request.out, writeSource(model).path, request.overwrite);
     const file = defaultDocumentPath('plan', resolve(request.out));
     const { plan, profile } = await chooseRemoval({ ...request, model }, output, file, context);

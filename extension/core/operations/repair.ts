@@ -25,7 +25,13 @@ import {
   requireTask,
   verdictSchema,
 } from './gate-fields';
-import { attempt, compareWithOriginal, judgeChanged, predictText } from './judge-changed';
+import {
+  attempt,
+  compareWithOriginal,
+  judgeChanged,
+  predictText,
+  requireRecordings,
+} from './judge-changed';
 import { learningFields, learningOf } from './learning-fields';
 import { defineOperation } from './operation';
 import { actsOnlyWith, excludes } from './rules';
@@ -158,6 +164,7 @@ export const repair = defineOperation({
     const { train, states, scope, effort, epochs, batch, rate, seed } = request;
     const model = await open(request.model);
     const teacher = await open(request.teacher);
+    await requireRecordings(gateOf(request), { original: teacher }, context);
     const result = await repairModel(
       {
         model,

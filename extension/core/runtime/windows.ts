@@ -1,5 +1,8 @@
 import { checkpoint } from '../jobs/job';
+import * as v from 'valibot';
 import type { JobContext } from '../jobs/job';
+import { unsavedPart } from '../jobs/saved-parts';
+import type { SavedPart } from '../jobs/saved-parts';
 import { predictedIds } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
 import type { ModelInput } from '../models/model-input';
@@ -30,12 +33,14 @@ export interface WindowWork {
   readonly removed?: ReadonlySet<number>;
   /** What the user is told meanwhile. */
   readonly stage: Message;
-  /** Told the sums of some windows as soon as they are known. */
-  readonly onSums?: (sums: readonly WindowSums[]) => Promise<void>;
+  /** Holds the sums of the first windows, and gets those of the others as soon as they are known. */
+  readonly saved?: SavedPart<WindowSums>;
 }
 
 /** The sum of each term. */
 export type WindowSums = readonly number[];
+
+export const windowSumsSchema = v.pipe(v.array(v.number()), v.readonly());
 
 type Watcher = Pick<JobContext, 'cancellation' | 'progress'>;
 
@@ -65,11 +70,13 @@ export const positionsOf = (input: ModelInput): number =>
 export async function windowSums(
   executor: LayeredExecutor,
   windows: readonly TextWindow[],
-  { terms, removed = new Set(), stage, onSums }: WindowWork,
+  { terms, removed = new Set(), stage, saved = unsavedPart() }: WindowWork,
   { cancellation, progress }: Watcher,
 ): Promise<WindowSums[]> {
-  const all: WindowSums[] = [];
-  for (const batch of batchEqual(windows, windowsPerBatch(executor, windows))) {
+  const all = [...saved.values];
+  // As large as they would be without an earlier run: which windows run together moves the last digits.
+  const size = windowsPerBatch(executor, windows);
+  for (const batch of batchEqual(windows.slice(all.length), size)) {
     const report = (share: number): void => {
       progress({
         stage,
@@ -96,7 +103,7 @@ export async function windowSums(
     }
     report(1);
     all.push(...found);
-    await onSums?.(found);
+    await saved.add(found);
   }
   return all;
 }

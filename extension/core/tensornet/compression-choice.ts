@@ -17,6 +17,9 @@ export type MethodName = (typeof methodNames)[number];
 export const quantizerNames = ['int8', 'int4'] as const;
 export type QuantizerName = (typeof quantizerNames)[number];
 
+/** Methods for matrices outside the sublayers, which are rounded without calibration. */
+export const outerMethods = [...quantizerNames, 'gguf'] as const;
+
 /** On how many sites a matrix is laid out, or the factors of its sizes. */
 export type SiteChoice =
   | number

@@ -6,7 +6,7 @@ import { outerNames } from '../models/matrix-encoding';
 import type { MatrixEncoding, ModelMatrix, OuterMatrix } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
 import type { MatrixWork } from './compression-context';
-import { isLevel, levelWords, quantizerNames, typeOfLevel } from './compression-choice';
+import { isLevel, levelWords, outerMethods, typeOfLevel } from './compression-choice';
 import type { Compression, MethodName } from './compression-choice';
 import { byImportance, bytesOfType, ggufVariants, roundToType } from './gguf-types';
 import { decompose, lowRankForm, lowRankVariants, rankForRatio } from './low-rank';
@@ -187,9 +187,6 @@ export function variantOf(
   const { variants, calibratedVariant } = compressionMethods[method];
   return variant ?? (isCalibrated ? calibratedVariant(level) : (variants[0] ?? ''));
 }
-
-/** Methods for matrices outside the sublayers, which are rounded without calibration. */
-export const outerMethods = [...quantizerNames, 'gguf'] as const;
 
 /**
  * What goes into an embedding or a head is not measured.

@@ -2,8 +2,9 @@ import type { LayeredModel } from '../models/layered-model';
 import { outerNames } from '../models/matrix-encoding';
 import type { OuterMatrix, OuterPlace } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
+import { outerMethods } from './compression-choice';
 import type { CompressionRequest } from './compression-choice';
-import { compressionMethods, outerMethods } from './compression-methods';
+import { compressionMethods } from './compression-methods';
 import { say } from '../message';
 
 /**

@@ -9,6 +9,7 @@ import type { LikelihoodTask } from '../../../extension/core/evaluate/task-accur
 import type { Example } from '../../../extension/core/data/tasks/task-example';
 import { readTask } from '../../../extension/core/data/tasks/task-file';
 import { unattended } from '../../../extension/core/jobs/job';
+import { unsavedPart } from '../../../extension/core/jobs/saved-parts';
 import { inEnglish } from '../../../extension/core/message';
 import type { Message } from '../../../extension/core/message';
 import { openModelFiles } from '../../../extension/core/models/open-model';
@@ -41,12 +42,19 @@ afterAll(async () => executor.dispose());
 const answer = async (name: string, shots: number) => {
   const task = await readTask(join(tasks, `${name}.jsonl`), { shots });
   return task.kind === 'exact-match'
-    ? matchAnswers(model, tokenizer, task, { device: 'cpu', memoryBytes, removed: [] }, unattended)
+    ? matchAnswers(
+        model,
+        tokenizer,
+        task,
+        { device: 'cpu', memoryBytes, removed: [] },
+        unsavedPart(),
+        unattended,
+      )
     : score(task, tokenizer);
 };
 
 const score = async (task: LikelihoodTask, one: Tokenizer) =>
-  evaluateTask(executor, task, encodeTask(model, one, task), new Set(), unattended);
+  evaluateTask(executor, task, encodeTask(model, one, task), new Set(), unsavedPart(), unattended);
 
 /** What an example asks of the model. */
 const requestsOf = (example: Example) =>
@@ -105,7 +113,7 @@ it('a task whose answers are written warns where each token costs the whole text
   const withoutCache = Object.create(model, { emitter: { value: undefined } }) as typeof model;
   const warned: string[] = [];
   const warn = (message: Message): number => warned.push(inEnglish(message));
-  await matchAnswers(withoutCache, tokenizer, one, options, { ...unattended, warn });
+  await matchAnswers(withoutCache, tokenizer, one, options, unsavedPart(), { ...unattended, warn });
   expect(warned).toEqual([
     'espalier-sample reads the whole text again for each token: the graph has no key/value cache.',
   ]);

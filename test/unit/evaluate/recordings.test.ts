@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadModelInputs } from '../../../extension/core/data/model-inputs';
@@ -7,6 +7,8 @@ import { measureQuality } from '../../../extension/core/evaluate/measure-quality
 import { unattended } from '../../../extension/core/jobs/job';
 import type { Example } from '../../../extension/core/models/model-input';
 import { openModelFiles } from '../../../extension/core/models/open-model';
+import { applyAndMeasure } from '../../../extension/core/operations/apply-plan';
+import { planFor } from '../../../extension/core/plans/plan';
 import { floatsIn, exampleTensor } from '../../../extension/core/runtime/tensors';
 import { seq2seqFixture } from '../encoder-fixtures';
 import { prune } from '../export/pruning';
@@ -120,6 +122,37 @@ describe('a Whisper model and recordings with transcripts', async () => {
     expect(quality.perplexity?.tokens).toBe(result.tokens);
     expect((quality.perplexity?.after ?? 0) / result.perplexity).toBeCloseTo(1, 5);
     expect(quality).toMatchObject({ metric: 'js', positions: result.tokens + rows.length });
+  });
+
+  it('judge its agreement, and are asked for before anything is written', async () => {
+    const texts = ['what is said', 'said once more', 'more of it', 'it is said', 'no more'];
+    const rows = texts.map((text, i) => row({ path: `${i % 2 ? 'one' : 'two'}.wav`, text }));
+    const list = join(folderOf('judged', { 'list.jsonl': rows.join('') }), 'list.jsonl');
+    const context = {
+      ...unattended,
+      environment: {
+        ...{ samples: join(import.meta.dirname, '../../../samples'), version: '0', bundles: '' },
+        ...{ costsFolder: out, open: openModelFiles },
+      },
+    };
+    const apply = async (name: string, given: object) =>
+      applyAndMeasure(
+        {
+          ...{ model, plan: planFor({ path: folder }, { remove: ['block.1.feedforward'] }) },
+          ...{ out: join(out, name), overwrite: false, ...run },
+          judging: { quality: true, gate: ['agreement>0%'], wholeText: false },
+          ...given,
+        },
+        context,
+      );
+    await expect(apply('refused', {})).rejects.toThrow(
+      /writes down what it hears, so the limit agreement>0% can't be measured on a text/,
+    );
+    expect(existsSync(join(out, 'refused'))).toBe(false);
+    const { verdict } = await apply('accepted', { examples: list });
+    const [limit] = verdict?.limits ?? [];
+    expect(limit?.measured?.value).toBeGreaterThan(0);
+    expect(limit?.measured?.high).toBeLessThanOrEqual(100);
   });
 
   it.each(['perplexity', 'kl', 'answers'] as const)('profile it by %s', async (metric) => {

@@ -8,6 +8,8 @@ import { ModelCache } from '../../../extension/core/models/model-cache';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { buildRequest } from '../../../extension/core/operations/build-request';
 import { compress } from '../../../extension/core/operations/compress';
+import { evaluate } from '../../../extension/core/operations/evaluate';
+import { imatrix } from '../../../extension/core/operations/imatrix';
 import type { OperationContext } from '../../../extension/core/operations/operation';
 import { planCompression } from '../../../extension/core/operations/plan-compression';
 import { sensitivity } from '../../../extension/core/operations/sensitivity';
@@ -259,6 +261,46 @@ describe('plans of types', () => {
       { ...unattended, warn: (message) => warnings.push(inEnglish(message)) },
     );
     expect(warnings.join()).toMatch(/no importance matrix.*--imatrix/);
+  });
+});
+
+describe('a plan of types', () => {
+  it('is written by compress, rounded by an importance matrix that is named', async () => {
+    const types = { 'blk.0.ffn_down.weight': 'Q4_0' } as const;
+    const plan = planFor({ path: model }, { types });
+    const imatrixFile = join(folder, 'model.imatrix.gguf');
+    const { device, calibration: random, sequences, length } = measuring;
+    const measured = { model, device, calibration: random, sequences, length };
+    await imatrix.run(buildRequest(imatrix, { ...measured, out: imatrixFile }), context);
+    const written = async (name: string, more: object): Promise<Buffer> => {
+      const given = {
+        model,
+        plan,
+        device,
+        out: join(folder, name),
+        format: 'gguf' as const,
+        quality: false,
+      };
+      const { path, files } = await compress.run(
+        buildRequest(compress, { ...given, ...more }),
+        context,
+      );
+      return readFile(join(path, files.find((file) => file.name.endsWith('.gguf'))?.name ?? ''));
+    };
+    const plain = await written('alike', {});
+    const weighted = await written('weighted', { imatrix: imatrixFile });
+    expect(weighted.length).toBe(plain.length);
+    expect(weighted.equals(plain)).toBe(false);
+    expect(() =>
+      buildRequest(compress, { model, method: 'int8', out: 'x', imatrix: imatrixFile }),
+    ).toThrow(/imatrix/);
+  });
+
+  it('is not evaluated as if it changed nothing', async () => {
+    const plan = planFor({ path: model }, { types: { 'output.weight': 'F16' } });
+    await expect(evaluate.run(buildRequest(evaluate, { plan }), context)).rejects.toMatchObject({
+      subject: { field: 'types' },
+    });
   });
 });
 

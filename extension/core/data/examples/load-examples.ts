@@ -81,7 +81,7 @@ export async function loadExamples(
       sequences: examples.length,
       length: lengths.reduce((most, size) => Math.max(most, size), 0),
       tokens: lengths.reduce((sum, size) => sum + size, 0),
-      fingerprint: fingerprint(examples),
+      fingerprint: fingerprintExamples(examples),
     },
     warnings,
   };
@@ -149,7 +149,8 @@ function complete(present: Example, ports: readonly InputPort[], file: string): 
   );
 }
 
-function fingerprint(examples: readonly Example[]): string {
+/** SHA-256 (hex) over the names, dtypes, sizes and bytes of all values. */
+export function fingerprintExamples(examples: readonly Example[]): string {
   const hash = createHash('sha256');
   for (const example of examples) {
     for (const [name, { dtype, dims, data }] of Object.entries(example).sort(([a], [b]) =>

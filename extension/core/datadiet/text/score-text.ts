@@ -1,9 +1,7 @@
-import { createHash } from 'node:crypto';
-import * as v from 'valibot';
 import { fingerprint, readTextWindows } from '../../data/calibration';
 import type { TextScores } from '../../data/text-scores';
 import type { JobContext } from '../../jobs/job';
-import { Journal } from '../../jobs/journal';
+import { resumable } from '../../jobs/saved-parts';
 import { writeDocument } from '../../jobs/write-document';
 import type { OpenedModel } from '../../models/opened-model';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
@@ -14,7 +12,7 @@ import { requireMemory } from '../../runtime/memory-shares';
 import { requireNextTokens } from '../../runtime/next-token';
 import type { TokenTerm } from '../../runtime/token-sums';
 import { onnxRuntimeVersion } from '../../runtime/version';
-import { wholeWindow, windowSums } from '../../runtime/windows';
+import { wholeWindow, windowSums, windowSumsSchema } from '../../runtime/windows';
 import { say } from '../../message';
 
 /** What to score. */
@@ -62,8 +60,6 @@ const el2n: TokenTerm = {
     }),
 };
 
-const entrySchema = v.object({ scores: v.array(v.number()) });
-
 /**
  * Scores each window of a text by the model's EL2N. Goes on where an earlier run of the same job
  * stopped.
@@ -86,66 +82,50 @@ export async function scoreText(
     length: job.length,
     fingerprint: fingerprint(windows),
   };
-  const identity = createHash('sha256')
-    .update(JSON.stringify([el2n.key, model.summary.fingerprint, text, environment.version]))
-    .digest('hex');
   const device = await resolveDevice(job.device, (message) => {
     context.warn(message);
   });
-  const journal = await Journal.open(job.journal, identity, (entry) => {
-    const parsed = v.safeParse(entrySchema, entry);
-    return parsed.success ? parsed.output : undefined;
-  });
-  const scores = journal.replayed.flatMap((entry) => entry.scores);
   requireMemory(model, job.memoryBytes, device);
   const executor = new LayeredExecutor(model, device, job.memoryBytes);
   const started = performance.now();
-  const before = scores.length;
   const read = windows.map((ids) => wholeWindow(model, ids));
   const targets = read[0]?.targets.length ?? 0;
+  const place = async (): Promise<string> => Promise.resolve(job.journal);
   try {
-    await windowSums(
-      executor,
-      read.slice(before),
-      {
-        terms: [el2n],
-        stage: say`Scoring text with ${name}`,
-        onSums: async (sums) => {
-          const means = sums.map(([sum = Number.NaN]) => sum / targets);
-          scores.push(...means);
-          await journal.append([{ scores: means }]);
+    return await resumable(place, environment.version, context, async (saved) => {
+      await saved.bind([el2n.key, model.summary.fingerprint, text]);
+      const sums = await windowSums(
+        executor,
+        read,
+        {
+          terms: [el2n],
+          stage: say`Scoring text with ${name}`,
+          saved: saved.part('windows', windowSumsSchema),
         },
-      },
-      {
-        cancellation: context.cancellation,
-        progress: (progress) => {
-          context.progress({ ...progress, done: before + progress.done, total: windows.length });
+        context,
+      );
+      const document: TextScores = {
+        format: 'espalier.textscores',
+        version: 1,
+        model: { name, path, fingerprint: model.summary.fingerprint },
+        text,
+        score: 'el2n',
+        definition,
+        scores: sums.map(([sum = Number.NaN]) => sum / targets),
+        seconds: (performance.now() - started) / 1000,
+        created: new Date().toISOString(),
+        versions: {
+          espalier: environment.version,
+          onnxruntime: onnxRuntimeVersion(),
+          node: process.versions.node,
         },
-      },
-    );
-    const document: TextScores = {
-      format: 'espalier.textscores',
-      version: 1,
-      model: { name, path, fingerprint: model.summary.fingerprint },
-      text,
-      score: 'el2n',
-      definition,
-      scores,
-      seconds: (performance.now() - started) / 1000,
-      created: new Date().toISOString(),
-      versions: {
-        espalier: environment.version,
-        onnxruntime: onnxRuntimeVersion(),
-        node: process.versions.node,
-      },
-    };
-    if (job.out !== undefined) {
-      await writeDocument(job.out, document);
-    }
-    await journal.remove();
-    return document;
+      };
+      if (job.out !== undefined) {
+        await writeDocument(job.out, document);
+      }
+      return document;
+    });
   } finally {
-    await journal.removeIfEmpty();
     await executor.dispose();
   }
 }

@@ -1,8 +1,8 @@
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, OuterMatrix } from '../../models/matrix-encoding';
 import { UserError } from '../../user-error';
+import { outerMethods } from '../compression-choice';
 import type { Compression } from '../compression-choice';
-import { outerMethods } from '../compression-methods';
 import { outerRequest, outerToMeasure } from '../outer-choice';
 import { compressionsOf } from './compressions-of';
 import type { SensitivitySettings } from './sensitivity-profile';

@@ -1,0 +1,153 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import { inEnglish } from '../../../extension/core/message';
+import { ModelCache } from '../../../extension/core/models/model-cache';
+import { buildRequest } from '../../../extension/core/operations/build-request';
+import { evaluate } from '../../../extension/core/operations/evaluate';
+import type { Evaluated } from '../../../extension/core/operations/evaluate';
+import type { OperationContext } from '../../../extension/core/operations/operation';
+import { planFor } from '../../../extension/core/plans/plan';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { fixture } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const root = join(import.meta.dirname, '../../..');
+const model = fixture('llama-gqa-untied');
+const tasks = join(root, 'test/fixtures/tasks');
+const folder = temporaryFolder();
+const models = new ModelCache({ capacity: 2 });
+const text = join(folder, 'text.txt');
+const plan = planFor({ path: model }, { remove: ['block.1.attention'] });
+
+beforeAll(() => {
+  vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache'));
+  writeFileSync(text, 'the quick brown fox jumps over the lazy dog. '.repeat(500));
+});
+afterAll(() => {
+  vi.unstubAllEnvs();
+  embed.mockRestore();
+});
+const embed = vi.spyOn(LayeredExecutor.prototype, 'embed');
+
+interface Run {
+  readonly result?: Evaluated;
+  readonly error?: unknown;
+  /** What it was told of in words. */
+  readonly told: readonly string[];
+  /** Sequences that a model has run. */
+  readonly sequences: number;
+  /** How much was done at first. */
+  readonly first: number | undefined;
+}
+
+/** @param stopAt the share of a stage behind which it is stopped */
+async function run(given: object, stopAt = Number.POSITIVE_INFINITY, stages = 1): Promise<Run> {
+  const cancellation = { isCancellationRequested: false };
+  const told: string[] = [];
+  let first: number | undefined;
+  let [stage, before] = [1, 0];
+  const context: OperationContext = {
+    ...unattended,
+    cancellation,
+    progress: ({ done, total }) => {
+      first ??= done;
+      stage += done < before ? 1 : 0;
+      before = done;
+      cancellation.isCancellationRequested ||= stage >= stages && done / total >= stopAt;
+    },
+    inform: (message) => told.push(inEnglish(message)),
+    environment: {
+      samples: join(root, 'samples'),
+      ...{ version: '0', bundles: '', costsFolder: folder },
+      open: async (path: string) => models.open(path),
+    },
+  };
+  embed.mockClear();
+  const request = buildRequest(evaluate, { model, device: 'cpu', ...given });
+  const outcome = await evaluate.run(request, context).then(
+    (result) => ({ result }),
+    (error: unknown) => ({ error }),
+  );
+  return { ...outcome, told, sequences: embed.mock.calls.length, first };
+}
+
+/** Without the speed and the time, which differ each time. */
+const numbersOf = (result: Evaluated | undefined): unknown =>
+  JSON.parse(
+    JSON.stringify(result, (key, value: unknown) =>
+      ['tokensPerSecond', 'created'].includes(key) ? undefined : value,
+    ),
+  );
+
+const journalOf = (given: object): string =>
+  evaluate.resume?.(buildRequest(evaluate, { model, ...given })) as string;
+
+it.each([
+  ['a text', { text, wholeText: true, length: 64 }],
+  ['two models side by side', { text, wholeText: true, length: 64, plan, against: model }],
+  ['a task', { task: join(tasks, 'choices.jsonl') }],
+  ['the last words of a task', { task: join(tasks, 'lm-eval/lambada_openai.jsonl') }],
+])('goes on with %s where it stopped, to the same numbers', async (_, given) => {
+  const whole = await run(given);
+  expect(whole.told).toEqual([]);
+  const journal = journalOf(given);
+  expect(existsSync(journal)).toBe(false);
+  const stopped = await run(given, 0.6);
+  expect(stopped.error).toBeInstanceOf(CancelledError);
+  expect(existsSync(journal)).toBe(true);
+  const resumed = await run(given);
+  expect(resumed.told).toEqual(['Continues where an earlier run stopped.']);
+  expect(resumed.first).toBeGreaterThan(0);
+  expect(resumed.sequences).toBeLessThan(whole.sequences);
+  expect(numbersOf(resumed.result)).toEqual(numbersOf(whole.result));
+  expect(existsSync(journal)).toBe(false);
+});
+
+it('goes on with the second model of a task, and with answers that are written', async () => {
+  const given = { task: join(tasks, 'choices.jsonl'), plan, against: model };
+  const whole = await run(given);
+  // Both models run as much, and the first is done.
+  expect((await run(given, 0.6, 2)).error).toBeInstanceOf(CancelledError);
+  const resumed = await run(given);
+  expect(resumed.sequences).toBeLessThan(whole.sequences / 2);
+  expect(numbersOf(resumed.result)).toEqual(numbersOf(whole.result));
+
+  const written = { task: join(tasks, 'lm-eval/exact-match.jsonl') };
+  const answered = await run(written);
+  expect((await run(written, 0.5)).error).toBeInstanceOf(CancelledError);
+  const others = await run(written);
+  expect(others.first).toBeGreaterThan(0);
+  expect(numbersOf(others.result)).toEqual(numbersOf(answered.result));
+});
+
+it('takes nothing of another text, model or setting, and a text leaves what is saved of a task', async () => {
+  const given = { text, wholeText: true, length: 64 };
+  const task = { task: join(tasks, 'choices.jsonl') };
+  await run(task, 0.6);
+  for (const other of [
+    { ...given, length: 32 },
+    { ...given, plan },
+    { ...given, stride: 32 },
+  ]) {
+    await run(given, 0.6);
+    expect(existsSync(journalOf(given))).toBe(true);
+    const { told, first } = await run(other);
+    expect(told).toEqual([]);
+    expect(first).toBe(0);
+  }
+  await run(given, 0.6);
+  writeFileSync(text, `Another. ${readFileSync(text, 'utf8')}`);
+  expect((await run(given)).told).toEqual([]);
+  expect((await run(task)).told).toEqual(['Continues where an earlier run stopped.']);
+});
+
+it('runs where nothing can be saved', async () => {
+  writeFileSync(join(folder, 'no-folder'), '');
+  vi.stubEnv('XDG_CACHE_HOME', join(folder, 'no-folder'));
+  const { result, told } = await run({ task: join(tasks, 'choices.jsonl') });
+  vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache'));
+  expect(result).toMatchObject({ task: 'choices' });
+  expect(told).toEqual([expect.stringMatching(/^Progress is not saved: /)]);
+});
