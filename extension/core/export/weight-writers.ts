@@ -18,6 +18,7 @@ import type { ModelEmitter } from '../models/model-emitter';
 import { GraphBuilder } from '../onnx/graph-builder';
 import { runWholeGraph } from '../runtime/whole-graph';
 import type { CheckpointSource } from './hugging-face/checkpoint-source';
+import { configurationModule, deciConfiguration } from './hugging-face/deci-configuration';
 import { encoderModellingFile } from './hugging-face/encoder-modelling-file';
 import { modellingFile } from './hugging-face/modelling-file';
 import { modellingModule } from './hugging-face/modelling-classes';
@@ -54,13 +55,27 @@ export function safetensorsWriter(
     loadsWith: layout.loadsWith(configText),
     texts: {
       'config.json': layout.config(configText, changes, source),
-      ...(layout.modellingFile
-        ? { [`${modellingModule}.py`]: modellingText(source, changes) }
-        : {}),
+      ...moduleText(source, layout, changes),
     },
     write: async (folder, copier) => writeSafetensors(folder, shards, checkpoint, copier),
     output: async (folder, input) => writtenLogits(folder, input, options, context),
   };
+}
+
+/** The layout's Python module by its name. */
+function moduleText(
+  source: CheckpointSource,
+  layout: Layout,
+  changes: Changes,
+): Readonly<Record<string, string>> {
+  switch (layout.module) {
+    case 'modelling':
+      return { [`${modellingModule}.py`]: modellingText(source, changes) };
+    case 'configuration':
+      return { [`${configurationModule}.py`]: deciConfiguration };
+    case 'none':
+      return {};
+  }
 }
 
 /** The Python module that loads what an ordinary model cannot hold. */

@@ -111,7 +111,10 @@ export async function openFolderAs(folder: ModelFolder, configText: string): Pro
   const fields = modelType === '' ? {} : (JSON.parse(configText) as ConfigFields);
   const [encoder, staged] = [knownEncoder(fields), knownStaged(modelType)];
   const seq2seq = knownSeq2Seq(fields);
-  const { model, checkpoint } =
+  const opened: Pick<OpenedModel, 'model'> & {
+    readonly checkpoint: Checkpoint;
+    readonly configText?: string;
+  } =
     seq2seq !== undefined
       ? await openSeq2Seq(folder, configText, seq2seq)
       : encoder !== undefined
@@ -119,8 +122,8 @@ export async function openFolderAs(folder: ModelFolder, configText: string): Pro
         : staged !== undefined
           ? await openStages(folder, configText, staged)
           : await openDecoder(folder, configText);
-  const named = withHead(configText, model);
-  const headers = { configFile: folder.config, configText: named, checkpoint };
+  const { model, checkpoint, configText: read = configText } = opened;
+  const headers = { configFile: folder.config, configText: withHead(read, model), checkpoint };
   return new OpenedModel(model, { format: 'safetensors', ...headers });
 }
 

@@ -71,6 +71,11 @@ describe('a layout', () => {
       [true, false],
       [false, false],
     ]);
+    const [file = '', className = ''] = (
+      configOf(join(folder, 'deci'))['auto_map'] as { AutoConfig: string }
+    ).AutoConfig.split('.');
+    const module = readFileSync(join(folder, 'deci', `${file}.py`), 'utf8');
+    expect(module).toContain(`class ${className}(LlamaConfig)`);
     const { summary } = await openModel(join(folder, 'deci'));
     expect(summary.absent).toEqual(['block.0.feedforward', 'block.1.attention']);
     expect(summary.sublayers.map(({ id }) => id)).toEqual([

@@ -87,7 +87,7 @@ await scratch.insert(
     keepsWeights: false,
     refuse: ({ model }, changes) => whyNotPlain(model, changes),
     config: (text, changes) => rewriteConfig(text, changes).replace('{', '{"marked": true,'),
-    modellingFile: false,
+    module: 'none',
     plan: renumbered,
     loadsWith: (text) => describeLoading(text, false),
   },`,

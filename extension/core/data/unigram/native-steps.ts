@@ -1,6 +1,8 @@
 import {
+  BertNormalizer,
   ByteLevelPreTokenizer,
   DigitsPreTokenizer,
+  LowercaseNormalizer,
   PrecompiledNormalizer,
   SequenceNormalizer,
   SequencePreTokenizer,
@@ -20,18 +22,35 @@ export interface CharsmapStep {
 }
 
 /**
- * Lets steps do what they do in the native package: the library's take NFKC for every charsmap, and for spaces
- * and digits what JavaScript calls so, and divide at a match on both sides. Where a folder lost its charsmap, as those of Marian models for transformers.js, NFKC stays.
+ * Lets steps do what they do in the native package: the library's take NFKC for every charsmap, and for spaces, digits
+ * and small letters what JavaScript calls so, know ideographs of 16 bits alone, and divide at a match on both sides. Where a folder lost its charsmap, as those of Marian models for transformers.js, NFKC stays.
  * @throws Error where a charsmap is damaged.
  */
 export function useNativeSteps({ normalizer, pre_tokenizer: preTokenizer }: Tokenizer): void {
-  followCharsmaps(normalizer);
+  normalizeNatively(normalizer);
   divideNatively(preTokenizer);
 }
 
-function followCharsmaps(normalizer: Normalizer | null): void {
+/** Ideographs beyond 16 bits that the native package sets apart. */
+const ideographs =
+  /[\u{20000}-\u{2a6df}\u{2a700}-\u{2b81f}\u{2b920}-\u{2ceaf}\u{2f800}-\u{2fa1f}]/gu;
+
+/** Letter by letter: a word's last Σ becomes σ, not ς. */
+const lowercased = (text: string): string =>
+  text.replaceAll(/\p{Changes_When_Lowercased}/gu, (letter) => letter.toLowerCase());
+
+function normalizeNatively(normalizer: Normalizer | null): void {
   if (normalizer instanceof SequenceNormalizer) {
-    normalizer.normalizers.forEach(followCharsmaps);
+    normalizer.normalizers.forEach(normalizeNatively);
+  } else if (normalizer instanceof LowercaseNormalizer) {
+    normalizer.normalize = lowercased;
+  } else if (normalizer instanceof BertNormalizer) {
+    const { lowercase, handle_chinese_chars: setsApart } = normalizer.config;
+    const normalize = normalizer.normalize.bind(normalizer);
+    normalizer.normalize = (text) => {
+      const apart = setsApart ? text.replaceAll(ideographs, ' $& ') : text;
+      return normalize(lowercase ? lowercased(apart) : apart);
+    };
   } else if (normalizer instanceof PrecompiledNormalizer) {
     const { precompiled_charsmap: encoded, longest } = normalizer.config as unknown as CharsmapStep;
     if (encoded === null || encoded === '') {

@@ -13,8 +13,6 @@ const compressedModules = `def linear(spec, out_features, in_features, bias=Fals
 
 
 class Compressed(nn.Module):
-    weight = None  # T5 asks for its dtype
-
     def __init__(self, spec, out_features, in_features, bias):
         super().__init__()
         self.spec, self.out_features, self.in_features = spec, out_features, in_features
@@ -30,6 +28,12 @@ class Compressed(nn.Module):
     def product(self, x):
         return nn.functional.linear(x, self.matrix().to(x.dtype))
 
+    @property
+    def weight(self):
+        """The dense matrix, for classes that multiply by it themselves, such as Mamba by that of dt_proj."""
+        matrix = self.matrix()
+        return matrix if self.bias is None else matrix.to(self.bias.dtype)
+
 
 class LowRank(Compressed):
     """W = left · right."""
@@ -41,6 +45,9 @@ class LowRank(Compressed):
 
     def product(self, x):
         return self.left(self.right(x))
+
+    def matrix(self):
+        return self.left.weight @ self.right.weight
 
 
 class Mpo(Compressed):
@@ -175,9 +182,8 @@ export function compressedParts(
         method: `
     def forms_in(self, block):
         """Linear layers of a block that are not dense, by their paths in it."""
-        compressed = self.espalier["compressed"]
-        kinds = ("attention", "cross-attention", "feedforward", "convolution", "expert")
-        found = [compressed.get(f"block.{block}.{kind}", {}) for kind in kinds]
+        compressed = self.espalier["compressed"].items()
+        found = [forms for sublayer, forms in compressed if sublayer.startswith(f"block.{block}.")]
         modules = ${JSON.stringify(modules)}
         return {modules.get(path, path): spec for forms in found for path, spec in forms.items()}
 `,

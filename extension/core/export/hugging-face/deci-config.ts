@@ -2,6 +2,7 @@ import type { Refusal } from '../../models/capability';
 import type { ModelConfig } from '../../models/transformer/model-config';
 import { readArchitecture } from '../../models/open-model';
 import type { Changes } from '../changes';
+import { configurationModule, deciConfigClass } from './deci-configuration';
 import { rewriteConfig } from './pruned-config';
 import type { CheckpointSource } from './checkpoint-source';
 import { say } from '../../message';
@@ -108,7 +109,7 @@ export function deciConfig(text: string, changes: Changes, { model }: Checkpoint
       ...plain,
       model_type: 'nemotron-nas',
       architectures: ['DeciLMForCausalLM'],
-      auto_map: undefined,
+      auto_map: { AutoConfig: `${configurationModule}.${deciConfigClass}` },
       espalier: undefined,
       intermediate_size: null,
       num_key_value_heads: null,

@@ -4,6 +4,7 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { mixesStreams } from '../../models/model-emitter';
 import { deciConfig, whyNotDeci } from './deci-config';
+import { configurationModule } from './deci-configuration';
 import { matrixChanges } from '../matrix-changes';
 import { whyNoModellingFile } from './why-no-modelling-file';
 import { describeLoading, rewriteConfig } from './pruned-config';
@@ -29,8 +30,8 @@ export interface Layout {
   /** Why the changes cannot be said; undefined where it can. */
   readonly refuse: (source: CheckpointSource, changes: Changes) => Refusal | undefined;
   readonly config: (configText: string, changes: Changes, source: CheckpointSource) => string;
-  /** Whether a Python module goes with the weights. */
-  readonly modellingFile: boolean;
+  /** The Python module that goes with the weights. */
+  readonly module: 'modelling' | 'configuration' | 'none';
   readonly plan: (source: CheckpointSource, changes: Changes) => PlannedTensor[];
   /** How other tools load the result, as a sentence. */
   readonly loadsWith: (configText: string) => Message;
@@ -48,7 +49,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     keepsWeights: false,
     refuse: ({ model }, changes) => whyNotPlain(model, changes),
     config: (text, changes) => rewriteConfig(text, changes),
-    modellingFile: false,
+    module: 'none',
     plan: renumbered,
     loadsWith: (text) => describeLoading(text, false),
   },
@@ -65,7 +66,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
             remedy: say`Choose blocks.`,
           },
     config: (text, changes) => rewriteConfig(text, changes),
-    modellingFile: true,
+    module: 'modelling',
     plan: renumbered,
     loadsWith: (text) => describeLoading(text, true),
   },
@@ -82,7 +83,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
           }
         : whyNotPlain(model, asDense(model, changes)),
     config: (text, changes) => rewriteConfig(text, changes),
-    modellingFile: false,
+    module: 'none',
     plan: renumbered,
     loadsWith: (text) =>
       say`${describeLoading(text, false)} What was compressed is stored as dense matrices of the compressed values: the model computes as if it were compressed, but saves no bytes and no time.`,
@@ -93,10 +94,10 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     keepsWeights: false,
     refuse: whyNotDeci,
     config: deciConfig,
-    modellingFile: false,
+    module: 'configuration',
     plan: renumbered,
     loadsWith: () =>
-      say`Tools that know nemotron-nas (DeciLM) models, such as vLLM, SGLang and mlx-lm. transformers needs the model code that NVIDIA publishes.`,
+      say`Tools that have nemotron-nas (DeciLM) models: mlx-lm, and vLLM and SGLang with --trust-remote-code, which runs ${configurationModule}.py from the folder. transformers has no such model.`,
   },
   zeroed: {
     name: 'zeroed',
@@ -104,7 +105,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     keepsWeights: true,
     refuse: whyNotZeroed,
     config: (text) => text,
-    modellingFile: false,
+    module: 'none',
     plan: zeroed,
     loadsWith: (text) =>
       say`${describeLoading(text, false)} The output weights of the removed sublayers are zeros: the model computes as if they were gone, but saves no bytes and no time.`,

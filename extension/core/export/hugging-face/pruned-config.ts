@@ -80,11 +80,16 @@ function changes(config: Json, selection: BlockSelection): [string, unknown][] {
   const wanted: Json = {
     ...(layoutOf(config)?.isUnnumbered === true
       ? {}
-      : { [blockCountField(config)]: blocks.length }),
+      : Object.fromEntries(
+          [blockCountField(config), 'num_hidden_layers']
+            .filter((field, i) => i === 0 || field in config)
+            .map((field) => [field, blocks.length]),
+        )),
     ...(blocks.length === config['num_hidden_layers']
       ? {}
       : layoutOf(config)?.byBlockCount?.(config, blocks.length)),
     ...perLayerLists(config, blocks),
+    ...perLayerFields(config, blocks),
     ...derivedLists(config, blocks),
     ...windowedFrom(config, blocks),
     ...quantization(config, blocks),
@@ -161,6 +166,19 @@ function perLayerLists(config: Json, blocks: readonly number[]): Json {
   return Object.fromEntries(
     lists.map(([field, list]) => [field, blocks.map((block) => list[block])]),
   );
+}
+
+/** What transformers sets for single blocks, by their numbers. */
+function perLayerFields({ per_layer_config: fields }: Json, blocks: readonly number[]): Json {
+  return typeof fields !== 'object' || fields === null
+    ? {}
+    : {
+        per_layer_config: Object.fromEntries(
+          blocks.flatMap((source, block) =>
+            Object.hasOwn(fields, source) ? [[block, (fields as Json)[source]]] : [],
+          ),
+        ),
+      };
 }
 
 /** The same remaining blocks stay windowed: `max_window_layers` counts those before the first. */

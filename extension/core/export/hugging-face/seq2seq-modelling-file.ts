@@ -45,6 +45,8 @@ export function seq2seqModellingFile(
                 caches["${kind}"] += 1`,
   );
   const forms = compressedParts(needs);
+  const asksForDtype =
+    forms.classes === '' ? '' : '\nCompressed.weight = None  # T5 asks for its dtype\n';
   const widths = widthParts(encoder, needs);
   return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
 """${modelType} without the sublayers that \`espalier.removed\` of config.json lists, and with the linear layers that
@@ -66,7 +68,7 @@ ${lacksMethod}
 ${widths.method}${forms.method}
 
 ${classes.join('\n\n')}
-${widths.classes}${forms.classes}
+${widths.classes}${forms.classes}${asksForDtype}
 ${registration(modelType, stockModel, model)}
 
 

@@ -1,6 +1,7 @@
 import { constants, copyFile, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { familyFileName } from '../../checkpoints/config-text';
+import { configurationModule } from './deci-configuration';
 import { modellingModule } from './modelling-classes';
 import { manifestName } from '../../document-names';
 import { onPath } from '../../jobs/write-errors';
@@ -28,7 +29,10 @@ export interface SideFiles {
 const weightFiles =
   /\.(?:safetensors|bin|pt|pth|ckpt|h5|msgpack|gguf|onnx|onnx_data|onnx\.data|ot|npz)$|\.index\.json$|^(?:pytorch_model|tf_model|flax_model)/i;
 /** Written anew, or about the source alone. */
-const ownFiles = new Set(['config.json', familyFileName, `${modellingModule}.py`, manifestName]);
+const ownFiles = new Set([
+  ...['config.json', familyFileName, manifestName],
+  ...[modellingModule, configurationModule].map((name) => `${name}.py`),
+]);
 const ownDocuments = /\.(?:layerprofile|plan)\.json(?:\.|$)/;
 /** Folders larger than this hold other things than chat templates and the like. */
 const maxFolderBytes = 16 << 20;

@@ -1,6 +1,7 @@
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { openSafetensors } from '../../checkpoints/safetensors';
+import { setField } from '../../set-json-field';
 import { fingerprintModel } from '../fingerprint';
 import type { ModelSummary } from '../model-summary';
 import { hasTiedHead } from '../transformer/outer-matrices';
@@ -24,9 +25,35 @@ export async function openEncoder(
   folder: ModelFolder,
   configText: string,
   architecture: EncoderArchitecture,
-): Promise<{ readonly model: EncoderModel; readonly checkpoint: Checkpoint }> {
+): Promise<{
+  readonly model: EncoderModel;
+  readonly checkpoint: Checkpoint;
+  /** The text of config.json as it was read. */
+  readonly configText: string;
+}> {
   const checkpoint = await openSafetensors(folder.weights);
-  return { model: await readEncoder(folder, configText, architecture, checkpoint), checkpoint };
+  const read = await withoutLackingHead(folder, configText, architecture, checkpoint);
+  const model = await readEncoder(folder, read, architecture, checkpoint);
+  return { model, checkpoint, configText: read };
+}
+
+/** sentence-transformers saves an encoder alone, and may leave the class with a head in its config.json. */
+async function withoutLackingHead(
+  { path }: ModelFolder,
+  configText: string,
+  architecture: EncoderArchitecture,
+  { tensors }: Checkpoint,
+): Promise<string> {
+  const head = headForm(architecture, JSON.parse(configText) as EncoderConfig);
+  const names = [...tensors.keys()];
+  const isThere =
+    head === undefined ||
+    head.steps.some(({ name }) => names.some((tensor) => tensor.endsWith(`${name}.weight`)));
+  return isThere ||
+    architecture.embedding.kind !== 'text' ||
+    (await folderPooling(path)) === undefined
+    ? configText
+    : setField(configText, ['architectures'], [architecture.classes.model]);
 }
 
 /** An encoder of these tensors, under the fingerprint of its files unless another is given. */

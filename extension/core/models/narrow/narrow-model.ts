@@ -301,8 +301,9 @@ const sizeFields: SetFields = (text, count, { path, sublayers }) => {
       ? readArchitecture(edited, path).config
       : parseEncoderConfig(edited, path, encoder.config);
   const fields = JSON.parse(text) as Readonly<Record<string, unknown>>;
-  // Some families compute it of others.
-  const isSaid = encoder === undefined || field in fields;
+  // Some families compute it of others, and classes of transformers don't ask for it.
+  const isSaid =
+    field in fields || (encoder === undefined && names['intermediate_size'] !== undefined);
   return isSaid && read === count ? edited : undefined;
 };
 

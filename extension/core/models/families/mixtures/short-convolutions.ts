@@ -122,6 +122,8 @@ export const shortConvolutionFamilies: readonly Architecture[] = [
   {
     ...lfm,
     modelType: 'lfm3',
+    // Gates of attention are g_proj in transformers.
+    moduleNames: {},
     config: {
       names: { rms_norm_eps: 'norm_eps' },
       defaults: () => ({

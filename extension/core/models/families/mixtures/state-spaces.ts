@@ -349,6 +349,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
   {
     ...nemotron,
     modelType: 'mamba2',
+    outer: { ...nemotron.outer, prefixes: ['backbone.', 'model.'] },
     config: {
       names: { rms_norm_eps: 'layer_norm_epsilon' },
       defaults: () => ({ rms_norm_eps: 1e-5, use_bias: false }),
