@@ -149,8 +149,13 @@ export class Walk {
     const { executor } = this.teacher;
     const states = await this.teacher.before(teacher.summary.sublayers.length, this.pause);
     const pairs = states.slice(train.length).flatMap((state, i) => {
-      const student = this.studentStates[train.length + i];
-      return student === undefined ? [] : [{ teacher: state, student }];
+      const [input, student] = [
+        this.inputs[train.length + i],
+        this.studentStates[train.length + i],
+      ];
+      return input === undefined || student === undefined
+        ? []
+        : [{ input, teacher: state, student }];
     });
     return outputDistance(executor, this.student, pairs, this.pause);
   }
