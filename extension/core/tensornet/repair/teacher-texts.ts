@@ -5,10 +5,12 @@ import { DataType } from '../../onnx/graph-builder';
 import type { LayeredModel } from '../../models/layered-model';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { OwnGraph } from '../../runtime/layered-executor';
+import { stateBytesPerToken } from '../../runtime/memory-shares';
 import { predictedRows, tokenLogits } from '../../runtime/token-sums';
 import { floatsOf, floatTensor, int64Tensor, tensorOf } from '../../runtime/tensors';
 import type { HiddenState, Tensors } from '../../runtime/tensors';
 import { lossInputs } from '../../training/losses';
+import { embedAll } from './walk';
 import { say } from '../../message';
 
 /** What the teacher says behind each token of a text. */
@@ -35,24 +37,33 @@ export class TeacherTexts {
     context: JobContext,
   ): Promise<TeacherTexts> {
     const executor = new LayeredExecutor(teacher, where.device, where.memoryBytes / 2);
-    const count = teacher.summary.sublayers.length;
+    const { sublayers } = teacher.summary;
+    const pause = async (): Promise<void> => checkpoint(context.cancellation);
+    const longest = Math.max(1, ...texts.map((ids) => ids.length));
+    // The states in front of a sublayer and behind it are held at once.
+    const bytesPerText = 2 * longest * stateBytesPerToken(teacher);
+    const together = Math.max(1, Math.floor(executor.shares.stateBytes / bytesPerText));
     const found: TeacherText[] = [];
     try {
-      for (const [done, ids] of texts.entries()) {
-        context.progress({
-          stage: say`Running the original`,
-          done,
-          total: texts.length,
-          unit: 'sequences',
-          moreFollows: true,
-        });
-        let states = [await executor.embed(ids)];
-        for (let index = 0; index < count; index++) {
-          states = await executor.run(index, states);
-          await checkpoint(context.cancellation);
+      for (let first = 0; first < texts.length; first += together) {
+        const group = texts.slice(first, first + together);
+        let states = await embedAll(executor, group, pause);
+        for (const index of sublayers.keys()) {
+          context.progress({
+            stage: say`Running the original`,
+            done: first * sublayers.length + index * group.length,
+            total: texts.length * sublayers.length,
+            unit: 'steps',
+            moreFollows: true,
+          });
+          states = await executor.through(teacher.sublayer(index), states, pause);
         }
-        for (const state of states) {
-          found.push({ ids, ...(await likeliestOf(executor, ids, state, likeliest)) });
+        for (const [i, ids] of group.entries()) {
+          const state = states[i];
+          if (state !== undefined) {
+            found.push({ ids, ...(await likeliestOf(executor, ids, state, likeliest)) });
+          }
+          await pause();
         }
       }
     } finally {
