@@ -1,9 +1,9 @@
 import { seededRandom } from '../data/random';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
-import { median } from '../median';
 import { say } from '../message';
 import type { LayeredModel } from '../models/layered-model';
+import type { SublayerKind } from '../models/model-summary';
 import type { RunTimes, TokenTimes } from '../tensornet/sensitivity/sensitivity-profile';
 import type { DeviceName } from '../runtime/device';
 import type { Decoder } from './decoder';
@@ -15,8 +15,9 @@ const [turns, promptLength, tokensPerTurn] = [6, 128, 8];
 
 /**
  * Times a token of the whole model, and of the model without all sublayers of a kind: what that kind takes, linear
- * layers, norms and attention itself. Undefined of models that don't generate, or keep nothing between tokens, and where
- * memory doesn't hold all weights in float32.
+ * layers, norms and attention itself. They take turns, and the fastest run of each counts, as what else the machine does
+ * holds others up. Undefined of models that keep nothing between tokens, and where memory doesn't hold the weights of
+ * all in float32.
  */
 export async function measureRunTimes(
   model: LayeredModel,
@@ -24,62 +25,79 @@ export async function measureRunTimes(
   context: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<RunTimes | undefined> {
   const { sublayers, parameters } = model.summary;
-  if (parameters * Float32Array.BYTES_PER_ELEMENT > where.memoryBytes) {
+  const kinds = [...new Set(sublayers.map(({ kind }) => kind))];
+  const bytes = (1 + kinds.length) * parameters * Float32Array.BYTES_PER_ELEMENT;
+  if (bytes > where.memoryBytes) {
     return undefined;
   }
-  const kinds = [...new Set(sublayers.map(({ kind }) => kind))];
-  const times: TokenTimes[] = [];
-  for (const [done, kind] of [undefined, ...kinds].entries()) {
-    context.progress({
-      stage: say`Timing the model`,
-      ...{ done, total: 1 + kinds.length, unit: 'steps', moreFollows: true },
-    });
-    const removed = sublayers.flatMap((one) => (one.kind === kind ? one.id : []));
-    const decoder = await openDecoder(model, { ...where, removed });
-    try {
+  const decoders: TimedDecoder[] = [];
+  try {
+    for (const kind of [undefined, ...kinds]) {
+      const removed = sublayers.flatMap((one) => (one.kind === kind ? one.id : []));
+      const decoder = await openDecoder(model, { ...where, removed });
+      decoders.push(new TimedDecoder(decoder, kind, model));
       if (decoder.rereads !== undefined) {
         return undefined;
       }
-      times.push(await timesOf(decoder, model, context));
-    } finally {
-      await decoder.dispose();
     }
+    for (let turn = 0; turn <= turns; turn++) {
+      context.progress({
+        stage: say`Timing the model`,
+        ...{ done: turn, total: turns, unit: 'steps', moreFollows: true },
+      });
+      for (const one of decoders) {
+        await checkpoint(context.cancellation);
+        // The first run of a session allocates its buffers.
+        await one.turn(turn > 0);
+      }
+    }
+    const [whole, ...without] = decoders;
+    return (
+      whole && {
+        whole: whole.times,
+        without: without.flatMap(({ kind, times }) => (kind ? { kind, ...times } : [])),
+      }
+    );
+  } finally {
+    await Promise.all(decoders.map(async (one) => one.dispose()));
   }
-  const [whole, ...without] = times;
-  return (
-    whole && {
-      whole,
-      without: kinds.flatMap((kind, i) =>
-        without[i] === undefined ? [] : { kind, ...without[i] },
-      ),
-    }
-  );
 }
 
-/** The fastest of several turns: others were held up by what else the machine does. */
-async function timesOf(
-  decoder: Decoder,
-  { summary: { vocabularySize = 1, maxPositions = Number.POSITIVE_INFINITY } }: LayeredModel,
-  { cancellation }: Pick<JobContext, 'cancellation'>,
-): Promise<TokenTimes> {
-  const random = seededRandom(0);
-  const anyToken = (): number => Math.floor(random() * vocabularySize);
-  const length = Math.max(1, Math.min(promptLength, maxPositions - tokensPerTurn));
-  let [decodeMsPerToken, prefillMsPerToken] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
-  for (let turn = 0; turn <= turns; turn++) {
-    await checkpoint(cancellation);
-    decoder.rewind(0);
-    const prompt = Int32Array.from({ length }, anyToken);
-    const prefill = await timed(async () => decoder.read(prompt));
-    const steps: number[] = [];
-    for (let step = 0; step < tokensPerTurn; step++) {
-      steps.push(await timed(async () => decoder.read(Int32Array.of(anyToken()))));
-    }
-    // The first run of a session allocates its buffers.
-    if (turn > 0) {
-      decodeMsPerToken = Math.min(decodeMsPerToken, median(steps));
-      prefillMsPerToken = Math.min(prefillMsPerToken, prefill / length);
-    }
+/** The fastest runs of a model so far. */
+class TimedDecoder {
+  private readonly random = seededRandom(0);
+  private decode = Number.POSITIVE_INFINITY;
+  private prefill = Number.POSITIVE_INFINITY;
+
+  public constructor(
+    private readonly decoder: Decoder,
+    public readonly kind: SublayerKind | undefined,
+    private readonly model: LayeredModel,
+  ) {}
+
+  public get times(): TokenTimes {
+    return { decodeMsPerToken: this.decode, prefillMsPerToken: this.prefill };
   }
-  return { decodeMsPerToken, prefillMsPerToken };
+
+  /** Reads a prompt and generates behind it. */
+  public async turn(counts: boolean): Promise<void> {
+    const { decoder } = this;
+    const { vocabularySize = 1, maxPositions = Number.POSITIVE_INFINITY } = this.model.summary;
+    const length = Math.max(1, Math.min(promptLength, maxPositions - tokensPerTurn));
+    const anyTokens = (count: number): Int32Array =>
+      Int32Array.from({ length: count }, () => Math.floor(this.random() * vocabularySize));
+    decoder.rewind(0);
+    const prompt = anyTokens(length);
+    const prefill = await timed(async () => decoder.read(prompt));
+    for (let step = 0; step < tokensPerTurn; step++) {
+      const token = anyTokens(1);
+      const decode = await timed(async () => decoder.read(token));
+      this.decode = counts ? Math.min(this.decode, decode) : this.decode;
+    }
+    this.prefill = counts ? Math.min(this.prefill, prefill / length) : this.prefill;
+  }
+
+  public async dispose(): Promise<void> {
+    await this.decoder.dispose();
+  }
 }

@@ -150,8 +150,9 @@ export async function measureSensitivity(
   const gguf = compressions.some(({ method }) => method === 'gguf')
     ? await ggufFactsFor(model, settings, memoryBytes, context)
     : undefined;
-  const isTimed = costsFolder !== undefined && model.capabilities.generate.able;
-  const runs = isTimed ? await measureRunTimes(model.model, where, context) : undefined;
+  const runs = model.capabilities.generate.able
+    ? await measureRunTimes(model.model, where, context)
+    : undefined;
   return profileSensitivity(
     {
       ...{ model, gguf, runs },

@@ -99,6 +99,11 @@ describe('how far a model can go down', () => {
       },
     ];
     expect(leastOf(tableOf({ layers, runs, widths }), 'decode')).toBe(10 - 3 * 0.75 - 0.875);
+    // Kinds that seem to take 9 ms of 6 beside the layers take all of those.
+    const slow = { ...runs, whole: { decodeMsPerToken: 10, prefillMsPerToken: 3 } };
+    const held = slow.without.map((one) => ({ ...one, decodeMsPerToken: 3.5 }));
+    const every = tableOf().model.sublayers.map(({ id: sublayer }) => ({ sublayer, distance: 1 }));
+    expect(leastOf(tableOf({ layers, runs: { ...slow, without: held } }), 'decode', every)).toBe(0);
     // Without the head in the table it is among the rest.
     const head = outside().map((matrix) => ({ ...matrix, decodeMsPerToken: 1 }));
     const counted = reachOf(tableOf({ layers, runs, outer: head }), defaultContext, []);

@@ -34,10 +34,12 @@ export function restTimes(
       return [kind, Math.max(0, all - own) / Math.max(1, sublayers.length)] as const;
     }),
   );
-  const of = ({ kind }: Pick<SublayerSummary, 'kind'>): number => perSublayer.get(kind) ?? 0;
-  const inSublayers = model.sublayers.reduce((sum, sublayer) => sum + of(sublayer), 0);
-  const counted = sumOf(layers, unit) + sumOf(outer, unit);
-  return { of, whole: Math.max(inSublayers, whole - counted) };
+  const measured = ({ kind }: Pick<SublayerSummary, 'kind'>): number => perSublayer.get(kind) ?? 0;
+  const inSublayers = model.sublayers.reduce((sum, sublayer) => sum + measured(sublayer), 0);
+  const left = Math.max(0, whole - sumOf(layers, unit) - sumOf(outer, unit));
+  // Kinds that together take more than the whole were held up, or share what none of them needs alone.
+  const scale = inSublayers > left ? left / inSublayers : 1;
+  return { of: (sublayer) => scale * measured(sublayer), whole: left };
 }
 
 const nothing = { bytes: 0, parameters: 0, ...noWork } as const;
