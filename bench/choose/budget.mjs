@@ -4,10 +4,12 @@
  * table.
  *
  *     node bench/choose/budget.mjs [MODEL] [--unit bytes|decode] [--shares 0.8,0.6,0.4] [--methods int8,int4]
- *         [--widths 75%,50%,25%] [--keep FOLDER]
+ *         [--widths 75%,50%,25%] [--each] [--gguf] [--keep FOLDER]
  *
  * --unit: what budgets are shares of. Bytes are those of the files, and milliseconds are measured, in turns with the
  *     original.
+ * --each: every method of the encodings by itself as well, such as of --methods int8,int4,lowrank,mpo.
+ * --gguf: types of GGUF files as well, at the same bytes; the model must be one that is written as GGUF.
  * --keep: what was measured is kept there, and found there by the next run.
  */
 import { existsSync } from 'node:fs';
@@ -20,7 +22,11 @@ import { dim, say } from '../../scripts/lib/terminal.mjs';
 import { espalier, isBuilt } from '../lib/espalier.mjs';
 import { inFolder } from '../lib/folders.mjs';
 
-/** @typedef {{encodings: boolean, widths: boolean, removals: boolean}} Allowed */
+/**
+ * What a plan may use; `method`: encodings by it alone, `gguf`: as a file of this format.
+ *
+ * @typedef {{encodings: boolean, widths: boolean, removals: boolean, method?: string, gguf?: boolean}} Allowed
+ */
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -29,6 +35,8 @@ const { values: options, positionals } = parseArgs({
     shares: { type: 'string', default: '0.8,0.6,0.4' },
     methods: { type: 'string', default: 'int8,int4' },
     widths: { type: 'string', default: '75%,50%,25%' },
+    each: { type: 'boolean' },
+    gguf: { type: 'boolean' },
     keep: { type: 'string' },
   },
 });
@@ -43,6 +51,19 @@ const ways = {
   'removals, widths': { encodings: false, widths: true, removals: true },
   all: { encodings: true, widths: true, removals: true },
 };
+if (options.each) {
+  for (const method of options.methods.split(',')) {
+    ways[method] = {
+      encodings: true,
+      widths: false,
+      removals: false,
+      method: method.split(/[:+]/)[0] ?? method,
+    };
+  }
+}
+if (options.gguf) {
+  ways['types of GGUF'] = { encodings: true, widths: false, removals: false, gguf: true };
+}
 
 process.exitCode = await main();
 
@@ -63,6 +84,10 @@ async function compareIn(folder) {
     const how = ['--methods', options.methods, '--widths', options.widths];
     await espalier(['sensitivity', model, ...how, '--out', table]);
   }
+  const types = join(folder, 'gguf.sensitivity.json');
+  if (options.gguf && !existsSync(types)) {
+    await espalier(['sensitivity', model, '--methods', 'gguf', '--out', types]);
+  }
   const { perplexity } = await espalier(['evaluate', model, '--text', heldOut, '--whole-text']);
   say(`${model}: perplexity ${perplexity.toFixed(2)} on held-out text`);
   const shares = options.shares.split(',');
@@ -70,7 +95,12 @@ async function compareIn(folder) {
   const rows = [];
   for (const [name, allowed] of Object.entries(ways)) {
     const own = join(folder, 'own.sensitivity.json');
-    await writeFile(own, JSON.stringify(only(JSON.parse(await readFile(table, 'utf8')), allowed)));
+    await writeFile(
+      own,
+      JSON.stringify(
+        only(JSON.parse(await readFile(allowed.gguf ? types : table, 'utf8')), allowed),
+      ),
+    );
     /** @type {string[]} */
     const cells = [];
     for (const share of shares) {
@@ -95,8 +125,12 @@ async function compareIn(folder) {
  * @param {Allowed} allowed
  */
 function only({ widths, ...table }, allowed) {
+  /** @type {(entry: {method: string}) => boolean} */
+  const takes = ({ method }) => allowed.method === undefined || method === allowed.method;
   const layers = table.layers.map((/** @type {any} */ layer) =>
-    allowed.encodings ? layer : { ...layer, entries: [] },
+    allowed.encodings
+      ? { ...layer, entries: layer.entries.filter(takes) }
+      : { ...layer, entries: [] },
   );
   return { ...table, layers, ...(allowed.widths ? { widths } : {}) };
 }

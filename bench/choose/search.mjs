@@ -4,7 +4,10 @@
  *
  *     node bench/choose/search.mjs [MODEL] [--pieces 3] [--shares 0.1,0.25,0.4] [--sequences 6] [--length 128]
  *         [--sets 200] [--search exact] [--task FILE | --task continuation] [--keep FOLDER]
+ *         [--calibrations FILE,FILE,FILE]
  *
+ * --calibrations: calibration texts in place of pieces of the bundled one; brown stands for what bench/compactifai learns
+ *     from of the Brown Corpus, bundled for the whole bundled text.
  * --search: what greedy searches by.
  * --task: questions whose answers are counted; continuation stands for those of bench/compactifai, of the Brown Corpus.
  * --keep: profiles, and what was measured of models, are kept there, and found there by the next run with the same flags.
@@ -40,6 +43,7 @@ const { values: options, positionals } = parseArgs({
     sets: { type: 'string', default: '200' },
     search: { type: 'string', default: 'exact' },
     task: { type: 'string' },
+    calibrations: { type: 'string' },
     keep: { type: 'string' },
   },
 });
@@ -70,18 +74,14 @@ async function main() {
 /** @param {string} folder */
 async function compareIn(folder) {
   const samples = join(root, 'samples');
-  const calibrations = await written(
-    folder,
-    'calibration',
-    await piecesOf(join(samples, 'calibration.txt'), Number(options.pieces)),
-  );
+  const calibrations = await calibrationsIn(folder);
   // A novel, and a manual.
   const parts = await piecesOf(join(samples, 'held-out.txt'), 8);
   const heldOut = await written(folder, 'held-out', [parts[0] ?? '', parts[7] ?? '']);
   const judges = { heldOut, task: await taskIn(folder) };
   const original = await qualityOf(['evaluate', model], judges);
   say(
-    `${model}: ${options.pieces} calibration texts of ${options.sequences} × ${options.length} tokens; ` +
+    `${model}: ${calibrations.length} calibration texts of ${options.sequences} × ${options.length} tokens; ` +
       `original: perplexity ${original.perplexities.map((one) => one.toFixed(2)).join(' and ')}` +
       (original.accuracy === undefined ? '' : `, accuracy ${original.accuracy.toFixed(3)}`),
   );
@@ -106,6 +106,24 @@ async function compareIn(folder) {
       ].join('\n'),
     );
   }
+}
+
+/**
+ * Files of the texts to calibrate on: those that are named, or pieces of the bundled one.
+ * @param {string} folder
+ * @returns {Promise<readonly string[]>}
+ */
+async function calibrationsIn(folder) {
+  const bundled = join(root, 'samples', 'calibration.txt');
+  const named = options.calibrations?.split(',') ?? [];
+  if (named.length === 0) {
+    const pieces = await piecesOf(bundled, Number(options.pieces));
+    return written(folder, 'calibration', pieces);
+  }
+  const texts = named.includes('brown') ? await writeTexts(join(folder, 'texts')) : undefined;
+  return named.map((name) =>
+    name === 'bundled' ? bundled : name === 'brown' ? (texts?.brown ?? name) : name,
+  );
 }
 
 /**

@@ -26,7 +26,7 @@ const [passages, passageStep, firstPassage] = [3, 500, 60];
 const choices = 4;
 
 /**
- * @typedef {{learn: string, heldOut: Record<'bundled' | 'brown', string>, task: string}} Texts paths of files
+ * @typedef {{learn: string, brown: string, heldOut: Record<'bundled' | 'brown', string>, task: string}} Texts paths of files
  */
 
 /**
@@ -55,6 +55,7 @@ export async function writeTexts(folder) {
     return file;
   };
   return {
+    brown: await write('brown-learned.txt', learned.join('\n')),
     learn: await write('learn.txt', interleave(calibration ?? [], learned)),
     heldOut: {
       bundled: await write(

@@ -6,7 +6,8 @@ import { Notes, PageHeader } from '../components/page-header';
 import { counted } from '../counted';
 import { fileName } from '../file-name';
 import { formatDuration } from '../../extension/core/format';
-import { formatBytes, formatCompact, formatCount, formatPercent } from '../format';
+import { heldChoice } from '../../extension/core/prune/layer-profile';
+import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
 import { strings as common } from '../strings';
 import { availabilityOf, isEmpty } from './availability';
 import type { Selected } from './draft';
@@ -130,6 +131,7 @@ function profileFacts({
   metricDefinition,
   device,
   stability,
+  rounds,
 }: ShownProfile): Fact[] {
   const { source, texts, sequences, length } = calibration;
   return [
@@ -142,7 +144,9 @@ function profileFacts({
       ),
       title: calibrationTitle(calibration),
     },
-    ...(stability === undefined ? [] : [stabilityFact(stability, texts !== undefined)]),
+    ...(stability === undefined
+      ? []
+      : [stabilityFact(stability, rounds.length, texts !== undefined)]),
     { name: strings.metric, value: settings.metric, title: t(metricDefinition) },
     ...(search === undefined
       ? []
@@ -169,19 +173,32 @@ function textName(source: string): string {
   return source === 'bundled' ? strings.bundledText : fileName(source);
 }
 
-/** @param areTexts false: they are parts of one */
+/**
+ * @param removals of all rounds
+ * @param areTexts false: they are parts of one
+ */
 function stabilityFact(
-  { correlation, least, texts }: NonNullable<ShownProfile['stability']>,
+  stability: NonNullable<ShownProfile['stability']>,
+  removals: number,
   areTexts: boolean,
 ): Fact {
+  const { correlation, least, texts } = stability;
+  const { common: shared, distances } = heldChoice(stability, removals);
   const measured = texts.map(({ name, tokens }, i) => {
     const shown = areTexts ? textName(name) : strings.partOfText(i + 1, texts.length);
-    return named(shown, counted(tokens, 'token'));
+    const found = counted(tokens, 'token');
+    const distance = distances?.[i];
+    return named(
+      shown,
+      distance === undefined
+        ? found
+        : `${found}, ${strings.distanceAfter(removals, formatDistance(distance))}`,
+    );
   });
   return {
     name: strings.stability,
     value: strings.stabilityValue(correlation.toFixed(2), least.toFixed(2)),
-    title: strings.stabilityTitle(measured),
+    title: strings.stabilityTitle(removals, shared, measured),
   };
 }
 

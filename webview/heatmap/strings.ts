@@ -47,11 +47,15 @@ export const strings = {
   stability: t('Agreement of texts'),
   stabilityValue: (mean: string, least: string) =>
     t('rank correlation {0}, at least {1}', mean, least),
-  stabilityTitle: (texts: readonly string[]) =>
+  stabilityTitle: (removals: number, common: number, texts: readonly string[]) =>
     t(
-      'How far the order of importance is the same on each text, or part of the text (Spearman, mean over pairs). Each sublayer was measured on:\n{0}',
+      'How far the order of importance is the same on each text, or part of the text (Spearman, mean over pairs). Of the {0} that matter least on each, {1} are the same on all. Each sublayer was measured on:\n{2}',
+      removals,
+      common,
       texts.join('\n'),
     ),
+  distanceAfter: (removals: number, distance: string) =>
+    t('distance {1} after {0} removals', removals, distance),
   partOfText: (part: number, parts: number) => t('part {0} of {1}', part, parts),
   bundledText: t('bundled text'),
   calibrationValue: (sequences: string, length: string, source: string) =>

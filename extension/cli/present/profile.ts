@@ -4,7 +4,7 @@ import { formatDistance, formatPercent } from '../../core/format';
 import { counted } from '../counted';
 import { distanceWord } from '../../core/change-size';
 import { inEnglish } from '../../core/message';
-import { changeOfRounds } from '../../core/prune/layer-profile';
+import { changeOfRounds, heldChoice } from '../../core/prune/layer-profile';
 import type { LayerProfile, Refinement, Stability } from '../../core/prune/layer-profile';
 import { importanceOf } from '../../core/report/contents/of-profile';
 import { printHeatmap } from '../heatmap';
@@ -50,7 +50,7 @@ export function printProfile(result: LayerProfile, terminal: Terminal): void {
     terminal.print(describeRefinement(refinement, rounds.length));
   }
   if (stability !== undefined) {
-    printStability(stability, terminal);
+    printStability(stability, rounds.length, terminal);
   }
   printJudged(result, terminal);
   const share = search.sublayerEvaluations / search.naiveSublayerEvaluations;
@@ -87,7 +87,7 @@ function describeRefinement(refinement: Refinement, removals: number): string {
 }
 
 /** How far the texts agree, and about which sublayers they do not. */
-function printStability(stability: Stability, terminal: Terminal): void {
+function printStability(stability: Stability, removals: number, terminal: Terminal): void {
   const { texts, correlation, least, candidates } = stability;
   const measured = texts.map(
     ({ name, tokens }) => `${basename(name)} (${counted(tokens, 'token')})`,
@@ -95,6 +95,13 @@ function printStability(stability: Stability, terminal: Terminal): void {
   terminal.print(
     `Importance on ${measured.join(', ')}: ` +
       `rank correlation ${correlation.toFixed(2)}, at least ${least.toFixed(2)}`,
+  );
+  const { common, distances } = heldChoice(stability, removals);
+  terminal.print(
+    `Of the ${removals} that matter least on each, ${common} are the same on all` +
+      (distances === undefined
+        ? ''
+        : `; distance after ${counted(removals, 'removal')} on each: ${distances.map((one) => formatDistance(one)).join(', ')}`),
   );
   const dependent = candidates.filter(({ dependsOnText }) => dependsOnText);
   if (dependent.length > 0) {

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { CalibrationRequest } from '../data/calibration';
 import { sensitivityCalibration } from '../data/calibration-defaults';
+import { measureRunTimes } from '../generate/run-times';
 import { ggufFacts } from '../pipelines/gguf-facts';
 import { requireAble } from '../models/capability';
 import type { OpenedModel } from '../models/opened-model';
@@ -149,9 +150,12 @@ export async function measureSensitivity(
   const gguf = compressions.some(({ method }) => method === 'gguf')
     ? await ggufFactsFor(model, settings, memoryBytes, context)
     : undefined;
+  const runs = model.capabilities.generate.able
+    ? await measureRunTimes(model.model, where, context)
+    : undefined;
   return profileSensitivity(
     {
-      ...{ model, gguf },
+      ...{ model, gguf, runs },
       calibration: textOf(request),
       settings,
       ...runOptions(request),

@@ -49,6 +49,8 @@ const headShare = 0.2;
 const readoutShare = 0.125;
 const originalShare = 0.125;
 const lateShare = 0.125;
+/** Of what is free, so much is left besides: small settings have no share that Node's own collections fit in. */
+const lateBytes = 32 << 20;
 
 const nothing: MemoryShares = {
   sublayerBytes: 0,
@@ -82,7 +84,8 @@ export function divideMemory(
   device: DeviceName,
 ): MemoryShares {
   const rest = memoryBytes - leastMemory(model, device);
-  const [least, free] = rest < 0 ? [nothing, memoryBytes] : [leastShares(model, device), rest];
+  const [least, free] =
+    rest < 0 ? [nothing, memoryBytes] : [leastShares(model, device), Math.max(0, rest - lateBytes)];
   const room = least.sublayerBytes + free * sublayerShare;
   const wanted = sublayerParts(model).reduce((sum, { bytes }) => sum + bytes, 0);
   const sublayerBytes = Math.min(room, wanted);

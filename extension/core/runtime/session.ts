@@ -73,7 +73,7 @@ export async function createSession(
   const create = async (): Promise<InferenceSession> =>
     InferenceSession.create(model, {
       executionProviders: providersOf(options.device),
-      graphOptimizationLevel: options.asItStands === true ? 'disabled' : 'all',
+      graphOptimizationLevel: levelOf(options),
       logSeverityLevel: 3,
       ...(options.stays === true ? { preferredOutputLocation: 'gpu-buffer' } : {}),
       enableCpuMemArena: options.keepMemory === true,
@@ -93,6 +93,10 @@ export async function createSession(
     });
   return watchedOn(options.device, create);
 }
+
+/** The last level folds constants whatever is disabled: it would widen what is to stay as it is stored. */
+const levelOf = ({ asItStands, asStored }: SessionOptions): 'disabled' | 'extended' | 'all' =>
+  asItStands === true ? 'disabled' : asStored === true ? 'extended' : 'all';
 
 /** What `make` opens sessions for. Those it has opened are released if it fails, often as memory is short. */
 export async function withSessions<Made>(

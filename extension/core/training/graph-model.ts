@@ -49,25 +49,31 @@ export class GraphModel implements TrainableModel {
     return { graph, output: this.output, buffers };
   }
 
-  /** Read by ONNX Runtime, which knows every form that initializers are stored in. */
   public async initial(): Promise<Readonly<Record<string, Tensor>>> {
-    const all = [...this.parameters, ...this.buffers];
+    return this.read([...this.parameters, ...this.buffers]);
+  }
+
+  /** The numbers of some weights, float32. Read by ONNX Runtime, which knows every form that initializers are stored in. */
+  public async read(weights: readonly Parameter[]): Promise<Readonly<Record<string, Tensor>>> {
+    const wanted = new Set(weights.map(({ name }) => name));
     const graph = GraphBuilder.over('weights', {
       ...this.base,
       nodes: [],
       inputs: [],
       outputs: [],
-      constants: this.base.constants.filter(({ name }) => this.weights.has(name)),
-      weights: this.base.weights.filter(({ name }) => this.weights.has(name)),
+      constants: this.base.constants.filter(({ name }) => wanted.has(name)),
+      weights: this.base.weights.filter(({ name }) => wanted.has(name)),
     });
-    all.forEach(({ name, shape }, i) => {
+    weights.forEach(({ name, shape }, i) => {
       const read = graph.op('Cast', [name], { to: DataType.FLOAT });
       graph.output(`weight_${i}`, read, DataType.FLOAT, shape);
     });
     const session = await createSession(graph, { device: 'cpu', prepack: false });
     try {
       const outputs = await session.run({});
-      return Object.fromEntries(all.map(({ name }, i) => [name, tensorOf(outputs, `weight_${i}`)]));
+      return Object.fromEntries(
+        weights.map(({ name }, i) => [name, tensorOf(outputs, `weight_${i}`)]),
+      );
     } finally {
       await session.release();
     }

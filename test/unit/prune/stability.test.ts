@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../extension/core/data/random';
 import { loadSeveralTexts } from '../../../extension/core/data/model-inputs';
 import { openModel } from '../../../extension/core/models/open-model';
+import { heldChoice } from '../../../extension/core/prune/layer-profile';
 import type { CandidateDistance } from '../../../extension/core/prune/layer-profile';
 import type { SearchRecord } from '../../../extension/core/prune/search-memo';
 import { makeRandomModel, randomModelVocabulary } from '../random-model';
@@ -111,6 +112,27 @@ describe('stability', () => {
     expect(await countsOn([anyText(), anyText()])).toEqual([6, 1]);
     expect(await countsOn([anyText(), new Array<number>(64).fill(7)])).toEqual([7, 7]);
     await rm(larger, { recursive: true });
+  });
+});
+
+describe('a choice on several texts', () => {
+  it('has in common what is among the least on each, and a distance on each', () => {
+    const candidates = [
+      [1, 2],
+      [1, 3],
+      [2, 2],
+    ].map(([best = 0, worst = 0], i) => ({
+      ...{ sublayer: `block.${i}`, distances: [], dependsOnText: false },
+      places: [best, worst] as const,
+    }));
+    const rounds = [
+      [0.1, 0.2],
+      [0.3, 0.5],
+    ];
+    expect(heldChoice({ candidates, rounds }, 2)).toEqual({ common: 2, distances: [0.3, 0.5] });
+    expect(heldChoice({ candidates, rounds }, 1).common).toBe(0);
+    // A round that was not measured on each text is left out.
+    expect(heldChoice({ candidates, rounds }, 3)).toEqual({ common: 3, distances: undefined });
   });
 });
 

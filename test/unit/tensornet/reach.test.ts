@@ -78,6 +78,38 @@ describe('how far a model can go down', () => {
     await expect(chosen('prefill<0.05')).rejects.toThrow(/at least 0\.100 ms \(prefill\)/);
   });
 
+  it('counts norms, attention itself and the start of a run, which encodings leave', () => {
+    const smaller = { ...int8(0.2), decodeMsPerToken: 0.25, prefillMsPerToken: 0.1 };
+    const layers = tableOf().layers.map((layer) => ({ ...layer, ...times, entries: [smaller] }));
+    const without = [
+      { kind: 'attention', decodeMsPerToken: 5, prefillMsPerToken: 2 },
+      { kind: 'feedforward', decodeMsPerToken: 8, prefillMsPerToken: 2 },
+    ] as const;
+    const runs = { whole: { decodeMsPerToken: 10, prefillMsPerToken: 3 }, without };
+    const reach = reachOf(tableOf({ layers, runs }), defaultContext, []);
+    const decode = reach.find(({ unit }) => unit === 'decode');
+    // Of 10 ms, 5 are of two attentions and 2 of two feed-forwards; 4 layers take 1 ms each, or 0.25.
+    expect(decode).toMatchObject({ before: 10, least: 10 - 4 * 0.75 });
+    const gone = { sublayer: 'block.1.attention', distance: 1 };
+    expect(leastOf(tableOf({ layers, runs }), 'decode', [gone])).toBe(10 - 3 * 0.75 - 2.5);
+    const widths = [
+      {
+        ...{ sublayer: 'block.0.attention', of: 'groups' as const, count: 2 },
+        entries: [{ kept: 1, remove: '1', distance: 0.1 }],
+      },
+    ];
+    expect(leastOf(tableOf({ layers, runs, widths }), 'decode')).toBe(10 - 3 * 0.75 - 0.875);
+    // Kinds that seem to take 9 ms of 6 beside the layers take all of those.
+    const slow = { ...runs, whole: { decodeMsPerToken: 10, prefillMsPerToken: 3 } };
+    const held = slow.without.map((one) => ({ ...one, decodeMsPerToken: 3.5 }));
+    const every = tableOf().model.sublayers.map(({ id: sublayer }) => ({ sublayer, distance: 1 }));
+    expect(leastOf(tableOf({ layers, runs: { ...slow, without: held } }), 'decode', every)).toBe(0);
+    // Without the head in the table it is among the rest.
+    const head = outside().map((matrix) => ({ ...matrix, decodeMsPerToken: 1 }));
+    const counted = reachOf(tableOf({ layers, runs, outer: head }), defaultContext, []);
+    expect(counted.find(({ unit }) => unit === 'decode')?.before).toBe(10);
+  });
+
   it('is known of a part of the layers too', () => {
     const layers = [{ ...layerOf(0, 'down', [lowRank(2, 6, 0.1), int8(0.1)]), ...times }];
     const settings = { ...tableOf().settings, blocks: [0] };

@@ -9,23 +9,35 @@ import { onPath } from '../../jobs/write-errors';
 import type { MatrixEncoding } from '../matrix-encoding';
 import { mapTensors } from './form-facts';
 
+/** A tensor that is computed when its turn comes. */
+export interface ComputedTensor extends Pick<
+  LazyTensor,
+  'name' | 'dtype' | 'shape' | 'length' | 'inline'
+> {
+  readonly bytes: () => Promise<Uint8Array>;
+}
+
 /**
- * Writes forms that have just been computed, by the ids of their layers, into a safetensors file, and
- * gives them back as they lie there: one form of two layers is stored once and stays one. Names are `<id>.<part>`.
+ * Writes forms, by the ids of their layers, into a safetensors file, and gives them back as they lie there: one form of
+ * two layers is stored once and stays one. Names are `<id>.<part>`. One tensor is in memory at a time.
+ * @param computed gives a form's tensor when its turn comes
  */
-export async function storeForms(
+export async function storeComputedForms<T>(
   path: string,
-  forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
+  forms: ReadonlyMap<string, MatrixEncoding<T>>,
+  computed: (tensor: T) => Omit<ComputedTensor, 'name'>,
 ): Promise<Map<string, MatrixEncoding>> {
-  const tensors: { name: string; data: TensorData }[] = [];
-  const owners = new Map<MatrixEncoding<TensorData>, string>();
+  const tensors: ComputedTensor[] = [];
+  const owners = new Map<MatrixEncoding<T>, string>();
   for (const [id, form] of forms) {
     if (!owners.has(form)) {
       owners.set(form, id);
-      mapTensors(form, (data, part) => tensors.push({ name: `${id}.${part}`, data }));
+      mapTensors(form, (tensor, part) =>
+        tensors.push({ ...computed(tensor), name: `${id}.${part}` }),
+      );
     }
   }
-  const stored = await storeTensors(path, tensors);
+  const stored = await storeComputed(path, tensors);
   const found = new Map<unknown, MatrixEncoding>();
   for (const [form, id] of owners) {
     const inFile = mapTensors(form, (_, part) => {
@@ -45,27 +57,26 @@ export async function storeForms(
   );
 }
 
-/** A tensor that is computed when its turn comes. */
-export interface ComputedTensor extends Pick<
-  LazyTensor,
-  'name' | 'dtype' | 'shape' | 'length' | 'inline'
-> {
-  readonly bytes: () => Promise<Uint8Array>;
-}
+/** Forms that have been computed, see {@link storeComputedForms}. */
+export const storeForms = async (
+  path: string,
+  forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
+): Promise<Map<string, MatrixEncoding>> => storeComputedForms(path, forms, asComputed);
+
+const asComputed = ({ dtype, shape, bytes }: TensorData): Omit<ComputedTensor, 'name'> => ({
+  ...{ dtype, shape, length: bytes.length },
+  bytes: () => Promise.resolve(bytes),
+});
 
 /** Writes tensors into a safetensors file, and gives them back as they lie there. */
-export async function storeTensors(
+export const storeTensors = async (
   path: string,
   tensors: readonly { readonly name: string; readonly data: TensorData }[],
-): Promise<Map<string, LazyTensor>> {
-  return storeComputed(
+): Promise<Map<string, LazyTensor>> =>
+  storeComputed(
     path,
-    tensors.map(({ name, data: { dtype, shape, bytes } }) => ({
-      ...{ name, dtype, shape, length: bytes.length },
-      bytes: () => Promise.resolve(bytes),
-    })),
+    tensors.map(({ name, data }) => ({ ...asComputed(data), name })),
   );
-}
 
 /** The same, with one tensor in memory at a time. */
 export async function storeComputed(

@@ -7,7 +7,6 @@ import { holdOutInputs } from '../../data/hold-out-inputs';
 import { loadModelInputs } from '../../data/model-inputs';
 import type { JobContext } from '../../jobs/job';
 import { workFolder } from '../../jobs/work-folder';
-import { storeForms } from '../../models/forms/store-forms';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { idsIn } from '../../models/model-input';
 import { requireAble } from '../../models/capability';
@@ -32,7 +31,7 @@ import { RepairStore } from '../../tensornet/repair/repair-store';
 import { lossUnitOf } from '../../tensornet/repair/output-distance';
 import type { LossUnit } from '../../tensornet/repair/output-distance';
 import type { SliceRecord } from '../../tensornet/repair/repair-store';
-import { withNumbers } from '../../tensornet/repair/trainable-encoding';
+import { storeRepaired } from '../../tensornet/repair/trainable-encoding';
 import { defaultTrains, formsToTrain } from '../../tensornet/repair/trained-forms';
 import type { TrainedLayers } from '../../tensornet/repair/trained-forms';
 import type { RepairSetup } from '../../tensornet/repair/walk';
@@ -289,15 +288,12 @@ async function together(
 ): Promise<Pick<typeof sliced, 'forms' | 'lossBefore' | 'lossAfter'>> {
   const current = new Map([...forms, ...sliced.forms]);
   const student = setup.student.withMatrices(sliced.forms);
-  const numbers = await repairEndToEnd({ ...setup, student, forms: current }, context);
-  if (numbers === undefined) {
+  const numbersOf = await repairEndToEnd({ ...setup, student, forms: current }, context);
+  if (numbersOf === undefined) {
     return sliced;
   }
-  const data = new Map<string, Awaited<ReturnType<typeof withNumbers>>>();
-  for (const [id, form] of current) {
-    data.set(id, await withNumbers(form, numbers));
-  }
-  const trained = await storeForms(join(setup.folder, 'together.safetensors'), data);
+  const file = join(setup.folder, 'together.safetensors');
+  const trained = await storeRepaired(file, current, numbersOf);
   const lossAfter = await measureLoss(
     { ...setup, forms: trained },
     trained,

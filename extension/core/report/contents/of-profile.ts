@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { distanceWord, perplexityWord } from '../../change-size';
 import { formatChange, formatCount, formatDistance, formatDuration } from '../../format';
 import { inEnglish } from '../../message';
-import { bundledText, changeOfRounds } from '../../prune/layer-profile';
+import { bundledText, changeOfRounds, heldChoice } from '../../prune/layer-profile';
 import type { LayerProfile } from '../../prune/layer-profile';
 import { describeOrigin } from './origin';
 import type { Heatmap, HeatmapCell, Report, Section, Series } from '../report';
@@ -150,15 +150,22 @@ function describeChange(
   return `How surprised the model is by held-out text, lower is better: ${before.toFixed(2)} → ${after.toFixed(2)} after ${rounds} ${rounds === 1 ? 'removal' : 'removals'} (${formatChange(before, after)}: ${word}), on ${tokens} tokens.`;
 }
 
-function stabilitySection({ stability }: LayerProfile): Section[] {
+function stabilitySection({ stability, rounds }: LayerProfile): Section[] {
   if (stability === undefined) return [];
   const { texts, correlation, least, candidates } = stability;
   const dependent = candidates.filter(({ dependsOnText }) => dependsOnText);
+  const { common, distances } = heldChoice(stability, rounds.length);
+  const held =
+    `Of the ${rounds.length} that matter least on each text, ${common} are the same on all.` +
+    (distances === undefined
+      ? ''
+      : ` Distance after all removals on each: ${distances.map((one) => one.toPrecision(3)).join(', ')}.`);
   return [
     {
       title: 'Stability',
       text: [
         `Importance was measured on ${texts.length} texts (${texts.map(({ name }) => basename(name)).join(', ')}): rank correlation ${correlation.toFixed(2)}, at least ${least.toFixed(2)}. ${dependent.length === 0 ? 'No rank depends' : `The ranks of ${dependent.length} of ${candidates.length} sublayers depend`} on the text.`,
+        held,
       ],
       ...(dependent.length === 0
         ? {}

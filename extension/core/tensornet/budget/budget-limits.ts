@@ -14,8 +14,8 @@ import { say } from '../../message';
 /**
  * What a limit counts. Bytes and parameters are of all tensors; memory is bytes with the keys and values of a
  * context; FLOPs are of one token in the sublayers. `decode` is the milliseconds of a token that is generated, and
- * `prefill` those of a token of a prompt, both in their linear layers but for convolutions. The head counts where the table
- * has measured it.
+ * `prefill` those of a token of a prompt: in linear layers but for convolutions, and in all else where the table has run
+ * the whole model. The head counts where the table has measured it, or has run the model.
  */
 export const budgetUnits = ['bytes', 'parameters', 'memory', 'flops', 'decode', 'prefill'] as const;
 export type BudgetUnit = (typeof budgetUnits)[number];
@@ -142,12 +142,12 @@ export function ownCost(unit: BudgetUnit, sublayer: SublayerSummary): number {
   return costOf[unit]({ ...noWork, ...sublayer });
 }
 
-/** What is counted of a whole model; `linear` is what is counted of all matrices of its sublayers, `outer` of others. */
+/** What is counted of a whole model; `linear` is what is counted of all matrices of its sublayers, `outer` of others, `rest` of what is no matrix. */
 export function wholeCost(
   unit: BudgetUnit,
   model: ModelSummary,
   context: number,
-  { linear, outer }: { readonly linear: number; readonly outer: number },
+  { linear, outer, rest }: Readonly<Record<'linear' | 'outer' | 'rest', number>>,
 ): number {
   switch (unit) {
     case 'bytes':
@@ -159,7 +159,7 @@ export function wholeCost(
       return model.sublayers.reduce((sum, { flopsPerToken }) => sum + flopsPerToken, outer);
     case 'decode':
     case 'prefill':
-      return linear + outer;
+      return linear + outer + rest;
   }
 }
 

@@ -38,6 +38,7 @@ import {
 } from './narrower-states';
 import type { LeftOver, Offered } from './narrower-states';
 import { chooseOptions } from './choose-options';
+import { restTimes } from './rest-times';
 import { leastCost, totals, undominated } from './budget-problem';
 import type { BudgetProblem, BudgetSolution, Costs, PartChoice, PartState } from './budget-problem';
 import { say } from '../../message';
@@ -124,6 +125,7 @@ export function planProblem(
     original,
   } = gguf === undefined ? table : asInFile(table, gguf);
   const units = limits.map(({ unit }) => unit);
+  const rests = units.map((unit) => restTimes(table, unit));
   // Distances by perplexity begin at the original's.
   const lossOf = ({ distance }: { readonly distance: number }): number =>
     Math.max(0, distance - original);
@@ -160,8 +162,9 @@ export function planProblem(
     const removal = removable.find((one) => one.sublayer === sublayer.id);
     const rest = (share: number, gone = 0): Costs =>
       units.map(
-        (unit) =>
-          restCost(unit, sublayer, matrices) -
+        (unit, i) =>
+          restCost(unit, sublayer, matrices) +
+          (rests[i]?.of(sublayer) ?? 0) -
           gone * restOfExpert(unit, sublayer, matrices) +
           share * cacheCost(unit, sublayer, context),
       );
@@ -206,8 +209,11 @@ export function planProblem(
       states: [{ costs: units.map(() => 0), loss: 0, layers: options }],
     });
   }
-  const before = units.map((unit) =>
-    wholeCost(unit, model, context, { linear: sumOf(layers, unit), outer: sumOf(outer, unit) }),
+  const before = units.map((unit, i) =>
+    wholeCost(unit, model, context, {
+      ...{ linear: sumOf(layers, unit), outer: sumOf(outer, unit) },
+      rest: rests[i]?.whole ?? 0,
+    }),
   );
   const unchanged = parts.map(({ states: [first] }) => ({
     state: 0,
@@ -247,7 +253,7 @@ function requireShare(limit: BudgetLimit): void {
 function requireTimes(
   limit: BudgetLimit,
   whole: number,
-  { settings: { roles, blocks } }: SensitivityProfile,
+  { settings: { roles, blocks }, runs }: SensitivityProfile,
 ): void {
   if (whole === 0) {
     throw new UserError(say`The sensitivity profile has no times: all matrices are convolutions.`, {
@@ -256,7 +262,7 @@ function requireTimes(
     });
   }
   const isAmount = 'most' in limit && Number.isFinite(limit.most);
-  if (isAmount && roles.length + blocks.length > 0) {
+  if (isAmount && runs === undefined && roles.length + blocks.length > 0) {
     throw new UserError(
       say`The sensitivity profile has the times of some layers only, so a number of milliseconds can't be checked.`,
       {

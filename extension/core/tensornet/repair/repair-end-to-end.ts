@@ -14,6 +14,7 @@ import { UserError } from '../../user-error';
 import type { RepairScope } from './repair-settings';
 import type { TrainingFiles } from './repair-store';
 import { TeacherTexts } from './teacher-texts';
+import type { NumbersByName } from './trainable-encoding';
 import type { RepairSetup } from './walk';
 import { batchOf, leastBytes, segmentEnds, stepPlan } from './whole-memory';
 import type { TrainingSize } from './whole-memory';
@@ -69,13 +70,13 @@ const continuesTexts = ({ student: { inputs, output, emitter } }: TrainingSize):
 /**
  * Trains the forms of all sublayers at once on KL(teacher‖student), dense ones by adapters, everything else
  * frozen; the graph is cut where memory doesn't hold what the way back needs.
- * @returns the numbers with the lowest held-out loss, by tensor; undefined where none were better.
+ * @returns the numbers with the lowest held-out loss, by tensor, once training is over; undefined where none were better.
  * @throws UserError as {@link requireTrainsAsWhole}.
  */
 export async function repairEndToEnd(
   setup: EndToEndSetup,
   context: JobContext,
-): Promise<ReadonlyMap<string, Float32Array> | undefined> {
+): Promise<NumbersByName | undefined> {
   const { student, forms, settings, memoryBytes, saved, scope } = setup;
   requireTrainsAsWhole(setup, memoryBytes);
   const batch = batchOf(setup);
@@ -118,7 +119,7 @@ export async function repairEndToEnd(
       }
       return isBetter;
     };
-    const result = async (): Promise<ReadonlyMap<string, Float32Array> | undefined> =>
+    const result = (): NumbersByName | undefined =>
       best.numbers === undefined ? undefined : merged(best.numbers);
     let bad = 0;
     if (existsSync(saved.current)) {
@@ -161,7 +162,7 @@ export async function repairEndToEnd(
           context.warn(
             say`Training the full model diverged (NaN or infinity) in step ${trainer.steps + 1} of ${steps}. The best weights so far are kept. Choose a smaller learning rate (--rate).`,
           );
-          return await result();
+          return result();
         }
       }
       const isBetter = await judge();
@@ -171,7 +172,7 @@ export async function repairEndToEnd(
       }
       await save();
     }
-    return await result();
+    return result();
   } finally {
     await trainer.dispose();
   }

@@ -1,6 +1,5 @@
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
-import type { TensorData } from '../../checkpoints/tensor-data';
 import { CostAhead } from '../../jobs/cost-ahead';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { UserError } from '../../user-error';
@@ -10,7 +9,6 @@ import type { RepairStore, SliceRecord } from './repair-store';
 import { shareSlices } from './share-slices';
 import type { SliceSharing } from './share-slices';
 import type { SlicePair } from './slice';
-import { withNumbers } from './trainable-encoding';
 import { formsOf } from './trained-forms';
 import { Walk } from './walk';
 import type { RepairSetup } from './walk';
@@ -190,11 +188,7 @@ async function keep(
   store: RepairStore,
 ): Promise<SliceRecord> {
   const record = { sublayer, repaired: numbers !== undefined, ...errors };
-  const stored = new Map<string, MatrixEncoding<TensorData>>();
-  for (const [id, form] of numbers === undefined ? [] : forms) {
-    stored.set(id, await withNumbers(form, numbers ?? new Map()));
-  }
-  await store.add(record, stored);
+  await store.add(record, forms, (name) => Promise.resolve(numbers?.get(name)));
   return record;
 }
 

@@ -3,12 +3,12 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { openSafetensors } from '../../checkpoints/safetensors';
-import type { TensorData } from '../../checkpoints/tensor-data';
 import { Journal } from '../../jobs/journal';
 import { mapTensors } from '../../models/forms/form-facts';
-import { storeForms } from '../../models/forms/store-forms';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { UserError } from '../../user-error';
+import { storeRepaired } from './trainable-encoding';
+import type { NumbersByName } from './trainable-encoding';
 import { say } from '../../message';
 
 /** What became of one sublayer. */
@@ -89,13 +89,14 @@ export class RepairStore {
     return this.records.get(sublayer);
   }
 
-  /** Keeps a record and, where it was repaired, its forms. */
+  /** Keeps a record and, where it was repaired, its forms with the numbers that they have now. */
   public async add(
     record: SliceRecord,
-    forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
+    forms: ReadonlyMap<string, MatrixEncoding>,
+    numbersOf: NumbersByName,
   ): Promise<void> {
     if (record.repaired) {
-      await storeForms(this.fileOf(record.sublayer), forms);
+      await storeRepaired(this.fileOf(record.sublayer), forms, numbersOf);
     }
     await this.journal.append([record]);
     this.records.set(record.sublayer, record);

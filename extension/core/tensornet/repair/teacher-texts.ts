@@ -4,9 +4,13 @@ import type { DeviceName } from '../../runtime/device';
 import { DataType } from '../../onnx/graph-builder';
 import type { LayeredModel } from '../../models/layered-model';
 import { LayeredExecutor } from '../../runtime/layered-executor';
+import type { OwnGraph } from '../../runtime/layered-executor';
+import { stateBytesPerToken } from '../../runtime/memory-shares';
+import { predictedRows, tokenLogits } from '../../runtime/token-sums';
 import { floatsOf, floatTensor, int64Tensor, tensorOf } from '../../runtime/tensors';
 import type { HiddenState, Tensors } from '../../runtime/tensors';
 import { lossInputs } from '../../training/losses';
+import { embedAll } from './walk';
 import { say } from '../../message';
 
 /** What the teacher says behind each token of a text. */
@@ -33,24 +37,33 @@ export class TeacherTexts {
     context: JobContext,
   ): Promise<TeacherTexts> {
     const executor = new LayeredExecutor(teacher, where.device, where.memoryBytes / 2);
-    const count = teacher.summary.sublayers.length;
+    const { sublayers } = teacher.summary;
+    const pause = async (): Promise<void> => checkpoint(context.cancellation);
+    const longest = Math.max(1, ...texts.map((ids) => ids.length));
+    // The states in front of a sublayer and behind it are held at once.
+    const bytesPerText = 2 * longest * stateBytesPerToken(teacher);
+    const together = Math.max(1, Math.floor(executor.shares.stateBytes / bytesPerText));
     const found: TeacherText[] = [];
     try {
-      for (const [done, ids] of texts.entries()) {
-        context.progress({
-          stage: say`Running the original`,
-          done,
-          total: texts.length,
-          unit: 'sequences',
-          moreFollows: true,
-        });
-        let states = [await executor.embed(ids)];
-        for (let index = 0; index < count; index++) {
-          states = await executor.run(index, states);
-          await checkpoint(context.cancellation);
+      for (let first = 0; first < texts.length; first += together) {
+        const group = texts.slice(first, first + together);
+        let states = await embedAll(executor, group, pause);
+        for (const index of sublayers.keys()) {
+          context.progress({
+            stage: say`Running the original`,
+            done: first * sublayers.length + index * group.length,
+            total: texts.length * sublayers.length,
+            unit: 'steps',
+            moreFollows: true,
+          });
+          states = await executor.through(teacher.sublayer(index), states, pause);
         }
-        for (const state of states) {
-          found.push({ ids, ...(await likeliestOf(executor, state, likeliest)) });
+        for (const [i, ids] of group.entries()) {
+          const state = states[i];
+          if (state !== undefined) {
+            found.push({ ids, ...(await likeliestOf(executor, ids, state, likeliest)) });
+          }
+          await pause();
         }
       }
     } finally {
@@ -86,44 +99,45 @@ export class TeacherTexts {
   }
 }
 
-/** The likeliest ids behind each token of a text, and what is left for all others. */
+/** The likeliest ids behind each token of a text, and what is left for all others, so many tokens at a time as memory holds. */
 async function likeliestOf(
   executor: LayeredExecutor,
+  ids: Int32Array,
   state: HiddenState,
   most: number,
 ): Promise<Omit<TeacherText, 'ids'>> {
-  const logits = await executor.output(state);
-  const vocabulary = logits.dims.at(-1) ?? most;
+  const vocabulary = executor.model.summary.vocabularySize ?? most;
   const count = Math.min(most, vocabulary);
-  const outputs = await executor.compute(
-    {
-      key: `likeliest.${count}`,
-      build: (graph) => {
-        const given = graph.input(
-          'logits',
-          DataType.FLOAT,
-          logits.dims.map((_, i) => `axis_${i}`),
-        );
-        const all = graph.op('Softmax', [given], { axis: -1 });
-        const [values = '', ids = ''] = graph.ops('TopK', [all, graph.ints([count])], 2, {
-          axis: -1,
-        });
-        graph.output('values', values, DataType.FLOAT);
-        graph.output('ids', ids, DataType.INT64);
-      },
-    },
-    { logits },
-  );
-  const values = floatsOf(outputs, 'values');
-  const rows = values.length / count;
-  const probabilities = new Float32Array(rows * (count + 1));
-  for (let row = 0; row < rows; row++) {
-    const own = values.subarray(row * count, (row + 1) * count);
-    const sum = own.reduce((total, value) => total + value, 0);
-    probabilities.set(own, row * (count + 1));
-    // Where there are no others, what rounding leaves is none of theirs.
-    probabilities[row * (count + 1) + count] = count < vocabulary ? Math.max(0, 1 - sum) : 0;
+  const likeliest = new Int32Array(ids.length * count);
+  const probabilities = new Float32Array(ids.length * (count + 1));
+  const logits = await tokenLogits(executor, ids, state);
+  for (const rows of predictedRows(ids, logits.perRun)) {
+    const outputs = await executor.compute(likeliestGraph(count), {
+      logits: await logits.of(rows),
+    });
+    const { data } = tensorOf(outputs, 'ids');
+    likeliest.set(Int32Array.from(data as BigInt64Array, Number), rows.start * count);
+    const values = floatsOf(outputs, 'values');
+    for (let row = rows.start; row < rows.end; row++) {
+      const from = (row - rows.start) * count;
+      const own = values.subarray(from, from + count);
+      const sum = own.reduce((total, value) => total + value, 0);
+      probabilities.set(own, row * (count + 1));
+      // Where there are no others, what rounding leaves is none of theirs.
+      probabilities[row * (count + 1) + count] = count < vocabulary ? Math.max(0, 1 - sum) : 0;
+    }
   }
-  const { data } = tensorOf(outputs, 'ids');
-  return { likeliest: Int32Array.from(data as BigInt64Array, Number), probabilities };
+  return { likeliest, probabilities };
 }
+
+const likeliestGraph = (count: number): OwnGraph => ({
+  key: `likeliest.${count}`,
+  keepMemory: true,
+  build: (graph) => {
+    const given = graph.input('logits', DataType.FLOAT, ['batch', 'rows', 'vocabulary']);
+    const all = graph.op('Softmax', [given], { axis: -1 });
+    const [values = '', ids = ''] = graph.ops('TopK', [all, graph.ints([count])], 2, { axis: -1 });
+    graph.output('values', values, DataType.FLOAT);
+    graph.output('ids', ids, DataType.INT64);
+  },
+});

@@ -1,7 +1,8 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { readBytes } from '../../checkpoints/read-tensor';
-import type { TensorData } from '../../checkpoints/tensor-data';
-import { formTensors, mapTensors } from '../../models/forms/form-facts';
+import { formTensors } from '../../models/forms/form-facts';
+import { storeComputedForms } from '../../models/forms/store-forms';
+import type { ComputedTensor } from '../../models/forms/store-forms';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { floatData } from '../tensor-values';
 
@@ -35,29 +36,31 @@ export function hasWholeNumbers(form: MatrixEncoding): boolean {
   return formTensors<LazyTensor>(form).some(({ dtype }) => !floats.includes(dtype));
 }
 
-/** The form with other numbers for the tensors named, in float32 or 16 bits as before; the rest is read from its files. */
-export async function withNumbers(
-  form: MatrixEncoding,
-  numbers: ReadonlyMap<string, Float32Array>,
-): Promise<MatrixEncoding<TensorData>> {
-  const data = new Map<LazyTensor, TensorData>();
-  for (const tensor of formTensors<LazyTensor>(form)) {
-    data.set(tensor, await dataOf(tensor, numbers.get(tensor.name)));
-  }
-  return mapTensors(form, (tensor) => data.get(tensor) ?? lost(tensor));
-}
+/** Numbers of trained tensors by their names, computed when they are asked for; undefined of others. */
+export type NumbersByName = (name: string) => Promise<Float32Array | undefined>;
 
-async function dataOf(tensor: LazyTensor, numbers: Float32Array | undefined): Promise<TensorData> {
-  const { dtype, shape, length } = tensor;
-  if (numbers !== undefined && floats.includes(dtype)) {
-    return floatData(shape, numbers, dtype === 'F32' ? dtype : 'F16');
-  }
-  if (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'U8' && dtype !== 'I8') {
-    throw new Error(`${tensor.name} has dtype ${dtype}, which no form has`);
-  }
-  return { dtype, shape, bytes: await readBytes(tensor, length) };
-}
+/** Writes forms with other numbers into a safetensors file, and gives them back as they lie there. */
+export const storeRepaired = async (
+  path: string,
+  forms: ReadonlyMap<string, MatrixEncoding>,
+  numbersOf: NumbersByName,
+): Promise<Map<string, MatrixEncoding>> =>
+  storeComputedForms(path, forms, (tensor) => withNumbers(tensor, numbersOf));
 
-function lost({ name }: LazyTensor): never {
-  throw new Error(`${name} is no tensor of the form`);
+/** A form's tensor with other numbers, in float32 or 16 bits as before, or, where there are none, as it lies in its file. */
+function withNumbers(tensor: LazyTensor, numbersOf: NumbersByName): Omit<ComputedTensor, 'name'> {
+  const { name, dtype, shape, length } = tensor;
+  const isFloat = floats.includes(dtype);
+  const stored = dtype === 'BF16' ? 'F16' : dtype;
+  const bytes = async (): Promise<Uint8Array> => {
+    const numbers = isFloat ? await numbersOf(name) : undefined;
+    if (numbers !== undefined) {
+      return floatData(shape, numbers, stored === 'F32' ? stored : 'F16').bytes;
+    }
+    if (stored !== dtype) {
+      throw new Error(`${name} has dtype ${dtype}, which no form has`);
+    }
+    return readBytes(tensor, length);
+  };
+  return { dtype: stored, shape, length, bytes };
 }

@@ -45,7 +45,9 @@ export class TeacherWalk {
       this.at = 0;
     }
     for (; this.at < index; this.at++) {
-      this.states = await this.executor.run(this.at, this.states, pause);
+      // Each sublayer runs once: its session is of no use later.
+      const step = this.executor.model.sublayer(this.at);
+      this.states = await this.executor.through(step, this.states, pause);
     }
     return this.states;
   }
@@ -125,11 +127,8 @@ export class Walk {
 
   /** Takes the student behind sublayer `index`, by the weights that `model` has for it. */
   public async advance(index: number, model: LayeredModel): Promise<void> {
-    const { student } = this.setup;
-    this.studentStates =
-      model === student
-        ? await this.student.run(index, this.studentStates, this.pause)
-        : await this.student.through(model.sublayer(index), this.studentStates, this.pause);
+    const step = model.sublayer(index);
+    this.studentStates = await this.student.through(step, this.studentStates, this.pause);
   }
 
   /** Takes both through all sublayers, the student by the weights of `model`: the distance of their outputs. */
@@ -149,8 +148,13 @@ export class Walk {
     const { executor } = this.teacher;
     const states = await this.teacher.before(teacher.summary.sublayers.length, this.pause);
     const pairs = states.slice(train.length).flatMap((state, i) => {
-      const student = this.studentStates[train.length + i];
-      return student === undefined ? [] : [{ teacher: state, student }];
+      const [input, student] = [
+        this.inputs[train.length + i],
+        this.studentStates[train.length + i],
+      ];
+      return input === undefined || student === undefined
+        ? []
+        : [{ input, teacher: state, student }];
     });
     return outputDistance(executor, this.student, pairs, this.pause);
   }

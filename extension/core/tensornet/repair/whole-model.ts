@@ -4,6 +4,7 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { floatsIn } from '../../runtime/tensors';
 import { adapterProduct } from '../../training/adapted-model';
+import type { AdaptableMatrix } from '../../training/adapters';
 import type { TrainableModel } from '../../training/trainable-model';
 import {
   adaptableMatrices,
@@ -13,6 +14,7 @@ import {
 } from '../../training/trainable-transformer';
 import { smallestScale } from './smallest-scale';
 import { differentiable, trainedTensors } from './trainable-encoding';
+import type { NumbersByName } from './trainable-encoding';
 
 /** Of adapters. */
 const adapterRank = 16;
@@ -34,10 +36,8 @@ export interface WholeModel {
   readonly streams: readonly string[];
   /** Size of the numbers that are trained, which learning rates are measured by. */
   readonly unit: number;
-  /** Numbers of the forms' tensors, by name, from numbers of the model's parameters. */
-  readonly merged: (
-    numbers: ReadonlyMap<string, Float32Array>,
-  ) => Promise<ReadonlyMap<string, Float32Array>>;
+  /** Numbers of the forms' tensors from numbers of the model's parameters. */
+  readonly merged: (numbers: ReadonlyMap<string, Float32Array>) => NumbersByName;
 }
 
 /** @throws UserError where the model is a graph, or its weights are quantized. */
@@ -57,31 +57,36 @@ export async function wholeModel(
   }
   const weights = trainableTransformer(emitted, adapted);
   const unit = own.size === 0 ? 1 : await smallestScale(trainableTransformer(emitted, own));
-  const before = adapted.size === 0 ? {} : await weights.initial();
-  const matrices = weights.parameters.flatMap(({ name, shape: [out, width] }) => {
-    const numbers = before[name];
-    return numbers === undefined || out === undefined || width === undefined
-      ? []
-      : [{ name, out, in: width, rootMeanSquare: rootMeanSquare(floatsIn(numbers)) }];
-  });
-  const model = adaptedTransformer(emitted, own, matrices, { rank: adapterRank, unit, seed });
-  const merged = async (
-    numbers: ReadonlyMap<string, Float32Array>,
-  ): Promise<ReadonlyMap<string, Float32Array>> => {
-    const result = new Map(numbers);
-    const originals = model.adapters.length === 0 ? {} : await weights.initial();
-    for (const adapter of model.adapters) {
-      const matrix = originals[adapter.weight];
-      if (matrix !== undefined) {
-        const sum = adapterProduct(adapter, numbers);
-        const given = floatsIn(matrix);
-        given.forEach((value, i) => {
-          sum[i] = (sum[i] ?? 0) + value;
-        });
-        result.set(adapter.weight, sum);
-      }
-    }
-    return result;
+  const byName = new Map(weights.parameters.map((weight) => [weight.name, weight]));
+  /** One at a time: all of them in float32 may not fit into memory. */
+  const numbersOf = async (name: string): Promise<Float32Array | undefined> => {
+    const weight = byName.get(name);
+    const numbers = weight === undefined ? undefined : (await weights.read([weight]))[name];
+    return numbers === undefined ? undefined : floatsIn(numbers);
   };
+  const matrices: AdaptableMatrix[] = [];
+  for (const { name, shape } of weights.parameters) {
+    const [out, width] = shape;
+    const numbers = await numbersOf(name);
+    if (numbers !== undefined && out !== undefined && width !== undefined) {
+      matrices.push({ name, out, in: width, rootMeanSquare: rootMeanSquare(numbers) });
+    }
+  }
+  const model = adaptedTransformer(emitted, own, matrices, { rank: adapterRank, unit, seed });
+  const adapters = new Map(model.adapters.map((adapter) => [adapter.weight, adapter]));
+  const merged =
+    (numbers: ReadonlyMap<string, Float32Array>): NumbersByName =>
+    async (name) => {
+      const adapter = adapters.get(name);
+      const given = adapter === undefined ? undefined : await numbersOf(name);
+      if (adapter === undefined || given === undefined) {
+        return numbers.get(name);
+      }
+      const sum = adapterProduct(adapter, numbers);
+      given.forEach((value, i) => {
+        sum[i] = (sum[i] ?? 0) + value;
+      });
+      return sum;
+    };
   return { model, streams: streamsBehind(emitted), unit, merged };
 }

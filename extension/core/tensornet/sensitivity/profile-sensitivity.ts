@@ -27,6 +27,7 @@ import { LayerWork } from './layer-work';
 import { sensitivityEntrySchema, widthSensitivitySchema } from './sensitivity-profile-schema';
 import type {
   GgufFacts,
+  RunTimes,
   SensitivityEntry,
   SensitivityEvent,
   SensitivitySettings,
@@ -56,6 +57,8 @@ export interface SensitivityJob {
   readonly keepsJournal?: boolean;
   /** The model as a GGUF file, where types of its tensors are tried. */
   readonly gguf?: GgufFacts | undefined;
+  /** Times of the whole model, where they are known. */
+  readonly runs?: RunTimes | undefined;
   /** Whom the work is shared with; nobody if absent. */
   readonly engine?: Engine | undefined;
 }
@@ -196,6 +199,7 @@ export async function profileSensitivity(
             widths: widths.map((one) => measuredWidths.get(one.sublayer) ?? describeWidth(one, [])),
           }),
       ...(job.gguf === undefined ? {} : { gguf: job.gguf }),
+      ...(job.runs === undefined ? {} : { runs: job.runs }),
     });
     context.emit({ kind: 'sensitivity-started', table: table() });
     const append = async (entries: readonly Entry[]): Promise<void> =>

@@ -5,6 +5,7 @@ import { described } from '../../jobs/described';
 import { parseDocument } from '../../jobs/parse-document';
 import { metricNames } from '../../metrics/metrics';
 import { linearRoles, outerPlaces } from '../../models/matrix-encoding';
+import { sublayerKinds } from '../../models/model-summary';
 import { modelSummarySchema } from '../../models/model-summary-schema';
 import { originEntries } from '../../runtime/origin-schema';
 import { compressionEntries, compressionRequestSchema } from '../compression-choice';
@@ -12,13 +13,8 @@ import type { SensitivityProfile } from './sensitivity-profile';
 import { say } from '../../message';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
-const costs = {
-  parameters: count,
-  bytes: count,
-  flopsPerToken: v.number(),
-  decodeMsPerToken: v.number(),
-  prefillMsPerToken: v.number(),
-};
+const times = { decodeMsPerToken: v.number(), prefillMsPerToken: v.number() };
+const costs = { parameters: count, bytes: count, flopsPerToken: v.number(), ...times };
 
 /** What has been measured of one compression of one layer. */
 export const sensitivityEntrySchema = v.object({
@@ -113,6 +109,15 @@ export const sensitivityProfileSchema = v.object({
       v.object({ bytes: count, tensors: v.record(v.string(), v.record(v.string(), count)) }),
     ),
     'The model as a GGUF file, where types of its tensors were tried',
+  ),
+  runs: described(
+    v.optional(
+      v.object({
+        whole: v.object(times),
+        without: v.array(v.object({ kind: v.picklist(sublayerKinds), ...times })),
+      }),
+    ),
+    'Milliseconds of a token of the model, and of the model without all sublayers of a kind',
   ),
   ...originEntries,
 });

@@ -5,7 +5,7 @@ import { asksAnswers } from '../../metrics/metrics';
 import type { MetricName } from '../../metrics/metrics';
 import type { LinearRole, MpoForm, OuterPlace } from '../../models/matrix-encoding';
 import type { Width } from '../../models/narrow/width';
-import type { ModelSummary } from '../../models/model-summary';
+import type { ModelSummary, SublayerKind } from '../../models/model-summary';
 import type { Origin } from '../../runtime/origin';
 import type { Compression, CompressionRequest } from '../compression-choice';
 
@@ -38,6 +38,13 @@ export interface TokenTimes {
   readonly decodeMsPerToken: number;
   /** Of a token of a prompt, read with others. */
   readonly prefillMsPerToken: number;
+}
+
+/** Milliseconds of a token by runs of the whole model: linear layers, norms and attention itself. */
+export interface RunTimes {
+  readonly whole: TokenTimes;
+  /** Of the model without all sublayers of a kind. */
+  readonly without: readonly (TokenTimes & { readonly kind: SublayerKind })[];
 }
 
 /** What becomes of the model when one layer alone is compressed in one way. */
@@ -147,6 +154,8 @@ export interface SensitivityProfile extends Origin {
   /** Sublayers that can be narrowed, where that was asked for. */
   readonly widths?: readonly WidthSensitivity[];
   readonly gguf?: GgufFacts;
+  /** Where the model generates. */
+  readonly runs?: RunTimes;
 }
 
 /** All that a table is about. */
