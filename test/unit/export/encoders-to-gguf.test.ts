@@ -7,7 +7,6 @@ import { writeSource } from '../../../extension/core/export/write-source';
 import { layOutChanges } from '../../../extension/core/export/changes';
 import { inEnglish } from '../../../extension/core/message';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
-import { safetensorsBytes } from '../checkpoints/safetensors-file';
 import { encoderFixture } from '../encoder-fixtures';
 import { familyFixture, relativeError } from '../fixtures';
 import { samplesOf, tokenizerFile } from '../gguf-encoder-fixtures';
@@ -63,6 +62,7 @@ describe('a GGUF file of a folder of an encoder', () => {
     ['xlm-roberta', familyFixture('xlm-roberta'), 'bert'],
     ['distilbert', familyFixture('distilbert'), 'bert'],
     ['nomic_bert', familyFixture('nomic_bert'), 'nomic-bert'],
+    ['nomic-published', encoderFixture('nomic-published'), 'nomic-bert'],
     ['modernbert', familyFixture('modernbert'), 'modern-bert'],
     ['jina-bert', encoderFixture('jina-bert'), 'jina-bert-v2'],
     ['neobert', encoderFixture('neobert'), 'neo-bert'],
@@ -80,41 +80,10 @@ describe('a GGUF file of a folder of an encoder', () => {
     expect(JSON.stringify(loadsWith).includes('without its head')).toBe(hasHead);
   });
 
-  it('of Nomic Embed in the spelling of its published folders is the same', async () => {
-    const source = familyFixture('nomic_bert');
-    const copy = changed(source, {});
-    const published = {
-      ...{ model_type: 'nomic_bert', architectures: ['NomicBertModel'], vocab_size: 64 },
-      ...{ n_embd: 32, n_layer: 4, n_head: 4, n_inner: 48, n_positions: 64, type_vocab_size: 2 },
-      ...{ activation_function: 'swiglu', layer_norm_epsilon: 1e-12, rotary_emb_base: 1000 },
-      ...{ qkv_proj_bias: false, mlp_fc1_bias: false, mlp_fc2_bias: false, prenorm: false },
-      ...{ causal: false, rotary_emb_fraction: 1, rotary_emb_interleaved: false },
-      ...{ rotary_emb_scale_base: null, rotary_scaling_factor: null, use_rms_norm: false },
-    };
-    writeFileSync(join(copy, 'config.json'), JSON.stringify(published));
-    const path = join(copy, 'model.safetensors');
-    const bytes = readFileSync(path);
-    const start = 8 + Number(bytes.readBigUInt64LE());
-    const header = JSON.parse(bytes.toString('utf8', 8, start)) as Record<string, unknown>;
-    const renamed = JSON.stringify(
-      Object.fromEntries(
-        Object.entries(header).map(([name, one]) => [name.replace(/^nomic_bert\./, ''), one]),
-      ),
-    );
-    writeFileSync(
-      path,
-      Buffer.concat([safetensorsBytes(renamed, 0), Uint8Array.from(bytes.subarray(start))]),
-    );
-    const expected = await logitsOf(changed(source, bare), ids);
-    expect(relativeError(await logitsOf(copy, ids), expected)).toBeLessThan(1e-6);
-    const out = fresh();
-    await prune(copy, [], out, { format: 'gguf' });
-    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
-    const { metadata } = await readGgufHeader(fileIn(out));
-    expect(metadata.get('general.architecture')).toBe('nomic-bert');
-    expect(metadata.get('nomic-bert.context_length')).toBe(64);
-    const scaled = changed(copy, { rotary_scaling_factor: 2 });
-    expect((await rejection(openModel(scaled))).message).toMatch(/rotary_scaling_factor/);
+  it('has no rotary embedding of Nomic that is scaled', async () => {
+    const scaled = changed(encoderFixture('nomic-published'), { rotary_scaling_factor: 2 });
+    const { message } = await rejection(openModel(scaled));
+    expect(message).toMatch(/rotary_scaling_factor: nomic_bert models with 2 here cannot/);
   });
 
   it('lacks the bias behind mixtures, and says so', async () => {
