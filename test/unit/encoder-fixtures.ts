@@ -19,7 +19,12 @@ const namesIn = (folder: string): readonly string[] =>
 export const encoderNames = namesIn(encodersFolder);
 
 /** Those whose code stands on the hub, not in transformers: they get no modelling file. */
-export const hubNames: readonly string[] = ['jina-bert', 'neobert', 'nomic-mixtures'];
+export const hubNames: readonly string[] = [
+  'jina-bert',
+  'neobert',
+  'nomic-mixtures',
+  'nomic-published',
+];
 export const stockNames = encoderNames.filter((name) => !hubNames.includes(name));
 
 /** Those of the text tower of two, which have no modelling file. */

@@ -15,6 +15,7 @@ const sublayer = v.object({
   flopsPerToken: count,
   kvBytesPerToken: count,
   sharedWeights: v.optional(count),
+  shares: v.optional(v.array(v.string())),
   leavesParts: v.optional(v.boolean()),
   experts: v.optional(
     v.object({

@@ -44,6 +44,8 @@ export interface SublayerSummary {
   readonly parameters: number;
   /** Number of weights of matrices that another sublayer uses too, which stay when this one goes. */
   readonly sharedWeights?: number | undefined;
+  /** Names of those matrices. */
+  readonly shares?: readonly string[] | undefined;
   /** Bytes of those that go, as stored in the checkpoint. */
   readonly bytes: number;
   /** Multiply-adds count as two; attention scores are not counted, as they depend on the context length. */

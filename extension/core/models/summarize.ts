@@ -127,7 +127,10 @@ export function summarizeSublayers(layout: SummarizedLayout): SublayerSummary[] 
       ...summarizeSublayer(sublayer, own, layout),
       ...(shared.length === 0
         ? {}
-        : { sharedWeights: sum(shared, weightCounter(sublayerLinears(sublayer))) }),
+        : {
+            sharedWeights: sum(shared, weightCounter(sublayerLinears(sublayer))),
+            shares: shared.map(({ name }) => name),
+          }),
     };
   });
 }

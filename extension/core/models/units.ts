@@ -116,11 +116,18 @@ export function freeingNothing(
   model: Pick<ModelSummary, 'sublayers'>,
   removed: readonly string[],
 ): string[] {
+  const sharing = model.sublayers.filter(({ shares }) => shares !== undefined);
+  if (sharing.length === 0) {
+    return [];
+  }
   const gone = new Set(removed.flatMap((id) => unitsMeant(id, model)));
-  const sharing = model.sublayers.filter(({ sharedWeights }) => sharedWeights !== undefined);
-  return sharing.every(({ id }) => gone.has(id))
-    ? []
-    : sharing.filter(({ id, parameters }) => parameters === 0 && gone.has(id)).map(({ id }) => id);
+  const used = new Set(sharing.flatMap(({ id, shares = [] }) => (gone.has(id) ? [] : shares)));
+  return sharing
+    .filter(
+      ({ id, parameters, shares = [] }) =>
+        gone.has(id) && parameters === 0 && shares.every((name) => used.has(name)),
+    )
+    .map(({ id }) => id);
 }
 
 /** Ids that are named where there are more. */

@@ -62,6 +62,7 @@ describe('a GGUF file of a folder of an encoder', () => {
     ['xlm-roberta', familyFixture('xlm-roberta'), 'bert'],
     ['distilbert', familyFixture('distilbert'), 'bert'],
     ['nomic_bert', familyFixture('nomic_bert'), 'nomic-bert'],
+    ['nomic-published', encoderFixture('nomic-published'), 'nomic-bert'],
     ['modernbert', familyFixture('modernbert'), 'modern-bert'],
     ['jina-bert', encoderFixture('jina-bert'), 'jina-bert-v2'],
     ['neobert', encoderFixture('neobert'), 'neo-bert'],
@@ -77,6 +78,12 @@ describe('a GGUF file of a folder of an encoder', () => {
     expect(relativeError(await logitsOf(file, ids), expected)).toBeLessThan(1e-5);
     const hasHead = (await openModel(folder)).output.givesScores;
     expect(JSON.stringify(loadsWith).includes('without its head')).toBe(hasHead);
+  });
+
+  it('has no rotary embedding of Nomic that is scaled', async () => {
+    const scaled = changed(encoderFixture('nomic-published'), { rotary_scaling_factor: 2 });
+    const { message } = await rejection(openModel(scaled));
+    expect(message).toMatch(/rotary_scaling_factor: nomic_bert models with 2 here cannot/);
   });
 
   it('lacks the bias behind mixtures, and says so', async () => {

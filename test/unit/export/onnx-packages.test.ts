@@ -112,8 +112,8 @@ describe('a graph whose sublayers share their weights', () => {
     const { summary } = await openModel(path);
     expect(summary.parameters).toBe(64);
     expect(summary.sublayers).toMatchObject([
-      { parameters: 0, bytes: 0, sharedWeights: 64 },
-      { parameters: 0, bytes: 0, sharedWeights: 64 },
+      { parameters: 0, bytes: 0, sharedWeights: 64, shares: ['up', 'down'] },
+      { parameters: 0, bytes: 0, sharedWeights: 64, shares: ['up', 'down'] },
     ]);
     const removed = ['block.0.feedforward'];
     expect(freeingNothing(summary, removed)).toEqual(removed);

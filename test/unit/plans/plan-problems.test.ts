@@ -43,22 +43,24 @@ describe('planProblems', () => {
   });
 
   it('warns of what frees nothing, unless all that share their weights go', () => {
-    const shared = (id: string): boolean => id.endsWith('attention');
-    const sublayers = model.sublayers.map((one) =>
-      shared(one.id) ? { ...one, parameters: 0, sharedWeights: 64 } : one,
-    );
+    const of = (kind: string): string[] =>
+      model.sublayers.flatMap(({ id }) => (id.endsWith(kind) ? [id] : []));
+    const sublayers = model.sublayers.map((one) => ({
+      ...one,
+      ...{ parameters: 0, sharedWeights: 64, shares: [`shared.${one.kind}`] },
+    }));
     const found = (remove: string[]): unknown[] =>
       planProblems(plan({ remove }), { ...model, sublayers }).map(({ severity, problem }) => [
         severity,
         problem.kind === 'message' ? inEnglish(problem.message) : problem.kind,
       ]);
-    expect(found(['block.0', 'block.1.feedforward'])).toEqual([
+    expect(found(['block.0.attention', ...of('feedforward')])).toEqual([
       [
         'warning',
         'Removing block.0.attention frees no parameters: sublayers that stay use the same weights.',
       ],
     ]);
-    expect(found(sublayers.map(({ id }) => id).filter(shared))).toEqual([]);
+    expect(found(of('attention'))).toEqual([]);
   });
 
   it('knows single experts, and that a mixture keeps one', () => {

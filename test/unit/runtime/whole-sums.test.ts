@@ -1,11 +1,22 @@
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import { expect, it, vi } from 'vitest';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import type { Value } from '../../../extension/core/onnx/graph-builder';
+import type { RunnableGraph } from '../../../extension/core/models/layered-model';
+import {
+  AttributeProto_AttributeType as AttributeType,
+  AttributeProtoSchema,
+  ModelProtoSchema,
+  NodeProtoSchema,
+  TensorProtoSchema,
+} from '../../../extension/core/onnx/proto/onnx_pb';
+import type { NodeProto } from '../../../extension/core/onnx/proto/onnx_pb';
 import { createSession } from '../../../extension/core/runtime/session';
 import { floatsOf } from '../../../extension/core/runtime/tensors';
+import { modelBytes, rawTensor } from '../onnx-bytes';
 import { temporaryFolder } from '../temporary-folder';
 import { openSession } from '../whole-session';
 
@@ -92,11 +103,9 @@ const graphs: Readonly<Record<string, (graph: GraphBuilder, x: Value) => Value>>
     ),
 };
 
-it.each(Object.entries(graphs))('whole sums of %s', async (_, build) => {
-  const graph = new GraphBuilder('integers');
-  const y = build(graph, graph.input('x', DataType.FLOAT, [2, size]));
-  graph.output('y', y, DataType.FLOAT);
-  const values = Float32Array.from({ length: 2 * size }, (__, i) => Math.sin(i));
+/** Expects of a session what a graph gives that is run as it stands. */
+async function expectWhole(graph: RunnableGraph): Promise<void> {
+  const values = Float32Array.from({ length: 2 * size }, (_, i) => Math.sin(i));
   const x = new Tensor('float32', values, [2, size]);
   const session = await createSession(graph, { device: 'cpu', prepack: true });
   const found = floatsOf(await session.run({ x }), 'y');
@@ -114,4 +123,56 @@ it.each(Object.entries(graphs))('whole sums of %s', async (_, build) => {
   found.forEach((value, i) => {
     expect(Math.abs(value - (expected[i] ?? NaN)) / largest).toBeLessThan(0.02);
   });
+}
+
+it.each(Object.entries(graphs))('whole sums of %s', async (_, build) => {
+  const graph = new GraphBuilder('integers');
+  const y = build(graph, graph.input('x', DataType.FLOAT, [2, size]));
+  graph.output('y', y, DataType.FLOAT);
+  await expectWhole(graph);
+});
+
+it('whole sums of matrices and zero points that are constants of nodes', async () => {
+  const constant = (name: string, dims: readonly number[]): NodeProto =>
+    create(NodeProtoSchema, {
+      opType: 'Constant',
+      output: [name],
+      attribute: [
+        create(AttributeProtoSchema, {
+          ...{ name: 'value', type: AttributeType.TENSOR },
+          t: create(TensorProtoSchema, {
+            ...{ dataType: DataType.INT8, dims: dims.map(BigInt) },
+            rawData: Uint8Array.from({ length: dims.length === 0 ? 1 : size * size }, (_, i) => i),
+          }),
+        }),
+      ],
+    });
+  const model = fromBinary(
+    ModelProtoSchema,
+    modelBytes({
+      inputs: { x: [2, size] },
+      outputs: { y: [2, size] },
+      nodes: [
+        ['DequantizeLinear', ['first', 'columns'], ['a']],
+        ['DequantizeLinear', ['second', 'scale', 'zero'], ['b']],
+        ['DequantizeLinear', ['third', 'scale', 'zero'], ['c']],
+        ['MatMul', ['x', 'a'], ['d']],
+        ['MatMul', ['d', 'b'], ['e']],
+        ['MatMul', ['e', 'c'], ['y']],
+      ],
+      initializers: [
+        rawTensor(
+          'columns',
+          [size],
+          Array.from({ length: size }, (_, i) => 0.01 + i / 1000),
+        ),
+        rawTensor('scale', [], [0.01]),
+      ],
+    }),
+  );
+  model.graph?.node.unshift(
+    ...['first', 'second', 'third'].map((name) => constant(name, [size, size])),
+    constant('zero', []),
+  );
+  await expectWhole({ externalData: [], toBytes: () => toBinary(ModelProtoSchema, model) });
 });

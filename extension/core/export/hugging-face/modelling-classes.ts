@@ -17,6 +17,8 @@ export interface ModellingClasses {
   readonly stockModel: string;
   /** Classes of transformers that find the model's, the usual one first. */
   readonly autoModels: readonly [string, ...string[]];
+  /** Whether they find it by a modelling file alone. */
+  readonly isUnlisted?: boolean;
   readonly config: string;
   readonly model: string;
 }
@@ -45,7 +47,9 @@ export function modellingClasses(config: NamedClasses): ModellingClasses {
   if (encoder !== undefined) {
     const head = headForm(encoder, { architectures: namesIn(config.architectures) });
     const stockModel = head?.class ?? encoder.classes.model;
-    return own(encoder.classes.config, stockModel, [head?.auto ?? 'AutoModel']);
+    const classes = own(encoder.classes.config, stockModel, [head?.auto ?? 'AutoModel']);
+    // AutoModelForTextEncoding knows few text towers.
+    return head?.gives === undefined ? classes : { ...classes, isUnlisted: true };
   }
   const staged = knownStaged(modelType);
   if (staged !== undefined) {

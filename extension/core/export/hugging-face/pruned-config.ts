@@ -46,7 +46,9 @@ const defaultMaxWindowLayers = 28;
 /** How transformers loads a pruned folder, as a sentence. */
 export function describeLoading(configText: string, withModellingFile: boolean): Message {
   const config = JSON.parse(configText) as Json;
-  const load = `${modellingClasses(config).autoModels[0]}.from_pretrained`;
+  const { autoModels, stockModel, isUnlisted = false } = modellingClasses(config);
+  const loader = isUnlisted && !withModellingFile ? stockModel : autoModels[0];
+  const load = `${loader}.from_pretrained`;
   if (knownEncoder(config)?.isFromHub === true) {
     return config['auto_map'] === undefined
       ? say`transformers, with the model's own code: config.json has no auto_map that names it.`

@@ -9,7 +9,7 @@ import { t5Encoders } from '../t5/t5-encoder';
 import { imageEncoders } from './image-encoders';
 import { jinaBert } from './on-hub/jina-bert';
 import { neoBert } from './on-hub/neobert';
-import { nomicMixtures } from './on-hub/nomic-mixtures';
+import { nomicOnHub } from './on-hub/nomic';
 import { textEncoders } from './text-encoders';
 import { turnedEncoders } from './turned-encoders';
 import type { ConfigFields } from '../transformer/config-layout';
@@ -19,7 +19,7 @@ import { baseModelType } from '../transformer/model-config';
 export const encoderArchitectures: readonly EncoderArchitecture[] = [
   // In front of others, whose types they have.
   jinaBert,
-  nomicMixtures,
+  ...nomicOnHub,
   ...textEncoders,
   albert,
   ...bertRelatives,

@@ -336,17 +336,18 @@ export const allGgufFamilies: readonly (readonly [architecture: string, family: 
   );
 
 /** Architectures of the files that folders of a family as it is declared may become; those of T5 have their own. */
-export const namesInGguf = ({
+export function namesInGguf({
   modelType,
-  told: asked,
-}: Pick<GgufFamily, 'modelType' | 'told'>): readonly string[] =>
-  allGgufFamilies
-    .filter(
-      ([, { modelType: plain, told, alsoFrom = [], withExperts, withSigmoid }]) =>
-        JSON.stringify(told) === JSON.stringify(asked) &&
-        [plain, ...alsoFrom, withExperts, withSigmoid].includes(modelType),
-    )
-    .map(([name]) => name);
+  told: asked = {},
+}: Pick<GgufFamily, 'modelType' | 'told'>): readonly string[] {
+  const found = allGgufFamilies.filter(
+    ([, { modelType: plain, told = {}, alsoFrom = [], withExperts, withSigmoid }]) =>
+      Object.entries(told).every(([field, value]) => asked[field] === value) &&
+      [plain, ...alsoFrom, withExperts, withSigmoid].includes(modelType),
+  );
+  const named = found.filter(([, { told }]) => told !== undefined);
+  return (named.length > 0 ? named : found).map(([name]) => name);
+}
 
 /** The family of a file; undefined where it is not known. */
 export function ggufFamilyOf(keys: GgufKeys): GgufFamily | undefined {

@@ -51,6 +51,7 @@ interface Copies {
 /** Whether anything in a graph, or in those within it, had to change. */
 function giveOwn(graph: GraphProto, copies: Copies): boolean {
   const before = copies.count;
+  takeConstants(graph);
   const initializers = new Map(
     graph.initializer
       .filter(({ dataType }) => dataType === int8)
@@ -70,6 +71,19 @@ function giveOwn(graph: GraphProto, copies: Copies): boolean {
   });
   const nested = graph.node.flatMap(nestedGraphs).filter((inner) => giveOwn(inner, copies));
   return copies.count > before || nested.length > 0;
+}
+
+/** Makes initializers of int8 constants, as ONNX Runtime does before it rewrites weights. */
+function takeConstants(graph: GraphProto): void {
+  const results = new Set(graph.output.map(({ name }) => name));
+  graph.node = graph.node.filter(({ opType, attribute, output: [name = ''] }) => {
+    const tensor = attribute.find((one) => one.name === 'value')?.t;
+    if (opType !== 'Constant' || tensor?.dataType !== int8 || results.has(name)) {
+      return true;
+    }
+    graph.initializer.push(copyWith(tensor, { name }));
+    return false;
+  });
 }
 
 /** A copy of an initializer that another node has already; its bytes may stay in their file. */

@@ -51,7 +51,7 @@ function branchTaken(
 
 /** The nodes of a branch, whose values get names of their own, and give the outputs of the If. */
 function inlined(choice: NodeProto, branch: GraphProto): NodeProto[] {
-  const [scope = ''] = choice.output;
+  const scope = choice.output.find((name) => name !== '') ?? '';
   const own = [...branch.initializer, ...branch.node.flatMap(({ output }) => output)]
     .map((one) => (typeof one === 'string' ? one : one.name))
     .filter((name) => name !== '');

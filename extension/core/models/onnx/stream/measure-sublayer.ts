@@ -83,7 +83,7 @@ export function measure(
   all: readonly LostParts[],
 ): Pick<
   OnnxSublayer,
-  'parameters' | 'sharedWeights' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken' | 'nodes'
+  'parameters' | 'sharedWeights' | 'shares' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken' | 'nodes'
 > {
   const weights = new Set(all.flatMap((one) => one.weights));
   const shared = new Set(all.flatMap((one) => one.shared));
@@ -94,7 +94,9 @@ export function measure(
   );
   return {
     parameters: count(weights),
-    ...(shared.size === 0 ? {} : { sharedWeights: count(shared) }),
+    ...(shared.size === 0
+      ? {}
+      : { sharedWeights: count(shared), shares: [...shared].map(({ name }) => name) }),
     bytes: [...weights].reduce((sum, weight) => sum + storedBytes(weight), 0),
     flopsPerToken: Math.max(0, ...flops),
     kvBytesPerToken: [...new Set(all.flatMap(({ caches }) => caches))].reduce(

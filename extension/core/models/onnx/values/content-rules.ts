@@ -76,10 +76,11 @@ export const contentRules: Readonly<Record<string, ContentRule>> = {
       const ratio = Math.trunc(Number(a) / Number(b));
       return Number.isFinite(ratio) ? ratio : fresh();
     }),
-  Mod: ({ contents, fresh }) =>
+  Mod: ({ node, contents, fresh }) =>
     each([contents(0), contents(1)])?.map(([a, b]) => {
-      // Of integers, with the sign of the divisor.
-      const rest = ((Number(a) % Number(b)) + Number(b)) % Number(b);
+      const left = Number(a) % Number(b);
+      // With the sign of the divisor, unless fmod asks for that of the dividend.
+      const rest = intAttribute(node, 'fmod', 0) === 1 ? left : (left + Number(b)) % Number(b);
       return Number.isNaN(rest) ? fresh() : rest;
     }),
   Not: ({ contents, fresh }) =>

@@ -1,0 +1,99 @@
+import type { EncoderArchitecture } from '../encoder-architecture';
+import { allBiases, textDefaults, textEmbedding } from '../text-encoders';
+import { noBiases } from '../../families/pieces';
+import type { ConfigFields, ConfigLayout } from '../../transformer/config-layout';
+import { fromHub } from './from-hub';
+
+/** Fields as the hub's own code has them. */
+const configWith = (
+  activation: string,
+  biases: boolean,
+  only: ConfigFields = {},
+): ConfigLayout => ({
+  names: {
+    hidden_size: 'n_embd',
+    num_hidden_layers: 'n_layer',
+    num_attention_heads: 'n_head',
+    intermediate_size: 'n_inner',
+    max_position_embeddings: 'n_positions',
+    rms_norm_eps: 'layer_norm_epsilon',
+    hidden_act: 'activation_function',
+    rope_theta: 'rotary_emb_base',
+    num_experts_per_tok: 'moe_top_k',
+  },
+  defaults: () => ({ ...textDefaults, hidden_act: activation }),
+  meant: { hidden_act: { swiglu: 'silu' } },
+  only: () => ({
+    ...{ prenorm: false, causal: false, parallel_block: false, use_rms_norm: false },
+    ...{ rotary_emb_fraction: 1, rotary_emb_interleaved: false, rotary_emb_scale_base: null },
+    ...{ rotary_scaling_factor: null, qkv_proj_bias: biases },
+    ...{ mlp_fc1_bias: biases, mlp_fc2_bias: biases },
+    ...only,
+  }),
+});
+
+const shape = {
+  modelType: 'nomic_bert',
+  classes: { config: 'NomicBertConfig', model: 'NomicBertModel' },
+  prefix: 'bert.',
+  embedding: {
+    kind: 'text',
+    words: textEmbedding.words,
+    types: textEmbedding.types,
+    norm: 'emb_ln',
+  },
+  blocks: 'encoder.layers',
+  attention: {
+    queryKeyValue: { kind: 'fused', name: 'attn.Wqkv' },
+    output: 'attn.out_proj',
+    sumNorm: 'norm1',
+  },
+  rotary: 'shared',
+  heads: [],
+} as const satisfies Partial<EncoderArchitecture>;
+
+/** Nomic Embed (arXiv 2402.01613) as published; transformers has it under other fields. */
+const gated: EncoderArchitecture = {
+  ...fromHub('Nomic Embed'),
+  ...shape,
+  told: { activation_function: 'swiglu' },
+  config: configWith('silu', false),
+  feedforward: {
+    gateUp: { kind: 'separate', names: ['mlp.fc12', 'mlp.fc11'] },
+    down: 'mlp.fc2',
+    sumNorm: 'norm2',
+  },
+  biases: noBiases,
+};
+
+/** Nomic Embed v2 (arXiv 2502.07972): mixtures of experts in every second block. */
+const mixtures: EncoderArchitecture = {
+  ...fromHub('Nomic Embed v2'),
+  ...shape,
+  told: { moe_every_n_layers: 2 },
+  config: configWith('gelu', true, {
+    num_shared_experts: 0,
+    expert_choice_router: false,
+    moe_normalize_expert_weights: false,
+  }),
+  feedforward: {
+    gateUp: { kind: 'separate', names: ['mlp.fc1'] },
+    down: 'mlp.fc2',
+    sumNorm: 'norm2',
+  },
+  experts: {
+    modules: ['mlp'],
+    router: 'router.layer',
+    gateUp: ['w1'],
+    down: 'w2',
+    joined: { gateUp: 'experts.mlp.w1', down: 'experts.mlp.w2', transposed: 'down', flat: true },
+    sumBias: 'experts.bias',
+    staysWhole: true,
+    inner: ({ intermediate_size: inner }) => inner,
+    routing: () => ({ normalized: false }),
+    isSparse: (_, block) => block % 2 === 1,
+  },
+  biases: () => allBiases,
+};
+
+export const nomicOnHub: readonly EncoderArchitecture[] = [mixtures, gated];
