@@ -41,7 +41,7 @@ export async function profileSensitivity(
     given === undefined
       ? await chooseTrials(title, {
           canNarrow: capabilities.narrow.able,
-          canBeGguf: await canBeGguf(services, model.path),
+          canType: await services.models.canTypeLayers(model.path),
         })
       : { compressions: given, widths: [] };
   if (trials === undefined) {
@@ -85,15 +85,9 @@ interface Trials {
   readonly widths: readonly string[];
 }
 
-/** Whether the model as it is can be written as a GGUF file. */
-async function canBeGguf({ models }: Services, path: string): Promise<boolean> {
-  const answers = await models.outputs(path, { remove: [] });
-  return answers.some(({ format, able }) => format === 'gguf' && able);
-}
-
 async function chooseTrials(
   title: string,
-  { canNarrow, canBeGguf: isForGguf }: { readonly canNarrow: boolean; readonly canBeGguf: boolean },
+  { canNarrow, canType }: { readonly canNarrow: boolean; readonly canType: boolean },
 ): Promise<Trials | undefined> {
   const first: QuickPickItem = {
     label: l10n.t('A first look'),
@@ -120,7 +114,7 @@ async function chooseTrials(
     description: l10n.t('for a type per tensor under a budget'),
     detail: l10n.t('From Q8_0 to Q2_K, rounded by importance: about 8 runs per layer.'),
   };
-  const chosen = await choose([first, full, ...(isForGguf ? [gguf] : []), own], {
+  const chosen = await choose([first, full, ...(canType ? [gguf] : []), own], {
     title,
     placeHolder: l10n.t('What is tried on every linear layer?'),
   });

@@ -42,7 +42,8 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
     try {
       const path = document.uri.fsPath;
       const plan = await this.#documents.read('plan', path, document.getText());
-      const compresses = (plan.compress?.length ?? 0) > 0 || plan.types !== undefined;
+      const compresses =
+        (plan.compress?.length ?? 0) > 0 || Object.keys(plan.types ?? {}).length > 0;
       const command = compresses ? commandIds.openCompression : commandIds.openHeatmap;
       const title = await this.#summary(plan, path);
       return [lens(title, command), ...(compresses ? ofCompression : actions)];

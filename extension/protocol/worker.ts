@@ -141,6 +141,8 @@ export interface InspectorRequests {
   open: [InspectRequest, InspectedModel];
   narrowed: [NarrowedRequest, NarrowedModel];
   outputs: [OutputsRequest, readonly OutputAnswer[]];
+  /** Whether each linear layer can get a type of its own in a GGUF file. */
+  canTypeLayers: [InspectRequest, boolean];
   chooseLayers: [ChooseLayersRequest, ChosenLayers];
   checkPlan: [CheckPlanRequest, readonly PlanProblem[]];
   /** Plans of all sizes by single changes; none is written. */

@@ -66,6 +66,7 @@ serve<InspectorRequests>({
   },
   narrowed: async ({ model, ...changes }) => describeNarrowed(await open(model), changes),
   outputs: async ({ model, ...changes }) => listOutputs(await open(model), changes),
+  canTypeLayers: async ({ model }) => (await questions()).canTypeLayers(await open(model)),
   chooseLayers: async ({ model, ...request }) =>
     (await questions()).chooseLayers(await open(model), request),
   checkPlan: async (request) => (await questions()).checkPlan(request, open),

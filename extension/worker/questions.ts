@@ -5,6 +5,7 @@ import type { ChooseLayersRequest, ChosenLayers } from '../protocol/worker';
 export { checkPlan } from './check-plan';
 export { predictPlan } from '../core/operations/budget-fields';
 export { frontOf } from '../core/operations/pareto';
+export { canTypeLayers } from '../core/pipelines/gguf-facts';
 
 /** What a compression would do to each layer that it is for. */
 export function chooseLayers(

@@ -24,7 +24,7 @@ export async function chooseMeasure(title: string, near: string): Promise<Measur
   const compared: QuickPickItem = {
     label: l10n.t('Text, compared…'),
     detail: l10n.t(
-      'Perplexity of two models side by side, and how far they predict the same (KL divergence).',
+      'Perplexity of both models, and how far their predictions differ (KL divergence).',
     ),
   };
   const task: QuickPickItem = {
@@ -33,11 +33,11 @@ export async function chooseMeasure(title: string, near: string): Promise<Measur
   };
   const items = [text, compared, task];
   const chosen = await choose(items, { title, placeHolder: l10n.t('Text or task?') });
-  if (chosen !== task) {
-    return new Map<unknown, Measure>([
-      [text, 'text'],
-      [compared, 'compared-text'],
-    ]).get(chosen);
+  if (chosen === undefined || chosen === text) {
+    return chosen && 'text';
+  }
+  if (chosen === compared) {
+    return 'compared-text';
   }
   const file = await chooseTask(near, l10n.t('Choose'));
   const shots =

@@ -7,6 +7,7 @@ import type { LayeredModel } from '../models/layered-model';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { windowSumsSchema } from '../runtime/windows';
 import { matchAnswers } from './exact-match';
+import { fingerprintHeldOut } from './held-out';
 import { encodeTask, evaluateTask } from './task-accuracy';
 import type { Continuation, LikelihoodTask, TaskAnswers } from './task-accuracy';
 
@@ -27,14 +28,18 @@ export async function answerTask(
   context: Pick<JobContext, 'cancellation' | 'progress' | 'warn'>,
 ): Promise<TaskAnswers> {
   const { model, device, units } = executor;
+  // By the ids that are read: a tokenizer may have been changed since.
   if (task.kind !== 'exact-match') {
     const continuations = await continuationsOf(model, task);
-    const sums = saved.part(name, windowSumsSchema);
+    const read = fingerprintHeldOut(continuations.map(({ window }) => window.input));
+    const sums = saved.part(`${name} ${read}`, windowSumsSchema);
     return evaluateTask(executor, task, continuations, removed, sums, context);
   }
   const tokenizer = await loadTokenizer(model.summary.path);
   const options = { device, memoryBytes, removed: Array.from(removed, (unit) => units.idOf(unit)) };
-  return matchAnswers(model, tokenizer, task, options, saved.part(name, v.boolean()), context);
+  const read = fingerprintHeldOut(task.examples.map(({ prompt }) => tokenizer.encode(prompt)));
+  const answers = saved.part(`${name} ${read}`, v.boolean());
+  return matchAnswers(model, tokenizer, task, options, answers, context);
 }
 
 /**

@@ -33,19 +33,27 @@ export const unsavedPart = <Value>(): SavedPart<Value> => ({
 const entrySchema = v.object({ part: v.string(), values: v.array(v.unknown()) });
 type Entry = v.InferOutput<typeof entrySchema>;
 
+/** Where a job saves its parts, and for whom. */
+interface Saving {
+  /** Gives the journal's path, in a folder that is there. */
+  readonly place: () => Promise<string>;
+  /** The file of the result; undefined where the job only returns it. */
+  readonly out: string | undefined;
+  /** Of Espalier, whose other versions may measure otherwise. */
+  readonly version: string;
+}
+
 /**
- * Runs a job whose parts are saved in a journal until it has a result. One that can't be written is no reason not to
- * run.
- * @param place gives the journal's path, in a folder that is there
- * @param version of Espalier, whose other versions may measure otherwise
+ * Runs a job whose parts are saved in a journal until it has a result. A job that writes no file runs without one that
+ * can't be written.
+ * @throws UserError at once where a result could not be written either.
  */
 export async function resumable<T>(
-  place: () => Promise<string>,
-  version: string,
-  context: Pick<JobContext, 'inform'>,
+  saving: Saving,
+  context: Pick<JobContext, 'inform' | 'warn'>,
   run: (saved: SavedParts) => Promise<T>,
 ): Promise<T> {
-  const saved = new JournaledParts(place, version, context);
+  const saved = new JournaledParts(saving, context);
   try {
     const result = await run(saved);
     await saved.journal?.remove();
@@ -59,34 +67,28 @@ class JournaledParts implements SavedParts {
   public journal: Journal<Entry> | undefined;
 
   public constructor(
-    private readonly place: () => Promise<string>,
-    private readonly version: string,
-    private readonly context: Pick<JobContext, 'inform'>,
+    private readonly saving: Saving,
+    private readonly context: Pick<JobContext, 'inform' | 'warn'>,
   ) {}
 
   public async bind(identity: unknown): Promise<void> {
-    const { place, version, context } = this;
+    const { place, version } = this.saving;
     const key = createHash('sha256')
       .update(JSON.stringify([version, identity]))
       .digest('hex');
-    try {
+    await this.#orUnsaved(async () => {
       this.journal = await Journal.open(await place(), key, (value) =>
         v.is(entrySchema, value) ? value : undefined,
       );
-    } catch (error) {
-      const why = error instanceof UserError ? error.problem : (error as Error).message;
-      context.inform(say`Progress is not saved: ${why}`);
-      return;
-    }
-    if (this.journal.replayed.length > 0) {
-      context.inform(say`Continues where an earlier run stopped.`);
+    });
+    if ((this.journal?.replayed.length ?? 0) > 0) {
+      this.context.inform(say`Continues where an earlier run stopped.`);
     }
   }
 
   public part<Value>(name: string, schema: v.GenericSchema<unknown, Value>): SavedPart<Value> {
-    const { journal } = this;
     const values: Value[] = [];
-    for (const entry of journal?.replayed ?? []) {
+    for (const entry of this.journal?.replayed ?? []) {
       if (entry.part === name) {
         const parsed = v.safeParse(v.array(schema), entry.values);
         if (!parsed.success) {
@@ -97,7 +99,22 @@ class JournaledParts implements SavedParts {
     }
     return {
       values,
-      add: async (more) => journal?.append([{ part: name, values: [...more] }]),
+      add: async (more) =>
+        this.#orUnsaved(async () => this.journal?.append([{ part: name, values: [...more] }])),
     };
+  }
+
+  /** Goes on without a journal that can't be written, unless the result could not be written either. */
+  async #orUnsaved(write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      if (this.saving.out !== undefined) {
+        throw error;
+      }
+      this.journal = undefined;
+      const why = error instanceof UserError ? error.problem : (error as Error).message;
+      this.context.warn(say`Progress is not saved: ${why}`);
+    }
   }
 }

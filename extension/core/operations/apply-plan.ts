@@ -12,8 +12,8 @@ import type { Verdict } from '../evaluate/gate';
 import type { Quality } from '../evaluate/measure-quality';
 import { flag, group } from './fields';
 import type { RequestOf } from './fields';
-import { gateFields, gateOf, gateRules, requireTask } from './gate-fields';
-import { attempt, compareWithOriginal, judgeChanged, requireRecordings } from './judge-changed';
+import { gateFields, gateOf, gateRules } from './gate-fields';
+import { attempt, compareWithOriginal, judgeChanged, requireMeasurable } from './judge-changed';
 import type { OperationContext } from './operation';
 import { switchedOff } from './rules';
 import { say } from '../message';
@@ -76,9 +76,8 @@ export async function applyAndMeasure(
   { judging, ...application }: PlanApplication & { readonly judging: Judging },
   context: OperationContext<unknown>,
 ): Promise<ApplyResult> {
-  requireTask(judging);
   const { model: original, examples } = application;
-  await requireRecordings(
+  await requireMeasurable(
     judging,
     { original, ...(examples === undefined ? {} : { examples }) },
     context,

@@ -187,9 +187,9 @@ export async function planByBudget(
 
 /** Why compressing chooses no types of a GGUF file. */
 export function noTypes(field: string): UserError {
-  return new UserError(say`This writes no types of GGUF files.`, {
+  return new UserError(say`Types of GGUF files are not chosen here.`, {
     field,
-    remedy: say`Use plan-compression and then apply with --format gguf, or convert with --type for a mix of llama.cpp.`,
+    remedy: say`Use plan-compression, then apply with --format gguf; or convert with --type for a mix of llama.cpp.`,
   });
 }
 

@@ -16,11 +16,12 @@ import {
 } from './choose-compression';
 import { compressionRules, compressionSettings } from './compression-fields';
 import { journalOf } from './journals';
-import { keepsLimits } from './gate-fields';
+import { gateOf, keepsLimits } from './gate-fields';
+import { requireMeasurable } from './judge-changed';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { planField } from './read-plan';
-import { anyOf, needs, oneOf, replaces } from './rules';
+import { allNeed, anyOf, oneOf, replaces } from './rules';
 import {
   optionalModelField,
   outputFields,
@@ -40,14 +41,14 @@ export const compress = defineOperation({
     plan: planField,
     ...planningFields,
     ...outputFields,
-    imatrix: typeFields.imatrix,
+    ...typeFields,
     ...qualityFields,
   },
   rules: [
     ...qualityRules,
     ...oneOf('method', 'budget', 'plan'),
     replaces('plan', planningNames, say`the plan says what to compress`),
-    needs('imatrix', 'plan'),
+    allNeed(Object.keys(typeFields), 'plan'),
     anyOf('model', 'plan'),
     ...planningRules,
     ...compressionRules,
@@ -74,6 +75,8 @@ export const compress = defineOperation({
       return applyNamedPlan({ ...request, plan: given, ...examples }, context);
     }
     const model = await context.environment.open(request.model ?? '');
+    // Before the search.
+    await requireMeasurable(gateOf(request), { original: model, ...examples }, context);
     const changes = await chooseCompression({ ...request, model }, context);
     const { fingerprint } = model.summary;
     const plan = planFor({ path: resolve(model.path), fingerprint }, changes);

@@ -179,7 +179,8 @@ export const evaluate = defineOperation({
     };
     const opened = await open(planned?.model ?? model);
     const place = async (): Promise<string> => prepareJournal(...journaled(request));
-    return resumable(place, context.environment.version, context, async (saved) => {
+    const { version } = context.environment;
+    return resumable({ place, out, version }, context, async (saved) => {
       const result: Evaluated = {
         format: 'espalier.evaluation',
         version: 1,
@@ -190,7 +191,7 @@ export const evaluate = defineOperation({
         ...(await withNarrowed(opened, planned?.plan ?? { remove: [] }, undefined, async (one) =>
           measure(one, saved),
         )),
-        ...describeOrigin(context.environment.version),
+        ...describeOrigin(version),
       };
       if (out !== undefined) {
         await writeDocument(out, result);
@@ -246,7 +247,10 @@ export async function planToRun(planned: NamedPlan, open: OpenModel): Promise<Na
     throw new UserError(say`A plan that compresses can only be evaluated once it is written.`, {
       ...place,
       field,
-      remedy: say`Write the model with \`espalier compress --plan\`, then evaluate that.`,
+      remedy:
+        field === 'types'
+          ? say`Write the model with \`espalier compress --plan --format gguf\`, then evaluate that.`
+          : say`Write the model with \`espalier compress --plan\`, then evaluate that.`,
     });
   }
   return planned;

@@ -13,7 +13,7 @@ import { hears } from '../models/example';
 import type { OpenedModel } from '../models/opened-model';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import { UserError } from '../user-error';
-import { heldOutText, shotsOf } from './gate-fields';
+import { heldOutText, requireTask, shotsOf } from './gate-fields';
 import type { Gate } from './gate-fields';
 import type { OperationContext } from './operation';
 import { say } from '../message';
@@ -134,12 +134,16 @@ async function textOf(
     : text;
 }
 
-/** @throws UserError where a limit is for what a model predicts that hears, and there are no recordings. */
-export async function requireRecordings(
+/**
+ * @throws UserError where a limit can't be measured: one of a task without a task, or one of what a model predicts that
+ * hears, without recordings.
+ */
+export async function requireMeasurable(
   gate: Gate,
   models: Heard,
   context: Pick<OperationContext, 'environment'>,
 ): Promise<void> {
+  requireTask(gate);
   const { model, summary } = models.original;
   const limit = gate.gate?.find((one) =>
     (['perplexity', 'agreement'] as const).some((measure) => asksFor([one], measure)),

@@ -10,8 +10,8 @@ import { appliedSchema } from './apply';
 import { addQuality, judgingOf, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { flag, group, integer, number, path, text } from './fields';
-import { gateOf, keepsLimits, requireTask } from './gate-fields';
-import { requireRecordings } from './judge-changed';
+import { gateOf, keepsLimits } from './gate-fields';
+import { requireMeasurable } from './judge-changed';
 import { learningFields, learningOf } from './learning-fields';
 import { defineOperation } from './operation';
 import { calibrationRules, modelField, outputFields, runFields, runOptions } from './shared-fields';
@@ -90,10 +90,9 @@ export const patch = defineOperation({
     const { open, samples } = context.environment;
     const { sublayer, graphs, programs, library, epochs, batch, rate, seed } = request;
     const { anyway, plan, calibration } = request;
-    requireTask(request);
     const model = await open(request.model);
     const examples = calibration === undefined ? {} : { examples: calibration };
-    await requireRecordings(gateOf(request), { original: model, ...examples }, context);
+    await requireMeasurable(gateOf(request), { original: model, ...examples }, context);
     const result = await patchModel(
       {
         ...{ model, sublayer, seed, anyway },

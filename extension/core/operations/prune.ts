@@ -12,7 +12,7 @@ import { compressionFields } from './compression-fields';
 import { path } from './fields';
 import { buildRequest } from './build-request';
 import { gateOf, keepsLimits } from './gate-fields';
-import { requireRecordings } from './judge-changed';
+import { requireMeasurable } from './judge-changed';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { planField } from './read-plan';
@@ -69,10 +69,10 @@ export const prune = defineOperation({
     }
     const output = outputOptions(request);
     const model = await context.environment.open(request.model ?? '');
-    const asked = request.examples ?? request.calibration;
     if (request.profile === undefined) {
+      const asked = request.examples ?? request.calibration;
       // Before the search.
-      await requireRecordings(
+      await requireMeasurable(
         gateOf(request),
         { original: model, ...(asked === undefined ? {} : { examples: asked }) },
         context,

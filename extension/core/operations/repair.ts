@@ -17,20 +17,13 @@ import {
 } from '../tensornet/repair/repair-settings';
 import { choice, group, integer, number, path } from './fields';
 import type { RequestOf } from './fields';
-import {
-  gateFields,
-  gateOf,
-  gateRules,
-  keepsLimits,
-  requireTask,
-  verdictSchema,
-} from './gate-fields';
+import { gateFields, gateOf, gateRules, keepsLimits, verdictSchema } from './gate-fields';
 import {
   attempt,
   compareWithOriginal,
   judgeChanged,
   predictText,
-  requireRecordings,
+  requireMeasurable,
 } from './judge-changed';
 import { learningFields, learningOf } from './learning-fields';
 import { defineOperation } from './operation';
@@ -159,12 +152,11 @@ export const repair = defineOperation({
     };
   },
   run: async (request, context): Promise<Repaired> => {
-    requireTask(request);
     const { open, samples, version } = context.environment;
     const { train, states, scope, effort, epochs, batch, rate, seed } = request;
     const model = await open(request.model);
     const teacher = await open(request.teacher);
-    await requireRecordings(gateOf(request), { original: teacher }, context);
+    await requireMeasurable(gateOf(request), { original: teacher }, context);
     const result = await repairModel(
       {
         model,

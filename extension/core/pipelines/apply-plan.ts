@@ -74,17 +74,11 @@ async function carryOut(
   };
   const { device, compression, examples } = application;
   const choices = plan.compress ?? [];
-  const types = plannedTypes(plan, application.types);
+  const types = typesOf(plan, application);
   if (plan.byImportance === true && types?.importance === undefined) {
     context.warn(
       say`The plan was measured with rounding by importance, but there is no importance matrix, so the result can be further from the original than planned. Add --imatrix; espalier imatrix measures one.`,
     );
-  }
-  if (choices.length > 0 && types !== undefined) {
-    throw new UserError(say`A plan that compresses layers cannot give tensors types as well.`, {
-      field: application.types === undefined ? 'types' : 'type',
-      remedy: say`Apply the plan first, then convert the result to GGUF.`,
-    });
   }
   return choices.length > 0
     ? compressModel({ ...how, choices, device, ...compression }, context)
@@ -101,15 +95,26 @@ async function carryOut(
       );
 }
 
-/** The types that a request asks for, with those of single tensors that the plan has. */
-function plannedTypes(
-  { types: tensors }: Plan,
-  asked: GgufTypes | undefined,
+/**
+ * The types that a request asks for, with those of single tensors that the plan has.
+ * @throws UserError where there are none to weigh the rounding of, or the plan compresses layers.
+ */
+function typesOf(
+  { types = {}, compress = [] }: Plan,
+  { types: asked }: Pick<PlanApplication, 'types'>,
 ): GgufTypes | undefined {
+  const tensors = Object.keys(types).length === 0 ? undefined : types;
+  if (compress.length > 0 && (asked ?? tensors) !== undefined) {
+    const ofPlan = tensors === undefined ? undefined : 'types';
+    throw new UserError(say`A plan that compresses layers cannot give tensors types as well.`, {
+      field: ofPlan ?? (asked?.mix === undefined ? 'imatrix' : 'type'),
+      remedy: say`Apply the plan first, then convert the result to GGUF.`,
+    });
+  }
   if (asked?.importance !== undefined && asked.mix === undefined && tensors === undefined) {
     throw new UserError(say`Importance does nothing where no tensor gets another type.`, {
       field: 'imatrix',
-      remedy: say`Add --type, such as Q4_K_M, or types to the plan.`,
+      remedy: say`Add --type, such as Q4_K_M.`,
     });
   }
   return tensors === undefined ? asked : { ...asked, tensors };

@@ -31,39 +31,84 @@ export async function ggufFacts(
     { device: 'cpu', memoryBytes },
     quiet,
   );
+  const tensors: Record<string, Record<string, number>> = {};
+  for (const [id, names] of ownTensors(opened, matrices)) {
+    tensors[id] = Object.fromEntries(
+      names.map((name) => [name, tensorBytes?.get(name) ?? refuse(opened, id, lacking)]),
+    );
+  }
+  return { bytes, tensors };
+}
+
+/** Whether each linear layer of a model can get a type of its own in a GGUF file: not where experts share a tensor. */
+export async function canTypeLayers(opened: OpenedModel): Promise<boolean> {
+  try {
+    const source = writeSource(opened);
+    await chooseOutput(source, checkChanges(source.model.summary, []), { format: 'gguf' });
+    const { model, summary } = opened;
+    ownTensors(
+      opened,
+      summary.sublayers.flatMap((_, index) => model.linearLayers(index)),
+    );
+    return true;
+  } catch (error) {
+    if (error instanceof UserError) {
+      return false;
+    }
+    throw error;
+  }
+}
+
+const lacking = say`It has no tensor of its own in a GGUF file.`;
+
+function refuse({ path }: OpenedModel, id: string, problem: Message): never {
+  throw new UserError(problem, {
+    file: path,
+    field: id,
+    remedy: say`Choose other layers with --roles and --blocks.`,
+  });
+}
+
+/**
+ * The names in a GGUF file of the tensors that each matrix becomes.
+ * @throws UserError where one has no tensor of its own that takes any type.
+ */
+function ownTensors(
+  opened: OpenedModel,
+  matrices: readonly (LinearLayer | OuterMatrix)[],
+): Map<string, readonly string[]> {
   const placesOf = ggufPlacesOf(opened);
   const owners = new Map<string, string>();
-  const tensors: Record<string, Record<string, number>> = {};
+  const tensors = new Map<string, readonly string[]>();
   for (const matrix of matrices) {
     const { id, weight } = matrix;
-    const refuse = (problem: Message): never => {
-      throw new UserError(problem, {
-        file: opened.path,
-        field: id,
-        remedy: say`Choose other layers with --roles and --blocks.`,
-      });
-    };
-    const lacking = say`It has no tensor of its own in a GGUF file.`;
     const places = placesOf(matrix, 1);
     if (places.length === 0) {
-      refuse(lacking);
+      refuse(opened, id, lacking);
     }
-    const own: Record<string, number> = {};
     for (const { name, expert } of places) {
       if (expert !== undefined) {
-        refuse(say`The experts of a block share one tensor in a GGUF file, and so its type.`);
+        refuse(
+          opened,
+          id,
+          say`The experts of a block share one tensor in a GGUF file, and so its type.`,
+        );
       }
       const other = owners.get(name);
       if (other !== undefined) {
-        refuse(say`It shares the tensor ${name} with ${other} in a GGUF file, and so its type.`);
+        const problem = say`It shares the tensor ${name} with ${other} in a GGUF file, and so its type.`;
+        refuse(opened, id, problem);
       }
       if (!takesTypes({ name, shape: weight.shape })) {
-        refuse(say`llama.cpp reads ${name} as floats only, so it takes no other type.`);
+        const problem = say`llama.cpp reads ${name} as floats only, so it takes no other type.`;
+        refuse(opened, id, problem);
       }
       owners.set(name, id);
-      own[name] = tensorBytes?.get(name) ?? refuse(lacking);
     }
-    tensors[id] = own;
+    tensors.set(
+      id,
+      places.map(({ name }) => name),
+    );
   }
-  return { bytes, tensors };
+  return tensors;
 }

@@ -86,8 +86,9 @@ export async function writeModel(request: WriteRequest, context: JobContext): Pr
       say`Types of tensors are those of GGUF files, and this writes ${target.format}.`,
       {
         file: summary.path,
-        field: 'type',
-        remedy: say`Choose --format gguf, or leave --type and --imatrix out.`,
+        ...(request.types.mix === undefined
+          ? { field: 'types', remedy: say`Choose --format gguf, or delete types from the plan.` }
+          : { field: 'type', remedy: say`Choose --format gguf, or leave --type out.` }),
       },
     );
   }

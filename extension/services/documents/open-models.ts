@@ -58,6 +58,11 @@ export class OpenModels {
     return this.#inspector.request('outputs', { model: path, ...changes });
   }
 
+  /** Whether each linear layer can get a type of its own in a GGUF file. */
+  public async canTypeLayers(path: string): Promise<boolean> {
+    return this.#inspector.request('canTypeLayers', { model: path });
+  }
+
   /** The layers that a compression is for. */
   public async chooseLayers(request: ChooseLayersRequest): Promise<ChosenLayers> {
     return this.#inspector.request('chooseLayers', request);

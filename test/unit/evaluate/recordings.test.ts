@@ -1,6 +1,6 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { loadModelInputs } from '../../../extension/core/data/model-inputs';
 import { evaluateModels, judgeModels } from '../../../extension/core/evaluate/evaluate-models';
 import { measureQuality } from '../../../extension/core/evaluate/measure-quality';
@@ -8,6 +8,8 @@ import { unattended } from '../../../extension/core/jobs/job';
 import type { Example } from '../../../extension/core/models/model-input';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { applyAndMeasure } from '../../../extension/core/operations/apply-plan';
+import { buildRequest } from '../../../extension/core/operations/build-request';
+import { compress } from '../../../extension/core/operations/compress';
 import { planFor } from '../../../extension/core/plans/plan';
 import { floatsIn, exampleTensor } from '../../../extension/core/runtime/tensors';
 import { seq2seqFixture } from '../encoder-fixtures';
@@ -149,6 +151,14 @@ describe('a Whisper model and recordings with transcripts', async () => {
       /writes down what it hears, so the limit agreement>0% can't be measured on a text/,
     );
     expect(existsSync(join(out, 'refused'))).toBe(false);
+    // Before the sensitivity is measured.
+    const progress = vi.fn();
+    const budget = { model: folder, budget: 0.5, out: join(out, 'refused') };
+    const compressed = async (gate: string): Promise<unknown> =>
+      compress.run(buildRequest(compress, { ...budget, gate: [gate] }), { ...context, progress });
+    await expect(compressed('agreement>0%')).rejects.toThrow(/can't be measured on a text/);
+    await expect(compressed('task>-2pt')).rejects.toThrow(/There is no task/);
+    expect(progress).not.toHaveBeenCalled();
     const { verdict } = await apply('accepted', { examples: list });
     const [limit] = verdict?.limits ?? [];
     expect(limit?.measured?.value).toBeGreaterThan(0);

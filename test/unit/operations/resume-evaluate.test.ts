@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
@@ -58,6 +58,7 @@ async function run(given: object, stopAt = Number.POSITIVE_INFINITY, stages = 1)
       cancellation.isCancellationRequested ||= stage >= stages && done / total >= stopAt;
     },
     inform: (message) => told.push(inEnglish(message)),
+    warn: (message) => told.push(inEnglish(message)),
     environment: {
       samples: join(root, 'samples'),
       ...{ version: '0', bundles: '', costsFolder: folder },
@@ -150,4 +151,33 @@ it('runs where nothing can be saved', async () => {
   vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache'));
   expect(result).toMatchObject({ task: 'choices' });
   expect(told).toEqual([expect.stringMatching(/^Progress is not saved: /)]);
+  // The journal goes away meanwhile: told once.
+  const given = { text, wholeText: true, length: 64 };
+  embed.mockImplementationOnce(async function (this: LayeredExecutor, input) {
+    rmSync(journalOf(given));
+    return this.embed(input);
+  });
+  const others = await run(given);
+  expect(others.result).toMatchObject({ text });
+  expect(others.told).toEqual([expect.stringMatching(/^Progress is not saved: /)]);
+});
+
+it('says at once that a result cannot be written', async () => {
+  const out = join(folder, 'missing', 'x.evaluation.json');
+  const { error, sequences } = await run({ text, length: 64, out });
+  expect(error).toMatchObject({ message: expect.stringMatching(/Choose an output in a folder/) });
+  expect(sequences).toBe(0);
+});
+
+it('takes no answers to a task that another tokenizer has read', async () => {
+  const copy = join(folder, 'copy');
+  cpSync(model, copy, { recursive: true });
+  const given = { model: copy, task: join(tasks, 'choices.jsonl') };
+  expect((await run(given, 0.6)).error).toBeInstanceOf(CancelledError);
+  expect((await run(given, 0)).first).toBeGreaterThan(0);
+  const file = join(copy, 'tokenizer.json');
+  const tokenizer = JSON.parse(readFileSync(file, 'utf8')) as { normalizer: unknown };
+  tokenizer.normalizer = { type: 'Replace', pattern: { String: 'e' }, content: 'a' };
+  writeFileSync(file, JSON.stringify(tokenizer));
+  expect((await run(given)).first).toBe(0);
 });

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openModelFiles } from '../../../extension/core/models/open-model';
+import { canTypeLayers } from '../../../extension/core/pipelines/gguf-facts';
 import { listOutputs } from '../../../extension/core/export/writable';
 import { checkPlan, chooseLayers, frontOf, predictPlan } from '../../../extension/worker/questions';
 import { compareModels } from '../../../extension/core/inspect/compare-models';
@@ -37,6 +38,7 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
     exportStructure: async (request) => exportStructure(request, openModelFiles),
     viewEvolution: async (state) => Promise.resolve(viewEvolution(state)),
     describe: async (request) => describeModel(request.model),
+    canTypeLayers: async ({ model: path }) => canTypeLayers(await openModelFiles(path)),
     statistics: async (request, token) => tensorStatistics(request.tensor, token),
     diagram: async ({ model: path, open, ...options }) =>
       diagrams.draw(path, new Set(open), options),

@@ -14,6 +14,7 @@ import type { OperationContext } from '../../../extension/core/operations/operat
 import { planCompression } from '../../../extension/core/operations/plan-compression';
 import { sensitivity } from '../../../extension/core/operations/sensitivity';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
+import { canTypeLayers } from '../../../extension/core/pipelines/gguf-facts';
 import type { PruneResult } from '../../../extension/core/pipelines/prune-result';
 import { writeModel } from '../../../extension/core/pipelines/write-model';
 import { inEnglish } from '../../../extension/core/message';
@@ -294,13 +295,29 @@ describe('a plan of types', () => {
     expect(() =>
       buildRequest(compress, { model, method: 'int8', out: 'x', imatrix: imatrixFile }),
     ).toThrow(/imatrix/);
+    // Beside types of the plan, those of a mix.
+    expect((await written('mixed', { type: 'Q8_0' })).length).toBeLessThan(plain.length);
+    const apply = async (changes: object, more: object): Promise<unknown> => {
+      const given = { plan: planFor({ path: model }, changes), device, out: join(folder, 'no') };
+      return compress.run(buildRequest(compress, { ...given, ...more }), context);
+    };
+    await expect(apply({ types }, {})).rejects.toThrow(
+      /: types: .* writes safetensors\. Choose --format gguf, or delete types from the plan\.$/,
+    );
+    const weighed = { imatrix: imatrixFile, format: 'gguf' };
+    await expect(apply({ types: {} }, weighed)).rejects.toThrow(/^imatrix: .* Add --type/);
+    const tensor = 'model.layers.0.mlp.down_proj.weight';
+    const choices = [{ tensor, method: 'int8', level: 32, variant: 'plain' }];
+    await expect(apply({ compress: choices }, weighed)).rejects.toThrow(
+      /^imatrix: .* Apply the plan first/,
+    );
   });
 
   it('is not evaluated as if it changed nothing', async () => {
     const plan = planFor({ path: model }, { types: { 'output.weight': 'F16' } });
-    await expect(evaluate.run(buildRequest(evaluate, { plan }), context)).rejects.toMatchObject({
-      subject: { field: 'types' },
-    });
+    await expect(evaluate.run(buildRequest(evaluate, { plan }), context)).rejects.toThrow(
+      /^types: .*`espalier compress --plan --format gguf`/,
+    );
   });
 });
 
@@ -318,7 +335,7 @@ describe('types are refused', () => {
     await expect(plan({ widths: ['50%'] })).rejects.toThrow(/without removing or narrowing/);
   });
 
-  it('by compress, which writes no GGUF types', async () => {
+  it('by compress, which chooses no GGUF types', async () => {
     const out = join(folder, 'no');
     for (const how of [
       { budget: 0.5, methods: ['gguf'] },
@@ -327,7 +344,7 @@ describe('types are refused', () => {
     ]) {
       await expect(
         compress.run(buildRequest(compress, { model, out, ...how }), context),
-      ).rejects.toThrow(/writes no types/);
+      ).rejects.toThrow(/not chosen here/);
     }
   });
 
@@ -336,5 +353,10 @@ describe('types are refused', () => {
       sensitivity.run(buildRequest(sensitivity, { ...measuring, model: path }), context);
     await expect(measure(onnxFixture('llama-legacy'))).rejects.toThrow(/can.*be written as gguf/);
     await expect(measure(familyFixture('qwen2_moe'))).rejects.toThrow(/share one tensor/);
+    const offered = async (path: string): Promise<boolean> =>
+      canTypeLayers(await openModelFiles(path));
+    expect(await offered(model)).toBe(true);
+    expect(await offered(onnxFixture('llama-legacy'))).toBe(false);
+    expect(await offered(familyFixture('qwen2_moe'))).toBe(false);
   });
 });

@@ -92,7 +92,8 @@ export async function scoreText(
   const targets = read[0]?.targets.length ?? 0;
   const place = async (): Promise<string> => Promise.resolve(job.journal);
   try {
-    return await resumable(place, environment.version, context, async (saved) => {
+    const { version } = environment;
+    return await resumable({ place, out: job.out, version }, context, async (saved) => {
       await saved.bind([el2n.key, model.summary.fingerprint, text]);
       const sums = await windowSums(
         executor,
@@ -115,7 +116,7 @@ export async function scoreText(
         seconds: (performance.now() - started) / 1000,
         created: new Date().toISOString(),
         versions: {
-          espalier: environment.version,
+          espalier: version,
           onnxruntime: onnxRuntimeVersion(),
           node: process.versions.node,
         },
