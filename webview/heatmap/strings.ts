@@ -54,8 +54,8 @@ export const strings = {
       common,
       texts.join('\n'),
     ),
-  distanceAfter: (removals: number, distance: string) =>
-    t('distance {1} after {0} removals', removals, distance),
+  distanceAfter: (removals: string, distance: string) =>
+    t('distance {1} after {0}', removals, distance),
   partOfText: (part: number, parts: number) => t('part {0} of {1}', part, parts),
   bundledText: t('bundled text'),
   calibrationValue: (sequences: string, length: string, source: string) =>

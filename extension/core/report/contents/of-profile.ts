@@ -159,7 +159,7 @@ function stabilitySection({ stability, rounds }: LayerProfile): Section[] {
     `Of the ${rounds.length} that matter least on each text, ${common} are the same on all.` +
     (distances === undefined
       ? ''
-      : ` Distance after all removals on each: ${distances.map((one) => one.toPrecision(3)).join(', ')}.`);
+      : ` Distance after all removals on each: ${distances.map((one) => formatDistance(one)).join(', ')}.`);
   return [
     {
       title: 'Stability',
