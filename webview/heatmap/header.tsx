@@ -192,7 +192,7 @@ function stabilityFact(
       shown,
       distance === undefined
         ? found
-        : `${found}, ${strings.distanceAfter(removals, formatDistance(distance))}`,
+        : `${found}, ${strings.distanceAfter(counted(removals, 'removal'), formatDistance(distance))}`,
     );
   });
   return {

@@ -49,13 +49,13 @@ export const strings = {
     t('rank correlation {0}, at least {1}', mean, least),
   stabilityTitle: (removals: number, common: number, texts: readonly string[]) =>
     t(
-      'How far the order of importance is the same on each text, or part of the text (Spearman, mean over pairs). Of the {0} that matter least on each, {1} are the same on all. Each sublayer was measured on:\n{2}',
+      'How far the order of importance is the same on each text, or part of the text (Spearman, mean over pairs). Least important on all of them: {1} of {0}. Each sublayer was measured on:\n{2}',
       removals,
       common,
       texts.join('\n'),
     ),
-  distanceAfter: (removals: number, distance: string) =>
-    t('distance {1} after {0} removals', removals, distance),
+  distanceAfter: (removals: string, distance: string) =>
+    t('distance {1} after {0}', removals, distance),
   partOfText: (part: number, parts: number) => t('part {0} of {1}', part, parts),
   bundledText: t('bundled text'),
   calibrationValue: (sequences: string, length: string, source: string) =>

@@ -98,7 +98,7 @@ function printStability(stability: Stability, removals: number, terminal: Termin
   );
   const { common, distances } = heldChoice(stability, removals);
   terminal.print(
-    `Of the ${removals} that matter least on each, ${common} are the same on all` +
+    `Least important on all of them: ${common} of ${removals}` +
       (distances === undefined
         ? ''
         : `; distance after ${counted(removals, 'removal')} on each: ${distances.map((one) => formatDistance(one)).join(', ')}`),

@@ -1,5 +1,5 @@
 import { seededRandom } from '../data/random';
-import { checkpoint } from '../jobs/job';
+import { CancelledError, checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import { say } from '../message';
 import type { LayeredModel } from '../models/layered-model';
@@ -13,15 +13,40 @@ import { openDecoder } from './open-decoder';
 /** Turns that count, after one to warm up; tokens that are read first, and generated in each. */
 const [turns, promptLength, tokensPerTurn] = [6, 128, 8];
 
+interface Where {
+  readonly device: DeviceName;
+  readonly memoryBytes: number;
+}
+
 /**
  * Times a token of the whole model, and of the model without all sublayers of a kind: what that kind takes, linear
  * layers, norms and attention itself. They take turns, and the fastest run of each counts, as what else the machine does
- * holds others up. Undefined of models that keep nothing between tokens, and where memory doesn't hold the weights of
- * all in float32.
+ * holds others up. Undefined of models that keep nothing between tokens, where memory doesn't hold the weights of all in
+ * float32, and, with a warning, where a run fails.
  */
 export async function measureRunTimes(
   model: LayeredModel,
-  where: { readonly device: DeviceName; readonly memoryBytes: number },
+  where: Where,
+  context: Pick<JobContext, 'cancellation' | 'progress' | 'warn'>,
+): Promise<RunTimes | undefined> {
+  try {
+    return await timeRuns(model, where, context);
+  } catch (error) {
+    if (error instanceof CancelledError) {
+      throw error;
+    }
+    // Sublayers run one at a time where the full model can't, such as a graph that reads fewer tokens than it declares.
+    const reason = error instanceof Error ? error.message : String(error);
+    context.warn(
+      say`The full model can't be timed, so budgets of milliseconds count its linear layers only: ${reason}`,
+    );
+    return undefined;
+  }
+}
+
+async function timeRuns(
+  model: LayeredModel,
+  where: Where,
   context: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<RunTimes | undefined> {
   const { sublayers, parameters } = model.summary;

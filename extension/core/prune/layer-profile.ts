@@ -29,7 +29,7 @@ export interface CandidateStability {
 
 /** Whether a choice holds on other texts. */
 export interface HeldChoice {
-  /** Of so many candidates that matter least on each text, how many are the same on all. */
+  /** How many candidates are, on every text, among so many of least importance as were removed. */
   readonly common: number;
   /** Distance after the last round, by text; where every round was measured on each. */
   readonly distances: readonly number[] | undefined;

@@ -49,7 +49,7 @@ const headShare = 0.2;
 const readoutShare = 0.125;
 const originalShare = 0.125;
 const lateShare = 0.125;
-/** Of what is free, so much is left besides: small settings have no share that Node's own collections fit in. */
+/** Left besides: an eighth of a small setting is less than what Node itself frees late. */
 const lateBytes = 32 << 20;
 
 const nothing: MemoryShares = {

@@ -100,14 +100,28 @@ describe('how far a model can go down', () => {
     ];
     expect(leastOf(tableOf({ layers, runs, widths }), 'decode')).toBe(10 - 3 * 0.75 - 0.875);
     // Kinds that seem to take 9 ms of 6 beside the layers take all of those.
-    const slow = { ...runs, whole: { decodeMsPerToken: 10, prefillMsPerToken: 3 } };
-    const held = slow.without.map((one) => ({ ...one, decodeMsPerToken: 3.5 }));
+    const held = without.map((one) => ({ ...one, decodeMsPerToken: 3.5 }));
     const every = tableOf().model.sublayers.map(({ id: sublayer }) => ({ sublayer, distance: 1 }));
-    expect(leastOf(tableOf({ layers, runs: { ...slow, without: held } }), 'decode', every)).toBe(0);
+    expect(leastOf(tableOf({ layers, runs: { ...runs, without: held } }), 'decode', every)).toBe(0);
     // Without the head in the table it is among the rest.
     const head = outside().map((matrix) => ({ ...matrix, decodeMsPerToken: 1 }));
     const counted = reachOf(tableOf({ layers, runs, outer: head }), defaultContext, []);
     expect(counted.find(({ unit }) => unit === 'decode')?.before).toBe(10);
+  });
+
+  it('counts layers of blocks that a table lacks with their sublayers', () => {
+    const layers = tableOf().layers.map((layer) => ({ ...layer, ...times, entries: [] }));
+    const listed = layers.filter(({ sublayer }) => sublayer.startsWith('block.0.'));
+    const without = [
+      { kind: 'attention', decodeMsPerToken: 6, prefillMsPerToken: 2 },
+      { kind: 'feedforward', decodeMsPerToken: 15, prefillMsPerToken: 2 },
+    ] as const;
+    const runs = { whole: { decodeMsPerToken: 20, prefillMsPerToken: 3 }, without };
+    const table = tableOf({ layers: listed, runs });
+    // Two attentions take 14 of 20 ms, whichever of them was measured.
+    for (const sublayer of ['block.0.attention', 'block.1.attention']) {
+      expect(leastOf(table, 'decode', [{ sublayer, distance: 1 }])).toBeCloseTo(13, 10);
+    }
   });
 
   it('is known of a part of the layers too', () => {

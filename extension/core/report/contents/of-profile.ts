@@ -156,10 +156,10 @@ function stabilitySection({ stability, rounds }: LayerProfile): Section[] {
   const dependent = candidates.filter(({ dependsOnText }) => dependsOnText);
   const { common, distances } = heldChoice(stability, rounds.length);
   const held =
-    `Of the ${rounds.length} that matter least on each text, ${common} are the same on all.` +
+    `Least important on all of them: ${common} of ${rounds.length}.` +
     (distances === undefined
       ? ''
-      : ` Distance after all removals on each: ${distances.map((one) => one.toPrecision(3)).join(', ')}.`);
+      : ` Distance after all removals on each: ${distances.map((one) => formatDistance(one)).join(', ')}.`);
   return [
     {
       title: 'Stability',

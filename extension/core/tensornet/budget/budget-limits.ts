@@ -137,12 +137,15 @@ export function cacheCost(
 /** Of what is not timed. */
 export const noWork = { flopsPerToken: 0, decodeMsPerToken: 0, prefillMsPerToken: 0 } as const;
 
-/** What is counted of a sublayer without its keys and values; of times nothing, which only its layers have. */
+/** What is counted of a sublayer without its keys and values; of times nothing: they are of its layers, and of whole runs. */
 export function ownCost(unit: BudgetUnit, sublayer: SublayerSummary): number {
   return costOf[unit]({ ...noWork, ...sublayer });
 }
 
-/** What is counted of a whole model; `linear` is what is counted of all matrices of its sublayers, `outer` of others, `rest` of what is no matrix. */
+/**
+ * What is counted of a whole model; `linear` is what is counted of all matrices of its sublayers, `outer` of others, and
+ * `rest` of all else.
+ */
 export function wholeCost(
   unit: BudgetUnit,
   model: ModelSummary,

@@ -6,7 +6,7 @@ import { sumOf } from './narrower-states';
 
 /** What a token takes besides the matrices of a table. */
 export interface RestTimes {
-  /** Of a sublayer: norms and attention itself, which go with it alone, whatever becomes of its matrices. */
+  /** Of a sublayer: norms, attention itself and layers that the table lacks. They go with it alone. */
   readonly of: (sublayer: SublayerSummary) => number;
   /** Of the whole model: that of all sublayers, and what is around them. */
   readonly whole: number;
@@ -22,19 +22,26 @@ export function restTimes(
   }
   const timeOf = costOf[unit];
   const whole = timeOf({ ...nothing, ...runs.whole });
-  const perSublayer = new Map(
+  const isListed = new Set(layers.map(({ sublayer }) => sublayer));
+  const perKind = new Map(
     runs.without.map(({ kind, ...without }) => {
       const sublayers = model.sublayers.filter((one) => one.kind === kind);
-      const ids = new Set(sublayers.map(({ id }) => id));
+      const listed = new Set(sublayers.flatMap(({ id }) => (isListed.has(id) ? id : [])));
       const own = sumOf(
-        layers.filter(({ sublayer }) => ids.has(sublayer)),
+        layers.filter(({ sublayer }) => listed.has(sublayer)),
         unit,
       );
       const all = whole - timeOf({ ...nothing, ...without });
-      return [kind, Math.max(0, all - own) / Math.max(1, sublayers.length)] as const;
+      // Layers of blocks that the table lacks take about what those of the others do.
+      const linear = own / Math.max(1, listed.size);
+      const besides = Math.max(0, all / Math.max(1, sublayers.length) - linear);
+      return [kind, { besides, linear }] as const;
     }),
   );
-  const measured = ({ kind }: Pick<SublayerSummary, 'kind'>): number => perSublayer.get(kind) ?? 0;
+  const measured = ({ kind, id }: SublayerSummary): number => {
+    const { besides, linear } = perKind.get(kind) ?? { besides: 0, linear: 0 };
+    return besides + (isListed.has(id) ? 0 : linear);
+  };
   const inSublayers = model.sublayers.reduce((sum, sublayer) => sum + measured(sublayer), 0);
   const left = Math.max(0, whole - sumOf(layers, unit) - sumOf(outer, unit));
   // Kinds that together take more than the whole were held up, or share what none of them needs alone.
