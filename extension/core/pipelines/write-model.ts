@@ -85,7 +85,6 @@ export async function writeModel(request: WriteRequest, context: JobContext): Pr
     throw new UserError(
       say`Types of tensors are those of GGUF files, and this writes ${target.format}.`,
       {
-        file: summary.path,
         ...(request.types.mix === undefined
           ? { field: 'types', remedy: say`Choose --format gguf, or delete types from the plan.` }
           : { field: 'type', remedy: say`Choose --format gguf, or leave --type out.` }),

@@ -302,7 +302,7 @@ describe('a plan of types', () => {
       return compress.run(buildRequest(compress, { ...given, ...more }), context);
     };
     await expect(apply({ types }, {})).rejects.toThrow(
-      /: types: .* writes safetensors\. Choose --format gguf, or delete types from the plan\.$/,
+      /^types: .* writes safetensors\. Choose --format gguf, or delete types from the plan\.$/,
     );
     const weighed = { imatrix: imatrixFile, format: 'gguf' };
     await expect(apply({ types: {} }, weighed)).rejects.toThrow(/^imatrix: .* Add --type/);
