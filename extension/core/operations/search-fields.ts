@@ -4,7 +4,13 @@ import type { ModelSummary } from '../models/model-summary';
 import type { OpenedModel } from '../models/opened-model';
 import { RemovableUnits, unitsMeant } from '../models/units';
 import { metricNames, metrics } from '../metrics/metrics';
-import { checkBudget, listCandidates, resolveIds } from '../prune/candidates';
+import {
+  checkBudget,
+  listCandidates,
+  nothingMayGo,
+  nothingToRemove,
+  resolveIds,
+} from '../prune/candidates';
 import type { Candidate } from '../prune/candidates';
 import {
   baselineNames,
@@ -215,14 +221,24 @@ export function candidatesOf(
   );
 }
 
-/** @throws UserError where more is to be removed than there is. */
-export function requireCandidates(model: ModelSummary, settings: SearchSettings): void {
-  const { budget } = settings;
+/** @throws UserError where more is to be removed than there is, with the reason where there is nothing. */
+export function requireCandidates(
+  { model, summary }: Pick<OpenedModel, 'model' | 'summary'>,
+  settings: SearchSettings,
+): void {
+  const { budget, granularity } = settings;
   if (budget.kind !== 'count') {
     return;
   }
-  const available = candidatesOf(model, settings).length;
-  requireAtMost(budget.count, available, say`${model.name} has ${available} to remove`);
+  const available = candidatesOf(summary, settings).length;
+  if (available === 0) {
+    // A graph without sublayers says what it has instead.
+    model.requireRunnable();
+    throw listCandidates(summary, granularity).length === 0
+      ? nothingToRemove(summary, granularity)
+      : nothingMayGo();
+  }
+  requireAtMost(budget.count, available, say`${summary.name} has ${available} to remove`);
 }
 
 /** @throws UserError where more is to be removed than there is. */

@@ -34,7 +34,7 @@ export async function searchWork(
 ): Promise<Work> {
   const { summary } = model;
   const settings = await searchSettings(request, model, target);
-  requireCandidates(summary, settings);
+  requireCandidates(model, settings);
   checkBudget(settings.budget, summary, settings.granularity);
   const { sequences, length } = textOf(request, settings, model);
   const tokens = sequences * length;
@@ -82,7 +82,7 @@ export async function searchModel(
   const { model } = request;
   const { samples, version } = context.environment;
   const { summary, path } = model;
-  requireCandidates(summary, settings);
+  requireCandidates(model, settings);
   // A search weighs what is lost, and cannot know that nothing is won.
   const candidates = candidatesOf(summary, settings).map(({ id }) => id);
   const nothing = explainNothingFreed(candidates.flatMap((id) => freeingNothing(summary, [id])));

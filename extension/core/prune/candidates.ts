@@ -3,7 +3,7 @@ import type { ModelSummary } from '../models/model-summary';
 import { RemovableUnits, unitsMeant } from '../models/units';
 import { UserError } from '../user-error';
 import type { Budget, Granularity, SearchSettings } from './options';
-import { counted, say } from '../message';
+import { counted, joined, say } from '../message';
 
 /** Something that one step of a search can remove: a sublayer, a single expert, or a whole block. */
 export interface Candidate {
@@ -200,4 +200,31 @@ export function eligibility(
       const within = units.isExpert(unit) ? [index] : units.expertsOf(index);
       return ![unit, ...within].some((one) => kept.has(one)) && !removed.has(unit) && !held;
     });
+}
+
+/** The error for a model without candidates of a granularity. */
+export function nothingToRemove(
+  { path, warnings }: ModelSummary,
+  granularity: Granularity,
+): UserError {
+  const reasons =
+    granularity === 'expert'
+      ? warnings.filter(({ code }) => code.startsWith('Single experts'))
+      : [];
+  return new UserError(
+    joined([say`The model has nothing that could be removed at this granularity.`, ...reasons]),
+    {
+      file: path,
+      field: `granularity ${granularity}`,
+      remedy: say`Choose another granularity, such as sublayer.`,
+    },
+  );
+}
+
+/** The error for a search that may take none of its candidates. */
+export function nothingMayGo(): UserError {
+  return new UserError(say`Nothing may be removed: every candidate is protected or excluded.`, {
+    field: 'protect',
+    remedy: say`Protect fewer sublayers, or lower exclude.`,
+  });
 }

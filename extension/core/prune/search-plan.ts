@@ -1,13 +1,18 @@
-import type { ModelSummary } from '../models/model-summary';
 import { UserError } from '../user-error';
-import { checkBudget, eligibility, listCandidates } from './candidates';
+import {
+  checkBudget,
+  eligibility,
+  listCandidates,
+  nothingMayGo,
+  nothingToRemove,
+} from './candidates';
 import type { Candidate } from './candidates';
 import type { CandidateDistance, Round } from './layer-profile';
-import type { Granularity, SearchSettings } from './options';
+import type { SearchSettings } from './options';
 import type { RoundInput } from './rounds';
 import type { Scorer, ScorerSetup } from './scorer';
 import { prefixTokens } from '../metrics/slices';
-import { counted, joined, say } from '../message';
+import { counted, say } from '../message';
 
 /** Rows that a baseline's distance is estimated from in an adaptive search. */
 export const leastBaselineRows = 256;
@@ -52,10 +57,7 @@ export class SearchPlan {
       !members.some((unit) => removed.has(unit)) &&
       units.emptied(new Set([...removed, ...members])) === undefined;
     if (!this.candidates.some((candidate) => this.mayGo(candidate, new Set()))) {
-      throw new UserError(say`Nothing may be removed: every candidate is protected or excluded.`, {
-        field: 'protect',
-        remedy: say`Protect fewer sublayers, or lower exclude.`,
-      });
+      throw nothingMayGo();
     }
   }
 
@@ -182,19 +184,4 @@ export class SearchPlan {
 
 function stepOf({ id }: Candidate, removed: ReadonlySet<number>): string {
   return `${id} ${[...removed].sort((a, b) => a - b).join()}`;
-}
-
-function nothingToRemove({ path, warnings }: ModelSummary, granularity: Granularity): UserError {
-  const reasons =
-    granularity === 'expert'
-      ? warnings.filter(({ code }) => code.startsWith('Single experts'))
-      : [];
-  return new UserError(
-    joined([say`The model has nothing that could be removed at this granularity.`, ...reasons]),
-    {
-      file: path,
-      field: `granularity ${granularity}`,
-      remedy: say`Choose another granularity, such as sublayer.`,
-    },
-  );
 }

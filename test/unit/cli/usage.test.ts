@@ -17,6 +17,7 @@ import type { Plan } from '../../../extension/core/plans/plan';
 import { defaultSettings } from '../../../extension/core/prune/options';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import { fixture } from '../fixtures';
+import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { runCli, spawnCli } from './run-cli';
 
@@ -80,6 +81,26 @@ describe('failures', () => {
     [
       ['profile', model, '--remove', '5', '--granularity', 'block', ...calibrated],
       /--remove: .* has 4 to remove\. Choose a number from 1 to 4\./,
+    ],
+    [
+      ['profile', model, '--remove', '1', '--granularity', 'expert', ...calibrated],
+      /granularity expert: The model has nothing that could be removed/,
+    ],
+    [
+      [
+        'profile',
+        model,
+        '--remove',
+        '1',
+        '--protect',
+        'block.0,block.1,block.2,block.3',
+        ...calibrated,
+      ],
+      /--protect: Nothing may be removed/,
+    ],
+    [
+      ['profile', onnxFixture('plain-dynamo'), '--remove', '1', ...small],
+      /no residual branch.* Choose a model with a residual stream\./,
     ],
     [['inspect', text], /text\.txt: Unsupported file type\. .*\.gguf/],
     [['tensors', text], /text\.txt: Unsupported file type\. .*\.gguf/],

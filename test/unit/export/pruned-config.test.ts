@@ -205,6 +205,36 @@ describe('config.json of a pruned model', () => {
     });
   });
 
+  it.each([
+    [
+      { model_type: 'exaone', num_layers: 3, num_hidden_layers: 3 },
+      { num_layers: 2, num_hidden_layers: 2 },
+    ],
+    [
+      {
+        model_type: 'bart',
+        is_encoder_decoder: false,
+        decoder_layers: 3,
+        encoder_layers: 4,
+        num_hidden_layers: 4,
+      },
+      { decoder_layers: 2, encoder_layers: 4, num_hidden_layers: 4 },
+    ],
+  ])('changes num_hidden_layers too where it counts the same blocks: %j', (config, expected) => {
+    const text = rewriteConfig(JSON.stringify(config), { blocks: [0, 2], absent: [] });
+    expect(JSON.parse(text)).toEqual({ ...config, ...expected });
+  });
+
+  it('keeps what is set for single blocks with those blocks', () => {
+    const fields = { model_type: 'llama', num_hidden_layers: 3 };
+    const text = JSON.stringify({ ...fields, per_layer_config: { 1: { a: 1 }, 2: { a: 2 } } });
+    expect(JSON.parse(rewriteConfig(text, { blocks: [0, 2], absent: [] }))).toEqual({
+      ...fields,
+      num_hidden_layers: 2,
+      per_layer_config: { 1: { a: 2 } },
+    });
+  });
+
   it('replaces only the classes of an auto_map, and takes only its own back', () => {
     const text = JSON.stringify({
       model_type: 'phi3',
@@ -269,9 +299,9 @@ describe('the modelling file', () => {
   });
 
   // Text towers are models of no task that transformers lists.
+  const textTowers = ['clip_text_model', 'siglip_text_model', 'metaclip_2_text_model'];
   const stockEncoders = encoderArchitectures.filter(
-    ({ otherModules, modelType }) =>
-      otherModules === undefined && !modelType.endsWith('_text_model'),
+    ({ otherModules, modelType }) => otherModules === undefined && !textTowers.includes(modelType),
   );
   it.each(stockEncoders)('names those of $modelType', (family) => {
     const { modelType, classes, heads, told } = family;

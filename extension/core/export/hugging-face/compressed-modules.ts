@@ -63,17 +63,15 @@ class Mpo(Compressed):
         self.dense = self.dense_of = None
 
     def product(self, x):
-        if self.spec["inputScale"]:
-            x = x * self.input_scale
         if self.spec["run"] == "chained":
-            return self.chained(x)
-        return nn.functional.linear(x, self.matrix().to(x.dtype))
+            return self.chained(x * self.input_scale if self.spec["inputScale"] else x)
+        return super().product(x)
 
     def matrix(self):
-        """The cores multiplied together: kept as long as they are not trained or moved."""
+        """The cores multiplied together, with the factors on inputs: kept as long as they are not trained or moved."""
         if torch.is_grad_enabled():
             return self.contracted()
-        key = [(core.device, core.dtype, core.is_inference() or core._version) for core in self.core]
+        key = [(one.device, one.dtype, one.is_inference() or one._version) for one in self.parameters()]
         if self.dense_of != key:
             self.dense, self.dense_of = self.contracted(), key
         return self.dense
@@ -85,7 +83,8 @@ class Mpo(Compressed):
         outs, ins = self.spec["sites"]["out"], self.spec["sites"]["in"]
         sizes = [size for pair in zip(outs, ins) for size in pair]
         order = [*range(0, len(sizes), 2), *range(1, len(sizes), 2)]
-        return product.reshape(sizes).permute(order).reshape(self.out_features, self.in_features)
+        matrix = product.reshape(sizes).permute(order).reshape(self.out_features, self.in_features)
+        return matrix * self.input_scale if self.spec["inputScale"] else matrix
 
     def chained(self, x):
         # [rows, o1…o(k-1), i(k)…i(N), bond] from site to site

@@ -97,7 +97,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     module: 'configuration',
     plan: renumbered,
     loadsWith: () =>
-      say`Tools that have nemotron-nas (DeciLM) models: mlx-lm, and vLLM and SGLang with --trust-remote-code, which runs ${configurationModule}.py from the folder. transformers has no such model.`,
+      say`Tools that support nemotron-nas (DeciLM) models: mlx-lm, and vLLM and SGLang with --trust-remote-code, which runs ${configurationModule}.py from the folder. transformers has no such model.`,
   },
   zeroed: {
     name: 'zeroed',

@@ -82,11 +82,7 @@ function changes(config: Json, selection: BlockSelection): [string, unknown][] {
   const wanted: Json = {
     ...(layoutOf(config)?.isUnnumbered === true
       ? {}
-      : Object.fromEntries(
-          [blockCountField(config), 'num_hidden_layers']
-            .filter((field, i) => i === 0 || field in config)
-            .map((field) => [field, blocks.length]),
-        )),
+      : Object.fromEntries(blockCountFields(config).map((field) => [field, blocks.length]))),
     ...(blocks.length === config['num_hidden_layers']
       ? {}
       : layoutOf(config)?.byBlockCount?.(config, blocks.length)),
@@ -119,6 +115,13 @@ function changes(config: Json, selection: BlockSelection): [string, unknown][] {
 /** The family's name of `num_hidden_layers`. */
 function blockCountField(config: Json): string {
   return layoutOf(config)?.names?.['num_hidden_layers'] ?? 'num_hidden_layers';
+}
+
+/** Some folders count their blocks in both fields; that of a decoder saved alone counts its encoder's in the other. */
+function blockCountFields(config: Json): string[] {
+  const own = blockCountField(config);
+  const isTwice = 'num_hidden_layers' in config && !('encoder_layers' in config);
+  return isTwice ? [own, 'num_hidden_layers'] : [own];
 }
 
 function layoutOf(config: Json): ConfigLayout | undefined {
@@ -154,7 +157,6 @@ function derivedLists(config: Json, blocks: readonly number[]): Json {
 
 /** Lists that name blocks by their numbers, however many they are. */
 const blockNumbers: ReadonlySet<string> = new Set(['mlp_only_layers', 'moe_layers']);
-
 /** `layer_types` and other lists with one entry per block. */
 function perLayerLists(config: Json, blocks: readonly number[]): Json {
   const { perBlock = [] } = layoutOf(config) ?? {};

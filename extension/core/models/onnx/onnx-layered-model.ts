@@ -307,7 +307,7 @@ export class OnnxLayeredModel implements LayeredModel {
     if (this.source.branches.length === 0) {
       throw new UserError(this.summary.warnings[0] ?? say`The graph has no sublayer.`, {
         file: this.summary.path,
-        remedy: say`Inspect it, or choose a model with residual connections.`,
+        remedy: say`Choose a model with a residual stream.`,
       });
     }
     const operator = onOtherDevices.find((name) => name in this.source.summary.ops);
