@@ -83,7 +83,13 @@ export function measure(
   all: readonly LostParts[],
 ): Pick<
   OnnxSublayer,
-  'parameters' | 'sharedWeights' | 'shares' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken' | 'nodes'
+  | 'parameters'
+  | 'sharedWeights'
+  | 'shares'
+  | 'bytes'
+  | 'flopsPerToken'
+  | 'kvBytesPerToken'
+  | 'nodes'
 > {
   const weights = new Set(all.flatMap((one) => one.weights));
   const shared = new Set(all.flatMap((one) => one.shared));
