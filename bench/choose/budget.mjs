@@ -104,7 +104,7 @@ async function compareIn(folder) {
     /** @type {string[]} */
     const cells = [];
     for (const share of shares) {
-      cells.push(await outcome(folder, own, allowed.removals ? profile : undefined, share));
+      cells.push(await outcome(folder, { own, allowed, profile }, share));
       say(dim(`${name}, ${share}: ${cells.at(-1)}`));
     }
     rows.push(`| ${name} | ${cells.join(' | ')} |`);
@@ -138,18 +138,17 @@ function only({ widths, ...table }, allowed) {
 /**
  * The perplexity of a plan's model, and its size; or that the budget cannot be reached.
  * @param {string} folder
- * @param {string} table
- * @param {string | undefined} profile
+ * @param {{own: string, allowed: Allowed, profile: string}} measured
  * @param {string} share
  */
-async function outcome(folder, table, profile, share) {
+async function outcome(folder, { own, allowed, profile }, share) {
   const plan = join(folder, 'budget.plan.json');
   const out = join(folder, 'model');
   try {
     await espalier([
       ...['plan-compression', model, '--budget', share, '--unit', options.unit],
-      ...['--sensitivity', table, '--out', plan],
-      ...(profile === undefined ? [] : ['--profile', profile]),
+      ...['--sensitivity', own, '--out', plan],
+      ...(allowed.removals ? ['--profile', profile] : []),
     ]);
   } catch (error) {
     if (/above the budget/.test(String(error))) return 'out of reach';
@@ -157,6 +156,7 @@ async function outcome(folder, table, profile, share) {
   }
   const { bytesBefore, bytesAfter, verdict } = await espalier([
     ...['apply', plan, '--out', out, '--overwrite'],
+    ...(allowed.gguf ? ['--format', 'gguf'] : []),
     // A limit that always holds: it has the speed measured.
     ...(options.unit === 'decode' ? ['--gate', 'speed>-99%'] : ['--no-quality']),
   ]);
