@@ -131,7 +131,7 @@ function describeLayout(layout: LayoutName): FormatText {
     },
     deci: {
       label: l10n.t('Hugging Face folder as nemotron-nas (DeciLM)'),
-      detail: l10n.t('For vLLM, SGLang and mlx-lm.'),
+      detail: l10n.t('For mlx-lm, and vLLM and SGLang with --trust-remote-code.'),
     },
     zeroed: {
       label: l10n.t('Hugging Face folder with zeroed weights'),
