@@ -17,8 +17,6 @@ import type { PanelJob } from './jobs';
 import type { CallSchemas } from './panel';
 
 export type { NarrowedSublayer } from '../core/models/narrow/describe-narrowed';
-export { explainNothingFreed, freeingNothing } from '../core/models/units';
-export { heldChoice } from '../core/prune/layer-profile';
 export type { CandidateStability } from '../core/prune/layer-profile';
 export type { Drift, SublayerDrift } from '../core/evaluate/drift';
 

@@ -47,9 +47,11 @@ const roomImports: Readonly<Record<string, readonly string[]>> = {
   webview: ['protocol'],
 };
 
-/** The words of the core, which a webview may import. */
+/** Words of the core, and what follows from a choice as it changes, which a webview may import. */
 const sharedWithWebviews: ReadonlySet<string> = new Set(
-  ['message', 'format', 'change-size', 'glossary'].map((name) => `extension/core/${name}.ts`),
+  ['message', 'format', 'change-size', 'glossary', 'held-choice', 'shared-weights'].map(
+    (name) => `extension/core/${name}.ts`,
+  ),
 );
 
 /** The room of a file of `extension/` or `webview/`. */

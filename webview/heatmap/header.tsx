@@ -6,7 +6,7 @@ import { Notes, PageHeader } from '../components/page-header';
 import { counted } from '../counted';
 import { fileName } from '../file-name';
 import { formatDuration } from '../../extension/core/format';
-import { heldChoice } from '../../extension/protocol/heatmap';
+import { heldChoice } from '../../extension/core/held-choice';
 import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
 import { strings as common } from '../strings';
 import { availabilityOf, isEmpty } from './availability';

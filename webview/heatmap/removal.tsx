@@ -3,7 +3,7 @@ import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { distanceWord, memoryContext, perplexityWord } from '../../extension/core/change-size';
 import { glossary } from '../../extension/core/glossary';
-import { explainNothingFreed, freeingNothing } from '../../extension/protocol/heatmap';
+import { explainNothingFreed, freeingNothing } from '../../extension/core/shared-weights';
 import type { HeatmapState } from '../../extension/protocol/heatmap';
 import { Button } from '../components/controls';
 import { Tile } from '../components/facts';

@@ -1,5 +1,3 @@
-import { say } from '../message';
-import type { Message } from '../message';
 import type { ModelSummary, SublayerSummary } from './model-summary';
 
 interface Unit {
@@ -106,39 +104,6 @@ export function unitsMeant(id: string, { sublayers }: Pick<ModelSummary, 'sublay
   const [, mixture, expert] = /^(.+)\.(0|[1-9]\d*)$/.exec(id) ?? [];
   const { experts } = sublayers.find((one) => one.id === mixture) ?? {};
   return experts !== undefined && Number(expert) < experts.count ? [id] : [];
-}
-
-/**
- * Those of the removed (ids of sublayers and blocks) that free no parameters, as sublayers that stay use the same
- * weights.
- */
-export function freeingNothing(
-  model: Pick<ModelSummary, 'sublayers'>,
-  removed: readonly string[],
-): string[] {
-  const sharing = model.sublayers.filter(({ shares }) => shares !== undefined);
-  if (sharing.length === 0) {
-    return [];
-  }
-  const gone = new Set(removed.flatMap((id) => unitsMeant(id, model)));
-  const used = new Set(sharing.flatMap(({ id, shares = [] }) => (gone.has(id) ? [] : shares)));
-  return sharing
-    .filter(
-      ({ id, parameters, shares = [] }) =>
-        gone.has(id) && parameters === 0 && shares.every((name) => used.has(name)),
-    )
-    .map(({ id }) => id);
-}
-
-/** Ids that are named where there are more. */
-const named = 3;
-
-/** What is said of sublayers that free nothing; undefined of none. */
-export function explainNothingFreed(ids: readonly string[]): Message | undefined {
-  const names = [...ids.slice(0, named), ...(ids.length > named ? ['…'] : [])].join(', ');
-  return ids.length === 0
-    ? undefined
-    : say`Removing ${names} frees no parameters: sublayers that stay use the same weights.`;
 }
 
 /** Of each block its number in the model that it was made from. */

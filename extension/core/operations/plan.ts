@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import type { Plan } from '../plans/plan';
 import { writeDocument } from '../jobs/write-document';
-import { explainNothingFreed, freeingNothing } from '../models/units';
+import { explainNothingFreed, freeingNothing } from '../shared-weights';
 import type { ProfileEvent } from '../prune/layer-profile';
 import { chooseRemoval, removalFields, removalRules } from './choose-removal';
 import { path } from './fields';

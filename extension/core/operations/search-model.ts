@@ -3,7 +3,7 @@ import type { CalibrationRequest } from '../data/calibration';
 import { defaultCalibration } from '../data/calibration-defaults';
 import type { OutputTarget } from '../export/output-options';
 import type { OpenedModel } from '../models/opened-model';
-import { explainNothingFreed, freeingNothing } from '../models/units';
+import { explainNothingFreed, freeingNothing } from '../shared-weights';
 import { checkBudget } from '../prune/candidates';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { SearchSettings } from '../prune/options';

@@ -13,7 +13,7 @@ import { OutputFolder } from '../export/output-folder';
 import type { PruneResult } from './prune-result';
 import type { LayeredModel } from '../models/layered-model';
 import type { ModelSummary } from '../models/model-summary';
-import { explainNothingFreed, freeingNothing } from '../models/units';
+import { explainNothingFreed, freeingNothing } from '../shared-weights';
 import type { AnyModel, OpenedModel } from '../models/opened-model';
 import { checkChanges, withChanges } from '../export/changes';
 import type { Changes, Patches } from '../export/changes';

@@ -4,13 +4,8 @@ import type { Node, ParseError } from 'jsonc-parser';
 import { closestNames } from '../closest-names';
 import type { Message } from '../message';
 import type { ModelSummary } from '../models/model-summary';
-import {
-  expertIds,
-  explainNothingFreed,
-  freeingNothing,
-  overlap,
-  unitsMeant,
-} from '../models/units';
+import { expertIds, overlap, unitsMeant } from '../models/units';
+import { explainNothingFreed, freeingNothing } from '../shared-weights';
 
 /** Something wrong with a plan, at a place of its text. */
 export interface PlanProblem {

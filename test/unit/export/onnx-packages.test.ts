@@ -6,7 +6,7 @@ import { unattended } from '../../../extension/core/jobs/job';
 import { describeModel } from '../../../extension/core/inspect/describe-model';
 import { tokenizerPlace } from '../../../extension/core/models/tokenizer-place';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
-import { freeingNothing } from '../../../extension/core/models/units';
+import { freeingNothing } from '../../../extension/core/shared-weights';
 import { buildRequest } from '../../../extension/core/operations/build-request';
 import { plan } from '../../../extension/core/operations/plan';
 import { fixture } from '../fixtures';

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../extension/core/data/random';
 import { loadSeveralTexts } from '../../../extension/core/data/model-inputs';
 import { openModel } from '../../../extension/core/models/open-model';
-import { heldChoice } from '../../../extension/core/prune/layer-profile';
+import { heldChoice } from '../../../extension/core/held-choice';
 import type { CandidateDistance } from '../../../extension/core/prune/layer-profile';
 import type { SearchRecord } from '../../../extension/core/prune/search-memo';
 import { makeRandomModel, randomModelVocabulary } from '../random-model';
