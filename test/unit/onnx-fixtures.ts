@@ -2,7 +2,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
+import { expect } from 'vitest';
+import type { LayeredModel } from '../../extension/core/models/layered-model';
 import type { Example } from '../../extension/core/models/model-input';
+import { LayeredExecutor } from '../../extension/core/runtime/layered-executor';
 
 const root = join(import.meta.dirname, '../fixtures/onnx');
 
@@ -101,13 +104,38 @@ function tensor(name: string, { file, dtype, shape }: StoredArray): Tensor {
 
 const dtypes: Readonly<Record<string, string>> = { int32: 'I32', int64: 'I64', bool: 'BOOL' };
 
-/** The inputs of a fixture's golden run, of the first step where there is one, as an example. */
-export function graphExample(name: string): Example {
-  const { feeds, first } = readOnnxGolden(name);
+/** Feeds of a session as an example. */
+export function exampleOf(feeds: Readonly<Record<string, Tensor>>): Example {
   return Object.fromEntries(
-    Object.entries({ ...feeds, ...first?.feeds }).map(([input, { type, dims, data }]) => [
+    Object.entries(feeds).map(([input, { type, dims, data }]) => [
       input,
       { dtype: dtypes[type] ?? 'F32', dims, data: data as Float32Array },
     ]),
   );
+}
+
+/** The inputs of a fixture's golden run, of the first step where there is one, as an example. */
+export function graphExample(name: string): Example {
+  const { feeds, first } = readOnnxGolden(name);
+  return exampleOf({ ...feeds, ...first?.feeds });
+}
+
+/** Logits of a graph that runs sublayer by sublayer, without some of its units. */
+export async function logitsWithoutUnits(
+  model: LayeredModel,
+  example: Example,
+  ids: readonly string[],
+): Promise<Float32Array> {
+  const executor = new LayeredExecutor(model, 'cpu', 1 << 30);
+  try {
+    const removed = new Set(ids.flatMap((id) => executor.units.numberOf(id) ?? []));
+    expect(removed.size).toBe(ids.length);
+    let state = await executor.embed(example);
+    for (const index of model.summary.sublayers.keys()) {
+      [state = state] = await executor.pass(index, [state], removed);
+    }
+    return await executor.logits(state);
+  } finally {
+    await executor.dispose();
+  }
 }

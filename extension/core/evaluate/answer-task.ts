@@ -1,6 +1,6 @@
+import * as v from 'valibot';
 import { loadTokenizer } from '../data/tokenizer';
 import type { Task } from '../data/tasks/task-file';
-import * as v from 'valibot';
 import type { JobContext } from '../jobs/job';
 import type { SavedParts } from '../jobs/saved-parts';
 import type { LayeredModel } from '../models/layered-model';

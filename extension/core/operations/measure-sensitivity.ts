@@ -150,9 +150,11 @@ export async function measureSensitivity(
   const gguf = compressions.some(({ method }) => method === 'gguf')
     ? await ggufFactsFor(model, settings, memoryBytes, context)
     : undefined;
-  const runs = model.capabilities.generate.able
-    ? await measureRunTimes(model.model, where, context)
-    : undefined;
+  // Times of runs here say nothing of a GGUF file, which llama.cpp runs.
+  const runs =
+    gguf === undefined && model.capabilities.generate.able
+      ? await measureRunTimes(model.model, where, context)
+      : undefined;
   return profileSensitivity(
     {
       ...{ model, gguf, runs },

@@ -221,7 +221,7 @@ export function candidatesOf(
   );
 }
 
-/** @throws UserError where more is to be removed than there is, with the reason where there is nothing. */
+/** @throws UserError where more is to be removed than there is; where there is nothing at all, it says why. */
 export function requireCandidates(
   { model, summary }: Pick<OpenedModel, 'model' | 'summary'>,
   settings: SearchSettings,

@@ -150,7 +150,7 @@ export interface EncoderArchitecture {
   readonly sharedBlocks?: (config: EncoderConfig, block: number) => string;
   readonly attention: Architecture['attention'];
   readonly feedforward: Architecture['feedforward'];
-  /** Mixtures of experts in the place of feed-forwards, whose norms they have. */
+  /** Mixtures of experts in place of feed-forwards, with the same norms. */
   readonly experts?: ExpertNames;
   readonly biases: (config: EncoderConfig) => Biases;
   /** `layer` when absent. */

@@ -337,7 +337,7 @@ export interface Architecture {
     /** Whether up stands before gate there. */
     readonly upFirst?: boolean;
   };
-  /** Mixtures of experts in the place of feed-forwards, whose norms they have. */
+  /** Mixtures of experts in place of feed-forwards, with the same norms. */
   readonly experts?: ExpertNames;
   readonly mixer?: MixerNames;
   /** Names of what stands for attention where blocks share a transformer. */

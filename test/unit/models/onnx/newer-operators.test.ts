@@ -4,49 +4,26 @@ import { join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import type { LayeredModel } from '../../../../extension/core/models/layered-model';
-import type { Example } from '../../../../extension/core/models/model-input';
 import { openModel } from '../../../../extension/core/models/open-model';
 import { DataType } from '../../../../extension/core/onnx/graph-builder';
 import { ModelProtoSchema, TensorProtoSchema } from '../../../../extension/core/onnx/proto/onnx_pb';
 import type { TensorProto } from '../../../../extension/core/onnx/proto/onnx_pb';
-import { LayeredExecutor } from '../../../../extension/core/runtime/layered-executor';
 import { prune } from '../../export/pruning';
 import { relativeError } from '../../fixtures';
 import { graph, intTensor, modelBytes, rawTensor } from '../../onnx-bytes';
 import type { GraphText, NodeLine } from '../../onnx-bytes';
-import { logitsOfSession, onnxFixture, readOnnxGolden } from '../../onnx-fixtures';
+import {
+  exampleOf,
+  logitsOfSession,
+  logitsWithoutUnits,
+  onnxFixture,
+  readOnnxGolden,
+} from '../../onnx-fixtures';
 import { temporaryFolder } from '../../temporary-folder';
 import { openSession } from '../../whole-session';
 
 const folder = temporaryFolder();
 type Feeds = Readonly<Record<string, Tensor>>;
-
-const dtypes: Readonly<Record<string, string>> = { int64: 'I64', float32: 'F32' };
-
-async function layered(
-  model: LayeredModel,
-  feeds: Feeds,
-  ids: readonly string[],
-): Promise<Float32Array> {
-  const example = Object.fromEntries(
-    Object.entries(feeds).map(([name, { type, dims, data }]) => [
-      name,
-      { dtype: dtypes[type] ?? '', dims, data },
-    ]),
-  ) as Example;
-  const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
-  const removed = new Set(ids.flatMap((id) => executor.units.numberOf(id) ?? []));
-  try {
-    let state = await executor.embed(example);
-    for (const index of model.summary.sublayers.keys()) {
-      [state = state] = await executor.pass(index, [state], removed);
-    }
-    return await executor.logits(state);
-  } finally {
-    await executor.dispose();
-  }
-}
 
 async function whole(path: string, feeds: Feeds): Promise<Float32Array> {
   const session: InferenceSession = await openSession(path);
@@ -62,14 +39,16 @@ async function check(path: string, kinds: readonly string[], feeds: Feeds): Prom
   const model = await openModel(path);
   expect(model.summary.sublayers.map(({ id }) => id)).toEqual(kinds);
   const expected = await whole(path, feeds);
-  expect(relativeError(await layered(model, feeds, []), expected)).toBeLessThan(1e-4);
+  expect(
+    relativeError(await logitsWithoutUnits(model, exampleOf(feeds), []), expected),
+  ).toBeLessThan(1e-4);
   const removed = [kinds[0] ?? '', kinds.at(-1) ?? ''];
   const out = `${path}-pruned`;
   const result = await prune(path, removed, out, { format: 'onnx' });
   expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
   const stored = result.files.find((file) => file.name.endsWith('.onnx'));
   const written = join(out, stored?.name ?? '');
-  const without = await layered(model, feeds, removed);
+  const without = await logitsWithoutUnits(model, exampleOf(feeds), removed);
   expect(relativeError(await whole(written, feeds), without)).toBeLessThan(1e-4);
   expect(relativeError(without, expected)).toBeGreaterThan(1e-3);
   const again = await openModel(written);
@@ -238,7 +217,9 @@ describe('operators of newer opsets', () => {
     };
     const expected = await whole(path, feeds);
     expect(model.summary.sublayers.map(({ id }) => id)).toEqual(blocksOf('attention'));
-    expect(relativeError(await layered(model, feeds, []), expected)).toBeLessThan(1e-4);
+    expect(
+      relativeError(await logitsWithoutUnits(model, exampleOf(feeds), []), expected),
+    ).toBeLessThan(1e-4);
   });
 
   it('that the CPU has no kernel for are inspected, and said not to run', async () => {
@@ -288,7 +269,7 @@ describe('few bits with groups of columns in any order (g_idx)', () => {
       ...{ name, dataType, dims: dims.map(BigInt) },
       rawData: new Uint8Array(data.buffer),
     });
-  /** A product of which column k has the scale of group (7·k mod width) / blockSize. */
+  /** A product by a matrix; its column k has the scale of group (7·k mod width) / blockSize. */
   const initializers = (name: string, seed: number): TensorProto[] => [
     tensor(
       `${name}.B`,

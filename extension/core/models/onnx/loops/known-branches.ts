@@ -11,8 +11,8 @@ import { GraphIndex, operatorName } from '../graph-index';
 import { ValueShapes } from '../values/value-shapes';
 
 /**
- * The nodes of unrolled steps, with the branch that is taken in the place of each If whose condition is known: a
- * body that chooses by the number of its step has other layers in some of them.
+ * The nodes of unrolled steps. Each If with a known condition becomes the branch that it takes: a body that chooses by
+ * the number of its step has other layers in some of them.
  * @param around the graph that holds them
  */
 export function takeKnownBranches(
