@@ -1,14 +1,13 @@
-import { seededRandom } from '../data/random';
-import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import { say } from '../message';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
+import { maySpin } from '../runtime/session';
 import { openDecoder, warnRereading } from './open-decoder';
 import type { Decoder } from './decoder';
 import { median } from '../median';
-import { timed } from './latency';
+import { timeInTurns } from './time-in-turns';
 
 /** Two models that generate, and where. */
 export interface SpeedRequest {
@@ -27,8 +26,7 @@ export interface Speeds {
   readonly ratios: readonly number[];
 }
 
-/** Turns that count, after one to warm up; tokens that are read first, and generated in each. */
-const [turns, promptLength, tokensPerTurn] = [8, 32, 8];
+const turns = { fewest: 4, most: 32, enough: 2000, promptLength: 32 } as const;
 
 /** Times generation by two models in turn, so that whatever else runs on the machine slows both. */
 export async function compareSpeed(request: SpeedRequest, context: JobContext): Promise<Speeds> {
@@ -36,36 +34,22 @@ export async function compareSpeed(request: SpeedRequest, context: JobContext): 
   const device = await resolveDevice(request.device, (message) => {
     context.warn(message);
   });
+  const options = { device, memoryBytes: memoryBytes / 2, removed: [], spin: maySpin() };
   const decoders: Decoder[] = [];
   try {
     for (const { model } of [original, changed]) {
-      const options = { device, memoryBytes: memoryBytes / 2, removed: [] };
       const decoder = await openDecoder(model, options);
       decoders.push(decoder);
       warnRereading(model.summary.name, decoder, context);
     }
-    const random = seededRandom(0);
-    const { vocabularySize = 1, maxPositions = Number.POSITIVE_INFINITY } = changed.summary;
-    const anyToken = (): number => Math.floor(random() * vocabularySize);
-    const length = Math.max(1, Math.min(promptLength, maxPositions - tokensPerTurn));
-    const times: number[][] = [];
-    const inTurn = [...decoders.entries()];
-    for (let turn = 0; turn <= turns; turn++) {
-      const prompt = Int32Array.from({ length }, anyToken);
-      const tokens = Array.from({ length: tokensPerTurn }, anyToken);
-      const own: number[] = [];
-      for (const [model, decoder] of inTurn) {
-        await checkpoint(context.cancellation);
-        own[model] = await timeOf(decoder, prompt, tokens);
-      }
-      // Neither is always the first.
-      inTurn.reverse();
-      // The first run of a session allocates its buffers.
-      if (turn > 0) {
-        times.push(own);
-      }
-      context.progress({ stage: say`Timing both models`, done: turn, total: turns, unit: 'steps' });
+    const [before, after] = decoders;
+    if (before === undefined || after === undefined) {
+      throw new Error('two models are compared');
     }
+    const found = await timeInTurns([before, after], changed.summary, turns, context, (done) => {
+      context.progress({ stage: say`Timing both models`, done, total: turns.most, unit: 'steps' });
+    });
+    const times = found.map((turn) => turn.map(({ decodeMsPerToken }) => decodeMsPerToken));
     const perSecond = (model: number): number =>
       1000 / median(times.map((own) => own[model] ?? Number.NaN));
     return {
@@ -76,19 +60,4 @@ export async function compareSpeed(request: SpeedRequest, context: JobContext): 
   } finally {
     await Promise.all(decoders.map(async (decoder) => decoder.dispose()));
   }
-}
-
-/** Milliseconds of a token behind a prompt, the median. */
-async function timeOf(
-  decoder: Decoder,
-  prompt: Int32Array,
-  tokens: readonly number[],
-): Promise<number> {
-  decoder.rewind(0);
-  await decoder.read(prompt);
-  const steps: number[] = [];
-  for (const token of tokens) {
-    steps.push(await timed(async () => decoder.read(Int32Array.of(token))));
-  }
-  return median(steps);
 }

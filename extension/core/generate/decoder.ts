@@ -1,5 +1,6 @@
 import type { Message } from '../message';
 import type { DeviceName } from '../runtime/device';
+import type { maySpin } from '../runtime/session';
 
 /** Reads a text token by token; where the model reads source and target, what is read first is the source. */
 export interface Decoder {
@@ -23,4 +24,6 @@ export interface DecoderOptions {
   readonly memoryBytes: number;
   /** Ids of sublayers and experts that are left out. */
   readonly removed: readonly string[];
+  /** As of a session; what {@link maySpin} says if absent. Models that are compared have to wait alike. */
+  readonly spin?: boolean;
 }

@@ -23,15 +23,15 @@ export async function openDecoder(model: LayeredModel, options: DecoderOptions):
   const changes = layOutChanges(summary, removed);
   if (emitter !== undefined) {
     const graph = buildOnnxGraph(model, emitter, changes);
-    const built = await CausalOnnxModel.build(graph, device);
+    const built = await CausalOnnxModel.build(graph, options);
     return new CachedDecoder({ model: built, first: {}, later: {} });
   }
   if (model instanceof Seq2SeqModel) {
-    return SourceDecoder.open(model, changes, device);
+    return SourceDecoder.open(model, changes, options);
   }
   const own =
     model instanceof OnnxLayeredModel
-      ? await openOwnGraph(model, changes, device)
+      ? await openOwnGraph(model, changes, options)
       : say`the graph has no key/value cache.`;
   return 'model' in own
     ? new CachedDecoder(own)

@@ -8,7 +8,7 @@ import { cachePortOf } from '../models/onnx/stream/cache-ports';
 import type { CachePort } from '../models/onnx/stream/cache-ports';
 import type { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
 import { CausalOnnxModel, stepInputs } from '../runtime/causal-onnx-model';
-import type { DeviceName } from '../runtime/device';
+import type { DecoderOptions } from './decoder';
 
 /** A graph with a cache, and what its other inputs get at the beginning of a text and behind it. */
 export interface OwnGraph {
@@ -23,7 +23,7 @@ export interface OwnGraph {
 export async function openOwnGraph(
   model: OnnxLayeredModel,
   changes: Changes,
-  device: DeviceName,
+  options: Pick<DecoderOptions, 'device' | 'spin'>,
 ): Promise<OwnGraph | Message> {
   const { inputs, outputs } = model.source.summary;
   if (changes.keptExperts.size > 0) {
@@ -61,7 +61,7 @@ export async function openOwnGraph(
     return say`the graph has no key/value cache.`;
   }
   return {
-    model: await CausalOnnxModel.build(await changedGraph(model, changes), device, ports),
+    model: await CausalOnnxModel.build(await changedGraph(model, changes), options, ports),
     first: { ...constants, ...start },
     later: { ...constants, ...later },
     readsSingly: cached !== undefined,

@@ -1,36 +1,54 @@
-import { seededRandom } from '../data/random';
 import { CancelledError, checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
+import { median } from '../median';
 import { say } from '../message';
 import type { LayeredModel } from '../models/layered-model';
-import type { SublayerKind } from '../models/model-summary';
-import type { RunTimes, TokenTimes } from '../tensornet/sensitivity/sensitivity-profile';
 import type { DeviceName } from '../runtime/device';
-import type { Decoder } from './decoder';
-import { timed } from './latency';
+import { maySpin } from '../runtime/session';
+import type { TokenTimes } from '../tensornet/sensitivity/sensitivity-profile';
 import { openDecoder } from './open-decoder';
+import { timeInTurns } from './time-in-turns';
+import type { Turn } from './time-in-turns';
 
-/** Turns that count, after one to warm up; tokens that are read first, and generated in each. */
-const [turns, promptLength, tokensPerTurn] = [6, 128, 8];
+const turns = { fewest: 2, most: 32, enough: 2000, promptLength: 128 } as const;
 
 interface Where {
   readonly device: DeviceName;
   readonly memoryBytes: number;
 }
 
+/** A model to time beside the original, by what has changed of it. */
+interface TimedVariant<Change> {
+  readonly change: Change;
+  /** Ids of sublayers that it lacks. */
+  readonly removed?: readonly string[];
+  readonly open: () => Promise<LayeredModel>;
+}
+
+/** Milliseconds of a token of the original, and of each variant. */
+interface MeasuredTimes<Change> {
+  readonly whole: TokenTimes;
+  readonly changed: readonly (TokenTimes & Change)[];
+}
+
+type Context = Pick<JobContext, 'cancellation' | 'progress' | 'warn'>;
+
 /**
- * Times a token of the whole model, and of the model without all sublayers of a kind: what that kind takes, linear
- * layers, norms and attention itself. They take turns, and the fastest run of each counts, as what else the machine does
- * holds others up. Undefined of models that keep nothing between tokens, where memory doesn't hold the weights of all in
- * float32, and, with a warning, where a run fails.
+ * Times a token of the whole model, and of variants of it: linear layers, norms and attention itself, each variant in
+ * turns with the original. Undefined of models that keep nothing between tokens, where memory doesn't hold the weights of
+ * two in float32, and, with a warning, where a run fails.
  */
-export async function measureRunTimes(
+export async function measureRunTimes<Change>(
   model: LayeredModel,
+  variants: readonly TimedVariant<Change>[],
   where: Where,
-  context: Pick<JobContext, 'cancellation' | 'progress' | 'warn'>,
-): Promise<RunTimes | undefined> {
+  context: Context,
+): Promise<MeasuredTimes<Change> | undefined> {
+  if (2 * model.summary.parameters * Float32Array.BYTES_PER_ELEMENT > where.memoryBytes) {
+    return undefined;
+  }
   try {
-    return await timeRuns(model, where, context);
+    return await timeRuns(model, variants, where, context);
   } catch (error) {
     if (error instanceof CancelledError) {
       throw error;
@@ -44,85 +62,53 @@ export async function measureRunTimes(
   }
 }
 
-async function timeRuns(
+async function timeRuns<Change>(
   model: LayeredModel,
+  variants: readonly TimedVariant<Change>[],
   where: Where,
-  context: Pick<JobContext, 'cancellation' | 'progress'>,
-): Promise<RunTimes | undefined> {
-  const { sublayers, parameters } = model.summary;
-  const kinds = [...new Set(sublayers.map(({ kind }) => kind))];
-  const bytes = (1 + kinds.length) * parameters * Float32Array.BYTES_PER_ELEMENT;
-  if (bytes > where.memoryBytes) {
-    return undefined;
-  }
-  const decoders: TimedDecoder[] = [];
+  { cancellation, progress }: Context,
+): Promise<MeasuredTimes<Change> | undefined> {
+  const options = { ...where, spin: maySpin() };
+  const original = await openDecoder(model, { ...options, removed: [] });
+  const timed: (readonly Turn[])[] = [];
   try {
-    for (const kind of [undefined, ...kinds]) {
-      const removed = sublayers.flatMap((one) => (one.kind === kind ? one.id : []));
-      const decoder = await openDecoder(model, { ...where, removed });
-      decoders.push(new TimedDecoder(decoder, kind, model));
-      if (decoder.rereads !== undefined) {
-        return undefined;
+    if (original.rereads !== undefined) {
+      return undefined;
+    }
+    for (const [i, { open, removed = [] }] of variants.entries()) {
+      await checkpoint(cancellation);
+      const variant = await openDecoder(await open(), { ...options, removed });
+      try {
+        const tell = (): void => {
+          progress({
+            stage: say`Timing the model`,
+            ...{ done: i, total: variants.length, unit: 'steps', moreFollows: true },
+          });
+        };
+        const context = { cancellation };
+        timed.push(await timeInTurns([original, variant], model.summary, turns, context, tell));
+      } finally {
+        await variant.dispose();
       }
     }
-    for (let turn = 0; turn <= turns; turn++) {
-      context.progress({
-        stage: say`Timing the model`,
-        ...{ done: turn, total: turns, unit: 'steps', moreFollows: true },
-      });
-      for (const one of decoders) {
-        await checkpoint(context.cancellation);
-        // The first run of a session allocates its buffers.
-        await one.turn(turn > 0);
-      }
-    }
-    const [whole, ...without] = decoders;
-    return (
-      whole && {
-        whole: whole.times,
-        without: without.flatMap(({ kind, times }) => (kind ? { kind, ...times } : [])),
-      }
-    );
   } finally {
-    await Promise.all(decoders.map(async (one) => one.dispose()));
+    await original.dispose();
   }
+  const whole = timesBy((unit) => median(timed.flat().map(([own]) => own[unit])));
+  return {
+    whole,
+    // Beside the original's of the same turn: what else the machine does slows both.
+    changed: timed.flatMap((own, i) => {
+      const change = variants[i]?.change;
+      const times = timesBy(
+        (unit) => whole[unit] * median(own.map(([before, after]) => after[unit] / before[unit])),
+      );
+      return change === undefined ? [] : [{ ...change, ...times }];
+    }),
+  };
 }
 
-/** The fastest runs of a model so far. */
-class TimedDecoder {
-  private readonly random = seededRandom(0);
-  private decode = Number.POSITIVE_INFINITY;
-  private prefill = Number.POSITIVE_INFINITY;
-
-  public constructor(
-    private readonly decoder: Decoder,
-    public readonly kind: SublayerKind | undefined,
-    private readonly model: LayeredModel,
-  ) {}
-
-  public get times(): TokenTimes {
-    return { decodeMsPerToken: this.decode, prefillMsPerToken: this.prefill };
-  }
-
-  /** Reads a prompt and generates behind it. */
-  public async turn(counts: boolean): Promise<void> {
-    const { decoder } = this;
-    const { vocabularySize = 1, maxPositions = Number.POSITIVE_INFINITY } = this.model.summary;
-    const length = Math.max(1, Math.min(promptLength, maxPositions - tokensPerTurn));
-    const anyTokens = (count: number): Int32Array =>
-      Int32Array.from({ length: count }, () => Math.floor(this.random() * vocabularySize));
-    decoder.rewind(0);
-    const prompt = anyTokens(length);
-    const prefill = await timed(async () => decoder.read(prompt));
-    for (let step = 0; step < tokensPerTurn; step++) {
-      const token = anyTokens(1);
-      const decode = await timed(async () => decoder.read(token));
-      this.decode = counts ? Math.min(this.decode, decode) : this.decode;
-    }
-    this.prefill = counts ? Math.min(this.prefill, prefill / length) : this.prefill;
-  }
-
-  public async dispose(): Promise<void> {
-    await this.decoder.dispose();
-  }
-}
+const timesBy = (of: (unit: keyof TokenTimes) => number): TokenTimes => ({
+  decodeMsPerToken: of('decodeMsPerToken'),
+  prefillMsPerToken: of('prefillMsPerToken'),
+});

@@ -6,11 +6,10 @@ import { sourceInputs, StepDecoder } from '../models/seq2seq/step-decoder';
 import type { Seq2SeqModel } from '../models/seq2seq/seq2seq-model';
 import { GraphBuilder } from '../onnx/graph-builder';
 import { CausalOnnxModel } from '../runtime/causal-onnx-model';
-import type { DeviceName } from '../runtime/device';
 import { createSession } from '../runtime/session';
 import { exampleTensor, floatsIn, tensorOf } from '../runtime/tensors';
 import { CachedDecoder } from './cached-decoder';
-import type { Decoder } from './decoder';
+import type { Decoder, DecoderOptions } from './decoder';
 
 /** Runs the encoder once over what is read first, and then the decoder token by token. */
 export class SourceDecoder implements Decoder {
@@ -26,8 +25,9 @@ export class SourceDecoder implements Decoder {
   public static async open(
     model: Seq2SeqModel,
     changes: Changes,
-    device: DeviceName,
+    options: Pick<DecoderOptions, 'device' | 'spin'>,
   ): Promise<SourceDecoder> {
+    const { device } = options;
     const kept = new Set(changes.kept.map(({ id }) => id));
     const removed = [...model.summary.sublayers.entries()].filter(([, { id }]) => !kept.has(id));
     const source = new GraphBuilder(model.summary.name);
@@ -36,7 +36,7 @@ export class SourceDecoder implements Decoder {
     try {
       const decoder = new StepDecoder(model);
       const graph = buildOnnxGraph(decoder, decoder, changes);
-      return new SourceDecoder(model, encoder, await CausalOnnxModel.build(graph, device));
+      return new SourceDecoder(model, encoder, await CausalOnnxModel.build(graph, options));
     } catch (error) {
       await encoder.release();
       throw error;

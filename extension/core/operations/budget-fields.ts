@@ -1,10 +1,12 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sensitivityCalibration } from '../data/calibration-defaults';
+import { measureRunTimes } from '../generate/run-times';
 import type { OpenedModel } from '../models/opened-model';
 import type { LayerProfile } from '../prune/layer-profile';
 import { parseLayerProfile } from '../prune/layer-profile-schema';
 import { defaultRounds, planForBudget } from '../tensornet/budget/plan-for-budget';
+import type { TimePlan } from '../tensornet/budget/plan-for-budget';
 import {
   budgetUnits,
   defaultContext,
@@ -16,12 +18,14 @@ import { planUnderBudget } from '../tensornet/budget/plan-under-budget';
 import type { CompressionPlan, RemovalCost } from '../tensornet/budget/plan-under-budget';
 import { planNote } from '../tensornet/budget/refine-plan';
 import type { RefinedPlan } from '../tensornet/budget/refine-plan';
+import { resolveDevice } from '../runtime/devices';
 import { encodingNames, parseCompression } from '../tensornet/compression-choice';
 import { choosesTypes, ggufOf } from '../tensornet/sensitivity/gguf-facts';
 import { calibrationOf as calibrationOfTable } from '../tensornet/sensitivity/sensitivity-profile';
 import type {
   SensitivityEvent,
   SensitivityProfile,
+  TokenTimes,
 } from '../tensornet/sensitivity/sensitivity-profile';
 import { parseSensitivityProfile } from '../tensornet/sensitivity/sensitivity-profile-schema';
 import { withOuter, withWays } from '../tensornet/sensitivity/ways';
@@ -179,11 +183,37 @@ export async function planByBudget(
       bundledText: join(context.environment.samples, 'calibration.txt'),
       folder,
       ...runOptions(request),
+      time: await timerOf(request, context),
     },
     context,
   );
   return { ...plan, note: planNote(plan, budget.limits, table.metric) };
 }
+
+/** Times the model of a plan beside the original, where that generates. */
+async function timerOf(
+  request: BudgetRequest,
+  context: OperationContext<SensitivityEvent>,
+): Promise<TimePlan | undefined> {
+  const { model, capabilities } = request.model;
+  if (!capabilities.generate.able) {
+    return undefined;
+  }
+  const { device: choice, memoryBytes } = runOptions(request);
+  const where = { device: await resolveDevice(choice, () => undefined), memoryBytes };
+  const quiet = { ...context, progress: () => undefined };
+  return async (changed, removed) => {
+    const variant = { change: {}, removed, open: async () => Promise.resolve(changed) };
+    const times = await measureRunTimes(model, [variant], where, quiet);
+    const [own] = times?.changed ?? [];
+    return times && own && shareOf(own, times.whole);
+  };
+}
+
+const shareOf = (part: TokenTimes, whole: TokenTimes): TokenTimes => ({
+  decodeMsPerToken: part.decodeMsPerToken / whole.decodeMsPerToken,
+  prefillMsPerToken: part.prefillMsPerToken / whole.prefillMsPerToken,
+});
 
 /** Why compressing chooses no types of a GGUF file. */
 export function noTypes(field: string): UserError {

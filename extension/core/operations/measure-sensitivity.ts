@@ -1,3 +1,5 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CalibrationRequest } from '../data/calibration';
 import { sensitivityCalibration } from '../data/calibration-defaults';
@@ -14,10 +16,13 @@ import { payingProcesses } from '../tensornet/sensitivity/paying-processes';
 import { profileSensitivity } from '../tensornet/sensitivity/profile-sensitivity';
 import type {
   GgufFacts,
+  RunTimes,
   SensitivityEvent,
   SensitivityProfile,
   SensitivitySettings,
 } from '../tensornet/sensitivity/sensitivity-profile';
+import { runVariants } from '../tensornet/sensitivity/run-variants';
+import type { VariantSetup } from '../tensornet/sensitivity/run-variants';
 import { chosenWidths } from '../tensornet/sensitivity/width-sensitivity';
 import { group, list, number } from './fields';
 import type { RequestOf } from './fields';
@@ -123,6 +128,24 @@ async function ggufFactsFor(
   return ggufFacts(model, matrices, memoryBytes, context);
 }
 
+/** Times whole models, their forms in a folder that is removed afterwards. */
+async function timeVariants(
+  setup: Omit<VariantSetup, 'folder'>,
+  context: OperationContext<SensitivityEvent>,
+): Promise<RunTimes | undefined> {
+  const folder = await mkdtemp(join(tmpdir(), 'espalier-times-'));
+  try {
+    return await measureRunTimes(
+      setup.opened.model,
+      runVariants({ ...setup, folder }),
+      setup,
+      context,
+    );
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
 /**
  * Measures what compressing each linear layer alone costs, with defaults that depend on the model.
  * @param out where the profile is written; undefined to only return it
@@ -151,13 +174,13 @@ export async function measureSensitivity(
     ? await ggufFactsFor(model, settings, memoryBytes, context)
     : undefined;
   // Times of runs here say nothing of a GGUF file, which llama.cpp runs.
-  const runs =
-    gguf === undefined && model.capabilities.generate.able
-      ? await measureRunTimes(model.model, where, context)
-      : undefined;
+  const isTimed = gguf === undefined && model.capabilities.generate.able;
   return profileSensitivity(
     {
-      ...{ model, gguf, runs },
+      ...{ model, gguf },
+      timeRuns: isTimed
+        ? async () => timeVariants({ opened: model, settings, ...where }, context)
+        : undefined,
       calibration: textOf(request),
       settings,
       ...runOptions(request),

@@ -4,8 +4,8 @@ import type { RunnableGraph } from '../models/layered-model';
 import type { Example } from '../models/model-input';
 import { cachePortOf } from '../models/onnx/stream/cache-ports';
 import type { CachePort } from '../models/onnx/stream/cache-ports';
-import type { DeviceName } from './device';
-import { createSession } from './session';
+import { createSession, maySpin } from './session';
+import type { SessionOptions } from './session';
 import { exampleTensor, floatsOf, int32Tensor, int64Tensor, tensorOf } from './tensors';
 
 /** Inputs of one step, row by row; all rows have equal length. */
@@ -46,17 +46,15 @@ export class CausalOnnxModel {
 
   /**
    * Runs a graph that is not in a file as fast as may be, its weights in the model's own files.
+   * @param options the threads wait as {@link maySpin} says if nothing is said
    * @param ports its caches, if its declarations leave sizes open
    */
   public static async build(
     graph: RunnableGraph,
-    device: DeviceName,
+    { device, spin = maySpin() }: Pick<SessionOptions, 'device' | 'spin'>,
     ports?: readonly CachePort[],
   ): Promise<CausalOnnxModel> {
-    return CausalOnnxModel.of(
-      await createSession(graph, { device, prepack: true, spin: true }),
-      ports,
-    );
+    return CausalOnnxModel.of(await createSession(graph, { device, prepack: true, spin }), ports);
   }
 
   /** As {@link open}, of a graph that is not in a file. */

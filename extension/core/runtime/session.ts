@@ -19,7 +19,7 @@ export interface SessionOptions {
   readonly prepack: boolean;
   /**
    * Let threads wait busily for the next operator: faster where one session runs alone all the time,
-   * slower where several take turns, or where other programs keep the cores busy: there they never do.
+   * slower where several take turns, or where other programs keep the cores busy, which {@link maySpin} tells.
    */
   readonly spin?: boolean;
   /**
@@ -84,7 +84,7 @@ export async function createSession(
           disable_prepacking: options.prepack ? '0' : '1',
           ...(asksForWholeSums ? { x64quantprecision: '1' } : {}),
           // Every session has threads of its own: waiting busily, they would slow those of the next.
-          'intra_op.allow_spinning': options.spin === true && !isBusy() ? '1' : '0',
+          'intra_op.allow_spinning': options.spin === true ? '1' : '0',
         },
         ...(left.length > 0
           ? { optimization: { disable_specified_optimizers: left.join(';') } }
@@ -134,8 +134,8 @@ async function watchedOn(
   return session;
 }
 
-/** Whether clearly more wants to run than there are cores. */
-function isBusy(): boolean {
+/** Whether threads may wait busily: not where clearly more wants to run than there are cores. */
+export function maySpin(): boolean {
   const [tasks = 0] = loadavg();
-  return tasks > 1.5 * availableParallelism();
+  return tasks <= 1.5 * availableParallelism();
 }

@@ -1,6 +1,6 @@
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import { elementCount } from '../checkpoints/lazy-tensor';
-import { createSession, withSessions } from '../runtime/session';
+import { createSession, maySpin, withSessions } from '../runtime/session';
 import type { SessionOptions } from '../runtime/session';
 import { runStep, State } from '../runtime/state-session';
 import { floatsIn, floatsOf, floatTensor, int32Scalar, tensorOf } from '../runtime/tensors';
@@ -274,7 +274,7 @@ export class Trainer {
 const sessionOptions = ({ keepReshapes, threads }: TrainerOptions): SessionOptions => ({
   device: 'cpu',
   prepack: true,
-  spin: true,
+  spin: maySpin(),
   keepMemory: true,
   ...(keepReshapes === undefined ? {} : { keepReshapes }),
   ...(threads === undefined ? {} : { threads }),

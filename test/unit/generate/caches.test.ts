@@ -153,7 +153,7 @@ it('a cache in half precision begins empty, grows and is cut', async () => {
   const sums = builder.reduce('ReduceSum', present, [1], 1);
   builder.output('present_0', present, DataType.FLOAT16);
   builder.output('logits', builder.op('Cast', [sums], { to: DataType.FLOAT }), DataType.FLOAT);
-  const model = await CausalOnnxModel.build(builder, 'cpu');
+  const model = await CausalOnnxModel.build(builder, { device: 'cpu' });
   const step = (inputIds: number[][]) => ({
     inputIds,
     attentionMask: inputIds,

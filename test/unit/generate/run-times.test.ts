@@ -4,7 +4,10 @@ import { measureRunTimes } from '../../../extension/core/generate/run-times';
 import { CancelledError } from '../../../extension/core/jobs/job';
 import { inEnglish } from '../../../extension/core/message';
 import type { Message } from '../../../extension/core/message';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { runVariants } from '../../../extension/core/tensornet/sensitivity/run-variants';
+import type { SensitivitySettings } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
+import { temporaryFolder } from '../temporary-folder';
 
 const sample = join(import.meta.dirname, '../../../samples/espalier-sample');
 const graph = join(import.meta.dirname, '../../fixtures/onnx/gpt2-past');
@@ -14,29 +17,50 @@ const context = {
   warn: (message: Message) => void warnings.push(inEnglish(message)),
 };
 
-it('times a token of a model, and without all sublayers of each kind', async () => {
-  const model = await openModel(sample);
-  const times = await measureRunTimes(model, { device: 'cpu', memoryBytes: 2 ** 30 }, context);
-  expect(times?.without.map(({ kind }) => kind)).toEqual(['attention', 'feedforward']);
-  for (const one of times?.without ?? []) {
+const settings: SensitivitySettings = {
+  metric: 'js',
+  ...{ roles: [], blocks: [], precision: 0, seed: 0 },
+  compressions: [{ method: 'int8' }, { method: 'lowrank' }],
+  widths: [0.5],
+};
+
+it('times a token of a model, without all sublayers of each kind, and with all narrowed and compressed', async () => {
+  const opened = await openModelFiles(sample);
+  const where = { device: 'cpu', memoryBytes: 2 ** 30 } as const;
+  const folder = temporaryFolder();
+  const variants = runVariants({ opened, settings, ...where, folder });
+  const times = await measureRunTimes(opened.model, variants, where, context);
+  expect(
+    times?.changed.map(({ decodeMsPerToken: _, prefillMsPerToken: __, ...change }) => change),
+  ).toEqual([
+    { change: 'without', kind: 'attention' },
+    { change: 'without', kind: 'feedforward' },
+    { change: 'narrowed', of: 'groups' },
+    { change: 'narrowed', of: 'channels' },
+    { change: 'compressed', as: 'int8' },
+    { change: 'compressed', as: 'int8:0' },
+    { change: 'compressed', as: 'lowrank' },
+  ]);
+  for (const one of times?.changed.slice(0, 2) ?? []) {
     expect(one.decodeMsPerToken).toBeGreaterThan(0);
     expect(one.prefillMsPerToken).toBeLessThan(times?.whole.prefillMsPerToken ?? 0);
   }
 });
 
-it('times none that memory does not hold three times', async () => {
+it('times none that memory does not hold twice', async () => {
   const model = await openModel(sample);
-  const memoryBytes = 2 * 4 * model.summary.parameters;
-  expect(await measureRunTimes(model, { device: 'cpu', memoryBytes }, context)).toBeUndefined();
+  const memoryBytes = 1.5 * 4 * model.summary.parameters;
+  expect(await measureRunTimes(model, [], { device: 'cpu', memoryBytes }, context)).toBeUndefined();
 });
 
 it('warns where the model cannot run on so long a text, and passes a cancellation on', async () => {
   const model = await openModel(graph);
   const where = { device: 'cpu', memoryBytes: 2 ** 30 } as const;
-  expect(await measureRunTimes(model, where, context)).toBeUndefined();
+  const variants = [{ change: {}, open: async () => Promise.resolve(model) }];
+  expect(await measureRunTimes(model, variants, where, context)).toBeUndefined();
   expect(warnings.join()).toMatch(
     /^The full model can't be timed, so budgets of milliseconds count .* only: .*out of data bounds/,
   );
   const cancelled = { ...context, cancellation: { isCancellationRequested: true } };
-  await expect(measureRunTimes(model, where, cancelled)).rejects.toThrow(CancelledError);
+  await expect(measureRunTimes(model, variants, where, cancelled)).rejects.toThrow(CancelledError);
 });

@@ -13,6 +13,7 @@ import {
   predictMilliseconds,
 } from '../../../extension/core/tensornet/costs/machine-costs';
 import { measureCosts } from '../../../extension/core/tensornet/costs/measure-costs';
+import { unlikeCopy } from '../../../extension/core/tensornet/costs/unlike-copy';
 import { temporaryFolder } from '../temporary-folder';
 import { machine } from './machines';
 
@@ -118,6 +119,16 @@ describe('costs of a machine', () => {
     expect(explainMpoRun(chooseMpoRun(machine(1), mpo(4), 1))).toMatch(/^Chained: .* 1 row /);
   });
 
+  it('are measured on copies of equal sizes and other bytes', () => {
+    const bytes = Uint8Array.from({ length: 256 }, (_, i) => i);
+    const form = { kind: 'dense', weight: { dtype: 'F32', shape: [8, 8], bytes } } as const;
+    const [first, second] = [unlikeCopy(form, 0), unlikeCopy(form, 1)];
+    expect(first).toEqual(form);
+    expect(second).toMatchObject({ kind: 'dense', weight: { dtype: 'F32', shape: [8, 8] } });
+    const turned = second.kind === 'dense' ? second.weight.bytes : new Uint8Array();
+    expect([...turned]).toEqual([...bytes.slice(64), ...bytes.slice(0, 64)]);
+  });
+
   it('are measured for every kernel, on whatever sizes', async () => {
     const seen: number[] = [];
     const samples = await measureCosts(
@@ -144,8 +155,8 @@ describe('costs of a machine', () => {
     await expect(machineCosts({ ...request, again: true })).rejects.toThrow('measuring');
     await writeFile(file, JSON.stringify({ ...known, machine: 'another' }));
     await expect(machineCosts(request)).rejects.toThrow('measuring');
-    await writeFile(file, JSON.stringify({ ...known, version: 2 }));
+    await writeFile(file, JSON.stringify({ ...known, version: 3 }));
     await expect(machineCosts(request)).rejects.toThrow('measuring');
-    expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ version: 2 });
+    expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ version: 3 });
   });
 });

@@ -15,6 +15,10 @@ import { withWays } from '../../../extension/core/tensornet/sensitivity/ways';
 import { int8, layerOf, lowRank, outside, tableOf } from '../webview/compression-fixture';
 
 const times = { decodeMsPerToken: 1, prefillMsPerToken: 0.5 };
+const narrowable = {
+  ...{ sublayer: 'block.0.attention', of: 'groups' as const, count: 2 },
+  entries: [{ kept: 1, remove: '1', distance: 0.1 }],
+};
 
 function leastOf(
   table: SensitivityProfile,
@@ -81,42 +85,64 @@ describe('how far a model can go down', () => {
   it('counts norms, attention itself and the start of a run, which encodings leave', () => {
     const smaller = { ...int8(0.2), decodeMsPerToken: 0.25, prefillMsPerToken: 0.1 };
     const layers = tableOf().layers.map((layer) => ({ ...layer, ...times, entries: [smaller] }));
-    const without = [
-      { kind: 'attention', decodeMsPerToken: 5, prefillMsPerToken: 2 },
-      { kind: 'feedforward', decodeMsPerToken: 8, prefillMsPerToken: 2 },
+    const changed = [
+      { change: 'without', kind: 'attention', decodeMsPerToken: 5, prefillMsPerToken: 2 },
+      { change: 'without', kind: 'feedforward', decodeMsPerToken: 8, prefillMsPerToken: 2 },
     ] as const;
-    const runs = { whole: { decodeMsPerToken: 10, prefillMsPerToken: 3 }, without };
+    const runs = { whole: { decodeMsPerToken: 10, prefillMsPerToken: 3 }, changed };
     const reach = reachOf(tableOf({ layers, runs }), defaultContext, []);
     const decode = reach.find(({ unit }) => unit === 'decode');
     // Of 10 ms, 5 are of two attentions and 2 of two feed-forwards; 4 layers take 1 ms each, or 0.25.
     expect(decode).toMatchObject({ before: 10, least: 10 - 4 * 0.75 });
     const gone = { sublayer: 'block.1.attention', distance: 1 };
     expect(leastOf(tableOf({ layers, runs }), 'decode', [gone])).toBe(10 - 3 * 0.75 - 2.5);
-    const widths = [
-      {
-        ...{ sublayer: 'block.0.attention', of: 'groups' as const, count: 2 },
-        entries: [{ kept: 1, remove: '1', distance: 0.1 }],
-      },
-    ];
-    expect(leastOf(tableOf({ layers, runs, widths }), 'decode')).toBe(10 - 3 * 0.75 - 0.875);
-    // Kinds that seem to take 9 ms of 6 beside the layers take all of those.
-    const held = without.map((one) => ({ ...one, decodeMsPerToken: 3.5 }));
+    // Half of an attention takes half of all that it does.
+    const widths = [narrowable];
+    expect(leastOf(tableOf({ layers, runs, widths }), 'decode')).toBe(10 - 3 * 0.75 - 1.625);
+    // Kinds that seem to take 13 ms of 10 take all of those.
+    const held = changed.map((one) => ({ ...one, decodeMsPerToken: 3.5 }));
     const every = tableOf().model.sublayers.map(({ id: sublayer }) => ({ sublayer, distance: 1 }));
-    expect(leastOf(tableOf({ layers, runs: { ...runs, without: held } }), 'decode', every)).toBe(0);
+    const least = leastOf(tableOf({ layers, runs: { ...runs, changed: held } }), 'decode', every);
+    expect(least).toBeCloseTo(0, 10);
     // Without the head in the table it is among the rest.
     const head = outside().map((matrix) => ({ ...matrix, decodeMsPerToken: 1 }));
     const counted = reachOf(tableOf({ layers, runs, outer: head }), defaultContext, []);
     expect(counted.find(({ unit }) => unit === 'decode')?.before).toBe(10);
   });
 
+  it('counts what encodings and widths save of whole runs, whatever their products take', () => {
+    const smaller = [
+      { ...int8(0.2), decodeMsPerToken: 0.9, prefillMsPerToken: 0.5 },
+      { ...lowRank(2, 6, 0.1), decodeMsPerToken: 0.95, prefillMsPerToken: 0.5 },
+    ];
+    const layers = tableOf().layers.map((layer) => ({ ...layer, ...times, entries: smaller }));
+    const runs = {
+      whole: { decodeMsPerToken: 10, prefillMsPerToken: 3 },
+      changed: [
+        { change: 'without', kind: 'attention', decodeMsPerToken: 5, prefillMsPerToken: 2 },
+        { change: 'without', kind: 'feedforward', decodeMsPerToken: 6, prefillMsPerToken: 2 },
+        { change: 'compressed', as: 'int8:0', decodeMsPerToken: 6, prefillMsPerToken: 3 },
+        { change: 'narrowed', of: 'groups', decodeMsPerToken: 9.25, prefillMsPerToken: 3 },
+      ],
+    } as const;
+    expect(leastOf(tableOf({ layers, runs }), 'decode')).toBeCloseTo(6, 10);
+    // Of 2.5 ms of an attention, half of it saves 0.75.
+    const whole = layers.map((layer) => ({ ...layer, entries: [] }));
+    const table = tableOf({ layers: whole, runs, widths: [narrowable] });
+    expect(leastOf(table, 'decode')).toBeCloseTo(10 - 0.75, 10);
+    // What can't be timed is left to the products.
+    const others = layers.map((layer) => ({ ...layer, entries: smaller.slice(1) }));
+    expect(leastOf(tableOf({ layers: others, runs }), 'decode')).toBeCloseTo(10 - 4 * 0.05, 10);
+  });
+
   it('counts layers of blocks that a table lacks with their sublayers', () => {
     const layers = tableOf().layers.map((layer) => ({ ...layer, ...times, entries: [] }));
     const listed = layers.filter(({ sublayer }) => sublayer.startsWith('block.0.'));
-    const without = [
-      { kind: 'attention', decodeMsPerToken: 6, prefillMsPerToken: 2 },
-      { kind: 'feedforward', decodeMsPerToken: 15, prefillMsPerToken: 2 },
+    const changed = [
+      { change: 'without', kind: 'attention', decodeMsPerToken: 6, prefillMsPerToken: 2 },
+      { change: 'without', kind: 'feedforward', decodeMsPerToken: 15, prefillMsPerToken: 2 },
     ] as const;
-    const runs = { whole: { decodeMsPerToken: 20, prefillMsPerToken: 3 }, without };
+    const runs = { whole: { decodeMsPerToken: 20, prefillMsPerToken: 3 }, changed };
     const table = tableOf({ layers: listed, runs });
     // Two attentions take 14 of 20 ms, whichever of them was measured.
     for (const sublayer of ['block.0.attention', 'block.1.attention']) {

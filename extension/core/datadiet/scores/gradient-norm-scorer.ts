@@ -1,6 +1,6 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { createSession } from '../../runtime/session';
+import { createSession, maySpin } from '../../runtime/session';
 import { floatsOf } from '../../runtime/tensors';
 import type { Tensor, Tensors } from '../../runtime/tensors';
 import { lossInputs } from '../../training/losses';
@@ -59,7 +59,7 @@ export class GradientNormScorer {
     const norms = emitGradientNorms(forward.graph, losses, names);
     forward.graph.output(output, norms, DataType.FLOAT, losses.shape);
     const options = {
-      ...({ device: 'cpu', prepack: true, spin: true } as const),
+      ...({ device: 'cpu', prepack: true, spin: maySpin() } as const),
       ...(threads === undefined ? {} : { threads }),
     };
     return new GradientNormScorer(await createSession(forward.graph, options));

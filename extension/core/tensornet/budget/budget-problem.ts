@@ -50,6 +50,13 @@ export function leastCost(parts: readonly BudgetPart[], limit: number): number {
   return parts.reduce((sum, { states }) => sum + Math.min(...states.map(least)), 0);
 }
 
+/** What sums of costs differ by where they are added in another order. */
+export const slack = 1 + 1e-9;
+
+/** The least limit that can be kept. */
+export const leastLimit = (parts: readonly BudgetPart[], limit: number): number =>
+  slack * leastCost(parts, limit);
+
 /** Sums over a choice. */
 export function totals(
   { parts, limits }: BudgetProblem,

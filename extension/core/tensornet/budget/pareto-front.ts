@@ -1,4 +1,4 @@
-import { leastCost, totals } from './budget-problem';
+import { leastCost, slack, totals } from './budget-problem';
 import type { BudgetSolution } from './budget-problem';
 import { countedUnits } from './budget-limits';
 import type { BudgetUnit } from './budget-limits';
@@ -9,8 +9,6 @@ import { relaxedChoice } from './relaxed-choice';
 
 /** Of setting prices: many plans are wanted at once, while a slider moves. */
 const rounds = 1;
-/** What sums of costs differ by where they are added in another order. */
-const slack = 1 + 1e-9;
 
 /**
  * Plans that keep all limits but the first. No plan that costs less of the first's unit has as low a sum of

@@ -1,15 +1,17 @@
 import { mkdir, rm } from 'node:fs/promises';
 import type { CalibrationRequest } from '../../data/calibration';
 import type { JobContext, StageProgress } from '../../jobs/job';
+import type { LayeredModel } from '../../models/layered-model';
 import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice, DeviceName } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { UserError } from '../../user-error';
-import type { SensitivityProfile } from '../sensitivity/sensitivity-profile';
+import type { SensitivityProfile, TokenTimes } from '../sensitivity/sensitivity-profile';
 import { loadProfileInputs } from '../statistics/profile-inputs';
 import { PlanMeasurer } from './plan-measurer';
 import { planProblem } from './plan-under-budget';
 import type { RemovalCost } from './plan-under-budget';
+import { isTime } from './budget-limits';
 import type { Budget } from './budget-limits';
 import { refinePlan } from './refine-plan';
 import type { RefinedPlan } from './refine-plan';
@@ -37,7 +39,15 @@ export interface BudgetRequest extends MeasurerRequest {
   readonly removable?: readonly RemovalCost[];
   /** Times that the choice is made anew by what the whole plan showed. */
   readonly rounds: number;
+  /** Times a plan's model beside the original, see {@link PlanMeasurement.times}; without it the table decides. */
+  readonly time?: TimePlan | undefined;
 }
+
+/** Milliseconds of a model without sublayers, as shares of the original's; undefined where they can't be measured. */
+export type TimePlan = (
+  changed: LayeredModel,
+  removed: readonly string[],
+) => Promise<TokenTimes | undefined>;
 
 /** Rounds where nothing is said: most of what they gain is gained by then. */
 export const defaultRounds = 3;
@@ -52,7 +62,9 @@ export async function planForBudget(
   context: JobContext,
 ): Promise<RefinedPlan> {
   requireTableOf(request);
-  const problem = planProblem(request.table, request.budget, request.removable);
+  const { budget, table, removable } = request;
+  const time = budget.limits.some(({ unit }) => isTime(unit)) ? request.time : undefined;
+  const problem = planProblem(table, budget, removable, { isTimed: time !== undefined });
   const plans = 1 + request.rounds;
   let plan = 0;
   const progress = (one: StageProgress): void => {
@@ -66,8 +78,12 @@ export async function planForBudget(
         problem,
         async (chosen, inTurn) => {
           const measured = await measurer.measure(chosen, inTurn);
+          if (time !== undefined) {
+            progress({ stage: say`Timing the model`, done: 1, total: 1, unit: 'steps' });
+          }
+          const times = await time?.(await measurer.modelOf(chosen), chosen.remove);
           plan++;
-          return measured;
+          return { ...measured, times };
         },
         request.rounds,
         context,

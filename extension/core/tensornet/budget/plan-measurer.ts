@@ -18,6 +18,7 @@ import { compressMatrix } from '../compress-matrix';
 import type { CompressionChoice } from '../compression-choice';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { ChangeScorer } from '../sensitivity/change-scorer';
+import type { TokenTimes } from '../sensitivity/sensitivity-profile';
 import { compressionKey } from '../sensitivity/compressions-of';
 import { isTiedHead, outerIds } from '../outer-choice';
 import { storageDtype } from '../storage-dtype';
@@ -53,6 +54,8 @@ export interface PlanMeasurement {
   readonly distance: number;
   /** The same without one of the changes, by the id of its layer or sublayer. */
   readonly without: ReadonlyMap<string, number>;
+  /** Milliseconds of its tokens as shares of the original's, where they are limited and can be measured. */
+  readonly times?: TokenTimes | undefined;
 }
 
 /** Measures plans by running the model that they describe. */

@@ -38,8 +38,8 @@ import {
 } from './narrower-states';
 import type { LeftOver, Offered } from './narrower-states';
 import { chooseOptions } from './choose-options';
-import { restTimes } from './rest-times';
-import { leastCost, totals, undominated } from './budget-problem';
+import { timedByRuns } from './timed-by-runs';
+import { leastCost, leastLimit, totals, undominated } from './budget-problem';
 import type { BudgetProblem, BudgetSolution, Costs, PartChoice, PartState } from './budget-problem';
 import { say } from '../../message';
 
@@ -106,6 +106,7 @@ export interface PlannedProblem extends BudgetProblem {
 /**
  * States the choice among a table's measured options as a {@link BudgetProblem}: the first state of every part is to
  * keep it whole, and the first option of every layer to keep that.
+ * @param how isTimed: plans will be timed, so that limits of milliseconds below what the table promises are its least
  * @throws UserError where a share is none, no choice keeps one of the limits, or the table lacks times that are to be
  * counted; as {@link ggufOf}.
  */
@@ -113,19 +114,15 @@ export function planProblem(
   table: SensitivityProfile,
   budget: Budget,
   removable: readonly RemovalCost[] = [],
+  { isTimed = false }: { readonly isTimed?: boolean } = {},
 ): PlannedProblem {
   const { limits, context } = budget;
   limits.forEach(requireShare);
   const gguf = ggufOf(table, removable.length > 0);
-  const {
-    model,
-    layers,
-    outer = [],
-    widths = [],
-    original,
-  } = gguf === undefined ? table : asInFile(table, gguf);
+  const counted = gguf === undefined ? table : asInFile(table, gguf);
+  const { model, outer = [], widths = [], original } = counted;
+  const { layers, besides, rest: restOf } = timedByRuns(counted);
   const units = limits.map(({ unit }) => unit);
-  const rests = units.map((unit) => restTimes(table, unit));
   // Distances by perplexity begin at the original's.
   const lossOf = ({ distance }: { readonly distance: number }): number =>
     Math.max(0, distance - original);
@@ -162,9 +159,9 @@ export function planProblem(
     const removal = removable.find((one) => one.sublayer === sublayer.id);
     const rest = (share: number, gone = 0): Costs =>
       units.map(
-        (unit, i) =>
+        (unit) =>
           restCost(unit, sublayer, matrices) +
-          (rests[i]?.of(sublayer) ?? 0) -
+          besides(unit, sublayer, share) -
           gone * restOfExpert(unit, sublayer, matrices) +
           share * cacheCost(unit, sublayer, context),
       );
@@ -209,10 +206,10 @@ export function planProblem(
       states: [{ costs: units.map(() => 0), loss: 0, layers: options }],
     });
   }
-  const before = units.map((unit, i) =>
+  const before = units.map((unit) =>
     wholeCost(unit, model, context, {
       ...{ linear: sumOf(layers, unit), outer: sumOf(outer, unit) },
-      rest: rests[i]?.whole ?? 0,
+      rest: restOf(unit),
     }),
   );
   const unchanged = parts.map(({ states: [first] }) => ({
@@ -222,20 +219,22 @@ export function planProblem(
   const problem = { parts: parts.map(({ states }) => ({ states })), limits: before };
   const listed = totals(problem, unchanged).costs;
   const fixed = before.map((cost, i) => cost - (listed[i] ?? 0));
-  for (const [i, limit] of limits.entries()) {
+  const left = limits.map((limit, i) => {
     const most = mostOf(limit, before[i] ?? 0);
     if (isTime(limit.unit)) {
       requireTimes(limit, before[i] ?? 0, table);
     }
-    const least = (fixed[i] ?? 0) + leastCost(problem.parts, i);
-    if (least > most) {
-      throw tooLow(limit, least, most);
+    const least = leastCost(problem.parts, i);
+    const own = fixed[i] ?? 0;
+    if (own + least > most && !(isTimed && isTime(limit.unit))) {
+      throw tooLow(limit, own + least, most);
     }
-  }
+    return Math.max(leastLimit(problem.parts, i), most - own);
+  });
   return {
     parts: problem.parts,
     planned: parts.map(({ planned }) => planned),
-    limits: limits.map((limit, i) => mostOf(limit, before[i] ?? 0) - (fixed[i] ?? 0)),
+    limits: left,
     ...{ fixed, before, budget, gguf },
   };
 }
@@ -273,7 +272,8 @@ function requireTimes(
   }
 }
 
-function tooLow({ unit, field }: BudgetLimit, least: number, most: number): UserError {
+/** No choice keeps a limit. */
+export function tooLow({ unit, field }: BudgetLimit, least: number, most: number): UserError {
   return new UserError(
     say`The measured options leave at least ${formatAmount(unit, least)} (${unit}), above the budget of ${formatAmount(unit, most)}.`,
     {

@@ -1,12 +1,14 @@
 import type { JobContext } from '../../jobs/job';
 import { median } from '../../median';
 import { chooseOptions } from './choose-options';
+import { leastLimit } from './budget-problem';
 import type { BudgetPart, BudgetSolution, PartChoice, PartState } from './budget-problem';
-import { formatAmount } from './budget-limits';
+import { formatAmount, isTime } from './budget-limits';
 import type { BudgetLimit } from './budget-limits';
-import { planOf } from './plan-under-budget';
-import type { CompressionPlan, PlannedPart, PlannedProblem } from './plan-under-budget';
+import { planOf, tooLow } from './plan-under-budget';
+import type { CompressionPlan, LimitKept, PlannedPart, PlannedProblem } from './plan-under-budget';
 import type { PlanMeasurement } from './plan-measurer';
+import { UserError } from '../../user-error';
 import { say } from '../../message';
 
 /** A plan that has been measured as a whole. */
@@ -50,18 +52,21 @@ const [leastFactor, mostFactor] = [0.1, 10] as const;
 /**
  * Chooses under a budget by losses that are measured where they count: after each choice every change
  * is taken back in turn, in the model with all the others; its losses in the table are multiplied by
- * what that shows, and the choice is made anew. The best plan by real measurement is kept.
+ * what that shows, and the choice is made anew. Where a plan is timed, limits of milliseconds are moved by what it takes
+ * beside what was planned. The best plan by real measurement is kept.
+ * @throws UserError where limits can't be kept.
  */
 export async function refinePlan(
   problem: PlannedProblem,
   measure: MeasurePlan,
   rounds: number,
-  context: Pick<JobContext, 'progress'>,
+  context: Pick<JobContext, 'progress' | 'warn'>,
 ): Promise<RefinedPlan> {
   let current: PlannedProblem = problem;
-  let best: Omit<RefinedPlan, 'tried'> | undefined;
+  let best: MeasuredChoice | undefined;
   const tried: number[] = [];
   const seen = new Set<string>();
+  let isSettled = false;
   for (let round = 0; round <= rounds; round++) {
     context.progress({
       stage: say`Choosing under the budget`,
@@ -69,22 +74,93 @@ export async function refinePlan(
       total: rounds + 1,
       unit: 'steps',
     });
-    const solution = await chooseOptions(current);
+    const solution = await chooseOptions(current).catch((error: unknown) => {
+      // Limits that were moved can't be kept; those that were given were.
+      if (best !== undefined && error instanceof UserError) {
+        return undefined;
+      }
+      throw error;
+    });
+    if (solution === undefined) {
+      break;
+    }
     const key = JSON.stringify(solution.parts);
     if (seen.has(key)) {
+      isSettled = true;
       break;
     }
     seen.add(key);
     const plan = planOf(problem, solution);
     const measured = await measure(plan, round < rounds);
     tried.push(measured.distance);
-    if (best === undefined || measured.distance < best.distance) {
-      best = { ...plan, distance: measured.distance };
-    }
-    current = reweighed(current, solution, measured);
+    const found = timed(plan, measured);
+    best = best === undefined || isBetter(found, best) ? found : best;
+    current = retimed(reweighed(current, solution, measured), plan, found);
   }
-  return { ...(best ?? noPlan()), tried };
+  const { plan, distance } = best ?? noPlan();
+  plan.limits.forEach((limit, i) => {
+    const { unit, cost, most } = limit;
+    if (cost <= tolerance * most) {
+      return;
+    }
+    const given = problem.budget.limits[i];
+    if (given !== undefined && isSettled && isLeast(current, i)) {
+      throw tooLow(given, cost, most);
+    }
+    context.warn(
+      say`The plan takes ${formatAmount(unit, cost)} (${unit}), above the limit of ${formatAmount(unit, most)}: none was found that keeps it.`,
+    );
+  });
+  return { ...plan, distance, tried };
 }
+
+/** What a plan may take above a limit of milliseconds, which are not measured more exactly. */
+const tolerance = 1.02;
+
+/** A plan with the milliseconds that it really takes, where they were measured. */
+interface MeasuredChoice {
+  readonly plan: CompressionPlan;
+  readonly distance: number;
+}
+
+function timed(plan: CompressionPlan, { distance, times }: PlanMeasurement): MeasuredChoice {
+  const limits = plan.limits.map((limit): LimitKept => {
+    const share = isTime(limit.unit) ? times?.[`${limit.unit}MsPerToken`] : undefined;
+    return share === undefined ? limit : { ...limit, cost: share * limit.before };
+  });
+  return { plan: { ...plan, limits, cost: limits[0]?.cost ?? plan.cost }, distance };
+}
+
+/** Nearer to the original, of plans that keep to the limits; else less above them. */
+function isBetter(one: MeasuredChoice, other: MeasuredChoice): boolean {
+  const [own, others] = [one, other].map(({ plan: { limits } }) =>
+    Math.max(tolerance, ...limits.map(({ cost, most }) => cost / most)),
+  );
+  return own === others ? one.distance < other.distance : (own ?? 0) < (others ?? 0);
+}
+
+/** The problem with limits of milliseconds moved by what the plan saved of what it was to save. */
+function retimed(
+  problem: PlannedProblem,
+  planned: CompressionPlan,
+  { plan }: MeasuredChoice,
+): PlannedProblem {
+  const limits = problem.limits.map((limit, i) => {
+    const [expected, found] = [planned.limits[i], plan.limits[i]];
+    if (expected === undefined || found === undefined || expected.cost === found.cost) {
+      return limit;
+    }
+    const { before, most } = found;
+    const saved = Math.max(before - found.cost, Number.EPSILON);
+    const toSave = ((before - most) * (before - expected.cost)) / saved;
+    return Math.max(before - toSave - (problem.fixed[i] ?? 0), leastLimit(problem.parts, i));
+  });
+  return { ...problem, limits };
+}
+
+/** Whether no plan takes less by what is known. */
+const isLeast = ({ parts, limits }: PlannedProblem, limit: number): boolean =>
+  (limits[limit] ?? 0) <= leastLimit(parts, limit);
 
 /**
  * The problem with the losses of what was chosen as they are among the other changes; what was not is

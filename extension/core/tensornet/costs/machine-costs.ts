@@ -21,7 +21,7 @@ const ratesSchema = v.strictObject({
 });
 export const costsSchema = v.strictObject({
   format: v.literal('espalier.machinecosts'),
-  version: v.literal(1),
+  version: v.literal(2),
   device: v.picklist(deviceNames),
   /** What the times hold for: they are measured again where any of it has changed. */
   machine: v.string(),
@@ -71,7 +71,7 @@ export function costsOf(device: DeviceName, samples: readonly Sample[]): Machine
     fitRates(samples.filter((sample) => sample.kernel === kernel));
   return {
     format: 'espalier.machinecosts',
-    version: 1,
+    version: 2,
     device,
     machine: machineName(),
     measured: new Date().toISOString(),

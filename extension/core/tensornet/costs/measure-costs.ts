@@ -5,7 +5,6 @@ import type { TensorData } from '../../checkpoints/tensor-data';
 import { seededRandom, standardNormal } from '../../data/random';
 import type { Random } from '../../data/random';
 import { emitForm } from '../../models/forms/emit-form';
-import { mapTensors } from '../../models/forms/form-facts';
 import { storeForms } from '../../models/forms/store-forms';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
@@ -16,6 +15,7 @@ import { bondSizes, factorize } from '../mpo';
 import { float32Data, int8Data, uint8Data } from '../tensor-values';
 import type { Sample } from './fit-rates';
 import { worksOf } from './kernels';
+import { unlikeCopy } from './unlike-copy';
 
 /** What is timed. */
 export interface CostSizes {
@@ -55,11 +55,11 @@ export async function measureCosts(
   try {
     const samples: Sample[] = [];
     for (const [i, { width, form }] of forms.entries()) {
-      const path = join(folder, `${i}.safetensors`);
-      const [stored] = (await storeForms(path, new Map([['matrix', form]]))).values();
-      if (stored !== undefined) {
-        samples.push(...(await timeForm(device, width, stored, rowCounts)));
-      }
+      const most = Math.max(...rowCounts.map((count) => copiesOf(form, count)));
+      const copies = Array.from({ length: most }, (_, copy) => unlikeCopy(form, copy));
+      const named = new Map(copies.map((copy, place) => [`matrix.${place}`, copy]));
+      const stored = await storeForms(join(folder, `${i}.safetensors`), named);
+      samples.push(...(await timeForm(device, width, [...stored.values()], rowCounts)));
       await afterGraph?.(i + 1, forms.length);
     }
     return samples;
@@ -68,41 +68,50 @@ export async function measureCosts(
   }
 }
 
+/** Matrices of a graph for so many rows; none where the work is too much. */
+function copiesOf(
+  form: MatrixEncoding<{ readonly shape: readonly number[] }>,
+  rows: number,
+): number {
+  const [work] = worksOf(form, rows);
+  if (work === undefined || work.macs > mostMacs) {
+    return 0;
+  }
+  const most = Math.min(bytesPerGraph / work.bytes, macsPerGraph / work.macs, mostCopies);
+  return Math.max(1, Math.floor(most));
+}
+
 async function timeForm(
   device: DeviceName,
   width: number,
-  form: MatrixEncoding,
+  forms: readonly MatrixEncoding[],
   rowCounts: readonly number[],
 ): Promise<Sample[]> {
   const samples: Sample[] = [];
   for (const count of rowCounts) {
-    const [work] = worksOf(form, count);
-    if (work !== undefined && work.macs <= mostMacs) {
-      const most = Math.min(bytesPerGraph / work.bytes, macsPerGraph / work.macs, mostCopies);
-      const copies = Math.max(1, Math.floor(most));
-      const milliseconds = await timeRows(device, width, count, form, copies);
-      samples.push({ ...work, milliseconds: milliseconds / copies });
+    const [form] = forms;
+    const copies = form === undefined ? 0 : copiesOf(form, count);
+    if (form !== undefined && copies > 0) {
+      const milliseconds = await timeRows(device, width, count, forms.slice(0, copies));
+      samples.push(
+        ...worksOf(form, count).map((work) => ({ ...work, milliseconds: milliseconds / copies })),
+      );
     }
   }
   return samples;
 }
 
-/** Milliseconds of the fastest run of `count` rows through `copies` matrices. */
+/** Milliseconds of the fastest run of `count` rows through matrices one after the other. */
 async function timeRows(
   device: DeviceName,
   width: number,
   count: number,
-  form: MatrixEncoding,
-  copies: number,
+  forms: readonly MatrixEncoding[],
 ): Promise<number> {
   const graph = new GraphBuilder('costs');
-  let rows = graph.input('rows', DataType.FLOAT, [count, width]);
-  for (let copy = 0; copy < copies; copy++) {
-    // Names of their own keep ONNX Runtime from packing the weights once for all.
-    const renamed = mapTensors(form, (tensor) => ({ ...tensor, name: `${tensor.name}.${copy}` }));
-    rows = emitForm(graph, renamed, rows);
-  }
-  graph.output('result', rows, DataType.FLOAT, [count, width]);
+  const rows = graph.input('rows', DataType.FLOAT, [count, width]);
+  const last = forms.reduce((inputs, form) => emitForm(graph, form, inputs), rows);
+  graph.output('result', last, DataType.FLOAT, [count, width]);
   const session = await createSession(graph, { device, prepack: true });
   try {
     const numbers = normals(count * width, 1, seededRandom(count));

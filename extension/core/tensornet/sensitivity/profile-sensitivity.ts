@@ -24,7 +24,11 @@ import { compressionsOf } from './compressions-of';
 import { describeLayer, describeOuter, keyOf } from './describe-matrices';
 import { layerCosts, outerCosts, widthCosts } from './expected-cost';
 import { LayerWork } from './layer-work';
-import { sensitivityEntrySchema, widthSensitivitySchema } from './sensitivity-profile-schema';
+import {
+  runTimesSchema,
+  sensitivityEntrySchema,
+  widthSensitivitySchema,
+} from './sensitivity-profile-schema';
 import type {
   GgufFacts,
   RunTimes,
@@ -57,8 +61,8 @@ export interface SensitivityJob {
   readonly keepsJournal?: boolean;
   /** The model as a GGUF file, where types of its tensors are tried. */
   readonly gguf?: GgufFacts | undefined;
-  /** Times of the whole model, where they are known. */
-  readonly runs?: RunTimes | undefined;
+  /** Times whole models, where that can be done. */
+  readonly timeRuns?: (() => Promise<RunTimes | undefined>) | undefined;
   /** Whom the work is shared with; nobody if absent. */
   readonly engine?: Engine | undefined;
 }
@@ -74,12 +78,14 @@ export interface SensitivityEnvironment {
 const entrySchema = v.variant('kind', [
   v.object({ kind: v.literal('layer'), tensor: v.string(), entry: sensitivityEntrySchema }),
   v.object({ kind: v.literal('width'), width: widthSensitivitySchema }),
+  v.object({ kind: v.literal('runs'), runs: runTimesSchema }),
   spentSchema,
 ]);
 /** What the journal holds. */
 type Entry =
   | { readonly kind: 'layer'; readonly tensor: string; readonly entry: SensitivityEntry }
   | { readonly kind: 'width'; readonly width: WidthSensitivity }
+  | { readonly kind: 'runs'; readonly runs: RunTimes }
   | Spent;
 
 /**
@@ -125,12 +131,20 @@ export async function profileSensitivity(
   const journal = await Journal.open(job.journal, identity, parseEntry);
   const known = new Map<string, SensitivityEntry>();
   const measuredWidths = new Map<string, WidthSensitivity>();
+  let runs: RunTimes | undefined;
   for (const entry of journal.replayed) {
     if (entry.kind === 'layer') {
       known.set(keyOf(entry.tensor, entry.entry), entry.entry);
     } else if (entry.kind === 'width') {
       measuredWidths.set(entry.width.sublayer, entry.width);
+    } else if (entry.kind === 'runs') {
+      ({ runs } = entry);
     }
+  }
+  if (runs === undefined && job.timeRuns !== undefined) {
+    // Before the model is run by sublayers, which takes memory too.
+    runs = await job.timeRuns();
+    await journal.append(runs === undefined ? [] : [{ kind: 'runs', runs }]);
   }
   const spentBefore = spentOf(journal.replayed);
   const forms = job.folder ?? `${job.journal}.forms`;
@@ -199,7 +213,7 @@ export async function profileSensitivity(
             widths: widths.map((one) => measuredWidths.get(one.sublayer) ?? describeWidth(one, [])),
           }),
       ...(job.gguf === undefined ? {} : { gguf: job.gguf }),
-      ...(job.runs === undefined ? {} : { runs: job.runs }),
+      ...(runs === undefined ? {} : { runs }),
     });
     context.emit({ kind: 'sensitivity-started', table: table() });
     const append = async (entries: readonly Entry[]): Promise<void> =>

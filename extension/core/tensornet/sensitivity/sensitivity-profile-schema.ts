@@ -28,10 +28,12 @@ export const sensitivityEntrySchema = v.object({
   mpoRun: v.optional(v.picklist(['contracted', 'chained'])),
 });
 
+const widthKinds = v.picklist(['channels', 'groups', 'experts']);
+
 /** What has been measured of one sublayer's widths. */
 export const widthSensitivitySchema = v.object({
   sublayer: v.string(),
-  of: v.picklist(['channels', 'groups', 'experts']),
+  of: widthKinds,
   count,
   entries: v.array(
     v.object({
@@ -40,6 +42,18 @@ export const widthSensitivitySchema = v.object({
       distance: v.number(),
       standardError: v.optional(v.number()),
     }),
+  ),
+});
+
+/** What whole models take. */
+export const runTimesSchema = v.object({
+  whole: v.object(times),
+  changed: v.array(
+    v.variant('change', [
+      v.object({ change: v.literal('without'), kind: v.picklist(sublayerKinds), ...times }),
+      v.object({ change: v.literal('narrowed'), of: widthKinds, ...times }),
+      v.object({ change: v.literal('compressed'), as: v.string(), ...times }),
+    ]),
   ),
 });
 
@@ -111,13 +125,8 @@ export const sensitivityProfileSchema = v.object({
     'The model as a GGUF file, where types of its tensors were tried',
   ),
   runs: described(
-    v.optional(
-      v.object({
-        whole: v.object(times),
-        without: v.array(v.object({ kind: v.picklist(sublayerKinds), ...times })),
-      }),
-    ),
-    'Milliseconds of a token of the model, and of the model without all sublayers of a kind',
+    v.optional(runTimesSchema),
+    'Milliseconds of a token of the model, without all sublayers of a kind, and with all narrowed or compressed in a way',
   ),
   ...originEntries,
 });

@@ -5,9 +5,10 @@ import { asksAnswers } from '../../metrics/metrics';
 import type { MetricName } from '../../metrics/metrics';
 import type { LinearRole, MpoForm, OuterPlace } from '../../models/matrix-encoding';
 import type { Width } from '../../models/narrow/width';
-import type { ModelSummary, SublayerKind } from '../../models/model-summary';
+import type { ModelSummary } from '../../models/model-summary';
 import type { Origin } from '../../runtime/origin';
 import type { Compression, CompressionRequest } from '../compression-choice';
+import type { RunChange } from './run-variants';
 
 /** What is compressed to find how much it matters. */
 export interface SensitivitySettings {
@@ -43,8 +44,8 @@ export interface TokenTimes {
 /** Milliseconds of a token by runs of the whole model: linear layers, norms and attention itself. */
 export interface RunTimes {
   readonly whole: TokenTimes;
-  /** Of the model without all sublayers of a kind. */
-  readonly without: readonly (TokenTimes & { readonly kind: SublayerKind })[];
+  /** Of the model where all that can be is changed in one way. */
+  readonly changed: readonly (TokenTimes & RunChange)[];
 }
 
 /** What becomes of the model when one layer alone is compressed in one way. */

@@ -1,5 +1,6 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { maySpin } from '../../runtime/session';
 import type { createSession } from '../../runtime/session';
 import { runStep } from '../../runtime/state-session';
 import type { State } from '../../runtime/state-session';
@@ -64,7 +65,7 @@ export class SegmentedPass {
         device: 'cpu',
         prepack: false,
         asStored: true,
-        spin: true,
+        spin: maySpin(),
         ...(threads === undefined ? {} : { threads }),
       });
     const forward: ForwardProgram[] = [];

@@ -1,0 +1,133 @@
+import { join } from 'node:path';
+import { MatrixProducts } from '../../linear-algebra/matrix-products';
+import { storeForms } from '../../models/forms/store-forms';
+import type { TensorData } from '../../checkpoints/tensor-data';
+import type { LayeredModel } from '../../models/layered-model';
+import type { LinearLayer, MatrixEncoding } from '../../models/matrix-encoding';
+import type { SublayerKind } from '../../models/model-summary';
+import { narrowModel } from '../../models/narrow/narrow-model';
+import type { OpenedModel } from '../../models/opened-model';
+import type { DeviceName } from '../../runtime/device';
+import { compressMatrix } from '../compress-matrix';
+import type { Compression } from '../compression-choice';
+import { unlikeCopy } from '../costs/unlike-copy';
+import { storageDtype } from '../storage-dtype';
+import { chosenLayers } from './chosen-matrices';
+import { compressionsOf } from './compressions-of';
+import type { SensitivitySettings, WidthSensitivity } from './sensitivity-profile';
+import { chosenWidths } from './width-sensitivity';
+
+/** What all of a model that can be changed so is changed to. */
+export type RunChange =
+  /** All sublayers of a kind are gone. */
+  | { readonly change: 'without'; readonly kind: SublayerKind }
+  /** Every sublayer that can be narrowed has its least width. */
+  | { readonly change: 'narrowed'; readonly of: WidthSensitivity['of'] }
+  /** Every layer has the middle one of the levels of {@link levelsTimedAs}. */
+  | { readonly change: 'compressed'; readonly as: string };
+
+/** A model to time beside the original. */
+export interface RunVariant {
+  readonly change: RunChange;
+  /** Ids of sublayers that it lacks. */
+  readonly removed?: readonly string[];
+  readonly open: () => Promise<LayeredModel>;
+}
+
+/** Compressions whose products run alike, but for their sizes. */
+export const timedAs = ({ method, level, then }: Compression): string =>
+  [method, ...(level === 0 ? ['0'] : []), ...(then === undefined ? [] : [then])].join(':');
+
+/** Of a layer's compressions that run alike, the one by which they are timed. */
+export function timedOne<One extends Compression>(
+  all: readonly One[],
+  as: string,
+): One | undefined {
+  const alike = all.filter((one) => timedAs(one) === as);
+  return alike[Math.floor(alike.length / 2)];
+}
+
+export interface VariantSetup {
+  readonly opened: OpenedModel;
+  readonly settings: SensitivitySettings;
+  readonly device: DeviceName;
+  readonly memoryBytes: number;
+  /** A folder that is there. */
+  readonly folder: string;
+}
+
+/** The model without all sublayers of each kind, with narrow ones, and with all layers compressed in each way. */
+export function runVariants(setup: VariantSetup): RunVariant[] {
+  const { opened, settings, folder } = setup;
+  const { model } = opened;
+  const { sublayers } = model.summary;
+  const widths = chosenWidths(model, settings).filter(({ width }) => width !== undefined);
+  const layers = chosenLayers(model, settings).map((layer) => ({
+    layer,
+    compressions: compressionsOf(layer, settings.compressions),
+  }));
+  const ways = new Set(layers.flatMap(({ compressions }) => compressions.map(timedAs)));
+  return [
+    ...[...new Set(sublayers.map(({ kind }) => kind))].map((kind): RunVariant => ({
+      change: { change: 'without', kind },
+      removed: sublayers.flatMap((one) => (one.kind === kind ? one.id : [])),
+      open: async () => Promise.resolve(model),
+    })),
+    ...[...new Set(widths.map(({ of }) => of))].map((of): RunVariant => ({
+      change: { change: 'narrowed', of },
+      open: async () => {
+        const narrowing = widths
+          .filter((one) => one.of === of)
+          .map(
+            ({ sublayer, count, kept }) => [sublayer, lastOf(count, Math.min(...kept))] as const,
+          );
+        const file = join(folder, `timed-${of}.safetensors`);
+        return (await narrowModel(opened, new Map(narrowing), file)).model;
+      },
+    })),
+    ...[...ways].map((as): RunVariant => ({
+      change: { change: 'compressed', as },
+      open: async () => compressed(setup, layers, as),
+    })),
+  ];
+}
+
+/** Whole steps at the start go. */
+const lastOf = (count: number, kept: number): number[] =>
+  Array.from({ length: kept }, (_, i) => count - kept + i);
+
+/** The model with all layers in forms of the right sizes: those of a size have the numbers of the first. */
+async function compressed(
+  { opened: { model }, settings: { seed }, device, memoryBytes, folder }: VariantSetup,
+  layers: readonly { readonly layer: LinearLayer; readonly compressions: readonly Compression[] }[],
+  as: string,
+): Promise<LayeredModel> {
+  const products = new MatrixProducts(device, memoryBytes);
+  const context = { products, seed, dtype: storageDtype(model.summary) };
+  const made = new Map<string, MatrixEncoding<TensorData>>();
+  const forms = new Map<string, MatrixEncoding<TensorData>>();
+  try {
+    for (const { layer, compressions } of layers) {
+      const compression = timedOne(compressions, as);
+      if (compression === undefined) {
+        continue;
+      }
+      // Nothing is fitted: how long a form takes is a matter of its sizes.
+      const { variant, ...plain } = compression;
+      const key = JSON.stringify([layer.out, layer.in, plain]);
+      let form = made.get(key);
+      if (form === undefined) {
+        ({ form } = await compressMatrix(context, layer, plain));
+        made.set(key, form);
+      }
+      forms.set(layer.id, unlikeCopy(form, forms.size));
+    }
+  } finally {
+    await products.dispose();
+  }
+  const stored = await storeForms(
+    join(folder, `timed-${as.replaceAll(':', '-')}.safetensors`),
+    forms,
+  );
+  return model.withMatrices(stored);
+}

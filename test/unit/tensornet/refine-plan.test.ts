@@ -1,0 +1,70 @@
+import { expect, it } from 'vitest';
+import { inEnglish } from '../../../extension/core/message';
+import type { Message } from '../../../extension/core/message';
+import { onlyLimit, parseLimit } from '../../../extension/core/tensornet/budget/budget-limits';
+import { planProblem } from '../../../extension/core/tensornet/budget/plan-under-budget';
+import type { CompressionPlan } from '../../../extension/core/tensornet/budget/plan-under-budget';
+import { refinePlan } from '../../../extension/core/tensornet/budget/refine-plan';
+import { int8, layerOf, tableOf } from '../webview/compression-fixture';
+
+// Four layers of 1 ms each, of which each can take half, for a distance that is told apart.
+const losses = [0.1, 0.2, 0.4, 0.8];
+const table = tableOf({
+  layers: losses.map((loss, i) => ({
+    ...layerOf(Math.floor(i / 2), i % 2 === 0 ? 'down' : 'query', [
+      { ...int8(loss), decodeMsPerToken: 0.5, prefillMsPerToken: 0.5 },
+    ]),
+    ...{ decodeMsPerToken: 1, prefillMsPerToken: 1 },
+  })),
+});
+const warnings: string[] = [];
+const context = {
+  progress: () => undefined,
+  warn: (message: Message) => void warnings.push(inEnglish(message)),
+};
+
+/** The plan where a compressed layer really saves so much of the model's time. */
+async function refined(limit: string, saving: number, rounds = 3) {
+  const tried: number[] = [];
+  const problem = planProblem(table, onlyLimit(parseLimit(limit)), [], { isTimed: true });
+  const measure = async ({ compress }: CompressionPlan) => {
+    tried.push(compress.length);
+    const share = 1 - saving * compress.length;
+    return Promise.resolve({
+      distance: compress.length,
+      without: new Map<string, number>(),
+      times: { decodeMsPerToken: share, prefillMsPerToken: share },
+    });
+  };
+  return { plan: await refinePlan(problem, measure, rounds, context), tried };
+}
+
+it('changes less where the model is faster than planned, and more where it is slower', async () => {
+  // Planned, a layer saves an eighth of the 4 ms: 75 % take two of them.
+  const faster = await refined('decode<75%', 0.25);
+  expect(faster.tried[0]).toBe(2);
+  expect(faster.plan.compress).toHaveLength(1);
+  expect(faster.plan.limits).toMatchObject([{ cost: 3, before: 4, most: 3 }]);
+  const slower = await refined('decode<75%', 0.1);
+  expect(slower.plan.compress).toHaveLength(3);
+  expect(slower.plan.cost).toBeCloseTo(2.8, 10);
+});
+
+it('reaches what the table does not promise, and says what is out of reach when it is measured', async () => {
+  // By the table four layers leave half. All four leave a fifth, three are enough.
+  const { plan, tried } = await refined('decode<40%', 0.2);
+  expect([tried, plan.compress.length]).toEqual([[4, 3], 3]);
+  expect(plan.limits[0]?.cost).toBeCloseTo(1.6, 10);
+  await expect(refined('decode<40%', 0.05)).rejects.toThrow(
+    /at least 3\.20 ms \(decode\).*1\.60 ms/,
+  );
+  expect(warnings).toEqual([]);
+});
+
+it('warns where no plan that it tried keeps the limit', async () => {
+  const { plan, tried } = await refined('decode<75%', 0.01, 0);
+  expect([tried, plan.compress.length]).toEqual([[2], 2]);
+  expect(warnings).toEqual([
+    'The plan takes 3.92 ms (decode), above the limit of 3.00 ms: none was found that keeps it.',
+  ]);
+});
