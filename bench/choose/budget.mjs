@@ -4,10 +4,11 @@
  * table.
  *
  *     node bench/choose/budget.mjs [MODEL] [--unit bytes|decode] [--shares 0.8,0.6,0.4] [--methods int8,int4]
- *         [--widths 75%,50%,25%] [--each] [--gguf] [--keep FOLDER]
+ *         [--widths 75%,50%,25%] [--rounds 3] [--each] [--gguf] [--keep FOLDER]
  *
  * --unit: what budgets are shares of. Bytes are those of the files, and milliseconds are measured, in turns with the
  *     original.
+ * --rounds: times that each plan is made again by what the whole of it showed.
  * --each: every method of the encodings by itself as well, such as of --methods int8,int4,lowrank,mpo.
  * --gguf: types of GGUF files as well, at the same bytes; the model must be one that is written as GGUF.
  * --keep: what was measured is kept there, and found there by the next run.
@@ -35,6 +36,7 @@ const { values: options, positionals } = parseArgs({
     shares: { type: 'string', default: '0.8,0.6,0.4' },
     methods: { type: 'string', default: 'int8,int4' },
     widths: { type: 'string', default: '75%,50%,25%' },
+    rounds: { type: 'string', default: '3' },
     each: { type: 'boolean' },
     gguf: { type: 'boolean' },
     keep: { type: 'string' },
@@ -147,7 +149,7 @@ async function outcome(folder, { own, allowed, profile }, share) {
   try {
     await espalier([
       ...['plan-compression', model, '--budget', share, '--unit', options.unit],
-      ...['--sensitivity', own, '--out', plan],
+      ...['--sensitivity', own, '--rounds', options.rounds, '--out', plan],
       ...(allowed.removals ? ['--profile', profile] : []),
     ]);
   } catch (error) {
