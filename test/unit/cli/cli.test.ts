@@ -21,6 +21,8 @@ import { runCli, spawnCli } from './run-cli';
 
 const model = fixture('llama-gqa-untied');
 const small = ['--sequences', '2', '--length', '16', '--device', 'cpu'];
+/** Long enough to be stopped. */
+const long = ['--search', 'naive', '--all', '--no-baselines'];
 const folder = temporaryFolder();
 const text = join(folder, 'text.txt');
 
@@ -274,14 +276,14 @@ describe('espalier', () => {
   );
 
   it('profiles, exact as naive, and writes nothing but JSON to a pipe', async () => {
-    const run = async (search: string): Promise<LayerProfile> => {
+    const profile = async (search: string, run: typeof runCli): Promise<LayerProfile> => {
       const args = ['profile', model, '--calibration', text, ...small, '--search', search];
-      const { code, stdout, stderr } = await spawnCli([...args, '--remove', '3', '--json']);
+      const { code, stdout, stderr } = await run([...args, '--remove', '3', '--json']);
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
       return JSON.parse(stdout) as LayerProfile;
     };
-    const exact = await run('exact');
-    const naive = await run('naive');
+    const exact = await profile('exact', spawnCli);
+    const naive = await profile('naive', runCli);
     expect(exact.rounds.map(({ removed }) => removed)).toEqual(
       naive.rounds.map(({ removed }) => removed),
     );
@@ -298,7 +300,7 @@ describe('espalier', () => {
   it('goes on after it was killed, with the same result', async () => {
     const out = join(folder, 'resumed.layerprofile.json');
     const journal = join(folder, 'resumed.layerprofile.journal.jsonl');
-    const args = ['profile', model, '--calibration', text, ...small, '--search', 'naive', '--all'];
+    const args = ['profile', model, '--calibration', text, ...small, ...long];
     const lines = async (): Promise<number> =>
       (await readFile(journal, 'utf8').catch(() => '')).split('\n').length;
     const killed = await spawnCli([...args, '--out', out], {
@@ -316,7 +318,7 @@ describe('espalier', () => {
     const resumed = await spawnCli([...args, '--out', out]);
     expect(resumed.code).toBe(0);
     await expect(access(journal)).rejects.toThrow();
-    const whole = await spawnCli([...args, '--json']);
+    const whole = await runCli([...args, '--json']);
     const expected = JSON.parse(whole.stdout) as LayerProfile;
     const actual = JSON.parse(await readFile(out, 'utf8')) as LayerProfile;
     expect(before).toBeGreaterThanOrEqual(12);
@@ -326,7 +328,7 @@ describe('espalier', () => {
 
   it('stops on Ctrl-C and says how to go on', async () => {
     const out = join(folder, 'stopped.layerprofile.json');
-    const args = ['profile', model, '--calibration', text, ...small, '--search', 'naive', '--all'];
+    const args = ['profile', model, '--calibration', text, ...small, ...long];
     const stopped = await spawnCli([...args, '--out', out], {
       onStart: (child) => {
         void (async () => {

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import type { PruneResult } from '../../../extension/core/pipelines/prune-result';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
+import type { OpenedModel } from '../../../extension/core/models/opened-model';
 import type { ModelFormat } from '../../../extension/core/models/model-headers';
 import { writeModel } from '../../../extension/core/pipelines/write-model';
 import type { WriteRequest } from '../../../extension/core/pipelines/write-model';
@@ -52,8 +53,9 @@ export class RecordedContext implements JobContext {
   }
 }
 
+/** @param source a path, or what was opened there */
 export async function prune(
-  modelPath: string,
+  source: string | OpenedModel,
   removed: readonly string[],
   out: string,
   more: Partial<WriteRequest> = {},
@@ -62,7 +64,7 @@ export async function prune(
   const format: ModelFormat = 'safetensors';
   return writeModel(
     {
-      model: await openModelFiles(modelPath),
+      model: typeof source === 'string' ? await openModelFiles(source) : source,
       removed,
       out,
       format,

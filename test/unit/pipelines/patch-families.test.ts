@@ -78,8 +78,8 @@ const families = caseNames.filter(
 
 describe('patches in decoders of every family', () => {
   it.each(families)('%s', async (name) => {
-    const source = fixture(name);
-    const model = await openModel(source);
+    const source = await openModelFiles(fixture(name));
+    const { model } = source;
     const ids = endsOf(model);
     const adds = await patchesAt(model, ids);
     const added = await prune(source, [], fresh(), { patches: adds, format: 'onnx' });
@@ -91,15 +91,16 @@ describe('patches in decoders of every family', () => {
     }
     const { path, patched, parametersAfter } = await folder;
     expect(patched).toEqual(ids);
-    const { summary } = await openModel(path);
+    const written = await openModel(path);
+    const { summary } = written;
     expect(summary.parameters).toBe(parametersAfter);
     expect(summary.sublayers.filter(({ kind }) => kind === 'patch').map(({ id }) => id)).toEqual(
       ids,
     );
     const skipping = model.withPatches(await patchesAt(model, ids, 0));
-    const without = await logitsOf(source, rows, ids);
+    const without = await logitsOf(model, rows, ids);
     expect(relativeError(await logitsOf(skipping, rows), without)).toBeLessThan(1e-6);
-    expect(relativeError(await logitsOf(path, rows), without)).toBeGreaterThan(1e-4);
+    expect(relativeError(await logitsOf(written, rows), without)).toBeGreaterThan(1e-4);
   });
 
   it('reads the input of the block where branches run in parallel', async () => {
@@ -128,8 +129,8 @@ const handsOn = (name: string): boolean => /^wavlm-|t5-encoder$/.test(name);
 
 describe('patches in encoders', () => {
   it.each(stockNames.filter(handsOn))('%s are written as ONNX alone', async (name) => {
-    const source = encoderFixture(name);
-    const model = await openModel(source);
+    const source = await openModelFiles(encoderFixture(name));
+    const { model } = source;
     const patches = await patchesAt(model, endsOf(model));
     await expect(prune(source, [], fresh(), { patches })).rejects.toThrow(
       /a graph module can't replace it\. Write ONNX/,
@@ -141,20 +142,21 @@ describe('patches in encoders', () => {
   const others = stockNames.filter((name) => !handsOn(name) && !textTowers.includes(name));
 
   it.each(others)('%s', async (name) => {
-    const source = encoderFixture(name);
-    const model = await openModel(source);
+    const source = await openModelFiles(encoderFixture(name));
+    const { model } = source;
     const ids = endsOf(model);
     const { examples } = encoderGolden(name);
-    const without = await encoderOutput(source, examples, ids);
+    const without = await encoderOutput(model, examples, ids);
     const added = fresh();
     const skipping = model.withPatches(await patchesAt(model, ids, 0));
     expect(relativeError(await encoderOutput(skipping, examples), without)).toBeLessThan(1e-6);
     const patches = await patchesAt(model, ids);
     const { parametersAfter } = await prune(source, [], added, { patches });
-    const { summary } = await openModel(added);
+    const written = await openModel(added);
+    const { summary } = written;
     expect(summary.parameters).toBe(parametersAfter);
     expect(Object.keys(summary.patches ?? {})).toEqual(ids);
-    const expected = await encoderOutput(added, examples);
+    const expected = await encoderOutput(written, examples);
     expect(relativeError(expected, without)).toBeGreaterThan(1e-4);
     const onnx = await prune(source, [], fresh(), { patches, format: 'onnx' });
     expect(onnx.verification.relativeError).toBeLessThan(1e-5);
@@ -175,8 +177,8 @@ const addedTo = new Set(
 
 describe('patches in ONNX graphs', () => {
   it.each(patchable)('stand in the places of sublayers: %s', async (name) => {
-    const source = onnxFixture(name);
-    const model = await openModel(source);
+    const source = await openModelFiles(onnxFixture(name));
+    const { model } = source;
     const { removed, feeds, tolerance } = readOnnxGolden(name);
     const known = new Set(model.summary.sublayers.map(({ id }) => id));
     const ids = (removed?.ids ?? []).filter((id) => known.has(id));
@@ -205,8 +207,8 @@ describe('patches in ONNX graphs', () => {
   it.each(removable.filter((name) => refused.test(name)))(
     'are refused with a remedy: %s',
     async (name) => {
-      const source = onnxFixture(name);
-      const model = await openModel(source);
+      const source = await openModelFiles(onnxFixture(name));
+      const { model } = source;
       const patches = await patchesAt(model, endsOf(model).slice(0, 1));
       const error = await rejection(prune(source, [], fresh(), { patches, format: 'onnx' }));
       expect(error.message).toMatch(/inside an If|float32|maps of images/);
@@ -228,12 +230,13 @@ describe('patching', () => {
     ],
     ['a graph', onnxFixture('gpt2-past'), 'block.0.attention', 'kl'],
     ['a graph in half precision', half, 'block.0.feedforward', 'kl'],
-  ])('%s fits, writes, plans and applies the plan', async (_, source, sublayer, loss) => {
+  ])('%s fits, writes, plans and applies the plan', async (_, path, sublayer, loss) => {
+    const source = await openModelFiles(path);
     const plan = `${fresh()}.plan.json`;
     const result = await patchModel(
       {
         ...{
-          model: await openModelFiles(source),
+          model: source,
           sublayer,
           bundledText: '',
           seed: 3,
@@ -257,7 +260,7 @@ describe('patching', () => {
     const applied = await applyPlan(
       {
         ...{
-          model: await openModelFiles(source),
+          model: source,
           planFolder: dirname(plan),
           out: fresh(),
           overwrite: false,

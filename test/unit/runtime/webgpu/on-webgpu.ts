@@ -17,7 +17,7 @@ export const sequences = [1, 2].map((seed) =>
   Array.from({ length: 48 }, (_, i) => (i * 7 + 3 + seed * (i % 5)) % 40),
 );
 /** Bytes of memory that keep all. */
-export const plenty = 1 << 30;
+const plenty = 1 << 30;
 /** Too little to keep all sessions. */
 export const little = 40_000;
 /** The model of the tests. */
