@@ -37,7 +37,8 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          env: { XDG_CACHE_HOME: cache },
+          env: { XDG_CACHE_HOME: cache, ORT_DISABLE_TELEMETRY: '1' },
+          setupFiles: ['test/unit/one-thread.ts'],
           include: ['test/unit/**/*.test.ts'],
           exclude: apart,
           testTimeout: hangMilliseconds,

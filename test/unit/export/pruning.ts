@@ -83,19 +83,33 @@ export async function logitsOf(
   rows: readonly (readonly number[])[],
   removed: readonly string[] = [],
 ): Promise<Float32Array> {
+  const [logits = new Float32Array()] = await logitsWithout(source, rows, [removed]);
+  return logits;
+}
+
+/** The same without each of several sets; what they share is made once. */
+export async function logitsWithout(
+  source: string | LayeredModel,
+  rows: readonly (readonly number[])[],
+  sets: readonly (readonly string[])[],
+): Promise<Float32Array[]> {
   const model = typeof source === 'string' ? await openModel(source) : source;
   const executor = new LayeredExecutor(model, 'cpu', memoryBytes, { asItStands: true });
-  const units = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
   try {
-    const results: number[] = [];
-    for (const row of rows) {
-      let state = await executor.embed(Int32Array.from(row));
-      for (const index of model.summary.sublayers.keys()) {
-        [state = state] = await executor.pass(index, [state], units);
+    const logits: Float32Array[] = [];
+    for (const removed of sets) {
+      const units = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
+      const results: number[] = [];
+      for (const row of rows) {
+        let state = await executor.embed(Int32Array.from(row));
+        for (const index of model.summary.sublayers.keys()) {
+          [state = state] = await executor.pass(index, [state], units);
+        }
+        results.push(...(await executor.logits(state)));
       }
-      results.push(...(await executor.logits(state)));
+      logits.push(Float32Array.from(results));
     }
-    return Float32Array.from(results);
+    return logits;
   } finally {
     await executor.dispose();
   }

@@ -12,7 +12,6 @@ import { listOutputs } from '../../../extension/core/export/writable';
 import { unattended } from '../../../extension/core/jobs/job';
 import { formatRanges, parseRanges } from '../../../extension/core/models/narrow/number-ranges';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
-import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import type { PlanApplication } from '../../../extension/core/pipelines/apply-plan';
 import { readManifest } from '../../../extension/core/pipelines/manifest-file';
@@ -166,34 +165,27 @@ describe('a narrowed model', () => {
   });
 });
 
-/** A plan that takes as many channels or heads out of each sublayer of a kind; nothing where one cannot lose them. */
-async function evenly(
-  source: string,
-  kind: 'attention' | 'feedforward',
-): Promise<PlannedNarrowing[]> {
-  const model: LayeredModel = await openModel(source);
-  const found = model.summary.sublayers.flatMap((sublayer, index) =>
-    sublayer.kind === kind ? [{ id: sublayer.id, width: model.width?.(index) }] : [],
-  );
-  const step = Math.max(...found.map(({ width }) => width?.step ?? 0));
-  return found.every(({ width }) => width !== undefined && width.count > step)
-    ? found.map(({ id }) => ({ sublayer: id, remove: formatRanges([...Array(step).keys()]) }))
-    : [];
-}
+const ggufModels = await Promise.all(
+  ggufNames.map(async (name) => ({ name, model: await openModel(ggufFixture(`${name}.gguf`)) })),
+);
 
-const plannedGgufs = async (
+/** By GGUF file, plans that take as many channels or heads out of each sublayer of a kind, where all can lose them. */
+const evenly = (
   kind: 'attention' | 'feedforward',
-): Promise<[name: string, plan: PlannedNarrowing[]][]> => {
-  const plans = ggufNames.map(
-    async (name) => [name, await evenly(ggufFixture(`${name}.gguf`), kind)] as const,
-  );
-  return (await Promise.all(plans)).flatMap(([name, plan]) =>
-    plan.length === 0 ? [] : [[name, plan]],
-  );
-};
+): readonly [name: string, plan: PlannedNarrowing[]][] =>
+  ggufModels.flatMap(({ name, model }) => {
+    const found = model.summary.sublayers.flatMap((sublayer, index) =>
+      sublayer.kind === kind ? [{ id: sublayer.id, width: model.width?.(index) }] : [],
+    );
+    const step = Math.max(...found.map(({ width }) => width?.step ?? 0));
+    const remove = formatRanges([...Array(Math.max(0, step)).keys()]);
+    return found.length > 0 && found.every(({ width }) => width !== undefined && width.count > step)
+      ? [[name, found.map(({ id }) => ({ sublayer: id, remove }))]]
+      : [];
+  });
 
-const narrowerFeedforwards = await plannedGgufs('feedforward');
-const narrowerAttentions = await plannedGgufs('attention');
+const narrowerFeedforwards = evenly('feedforward');
+const narrowerAttentions = evenly('attention');
 
 describe('a narrowed GGUF file', () => {
   let count = 0;
