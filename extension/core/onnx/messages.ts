@@ -125,15 +125,20 @@ export function externalTensor(data: ExternalData, at: ExternalLocation): Tensor
 export function valueInfo(
   name: string,
   elemType: DataType,
-  shape?: readonly Dimension[],
+  shape?: readonly (Dimension | undefined)[],
 ): ValueInfoProto {
   const dim = shape?.map((size) =>
-    create(TensorShapeProto_DimensionSchema, {
-      value:
-        typeof size === 'number'
-          ? { case: 'dimValue', value: BigInt(size) }
-          : { case: 'dimParam', value: size },
-    }),
+    create(
+      TensorShapeProto_DimensionSchema,
+      size === undefined
+        ? {}
+        : {
+            value:
+              typeof size === 'number'
+                ? { case: 'dimValue', value: BigInt(size) }
+                : { case: 'dimParam', value: size },
+          },
+    ),
   );
   return create(ValueInfoProtoSchema, {
     name,

@@ -5,14 +5,12 @@ import type { Example } from '../model-input';
 import type { ModelSummary } from '../model-summary';
 import type { ConfigFields } from '../transformer/config-layout';
 import { isPast } from './stream/cache-ports';
+import { rotatedPositions } from './stream/group-attention';
 import type { OnnxModel } from './stream/stream-of-graph';
 
 /** The summary, with what the files beside the graph say of a language model. */
-export function describe(
-  { summary }: OnnxModel,
-  output: string,
-  config: ConfigFields,
-): ModelSummary {
+export function describe(model: OnnxModel, output: string, config: ConfigFields): ModelSummary {
+  const { summary } = model;
   const ids = idsPort(summary.inputs);
   if (ids === undefined) {
     return summary;
@@ -23,7 +21,9 @@ export function describe(
   const last = fixedSize(port, (port?.shape?.length ?? 0) - 1);
   const vocabularySize = number('vocab_size') ?? (output === 'logits' ? last : undefined);
   const maxPositions =
-    fixedSize(ids, 1) ?? number('max_position_embeddings', 'n_positions', 'n_ctx');
+    fixedSize(ids, 1) ??
+    rotatedPositions(model) ??
+    number('max_position_embeddings', 'n_positions', 'n_ctx');
   const hiddenSize = number('hidden_size', 'n_embd', 'd_model');
   return {
     ...summary,

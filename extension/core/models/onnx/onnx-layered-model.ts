@@ -252,6 +252,7 @@ export class OnnxLayeredModel implements LayeredModel {
       place?.wrapping.outer ?? file.graph,
       layers,
       forms,
+      this.valueShapes,
     );
     const found = findLayers(edited, fingerprintForms(this.summary.fingerprint, forms));
     const { patches } = this.summary;

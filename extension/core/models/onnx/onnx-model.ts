@@ -12,7 +12,8 @@ import { copyWith } from '../../onnx/messages';
 import { ModelProtoSchema } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import { sampleFiles } from '../fingerprint';
-import { fillCacheWidths, presentOf } from './stream/cache-ports';
+import { presentOf } from './stream/cache-ports';
+import { fillCacheWidths } from './stream/group-attention';
 import { classifyBranch } from './stream/classify';
 import { GraphIndex, operatorName } from './graph-index';
 import { maxChoices } from './loops/places';
@@ -162,7 +163,7 @@ function summarize(
   );
   const ops = countOperators(model, file.liftedConstants);
   const given = graph.input.filter(({ name }) => !file.initializers.has(name)).map(port);
-  const inputs = modes.reduce((ports, { index }) => fillCacheWidths(ports, index, file), given);
+  const inputs = modes.reduce(fillCacheWidths, given);
   const measured = measureAll(modes, inputs, model);
   const { mixtures, warnings } = findMixtures(measured, modes);
   const sublayers = measured.map((sublayer, i) => {

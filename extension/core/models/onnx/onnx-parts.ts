@@ -83,6 +83,10 @@ export class OnnxParts {
         const { model, path } = this.model.file;
         const graph = create(GraphProtoSchema, {
           name: key,
+          valueInfo: cut.nodes
+            .flatMap((node) => node.outputs)
+            .filter((name) => !outputs.includes(name))
+            .flatMap((name) => this.declared.get(name) ?? []),
           node: [
             ...cut.nodes
               .flatMap((node) => this.emit(node, aliases))

@@ -2,8 +2,8 @@ import { nestedGraphs } from '../../../checkpoints/nested-weights';
 import type { OnnxFile } from '../../../checkpoints/onnx-file';
 import { DataType } from '../../../onnx/graph-builder';
 import type { GraphBuilder } from '../../../onnx/graph-builder';
-import { copyWith } from '../../../onnx/messages';
-import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
+import { copyWith, valueInfo } from '../../../onnx/messages';
+import type { GraphProto, NodeProto, ValueInfoProto } from '../../../onnx/proto/onnx_pb';
 import { UserError } from '../../../user-error';
 import { emitLookup } from '../../forms/emit-lookup';
 import { formMemory, formTensors, mapTensors } from '../../forms/form-facts';
@@ -15,6 +15,7 @@ import type { GraphLinear } from './graph-linears';
 import { renameOutputs } from '../edits/node-edits';
 import { valuesRead } from '../edits/graph-remains';
 import type { GraphHead, GraphOuter, GraphTable } from './graph-outer';
+import type { ValueShapes } from '../values/value-shapes';
 import { say } from '../../../message';
 
 const blockwiseOpset = 21;
@@ -37,6 +38,7 @@ interface EditedFile {
  * A file some of whose products are made in another form. Nodes and weights that only they needed are
  * gone; the weights of the forms stay in the files that they lie in.
  * @param outer the main graph of the file
+ * @param shapes those of the file's values as it is
  * @throws UserError for a form that the file's operator sets cannot say.
  */
 export function editMatrices(
@@ -44,6 +46,7 @@ export function editMatrices(
   outer: GraphProto,
   layers: readonly GraphMatrix[],
   forms: ReadonlyMap<string, MatrixEncoding>,
+  shapes: ValueShapes,
 ): EditedFile {
   const memory = new Map<string, number>();
   const names = namesIn(outer);
@@ -59,6 +62,7 @@ export function editMatrices(
   gone.forEach((name) => names.delete(name));
   const builder = additionsTo(file, names);
   const replaced = new Map<NodeProto, readonly NodeProto[]>();
+  const widths = new Map<string, ValueInfoProto>();
   const named = new Map<MatrixEncoding, MatrixEncoding>();
   const stillRead = new Set(staying.flatMap(betweenOf));
   for (const layer of changed) {
@@ -78,6 +82,7 @@ export function editMatrices(
         layer.use.products.forEach((product, number) => {
           product.others.forEach((node) => replaced.set(node, []));
           replaced.set(product.node, replaceProduct(builder, layer, own, number));
+          widthOf(product.node, layer, shapes).forEach((info) => widths.set(info.name, info));
         });
       }
       betweenOf(layer)
@@ -87,10 +92,9 @@ export function editMatrices(
   }
   const inner = new Set(changed.flatMap((layer) => ('sublayer' in layer ? [layer.id] : [])));
   const inSublayers = new Map([...forms].filter(([id]) => inner.has(id)));
-  const node = replaceNodes(outer.node, replaced);
   const metadataProps = tellForms(file.model, inSublayers);
   const told = { ...file, model: copyWith(file.model, { metadataProps }) };
-  const graph = copyWith(outer, { node });
+  const graph = withReplaced(outer, { replaced, widths });
   // Constants of a former form go with its nodes.
   const [before, after] = [valuesRead(outer), valuesRead(graph)];
   const isKept = (name: string): boolean =>
@@ -144,19 +148,41 @@ function replaceLookup(
   return renameOutputs(nodes, [result], output);
 }
 
-/** Nodes in whose place others stand, also in nested graphs; what holds none of them stays the same. */
-function replaceNodes(
-  nodes: readonly NodeProto[],
-  replaced: ReadonlyMap<NodeProto, readonly NodeProto[]>,
-): NodeProto[] {
-  return nodes.flatMap((node) => {
-    const own = replaced.get(node);
-    if (own !== undefined) {
-      return [...own];
-    }
-    const inner = nestedGraphs(node).flatMap((graph) => graph.node);
-    return holdsAny(inner, replaced) ? [withInner(node, replaced)] : [node];
+/**
+ * What a product gives, in the width that its matrix has: ONNX Runtime does not follow sizes through the
+ * Reshape that gives rows their shape back, and GroupQueryAttention takes its heads from the width.
+ */
+function widthOf(
+  { output: [output = ''] }: NodeProto,
+  { out, use: { dataType } }: GraphLinear | GraphHead,
+  shapes: ValueShapes,
+): ValueInfoProto[] {
+  const shape = shapes.of(output);
+  const sizes = shape?.map((_, axis) => (axis === shape.length - 1 ? out : undefined));
+  return shape?.at(-1) === out ? [valueInfo(output, dataType, sizes)] : [];
+}
+
+/** What is changed in the nodes of a graph and of those nested in it. */
+interface Changes {
+  /** The nodes that stand for others. */
+  readonly replaced: ReadonlyMap<NodeProto, readonly NodeProto[]>;
+  /** Sizes of what they give, by name. */
+  readonly widths: ReadonlyMap<string, ValueInfoProto>;
+}
+
+/** A graph in which other nodes stand; what holds none of them stays the same. */
+function withReplaced(graph: GraphProto, changes: Changes): GraphProto {
+  const { replaced, widths } = changes;
+  const node = graph.node.flatMap((one) => {
+    const inner = nestedGraphs(one).flatMap((nested) => nested.node);
+    return replaced.get(one) ?? (holdsAny(inner, replaced) ? [withInner(one, changes)] : [one]);
   });
+  const declared = new Set([...graph.valueInfo, ...graph.output].map(nameOf));
+  const made = graph.node.filter((one) => replaced.has(one)).flatMap(({ output }) => output);
+  const added = made
+    .filter((name) => !declared.has(name))
+    .flatMap((name) => widths.get(name) ?? []);
+  return copyWith(graph, { node, valueInfo: [...graph.valueInfo, ...added] });
 }
 
 function holdsAny(nodes: readonly NodeProto[], replaced: ReadonlyMap<NodeProto, unknown>): boolean {
@@ -166,17 +192,12 @@ function holdsAny(nodes: readonly NodeProto[], replaced: ReadonlyMap<NodeProto, 
   );
 }
 
-function withInner(
-  node: NodeProto,
-  replaced: ReadonlyMap<NodeProto, readonly NodeProto[]>,
-): NodeProto {
-  const inner = (graph: GraphProto): GraphProto =>
-    copyWith(graph, { node: replaceNodes(graph.node, replaced) });
+function withInner(node: NodeProto, changes: Changes): NodeProto {
   return copyWith(node, {
     attribute: node.attribute.map((one) =>
       copyWith(one, {
-        ...(one.g === undefined ? {} : { g: inner(one.g) }),
-        graphs: one.graphs.map(inner),
+        ...(one.g === undefined ? {} : { g: withReplaced(one.g, changes) }),
+        graphs: one.graphs.map((graph) => withReplaced(graph, changes)),
       }),
     ),
   });

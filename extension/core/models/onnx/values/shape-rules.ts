@@ -323,13 +323,29 @@ export const shapeRules: Readonly<Record<string, ShapeRule>> = {
       ? []
       : [queries && [...queries.slice(0, -1), width]];
   },
+  // Queries that stand alone are as wide as what they give; keys and values may lie beside them.
+  'com.microsoft:GroupQueryAttention': ({ node, shape }) => {
+    const queries = shape(0);
+    const [heads, groups] = [
+      intAttribute(node, 'num_heads', 0),
+      intAttribute(node, 'kv_num_heads', 0),
+    ];
+    const all = (node.input[1] ?? '') === '' ? heads + 2 * groups : heads;
+    const width = (Number(queries?.at(-1)) / all) * heads;
+    return Number.isInteger(width) ? [queries && [...queries.slice(0, -1), width]] : [];
+  },
+  'com.microsoft:MatMulNBits': ({ node, shape }) => {
+    const rows = shape(0);
+    return [rows && [...rows.slice(0, -1), intAttribute(node, 'N', 0)]];
+  },
   'com.microsoft:EmbedLayerNormalization': ({ shape }) => {
     const [rows, width] = [shape(0), shape(2)?.[1]];
     const made = rows === undefined || width === undefined ? undefined : [...rows, width];
     return [made, undefined, made];
   },
   ...rules(
-    'com.microsoft:Gelu com.microsoft:BiasGelu com.microsoft:FastGelu com.microsoft:QuickGelu',
+    'com.microsoft:Gelu com.microsoft:BiasGelu com.microsoft:FastGelu com.microsoft:QuickGelu ' +
+      'com.microsoft:RotaryEmbedding',
     same,
   ),
   MatMul: matMul,
