@@ -1,6 +1,5 @@
 import type { Message } from '../message';
 import type { DeviceName } from '../runtime/device';
-import type { maySpin } from '../runtime/session';
 
 /** Reads a text token by token; where the model reads source and target, what is read first is the source. */
 export interface Decoder {
@@ -24,6 +23,6 @@ export interface DecoderOptions {
   readonly memoryBytes: number;
   /** Ids of sublayers and experts that are left out. */
   readonly removed: readonly string[];
-  /** As of a session; what {@link maySpin} says if absent. Models that are compared have to wait alike. */
+  /** Whether threads wait busily, as for a session; by the load of the machine if absent. Models that are compared wait alike. */
   readonly spin?: boolean;
 }

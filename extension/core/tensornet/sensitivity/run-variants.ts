@@ -113,7 +113,7 @@ async function compressed(
         continue;
       }
       // Nothing is fitted: how long a form takes is a matter of its sizes.
-      const { variant, ...plain } = compression;
+      const { variant: _variant, ...plain } = compression;
       const key = JSON.stringify([layer.out, layer.in, plain]);
       let form = made.get(key);
       if (form === undefined) {
