@@ -129,8 +129,10 @@ describe('from a model folder to a smaller model', () => {
       await cell.click();
       await expect.poll(() => cell.getAttribute('data-mark')).toBe(mark);
       if (mark === 'removed') {
-        const expected = await panel.tile('Distance').textContent();
-        expect(expected).toMatch(/≈ 0\.\d+.*expected, not measured/);
+        const distance = panel.tile('Distance');
+        await expect
+          .poll(async () => distance.textContent())
+          .toMatch(/≈ 0\.\d+.*expected, not measured/);
       }
     }
     expect(await panel.slider.inputValue()).toBe('3');

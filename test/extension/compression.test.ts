@@ -77,7 +77,8 @@ describe('compression', () => {
     });
     await until('the first measurement', () => {
       const job = active(espalier);
-      return job !== undefined && hasWork(job);
+      // Times of the model are saved before.
+      return job !== undefined && hasWork(job) && (job.counted?.done ?? 0) > 0;
     });
     cancelRunning(espalier);
     await running;

@@ -10,11 +10,13 @@ import { openDecoder } from './open-decoder';
 import { timeInTurns } from './time-in-turns';
 import type { Turn } from './time-in-turns';
 
-const turns = { fewest: 2, most: 32, enough: 2000, promptLength: 128 } as const;
+const turns = { fewest: 2, most: 32, promptLength: 128 } as const;
 
 interface Where {
   readonly device: DeviceName;
   readonly memoryBytes: number;
+  /** Milliseconds of a variant's turns, where two turns don't take more. */
+  readonly enough: number;
 }
 
 /** A model to time beside the original, by what has changed of it. */
@@ -69,6 +71,7 @@ async function timeRuns<Change>(
   { cancellation, progress }: Context,
 ): Promise<MeasuredTimes<Change> | undefined> {
   const options = { ...where, spin: maySpin() };
+  const timing = { ...turns, enough: where.enough };
   const original = await openDecoder(model, { ...options, removed: [] });
   const timed: (readonly Turn[])[] = [];
   try {
@@ -86,7 +89,7 @@ async function timeRuns<Change>(
           });
         };
         const context = { cancellation };
-        timed.push(await timeInTurns([original, variant], model.summary, turns, context, tell));
+        timed.push(await timeInTurns([original, variant], model.summary, timing, context, tell));
       } finally {
         await variant.dispose();
       }

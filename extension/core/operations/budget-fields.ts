@@ -2,6 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sensitivityCalibration } from '../data/calibration-defaults';
 import { measureRunTimes } from '../generate/run-times';
+import { resumable } from '../jobs/saved-parts';
 import type { OpenedModel } from '../models/opened-model';
 import type { LayerProfile } from '../prune/layer-profile';
 import { parseLayerProfile } from '../prune/layer-profile-schema';
@@ -32,7 +33,7 @@ import { withOuter, withWays } from '../tensornet/sensitivity/ways';
 import { UserError, checkPath } from '../user-error';
 import { choice, flag, group, integer, leftOpen, list, number, path } from './fields';
 import type { RequestOf } from './fields';
-import { journalOf } from './journals';
+import { journalOf, prepareJournal } from './journals';
 import { outerOf } from './layer-fields';
 import type { layerFields } from './layer-fields';
 import { measureSensitivity, sensitivityWork, trialFields } from './measure-sensitivity';
@@ -171,21 +172,19 @@ export async function planByBudget(
     throw noTypes('sensitivity');
   }
   const isGiven = calibrationNames.some((name) => request[name] !== undefined);
-  const plan = await planForBudget(
-    {
-      model,
-      ...choices,
-      budget,
-      rounds,
-      calibration: isGiven
-        ? calibrationOf(request, sensitivityCalibration, model.summary.maxPositions, table.metric)
-        : calibrationOfTable(table),
-      bundledText: join(context.environment.samples, 'calibration.txt'),
-      folder,
-      ...runOptions(request),
-      time: await timerOf(request, context),
-    },
-    context,
+  const { samples, version } = context.environment;
+  const wanted = {
+    ...{ model, ...choices, budget, rounds },
+    calibration: isGiven
+      ? calibrationOf(request, sensitivityCalibration, model.summary.maxPositions, table.metric)
+      : calibrationOfTable(table),
+    ...{ bundledText: join(samples, 'calibration.txt'), folder },
+    ...runOptions(request),
+    time: await timerOf(request, context),
+  };
+  const place = async (): Promise<string> => prepareJournal('plan', undefined, model.path);
+  const plan = await resumable({ place, out: undefined, version }, context, async (saved) =>
+    planForBudget({ ...wanted, saved }, context),
   );
   return { ...plan, note: planNote(plan, budget.limits, table.metric) };
 }
@@ -200,7 +199,8 @@ async function timerOf(
     return undefined;
   }
   const { device: choice, memoryBytes } = runOptions(request);
-  const where = { device: await resolveDevice(choice, () => undefined), memoryBytes };
+  const on = await resolveDevice(choice, () => undefined);
+  const where = { device: on, memoryBytes, enough: 2000 };
   const quiet = { ...context, progress: () => undefined };
   return async (changed, removed) => {
     const variant = { change: {}, removed, open: async () => Promise.resolve(changed) };

@@ -5,7 +5,14 @@ import { journalOfDocument } from '../jobs/work-folder';
 import { userCacheFolder } from '../runtime/user-cache';
 
 /** What journals are kept of: one of each kind for a model whose result has no file. */
-type JournalKind = 'search' | 'sensitivity' | 'score-text' | 'pareto' | 'evaluate' | 'task';
+type JournalKind =
+  | 'search'
+  | 'sensitivity'
+  | 'plan'
+  | 'score-text'
+  | 'pareto'
+  | 'evaluate'
+  | 'task';
 
 /** The journal of a job: that of its result, or one in the user's cache where the result has no file. */
 export function journalOf(kind: JournalKind, out: string | undefined, model: string): string {

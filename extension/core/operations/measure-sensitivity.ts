@@ -138,7 +138,8 @@ async function timeVariants(
     return await measureRunTimes(
       setup.opened.model,
       runVariants({ ...setup, folder }),
-      setup,
+      // The plans that follow are timed for longer.
+      { ...setup, enough: 500 },
       context,
     );
   } finally {

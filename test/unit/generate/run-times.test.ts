@@ -29,7 +29,7 @@ it('times a token of a model, without all sublayers of each kind, and with all n
   const where = { device: 'cpu', memoryBytes: 2 ** 30 } as const;
   const folder = temporaryFolder();
   const variants = runVariants({ opened, settings, ...where, folder });
-  const times = await measureRunTimes(opened.model, variants, where, context);
+  const times = await measureRunTimes(opened.model, variants, { ...where, enough: 0 }, context);
   expect(times?.changed).toMatchObject([
     { change: 'without', kind: 'attention' },
     { change: 'without', kind: 'feedforward' },
@@ -48,12 +48,14 @@ it('times a token of a model, without all sublayers of each kind, and with all n
 it('times none that memory does not hold twice', async () => {
   const model = await openModel(sample);
   const memoryBytes = 1.5 * 4 * model.summary.parameters;
-  expect(await measureRunTimes(model, [], { device: 'cpu', memoryBytes }, context)).toBeUndefined();
+  expect(
+    await measureRunTimes(model, [], { device: 'cpu', memoryBytes, enough: 0 }, context),
+  ).toBeUndefined();
 });
 
 it('warns where the model cannot run on so long a text, and passes a cancellation on', async () => {
   const model = await openModel(graph);
-  const where = { device: 'cpu', memoryBytes: 2 ** 30 } as const;
+  const where = { device: 'cpu', memoryBytes: 2 ** 30, enough: 0 } as const;
   const variants = [{ change: {}, open: async () => Promise.resolve(model) }];
   expect(await measureRunTimes(model, variants, where, context)).toBeUndefined();
   expect(warnings.join()).toMatch(

@@ -1,6 +1,10 @@
+import { createHash } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
+import * as v from 'valibot';
 import type { CalibrationRequest } from '../../data/calibration';
 import type { JobContext, StageProgress } from '../../jobs/job';
+import { nothingSaved } from '../../jobs/saved-parts';
+import type { SavedParts } from '../../jobs/saved-parts';
 import type { LayeredModel } from '../../models/layered-model';
 import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice, DeviceName } from '../../runtime/device';
@@ -41,7 +45,17 @@ export interface BudgetRequest extends MeasurerRequest {
   readonly rounds: number;
   /** Times a plan's model beside the original, see {@link PlanMeasurement.times}; without it the table decides. */
   readonly time?: TimePlan | undefined;
+  /** Where plans that are measured are kept, for a run that is stopped and made again. */
+  readonly saved?: SavedParts;
 }
+
+const measuredPlanSchema = v.object({
+  /** Tells plans apart. */
+  plan: v.string(),
+  distance: v.number(),
+  without: v.array(v.tuple([v.string(), v.number()])),
+  times: v.optional(v.object({ decodeMsPerToken: v.number(), prefillMsPerToken: v.number() })),
+});
 
 /** Milliseconds of a model without sublayers, as shares of the original's; undefined where they can't be measured. */
 export type TimePlan = (
@@ -65,7 +79,14 @@ export async function planForBudget(
   const { budget, table, removable } = request;
   const time = budget.limits.some(({ unit }) => isTime(unit)) ? request.time : undefined;
   const problem = planProblem(table, budget, removable, { isTimed: time !== undefined });
-  const plans = 1 + request.rounds;
+  const { rounds, calibration, saved = nothingSaved } = request;
+  const { model, layers, outer, widths, runs } = table;
+  await saved.bind([
+    ...[model.fingerprint, layers, outer, widths, runs],
+    ...[budget, removable, rounds, calibration],
+  ]);
+  const { values, add } = saved.part('plans', measuredPlanSchema);
+  const plans = 1 + rounds;
   let plan = 0;
   const progress = (one: StageProgress): void => {
     context.progress({ ...one, done: plan * one.total + one.done, total: plans * one.total });
@@ -77,15 +98,25 @@ export async function planForBudget(
       refinePlan(
         problem,
         async (chosen, inTurn) => {
+          const { compress, remove, narrow } = chosen;
+          const key = createHash('sha256')
+            .update(JSON.stringify([compress, remove, narrow]))
+            .digest('hex');
+          const known = values.find((one) => one.plan === key);
+          if (known !== undefined) {
+            plan++;
+            return { ...known, without: new Map(known.without) };
+          }
           const measured = await measurer.measure(chosen, inTurn);
           if (time !== undefined) {
             progress({ stage: say`Timing the model`, done: 1, total: 1, unit: 'steps' });
           }
-          const times = await time?.(await measurer.modelOf(chosen), chosen.remove);
+          const times = await time?.(await measurer.modelOf(chosen), remove);
           plan++;
+          await add([{ plan: key, ...measured, without: [...measured.without], times }]);
           return { ...measured, times };
         },
-        request.rounds,
+        rounds,
         context,
       ),
     progress,
