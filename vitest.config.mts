@@ -24,8 +24,8 @@ process.once('exit', () => {
 /** What this machine costs is measured once for all command lines of a run, and never kept for users. */
 const cache = join(scratch, 'cache');
 
-/** Tests wait for processes, timers, files and sessions of one thread: others compute meanwhile. */
-const maxWorkers = availableParallelism() + 2;
+/** Tests wait for processes, timers and files: another one computes meanwhile. */
+const maxWorkers = availableParallelism() + 1;
 
 /** A test that takes so long hangs. Three at once, one of them on a GPU in software, take minutes on a busy machine. */
 const hangMilliseconds = 300_000;
