@@ -1,6 +1,6 @@
 import type { SublayerSummary } from '../../models/model-summary';
-import { timedAs, timedOne } from '../sensitivity/run-variants';
-import type { RunChange } from '../sensitivity/run-variants';
+import { timedAs, timedOne } from '../sensitivity/run-change';
+import type { RunChange } from '../sensitivity/run-change';
 import type {
   LayerSensitivity,
   RunTimes,

@@ -4,7 +4,6 @@ import { storeForms } from '../../models/forms/store-forms';
 import type { TensorData } from '../../checkpoints/tensor-data';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../../models/matrix-encoding';
-import type { SublayerKind } from '../../models/model-summary';
 import { narrowModel } from '../../models/narrow/narrow-model';
 import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceName } from '../../runtime/device';
@@ -14,17 +13,10 @@ import { unlikeCopy } from '../costs/unlike-copy';
 import { storageDtype } from '../storage-dtype';
 import { chosenLayers } from './chosen-matrices';
 import { compressionsOf } from './compressions-of';
-import type { SensitivitySettings, WidthSensitivity } from './sensitivity-profile';
+import { timedAs, timedOne } from './run-change';
+import type { RunChange } from './run-change';
+import type { SensitivitySettings } from './sensitivity-profile';
 import { chosenWidths } from './width-sensitivity';
-
-/** What all of a model that can be changed so is changed to. */
-export type RunChange =
-  /** All sublayers of a kind are gone. */
-  | { readonly change: 'without'; readonly kind: SublayerKind }
-  /** Every sublayer that can be narrowed has its least width. */
-  | { readonly change: 'narrowed'; readonly of: WidthSensitivity['of'] }
-  /** Every layer has the middle one of the levels of {@link levelsTimedAs}. */
-  | { readonly change: 'compressed'; readonly as: string };
 
 /** A model to time beside the original. */
 export interface RunVariant {
@@ -32,19 +24,6 @@ export interface RunVariant {
   /** Ids of sublayers that it lacks. */
   readonly removed?: readonly string[];
   readonly open: () => Promise<LayeredModel>;
-}
-
-/** Compressions whose products run alike, but for their sizes. */
-export const timedAs = ({ method, level, then }: Compression): string =>
-  [method, ...(level === 0 ? ['0'] : []), ...(then === undefined ? [] : [then])].join(':');
-
-/** Of a layer's compressions that run alike, the one by which they are timed. */
-export function timedOne<One extends Compression>(
-  all: readonly One[],
-  as: string,
-): One | undefined {
-  const alike = all.filter((one) => timedAs(one) === as);
-  return alike[Math.floor(alike.length / 2)];
 }
 
 export interface VariantSetup {

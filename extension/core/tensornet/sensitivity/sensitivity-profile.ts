@@ -8,7 +8,7 @@ import type { Width } from '../../models/narrow/width';
 import type { ModelSummary } from '../../models/model-summary';
 import type { Origin } from '../../runtime/origin';
 import type { Compression, CompressionRequest } from '../compression-choice';
-import type { RunChange } from './run-variants';
+import type { RunChange } from './run-change';
 
 /** What is compressed to find how much it matters. */
 export interface SensitivitySettings {
