@@ -46,8 +46,10 @@ export async function compareSpeed(request: SpeedRequest, context: JobContext): 
     if (before === undefined || after === undefined) {
       throw new Error('two models are compared');
     }
-    const found = await timeInTurns([before, after], changed.summary, turns, context, (done) => {
-      context.progress({ stage: say`Timing both models`, done, total: turns.most, unit: 'steps' });
+    const total = turns.fewest;
+    const found = await timeInTurns([before, after], changed.summary, turns, context, (turn) => {
+      const done = Math.min(turn, total);
+      context.progress({ stage: say`Timing both models`, done, total, unit: 'steps' });
     });
     const times = found.map((turn) => turn.map(({ decodeMsPerToken }) => decodeMsPerToken));
     const perSecond = (model: number): number =>

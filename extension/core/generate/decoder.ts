@@ -23,6 +23,9 @@ export interface DecoderOptions {
   readonly memoryBytes: number;
   /** Ids of sublayers and experts that are left out. */
   readonly removed: readonly string[];
-  /** Whether threads wait busily, as for a session; by the load of the machine if absent. Models that are compared wait alike. */
+  /**
+   * Whether threads wait busily, as for a session; by the load of the machine if absent. Models that are compared have to
+   * wait alike.
+   */
   readonly spin?: boolean;
 }

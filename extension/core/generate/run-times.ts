@@ -5,6 +5,7 @@ import { say } from '../message';
 import type { LayeredModel } from '../models/layered-model';
 import type { DeviceName } from '../runtime/device';
 import { maySpin } from '../runtime/session';
+import type { TimedVariant } from '../tensornet/sensitivity/run-change';
 import type { TokenTimes } from '../tensornet/sensitivity/sensitivity-profile';
 import { openDecoder } from './open-decoder';
 import { timeInTurns } from './time-in-turns';
@@ -17,14 +18,6 @@ interface Where {
   readonly memoryBytes: number;
   /** Milliseconds of a variant's turns, where two turns don't take more. */
   readonly enough: number;
-}
-
-/** A model to time beside the original, by what has changed of it. */
-interface TimedVariant<Change> {
-  readonly change: Change;
-  /** Ids of sublayers that it lacks. */
-  readonly removed?: readonly string[];
-  readonly open: () => Promise<LayeredModel>;
 }
 
 /** Milliseconds of a token of the original, and of each variant. */

@@ -291,6 +291,12 @@ export function budgetWork(request: BudgetRequest): Work {
   };
 }
 
+/** Where a plan keeps what it measures: plans, and single changes where no profile of those is given. */
+export const journalsOfPlan = (model: string, sensitivity: string | undefined): string[] => [
+  journalOf('plan', undefined, model),
+  ...(sensitivity === undefined ? [journalOf('sensitivity', undefined, model)] : []),
+];
+
 /** What was measured for a plan is no longer needed: its result is written. */
 export async function forgetMeasured(model: string): Promise<void> {
   await rm(journalOf('sensitivity', undefined, model), { force: true });

@@ -6,7 +6,7 @@ import { appliedSchema } from './apply';
 import { applyNamedPlan, namedPlanWork } from './apply-named-plan';
 import { applyAndMeasure, judgingOf, keepPlan, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
-import { forgetMeasured } from './budget-fields';
+import { forgetMeasured, journalsOfPlan } from './budget-fields';
 import {
   chooseCompression,
   compressingWork,
@@ -15,7 +15,6 @@ import {
   planningRules,
 } from './choose-compression';
 import { compressionRules, compressionSettings } from './compression-fields';
-import { journalOf } from './journals';
 import { gateOf, keepsLimits } from './gate-fields';
 import { requireMeasurable } from './judge-changed';
 import { defineOperation } from './operation';
@@ -58,9 +57,7 @@ export const compress = defineOperation({
   passes: keepsLimits,
   resume: ({ model = '', out, budget, sensitivity }) => [
     workFolder(out, 'compress'),
-    ...(budget !== undefined && sensitivity === undefined
-      ? [journalOf('sensitivity', undefined, model)]
-      : []),
+    ...(budget === undefined ? [] : journalsOfPlan(model, sensitivity)),
   ],
   work: async (request, { open }) => {
     if (request.plan !== undefined) {

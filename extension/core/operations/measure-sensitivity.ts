@@ -1,5 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CalibrationRequest } from '../data/calibration';
 import { sensitivityCalibration } from '../data/calibration-defaults';
@@ -128,16 +127,17 @@ async function ggufFactsFor(
   return ggufFacts(model, matrices, memoryBytes, context);
 }
 
-/** Times whole models, their forms in a folder that is removed afterwards. */
+/** Times whole models, their forms in a folder that is made, and removed afterwards. */
 async function timeVariants(
-  setup: Omit<VariantSetup, 'folder'>,
+  setup: VariantSetup,
   context: OperationContext<SensitivityEvent>,
 ): Promise<RunTimes | undefined> {
-  const folder = await mkdtemp(join(tmpdir(), 'espalier-times-'));
+  const { folder } = setup;
+  await mkdir(folder, { recursive: true });
   try {
     return await measureRunTimes(
       setup.opened.model,
-      runVariants({ ...setup, folder }),
+      runVariants(setup),
       // The plans that follow are timed for longer.
       { ...setup, enough: 500 },
       context,
@@ -180,7 +180,10 @@ export async function measureSensitivity(
     {
       ...{ model, gguf },
       timeRuns: isTimed
-        ? async () => timeVariants({ opened: model, settings, ...where }, context)
+        ? async () => {
+            const folder = await ownFolder(journal, 'times');
+            return timeVariants({ opened: model, settings, ...where, folder }, context);
+          }
         : undefined,
       calibration: textOf(request),
       settings,

@@ -10,6 +10,7 @@ import {
   budgetRules,
   budgetWork,
   forgetMeasured,
+  journalsOfPlan,
   planByBudget,
 } from './budget-fields';
 import { integer, leftOpen, path } from './fields';
@@ -47,6 +48,7 @@ export const planCompression = defineOperation({
     distance: v.number(),
   }),
   trust: 'run',
+  resume: ({ model, sensitivity }) => journalsOfPlan(model, sensitivity),
   work: async (request, { open }) => budgetWork({ ...request, model: await open(request.model) }),
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<RefinedPlan> => {
     const { model: path, out } = request;

@@ -221,7 +221,7 @@ export function candidatesOf(
   );
 }
 
-/** @throws UserError where more is to be removed than there is; where there is nothing at all, it says why. */
+/** @throws UserError where more would be removed than there is, or nothing can be, with the reason. */
 export function requireCandidates(
   { model, summary }: Pick<OpenedModel, 'model' | 'summary'>,
   settings: SearchSettings,

@@ -7,7 +7,7 @@ import type { CompressionPlan } from '../../../extension/core/tensornet/budget/p
 import { refinePlan } from '../../../extension/core/tensornet/budget/refine-plan';
 import { int8, layerOf, tableOf } from '../webview/compression-fixture';
 
-// Four layers of 1 ms each, of which each can take half, for a distance that is told apart.
+// Four layers of 1 ms; int8 halves each, at a distance of its own.
 const losses = [0.1, 0.2, 0.4, 0.8];
 const table = tableOf({
   layers: losses.map((loss, i) => ({
@@ -65,6 +65,6 @@ it('warns where no plan that it tried keeps the limit', async () => {
   const { plan, tried } = await refined('decode<75%', 0.01, 0);
   expect([tried, plan.compress.length]).toEqual([[2], 2]);
   expect(warnings).toEqual([
-    'The plan takes 3.92 ms (decode), above the limit of 3.00 ms: none was found that keeps it.',
+    'The plan takes 3.92 ms (decode), above the limit of 3.00 ms: no plan was found that keeps it.',
   ]);
 });

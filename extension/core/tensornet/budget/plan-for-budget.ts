@@ -83,7 +83,7 @@ export async function planForBudget(
   const { model, layers, outer, widths, runs } = table;
   await saved.bind([
     ...[model.fingerprint, layers, outer, widths, runs],
-    ...[budget, removable, rounds, calibration],
+    ...[budget, removable, rounds, calibration, request.device],
   ]);
   const { values, add } = saved.part('plans', measuredPlanSchema);
   const plans = 1 + rounds;

@@ -39,7 +39,7 @@ import {
 import type { LeftOver, Offered } from './narrower-states';
 import { chooseOptions } from './choose-options';
 import { timedByRuns } from './timed-by-runs';
-import { leastCost, leastLimit, totals, undominated } from './budget-problem';
+import { leastCost, slack, totals, undominated } from './budget-problem';
 import type { BudgetProblem, BudgetSolution, Costs, PartChoice, PartState } from './budget-problem';
 import { say } from '../../message';
 
@@ -229,7 +229,7 @@ export function planProblem(
     if (own + least > most && !(isTimed && isTime(limit.unit))) {
       throw tooLow(limit, own + least, most);
     }
-    return Math.max(leastLimit(problem.parts, i), most - own);
+    return Math.max(slack * least, most - own);
   });
   return {
     parts: problem.parts,

@@ -1,6 +1,5 @@
 import type { SublayerSummary } from '../../models/model-summary';
 import { timedAs, timedOne } from '../sensitivity/run-change';
-import type { RunChange } from '../sensitivity/run-change';
 import type {
   LayerSensitivity,
   RunTimes,
@@ -64,26 +63,24 @@ function runCosts(
   { whole, changed }: RunTimes,
   key: keyof TokenTimes,
 ): RunCosts {
-  const sum = (matrices: readonly TokenTimes[]): number =>
-    matrices.reduce((total, matrix) => total + matrix[key], 0);
-  const saved = (is: (change: RunChange) => boolean): number | undefined => {
-    const run = changed.find(is);
-    return run === undefined ? undefined : whole[key] - run[key];
-  };
-  const products = new Map(
-    sublayers.map(({ id }) => [id, sum(layers.filter(({ sublayer }) => sublayer === id))]),
-  );
+  const sum = (times: readonly TokenTimes[]): number =>
+    times.reduce((total, one) => total + one[key], 0);
+  const savedBy = (run: TokenTimes): number => whole[key] - run[key];
+  const products = new Map<string, number>();
+  for (const layer of layers) {
+    products.set(layer.sublayer, (products.get(layer.sublayer) ?? 0) + layer[key]);
+  }
   const productsOf = (id: string): number => products.get(id) ?? 0;
-  const shares = new Map(
-    sublayers.map(({ id, kind }) => {
-      const alike = sublayers.filter((one) => one.kind === kind);
-      const known = alike.every((one) => productsOf(one.id) > 0);
-      const all = sum(layers.filter(({ sublayer }) => alike.some((one) => one.id === sublayer)));
-      const share = known ? productsOf(id) / all : 1 / alike.length;
-      const kindTime = saved((run) => run.change === 'without' && run.kind === kind) ?? 0;
-      return [id, share * Math.max(0, kindTime)];
-    }),
-  );
+  const shares = new Map<string, number>();
+  for (const run of changed) {
+    const alike = sublayers.filter(({ kind }) => run.change === 'without' && run.kind === kind);
+    const all = alike.reduce((total, { id }) => total + productsOf(id), 0);
+    const isKnown = alike.every(({ id }) => productsOf(id) > 0);
+    for (const { id } of alike) {
+      const share = isKnown ? productsOf(id) / all : 1 / alike.length;
+      shares.set(id, share * Math.max(0, savedBy(run)));
+    }
+  }
   const inAll = [...shares.values()].reduce((total, time) => total + time, 0);
   const most = Math.max(0, whole[key] - sum(outer));
   // Without all of a kind the others may lie in the processor's caches, and kinds seem to take more than the whole.
@@ -101,7 +98,7 @@ function runCosts(
         return [];
       }
       const dense = sum(layers.filter(({ entries }) => timedOne(entries, run.as) !== undefined));
-      return dense > 0 ? [[run.as, (whole[key] - run[key]) / dense]] : [];
+      return dense > 0 ? [[run.as, savedBy(run) / dense]] : [];
     }),
   );
   const entryTime = (layer: LayerSensitivity, entry: SensitivityEntry): number => {
@@ -124,11 +121,12 @@ function runCosts(
         const least = entries.at(-1)?.kept ?? count;
         return of === run.of ? total + (1 - least / count) * timeOf(sublayer) : total;
       }, 0);
-      const share = (whole[key] - run[key]) / inProportion;
+      const share = savedBy(run) / inProportion;
       return inProportion > 0 ? [[run.of, Math.min(1, Math.max(0, share))]] : [];
     }),
   );
   const hasProducts = (id: string): boolean => productsOf(id) > 0;
+  const kinds = new Map(widths.map(({ sublayer, of }) => [sublayer, of]));
   return {
     layer: layerTime,
     entry: entryTime,
@@ -136,7 +134,7 @@ function runCosts(
       if (!hasProducts(id)) {
         return timeOf(id);
       }
-      const of = widths.find(({ sublayer }) => sublayer === id)?.of;
+      const of = kinds.get(id);
       const stays = 1 - ((of === undefined ? undefined : paid.get(of)) ?? 1);
       return stays * (1 - share) * timeOf(id);
     },

@@ -2,7 +2,7 @@ import type { TensorData } from '../../checkpoints/tensor-data';
 import { mapTensors } from '../../models/forms/form-facts';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 
-/** Bytes that the numbers of each copy are further on: whole numbers of any type. */
+/** Bytes by which each copy is turned: a multiple of the size of every type. */
 const step = 64;
 
 /**

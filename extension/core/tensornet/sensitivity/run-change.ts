@@ -1,3 +1,4 @@
+import type { LayeredModel } from '../../models/layered-model';
 import type { SublayerKind } from '../../models/model-summary';
 import type { Width } from '../../models/narrow/width';
 import type { Compression } from '../compression-choice';
@@ -10,6 +11,14 @@ export type RunChange =
   | { readonly change: 'narrowed'; readonly of: Width['of'] | 'experts' }
   /** Every layer that can be is compressed as {@link timedOne} says. */
   | { readonly change: 'compressed'; readonly as: string };
+
+/** A model to time beside the original, by what has changed of it. */
+export interface TimedVariant<Change> {
+  readonly change: Change;
+  /** Ids of sublayers that it lacks. */
+  readonly removed?: readonly string[];
+  readonly open: () => Promise<LayeredModel>;
+}
 
 /** Compressions whose products run alike, but for their sizes. */
 export const timedAs = ({ method, level, then }: Compression): string =>

@@ -14,24 +14,18 @@ import { storageDtype } from '../storage-dtype';
 import { chosenLayers } from './chosen-matrices';
 import { compressionsOf } from './compressions-of';
 import { timedAs, timedOne } from './run-change';
-import type { RunChange } from './run-change';
+import type { RunChange, TimedVariant } from './run-change';
 import type { SensitivitySettings } from './sensitivity-profile';
 import { chosenWidths } from './width-sensitivity';
 
-/** A model to time beside the original. */
-export interface RunVariant {
-  readonly change: RunChange;
-  /** Ids of sublayers that it lacks. */
-  readonly removed?: readonly string[];
-  readonly open: () => Promise<LayeredModel>;
-}
+type RunVariant = TimedVariant<RunChange>;
 
 export interface VariantSetup {
   readonly opened: OpenedModel;
   readonly settings: SensitivitySettings;
   readonly device: DeviceName;
   readonly memoryBytes: number;
-  /** A folder that is there. */
+  /** A folder that is there while variants are open. */
   readonly folder: string;
 }
 
