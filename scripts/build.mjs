@@ -138,7 +138,13 @@ const bundles = [
     outfile: `dist/${entry.out}.js`,
   })),
   { ...node, entryPoints: ['extension/worker/main.ts'], outfile: 'dist/worker.js' },
-  { ...node, entryPoints: ['extension/worker/inspector.ts'], outfile: 'dist/inspector.js' },
+  {
+    ...node,
+    entryPoints: ['extension/worker/inspector.ts'],
+    outdir: 'dist',
+    // Half of what opening a model takes would be reading code that it doesn't need.
+    plugins: [commonJsParts('inspector')],
+  },
   { ...node, entryPoints: ['extension/worker/data-reader.ts'], outfile: 'dist/data-reader.js' },
   { ...node, entryPoints: ['extension/worker/probe.ts'], outfile: 'dist/probe.js' },
   { ...node, entryPoints: ['extension/worker/pieces.ts'], outfile: 'dist/pieces.js' },

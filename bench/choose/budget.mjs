@@ -4,13 +4,15 @@
  * table.
  *
  *     node bench/choose/budget.mjs [MODEL] [--unit bytes|decode] [--shares 0.8,0.6,0.4] [--methods int8,int4]
- *         [--widths 75%,50%,25%] [--rounds 3] [--each] [--gguf] [--keep FOLDER]
+ *         [--widths 75%,50%,25%] [--rounds 3] [--each] [--gguf] [--way NAME …]
+ *         [--keep FOLDER]
  *
  * --unit: what budgets are shares of. Bytes are those of the files, and milliseconds are measured, in turns with the
  *     original.
  * --rounds: times that each plan is made again by what the whole of it showed.
  * --each: every method of the encodings by itself as well, such as of --methods int8,int4,lowrank,mpo.
  * --gguf: types of GGUF files as well, at the same bytes; the model must be one that is written as GGUF.
+ * --way: what plans may use, such as 'removals, widths', as the table has it; all if absent.
  * --keep: what was measured is kept there, and found there by the next run.
  */
 import { existsSync } from 'node:fs';
@@ -39,6 +41,7 @@ const { values: options, positionals } = parseArgs({
     rounds: { type: 'string', default: '3' },
     each: { type: 'boolean' },
     gguf: { type: 'boolean' },
+    way: { type: 'string', multiple: true },
     keep: { type: 'string' },
   },
 });
@@ -95,7 +98,8 @@ async function compareIn(folder) {
   const shares = options.shares.split(',');
   /** @type {string[]} */
   const rows = [];
-  for (const [name, allowed] of Object.entries(ways)) {
+  const asked = Object.entries(ways).filter(([name]) => options.way?.includes(name) ?? true);
+  for (const [name, allowed] of asked) {
     const own = join(folder, 'own.sensitivity.json');
     await writeFile(
       own,

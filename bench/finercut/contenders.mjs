@@ -7,11 +7,12 @@ import { inTemporaryFolder } from '../lib/folders.mjs';
 import { json } from '../lib/json.mjs';
 
 /**
- * A model, and how much of a search is run on it: by the plain loop so many rounds, the rest being
- * counted; by the naive search all of it or nothing.
+ * A model, and what is run on it: our searches in full, the plain loop for so many rounds, the rest being
+ * counted.
+ * @typedef {'adaptive' | 'exact' | 'naive' | 'lazy'} Search
  * @typedef {{
  *   name: string, model: string, sequences: number, length: number, remove: number, repeats: number,
- *   loopRounds: number, naive: boolean
+ *   loopRounds: number, searches: readonly Search[]
  * }} Task
  *
  * One search: what was removed in each round, with the distances of that round as far as known.
@@ -29,7 +30,7 @@ const tokenScript = fileURLToPath(new URL('calibration_tokens.py', import.meta.u
 
 /**
  * Our own search through the command line; the time is the search's, the sessions made in it included.
- * @param {'adaptive' | 'exact' | 'naive' | 'lazy'} mode
+ * @param {Search} mode
  * @param {Task} task
  * @param {(fingerprint: string) => void} check called with the fingerprint of the calibration tokens
  * @returns {Contender}

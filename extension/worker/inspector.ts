@@ -8,7 +8,6 @@ import { tensorStatistics } from '../core/inspect/tensor-statistics';
 import type { InspectorRequests } from '../protocol/worker';
 import type * as Documents from './documents';
 import type * as Questions from './questions';
-import { listOutputs } from '../core/export/writable';
 import { ModelCache } from '../core/models/model-cache';
 import { translateBy } from './catalogue';
 import { serve } from './serve';
@@ -24,7 +23,7 @@ const open = async (path: string): Promise<OpenedModel> => models.open(path);
 /** Loaded when the first flow is drawn: opening a model does not wait for it. */
 let diagrams: Promise<Diagrams> | undefined;
 
-/** Loaded when first asked: the rules of compression methods bring ONNX Runtime along, which is never run here. */
+/** Loaded when first asked: methods of compression and formats of files bring ONNX Runtime along, which is never run here. */
 const questions = async (): Promise<typeof Questions> => import('./questions');
 
 /** Loaded when the first document is shown. */
@@ -65,7 +64,8 @@ serve<InspectorRequests>({
     return { summary, capabilities };
   },
   narrowed: async ({ model, ...changes }) => describeNarrowed(await open(model), changes),
-  outputs: async ({ model, ...changes }) => listOutputs(await open(model), changes),
+  outputs: async ({ model, ...changes }) =>
+    (await questions()).listOutputs(await open(model), changes),
   canTypeLayers: async ({ model }) => (await questions()).canTypeLayers(await open(model)),
   chooseLayers: async ({ model, ...request }) =>
     (await questions()).chooseLayers(await open(model), request),

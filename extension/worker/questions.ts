@@ -6,6 +6,7 @@ export { checkPlan } from './check-plan';
 export { predictPlan } from '../core/operations/budget-fields';
 export { frontOf } from '../core/operations/pareto';
 export { canTypeLayers } from '../core/pipelines/gguf-facts';
+export { listOutputs } from '../core/export/writable';
 
 /** What a compression would do to each layer that it is for. */
 export function chooseLayers(

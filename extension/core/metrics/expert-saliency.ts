@@ -43,27 +43,28 @@ export async function expertSaliency(
     const stage = say`Running experts`;
     context.progress({ stage, done: index, total: sublayers.length, unit: 'steps' });
     const step = sublayer.experts === undefined ? undefined : model.routed?.(index);
-    if (step !== undefined) {
-      const tallies = [...step.taps.keys()].map((): Tally => ({ norms: 0, tokens: 0 }));
-      await executor.tap(
-        step,
-        states,
-        (taps) => {
-          [...taps.values()].forEach((rows, expert) => {
-            addNorms(tallies[expert], floatsIn(rows), rows.dims.at(-1) ?? 1);
-          });
-          return Promise.resolve();
-        },
-        afterRun,
-      );
-      mixtures.push(
-        expertIds(sublayer).map((expert, i) => {
-          const { norms, tokens } = tallies[i] ?? { norms: 0, tokens: 0 };
-          return { expert, saliency: norms / Math.max(1, tokens), tokens };
-        }),
-      );
+    if (step === undefined) {
+      states = await executor.pass(index, states, new Set(), afterRun);
+      continue;
     }
-    states = await executor.pass(index, states, new Set(), afterRun);
+    const tallies = [...step.taps.keys()].map((): Tally => ({ norms: 0, tokens: 0 }));
+    states = await executor.tap(
+      step,
+      states,
+      (taps) => {
+        [...taps.values()].forEach((rows, expert) => {
+          addNorms(tallies[expert], floatsIn(rows), rows.dims.at(-1) ?? 1);
+        });
+        return Promise.resolve();
+      },
+      afterRun,
+    );
+    mixtures.push(
+      expertIds(sublayer).map((expert, i) => {
+        const { norms, tokens } = tallies[i] ?? { norms: 0, tokens: 0 };
+        return { expert, saliency: norms / Math.max(1, tokens), tokens };
+      }),
+    );
   }
   return mixtures;
 }

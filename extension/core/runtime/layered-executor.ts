@@ -252,11 +252,16 @@ export class LayeredExecutor {
     return floatsIn(await this.output(state));
   }
 
+  /** Lets sessions go until they are needed again, as where another model runs meanwhile. States stay. */
+  public async rest(): Promise<void> {
+    await Promise.all([this.pool.dispose(), this.outerPool.dispose()]);
+  }
+
   public async dispose(): Promise<void> {
     try {
       await this.states.dispose();
     } finally {
-      await Promise.all([this.pool.dispose(), this.outerPool.dispose()]);
+      await this.rest();
     }
   }
 

@@ -27,15 +27,14 @@ describe('the packaged extension', () => {
       runtimeFiles(`${process.platform}-${process.arch}`),
     );
     // Folders by name, and the rest one by one: bundles may split, and sources are never among them.
-    const shared = /^dist\/(host|preview)-[A-Z\d]{8}\.js/;
+    const shared = /^dist\/(host|inspector|preview)-[A-Z\d]{8}\.js/;
     const folders =
       /^(package\.nls\.|(l10n|media|samples\/espalier-sample|dist\/webview|node_modules\/onnxruntime-\w+)\/)/;
     expect(inside.filter((name) => !folders.test(name) && !shared.test(name)).sort()).toEqual([
       ...['LICENSE.txt', 'changelog.md', 'dist/architectures.js', 'dist/cli.js'],
       ...['dist/cli.js.LEGAL.txt', 'dist/data-reader.js', 'dist/data-reader.js.LEGAL.txt'],
       ...['dist/encoder-architectures.js', 'dist/extension.js', 'dist/highs.wasm', 'dist/host.js'],
-      ...['dist/inspector.js', 'dist/inspector.js.LEGAL.txt', 'dist/mcp-server.js'],
-      'dist/mixtures-and-mixers.js',
+      ...['dist/inspector.js', 'dist/mcp-server.js', 'dist/mixtures-and-mixers.js'],
       ...['dist/operations.js', 'dist/parquet-check.js', 'dist/pieces.js'],
       ...['dist/pieces.js.LEGAL.txt', 'dist/preview-config.js', 'dist/probe.js'],
       'dist/quantize.js',

@@ -24,12 +24,13 @@ const context = {
 };
 
 /** The plan where a compressed layer really saves so much of the model's time. */
-async function refined(limit: string, saving: number, rounds = 3) {
+async function refined(limit: string, saving: number, rounds = 3, firstShare?: number) {
   const tried: number[] = [];
   const problem = planProblem(table, onlyLimit(parseLimit(limit)), [], { isTimed: true });
   const measure = async ({ compress }: CompressionPlan) => {
     tried.push(compress.length);
-    const share = 1 - saving * compress.length;
+    const own = 1 - saving * compress.length;
+    const share = tried.length === 1 ? (firstShare ?? own) : own;
     return Promise.resolve({
       distance: compress.length,
       without: new Map<string, number>(),
@@ -67,4 +68,13 @@ it('warns where no plan that it tried keeps the limit', async () => {
   expect(warnings).toEqual([
     'The plan takes 3.92 ms (decode), above the limit of 3.00 ms: no plan was found that keeps it.',
   ]);
+});
+
+it('goes back from a plan that a time which was far off led to, also behind the last round', async () => {
+  // As planned, two layers leave 75 %; the first time says that they save nothing.
+  const { plan, tried } = await refined('decode<75%', 0.125, 1, 0.99);
+  expect(tried).toEqual([2, 4, 3]);
+  expect(plan.compress).toHaveLength(3);
+  // Nothing is chosen anew where that was not asked for.
+  expect((await refined('decode<75%', 0.125, 0, 0.3)).tried).toEqual([2]);
 });

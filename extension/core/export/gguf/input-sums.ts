@@ -80,7 +80,7 @@ export async function inputSums(
       const sums = new Map<string, Sums>();
       const layers = new Map(opened.model.linearLayers(index).map((layer) => [layer.id, layer]));
       const experts = 1 + Math.max(...[...layers.values()].map(({ expert }) => expert?.index ?? 0));
-      await executor.tap(
+      states = await executor.tap(
         opened.model.tapped(index),
         states,
         (taps) => {
@@ -101,7 +101,6 @@ export async function inputSums(
       for (const [name, sum] of sums) {
         found.set(name, sum.finish());
       }
-      states = await executor.pass(index, states, new Set(), afterRun);
     }
     return found;
   } finally {

@@ -82,7 +82,7 @@ export function buildOnnxGraph(
     emitter.vocabularySize,
   ]);
   for (const { name, value, shape } of presents) {
-    graph.output(name, value, DataType.FLOAT, shape);
+    graph.handOver(name, value, DataType.FLOAT, shape);
   }
   return graph;
 }

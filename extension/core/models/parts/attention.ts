@@ -154,27 +154,16 @@ export function emitHeads(
 ): Value {
   const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, norm } = shape;
   const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
-  const size = graph.op('Shape', [input]);
-  const [batch = '', sequence = ''] = graph.ops(
-    'Split',
-    [graph.op('Slice', [size, graph.ints([0]), graph.ints([2])]), graph.ints([1, 1])],
-    2,
-    { axis: 0 },
-  );
-  const reshape = (x: Value, ...dims: readonly (Value | number)[]): Value =>
-    graph.op('Reshape', [
-      x,
-      graph.op(
-        'Concat',
-        dims.map((dim) => (typeof dim === 'number' ? graph.ints([dim]) : dim)),
-        { axis: 0 },
-      ),
-    ]);
+  const batch = dimensionOf(graph, input, 0);
+  // A 0 stands for the dimension that is there.
+  const reshape = (x: Value, ...dims: readonly number[]): Value =>
+    graph.op('Reshape', [x, graph.ints(dims)]);
   const normed = (x: Value, gain: Norm | undefined): Value =>
     gain === undefined ? x : emitNorm(graph, norm, x, gain);
   const toHeads = (x: Value, heads: number, dim: number, gain?: Norm): Value => {
     const whole = shape.queryKeyNormsOver === 'projection';
-    const split = reshape(whole ? normed(x, gain) : x, batch, -1, heads, dim);
+    const size = graph.op('Concat', [batch, graph.ints([-1, heads, dim])], { axis: 0 });
+    const split = graph.op('Reshape', [whole ? normed(x, gain) : x, size]);
     const result = whole ? split : normed(split, gain);
     return graph.op('Transpose', [result], { perm: [0, 2, 1, 3] });
   };
@@ -231,18 +220,20 @@ export function emitHeads(
   const value = all('value', valueDim, newValue);
 
   // The queries of a group are stacked along the sequence, so keys and values need no repeating.
-  const grouped = reshape(query, batch, numKeyValueHeads, -1, headDim);
+  const grouped = reshape(query, 0, numKeyValueHeads, -1, headDim);
   const scaled = graph.op('Mul', [grouped, graph.scalar(shape.scale)]);
   const scores = graph.op('MatMul', [scaled, graph.op('Transpose', [key], { perm: [0, 1, 3, 2] })]);
-  const total = graph.op('Slice', [graph.op('Shape', [key]), graph.ints([2]), graph.ints([3])]);
-  const perHead = reshape(scores, batch, numHeads, sequence, total);
+  const perHead = reshape(scores, 0, numHeads, -1, 0);
   const related = emitRelativeScores(graph, shape, weights, { scores: perHead, query, key });
   const { gridBias, distanceBias } = weights;
   const bias =
     gridBias !== undefined
       ? emitGridBias(graph, gridBias)
       : distanceBias &&
-        emitAttentionDistances(graph, distanceBias, { queries: sequence, keys: total });
+        emitAttentionDistances(graph, distanceBias, {
+          queries: dimensionOf(graph, input, 1),
+          keys: dimensionOf(graph, key, 2),
+        });
   const biased = bias === undefined ? related : graph.op('Add', [related, bias]);
   const capped = emitSoftCap(graph, biased, shape.softCap);
   const mask =
@@ -250,11 +241,11 @@ export function emitHeads(
       ? side.mask
       : emitGatedBias(graph, weights.biasGate, shape, input, side.mask);
   const probabilities = emitProbabilities(graph, shape, weights, capped, mask);
-  const stacked = reshape(probabilities, batch, numKeyValueHeads, -1, total);
+  const stacked = reshape(probabilities, 0, numKeyValueHeads, -1, 0);
   const { difference } = weights;
   const seen = difference === undefined ? value : emitPairs(graph, value);
   const width = difference === undefined ? valueDim : 2 * valueDim;
-  const given = reshape(graph.op('MatMul', [stacked, seen]), batch, numHeads, sequence, width);
+  const given = reshape(graph.op('MatMul', [stacked, seen]), 0, numHeads, -1, width);
   const attended =
     difference === undefined ? given : emitDifference(graph, shape, difference, given);
   const context =
@@ -268,6 +259,11 @@ export function emitHeads(
   const gate = weights.gate === undefined ? heads.gate : emitLinear(graph, weights.gate, rows);
   const gated = gate === undefined ? joined : emitGate(graph, shape, joined, gate);
   return normed(gated, weights.innerNorm);
+}
+
+/** Emits the size of an axis: int64 [1]. */
+function dimensionOf(graph: GraphBuilder, x: Value, axis: number): Value {
+  return graph.op('Slice', [graph.op('Shape', [x]), graph.ints([axis]), graph.ints([axis + 1])]);
 }
 
 /** Emits keys and values, rows [rows, numKeyValueHeads · headDim], of the stream in front of another attention. */

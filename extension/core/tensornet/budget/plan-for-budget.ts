@@ -86,9 +86,9 @@ export async function planForBudget(
     ...[budget, removable, rounds, calibration, request.device],
   ]);
   const { values, add } = saved.part('plans', measuredPlanSchema);
-  const plans = 1 + rounds;
   let plan = 0;
   const progress = (one: StageProgress): void => {
+    const plans = 1 + Math.max(rounds, plan);
     context.progress({ ...one, done: plan * one.total + one.done, total: plans * one.total });
   };
   return withMeasurer(

@@ -145,6 +145,8 @@ export class PlanMeasurer {
   public async modelOf(plan: MeasuredPlan): Promise<LayeredModel> {
     const model = await this.baseOf(plan.narrow);
     await this.compress(plan, model);
+    // Whoever runs the plan's model may take all of the memory.
+    await this.original.rest();
     return model.withMatrices(this.formsOf(plan));
   }
 

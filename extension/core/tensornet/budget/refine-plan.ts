@@ -5,6 +5,8 @@ import { leastLimit } from './budget-problem';
 import type { BudgetPart, BudgetSolution, PartChoice, PartState } from './budget-problem';
 import { formatAmount, isTime } from './budget-limits';
 import type { BudgetLimit } from './budget-limits';
+import { nextTarget } from './next-target';
+import type { TimedCost } from './next-target';
 import { planOf, tooLow } from './plan-under-budget';
 import type { CompressionPlan, LimitKept, PlannedPart, PlannedProblem } from './plan-under-budget';
 import type { PlanMeasurement } from './plan-measurer';
@@ -52,8 +54,9 @@ const [leastFactor, mostFactor] = [0.1, 10] as const;
 /**
  * Chooses under a budget by losses that are measured where they count: after each choice every change
  * is taken back in turn, in the model with all the others; its losses in the table are multiplied by
- * what that shows, and the choice is made anew. Where a plan is timed, limits of milliseconds are moved by what it takes
- * beside what was planned. The best plan by real measurement is kept.
+ * what that shows, and the choice is made anew. Where plans are timed, limits of milliseconds are moved by what they take
+ * beside what was planned, and some more plans are timed where none takes nearly what it may. The best plan by real
+ * measurement is kept.
  * @throws UserError where limits can't be kept.
  */
 export async function refinePlan(
@@ -63,15 +66,16 @@ export async function refinePlan(
   context: Pick<JobContext, 'progress' | 'warn'>,
 ): Promise<RefinedPlan> {
   let current: PlannedProblem = problem;
+  const costs = problem.limits.map((): TimedCost[] => []);
   let best: MeasuredChoice | undefined;
   const tried: number[] = [];
   const seen = new Set<string>();
   let isSettled = false;
-  for (let round = 0; round <= rounds; round++) {
+  for (let round = 0; round <= rounds || mayTimeMore(round, rounds, best); round++) {
     context.progress({
       stage: say`Choosing under the budget`,
       done: round,
-      total: rounds + 1,
+      total: Math.max(rounds, round) + 1,
       unit: 'steps',
     });
     const solution = await chooseOptions(current).catch((error: unknown) => {
@@ -95,7 +99,13 @@ export async function refinePlan(
     tried.push(measured.distance);
     const found = timed(plan, measured);
     best = best === undefined || isBetter(found, best) ? found : best;
-    current = retimed(reweighed(current, solution, measured), plan, found);
+    plan.limits.forEach((limit, i) => {
+      const own = found.plan.limits[i];
+      if (own !== undefined && own !== limit) {
+        costs[i]?.push({ planned: limit.cost, found: own.cost });
+      }
+    });
+    current = retimed(reweighed(current, solution, measured), plan, costs);
   }
   const { plan, distance } = best ?? noPlan();
   plan.limits.forEach((limit, i) => {
@@ -116,6 +126,18 @@ export async function refinePlan(
 
 /** What a plan may take above a limit of milliseconds, which are not measured more exactly. */
 const tolerance = 1.02;
+/** Where the best plan takes less than this share of its milliseconds, a better one may be near. */
+const nearly = 0.9;
+/** How many plans are timed for that alone. */
+const furtherPlans = 3;
+
+/** Whether a plan beyond the rounds is worth its time: choices were to be made anew, and the best is far from its limit. */
+function mayTimeMore(round: number, rounds: number, best: MeasuredChoice | undefined): boolean {
+  const timed = best?.plan.limits.filter(({ unit }) => isTime(unit)) ?? [];
+  const used = Math.max(...timed.map(({ cost, most }) => cost / most));
+  const isFar = timed.length > 0 && (used < nearly || used > tolerance);
+  return isFar && rounds > 0 && round <= rounds + furtherPlans;
+}
 
 /** A plan with the milliseconds that it really takes, where they were measured. */
 interface MeasuredChoice {
@@ -139,21 +161,17 @@ function isBetter(one: MeasuredChoice, other: MeasuredChoice): boolean {
   return own === others ? one.distance < other.distance : (own ?? 0) < (others ?? 0);
 }
 
-/** The problem with limits of milliseconds moved by what the plan saved of what it was to save. */
+/** The problem with limits of milliseconds moved by what plans took. */
 function retimed(
   problem: PlannedProblem,
-  planned: CompressionPlan,
-  { plan }: MeasuredChoice,
+  { limits: kept }: CompressionPlan,
+  costs: readonly (readonly TimedCost[])[],
 ): PlannedProblem {
   const limits = problem.limits.map((limit, i) => {
-    const [expected, found] = [planned.limits[i], plan.limits[i]];
-    if (expected === undefined || found === undefined || expected.cost === found.cost) {
-      return limit;
-    }
-    const { before, most } = found;
-    const saved = Math.max(before - found.cost, Number.EPSILON);
-    const toSave = ((before - most) * (before - expected.cost)) / saved;
-    return Math.max(before - toSave - (problem.fixed[i] ?? 0), leastLimit(problem.parts, i));
+    const [own = [], asked] = [costs[i], kept[i]];
+    return own.length === 0 || asked === undefined
+      ? limit
+      : Math.max(nextTarget(asked, own) - (problem.fixed[i] ?? 0), leastLimit(problem.parts, i));
   });
   return { ...problem, limits };
 }

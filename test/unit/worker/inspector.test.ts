@@ -1,0 +1,18 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import process from 'node:process';
+import { expect, it } from 'vitest';
+
+const inspector = join(import.meta.dirname, '../../../dist/inspector.js');
+
+it('opening a model waits neither for ONNX Runtime nor for what is asked later', () => {
+  const list =
+    'require(process.argv[1]); console.log(Object.keys(require.cache).join("\\n")); process.exit()';
+  const loaded = execFileSync(process.execPath, ['-e', list, inspector], { encoding: 'utf8' });
+  expect(loaded).toContain(inspector);
+  expect(loaded).not.toContain('onnxruntime');
+  const whole = execFileSync(process.execPath, ['-e', list, join(inspector, '../worker.js')], {
+    encoding: 'utf8',
+  });
+  expect(whole).toContain('onnxruntime');
+});
