@@ -78,3 +78,30 @@ it('goes back from a plan that a time which was far off led to, also behind the 
   // Nothing is chosen anew where that was not asked for.
   expect((await refined('decode<75%', 0.125, 0, 0.3)).tried).toEqual([2]);
 });
+
+it('rounds where removals cost more together than alone: each kind of change has its own factor', async () => {
+  const layers = losses.map((_, i) =>
+    layerOf(Math.floor(i / 2), i % 2 === 0 ? 'down' : 'query', [int8(0.03)]),
+  );
+  const removable = layers.map(({ sublayer }) => ({ sublayer, distance: 0.01 }));
+  const problem = planProblem(tableOf({ layers }), onlyLimit(parseLimit('bytes<60%')), removable);
+  const tried: (readonly number[])[] = [];
+  // Alone a removal costs a third of what rounding does. Together removals cost eight times that, rounding does not.
+  const costOf = (removed: number, rounded: number): number =>
+    0.01 * removed * (removed > 1 ? 8 : 1) + 0.03 * rounded;
+  const measure = async ({ compress, remove }: CompressionPlan) => {
+    const [removed, rounded] = [remove.length, compress.length];
+    tried.push([removed, rounded]);
+    const without = new Map([
+      ...remove.map((id) => [id, costOf(removed - 1, rounded)] as const),
+      ...compress.map(({ tensor }) => [tensor, costOf(removed, rounded - 1)] as const),
+    ]);
+    return Promise.resolve({ distance: costOf(removed, rounded), without });
+  };
+  const plan = await refinePlan(problem, measure, 3, context);
+  expect(tried).toEqual([
+    [2, 0],
+    [1, 2],
+  ]);
+  expect(plan.distance).toBeCloseTo(0.07, 10);
+});

@@ -77,7 +77,7 @@ export interface CompressionPlan {
 }
 
 /** What a state of a part stands for. */
-interface PlannedState {
+export interface PlannedState {
   /** What the part is narrowed to, where it is neither whole nor gone. */
   readonly width?: WidthEntry & Pick<WidthSensitivity, 'of'>;
   readonly isGone?: true;

@@ -1,14 +1,13 @@
 import type { JobContext } from '../../jobs/job';
-import { median } from '../../median';
 import { chooseOptions } from './choose-options';
 import { leastLimit } from './budget-problem';
-import type { BudgetPart, BudgetSolution, PartChoice, PartState } from './budget-problem';
 import { formatAmount, isTime } from './budget-limits';
 import type { BudgetLimit } from './budget-limits';
 import { nextTarget } from './next-target';
 import type { TimedCost } from './next-target';
 import { planOf, tooLow } from './plan-under-budget';
-import type { CompressionPlan, LimitKept, PlannedPart, PlannedProblem } from './plan-under-budget';
+import type { CompressionPlan, LimitKept, PlannedProblem } from './plan-under-budget';
+import { reweighed } from './reweigh';
 import type { PlanMeasurement } from './plan-measurer';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
@@ -47,9 +46,6 @@ export function planNote(
 }
 
 export type MeasurePlan = (plan: CompressionPlan, inTurn: boolean) => Promise<PlanMeasurement>;
-
-/** Bounds of how much more or less a change is taken to cost among the others than alone. */
-const [leastFactor, mostFactor] = [0.1, 10] as const;
 
 /**
  * Chooses under a budget by losses that are measured where they count: after each choice every change
@@ -179,73 +175,6 @@ function retimed(
 /** Whether no plan takes less by what is known. */
 const isLeast = ({ parts, limits }: PlannedProblem, limit: number): boolean =>
   (limits[limit] ?? 0) <= leastLimit(parts, limit);
-
-/**
- * The problem with the losses of what was chosen as they are among the other changes; what was not is
- * taken to change as those do in the median.
- */
-function reweighed(
-  problem: PlannedProblem,
-  { parts: choices }: BudgetSolution,
-  { distance, without }: PlanMeasurement,
-): PlannedProblem {
-  const factorOf = (id: string | undefined, loss: number): number | undefined => {
-    const other = id === undefined ? undefined : without.get(id);
-    return other === undefined || loss <= 0
-      ? undefined
-      : Math.min(mostFactor, Math.max(leastFactor, (distance - other) / loss));
-  };
-  const factors = problem.planned.map((part, i) =>
-    factorsOf(part, problem.parts[i], choices[i], factorOf),
-  );
-  const known = factors.flatMap(({ state, layers }) =>
-    [state, ...layers].flatMap((factor) => factor ?? []),
-  );
-  const usual = known.length === 0 ? 1 : median(known);
-  const parts = problem.parts.map(({ states }, i): BudgetPart => {
-    const { state: own = usual, layers } = factors[i] ?? { state: usual, layers: [] };
-    const chosen = choices[i]?.state ?? 0;
-    return {
-      states: states.map((state, index): PartState => ({
-        ...state,
-        loss: state.loss * own,
-        layers: state.layers.map((options, layer) => {
-          const factor = layers[layer] ?? (index === chosen ? own : usual);
-          return options.map((option) => ({ ...option, loss: option.loss * factor }));
-        }),
-      })),
-    };
-  });
-  return { ...problem, parts };
-}
-
-/** How much more or less than alone a part's state and its layers change the model among the other changes. */
-interface Factors {
-  readonly state: number | undefined;
-  readonly layers: readonly (number | undefined)[];
-}
-
-/** What is narrowed or gone is taken back as a whole, so that its layers share its factor. */
-function factorsOf(
-  { sublayer, matrices, states }: PlannedPart,
-  part: BudgetPart | undefined,
-  choice: PartChoice | undefined,
-  factorOf: (id: string | undefined, loss: number) => number | undefined,
-): Factors {
-  const index = choice?.state ?? 0;
-  const state = part?.states[index];
-  const lossOf = (layer: number): number =>
-    state?.layers[layer]?.[choice?.options[layer] ?? 0]?.loss ?? 0;
-  const planned = states[index];
-  if (planned?.isGone === true || planned?.width !== undefined) {
-    const all = (state?.layers ?? []).reduce((sum, _, layer) => sum + lossOf(layer), 0);
-    return { state: factorOf(sublayer, (state?.loss ?? 0) + all), layers: [] };
-  }
-  return {
-    state: undefined,
-    layers: matrices.map(({ tensor }, layer) => factorOf(tensor, lossOf(layer))),
-  };
-}
 
 function noPlan(): never {
   throw new Error('no plan has been measured');
