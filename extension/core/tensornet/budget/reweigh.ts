@@ -6,7 +6,7 @@ import type { PlannedPart, PlannedProblem, PlannedState } from './plan-under-bud
 /** Bounds of how much more or less a change is taken to cost among the others than alone. */
 const [leastFactor, mostFactor] = [0.1, 10] as const;
 
-/** Changes that add up alike: what goes costs several times what it costs alone, what is rounded about as much. */
+/** Changes that are taken to add up alike. */
 type Kind = 'gone' | 'narrower' | 'whole';
 
 /** How much more or less than alone a part's state and its layers change the model among the other changes. */
