@@ -99,7 +99,7 @@ export class PlanMeasurer {
   public async measure(plan: MeasuredPlan, inTurn: boolean): Promise<PlanMeasurement> {
     const sublayers = inTurn ? this.setup.model.summary.sublayers.length : 0;
     this.steps = { compressed: 0, measurements: 1 + sublayers };
-    this.reference ??= await this.scorer(this.original, []).start();
+    this.reference ??= await this.scorer(this.original).start();
     const executor = new LayeredExecutor(
       await this.modelOf(plan),
       this.setup.device,
@@ -108,7 +108,7 @@ export class PlanMeasurer {
     const model = await this.baseOf(plan.narrow);
     const forms = this.formsOf(plan);
     try {
-      const scorer = this.scorer(executor, plan.remove);
+      const scorer = this.scorer(executor, plan);
       const tell = (done: number): void => {
         this.tell(say`Measuring the plan`, this.steps.compressed + done);
       };
@@ -286,17 +286,21 @@ export class PlanMeasurer {
     }
   }
 
-  private scorer(executor: LayeredExecutor, remove: readonly string[]): ChangeScorer {
+  private scorer(executor: LayeredExecutor, plan?: MeasuredPlan): ChangeScorer {
     const { inputs, metric } = this.setup;
+    const { remove = [], compress = [] } = plan ?? {};
     const removed = new Set(remove.flatMap((id) => executor.units.numberOf(id) ?? []));
     const { cancellation } = this.context;
     const onWork = (): void => {
       // A sign of life between two steps.
       this.context.progress(this.told);
     };
+    // A second head takes memory, and is the same where the plan leaves it; that of a graph comes with its last sublayer.
+    const hasOwnHead =
+      executor.model.emitter === undefined || compress.some(({ tensor }) => this.outer.has(tensor));
     return new ChangeScorer({
-      ...{ executor, original: this.original, inputs, metric, removed },
-      ...{ cancellation, onWork },
+      ...{ executor, inputs, metric, removed, cancellation, onWork },
+      ...(hasOwnHead ? { original: this.original } : {}),
     });
   }
 
