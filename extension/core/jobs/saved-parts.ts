@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import * as v from 'valibot';
 import { say } from '../message';
 import { UserError } from '../user-error';
@@ -17,12 +18,15 @@ export interface SavedParts {
   /** Says what the values depend on, before a part is asked for: those of another job are not taken. */
   readonly bind: (identity: unknown) => Promise<void>;
   readonly part: <Value>(name: string, schema: v.GenericSchema<unknown, Value>) => SavedPart<Value>;
+  /** A file beside the journal, which goes with it, by what its name ends in; undefined where nothing is saved. */
+  readonly beside: (ending: string) => string | undefined;
 }
 
 /** Where nothing is saved. */
 export const nothingSaved: SavedParts = {
   bind: async () => Promise.resolve(),
   part: () => unsavedPart(),
+  beside: () => undefined,
 };
 
 export const unsavedPart = <Value>(): SavedPart<Value> => ({
@@ -32,6 +36,10 @@ export const unsavedPart = <Value>(): SavedPart<Value> => ({
 
 const entrySchema = v.object({ part: v.string(), values: v.array(v.unknown()) });
 type Entry = v.InferOutput<typeof entrySchema>;
+
+/** A file that goes with a journal. */
+export const fileBeside = (journal: string, ending: string): string =>
+  `${journal.replace(/\.jsonl$/, '')}.${ending}`;
 
 /** Where a job saves its parts, and for whom. */
 interface Saving {
@@ -56,7 +64,7 @@ export async function resumable<T>(
   const saved = new JournaledParts(saving, context);
   try {
     const result = await run(saved);
-    await saved.journal?.remove();
+    await saved.remove();
     return result;
   } finally {
     await saved.journal?.removeIfEmpty();
@@ -65,6 +73,7 @@ export async function resumable<T>(
 
 class JournaledParts implements SavedParts {
   public journal: Journal<Entry> | undefined;
+  private readonly files: string[] = [];
 
   public constructor(
     private readonly saving: Saving,
@@ -102,6 +111,17 @@ class JournaledParts implements SavedParts {
       add: async (more) =>
         this.#orUnsaved(async () => this.journal?.append([{ part: name, values: [...more] }])),
     };
+  }
+
+  public beside(ending: string): string | undefined {
+    const file = this.journal && fileBeside(this.journal.path, ending);
+    this.files.push(...(file === undefined ? [] : [file]));
+    return file;
+  }
+
+  public async remove(): Promise<void> {
+    await this.journal?.remove();
+    await Promise.all(this.files.map(async (file) => rm(file, { force: true })));
   }
 
   /** Goes on without a journal that can't be written, unless the result could not be written either. */

@@ -1,8 +1,11 @@
-import { checkpoint } from '../jobs/job';
+import * as v from 'valibot';
 import type { JobContext } from '../jobs/job';
+import { nothingSaved } from '../jobs/saved-parts';
 import type { ModelInput } from '../models/model-input';
 import { expertIds } from '../models/units';
 import type { LayeredExecutor } from '../runtime/layered-executor';
+import { savedWalk, walk } from '../runtime/states/walk';
+import type { Step } from '../runtime/states/walk';
 import { floatsIn } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 import { say } from '../message';
@@ -23,6 +26,8 @@ interface Tally {
   tokens: number;
 }
 
+const saliencySchema = v.object({ expert: v.string(), saliency: v.number(), tokens: v.number() });
+
 /**
  * REAP's criterion (Router-weighted Expert Activation Pruning, ICLR 2026) for every expert that can be removed by
  * itself, mixture by mixture, in one pass over the inputs.
@@ -31,42 +36,51 @@ export async function expertSaliency(
   executor: LayeredExecutor,
   inputs: readonly ModelInput[],
   context: Pick<JobContext, 'cancellation' | 'progress'>,
+  saved = nothingSaved,
 ): Promise<ExpertSaliency[][]> {
-  const { model } = executor;
-  const { sublayers } = model.summary;
-  const afterRun = async (): Promise<void> => checkpoint(context.cancellation);
-  let states: readonly HiddenState[] = await Promise.all(
-    inputs.map(async (input) => executor.embed(input)),
+  const found = await walk(
+    executor,
+    inputs,
+    {
+      stage: say`Running experts`,
+      saved: savedWalk(saved, v.array(saliencySchema)),
+      step: async (index, states, afterRun) => scoreStep(executor, index, states, afterRun),
+    },
+    context,
   );
-  const mixtures: ExpertSaliency[][] = [];
-  for (const [index, sublayer] of sublayers.entries()) {
-    const stage = say`Running experts`;
-    context.progress({ stage, done: index, total: sublayers.length, unit: 'steps' });
-    const step = sublayer.experts === undefined ? undefined : model.routed?.(index);
-    if (step === undefined) {
-      states = await executor.pass(index, states, new Set(), afterRun);
-      continue;
-    }
-    const tallies = [...step.taps.keys()].map((): Tally => ({ norms: 0, tokens: 0 }));
-    states = await executor.tap(
-      step,
-      states,
-      (taps) => {
-        [...taps.values()].forEach((rows, expert) => {
-          addNorms(tallies[expert], floatsIn(rows), rows.dims.at(-1) ?? 1);
-        });
-        return Promise.resolve();
-      },
-      afterRun,
-    );
-    mixtures.push(
-      expertIds(sublayer).map((expert, i) => {
-        const { norms, tokens } = tallies[i] ?? { norms: 0, tokens: 0 };
-        return { expert, saliency: norms / Math.max(1, tokens), tokens };
-      }),
-    );
+  return found.filter(({ length }) => length > 0);
+}
+
+/** Takes states through a sublayer, and scores its experts where it is a mixture of such. */
+async function scoreStep(
+  executor: LayeredExecutor,
+  index: number,
+  states: readonly HiddenState[],
+  afterRun: () => Promise<void>,
+): Promise<Step<ExpertSaliency[]>> {
+  const { model } = executor;
+  const sublayer = model.summary.sublayers[index];
+  const routed = sublayer?.experts === undefined ? undefined : model.routed?.(index);
+  if (sublayer === undefined || routed === undefined) {
+    return { states: await executor.pass(index, states, new Set(), afterRun), found: [] };
   }
-  return mixtures;
+  const tallies = [...routed.taps.keys()].map((): Tally => ({ norms: 0, tokens: 0 }));
+  const behind = await executor.tap(
+    routed,
+    states,
+    (taps) => {
+      [...taps.values()].forEach((rows, expert) => {
+        addNorms(tallies[expert], floatsIn(rows), rows.dims.at(-1) ?? 1);
+      });
+      return Promise.resolve();
+    },
+    afterRun,
+  );
+  const found = expertIds(sublayer).map((expert, i) => {
+    const { norms, tokens } = tallies[i] ?? { norms: 0, tokens: 0 };
+    return { expert, saliency: norms / Math.max(1, tokens), tokens };
+  });
+  return { states: behind, found };
 }
 
 function addNorms(tally: Tally | undefined, rows: Float32Array, width: number): void {

@@ -5,11 +5,13 @@ import { defaultCalibration } from '../data/calibration-defaults';
 import { loadModelInputs } from '../data/model-inputs';
 import { inputSums } from '../export/gguf/input-sums';
 import { writeImportance } from '../export/gguf/importance';
+import { resumable } from '../jobs/saved-parts';
 import { requireAble } from '../models/capability';
 import { say } from '../message';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
 import { integer, path } from './fields';
+import { filesOfWalk, prepareJournal } from './journals';
 import { defineOperation } from './operation';
 import {
   calibrationFields,
@@ -42,8 +44,9 @@ export const imatrix = defineOperation({
   rules: calibrationRules,
   result: v.looseObject({ path: v.string(), matrices: v.number(), tokens: v.number() }),
   trust: 'write',
+  resume: ({ out, model }) => filesOfWalk('imatrix', out, model),
   run: async (request, context): Promise<ImatrixResult> => {
-    const { open, samples } = context.environment;
+    const { open, samples, version } = context.environment;
     const { device, memoryBytes } = runOptions(request);
     const out = resolve(request.out);
     if (existsSync(out)) {
@@ -67,10 +70,15 @@ export const imatrix = defineOperation({
       device: await resolveDevice(device, context.warn.bind(context)),
       memoryBytes,
     };
-    const sums = await inputSums(model, inputs, options, context);
-    const { sequences, length } = calibration;
-    const source = { texts: [basename(summary.source)], sequences, length };
-    await writeImportance(out, sums, source, context);
+    const place = async (): Promise<string> => prepareJournal('imatrix', request.out, model.path);
+    const sums = await resumable({ place, out, version }, context, async (saved) => {
+      await saved.bind([model.summary.fingerprint, summary.fingerprint]);
+      const found = await inputSums(model, inputs, options, context, saved);
+      const { sequences, length } = calibration;
+      const source = { texts: [basename(summary.source)], sequences, length };
+      await writeImportance(out, found, source, context);
+      return found;
+    });
     const counts = [...sums.values()].flatMap((one) => one.counts);
     return { path: out, matrices: sums.size, tokens: Math.max(0, ...counts) };
   },

@@ -1,7 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { fileBeside } from '../jobs/saved-parts';
 import { journalOfDocument } from '../jobs/work-folder';
+import { statesEnding } from '../runtime/states/walk';
 import { userCacheFolder } from '../runtime/user-cache';
 
 /** What journals are kept of: one of each kind for a model whose result has no file. */
@@ -12,7 +14,9 @@ type JournalKind =
   | 'score-text'
   | 'pareto'
   | 'evaluate'
-  | 'task';
+  | 'task'
+  | 'imatrix'
+  | 'experts';
 
 /** The journal of a job: that of its result, or one in the user's cache where the result has no file. */
 export function journalOf(kind: JournalKind, out: string | undefined, model: string): string {
@@ -24,7 +28,13 @@ export function journalOf(kind: JournalKind, out: string | undefined, model: str
   return join(userCacheFolder(), 'journals', `${basename(path)}-${key}.${kind}.journal.jsonl`);
 }
 
-/** The same, in a folder that is there; that of the result is not made. */
+/** The files of a walk through a model that is kept in a journal. */
+export function filesOfWalk(...of: Parameters<typeof journalOf>): readonly string[] {
+  const journal = journalOf(...of);
+  return [journal, fileBeside(journal, statesEnding)];
+}
+
+/** A journal as {@link journalOf} names it, in a folder that is there; that of the result is not made. */
 export async function prepareJournal(
   kind: JournalKind,
   out: string | undefined,

@@ -2,6 +2,8 @@ import { join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { defaultCalibration } from '../data/calibration-defaults';
 import { loadModelInputs } from '../data/model-inputs';
+import { resumable } from '../jobs/saved-parts';
+import type { SavedParts } from '../jobs/saved-parts';
 import { writeDocument } from '../jobs/write-document';
 import { requireAble } from '../models/capability';
 import type { OpenedModel } from '../models/opened-model';
@@ -13,6 +15,7 @@ import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { UserError } from '../user-error';
 import { integer, number, path } from './fields';
+import { filesOfWalk, prepareJournal } from './journals';
 import { defineOperation } from './operation';
 import { needs } from './rules';
 import {
@@ -59,15 +62,16 @@ export const scoreExperts = defineOperation({
     remove: v.array(v.string()),
   }),
   trust: 'run',
+  resume: ({ out, model }) => filesOfWalk('experts', out, model),
   run: async (request, context): Promise<ScoredExperts> => {
-    const { open, samples } = context.environment;
+    const { open, samples, version } = context.environment;
     const { device, memoryBytes } = runOptions(request);
     const model = await open(request.model);
     requireAble(model.capabilities.run, model.path);
     const { ratio, out } = request;
     requireWhole(ratio, model);
     const calibration = calibrationOf(request, defaultCalibration, model.summary.maxPositions);
-    const { inputs, warnings } = await loadModelInputs(
+    const { inputs, summary, warnings } = await loadModelInputs(
       calibration,
       model.model,
       join(samples, 'calibration.txt'),
@@ -75,9 +79,9 @@ export const scoreExperts = defineOperation({
     );
     warnings.forEach(context.warn.bind(context));
     const on = await resolveDevice(device, context.warn.bind(context));
-    const executor = new LayeredExecutor(model.model, on, memoryBytes);
-    try {
-      const mixtures = await expertSaliency(executor, inputs, context);
+    const score = async (executor: LayeredExecutor, saved: SavedParts): Promise<ScoredExperts> => {
+      await saved.bind([model.summary.fingerprint, summary.fingerprint]);
+      const mixtures = await expertSaliency(executor, inputs, context, saved);
       if (mixtures.length === 0) {
         throw new UserError(say`The model has no experts that can be scored.`, {
           file: model.path,
@@ -94,6 +98,13 @@ export const scoreExperts = defineOperation({
         );
       }
       return { mixtures, remove };
+    };
+    const place = async (): Promise<string> => prepareJournal('experts', out, model.path);
+    const executor = new LayeredExecutor(model.model, on, memoryBytes);
+    try {
+      return await resumable({ place, out, version }, context, async (saved) =>
+        score(executor, saved),
+      );
     } finally {
       await executor.dispose();
     }

@@ -41,6 +41,7 @@ beforeAll(async () => {
 class Kept implements SavedParts {
   public identity: unknown;
   public readonly lines: string[] = [];
+  public readonly beside = (): undefined => undefined;
 
   public constructor(private readonly afterAdd: () => void = () => undefined) {}
 

@@ -4,10 +4,11 @@ import { ggufTarget } from '../../models/gguf/gguf-target';
 import type { OpenedModel } from '../../models/opened-model';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { DeviceName } from '../../runtime/device';
+import { savedWalk, walk } from '../../runtime/states/walk';
 import { floatsIn } from '../../runtime/tensors';
-import type { HiddenState } from '../../runtime/tensors';
-import { checkpoint } from '../../jobs/job';
+import * as v from 'valibot';
 import type { JobContext } from '../../jobs/job';
+import { nothingSaved } from '../../jobs/saved-parts';
 import { UserError } from '../../user-error';
 import { readFamily } from './folder-model';
 import type { InputSums } from './importance';
@@ -49,6 +50,12 @@ export interface SummingOptions {
   readonly memoryBytes: number;
 }
 
+/** As a journal holds them: numbers are the base64 of float32. */
+const storedSchema = v.object({ sums: v.string(), counts: v.array(v.number()) });
+type Stored = v.InferOutput<typeof storedSchema>;
+
+const sumsSchema = v.array(v.tuple([v.string(), storedSchema]));
+
 /**
  * Σ x² of what goes into the linear layers of a model's blocks, by the names of their tensors in GGUF files.
  * @throws UserError for a model whose tensors have no such names, CancelledError.
@@ -57,56 +64,68 @@ export async function inputSums(
   opened: OpenedModel,
   inputs: readonly ModelInput[],
   options: SummingOptions,
-  context: JobContext,
+  context: Pick<JobContext, 'cancellation' | 'progress'>,
+  saved = nothingSaved,
 ): Promise<ReadonlyMap<string, InputSums>> {
   const placesOf = ggufPlacesOf(opened);
   const executor = new LayeredExecutor(opened.model, options.device, options.memoryBytes);
-  const { sublayers } = opened.summary;
-  const found = new Map<string, InputSums>();
-  const afterRun = async (): Promise<void> => checkpoint(context.cancellation);
   try {
-    let states: HiddenState[] = [];
-    for (const input of inputs) {
-      states.push(await executor.embed(input));
-      await afterRun();
-    }
-    for (const index of sublayers.keys()) {
-      context.progress({
+    const found = await walk(
+      executor,
+      inputs,
+      {
         stage: say`Reading inputs of linear layers`,
-        done: index,
-        total: sublayers.length,
-        unit: 'steps',
-      });
-      const sums = new Map<string, Sums>();
-      const layers = new Map(opened.model.linearLayers(index).map((layer) => [layer.id, layer]));
-      const experts = 1 + Math.max(...[...layers.values()].map(({ expert }) => expert?.index ?? 0));
-      states = await executor.tap(
-        opened.model.tapped(index),
-        states,
-        (taps) => {
-          for (const [id, tensor] of taps) {
-            const layer = layers.get(id);
-            for (const { name, expert } of layer === undefined ? [] : placesOf(layer, experts)) {
-              const known =
-                sums.get(name) ??
-                new Sums(tensor.dims.at(-1) ?? 1, expert === undefined ? 1 : experts);
-              sums.set(name, known);
-              known.add(expert ?? 0, floatsIn(tensor));
-            }
-          }
-          return Promise.resolve();
+        saved: savedWalk(saved, sumsSchema),
+        step: async (index, states, afterRun) => {
+          const sums = new Map<string, Sums>();
+          const layers = new Map(
+            opened.model.linearLayers(index).map((layer) => [layer.id, layer]),
+          );
+          const experts =
+            1 + Math.max(...[...layers.values()].map(({ expert }) => expert?.index ?? 0));
+          const behind = await executor.tap(
+            opened.model.tapped(index),
+            states,
+            (taps) => {
+              for (const [id, tensor] of taps) {
+                const layer = layers.get(id);
+                for (const { name, expert } of layer === undefined
+                  ? []
+                  : placesOf(layer, experts)) {
+                  const known =
+                    sums.get(name) ??
+                    new Sums(tensor.dims.at(-1) ?? 1, expert === undefined ? 1 : experts);
+                  sums.set(name, known);
+                  known.add(expert ?? 0, floatsIn(tensor));
+                }
+              }
+              return Promise.resolve();
+            },
+            afterRun,
+          );
+          return {
+            states: behind,
+            found: [...sums].map(([name, sum]): [string, Stored] => [name, stored(sum.finish())]),
+          };
         },
-        afterRun,
-      );
-      for (const [name, sum] of sums) {
-        found.set(name, sum.finish());
-      }
-    }
-    return found;
+      },
+      context,
+    );
+    return new Map(found.flat().map(([name, sums]) => [name, restored(sums)]));
   } finally {
     await executor.dispose();
   }
 }
+
+const stored = ({ sums, counts }: InputSums): Stored => ({
+  sums: Buffer.from(sums.buffer, sums.byteOffset, sums.byteLength).toString('base64'),
+  counts: [...counts],
+});
+
+const restored = ({ sums, counts }: Stored): InputSums => ({
+  sums: new Float32Array(Uint8Array.from(Buffer.from(sums, 'base64')).buffer),
+  counts,
+});
 
 /** A tensor of a GGUF file, and the expert where it holds those of all. */
 interface TensorPlace {

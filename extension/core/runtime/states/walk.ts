@@ -1,0 +1,168 @@
+import { rm } from 'node:fs/promises';
+import type * as v from 'valibot';
+import { floatsInFile } from '../../checkpoints/read-tensor';
+import { openSafetensors } from '../../checkpoints/safetensors';
+import { CancelledError, checkpoint } from '../../jobs/job';
+import type { JobContext } from '../../jobs/job';
+import type { SavedPart, SavedParts } from '../../jobs/saved-parts';
+import { storeTensors } from '../../models/forms/store-forms';
+import type { ModelInput } from '../../models/model-input';
+import type { Message } from '../../message';
+import type { LayeredExecutor } from '../layered-executor';
+import { floatsIn, floatTensor } from '../tensors';
+import type { HiddenState, Tensor } from '../tensors';
+
+/** Where a walk is kept, for a run that is stopped and made again. */
+export interface SavedWalk<Found> {
+  /** What was found, sublayer by sublayer. */
+  readonly found: SavedPart<Found>;
+  /** A safetensors file with the states behind the last of them; undefined where nothing is saved. */
+  readonly states: string | undefined;
+}
+
+/** What is behind a sublayer, and was found there. */
+export interface Step<Found> {
+  readonly states: readonly HiddenState[];
+  readonly found: Found;
+}
+
+/** Keeps a walk among the parts of a job. */
+export const savedWalk = <Found>(
+  saved: SavedParts,
+  schema: v.GenericSchema<unknown, Found>,
+): SavedWalk<Found> => ({
+  found: saved.part('sublayers', schema),
+  states: saved.beside(statesEnding),
+});
+
+/** What the names of files with states end in. */
+export const statesEnding = 'states.safetensors';
+
+export interface Walk<Found> {
+  readonly stage: Message;
+  /**
+   * Takes states through sublayer `index`, and tells what is found there.
+   * @param afterRun to be awaited after each run of ONNX Runtime
+   */
+  readonly step: (
+    index: number,
+    states: readonly HiddenState[],
+    afterRun: () => Promise<void>,
+  ) => Promise<Step<Found>>;
+  readonly saved: SavedWalk<Found>;
+}
+
+/** How often states are written, against a process that is killed: those of a large model take a second. */
+const savingMilliseconds = 15_000;
+
+/** Takes inputs through a model, sublayer by sublayer, and goes on where an earlier walk stopped. */
+export async function walk<Found>(
+  executor: LayeredExecutor,
+  inputs: readonly ModelInput[],
+  { stage, step, saved }: Walk<Found>,
+  { cancellation, progress }: Pick<JobContext, 'cancellation' | 'progress'>,
+): Promise<Found[]> {
+  const { length: total } = executor.model.summary.sublayers;
+  const afterRun = async (): Promise<void> => checkpoint(cancellation);
+  const first: HiddenState[] = [];
+  for (const input of inputs) {
+    first.push(await executor.embed(input));
+    await afterRun();
+  }
+  const reached = await readStates(saved, first);
+  let { states } = reached;
+  const all = saved.found.values.slice(0, reached.index);
+  let kept = saved.found.values.length;
+  let savedAt = performance.now();
+  const save = async (): Promise<void> => {
+    await saved.found.add(all.slice(kept));
+    kept = Math.max(kept, all.length);
+    await writeStates(saved.states, all.length, executor, states);
+    savedAt = performance.now();
+  };
+  for (let index = reached.index; index < total; index++) {
+    progress({ stage, done: index, total, unit: 'steps' });
+    try {
+      const one = await step(index, states, afterRun);
+      ({ states } = one);
+      all.push(one.found);
+    } catch (error) {
+      if (error instanceof CancelledError && all.length > reached.index) {
+        await save();
+      }
+      throw error;
+    }
+    if (performance.now() - savedAt > savingMilliseconds) {
+      await save();
+    }
+  }
+  return all;
+}
+
+/** The states behind the sublayers whose findings are kept, or those that a walk begins with. */
+async function readStates<Found>(
+  { found, states: file }: SavedWalk<Found>,
+  first: readonly HiddenState[],
+): Promise<{ readonly index: number; readonly states: readonly HiddenState[] }> {
+  const fromStart = { index: 0, states: first };
+  if (file === undefined) {
+    return fromStart;
+  }
+  if (found.values.length === 0) {
+    // It is of another job, whose journal has been replaced.
+    await rm(file, { force: true });
+    return fromStart;
+  }
+  const tensors = await openSafetensors(file).then(
+    (stored) => stored.tensors,
+    () => undefined,
+  );
+  const [name = ''] = tensors?.keys() ?? [];
+  const index = Number.parseInt(name, 10);
+  if (tensors === undefined || !(index <= found.values.length)) {
+    return fromStart;
+  }
+  const states: HiddenState[] = [];
+  for (const [i, { side }] of first.entries()) {
+    const values: Record<string, Tensor> = {};
+    const own = nameOf(index, i, '');
+    for (const tensor of [...tensors.values()].filter((one) => one.name.startsWith(own))) {
+      const numbers = await floatsInFile(tensor);
+      if (numbers === undefined) {
+        return fromStart;
+      }
+      values[tensor.name.slice(own.length)] = floatTensor(numbers, tensor.shape);
+    }
+    states.push({ values, side });
+  }
+  return { index, states };
+}
+
+/** Nothing is written of states that hold other numbers than float32, as those of some graphs do. */
+async function writeStates(
+  file: string | undefined,
+  index: number,
+  executor: LayeredExecutor,
+  states: readonly HiddenState[],
+): Promise<void> {
+  if (file === undefined) {
+    return;
+  }
+  const tensors: Parameters<typeof storeTensors>[1][number][] = [];
+  for (const [i, state] of states.entries()) {
+    const { values } = await executor.states.toHost(state);
+    for (const [value, tensor] of Object.entries(values)) {
+      if (tensor.type !== 'float32') {
+        return;
+      }
+      const { buffer, byteOffset, byteLength } = floatsIn(tensor);
+      const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+      const data = { dtype: 'F32', shape: tensor.dims, bytes } as const;
+      tensors.push({ name: nameOf(index, i, value), data });
+    }
+  }
+  await storeTensors(file, tensors);
+}
+
+const nameOf = (index: number, state: number, value: string): string =>
+  `${index}.${state}.${value}`;
