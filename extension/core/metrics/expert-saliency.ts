@@ -5,7 +5,7 @@ import type { ModelInput } from '../models/model-input';
 import { expertIds } from '../models/units';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { savedWalk, walk } from '../runtime/states/walk';
-import type { Step } from '../runtime/states/walk';
+import type { WalkedStep } from '../runtime/states/walk';
 import { floatsIn } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 import { say } from '../message';
@@ -57,7 +57,7 @@ async function scoreStep(
   index: number,
   states: readonly HiddenState[],
   afterRun: () => Promise<void>,
-): Promise<Step<ExpertSaliency[]>> {
+): Promise<WalkedStep<ExpertSaliency[]>> {
   const { model } = executor;
   const sublayer = model.summary.sublayers[index];
   const routed = sublayer?.experts === undefined ? undefined : model.routed?.(index);

@@ -21,7 +21,7 @@ export interface SavedWalk<Found> {
 }
 
 /** What is behind a sublayer, and was found there. */
-export interface Step<Found> {
+export interface WalkedStep<Found> {
   readonly states: readonly HiddenState[];
   readonly found: Found;
 }
@@ -48,7 +48,7 @@ export interface Walk<Found> {
     index: number,
     states: readonly HiddenState[],
     afterRun: () => Promise<void>,
-  ) => Promise<Step<Found>>;
+  ) => Promise<WalkedStep<Found>>;
   readonly saved: SavedWalk<Found>;
 }
 
