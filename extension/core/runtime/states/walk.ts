@@ -77,7 +77,8 @@ export async function walk<Found>(
   const save = async (): Promise<void> => {
     await saved.found.add(all.slice(kept));
     kept = Math.max(kept, all.length);
-    await writeStates(saved.states, all.length, executor, states);
+    // Without them the next run begins anew, which is no reason to end this one.
+    await writeStates(saved.states, all.length, executor, states).catch(() => undefined);
     savedAt = performance.now();
   };
   for (let index = reached.index; index < total; index++) {
