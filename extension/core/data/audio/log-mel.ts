@@ -41,7 +41,10 @@ export function logMelSpectrogram(sound: Float32Array, form: SpectrogramForm): F
   return result.map((level) => (Math.max(level, most - range) + 4) / 4);
 }
 
-/** The powers of frame n by frequency, undefined where it is silent; windows lie around the samples n · hop. */
+/**
+ * The powers of frame n by frequency, undefined where it is silent; windows lie around the samples n · hop. All frames
+ * have one array: making some for each takes longer than the sums.
+ */
 function framePowers(
   sound: Float32Array,
   { samples, window, hop }: SpectrogramForm,
@@ -52,37 +55,42 @@ function framePowers(
     { length: window },
     (_, i) => (1 - Math.cos((2 * Math.PI * i) / window)) / 2,
   );
-  const [cosines, sines] = [Math.cos, Math.sin].map((wave) =>
-    Float64Array.from({ length: bins * bins }, (_, i) =>
+  const table = (wave: (angle: number) => number): Float64Array =>
+    new Float64Array(bins * bins).map((_, i) =>
       wave((2 * Math.PI * ((Math.floor(i / bins) * (i % bins)) % window)) / window),
-    ),
-  );
+    );
+  const [cosines, sines] = [table(Math.cos), table(Math.sin)];
   const heard = sound.subarray(0, samples);
   // Both ends are mirrored, without repeating the last sample.
   const sampleAt = (place: number): number => {
     const inside = place < 0 ? -place : place < samples ? place : 2 * samples - 2 - place;
     return heard[inside] ?? 0;
   };
+  const values = new Float64Array(window);
+  const [even, odd] = [new Float64Array(bins), new Float64Array(bins)];
+  const powers = new Float64Array(bins);
   return (frame) => {
-    const values = hann.map((weight, i) => weight * sampleAt(frame * hop - half + i));
+    for (let i = 0; i < window; i++) {
+      values[i] = (hann[i] ?? 0) * sampleAt(frame * hop - half + i);
+    }
     if (values.every((value) => value === 0)) {
       return undefined;
     }
     // Of real numbers: cosines are the same from both ends, sines have opposite signs.
-    const [even, odd] = [1, -1].map((sign) =>
-      Float64Array.from({ length: bins }, (_, i) => {
-        const other = i === 0 || 2 * i === window ? 0 : (values[window - i] ?? 0);
-        return (values[i] ?? 0) + sign * other;
-      }),
-    );
-    return Float64Array.from({ length: bins }, (_, bin) => {
+    for (let i = 0; i < bins; i++) {
+      const [one, other] = [values[i] ?? 0, i === 0 || 2 * i === window ? 0 : values[window - i]];
+      even[i] = one + (other ?? 0);
+      odd[i] = one - (other ?? 0);
+    }
+    for (let bin = 0; bin < bins; bin++) {
       let [real, imaginary] = [0, 0];
       for (let i = 0; i < bins; i++) {
-        real += (even?.[i] ?? 0) * (cosines?.[bin * bins + i] ?? 0);
-        imaginary += (odd?.[i] ?? 0) * (sines?.[bin * bins + i] ?? 0);
+        real += (even[i] ?? 0) * (cosines[bin * bins + i] ?? 0);
+        imaginary += (odd[i] ?? 0) * (sines[bin * bins + i] ?? 0);
       }
-      return real * real + imaginary * imaginary;
-    });
+      powers[bin] = real * real + imaginary * imaginary;
+    }
+    return powers;
   };
 }
 
