@@ -163,7 +163,7 @@ describe('the compression panel', () => {
       MATRICES - measured,
     );
     await workbench.screenshot('compression-planned');
-    await frame.getByRole('button', { name: 'Save Plan…' }).click();
+    await frame.getByRole('button', { name: 'Save Plan' }).click();
     await workbench.tab('sample.plan.json').waitFor();
     const plan = JSON.parse(await readFile(inWorkspace('sample.plan.json'), 'utf8')) as Plan;
     expect(plan.compress).toHaveLength(compressed);
