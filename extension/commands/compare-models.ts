@@ -16,30 +16,27 @@ export async function compareModels(
   argument: unknown,
   { against }: CompareOptions = {},
 ): Promise<ExplorerSession | undefined> {
-  const session =
-    argument instanceof ExplorerSession ? argument : await openExplorer(services, argument);
-  const own = session === undefined ? '' : modelOf(session.path);
-  const other =
-    session &&
-    (against ??
-      (await pickModel(services, l10n.t('Compare {0} with', basename(own)), [own]))?.fsPath);
-  if (session === undefined || other === undefined) {
+  const known =
+    argument instanceof ExplorerSession
+      ? argument
+      : argument === undefined
+        ? services.explorers.active
+        : undefined;
+  const path = known?.path ?? (await chooseTarget(argument, services, 'compareModels'))?.model;
+  if (path === undefined) {
     return undefined;
   }
+  const own = modelOf(path);
+  const other =
+    against ??
+    (await pickModel(services, l10n.t('Compare {0} with', basename(own)), [own]))?.fsPath;
+  if (other === undefined) {
+    return undefined;
+  }
+  // Not before the question, which it would take the focus from.
+  const session = known ?? (await services.explorers.show(path));
   await session.compare(other, false);
   return session;
-}
-
-async function openExplorer(
-  services: Services,
-  argument: unknown,
-): Promise<ExplorerSession | undefined> {
-  const active = argument === undefined ? services.explorers.active : undefined;
-  if (active !== undefined) {
-    return active;
-  }
-  const target = await chooseTarget(argument, services, 'compareModels');
-  return target === undefined ? undefined : services.explorers.show(target.model);
 }
 
 /** The explorer may have been opened on one of the files of a folder. */

@@ -35,7 +35,7 @@ export async function profileSensitivity(
   assertAllowed(session.blocked);
   services.compressions.show(session);
   const { model } = session;
-  const title = l10n.t('Measure what compressing each layer of {0} costs', model.name);
+  const title = l10n.t('Profile compression sensitivity of {0}', model.name);
   const { capabilities } = await services.models.inspect(model.path);
   const trials =
     given === undefined
@@ -129,7 +129,10 @@ async function chooseTrials(
     const compressions = items.map(({ method }) => ({ method }));
     return { compressions, widths: canNarrow ? usualWidths : [] };
   }
-  const methods = chosen === undefined ? undefined : await chooseMany(items, { title });
+  const methods =
+    chosen === undefined
+      ? undefined
+      : await chooseMany(items, { title, placeHolder: l10n.t('Which methods?') });
   return methods === undefined || methods.length === 0
     ? undefined
     : { compressions: methods.map(({ method }) => ({ method })), widths: [] };

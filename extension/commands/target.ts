@@ -144,9 +144,12 @@ export async function pickModel(
   const sample: QuickPickItem = { label: `$(package) ${commandTitle('trySample')}` };
   const chosen = await choose([...(isFirst ? [sample] : items), otherFolder, otherFile], {
     title,
-    placeHolder: isFirst
-      ? l10n.t('No model is in this workspace yet')
-      : l10n.t('Models of this workspace'),
+    placeHolder:
+      folders.length > 0
+        ? l10n.t('Models of this workspace')
+        : known.length > 0
+          ? l10n.t('No other model is in this workspace')
+          : l10n.t('No model is in this workspace yet'),
   });
   if (chosen === undefined) {
     return undefined;

@@ -124,7 +124,8 @@ export class ModelsView implements TreeDataProvider<Uri | ModelEntry>, Disposabl
     };
     try {
       const model = await this.#models.summary(folder.fsPath);
-      item.description = `${model.architecture} · ${formatCount(model.parameters)}`;
+      const size = l10n.t('{0} parameters', formatCount(model.parameters));
+      item.description = `${model.architecture} · ${size}`;
       item.tooltip = l10n.t(
         '{0}: {1}, {2}',
         workspace.asRelativePath(folder),

@@ -368,7 +368,7 @@ describe('from a model folder to a smaller model', () => {
     };
     await expect.poll(saved, { timeout: 60_000 }).toBeGreaterThan(1);
     const { rows, row } = jobs();
-    await workbench.explorerMenu(['sample-pruned'], 'Espalier', 'Evaluate Model');
+    await workbench.explorerMenu(['sample-pruned'], 'Espalier', 'Evaluate Model…');
     await workbench.quickPick('Text').click();
     await workbench.showSideBar('Espalier');
     await row(/^Profiling sample, running, .*%/).waitFor();

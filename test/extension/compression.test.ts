@@ -185,8 +185,8 @@ describe('compression', () => {
       assert.equal(job.request.format, 'gguf');
       assert.deepEqual(offered.slice(-3), [
         'Measure importance first: as the plan was measured',
-        'An importance matrix…: as the plan was measured',
-        'All alike: ',
+        'Choose an importance matrix…: as the plan was measured',
+        'No importance matrix: ',
       ]);
     } finally {
       Object.assign(vscode.window, { showQuickPick });

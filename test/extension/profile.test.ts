@@ -129,6 +129,31 @@ describe('Profile Layers', () => {
     assert.ok(known > 0);
   });
 
+  it('shows the earlier profile again once what another search has saved is discarded', async () => {
+    await configure(shortSearch);
+    const session = await open('searched-again');
+    await start(session);
+    const before = session.profile;
+    assert.ok(before?.search !== undefined);
+    await configure(longSearch);
+    const running = start(session);
+    await searchUnderWay(session);
+    await until(
+      'a distance of the other search',
+      () => session.profile?.search === undefined && measured(session) > 0,
+    );
+    await vscode.commands.executeCommand('espalier.cancelJob');
+    await running;
+    assert.ok(session.job.kind === 'stopped' && session.job.saved !== undefined);
+    assert.equal(session.profile?.search, undefined);
+    await vscode.commands.executeCommand('espalier.discardJob', session.job.id, {
+      confirmed: true,
+    });
+    await until('the earlier profile', () => session.profile?.search !== undefined);
+    assert.deepEqual(session.profile?.candidates, before.candidates);
+    assert.deepEqual(session.profile.rounds, before.rounds);
+  });
+
   it('reports a killed worker, and Resume comes to the same result', async () => {
     await configure({ ...longSearch, 'calibration.sequences': 8 });
     const whole = await open('undisturbed');

@@ -164,7 +164,10 @@ function progressText(progress: JobProgress): string {
   const parts =
     unit === 'bytes'
       ? [strings.progressCount(formatBytes(done), formatBytes(total), '').trim()]
-      : [strings.progressCount(formatCount(done), formatCount(total), unit)];
+      : // One of one says no more than the stage does.
+        total > 1
+        ? [strings.progressCount(formatCount(done), formatCount(total), unit)]
+        : [];
   const fraction = fractionOf(progress);
   if (fraction !== undefined) parts.push(formatPercent(fraction));
   if (secondsLeft !== undefined)

@@ -4,8 +4,8 @@ import { Button, Checkbox, Dropdown } from '../components/controls';
 import { Facts } from '../components/facts';
 import { Slider } from '../components/slider';
 import { Section } from '../components/section';
-import { formatCount, formatInRow, formatShare } from '../format';
-import { contexts, formatAmount, isTime, leastPercent, withLimit } from './budget';
+import { formatCount, formatDistance, formatShare } from '../format';
+import { contexts, formatAmount, isTime, leastPercent, withLimit, withSet } from './budget';
 import type { BudgetForm } from './budget';
 import { wayKey } from './cells';
 import type { PlannedFrame } from './frame';
@@ -76,11 +76,10 @@ interface LimitsProps {
 }
 
 /** Which limits hold, and how much each allows. */
-function Limits({ panel, asked: { survey } }: LimitsProps): VNode {
+function Limits({ panel, asked: { reach } }: LimitsProps): VNode {
   const { form } = panel.view.value;
   const change = changer(panel);
   const units = panel.get('units');
-  const reach = survey?.ok?.reach;
   const set = units.filter((unit) => form.limits[unit].isSet);
   const reached = set
     .filter((unit) => leastPercent(unit, reach) > 1)
@@ -96,7 +95,7 @@ function Limits({ panel, asked: { survey } }: LimitsProps): VNode {
             label={strings.limitName[unit]}
             checked={form.limits[unit].isSet}
             onChange={(isSet) => {
-              change(withLimit(panel.view.peek().form, unit, { isSet }));
+              change(withSet(panel.view.peek().form, unit, isSet, reach));
             }}
           />
         ))}
@@ -221,7 +220,7 @@ function Prediction({ plan }: Pick<AskedBudget, 'plan'>): VNode {
       facts={[
         {
           name: strings.predicted,
-          value: formatInRow(sumOfDistances),
+          value: formatDistance(sumOfDistances),
           title: tell(glossary.predictedDistance),
         },
         ...limits.map(({ unit, cost, before }) => ({

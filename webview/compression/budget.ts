@@ -66,6 +66,22 @@ export function leastPercent(unit: BudgetUnit, reach: BudgetSurvey['reach'] = []
     : Math.max(1, Math.ceil((100 * known.least) / known.before));
 }
 
+/**
+ * The form with a limit set or not. One that would be below what can be left begins halfway up from there: at its least
+ * a plan does all the harm that it may.
+ */
+export function withSet(
+  form: BudgetForm,
+  unit: BudgetUnit,
+  isSet: boolean,
+  reach: BudgetSurvey['reach'] | undefined,
+): BudgetForm {
+  const least = leastPercent(unit, reach);
+  const { percent } = form.limits[unit];
+  const begins = isSet && percent < least ? Math.min(99, Math.round((least + 100) / 2)) : percent;
+  return withLimit(form, unit, { isSet, percent: begins });
+}
+
 interface Known {
   readonly table: ShownTable;
   readonly ways: readonly Way[];
@@ -91,6 +107,15 @@ export function choiceOf(form: BudgetForm, known: Known): BudgetChoice | undefin
   };
   const changes = choice.ways.length > 0 || choice.removes || choice.narrows;
   return limits.length > 0 && changes ? choice : undefined;
+}
+
+/** The choice with no limit below what can be left in its unit. */
+export function withinReach(choice: BudgetChoice, reach: BudgetSurvey['reach'] = []): BudgetChoice {
+  const limits = choice.limits.map((limit) => {
+    const least = Math.min(99, leastPercent(limit.unit, reach)) / 100;
+    return 'ratio' in limit ? { ...limit, ratio: Math.max(least, limit.ratio) } : limit;
+  });
+  return { ...choice, limits };
 }
 
 /** The choice of another size, in the unit of its first limit; a little more than it, which digits would cut off. */

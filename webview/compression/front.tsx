@@ -14,7 +14,7 @@ import { Button } from '../components/controls';
 import { Legend } from '../components/legend';
 import { Folded, Section } from '../components/section';
 import { ScrollingTable } from '../components/table';
-import { formatCount, formatDistance, formatInRow, formatPercent, formatShare } from '../format';
+import { formatCount, formatDistance, formatPercent, formatShare } from '../format';
 import { choiceAt, formatAmount, withLimit } from './budget';
 import type { CompressionPanel } from './compression-panel';
 import { reasonAgainst } from './frame';
@@ -33,8 +33,11 @@ export function Front({ panel, frame, asked }: FrontProps): VNode {
   const { survey } = asked;
   return (
     <Section class="front" id="front-title" title={strings.front}>
-      {survey?.ok === undefined ? (
-        <p class="muted">{survey?.error ?? strings.noPrediction}</p>
+      {survey?.ok === undefined || survey.ok.points.length === 0 ? (
+        // The form says why.
+        <p class="muted">
+          {(survey?.ok ?? survey?.error) ? strings.frontNone : strings.noPrediction}
+        </p>
       ) : (
         <Points panel={panel} frame={frame} asked={asked} survey={survey.ok} />
       )}
@@ -244,7 +247,7 @@ function Numbers({ survey: { unit, points }, scores, onUse }: NumbersProps): VNo
       rows={points.map(({ cost, share, sumOfDistances, removed, narrowed, compressed }, index) => [
         formatPercent(share),
         formatAmount(unit, cost),
-        formatInRow(sumOfDistances),
+        formatDistance(sumOfDistances),
         ...(scores === undefined ? [] : [scoreText(scores.points[index])]),
         ...[removed, narrowed, compressed].map(formatCount),
         <Button

@@ -6,7 +6,7 @@ import { sublayersOf } from '../../extension/protocol/compression';
 import type { MadePlan, ShownTable } from '../../extension/protocol/compression';
 import { Button } from '../components/controls';
 import { Tile } from '../components/facts';
-import { formatCount, formatInRow, formatShare } from '../format';
+import { formatCount, formatDistance, formatShare } from '../format';
 import { countOf, countsOf, formatAmount } from './budget';
 import { reasonAgainst } from './frame';
 import { strings } from './strings';
@@ -50,13 +50,13 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
         ))}
         <Tile
           name={strings.predicted}
-          value={formatInRow(result.sumOfDistances)}
+          value={formatDistance(result.sumOfDistances)}
           note={strings.predictedNote}
           meaning={tell(glossary.predictedDistance)}
         />
         <Tile
           name={strings.measured}
-          value={distance === undefined ? strings.none : formatInRow(distance - table.original)}
+          value={distance === undefined ? strings.none : formatDistance(distance - table.original)}
           note={
             distance === undefined
               ? strings.notMeasured

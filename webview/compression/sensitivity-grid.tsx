@@ -14,6 +14,7 @@ import { cellFacts, cellLabel } from './cell-text';
 import { sharesOf, wayKey } from './cells';
 import type { CellSet, LayerCell, Shown } from './cells';
 import type { Frame } from './frame';
+import { useSteadyHeight } from '../kit/steady-height';
 import { strings } from './strings';
 import type { CompressionPanel } from './compression-panel';
 import type { Drawback } from './types';
@@ -159,8 +160,9 @@ interface DetailsProps {
 
 /** The numbers of one cell, below the grid: what a tooltip would say, at a place that stays. */
 function CellDetails({ cell, metric }: DetailsProps): VNode {
+  const box = useSteadyHeight(true);
   return (
-    <div class="details">
+    <div ref={box} class="details">
       <p class="muted" id="grid-hint" hidden={cell !== undefined}>
         {strings.gridHint}
       </p>

@@ -109,7 +109,7 @@ export const strings = {
   bundledText: t('bundled text'),
   fittedTo: t('Fitted to'),
   fittedToOther: (sequences: string, length: string) =>
-    length === '1' ? counted(sequences, 'other') : t('{0} × {1} others', sequences, length),
+    length === '1' ? counted(sequences, 'other') : t('{0} × {1} other tokens', sequences, length),
   fittedToOtherTitle: t(
     'Methods that look at inputs (low rank, GPTQ, scaled tensor networks) are fitted to other data than distances are measured on',
   ),
@@ -256,6 +256,7 @@ export const strings = {
   usePlanTitle: t('Take the plan as predicted from single changes'),
   reasonNothing: t('Set a limit and allow a change first'),
   front: t('Size and distance'),
+  frontNone: t('There is no plan to show.'),
   frontHint: t(
     'Plans that no other plan beats, predicted from single changes. The ring is the plan for the limits. Click a point to use its plan.',
   ),
@@ -281,7 +282,7 @@ export const strings = {
     t('The original scores {0}. Click a point to take its plan.', original),
   frontTable: t('Plans of all sizes'),
   usePoint: t('Use'),
-  savePlan: t('Save Plan…'),
+  savePlan: t('Save Plan'),
   savePlanTitle: t('Write the plan to a file, which you can edit'),
   applyPlan: t('Apply Plan…'),
   applyPlanTitle: t('Write the compressed model that the plan describes'),

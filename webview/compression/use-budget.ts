@@ -8,7 +8,7 @@ import type {
 } from '../../extension/protocol/compression';
 import type { Answered } from '../kit/asker';
 import { useAnswer } from '../kit/use-answer';
-import { choiceOf } from './budget';
+import { choiceOf, withinReach } from './budget';
 import type { BudgetForm } from './budget';
 import type { CompressionPanel } from './compression-panel';
 import { resumesMeasuring } from './frame';
@@ -17,6 +17,8 @@ import type { PlannedFrame } from './frame';
 /** What the form asks for, and what the host says to it. */
 export interface AskedBudget {
   readonly choice: BudgetChoice | undefined;
+  /** How far down each unit goes by itself; undefined until that is known. */
+  readonly reach: BudgetSurvey['reach'] | undefined;
   readonly survey: Told<BudgetSurvey>;
   readonly plan: Told<PredictedPlan>;
 }
@@ -32,17 +34,35 @@ export function useBudget(
   const [units, removable] = [panel.get('units'), panel.get('removable')];
   // The host reads the document, which is written at the end.
   const isWritten = useComputed(() => !isMeasuring(panel.get('job'))).value;
-  const choice = useMemo(
+  const wished = useMemo(
     () => (isWritten ? choiceOf(form, { table, ways, units, removable }) : undefined),
     [form, table, ways, units, removable, isWritten],
   );
-  const key = JSON.stringify(choice && anySize(choice));
-  const sizes = useMemo(() => choice && anySize(choice), [key, table]);
+  const survey = async (one: BudgetChoice | undefined): Promise<BudgetSurvey | undefined> =>
+    one && panel.call.survey(one);
+  // Limits that no plan keeps together do not hide how far each goes.
+  const alone = useAnswer(survey, useSteady(wished && anySize(singled(wished)), table));
+  const reach = alone?.ok?.reach;
+  const choice = useMemo(() => wished && withinReach(wished, reach), [wished, reach]);
+  const isSingle = choice?.limits.length === 1;
+  const sizes = useSteady(choice === undefined || isSingle ? undefined : anySize(choice), table);
+  const together = useAnswer(survey, sizes);
   return {
-    choice,
-    survey: useAnswer(async (one) => one && panel.call.survey(one), sizes),
+    ...{ choice, reach, survey: isSingle ? alone : together },
     plan: useAnswer(async (one) => one && panel.call.predict(one), choice),
   };
+}
+
+/** The same object as long as it says the same, and is asked of the same table. */
+function useSteady<Value>(value: Value, table: object): Value {
+  return useMemo(() => value, [JSON.stringify(value), table]);
+}
+
+/** The choice with one of its limits: that of memory, to which its context belongs, or else the first. */
+function singled(choice: BudgetChoice): BudgetChoice {
+  const { limits } = choice;
+  const one = limits.find(({ unit }) => unit === 'memory') ?? limits[0];
+  return { ...choice, limits: one === undefined ? [] : [one] };
 }
 
 function isMeasuring(job: CompressionState['job']): boolean {

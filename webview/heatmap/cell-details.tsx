@@ -6,6 +6,7 @@ import { formatCompact } from '../format';
 import { GraphDrawing } from '../graph/graph-drawing';
 import { cellFacts } from './cell-text';
 import type { CellSet } from './cells';
+import { useSteadyHeight } from '../kit/steady-height';
 import { strings } from './strings';
 
 interface CellDetailsProps {
@@ -19,8 +20,10 @@ interface CellDetailsProps {
 /** The numbers of one cell, below the grid: what a tooltip would say, at a place that stays. */
 export function CellDetails({ pointed, cells, metric }: CellDetailsProps): VNode {
   const cell = cells.byId.get(pointed.value ?? '');
+  // Few sublayers have a patch, which takes much more room.
+  const box = useSteadyHeight(cell?.patch === undefined);
   return (
-    <div class="details">
+    <div ref={box} class="details">
       <p class="muted" id="grid-hint" hidden={cell !== undefined}>
         {strings.gridHint}
       </p>

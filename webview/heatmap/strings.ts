@@ -46,7 +46,9 @@ export const strings = {
   severalTexts: (count: number) => t('{0} texts', count),
   stability: t('Agreement of texts'),
   stabilityValue: (mean: string, least: string) =>
-    t('rank correlation {0}, at least {1}', mean, least),
+    mean === least
+      ? t('rank correlation {0}', mean)
+      : t('rank correlation {0}, at least {1}', mean, least),
   stabilityTitle: (removals: number, common: number, texts: readonly string[]) =>
     t(
       'How far the order of importance is the same on each text, or part of the text (Spearman, mean over pairs). Least important on all of them: {1} of {0}. Each sublayer was measured on:\n{2}',
@@ -132,7 +134,7 @@ export const strings = {
   muchDrift: t('much drift'),
   driftDefinition: (positions: string) =>
     t(
-      '‖h′ − h‖ / ‖h‖ behind each sublayer, root mean square over {0}',
+      '‖h′ − h‖ / ‖h‖ after each sublayer, root mean square over {0}',
       counted(positions, 'position'),
     ),
   colours: t('Colours'),
@@ -153,7 +155,7 @@ export const strings = {
   preview: t('Preview'),
   rank: t('Rank'),
   rankValue: (rank: string, of: string) => t('{0} of {1}', rank, of),
-  bytes: t('Bytes'),
+  bytes: t('Size'),
   sharedWeights: t('Shared parameters'),
   sharedTitle: t('Other sublayers use them too: they stay when this one is removed'),
   flopsPerToken: t('FLOPs per token'),
@@ -307,7 +309,7 @@ export const strings = {
     rank: t('Rank'),
     width: t('Width'),
     parameters: t('Parameters'),
-    bytes: t('Bytes'),
+    bytes: t('Size'),
     mark: t('Mark'),
   },
   filterText: t('Filter by name'),

@@ -29,8 +29,10 @@ export async function chooseFormat(
   const pick = window.createQuickPick<FormatItem>();
   pick.title = title;
   pick.matchOnDetail = true;
+  pick.placeholder = l10n.t('Which format?');
   pick.ignoreFocusOut = true;
-  const more: FormatItem = { label: l10n.t('More formats…') };
+  // Whoever types the name of one of them finds where it is.
+  const more: FormatItem = { label: l10n.t('More formats…'), alwaysShow: true };
   if (answers.some(({ able }) => able)) {
     pick.items = [...recommendedItems(answers), more];
   } else {
@@ -41,6 +43,7 @@ export async function chooseFormat(
     pick.onDidAccept(() => {
       const [item] = pick.selectedItems;
       if (item === more) {
+        pick.value = '';
         pick.items = allItems(answers);
       } else if (item?.answer?.able === false) {
         // A row has room for the beginning alone.

@@ -82,7 +82,10 @@ export async function chooseOther(
     ...(isOptional ? [none] : []),
     other,
   ];
-  const chosen = await choose(items, { title, placeHolder: l10n.t('Compare with which model?') });
+  const chosen =
+    items.length === 1
+      ? other
+      : await choose(items, { title, placeHolder: l10n.t('Compare with which model?') });
   switch (chosen) {
     case undefined:
       return undefined;

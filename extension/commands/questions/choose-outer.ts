@@ -51,7 +51,7 @@ export async function chooseOuter(
   ];
   const chosen = await choose(items, {
     title,
-    placeHolder: l10n.t('What besides the layers of the blocks?'),
+    placeHolder: l10n.t('Compress embedding and head as well?'),
   });
   return chosen?.outer;
 }

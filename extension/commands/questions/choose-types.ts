@@ -44,7 +44,7 @@ export async function chooseTypes(
   }
   const chosen = await choose(typeItems().slice(mustChange ? 1 : 0), {
     title,
-    placeHolder: l10n.t('Which types do the tensors get?'),
+    placeHolder: l10n.t('Which type for the tensors?'),
     matchOnDescription: true,
   });
   if (chosen === undefined) {
@@ -111,7 +111,7 @@ async function chooseImportance(
   const measure = {
     ...described(true),
     label: l10n.t('Measure importance first'),
-    detail: l10n.t('Runs the calibration text and notes which inputs matter.'),
+    detail: l10n.t('Runs the model on the calibration text to see which weights matter most.'),
   };
   const beside = `${modelStem(model)}${importanceEnding}`;
   const known = {
@@ -121,18 +121,18 @@ async function chooseImportance(
   };
   const file = {
     ...described(true),
-    label: l10n.t('An importance matrix…'),
+    label: l10n.t('Choose an importance matrix…'),
     detail: l10n.t('A file of Espalier or of llama-imatrix.'),
   };
   const none = {
     ...described(false),
-    label: l10n.t('All alike'),
-    detail: l10n.t('Nothing is run. The bytes that llama-quantize writes without a matrix.'),
+    label: l10n.t('No importance matrix'),
+    detail: l10n.t('Rounds all weights alike, as llama-quantize does without a matrix.'),
   };
   const items = [...((await fileExists(beside)) ? [known] : []), measure, file, none];
   const chosen = await choose(items, {
     title,
-    placeHolder: l10n.t('Which weights are rounded with most care?'),
+    placeHolder: l10n.t('Which importance matrix?'),
   });
   if (chosen === file) {
     const opened = await window.showOpenDialog({

@@ -17,7 +17,7 @@ import { optionalModelField, runFields, runOptions } from './shared-fields';
 export const drift = defineOperation({
   id: 'drift',
   title: 'Show Drift',
-  verb: 'Comparing',
+  verb: 'Measuring drift of',
   summary: 'Show where a changed model drifts from its original, sublayer by sublayer.',
   fields: {
     model: optionalModelField,

@@ -7,6 +7,7 @@ import { calibrationNames } from '../../core/operations/shared-fields';
 import { formatLimit } from '../../core/tensornet/budget/budget-limits';
 import type { CompressionPlan, RemovalCost } from '../../core/tensornet/budget/plan-under-budget';
 import { formatCompression } from '../../core/tensornet/compression-choice';
+import { UserError } from '../../core/user-error';
 import { sublayersOf } from '../../protocol/compression';
 import type {
   BudgetChoice,
@@ -61,9 +62,8 @@ export class BudgetPlans {
 
   /** Plans of all sizes in the first limit's unit, under the other limits. */
   public async survey(subject: Subject, choice: BudgetChoice): Promise<BudgetSurvey> {
-    const { unit, reach, points } = await this.inspector.request(
-      'front',
-      this.frontRequest(subject, choice),
+    const { unit, reach, points } = await ofForm(
+      this.inspector.request('front', this.frontRequest(subject, choice)),
     );
     return {
       ...{ unit, reach },
@@ -85,13 +85,22 @@ export class BudgetPlans {
   }
 
   public async predict(subject: Subject, choice: BudgetChoice): Promise<PredictedPlan> {
-    const plan = await this.predictPlan(subject, choice);
+    const plan = await ofForm(this.predictPlan(subject, choice));
     return { limits: plan.limits, ...sizeOf(plan) };
   }
 
   public async predictPlan(subject: Subject, choice: BudgetChoice): Promise<CompressionPlan> {
     return this.inspector.request('predictPlan', this.request(subject, choice));
   }
+}
+
+/** Says what is wrong with limits without the name of their field, which no form has. */
+async function ofForm<Answer>(answer: Promise<Answer>): Promise<Answer> {
+  return answer.catch((error: unknown) => {
+    throw error instanceof UserError && error.subject.field === 'limits'
+      ? new UserError(error.problem, { remedy: error.subject.remedy })
+      : error;
+  });
 }
 
 /** What a choice allows, as fields that all requests have. */

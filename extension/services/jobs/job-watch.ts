@@ -44,7 +44,8 @@ export function watchJob(
       estimate.update(secondsLeft);
       job.progress = { ...progress, stage };
       if (secondsLeft !== undefined) job.progress.secondsLeft = secondsLeft;
-      if (operationOf(job.operation).countsSaved === true) {
+      // What only prepares the job is counted in other things.
+      if (operationOf(job.operation).countsSaved === true && progress.moreFollows !== true) {
         job.counted = { done: progress.done, total: progress.total };
       }
       tell(false);

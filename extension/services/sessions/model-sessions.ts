@@ -1,6 +1,6 @@
 import { basename, join } from 'node:path';
 import { l10n, workspace } from 'vscode';
-import type { LogOutputChannel } from 'vscode';
+import type { Disposable, LogOutputChannel } from 'vscode';
 import { readConfigText } from '../../core/checkpoints/config-text';
 import { previewPrunedFile } from '../../core/export/preview-file';
 import type * as Preview from '../../core/export/hugging-face/preview-config';
@@ -15,6 +15,7 @@ import type { Documents } from '../documents/documents';
 import { diffLines } from './line-diff';
 import { isModelFile } from '../documents/model-file';
 import { ModelSession } from './model-session';
+import { isOver } from '../jobs/job-record';
 import type { JobRecord } from '../jobs/job-record';
 import type { JobService } from '../jobs/job-service';
 import { jobsAbout } from '../jobs/panel-job';
@@ -45,6 +46,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
   readonly #log: LogOutputChannel;
   /** The last read of each session's profile: one that began earlier may end later. */
   readonly #reads = new WeakMap<ModelSession, object>();
+  readonly #listening: Pick<Disposable, 'dispose'>;
 
   public constructor(
     models: OpenModels,
@@ -58,6 +60,16 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
     this.#documents = documents;
     this.#store = store;
     this.#log = log;
+    this.#listening = jobs.changed.listen((job) => {
+      if (job.operation === 'profile' && isGone(job, jobs)) {
+        void this.#showAgain(job.request.out ?? profilePathOf(job.model));
+      }
+    });
+  }
+
+  public override dispose(): void {
+    super.dispose();
+    this.#listening.dispose();
   }
 
   /**
@@ -111,6 +123,13 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
         job.model === model.path &&
         (job.operation !== 'profile' || job.request.out === profilePath),
     );
+  }
+
+  /** The profile from before a search that came to nothing. */
+  async #showAgain(profilePath: string): Promise<void> {
+    if (await fileExists(profilePath)) {
+      await this.reload(profilePath);
+    }
   }
 
   async #openAs(model: ModelSummary, profilePath: string, limits: Limits): Promise<ModelSession> {
@@ -196,6 +215,10 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
     }
   }
 }
+
+/** Whether a job has ended without a result, and with nothing to go on from. */
+const isGone = ({ id, state }: JobRecord, { resumable }: JobService): boolean =>
+  isOver({ state }) && state !== 'done' && !resumable.some((one) => one.id === id);
 
 /** What becomes of config.json, or of the header of a model file. */
 function previewOf(

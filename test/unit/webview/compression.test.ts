@@ -8,7 +8,9 @@ import {
   countsOf,
   initialForm,
   leastPercent,
+  withinReach,
   withLimit,
+  withSet,
 } from '../../../webview/compression/budget';
 import { cellFacts, cellLabel } from '../../../webview/compression/cell-text';
 import { cellsOf, sharesOf, wayKey, waysOf } from '../../../webview/compression/cells';
@@ -226,6 +228,24 @@ describe('a budget', () => {
     const reach = [{ unit: 'bytes', before: 200, least: 151 }] as const;
     expect(leastPercent('bytes', reach)).toBe(76);
     expect(leastPercent('memory', reach)).toBe(1);
+    const choice = choiceOf(withLimit(initialForm, 'memory', set), known);
+    if (choice === undefined) throw new Error('no choice');
+    expect(withinReach(choice, reach).limits).toEqual([
+      { unit: 'bytes', ratio: 0.76 },
+      { unit: 'memory', ratio: 0.4 },
+    ]);
+    expect(withinReach(choice)).toEqual(choice);
+    const { bytes } = withSet(initialForm, 'bytes', true, reach).limits;
+    expect(bytes).toEqual({ isSet: true, percent: 88 });
+    expect(withSet(initialForm, 'memory', true, reach).limits.memory.percent).toBe(50);
+    expect(withSet(initialForm, 'bytes', false, reach).limits.bytes).toEqual({
+      isSet: false,
+      percent: 50,
+    });
+    expect(withinReach(choiceAt(choice, 120), reach).limits[0]).toEqual({
+      unit: 'bytes',
+      most: 120,
+    });
   });
 
   it('takes the size of a point and keeps its other limits', () => {
