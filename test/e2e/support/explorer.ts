@@ -32,9 +32,18 @@ export class Explorer {
 
   /** Opens the menu of a row. */
   public async openMenu(...path: readonly string[]): Promise<void> {
-    await this.focus(...path);
-    await this.list.press('Shift+F10');
-    await this.page.locator('.monaco-menu').first().waitFor();
+    const menu = this.page.locator('.monaco-menu').first();
+    for (const end = Date.now() + 30_000; ;) {
+      await this.focus(...path);
+      await this.list.press('Shift+F10');
+      try {
+        await menu.waitFor({ timeout: 5000 });
+        return;
+      } catch (error) {
+        // A key that comes while the explorer draws its rows anew opens nothing.
+        if (Date.now() > end) throw error;
+      }
+    }
   }
 
   /** Walks down from the first row; false where the row is not there, or not yet. */

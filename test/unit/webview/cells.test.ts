@@ -302,7 +302,7 @@ describe('words of a cell', () => {
       Distance: '0.0123, small',
       Rank: '1 of 1',
       Parameters: '10',
-      Bytes: '20 B',
+      Size: '20 B',
       'FLOPs per token': '20',
       'KV cache per token': '4 B',
       'Removed in round': '–',
