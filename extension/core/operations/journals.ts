@@ -28,7 +28,7 @@ export function journalOf(kind: JournalKind, out: string | undefined, model: str
   return join(userCacheFolder(), 'journals', `${basename(path)}-${key}.${kind}.journal.jsonl`);
 }
 
-/** The files of a walk through a model that is kept in a journal. */
+/** The files in which a walk through a model saves its progress. */
 export function filesOfWalk(...of: Parameters<typeof journalOf>): readonly string[] {
   const journal = journalOf(...of);
   return [journal, fileBeside(journal, statesEnding)];

@@ -5,7 +5,9 @@ import type { OpenedModel } from '../../models/opened-model';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { DeviceName } from '../../runtime/device';
 import { savedWalk, walk } from '../../runtime/states/walk';
+import type { WalkedStep } from '../../runtime/states/walk';
 import { floatsIn } from '../../runtime/tensors';
+import type { HiddenState, Tensor } from '../../runtime/tensors';
 import * as v from 'valibot';
 import type { JobContext } from '../../jobs/job';
 import { nothingSaved } from '../../jobs/saved-parts';
@@ -76,38 +78,8 @@ export async function inputSums(
       {
         stage: say`Reading inputs of linear layers`,
         saved: savedWalk(saved, sumsSchema),
-        step: async (index, states, afterRun) => {
-          const sums = new Map<string, Sums>();
-          const layers = new Map(
-            opened.model.linearLayers(index).map((layer) => [layer.id, layer]),
-          );
-          const experts =
-            1 + Math.max(...[...layers.values()].map(({ expert }) => expert?.index ?? 0));
-          const behind = await executor.tap(
-            opened.model.tapped(index),
-            states,
-            (taps) => {
-              for (const [id, tensor] of taps) {
-                const layer = layers.get(id);
-                for (const { name, expert } of layer === undefined
-                  ? []
-                  : placesOf(layer, experts)) {
-                  const known =
-                    sums.get(name) ??
-                    new Sums(tensor.dims.at(-1) ?? 1, expert === undefined ? 1 : experts);
-                  sums.set(name, known);
-                  known.add(expert ?? 0, floatsIn(tensor));
-                }
-              }
-              return Promise.resolve();
-            },
-            afterRun,
-          );
-          return {
-            states: behind,
-            found: [...sums].map(([name, sum]): [string, Stored] => [name, stored(sum.finish())]),
-          };
-        },
+        step: async (index, states, afterRun) =>
+          sumStep(executor, placesOf, index, states, afterRun),
       },
       context,
     );
@@ -115,6 +87,44 @@ export async function inputSums(
   } finally {
     await executor.dispose();
   }
+}
+
+/** Takes states through a sublayer, and adds up what goes into its linear layers. */
+async function sumStep(
+  executor: LayeredExecutor,
+  placesOf: ReturnType<typeof ggufPlacesOf>,
+  index: number,
+  states: readonly HiddenState[],
+  afterRun: () => Promise<void>,
+): Promise<WalkedStep<[string, Stored][]>> {
+  const { model } = executor;
+  const sums = new Map<string, Sums>();
+  const layers = new Map(model.linearLayers(index).map((layer) => [layer.id, layer]));
+  const experts = 1 + Math.max(...[...layers.values()].map(({ expert }) => expert?.index ?? 0));
+  const add = (id: string, rows: Tensor): void => {
+    const layer = layers.get(id);
+    for (const { name, expert } of layer === undefined ? [] : placesOf(layer, experts)) {
+      const known =
+        sums.get(name) ?? new Sums(rows.dims.at(-1) ?? 1, expert === undefined ? 1 : experts);
+      sums.set(name, known);
+      known.add(expert ?? 0, floatsIn(rows));
+    }
+  };
+  const behind = await executor.tap(
+    model.tapped(index),
+    states,
+    (taps) => {
+      taps.forEach((rows, id) => {
+        add(id, rows);
+      });
+      return Promise.resolve();
+    },
+    afterRun,
+  );
+  return {
+    states: behind,
+    found: [...sums].map(([name, sum]): [string, Stored] => [name, stored(sum.finish())]),
+  };
 }
 
 const stored = ({ sums, counts }: InputSums): Stored => ({

@@ -1,3 +1,4 @@
+import { emitLength } from '../../onnx/emit-length';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitLinearOver, emitTableRows } from '../parts/linear';
@@ -12,9 +13,7 @@ import type { EncoderEmbedding } from './find-embedding';
  */
 export function emitPositions(graph: GraphBuilder, padding: number | undefined, ids: Value): Value {
   if (padding === undefined) {
-    const length = graph.op('Squeeze', [
-      graph.op('Slice', [graph.op('Shape', [ids]), graph.ints([1]), graph.ints([2])]),
-    ]);
+    const length = graph.op('Squeeze', [emitLength(graph, ids, 1)]);
     return graph.op('Range', [graph.ints([0], []), length, graph.ints([1], [])]);
   }
   const pad = graph.ints([padding], []);
@@ -124,7 +123,7 @@ export function emitPatches(
     [graph.op('Reshape', [projected, graph.ints([0, hidden, -1])])],
     { perm: [0, 2, 1] },
   );
-  const batch = graph.op('Slice', [graph.op('Shape', [pixels]), graph.ints([0]), graph.ints([1])]);
+  const batch = emitLength(graph, pixels, 0);
   const size = graph.op('Concat', [batch, graph.ints([1, hidden])], { axis: 0 });
   const first = embedding.tokens.map((token) =>
     graph.op('Expand', [emitWeight(graph, token), size]),

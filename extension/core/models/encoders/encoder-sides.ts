@@ -1,3 +1,4 @@
+import { emitLength } from '../../onnx/emit-length';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { SideValue, Values } from '../model-emitter';
@@ -111,7 +112,7 @@ export function encoderAttentionSide(
 
 /** How far each position is ahead of each: int64 [sequence, sequence]. */
 function emitAhead(graph: GraphBuilder, hidden: Value): Value {
-  const size = graph.op('Slice', [graph.op('Shape', [hidden]), graph.ints([1]), graph.ints([2])]);
+  const size = emitLength(graph, hidden, 1);
   const places = graph.op('Range', [
     graph.ints([0], []),
     graph.op('Squeeze', [size]),

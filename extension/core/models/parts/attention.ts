@@ -1,4 +1,5 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { emitLength } from '../../onnx/emit-length';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type {
   FusedOrder,
@@ -154,7 +155,7 @@ export function emitHeads(
 ): Value {
   const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, norm } = shape;
   const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
-  const batch = dimensionOf(graph, input, 0);
+  const batch = emitLength(graph, input, 0);
   // A 0 stands for the dimension that is there.
   const reshape = (x: Value, ...dims: readonly number[]): Value =>
     graph.op('Reshape', [x, graph.ints(dims)]);
@@ -231,8 +232,8 @@ export function emitHeads(
       ? emitGridBias(graph, gridBias)
       : distanceBias &&
         emitAttentionDistances(graph, distanceBias, {
-          queries: dimensionOf(graph, input, 1),
-          keys: dimensionOf(graph, key, 2),
+          queries: emitLength(graph, input, 1),
+          keys: emitLength(graph, key, 2),
         });
   const biased = bias === undefined ? related : graph.op('Add', [related, bias]);
   const capped = emitSoftCap(graph, biased, shape.softCap);
@@ -259,11 +260,6 @@ export function emitHeads(
   const gate = weights.gate === undefined ? heads.gate : emitLinear(graph, weights.gate, rows);
   const gated = gate === undefined ? joined : emitGate(graph, shape, joined, gate);
   return normed(gated, weights.innerNorm);
-}
-
-/** Emits the size of an axis: int64 [1]. */
-function dimensionOf(graph: GraphBuilder, x: Value, axis: number): Value {
-  return graph.op('Slice', [graph.op('Shape', [x]), graph.ints([axis]), graph.ints([axis + 1])]);
 }
 
 /** Emits keys and values, rows [rows, numKeyValueHeads · headDim], of the stream in front of another attention. */

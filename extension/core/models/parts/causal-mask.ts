@@ -1,3 +1,4 @@
+import { emitLength } from '../../onnx/emit-length';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { ModelInputs } from '../model-emitter';
@@ -20,10 +21,7 @@ export function emitCausalMask(
   slopes?: readonly number[],
   distanceBias?: DistanceBias,
 ): Value {
-  const lengthOf = (x: Value): Value =>
-    graph.op('Squeeze', [
-      graph.op('Slice', [graph.op('Shape', [x]), graph.ints([1]), graph.ints([2])]),
-    ]);
+  const lengthOf = (x: Value): Value => graph.op('Squeeze', [emitLength(graph, x, 1)]);
   const total = lengthOf(inputs.attentionMask);
   const past = graph.op('Sub', [total, lengthOf(inputs.inputIds)]);
   const step = graph.ints([1], []);
@@ -70,9 +68,7 @@ export function emitWholeMask(
   if ((window ?? distanceBias ?? slopes) === undefined) {
     return graph.op('Where', [present, graph.scalar(0), none]);
   }
-  const length = graph.op('Squeeze', [
-    graph.op('Slice', [graph.op('Shape', [attentionMask]), graph.ints([1]), graph.ints([2])]),
-  ]);
+  const length = graph.op('Squeeze', [emitLength(graph, attentionMask, 1)]);
   const columns = graph.op('Range', [graph.ints([0], []), length, graph.ints([1], [])]);
   const rows = graph.op('Unsqueeze', [columns, graph.ints([1])]);
   const ahead = graph.op('Sub', [columns, rows]);

@@ -1,3 +1,4 @@
+import { emitLength } from '../../onnx/emit-length';
 import { DataType } from '../../onnx/graph-builder';
 import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { ModelInputs, SideValue, Values } from '../model-emitter';
@@ -152,8 +153,7 @@ export function emitSides(
 
 /** The attention mask of this sequence alone, without the positions in front of it: [batch, sequence]. */
 function emitOwnMask(graph: GraphBuilder, { attentionMask, inputIds }: ModelInputs): Value {
-  const lengthOf = (x: Value): Value =>
-    graph.op('Slice', [graph.op('Shape', [x]), graph.ints([1]), graph.ints([2])]);
+  const lengthOf = (x: Value): Value => emitLength(graph, x, 1);
   const total = lengthOf(attentionMask);
   const past = graph.op('Sub', [total, lengthOf(inputIds)]);
   return graph.op('Slice', [attentionMask, past, total, graph.ints([1])]);

@@ -12,7 +12,7 @@ import type { LayeredExecutor } from '../layered-executor';
 import { floatsIn, floatTensor } from '../tensors';
 import type { HiddenState, Tensor } from '../tensors';
 
-/** Where a walk is kept, for a run that is stopped and made again. */
+/** Where a walk saves its progress. */
 export interface SavedWalk<Found> {
   /** What was found, sublayer by sublayer. */
   readonly found: SavedPart<Found>;
@@ -26,7 +26,7 @@ export interface WalkedStep<Found> {
   readonly found: Found;
 }
 
-/** Keeps a walk among the parts of a job. */
+/** Saves a walk among the parts of a job. */
 export const savedWalk = <Found>(
   saved: SavedParts,
   schema: v.GenericSchema<unknown, Found>,
@@ -52,10 +52,10 @@ export interface Walk<Found> {
   readonly saved: SavedWalk<Found>;
 }
 
-/** How often states are written, against a process that is killed: those of a large model take a second. */
+/** How often states are written, in case the process is killed: those of a large model take a second. */
 const savingMilliseconds = 15_000;
 
-/** Takes inputs through a model, sublayer by sublayer, and goes on where an earlier walk stopped. */
+/** Takes inputs through a model, sublayer by sublayer; resumes a walk that was stopped. */
 export async function walk<Found>(
   executor: LayeredExecutor,
   inputs: readonly ModelInput[],
@@ -75,10 +75,14 @@ export async function walk<Found>(
   let kept = saved.found.values.length;
   let savedAt = performance.now();
   const save = async (): Promise<void> => {
-    await saved.found.add(all.slice(kept));
-    kept = Math.max(kept, all.length);
-    // Without them the next run begins anew, which is no reason to end this one.
-    await writeStates(saved.states, all.length, executor, states).catch(() => undefined);
+    // A full disk is no reason to end the job; without its states nothing else is kept either.
+    const isWritten = await writeStates(saved.states, all.length, executor, states).catch(
+      () => false,
+    );
+    if (isWritten) {
+      await saved.found.add(all.slice(kept));
+      kept = Math.max(kept, all.length);
+    }
     savedAt = performance.now();
   };
   for (let index = reached.index; index < total; index++) {
@@ -139,22 +143,22 @@ async function readStates<Found>(
   return { index, states };
 }
 
-/** Nothing is written of states that hold other numbers than float32, as those of some graphs do. */
+/** @returns false where nothing is written: states of some graphs hold other numbers than float32. */
 async function writeStates(
   file: string | undefined,
   index: number,
   executor: LayeredExecutor,
   states: readonly HiddenState[],
-): Promise<void> {
+): Promise<boolean> {
   if (file === undefined) {
-    return;
+    return false;
   }
   const tensors: Parameters<typeof storeTensors>[1][number][] = [];
   for (const [i, state] of states.entries()) {
     const { values } = await executor.states.toHost(state);
     for (const [value, tensor] of Object.entries(values)) {
       if (tensor.type !== 'float32') {
-        return;
+        return false;
       }
       const { buffer, byteOffset, byteLength } = floatsIn(tensor);
       const bytes = new Uint8Array(buffer, byteOffset, byteLength);
@@ -163,6 +167,7 @@ async function writeStates(
     }
   }
   await storeTensors(file, tensors);
+  return true;
 }
 
 const nameOf = (index: number, state: number, value: string): string =>

@@ -1,17 +1,17 @@
 import type { LimitKept } from './plan-under-budget';
 
-/** What a plan was to take of a limit, and took when it was timed. */
+/** The planned cost of a plan, and the measured one. */
 export interface TimedCost {
   readonly planned: number;
   readonly found: number;
 }
 
-/** Bounds of what is to be saved next, as shares of what the last plan was to save: a single time may be far off. */
+/** Bounds of the next planned saving, as shares of the last one: a single time may be far off. */
 const [leastStep, mostStep] = [0.5, 2] as const;
 
 /**
- * What the next plan is to take, so that it really takes as much as it may: on the line between the plans that are next to
- * the limit on both sides, or else in proportion to what the last one saved.
+ * The cost to plan for next, so that the measured one meets the limit: interpolated between the nearest plans on both
+ * sides of it, or else in proportion to what the last plan saved.
  */
 export function nextTarget(
   { before, most }: Pick<LimitKept, 'before' | 'most'>,

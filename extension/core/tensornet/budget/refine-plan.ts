@@ -127,7 +127,7 @@ const nearly = 0.9;
 /** How many plans are timed for that alone. */
 const furtherPlans = 3;
 
-/** Whether a plan beyond the rounds is worth its time: choices were to be made anew, and the best is far from its limit. */
+/** Whether to time a plan after the last round: there are rounds at all, and the best plan is far from its limit. */
 function mayTimeMore(round: number, rounds: number, best: MeasuredChoice | undefined): boolean {
   const timed = best?.plan.limits.filter(({ unit }) => isTime(unit)) ?? [];
   const used = Math.max(...timed.map(({ cost, most }) => cost / most));

@@ -17,8 +17,8 @@ interface Factors {
 }
 
 /**
- * The problem with the losses of what was chosen as they are among the other changes. What was not is taken to change as
- * what was chosen of its kind does in the median, and a kind of which nothing was chosen as the table says: it is tried then.
+ * The problem with the losses of chosen changes as measured among the others. Other changes get the median factor of
+ * their kind. A kind without a chosen change keeps the table's losses, so that later plans try it.
  */
 export function reweighed(
   problem: PlannedProblem,
@@ -34,26 +34,30 @@ export function reweighed(
   const factors = problem.planned.map((part, i) =>
     factorsOf(part, problem.parts[i], choices[i], factorOf),
   );
-  const usual = (kind: Kind): number => {
+  const medianOf = (kind: Kind): number => {
     const own = factors.filter((one) => one.kind === kind);
     const known = own.flatMap(({ state, layers }) =>
       [state, ...layers].flatMap((one) => one ?? []),
     );
     return known.length === 0 ? 1 : median(known);
   };
-  const usually = { gone: usual('gone'), narrower: usual('narrower'), whole: usual('whole') };
+  const medians = {
+    gone: medianOf('gone'),
+    narrower: medianOf('narrower'),
+    whole: medianOf('whole'),
+  };
   const parts = problem.parts.map(({ states }, i): BudgetPart => {
     const own = factors[i];
     const chosen = choices[i]?.state ?? 0;
     return {
       states: states.map((state, index): PartState => {
         const kind = kindOf(problem.planned[i]?.states[index]);
-        const ofState = (own?.kind === kind ? own.state : undefined) ?? usually[kind];
+        const ofState = (own?.kind === kind ? own.state : undefined) ?? medians[kind];
         return {
           ...state,
           loss: state.loss * ofState,
           layers: state.layers.map((options, layer) => {
-            const factor = own?.layers[layer] ?? (index === chosen ? ofState : usually.whole);
+            const factor = own?.layers[layer] ?? (index === chosen ? ofState : medians.whole);
             return options.map((option) => ({ ...option, loss: option.loss * factor }));
           }),
         };

@@ -1,3 +1,4 @@
+import { emitLength } from '../../../onnx/emit-length';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import type { SublayerCache } from '../../model-emitter';
 import { maskedScore } from '../causal-mask';
@@ -52,11 +53,7 @@ export function emitCompressed(
     return all;
   };
   const valuesOfAll = ofAll(values, 'values');
-  const total = graph.op('Slice', [
-    graph.op('Shape', [valuesOfAll]),
-    graph.ints([2]),
-    graph.ints([3]),
-  ]);
+  const total = emitLength(graph, valuesOfAll, 2);
   const step = graph.ints([rate]);
   const runs = graph.op('Div', [graph.op('Add', [total, step]), step]);
   /** [batch, runs, rate, width] */
@@ -122,7 +119,7 @@ export function emitEnded(
   positions: Value,
   keys: Value,
 ): Value {
-  const count = graph.op('Slice', [graph.op('Shape', [keys]), graph.ints([2]), graph.ints([3])]);
+  const count = emitLength(graph, keys, 2);
   const next = graph.op('Add', [emitNumbers(graph, count), graph.ints([1], [])]);
   const ends = graph.op('Cast', [graph.op('Mul', [next, graph.ints([rate], [])])], { to: 1 });
   return graph.op('LessOrEqual', [ends, graph.op('Add', [positions, graph.scalar(1)])]);

@@ -1,3 +1,4 @@
+import { emitLength } from '../../../onnx/emit-length';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import { maskedScore } from '../causal-mask';
 import { emitLinear } from '../linear';
@@ -46,7 +47,7 @@ export function emitChoice(
   });
   const none = graph.scalar(maskedScore);
   const open = graph.op('Where', [ended, scores, none]);
-  const count = graph.op('Slice', [graph.op('Shape', [open]), graph.ints([2]), graph.ints([3])]);
+  const count = emitLength(graph, open, 2);
   const [, chosen = ''] = graph.ops(
     'TopK',
     [open, graph.op('Min', [count, graph.ints([best])])],

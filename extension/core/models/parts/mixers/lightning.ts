@@ -1,3 +1,4 @@
+import { emitLength } from '../../../onnx/emit-length';
 import type { Value } from '../../../onnx/graph-builder';
 import { emitActivation } from '../feedforward';
 import { emitWeight } from '../weight';
@@ -42,7 +43,7 @@ export const lightning: MixerKind<Lightning> = {
       .map((part) => emitRowsOf(input, part, width));
     const [slopes] = parts.tensors;
     const rates = graph.op('Neg', [slopes === undefined ? '' : emitWeight(graph, slopes)]);
-    const count = graph.op('Slice', [graph.op('Shape', [query]), graph.ints([0]), graph.ints([1])]);
+    const count = emitLength(graph, query, 0);
     const logDecay: Value = graph.op('Expand', [
       rates,
       graph.op('Concat', [count, graph.ints([heads])], { axis: 0 }),

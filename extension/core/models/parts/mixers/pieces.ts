@@ -1,5 +1,6 @@
 import { emitScan } from '../../../onnx/emit-scan';
 import type { ScanStep } from '../../../onnx/emit-scan';
+import { emitLength } from '../../../onnx/emit-length';
 import type { Dimension, GraphBuilder, Value } from '../../../onnx/graph-builder';
 import { emitActivation } from '../feedforward';
 import { emitLinear } from '../linear';
@@ -68,7 +69,7 @@ export function emitConvolution(
 
 /** The last positions of x [batch, channels, positions], which are more. */
 function emitLast(graph: GraphBuilder, x: Value, count: number): Value {
-  const total = graph.op('Slice', [graph.op('Shape', [x]), graph.ints([2]), graph.ints([3])]);
+  const total = emitLength(graph, x, 2);
   const first = graph.op('Sub', [total, graph.ints([count])]);
   return graph.op('Slice', [x, first, total, graph.ints([2])]);
 }

@@ -1,3 +1,4 @@
+import { emitLength } from '../../../onnx/emit-length';
 import type { ConfigFields } from '../../transformer/config-layout';
 import { emitWeight } from '../../parts/weight';
 import { attention } from '../attention-piece';
@@ -258,7 +259,7 @@ const positioned: Form['embed'] = (config, find, { stage, isLast, input, width }
             graph.op('Shape', [x]),
           ]);
         }
-        const batch = graph.op('Slice', [graph.op('Shape', [x]), graph.ints([0]), graph.ints([1])]);
+        const batch = emitLength(graph, x, 0);
         const shape = graph.op('Concat', [batch, graph.ints([1, width])], { axis: 0 });
         const front = graph.op('Expand', [emitWeight(graph, token), shape]);
         const all = graph.op('Concat', [front, flat], { axis: 1 });
