@@ -56,6 +56,16 @@ describe('a layout', () => {
     },
   );
 
+  it('blocks is refused where a class of transformers would lack a type of block', async () => {
+    const source = fixture('../families/olmo_hybrid-small');
+    const ids = (await openModel(source)).summary.sublayers.map(({ id }) => id);
+    const attending = ids.filter((id) => /^block\.[13]\./.test(id));
+    const out = join(folder, 'types');
+    await expect(prune(source, attending, out, { layout: 'blocks' })).rejects.toThrow(
+      /expects a block of type full_attention in olmo_hybrid models/,
+    );
+  });
+
   it('deci says block by block what is there', async () => {
     const { model_type, intermediate_size, num_key_value_heads, block_configs } = configOf(
       join(folder, 'deci'),

@@ -3,6 +3,8 @@ import { formTensors } from '../../models/forms/form-facts';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { mixesStreams } from '../../models/model-emitter';
+import { readArchitecture } from '../../models/open-model';
+import { knownArchitecture } from '../../models/transformer/architectures';
 import { deciConfig, whyNotDeci } from './deci-config';
 import { configurationModule } from './deci-configuration';
 import { matrixChanges } from '../matrix-changes';
@@ -47,7 +49,8 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     name: 'blocks',
     what: 'An ordinary model of its family with fewer, renumbered blocks. It can lose whole blocks, but for those whose norms stay, single experts if every mixture keeps the same number, and as many channels of every feed-forward.',
     keepsWeights: false,
-    refuse: ({ model }, changes) => whyNotPlain(model, changes),
+    refuse: (source, changes) =>
+      whyNotPlain(source.model, changes) ?? whyNoLayerTypes(source, changes),
     config: (text, changes) => rewriteConfig(text, changes),
     module: 'none',
     plan: renumbered,
@@ -74,14 +77,15 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     name: 'dense',
     what: 'An ordinary model with the values of a compressed one, stored as dense matrices.',
     keepsWeights: false,
-    refuse: ({ model }, changes) =>
+    refuse: (source, changes) =>
       changes.matrices.size === 0
         ? {
             code: 'nothing-compressed',
             reason: say`Nothing is compressed.`,
             remedy: say`Choose blocks or auto-map.`,
           }
-        : whyNotPlain(model, asDense(model, changes)),
+        : (whyNotPlain(source.model, asDense(source.model, changes)) ??
+          whyNoLayerTypes(source, changes)),
     config: (text, changes) => rewriteConfig(text, changes),
     module: 'none',
     plan: renumbered,
@@ -191,6 +195,29 @@ function whyNotPlain(
         remedy: say`Choose auto-map, or remove the same number of experts from each mixture.`,
       }
     : undefined;
+}
+
+/** Some classes want a block of each type. */
+function whyNoLayerTypes(
+  { configText }: CheckpointSource,
+  { blocks }: Changes,
+): Refusal | undefined {
+  const modelType = String(
+    (JSON.parse(configText) as { readonly model_type?: unknown }).model_type,
+  );
+  if (knownArchitecture(modelType)?.needsEachLayerType !== true) {
+    return undefined;
+  }
+  const { layer_types: types = [] } = readArchitecture(configText, 'config.json').config;
+  const left = new Set(blocks.map((block) => types?.[block]));
+  const missing = types?.find((type) => !left.has(type));
+  return missing === undefined
+    ? undefined
+    : {
+        code: 'blocks-not-removable',
+        reason: say`transformers expects a block of type ${missing} in ${modelType} models, and there would be none.`,
+        remedy: say`Keep a block of each type.`,
+      };
 }
 
 function whyNotZeroed(

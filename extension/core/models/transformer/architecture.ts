@@ -260,6 +260,8 @@ export interface Architecture {
   readonly moduleNames?: Readonly<Record<string, string>>;
   /** Why its modules in transformers are not as its tensors are named, as a sentence; they are when absent. */
   readonly otherModules?: Message;
+  /** Whether its class in transformers refuses a `layer_types` that lacks one of the types. */
+  readonly needsEachLayerType?: true;
   /** Whether transformers adds the stream, as a second argument, inside the modules of these branches. */
   readonly addsStreamInside?: readonly ('attention' | 'feedforward')[];
   /** What attention gives in transformers, where others give a pair. */

@@ -220,6 +220,7 @@ export const deltaRuleFamilies: readonly Architecture[] = [
     modelType: 'olmo_hybrid',
     classes: { config: 'OlmoHybridConfig', model: 'OlmoHybridForCausalLM' },
     otherModules: say`olmo_hybrid models have norms of one name in different places of their blocks.`,
+    needsEachLayerType: true,
     config: {
       defaults: () => ({ max_position_embeddings: 65_536 }),
       lists: {
