@@ -50,11 +50,11 @@ export async function timeInTurns(
       await checkpoint(cancellation);
       return timesOnce(decoder, prompt, tokens);
     };
-    // A model that has just run is faster or slower than one that follows another: each is both.
     const [first, second] = [await timesOf(one), await timesOf(other)];
-    const [again, last] = [await timesOf(other), await timesOf(one)];
     // The first run of a session allocates its buffers.
     if (turn > 0) {
+      // A model that has just run is faster or slower than one that follows another: each is both.
+      const [again, last] = [await timesOf(other), await timesOf(one)];
       turns.push([mean(first, last), mean(second, again)]);
     }
     tell(turn);
