@@ -6,8 +6,18 @@ import type { DeviceName } from '../runtime/device';
 import { SessionPool } from '../runtime/session-pool';
 import { doublesOf, doubleTensor, floatTensor, floatsOf, int64Tensor } from '../runtime/tensors';
 import type { Tensor } from '../runtime/tensors';
-import { bytesOf, isTransposed, keyOf, requireFinite, sizesOf } from './matrix-source';
+import {
+  bytesOf,
+  emitMatrix,
+  feedOf,
+  isTransposed,
+  keyOf,
+  requireFinite,
+  sizesOf,
+  tensorOf,
+} from './matrix-source';
 import type { MatrixSource, Rows, StoredMatrix } from './matrix-source';
+import { OneMatrixPool } from './one-matrix-pool';
 import type { ScaledGram } from './scaled-gram';
 import type { SquareMatrix } from './small-matrix';
 import { sumOfSquares } from './squares';
@@ -21,6 +31,7 @@ const numbersPerRun = 1 << 22;
  */
 export class MatrixProducts {
   private readonly large: SessionPool;
+  private readonly stored: OneMatrixPool;
   /** Gram matrices are float64, which not every device has. */
   private readonly exact: SessionPool;
 
@@ -29,6 +40,7 @@ export class MatrixProducts {
     const own = threads === undefined ? {} : { threads };
     const budget = { bytes: memoryBytes, repackedBytes: 0 };
     this.large = new SessionPool({ device, ...own }, budget);
+    this.stored = new OneMatrixPool({ device, ...own }, budget);
     this.exact = new SessionPool({ device: 'cpu', ...own }, budget);
   }
 
@@ -327,6 +339,7 @@ export class MatrixProducts {
 
   public async dispose(): Promise<void> {
     await this.large.dispose();
+    await this.stored.dispose();
     await this.exact.dispose();
   }
 
@@ -350,7 +363,7 @@ export class MatrixProducts {
     resultLength: number,
   ): Promise<Rows> {
     const outputs = await this.run(
-      this.large,
+      matrix.kind === 'stored' ? await this.stored.for(matrix) : this.large,
       `${way}.${keyOf(matrix)}`,
       (graph) => {
         const vectors = graph.input('vectors', DataType.FLOAT, ['count', 'length']);
@@ -383,18 +396,4 @@ export class MatrixProducts {
 
 function sumOf(numbers: Float32Array): number {
   return numbers.reduce((sum, x) => sum + x, 0);
-}
-
-function tensorOf({ count, length, numbers }: Rows): Tensor {
-  return floatTensor(numbers, [count, length]);
-}
-
-function emitMatrix(graph: GraphBuilder, matrix: MatrixSource): Value {
-  return matrix.kind === 'stored'
-    ? emitWeight(graph, matrix.tensor)
-    : graph.input('matrix', DataType.FLOAT, ['rows', 'columns']);
-}
-
-function feedOf(matrix: MatrixSource): Readonly<Record<string, Tensor>> {
-  return matrix.kind === 'stored' ? {} : { matrix: tensorOf(matrix.rows) };
 }

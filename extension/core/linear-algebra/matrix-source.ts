@@ -1,4 +1,9 @@
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import { emitWeight } from '../models/parts/weight';
+import { DataType } from '../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../onnx/graph-builder';
+import { floatTensor } from '../runtime/tensors';
+import type { Tensor } from '../runtime/tensors';
 import { say } from '../message';
 import { UserError } from '../user-error';
 
@@ -55,4 +60,18 @@ export function keyOf(matrix: MatrixSource): string {
 export function bytesOf(matrix: MatrixSource): number {
   const { rows, columns } = sizesOf(matrix);
   return matrix.kind === 'numbers' ? 0 : rows * columns * Float32Array.BYTES_PER_ELEMENT;
+}
+
+export function tensorOf({ count, length, numbers }: Rows): Tensor {
+  return floatTensor(numbers, [count, length]);
+}
+
+export function emitMatrix(graph: GraphBuilder, matrix: MatrixSource): Value {
+  return matrix.kind === 'stored'
+    ? emitWeight(graph, matrix.tensor)
+    : graph.input('matrix', DataType.FLOAT, ['rows', 'columns']);
+}
+
+export function feedOf(matrix: MatrixSource): Readonly<Record<string, Tensor>> {
+  return matrix.kind === 'stored' ? {} : { matrix: tensorOf(matrix.rows) };
 }

@@ -10,7 +10,6 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding, OuterMatrix } from '../../models/matrix-encoding';
 import type { DeviceChoice, DeviceName } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
-import { LayeredExecutor } from '../../runtime/layered-executor';
 import { compressMatrix } from '../../tensornet/compress-matrix';
 import type { CompressedMatrix } from '../../tensornet/compress-matrix';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
@@ -39,7 +38,7 @@ import type { CompressedLayer, LayerRecord } from './form-store';
 import { isInSublayer, isOutside, layersOfChoices } from './layer-choices';
 import type { ChosenMatrix, ChosenOuter } from './layer-choices';
 import { startCalibration } from './start-calibration';
-import type { CompressCalibration } from './start-calibration';
+import type { CompressCalibration, StartedCalibration } from './start-calibration';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -267,7 +266,7 @@ async function compressLayers(
     await store.add(describe({ ...choice, variant }, compressed, form, mpoRun), form);
     todo.delete(layer.id);
   };
-  let executor: LayeredExecutor | undefined;
+  let started: StartedCalibration | undefined;
   try {
     for (const one of outer.filter(({ layer }) => todo.has(layer.id))) {
       await compress(one);
@@ -275,11 +274,12 @@ async function compressLayers(
     const { patches } = request;
     const outside = await storedForms(outer, store);
     const embedded = withChanges(model, { matrices: outside, patches });
-    executor = new LayeredExecutor(embedded, device, request.memoryBytes);
-    const pass =
-      open.length === 0 || request.calibration === undefined
-        ? undefined
-        : await startCalibration(executor, products, request.calibration, request, context);
+    const { calibration, memoryBytes } = request;
+    if (open.length > 0 && calibration !== undefined) {
+      const run = { model: embedded, device, memoryBytes };
+      started = await startCalibration(run, products, calibration, request, context);
+    }
+    const pass = started?.pass;
     for (const index of model.summary.sublayers.keys()) {
       const here = inner.filter(({ layer }) => layer.sublayer === index);
       const statistics = calibrated.has(index) ? await pass?.statistics(index) : undefined;
@@ -295,7 +295,7 @@ async function compressLayers(
     report(say`Compressing layers`);
   } finally {
     await products.dispose();
-    await executor?.dispose();
+    await started?.executor.dispose();
   }
 }
 

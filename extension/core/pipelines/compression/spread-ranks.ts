@@ -2,13 +2,12 @@ import type { JobContext } from '../../jobs/job';
 import type { LayeredModel } from '../../models/layered-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
-import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { planRanks } from '../../tensornet/plan-ranks';
 import { isInSublayer, layersOfChoices } from './layer-choices';
 import { startCalibration } from './start-calibration';
-import type { CompressCalibration } from './start-calibration';
+import type { CompressCalibration, StartedCalibration } from './start-calibration';
 
 /** What the layers are weighed with. */
 export interface SpreadSettings {
@@ -33,18 +32,18 @@ export async function spreadRanks(
   const device = await resolveDevice(settings.device, (message) => {
     context.warn(message);
   });
-  const executor = new LayeredExecutor(model, device, memoryBytes);
   const products = new MatrixProducts(device, memoryBytes);
+  let started: StartedCalibration | undefined;
   try {
-    const pass =
-      calibration === undefined
-        ? undefined
-        : await startCalibration(executor, products, calibration, settings, context);
+    if (calibration !== undefined) {
+      const run = { model, device, memoryBytes };
+      started = await startCalibration(run, products, calibration, settings, context);
+    }
     const planned = await planRanks(
       {
         choices: [...layersOfChoices(model, low, []).values()].filter(isInSublayer),
         products,
-        ...(pass === undefined ? {} : { calibration: pass }),
+        ...(started === undefined ? {} : { calibration: started.pass }),
         ...(settings.seed === undefined ? {} : { seed: settings.seed }),
       },
       context,
@@ -53,6 +52,6 @@ export async function spreadRanks(
     return choices.map((choice) => ranks.get(choice.tensor) ?? choice);
   } finally {
     await products.dispose();
-    await executor.dispose();
+    await started?.executor.dispose();
   }
 }

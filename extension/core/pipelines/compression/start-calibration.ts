@@ -4,11 +4,13 @@ import { loadModelInputs } from '../../data/model-inputs';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import type { LayeredModel } from '../../models/layered-model';
-import type { LayeredExecutor } from '../../runtime/layered-executor';
+import type { DeviceName } from '../../runtime/device';
+import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
 import { CalibrationPass } from '../../tensornet/statistics/calibration-pass';
 import { defaultTokens } from '../../tensornet/statistics/default-tokens';
+import { memoryBesideFitting } from '../../tensornet/statistics/fitting-memory';
 import { layersOfChoices } from './layer-choices';
 
 /** A text or examples, and the text that comes with Espalier for where no file is named. */
@@ -38,23 +40,39 @@ export function calibrationFor(
     : { sequences, length: own };
 }
 
-/** A pass over calibration through a model that lacks the sublayers and experts `removed`. */
+/** What calibration goes through, and where. */
+interface CalibratedRun {
+  readonly model: LayeredModel;
+  readonly device: DeviceName;
+  readonly memoryBytes: number;
+}
+
+/** A pass over calibration, and what runs it, which the caller disposes of. */
+export interface StartedCalibration {
+  readonly pass: CalibrationPass;
+  readonly executor: LayeredExecutor;
+}
+
+/** Starts a pass over calibration through a model that lacks the sublayers and experts `removed`. */
 export async function startCalibration(
-  executor: LayeredExecutor,
+  { model, device, memoryBytes }: CalibratedRun,
   products: MatrixProducts,
   { request, bundledText }: CompressCalibration,
   { seed = 0, removed = [] }: { readonly seed?: number; readonly removed?: readonly string[] },
   context: Pick<JobContext, 'cancellation' | 'warn'>,
-): Promise<CalibrationPass> {
-  const { inputs, warnings } = await loadModelInputs(request, executor.model, bundledText, seed);
+): Promise<StartedCalibration> {
+  const { inputs, warnings } = await loadModelInputs(request, model, bundledText, seed);
   for (const warning of warnings) {
     context.warn(warning);
   }
-  return new CalibrationPass({
+  const beside = memoryBesideFitting(model, memoryBytes, device, inputs);
+  const executor = new LayeredExecutor(model, device, beside);
+  const pass = new CalibrationPass({
     executor,
     products,
     inputs,
     removed: new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? [])),
     afterRun: async () => checkpoint(context.cancellation),
   });
+  return { pass, executor };
 }

@@ -23,6 +23,7 @@ import { compressionKey } from '../sensitivity/compressions-of';
 import { isTiedHead, outerIds } from '../outer-choice';
 import { storageDtype } from '../storage-dtype';
 import { CalibrationPass } from '../statistics/calibration-pass';
+import { memoryBesideFitting } from '../statistics/fitting-memory';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -91,7 +92,7 @@ export class PlanMeasurer {
         .map((matrix) => [matrix.id, matrix]),
     );
     this.products = new MatrixProducts(device, memoryBytes);
-    this.original = new LayeredExecutor(model, device, memoryBytes);
+    this.original = this.fittingExecutor(model);
     this.bases.set('', model);
   }
 
@@ -233,9 +234,8 @@ export class PlanMeasurer {
         this.tell(stage, ++done);
       }
     }
-    const { device, memoryBytes } = this.setup;
     const isOriginal = model === this.original.model;
-    const executor = isOriginal ? this.original : new LayeredExecutor(model, device, memoryBytes);
+    const executor = isOriginal ? this.original : this.fittingExecutor(model);
     try {
       const pass = new CalibrationPass({
         executor,
@@ -284,6 +284,13 @@ export class PlanMeasurer {
     for (const [tensor, form] of await storeForms(path, forms)) {
       this.forms.set(this.keyOf({ ...choice, tensor }, plan), form);
     }
+  }
+
+  /** Runs a model beside what is fitted to its inputs. */
+  private fittingExecutor(model: LayeredModel): LayeredExecutor {
+    const { device, memoryBytes, fittedTo } = this.setup;
+    const beside = memoryBesideFitting(model, memoryBytes, device, fittedTo);
+    return new LayeredExecutor(model, device, beside);
   }
 
   private scorer(executor: LayeredExecutor, plan?: MeasuredPlan): ChangeScorer {

@@ -20,6 +20,7 @@ import type { CompressedMatrix } from '../compress-matrix';
 import type { Compression } from '../compression-choice';
 import type { CompressionContext } from '../compression-context';
 import { CalibrationPass } from '../statistics/calibration-pass';
+import { memoryBesideFitting } from '../statistics/fitting-memory';
 import type { InputStatistics } from '../statistics/input-statistics';
 import { storageDtype } from '../storage-dtype';
 import { ChangeScorer } from './change-scorer';
@@ -97,9 +98,10 @@ export class LayerWork {
 
   /** @throws UserError where the model needs more memory. */
   public constructor(private readonly setup: LayerSetup) {
-    const { model, device, memoryBytes, threads, settings, measured, onWork } = setup;
+    const { model, device, memoryBytes, threads, settings, measured, fitting, onWork } = setup;
     requireMemory(model.model, memoryBytes, device);
-    this.executor = new LayeredExecutor(model.model, device, memoryBytes, { threads });
+    const beside = memoryBesideFitting(model.model, memoryBytes, device, fitting);
+    this.executor = new LayeredExecutor(model.model, device, beside, { threads });
     this.products = new MatrixProducts(device, memoryBytes, threads);
     this.compression = {
       products: this.products,

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import type { LayeredModel } from '../../models/layered-model';
 import type { DeviceName } from '../../runtime/device';
 import { leastMemory } from '../../runtime/memory-shares';
+import { gramBytes } from '../statistics/fitting-memory';
 
 /** Multiplications that take two cores a minute. */
 const leastWork = 1e13;
@@ -27,12 +28,4 @@ export function payingProcesses(
   const each = memoryOfEach * leastMemory(model, device) + gramBytes(model);
   const byMemory = Math.floor(memoryBytes / each);
   return Math.max(1, Math.min(cores, mostProcesses, byMemory));
-}
-
-/** What Σ xᵀ·x of the widest layer takes in float64, once as it is and once as the sum of a run. */
-function gramBytes(model: LayeredModel): number {
-  const widths = model.summary.sublayers.flatMap((_, index) =>
-    model.linearLayers(index).map((layer) => layer.in),
-  );
-  return 2 * Float64Array.BYTES_PER_ELEMENT * Math.max(0, ...widths) ** 2;
 }
