@@ -48,7 +48,7 @@ export interface GraphBase {
 
 /** Builds one ONNX graph, node by node; weights are named by file and offset, never read. */
 export class GraphBuilder {
-  private readonly nodes: NodeProto[] = [];
+  private nodes: NodeProto[] = [];
   private readonly inputs: ValueInfoProto[] = [];
   private readonly outputs: ValueInfoProto[] = [];
   private readonly constants = new Map<string, TensorProto>();
@@ -200,17 +200,11 @@ export class GraphBuilder {
   }
 
   public floats(values: readonly number[] | Float32Array, shape: readonly number[]): Value {
-    const data = Float32Array.from(values);
-    return this.constant(
-      DataType.FLOAT,
-      shape,
-      new Uint8Array(data.buffer),
-      `f:${shape.join()}:${data.join()}`,
-    );
+    return this.numbers(DataType.FLOAT, values, shape);
   }
 
   /** A constant of the element type given, which is FLOAT, DOUBLE or INT32. */
-  public numbers(type: number, values: readonly number[], shape: readonly number[]): Value {
+  public numbers(type: number, values: ArrayLike<number>, shape: readonly number[]): Value {
     const data = numberArrays[type]?.from(values);
     if (data === undefined) {
       throw new Error(`no constant is made of element type ${type}`);
@@ -276,6 +270,11 @@ export class GraphBuilder {
     const at = this.nodes.findIndex((node) => node.opType === type && node.output[0] === value);
     const isRead = this.nodes.some(({ input }) => input.includes(value));
     return at < 0 || isRead ? undefined : this.nodes.splice(at, 1)[0];
+  }
+
+  /** Takes nodes back that nothing reads. */
+  public drop(nodes: ReadonlySet<NodeProto>): void {
+    this.nodes = this.nodes.filter((node) => !nodes.has(node));
   }
 
   /** Adds a node with one output. */

@@ -37,7 +37,7 @@ export type Attribute = number | readonly number[] | string | FloatAttribute | G
 
 /** How numbers are stored, by the element types that `GraphBuilder.numbers` makes constants of. */
 export const numberArrays: Readonly<
-  Record<number, { from: (values: readonly number[]) => Float32Array | Float64Array | Int32Array }>
+  Record<number, { from: (values: ArrayLike<number>) => Float32Array | Float64Array | Int32Array }>
 > = {
   [DataType.FLOAT]: Float32Array,
   [DataType.DOUBLE]: Float64Array,

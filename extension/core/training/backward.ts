@@ -6,6 +6,8 @@ import type { GraphNode } from '../models/onnx/graph-index';
 import { ValueShapes } from '../models/onnx/values/value-shapes';
 import { ValueTypes } from '../models/onnx/values/value-types';
 import { UserError } from '../user-error';
+import { Emitted } from './gradients/emitted';
+import { geluOf } from './gradients/gelu-nodes';
 import { NodeGradient } from './gradients/node-gradient';
 import { gradientRules } from './gradients/rules';
 import { say } from '../message';
@@ -23,7 +25,7 @@ const blind: ReadonlySet<string> = new Set(['Shape', 'Size', 'ArgMax', 'ArgMin',
 /**
  * Appends to a graph the nodes that compute the gradient of `loss`, a single number, with respect to
  * each of `targets` (reverse mode over the nodes; Griewank and Walther 2008, § 3.2), in operators of
- * opset 17. A target that the loss does not depend on has zeros.
+ * opset 17 and, in float32, FusedMatMul of ONNX Runtime. A target that the loss does not depend on has zeros.
  * @throws UserError naming a node between a target and the loss whose operator has no rule.
  */
 export function backward(
@@ -31,14 +33,12 @@ export function backward(
   loss: Value,
   targets: readonly Value[],
 ): ReadonlyMap<Value, Value> {
-  return graph.within('backward', () =>
-    emitBackward(
-      graph,
-      (type) => {
-        return new Map([[loss, graph.numbers(type(loss), [1], [])]]);
-      },
-      targets,
-    ),
+  return emitBackward(
+    graph,
+    (type) => {
+      return new Map([[loss, graph.numbers(type(loss), [1], [])]]);
+    },
+    targets,
   );
 }
 
@@ -48,12 +48,26 @@ export function backwardFrom(
   given: ReadonlyMap<Value, Value>,
   targets: readonly Value[],
 ): ReadonlyMap<Value, Value> {
-  return graph.within('backward', () => emitBackward(graph, () => given, targets));
+  return emitBackward(graph, () => given, targets);
 }
+
+type Start = (typeOf: (value: Value) => number) => ReadonlyMap<Value, Value>;
 
 function emitBackward(
   graph: GraphBuilder,
-  start: (typeOf: (value: Value) => number) => ReadonlyMap<Value, Value>,
+  start: Start,
+  targets: readonly Value[],
+): ReadonlyMap<Value, Value> {
+  const { result, nodes } = graph.recorded(() =>
+    graph.within('backward', () => emitGradients(graph, start, targets)),
+  );
+  graph.drop(unreadOf(nodes, result.values()));
+  return result;
+}
+
+function emitGradients(
+  graph: GraphBuilder,
+  start: Start,
   targets: readonly Value[],
 ): ReadonlyMap<Value, Value> {
   const proto = graph.graph;
@@ -62,6 +76,7 @@ function emitBackward(
   const types = new ValueTypes({ graph: proto, initializers }, index);
   const shapes = new ValueShapes(proto, index);
   const facts = { types, shapes };
+  const emitted = new Emitted();
   const moving = dependents(index.nodes, targets, types);
   const terms = new Map<Value, Value[]>(
     [...start((value) => types.of(value))].map(([value, gradient]) => [value, [gradient]]),
@@ -72,7 +87,13 @@ function emitBackward(
     terms.set(value, sum === undefined ? [] : [sum]);
     return sum;
   };
-  for (const { proto: node } of [...index.nodes].reverse()) {
+  const makers = {
+    makerOf: (value: Value) =>
+      targets.includes(value) ? undefined : index.producers.get(value)?.proto,
+    numberOf: (value: Value) => shapes.number(value),
+  };
+  for (const { proto } of [...index.nodes].reverse()) {
+    const node = geluOf(proto, makers) ?? proto;
     const gradients = node.output.map((output) =>
       output !== '' && moving.has(output) ? total(output) : undefined,
     );
@@ -85,7 +106,7 @@ function emitBackward(
         remedy: say`Export the model in basic ONNX operators.`,
       });
     }
-    const emitters = ruleOf(node)(new NodeGradient(graph, node, facts, gradients));
+    const emitters = ruleOf(node)(new NodeGradient(graph, node, facts, emitted, gradients));
     node.input.forEach((input, place) => {
       const emit = emitters[place];
       if (emit !== undefined && moving.has(input)) {
@@ -118,6 +139,20 @@ export function dependents(
     }
   }
   return found;
+}
+
+/** Nodes of which none of the others needs anything, nor `kept`. */
+function unreadOf(nodes: readonly NodeProto[], kept: Iterable<Value>): ReadonlySet<NodeProto> {
+  const read = new Set(kept);
+  return new Set(
+    nodes.toReversed().filter(({ input, output }) => {
+      const isUnread = !output.some((value) => read.has(value));
+      if (!isUnread) {
+        input.forEach((value) => read.add(value));
+      }
+      return isUnread;
+    }),
+  );
 }
 
 function ruleOf(node: NodeProto) {

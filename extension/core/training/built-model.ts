@@ -3,6 +3,7 @@ import type { Dimension, Value } from '../onnx/graph-builder';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import { floatTensor } from '../runtime/tensors';
 import type { Tensor } from '../runtime/tensors';
+import { once } from './gradients/emitted';
 import { drawParameter } from './initialization';
 import type { Initialization } from './initialization';
 import type { Layer, LayerContext } from './layers';
@@ -65,6 +66,7 @@ export class BuiltModel implements TrainableModel {
     const parameters: DrawnParameter[] = [];
     const buffers: DrawnParameter[] = [];
     const next: Record<string, Value> = {};
+    const sizes = new Map<string, Value>();
     let key: Value | undefined;
     let dropouts = 0;
     const contextOf = (scope: string): LayerContext => {
@@ -86,6 +88,10 @@ export class BuiltModel implements TrainableModel {
           key ??= graph.input(dropoutKey, DataType.INT32, []);
           return { key, layer: dropouts++ };
         },
+        sizes: ({ value, shape: of }, axes) =>
+          once(sizes, of.slice(0, axes).join(), () =>
+            graph.op('Slice', [graph.op('Shape', [value]), graph.ints([0]), graph.ints([axes])]),
+          ),
         within: (inner) => contextOf(`${scope}${inner}.`),
       };
     };

@@ -8,6 +8,8 @@ const smallElements = 4096;
 /**
  * Parameters that the optimiser updates together: small ones as one vector, as a dozen operators for each of
  * a hundred biases would take longer than the biases; large ones alone, as joining them would copy them.
+ * The small ones come first: of what does not depend on each other ONNX Runtime runs what is emitted last first, so that
+ * a large parameter is updated while what its gradient is made of is in the processor's caches.
  * @param kindOf parameters of different kinds are never together
  */
 export function flatGroups(
@@ -17,8 +19,8 @@ export function flatGroups(
   const isSmall = ({ shape }: Parameter): boolean => elementCount(shape) <= smallElements;
   const small = parameters.filter(isSmall);
   const groups = [
-    ...parameters.filter((parameter) => !isSmall(parameter)).map((parameter) => [parameter]),
     ...[true, false].map((kind) => small.filter(({ name }) => kindOf(name) === kind)),
+    ...parameters.filter((parameter) => !isSmall(parameter)).map((parameter) => [parameter]),
   ];
   return groups.filter(({ length }) => length > 0).map((group) => new FlatGroup(group));
 }
@@ -26,6 +28,14 @@ export function flatGroups(
 /** Tensors of known shapes that a graph handles as one vector; a single one stays as it is. */
 export class FlatGroup {
   public constructor(public readonly parameters: readonly Parameter[]) {}
+
+  /** What a joined value has. */
+  public get shape(): readonly number[] {
+    const [only, ...more] = this.parameters.map(({ shape }) => shape);
+    return only !== undefined && more.length === 0
+      ? only
+      : [this.sizes.reduce((sum, size) => sum + size, 0)];
+  }
 
   /** Joins values of the parameters' shapes, in their order. */
   public join(graph: GraphBuilder, values: readonly Value[]): Value {
@@ -46,12 +56,16 @@ export class FlatGroup {
     if (this.parameters.length === 1) {
       return [joined];
     }
-    const sizes = this.parameters.map(({ shape }) => elementCount(shape));
+    const { sizes } = this;
     const parts = graph.ops('Split', [joined, graph.ints(sizes)], sizes.length, { axis: 0 });
     return this.parameters.map(({ shape }, i) =>
       shape.length === 1
         ? (parts[i] ?? '')
         : graph.op('Reshape', [parts[i] ?? '', graph.ints(shape)]),
     );
+  }
+
+  private get sizes(): number[] {
+    return this.parameters.map(({ shape }) => elementCount(shape));
   }
 }

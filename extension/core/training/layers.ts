@@ -26,6 +26,8 @@ export interface LayerContext {
   readonly update: (buffer: Value, next: Value) => void;
   /** Number of this dropout in the model, and the key of the step. */
   readonly dropout: () => { readonly layer: number; readonly key: Value };
+  /** The sizes of the first axes of a value, int64. */
+  readonly sizes: (of: ShapedValue, axes: number) => Value;
   /** The same context for a layer within this one. */
   readonly within: (name: string) => LayerContext;
 }
@@ -61,37 +63,37 @@ export interface DenseOptions {
 /** y = x·Wᵀ + b over the last axis, W being [units, in]. */
 export function dense(units: number, options: DenseOptions = {}): Layer {
   const { bias = true, initialization = torchUniform } = options;
-  return ({ graph, parameter }, { value, shape }) => {
+  return (context, x) => {
+    const { graph, parameter } = context;
+    const { value, shape } = x;
     const width = known(shape.at(-1), say`last axis`);
     const weight = parameter('weight', [units, width], initialization(width, units));
     const offset = bias ? [parameter('bias', [units], torchUniform(width))] : [];
-    const next = [...shape.slice(0, -1), units];
+    const product = (rows: Value): Value =>
+      graph.op('Gemm', [rows, weight, ...offset], { transB: 1 });
     if (shape.length === 2) {
-      return { value: graph.op('Gemm', [value, weight, ...offset], { transB: 1 }), shape: next };
+      return { value: product(value), shape: [...shape.slice(0, 1), units] };
     }
     const rows = graph.op('Reshape', [value, graph.ints([-1, width])]);
-    const product = graph.op('Gemm', [rows, weight, ...offset], { transB: 1 });
-    return { value: reshape(graph, product, value, next), shape: next };
+    return reshape(context, product(rows), x, shape.length - 1, [units]);
   };
 }
 
-/** Reshapes to `shape`, of which sizes that are open are those of the same axes of `like`. */
+/** Reshapes to the first axes of `like` and further ones of these sizes. */
 function reshape(
-  graph: GraphBuilder,
+  { graph, sizes }: LayerContext,
   value: Value,
-  like: Value,
-  shape: readonly Dimension[],
-): Value {
+  like: ShapedValue,
+  axes: number,
+  further: readonly number[],
+): ShapedValue {
+  const shape = [...like.shape.slice(0, axes), ...further];
   const open = shape.filter((size) => typeof size !== 'number').length;
-  if (open <= 1) {
-    const sizes = shape.map((size) => (typeof size === 'number' ? size : -1));
-    return graph.op('Reshape', [value, graph.ints(sizes)]);
-  }
-  const sizes = graph.op('Shape', [like]);
-  const parts = shape.map((size, axis) =>
-    typeof size === 'number' ? graph.ints([size]) : graph.op('Gather', [sizes, graph.ints([axis])]),
-  );
-  return graph.op('Reshape', [value, graph.op('Concat', parts, { axis: 0 })]);
+  const target =
+    open <= 1
+      ? graph.ints(shape.map((size) => (typeof size === 'number' ? size : -1)))
+      : graph.op('Concat', [sizes(like, axes), graph.ints(further)], { axis: 0 });
+  return { value: graph.op('Reshape', [value, target]), shape };
 }
 
 export interface ConvOptions {
@@ -313,10 +315,8 @@ export function attention(options: AttentionOptions): Layer {
     const inner = heads * size;
     const project = dense(3 * inner, { bias, initialization: xavier });
     const projected = project(context.within('in_proj'), x);
-    const split = [...x.shape.slice(0, 2), 3, heads, size];
-    const parts = graph.op('Transpose', [reshape(graph, projected.value, x.value, split)], {
-      perm: [2, 0, 3, 1, 4],
-    });
+    const split = reshape(context, projected.value, x, 2, [3, heads, size]);
+    const parts = graph.op('Transpose', [split.value], { perm: [2, 0, 3, 1, 4] });
     const [query = '', key = '', value = ''] = graph
       .ops('Split', [parts, graph.ints([1, 1, 1])], 3, { axis: 0 })
       .map((part) => graph.op('Squeeze', [part, graph.ints([0])]));
@@ -325,19 +325,18 @@ export function attention(options: AttentionOptions): Layer {
       scaled,
       graph.op('Transpose', [key], { perm: [0, 1, 3, 2] }),
     ]);
-    const masked = causal ? graph.op('Add', [scores, emitMask(graph, x.value)]) : scores;
+    const masked = causal ? graph.op('Add', [scores, emitMask(context, x)]) : scores;
     const weights = graph.op('Softmax', [masked], { axis: -1 });
     const context2 = graph.op('MatMul', [weights, value]);
     const joined = graph.op('Transpose', [context2], { perm: [0, 2, 1, 3] });
-    const shape = [...x.shape.slice(0, -1), inner];
-    const merged = { value: reshape(graph, joined, x.value, shape), shape };
+    const merged = reshape(context, joined, x, 2, [inner]);
     return dense(width, { bias })(context.within('out_proj'), merged);
   };
 }
 
 /** Very negative above the diagonal of [sequence, sequence], else 0. */
-function emitMask(graph: GraphBuilder, x: Value): Value {
-  const length = graph.op('Gather', [graph.op('Shape', [x]), graph.ints([1])]);
+function emitMask({ graph, sizes }: LayerContext, x: ShapedValue): Value {
+  const length = graph.op('Gather', [sizes(x, 2), graph.ints([1])]);
   const square = graph.op('Concat', [length, length], { axis: 0 });
   const full = graph.op('Expand', [graph.scalar(-1e9), square]);
   return graph.op('Trilu', [full, graph.ints([1], [])], { upper: 1 });

@@ -40,19 +40,16 @@ const smallestNorm = 1e-12;
 export function crossEntropy({ ignore = ignoredLabel }: { ignore?: number } = {}): Loss {
   return (graph, { value, shape }) => {
     const labels = graph.input(lossInputs.labels, DataType.INT64, shape.slice(0, -1));
-    const counts = graph.op('Not', [graph.op('Equal', [labels, graph.ints([ignore], [])])]);
-    const index = graph.op('Unsqueeze', [
-      graph.op('Where', [counts, labels, graph.ints([0], [])]),
-      graph.ints([-1]),
-    ]);
+    const column = graph.op('Unsqueeze', [labels, graph.ints([-1])]);
+    const isIgnored = graph.op('Equal', [column, graph.ints([ignore], [])]);
+    const index = graph.op('Where', [isIgnored, graph.ints([0], []), column]);
+    const weights = graph.op('Where', [isIgnored, graph.scalar(0), graph.scalar(1)]);
     const logProbabilities = graph.op('LogSoftmax', [value], { axis: -1 });
     const chosen = graph.op('GatherElements', [logProbabilities, index], { axis: -1 });
-    const weights = graph.op('Cast', [graph.op('Unsqueeze', [counts, graph.ints([-1])])], {
-      to: DataType.FLOAT,
-    });
     const sum = (x: Value): Value => graph.op('ReduceSum', [x], { keepdims: 0 });
     const number = graph.op('Max', [sum(weights), graph.scalar(1)]);
-    return graph.op('Neg', [graph.op('Div', [sum(graph.op('Mul', [chosen, weights])), number])]);
+    const shares = graph.op('Div', [weights, graph.op('Neg', [number])]);
+    return sum(graph.op('Mul', [chosen, shares]));
   };
 }
 

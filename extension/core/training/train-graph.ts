@@ -16,6 +16,8 @@ export interface TrainingOptions {
   readonly clipNorm?: number;
   /** Batches whose gradients are averaged for one update; 1 if absent. */
   readonly accumulate?: number;
+  /** Whether each step gives the model's output; not where its graph is cut. */
+  readonly withOutput?: boolean;
   /** Which parameters are trained; all if absent. */
   readonly trains?: (name: string) => boolean;
   /** On which parameters weight decay acts; on all if absent. */
@@ -40,6 +42,7 @@ export const names = {
   flowing: (value: string): string => `flowing/${value}`,
   /** A value that later segments read. */
   kept: (value: string): string => `kept/${value}`,
+  /** Of a parameter, or of a group that is updated together, by its first. */
   slot: (slot: string, parameter: string): string => `optimizer/${slot}/${parameter}`,
   scalar: (name: string): string => `step/${name}`,
 };
@@ -65,7 +68,9 @@ function emitGradients(model: TrainableModel, options: TrainingOptions) {
     parameters.map(({ name }) => name),
   );
   graph.output(names.loss, loss, DataType.FLOAT, []);
-  graph.handOver(names.output, output.value, DataType.FLOAT, output.shape);
+  if (options.withOutput === true) {
+    graph.handOver(names.output, output.value, DataType.FLOAT, output.shape);
+  }
   for (const { name, shape } of model.buffers) {
     graph.output(names.next(name), buffers[name] ?? name, DataType.FLOAT, shape);
   }
@@ -140,9 +145,11 @@ function emitUpdate(
       ]),
     );
     return flatGroups(parameters, decays).flatMap((group) => {
-      const states = (slot: string): Parameter[] =>
-        group.parameters.map(({ name, shape }) => ({ name: names.slot(slot, name), shape }));
       const own = group.parameters.map(({ name }) => name);
+      const states = optimizer.slots.map((slot) => ({
+        name: names.slot(slot, own[0] ?? ''),
+        shape: group.shape,
+      }));
       const gradient = group.join(
         graph,
         own.map((name) => clipped.get(name) ?? ''),
@@ -152,27 +159,25 @@ function emitUpdate(
         gradient,
         combined: (...terms) => emitCombined(graph, gradient, ...terms),
         slots: Object.fromEntries(
-          optimizer.slots.map((slot) => {
-            const inputs = states(slot).map(({ name, shape }) =>
-              graph.input(name, DataType.FLOAT, shape),
-            );
-            return [slot, group.join(graph, inputs)];
+          optimizer.slots.map((slot, i) => {
+            const { name = '', shape } = states[i] ?? {};
+            return [slot, graph.input(name, DataType.FLOAT, shape)];
           }),
         ),
         scalars,
         decayed: decays(own[0] ?? ''),
       });
-      const handOn = (list: readonly Parameter[], joined: Value): void => {
-        const values = group.split(graph, joined);
+      const handOn = (list: readonly Parameter[], values: readonly Value[]): void => {
         list.forEach(({ name, shape }, i) => {
           graph.handOver(names.next(name), values[i] ?? '', DataType.FLOAT, shape);
         });
       };
-      handOn(group.parameters, update.parameter);
-      return optimizer.slots.flatMap((slot) => {
-        handOn(states(slot), update.slots[slot] ?? '');
-        return states(slot);
-      });
+      handOn(group.parameters, group.split(graph, update.parameter));
+      handOn(
+        states,
+        optimizer.slots.map((slot) => update.slots[slot] ?? ''),
+      );
+      return states;
     });
   });
 }

@@ -123,8 +123,8 @@ export class Trainer {
    * every so many batches make one update.
    * @throws UserError when the loss is not finite; the parameters are then those before this batch.
    */
-  public async train(batch: Tensors, { withOutput = false } = {}): Promise<StepResult> {
-    const { clipNorm, accumulate = 1, seed } = this.options;
+  public async train(batch: Tensors): Promise<StepResult> {
+    const { clipNorm, accumulate = 1, seed, withOutput = false } = this.options;
     const wanted = [
       names.loss,
       ...(withOutput ? [names.output] : []),

@@ -507,17 +507,64 @@ const powerOf =
     emit: (graph, [x = ''], type) => graph.op('Pow', [x, graph.numbers(type, [exponent], [])]),
   });
 
+type Emit = (graph: GraphBuilder, x: Value, number: (value: number) => Value) => Value;
+
+/** The exact GELU as it is written in graphs. */
+export const geluForms: Readonly<Record<string, Emit>> = {
+  'half of x first': (graph, x, number) => {
+    const erf = graph.op('Erf', [graph.op('Div', [x, number(Math.SQRT2)])]);
+    return graph.op('Mul', [graph.op('Mul', [x, number(0.5)]), graph.op('Add', [erf, number(1)])]);
+  },
+  'half last': (graph, x, number) => {
+    const erf = graph.op('Erf', [graph.op('Mul', [x, number(Math.SQRT1_2)])]);
+    return graph.op('Mul', [graph.op('Mul', [x, graph.op('Add', [number(1), erf])]), number(0.5)]);
+  },
+  'half of the gate': (graph, x, number) => {
+    const erf = graph.op('Erf', [graph.op('Mul', [number(Math.SQRT1_2), x])]);
+    const gate = graph.op('Mul', [number(0.5), graph.op('Add', [erf, number(1)])]);
+    return graph.op('Mul', [x, gate]);
+  },
+};
+
 /** GELU and SiLU as exporters write them. */
 const composed =
-  (
-    emit: (graph: GraphBuilder, x: Value, number: (value: number) => Value) => Value,
-    single = false,
-  ): MakeCase =>
+  (emit: Emit, single = false): MakeCase =>
   (random) => ({
     inputs: [input(random, random.shape(2))],
     emit: (graph, [x = ''], type) => emit(graph, x, (value) => graph.numbers(type, [value], [])),
     single,
   });
+
+/** Some elements of each row, the same one more than once among them, as labels are looked up. */
+const gatheredLogSoftmax: MakeCase = (random) => {
+  const [rows, width, count] = [random.int(1, 4), random.int(1, 4), random.int(1, 3)];
+  const chosenRows = random.int(1, rows);
+  const places = Array.from({ length: chosenRows * count }, () => random.int(0, width - 1));
+  return {
+    inputs: [input(random, [rows, width])],
+    emit: (graph, [x = '']) =>
+      graph.op(
+        'GatherElements',
+        [graph.op('LogSoftmax', [x], { axis: 1 }), graph.ints(places, [chosenRows, count])],
+        { axis: 1 },
+      ),
+  };
+};
+
+/** A · Bᵀ as attention has it, in float32, with batches. */
+const swappedProduct: MakeCase = (random) => {
+  const [batch, rows, inner, columns] = [0, 0, 0, 0].map(() => random.int(1, 3));
+  return {
+    inputs: [
+      input(random, [batch ?? 1, 2, rows ?? 1, inner ?? 1]),
+      input(random, [batch ?? 1, 2, columns ?? 1, inner ?? 1]),
+    ],
+    emit: (graph, [a = '', b = '']) =>
+      graph.op('MatMul', [a, graph.op('Transpose', [b], { perm: [0, 1, 3, 2] })]),
+    single: true,
+    step: 0.5,
+  };
+};
 
 /** One function per rule, or several where its ways differ. */
 export const gradientCases: Readonly<Record<string, MakeCase>> = {
@@ -545,6 +592,7 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
   Tanh: unary('Tanh'),
   Sigmoid: unary('Sigmoid'),
   Relu: unary('Relu', 'distinct'),
+  'Relu, float32': unary('Relu', 'distinct', {}, true),
   LeakyRelu: unary('LeakyRelu', 'distinct', { alpha: float(0.2) }),
   PRelu: (random) => {
     const shape = random.shape(2);
@@ -570,10 +618,9 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
       graph.op('Cast', [graph.op('Cast', [x], { to: 1 })], { to: type }),
     step: 0.5,
   }),
-  'GELU, exact': composed((graph, x, number) => {
-    const erf = graph.op('Erf', [graph.op('Mul', [x, number(Math.SQRT1_2)])]);
-    return graph.op('Mul', [graph.op('Mul', [x, number(0.5)]), graph.op('Add', [erf, number(1)])]);
-  }, true),
+  ...Object.fromEntries(
+    Object.entries(geluForms).map(([name, emit]) => [`GELU, ${name}`, composed(emit, true)]),
+  ),
   'GELU, tanh': composed((graph, x, number) => {
     const cube = graph.op('Pow', [x, number(3)]);
     const inner = graph.op('Add', [x, graph.op('Mul', [cube, number(0.044715)])]);
@@ -605,6 +652,8 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
   },
   Gemm: gemm,
   MatMul: matMul,
+  'MatMul, float32': (random) => ({ ...matMul(random), single: true }),
+  'MatMul, swapped, float32': swappedProduct,
   Einsum: einsum,
   Conv: conv,
   MaxPool: maxPool,
@@ -620,6 +669,7 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
   InstanceNormalization: instanceNorm,
   Softmax: softmax('Softmax'),
   LogSoftmax: softmax('LogSoftmax'),
+  'LogSoftmax, gathered': gatheredLogSoftmax,
   ReduceSum: reduction('ReduceSum'),
   ReduceMean: reduction('ReduceMean'),
   ReduceMax: reduction('ReduceMax', 'distinct'),

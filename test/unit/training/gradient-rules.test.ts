@@ -9,7 +9,7 @@ import { backward } from '../../../extension/core/training/backward';
 import { gradientRules } from '../../../extension/core/training/gradients/rules';
 import { UserError } from '../../../extension/core/user-error';
 import { expectGradient } from './finite-differences';
-import { gradientCases } from './gradient-cases';
+import { geluForms, gradientCases } from './gradient-cases';
 import { Random } from './random';
 
 const numRuns = 16;
@@ -75,6 +75,35 @@ describe('Gelu, an operator of opset 20', () => {
       await session.release();
     },
   );
+});
+
+describe('GELU in basic operators', () => {
+  const emit = (
+    form: (typeof geluForms)[string],
+    also: (graph: GraphBuilder) => string[] = () => [],
+  ) => {
+    const graph = new GraphBuilder('gelu');
+    const x = graph.input('x', DataType.FLOAT, [3]);
+    const y = form(graph, x, (value) => graph.scalar(value));
+    const loss = graph.op('ReduceSum', [y], { keepdims: 0 });
+    backward(graph, loss, [x, ...also(graph)]);
+    return graph.graph.node.filter(({ name }) => name.startsWith('/backward'));
+  };
+
+  it.each(Object.entries(geluForms))('has the gradient of one operator: %s', (_, form) => {
+    const nodes = emit(form);
+    expect(nodes.filter(({ opType }) => opType === 'HardSigmoid')).toHaveLength(1);
+    expect(nodes.filter(({ opType }) => opType === 'Sum')).toEqual([]);
+  });
+
+  it('has that of its nodes where one of their values is a target too', () => {
+    for (const form of Object.values(geluForms)) {
+      const nodes = emit(form, ({ graph }) =>
+        graph.node.flatMap(({ opType, output }) => (opType === 'Erf' ? output : [])),
+      );
+      expect(nodes.filter(({ opType }) => opType === 'HardSigmoid')).toEqual([]);
+    }
+  });
 });
 
 describe('backward', () => {

@@ -5,6 +5,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Tensors } from '../../../extension/core/runtime/tensors';
 import { BuiltModel } from '../../../extension/core/training/built-model';
+import { flatGroups } from '../../../extension/core/training/flat-group';
 import {
   activation,
   batchNorm,
@@ -56,8 +57,8 @@ const numbers = (tensor: Tensor): number[] => Array.from(tensor.data as Float32A
 
 function allTensors(trainer: Trainer, model: BuiltModel): Record<string, number[]> {
   const all = [...model.parameters, ...model.buffers].map(({ name }) => name);
-  const slots = model.parameters.flatMap(({ name }) =>
-    ['sum', 'squares'].map((slot) => `optimizer/${slot}/${name}`),
+  const slots = flatGroups(model.parameters, () => true).flatMap(({ parameters: [first] }) =>
+    ['sum', 'squares'].map((slot) => `optimizer/${slot}/${first?.name}`),
   );
   return Object.fromEntries(
     [...all, ...slots].map((name) => [name, numbers(trainer.tensor(name))]),

@@ -31,8 +31,9 @@ const silu: Activation = (graph, x) => graph.op('Mul', [x, graph.op('Sigmoid', [
 export const activations: Readonly<Record<string, Activation>> = {
   silu,
   swish: silu,
+  // Written as PyTorch exports it: ONNX Runtime makes one operator of these nodes and no others.
   gelu: (graph, x) => {
-    const erf = graph.op('Erf', [graph.op('Mul', [x, graph.scalar(Math.SQRT1_2)])]);
+    const erf = graph.op('Erf', [graph.op('Div', [x, graph.scalar(Math.SQRT2)])]);
     const gate = graph.op('Add', [erf, graph.scalar(1)]);
     return graph.op('Mul', [graph.op('Mul', [x, graph.scalar(0.5)]), gate]);
   },

@@ -55,6 +55,7 @@ export async function trainNetwork(
     },
     seed,
     threads: 1,
+    withOutput: true,
   });
   try {
     let right = 0;
@@ -64,7 +65,7 @@ export async function trainNetwork(
         await checkpoint(hooks.cancellation);
         const { images, labels } = train.batch(examples);
         const batch = { [imageInput]: images, [lossInputs.targets]: labels };
-        const { loss, output } = await trainer.train(batch, { withOutput: true });
+        const { loss, output } = await trainer.train(batch);
         trainer.observe(loss);
         right += output === undefined ? 0 : rightOnes(output, labels);
         hooks.step?.(trainer.steps);

@@ -41,11 +41,7 @@ const gather: Rule = (n) => [
 ];
 
 const gatherElements: Rule = (n) => [
-  () =>
-    n.op('ScatterElements', [n.zerosLike(n.x), n.input(1), n.dy], {
-      axis: intAttribute(n.node, 'axis', 0),
-      reduction: 'add',
-    }),
+  () => n.scatter(n.x, { places: n.input(1), values: n.dy, axis: intAttribute(n.node, 'axis', 0) }),
 ];
 
 const slice: Rule = (n) => [

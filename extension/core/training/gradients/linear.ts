@@ -32,8 +32,8 @@ const matMul: Rule = (n) => {
   // The gradients have the batch axes of the product.
   const rank = Math.max(rankA, rankB);
   return [
-    () => sumBatch(n, n.op('MatMul', [n.dy, n.swapLast(b, rankB)]), a, rank),
-    () => sumBatch(n, n.op('MatMul', [n.swapLast(a, rankA), n.dy]), b, rank),
+    () => sumBatch(n, n.product([n.dy, b], [false, true], [rank, rankB]), a, rank),
+    () => sumBatch(n, n.product([a, n.dy], [true, false], [rankA, rank]), b, rank),
   ];
 };
 

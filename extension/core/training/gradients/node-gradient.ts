@@ -1,5 +1,6 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { Attribute, GraphBuilder, Value } from '../../onnx/graph-builder';
+import { emitLength } from '../../onnx/emit-length';
 import type { NodeProto } from '../../onnx/proto/onnx_pb';
 import { outputOf } from '../../models/onnx/node-attributes';
 import type { ValueShapes } from '../../models/onnx/values/value-shapes';
@@ -7,6 +8,10 @@ import type { Shape } from '../../models/onnx/values/shape-query';
 import type { ValueTypes } from '../../models/onnx/values/value-types';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
+import { once } from './emitted';
+import type { Emitted, Scattered } from './emitted';
+
+const float32: number = DataType.FLOAT;
 
 /** Element types that values between parameters and loss may have. */
 const trainable: ReadonlySet<number> = new Set([DataType.FLOAT, DataType.DOUBLE]);
@@ -32,6 +37,7 @@ export class NodeGradient {
     public readonly graph: GraphBuilder,
     public readonly node: NodeProto,
     private readonly facts: ForwardFacts,
+    public readonly emitted: Emitted,
     /** Gradient of the loss with respect to each output, if it has any. */
     public readonly gradients: readonly (Value | undefined)[],
   ) {}
@@ -69,9 +75,7 @@ export class NodeGradient {
 
   /** The number that a constant of one element holds. */
   public constantOf(value: Value): number | undefined {
-    const contents = this.contentsOf(value);
-    const [only] = contents ?? [];
-    return contents?.length === 1 && typeof only === 'number' ? only : undefined;
+    return this.facts.shapes.number(value);
   }
 
   public typeOf(value: Value): number {
@@ -92,6 +96,14 @@ export class NodeGradient {
     attributes: Readonly<Record<string, Attribute>> = {},
   ): Value {
     return this.graph.op(type, inputs, attributes);
+  }
+
+  /** dy · factor, where dy repeats a smaller value and the factor does not, without repeating it first. */
+  public dyTimes(factor: Value): Value {
+    const small = this.emitted.repeated.get(this.dy);
+    const [own, whole] = [factor, this.y].map((value) => this.shapeOf(value)?.join());
+    const isWhole = own !== undefined && own === whole;
+    return this.mul(small !== undefined && isWhole ? small : this.dy, factor);
   }
 
   public add(a: Value, b: Value): Value {
@@ -138,9 +150,11 @@ export class NodeGradient {
   public sizesOf(value: Value): Value {
     const shape = this.shapeOf(value);
     const known = shape?.filter((size) => typeof size === 'number');
-    return shape !== undefined && known?.length === shape.length
-      ? this.graph.ints(known)
-      : this.op('Shape', [value]);
+    return shape === undefined
+      ? this.op('Shape', [value])
+      : known?.length === shape.length
+        ? this.graph.ints(known)
+        : once(this.emitted.sizes, shape.join(), () => this.op('Shape', [value]));
   }
 
   /** int64 [1]: one size of a value; a negative axis counts from the end. */
@@ -173,7 +187,9 @@ export class NodeGradient {
   }
 
   public expandLike(value: Value, like: Value): Value {
-    return this.op('Expand', [value, this.sizesOf(like)]);
+    const repeated = this.op('Expand', [value, this.sizesOf(like)]);
+    this.emitted.repeated.set(repeated, value);
+    return repeated;
   }
 
   public zerosLike(like: Value): Value {
@@ -203,6 +219,42 @@ export class NodeGradient {
     );
   }
 
+  /** The product of two values of these ranks, from 2 up, the last two axes of each swapped or not. */
+  public product(
+    factors: readonly [Value, Value],
+    swaps: readonly [boolean, boolean],
+    ranks: readonly [number, number],
+  ): Value {
+    if (this.typeOf(this.y) !== float32) {
+      const swapped = factors.map((factor, i) =>
+        swaps[i] === true ? this.swapLast(factor, ranks[i] ?? 2) : factor,
+      );
+      return this.op('MatMul', swapped);
+    }
+    return this.fusedProduct(factors, swaps);
+  }
+
+  /** The same in float32, by an operator that reads what is swapped as it lies. */
+  public fusedProduct(factors: readonly [Value, Value], swaps: readonly [boolean, boolean]): Value {
+    const [transA, transB] = [Number(swaps[0]), Number(swaps[1])];
+    const attributes = { transA, transB };
+    const value = this.graph.foreignOp('com.microsoft', 'FusedMatMul', factors, attributes);
+    this.emitted.products.set(value, { factors, swaps });
+    return value;
+  }
+
+  /** Adds to a tensor at some places along an axis. */
+  public scatterInto(onto: Value, { places, values, axis }: Scattered): Value {
+    return this.op('ScatterElements', [onto, places, values], { axis, reduction: 'add' });
+  }
+
+  /** The same into zeros. */
+  public scatter(like: Value, scattered: Scattered): Value {
+    const gradient = this.scatterInto(this.zerosLike(like), scattered);
+    this.emitted.scattered.set(gradient, scattered);
+    return gradient;
+  }
+
   /** Swaps the last two axes. */
   public swapLast(value: Value, rank: number): Value {
     const axes = Array.from({ length: rank }, (_, axis) => axis);
@@ -213,26 +265,28 @@ export class NodeGradient {
   /**
    * Sums `gradient`, which has the shape of `from`, over the axes along which `to` was repeated to
    * reach that shape.
+   * @param weights a factor for each row along the last axis
    */
-  public sumTo(gradient: Value, from: Value, to: Value): Value {
+  public sumTo(gradient: Value, from: Value, to: Value, weights?: Value): Value {
     const [source, target] = [this.shapeOf(from), this.shapeOf(to)];
     const axes =
       source === undefined || target === undefined ? undefined : repeated(source, target);
-    if (axes === undefined) {
-      return this.sumToShape(gradient, to);
-    }
     const missing = (source?.length ?? 0) - (target?.length ?? 0);
-    if (axes.length === 0) {
-      return gradient;
+    if (axes !== undefined && target?.length === 1 && axes.length === missing && missing > 0) {
+      return this.columnSums(gradient, from, weights);
     }
-    if (target?.length === 1 && axes.length === missing) {
-      return this.columnSums(gradient, to);
+    const weighted = weights === undefined ? gradient : this.mul(gradient, weights);
+    if (axes === undefined) {
+      return this.sumToShape(weighted, to);
+    }
+    if (axes.length === 0) {
+      return weighted;
     }
     return axes.length === missing
-      ? this.sum(gradient, axes, 0)
+      ? this.sum(weighted, axes, 0)
       : missing === 0
-        ? this.sum(gradient, axes, 1)
-        : this.reshapeLike(this.sum(gradient, axes, 0), to);
+        ? this.sum(weighted, axes, 1)
+        : this.reshapeLike(this.sum(weighted, axes, 0), to);
   }
 
   /** The same for a gradient of any shape, found when the graph runs. */
@@ -258,17 +312,22 @@ export class NodeGradient {
   }
 
   /**
-   * Sums all axes but the last, which is that of the vector `to`: a product with ones, which ONNX Runtime
+   * Sums all axes of a gradient of the shape of `from` but the last: a product with ones, which ONNX Runtime
    * shares among threads far better than a reduction of the first axes.
    */
-  private columnSums(value: Value, to: Value): Value {
-    const rows = this.reshape(value, -1, this.sizeOf(to, 0));
-    const count = this.op('Slice', [
-      this.op('Shape', [rows]),
-      this.graph.ints([0]),
-      this.graph.ints([1]),
-    ]);
-    return this.op('MatMul', [this.op('Expand', [this.scalar(1), count]), rows]);
+  private columnSums(gradient: Value, from: Value, weights?: Value): Value {
+    const sizes = this.shapeOf(from)?.slice(0, -1) ?? [];
+    const rows = sizes.length === 1 ? gradient : this.reshape(gradient, -1, this.sizeOf(from, -1));
+    const factors = weights === undefined ? this.ones(rows, sizes) : this.reshape(weights, -1);
+    return this.op('MatMul', [factors, rows]);
+  }
+
+  /** One for each of `rows`, whose number is the product of these sizes. */
+  private ones(rows: Value, sizes: Shape): Value {
+    const key = [this.typeOf(this.y), sizes.toSorted().join('·')].join();
+    return once(this.emitted.ones, key, () =>
+      this.op('Expand', [this.scalar(1), emitLength(this.graph, rows, 0)]),
+    );
   }
 }
 

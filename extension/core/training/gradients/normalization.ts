@@ -16,19 +16,17 @@ function inverseDeviation(n: NodeGradient, variance: Value, epsilon: number): Va
 }
 
 /**
- * Gradient of a norm x̂ = (x − mean) / deviation over `axes` with respect to x, both statistics being
- * functions of x: (g − mean g − x̂ · mean(g · x̂)) / deviation, with g = dL/dx̂.
+ * Gradient of a norm x̂ = away / deviation, away = x − mean, over `axes` with respect to x, both statistics being
+ * functions of x: (g − mean g − away · mean(g · away) / deviation²) / deviation, with g = dL/dx̂.
  */
 function centred(
   n: NodeGradient,
-  g: Value,
-  unit: Value,
-  inverse: Value,
+  { g, away, along, inverse }: Readonly<Record<'g' | 'away' | 'along' | 'inverse', Value>>,
   axes: readonly number[],
 ): Value {
-  const mean = (value: Value): Value => n.graph.reduce('ReduceMean', value, axes, 1);
-  const along = n.mul(unit, mean(n.mul(g, unit)));
-  return n.mul(n.sub(n.sub(g, mean(g)), along), inverse);
+  const mean = n.graph.reduce('ReduceMean', g, axes, 1);
+  const share = n.mul(n.mul(along, inverse), inverse);
+  return n.mul(n.sub(n.sub(g, mean), n.mul(away, share)), inverse);
 }
 
 /** Layer norm (Ba et al. 2016); its second and third outputs are mean and inverse deviation. */
@@ -48,10 +46,16 @@ const layerNorm: Rule = (n) => {
         n.graph.reduce('ReduceMean', n.mul(away, away), axes, 1),
         floatAttribute(n.node, 'epsilon', 1e-5),
       );
-  const unit = n.mul(away, inverse);
+  const product = n.mul(n.dy, away);
   return [
-    () => centred(n, n.mul(n.dy, scale), unit, inverse, axes),
-    () => n.sumTo(n.mul(n.dy, unit), n.y, scale),
+    () => {
+      const along = n.graph.reduce('ReduceMean', n.mul(product, scale), axes, 1);
+      return centred(n, { g: n.mul(n.dy, scale), away, along, inverse }, axes);
+    },
+    () =>
+      axes.length === 1
+        ? n.sumTo(product, n.y, scale, inverse)
+        : n.sumTo(n.mul(product, inverse), n.y, scale),
     () => n.sumTo(n.dy, n.y, bias),
   ];
 };
@@ -118,13 +122,16 @@ const instanceNorm: Rule = (n) => {
   const away = n.sub(n.x, mean(n.x));
   const epsilon = floatAttribute(n.node, 'epsilon', 1e-5);
   const inverse = inverseDeviation(n, mean(n.mul(away, away)), epsilon);
-  const unit = n.mul(away, inverse);
+  const product = n.mul(n.dy, away);
   const gains = n.reshape(scale ?? '', -1, ...axes.map(() => 1));
   const channels = (value: Value, like = ''): Value =>
     n.reshapeLike(n.sum(value, [0, ...axes], 0), like);
   return [
-    () => centred(n, n.mul(n.dy, gains), unit, inverse, axes),
-    () => channels(n.mul(n.dy, unit), scale),
+    () => {
+      const along = n.mul(mean(product), gains);
+      return centred(n, { g: n.mul(n.dy, gains), away, along, inverse }, axes);
+    },
+    () => channels(n.mul(product, inverse), scale),
     () => channels(n.dy, bias),
   ];
 };

@@ -1,4 +1,4 @@
-import type { Value } from '../../onnx/graph-builder';
+import type { Dimension, Value } from '../../onnx/graph-builder';
 import { intAttribute, intsAttribute } from '../../models/onnx/node-attributes';
 import type { NodeGradient, Rule } from './node-gradient';
 
@@ -81,13 +81,27 @@ const softmax: Rule = (n) => [
   },
 ];
 
-/** dL − exp(L) · Σ dL */
+/** dL − exp(L) · Σ dL. Where dL is that of a gather in each row, such as of labels, no tensor of zeros is made for it. */
 const logSoftmax: Rule = (n) => [
   () => {
-    const total = n.sum(n.dy, [softmaxAxis(n)], 1);
-    return n.sub(n.dy, n.mul(n.op('Exp', [n.y]), total));
+    const axis = softmaxAxis(n);
+    const scattered = n.emitted.scattered.get(n.dy);
+    const count = scattered?.axis === axis ? gathered(n, scattered.places, axis) : undefined;
+    if (scattered === undefined || count === undefined) {
+      return n.sub(n.dy, n.mul(n.op('Exp', [n.y]), n.sum(n.dy, [axis], 1)));
+    }
+    const { values } = scattered;
+    const total = count === 1 ? values : n.sum(values, [axis], 1);
+    return n.scatterInto(n.mul(n.op('Exp', [n.y]), n.op('Neg', [total])), scattered);
   },
 ];
+
+/** How many places along an axis there are in each row of y; undefined where there may be none in some. */
+function gathered(n: NodeGradient, places: Value, axis: number): Dimension | undefined {
+  const [all, some] = [n.shapeOf(n.y), n.shapeOf(places)];
+  const at = axis < 0 ? axis + (all?.length ?? 0) : axis;
+  return some?.every((size, i) => i === at || size === all?.[i]) === true ? some[at] : undefined;
+}
 
 export const reductionRules: Readonly<Record<string, Rule>> = {
   ReduceSum: reduction((n, dy) => n.expandLike(dy, n.x)),

@@ -8,9 +8,21 @@ const transpose: Rule = (n) => [
   () => {
     const perm = intsAttribute(n.node, 'perm');
     const inverse = perm?.map((_, axis) => perm.indexOf(axis));
+    const product = n.emitted.products.get(n.dy);
+    if (product !== undefined && swapsLast(perm)) {
+      // (A · B)ᵀ = Bᵀ · Aᵀ
+      const [[a, b], [swapsA, swapsB]] = [product.factors, product.swaps];
+      return n.fusedProduct([b, a], [!swapsB, !swapsA]);
+    }
     return n.op('Transpose', [n.dy], inverse === undefined ? {} : { perm: inverse });
   },
 ];
+
+const swapsLast = (perm: readonly number[] | undefined): boolean =>
+  perm?.every((axis, place) => {
+    const fromEnd = perm.length - place;
+    return axis === (fromEnd === 1 ? place - 1 : fromEnd === 2 ? place + 1 : place);
+  }) === true;
 
 /** Repetition along every axis: [d₀, d₁, …] as [r₀, d₀, r₁, d₁, …], summed over the repetitions. */
 const tile: Rule = (n) => [

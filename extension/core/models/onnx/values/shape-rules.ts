@@ -124,8 +124,7 @@ function restOf(
   if (names.length === 0) {
     return product % factor === 0 ? product / factor : fresh();
   }
-  const [only = ''] = names;
-  return names.length === 1 && only !== '?' && product === factor ? only : fresh();
+  return !names.includes('?') && product === factor ? names.toSorted().join('·') : fresh();
 }
 
 function slice(query: ShapeQuery): readonly (Shape | undefined)[] {

@@ -37,6 +37,13 @@ export class ValueShapes {
     return this.known.get(value);
   }
 
+  /** The number that a constant of one element holds. */
+  public number(value: string): number | undefined {
+    const contents = this.contents(value);
+    const [only] = contents ?? [];
+    return contents?.length === 1 && typeof only === 'number' ? only : undefined;
+  }
+
   private declare({ name, type }: ValueInfoProto): void {
     const tensor = type?.value.case === 'tensorType' ? type.value.value : undefined;
     if (tensor?.shape === undefined) {
