@@ -17,6 +17,7 @@ import { confirmAnew } from './questions/confirm-replace';
 import { dataMapOf, waitForData } from './open-data-map';
 import { choose } from './questions/ask';
 import { say } from '../core/message';
+import { followedBy } from './questions/steps';
 
 type Given = GivenOf<typeof dataDiet.fields>;
 
@@ -57,7 +58,7 @@ async function askRequest(services: Services, session: DataMapSession): Promise<
   const options = dataset?.options ?? {};
   const title = l10n.t('Compare subsets of {0}', name);
   const summary = await services.dataReader.request('summarize', { data, options });
-  const proxy = await chooseProxy(services, title, summary);
+  const proxy = await followedBy(1, async () => chooseProxy(services, title, summary));
   const choices = proxy && (await chooseChoices(session, title));
   if (proxy === undefined || choices === undefined) {
     return undefined;

@@ -24,7 +24,7 @@ export async function evaluateModel(
   argument: unknown,
   options: EvaluateOptions = {},
 ): Promise<ProfileEvaluation | TaskEvaluation | undefined> {
-  const target = await chooseTarget(argument, services, 'evaluateModel');
+  const target = await chooseTarget(argument, services, 'evaluateModel', 1);
   if (target === undefined) {
     return undefined;
   }

@@ -19,7 +19,7 @@ export async function pruneLayers(
   argument: unknown,
   options: OutputOptions = {},
 ): Promise<ApplyResult | undefined> {
-  const target = await chooseTarget(argument, services, 'pruneLayers');
+  const target = await chooseTarget(argument, services, 'pruneLayers', 1);
   if (target === undefined) {
     return undefined;
   }

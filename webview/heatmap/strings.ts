@@ -11,6 +11,7 @@ const jobNames: Readonly<Record<JobName, string>> = {
   evaluate: t('Evaluation'),
   patch: t('Patching'),
   drift: t('Comparing hidden states'),
+  'score-experts': t('Scoring experts'),
 };
 
 const kinds: Readonly<Record<SublayerKind, string>> = {
