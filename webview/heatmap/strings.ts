@@ -149,7 +149,7 @@ export const strings = {
   legendDepends: t('rank depends on the calibration text'),
   legendPreviewCell: t('preview by local cosine'),
   legendPending: t('not measured yet'),
-  legendExcluded: t('not part of this search'),
+  legendExcluded: t('not part of the search'),
 
   // Cells
   distance: t('Distance'),
