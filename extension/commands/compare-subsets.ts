@@ -81,8 +81,10 @@ async function chooseChoices(session: DataMapSession, title: string): Promise<Ch
   const { keep, policy, offset = 0 } = session.subset.request;
   const items: readonly (QuickPickItem & { choices: Choices })[] = [
     {
-      label: l10n.t('50 % and 20 %, the hardest with and without a window'),
-      detail: l10n.t('Validation data choose how many of the hardest the window drops.'),
+      label: l10n.t('The hardest 50 % and 20 %'),
+      detail: l10n.t(
+        'Also without the very hardest of them: validation data choose how many are dropped.',
+      ),
       choices: {},
     },
     {

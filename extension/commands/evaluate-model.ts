@@ -3,6 +3,7 @@ import type { TaskEvaluation } from '../core/evaluate/evaluate-models';
 import type { ProfileEvaluation } from '../core/prune/layer-profile';
 import { isWhole, wholeModel } from '../services/sessions/selection';
 import type { Services } from '../services/services';
+import { assertAllowed } from '../services/trust';
 import { sessionOf } from './open-heatmap';
 import { chooseMeasure, chooseOther } from './questions/choose-measure';
 import type { Measure } from './questions/choose-measure';
@@ -30,6 +31,7 @@ export async function evaluateModel(
   }
   await services.models.require(target.model, 'evaluate');
   const session = await sessionOf(services, target);
+  assertAllowed(session.blocked);
   const { model } = session;
   const ofSelection = options.selection ?? (target.plan ?? target.session) !== undefined;
   const choice = ofSelection ? session.choice : wholeModel;

@@ -8,6 +8,7 @@ import { offer } from '../services/offer';
 import { planOf } from '../services/documents/plans';
 import { withAbsolutePaths } from '../core/pipelines/patching/planned-patches';
 import type { Services } from '../services/services';
+import { assertAllowed } from '../services/trust';
 import { chooseOutput, withImportance } from './questions/choose-output';
 import type { OutputOptions } from './questions/choose-output';
 import { sessionOf } from './open-heatmap';
@@ -24,6 +25,7 @@ export async function pruneLayers(
     return undefined;
   }
   const session = await sessionOf(services, target);
+  assertAllowed(session.blocked);
   const plan = await choosePlan(services, session, target.plan);
   if (plan === undefined) {
     void offerHeatmap(services, session);

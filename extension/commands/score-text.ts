@@ -62,6 +62,7 @@ export async function chooseText(
   title: string,
   set: string | undefined,
   takesExamples = false,
+  placeHolder = l10n.t('Which text?'),
 ): Promise<string | undefined> {
   const own: QuickPickItem = {
     label: l10n.t('The bundled text'),
@@ -90,7 +91,7 @@ export async function chooseText(
     ...[own, other],
     ...(takesExamples ? [arrays, folder] : []),
   ];
-  const chosen = await choose(items, { title, placeHolder: l10n.t('Which text?') });
+  const chosen = await choose(items, { title, placeHolder });
   switch (chosen) {
     case undefined:
       return undefined;

@@ -213,7 +213,7 @@ describe('from a model folder to a smaller model', () => {
   it('writes a smaller model into a new folder', async () => {
     const { workbench } = session();
     await (await heatmap()).button('Prune…').click();
-    const label = 'Hugging Face folder with a modelling file';
+    const label = 'Hugging Face folder with a modeling file';
     await workbench.quickPick(label).waitFor();
     await workbench.screenshot('prune-forms');
     await workbench.quickPick('More formats…').click();
@@ -261,9 +261,9 @@ describe('from a model folder to a smaller model', () => {
     await panel.partlyMeasured();
     const asked = Date.now();
     await panel.button('Cancel').click();
-    await panel.job.getByText('Profiling was cancelled.').waitFor();
+    await panel.job.getByText('Profiling was canceled.').waitFor();
     expect(Date.now() - asked).toBeLessThan(3000);
-    expect(await panel.job.textContent()).toMatch(/\d+ of 24 sublayers are saved\./);
+    expect(await panel.job.textContent()).toMatch(/Saved: \d+ of 24 sublayers\./);
     await workbench.screenshot('profile-cancelled');
     await panel.button('Resume').click();
     await panel.finished();
@@ -303,7 +303,7 @@ describe('from a model folder to a smaller model', () => {
     // Until the search tells how far it is, the row changes its height, and a button moves from under the pointer.
     await restored.job.getByText(/ of [\d,]+ steps/).waitFor();
     await restored.button('Cancel').click();
-    await restored.job.getByText('Profiling was cancelled.').waitFor();
+    await restored.job.getByText('Profiling was canceled.').waitFor();
   });
 
   it('opens the result of a job that ended before the reload', async () => {

@@ -85,7 +85,7 @@ describe('compression', () => {
     await running;
     assert.ok(session.job.kind === 'stopped');
     assert.equal(session.job.reason, 'cancelled');
-    assert.match(session.job.saved ?? '', /^\d+ of \d+ measurements are saved\.$/);
+    assert.match(session.job.saved ?? '', /^Saved: \d+ of \d+ measurements\.$/);
     await run('resumeJob', session.job.id);
     assert.equal(session.job.kind, 'idle');
     assert.deepEqual(resumable(espalier, 'sensitivity'), []);

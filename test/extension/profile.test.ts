@@ -118,7 +118,7 @@ describe('Profile Layers', () => {
     const known = measured(session);
     assert.equal(
       session.job.saved,
-      `${known} of ${session.model.sublayers.length} sublayers are saved.`,
+      `Saved: ${known} of ${session.model.sublayers.length} sublayers.`,
     );
     assert.ok(known > 0);
   });

@@ -72,7 +72,7 @@ export async function chooseScore(title: string): Promise<ScoreKind | undefined>
     {
       label: 'GraNd',
       detail: l10n.t(
-        'Norm of the gradient of each example. At initialisation it is about the norm of the input.',
+        'Norm of the gradient of each example. At initialization it is about the norm of the input.',
       ),
       score: 'grand',
     },
@@ -125,7 +125,7 @@ export async function chooseTrainings(
       ? undefined
       : await askNumber(
           title,
-          l10n.t('Epochs before the examples are scored; 0 is at initialisation'),
+          l10n.t('Epochs before the examples are scored; 0 is at initialization'),
           String(epoch),
           score === 'forgetting' ? 2 : 0,
         );

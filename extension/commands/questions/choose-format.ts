@@ -109,7 +109,7 @@ function describeLayout(layout: LayoutName): FormatText {
       detail: l10n.t('An ordinary model with fewer blocks, for any tool that knows the family.'),
     },
     'auto-map': {
-      label: l10n.t('Hugging Face folder with a modelling file'),
+      label: l10n.t('Hugging Face folder with a modeling file'),
       detail: l10n.t(
         'For transformers, with a small Python file that users of the model must trust.',
       ),
