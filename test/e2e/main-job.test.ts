@@ -191,7 +191,7 @@ describe('from a model folder to a smaller model', () => {
     await session().setTheme('highContrast');
     await workbench.screenshot('heatmap-drift-high-contrast');
     await session().setTheme('light');
-    await panel.frame.getByRole('combobox', { name: 'Colours' }).click();
+    await panel.frame.getByRole('combobox', { name: 'Colors' }).click();
     await panel.frame.getByRole('option', { name: 'Importance' }).click();
     await legend.waitFor({ state: 'hidden' });
   });
@@ -220,9 +220,9 @@ describe('from a model folder to a smaller model', () => {
     // A form that cannot express the selection says why, and cannot be chosen.
     await workbench.page
       .locator('.quick-input-list .monaco-list-row')
-      .filter({ hasText: '3 single sublayers would be removed' })
+      .filter({ hasText: 'parts of blocks (3 sublayers)' })
       .click();
-    await workbench.notification(/3 single sublayers would be removed/).waitFor();
+    await workbench.notification(/parts of blocks \(3 sublayers\)/).waitFor();
     await workbench.quickPick(label).click();
     await workbench.acceptValue(inWorkspace('sample-pruned'));
     const message = workbench.notification(

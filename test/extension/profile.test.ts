@@ -259,6 +259,16 @@ describe('Profile Layers', () => {
     assert.match(job.result ?? '', /perplexity .* → .*KL divergence/);
   });
 
+  it('shows how scoring experts ends, also without a result', async () => {
+    const session = await espalier.sessions.open(await placeFixture('qwen3-moe', 'mixture'));
+    const { path } = session.model;
+    await vscode.commands.executeCommand('espalier.scoreExperts', vscode.Uri.file(path), {
+      ratio: 0.5,
+    });
+    assert.ok(session.job.kind === 'stopped' && session.job.what === 'score-experts');
+    assert.match(session.job.message, /tokenizer\.json/);
+  });
+
   it('says which setting is wrong', async () => {
     await configure({ memory: 'plenty' });
     const session = await open('misconfigured');

@@ -128,7 +128,7 @@ describe('Prune Layers', () => {
     const border = items.findIndex(({ kind }) => kind === vscode.QuickPickItemKind.Separator);
     assert.deepEqual(layoutsOf(items.slice(0, border)), ['auto-map', 'onnx', 'zeroed']);
     const reasons = items.slice(border + 1).map(({ label, detail }) => `${label}: ${detail}`);
-    assert.match(reasons.join('\n'), /\(safetensors\): .*1 single sublayer would be removed/);
+    assert.match(reasons.join('\n'), /\(safetensors\): .*parts of blocks \(1 sublayer\)/);
     assert.match(reasons.join('\n'), /GGUF: .*block\.0\.feedforward would be removed alone/);
     assert.doesNotMatch(reasons.join('\n'), /--|auto-map/);
   });
