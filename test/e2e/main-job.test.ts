@@ -377,7 +377,7 @@ describe('from a model folder to a smaller model', () => {
     await workbench.screenshot('jobs-view');
     await row(/^Profiling sample, running/).hover();
     await rows.getByRole('button', { name: 'Cancel Job' }).first().click();
-    await row(/^Profiling sample, cancelled · .* saved/).waitFor();
+    await row(/^Profiling sample, canceled · .*[Ss]aved/).waitFor();
     // The job that has waited runs now, and its result is told and kept.
     const result = /perplexity [\d.]+ on .* tokens per second/;
     await workbench.notification(result).waitFor({ timeout: 60_000 });
@@ -400,6 +400,6 @@ describe('from a model folder to a smaller model', () => {
     await workbench.runCommand('Espalier: Discard Job…');
     await workbench.quickPick('Profiling sample').click();
     await workbench.dialog().getByRole('button', { name: 'Discard' }).click();
-    await row(/^Profiling sample, cancelled · .* saved/).waitFor({ state: 'detached' });
+    await row(/^Profiling sample, canceled · .*[Ss]aved/).waitFor({ state: 'detached' });
   });
 });
