@@ -16,38 +16,42 @@ export function formatCount(value: number): string {
   return whole.format(value);
 }
 
-/** 4187264 → 4.19 M, with a space that does not break, as the host writes it */
-export function formatCompact(value: number): string {
-  return compact.format(value).replace(/(?=[A-Z])/, '\u00a0');
+/**
+ * 4187264 → 4.19 M, with a space that does not break, as the host writes it
+ * @param like gives the unit, as for {@link formatBytes}
+ */
+export function formatCompact(value: number, like = value): string {
+  const parts = compact.formatToParts(like);
+  const ofNumber = new Set(['integer', 'decimal', 'fraction']);
+  const number = parts.filter(({ type }) => ofNumber.has(type)).map((part) => part.value);
+  const shown = Number(number.join(''));
+  const factor = shown === 0 ? 1 : 10 ** Math.round(Math.log10(Math.abs(like) / shown));
+  const unit = parts.find(({ type }) => type === 'compact')?.value ?? '';
+  return `${short.format(value / factor)}${/^[A-Z]/.test(unit) ? '\u00a0' : ''}${unit}`;
 }
 
 const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
-/** 5242880 → 5 MiB */
-export function formatBytes(bytes: number): string {
-  let value = bytes;
-  let unit: (typeof BYTE_UNITS)[number] = 'B';
-  for (const larger of BYTE_UNITS.slice(1)) {
-    if (value < 1024) break;
-    value /= 1024;
-    unit = larger;
-  }
-  return `${short.format(value)} ${unit}`;
+/**
+ * 5242880 → 5 MiB
+ * @param like gives the unit, for numbers that stand together
+ */
+export function formatBytes(bytes: number, like = bytes): string {
+  const found = BYTE_UNITS.findLastIndex((_, power) => like >= 1024 ** power);
+  const power = Math.max(0, found);
+  return `${short.format(bytes / 1024 ** power)} ${BYTE_UNITS[power] ?? ''}`;
 }
 
 const timeUnits = ['ns', 'µs', 'ms', 's'] as const;
 
-/** Milliseconds: 0.000224 → 224 ns, 12.34 → 12.3 ms */
-export function formatTime(milliseconds: number): string {
-  const [smallest, ...larger] = timeUnits;
-  let value = milliseconds * 1e6;
-  let unit: (typeof timeUnits)[number] = smallest;
-  for (const next of larger) {
-    if (value < 999.5) break;
-    value /= 1000;
-    unit = next;
-  }
-  return `${short.format(value)} ${unit}`;
+/**
+ * Milliseconds: 0.000224 → 224 ns, 12.34 → 12.3 ms
+ * @param like gives the unit, as for {@link formatBytes}
+ */
+export function formatTime(milliseconds: number, like = milliseconds): string {
+  const found = timeUnits.findLastIndex((_, power) => like * 1e6 >= 0.9995 * 1000 ** power);
+  const power = Math.max(0, found);
+  return `${short.format((milliseconds * 1e6) / 1000 ** power)} ${timeUnits[power] ?? ''}`;
 }
 
 /** 0.2453 → 24.5 %, with a space that does not break, as the host writes it: one decimal, but for 0. */

@@ -5,7 +5,7 @@ export const locale = 'en';
 
 /** How a job ends without a result. */
 export const ends = {
-  cancelled: t('was cancelled.'),
+  cancelled: t('was canceled.'),
   failed: t('failed.'),
   crashed: t('stopped.'),
   closed: t('was interrupted.'),
@@ -15,7 +15,7 @@ export const ends = {
 export const strings = {
   resume: t('Resume'),
   cancel: t('Cancel'),
-  cancelling: t('Cancelling…'),
+  cancelling: t('Canceling…'),
   showLog: t('Show Log'),
   resumeTitle: t('Continue where the job stopped'),
   job: t('Job'),
@@ -23,7 +23,11 @@ export const strings = {
     t('{0} of {1} {2}', done, total, unit),
   timeLeft: (duration: string) => t('about {0} left', duration),
   queued: (place: number) =>
-    place === 1 ? t('Waiting for 1 other job') : t('Waiting for {0} other jobs', place),
+    place === 0
+      ? t('Starting')
+      : place === 1
+        ? t('Waiting for 1 other job')
+        : t('Waiting for {0} other jobs', place),
 
   copyImage: t('Copy as Image'),
   copied: t('Copied.'),

@@ -22,7 +22,7 @@ export async function compareModels(
       : argument === undefined
         ? services.explorers.active
         : undefined;
-  const path = known?.path ?? (await chooseTarget(argument, services, 'compareModels'))?.model;
+  const path = known?.path ?? (await chooseTarget(argument, services, 'compareModels', 1))?.model;
   if (path === undefined) {
     return undefined;
   }

@@ -17,6 +17,7 @@ import { confirmAnew } from './questions/confirm-replace';
 import { dataMapOf, waitForData } from './open-data-map';
 import { choose } from './questions/ask';
 import { say } from '../core/message';
+import { followedBy } from './questions/steps';
 
 type Given = GivenOf<typeof dataDiet.fields>;
 
@@ -57,7 +58,7 @@ async function askRequest(services: Services, session: DataMapSession): Promise<
   const options = dataset?.options ?? {};
   const title = l10n.t('Compare subsets of {0}', name);
   const summary = await services.dataReader.request('summarize', { data, options });
-  const proxy = await chooseProxy(services, title, summary);
+  const proxy = await followedBy(1, async () => chooseProxy(services, title, summary));
   const choices = proxy && (await chooseChoices(session, title));
   if (proxy === undefined || choices === undefined) {
     return undefined;
@@ -80,8 +81,10 @@ async function chooseChoices(session: DataMapSession, title: string): Promise<Ch
   const { keep, policy, offset = 0 } = session.subset.request;
   const items: readonly (QuickPickItem & { choices: Choices })[] = [
     {
-      label: l10n.t('50 % and 20 %, the hardest with and without a window'),
-      detail: l10n.t('Validation data choose how many of the hardest the window drops.'),
+      label: l10n.t('The hardest 50 % and 20 %'),
+      detail: l10n.t(
+        'Also without the very hardest of them: validation data choose how many are dropped.',
+      ),
       choices: {},
     },
     {

@@ -20,6 +20,7 @@ import { chooseCompression } from './open-compression';
 import { chooseTarget, uriOf } from './target';
 import { counts } from '../services/counts';
 import { choose } from './questions/ask';
+import { followedBy } from './questions/steps';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface CompressOptions extends OutputOptions {
@@ -47,7 +48,7 @@ export async function compressModel(
   const plan =
     options.plan ??
     (planPath === undefined
-      ? await askForPlan(services, session, argument, options)
+      ? await followedBy(1, async () => askForPlan(services, session, argument, options))
       : await services.documents.read('plan', planPath));
   if (plan === undefined) {
     return undefined;
@@ -74,7 +75,7 @@ async function sessionOf(
   planPath: string | undefined,
 ): Promise<CompressionSession | undefined> {
   if (planPath === undefined) {
-    return chooseCompression(services, argument, 'compressModel');
+    return chooseCompression(services, argument, 'compressModel', 2);
   }
   const target = await chooseTarget(argument, services, 'compressModel');
   return target === undefined ? undefined : services.compressionSessions.open(target.model);

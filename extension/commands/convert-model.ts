@@ -10,6 +10,7 @@ import { chooseFormat } from './questions/choose-format';
 import { askedTarget, chooseRest, withImportance } from './questions/choose-output';
 import type { OutputOptions } from './questions/choose-output';
 import { chooseTarget } from './target';
+import { followedBy } from './questions/steps';
 
 /** Writes a model in another format, or a GGUF file with other types, and checks it. */
 export async function convertModel(
@@ -17,14 +18,15 @@ export async function convertModel(
   argument: unknown,
   options: OutputOptions = {},
 ): Promise<ApplyResult | undefined> {
-  const target = await chooseTarget(argument, services, 'convertModel');
+  const target = await chooseTarget(argument, services, 'convertModel', 1);
   if (target === undefined) {
     return undefined;
   }
   assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const model = await services.models.summary(target.model);
   const title = l10n.t('Convert {0}', model.name);
-  const format = askedTarget(options) ?? (await chooseOther(services, model, title));
+  const format =
+    askedTarget(options) ?? (await followedBy(1, async () => chooseOther(services, model, title)));
   const output =
     format &&
     (await chooseRest(model.path, format, options, {

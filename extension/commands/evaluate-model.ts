@@ -3,6 +3,7 @@ import type { TaskEvaluation } from '../core/evaluate/evaluate-models';
 import type { ProfileEvaluation } from '../core/prune/layer-profile';
 import { isWhole, wholeModel } from '../services/sessions/selection';
 import type { Services } from '../services/services';
+import { assertAllowed } from '../services/trust';
 import { sessionOf } from './open-heatmap';
 import { chooseMeasure, chooseOther } from './questions/choose-measure';
 import type { Measure } from './questions/choose-measure';
@@ -24,12 +25,13 @@ export async function evaluateModel(
   argument: unknown,
   options: EvaluateOptions = {},
 ): Promise<ProfileEvaluation | TaskEvaluation | undefined> {
-  const target = await chooseTarget(argument, services, 'evaluateModel');
+  const target = await chooseTarget(argument, services, 'evaluateModel', 1);
   if (target === undefined) {
     return undefined;
   }
   await services.models.require(target.model, 'evaluate');
   const session = await sessionOf(services, target);
+  assertAllowed(session.blocked);
   const { model } = session;
   const ofSelection = options.selection ?? (target.plan ?? target.session) !== undefined;
   const choice = ofSelection ? session.choice : wholeModel;

@@ -1,5 +1,5 @@
 import { basename, dirname, join, resolve } from 'node:path';
-import { l10n, Uri, window, workspace } from 'vscode';
+import { l10n, Uri, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { DataMap } from '../core/datadiet/scores/scored-data';
 import type { ScoreFormat } from '../core/datadiet/scores/score-files';
@@ -15,7 +15,7 @@ import type { DataMapSession } from '../services/sessions/data-map-session';
 import type { ResultOf } from '../services/jobs/operations';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
-import { askText, choose } from './questions/ask';
+import { askNewFile, askText, choose } from './questions/ask';
 import { whyUnfit } from './questions/choose-output';
 import { dataMapOf, waitForData } from './open-data-map';
 import { say } from '../core/message';
@@ -200,7 +200,7 @@ async function choosePlace(
     });
     return typed === undefined ? undefined : resolve(dirname(data), typed.trim());
   }
-  const target = await window.showSaveDialog({
+  const target = await askNewFile({
     title: l10n.t('Export'),
     defaultUri: Uri.file(path),
     saveLabel: l10n.t('Export'),

@@ -1,6 +1,7 @@
 import { env, l10n, Uri, window } from 'vscode';
 import { dependencies } from '../../package.json';
 import { installCuda as operation } from '../core/operations/install-cuda';
+import { askPath } from './questions/ask';
 import { offer } from '../services/offer';
 import type { Services } from '../services/services';
 
@@ -33,11 +34,10 @@ export async function installCuda(services: Services): Promise<void> {
   if (chosen !== chooseFile) {
     return;
   }
-  const [file] =
-    (await window.showOpenDialog({
-      title: l10n.t('The package that you downloaded'),
-      filters: { NuGet: ['nupkg'] },
-    })) ?? [];
+  const file = await askPath({
+    title: l10n.t('The package that you downloaded'),
+    filters: { NuGet: ['nupkg'] },
+  });
   if (file === undefined) {
     return;
   }

@@ -18,7 +18,11 @@ export function showJobNotices(services: Services): Pick<Disposable, 'dispose'> 
   return services.jobs.ended.listen(({ job, outcome }) => {
     if (outcome !== undefined && needsNotice(services, job, outcome)) {
       const steps = nextSteps(services, job).slice(0, mostButtons);
-      void offer(`${job.title}: ${outcome.summary}`, steps);
+      // A device that was asked for and does not work, for example.
+      const [warning] = job.warnings;
+      const message = [`${job.title}: ${outcome.summary}`, warning ?? ''].join(' ').trim();
+      const isGood = outcome.isWarning !== true && warning === undefined;
+      void offer(message, steps, isGood ? 'information' : 'warning');
     }
   });
 }

@@ -17,6 +17,7 @@ export async function chooseCompression(
   services: Services,
   argument: unknown,
   command: CommandName,
+  questions = 0,
 ): Promise<CompressionSession | undefined> {
   if (argument instanceof CompressionSession) {
     return argument;
@@ -29,6 +30,6 @@ export async function chooseCompression(
   if (uri?.scheme === 'file' && isSensitivity(uri.path)) {
     return services.compressionSessions.openTable(uri.fsPath);
   }
-  const target = await chooseTarget(argument, services, command);
+  const target = await chooseTarget(argument, services, command, questions);
   return target === undefined ? undefined : services.compressionSessions.open(target.model);
 }

@@ -9,7 +9,7 @@ import { isScores } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { whyDataUnreadable } from '../services/trust';
 import { pickData, uriOf } from './target';
-import { choose } from './questions/ask';
+import { askPath, choose } from './questions/ask';
 import { verbatim } from '../core/message';
 
 /** How a command that would ask can be told beforehand. */
@@ -118,9 +118,8 @@ async function pickScores(): Promise<Uri | undefined> {
   if (chosen !== other) {
     return items.find((item) => item === chosen)?.file;
   }
-  const opened = await window.showOpenDialog({
+  return askPath({
     title: l10n.t('Choose scores: .npy, .csv, .json or .jsonl'),
     filters: { [l10n.t('Scores')]: ['json', 'jsonl', 'npy', 'csv'] },
   });
-  return opened?.[0];
 }

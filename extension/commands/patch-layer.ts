@@ -17,6 +17,7 @@ import { askLearningText, learningText } from './questions/learning-text';
 import { cellOf, sessionOf } from './open-heatmap';
 import { chooseTarget } from './target';
 import { choose } from './questions/ask';
+import { followedBy } from './questions/steps';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface PatchOptions extends Omit<OutputOptions, 'layout'> {
@@ -40,6 +41,7 @@ export async function patchLayer(
     cell === undefined ? argument : undefined,
     services,
     'patchLayer',
+    4,
   );
   if (target === undefined) {
     return undefined;
@@ -59,13 +61,17 @@ async function askRequest(
   given: PatchOptions,
 ): Promise<RequestOf<'patch'> | undefined> {
   const { model } = session;
-  const sublayer = given.sublayer ?? (await chooseSublayer(session));
+  const sublayer = given.sublayer ?? (await followedBy(3, async () => chooseSublayer(session)));
   if (sublayer === undefined) {
     return undefined;
   }
   const title = l10n.t('Patch {0} of {1}', sublayer, model.name);
-  const text = given.text ?? (await askLearningText(services, title, model));
-  const anyway = text === undefined ? undefined : (given.anyway ?? (await chooseAnyway(title)));
+  const text =
+    given.text ?? (await followedBy(2, async () => askLearningText(services, title, model)));
+  const anyway =
+    text === undefined
+      ? undefined
+      : (given.anyway ?? (await followedBy(1, async () => chooseAnyway(title))));
   if (text === undefined || anyway === undefined) {
     return undefined;
   }

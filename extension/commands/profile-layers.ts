@@ -3,6 +3,7 @@ import { fileExists } from '../services/documents/documents';
 import type { ProfileEffort } from '../services/jobs/model-jobs';
 import type { Services } from '../services/services';
 import { chooseEffort } from './questions/choose-effort';
+import { assertAllowed } from '../services/trust';
 import { confirmAnew } from './questions/confirm-replace';
 import { chooseSession } from './open-heatmap';
 
@@ -24,6 +25,7 @@ export async function profileLayers(
     return;
   }
   services.heatmaps.show(session);
+  assertAllowed(session.blocked);
   const replaces = await fileExists(session.profilePath);
   if (
     replaces &&

@@ -28,7 +28,7 @@ export async function profileSensitivity(
   argument: unknown,
   { compressions: given, outer: asked, blocks = [], overwrite = false }: SensitivityOptions = {},
 ): Promise<void> {
-  const session = await chooseCompression(services, argument, 'profileSensitivity');
+  const session = await chooseCompression(services, argument, 'profileSensitivity', 1);
   if (session === undefined) {
     return;
   }

@@ -8,6 +8,7 @@ import { offer } from '../services/offer';
 import { planOf } from '../services/documents/plans';
 import { withAbsolutePaths } from '../core/pipelines/patching/planned-patches';
 import type { Services } from '../services/services';
+import { assertAllowed } from '../services/trust';
 import { chooseOutput, withImportance } from './questions/choose-output';
 import type { OutputOptions } from './questions/choose-output';
 import { sessionOf } from './open-heatmap';
@@ -19,11 +20,12 @@ export async function pruneLayers(
   argument: unknown,
   options: OutputOptions = {},
 ): Promise<ApplyResult | undefined> {
-  const target = await chooseTarget(argument, services, 'pruneLayers');
+  const target = await chooseTarget(argument, services, 'pruneLayers', 1);
   if (target === undefined) {
     return undefined;
   }
   const session = await sessionOf(services, target);
+  assertAllowed(session.blocked);
   const plan = await choosePlan(services, session, target.plan);
   if (plan === undefined) {
     void offerHeatmap(services, session);

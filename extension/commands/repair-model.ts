@@ -16,6 +16,7 @@ import { askLearningText, learningText } from './questions/learning-text';
 import { chooseSource } from './source-model';
 import { chooseTarget } from './target';
 import { choose } from './questions/ask';
+import { followedBy } from './questions/steps';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface RepairOptions {
@@ -36,7 +37,7 @@ export async function repairModel(
   argument: unknown,
   given: RepairOptions = {},
 ): Promise<RepairResult | undefined> {
-  const target = await chooseTarget(argument, services, 'repairModel');
+  const target = await chooseTarget(argument, services, 'repairModel', 3);
   if (target === undefined) {
     return undefined;
   }
@@ -54,13 +55,15 @@ async function askRequest(
 ): Promise<RequestOf<'repair'> | undefined> {
   const { name, path } = model;
   const manifest = await readManifest(path);
-  const teacher = given.teacher ?? (await chooseSource(services, model, manifest));
+  const teacher =
+    given.teacher ?? (await followedBy(3, async () => chooseSource(services, model, manifest)));
   if (teacher === undefined) {
     return undefined;
   }
   const title = l10n.t('Repair {0}, taught by {1}', name, basename(teacher));
-  const text = given.text ?? (await askLearningText(services, title, model));
-  const effort = text && (given.effort ?? (await chooseEffort(title)));
+  const text =
+    given.text ?? (await followedBy(2, async () => askLearningText(services, title, model)));
+  const effort = text && (given.effort ?? (await followedBy(1, async () => chooseEffort(title))));
   const folder =
     effort &&
     (await chooseFolder(

@@ -3,6 +3,7 @@ import { reportError } from '../services/report-error';
 import type { Services } from '../services/services';
 import * as functions from './handlers';
 import { isSeen } from './job-notices';
+import { inSteps } from './questions/steps';
 
 /** Takes the services, the argument of the menu or link, and answers given beforehand. */
 type Handler = (services: Services, argument: unknown, options?: object) => unknown;
@@ -17,7 +18,7 @@ export async function runCommand(
   options: object,
 ): Promise<unknown> {
   try {
-    return await handlers[name](services, argument, options);
+    return await inSteps(() => handlers[name](services, argument, options));
   } catch (error) {
     const job = services.jobs.failed(error);
     const failed = job && { job, isSeen: isSeen(services, job) };

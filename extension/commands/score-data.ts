@@ -18,6 +18,7 @@ import { chooseProxy, chooseScore, chooseTrainings } from './questions/ask-scori
 import { confirmAnew } from './questions/confirm-replace';
 import { pickData, uriOf } from './target';
 import { counts } from '../services/counts';
+import { followedBy, steps } from './questions/steps';
 
 type Given = GivenOf<typeof operation.fields>;
 type DatasetGiven = GivenOf<typeof datasetFields>;
@@ -34,7 +35,9 @@ export async function scoreData(
   argument: unknown,
   given: ScoreDataOptions = {},
 ): Promise<DataScoring | undefined> {
-  const uri = uriOf(argument) ?? (await pickData(l10n.t('Score Data Set: choose it')));
+  const uri =
+    uriOf(argument) ??
+    (await followedBy(3, async () => pickData(l10n.t('Score Data Set: choose it'))));
   if (uri === undefined) {
     return undefined;
   }
@@ -48,7 +51,7 @@ async function askRequest(
   data: string,
   { overwrite, ...given }: ScoreDataOptions,
 ): Promise<Given | undefined> {
-  const looked = await lookAt(services, data, given);
+  const looked = await followedBy(3, async () => lookAt(services, data, given));
   if (looked === undefined) {
     return undefined;
   }
@@ -59,8 +62,11 @@ async function askRequest(
     counts.examples(summary.examples),
     counts.classes(summary.classes),
   );
-  const proxy = given.model === undefined ? await chooseProxy(services, title, summary) : {};
-  const score = proxy && (given.score ?? (await chooseScore(title)));
+  const proxy =
+    given.model === undefined
+      ? await followedBy(2, async () => chooseProxy(services, title, summary))
+      : {};
+  const score = proxy && (given.score ?? (await followedBy(1, async () => chooseScore(title))));
   const trainings =
     score &&
     (given.runs !== undefined && given.epoch !== undefined
@@ -89,9 +95,11 @@ async function lookAt(
   for (let more: DatasetGiven = {}; ;) {
     const options = datasetOptions({ ...given, ...more });
     try {
-      const summary = await window.withProgress(
-        { location: ProgressLocation.Window, title: l10n.t('Reading {0}', basename(data)) },
-        async () => services.dataReader.request('summarize', { data, options }),
+      const summary = await steps().once(async () =>
+        window.withProgress(
+          { location: ProgressLocation.Window, title: l10n.t('Reading {0}', basename(data)) },
+          async () => services.dataReader.request('summarize', { data, options }),
+        ),
       );
       return { summary, more };
     } catch (error) {

@@ -23,7 +23,7 @@ export async function scoreExperts(
   { ratio: given, overwrite = false }: ScoreExpertsOptions = {},
 ): Promise<ResultOf<'score-experts'> | undefined> {
   const ofCell = cellOf(argument) !== undefined;
-  const target = await chooseTarget(ofCell ? undefined : argument, services, 'scoreExperts');
+  const target = await chooseTarget(ofCell ? undefined : argument, services, 'scoreExperts', 1);
   if (target === undefined) {
     return undefined;
   }

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { ConfigurationTarget, l10n, window, workspace } from 'vscode';
+import { ConfigurationTarget, l10n, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { TextScores } from '../core/data/text-scores';
 import { textScoresPath } from '../core/operations/score-text';
@@ -8,7 +8,7 @@ import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
 import { confirmAnew } from './questions/confirm-replace';
 import { chooseTarget } from './target';
-import { choose } from './questions/ask';
+import { askPath, choose } from './questions/ask';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface ScoreTextOptions {
@@ -28,7 +28,7 @@ export async function scoreText(
   argument: unknown,
   given: ScoreTextOptions = {},
 ): Promise<TextScores | undefined> {
-  const target = await chooseTarget(argument, services, 'scoreText');
+  const target = await chooseTarget(argument, services, 'scoreText', 1);
   if (target === undefined) {
     return undefined;
   }
@@ -62,6 +62,7 @@ export async function chooseText(
   title: string,
   set: string | undefined,
   takesExamples = false,
+  placeHolder = l10n.t('Which text?'),
 ): Promise<string | undefined> {
   const own: QuickPickItem = {
     label: l10n.t('The bundled text'),
@@ -90,7 +91,7 @@ export async function chooseText(
     ...[own, other],
     ...(takesExamples ? [arrays, folder] : []),
   ];
-  const chosen = await choose(items, { title, placeHolder: l10n.t('Which text?') });
+  const chosen = await choose(items, { title, placeHolder });
   switch (chosen) {
     case undefined:
       return undefined;
@@ -105,11 +106,8 @@ export async function chooseText(
           : chosen === arrays
             ? { filters: { [l10n.t('Arrays')]: ['npy', 'npz'] } }
             : { canSelectFiles: false, canSelectFolders: true };
-      const files = await window.showOpenDialog({
-        ...{ title, openLabel: l10n.t('Choose') },
-        ...filters,
-      });
-      return files?.[0]?.fsPath;
+      const uri = await askPath({ title, openLabel: l10n.t('Choose'), ...filters });
+      return uri?.fsPath;
     }
   }
 }

@@ -19,17 +19,21 @@ export async function showDevices(services: Services): Promise<Uri> {
   );
   const { device } = services.settings.runOptions();
   const preferred = devices.find((candidate) => candidate.preferred)?.name ?? 'cpu';
+  const works = devices.some(({ name, works }) => name === device && works);
   return services.reports.showText(
     l10n.t('Devices'),
     'devices',
     [
       `# ${l10n.t('Devices')}`,
-      device === 'auto'
+      device === 'auto' || works
         ? l10n.t(
-            'Each was tried with a small graph. The setting espalier.device is auto: {0}.',
-            preferred,
+            'Each was tried with a small graph. The setting espalier.device is {0}: models run on {1}.',
+            ...[device, works ? device : preferred],
           )
-        : l10n.t('Each was tried with a small graph. The setting espalier.device is {0}.', device),
+        : l10n.t(
+            'Each was tried with a small graph. The setting espalier.device is {0}, which does not work here: models run on cpu.',
+            device,
+          ),
       table,
       '',
     ].join('\n\n'),

@@ -1,7 +1,8 @@
 import { dirname } from 'node:path';
-import { l10n, Uri, window } from 'vscode';
+import { l10n, Uri } from 'vscode';
 import { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Services } from '../services/services';
+import { askPath } from './questions/ask';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface ValuesOptions {
@@ -25,12 +26,11 @@ export async function showValues(
 }
 
 async function chooseFile(near: string): Promise<string | undefined> {
-  const [file] =
-    (await window.showOpenDialog({
-      title: l10n.t('Numbers by the names of nodes, sublayers or tensors'),
-      openLabel: l10n.t('Show Numbers'),
-      filters: { JSON: ['json'] },
-      defaultUri: Uri.file(dirname(near)),
-    })) ?? [];
+  const file = await askPath({
+    title: l10n.t('Numbers by the names of nodes, sublayers or tensors'),
+    openLabel: l10n.t('Show Numbers'),
+    filters: { JSON: ['json'] },
+    defaultUri: Uri.file(dirname(near)),
+  });
   return file?.fsPath;
 }

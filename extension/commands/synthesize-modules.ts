@@ -13,6 +13,7 @@ import { assertAllowed, whySynthesisBlocked } from '../services/trust';
 import { askText, choose } from './questions/ask';
 import { askNumber } from './questions/ask-scoring';
 import { uriOf } from './target';
+import { followedBy } from './questions/steps';
 
 type SynthesizeRequest = RequestOfOperation<'synthesize'>;
 
@@ -44,8 +45,8 @@ export async function synthesizeModules(
 
 async function askRequest(argument: unknown): Promise<SynthesizeRequest | undefined> {
   const title = l10n.t('Synthesize modules');
-  const data = await chooseData(title);
-  const extent = data && (await chooseExtent(title));
+  const data = await followedBy(2, async () => chooseData(title));
+  const extent = data && (await followedBy(1, async () => chooseExtent(title)));
   const out = extent && (await askFolder(title, uriOf(argument)?.fsPath));
   if (data === undefined || extent === undefined || out === undefined) {
     return undefined;
@@ -100,7 +101,9 @@ async function chooseExtent(title: string): Promise<Extent | undefined> {
   if (chosen !== own) {
     return items.find((one) => one === chosen)?.extent;
   }
-  const iterations = await askNumber(title, l10n.t('Iterations'), '3', 1);
+  const iterations = await followedBy(1, async () =>
+    askNumber(title, l10n.t('Iterations'), '3', 1),
+  );
   const population =
     iterations === undefined
       ? undefined

@@ -10,8 +10,9 @@ import { commandIds } from '../services/command-ids';
 import type { CommandName } from '../services/command-ids';
 import { commandTitle } from '../services/command-titles';
 import { whyUnreadable } from '../services/trust';
-import { choose } from './questions/ask';
+import { askPath, choose } from './questions/ask';
 import { verbatim } from '../core/message';
+import { followedBy } from './questions/steps';
 
 /** What a command acts on. */
 export interface Target {
@@ -28,11 +29,13 @@ export interface Target {
 /**
  * What was clicked, or else what the active editor shows, or else what the user picks.
  * Undefined when the user picks nothing.
+ * @param questions how many the command asks at least when it knows the model
  */
 export async function chooseTarget(
   argument: unknown,
   services: Services,
   command: CommandName,
+  questions = 0,
 ): Promise<Target | undefined> {
   const session = argument instanceof ModelSession ? argument : undefined;
   const shown = session ?? (argument === undefined ? services.heatmaps.active : undefined);
@@ -42,7 +45,7 @@ export async function chooseTarget(
   const uri =
     uriOf(argument) ??
     (await activeModelFile(services)) ??
-    (await pickModel(services, commandTitle(command), [], true));
+    (await followedBy(questions, async () => pickModel(services, commandTitle(command), [], true)));
   return uri === undefined ? undefined : targetOf(uri, services);
 }
 
@@ -103,13 +106,12 @@ export async function pickData(title: string): Promise<Uri | undefined> {
   if (chosen === undefined) {
     return undefined;
   }
-  const opened = await window.showOpenDialog({
+  return askPath({
     canSelectFiles: chosen === file,
     canSelectFolders: chosen === folder,
     title,
     openLabel: l10n.t('Choose'),
   });
-  return opened?.[0];
 }
 
 /**
@@ -163,7 +165,7 @@ export async function pickModel(
 
 /** One dialog cannot choose both files and folders on every system. */
 async function browse(forFile: boolean): Promise<Uri | undefined> {
-  const chosen = await window.showOpenDialog({
+  return askPath({
     canSelectFiles: forFile,
     canSelectFolders: !forFile,
     ...(forFile ? { filters: { [l10n.t('Models')]: ['gguf', 'onnx'] } } : {}),
@@ -172,5 +174,4 @@ async function browse(forFile: boolean): Promise<Uri | undefined> {
       : l10n.t('Choose a model folder: config.json beside .safetensors files'),
     openLabel: l10n.t('Open Model'),
   });
-  return chosen?.[0];
 }

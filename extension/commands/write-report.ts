@@ -7,6 +7,7 @@ import type { WrittenReport } from '../core/operations/report';
 import type { Services } from '../services/services';
 import { commandTitle } from '../services/command-titles';
 import { assertAllowed, whyBlocked } from '../services/trust';
+import { askNewFile, askPath } from './questions/ask';
 import { uriOf } from './target';
 
 /** Answers given beforehand, and what is not asked. */
@@ -44,19 +45,18 @@ function activeFile(): Uri | undefined {
 }
 
 async function chooseDocument(): Promise<Uri | undefined> {
-  const opened = await window.showOpenDialog({
+  return askPath({
     title: commandTitle('writeReport'),
     openLabel: l10n.t('Choose'),
     filters: { [l10n.t('Profiles, plans, evaluations and experiments')]: ['json'] },
   });
-  return opened?.[0];
 }
 
 async function chooseOut(about: Uri): Promise<string | undefined> {
   const suffixes = [...documentIds.map((id) => documentNames[id].suffix), '.json'];
   const { length = 0 } = suffixes.find((one) => about.path.endsWith(one)) ?? {};
   const stem = about.path.slice(0, about.path.length - length);
-  const target = await window.showSaveDialog({
+  const target = await askNewFile({
     title: commandTitle('writeReport'),
     defaultUri: about.with({ path: `${stem}.report.html` }),
     saveLabel: l10n.t('Write'),

@@ -76,7 +76,7 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
       ...(narrowed === 0 ? [] : [l10n.t('Narrows {0}', counts.sublayers(narrowed))]),
       ...(compressed === 0 ? [] : [l10n.t('Compresses {0}', counts.layers(compressed))]),
       ...(typed === 0 ? [] : [l10n.t('Sets the types of {0}', counts.tensors(typed))]),
-      ...(patched === 0 ? [] : [l10n.t('Puts graph modules in {0} places', patched)]),
+      ...(patched === 0 ? [] : [l10n.t('Patches {0}', counts.sublayers(patched))]),
     ].join(' · ');
   }
 }

@@ -21,7 +21,9 @@ export type { CandidateStability } from '../core/prune/layer-profile';
 export type { Drift, SublayerDrift } from '../core/evaluate/drift';
 
 /** The job that the heatmap tells of. */
-export type HeatmapJob = PanelJob<'profile' | 'prune' | 'evaluate' | 'patch' | 'drift'>;
+export type HeatmapJob = PanelJob<
+  'profile' | 'prune' | 'evaluate' | 'patch' | 'drift' | 'score-experts'
+>;
 
 /** A profile as far as it is known: complete when loaded from a document, growing while a search runs. */
 export interface ProfileState {

@@ -50,6 +50,8 @@ export const counts = {
     n === 1 ? l10n.t('1 epoch') : l10n.t('{0} epochs', formatCount(n)),
   subsets: (n: number): string =>
     n === 1 ? l10n.t('1 subset') : l10n.t('{0} subsets', formatCount(n)),
+  experts: (n: number): string =>
+    n === 1 ? l10n.t('1 expert') : l10n.t('{0} experts', formatCount(n)),
   nodes: (n: number): string => (n === 1 ? l10n.t('1 node') : l10n.t('{0} nodes', formatCount(n))),
   edges: (n: number): string => (n === 1 ? l10n.t('1 edge') : l10n.t('{0} edges', formatCount(n))),
   plans: (n: number): string => (n === 1 ? l10n.t('1 plan') : l10n.t('{0} plans', formatCount(n))),

@@ -7,13 +7,15 @@ export type Action = readonly [label: string, run: () => unknown];
 export async function offer(
   message: string,
   actions: readonly Action[],
-  kind: 'information' | 'error' = 'information',
+  kind: 'information' | 'warning' | 'error' = 'information',
 ): Promise<void> {
   const labels = actions.map(([label]) => label);
-  const chosen =
-    kind === 'error'
-      ? await window.showErrorMessage(message, ...labels)
-      : await window.showInformationMessage(message, ...labels);
+  const show = {
+    information: window.showInformationMessage,
+    warning: window.showWarningMessage,
+    error: window.showErrorMessage,
+  }[kind];
+  const chosen = await show(message, ...labels);
   const [, run] = actions.find(([label]) => label === chosen) ?? [];
   await run?.();
 }

@@ -211,7 +211,7 @@ describe('the compression panel', () => {
     const { workbench } = session();
     const frame = await panel();
     await frame.locator('.made-plan').getByRole('button', { name: 'Apply Plan…' }).click();
-    await workbench.quickPick('Hugging Face folder with a modelling file').click();
+    await workbench.quickPick('Hugging Face folder with a modeling file').click();
     await workbench.answer('The original is left as it is.', inWorkspace('smaller'));
     const done = workbench.notification(/smaller takes .* instead of .* and is verified/);
     await done.waitFor({ timeout: 120_000 });

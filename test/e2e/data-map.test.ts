@@ -329,7 +329,7 @@ describe('the data map', () => {
     await frame.getByText('40,000 of 40,000 examples are kept (100 %).').waitFor();
     await start();
     await frame.getByRole('button', { name: 'Cancel' }).click();
-    await frame.getByText('The export was cancelled.').first().waitFor();
+    await frame.getByText('The export was canceled.').first().waitFor();
     await workbench.screenshot('datamap-cancelled');
     expect(await accessibilityViolations(frame)).toEqual([]);
     const left = async (): Promise<string[]> =>
@@ -338,7 +338,7 @@ describe('the data map', () => {
     await start();
     await workbench.statusBarItem('Exporting from many').waitFor();
     await workbench.runCommand('Espalier: Cancel Job');
-    await frame.getByText('The export was cancelled.').first().waitFor();
+    await frame.getByText('The export was canceled.').first().waitFor();
     await workbench.statusBarItem('Exporting from many').waitFor({ state: 'detached' });
     expect(await left()).toEqual(['many']);
   });

@@ -191,7 +191,7 @@ describe('from a model folder to a smaller model', () => {
     await session().setTheme('highContrast');
     await workbench.screenshot('heatmap-drift-high-contrast');
     await session().setTheme('light');
-    await panel.frame.getByRole('combobox', { name: 'Colours' }).click();
+    await panel.frame.getByRole('combobox', { name: 'Colors' }).click();
     await panel.frame.getByRole('option', { name: 'Importance' }).click();
     await legend.waitFor({ state: 'hidden' });
   });
@@ -213,16 +213,16 @@ describe('from a model folder to a smaller model', () => {
   it('writes a smaller model into a new folder', async () => {
     const { workbench } = session();
     await (await heatmap()).button('Prune…').click();
-    const label = 'Hugging Face folder with a modelling file';
+    const label = 'Hugging Face folder with a modeling file';
     await workbench.quickPick(label).waitFor();
     await workbench.screenshot('prune-forms');
     await workbench.quickPick('More formats…').click();
     // A form that cannot express the selection says why, and cannot be chosen.
     await workbench.page
       .locator('.quick-input-list .monaco-list-row')
-      .filter({ hasText: '3 single sublayers would be removed' })
+      .filter({ hasText: 'parts of blocks (3 sublayers)' })
       .click();
-    await workbench.notification(/3 single sublayers would be removed/).waitFor();
+    await workbench.notification(/parts of blocks \(3 sublayers\)/).waitFor();
     await workbench.quickPick(label).click();
     await workbench.acceptValue(inWorkspace('sample-pruned'));
     const message = workbench.notification(
@@ -261,9 +261,9 @@ describe('from a model folder to a smaller model', () => {
     await panel.partlyMeasured();
     const asked = Date.now();
     await panel.button('Cancel').click();
-    await panel.job.getByText('Profiling was cancelled.').waitFor();
+    await panel.job.getByText('Profiling was canceled.').waitFor();
     expect(Date.now() - asked).toBeLessThan(3000);
-    expect(await panel.job.textContent()).toMatch(/\d+ of 24 sublayers are saved\./);
+    expect(await panel.job.textContent()).toMatch(/Saved: \d+ of 24 sublayers\./);
     await workbench.screenshot('profile-cancelled');
     await panel.button('Resume').click();
     await panel.finished();
@@ -303,7 +303,7 @@ describe('from a model folder to a smaller model', () => {
     // Until the search tells how far it is, the row changes its height, and a button moves from under the pointer.
     await restored.job.getByText(/ of [\d,]+ steps/).waitFor();
     await restored.button('Cancel').click();
-    await restored.job.getByText('Profiling was cancelled.').waitFor();
+    await restored.job.getByText('Profiling was canceled.').waitFor();
   });
 
   it('opens the result of a job that ended before the reload', async () => {
@@ -377,7 +377,7 @@ describe('from a model folder to a smaller model', () => {
     await workbench.screenshot('jobs-view');
     await row(/^Profiling sample, running/).hover();
     await rows.getByRole('button', { name: 'Cancel Job' }).first().click();
-    await row(/^Profiling sample, cancelled · .* saved/).waitFor();
+    await row(/^Profiling sample, canceled · .*[Ss]aved/).waitFor();
     // The job that has waited runs now, and its result is told and kept.
     const result = /perplexity [\d.]+ on .* tokens per second/;
     await workbench.notification(result).waitFor({ timeout: 60_000 });
@@ -400,6 +400,6 @@ describe('from a model folder to a smaller model', () => {
     await workbench.runCommand('Espalier: Discard Job…');
     await workbench.quickPick('Profiling sample').click();
     await workbench.dialog().getByRole('button', { name: 'Discard' }).click();
-    await row(/^Profiling sample, cancelled · .* saved/).waitFor({ state: 'detached' });
+    await row(/^Profiling sample, canceled · .*[Ss]aved/).waitFor({ state: 'detached' });
   });
 });

@@ -81,7 +81,7 @@ it.each(Object.keys(THEMES) as (keyof typeof THEMES)[])(
 it('writes what the panel shows', async () => {
   const { workbench, workspace } = session();
   await (await heatmap()).button('Prune…').click();
-  await workbench.quickPick('Hugging Face folder with a modelling file').click();
+  await workbench.quickPick('Hugging Face folder with a modeling file').click();
   await workbench.acceptValue(join(workspace, 'sample-pruned'));
   await workbench
     .notification(/sample-pruned is \d+(?:\.\d+)?\s% smaller than sample and verified/)

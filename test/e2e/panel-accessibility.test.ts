@@ -130,7 +130,7 @@ describe('the gallery of components', () => {
       .getByRole('region', { name: 'Running job' })
       .getByRole('button', { name: 'Cancel' })
       .click();
-    await frame.getByText('Cancelling…').first().waitFor();
+    await frame.getByText('Canceling…').first().waitFor();
   });
 });
 

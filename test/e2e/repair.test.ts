@@ -27,7 +27,7 @@ describe('repair and patching', () => {
     await workbench.quickPick('Low rank').click();
     await workbench.quickPick('40 %').click();
     await workbench.quickPick('All linear layers').click();
-    await workbench.quickPick('Hugging Face folder with a modelling file').click();
+    await workbench.quickPick('Hugging Face folder with a modeling file').click();
     await nameFolder('smaller');
     const done = workbench.notification(/smaller takes .* instead of .* and is verified/);
     await done.waitFor({ timeout: 60_000 });
@@ -88,7 +88,7 @@ describe('repair and patching', () => {
     await workbench.quickPick('In any case').waitFor();
     await workbench.screenshot('patch-anyway');
     await workbench.quickPick('In any case').click();
-    await workbench.quickPick('Hugging Face folder with a modelling file').click();
+    await workbench.quickPick('Hugging Face folder with a modeling file').click();
     await nameFolder('patched');
     await heatmap.job.getByText(/Fitting/).waitFor({ timeout: 60_000 });
     await workbench.screenshot('patch-running');

@@ -163,7 +163,7 @@ describe('the panel of an evolution', () => {
     await workbench.screenshot('symbolic-waiting');
     expect(await accessibilityViolations(frame)).toEqual([]);
     await frame.getByRole('button', { name: 'Cancel' }).click();
-    await frame.getByText('The evolution was cancelled.').first().waitFor();
+    await frame.getByText('The evolution was canceled.').first().waitFor();
     await frame.getByRole('button', { name: 'Resume' }).click();
     await frame.locator('.population .module').first().waitFor({ timeout: 120_000 });
     await frame.getByRole('button', { name: 'Open as Text' }).waitFor({ timeout: 120_000 });

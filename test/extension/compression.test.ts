@@ -15,6 +15,7 @@ import type {
 } from '../../extension/protocol/compression';
 import type { CompressionSession } from '../../extension/services/sessions/compression-session';
 import { hasWork } from '../../extension/services/jobs/saved-work';
+import { answering } from './answers';
 import {
   activate,
   cancelRunning,
@@ -84,7 +85,7 @@ describe('compression', () => {
     await running;
     assert.ok(session.job.kind === 'stopped');
     assert.equal(session.job.reason, 'cancelled');
-    assert.match(session.job.saved ?? '', /^\d+ of \d+ measurements are saved\.$/);
+    assert.match(session.job.saved ?? '', /^Saved: \d+ of \d+ measurements\.$/);
     await run('resumeJob', session.job.id);
     assert.equal(session.job.kind, 'idle');
     assert.deepEqual(resumable(espalier, 'sensitivity'), []);
@@ -147,50 +148,41 @@ describe('compression', () => {
     const typed = await espalier.compressionSessions.open(
       await placeFixture('llama-gqa-untied', 'typed'),
     );
-    const answers = [
-      'Types of a GGUF file',
-      'Embedding and head as well',
+    await answering(['Types of a GGUF file', 'Embedding and head as well'], () =>
+      run('profileSensitivity', vscode.Uri.file(typed.model.path), { blocks: [0] }),
+    );
+    const { layers = [], outer = [] } = typed.table ?? {};
+    assert.ok(layers.length > 0);
+    assert.deepEqual(
+      outer.map(({ place }) => place),
+      ['embedding', 'head'],
+    );
+    const entries = [...layers, ...outer].flatMap((one) => one.entries);
+    assert.ok(entries.every(({ method }) => method === 'gguf'));
+    // So little that a type is needed whose rounding is weighted.
+    const { result } = await run<MadePlan>('planCompression', typed, {
+      ...{ limits: [{ unit: 'bytes', ratio: 0.815 }], ways: [{ method: 'gguf' }] },
+      ...{ removes: false, narrows: false, outer: true },
+    });
+    assert.equal(result.byImportance, true);
+    const out = workspacePath('typed-gguf');
+    const { asked, result: written } = await answering(['Measure importance first'], () =>
+      run<CompressResult>('compressModel', typed, { out }),
+    );
+    const { offered, descriptions } = asked[0] ?? {};
+    assert.ok(written.bytesAfter < written.bytesBefore);
+    assert.ok(existsSync(workspacePath('typed.imatrix.gguf')));
+    const [job] = espalier.jobs.jobs;
+    assert.ok(job?.operation === 'compress');
+    assert.equal(job.request.imatrix, workspacePath('typed.imatrix.gguf'));
+    assert.equal(job.request.format, 'gguf');
+    assert.deepEqual(offered, [
       'Measure importance first',
-    ];
-    const { showQuickPick } = vscode.window;
-    const offered: string[] = [];
-    const stub = async (items: readonly vscode.QuickPickItem[]) => {
-      offered.push(...items.map(({ label, description = '' }) => `${label}: ${description}`));
-      return Promise.resolve(items.find(({ label }) => answers.includes(label)));
-    };
-    Object.assign(vscode.window, { showQuickPick: stub });
-    try {
-      await run('profileSensitivity', vscode.Uri.file(typed.model.path), { blocks: [0] });
-      const { layers = [], outer = [] } = typed.table ?? {};
-      assert.ok(layers.length > 0);
-      assert.deepEqual(
-        outer.map(({ place }) => place),
-        ['embedding', 'head'],
-      );
-      const entries = [...layers, ...outer].flatMap((one) => one.entries);
-      assert.ok(entries.every(({ method }) => method === 'gguf'));
-      // So little that a type is needed whose rounding is weighted.
-      const { result } = await run<MadePlan>('planCompression', typed, {
-        ...{ limits: [{ unit: 'bytes', ratio: 0.815 }], ways: [{ method: 'gguf' }] },
-        ...{ removes: false, narrows: false, outer: true },
-      });
-      assert.equal(result.byImportance, true);
-      const out = workspacePath('typed-gguf');
-      const written = await run<CompressResult>('compressModel', typed, { out });
-      assert.ok(written.bytesAfter < written.bytesBefore);
-      assert.ok(existsSync(workspacePath('typed.imatrix.gguf')));
-      const [job] = espalier.jobs.jobs;
-      assert.ok(job?.operation === 'compress');
-      assert.equal(job.request.imatrix, workspacePath('typed.imatrix.gguf'));
-      assert.equal(job.request.format, 'gguf');
-      assert.deepEqual(offered.slice(-3), [
-        'Measure importance first: as the plan was measured',
-        'Choose an importance matrix…: as the plan was measured',
-        'No importance matrix: ',
-      ]);
-    } finally {
-      Object.assign(vscode.window, { showQuickPick });
-    }
+      'Choose an importance matrix…',
+      'No importance matrix',
+    ]);
+    const measured = 'as the plan was measured';
+    assert.deepEqual(descriptions, [measured, measured, '']);
   }).timeout(180_000);
 
   /** Begins to compress, and cancels when a layer is done. */
@@ -240,20 +232,12 @@ describe('compression', () => {
   });
 
   it('offers no model as its own teacher', async () => {
-    const { showQuickPick } = vscode.window;
-    let offered: readonly string[] = [];
-    const stub = async (items: readonly (vscode.QuickPickItem & { folder?: vscode.Uri })[]) => {
-      offered = items.flatMap(({ folder }) => (folder === undefined ? [] : [folder.fsPath]));
-      return Promise.resolve(undefined);
-    };
-    Object.assign(vscode.window, { showQuickPick: stub });
-    try {
-      assert.equal(await run('repairModel', vscode.Uri.file(model)), undefined);
-    } finally {
-      Object.assign(vscode.window, { showQuickPick });
-    }
-    assert.ok(offered.includes(workspacePath('compressed')), offered.join());
-    assert.ok(!offered.includes(model));
+    const { asked } = await answering([undefined], () =>
+      run('repairModel', vscode.Uri.file(model)),
+    );
+    const { offered = [] } = asked[0] ?? {};
+    assert.ok(offered.includes('$(folder) compressed'), offered.join());
+    assert.ok(!offered.includes(`$(folder) ${session.model.name}`));
   });
 
   it('finds the teacher of a compressed model, repairs it, and goes on when that was cancelled', async () => {

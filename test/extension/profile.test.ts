@@ -10,6 +10,7 @@ import type { LayerProfile } from '../../extension/core/prune/layer-profile';
 import type { Espalier } from '../../extension/host';
 import type { ModelSession } from '../../extension/services/sessions/model-session';
 import { wholeModel } from '../../extension/services/sessions/selection';
+import { answering } from './answers';
 import {
   activate,
   configure,
@@ -42,29 +43,22 @@ describe('Profile Layers', () => {
     await configure(shortSearch);
     const session = await open('asked');
     const { worker } = espalier;
-    const { showQuickPick } = vscode.window;
     const request = worker.request.bind(worker);
-    const rows: vscode.QuickPickItem[] = [];
     const stub: typeof request = async (method, asked, ...rest) => {
       if (method !== 'expect') return request(method, asked, ...rest);
       const { search } = (asked as { readonly request: { readonly search: string } }).request;
       return search === 'one-shot' ? 120 : 7500;
     };
     Object.assign(worker, { request: stub });
-    Object.assign(vscode.window, {
-      showQuickPick: async (items: readonly vscode.QuickPickItem[]) =>
-        Promise.resolve(rows.push(...items) > 0 ? items[0] : undefined),
-    });
     try {
-      await start(session);
+      const { asked } = await answering(['Quick Look'], () => start(session));
+      assert.deepEqual(
+        asked.map(({ title, offered, descriptions }) => [title, offered, descriptions]),
+        [['How thoroughly?', ['Quick Look', 'Standard'], ['about 2 min', 'about 2 h 5 min']]],
+      );
     } finally {
       Reflect.deleteProperty(worker, 'request');
-      Object.assign(vscode.window, { showQuickPick });
     }
-    assert.deepEqual(
-      rows.map(({ label, description }) => `${label} ${description}`),
-      ['Quick Look about 2 min', 'Standard about 2 h 5 min'],
-    );
     const { settings, baselines } = await readProfile(session);
     assert.equal(settings.mode, 'one-shot');
     assert.deepEqual(Object.keys(baselines), []);
@@ -124,7 +118,7 @@ describe('Profile Layers', () => {
     const known = measured(session);
     assert.equal(
       session.job.saved,
-      `${known} of ${session.model.sublayers.length} sublayers are saved.`,
+      `Saved: ${known} of ${session.model.sublayers.length} sublayers.`,
     );
     assert.ok(known > 0);
   });
@@ -255,23 +249,24 @@ describe('Profile Layers', () => {
   it('compares a selection with the whole model on a text where that is chosen', async () => {
     const session = await open('compared');
     session.chooseMark('block.2.feedforward', 'removed');
-    const { showQuickPick } = vscode.window;
-    let offered: readonly string[] = [];
-    const stub = async (items: readonly vscode.QuickPickItem[]) => {
-      offered = items.map(({ label }) => label);
-      return Promise.resolve(items[1]);
-    };
-    Object.assign(vscode.window, { showQuickPick: stub });
-    try {
-      await vscode.commands.executeCommand('espalier.evaluateModel', session);
-    } finally {
-      Object.assign(vscode.window, { showQuickPick });
-    }
-    assert.deepEqual(offered, ['Text', 'Text, compared…', 'Task…']);
+    const { asked } = await answering(['Text, compared…'], () =>
+      vscode.commands.executeCommand('espalier.evaluateModel', session),
+    );
+    assert.deepEqual(asked[0]?.offered, ['Text', 'Text, compared…', 'Task…']);
     const [job] = espalier.jobs.jobs;
     assert.ok(job?.operation === 'evaluate');
     assert.equal(job.request.against, session.model.path);
     assert.match(job.result ?? '', /perplexity .* → .*KL divergence/);
+  });
+
+  it('shows how scoring experts ends, also without a result', async () => {
+    const session = await espalier.sessions.open(await placeFixture('qwen3-moe', 'mixture'));
+    const { path } = session.model;
+    await vscode.commands.executeCommand('espalier.scoreExperts', vscode.Uri.file(path), {
+      ratio: 0.5,
+    });
+    assert.ok(session.job.kind === 'stopped' && session.job.what === 'score-experts');
+    assert.match(session.job.message, /tokenizer\.json/);
   });
 
   it('says which setting is wrong', async () => {

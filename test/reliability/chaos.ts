@@ -152,7 +152,7 @@ const remains = (actual: Tree, expected: Tree): string[] =>
 
 /** Whether it ended as one that was hit: by the signal, or stopped by itself because of it. */
 function isExpected({ code, signal, isHit, stderr }: Ending): boolean {
-  return isHit && (signal !== null || code === 143 || /ended during|was cancelled/.test(stderr));
+  return isHit && (signal !== null || code === 143 || /ended during|was canceled/.test(stderr));
 }
 
 /** Whether an earlier run was killed behind its result, which stands and is not written over. */

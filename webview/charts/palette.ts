@@ -29,7 +29,7 @@ function paletteRgb(position: number): Rgb {
   const index = Math.min(Math.floor(scaled), VIRIDIS.length - 2);
   const from = VIRIDIS[index];
   const to = VIRIDIS[index + 1];
-  if (from === undefined || to === undefined) throw new RangeError(`No colour at ${position}`);
+  if (from === undefined || to === undefined) throw new RangeError(`No color at ${position}`);
   const mix = (a: number, b: number) => Math.round(a + (b - a) * (scaled - index));
   return [mix(from[0], to[0]), mix(from[1], to[1]), mix(from[2], to[2])];
 }

@@ -28,6 +28,6 @@ export async function registerComponents(): Promise<void> {
       setTimeout(next);
     });
   }
-  // It reads the theme's colours at the page's load, which has been where it comes later.
+  // It reads the theme's colors at the page's load, which has been where it comes later.
   if (document.readyState === 'complete') window.dispatchEvent(new Event('load'));
 }

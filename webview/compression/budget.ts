@@ -126,17 +126,18 @@ export function choiceAt(choice: BudgetChoice, cost: number): BudgetChoice {
   return { ...choice, limits: [{ unit, most }, ...others] };
 }
 
-export function formatAmount(unit: BudgetUnit, value: number): string {
+/** @param like gives the unit of bytes, seconds or thousands, for numbers that stand together */
+export function formatAmount(unit: BudgetUnit, value: number, like = value): string {
   switch (unit) {
     case 'bytes':
     case 'memory':
-      return formatBytes(value);
+      return formatBytes(value, like);
     case 'decode':
     case 'prefill':
-      return formatTime(value);
+      return formatTime(value, like);
     case 'parameters':
     case 'flops':
-      return formatCompact(value);
+      return formatCompact(value, like);
   }
 }
 

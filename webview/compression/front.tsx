@@ -182,7 +182,8 @@ function contentOf(
         ? undefined
         : { x: at.cost, y: predicted.sumOfDistances },
     stepX: unit === 'bytes' || unit === 'memory' ? byteStep(points[0]?.cost ?? 0) : undefined,
-    formatX: (value) => formatAmount(unit, value),
+    // One unit for the axis, that of its largest number.
+    formatX: (value) => formatAmount(unit, value, points[0]?.cost),
     formatY: formatDistance,
     formatY2: formatShare,
     pointTitle: ({ x }) => formatAmount(unit, x),

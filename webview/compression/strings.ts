@@ -158,7 +158,7 @@ export const strings = {
   share: t('Bytes left of a layer'),
   shareValue: (percent: string) => t('about {0}', percent),
   oneLevel: (percent: string) => t('one setting: {0} of the bytes left', percent),
-  planShown: t('Each layer as planned. Layers without a colour stay as they are.'),
+  planShown: t('Each layer as planned. Layers without a color stay as they are.'),
   cheap: t('cheap'),
   costly: t('costly'),
   legend: (metric: string) => t('Distance to the original ({0}, log scale)', metric),

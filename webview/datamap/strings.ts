@@ -83,7 +83,7 @@ export const strings = {
   exportStarting: t('The export is starting'),
   exportRunning: t('The export is running'),
   exportStopped: {
-    cancelled: t('The export was cancelled. Nothing was written.'),
+    cancelled: t('The export was canceled. Nothing was written.'),
     failed: t('The export failed.'),
     crashed: t('The export stopped.'),
     closed: t('The export was interrupted.'),

@@ -136,7 +136,7 @@ export const strings = {
   fitTitle: t('Make the picture as wide as the panel'),
   foldAll: t('Fold All'),
   foldAllTitle: t('Fold everything that was opened'),
-  colours: t('Colours'),
+  colours: t('Colors'),
   colouring: {
     importance: t('Importance'),
     drift: t('Drift'),
@@ -159,7 +159,7 @@ export const strings = {
     t('{0} boxes match one of the {1} numbers.', found, count),
   showDrift: t('Show Drift'),
   showDriftTitle: t(
-    'Colour the diagram by how far the model, or what is selected in its heatmap, drifts from the original',
+    'Color the diagram by how far the model, or what is selected in its heatmap, drifts from the original',
   ),
   driftLegend: t('Drift of hidden states (relative error, log scale)'),
   driftOf: (share: string) => t('drift {0}', share),

@@ -81,7 +81,7 @@ function Jobs(): VNode {
         name="Stopped job"
         job={{
           ...{ kind: 'stopped', ...of, reason: 'failed' },
-          ...{ message: 'Out of memory.', saved: '30 of 120 sublayers are saved.' },
+          ...{ message: 'Out of memory.', saved: 'Saved: 30 of 120 sublayers.' },
         }}
         onShowLog={nothing}
         {...actions}

@@ -11,6 +11,7 @@ const jobNames: Readonly<Record<JobName, string>> = {
   evaluate: t('Evaluation'),
   patch: t('Patching'),
   drift: t('Comparing hidden states'),
+  'score-experts': t('Scoring experts'),
 };
 
 const kinds: Readonly<Record<SublayerKind, string>> = {
@@ -96,7 +97,7 @@ export const strings = {
   profileTitle: t('Measure what removing each sublayer costs, and find the order of removal'),
   pruneTitle: t('Write a new model without the removed sublayers'),
   showDriftTitle: t(
-    'Colour the heatmap by how far the selection drifts from the original. Without a selection: how far a model that Espalier wrote drifts from its original',
+    'Color the heatmap by how far the selection drifts from the original. Without a selection: how far a model that Espalier wrote drifts from its original',
   ),
   evaluateTitle: t('Measure the perplexity of the selection on held-out text'),
   savePlanTitle: t('Write the selection to a plan, which you can edit'),
@@ -137,7 +138,7 @@ export const strings = {
       '‖h′ − h‖ / ‖h‖ after each sublayer, root mean square over {0}',
       counted(positions, 'position'),
     ),
-  colours: t('Colours'),
+  colours: t('Colors'),
   colouring: { importance: t('Importance'), drift: t('Drift') },
   legendPreview: t('Preview: 1 − cos(x, x + f(x)) of each sublayer alone (log scale)'),
   legendNothing: t('No distances yet'),
@@ -148,7 +149,7 @@ export const strings = {
   legendDepends: t('rank depends on the calibration text'),
   legendPreviewCell: t('preview by local cosine'),
   legendPending: t('not measured yet'),
-  legendExcluded: t('not part of this search'),
+  legendExcluded: t('not part of the search'),
 
   // Cells
   distance: t('Distance'),

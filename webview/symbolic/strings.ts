@@ -56,7 +56,7 @@ export const strings = {
   resume: t('Resume'),
   resumeTitle: t('Continue where it stopped'),
   stopped: {
-    cancelled: t('The evolution was cancelled.'),
+    cancelled: t('The evolution was canceled.'),
     failed: t('The evolution failed.'),
     crashed: t('The evolution stopped.'),
     closed: t('The evolution was interrupted.'),

@@ -1,12 +1,13 @@
-import { l10n, window } from 'vscode';
+import { l10n } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { ProxyRequest } from '../../core/datadiet/training/proxy-model';
 import type { ScoreKind } from '../../core/datadiet/scores/score-document';
 import type { DatasetSummary } from '../../core/datadiet/scores/scored-data';
 import type { Services } from '../../services/services';
-import { askText, choose } from './ask';
+import { askPath, askText, choose } from './ask';
 import { pickModel } from '../target';
 import { counts } from '../../services/counts';
+import { followedBy } from './steps';
 
 /** Which model is trained: one that suits the examples, or the user's own. */
 export async function chooseProxy(
@@ -45,11 +46,10 @@ export async function chooseProxy(
     return undefined;
   }
   if (chosen === onnx) {
-    const files = await window.showOpenDialog({
+    const file = await askPath({
       title: l10n.t('Choose a classifier'),
       filters: { ONNX: ['onnx'] },
     });
-    const [file] = files ?? [];
     return file === undefined ? undefined : { model: file.fsPath };
   }
   if (!isText) {
@@ -72,7 +72,7 @@ export async function chooseScore(title: string): Promise<ScoreKind | undefined>
     {
       label: 'GraNd',
       detail: l10n.t(
-        'Norm of the gradient of each example. At initialisation it is about the norm of the input.',
+        'Norm of the gradient of each example. At initialization it is about the norm of the input.',
       ),
       score: 'grand',
     },
@@ -117,13 +117,15 @@ export async function chooseTrainings(
   if (chosen !== own) {
     return items.find((one) => one === chosen)?.trainings;
   }
-  const runs = await askNumber(title, l10n.t('Runs, each from its own seed'), '10', 1);
+  const runs = await followedBy(1, async () =>
+    askNumber(title, l10n.t('Runs, each from its own seed'), '10', 1),
+  );
   const epochs =
     runs === undefined
       ? undefined
       : await askNumber(
           title,
-          l10n.t('Epochs before the examples are scored; 0 is at initialisation'),
+          l10n.t('Epochs before the examples are scored; 0 is at initialization'),
           String(epoch),
           score === 'forgetting' ? 2 : 0,
         );

@@ -4,6 +4,7 @@ import type { ProfileEffort } from '../../services/jobs/model-jobs';
 import type { Services } from '../../services/services';
 import type { ModelSession } from '../../services/sessions/model-session';
 import { choose } from './ask';
+import { steps } from './steps';
 
 /** A profile that takes less is not worth a question. */
 const worthAsking = 60;
@@ -18,9 +19,11 @@ export async function chooseEffort(
   services: Services,
   session: ModelSession,
 ): Promise<ProfileEffort | undefined> {
-  const times = await window.withProgress(
-    { location: ProgressLocation.Window, title: l10n.t('Timing a short run') },
-    async () => timesOf(services, session),
+  const times = await steps().once(async () =>
+    window.withProgress(
+      { location: ProgressLocation.Window, title: l10n.t('Timing a short run') },
+      async () => timesOf(services, session),
+    ),
   );
   if (times === undefined) {
     return 'standard';

@@ -1,8 +1,9 @@
-import { l10n, QuickPickItemKind, window } from 'vscode';
+import { l10n, QuickPickItemKind } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { LayoutName } from '../../core/export/hugging-face/layouts';
 import type { OutputAnswer, OutputTarget } from '../../core/export/output-options';
 import { outputFormats } from '../../core/export/output-formats';
+import { choose } from './ask';
 import { formatRows } from './format-rows';
 import { localise } from '../../services/localise';
 
@@ -26,41 +27,26 @@ export async function chooseFormat(
   if (only?.able === true && others.length === 0) {
     return only;
   }
-  const pick = window.createQuickPick<FormatItem>();
-  pick.title = title;
-  pick.matchOnDetail = true;
-  pick.placeholder = l10n.t('Which format?');
-  pick.ignoreFocusOut = true;
+  const texts = {
+    title,
+    matchOnDetail: true,
+    whyNot: ({ answer }: FormatItem) =>
+      answer?.able === false ? localise(answer.reason) : undefined,
+  };
   // Whoever types the name of one of them finds where it is.
   const more: FormatItem = { label: l10n.t('More formats…'), alwaysShow: true };
-  if (answers.some(({ able }) => able)) {
-    pick.items = [...recommendedItems(answers), more];
-  } else {
-    pick.items = allItems(answers);
-    pick.placeholder = l10n.t('No format can express this selection. Choose one to read why.');
-  }
-  const chosen = new Promise<OutputTarget | undefined>((resolve) => {
-    pick.onDidAccept(() => {
-      const [item] = pick.selectedItems;
-      if (item === more) {
-        pick.value = '';
-        pick.items = allItems(answers);
-      } else if (item?.answer?.able === false) {
-        // A row has room for the beginning alone.
-        void window.showWarningMessage(localise(item.answer.reason));
-      } else if (item?.answer !== undefined) {
-        resolve(item.answer);
-        pick.hide();
-      }
-    });
-    pick.onDidHide(() => {
-      resolve(undefined);
-    });
-  });
-  pick.show();
-  return chosen.finally(() => {
-    pick.dispose();
-  });
+  const ask = async (
+    items: readonly FormatItem[],
+    placeHolder: string,
+  ): Promise<FormatItem | undefined> => choose(items, { ...texts, placeHolder });
+  const placeHolder = l10n.t('Which format?');
+  const chosen = answers.some(({ able }) => able)
+    ? await ask([...recommendedItems(answers), more], placeHolder)
+    : await ask(
+        allItems(answers),
+        l10n.t('No format can hold these changes. Choose one to read why.'),
+      );
+  return (chosen === more ? await ask(allItems(answers), placeHolder) : chosen)?.answer;
 }
 
 /** The rows that are shown first. */
@@ -70,7 +56,7 @@ export const recommendedItems = (answers: readonly OutputAnswer[]): FormatItem[]
 /** All rows, those that cannot express the changes last. */
 export function allItems(answers: readonly OutputAnswer[]): FormatItem[] {
   const { recommended, others, blocked } = formatRows(answers);
-  const separator = l10n.t('Cannot express this selection');
+  const separator = l10n.t("Can't hold these changes");
   return [
     ...[...recommended, ...others].map(itemOf),
     ...(blocked.length === 0 ? [] : [{ label: separator, kind: QuickPickItemKind.Separator }]),
@@ -123,7 +109,7 @@ function describeLayout(layout: LayoutName): FormatText {
       detail: l10n.t('An ordinary model with fewer blocks, for any tool that knows the family.'),
     },
     'auto-map': {
-      label: l10n.t('Hugging Face folder with a modelling file'),
+      label: l10n.t('Hugging Face folder with a modeling file'),
       detail: l10n.t(
         'For transformers, with a small Python file that users of the model must trust.',
       ),

@@ -1,12 +1,12 @@
 import { basename, dirname } from 'node:path';
-import { l10n, Uri, window } from 'vscode';
+import { l10n, Uri } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import { readManifest } from '../../core/pipelines/manifest-file';
 import type { ModelSummary } from '../../core/models/model-summary';
 import type { Services } from '../../services/services';
 import { findSource } from '../source-model';
 import { pickModel } from '../target';
-import { choose } from './ask';
+import { askPath, choose } from './ask';
 import { askNumber } from './ask-scoring';
 
 /**
@@ -49,13 +49,12 @@ export async function chooseMeasure(title: string, near: string): Promise<Measur
 
 /** Asks for the file of a task. */
 export async function chooseTask(near: string, openLabel: string): Promise<string | undefined> {
-  const [file] =
-    (await window.showOpenDialog({
-      title: l10n.t('Task: a JSONL file of questions with right answers'),
-      openLabel,
-      filters: { JSONL: ['jsonl'] },
-      defaultUri: Uri.file(dirname(near)),
-    })) ?? [];
+  const file = await askPath({
+    title: l10n.t('Task: a JSONL file of questions with right answers'),
+    openLabel,
+    filters: { JSONL: ['jsonl'] },
+    defaultUri: Uri.file(dirname(near)),
+  });
   return file?.fsPath;
 }
 

@@ -14,6 +14,7 @@ import { askText } from './ask';
 import { chooseFormat } from './choose-format';
 import { chooseTypes } from './choose-types';
 import type { TypeAnswer, TypeOptions, TypeQuestion } from './choose-types';
+import { followedBy } from './steps';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface OutputOptions extends TypeOptions {
@@ -65,7 +66,9 @@ export async function chooseOutput(
     const able = typed.find((answer) => answer.able);
     return able === undefined ? typed : [able];
   };
-  const target = askedTarget(options) ?? (await chooseFormat(words.formatTitle, await outputs()));
+  const target =
+    askedTarget(options) ??
+    (await followedBy(1, async () => chooseFormat(words.formatTitle, await outputs())));
   const asked =
     types === undefined ? words : { ...words, types: { ...words.types, planned: plan } };
   return target && chooseRest(model, target, options, asked);
@@ -88,7 +91,9 @@ export async function chooseRest(
     ...(imatrix === undefined ? {} : { imatrix }),
   };
   const isAsked = question !== undefined && format === 'gguf' && options.format === undefined;
-  const types = isAsked ? await chooseTypes(formatTitle, model, question) : given;
+  const types = isAsked
+    ? await followedBy(1, async () => chooseTypes(formatTitle, model, question))
+    : given;
   if (types === undefined) {
     return undefined;
   }

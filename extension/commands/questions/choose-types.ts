@@ -1,12 +1,12 @@
 import { basename } from 'node:path';
-import { l10n, window } from 'vscode';
+import { l10n } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { WritableType } from '../../core/checkpoints/ggml-types';
 import type { TypeMix } from '../../core/export/gguf/type-mixes';
 import type { Plan } from '../../core/plans/plan';
 import { fileExists } from '../../services/documents/documents';
 import { importanceEnding, modelStem } from '../../services/documents/model-file';
-import { choose } from './ask';
+import { askPath, choose } from './ask';
 
 /** The types of a GGUF file's tensors. */
 export interface TypeOptions {
@@ -135,13 +135,12 @@ async function chooseImportance(
     placeHolder: l10n.t('Which importance matrix?'),
   });
   if (chosen === file) {
-    const opened = await window.showOpenDialog({
+    const opened = await askPath({
       title,
       filters: { [l10n.t('Importance matrix')]: ['gguf'] },
       openLabel: l10n.t('Choose'),
     });
-    const path = opened?.[0]?.fsPath;
-    return path === undefined ? undefined : { imatrix: path };
+    return opened === undefined ? undefined : { imatrix: opened.fsPath };
   }
   const answers = new Map<unknown, Omit<TypeAnswer, 'type'>>([
     [known, { imatrix: beside }],

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { l10n, window } from 'vscode';
+import { steps } from './steps';
 
 /**
  * Asks before something that exists is replaced.
@@ -11,10 +12,12 @@ export async function confirmReplace(
   action: string,
   detail?: string,
 ): Promise<boolean> {
-  const chosen = await window.showWarningMessage(
-    l10n.t('{0} exists. Replace it?', basename(path)),
-    detail === undefined ? { modal: true } : { modal: true, detail },
-    action,
+  const chosen = await steps().once(async () =>
+    window.showWarningMessage(
+      l10n.t('{0} exists. Replace it?', basename(path)),
+      detail === undefined ? { modal: true } : { modal: true, detail },
+      action,
+    ),
   );
   return chosen === action;
 }

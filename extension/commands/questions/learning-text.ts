@@ -1,3 +1,4 @@
+import { l10n } from 'vscode';
 import type { ModelSummary } from '../../core/models/model-summary';
 import type { Services } from '../../services/services';
 import { bundled, chooseText } from '../score-text';
@@ -17,7 +18,12 @@ export async function askLearningText(
   title: string,
   { vocabularySize }: ModelSummary,
 ): Promise<string | undefined> {
-  return chooseText(title, settings.calibrationFile(), vocabularySize === undefined);
+  return chooseText(
+    title,
+    settings.calibrationFile(),
+    vocabularySize === undefined,
+    l10n.t('Learn from which text?'),
+  );
 }
 
 /** A chosen text in a request; scores that are set choose only from the text that is set. */

@@ -5,7 +5,7 @@ export class CancelledError extends Error {
   public override readonly name = 'CancelledError';
 
   public constructor() {
-    super('Cancelled.');
+    super('Canceled.');
   }
 }
 

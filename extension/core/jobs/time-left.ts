@@ -11,7 +11,7 @@ const windowMilliseconds = 20_000;
 /** An estimate from less than this is noise. */
 const leastMilliseconds = 2_000;
 /** What is measured sooner must be this share of the work: where much is left, its start is no guide. */
-const leastShare = 0.02;
+const leastShare = 0.05;
 const enoughMilliseconds = 10_000;
 /** What a journal remembers is counted at once, and is no work. */
 const replayMilliseconds = 1_000;

@@ -75,7 +75,7 @@ export async function judgeChanged(
     attempt(measure, (why) => {
       context.warn(
         why === undefined
-          ? say`There is not enough evidence for a verdict, because measuring was cancelled.`
+          ? say`There is not enough evidence for a verdict, because measuring was canceled.`
           : say`There is not enough evidence for a verdict: ${why}`,
       );
     });

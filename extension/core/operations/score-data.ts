@@ -93,7 +93,7 @@ export const scoreData = defineOperation({
     }),
     runs: runsField,
     epoch: integer({
-      description: 'Epochs to train before scoring; 0 scores at initialisation',
+      description: 'Epochs to train before scoring; 0 scores at initialization',
       default: 3,
       min: 0,
     }),

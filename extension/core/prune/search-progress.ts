@@ -29,12 +29,20 @@ export class SearchProgress implements SearchListener {
   private reported = 0;
   private roundStart = 0;
   private total: number;
+  /** The largest part of the whole that was told: it never gets smaller, however long the next round turns out to be. */
+  private share = 0;
+  /** No more is told before the round is over, even if it takes longer than all was expected to. */
+  private mostShare: number;
+  /** What rounds behind the first have cost. */
+  private readonly later: number[] = [];
   /** What is expected to be computed of each sequence. */
   private readonly expected: ExpectedWork;
   /** What a refinement is expected to cost that has not begun. */
   private refining: number;
   /** What baselines are expected to cost that have not been measured. */
   private comparing: number;
+  /** The search, of all that is expected to be computed. */
+  private readonly searchShare: number;
 
   public constructor(
     settings: SearchSettings,
@@ -49,7 +57,17 @@ export class SearchProgress implements SearchListener {
       (evaluations + work.readoutCost(readouts, 'whole')) * sequences;
     this.refining = costOf(this.expected.refinement);
     this.comparing = costOf(this.expected.baselines);
-    this.total = costOf(this.expected.search) + this.refining + this.comparing;
+    const search = costOf(this.expected.search);
+    this.total = search + this.refining + this.comparing;
+    this.searchShare = this.total === 0 ? 1 : search / this.total;
+    this.mostShare = this.shareAfter(1);
+  }
+
+  /** What part of the whole is expected to be done after a round. */
+  private shareAfter(round: number): number {
+    const { first, rounds } = this.expected;
+    const behind = rounds === 1 ? 0 : ((1 - first) * (round - 1)) / (rounds - 1);
+    return Math.min(1, first + behind) * this.searchShare;
   }
 
   public report(force = false): void {
@@ -58,10 +76,13 @@ export class SearchProgress implements SearchListener {
       this.reported = now;
       const done = this.work.cost;
       this.total = Math.max(this.total, done);
+      if (done > 0) {
+        this.share = Math.max(this.share, Math.min(this.mostShare, done / this.total));
+      }
       this.context.progress({
         stage: this.stage,
         done: Math.round(done),
-        total: Math.round(this.total),
+        total: Math.round(done === 0 ? this.total : done / this.share),
         unit: 'steps',
       });
     }
@@ -85,14 +106,18 @@ export class SearchProgress implements SearchListener {
     this.context.emit({ kind: 'round', round, result });
     const done = this.work.cost;
     if (round > 1) {
-      const rounds = (this.expected.rounds - round) * (done - this.roundStart);
+      this.later.push(done - this.roundStart);
+      const mean = this.later.reduce((sum, cost) => sum + cost, 0) / this.later.length;
+      const rounds = (this.expected.rounds - round) * mean;
       this.total = done + rounds + this.refining + this.comparing;
     }
+    this.mostShare = round >= this.expected.rounds ? 1 : this.shareAfter(round + 1);
     this.roundStart = done;
   }
 
   public onRefining(measured: number, most: number): void {
     const done = this.work.cost;
+    this.mostShare = 1;
     if (measured === 0) {
       this.roundStart = done;
       this.total = done + this.refining + this.comparing;
@@ -122,6 +147,8 @@ interface Amount {
 
 interface ExpectedWork {
   readonly rounds: number;
+  /** The original and the first round, of the search. */
+  readonly first: number;
   readonly search: Amount;
   readonly refinement: Amount;
   readonly baselines: Amount;
@@ -157,6 +184,7 @@ export function expectedWork(
   const compared = baselines * (isAdaptive ? Math.min(1, leastBaselineRows / tokens) : 1);
   return {
     rounds,
+    first: known.isSearched === true ? 1 : (count + behind * first) / (count + behind * times),
     search:
       known.isSearched === true
         ? { evaluations: count, readouts: 1 }

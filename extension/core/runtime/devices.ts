@@ -83,7 +83,7 @@ export class DeviceFinder {
       works: false,
       detail: backend.bundled
         ? detail
-        : `${detail} Its libraries are not part of Espalier: see Install CUDA Provider.`,
+        : `Its libraries are not part of Espalier: run Install CUDA Provider. ${detail}`,
       preferred: false,
     });
     this.cpuTrial ??= runDeviceTrial('cpu');

@@ -24,7 +24,7 @@ import type { RequestOf, ResultOf } from './operations';
 import { pruneReport } from '../reports/model-report';
 import type { OpenModels } from '../documents/open-models';
 import { idleSettings } from '../documents/plans';
-import { qualityNote } from '../reports/quality-report';
+import { isRegression, qualityNote } from '../reports/quality-report';
 import { repairReport } from '../reports/repair-report';
 import type { Reports } from '../reports/reports';
 import type { Settings } from '../settings';
@@ -193,7 +193,10 @@ export class CompressionJobs {
       '{0} takes {1} instead of {2} and is verified.',
       ...[basename(path), formatBytes(bytesAfter), formatBytes(bytesBefore)],
     );
-    return { summary: smaller + qualityNote(quality, verdict) };
+    return {
+      summary: smaller + qualityNote(quality, verdict),
+      isWarning: isRegression(verdict),
+    };
   }
 
   #find(model: string, file: string | undefined): CompressionSession | undefined {

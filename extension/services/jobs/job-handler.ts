@@ -8,6 +8,8 @@ export interface JobOutcome {
   readonly summary: string;
   /** Whether what was shown during the job shows the result too, so that nobody needs to be told. */
   readonly shown?: boolean;
+  /** Whether something was written that is not as good as was asked for. */
+  readonly isWarning?: boolean;
   /** Whether nothing was written, so that there is nothing to open. */
   readonly writesNothing?: boolean;
 }

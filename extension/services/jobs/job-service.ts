@@ -305,7 +305,7 @@ export class JobService {
     delete job.expected;
     const seconds = Math.max(0, job.ended - (job.started ?? job.ended)) / 1000;
     log.info(`${job.operation} ${job.model}: ${job.state} after ${seconds.toFixed(1)} s`);
-    this.#note(job, job.result ?? job.message ?? translate('Cancelled.'));
+    this.#note(job, job.result ?? job.message ?? translate('Canceled.'));
     this.#tell(job);
     this.ended.fire({ job: asRecord(job), ...(outcome === undefined ? {} : { outcome }) });
     const waiting = this.#waiting.get(job.id);

@@ -20,7 +20,7 @@ export function describeState(job: JobRecord, service: Pick<JobService, 'place'>
     case 'interrupted':
       return joined(l10n.t('interrupted'), job.saved);
     case 'cancelled':
-      return joined(l10n.t('cancelled'), job.saved);
+      return joined(l10n.t('canceled'), job.saved);
     case 'failed':
       return joined(l10n.t('failed'), job.message);
     case 'done':

@@ -6,7 +6,7 @@ import type { Evaluation, EvaluationResult } from '../../core/evaluate/evaluatio
 import { patchesOfPlan } from '../../core/pipelines/patching/planned-patches';
 import { planFor } from '../../core/plans/plan';
 import type { Plan } from '../../core/plans/plan';
-import { formatPercent } from '../../core/format';
+import { formatCount, formatPercent } from '../../core/format';
 import { drift } from '../../core/operations/drift';
 import { evaluate } from '../../core/operations/evaluate';
 import type { GivenOf } from '../../core/operations/fields';
@@ -15,6 +15,7 @@ import { prune } from '../../core/operations/prune';
 import { scoreExperts } from '../../core/operations/score-experts';
 import { bundledText } from '../../core/prune/layer-profile';
 import type { LayerProfile, ProfileEvaluation } from '../../core/prune/layer-profile';
+import { counts } from '../counts';
 import type { Documents } from '../documents/documents';
 import { describeDrift, inOwnIds } from '../reports/drift-summary';
 import { describeChoice, describeEvaluation } from '../reports/evaluation-summary';
@@ -30,7 +31,7 @@ import { Signal } from '../sessions/signal';
 import { patchReport, verdict } from '../reports/patch-report';
 import { taskReport, taskSummary } from '../reports/task-report';
 import { idleSettings } from '../documents/plans';
-import { qualityNote } from '../reports/quality-report';
+import { isRegression, qualityNote } from '../reports/quality-report';
 import type { Reports } from '../reports/reports';
 import { isWhole, wholeModel } from '../sessions/selection';
 import type { Choice } from '../sessions/selection';
@@ -257,8 +258,8 @@ export class ModelJobs {
     }
     return {
       summary: l10n.t(
-        'Scored {0} experts; the {1} least salient are marked for removal.',
-        ...[mixtures.flat().length, remove.length],
+        'Marked for removal: {0} of {1}, the least salient.',
+        ...[formatCount(remove.length), counts.experts(mixtures.flat().length)],
       ),
       shown: true,
     };
@@ -284,7 +285,10 @@ export class ModelJobs {
     const saved = formatPercent((bytesBefore - bytesAfter) / bytesBefore);
     const folder = basename(path);
     const smaller = l10n.t('{0} is {1} smaller than {2} and verified.', folder, saved, name);
-    return { summary: smaller + qualityNote(result.quality, result.verdict) };
+    return {
+      summary: smaller + qualityNote(result.quality, result.verdict),
+      isWarning: isRegression(result.verdict),
+    };
   }
 
   async #patched(result: ResultOf<'patch'>, request: RequestOf<'patch'>): Promise<JobOutcome> {
@@ -309,7 +313,7 @@ export class ModelJobs {
 
   async #evaluated(
     evaluated: ResultOf<'evaluate'>,
-    { model = '', plan, against, text }: RequestOf<'evaluate'>,
+    { model = '', plan, against, text, shots }: RequestOf<'evaluate'>,
   ): Promise<JobOutcome> {
     const choice = choiceOf(plan);
     const other = against === undefined || against === model ? undefined : basename(against);
@@ -321,7 +325,7 @@ export class ModelJobs {
       await this.#reports.showText(
         title,
         `${model} ${evaluated.task}`,
-        taskReport(evaluated, names),
+        taskReport(evaluated, names, shots ?? 0),
       );
       return { summary: taskSummary(evaluated, names) };
     }

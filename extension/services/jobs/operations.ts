@@ -62,10 +62,10 @@ const declared = Object.fromEntries(
 
 /** What is counted of finished work, and what a crash leaves besides. */
 const counted = {
-  profile: { ...declared.profile, saved: '{0} of {1} sublayers are saved.' },
+  profile: { ...declared.profile, saved: 'Saved: {0} of {1} sublayers.' },
   sensitivity: {
     ...declared.sensitivity,
-    saved: '{0} of {1} measurements are saved.',
+    saved: 'Saved: {0} of {1} measurements.',
     countsSaved: true,
     scratch: ({ out: file }) => (file === undefined ? [] : [`${journalOfDocument(file)}.forms`]),
   },

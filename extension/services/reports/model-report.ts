@@ -265,11 +265,11 @@ export function pruneReport(model: ModelSummary, result: ApplyResult): string {
     `## ${l10n.t('Verification')}`,
     isChanged
       ? l10n.t(
-          'The written model was opened again. Over {0} its output differs from that of the original, changed in the same way in memory, by {1} at most (relative; allowed: {2}).',
+          'The written model was opened again and compared with the original, changed in the same way in memory. Largest difference of the outputs on {0}: {1} (relative; limit: {2}).',
           ...compared,
         )
       : l10n.t(
-          'The written model was opened again. Over {0} its output differs from that of the original by {1} at most (relative; allowed: {2}).',
+          'The written model was opened again and compared with the original. Largest difference of the outputs on {0}: {1} (relative; limit: {2}).',
           ...compared,
         ),
     `## ${l10n.t('How to load it')}`,

@@ -5,7 +5,13 @@ import { changeOfRounds } from '../../core/prune/layer-profile';
 import type { PerplexityChange, ProfileEvaluation } from '../../core/prune/layer-profile';
 import type { Quality } from '../../core/evaluate/measure-quality';
 import { distanceWord, perplexityWord } from '../../core/change-size';
-import { formatBytes, formatChange, formatDistance, formatPercent } from '../../core/format';
+import {
+  formatBytes,
+  formatChange,
+  formatCount,
+  formatDistance,
+  formatPercent,
+} from '../../core/format';
 import { localise } from '../localise';
 import { markdownTable } from './markdown-table';
 
@@ -46,8 +52,8 @@ export function qualityReport(
       ],
     ),
     perplexity === undefined
-      ? l10n.t('Measured on {0} positions of the output.', positions)
-      : l10n.t('Measured on {0} tokens of held-out text.', positions),
+      ? l10n.t('Measured on {0} positions of the output.', formatCount(positions))
+      : l10n.t('Measured on {0} tokens of held-out text.', formatCount(positions)),
     ...(verdict === undefined ? [] : verdictReport(verdict)),
   ];
 }
@@ -96,9 +102,21 @@ function outcomeText(outcome: Outcome): string {
 
 /** ` Perplexity 29.40 → 32.40 (+10 %).` and the verdict, to follow a sentence; nothing where it was not measured. */
 export function qualityNote(quality: Quality | undefined, verdict: Verdict | undefined): string {
-  const judged =
-    verdict === undefined ? '' : ` ${l10n.t('Verdict: {0}.', outcomeText(verdict.outcome))}`;
+  const judged = verdict === undefined ? '' : ` ${verdictSentence(verdict)}`;
   return quality === undefined ? judged : `${measuredNote(quality)}${judged}`;
+}
+
+/** Whether a written model misses a limit that was set. */
+export const isRegression = (verdict: Verdict | undefined): boolean =>
+  verdict?.outcome === 'regression';
+
+/** `Verdict: regression (perplexity<+1%).` */
+function verdictSentence({ outcome, limits }: Verdict): string {
+  const told = outcomeText(outcome);
+  const decisive = limits.filter((one) => one.outcome === outcome).map(({ limit }) => limit);
+  return outcome === 'accept'
+    ? l10n.t('Verdict: {0}.', told)
+    : l10n.t('Verdict: {0} ({1}).', told, decisive.join(', '));
 }
 
 /** `Perplexity 29.40 → 32.40 (+10 %, small).` of the original and of what all rounds leave, where both are known. */

@@ -17,28 +17,53 @@ export interface JudgedNames {
 }
 
 /** What a model scores on a task, and how another answers, as Markdown. */
-export function taskReport(result: TaskEvaluation, { name, other }: JudgedNames): string {
-  const row = (model: string, judged: TaskResult): string[] => [
-    escapeMarkdown(model),
-    formatAccuracy(judged.acc, judged.accError),
-    formatAccuracy(judged.accNorm, judged.accNormError),
-    judged.perplexity?.toFixed(2) ?? '–',
+export function taskReport(
+  result: TaskEvaluation,
+  { name, other }: JudgedNames,
+  shots: number,
+): string {
+  const rows = [
+    [name, result] as const,
+    ...(result.against ? [[other, result.against] as const] : []),
   ];
+  const columns: readonly (readonly [string, (judged: TaskResult) => string | undefined])[] = [
+    [accuracyName(result.kind), ({ acc, accError }) => formatAccuracy(acc, accError)],
+    [
+      'acc_norm',
+      ({ accNorm, accNormError }) =>
+        accNorm === undefined ? undefined : formatAccuracy(accNorm, accNormError),
+    ],
+    [l10n.t('perplexity of a word'), ({ perplexity }) => perplexity?.toFixed(2)],
+  ];
+  const measured = columns.filter(([, tell]) => tell(result) !== undefined);
   return [
     `# ${escapeMarkdown(l10n.t('{0} on {1}', name, result.task))}`,
-    l10n.t('{0} of the kind {1}.', counts.examples(result.examples), result.kind),
+    [
+      counts.examples(result.examples),
+      kindName(result.kind),
+      ...(shots === 0 ? [] : [l10n.t('{0}-shot', shots)]),
+    ].join(' · '),
     markdownTable(
-      [
-        l10n.t('Model'),
-        ...[accuracyName(result.kind), 'acc_norm', l10n.t('perplexity of a word')].map(
-          (column) => `${column}:`,
-        ),
-      ],
-      [row(name, result), ...(result.against === undefined ? [] : [row(other, result.against)])],
+      [l10n.t('Model'), ...measured.map(([column]) => `${column}:`)],
+      rows.map(([model, judged]) => [
+        escapeMarkdown(model),
+        ...measured.map(([, tell]) => tell(judged) ?? '–'),
+      ]),
     ),
     ...comparedOf(result, other).map((sentence) => `- ${escapeMarkdown(sentence)}`),
     '',
   ].join('\n\n');
+}
+
+function kindName(kind: TaskEvaluation['kind']): string {
+  switch (kind) {
+    case 'multiple-choice':
+      return l10n.t('multiple choice');
+    case 'last-word':
+      return l10n.t('last word');
+    case 'exact-match':
+      return l10n.t('exact match');
+  }
 }
 
 /** The same in a few sentences. */
@@ -46,7 +71,7 @@ export function taskSummary(result: TaskEvaluation, { other }: JudgedNames): str
   const { task, kind, acc, accError, examples } = result;
   const score = `${accuracyName(kind)} ${formatAccuracy(acc, accError)}`;
   return [
-    l10n.t('{0}: {1} of {2}.', task, score, counts.examples(examples)),
+    l10n.t('{0} on {1} ({2}).', score, task, counts.examples(examples)),
     ...comparedOf(result, other).map((sentence) => `${sentence}.`),
   ].join(' ');
 }

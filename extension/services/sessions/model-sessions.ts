@@ -36,7 +36,7 @@ interface Limits {
   readonly missing?: string;
 }
 
-const operations = ['profile', 'prune', 'evaluate', 'patch', 'drift'] as const;
+const operations = ['profile', 'prune', 'evaluate', 'patch', 'drift', 'score-experts'] as const;
 
 /** The sessions of this window, one for each profile of a model. */
 export class ModelSessions extends Sessions<ModelSession, (typeof operations)[number]> {

@@ -35,7 +35,7 @@ export class RequestCancelled extends Error {
   public override readonly name = 'RequestCancelled';
 
   public constructor() {
-    super('Cancelled.');
+    super('Canceled.');
   }
 }
 

@@ -22,7 +22,7 @@ async function manifestOf(folder: string): Promise<Manifest> {
 
 describe('beside the weights', () => {
   it.each(['safetensors', 'onnx'] as const)(
-    '%s keep tokenizer, licence and templates, and no other weights',
+    '%s keep tokenizer, license and templates, and no other weights',
     async (format) => {
       const folder = await freshFolder();
       const source = join(folder, 'source');

@@ -100,7 +100,7 @@ describe('an estimate', () => {
   it('is said once, after the first seconds of work', () => {
     expect(said(243)).toEqual(['4 min']);
     expect(said(7503)).toEqual(['2 h 5 min']);
-    expect(said(60)).toEqual(['58 s']);
+    expect(said(60)).toEqual(['57 s']);
   });
 
   it('is said of a long stage behind a short one', () => {

@@ -123,7 +123,7 @@ it('keeps the written model where the comparison is cancelled, and says so', asy
   expect(existsSync(join(out, 'config.json'))).toBe(true);
   expect(warnings).toEqual([
     `${out} is written, but not compared with the original.`,
-    'There is not enough evidence for a verdict, because measuring was cancelled.',
+    'There is not enough evidence for a verdict, because measuring was canceled.',
   ]);
   expect(result.verdict?.limits.map(({ outcome }) => outcome)).toEqual([
     'not enough evidence',

@@ -202,4 +202,15 @@ describe('what a finished run tells of the next', () => {
     await finish(sensitivity, given('x.json', { methods: ['lowrank'] }), 2);
     expect(await known(sensitivity, given('x.json', { methods: ['lowrank'] }))).toBeUndefined();
   });
+
+  it('is nothing for far more work than that of a run which may have taken as long to start', async () => {
+    const some = (windows: number) => given('y.json', { windows, length: 128 });
+    await finish(scoreText, some(4), 8);
+    expect(await known(scoreText, some(4))).toBeCloseTo(8);
+    expect(await known(scoreText, some(6))).toBeCloseTo(12);
+    expect(await known(scoreText, some(56))).toBeUndefined();
+    await finish(scoreText, some(8), 120);
+    expect(await known(scoreText, some(56))).toBeCloseTo(840);
+    expect(await known(scoreText, some(2))).toBeCloseTo(4);
+  });
 });

@@ -130,6 +130,36 @@ describe('refinement', () => {
     expect(last()).toMatchObject({ done: 260, total: Math.round(260 + 60 + comparing) });
   });
 
+  it('never tells of less than before, however long its rounds take', async () => {
+    const model = await openModel(folder);
+    const work = new SearchWork(model);
+    const settings: SearchSettings = {
+      ...{ ...defaultSettings, baselines: [], budget: { kind: 'count', count: 5 } },
+    };
+    const calibration = { sequences: 2, tokens: 144 };
+    const shares: number[] = [];
+    const progress = new SearchProgress(settings, model, work, calibration, {
+      ...unattended,
+      progress: ({ done, total }) => shares.push(done / total),
+    });
+    for (const [index, cost] of [90, 20, 60, 200, 5].entries()) {
+      progress.onStage(say`Round ${index + 1}`);
+      for (let part = 0; part < 4; part++) {
+        work.addSublayers(cost / 4);
+        progress.report(true);
+      }
+      progress.onRound(index + 1, { removed: `block.${index}`, distance: 0 });
+    }
+    progress.report(true);
+    // Rounded to whole steps.
+    for (const [i, share] of shares.slice(1).entries()) {
+      expect(share).toBeGreaterThanOrEqual((shares[i] ?? 0) - 0.01);
+    }
+    expect(shares.at(-1)).toBe(1);
+    // The second of five rounds is no more than two of them, cheap as it was.
+    expect(shares[9]).toBeLessThan(0.8);
+  });
+
   it('finds the best pair where it may measure all', async () => {
     const settings = { mode: 'reverse', budget: { kind: 'count', count: 2 } } as const;
     const run = { folder, sequences, settings };

@@ -321,6 +321,6 @@ describe('compression', () => {
         {},
         { ...unattended, cancellation: { isCancellationRequested: true } },
       ),
-    ).rejects.toThrow('Cancelled');
+    ).rejects.toThrow('Canceled');
   });
 });

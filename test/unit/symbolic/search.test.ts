@@ -266,7 +266,7 @@ describe('exploration', () => {
         },
       },
     );
-    await expect(exploration).rejects.toThrow('Cancelled');
+    await expect(exploration).rejects.toThrow('Canceled');
     expect(seen.length).toBeGreaterThan(1);
     expect(seen.at(-1)).toBeLessThan(100_000);
   });

@@ -70,7 +70,7 @@ describe('what can be done', () => {
       ...({ kind: 'stopped', what: 'profile', reason: 'crashed' } as const),
       ...{ id: '1', message: '' },
     };
-    const saved = '4 of 36 sublayers are saved.';
+    const saved = 'Saved: 4 of 36 sublayers.';
     expect(availabilityOf(stateOf({ job: { ...job, saved } })).resumable).toBe(true);
     expect(availabilityOf(stateOf({ job })).resumable).toBe(false);
     // Patching has a button of its own to go on with.
@@ -156,10 +156,21 @@ it('formats numbers', () => {
   expect(formatBytes(1023)).toBe('1,020 B');
   expect(formatBytes(1536)).toBe('1.5 KiB');
   expect(formatBytes(5 * 1024 ** 4)).toBe('5 TiB');
-  expect([2.239e-4, 0.0125, 999.6, 1e4].map(formatTime)).toEqual([
+  expect([2.239e-4, 0.0125, 999.6, 1e4].map((one) => formatTime(one))).toEqual([
     ...['224 ns', '12.5 µs', '1 s', '10 s'],
   ]);
   expect(formatCompact(4_187_264)).toBe('4.19\u00a0M');
+  expect([0, 999, 1000, 999_999, 1.5e9].map((one) => formatCompact(one))).toEqual([
+    '0',
+    '999',
+    '1\u00a0K',
+    '1\u00a0M',
+    '1.5\u00a0B',
+  ]);
+  // On an axis all have the unit of the largest.
+  expect(formatBytes(512 * 1024, 3 * 1024 ** 2)).toBe('0.5 MiB');
+  expect(formatTime(0.2, 12)).toBe('0.2 ms');
+  expect(formatCompact(500_000, 4_187_264)).toBe('0.5\u00a0M');
   expect(formatPercent(0.2453)).toBe('24.5\u00a0%');
   expect([0, 0.0004, 0.0005, 1].map(formatPercent)).toEqual([
     ...['0\u00a0%', '<0.1\u00a0%', '0.1\u00a0%', '100.0\u00a0%'],

@@ -58,14 +58,14 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
   },
   'auto-map': {
     name: 'auto-map',
-    what: 'A model with a modelling file beside the weights. It can lose single sublayers, any number of experts, channels and key/value heads, and holds compressed matrices and graph modules. Of a model of several parts, its text tower; the other parts stay as they are.',
+    what: 'A model with a modeling file beside the weights. It can lose single sublayers, any number of experts, channels and key/value heads, and holds compressed matrices and graph modules. Of a model of several parts, its text tower; the other parts stay as they are.',
     keepsWeights: false,
     refuse: ({ configText }, changes) =>
       needsModule(changes)
         ? (whyNotInModule(changes) ?? whyNoModellingFile(configText, changes))
         : {
             code: 'needs-no-module',
-            reason: say`The result is an ordinary model, so it needs no modelling file.`,
+            reason: say`The result is an ordinary model, so it needs no modeling file.`,
             remedy: say`Choose blocks.`,
           },
     config: (text, changes) => rewriteConfig(text, changes),
@@ -184,7 +184,7 @@ function whyNotPlain(
   if (absent.length > 0) {
     return {
       code: 'single-sublayers',
-      reason: say`An ordinary model can lose whole blocks only, but ${counted(absent.length, 'single sublayer')} would be removed.`,
+      reason: say`An ordinary model can lose whole blocks only, but this would remove parts of blocks (${counted(absent.length, 'sublayer')}).`,
       remedy: say`Choose auto-map, or remove whole blocks (--granularity block).`,
     };
   }

@@ -102,7 +102,7 @@ function whyNoWhole(
   if (foreign !== undefined) {
     return {
       code: 'no-modelling-file',
-      reason: say`The folder brings a class of its own for this model, which a modelling file can't extend.`,
+      reason: say`The folder brings a class of its own for this model, which a modeling file can't extend.`,
       field: `auto_map.${foreign[0]}`,
       remedy: say`Remove whole blocks, choose zeroed, or write ONNX.`,
     };

@@ -164,7 +164,7 @@ export function readNarrowing(
       }
       if ([...out].some((one) => !neighboursOf(one, step).every((other) => out.has(other)))) {
         fault(
-          say`${sublayer} is quantized in groups or blocks, so ${step} neighbours go together, but ${ranges} would be removed.`,
+          say`${sublayer} is quantized in groups or blocks, so ${step} neighbors go together, but ${ranges} would be removed.`,
           say`Remove ranges such as 0-${step - 1}, or narrow the model before it is quantized.`,
         );
       }

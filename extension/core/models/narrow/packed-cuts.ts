@@ -134,7 +134,7 @@ function groupsOf(tensor: LazyTensor, block: number, count: number): ComputedTen
     bytes: async () => {
       const stored = await readBytes(tensor, tensor.length);
       if (!stored.equals(numbers(shape[0] ?? 0))) {
-        throw new UserError(say`Its groups are no runs of ${block} neighbours.`, {
+        throw new UserError(say`Its groups are no runs of ${block} neighbors.`, {
           file,
           field: name,
           remedy: say`Narrow the model before it is quantized.`,

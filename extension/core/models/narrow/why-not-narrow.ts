@@ -84,7 +84,7 @@ function whyTooCoarse(quantization: QuantizationSummary | undefined): NotNarrowa
   const { method, form, byActivation } = quantization;
   if (byActivation === true) {
     return {
-      reason: say`Its inputs are grouped by activation (desc_act), so no neighbours share a group.`,
+      reason: say`Its inputs are grouped by activation (desc_act), so no neighbors share a group.`,
       remedy: before,
     };
   }

@@ -32,6 +32,10 @@ type Run = v.InferOutput<typeof ratesSchema>['runs'][number];
 
 /** Shorter runs tell how long it takes to start. */
 const leastSeconds = 5;
+/** To open sessions and read a text may take so long, however little the work: it is no part of the rate. */
+const mostStartSeconds = 10;
+/** What may be so many times too much is not said. */
+const mostError = 2;
 const mostRuns = 200;
 /** A run of so many times the work, or on a model of so many times the size, no longer tells the rate. */
 const [furthestAmount, furthestSize] = [16, 4] as const;
@@ -48,8 +52,16 @@ export async function rememberedSeconds(
         distance(amount, work.amount) <= Math.log(furthestAmount) &&
         distance(parameters, work.parameters) <= Math.log(furthestSize),
     )
+    .filter((run) => tellsRate(run, work))
     .sort((a, b) => difference(a, work) - difference(b, work));
   return nearest === undefined ? undefined : (nearest.seconds * work.amount) / nearest.amount;
+}
+
+/** Whether a run was long enough for work of another amount: its start is not repeated as often. */
+function tellsRate({ seconds, amount }: Run, work: RatedWork): boolean {
+  const times = work.amount / amount;
+  const start = Math.min(seconds, mostStartSeconds);
+  return seconds * times <= mostError * (start + (seconds - start) * times);
 }
 
 /** Other programs make a run longer, nothing makes it shorter: the same work is believed to take so much more at a time. */

@@ -24,7 +24,7 @@ import type {
   ModelRecord,
 } from './gssnn-document';
 import { correlation, spreadOf } from './spread';
-import { say } from '../../message';
+import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
 /** A network to be trained. */
@@ -143,7 +143,9 @@ function fitting(
   const fit = population.filter(({ graph }) => fits(graph, mode, features));
   if (fit.length < population.length) {
     const left = population.length - fit.length;
-    job.warn(say`${left} graphs have more nodes and edges than a width of ${features} takes.`);
+    job.warn(
+      say`Left out: ${counted(left, 'graph')} with more nodes and edges than a width of ${features} takes.`,
+    );
   }
   if (fit.length === 0) {
     throw new UserError(say`The search found no graph.`, {

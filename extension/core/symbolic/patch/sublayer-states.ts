@@ -55,6 +55,7 @@ async function statesBefore(
       done: i,
       total: index + 1,
       unit: 'steps',
+      moreFollows: true,
     });
     before = await executor.run(i, before, pause);
   }

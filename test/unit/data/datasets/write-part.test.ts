@@ -212,7 +212,7 @@ describe('a part of a data set in its own form', () => {
     expect([...(arrays.get('weight')?.data ?? [])]).toEqual([1, 1]);
   });
 
-  it.each(Object.keys(forms))('leaves nothing when it is cancelled: %s', async (name) => {
+  it.each(Object.keys(forms))('leaves nothing when it is canceled: %s', async (name) => {
     const options = name === 'a folder of images' ? { imageSize: { height: 4, width: 4 } } : {};
     const set = await openDataset(forms[name]?.() ?? '', options);
     const out = join(folder, 'new', 'deeper', 'cancelled');

@@ -423,7 +423,7 @@ describe('the job service', () => {
       await writeFile(join(folder, 'm.layerprofile.journal.jsonl'), '{}\n{}\n');
       reject(new RequestCancelled());
       await expect(running).rejects.toThrow();
-      expect(jobs.resumable[0]?.saved).toBe('2 of 3 sublayers are saved.');
+      expect(jobs.resumable[0]?.saved).toBe('Saved: 2 of 3 sublayers.');
       // What was counted is not lost while a journal tells it again.
       const resumed = jobs.resume(jobs.resumable[0]?.id ?? '');
       const again = await worker.call(1);
@@ -431,7 +431,7 @@ describe('the job service', () => {
       event(again.watch, { kind: 'candidate', round: 1, distance: { sublayer: 'a', distance: 1 } });
       again.reject(crash());
       await expect(resumed).rejects.toThrow();
-      expect(jobs.resumable[0]?.saved).toBe('2 of 3 sublayers are saved.');
+      expect(jobs.resumable[0]?.saved).toBe('Saved: 2 of 3 sublayers.');
     });
 
     it('is what a panel tells of: queued, running, stopped, idle', async () => {

@@ -1,0 +1,132 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+/** Says that the user goes back to the question before. */
+export const back = Symbol('back');
+
+/** Where a question stands among those of its command. */
+export interface Place {
+  /** From 1. */
+  readonly step: number;
+  /** How many questions there are at least, this one included. */
+  readonly total: number;
+}
+
+interface Entry {
+  readonly isQuestion: boolean;
+  readonly answer: unknown;
+}
+
+/**
+ * The questions of one command in their order. Going back runs the command anew, with the answers up to there given: what
+ * comes before its last question may be done again.
+ */
+export class Steps {
+  readonly #entries: Entry[] = [];
+  /** How many entries hold; what the user went back from is only suggested anew. */
+  #held = 0;
+  #next = 0;
+  #following = 0;
+
+  /** @param run asks by `question`, and is run anew after each step back */
+  public async run(run: () => unknown): Promise<unknown> {
+    for (;;) {
+      this.#next = 0;
+      try {
+        return await run();
+      } catch (error) {
+        if (error !== back) throw error;
+      }
+    }
+  }
+
+  /**
+   * @param read what an answer means; undefined where it is no answer any more
+   * @param ask gets what was answered before a step back, if so
+   * @returns undefined where the user breaks off
+   */
+  public async question<Answer, Meaning>(
+    read: (answer: Answer) => Meaning | undefined,
+    ask: (place: Place, earlier: Answer | undefined) => Promise<Answer | typeof back | undefined>,
+  ): Promise<Meaning | undefined> {
+    const index = this.#next++;
+    const entry = this.#entries[index];
+    const earlier = entry?.isQuestion === true ? (entry.answer as Answer) : undefined;
+    const known = earlier === undefined || index >= this.#held ? undefined : read(earlier);
+    if (known !== undefined) {
+      return known;
+    }
+    this.#held = index;
+    const step = this.#questions.length + 1;
+    const answer = await ask({ step, total: step + this.#following }, earlier);
+    if (answer === back) {
+      this.goBack();
+    } else if (answer !== undefined) {
+      this.#keep(index, { isQuestion: true, answer });
+      return read(answer);
+    }
+    return undefined;
+  }
+
+  /** Does something between two questions, and not again when the user goes back to the second one. */
+  public async once<T>(run: () => Promise<T>): Promise<T> {
+    const index = this.#next++;
+    const entry = this.#entries[index];
+    if (entry?.isQuestion === false && index < this.#held) {
+      return entry.answer as T;
+    }
+    this.#held = index;
+    const answer = await run();
+    this.#keep(index, { isQuestion: false, answer });
+    return answer;
+  }
+
+  /** Asks, knowing that at least so many questions follow. */
+  public async followedBy<T>(count: number, ask: () => Promise<T>): Promise<T> {
+    this.#following += count;
+    try {
+      return await ask();
+    } finally {
+      this.#following -= count;
+    }
+  }
+
+  /** Ends the run before the last question that was answered, if there is one. */
+  public goBack(): void {
+    const last = this.#questions.at(-1);
+    if (last !== undefined) {
+      this.#held = last;
+      // eslint-disable-next-line @typescript-eslint/only-throw-error -- no error, and nothing that may be caught as one
+      throw back;
+    }
+  }
+
+  /** Where the entries are that hold an answer. */
+  get #questions(): readonly number[] {
+    return [...this.#entries.slice(0, this.#held).entries()].flatMap(([index, { isQuestion }]) =>
+      isQuestion ? [index] : [],
+    );
+  }
+
+  #keep(index: number, entry: Entry): void {
+    // Another answer may lead to other questions.
+    const isAsBefore =
+      JSON.stringify(this.#entries[index]?.answer) === JSON.stringify(entry.answer);
+    this.#entries.splice(index, isAsBefore ? 1 : Infinity, entry);
+    this.#held = index + 1;
+  }
+}
+
+const current = new AsyncLocalStorage<Steps>();
+
+/** Lets the user go back among the questions of a command. */
+export const inSteps = async (run: () => unknown): Promise<unknown> => {
+  const steps = new Steps();
+  return current.run(steps, async () => steps.run(run));
+};
+
+/** Asks, knowing that at least so many questions follow. */
+export const followedBy = async <T>(count: number, ask: () => Promise<T>): Promise<T> =>
+  steps().followedBy(count, ask);
+
+/** The questions of the command that runs. */
+export const steps = (): Steps => current.getStore() ?? new Steps();
