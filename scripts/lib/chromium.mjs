@@ -26,6 +26,15 @@ export const CHROMIUM_FLAGS = [
   '--disable-sync',
 ];
 
+/** For a page of the editor: what turns while a job runs would be drawn by the processor, twenty times a second. */
+export const STAND_STILL = `{
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(
+    '.codicon-modifier-spin::before, .codicon-modifier-spin, .progress-bit { animation: none !important }',
+  );
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+}`;
+
 /**
  * A Chromium of the system, installed by apt as root where there is none.
  * @returns {Promise<string>} the executable

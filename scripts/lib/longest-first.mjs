@@ -8,10 +8,10 @@ import { root } from './repository.mjs';
  */
 const LONGEST = [
   ...[
+    'e2e/without-models',
     'e2e/main-job',
     'e2e/repair',
-    'e2e/data-map',
-    'e2e/symbolic',
+    'e2e/heatmap',
     'e2e/compression',
     'e2e/models',
   ],

@@ -276,7 +276,7 @@ describe('from a model folder to a smaller model', () => {
     const panel = await heatmap();
     await panel.partlyMeasured();
     // For the next test: a search that goes on keeps the settings it was started with.
-    await session().changeSettings({ 'espalier.calibration.sequences': 40 });
+    await session().changeSettings({ 'espalier.calibration.sequences': 16 });
     process.kill(await session().workerPid(), 'SIGKILL');
     await panel.job.getByText('Profiling stopped.').waitFor();
     expect(await panel.job.textContent()).toContain('SIGKILL');
@@ -290,7 +290,7 @@ describe('from a model folder to a smaller model', () => {
     const { workbench } = session();
     await profileAgain();
     const panel = await heatmap();
-    await panel.frame.getByText(/^40 × 128 tokens/).waitFor();
+    await panel.frame.getByText(/^16 × 128 tokens/).waitFor();
     await panel.partlyMeasured();
     await workbench.reload();
     const restored = await heatmap();
@@ -357,7 +357,7 @@ describe('from a model folder to a smaller model', () => {
     const { page } = workbench;
     const journal = async () => session().savedWork('sample.layerprofile.journal.jsonl');
     const [before] = (await journal()).split('\n');
-    await session().changeSettings({ 'espalier.calibration.sequences': 200 });
+    await session().changeSettings({ 'espalier.calibration.sequences': 60 });
     await workbench.showSideBar('Explorer');
     await workbench.explorerMenu(['sample'], 'Espalier', 'Profile Layers');
     await confirmProfileAgain();

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CHROMIUM_FLAGS, ensureChromium } from '../../scripts/lib/chromium.mjs';
+import { CHROMIUM_FLAGS, ensureChromium, STAND_STILL } from '../../scripts/lib/chromium.mjs';
 import { startEditor } from '../../scripts/lib/editor.mjs';
 
 /**
@@ -18,6 +18,7 @@ export async function runInBrowser(suite) {
   const browser = await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
   try {
     const page = await browser.newPage({ reducedMotion: 'reduce' });
+    await page.addInitScript(STAND_STILL);
     const ended = reportedExit(page, suite.timeoutMilliseconds);
     await page.exposeFunction('codeAutomationLog', () => undefined);
     const payload = [

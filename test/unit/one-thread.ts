@@ -1,19 +1,84 @@
+import { createHash } from 'node:crypto';
+import { tmpdir } from 'node:os';
 import { InferenceSession } from 'onnxruntime-node';
 
 /**
  * Tiny models have nothing to share among threads, which cost each of thousands of sessions about a millisecond, and several
  * where other programs keep the cores busy. Who asks for threads has them, and so do processes that tests start.
  */
-const create = InferenceSession.create.bind(InferenceSession);
+const onOneThread = { intraOpNumThreads: 1 };
 
-async function createOnOneThread(
-  model: string,
+/** Released sessions of a process that are kept to be lent again: to make one takes as long as tens of runs. */
+const mostKept = 200;
+
+const create = InferenceSession.create.bind(InferenceSession) as (
+  model: string | Uint8Array,
+  options: InferenceSession.SessionOptions,
+) => Promise<InferenceSession>;
+
+/** By what they were made of, the longest unused first. */
+const kept = new Map<string, InferenceSession[]>();
+let count = 0;
+
+async function createOrLend(
+  model: string | Uint8Array,
   options?: InferenceSession.SessionOptions,
 ): Promise<InferenceSession> {
-  return create(model, { intraOpNumThreads: 1, ...options });
+  const all = { ...onOneThread, ...options };
+  // Files of the repository stay as they are; those that tests write may not, and devices may be lost.
+  if (
+    typeof model === 'string' ||
+    isOnDevice(all) ||
+    Buffer.from(model).includes(tmpdir().slice(1))
+  ) {
+    return create(model, all);
+  }
+  const key = createHash('sha1').update(model).update(JSON.stringify(all)).digest('hex');
+  const sessions = kept.get(key) ?? [];
+  const session = sessions.pop();
+  if (session === undefined) {
+    return lent(key, await create(model, all));
+  }
+  count -= 1;
+  if (sessions.length === 0) kept.delete(key);
+  return lent(key, session);
+}
+
+const isOnDevice = ({ executionProviders = [] }: InferenceSession.SessionOptions): boolean =>
+  executionProviders.some((one) => (typeof one === 'string' ? one : one.name) !== 'cpu');
+
+/** A session that cannot be used once it is released, though what is behind it is kept. */
+function lent(key: string, session: InferenceSession): InferenceSession {
+  let isReleased = false;
+  const assertUsable = (): void => {
+    if (isReleased) throw new Error('Session already disposed.');
+  };
+  return Object.assign(Object.create(session) as InferenceSession, {
+    run: async (...args: Parameters<InferenceSession['run']>) => {
+      assertUsable();
+      return session.run(...args);
+    },
+    release: async () => {
+      assertUsable();
+      isReleased = true;
+      const sessions = kept.get(key) ?? [];
+      kept.delete(key);
+      kept.set(key, [...sessions, session]);
+      count += 1;
+      if (count > mostKept) await releaseOldest();
+    },
+  });
+}
+
+async function releaseOldest(): Promise<void> {
+  const [[key, [session, ...others]] = ['', []]] = kept;
+  if (others.length > 0) kept.set(key, others);
+  else kept.delete(key);
+  count -= 1;
+  await session?.release();
 }
 
 // Files that share a process are all set up.
-if (InferenceSession.create.name !== createOnOneThread.name) {
-  Object.assign(InferenceSession, { create: createOnOneThread });
+if (InferenceSession.create.name !== createOrLend.name) {
+  Object.assign(InferenceSession, { create: createOrLend });
 }

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Browser, Frame, Locator, Page, Request } from 'playwright-core';
+import { STAND_STILL } from '../../../scripts/lib/chromium.mjs';
 import { root } from '../../../scripts/lib/repository.mjs';
 import { Explorer } from './explorer';
 
@@ -31,7 +32,7 @@ export class Workbench {
       // Playwright says otherwise that motion is fine, whatever Chromium's own flag.
       reducedMotion: 'reduce',
     });
-    await page.addInitScript(standStill);
+    await page.addInitScript(STAND_STILL);
     const workbench = new Workbench(page);
     await page.goto(address);
     await workbench.ready();
@@ -304,15 +305,6 @@ export class Workbench {
     await mkdir(ARTIFACTS, { recursive: true });
     await this.page.screenshot({ path: join(ARTIFACTS, `${name}.png`) });
   }
-}
-
-/** What turns while a job runs would be drawn by the processor, twenty times a second. */
-function standStill(): void {
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(
-    '.codicon-modifier-spin::before, .codicon-modifier-spin, .progress-bit { animation: none !important }',
-  );
-  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
 }
 
 function exactly(text: string): RegExp {

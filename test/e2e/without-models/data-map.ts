@@ -1,25 +1,25 @@
 import { cp, link, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Frame } from 'playwright-core';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { openDataset } from '../../extension/core/data/datasets/open-dataset';
+import { beforeAll, expect, it } from 'vitest';
+import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
 import {
   bareScores,
   writeScoreDocument,
-} from '../../extension/core/datadiet/scores/score-document';
-import { root } from '../../scripts/lib/repository.mjs';
-import { accessibilityViolations } from './support/accessibility';
-import { THEMES } from './support/session';
-import { useSession } from './support/use-session';
+} from '../../../extension/core/datadiet/scores/score-document';
+import { root } from '../../../scripts/lib/repository.mjs';
+import { accessibilityViolations } from '../support/accessibility';
+import { THEMES } from '../support/session';
+import type { Session } from '../support/session';
 
-describe('the data map', () => {
-  const session = useSession({
-    prepare: async (workspace) => {
-      await cp(strokes, join(workspace, 'strokes'), { recursive: true });
-      await writeMany(workspace);
-    },
-  });
+/** Data sets in the workspace and beside it. */
+export async function placeDataSets(workspace: string): Promise<void> {
+  await cp(strokes, join(workspace, 'strokes'), { recursive: true });
+  await writeMany(workspace);
+}
 
+/** Tests in the session of a workspace that {@link placeDataSets} prepared. */
+export function testDataMap(session: () => Session): void {
   beforeAll(async () => {
     // Until the extension is known, its menus are not there.
     await session().workbench.extensionKnown();
@@ -323,10 +323,10 @@ describe('the data map', () => {
       await frame.getByRole('button', { name: 'Export Subset…' }).click();
       await workbench.quickPick('The chosen subset, as a data set').click();
       await workbench.answer('The data set is left as it is.', join(outside, 'many-subset'));
-      await frame.getByText(/\d+ of 40,000 examples ·/).waitFor();
+      await frame.getByText(/\d+ of 20,000 examples ·/).waitFor();
     };
     await frame.getByRole('slider', { name: 'Share kept' }).press('End');
-    await frame.getByText('40,000 of 40,000 examples are kept (100 %).').waitFor();
+    await frame.getByText('20,000 of 20,000 examples are kept (100 %).').waitFor();
     await start();
     await frame.getByRole('button', { name: 'Cancel' }).click();
     await frame.getByText('The export was canceled.').first().waitFor();
@@ -342,7 +342,7 @@ describe('the data map', () => {
     await workbench.statusBarItem('Exporting from many').waitFor({ state: 'detached' });
     expect(await left()).toEqual(['many']);
   });
-});
+}
 
 const strokes = join(root, 'test', 'fixtures', 'datasets', 'strokes');
 
@@ -352,7 +352,7 @@ async function writeMany(workspace: string): Promise<void> {
   const [picture = ''] = await readdir(pictures);
   const many = join(dirname(workspace), 'many');
   // Enough to be still under way when a command has been typed.
-  const count = 40_000;
+  const count = 20_000;
   for (const label of ['a', 'b']) await mkdir(join(many, label), { recursive: true });
   // One file by many names: copies would take ten times as long to make.
   const names = Array.from({ length: count }, (_, i) =>

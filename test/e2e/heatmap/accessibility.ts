@@ -1,22 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Frame } from 'playwright-core';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { root } from '../../scripts/lib/repository.mjs';
-import { accessibilityViolations } from './support/accessibility';
-import { Heatmap } from './support/heatmap';
-import { THEMES } from './support/session';
-import { useSession } from './support/use-session';
+import { beforeAll, expect, it } from 'vitest';
+import { root } from '../../../scripts/lib/repository.mjs';
+import { accessibilityViolations } from '../support/accessibility';
+import { Heatmap } from '../support/heatmap';
+import { THEMES } from '../support/session';
+import type { Session } from '../support/session';
 
-const session = useSession({
-  settings: {
-    'espalier.device': 'cpu',
-    'espalier.calibration.sequences': 2,
-    'espalier.calibration.length': 64,
-  },
-});
-
-describe('the heatmap panel', () => {
+/** The panel of a model that has been profiled. */
+export function testPanel(session: () => Session): void {
   beforeAll(async () => {
     const { workbench } = session();
     await workbench.explorer.open('sample', 'config.json');
@@ -72,10 +65,10 @@ describe('the heatmap panel', () => {
     // The grid is one stop.
     expect([...reached].filter((name) => /^block\.\d+\.\w+$/.test(name))).toHaveLength(1);
   });
-});
+}
 
 /** Every shared component, in the page of a panel, whose theme and stylesheets are the editor's. */
-describe('the gallery of components', () => {
+export function testGallery(session: () => Session): void {
   const gallery = async (): Promise<Frame> => session().workbench.webview('#controls-title');
 
   beforeAll(async () => {
@@ -132,7 +125,7 @@ describe('the gallery of components', () => {
       .click();
     await frame.getByText('Canceling…').first().waitFor();
   });
-});
+}
 
 /** How VS Code marks a webview's body in each theme. */
 const BODY_CLASSES = {

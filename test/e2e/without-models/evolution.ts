@@ -1,30 +1,30 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Frame } from 'playwright-core';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { unattended } from '../../extension/core/jobs/job';
-import { parseGssnnDocument } from '../../extension/core/symbolic/evolution/gssnn-document';
-import type { EvolutionSettings } from '../../extension/core/symbolic/evolution/gssnn-document';
-import { synthesize } from '../../extension/core/symbolic/evolution/synthesize';
-import { accessibilityViolations } from './support/accessibility';
-import { THEMES } from './support/session';
-import { useSession } from './support/use-session';
+import { beforeAll, expect, it } from 'vitest';
+import { unattended } from '../../../extension/core/jobs/job';
+import { parseGssnnDocument } from '../../../extension/core/symbolic/evolution/gssnn-document';
+import type { EvolutionSettings } from '../../../extension/core/symbolic/evolution/gssnn-document';
+import { synthesize } from '../../../extension/core/symbolic/evolution/synthesize';
+import { accessibilityViolations } from '../support/accessibility';
+import { THEMES } from '../support/session';
+import type { Session } from '../support/session';
 
 /** Small, but with inventions and with graphs of several edges. */
 const settings: EvolutionSettings = {
   ...{ iterations: 3, population: 8, keep: 4, seed: 3, programLimit: 3_000_000 },
   ...{ size: 'small', mode: 'clean', epochs: 3, legacyWeights: false, baselines: 2 },
-  data: { mode: 'faithful', seed: 3, train: 64, validation: 60, test: 60 },
+  data: { mode: 'faithful', seed: 3, train: 32, validation: 30, test: 30 },
 };
 
-describe('the panel of an evolution', () => {
-  const session = useSession({
-    prepare: async (workspace) => {
-      const out = join(workspace, 'evolved');
-      await synthesize({ settings, out, pictures: 0, version: '1' }, unattended);
-    },
-  });
+/** The log of an evolution. */
+export async function placeEvolution(workspace: string): Promise<void> {
+  const out = join(workspace, 'evolved');
+  await synthesize({ settings, out, pictures: 0, version: '1' }, unattended);
+}
 
+/** Tests in the session of a workspace that {@link placeEvolution} prepared. */
+export function testEvolution(session: () => Session): void {
   beforeAll(async () => {
     await session().workbench.extensionKnown();
   });
@@ -171,4 +171,4 @@ describe('the panel of an evolution', () => {
     await workbench.screenshot('symbolic-done');
     expect(await accessibilityViolations(frame)).toEqual([]);
   });
-});
+}
