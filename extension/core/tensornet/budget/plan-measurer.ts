@@ -92,7 +92,7 @@ export class PlanMeasurer {
         .map((matrix) => [matrix.id, matrix]),
     );
     this.products = new MatrixProducts(device, memoryBytes);
-    this.original = this.fittingExecutor(model);
+    this.original = this.executorOf(model);
     this.bases.set('', model);
   }
 
@@ -101,11 +101,7 @@ export class PlanMeasurer {
     const sublayers = inTurn ? this.setup.model.summary.sublayers.length : 0;
     this.steps = { compressed: 0, measurements: 1 + sublayers };
     this.reference ??= await this.scorer(this.original).start();
-    const executor = new LayeredExecutor(
-      await this.modelOf(plan),
-      this.setup.device,
-      this.setup.memoryBytes,
-    );
+    const executor = this.executorOf(await this.modelOf(plan));
     const model = await this.baseOf(plan.narrow);
     const forms = this.formsOf(plan);
     try {
@@ -177,9 +173,8 @@ export class PlanMeasurer {
     forms: ReadonlyMap<string, MatrixEncoding>,
     matrix: OuterMatrix,
   ): Promise<number> {
-    const { device, memoryBytes } = this.setup;
     const rest = omit(forms, outerIds(matrix));
-    const executor = new LayeredExecutor(model.withMatrices(rest), device, memoryBytes);
+    const executor = this.executorOf(model.withMatrices(rest));
     try {
       return await scorer.outerDistance(executor, { reembeds: matrix.place === 'embedding' });
     } finally {
@@ -235,7 +230,7 @@ export class PlanMeasurer {
       }
     }
     const isOriginal = model === this.original.model;
-    const executor = isOriginal ? this.original : this.fittingExecutor(model);
+    const executor = isOriginal ? this.original : this.executorOf(model);
     try {
       const pass = new CalibrationPass({
         executor,
@@ -286,11 +281,11 @@ export class PlanMeasurer {
     }
   }
 
-  /** Runs a model beside what is fitted to its inputs. */
-  private fittingExecutor(model: LayeredModel): LayeredExecutor {
+  /** Runs a model, also beside what compressions are fitted to. */
+  private executorOf(model: LayeredModel): LayeredExecutor {
     const { device, memoryBytes, fittedTo } = this.setup;
-    const beside = memoryBesideFitting(model, memoryBytes, device, fittedTo);
-    return new LayeredExecutor(model, device, beside);
+    const left = memoryBesideFitting(model, memoryBytes, device, fittedTo);
+    return new LayeredExecutor(model, device, left);
   }
 
   private scorer(executor: LayeredExecutor, plan?: MeasuredPlan): ChangeScorer {
