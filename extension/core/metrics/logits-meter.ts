@@ -1,8 +1,9 @@
+import { availableParallelism } from 'node:os';
 import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { tensorsOf } from '../runtime/step-values';
-import { floatsOf, floatTensor } from '../runtime/tensors';
+import { floatsOf, floatTensor, rowsIn } from '../runtime/tensors';
 import type { Tensor, Tensors } from '../runtime/tensors';
 import { leastProbability } from './distances';
 import type { Metric, MetricInput, MetricInputs } from './metrics';
@@ -10,6 +11,9 @@ import { VocabularySums } from './vocabulary-sums';
 
 /** What of a candidate is given: its logits ẑ, or ẑ − z where the head gives that by itself. */
 export type Given = Extract<MetricInput, 'candidate' | 'change'>;
+
+/** Logits that go through a metric at once, for each core: what is computed of so many stays in its caches. */
+export const logitsPerCore = 3 << 17;
 
 /** Runs a metric over rows of logits that somebody else computes. */
 export class LogitsMeter {
@@ -80,6 +84,36 @@ export class LogitsMeter {
    * logits or change [batch, rows, vocabulary]; targets are int64 [1, rows].
    */
   public async terms(original: Tensors, given: Tensor, targets: Tensor): Promise<Float32Array> {
+    const [batch = 1, rows = 1] = given.dims;
+    const most = Math.floor((availableParallelism() * logitsPerCore) / widthOf(given));
+    if (this.executor.states.stay || batch * rows <= most) {
+      return this.termsAtOnce(original, given, targets);
+    }
+    const perRun = Math.max(1, most);
+    const terms = new Float32Array(batch * rows);
+    for (let of = 0; of < batch; of++) {
+      for (let start = 0; start < rows; start += perRun) {
+        const range = { start, end: Math.min(start + perRun, rows) };
+        const read = Object.entries(original).map(([name, tensor]) => [
+          name,
+          rowsIn(tensor, range),
+        ]);
+        const found = await this.termsAtOnce(
+          Object.fromEntries(read) as Tensors,
+          rowsIn(given, range, of),
+          rowsIn(targets, range),
+        );
+        terms.set(found, of * rows + start);
+      }
+    }
+    return terms;
+  }
+
+  private async termsAtOnce(
+    original: Tensors,
+    given: Tensor,
+    targets: Tensor,
+  ): Promise<Float32Array> {
     const width = widthOf(given);
     const feeds = {
       ...original,

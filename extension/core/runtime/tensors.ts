@@ -46,6 +46,20 @@ export function join(tensors: readonly Tensor[]): Tensor {
   return new Tensor('float32', joined, [batch * tensors.length, ...rest]);
 }
 
+/** Some rows of one of a batch, as a view: tensor [batch, rows, …] as [1, end − start, …]. */
+export function rowsIn(
+  tensor: Tensor,
+  { start, end }: { readonly start: number; readonly end: number },
+  of = 0,
+): Tensor {
+  const [batch = 1, rows = 1, ...rest] = tensor.dims;
+  const perRow = tensor.size / (batch * rows);
+  const first = of * rows;
+  const data = tensor.data as Float32Array;
+  const part = data.subarray((first + start) * perRow, (first + end) * perRow);
+  return new Tensor(tensor.type as 'float32', part, [1, end - start, ...rest]);
+}
+
 /** Empty values, such as caches in front of a text, in the sizes that a graph declares: those of one with fewer heads. */
 export function emptyAsDeclared(
   { inputMetadata }: Pick<InferenceSession, 'inputMetadata'>,

@@ -1,6 +1,7 @@
+import { availableParallelism } from 'node:os';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { LogitsMeter } from '../../../extension/core/metrics/logits-meter';
+import { LogitsMeter, logitsPerCore } from '../../../extension/core/metrics/logits-meter';
 import type { Given } from '../../../extension/core/metrics/logits-meter';
 import { metricNames, metrics } from '../../../extension/core/metrics/metrics';
 import type { MetricName } from '../../../extension/core/metrics/metrics';
@@ -171,4 +172,31 @@ describe.each(metricNames)('%s', (name) => {
     const target = comparesWithOriginal ? 0 : reference(z[0] ?? [], z[0] ?? [], 5);
     expect(Math.abs(term - target)).toBeLessThan(1e-6 * Math.max(1, target));
   });
+});
+
+it('terms of more logits than go through at once are those of each row', async () => {
+  const width = 1 << 16;
+  const rows = 1 + Math.ceil((availableParallelism() * logitsPerCore) / width / 2);
+  const row = (seed: number): number[] => {
+    const few = normals(seed, 1031);
+    return Array.from({ length: width }, (_, i) => few[(i * seed) % few.length] ?? 0);
+  };
+  const z = Array.from({ length: rows }, (_, i) => row(i + 1));
+  const candidates = [7, 11].map((by) => z.map((_, i) => row(by * (i + 1))));
+  const next = z.map((_, i) => i);
+  for (const name of ['js', 'perplexity'] as const) {
+    const found = await measure(name, 'candidate', z, candidates, next);
+    const one = async (of: number, i: number): Promise<Float32Array> =>
+      measure(name, 'candidate', z.slice(i, i + 1), [candidates[of]?.slice(i, i + 1) ?? []], [i]);
+    expect(found).toHaveLength(2 * rows);
+    for (const [of, i] of [
+      [0, 0],
+      [0, rows - 1],
+      [1, 0],
+      [1, rows - 1],
+    ] as const) {
+      const [term = Number.NaN] = await one(of, i);
+      expect(found[of * rows + i]).toBeCloseTo(term, 5);
+    }
+  }
 });
