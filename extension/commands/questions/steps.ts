@@ -3,6 +3,9 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 /** Says that the user goes back to the question before. */
 export const back = Symbol('back');
 
+/** Ends a run, which begins anew. */
+class GoneBack extends Error {}
+
 /** Where a question stands among those of its command. */
 export interface Place {
   /** From 1. */
@@ -34,7 +37,7 @@ export class Steps {
       try {
         return await run();
       } catch (error) {
-        if (error !== back) throw error;
+        if (!(error instanceof GoneBack)) throw error;
       }
     }
   }
@@ -95,8 +98,7 @@ export class Steps {
     const last = this.#questions.at(-1);
     if (last !== undefined) {
       this.#held = last;
-      // eslint-disable-next-line @typescript-eslint/only-throw-error -- no error, and nothing that may be caught as one
-      throw back;
+      throw new GoneBack();
     }
   }
 

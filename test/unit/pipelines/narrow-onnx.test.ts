@@ -128,7 +128,7 @@ describe('a narrowed ONNX file', () => {
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
     const part = [{ sublayer: 'block.0.feedforward', remove: '0-15' }];
     const error = await rejection(narrow(source, { narrow: part }, 'part'));
-    expect(error.message).toMatch(/so 32 neighbours go together/);
+    expect(error.message).toMatch(/so 32 neighbors go together/);
   });
 
   it('of an exporter that lists weights as inputs says their new sizes there', async () => {

@@ -134,6 +134,6 @@ describe('a narrowed quantized folder', () => {
   it('is refused for a part of a group', async () => {
     const changes = { narrow: [{ sublayer: 'block.0.feedforward', remove: '0-15' }] };
     const error = await rejection(narrow(quantizedFixture('gptq-3'), changes, 'part'));
-    expect(error.message).toMatch(/so 32 neighbours go together/);
+    expect(error.message).toMatch(/so 32 neighbors go together/);
   });
 });

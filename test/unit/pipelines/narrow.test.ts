@@ -284,7 +284,7 @@ describe('a narrowed GGUF file', () => {
     [
       'llama',
       [{ sublayer: 'block.0.feedforward', remove: '0-30' }],
-      /so 32 neighbours go together/,
+      /so 32 neighbors go together/,
     ],
   ])('of %s is refused where it cannot be written', async (name, plan, message) => {
     const error = await rejection(narrow(ggufFixture(`${name}.gguf`), { narrow: plan }, 'refused'));
