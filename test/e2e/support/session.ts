@@ -62,10 +62,13 @@ export class Session {
       ...options.settings,
     });
     const connections = join(scratch, 'connections');
+    const { nodeArguments, environment } = ConnectionRecorder.start(connections);
     const editor = await startEditor(data, {
       extensions: inject('extensions'),
       trust: options.trust === true,
-      ...ConnectionRecorder.start(connections),
+      nodeArguments,
+      // What the user's own cache remembers of a busy machine decides what is asked.
+      environment: { ...environment, XDG_CACHE_HOME: join(scratch, 'cache') },
     });
     const recorder = new ConnectionRecorder(editor.process.pid ?? 0, connections);
     const browser = await chromium.launch({
