@@ -281,11 +281,7 @@ describe('a narrowed GGUF file', () => {
       [{ ...attention, sublayer: 'block.0.attention' }],
       /with fewer heads/,
     ],
-    [
-      'llama',
-      [{ sublayer: 'block.0.feedforward', remove: '0-30' }],
-      /so 32 neighbors go together/,
-    ],
+    ['llama', [{ sublayer: 'block.0.feedforward', remove: '0-30' }], /so 32 neighbors go together/],
   ])('of %s is refused where it cannot be written', async (name, plan, message) => {
     const error = await rejection(narrow(ggufFixture(`${name}.gguf`), { narrow: plan }, 'refused'));
     expect(error.message).toMatch(message);
