@@ -141,7 +141,7 @@ export function dependents(
   return found;
 }
 
-/** Nodes of which none of the others needs anything, nor `kept`. */
+/** Nodes whose outputs are not among `kept`, and which no other node of these reads. */
 function unreadOf(nodes: readonly NodeProto[], kept: Iterable<Value>): ReadonlySet<NodeProto> {
   const read = new Set(kept);
   return new Set(

@@ -49,8 +49,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     name: 'blocks',
     what: 'An ordinary model of its family with fewer, renumbered blocks. It can lose whole blocks, but for those whose norms stay, single experts if every mixture keeps the same number, and as many channels of every feed-forward.',
     keepsWeights: false,
-    refuse: (source, changes) =>
-      whyNotPlain(source.model, changes) ?? whyNoLayerTypes(source, changes),
+    refuse: whyNotPlain,
     config: (text, changes) => rewriteConfig(text, changes),
     module: 'none',
     plan: renumbered,
@@ -84,8 +83,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
             reason: say`Nothing is compressed.`,
             remedy: say`Choose blocks or auto-map.`,
           }
-        : (whyNotPlain(source.model, asDense(source.model, changes)) ??
-          whyNoLayerTypes(source, changes)),
+        : whyNotPlain(source, asDense(source.model, changes)),
     config: (text, changes) => rewriteConfig(text, changes),
     module: 'none',
     plan: renumbered,
@@ -140,10 +138,9 @@ function asDense(model: LayeredModel, { removed, matrices }: Changes): Changes {
   return layOutChanges(model.summary, removed, matrixChanges(model, new Map(values)));
 }
 
-function whyNotPlain(
-  { summary }: LayeredModel,
-  { absent, expertCounts, compressed, patched, widths }: Changes,
-): Refusal | undefined {
+function whyNotPlain(source: CheckpointSource, changes: Changes): Refusal | undefined {
+  const { summary } = source.model;
+  const { absent, expertCounts, compressed, patched, widths } = changes;
   const [narrow] = Object.keys(widths);
   if (narrow !== undefined) {
     return {
@@ -194,7 +191,7 @@ function whyNotPlain(
         reason: say`Every mixture of an ordinary model has the same number of experts, but ${[...new Set(expertCounts.values())].join(', ')} would be left.`,
         remedy: say`Choose auto-map, or remove the same number of experts from each mixture.`,
       }
-    : undefined;
+    : whyNoLayerTypes(source, changes);
 }
 
 /** Some classes want a block of each type. */

@@ -17,7 +17,7 @@ interface Product {
 export class Emitted {
   /** Vectors of ones, by type and sizes. */
   public readonly ones = new Map<string, Value>();
-  /** Shapes, by their sizes, some of which are names. */
+  /** Shapes, by their sizes; some sizes are names. */
   public readonly sizes = new Map<string, Value>();
   public readonly scattered = new Map<Value, Scattered>();
   public readonly products = new Map<Value, Product>();

@@ -10,7 +10,7 @@ export interface Makers {
 }
 
 /**
- * The node Gelu that stands for x · ½ · (1 + erf(x / √2)) in basic operators, of which `node` is the last product;
+ * The node Gelu that stands for x · ½ · (1 + erf(x / √2)) in basic operators, where `node` is the last product;
  * undefined of any other node. Its gradient takes half the passes of theirs.
  */
 export function geluOf(node: NodeProto, makers: Makers): NodeProto | undefined {
