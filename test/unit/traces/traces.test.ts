@@ -84,8 +84,9 @@ await scratch.insert(
   `
   marked: {
     name: 'marked',
+    what: 'A marked model.',
     keepsWeights: false,
-    refuse: ({ model }, changes) => whyNotPlain(model, changes),
+    refuse: whyNotPlain,
     config: (text, changes) => rewriteConfig(text, changes).replace('{', '{"marked": true,'),
     module: 'none',
     plan: renumbered,
