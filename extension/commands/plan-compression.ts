@@ -1,4 +1,3 @@
-import { defaultContext } from '../core/tensornet/budget/budget-limits';
 import { UserError } from '../core/user-error';
 import type { BudgetChoice, MadePlan } from '../protocol/compression';
 import type { Services } from '../services/services';
@@ -15,7 +14,7 @@ export async function planCompression(
   if (session === undefined) {
     return undefined;
   }
-  const { limits = [], context = defaultContext } = choice;
+  const { limits = [], context } = choice;
   const { ways = [], removes = false, narrows = false, outer = false } = choice;
   if (limits.length === 0 || (ways.length === 0 && !removes && !narrows)) {
     throw new UserError(say`A plan needs a limit and something that it may change.`, {

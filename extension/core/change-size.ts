@@ -1,5 +1,6 @@
 import { say } from './message';
 import type { Message } from './message';
+import type { ModelSummary } from './models/model-summary';
 
 /**
  * Where a word begins: small, moderate, large; below is very small. On the sample model a distance `js` of 0.0026 was 2.4 %
@@ -42,5 +43,10 @@ interface Measured {
 export const isSameText = (a: Measured, b: Measured): boolean =>
   a.text === b.text && a.tokens === b.tokens;
 
-/** Tokens of context that memory is told for. */
-export const memoryContext = 4096;
+/** Tokens of context that memory is told for, where a model reads as many. */
+export const usualContext = 4096;
+
+/** Tokens of context that a model's memory is told for. */
+export const memoryContext = ({
+  maxPositions = usualContext,
+}: Pick<ModelSummary, 'maxPositions'>): number => Math.min(usualContext, maxPositions);

@@ -9,6 +9,7 @@ import {
   minValue,
   number,
   object,
+  optional,
   picklist,
   pipe,
   string,
@@ -36,8 +37,8 @@ export type CompressionJob = PanelJob<'sensitivity' | 'plan-compression' | 'pare
 export interface BudgetChoice {
   /** All hold together; the first is what sizes are told in. */
   readonly limits: readonly BudgetLimit[];
-  /** Tokens that memory is counted at. */
-  readonly context: number;
+  /** Tokens that memory is counted at, if not as many as usual. */
+  readonly context?: number | undefined;
   /** Ways that the plan may take. */
   readonly ways: readonly Way[];
   /** Whether sublayers may be removed, by the layer profile. */
@@ -155,7 +156,7 @@ const budgetChoice = object({
     ),
     minLength(1),
   ),
-  context: pipe(number(), integer(), minValue(1)),
+  context: optional(pipe(number(), integer(), minValue(1))),
   ways: array(
     object({
       method: picklist(['mpo', 'lowrank', 'int8', 'int4', 'gguf']),

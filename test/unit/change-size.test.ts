@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { distanceWord, perplexityWord } from '../../extension/core/change-size';
+import { distanceWord, memoryContext, perplexityWord } from '../../extension/core/change-size';
 
 it('a distance has a word where its metric has a scale', () => {
   const words = [0, 0.0029, 0.003, 0.029, 0.03, 0.1].map(
@@ -13,4 +13,10 @@ it('a distance has a word where its metric has a scale', () => {
 it('a perplexity has a word by its change', () => {
   const words = [28, 29, 29.4, 30.9, 35, 50].map((changed) => perplexityWord(29, changed).code);
   expect(words).toEqual(['no loss', 'no loss', 'very small', 'small', 'moderate', 'large']);
+});
+
+it('memory is told for as many tokens as a model reads, and no more than usual', () => {
+  expect(memoryContext({ maxPositions: 512 })).toBe(512);
+  expect(memoryContext({ maxPositions: 131_072 })).toBe(4096);
+  expect(memoryContext({})).toBe(4096);
 });

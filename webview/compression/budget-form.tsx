@@ -5,7 +5,15 @@ import { Facts } from '../components/facts';
 import { Slider } from '../components/slider';
 import { Section } from '../components/section';
 import { formatCount, formatDistance, formatShare } from '../format';
-import { contexts, formatAmount, isTime, leastPercent, withLimit, withSet } from './budget';
+import {
+  contextOf,
+  contextsOf,
+  formatAmount,
+  isTime,
+  leastPercent,
+  withLimit,
+  withSet,
+} from './budget';
 import type { BudgetForm } from './budget';
 import { wayKey } from './cells';
 import type { PlannedFrame } from './frame';
@@ -14,6 +22,7 @@ import { Plan } from './plan';
 import { strings } from './strings';
 import { tell } from '../translate';
 import { glossary } from '../../extension/core/glossary';
+import type { ShownTable } from '../../extension/protocol/compression';
 import type { CompressionPanel } from './compression-panel';
 import type { AskedBudget } from './use-budget';
 
@@ -31,7 +40,7 @@ export function Budget({ panel, frame: { table, ways }, asked }: BudgetProps): V
   const against = useComputed(() => reasonAgainst(panel)).value;
   return (
     <Section class="budget" id="budget-title" title={strings.budget}>
-      <Limits panel={panel} asked={asked} />
+      <Limits panel={panel} table={table} asked={asked} />
       <Changes panel={panel} table={table} ways={ways} />
       <Prediction plan={asked.plan} />
       <div class="actions">
@@ -72,12 +81,14 @@ function changer(panel: CompressionPanel) {
 
 interface LimitsProps {
   readonly panel: CompressionPanel;
+  readonly table: ShownTable;
   readonly asked: AskedBudget;
 }
 
 /** Which limits hold, and how much each allows. */
-function Limits({ panel, asked: { reach } }: LimitsProps): VNode {
+function Limits({ panel, table, asked: { reach } }: LimitsProps): VNode {
   const { form } = panel.view.value;
+  const context = contextOf(form, table);
   const change = changer(panel);
   const units = panel.get('units');
   const set = units.filter((unit) => form.limits[unit].isSet);
@@ -102,11 +113,11 @@ function Limits({ panel, asked: { reach } }: LimitsProps): VNode {
         {form.limits.memory.isSet && units.includes('memory') && (
           <Dropdown
             label={strings.context}
-            options={contexts.map((tokens) => ({
+            options={contextsOf(table).map((tokens) => ({
               value: String(tokens),
               label: strings.tokens(formatCount(tokens)),
             }))}
-            value={String(form.context)}
+            value={String(context)}
             onChange={(tokens) => {
               change({ context: Number(tokens) });
             }}
@@ -123,7 +134,7 @@ function Limits({ panel, asked: { reach } }: LimitsProps): VNode {
             <Slider
               key={unit}
               id={`limit-${unit}`}
-              label={strings.unitName(unit, formatCount(form.context))}
+              label={strings.unitName(unit, formatCount(context))}
               least={least}
               most={99}
               value={percent}

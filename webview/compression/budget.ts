@@ -1,3 +1,4 @@
+import { usualContext } from '../../extension/core/change-size';
 import type {
   BudgetChoice,
   BudgetSurvey,
@@ -38,15 +39,25 @@ export const initialForm: BudgetForm = {
     bytes: { ...unset, isSet: true },
     ...{ parameters: unset, memory: unset, flops: unset, decode: unset, prefill: unset },
   },
-  context: 4096,
+  context: usualContext,
   without: [],
   removes: false,
   narrows: true,
   outer: true,
 };
 
-/** Contexts to choose from, in tokens. */
-export const contexts = [1024, 4096, 8192, 32_768, 131_072] as const;
+const contexts = [1024, usualContext, 8192, 32_768, 131_072] as const;
+
+/** Contexts to choose from, in tokens: the last is all that the model reads, where that is less than the others. */
+export const contextsOf = ({ model: { maxPositions = Infinity } }: ShownTable): number[] => [
+  ...new Set(contexts.map((tokens) => Math.min(tokens, maxPositions))),
+];
+
+/** The context that the form says, or as much of it as the model reads. */
+export const contextOf = (
+  { context }: BudgetForm,
+  { model: { maxPositions = Infinity } }: ShownTable,
+): number => Math.min(context, maxPositions);
 
 /** The form with another limit. */
 export function withLimit(
@@ -99,7 +110,7 @@ export function choiceOf(form: BudgetForm, known: Known): BudgetChoice | undefin
     .map((unit) => ({ unit, ratio: Math.min(99, form.limits[unit].percent) / 100 }));
   const choice: BudgetChoice = {
     limits,
-    context: form.context,
+    context: contextOf(form, table),
     ways: ways.filter((way) => !form.without.includes(wayKey(way))),
     removes: form.removes && removable > 0,
     narrows: form.narrows && table.widths !== undefined,

@@ -1,6 +1,6 @@
 import { useComputed } from '@preact/signals';
 import type { VNode } from 'preact';
-import { distanceWord } from '../../extension/core/change-size';
+import { distanceWord, memoryContext } from '../../extension/core/change-size';
 import { glossary } from '../../extension/core/glossary';
 import { sublayersOf } from '../../extension/protocol/compression';
 import type { MadePlan, ShownTable } from '../../extension/protocol/compression';
@@ -25,7 +25,7 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
   const { distance, tried = [], limits } = result;
   const { removed, narrowed } = sublayersOf(result);
   const reason = useComputed(() => reasonAgainst(panel)).value;
-  const context = formatCount(plan.context);
+  const context = formatCount(plan.context ?? memoryContext(table.model));
   return (
     <>
       <h3>

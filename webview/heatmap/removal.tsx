@@ -139,7 +139,10 @@ function Tiles({ selected, expected, totals, cannot }: TilesProps): VNode {
           <Tile
             name={strings.memorySaved}
             value={formatBytes(totals.memory)}
-            note={strings.withContext(formatCount(memoryContext), formatShare(shares.memory))}
+            note={strings.withContext(
+              formatCount(memoryContext(model)),
+              formatShare(shares.memory),
+            )}
           />
         </>
       ) : (

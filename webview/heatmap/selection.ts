@@ -95,7 +95,8 @@ export function totalsOf(
   const parameters = sum(gone, 'parameters');
   const bytes = sum(gone, 'bytes');
   const kvBytesPerToken = sum(gone, 'kvBytesPerToken');
-  const memory = bytes + memoryContext * kvBytesPerToken;
+  const context = memoryContext(model);
+  const memory = bytes + context * kvBytesPerToken;
   return {
     sublayers: whole.length,
     experts: within.length,
@@ -106,7 +107,7 @@ export function totalsOf(
       parameters: share(parameters, model.parameters),
       bytes: share(bytes, model.bytes),
       kvBytesPerToken: share(kvBytesPerToken, sum(model.sublayers, 'kvBytesPerToken')),
-      memory: share(memory, model.bytes + memoryContext * sum(model.sublayers, 'kvBytesPerToken')),
+      memory: share(memory, model.bytes + context * sum(model.sublayers, 'kvBytesPerToken')),
     },
   };
 }

@@ -10,7 +10,7 @@ export interface Figures {
   readonly agreement?: Interval | undefined;
   /** Tokens generated in a second over the original's, measured in turn. */
   readonly speedRatio?: Interval | undefined;
-  /** Over the original's: bytes, bytes with keys and values of 4096 tokens, and parameters. */
+  /** Over the original's: bytes, bytes with keys and values of up to 4096 tokens, and parameters. */
   readonly size?: number;
   readonly memory?: number | undefined;
   readonly parameters?: number;

@@ -114,11 +114,10 @@ export function comparedMemory(
   { summary: before }: Pick<LayeredModel, 'summary'>,
   { summary: after, kind }: Pick<LayeredModel, 'summary' | 'kind'>,
 ): Pick<Quality, 'memory'> {
+  const context = memoryContext(before);
   return kind === 'graph' && keepsCache(before) && !keepsCache(after)
     ? {}
-    : {
-        memory: { before: memoryAt(before, memoryContext), after: memoryAt(after, memoryContext) },
-      };
+    : { memory: { before: memoryAt(before, context), after: memoryAt(after, context) } };
 }
 
 /** Windows of text, or one example for models that read none. */

@@ -1,3 +1,4 @@
+import { usualContext } from '../change-size';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sensitivityCalibration } from '../data/calibration-defaults';
@@ -8,12 +9,7 @@ import type { LayerProfile } from '../prune/layer-profile';
 import { parseLayerProfile } from '../prune/layer-profile-schema';
 import { defaultRounds, planForBudget } from '../tensornet/budget/plan-for-budget';
 import type { TimePlan } from '../tensornet/budget/plan-for-budget';
-import {
-  budgetUnits,
-  defaultContext,
-  limitForm,
-  parseLimit,
-} from '../tensornet/budget/budget-limits';
+import { budgetUnits, limitForm, parseLimit } from '../tensornet/budget/budget-limits';
 import type { Budget } from '../tensornet/budget/budget-limits';
 import { planUnderBudget } from '../tensornet/budget/plan-under-budget';
 import type { CompressionPlan, RemovalCost } from '../tensornet/budget/plan-under-budget';
@@ -62,8 +58,7 @@ export const sizeFields = {
     placeholder: 'UNIT',
   }),
   context: integer({
-    description: 'Context that memory is counted at, with its keys and values',
-    default: defaultContext,
+    description: `Context that memory is counted at, with its keys and values; if absent ${usualContext}, or all that the model reads where that is less`,
     unit: 'tokens',
     min: 1,
   }),
@@ -273,7 +268,7 @@ export function budgetOf({
       ...(budget === undefined ? [] : [{ unit, ratio: budget }]),
       ...limits.map((limit) => parseLimit(limit)),
     ],
-    context: context ?? defaultContext,
+    context,
   };
 }
 

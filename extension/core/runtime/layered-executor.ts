@@ -49,11 +49,18 @@ interface StepOptions {
   readonly observe?: TapObserver;
 }
 
+/** How sessions are made, and whose are used. */
+interface ExecutorOptions extends Pick<SessionOptions, 'threads' | 'asItStands'> {
+  /** Runs a model with the same embedding and head, on the same device: what is around sublayers is made there alone. */
+  readonly around?: LayeredExecutor | undefined;
+}
+
 /** Runs a layered model piece by piece over hidden states in main memory or on the device. */
 export class LayeredExecutor {
   private readonly pool: SessionPool;
   /** Sessions that every walk needs: what is around the sublayers, and graphs of callers. */
   private readonly outerPool: SessionPool;
+  private readonly ownsOuterPool: boolean;
   /** Side values by the length of the sequence, where they depend on nothing else. */
   private readonly sides = new Map<number, Tensors>();
   private evaluationCount = 0;
@@ -71,7 +78,7 @@ export class LayeredExecutor {
     public readonly model: LayeredModel,
     public readonly device: DeviceName,
     memoryBytes: number,
-    sessions: Pick<SessionOptions, 'threads' | 'asItStands'> = {},
+    { around, ...sessions }: ExecutorOptions = {},
   ) {
     model.requireRunnable();
     this.units = new RemovableUnits(model.summary);
@@ -90,10 +97,10 @@ export class LayeredExecutor {
       bytes: sublayerBytes,
       repackedBytes: Math.max(0, sublayerBytes - ownBytes),
     });
-    this.outerPool = new SessionPool(where, {
-      bytes: Number.POSITIVE_INFINITY,
-      repackedBytes: headBytes,
-    });
+    this.ownsOuterPool = around === undefined;
+    this.outerPool =
+      around?.outerPool ??
+      new SessionPool(where, { bytes: Number.POSITIVE_INFINITY, repackedBytes: headBytes });
   }
 
   /** Sublayer evaluations so far: one sublayer run over one example. */
@@ -252,9 +259,13 @@ export class LayeredExecutor {
     return floatsIn(await this.output(state));
   }
 
-  /** Lets sessions go until they are needed again, as where another model runs meanwhile. States stay. */
-  public async rest(): Promise<void> {
-    await Promise.all([this.pool.dispose(), this.outerPool.dispose()]);
+  /**
+   * Lets sessions go until they are needed again, as where another model runs meanwhile. States stay.
+   * @param what sublayers alone where another executor uses what is around them
+   */
+  public async rest(what: 'all' | 'sublayers' = 'all'): Promise<void> {
+    const outer = what === 'all' && this.ownsOuterPool ? [this.outerPool] : [];
+    await Promise.all([this.pool, ...outer].map(async (pool) => pool.dispose()));
   }
 
   public async dispose(): Promise<void> {

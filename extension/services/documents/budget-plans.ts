@@ -106,10 +106,11 @@ async function ofForm<Answer>(answer: Promise<Answer>): Promise<Answer> {
 /** What a choice allows, as fields that all requests have. */
 function changesOf({ model, removable }: Subject, choice: BudgetChoice) {
   const { limits, context, ways, removes, narrows } = choice;
+  const countsMemory = limits.some(({ unit }) => unit === 'memory');
   return {
     methods: ways.map(formatCompression),
     keepWidths: !narrows,
-    ...(limits.some(({ unit }) => unit === 'memory') ? { context } : {}),
+    ...(countsMemory && context !== undefined ? { context } : {}),
     ...(removes && removable.length > 0 ? { profile: profilePathOf(model.path) } : {}),
   };
 }

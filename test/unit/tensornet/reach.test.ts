@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
   countedUnits,
-  defaultContext,
   formatLimit,
   onlyLimit,
   parseLimit,
@@ -25,7 +24,7 @@ function leastOf(
   unit: BudgetUnit = 'bytes',
   removable: readonly RemovalCost[] = [],
 ): number | undefined {
-  return reachOf(table, defaultContext, removable).find((one) => one.unit === unit)?.least;
+  return reachOf(table, undefined, removable).find((one) => one.unit === unit)?.least;
 }
 
 describe('how far a model can go down', () => {
@@ -50,8 +49,10 @@ describe('how far a model can go down', () => {
     const table = tableOf({ widths: [{ ...width, of: 'groups' }] });
     // Half of 10 bytes in int8 instead of 6 of a low rank.
     expect(leastOf(table)).toBe(120 + 6 + 5 + 10 + 10);
-    // A quarter of the 2 × 4096 × 4 bytes of keys and values goes.
-    expect(leastOf(table, 'memory')).toBe(151 + (2 * 4096 * 4 * 3) / 4);
+    // A quarter of the keys and values goes, 4 bytes each time: the model reads 16 tokens.
+    expect(leastOf(table, 'memory')).toBe(151 + (2 * 16 * 4 * 3) / 4);
+    const memory = reachOf(table, 4096, []).find(({ unit }) => unit === 'memory');
+    expect(memory?.least).toBe(151 + (2 * 4096 * 4 * 3) / 4);
     const removable = [{ sublayer: 'block.1.attention', distance: 1 }];
     expect(leastOf(tableOf(), 'bytes', removable)).toBe(120 + 32 - 10);
   });
@@ -90,7 +91,7 @@ describe('how far a model can go down', () => {
       { change: 'without', kind: 'feedforward', decodeMsPerToken: 8, prefillMsPerToken: 2 },
     ] as const;
     const runs = { whole: { decodeMsPerToken: 10, prefillMsPerToken: 3 }, changed };
-    const reach = reachOf(tableOf({ layers, runs }), defaultContext, []);
+    const reach = reachOf(tableOf({ layers, runs }), undefined, []);
     const decode = reach.find(({ unit }) => unit === 'decode');
     // Of 10 ms, 5 are of two attentions and 2 of two feed-forwards; 4 layers take 1 ms each, or 0.25.
     expect(decode).toMatchObject({ before: 10, least: 10 - 4 * 0.75 });
@@ -106,7 +107,7 @@ describe('how far a model can go down', () => {
     expect(least).toBeCloseTo(0, 10);
     // Without the head in the table it is among the rest.
     const head = outside().map((matrix) => ({ ...matrix, decodeMsPerToken: 1 }));
-    const counted = reachOf(tableOf({ layers, runs, outer: head }), defaultContext, []);
+    const counted = reachOf(tableOf({ layers, runs, outer: head }), undefined, []);
     expect(counted.find(({ unit }) => unit === 'decode')?.before).toBe(10);
   });
 

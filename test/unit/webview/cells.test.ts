@@ -93,8 +93,8 @@ describe('cells', () => {
     const model = modelOf(3);
     const totals = totalsOf([], model, narrowed);
     expect(totals).toMatchObject({ sublayers: 0, narrowed: 2, parameters: 11, bytes: 22 });
-    expect(totals.memory).toBe(22 + 4096 * 2);
-    expect(totals.shares.memory).toBeCloseTo((22 + 4096 * 2) / (280 + 4096 * 12));
+    expect(totals.memory).toBe(22 + 16 * 2);
+    expect(totals.shares.memory).toBeCloseTo((22 + 16 * 2) / (280 + 16 * 12));
     const without = cellsOf(stateOf({ narrowed, removed: [id] }));
     expect(without.byId.get(id)?.narrowed).toBeUndefined();
     // Removed, it goes as a whole.

@@ -4,6 +4,7 @@ import type { CompressionState, MadePlan } from '../../../extension/protocol/com
 import {
   choiceAt,
   choiceOf,
+  contextsOf,
   countOf,
   countsOf,
   initialForm,
@@ -203,15 +204,27 @@ describe('a budget', () => {
         { unit: 'bytes', ratio: 0.5 },
         { unit: 'memory', ratio: 0.4 },
       ],
-      context: 8192,
+      context: 16,
       ways: [{ method: 'lowrank', then: 'int4' }],
       removes: false,
       narrows: false,
       outer: false,
     });
+    const { maxPositions: _, ...endless } = known.table.model;
+    expect(choiceOf(form, { ...known, table: { ...known.table, model: endless } })?.context).toBe(
+      8192,
+    );
     const outer = tableOf({ outer: outside() });
     expect(choiceOf(form, { ...known, table: outer })?.outer).toBe(true);
     expect(choiceOf({ ...form, removes: true }, { ...known, removable: 2 })?.removes).toBe(true);
+  });
+
+  it('counts memory at no more tokens than the model reads', () => {
+    const reading = (maxPositions: number) =>
+      contextsOf({ ...known.table, model: { ...known.table.model, maxPositions } });
+    expect(reading(512)).toEqual([512]);
+    expect(reading(8192)).toEqual([1024, 4096, 8192]);
+    expect(reading(200_000)).toEqual([1024, 4096, 8192, 32_768, 131_072]);
   });
 
   it('asks for nothing without a limit that is counted, or where nothing may change', () => {

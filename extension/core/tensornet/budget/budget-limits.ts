@@ -44,14 +44,11 @@ interface NamedLimit {
   readonly field?: 'limits';
 }
 
-/** Limits that hold together, and the tokens of context that memory is counted at. */
+/** Limits that hold together, and the tokens of context that memory is counted at: see {@link memoryContext} if absent. */
 export interface Budget {
   readonly limits: readonly BudgetLimit[];
-  readonly context: number;
+  readonly context?: number | undefined;
 }
-
-/** Tokens of context where nothing is said. */
-export const defaultContext = 4096;
 
 /** The units that a table can count: times are zero where none are known, and memory is bytes where nothing is cached. */
 export function countedUnits(
@@ -68,10 +65,7 @@ export function countedUnits(
 }
 
 /** One limit by itself. */
-export const onlyLimit = (limit: BudgetLimit): Budget => ({
-  limits: [limit],
-  context: defaultContext,
-});
+export const onlyLimit = (limit: BudgetLimit): Budget => ({ limits: [limit] });
 
 /** How limits are written: what is counted, and a share of the model or an amount. */
 export const limitForm = {

@@ -51,7 +51,7 @@ export interface Reach {
 /** The reach in every unit that a table can count. */
 export function reachOf(
   table: SensitivityProfile,
-  context: number,
+  context: number | undefined,
   removable: readonly RemovalCost[],
 ): Reach[] {
   const units = countedUnits(table);

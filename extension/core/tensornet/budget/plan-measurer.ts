@@ -101,9 +101,13 @@ export class PlanMeasurer {
     const sublayers = inTurn ? this.setup.model.summary.sublayers.length : 0;
     this.steps = { compressed: 0, measurements: 1 + sublayers };
     this.reference ??= await this.scorer(this.original).start();
-    const executor = this.executorOf(await this.modelOf(plan));
     const model = await this.baseOf(plan.narrow);
+    await this.compress(plan, model);
     const forms = this.formsOf(plan);
+    const hasOwnHead = this.hasOwnHead(plan);
+    await this.original.rest(hasOwnHead ? 'all' : 'sublayers');
+    const around = hasOwnHead ? undefined : this.original;
+    const executor = this.executorOf(model.withMatrices(forms), around);
     try {
       const scorer = this.scorer(executor, plan);
       const tell = (done: number): void => {
@@ -282,10 +286,16 @@ export class PlanMeasurer {
   }
 
   /** Runs a model, also beside what compressions are fitted to. */
-  private executorOf(model: LayeredModel): LayeredExecutor {
+  private executorOf(model: LayeredModel, around?: LayeredExecutor): LayeredExecutor {
     const { device, memoryBytes, fittedTo } = this.setup;
     const left = memoryBesideFitting(model, memoryBytes, device, fittedTo);
-    return new LayeredExecutor(model, device, left);
+    return new LayeredExecutor(model, device, left, { around });
+  }
+
+  /** Whether the plan changes embedding or head; those of a graph come with its first and last sublayer. */
+  private hasOwnHead({ compress }: Pick<MeasuredPlan, 'compress'>): boolean {
+    const { emitter } = this.original.model;
+    return emitter === undefined || compress.some(({ tensor }) => this.outer.has(tensor));
   }
 
   private scorer(executor: LayeredExecutor, plan?: MeasuredPlan): ChangeScorer {
@@ -297,12 +307,9 @@ export class PlanMeasurer {
       // A sign of life between two steps.
       this.context.progress(this.told);
     };
-    // A second head takes memory, and is the same where the plan leaves it; that of a graph comes with its last sublayer.
-    const hasOwnHead =
-      executor.model.emitter === undefined || compress.some(({ tensor }) => this.outer.has(tensor));
     return new ChangeScorer({
       ...{ executor, inputs, metric, removed, cancellation, onWork },
-      ...(hasOwnHead ? { original: this.original } : {}),
+      ...(this.hasOwnHead({ compress }) ? { original: this.original } : {}),
     });
   }
 

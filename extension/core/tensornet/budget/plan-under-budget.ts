@@ -1,3 +1,4 @@
+import { memoryContext } from '../../change-size';
 import type { WritableType } from '../../checkpoints/ggml-types';
 import { parseRanges } from '../../models/narrow/number-ranges';
 import type { PlannedNarrowing } from '../../models/narrow/planned-narrowing';
@@ -116,7 +117,7 @@ export function planProblem(
   removable: readonly RemovalCost[] = [],
   { isTimed = false }: { readonly isTimed?: boolean } = {},
 ): PlannedProblem {
-  const { limits, context } = budget;
+  const { limits, context = memoryContext(table.model) } = budget;
   limits.forEach(requireShare);
   const gguf = ggufOf(table, removable.length > 0);
   const counted = gguf === undefined ? table : asInFile(table, gguf);
