@@ -56,6 +56,6 @@ async function tellInterrupted({ jobs }: Services): Promise<void> {
   }
   await offer(`${job.title}: ${job.message ?? ''} ${job.saved ?? ''}`, [
     [l10n.t('Resume'), run(commandIds.resumeJob, job.id)],
-    [l10n.t('Discard'), run(commandIds.discardJob, job.id, { confirmed: true })],
+    [l10n.t('Discard…'), run(commandIds.discardJob, job.id)],
   ]);
 }

@@ -37,6 +37,8 @@ export interface BarContent {
   readonly horizontal: boolean;
   readonly logarithmic: boolean;
   readonly format: (value: number) => string;
+  /** What the axes of upright bars show, where the text beside the chart does not say so. */
+  readonly titles?: { readonly x: string; readonly y: string } | undefined;
 }
 
 /** chart.js's bar chart in the theme's colours. */
@@ -93,6 +95,12 @@ function options(content: BarContent, colors: ThemeColors): ChartOptions<'bar'> 
       callback: (value: string | number) => format(Number(value)),
     },
   };
+  const title = (text: string | undefined) => ({
+    display: text !== undefined,
+    text: text ?? '',
+    color: colors.muted,
+    font,
+  });
   const line = { grid: { display: false }, border: { color: colors.muted } };
   const text = {
     color: horizontal ? colors.foreground : colors.muted,
@@ -121,7 +129,12 @@ function options(content: BarContent, colors: ThemeColors): ChartOptions<'bar'> 
     responsive: true,
     maintainAspectRatio: false,
     indexAxis: horizontal ? 'y' : 'x',
-    scales: horizontal ? { x: values, y: labels } : { x: labels, y: values },
+    scales: horizontal
+      ? { x: values, y: labels }
+      : {
+          x: { ...labels, title: title(content.titles?.x) },
+          y: { ...values, title: title(content.titles?.y) },
+        },
     plugins: {
       tooltip: {
         backgroundColor: colors.tooltipBackground,

@@ -16,6 +16,8 @@ interface HistogramProps {
   readonly label: string;
   /** What is counted, as the head of a column. */
   readonly counted: string;
+  /** What the range is of, where the text beside the chart does not say so: axes have titles then. */
+  readonly measured?: string;
   readonly logarithmic?: boolean;
   /** In pixels; small where absent. */
   readonly height?: number;
@@ -23,7 +25,7 @@ interface HistogramProps {
 
 /** How often each part of a range occurs: a chart, and its numbers below. */
 export function Histogram(props: HistogramProps): VNode {
-  const { histogram, label, counted, logarithmic = false, height } = props;
+  const { histogram, label, counted, measured, logarithmic = false, height } = props;
   const content = useMemo<BarContent>(
     () => ({
       bars: histogramBars(histogram),
@@ -31,8 +33,9 @@ export function Histogram(props: HistogramProps): VNode {
       horizontal: false,
       logarithmic,
       format: formatCompact,
+      titles: measured === undefined ? undefined : { x: measured, y: counted },
     }),
-    [histogram, logarithmic],
+    [histogram, logarithmic, measured, counted],
   );
   return (
     <>

@@ -32,6 +32,7 @@ export function ScoreHistogram({
           histogram={histogram}
           label={strings.histogramLabel(strings.scoreName(score), histogramSummary(histogram))}
           counted={strings.examples}
+          measured={strings.scoreName(score)}
           height={240}
         />
       )}

@@ -284,7 +284,12 @@ function Charts(): VNode {
       />
       <CurvePlot content={curve} label="Distance over three rounds" onPick={nothing} />
       <BarPlot content={bars} label="Parameters by kind" height={90} />
-      <Histogram histogram={counts} label="Scores of 15 examples" counted="Examples" />
+      <Histogram
+        histogram={counts}
+        label="Scores of 15 examples"
+        counted="Examples"
+        measured="EL2N"
+      />
     </Section>
   );
 }
