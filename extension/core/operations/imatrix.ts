@@ -8,6 +8,8 @@ import { writeImportance } from '../export/gguf/importance';
 import { resumable } from '../jobs/saved-parts';
 import { requireAble } from '../models/capability';
 import { say } from '../message';
+import { allSublayers } from './text-work';
+import { runsOf } from './work';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
 import { integer, path } from './fields';
@@ -45,6 +47,13 @@ export const imatrix = defineOperation({
   result: v.looseObject({ path: v.string(), matrices: v.number(), tokens: v.number() }),
   trust: 'write',
   resume: ({ out, model }) => filesOfWalk('imatrix', out, model),
+  // Counted: all tokens of the text, once.
+  work: async (request, { open }) => {
+    const model = await open(request.model);
+    const { summary } = model;
+    const { sequences, length } = calibrationOf(request, defaultCalibration, summary.maxPositions);
+    return runsOf(model, allSublayers(sequences * length, summary), length);
+  },
   run: async (request, context): Promise<ImatrixResult> => {
     const { open, samples, version } = context.environment;
     const { device, memoryBytes } = runOptions(request);

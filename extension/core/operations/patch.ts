@@ -86,6 +86,15 @@ export const patch = defineOperation({
   trust: 'write',
   passes: ({ written }: PatchResult<ApplyResult>) => written === null || keepsLimits(written),
   resume: (request) => workFolder(request.out, 'patch'),
+  work: async (request, { open }) => {
+    const { summary } = await open(request.model);
+    const { sublayer, graphs, programs, epochs, batch, library } = request;
+    const { sequences, length } = learningOf(request, defaultText, summary.maxPositions);
+    return {
+      kind: [sublayer.split('.').at(-1), summary.hiddenSize, programs, batch, library ?? ''],
+      amount: sequences * length * epochs * graphs,
+    };
+  },
   run: async (request, context): Promise<PatchResult<ApplyResult>> => {
     const { open, samples } = context.environment;
     const { sublayer, graphs, programs, library, epochs, batch, rate, seed } = request;

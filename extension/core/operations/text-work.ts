@@ -9,8 +9,14 @@ const bytesPerToken = 4;
 export const roughTokens = (file: string): number | undefined =>
   existsSync(file) && statSync(file).isFile() ? statSync(file).size / bytesPerToken : undefined;
 
+/** Work of taking some tokens through all sublayers of a model, without its head. */
+export const allSublayers = (
+  tokens: number,
+  { sublayers }: Pick<ModelSummary, 'sublayers'>,
+): ModelWork => ({ sublayerTokens: tokens * sublayers.length, readoutTokens: 0 });
+
 /** Work of running a whole model, its head included, over some tokens. */
 export const wholeModel = (
   tokens: number,
-  { sublayers }: Pick<ModelSummary, 'sublayers'>,
-): ModelWork => ({ sublayerTokens: tokens * sublayers.length, readoutTokens: tokens });
+  summary: Pick<ModelSummary, 'sublayers'>,
+): ModelWork => ({ ...allSublayers(tokens, summary), readoutTokens: tokens });

@@ -10,9 +10,12 @@ import type { AnyOperation, OperationContext } from '../../../extension/core/ope
 import { evaluate } from '../../../extension/core/operations/evaluate';
 import { compress } from '../../../extension/core/operations/compress';
 import { dataDiet } from '../../../extension/core/operations/data-diet';
+import { imatrix } from '../../../extension/core/operations/imatrix';
+import { patch } from '../../../extension/core/operations/patch';
 import { planCompression } from '../../../extension/core/operations/plan-compression';
 import { profile } from '../../../extension/core/operations/profile';
 import { prune } from '../../../extension/core/operations/prune';
+import { scoreExperts } from '../../../extension/core/operations/score-experts';
 import { scoreText } from '../../../extension/core/operations/score-text';
 import { repair } from '../../../extension/core/operations/repair';
 import { knownSeconds, runOperation } from '../../../extension/core/operations/run-operation';
@@ -160,6 +163,9 @@ describe('what a finished run tells of the next', () => {
     ['a budget', compress, given('b', { budget: 0.5 }), { blocks: ['0-5'] }, 0.5],
     ['a plan', planCompression, given('p.json', { budget: 0.5 }), { blocks: ['0-5'] }, 0.5],
     ['repair', repair, given('r', { teacher: sample }), { effort: 'thorough' }, 4],
+    ['patch', patch, given('q', { sublayer: 'block.1.feedforward' }), { epochs: 15 }, 0.5],
+    ['imatrix', imatrix, given('i.gguf', { sequences: 40 }), { sequences: 20 }, 0.5],
+    ['score-experts', scoreExperts, given('e.json', { ratio: 0.5 }), { sequences: 20 }, 2],
     ['train', train, { ...data, seeds: 2 }, { seeds: 3 }, 1.5],
     ['score-data', scoreData, { ...data, runs: 10 }, { runs: 5 }, 0.5],
     // 10 runs of 3 epochs to score, then 3 seeds of all, of 2 random parts, and of 2 with the
