@@ -65,7 +65,7 @@ function TensorList({ node, choose }: TensorListProps): VNode | null {
   const left = tensors.length - listed.length;
   const { column } = strings;
   return (
-    <div>
+    <div class="tensor-list">
       <ScrollingTable
         caption={strings.numberOfTensors}
         columns={[{ title: column.name }, { title: column.shape }, { title: column.dtype }]}
