@@ -10,8 +10,11 @@ import { LayeredExecutor } from '../../extension/core/runtime/layered-executor';
 import { ChangeScorer } from '../../extension/core/tensornet/sensitivity/change-scorer';
 import { expectedDistance } from '../../webview/heatmap/curves/expected-distance';
 
-/** What is done to a round's removals: how many are taken back and how many are added. */
+/** What is done to a round's removals, or to nothing: how many are taken back and how many are added. */
 const changes = [
+  { change: 'two, of no round', back: 0, more: 2, isFree: true },
+  { change: 'three, of no round', back: 0, more: 3, isFree: true },
+  { change: 'five, of no round', back: 0, more: 5, isFree: true },
   { change: 'one exchanged', back: 1, more: 1 },
   { change: 'two exchanged', back: 2, more: 2 },
   { change: 'three exchanged', back: 3, more: 3 },
@@ -52,14 +55,15 @@ async function main([file = '', text = '', choices = '']: readonly string[]): Pr
     ).flat();
   };
   const rows = [];
-  for (const { change, back, more } of changes) {
+  for (const { change, back, more, isFree = false } of changes) {
     const expected: number[] = [];
     const sums: number[] = [];
-    for (let rounds = 2; rounds <= order.length; rounds += 2) {
+    const starts = order.flatMap((_, round) => (round % 2 === 1 ? [round + 1] : []));
+    for (const rounds of isFree ? starts.map(() => 0) : starts) {
       const gone = order.slice(0, rounds);
       const left = Object.keys(candidates).filter((id) => !gone.includes(id));
       const next = left.sort((a, b) => alone(a) - alone(b)).slice(0, tempting);
-      for (let choice = 0; choice < Number(choices) && back < rounds; choice++) {
+      for (let choice = 0; choice < Number(choices) && (isFree || back < rounds); choice++) {
         const returned = some(gone, back);
         const removed = [...gone.filter((id) => !returned.includes(id)), ...some(next, more)];
         const truth = await trueDistance(removed);

@@ -26,11 +26,16 @@ describe('the expected distance', () => {
     expect(after([b, a], [b])).toBeCloseTo(0.1);
   });
 
-  it('is in the proportion of the round that has most in common', () => {
-    // After b and a: 0.2 for 0.3.
-    expect(after([b, a], [a, b, c])).toBeCloseTo((0.2 / 0.3) * 0.7);
-    // After b alone: 0.1 for 0.2. That round and the next have as much in common.
-    expect(after([b, a], [b, c])).toBeCloseTo((0.1 / 0.2) * 0.6);
+  it('is what a single removal costs, whatever rounds it is part of', () => {
+    expect(after([b, a], [a])).toBeCloseTo(0.1);
+    expect(after([c, b, a], [b])).toBeCloseTo(0.2);
+  });
+
+  it('is in the proportion of the round that has most in common, as far as that is', () => {
+    // After b and a: 0.2 for 0.3. Two of three are common.
+    expect(after([b, a], [a, b, c])).toBeCloseTo((0.2 / 0.3) ** (2 / 3) * 0.7);
+    // After b alone: 0.1 for 0.2. One of two is common, in the next round one of three.
+    expect(after([b, a], [b, c])).toBeCloseTo((0.1 / 0.2) ** (1 / 2) * 0.6);
   });
 
   it('is not known where the cost of a removal is not', () => {

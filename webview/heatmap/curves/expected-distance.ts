@@ -6,9 +6,9 @@ type Known = Pick<HeatmapState, 'model' | 'profile' | 'removed' | 'narrowed' | '
 
 /**
  * The distance expected of a selection that was not measured. What removals cost alone nearly adds up, and how
- * nearly is told by the round of the search that has most in common with the selection (Jaccard index): its distance,
- * times the sum over the selection, over its own. Undefined where it is not known what a removal costs alone, and of
- * a selection that narrows.
+ * nearly is told by the round of the search that has most in common with the selection (Jaccard index): its distance
+ * over its own sum, to the power of that index, times the sum over the selection (docs/research/speed.md). Undefined
+ * where it is not known what a removal costs alone, and of a selection that narrows.
  */
 export function expectedDistance(known: Known): number | undefined {
   const { profile, narrowed, candidates } = known;
@@ -32,7 +32,9 @@ export function expectedDistance(known: Known): number | undefined {
       [likeness, proportion] = [alike, distance / sum];
     }
   }
-  const expected = proportion * [...chosen].reduce((total, id) => total + alone(id), 0);
+  // What one removal costs alone is known.
+  const trust = chosen.size === 1 && likeness < 1 ? 0 : likeness;
+  const expected = proportion ** trust * [...chosen].reduce((total, id) => total + alone(id), 0);
   return Number.isFinite(expected) ? expected : undefined;
 }
 
