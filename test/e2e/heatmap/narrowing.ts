@@ -56,7 +56,7 @@ export function testNarrowing(session: () => Session): void {
     expect(parameters?.split(/\s/)).toEqual([String(Math.round(saved / 1000)), 'K']);
     // Keys and values of one attention, and half of those of another, of twelve.
     expect(await panel.tile('KV cache saved').textContent()).toMatch(/12\.5\s%/);
-    expect(await panel.tile('Memory saved').textContent()).toMatch(/with 4,096 tokens/);
+    expect(await panel.tile('Memory saved').textContent()).toMatch(/with 512 tokens/);
     expect(await panel.frame.locator('.diff .added').allTextContents()).toContainEqual(
       expect.stringContaining('"block.1.feedforward": 240'),
     );
