@@ -27,7 +27,10 @@ export interface SessionOptions {
    * third less time without the page faults of fresh memory. The session holds what its largest run took.
    */
   readonly keepMemory?: boolean;
-  /** Run the graph as it stands: operators are not joined, which rounds otherwise. */
+  /**
+   * Run the graph as it stands: operators are not joined, which rounds otherwise, nor weights repacked, on which products
+   * of few bits round their inputs.
+   */
   readonly asItStands?: boolean;
   /**
    * Do not join reshapes that follow each other, on which ONNX Runtime 1.30 fails in some backward passes
@@ -81,7 +84,7 @@ export async function createSession(
       extra: {
         session: {
           model_external_initializers_file_folder_path: root,
-          disable_prepacking: options.prepack ? '0' : '1',
+          disable_prepacking: options.prepack && options.asItStands !== true ? '0' : '1',
           ...(asksForWholeSums ? { x64quantprecision: '1' } : {}),
           // Every session has threads of its own: waiting busily, they would slow those of the next.
           'intra_op.allow_spinning': options.spin === true ? '1' : '0',

@@ -106,3 +106,18 @@ describe.each(['llama-genai', 'phi-genai'])('a graph of onnxruntime-genai, %s', 
     expect(summary.maxPositions).toBe(16);
   });
 });
+
+it.each(['llama-genai', 'phi-genai', 'gptoss-genai'])(
+  '%s with matrices of few bits is verified by graphs that round alike',
+  async (name) => {
+    const model = await OnnxLayeredModel.open(onnxFixture(name));
+    const matrices = await storeForms(
+      fresh('.safetensors'),
+      formsInTurn(layersOf(model), ['int8', 'int4']),
+    );
+    const written = { format: 'onnx', matrices } as const;
+    const { verification } = await prune(model.summary.path, [], fresh(), written);
+    // A router would choose other experts for the least difference.
+    expect(verification.relativeError).toBeLessThan(1e-5);
+  },
+);
