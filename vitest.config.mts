@@ -10,6 +10,7 @@ import { scratchRoot } from './scripts/lib/scratch.mjs';
 const apart = [
   'open-once',
   'operations/changing-operations',
+  'operations/run-operation',
   'runtime/devices',
   'runtime/webgpu',
 ].map((name) => `test/unit/${name}.test.ts`);

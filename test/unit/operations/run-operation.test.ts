@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import type nodeOs from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { journalOfDocument } from '../../../extension/core/jobs/work-folder';
@@ -23,6 +24,13 @@ import { scoreData } from '../../../extension/core/operations/score-data';
 import { sensitivity } from '../../../extension/core/operations/sensitivity';
 import { train } from '../../../extension/core/operations/train';
 import { temporaryFolder } from '../temporary-folder';
+
+/** Tasks that wanted to run, for each core, in the last 1, 5 and 15 minutes. */
+const load = vi.hoisted(() => ({ perCore: [0, 0, 0] }));
+vi.mock('node:os', async (original) => {
+  const os = await original<typeof nodeOs>();
+  return { ...os, loadavg: () => load.perCore.map((tasks) => tasks * os.cpus().length) };
+});
 
 const sample = join(import.meta.dirname, '../../../samples/espalier-sample');
 const folder = temporaryFolder();
@@ -147,6 +155,19 @@ describe('what a finished run tells of the next', () => {
     ...more,
   });
   const data: Given = { data: folder, out: join(folder, 'data.out') };
+
+  it('is what a quiet machine would have taken', async () => {
+    const one = given('loaded.json', { blocks: ['0-4'], methods: ['int8:32'] });
+    load.perCore = [3, 6, 1];
+    await finish(sensitivity, one, 100);
+    expect(await known(sensitivity, one)).toBeCloseTo(50, 6);
+    await finish(sensitivity, one, 200);
+    expect(await known(sensitivity, one)).toBeCloseTo(50, 6);
+    await finish(sensitivity, one, 700);
+    load.perCore = [0, 0, 0];
+    // By half more at most.
+    expect(await known(sensitivity, one)).toBeCloseTo(75, 6);
+  });
 
   it('is not much longer after one run beside other work', async () => {
     const one = given('busy.json', { blocks: ['0-3'], methods: ['int8:64'] });

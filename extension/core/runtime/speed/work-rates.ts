@@ -1,4 +1,5 @@
 import { mkdir, readFile } from 'node:fs/promises';
+import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { writeDocument } from '../../jobs/write-document';
@@ -66,8 +67,17 @@ function tellsRate({ seconds, amount }: Run, work: RatedWork): boolean {
 
 /** Other programs make a run longer, nothing makes it shorter: the same work is believed to take so much more at a time. */
 const mostGrowth = 1.5;
+/** Tasks for each core that a quiet machine does not exceed with the work's own threads. */
+const quietLoad = 1.5;
 
-/** Remembers how long some work has taken, in place of what was known of the same. */
+/** How many times as long some work has taken for what else wanted to run meanwhile; 1 on Windows, which does not tell. */
+function slowdown(seconds: number): number {
+  const [minute = 0, fiveMinutes = 0, quarter = 0] = loadavg();
+  const load = seconds < 180 ? minute : seconds < 600 ? fiveMinutes : quarter;
+  return Math.max(1, load / (quietLoad * cpus().length));
+}
+
+/** Remembers how long some work would have taken on a quiet machine, in place of what was known of the same. */
 export async function rememberSeconds(
   folder: string,
   { kind, amount, parameters }: RatedWork,
@@ -80,7 +90,8 @@ export async function rememberSeconds(
     one.kind === kind && difference(one, { kind, amount, parameters }) === 0;
   const known = await readRuns(folder);
   const before = known.find(isSame)?.seconds ?? Number.POSITIVE_INFINITY;
-  const run = { kind, amount, parameters, seconds: Math.min(seconds, mostGrowth * before) };
+  const quiet = seconds / slowdown(seconds);
+  const run = { kind, amount, parameters, seconds: Math.min(quiet, mostGrowth * before) };
   const others = known.filter((one) => !isSame(one));
   await mkdir(folder, { recursive: true });
   await writeDocument(fileIn(folder), {
