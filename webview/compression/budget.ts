@@ -48,7 +48,7 @@ export const initialForm: BudgetForm = {
 
 const contexts = [1024, usualContext, 8192, 32_768, 131_072] as const;
 
-/** Contexts to choose from, in tokens: the last is all that the model reads, where that is less than the others. */
+/** Contexts to choose from, in tokens; the last is all that the model reads, where that is less. */
 export const contextsOf = ({ model: { maxPositions = Infinity } }: ShownTable): number[] => [
   ...new Set(contexts.map((tokens) => Math.min(tokens, maxPositions))),
 ];

@@ -101,13 +101,11 @@ export class PlanMeasurer {
     const sublayers = inTurn ? this.setup.model.summary.sublayers.length : 0;
     this.steps = { compressed: 0, measurements: 1 + sublayers };
     this.reference ??= await this.scorer(this.original).start();
-    const model = await this.baseOf(plan.narrow);
-    await this.compress(plan, model);
-    const forms = this.formsOf(plan);
     const hasOwnHead = this.hasOwnHead(plan);
-    await this.original.rest(hasOwnHead ? 'all' : 'sublayers');
-    const around = hasOwnHead ? undefined : this.original;
-    const executor = this.executorOf(model.withMatrices(forms), around);
+    const changed = await this.modelOf(plan, hasOwnHead ? 'all' : 'sublayers');
+    const executor = this.executorOf(changed, hasOwnHead ? undefined : this.original);
+    const model = await this.baseOf(plan.narrow);
+    const forms = this.formsOf(plan);
     try {
       const scorer = this.scorer(executor, plan);
       const tell = (done: number): void => {
@@ -142,12 +140,17 @@ export class PlanMeasurer {
     }
   }
 
-  /** The model that a plan describes, its forms in the folder; what the plan removes is still in it. */
-  public async modelOf(plan: MeasuredPlan): Promise<LayeredModel> {
+  /**
+   * The model that a plan describes, its forms in the folder; what the plan removes is still in it.
+   * @param rests of the original: whoever runs the plan's model may take all of the memory
+   */
+  public async modelOf(
+    plan: MeasuredPlan,
+    rests: 'all' | 'sublayers' = 'all',
+  ): Promise<LayeredModel> {
     const model = await this.baseOf(plan.narrow);
     await this.compress(plan, model);
-    // Whoever runs the plan's model may take all of the memory.
-    await this.original.rest();
+    await this.original.rest(rests);
     return model.withMatrices(this.formsOf(plan));
   }
 
