@@ -7,7 +7,7 @@ export const glossary = {
   layerDistance: say`How far the output is from the original’s when this layer alone is compressed. Below ${moderateDistance} (js) perplexity grew by about 10 % or less on the sample model.`,
   predictedDistance: say`The sum of what each change costs alone: a guess before the plan is measured.`,
   measuredDistance: say`How far the output of the model with all changes of the plan is from the original’s.`,
-  expectedDistance: say`What the removals cost alone, added up, in the proportion of the round of the search that is most like this choice, as far as it is. A guess, usually within 30 % and rather too low: Evaluate measures perplexity.`,
+  expectedDistance: say`What the removals cost alone, added up, and corrected by the round of the search that is most like this choice. A guess, usually within 30 % and rather too low: Evaluate measures perplexity.`,
   rank: say`Its place when all candidates are sorted by distance: 1 is the cheapest to remove.`,
   preview: say`How much it turns the states that pass it, on a few tokens: a first guess, not the distance.`,
   round: say`The step of the search that removed it. Later steps measure on top of earlier removals.`,

@@ -1,6 +1,6 @@
-import { usualContext } from '../change-size';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { usualContext } from '../change-size';
 import { sensitivityCalibration } from '../data/calibration-defaults';
 import { measureRunTimes } from '../generate/run-times';
 import { resumable } from '../jobs/saved-parts';
@@ -58,7 +58,8 @@ export const sizeFields = {
     placeholder: 'UNIT',
   }),
   context: integer({
-    description: `Context that memory is counted at, with its keys and values; if absent ${usualContext}, or all that the model reads where that is less`,
+    description: 'Context that memory is counted at, with its keys and values',
+    fallback: `${usualContext}, or all that the model reads if that is less`,
     unit: 'tokens',
     min: 1,
   }),

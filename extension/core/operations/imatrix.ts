@@ -8,8 +8,7 @@ import { writeImportance } from '../export/gguf/importance';
 import { resumable } from '../jobs/saved-parts';
 import { requireAble } from '../models/capability';
 import { say } from '../message';
-import { allSublayers } from './text-work';
-import { runsOf } from './work';
+import { walkWork } from './text-work';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
 import { integer, path } from './fields';
@@ -47,13 +46,7 @@ export const imatrix = defineOperation({
   result: v.looseObject({ path: v.string(), matrices: v.number(), tokens: v.number() }),
   trust: 'write',
   resume: ({ out, model }) => filesOfWalk('imatrix', out, model),
-  // Counted: all tokens of the text, once.
-  work: async (request, { open }) => {
-    const model = await open(request.model);
-    const { summary } = model;
-    const { sequences, length } = calibrationOf(request, defaultCalibration, summary.maxPositions);
-    return runsOf(model, allSublayers(sequences * length, summary), length);
-  },
+  work: async (request, { open }) => walkWork(request, await open(request.model)),
   run: async (request, context): Promise<ImatrixResult> => {
     const { open, samples, version } = context.environment;
     const { device, memoryBytes } = runOptions(request);

@@ -27,8 +27,7 @@ import {
   runOptions,
 } from './shared-fields';
 import { say } from '../message';
-import { allSublayers } from './text-work';
-import { runsOf } from './work';
+import { walkWork } from './text-work';
 
 interface ScoredExperts {
   /** Mixture by mixture. */
@@ -65,13 +64,7 @@ export const scoreExperts = defineOperation({
   }),
   trust: 'run',
   resume: ({ out, model }) => filesOfWalk('experts', out, model),
-  // Counted: all tokens of the text, once.
-  work: async (request, { open }) => {
-    const model = await open(request.model);
-    const { summary } = model;
-    const { sequences, length } = calibrationOf(request, defaultCalibration, summary.maxPositions);
-    return runsOf(model, allSublayers(sequences * length, summary), length);
-  },
+  work: async (request, { open }) => walkWork(request, await open(request.model)),
   run: async (request, context): Promise<ScoredExperts> => {
     const { open, samples, version } = context.environment;
     const { device, memoryBytes } = runOptions(request);

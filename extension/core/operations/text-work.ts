@@ -1,6 +1,13 @@
 import { existsSync, statSync } from 'node:fs';
 import type { ModelSummary } from '../models/model-summary';
+import { defaultCalibration } from '../data/calibration-defaults';
+import type { OpenedModel } from '../models/opened-model';
 import type { ModelWork } from '../runtime/speed/model-speed';
+import type { RequestOf } from './fields';
+import { calibrationOf } from './shared-fields';
+import type { CalibrationFields } from './shared-fields';
+import { runsOf } from './work';
+import type { Work } from './work';
 
 /** What a token stands for, roughly: 3.3 bytes of English where a vocabulary has 2 thousand, 4.5 where it has 49. */
 const bytesPerToken = 4;
@@ -9,14 +16,16 @@ const bytesPerToken = 4;
 export const roughTokens = (file: string): number | undefined =>
   existsSync(file) && statSync(file).isFile() ? statSync(file).size / bytesPerToken : undefined;
 
-/** Work of taking some tokens through all sublayers of a model, without its head. */
-export const allSublayers = (
-  tokens: number,
-  { sublayers }: Pick<ModelSummary, 'sublayers'>,
-): ModelWork => ({ sublayerTokens: tokens * sublayers.length, readoutTokens: 0 });
-
 /** Work of running a whole model, its head included, over some tokens. */
 export const wholeModel = (
   tokens: number,
-  summary: Pick<ModelSummary, 'sublayers'>,
-): ModelWork => ({ ...allSublayers(tokens, summary), readoutTokens: tokens });
+  { sublayers }: Pick<ModelSummary, 'sublayers'>,
+): ModelWork => ({ sublayerTokens: tokens * sublayers.length, readoutTokens: tokens });
+
+/** Work of taking all tokens of the calibration text through the sublayers once, without the head. */
+export function walkWork(request: RequestOf<CalibrationFields>, model: OpenedModel): Work {
+  const { summary } = model;
+  const { sequences, length } = calibrationOf(request, defaultCalibration, summary.maxPositions);
+  const runs = { ...wholeModel(sequences * length, summary), readoutTokens: 0 };
+  return runsOf(model, runs, length);
+}
