@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { readSmallText } from './regular-file';
+import { readModelText } from './model-file';
 import { setField } from '../set-json-field';
 import { parseJson } from '../parse-json';
 import { UserError } from '../user-error';
@@ -15,7 +15,7 @@ export const familyFileName = 'espalier-family.json';
  * @throws UserError naming the file when it is missing or too large.
  */
 export async function readConfigText(file: string): Promise<string> {
-  const text = await readSmallText(file);
+  const text = await readModelText(file);
   const more = join(dirname(file), familyFileName);
   try {
     JSON.parse(text);
@@ -37,5 +37,5 @@ export function withFields(text: string, fields: object): string {
 
 async function readFields(file: string): Promise<object> {
   const remedy = say`Delete it, and try the model again (espalier try-family).`;
-  return { ...(parseJson(await readSmallText(file), file, remedy) as object) };
+  return { ...(parseJson(await readModelText(file), file, remedy) as object) };
 }

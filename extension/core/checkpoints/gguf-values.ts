@@ -1,4 +1,4 @@
-import { withRegularFile } from './regular-file';
+import { withModelFile } from './model-file';
 import { GgufReader } from './gguf-reader';
 import { say } from '../message';
 
@@ -102,7 +102,7 @@ export async function readGgufArray(
   key: string,
   array: GgufArray,
 ): Promise<GgufScalar[]> {
-  return withRegularFile(path, async ({ handle, size }) => {
+  return withModelFile(path, async ({ handle, size }) => {
     const reader = new GgufReader(handle, size, path, array.offset);
     const fixed = fixedTypes.get(array.elementType);
     if (fixed !== undefined) {

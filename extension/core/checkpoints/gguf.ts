@@ -5,7 +5,7 @@ import { readGgufValue } from './gguf-values';
 import type { GgufValue } from './gguf-values';
 import { elementCount } from './lazy-tensor';
 import type { LazyTensor } from './lazy-tensor';
-import { withRegularFile } from './regular-file';
+import { withModelFile } from './model-file';
 import { say } from '../message';
 import type { Message } from '../message';
 
@@ -48,7 +48,7 @@ export interface GgufHeader {
  * @throws UserError naming the file and the key or tensor at fault.
  */
 export async function readGgufHeader(path: string): Promise<GgufHeader> {
-  return withRegularFile(path, async ({ handle, file, size }) => {
+  return withModelFile(path, async ({ handle, file, size }) => {
     const reader = new GgufReader(handle, size, path);
     const version = await readVersion(reader, size);
     const tensorCount = await readCount(reader, say`tensors`, maxTensors);

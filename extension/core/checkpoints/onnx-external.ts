@@ -1,7 +1,7 @@
 import { realpath, stat } from 'node:fs/promises';
-import { join, relative, isAbsolute, sep } from 'node:path';
+import { join, isAbsolute } from 'node:path';
 import type { TensorProto } from '../onnx/proto/onnx_pb';
-import { blobsOf } from './hub-cache';
+import { belongsToFolder } from './model-file';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
@@ -80,8 +80,7 @@ export class ExternalFiles {
         say`Put the data file beside the model: models above 2 GB have one.`,
       );
     });
-    const blobs = blobsOf(this.folder);
-    if (!isInside(this.folder, file) && (blobs === undefined || !isInside(blobs, file))) {
+    if (!belongsToFolder(this.folder, file)) {
       throw this.fault(
         `Its data file ${shorten(location)} is a link out of the folder`,
         tensor,
@@ -103,11 +102,6 @@ export class ExternalFiles {
   private fault(problem: string, tensor: string, remedy = say`Export the model again.`): UserError {
     return new UserError(say`${problem}.`, { file: this.path, field: tensor, remedy });
   }
-}
-
-function isInside(folder: string, file: string): boolean {
-  const way = relative(folder, file);
-  return way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way);
 }
 
 function shorten(text: string): string {

@@ -8,7 +8,7 @@ import { UserError } from '../user-error';
 import { ExternalFiles } from './onnx-external';
 import { hoistWeights, takeConstants } from './nested-weights';
 import { dataTypeBits, dataTypeName } from './onnx-data-types';
-import { withRegularFile } from './regular-file';
+import { withModelFile } from './model-file';
 import { say } from '../message';
 import type { Message } from '../message';
 
@@ -55,7 +55,7 @@ const maxRank = 64;
  * @throws UserError naming the file and the tensor at fault.
  */
 export async function openOnnx(path: string): Promise<OnnxFile> {
-  return withRegularFile(path, async ({ handle, file, size }) => {
+  return withModelFile(path, async ({ handle, file, size }) => {
     const scanned = scanModel(handle.fd, size, path);
     const { graph } = scanned.model;
     if (graph?.node.length === 0 && graph.output.length > 0) {

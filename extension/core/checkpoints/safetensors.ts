@@ -1,4 +1,4 @@
-import { realpath, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { visit } from 'jsonc-parser';
@@ -6,7 +6,7 @@ import { parseJson, refuseDeep } from '../parse-json';
 import { UserError } from '../user-error';
 import { dtypeBits, elementCount } from './lazy-tensor';
 import type { Checkpoint, LazyTensor, SafetensorsDType } from './lazy-tensor';
-import { readSmallText, withRegularFile } from './regular-file';
+import { readModelText, resolveModelFile, withModelFile } from './model-file';
 import { say } from '../message';
 import type { Message } from '../message';
 
@@ -28,7 +28,7 @@ export interface SafetensorsHeader {
  * @throws UserError naming the file and the tensor at fault.
  */
 export async function readSafetensorsHeader(path: string): Promise<SafetensorsHeader> {
-  return withRegularFile(path, async ({ handle, file, size }) => {
+  return withModelFile(path, async ({ handle, file, size }) => {
     const text = await readHeaderText(handle, size, path);
     const dataStart = 8 + text.bytes;
     return { ...parseHeader(text.json, path, file, dataStart, size), dataStart };
@@ -235,7 +235,7 @@ export async function openSafetensors(path: string): Promise<Checkpoint> {
 
 async function openSingle(path: string): Promise<Checkpoint> {
   const { tensors, metadata } = await readSafetensorsHeader(path);
-  const file = await realpath(path);
+  const file = await resolveModelFile(path);
   return {
     tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
     files: [file],
@@ -262,7 +262,7 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
     if (files.length === 0) {
       metadata = header.metadata;
     }
-    files.push(await realpath(shardPath));
+    files.push(await resolveModelFile(shardPath));
     for (const tensor of header.tensors) {
       const owner = weightMap.get(tensor.name);
       if (owner !== undefined && owner !== shardName) {
@@ -297,7 +297,7 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
 
 async function readWeightMap(indexPath: string): Promise<Map<string, string>> {
   const remedy = say`Download the index again.`;
-  const text = await readSmallText(indexPath);
+  const text = await readModelText(indexPath);
   const index = parseJson(text, indexPath, remedy);
   const weightMap = isRecord(index) ? index['weight_map'] : undefined;
   if (!isRecord(weightMap)) {

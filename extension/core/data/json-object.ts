@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readSmallText } from '../checkpoints/regular-file';
+import { readModelText } from '../checkpoints/model-file';
 import { parseJson } from '../parse-json';
 import { UserError } from '../user-error';
 import { say } from '../message';
@@ -22,7 +22,7 @@ export async function readJsonObject(
   if (!existsSync(file)) {
     return undefined;
   }
-  const text = await readSmallText(file);
+  const text = await readModelText(file);
   const json = parseJson(text, file, remedy);
   if (!isRecord(json)) {
     throw new UserError(say`The file is not a JSON object.`, { file, remedy });

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { readSmallText } from '../checkpoints/regular-file';
+import { readModelText } from '../checkpoints/model-file';
 import { isRecord, readJsonObject } from './json-object';
 import type { JsonObject } from './json-object';
 import { say } from '../message';
@@ -38,7 +38,7 @@ async function readChatTemplate(
 ): Promise<string | undefined> {
   const file = join(folder, 'chat_template.jinja');
   if (existsSync(file)) {
-    return readSmallText(file);
+    return readModelText(file);
   }
   const json = await readObject(join(folder, 'chat_template.json'));
   return templateOf(json['chat_template']) ?? templateOf(config['chat_template']);

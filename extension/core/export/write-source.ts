@@ -14,7 +14,7 @@ import type { LayoutName } from './hugging-face/layouts';
 import { whyNotStored } from './matrix-changes';
 import type { OutputOption, OutputOptions } from './output-options';
 import { whyNotRewritable } from './hugging-face/pruned-config';
-import { findNamedSideFiles, findSideFiles } from './hugging-face/side-files';
+import { findNamedSideFiles, findSideFiles, noSideFiles } from './hugging-face/side-files';
 import type { SideFiles } from './hugging-face/side-files';
 import { encoderOnnxWriter, onnxWriter, safetensorsWriter } from './weight-writers';
 import type { WeightWriter } from './weight-writer';
@@ -60,7 +60,7 @@ export function writeSource({ model, headers, path, narrowed }: OpenedModel): Wr
         ...own,
         folder: dirname(path),
         // The file holds its tokenizer and settings itself.
-        sideFiles: () => Promise.resolve({ files: [], folders: [], leftBehind: [] }),
+        sideFiles: () => Promise.resolve(noSideFiles),
         options: ggufOptions(model, headers.header),
         unreachable: { safetensors: others, onnx: others },
       };

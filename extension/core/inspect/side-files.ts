@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readSmallText } from '../checkpoints/regular-file';
+import { readModelText, resolveModelFile } from '../checkpoints/model-file';
 import { findProjectors } from '../models/projectors';
 import { record } from './config-facts';
 import type { SideFile } from './model-description';
@@ -74,7 +74,7 @@ export async function findSideFiles(folder: string): Promise<SideFile[]> {
   const found = await Promise.all(
     [...beside, ...adapters].flatMap(({ name, file }) => {
       const role = roles[file];
-      return role === undefined ? [] : [describe(join(folder, name), name, file, role)];
+      return role === undefined ? [] : [describe(folder, name, file, role)];
     }),
   );
   const projectors = (await findProjectors(folder)).map(({ name, bytes, types }): SideFile => ({
@@ -86,14 +86,17 @@ export async function findSideFiles(folder: string): Promise<SideFile[]> {
   );
 }
 
-/** Undefined where there is no such file. */
+/** Undefined if there is no such file, or if it is a link out of the folder. */
 async function describe(
-  path: string,
+  folder: string,
   name: string,
   file: string,
   role: SideFile['role'],
 ): Promise<SideFile | undefined> {
-  const found = await stat(path).catch(() => undefined);
+  const path = join(folder, name);
+  const found = await resolveModelFile(path, folder)
+    .then(async (file) => stat(file))
+    .catch(() => undefined);
   return found === undefined
     ? undefined
     : { name, role, bytes: found.size, facts: await factsIn(path, file, found.size) };
@@ -106,7 +109,7 @@ async function factsIn(path: string, name: string, size: number): Promise<Record
   }
   let json: unknown;
   try {
-    json = JSON.parse(await readSmallText(path));
+    json = JSON.parse(await readModelText(path));
   } catch {
     return {};
   }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
-import { readSmallText } from '../checkpoints/regular-file';
+import { readModelText } from '../checkpoints/model-file';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { parseJson } from '../parse-json';
 import { UserError } from '../user-error';
@@ -90,6 +90,7 @@ async function readModules(
   folder: string,
 ): Promise<v.InferOutput<typeof modulesSchema> | undefined> {
   return readJson(
+    folder,
     join(folder, 'modules.json'),
     modulesSchema,
     say`It must be a list of modules with a type and a path.`,
@@ -119,7 +120,7 @@ export async function folderPooling(folder: string): Promise<FolderPooling | und
     return undefined;
   }
   const file = join(folder, module.path, 'config.json');
-  const config = await readJson(file, configSchema, notObject);
+  const config = await readJson(folder, file, configSchema, notObject);
   if (config === undefined) {
     return { fault: missing(file, say`The file that sets the pooling is missing.`) };
   }
@@ -154,7 +155,7 @@ const missing = (file: string, problem: Message): UserError =>
 async function readDense(folder: string, path: string): Promise<DenseModule | UserError> {
   const file = join(folder, path, 'config.json');
   const weights = join(folder, path, 'model.safetensors');
-  const config = await readJson(file, configSchema, notObject);
+  const config = await readJson(folder, file, configSchema, notObject);
   const isPickled = existsSync(join(folder, path, pickled));
   const lacking = [file, ...(isPickled ? [] : [weights])].find((one) => !existsSync(one));
   if (config === undefined || lacking !== undefined) {
@@ -213,6 +214,7 @@ function poolingIn(config: Readonly<Record<string, unknown>>): {
 }
 
 async function readJson<T>(
+  folder: string,
   file: string,
   schema: v.GenericSchema<unknown, T>,
   problem: Message,
@@ -220,7 +222,7 @@ async function readJson<T>(
   if (!existsSync(file)) {
     return undefined;
   }
-  const parsed = v.safeParse(schema, parseJson(await readSmallText(file), file, download));
+  const parsed = v.safeParse(schema, parseJson(await readModelText(file, folder), file, download));
   if (!parsed.success) {
     throw new UserError(problem, { file, remedy: download });
   }

@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
 import * as v from 'valibot';
-import { readSmallText } from '../checkpoints/regular-file';
+import { readModelText } from '../checkpoints/model-file';
 import { manifestName } from '../document-names';
 import { formSpec } from '../models/forms/form-spec';
 import type { FormSpec } from '../models/forms/form-spec';
@@ -105,7 +105,7 @@ export const manifestSchema = v.object({
 export async function readManifest(model: string): Promise<Manifest | undefined> {
   const folder = /\.(?:gguf|onnx)$/i.test(model) ? dirname(model) : model;
   try {
-    const json: unknown = JSON.parse(await readSmallText(join(folder, manifestName)));
+    const json: unknown = JSON.parse(await readModelText(join(folder, manifestName)));
     return v.parse(manifestSchema, json) as Manifest;
   } catch {
     return undefined;

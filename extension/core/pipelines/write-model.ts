@@ -18,7 +18,7 @@ import type { AnyModel, OpenedModel } from '../models/opened-model';
 import { checkChanges, withChanges } from '../export/changes';
 import type { Changes, Patches } from '../export/changes';
 import { matrixChanges } from '../export/matrix-changes';
-import { copySideFile } from '../export/hugging-face/side-files';
+import { copySideFile, noSideFiles } from '../export/hugging-face/side-files';
 import type { SideFiles } from '../export/hugging-face/side-files';
 import { chooseOutput } from '../export/output-options';
 import type { OutputOption } from '../export/output-options';
@@ -60,7 +60,6 @@ export interface WriteRequest {
   readonly examples?: string;
 }
 
-const noSideFiles: SideFiles = { files: [], folders: [], leftBehind: [] };
 /** Room for headers, config, manifest and the file system's own bookkeeping. */
 const marginBytes = 1 << 16;
 
@@ -235,13 +234,18 @@ async function copySideFiles(
   for (const folder of sideFiles.folders) {
     await onPath(join(to, folder), async () => mkdir(join(to, folder)));
   }
-  for (const { name, source = join(from, name) } of sideFiles.files) {
+  for (const { name, folder = from } of sideFiles.files) {
     await checkpoint(context.cancellation);
-    await copySideFile(source, join(to, name));
+    await copySideFile(join(folder, name), join(to, name), folder);
   }
   if (sideFiles.leftBehind.length > 0) {
     context.warn(
       say`Not copied, since they may hold the removed weights: ${sideFiles.leftBehind.join(', ')}.`,
+    );
+  }
+  if (sideFiles.foreign.length > 0) {
+    context.warn(
+      say`Not copied, since they are links out of the model's folder: ${sideFiles.foreign.join(', ')}.`,
     );
   }
 }

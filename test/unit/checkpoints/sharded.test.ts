@@ -1,4 +1,4 @@
-import { mkdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, realpathSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -59,9 +59,12 @@ describe('a sharded checkpoint', () => {
   });
 
   it('may link to its shards, as the cache of huggingface_hub does', async () => {
-    const index = writeModel();
-    const blobs = join(root, 'blobs');
-    mkdirSync(blobs);
+    const cache = join(root, 'models--org--name');
+    const [blobs, snapshot] = [join(cache, 'blobs'), join(cache, 'snapshots', '0123abc')];
+    mkdirSync(blobs, { recursive: true });
+    mkdirSync(join(snapshot, '..'));
+    renameSync(join(writeModel(), '..'), snapshot);
+    const index = join(snapshot, 'model.safetensors.index.json');
     for (const [i, shard] of shards.entries()) {
       const blob = writeSafetensorsFile(
         join(blobs, `blob${i}`),

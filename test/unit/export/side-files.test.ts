@@ -48,8 +48,12 @@ describe('beside the weights', () => {
       ]) {
         put(path);
       }
-      await rename(join(source, 'tokenizer.json'), join(folder, 'blob'));
-      await symlink(join('..', 'blob'), join(source, 'tokenizer.json'));
+      await rename(join(source, 'tokenizer.json'), join(source, '.blob'));
+      await symlink('.blob', join(source, 'tokenizer.json'));
+      const secret = join(folder, 'id_rsa');
+      writeFileSync(secret, 'secret');
+      await symlink(secret, join(source, 'NOTES.txt'));
+      await symlink(secret, join(source, 'additional_chat_templates', 'notes.jinja'));
       await symlink('nowhere', join(source, 'broken.txt'));
       await symlink('..', join(source, 'loop'));
 
@@ -75,8 +79,14 @@ describe('beside the weights', () => {
       expect(readFileSync(join(out, 'additional_chat_templates', 'tool.jinja'), 'utf8')).toBe(
         'additional_chat_templates/tool.jinja',
       );
-      expect(readFileSync(join(out, 'tokenizer.json'))).toEqual(readFileSync(join(folder, 'blob')));
+      expect(readFileSync(join(out, 'tokenizer.json'))).toEqual(
+        readFileSync(join(source, '.blob')),
+      );
+      expect(readdirSync(join(out, 'additional_chat_templates'))).toEqual(['tool.jinja']);
       expect(context.warnings.join()).toMatch(/Not copied.*original/);
+      expect(context.warnings).toContain(
+        "Not copied, since they are links out of the model's folder: NOTES.txt, additional_chat_templates/notes.jinja, loop.",
+      );
       expect(result.files.map(({ name }) => name)).toContain(
         join('additional_chat_templates', 'tool.jinja'),
       );

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import type { NumericArray } from '../../checkpoints/numeric-array';
-import { readSmallText } from '../../checkpoints/regular-file';
+import { readModelText } from '../../checkpoints/model-file';
 import { parseDocument } from '../../jobs/parse-document';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
@@ -101,7 +101,7 @@ async function readConfig<
 ): Promise<{ readonly config: v.InferOutput<Schema>; readonly isThere: boolean }> {
   const file = join(folder, 'preprocessor_config.json');
   const isThere = (await stat(file).catch(() => undefined)) !== undefined;
-  const text = isThere ? await readSmallText(file) : '{}';
+  const text = isThere ? await readModelText(file) : '{}';
   const what = say`the preprocessor_config.json of an audio model`;
   const config = parseDocument(schema, text, file, what);
   if (config.feature_extractor_type !== extractor) {

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { readSmallText } from '../../checkpoints/regular-file';
+import { readModelText } from '../../checkpoints/model-file';
 import { parseDocument } from '../../jobs/parse-document';
 import { UserError } from '../../user-error';
 import { resamples } from './resize';
@@ -143,7 +143,7 @@ export async function readImageSteps(folder: string): Promise<StepsOfModel | und
   if ((await stat(file).catch(() => undefined)) === undefined) {
     return undefined;
   }
-  return toSteps(parseDocument(configSchema, await readSmallText(file), file, what), file);
+  return toSteps(parseDocument(configSchema, await readModelText(file), file, what), file);
 }
 
 function toSteps(config: PreprocessorConfig, file: string): StepsOfModel {

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import { elementCount } from '../../checkpoints/lazy-tensor';
+import { readModelText } from '../../checkpoints/model-file';
 import { encodeHeader } from '../../checkpoints/safetensors-header';
 import type { ByteCopier } from '../byte-copier';
 import { writeAll, writeFlushed } from '../byte-copier';
@@ -89,6 +89,6 @@ async function readIndexMetadata(source: Checkpoint): Promise<Record<string, unk
   if (!source.entry.endsWith('.json')) {
     return {};
   }
-  const index = JSON.parse(await readFile(source.entry, 'utf8')) as { metadata?: unknown };
+  const index = JSON.parse(await readModelText(source.entry)) as { metadata?: unknown };
   return typeof index.metadata === 'object' ? { ...index.metadata } : {};
 }

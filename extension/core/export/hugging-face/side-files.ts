@@ -1,6 +1,7 @@
 import { constants, copyFile, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { familyFileName } from '../../checkpoints/config-text';
+import { belongsToFolder, resolveModelFile } from '../../checkpoints/model-file';
 import { configurationModule } from './deci-configuration';
 import { modellingModule } from './modelling-classes';
 import { manifestName } from '../../document-names';
@@ -12,8 +13,8 @@ export interface SideFile {
   /** Relative to the model folder, with the separators of the platform. */
   readonly name: string;
   readonly bytes: number;
-  /** Where it lies, if not in the model folder. */
-  readonly source?: string;
+  /** Folder that `name` is relative to, if not the model folder. */
+  readonly folder?: string;
 }
 
 /** What lies beside the weights of a model. */
@@ -23,7 +24,11 @@ export interface SideFiles {
   readonly folders: readonly string[];
   /** Folders and files that are left behind because of their size, with why. */
   readonly leftBehind: readonly string[];
+  /** Links to files outside of the model's folder, which are not copied. */
+  readonly foreign: readonly string[];
 }
+
+export const noSideFiles: SideFiles = { files: [], folders: [], leftBehind: [], foreign: [] };
 
 /** The weights themselves and other forms of them, which would still hold what was removed. */
 const weightFiles =
@@ -42,10 +47,11 @@ export async function findSideFiles(folder: string): Promise<SideFiles> {
   const files: SideFile[] = [];
   const folders: string[] = [];
   const leftBehind: string[] = [];
+  const foreign: string[] = [];
   const modules = await furtherModules(folder);
   for (const { name, isFolder } of await visibleEntries(folder)) {
     if (!isFolder) {
-      files.push(...(isSideFile(name) ? await sideFile(folder, name) : []));
+      append(isSideFile(name) ? await sideFile(folder, name) : {}, { files, foreign });
       continue;
     }
     const inner = await listFolder(folder, name);
@@ -56,9 +62,10 @@ export async function findSideFiles(folder: string): Promise<SideFiles> {
     } else {
       files.push(...inner.files);
       folders.push(...inner.folders);
+      foreign.push(...inner.foreign);
     }
   }
-  return { files, folders, leftBehind };
+  return { files, folders, leftBehind, foreign };
 }
 
 /** Files that go with a model that is one file, which may lie among other things. */
@@ -68,49 +75,66 @@ const named =
 /** As {@link findSideFiles}, beside a model that is one file, and above a folder that is called `onnx`. */
 export async function findNamedSideFiles(folder: string): Promise<SideFiles> {
   const beside = await namedFiles(folder);
-  const above = basename(folder) === 'onnx' ? await namedFiles(dirname(folder)) : [];
-  const others = above
-    .filter(({ name }) => beside.every((file) => file.name !== name))
-    .map((file) => ({ ...file, source: join(dirname(folder), file.name) }));
-  return { files: [...beside, ...others], folders: [], leftBehind: [] };
+  const above = basename(folder) === 'onnx' ? await namedFiles(dirname(folder)) : undefined;
+  const others = (above?.files ?? [])
+    .filter(({ name }) => beside.files.every((file) => file.name !== name))
+    .map((file) => ({ ...file, folder: dirname(folder) }));
+  return {
+    files: [...beside.files, ...others],
+    folders: [],
+    leftBehind: [],
+    foreign: [...beside.foreign, ...(above?.foreign ?? [])],
+  };
 }
 
-async function namedFiles(folder: string): Promise<SideFile[]> {
-  const files: SideFile[] = [];
+async function namedFiles(folder: string): Promise<FoundFiles> {
+  const found: FoundFiles = { files: [], foreign: [] };
   for (const { name, isFolder } of await visibleEntries(folder)) {
     if (!isFolder && named.test(name)) {
-      files.push(...(await sideFile(folder, name)));
+      append(await sideFile(folder, name), found);
     }
   }
-  return files;
+  return found;
 }
 
-/** Links are followed: the folders of the Hugging Face cache consist of links. */
-export async function copySideFile(from: string, to: string): Promise<void> {
-  await onPath(to, async () => copyFile(await realpath(from), to, constants.COPYFILE_FICLONE));
+/**
+ * Copies a side file. Links are followed: the folders of the Hugging Face cache consist of links.
+ * @param folder the model's folder
+ * @throws UserError if the file is a link out of the folder.
+ */
+export async function copySideFile(from: string, to: string, folder: string): Promise<void> {
+  const file = await resolveModelFile(from, folder);
+  await onPath(to, async () => copyFile(file, to, constants.COPYFILE_FICLONE));
 }
 
 function isSideFile(name: string): boolean {
   return !weightFiles.test(name) && !ownFiles.has(name) && !ownDocuments.test(name);
 }
 
+/** Side files, and names of links out of the model's folder. */
+interface FoundFiles {
+  readonly files: SideFile[];
+  readonly foreign: string[];
+}
+
 async function listFolder(
   root: string,
   folder: string,
-): Promise<{ files: SideFile[]; folders: string[] }> {
-  const files: SideFile[] = [];
+): Promise<FoundFiles & { readonly folders: string[] }> {
+  const found: FoundFiles = { files: [], foreign: [] };
   const folders = [folder];
   for (const { name, isFolder } of await visibleEntries(join(root, folder))) {
     const path = join(folder, name);
     if (isFolder) {
       const inner = await listFolder(root, path);
-      files.push(...inner.files);
+      found.files.push(...inner.files);
+      found.foreign.push(...inner.foreign);
       folders.push(...inner.folders);
     } else if (!ownDocuments.test(name)) {
-      files.push(...(await sideFile(root, path)));
+      append(await sideFile(root, path), found);
     }
   }
-  return { files, folders };
+  return { ...found, folders };
 }
 
 /** Folders that are links are not entered: they may lead back up. */
@@ -122,8 +146,23 @@ async function visibleEntries(folder: string): Promise<{ name: string; isFolder:
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** The file, or nothing where `name` is a broken link, a link to a folder, a socket and the like. */
-async function sideFile(root: string, name: string): Promise<SideFile[]> {
-  const found = await stat(join(root, name)).catch(() => undefined);
-  return found?.isFile() === true ? [{ name, bytes: found.size }] : [];
+/** The file, or the name of a link out of the folder; neither for a broken link, a folder, a socket and the like. */
+async function sideFile(
+  root: string,
+  name: string,
+): Promise<{ readonly file?: SideFile; readonly foreign?: string }> {
+  const target = await realpath(join(root, name)).catch(() => undefined);
+  if (target === undefined) {
+    return {};
+  }
+  if (!belongsToFolder(await realpath(root), target)) {
+    return { foreign: name };
+  }
+  const found = await stat(target).catch(() => undefined);
+  return found?.isFile() === true ? { file: { name, bytes: found.size } } : {};
+}
+
+function append({ file, foreign }: Awaited<ReturnType<typeof sideFile>>, to: FoundFiles): void {
+  to.files.push(...(file === undefined ? [] : [file]));
+  to.foreign.push(...(foreign === undefined ? [] : [foreign]));
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { readSmallText } from '../../checkpoints/regular-file';
+import { readModelText } from '../../checkpoints/model-file';
 import { jsonOf } from '../../parse-json';
 import { setField } from '../../set-json-field';
 import { say } from '../../message';
@@ -45,7 +45,7 @@ export async function genaiPackage(
   left: ReadonlySet<string>,
   keyHeads: readonly number[] = [],
 ): Promise<GenaiPackage | { readonly problem: Message } | undefined> {
-  const text = await readSmallText(join(folder, genaiConfig)).catch(() => undefined);
+  const text = await readModelText(join(folder, genaiConfig)).catch(() => undefined);
   if (text === undefined) {
     return undefined;
   }

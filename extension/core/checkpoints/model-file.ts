@@ -1,0 +1,65 @@
+import { realpath } from 'node:fs/promises';
+import { dirname, isAbsolute, relative, sep } from 'node:path';
+import { blobsOf } from './hub-cache';
+import { readSmallText, withRegularFile } from './regular-file';
+import type { RegularFile } from './regular-file';
+import { UserError, checkPath } from '../user-error';
+import { say } from '../message';
+
+/**
+ * True if a file belongs to a model: it is inside the model's folder, or in the `blobs` of the same Hugging Face cache.
+ * @param folder absolute path, links resolved
+ * @param file absolute path, links resolved
+ */
+export function belongsToFolder(folder: string, file: string): boolean {
+  const blobs = blobsOf(folder);
+  return isInside(folder, file) || (blobs !== undefined && isInside(blobs, file));
+}
+
+/**
+ * Path of a model's file with links resolved. Links may lead to files of the model's folder only, see
+ * {@link belongsToFolder}: a downloaded folder must not read or copy other files of the user.
+ * @param folder the model's folder
+ * @throws UserError naming the file if it is missing or a link out of the folder.
+ */
+export async function resolveModelFile(path: string, folder = dirname(path)): Promise<string> {
+  const file = await realpath(path).catch(() => {
+    throw new UserError(say`There is no such file.`, { file: path, remedy: checkPath });
+  });
+  if (!belongsToFolder(await realpath(folder), file)) {
+    throw new UserError(say`The file is a link to ${file}, outside of the model's folder.`, {
+      file: path,
+      remedy: say`Replace the link by the file that it leads to, if you trust the folder.`,
+    });
+  }
+  return file;
+}
+
+/**
+ * Opens a file of a model and closes it after `read`.
+ * @param folder the model's folder
+ * @throws UserError naming the file if it cannot be opened or is a link out of the folder.
+ */
+export async function withModelFile<T>(
+  path: string,
+  read: (opened: RegularFile) => Promise<T>,
+  folder = dirname(path),
+): Promise<T> {
+  await resolveModelFile(path, folder);
+  return withRegularFile(path, read);
+}
+
+/**
+ * Reads a small text file of a model, such as config.json.
+ * @param folder the model's folder
+ * @throws UserError naming the file if it is missing, too large, not UTF-8, or a link out of the folder.
+ */
+export async function readModelText(path: string, folder = dirname(path)): Promise<string> {
+  await resolveModelFile(path, folder);
+  return readSmallText(path);
+}
+
+function isInside(folder: string, file: string): boolean {
+  const way = relative(folder, file);
+  return way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way);
+}
