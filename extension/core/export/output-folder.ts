@@ -4,10 +4,10 @@ import { asideOf, exists, partialOf, removeEmptyParents, removeStale } from '../
 import { CancelledError } from '../jobs/job';
 import { resolveLinks } from '../jobs/resolve-links';
 import { UserError } from '../user-error';
-import { manifestName } from '../document-names';
 import { onPath } from '../jobs/write-errors';
 import { say } from '../message';
 import type { Message } from '../message';
+import { findForeignEntry } from './written-files';
 
 /**
  * A folder that comes into being whole or not at all: it is filled under a hidden name beside its
@@ -177,12 +177,13 @@ async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
       remedy: say`Choose another output folder, or ask for this one to be overwritten.`,
     });
   }
-  if (!names.includes('config.json') && !names.includes(manifestName)) {
+  const foreign = await onPath(path, async () => findForeignEntry(path));
+  if (foreign !== undefined) {
     throw new UserError(
-      say`The folder contains files other than a model, so it is not overwritten.`,
+      say`The folder contains ${foreign}, which Espalier did not write, so it is not overwritten.`,
       {
         file: path,
-        remedy: say`Choose another output folder, or delete this one yourself.`,
+        remedy: say`Choose another output folder, or move your files out of this one.`,
       },
     );
   }

@@ -4,6 +4,8 @@ import * as v from 'valibot';
 import { defaultDocumentPath } from '../document-names';
 import { evaluateModels } from '../evaluate/evaluate-models';
 import type { EvaluationResult } from '../evaluate/evaluation';
+import { exists } from '../jobs/partial';
+import { replaceFile } from '../jobs/replace-file';
 import { writeDocument } from '../jobs/write-document';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import { apply, appliedSchema } from './apply';
@@ -53,7 +55,11 @@ export const demo = defineOperation({
     const folder = resolve(request.out);
     const model = join(folder, sampleName);
     await mkdir(folder, { recursive: true });
-    await cp(join(samples, sampleName), model, { recursive: true });
+    if (!(await exists(model))) {
+      await replaceFile(model, async (partial) =>
+        cp(join(samples, sampleName), partial, { recursive: true }),
+      );
+    }
     const run = { device, memory };
     const out = defaultDocumentPath('layerProfile', model);
     const measured = await profile.run(buildRequest(profile, { model, out, ...run }), context);

@@ -148,7 +148,10 @@ export const outputFields = group('Output', {
     fallback: 'the first that can express it',
     placeholder: 'LAYOUT',
   }),
-  overwrite: flag({ description: 'Replace an existing folder', default: false }),
+  overwrite: flag({
+    description: 'Replace a folder in which Espalier wrote every file',
+    default: false,
+  }),
 });
 
 /** What the tensors of a GGUF file are written as. */

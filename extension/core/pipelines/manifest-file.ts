@@ -48,6 +48,8 @@ export interface Manifest {
     /** What config.json says that may surprise. */
     readonly note?: string;
   };
+  /** Files of the folder, this one included, as relative paths with slashes. Only these are overwritten. */
+  readonly files: readonly string[];
   readonly verification: PruneResult['verification'];
   /** ISO 8601. */
   readonly created: string;
@@ -87,6 +89,7 @@ export const manifestSchema = v.object({
     keyValueCaches: ids,
     note: v.optional(v.string()),
   }),
+  files: v.array(v.string()),
   verification: v.object({
     relativeError: v.number(),
     tolerance: v.number(),

@@ -1,3 +1,4 @@
+import { sep } from 'node:path';
 import { version } from '../../../package.json';
 import { describeForms } from '../models/forms/form-spec';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
@@ -15,7 +16,11 @@ export async function describeResult(
   result: Pick<
     PruneResult,
     'format' | 'layout' | 'loadsWith' | 'parametersAfter' | 'verification'
-  > & { readonly narrowed: PruneResult['narrowed'] | undefined },
+  > & {
+    readonly narrowed: PruneResult['narrowed'] | undefined;
+    /** Names of the folder's files. */
+    readonly files: readonly string[];
+  },
 ): Promise<Manifest> {
   const earlier = await readManifest(source.path);
   const { format, layout, loadsWith, parametersAfter, verification, narrowed } = result;
@@ -55,6 +60,7 @@ export async function describeResult(
           }
         : {}),
     },
+    files: result.files.map((name) => name.split(sep).join('/')),
     verification,
     created: new Date().toISOString(),
     versions: {

@@ -1,5 +1,5 @@
 import { mkdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { DeviceName } from '../runtime/device';
@@ -177,17 +177,19 @@ async function writeChecked(
   };
   const { narrowed } = request.model;
   const before = narrowed?.original.summary ?? summary;
-  const manifest = await describeResult(before, changes, {
-    ...written,
-    narrowed: narrowed?.widths,
-  });
-  await writeText(output.partial, manifestName, `${JSON.stringify(manifest, null, 2)}\n`);
-  const weightFiles = await sizesOf(output.partial, weights);
-  const otherFiles = await sizesOf(output.partial, [
+  const others = [
     ...Object.keys(writer.texts),
     manifestName,
     ...sideFiles.files.map(({ name }) => name),
-  ]);
+  ];
+  const manifest = await describeResult(before, changes, {
+    ...written,
+    narrowed: narrowed?.widths,
+    files: [...weights, ...others],
+  });
+  await writeText(output.partial, manifestName, `${JSON.stringify(manifest, null, 2)}\n`);
+  const weightFiles = await sizesOf(output.partial, weights);
+  const otherFiles = await sizesOf(output.partial, others);
   return {
     ...written,
     path: output.path,
@@ -231,11 +233,10 @@ async function copySideFiles(
   to: string,
   context: JobContext,
 ): Promise<void> {
-  for (const folder of sideFiles.folders) {
-    await onPath(join(to, folder), async () => mkdir(join(to, folder)));
-  }
   for (const { name, folder = from } of sideFiles.files) {
     await checkpoint(context.cancellation);
+    const parent = dirname(join(to, name));
+    await onPath(parent, async () => mkdir(parent, { recursive: true }));
     await copySideFile(join(folder, name), join(to, name), folder);
   }
   if (sideFiles.leftBehind.length > 0) {

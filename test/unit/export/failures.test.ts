@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cp, mkdtemp, open, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -138,13 +138,61 @@ describe('the output folder', () => {
     writeFileSync(join(notes, 'diary.txt'), 'dear diary');
     const more = { overwrite: true };
     expect((await rejection(prune(source, removed, notes, more))).message).toMatch(
-      /files other than a model/,
+      /contains diary\.txt, which Espalier did not write/,
     );
     const file = join(notes, 'diary.txt');
     expect((await rejection(prune(source, removed, file, more))).message).toMatch(
       /file with this name/,
     );
     expect(readFileSync(file, 'utf8')).toBe('dear diary');
+  });
+
+  it('is overwritten only if the manifest lists all of its entries', async () => {
+    const folder = await freshFolder();
+    const out = join(folder, 'out');
+    await prune(source, removed, out);
+    const more = { overwrite: true };
+    for (const [name, put] of [
+      ['notes.txt', (path: string) => writeFileSync(path, 'mine')],
+      ['.git/HEAD', (path: string) => mkdirSync(path, { recursive: true })],
+      ['.git', (path: string) => mkdirSync(path)],
+    ] as const) {
+      put(join(out, name));
+      const before = hashes(out);
+      const error = await rejection(prune(source, ['block.2.attention'], out, more));
+      expect(error.message).toContain(
+        `${out}: The folder contains ${name.split('/')[0] ?? ''}, which Espalier did not write, so it is not overwritten.`,
+      );
+      expect(hashes(out)).toEqual(before);
+      rmSync(join(out, name.split('/')[0] ?? ''), { recursive: true });
+    }
+    await prune(source, ['block.2.attention'], out, more);
+
+    const project = join(folder, 'project');
+    mkdirSync(join(project, '.git'), { recursive: true });
+    writeFileSync(join(project, '.git', 'HEAD'), 'ref: refs/heads/main');
+    writeFileSync(join(project, 'config.json'), '{}');
+    const refused = await rejection(prune(source, removed, project, more));
+    expect(refused.message).toContain('contains .git, which Espalier did not write');
+    expect(readdirSync(project)).toEqual(['.git', 'config.json']);
+
+    // A manifest cannot speak for a folder in the place of a file.
+    rmSync(join(out, 'config.json'));
+    mkdirSync(join(out, 'config.json'));
+    writeFileSync(join(out, 'config.json', 'diary.txt'), 'dear diary');
+    expect((await rejection(prune(source, removed, out, more))).message).toContain(
+      'contains config.json, which',
+    );
+  });
+
+  it.each(modelFormats)('lists all files of a model as %s in its manifest', async (format) => {
+    const out = join(await freshFolder(), 'out');
+    const model = sourceOf(format);
+    await prune(model.path, model.removed, out, { format });
+    const { files } = JSON.parse(readFileSync(join(out, 'espalier.json'), 'utf8')) as {
+      files: string[];
+    };
+    expect([...files].sort()).toEqual(readdirSync(out).sort());
   });
 
   it('is never the source, inside it or around it, not even through a link', async () => {

@@ -20,15 +20,13 @@ export interface SideFile {
 /** What lies beside the weights of a model. */
 export interface SideFiles {
   readonly files: readonly SideFile[];
-  /** Folders below that `files` need, parents first. */
-  readonly folders: readonly string[];
   /** Folders and files that are left behind because of their size, with why. */
   readonly leftBehind: readonly string[];
   /** Links to files outside of the model's folder, which are not copied. */
   readonly foreign: readonly string[];
 }
 
-export const noSideFiles: SideFiles = { files: [], folders: [], leftBehind: [], foreign: [] };
+export const noSideFiles: SideFiles = { files: [], leftBehind: [], foreign: [] };
 
 /** The weights themselves and other forms of them, which would still hold what was removed. */
 const weightFiles =
@@ -45,7 +43,6 @@ const maxFolderBytes = 16 << 20;
 /** Finds the tokenizer, generation settings, chat templates, licence and so on of a model folder. */
 export async function findSideFiles(folder: string): Promise<SideFiles> {
   const files: SideFile[] = [];
-  const folders: string[] = [];
   const leftBehind: string[] = [];
   const foreign: string[] = [];
   const modules = await furtherModules(folder);
@@ -61,11 +58,10 @@ export async function findSideFiles(folder: string): Promise<SideFiles> {
       leftBehind.push(`${name} (${Math.ceil(size / 1e6)} MB)`);
     } else {
       files.push(...inner.files);
-      folders.push(...inner.folders);
       foreign.push(...inner.foreign);
     }
   }
-  return { files, folders, leftBehind, foreign };
+  return { files, leftBehind, foreign };
 }
 
 /** Files that go with a model that is one file, which may lie among other things. */
@@ -81,7 +77,6 @@ export async function findNamedSideFiles(folder: string): Promise<SideFiles> {
     .map((file) => ({ ...file, folder: dirname(folder) }));
   return {
     files: [...beside.files, ...others],
-    folders: [],
     leftBehind: [],
     foreign: [...beside.foreign, ...(above?.foreign ?? [])],
   };
@@ -117,24 +112,19 @@ interface FoundFiles {
   readonly foreign: string[];
 }
 
-async function listFolder(
-  root: string,
-  folder: string,
-): Promise<FoundFiles & { readonly folders: string[] }> {
+async function listFolder(root: string, folder: string): Promise<FoundFiles> {
   const found: FoundFiles = { files: [], foreign: [] };
-  const folders = [folder];
   for (const { name, isFolder } of await visibleEntries(join(root, folder))) {
     const path = join(folder, name);
     if (isFolder) {
       const inner = await listFolder(root, path);
       found.files.push(...inner.files);
       found.foreign.push(...inner.foreign);
-      folders.push(...inner.folders);
     } else if (!ownDocuments.test(name)) {
       append(await sideFile(root, path), found);
     }
   }
-  return { ...found, folders };
+  return found;
 }
 
 /** Folders that are links are not entered: they may lead back up. */
