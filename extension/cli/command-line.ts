@@ -5,7 +5,7 @@ import type { Cancellation } from '../core/jobs/job';
 import { Estimate, TimeLeft } from '../core/jobs/time-left';
 import { ModelCache } from '../core/models/model-cache';
 import type { OperationContext } from '../core/operations/operation';
-import { costsFolder } from '../core/runtime/user-cache';
+import { costsFolder } from '../core/jobs/user-cache';
 import { UserError } from '../core/user-error';
 import { toolsOf } from './mcp/tools';
 import { commandPath, createProgram, withoutVainHelp } from './program';

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import packageJson from '../../package.json';
 import { ModelCache } from '../core/models/model-cache';
 import type { OpenedModel } from '../core/models/opened-model';
-import { costsFolder } from '../core/runtime/user-cache';
+import { costsFolder } from '../core/jobs/user-cache';
 import type { Environment } from '../core/operations/operation';
 
 /** Texts that come with the extension, beside the folder of the bundles. */

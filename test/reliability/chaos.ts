@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isRunning } from '../../extension/core/jobs/partial';
+import { isAbandoned, ownerPattern } from '../../extension/core/jobs/owner';
 import { operationOf } from '../../extension/services/jobs/operations';
 import { removeWork, workOf } from '../../extension/services/jobs/saved-work';
 import { pick } from '../fuzz/mutate';
@@ -136,14 +136,13 @@ export async function disturb(kind: Kind, options: Options): Promise<Figures> {
   return { ...counts, hits, kills, races, seconds: milliseconds / 1000, findings };
 }
 
+const hidden = new RegExp(`\\.espalier-(?:partial|old)-(${ownerPattern.source})$`);
+
 /** A process that is about to end has lost its environment, by which it is found, and is still running for others. */
 async function writersEnded(out: string): Promise<void> {
-  const pids = readdirSync(out).flatMap((name) => {
-    const [, pid] = /\.espalier-\w+-(\d+)$/.exec(name) ?? [];
-    return pid === undefined ? [] : [Number(pid)];
-  });
+  const owners = readdirSync(out).flatMap((name) => hidden.exec(name)?.[1] ?? []);
   const end = performance.now() + 5000;
-  while (pids.some(isRunning) && performance.now() < end) await sleep(20);
+  while (!owners.every(isAbandoned) && performance.now() < end) await sleep(20);
 }
 
 /** What is there once discarded besides whole results. */

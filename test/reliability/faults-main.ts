@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import process from 'node:process';
 import { ModelCache } from '../../extension/core/models/model-cache';
-import { costsFolder } from '../../extension/core/runtime/user-cache';
+import { costsFolder } from '../../extension/core/jobs/user-cache';
 import { FaultyWork, runTask } from './faults';
 import type { Call, Fault } from './faulty-disk';
 import { changedModel, kindNames, kinds, lessOf, makeSources, taskOf } from './kinds';

@@ -1,9 +1,10 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { basename, dirname, join, relative } from 'node:path';
+import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import process from 'node:process';
 import { asSetting, validateRequest } from '../../extension/core/operations/build-request';
 import type { AnyOperation, Environment } from '../../extension/core/operations/operation';
 import { unattended } from '../../extension/core/jobs/job';
+import { ownerPattern } from '../../extension/core/jobs/owner';
 import { inEnglish } from '../../extension/core/message';
 import type { Message } from '../../extension/core/message';
 import { operations } from '../../extension/core/operations/operations';
@@ -17,6 +18,9 @@ import { taskOf } from './kinds';
 import type { Kind, Sources, Task } from './kinds';
 import { differences, halfMade, treeOf, without } from './tree';
 import type { Tree } from './tree';
+
+/** They differ from run to run. */
+const owners = new RegExp(ownerPattern.source, 'g');
 
 interface Options {
   readonly sources: Sources;
@@ -107,7 +111,6 @@ export class FaultyWork {
     renew(out);
     if (state !== undefined) {
       cpSync(state, out, { recursive: true });
-      giveToTheDead(out);
     }
     const disk = new FaultyDisk([out], fault);
     const warned: string[] = [];
@@ -121,9 +124,6 @@ export class FaultyWork {
     const { failed } = disk;
     if (failed === undefined) return undefined;
     const wasKilled = fault.code === 'killed';
-    if (wasKilled) {
-      giveToTheDead(out);
-    }
     const found = wasKilled ? [] : judge(error);
     const actual = treeOf(out);
     found.push(...this.#halfMade(actual).map((one) => `half made: ${one}`));
@@ -140,12 +140,12 @@ export class FaultyWork {
       found.push(...unsaid.map((one) => `despite it ${one}`));
     } else if (error !== undefined && !wasKilled && !isRemoval) {
       const left = [...actual.keys()].filter((name) =>
-        name.includes(`.espalier-partial-${process.pid}`),
+        name.includes(`.espalier-partial-${process.pid}-`),
       );
       found.push(...left.map((name) => `${name} is left`));
     }
     // One that is killed says nothing, whatever became of the error here. From the same state the next run gives the same.
-    const lies = JSON.stringify([wasKilled, ...actual]);
+    const lies = JSON.stringify([wasKilled, ...actual]).replaceAll(owners, '');
     if ((error !== undefined || wasKilled) && !this.#proven.has(lies)) {
       mkdirSync(out, { recursive: true });
       const again: unknown = await runTask(task, options.environment).catch(
@@ -225,15 +225,4 @@ function judge(error: unknown): string[] {
     ...(file === undefined ? [`it names no file: ${error.message}`] : []),
     ...(remedy === undefined ? [`it names no remedy: ${error.message}`] : []),
   ];
-}
-
-/** What a process leaves that was killed bears its number; here the process lives on. */
-function giveToTheDead(folder: string): void {
-  const own = new RegExp(`(\\.espalier-(?:partial|old)-)${process.pid}$`);
-  for (const entry of readdirSync(folder, { recursive: true, encoding: 'utf8' }).reverse()) {
-    const path = join(folder, entry);
-    if (own.test(path)) {
-      renameSync(path, join(dirname(path), basename(path).replace(own, '$12147483647')));
-    }
-  }
 }

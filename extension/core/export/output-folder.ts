@@ -1,6 +1,15 @@
 import { mkdir, open, readdir, realpath, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, relative, resolve, sep } from 'node:path';
-import { asideOf, exists, partialOf, removeEmptyParents, removeStale } from '../jobs/partial';
+import {
+  exists,
+  moveAside,
+  partialOf,
+  releaseHidden,
+  removeAside,
+  removeEmptyParents,
+  removeStale,
+  restoreAside,
+} from '../jobs/partial';
 import { CancelledError } from '../jobs/job';
 import { resolveLinks } from '../jobs/resolve-links';
 import { UserError } from '../user-error';
@@ -36,12 +45,13 @@ export class OutputFolder {
     const path = await requireOutput(out, sourceFolder, overwrite);
     const parent = dirname(path);
     const madeParent = await onPath(parent, async () => mkdir(parent, { recursive: true }));
+    const partial = partialOf(path);
     try {
       await onPath(parent, async () => removeStale(path));
-      const partial = partialOf(path);
       await onPath(path, async () => mkdir(partial));
       return new OutputFolder(path, partial, madeParent, overwrite);
     } catch (error) {
+      releaseHidden(partial);
       await removeEmptyParents(parent, madeParent);
       throw error;
     }
@@ -70,26 +80,23 @@ export class OutputFolder {
     const parent = dirname(this.path);
     await refuseExisting(this.path, this.overwrite);
     await flushFolder(this.partial);
-    const aside = asideOf(this.path);
-    const replaces = await exists(this.path);
-    if (replaces) {
-      await onPath(this.path, async () => rename(this.path, aside));
-    }
+    const aside = (await exists(this.path))
+      ? await onPath(this.path, async () => moveAside(this.path))
+      : undefined;
     try {
       await onPath(this.path, async () => rename(this.partial, this.path));
     } catch (error) {
-      if (replaces) {
+      if (aside !== undefined) {
         // It cannot go back where another result has come: then it is replaced by that one.
-        await rename(aside, this.path).catch(() => undefined);
+        await restoreAside(aside, this.path).catch(() => undefined);
       }
       throw error;
     }
+    releaseHidden(this.partial);
     await flushFolder(parent);
-    if (replaces) {
-      await rm(aside, { recursive: true }).catch((error: unknown) => {
-        warn(
-          say`The replaced folder could not be deleted from ${aside}: ${(error as Error).message}.`,
-        );
+    if (aside !== undefined) {
+      await removeAside(aside).catch((error: unknown) => {
+        warn(say`The replaced folder could not be deleted: ${(error as Error).message}.`);
       });
     }
     // What had not quite ended at the beginning has now.
@@ -101,6 +108,7 @@ export class OutputFolder {
    * @returns the error, or one that says so where somebody else has taken it away
    */
   public async discard(error: unknown): Promise<unknown> {
+    releaseHidden(this.partial);
     const isGone = !(error instanceof CancelledError) && !(await exists(this.partial));
     await rm(this.partial, { recursive: true, force: true });
     await removeEmptyParents(dirname(this.path), this.madeParent);

@@ -5,9 +5,6 @@ import { UserError } from '../user-error';
 import { say } from '../message';
 import { replaceFile } from './replace-file';
 
-/** Is over when no journal of this process is being made. */
-let replaced: Promise<unknown> = Promise.resolve();
-
 /**
  * An append-only file of one JSON value per line, so that a job that was stopped can go on. The
  * first line says what the job was; a journal of another job is replaced.
@@ -47,14 +44,9 @@ export class Journal<Entry> {
     }
     const header = JSON.stringify({ journal: identity, run: randomUUID() });
     const whole = [header, ...replayed.map((entry) => JSON.stringify(entry)), ''].join('\n');
-    // Two of one process would share the hidden file that becomes the journal.
-    const replacing = replaced.then(async () =>
-      write(path, async () => {
-        await replaceFile(path, async (partial) => writeFile(partial, whole));
-      }),
-    );
-    replaced = replacing.catch(() => undefined);
-    await replacing;
+    await write(path, async () => {
+      await replaceFile(path, async (partial) => writeFile(partial, whole));
+    });
     return new Journal(path, replayed, header);
   }
 

@@ -1,90 +1,101 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { uptime } from 'node:os';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { say } from '../message';
 import { UserError } from '../user-error';
-import { birthOf, isRunning } from './partial';
+import { createOwner, isAbandoned, ownerPattern, processOf, releaseOwner } from './owner';
 import { resolveLinks } from './resolve-links';
 
-/** How often a lock is asked for before somebody else is said to have it. */
+/** How often a lock is asked for before the other run is named in an error. */
 const attempts = 3;
 
-/** Runs of this process so far: each has a lock of its own. */
-let runs = 0;
+/** Names of the results that runs of this process work on, also if no file can say so. */
+const held = new Set<string>();
 
 /**
- * Keeps two processes of this user from working on one result, where each would go on with what the other has saved. The
- * lock is a file in `folder` that names its process; that of one that has ended counts for nothing.
- * @returns what lets others in
- * @throws UserError where another process works on it.
+ * Keeps two runs of this user from working on one result, where each would continue with what the other has saved. The
+ * lock is a file in `folder` whose name contains that of its owner; an abandoned one is removed.
+ * @returns releases the lock
+ * @throws UserError if another run works on the result.
  */
 export async function lockOutput(out: string, folder: string): Promise<() => Promise<void>> {
   const path = await resolveLinks(resolve(out));
-  const prefix = `${createHash('sha256').update(path).digest('hex').slice(0, 16)}-`;
-  const own = `${prefix}${process.pid}-${runs++}`;
-  const release = async (): Promise<void> =>
-    rm(join(folder, own), { force: true }).catch(() => undefined);
-  const take = async (): Promise<void> => writeFile(join(folder, own), birthOf(process.pid));
-  try {
-    await mkdir(folder, { recursive: true });
-    await take();
-  } catch {
-    // What is written is whole even so.
-    return release;
-  }
+  const result = join(folder, resultName(path));
   for (let attempt = 1; ; attempt++) {
-    const holder = await otherHolder(folder, prefix, own).catch(() => undefined);
-    if (holder === undefined) {
-      return release;
+    const lock = await tryLock(result, folder);
+    if (typeof lock !== 'number') {
+      return lock;
     }
-    await release();
     if (attempt === attempts) {
-      throw new UserError(say`Another run is working on this result (process ${String(holder)}).`, {
+      throw new UserError(say`Another run is working on this result (process ${String(lock)}).`, {
         file: path,
         remedy: say`Wait until it is over or stop it, or choose another output.`,
       });
     }
     // Two that begin at once see each other: one of them comes back first.
     await sleep(50 + 200 * Math.random());
-    await take().catch(() => undefined);
   }
 }
 
-/** The process of another lock on the same that counts; those that don't are removed. */
-async function otherHolder(
+/**
+ * Name of a result in names of locks, the same for all paths that lead to it.
+ * @param path links resolved
+ */
+export function resultName(path: string, platform = process.platform): string {
+  // Their file systems usually ignore letter case, and macOS the way in which accents are written.
+  const ignoresCase = platform === 'darwin' || platform === 'win32';
+  const name = ignoresCase ? path.normalize('NFC').toLowerCase() : path;
+  return createHash('sha256').update(name).digest('hex').slice(0, 16);
+}
+
+/** Releases the lock, or the number of the process that has it. */
+async function tryLock(result: string, folder: string): Promise<(() => Promise<void>) | number> {
+  if (held.has(result)) {
+    return process.pid;
+  }
+  held.add(result);
+  const owner = createOwner();
+  const file = `${result}-${owner}`;
+  const release = async (): Promise<void> => {
+    releaseOwner(owner);
+    held.delete(result);
+    await rm(file, { force: true }).catch(() => undefined);
+  };
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeFile(file, '');
+  } catch {
+    // Other processes are not kept out. What is written is whole even so.
+    return release;
+  }
+  const other = await otherProcess(result, folder, owner).catch(() => undefined);
+  if (other === undefined) {
+    return release;
+  }
+  await release();
+  return other;
+}
+
+/** Number of a process with another lock on the same result. Abandoned locks are removed. */
+async function otherProcess(
+  result: string,
   folder: string,
-  prefix: string,
   own: string,
 ): Promise<number | undefined> {
   for (const name of await readdir(folder)) {
-    const pid = Number.parseInt(name.slice(prefix.length), 10);
-    if (!name.startsWith(prefix) || name === own) {
+    const file = join(folder, name);
+    const owner = file.slice(result.length + 1);
+    if (!file.startsWith(`${result}-`) || !isOwner.test(owner) || owner === own) {
       continue;
     }
-    if (!(await isHeld(join(folder, name), pid))) {
-      await rm(join(folder, name), { force: true });
-    } else if (pid !== process.pid) {
-      return pid;
+    if (!isAbandoned(owner)) {
+      return processOf(owner);
     }
+    await rm(file, { force: true });
   }
   return undefined;
 }
 
-/** Whether a lock's process is there: its number may be that of another by now, as after a restart of the system. */
-async function isHeld(lock: string, pid: number): Promise<boolean> {
-  if (!isRunning(pid)) {
-    return false;
-  }
-  try {
-    const birth = await readFile(lock, 'utf8');
-    return birth === ''
-      ? (await stat(lock)).mtimeMs >= Date.now() - 1000 * uptime()
-      : birth === birthOf(pid);
-  } catch {
-    // It has just been released.
-    return false;
-  }
-}
+const isOwner = new RegExp(`^${ownerPattern.source}$`);

@@ -1,42 +1,109 @@
-import { readFileSync } from 'node:fs';
-import { access, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { access, mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import process from 'node:process';
 import { defaultDocumentPath } from '../document-names';
+import { createOwner, isAbandoned, ownerPattern, releaseOwner } from './owner';
 import { resolveLinks } from './resolve-links';
+import { replacedFolder } from './user-cache';
 
-const nameOf = (path: string, kind: 'partial' | 'old', pid: number | string): string =>
-  `.${basename(path)}.espalier-${kind}-${pid}`;
+const hiddenName = (path: string, kind: 'partial' | 'old', owner: string): string =>
+  join(dirname(path), `.${basename(path)}.espalier-${kind}-${owner}`);
 
-/** Where a file or folder is written until it is whole: hidden beside its place, named by this process. */
-export function partialOf(path: string): string {
-  return join(dirname(path), nameOf(path, 'partial', process.pid));
-}
-
-/** Where a folder waits that is being replaced. */
-export function asideOf(path: string): string {
-  return join(dirname(path), nameOf(path, 'old', process.pid));
-}
-
-/** Whether a file or folder of this name is being written. */
-export const isPartial = (name: string): boolean => /^\..+\.espalier-partial-\d+$/.test(name);
+const hidden = new RegExp(`^\\.(.+)\\.espalier-(partial|old)-(${ownerPattern.source})$`, 's');
 
 /**
- * Removes what processes that were killed have left of a file or folder; what one of them had moved aside and not
- * replaced yet is put back. A running one's is kept.
+ * A new hidden name next to a path, where a file or folder is written until it is whole. {@link releaseHidden} ends its
+ * use.
+ */
+export function partialOf(path: string): string {
+  return hiddenName(path, 'partial', createOwner());
+}
+
+/** Says that this process no longer uses a hidden name: what is left there is removed by the next run. */
+export function releaseHidden(path: string): void {
+  const [, , , owner] = hidden.exec(basename(path)) ?? [];
+  if (owner !== undefined) {
+    releaseOwner(owner);
+  }
+}
+
+/** True for names of files and folders that are being written. */
+export const isPartial = (name: string): boolean => hidden.exec(name)?.[2] === 'partial';
+
+/**
+ * Moves a folder that is being replaced to a hidden name next to it. The user's cache records the name, so that nothing
+ * else is ever put back: a repository can contain a folder of such a name.
+ * @returns the hidden name, for {@link restoreAside} or {@link removeAside}
+ */
+export async function moveAside(path: string): Promise<string> {
+  const aside = hiddenName(path, 'old', createOwner());
+  try {
+    // Without a record it stays under that name if this process is killed now.
+    await mkdir(replacedFolder(), { recursive: true })
+      .then(async () => writeFile(recordOf(aside), aside))
+      .catch(() => undefined);
+    await rename(path, aside);
+    return aside;
+  } catch (error) {
+    await forget(aside);
+    throw error;
+  }
+}
+
+/** Puts a folder back that was moved aside. */
+export async function restoreAside(aside: string, path: string): Promise<void> {
+  try {
+    await rename(aside, path);
+    await forget(aside);
+  } finally {
+    releaseHidden(aside);
+  }
+}
+
+/** Deletes a folder that was moved aside. It is renamed first, so that a part of it is never put back. */
+export async function removeAside(aside: string): Promise<void> {
+  const doomed = join(
+    dirname(aside),
+    basename(aside).replace(/-old-(?=[^-]+-[^-]+-[^-]+$)/, '-partial-'),
+  );
+  try {
+    await rename(aside, doomed);
+    await forget(aside);
+    await rm(doomed, { recursive: true, force: true });
+  } finally {
+    releaseHidden(aside);
+  }
+}
+
+const recordOf = (aside: string): string =>
+  join(replacedFolder(), createHash('sha256').update(aside).digest('hex').slice(0, 32));
+
+async function isRecorded(aside: string): Promise<boolean> {
+  return (await readFile(recordOf(aside), 'utf8').catch(() => undefined)) === aside;
+}
+
+async function forget(aside: string): Promise<void> {
+  releaseHidden(aside);
+  await rm(recordOf(aside), { force: true }).catch(() => undefined);
+}
+
+/**
+ * Removes hidden files and folders of a path that ended processes left. A folder that one of them moved aside and did
+ * not replace yet is put back.
  */
 export async function removeStale(path: string): Promise<void> {
   const parent = dirname(path);
   for (const name of await readdir(parent)) {
-    const pid = Number(/\d+$/.exec(name)?.[0] ?? Number.NaN);
-    const isAside = name === nameOf(path, 'old', pid);
-    if ((!isAside && name !== nameOf(path, 'partial', pid)) || isRunning(pid)) {
+    const [, base, kind, owner = ''] = hidden.exec(name) ?? [];
+    if (base !== basename(path) || !isAbandoned(owner)) {
       continue;
     }
     const left = join(parent, name);
-    await (isAside && !(await exists(path))
-      ? rename(left, path)
-      : rm(left, { recursive: true, force: true }));
+    if (kind === 'partial') {
+      await rm(left, { recursive: true, force: true });
+    } else if (await isRecorded(left)) {
+      await ((await exists(path)) ? removeAside(left) : restoreAside(left, path));
+    }
   }
 }
 
@@ -70,41 +137,5 @@ export async function removeEmptyParents(
     if (!removed || folder === outermost) {
       return;
     }
-  }
-}
-
-/** Whether a process of this machine is there and has not ended. */
-export function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
-  }
-  // One that has ended keeps its number until its parent has asked for its end.
-  return !/^[ZX]$/.test(statusOf(pid)[0] ?? '') && !isThread(pid);
-}
-
-/** Whether the number has become that of a thread of another process, which Linux takes for a process's. */
-function isThread(pid: number): boolean {
-  try {
-    const [, leader] = /^Tgid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
-    return leader !== undefined && Number(leader) !== pid;
-  } catch {
-    return false;
-  }
-}
-
-/** When a process began, in ticks since the system's start; empty where it is gone, and on other systems than Linux. */
-export function birthOf(pid: number): string {
-  return statusOf(pid)[19] ?? '';
-}
-
-/** What proc_pid_stat(5) has behind a process's name, its state first; nothing on other systems than Linux. */
-function statusOf(pid: number): string[] {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return text.slice(text.lastIndexOf(')') + 2).split(' ');
-  } catch {
-    return [];
   }
 }

@@ -1,5 +1,5 @@
 import { rename, rm } from 'node:fs/promises';
-import { partialOf, removeStale } from './partial';
+import { partialOf, releaseHidden, removeStale } from './partial';
 
 /**
  * Writes a file, or a folder that is not there yet, so that a reader sees the old one or the new one, never a part. By
@@ -11,12 +11,14 @@ export async function replaceFile(
   write: (partial: string) => Promise<void>,
 ): Promise<void> {
   const partial = partialOf(path);
-  await removeStale(path).catch(() => undefined);
   try {
+    await removeStale(path).catch(() => undefined);
     await write(partial);
     await rename(partial, path);
   } catch (error) {
     await rm(partial, { recursive: true, force: true }).catch(() => undefined);
     throw error;
+  } finally {
+    releaseHidden(partial);
   }
 }

@@ -1,12 +1,20 @@
-import { realpath } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { readlink, realpath } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 
-/** The real path; its last parts may not exist yet. */
-export async function resolveLinks(path: string): Promise<string> {
+/** Most links to missing places that are followed, as in Linux. */
+const mostLinks = 40;
+
+/** The real path. Its last parts may not exist yet, also if a link leads to them. */
+export async function resolveLinks(path: string, links = mostLinks): Promise<string> {
   try {
     return await realpath(path);
   } catch {
     const parent = dirname(path);
-    return parent === path ? path : join(await resolveLinks(parent), basename(path));
+    if (parent === path) {
+      return path;
+    }
+    const place = join(await resolveLinks(parent, links), basename(path));
+    const target = links > 0 ? await readlink(place).catch(() => undefined) : undefined;
+    return target === undefined ? place : resolveLinks(resolve(dirname(place), target), links - 1);
   }
 }

@@ -4,7 +4,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { fileBeside } from '../jobs/saved-parts';
 import { journalOfDocument } from '../jobs/work-folder';
 import { statesEnding } from '../runtime/states/walk';
-import { userCacheFolder } from '../runtime/user-cache';
+import { userCacheFolder } from '../jobs/user-cache';
 
 /** What journals are kept of: one of each kind for a model whose result has no file. */
 type JournalKind =

@@ -4,7 +4,7 @@ import { lockOutput } from '../jobs/output-lock';
 import { removeLeftovers } from '../jobs/partial';
 import { asRunError } from '../jobs/run-errors';
 import { resolveDevice } from '../runtime/devices';
-import { locksFolder } from '../runtime/user-cache';
+import { locksFolder } from '../jobs/user-cache';
 import type { DeviceChoice } from '../runtime/device';
 import { secondsOf } from '../runtime/speed/model-speed';
 import { rememberedSeconds, rememberSeconds } from '../runtime/speed/work-rates';

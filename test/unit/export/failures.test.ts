@@ -10,6 +10,7 @@ import { CancelledError } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
 import { fixture } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
+import { endedOwner, ownerOf } from '../jobs/owners';
 import { temporaryFolder } from '../temporary-folder';
 import { hashes, prune, readConfig, RecordedContext, rejection } from './pruning';
 
@@ -152,19 +153,16 @@ describe('the output folder', () => {
     const out = join(folder, 'out');
     await prune(source, removed, out);
     const more = { overwrite: true };
-    for (const [name, put] of [
-      ['notes.txt', (path: string) => writeFileSync(path, 'mine')],
-      ['.git/HEAD', (path: string) => mkdirSync(path, { recursive: true })],
-      ['.git', (path: string) => mkdirSync(path)],
-    ] as const) {
-      put(join(out, name));
+    for (const name of ['notes.txt', '.git']) {
+      if (name === '.git') mkdirSync(join(out, name));
+      else writeFileSync(join(out, name), 'mine');
       const before = hashes(out);
       const error = await rejection(prune(source, ['block.2.attention'], out, more));
       expect(error.message).toContain(
-        `${out}: The folder contains ${name.split('/')[0] ?? ''}, which Espalier did not write, so it is not overwritten.`,
+        `${out}: The folder contains ${name}, which Espalier did not write, so it is not overwritten.`,
       );
       expect(hashes(out)).toEqual(before);
-      rmSync(join(out, name.split('/')[0] ?? ''), { recursive: true });
+      rmSync(join(out, name), { recursive: true });
     }
     await prune(source, ['block.2.attention'], out, more);
 
@@ -216,9 +214,8 @@ describe('the output folder', () => {
 
   it('loses what a killed job left there, but not what a running one writes', async () => {
     const folder = await freshFolder();
-    const child = execFileSync(process.execPath, ['-e', 'console.log(process.pid)']);
-    const stale = join(folder, `.out.espalier-partial-${child.toString().trim()}`);
-    const running = join(folder, `.out.espalier-partial-${process.ppid}`);
+    const stale = join(folder, `.out.espalier-partial-${endedOwner()}`);
+    const running = join(folder, `.out.espalier-partial-${ownerOf(process.ppid)}`);
     for (const path of [stale, running]) {
       mkdirSync(path);
       writeFileSync(join(path, 'model.safetensors'), 'half');

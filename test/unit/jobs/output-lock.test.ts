@@ -1,35 +1,28 @@
-import { spawnSync } from 'node:child_process';
-import {
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { expect, it } from 'vitest';
-import { lockOutput } from '../../../extension/core/jobs/output-lock';
-import { birthOf } from '../../../extension/core/jobs/partial';
+import { lockOutput, resultName } from '../../../extension/core/jobs/output-lock';
+import { resolveLinks } from '../../../extension/core/jobs/resolve-links';
 import { temporaryFolder } from '../temporary-folder';
+import { endedOwner, ownerOf } from './owners';
 
-const folder = join(temporaryFolder(), 'locks');
+const root = temporaryFolder();
+let count = 0;
+const freshFolder = (): string => join(root, String(count++));
 const out = '/some/result';
 
-/** Gives the lock that is there to another process. @returns its file */
-function giveTo(pid = 0, birth = birthOf(pid)): string {
-  const [left = ''] = readdirSync(folder);
-  const lock = join(folder, left.replace(/-\d+/, `-${pid}`));
-  renameSync(join(folder, left), lock);
-  writeFileSync(lock, birth);
+/** Writes the lock of another process. @returns its file */
+async function lockBy(owner: string, folder: string): Promise<string> {
+  mkdirSync(folder, { recursive: true });
+  const lock = join(folder, `${resultName(await resolveLinks(out))}-${owner}`);
+  writeFileSync(lock, '');
   return lock;
 }
 
 it('lets one process at a time work on a result', async () => {
-  await lockOutput(out, folder);
-  giveTo(process.ppid);
+  const folder = freshFolder();
+  await lockBy(ownerOf(process.ppid), folder);
   await expect(lockOutput(out, folder)).rejects.toThrow(
     `${out}: Another run is working on this result (process ${process.ppid}). Wait until`,
   );
@@ -40,66 +33,65 @@ it('lets one process at a time work on a result', async () => {
 });
 
 it('comes back where another that began at once has given way', async () => {
-  const own = join(temporaryFolder(), 'locks');
-  const release = await lockOutput(out, own);
-  const [lock = ''] = readdirSync(own);
-  const other = join(own, lock.replace(/-\d+/, `-${process.ppid}`));
-  writeFileSync(other, birthOf(process.ppid));
-  await release();
-  const asked = lockOutput(out, own);
+  const folder = freshFolder();
+  const other = await lockBy(ownerOf(process.ppid), folder);
+  const asked = lockOutput(out, folder);
   setTimeout(() => {
     rmSync(other);
   }, 30);
   await (
     await asked
   )();
-  expect(readdirSync(own)).toEqual([]);
+  expect(readdirSync(folder)).toEqual([]);
 });
 
-it('takes over from a process that has ended', async () => {
-  giveTo(spawnSync(process.execPath, ['-e', '']).pid);
+it.each([
+  ['has ended', endedOwner],
+  ['has a number that is of another process now', () => `${process.ppid}-7-0a1b2c3d`],
+  ['had the number of this one, as in containers', () => `${process.pid}-7-0a1b2c3d`],
+])('takes over from a process that %s', async (_, owner) => {
+  const folder = freshFolder();
+  await lockBy(owner(), folder);
   const release = await lockOutput(out, folder);
   expect(readdirSync(folder)).toHaveLength(1);
   await release();
   expect(readdirSync(folder)).toEqual([]);
 });
 
-it('takes over where a number has become that of another process, or the system has started anew', async () => {
-  const { ppid } = process;
-  for (const [birth, written] of [
-    ['1', new Date()],
-    ['', new Date(0)],
-  ] as const) {
-    await lockOutput(out, folder);
-    utimesSync(giveTo(ppid, birth), written, written);
-    const release = await lockOutput(out, folder);
-    expect(readdirSync(folder)).toHaveLength(1);
-    await release();
-  }
-});
-
-it('is held until the last of several runs of one process is over', async () => {
+it.each([
+  ['with a folder for locks', freshFolder],
+  ['without one', () => join(process.execPath, 'locks')],
+])('lets one run of a process at a time work on a result, %s', async (_, place) => {
+  const folder = place();
   const first = await lockOutput(out, folder);
-  const second = await lockOutput(out, folder);
+  await expect(lockOutput(out, folder)).rejects.toThrow(`(process ${process.pid})`);
   await first();
-  expect(readdirSync(folder)).toHaveLength(1);
+  const second = await lockOutput(out, folder);
   await second();
-  expect(readdirSync(folder)).toEqual([]);
 });
 
-it('keeps nobody from work where it cannot be written', async () => {
-  const release = await lockOutput(out, join(process.execPath, 'locks'));
+it('knows a result by another path, through a link to a folder, or to nothing yet', async () => {
+  const own = freshFolder();
+  const [real, locks] = [join(own, 'real'), join(own, 'locks')];
+  mkdirSync(real, { recursive: true });
+  symlinkSync(real, join(own, 'link'), 'junction');
+  symlinkSync('real/new', join(own, 'dangling'));
+  symlinkSync('loop', join(own, 'loop'));
+  const release = await lockOutput(join(real, 'new', 'model'), locks);
+  for (const path of [join(own, 'link', 'new', 'model'), join(own, 'dangling', 'model')]) {
+    await expect(lockOutput(path, locks)).rejects.toThrow('Another run');
+  }
+  await (
+    await lockOutput(join(own, 'loop'), locks)
+  )();
   await release();
 });
 
-it('knows a result by another path, through a link', async () => {
-  const own = temporaryFolder();
-  const [real, link, locks] = [join(own, 'real'), join(own, 'link'), join(own, 'locks')];
-  mkdirSync(real);
-  symlinkSync(real, link, 'junction');
-  await lockOutput(join(real, 'new', 'model'), locks);
-  await lockOutput(join(link, 'new', 'model'), locks);
-  const names = readdirSync(locks).map((name) => name.replace(/\d+$/, ''));
-  expect(names).toHaveLength(2);
-  expect(new Set(names).size).toBe(1);
+it('ignores letter case where file systems do', () => {
+  for (const platform of ['darwin', 'win32'] as const) {
+    expect(resultName('/Some/R\u00e9sult', platform)).toBe(
+      resultName('/some/re\u0301sult', platform),
+    );
+  }
+  expect(resultName('/Some/Result', 'linux')).not.toBe(resultName('/some/result', 'linux'));
 });

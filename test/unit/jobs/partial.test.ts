@@ -1,9 +1,20 @@
-import { mkdirSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import process from 'node:process';
 import { expect, it } from 'vitest';
-import { isRunning, partialOf, removeStale } from '../../../extension/core/jobs/partial';
+import { isRunning, startSeconds } from '../../../extension/core/jobs/owner';
+import {
+  isPartial,
+  moveAside,
+  partialOf,
+  releaseHidden,
+  removeAside,
+  removeStale,
+} from '../../../extension/core/jobs/partial';
+import { replaceFile } from '../../../extension/core/jobs/replace-file';
+import { replacedFolder } from '../../../extension/core/jobs/user-cache';
 import { temporaryFolder } from '../temporary-folder';
+import { endedOwner, ownerOf } from './owners';
 
 const threads =
   process.platform === 'linux'
@@ -12,21 +23,130 @@ const threads =
         .filter((id) => id !== process.pid)
     : [];
 
+const root = temporaryFolder();
+let count = 0;
+
+/** Path of a result in a folder of its own. */
+function freshPath(): { readonly folder: string; readonly out: string } {
+  const folder = join(root, String(count++));
+  mkdirSync(folder);
+  return { folder, out: join(folder, 'model') };
+}
+
+/** A folder that holds one file. */
+function makeFolder(path: string, file = 'config.json'): void {
+  mkdirSync(path);
+  writeFileSync(join(path, file), '{}');
+}
+
 it('takes this process for running, and none of its threads', () => {
   expect(isRunning(process.pid)).toBe(true);
   expect(threads.filter((id) => isRunning(id))).toEqual([]);
+});
+
+it('knows when a process started, from the program of the system', () => {
+  const seconds = Math.round(Date.now() / 1000 - process.uptime());
+  expect(Math.abs((startSeconds(process.pid) ?? 0) - seconds)).toBeLessThanOrEqual(2);
+  expect(startSeconds(Number(endedOwner().split('-')[0]))).toBeUndefined();
 });
 
 // Elsewhere than on Linux a thread's number is never taken for a process's.
 it.skipIf(threads.length === 0)(
   'removes what a killed process has left, also where a thread has its number now; not what is being written',
   async () => {
-    const out = join(temporaryFolder(), 'model');
+    const { folder, out } = freshPath();
     const own = partialOf(out);
-    const left = own.replace(/\d+$/, String(threads[0]));
     mkdirSync(own);
-    mkdirSync(left);
+    mkdirSync(own.replace(`-${process.pid}-`, `-${String(threads[0])}-`));
     await removeStale(out);
-    expect(readdirSync(join(out, '..')).map((name) => join(out, '..', name))).toEqual([own]);
+    expect(readdirSync(folder)).toEqual([basename(own)]);
+    releaseHidden(own);
+    await removeStale(out);
+    expect(readdirSync(folder)).toEqual([]);
   },
 );
+
+it('removes what an earlier process left whose number is that of another now, or its own', async () => {
+  const { folder, out } = freshPath();
+  const running = `.model.espalier-partial-${ownerOf(process.ppid)}`;
+  const [pid, start] = ownerOf(process.pid).split('-');
+  for (const name of [
+    running,
+    `.model.espalier-partial-${process.ppid}-7-0a1b2c3d`,
+    `.model.espalier-partial-${String(pid)}-7-0a1b2c3d`,
+    `.model.espalier-partial-${String(pid)}-${String(start)}-ffffffff`,
+    `.model.espalier-partial-${endedOwner()}`,
+    '.model.espalier-partial-1',
+    '.other.espalier-partial-1-7-0a1b2c3d',
+  ]) {
+    mkdirSync(join(folder, name));
+  }
+  expect(isPartial(running)).toBe(true);
+  await removeStale(out);
+  expect(readdirSync(folder).sort()).toEqual(
+    [running, '.model.espalier-partial-1', '.other.espalier-partial-1-7-0a1b2c3d'].sort(),
+  );
+});
+
+it('gives each piece of work a name of its own', async () => {
+  const { folder, out } = freshPath();
+  await Promise.all(
+    ['a', 'b', 'c'].map(async (text) =>
+      replaceFile(out, (partial) => {
+        writeFileSync(partial, text);
+        return Promise.resolve();
+      }),
+    ),
+  );
+  expect(readdirSync(folder)).toEqual(['model']);
+});
+
+it('puts a folder back that this user was replacing when the process was killed', async () => {
+  const { folder, out } = freshPath();
+  makeFolder(out, 'mine');
+  releaseHidden(await moveAside(out));
+  expect(existsSync(out)).toBe(false);
+  await removeStale(out);
+  expect(readdirSync(folder)).toEqual(['model']);
+  expect(readdirSync(out)).toEqual(['mine']);
+
+  releaseHidden(await moveAside(out));
+  makeFolder(out, 'new');
+  await removeStale(out);
+  expect(readdirSync(folder)).toEqual(['model']);
+  expect(readdirSync(out)).toEqual(['new']);
+
+  await removeAside(await moveAside(out));
+  expect(readdirSync(folder)).toEqual([]);
+  expect(readdirSync(replacedFolder())).toEqual([]);
+});
+
+it('neither puts back nor removes a folder of that name that somebody else made', async () => {
+  const { folder, out } = freshPath();
+  const planted = [`.model.espalier-old-${endedOwner()}`, '.model.espalier-old-1-7-0a1b2c3d'];
+  for (const name of planted) makeFolder(join(folder, name));
+  await removeStale(out);
+  expect(readdirSync(folder).sort()).toEqual([...planted].sort());
+  makeFolder(out);
+  await removeStale(out);
+  expect(readdirSync(folder).sort()).toEqual([...planted, 'model'].sort());
+
+  // A record is about one place.
+  const other = join(folder, 'other');
+  makeFolder(other);
+  const aside = await moveAside(other);
+  releaseHidden(aside);
+  const copy = join(folder, basename(aside).replace('.other.', '.third.'));
+  makeFolder(copy);
+  await removeStale(join(folder, 'third'));
+  expect(existsSync(join(folder, 'third'))).toBe(false);
+});
+
+it('does not follow a link that has the name of something half written', async () => {
+  const { folder, out } = freshPath();
+  makeFolder(join(folder, 'precious'));
+  symlinkSync('precious', join(folder, `.model.espalier-partial-${endedOwner()}`));
+  await removeStale(out);
+  expect(readdirSync(folder)).toEqual(['precious']);
+  expect(readdirSync(join(folder, 'precious'))).toEqual(['config.json']);
+});

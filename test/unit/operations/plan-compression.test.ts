@@ -8,7 +8,7 @@ import { buildRequest } from '../../../extension/core/operations/build-request';
 import { journalOf } from '../../../extension/core/operations/journals';
 import type { OperationContext } from '../../../extension/core/operations/operation';
 import { planCompression } from '../../../extension/core/operations/plan-compression';
-import { costsFolder } from '../../../extension/core/runtime/user-cache';
+import { costsFolder } from '../../../extension/core/jobs/user-cache';
 import type { SensitivityEvent } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';

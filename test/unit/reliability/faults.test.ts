@@ -1,10 +1,8 @@
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { RunFolder } from '../../../extension/core/datadiet/training/run-folder';
-import { removeStale } from '../../../extension/core/jobs/partial';
 import { writeText } from '../../../extension/core/jobs/write-document';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import { removeWork } from '../../../extension/services/jobs/saved-work';
@@ -14,6 +12,7 @@ import type { Kind } from '../../reliability/kinds';
 import { kinds, makeSources, taskOf } from '../../reliability/kinds';
 import { differences, halfMade } from '../../reliability/tree';
 import { fixture } from '../fixtures';
+import { endedOwner } from '../jobs/owners';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
@@ -60,6 +59,18 @@ describe('a call that writes and fails', () => {
   );
 });
 
+it('one of two calls to one process works on a result, the other says so', async () => {
+  const out = join(folder, 'parallel');
+  const sources = makeSources(join(folder, 'parallel-sources'), fixture('llama-gqa-untied'));
+  const ends = await Promise.allSettled(
+    [1, 2].map(async () => runTask(taskOf(convert, sources, out), environment)),
+  );
+  const refused = ends.flatMap((end) => (end.status === 'rejected' ? [String(end.reason)] : []));
+  expect(refused).toHaveLength(1);
+  expect(refused[0]).toContain('Another run is working on this result');
+  expect(readdirSync(out)).toEqual(['model']);
+});
+
 describe('the harness', () => {
   it('counts and fails calls of modules and of open files, and does nothing once restored', async () => {
     const file = join(folder, 'counted');
@@ -97,37 +108,25 @@ describe('the harness', () => {
 });
 
 describe('what a killed process has left', () => {
-  const { pid } = spawnSync(process.execPath, ['-e', '']);
+  const owner = endedOwner();
   const own = (name: string): string => join(folder, name);
-
-  it('is put back where it was being replaced', async () => {
-    const aside = own(`.replaced.espalier-old-${pid}`);
-    mkdirSync(aside);
-    writeFileSync(join(aside, 'config.json'), '{}');
-    await removeStale(own('replaced'));
-    expect(readdirSync(own('replaced'))).toEqual(['config.json']);
-    mkdirSync(aside);
-    await removeStale(own('replaced'));
-    expect(readdirSync(folder)).not.toContain(`.replaced.espalier-old-${pid}`);
-    expect(readdirSync(own('replaced'))).toEqual(['config.json']);
-  });
 
   it('does not keep a training from its folder', async () => {
     mkdirSync(own('runs'));
-    writeFileSync(join(own('runs'), `.training.json.espalier-partial-${pid}`), '{');
+    writeFileSync(join(own('runs'), `.training.json.espalier-partial-${owner}`), '{');
     await RunFolder.open(own('runs'), { job: 1 }, 'refuse');
     expect(readdirSync(own('runs'))).toEqual(['training.json']);
   });
 
   it('goes when the document is written again, or its job is discarded', async () => {
-    const partial = own(`.note.md.espalier-partial-${pid}`);
+    const partial = own(`.note.md.espalier-partial-${owner}`);
     writeFileSync(partial, 'ha');
     await writeText(own('note.md'), 'whole');
-    expect(readdirSync(folder)).not.toContain(`.note.md.espalier-partial-${pid}`);
+    expect(readdirSync(folder)).not.toContain(`.note.md.espalier-partial-${owner}`);
     expect(readFileSync(own('note.md'), 'utf8')).toBe('whole');
 
-    mkdirSync(own(`.small.espalier-partial-${pid}`));
-    writeFileSync(own(`.small.plan.json.espalier-partial-${pid}`), '{');
+    mkdirSync(own(`.small.espalier-partial-${owner}`));
+    writeFileSync(own(`.small.plan.json.espalier-partial-${owner}`), '{');
     await removeWork({ operation: 'compress', request: { out: own('small') } as never });
     expect(readdirSync(folder).filter((name) => name.startsWith('.small'))).toEqual([]);
   });
@@ -136,7 +135,7 @@ describe('what a killed process has left', () => {
     const out = own('there');
     mkdirSync(join(out, 'model'), { recursive: true });
     writeFileSync(join(out, 'model', 'config.json'), '{}');
-    writeFileSync(join(out, `.model.plan.json.espalier-partial-${pid}`), '{');
+    writeFileSync(join(out, `.model.plan.json.espalier-partial-${owner}`), '{');
     const sources = makeSources(own('sources'), fixture('llama-gqa-untied'));
     await expect(runTask(taskOf(kinds.compress, sources, out), environment)).rejects.toThrow(
       'The folder exists already',

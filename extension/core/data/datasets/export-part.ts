@@ -1,7 +1,7 @@
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { CancelledError, checkpoint } from '../../jobs/job';
-import { partialOf, removeEmptyParents, removeStale } from '../../jobs/partial';
+import { partialOf, releaseHidden, removeEmptyParents, removeStale } from '../../jobs/partial';
 import { UserError } from '../../user-error';
 import type { Dataset } from './dataset';
 import type { PartContext, Relabeled } from './write-part';
@@ -49,5 +49,7 @@ export async function exportPart(
           file: folder,
           remedy: say`Choose a folder that can be written to, with space left.`,
         });
+  } finally {
+    releaseHidden(partial);
   }
 }

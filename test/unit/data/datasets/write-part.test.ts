@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import {
   copyFileSync,
   existsSync,
@@ -18,6 +17,7 @@ import { exportPart } from '../../../../extension/core/data/datasets/export-part
 import { openDataset } from '../../../../extension/core/data/datasets/open-dataset';
 import { readNpz } from '../../../../extension/core/data/npz';
 import { temporaryFolder } from '../../temporary-folder';
+import { endedOwner, ownerOf } from '../../jobs/owners';
 import { floatNpy, int64Npy, npyBytes, npyHeader, zipBytes } from '../npy-file';
 
 const folder = temporaryFolder();
@@ -235,9 +235,8 @@ describe('a part of a data set in its own form', () => {
   });
 
   it('clears away what a process that was killed has left', async () => {
-    const { pid } = spawnSync(process.execPath, ['-e', '']);
-    const stale = join(folder, `.whole.espalier-partial-${pid}`);
-    const running = join(folder, `.whole.espalier-partial-${process.ppid}`);
+    const stale = join(folder, `.whole.espalier-partial-${endedOwner()}`);
+    const running = join(folder, `.whole.espalier-partial-${ownerOf(process.ppid)}`);
     mkdirSync(join(stale, 'inner'), { recursive: true });
     mkdirSync(running);
     const set = await openDataset(file('k.csv', 'p,label\n1,a\n2,b\n'));

@@ -14,9 +14,10 @@ it('finished work is an entry of a journal or a whole file, not what is being wr
   const folder = workFolder(out, 'repair');
   mkdirSync(folder, { recursive: true });
   const journal = join(folder, 'journal.jsonl');
-  writeFileSync(partialOf(journal), '{"format":"journal"}\n');
+  const partial = partialOf(journal);
+  writeFileSync(partial, '{"format":"journal"}\n');
   expect(hasWork(job)).toBe(false);
-  rmSync(partialOf(journal));
+  rmSync(partial);
   writeFileSync(journal, '{"format":"journal"}\n');
   expect(hasWork(job)).toBe(false);
   appendFileSync(journal, '{"sublayer":"block.0.attention"}\n');

@@ -12,6 +12,11 @@ export function locksFolder(): string {
   return join(userCacheFolder(), 'locks');
 }
 
+/** Records of folders that are being replaced. */
+export function replacedFolder(): string {
+  return join(userCacheFolder(), 'replaced');
+}
+
 /** Folder of the user's cache that Espalier keeps what it can find out again in. */
 export function userCacheFolder(): string {
   const cache =
