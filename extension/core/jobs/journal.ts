@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { constants, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { constants, lstat, open, readFile, rm, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { UserError } from '../user-error';
 import { say } from '../message';
@@ -24,15 +24,21 @@ export class Journal<Entry> {
   /**
    * Opens the journal at `path` for the job that `identity` describes. It is a new file each time, with a first line of
    * its own, so that of two runs at once the later one has it for itself.
-   * @throws UserError when the file cannot be written.
+   * @throws UserError if the file cannot be read or written, or is no journal.
    */
   public static async open<Entry>(
     path: string,
     identity: string,
     parseEntry: (value: unknown) => Entry | undefined,
   ): Promise<Journal<Entry>> {
-    const text = await readFile(path, 'utf8').catch(() => '');
+    const text = await readJournal(path);
     const [first = '', ...lines] = text.split('\n');
+    if (text !== '' && identityOf(first) === undefined) {
+      throw new UserError(say`The file is not a journal of Espalier.`, {
+        file: path,
+        remedy: say`Move it, or choose another output.`,
+      });
+    }
     const replayed: Entry[] = [];
     for (const line of identityOf(first) === identity ? lines : []) {
       const entry = parseLine(line, parseEntry);
@@ -61,7 +67,7 @@ export class Journal<Entry> {
         const file = await open(this.path, constants.O_RDWR | constants.O_APPEND);
         try {
           if (await this.#isOwn(file)) {
-            await file.appendFile(lines);
+            await appendWhole(file, lines);
           }
         } finally {
           await file.close();
@@ -93,6 +99,39 @@ export class Journal<Entry> {
     const expected = Buffer.from(this.header);
     const { buffer } = await file.read(Buffer.alloc(expected.length), 0, expected.length, 0);
     return buffer.equals(expected);
+  }
+}
+
+/**
+ * Text of a journal; empty if there is none.
+ * @throws UserError if it cannot be read: replacing it would lose what it holds.
+ */
+async function readJournal(path: string): Promise<string> {
+  const remedy = say`Check its permissions, or delete it to start from the beginning.`;
+  try {
+    if ((await lstat(path)).isFile()) {
+      return await readFile(path, 'utf8');
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      return '';
+    }
+    throw new UserError(say`The journal cannot be read: ${(error as Error).message}.`, {
+      file: path,
+      remedy,
+    });
+  }
+  throw new UserError(say`This is not a regular file.`, { file: path, remedy });
+}
+
+/** Writes all lines or none: lines after a half one would be lost. */
+async function appendWhole(file: FileHandle, lines: string): Promise<void> {
+  const { size } = await file.stat();
+  try {
+    await file.appendFile(lines);
+  } catch (error) {
+    await file.truncate(size).catch(() => undefined);
+    throw error;
   }
 }
 

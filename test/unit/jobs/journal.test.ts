@@ -1,12 +1,14 @@
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { Journal } from '../../../extension/core/jobs/journal';
 import { temporaryFolder } from '../temporary-folder';
 
-const path = join(temporaryFolder(), 'job.journal.jsonl');
-const open = async (identity: string): Promise<Journal<number>> =>
-  Journal.open(path, identity, (value) => (typeof value === 'number' ? value : undefined));
+const folder = temporaryFolder();
+const path = join(folder, 'job.journal.jsonl');
+const open = async (identity: string, file = path): Promise<Journal<number>> =>
+  Journal.open(file, identity, (value) => (typeof value === 'number' ? value : undefined));
 
 it('of two runs at once the later one has the journal for itself', async () => {
   const first = await open('one job');
@@ -22,4 +24,52 @@ it('of two runs at once the later one has the journal for itself', async () => {
   expect(third.replayed).toEqual([]);
   await second.append([4]);
   expect(readFileSync(path, 'utf8')).toMatch(/^\{"journal":"another job",.*\}\n$/);
+});
+
+it('is kept where it cannot be read, or where something else has its name', async () => {
+  const own = (name: string): string => join(folder, name);
+  mkdirSync(own('folder.jsonl'));
+  await expect(open('a job', own('folder.jsonl'))).rejects.toThrow(
+    `${own('folder.jsonl')}: This is not a regular file. Check its permissions, or delete it`,
+  );
+  const notes = own('notes.jsonl');
+  for (const text of ['dear diary\n', '{"a":1}\n', '5\n']) {
+    writeFileSync(notes, text);
+    await expect(open('a job', notes)).rejects.toThrow('not a journal of Espalier. Move it');
+    expect(readFileSync(notes, 'utf8')).toBe(text);
+  }
+  symlinkSync('notes.jsonl', own('link.jsonl'));
+  await expect(open('a job', own('link.jsonl'))).rejects.toThrow('not a regular file');
+  symlinkSync('loop.jsonl', own('loop.jsonl'));
+  await expect(open('a job', join(own('loop.jsonl'), 'in.jsonl'))).rejects.toThrow(
+    'The journal cannot be read: ELOOP',
+  );
+});
+
+it.skipIf(process.platform === 'win32')('does not wait for a pipe', async () => {
+  const pipe = join(folder, 'pipe.jsonl');
+  execFileSync('mkfifo', [pipe]);
+  await expect(open('a job', pipe)).rejects.toThrow('not a regular file');
+});
+
+it('takes all lines of an append or none, so that later ones are not lost', async ({ skip }) => {
+  const disk = join(folder, 'disk');
+  mkdirSync(disk);
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk], { stdio: 'pipe' });
+  } catch (error) {
+    skip(`a tmpfs cannot be mounted here: ${(error as Error).message}`);
+  }
+  onTestFinished(() => {
+    execFileSync('umount', [disk]);
+  });
+  const file = join(disk, 'job.journal.jsonl');
+  const journal = await open('a job', file);
+  await journal.append([1]);
+  writeFileSync(join(disk, 'filler'), Buffer.alloc(40 << 10));
+  const many = Array.from({ length: 10_000 }, () => 12_345);
+  await expect(journal.append(many)).rejects.toThrow('The journal cannot be written: ENOSPC');
+  rmSync(join(disk, 'filler'));
+  await journal.append([2]);
+  expect((await open('a job', file)).replayed).toEqual([1, 2]);
 });
