@@ -1,7 +1,6 @@
 import { resolve } from 'node:path';
 import { defaultDocumentPath } from '../document-names';
 import { exists } from '../jobs/partial';
-import { writeDocument } from '../jobs/write-document';
 import type { Plan } from '../plans/plan';
 import { UserError } from '../user-error';
 import { applyPlan } from '../pipelines/apply-plan';
@@ -15,6 +14,7 @@ import type { RequestOf } from './fields';
 import { gateFields, gateOf, gateRules } from './gate-fields';
 import { attempt, compareWithOriginal, judgeChanged, requireMeasurable } from './judge-changed';
 import type { OperationContext } from './operation';
+import { writePlan } from './output-file';
 import { switchedOff } from './rules';
 import { say } from '../message';
 
@@ -40,7 +40,7 @@ export const qualityFields = {
 export const qualityRules = [...gateRules, switchedOff('quality', ['gate'])];
 
 /**
- * Writes a plan beside the model made from it, which is worth more: where that fails, a warning says so.
+ * Writes a plan next to the model made from it. If that fails, such as when another file has its name, a warning says so.
  * @throws UserError where the model is gone.
  */
 export async function keepPlan(
@@ -48,19 +48,17 @@ export async function keepPlan(
   out: string,
   { warn }: Pick<OperationContext, 'warn'>,
 ): Promise<void> {
-  await writeDocument(defaultDocumentPath('plan', resolve(out)), plan).catch(
-    async (error: unknown) => {
-      if (!(error instanceof UserError)) {
-        throw error;
-      }
-      if (!(await exists(out))) {
-        throw new UserError(say`The new model was deleted just after it was written.`, {
-          ...{ file: out, remedy: say`Run it again.` },
-        });
-      }
-      warn(error.whole);
-    },
-  );
+  await writePlan(defaultDocumentPath('plan', resolve(out)), plan).catch(async (error: unknown) => {
+    if (!(error instanceof UserError)) {
+      throw error;
+    }
+    if (!(await exists(out))) {
+      throw new UserError(say`The new model was deleted just after it was written.`, {
+        ...{ file: out, remedy: say`Run it again.` },
+      });
+    }
+    warn(error.whole);
+  });
 }
 
 /** How a request wants its result judged. */

@@ -5,7 +5,6 @@ import type { OutputTarget } from '../export/output-options';
 import { planFor } from '../plans/plan';
 import type { Plan } from '../plans/plan';
 import { foreseeRefusals, writablePrefix } from '../export/writable';
-import { writeDocument } from '../jobs/write-document';
 import { refused } from '../models/capability';
 import type { OpenedModel } from '../models/opened-model';
 import { RemovableUnits, unitsMeant } from '../models/units';
@@ -17,6 +16,7 @@ import { UserError, checkPath } from '../user-error';
 import { path } from './fields';
 import type { RequestOf } from './fields';
 import type { OperationContext } from './operation';
+import { writePlan } from './output-file';
 import { needs, replaces } from './rules';
 import {
   amountFields,
@@ -232,7 +232,7 @@ async function requireEnough(
 
 /** Writes a plan of the first rounds, and says how it is used. */
 async function keepRounds(plan: Plan, count: number, file: string): Promise<string> {
-  await writeDocument(file, { ...plan, remove: plan.remove.slice(0, count) });
+  await writePlan(file, { ...plan, remove: plan.remove.slice(0, count) });
   const rounds = count === 1 ? 'The first round' : `The first ${count} rounds`;
   return `${rounds} can be written: give ${file} with --plan.`;
 }

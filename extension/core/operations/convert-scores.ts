@@ -25,6 +25,7 @@ export const convertScores = defineOperation({
   rules: [],
   result: v.looseObject({ examples: v.number(), format: v.string() }),
   trust: 'write',
+  writes: 'scores',
   run: async (request): Promise<ConvertedScores> => {
     const out = resolve(request.out);
     const format = request.format ?? formatOf(out);

@@ -97,6 +97,7 @@ export const dataDiet = defineOperation({
     ),
   }),
   trust: 'run',
+  writes: 'experiment',
   resume: ({ out }) => runsOfDocument(out),
   work: async (request) =>
     Promise.resolve({

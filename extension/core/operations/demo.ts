@@ -6,7 +6,6 @@ import { evaluateModels } from '../evaluate/evaluate-models';
 import type { EvaluationResult } from '../evaluate/evaluation';
 import { exists } from '../jobs/partial';
 import { replaceFile } from '../jobs/replace-file';
-import { writeDocument } from '../jobs/write-document';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import { apply, appliedSchema } from './apply';
 import type { ApplyResult } from './apply-plan';
@@ -17,6 +16,7 @@ import { path } from './fields';
 import { heldOutText } from './gate-fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
+import { writePlan } from './output-file';
 import { profile } from './profile';
 import { runFields, runOptions } from './shared-fields';
 
@@ -65,7 +65,7 @@ export const demo = defineOperation({
     const measured = await profile.run(buildRequest(profile, { model, out, ...run }), context);
     const plan = { ...planOf(measured, model), model: { path: sampleName } };
     const file = defaultDocumentPath('plan', model);
-    await writeDocument(file, plan);
+    await writePlan(file, plan);
     const pruned = join(folder, `${sampleName}-pruned`);
     const applied = await apply.run(
       buildRequest(apply, { plan: file, out: pruned, overwrite: true, quality: false, ...run }),

@@ -120,6 +120,7 @@ export const evaluate = defineOperation({
     verdict: v.optional(verdictSchema),
   }),
   trust: 'run',
+  writes: 'evaluation',
   resume: (request) => journalOf(...journaled(request)),
   passes: keepsLimits,
   // Counted: every token in as many windows as hold it, for each model, the second as large as the first.

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { defaultCalibration } from '../data/calibration-defaults';
@@ -7,10 +6,8 @@ import { inputSums } from '../export/gguf/input-sums';
 import { writeImportance } from '../export/gguf/importance';
 import { resumable } from '../jobs/saved-parts';
 import { requireAble } from '../models/capability';
-import { say } from '../message';
 import { walkWork } from './text-work';
 import { resolveDevice } from '../runtime/devices';
-import { UserError } from '../user-error';
 import { integer, path } from './fields';
 import { filesOfWalk, prepareJournal } from './journals';
 import { defineOperation } from './operation';
@@ -45,18 +42,13 @@ export const imatrix = defineOperation({
   rules: calibrationRules,
   result: v.looseObject({ path: v.string(), matrices: v.number(), tokens: v.number() }),
   trust: 'write',
+  writes: 'importance',
   resume: ({ out, model }) => filesOfWalk('imatrix', out, model),
   work: async (request, { open }) => walkWork(request, await open(request.model)),
   run: async (request, context): Promise<ImatrixResult> => {
     const { open, samples, version } = context.environment;
     const { device, memoryBytes } = runOptions(request);
     const out = resolve(request.out);
-    if (existsSync(out)) {
-      throw new UserError(say`The file exists already.`, {
-        file: out,
-        remedy: say`Choose another name, or delete it.`,
-      });
-    }
     const model = await open(request.model);
     requireAble(model.capabilities.run, model.path);
     const calibration = calibrationOf(request, defaultCalibration, model.summary.maxPositions);

@@ -4,7 +4,6 @@ import * as v from 'valibot';
 import { documentNames } from '../document-names';
 import { scorePlans } from '../evaluate/score-plans';
 import type { PlanScore, PlanScores } from '../evaluate/score-plans';
-import { writeDocument } from '../jobs/write-document';
 import { planFor, plannedChanges } from '../plans/plan';
 import type { BudgetUnit } from '../tensornet/budget/budget-limits';
 import { paretoFront, reachOf } from '../tensornet/budget/pareto-front';
@@ -27,6 +26,7 @@ import { shotsFields, shotsOf, shotsRules } from './gate-fields';
 import { journalOf, ownFolder, prepareJournal } from './journals';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
+import { writePlan } from './output-file';
 import { allNeed } from './rules';
 import { runFields, runOptions } from './shared-fields';
 
@@ -124,7 +124,7 @@ export const pareto = defineOperation({
     for (const [i, point] of points.entries()) {
       const name = `${unit}-${percentages[i] ?? ''}${documentNames.plan.suffix}`;
       const plan = resolve(join(out, name));
-      await writeDocument(plan, planFor(table.model, plannedChanges(point)));
+      await writePlan(plan, planFor(table.model, plannedChanges(point)));
       written.push({ ...point, plan });
     }
     return { ...front, points: written };

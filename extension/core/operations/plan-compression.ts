@@ -48,6 +48,7 @@ export const planCompression = defineOperation({
     distance: v.number(),
   }),
   trust: 'run',
+  writes: 'plan',
   resume: ({ model, sensitivity }) => journalsOfPlan(model, sensitivity),
   work: async (request, { open }) => budgetWork({ ...request, model: await open(request.model) }),
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<RefinedPlan> => {

@@ -30,6 +30,7 @@ export const plan = defineOperation({
   rules: [anyOf(...amountNames), excludes(...amountNames), ...removalRules],
   result: v.looseObject({ format: v.literal('espalier.plan'), remove: v.array(v.string()) }),
   trust: 'run',
+  writes: 'plan',
   resume: ({ model }) => journalOf('search', undefined, model),
   suggestOut: async ({ model = '.' }) => besideModel('plan', model),
   run: async (request, context: OperationContext<ProfileEvent>): Promise<Plan> => {

@@ -86,6 +86,7 @@ export const profile = defineOperation({
     }),
   }),
   trust: 'run',
+  writes: 'layerProfile',
   resume: ({ out, model }) => journalOf('search', out, model),
   suggestOut: async ({ model = '.' }) => besideModel('layerProfile', model),
   work: async (request, { open }) =>

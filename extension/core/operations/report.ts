@@ -28,12 +28,6 @@ import type { OperationContext } from './operation';
 import { allNeed } from './rules';
 import { runFields, runOptions } from './shared-fields';
 
-/** How a report is written, by the end of its file's name. */
-const writers: Readonly<Record<string, (report: Report) => string>> = {
-  '.html': toHtml,
-  '.md': toMarkdown,
-};
-
 /** What reports are made from, besides models that Espalier wrote. */
 const contents: Readonly<Partial<Record<DocumentId, (file: string) => Promise<Report>>>> = {
   layerProfile: async (file) => reportOfProfile(await readDocument('layerProfile', file)),
@@ -85,21 +79,15 @@ export const report = defineOperation({
   rules: [allNeed(['weights', 'quality'], 'against'), allNeed(['device', 'memory'], 'quality')],
   result: v.looseObject({ title: v.string(), path: v.string(), bytes: v.number() }),
   trust: 'write',
+  writes: 'report',
   run: async (request, context): Promise<WrittenReport> => {
     const out = resolve(request.out);
-    const write = writers[extname(out).toLowerCase()];
-    if (write === undefined) {
-      throw new UserError(say`A report is written as HTML or Markdown.`, {
-        file: out,
-        remedy: say`End its name with ${Object.keys(writers).join(' or ')}.`,
-      });
-    }
     const { against, about } = request;
     const made =
       against === undefined
         ? await reportOf(resolve(about))
         : await reportOfTwo({ ...request, model: about, against }, context);
-    const text = write(made);
+    const text = out.endsWith('.md') ? toMarkdown(made) : toHtml(made);
     await writeText(out, text);
     return { title: made.title, path: out, bytes: Buffer.byteLength(text) };
   },

@@ -11,6 +11,7 @@ import { rememberedSeconds, rememberSeconds } from '../runtime/speed/work-rates'
 import type { RatedWork } from '../runtime/speed/work-rates';
 import type { AnyOperation, Environment, OperationContext } from './operation';
 import type { RequestOf, Fields } from './fields';
+import { outputFile, requireOutputFile } from './output-file';
 import { runOptions } from './shared-fields';
 import { watchingModels } from './watch-models';
 import type { Work } from './work';
@@ -38,6 +39,9 @@ export async function runOperation(
     if (out !== undefined) {
       // A run that is refused because the model exists never gets to remove them.
       await removeLeftovers(out);
+      if (operation.writes !== undefined) {
+        await requireOutputFile(out, outputFile(operation.writes, request));
+      }
     }
     return await runLocked(operation, request, context);
   } catch (error) {

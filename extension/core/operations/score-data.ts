@@ -122,6 +122,7 @@ export const scoreData = defineOperation({
     outliers: v.number(),
   }),
   trust: 'run',
+  writes: 'scores',
   resume: ({ out }) => runsOfDocument(out),
   work: async (request) => {
     const { score, epoch, runs, dynamics } = request;

@@ -63,6 +63,7 @@ export const scoreExperts = defineOperation({
     remove: v.array(v.string()),
   }),
   trust: 'run',
+  writes: 'plan',
   resume: ({ out, model }) => filesOfWalk('experts', out, model),
   work: async (request, { open }) => walkWork(request, await open(request.model)),
   run: async (request, context): Promise<ScoredExperts> => {

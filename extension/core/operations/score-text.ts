@@ -65,6 +65,7 @@ export const scoreText = defineOperation({
     seconds: v.number(),
   }),
   trust: 'run',
+  writes: 'textScores',
   resume: ({ out, model }) => journalOf('score-text', out, model),
   suggestOut: async ({ model = '.', text }) => textScoresPath(model, text),
   // Counted: all tokens of the windows, once.

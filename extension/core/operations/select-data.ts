@@ -33,7 +33,10 @@ export const selectData = defineOperation({
   summary: 'Choose the examples to keep by their scores.',
   fields: {
     scores: scoresField,
-    out: path({ description: 'Where to write the selection (.json, .npy)', required: true }),
+    out: path({
+      description: 'Where to write the selection (*.selection.json, .npy)',
+      required: true,
+    }),
     keep: number({ ...keepFacts, required: true }),
     ...selectionFields,
     data: {
@@ -45,6 +48,7 @@ export const selectData = defineOperation({
   rules: [...selectionRules, allNeed(Object.keys(datasetFields), 'data')],
   result: v.looseObject({ examples: v.number(), kept: v.number(), out: v.string() }),
   trust: 'write',
+  writes: 'selection',
   run: async (request): Promise<SelectedData> => {
     const out = resolve(request.out);
     const { data } = request;

@@ -35,6 +35,7 @@ export const sensitivity = defineOperation({
     layers: v.array(v.looseObject({ tensor: v.string(), entries: v.array(v.looseObject({})) })),
   }),
   trust: 'run',
+  writes: 'sensitivity',
   resume: ({ out, model }) => journalOf('sensitivity', out, model),
   suggestOut: async ({ model = '.' }) => besideModel('sensitivity', model),
   work: async (request, { open }) =>

@@ -47,6 +47,7 @@ export const studyGroups = defineOperation({
     ),
   }),
   trust: 'run',
+  writes: 'study',
   run: async (request, context): Promise<GroupStudy> => {
     const { data, epochs, groups, groupSize, spawn, seed } = request;
     const result = await study(

@@ -1,6 +1,12 @@
 import { inEnglish } from '../message';
 import type { Message } from '../message';
 
+/** Ends of the names that reports have. */
+export const reportSuffixes = ['.html', '.md'] as const;
+
+/** A comment at the beginning of each report, by which it may be replaced by another. */
+export const reportMark = '<!-- A report of Espalier -->';
+
 /** What a report says, whatever it is written as: HTML and Markdown are made of it. */
 export interface Report {
   readonly title: string;

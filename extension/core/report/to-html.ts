@@ -1,6 +1,6 @@
 import { drawLines } from './line-chart';
 import { html, Markup } from './markup';
-import { logarithmicShares } from './report';
+import { logarithmicShares, reportMark } from './report';
 import type { Figure, Heatmap, HeatmapCell, Report, Section, Table } from './report';
 import { style } from './style';
 import { viridis } from './viridis';
@@ -11,6 +11,7 @@ export function toHtml({ title, facts, sections, origin }: Report): string {
     <html lang="en">
       <head>
         <meta charset="utf-8" />
+        ${new Markup(reportMark)}
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta
           http-equiv="Content-Security-Policy"

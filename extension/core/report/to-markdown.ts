@@ -1,9 +1,10 @@
+import { reportMark } from './report';
 import type { Figure, Report, Section, Table } from './report';
 
 /** For pull requests and wikis: facts and tables, without charts. */
 export function toMarkdown({ title, facts, sections, origin }: Report): string {
   const parts = [
-    `# ${escaped(title)}`,
+    `${reportMark}\n# ${escaped(title)}`,
     facts.map(({ name, value }) => `* **${escaped(name)}:** ${escaped(value)}`).join('\n'),
     ...sections.flatMap(describeSection),
     `*${escaped(origin)}*`,

@@ -415,7 +415,7 @@ describe('espalier', () => {
     [['profile', model, '--remove', '99'], 'remove'],
     [['profile', model, '--ratio', '0.01'], 'ratio'],
     [['profile', model, '--protect', 'block.99'], 'block.99'],
-    [['profile', model, '--out', '/proc/none/x.json'], '/proc/none/x'],
+    [['profile', model, '--out', '/proc/none/x.layerprofile.json'], '/proc/none/x'],
     [['profile', fixture('qwen2')], 'tokenizer.json'],
   ])('%j fails with a message that names the fault', async (args, message) => {
     const calibrated = args[0] === 'profile' ? ['--calibration', text, ...small] : [];

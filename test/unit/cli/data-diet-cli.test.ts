@@ -38,7 +38,7 @@ describe('espalier, data sets', () => {
     expect(Object.keys(runs[0] ?? {})).toEqual(['seed', 'steps', 'trainAccuracy', 'testAccuracy']);
     expect(secondsPerStep).toBeGreaterThan(0);
 
-    const scores = at('scores.json');
+    const scores = at('all.scores.json');
     const score = ['score-data', ...model, '--runs', '2', '--epoch', '1'];
     const scored = await runCli([
       ...score,
@@ -65,7 +65,7 @@ describe('espalier, data sets', () => {
     expect(document.scores).toHaveLength(120);
     expect(existsSync(at('dynamics/dynamics_epoch_0.jsonl'))).toBe(true);
 
-    const selection = at('selection.json');
+    const selection = at('all.selection.json');
     const select = ['select-data', '--scores', scores, '--keep', '0.5', '--policy', 'max'];
     expect((await runCli([...select, '--out', selection])).stdout).toMatch(/ant +40 +20/);
     const { indices } = json<SelectionDocument>(readFileSync(selection, 'utf8'));
@@ -88,11 +88,13 @@ describe('espalier, data sets', () => {
       '--keep',
       '0.5',
       '--out',
-      at('bare.json'),
+      at('kept.selection.json'),
     ];
     expect((await runCli(bare)).stderr).toMatch(/examples have no known classes/);
     expect((await runCli([...bare, '--data', data])).code).toBe(0);
-    expect(json<SelectionDocument>(readFileSync(at('bare.json'), 'utf8')).indices).toEqual(indices);
+    expect(
+      json<SelectionDocument>(readFileSync(at('kept.selection.json'), 'utf8')).indices,
+    ).toEqual(indices);
 
     const other = cloudsTable(toyPath(folder, 'other.csv'), 120, 9);
     const wrong = await runCli([
@@ -134,9 +136,15 @@ describe('espalier, data sets', () => {
     expect((await runCli(again)).stdout).toMatch(/12 of 24 examples/);
 
     // Read by other labels it is another data set.
-    const relabelled = await runCli([...select, '--label', 'b', '--out', at('wrong.json')]);
+    const relabelled = await runCli([
+      ...select,
+      '--label',
+      'b',
+      '--out',
+      at('wrong.selection.json'),
+    ]);
     expect(relabelled.stderr).toMatch(/plain\.csv: This data set doesn't match the scores\./);
-    expect(existsSync(at('wrong.json'))).toBe(false);
+    expect(existsSync(at('wrong.selection.json'))).toBe(false);
   });
 
   it('trains seeds in processes of their own', async () => {
@@ -173,13 +181,13 @@ describe('espalier, data sets', () => {
       '--noise',
       '0.1',
       '--out',
-      at('diet.json'),
+      at('diet.datadiet.json'),
     ]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/AUROC of flipped labels/);
     expect(stdout).toMatch(/worse than random/);
     expect(stdout).toMatch(/el2n@1 window behind 0\.1/);
-    const { rows } = json<DietResult>(readFileSync(at('diet.json'), 'utf8'));
+    const { rows } = json<DietResult>(readFileSync(at('diet.datadiet.json'), 'utf8'));
     expect(rows.map(({ choice: name }) => name)).toEqual([
       ...['full', 'random', 'el2n@1', 'el2n@1', 'grand@0', 'grand@0'],
     ]);

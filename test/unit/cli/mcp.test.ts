@@ -118,7 +118,13 @@ describe('the server for agents', () => {
     const abort = new AbortController();
     const waiting = call(
       'profile_layers',
-      { model, calibration: 'random', sequences: 60, length: 64, out: `${profile}.slow` },
+      {
+        model,
+        calibration: 'random',
+        sequences: 60,
+        length: 64,
+        out: join(folder, 'slow.layerprofile.json'),
+      },
       { signal: abort.signal, onprogress: abort.abort.bind(abort), timeout: 60_000 },
     );
     await expect(waiting).rejects.toThrow();

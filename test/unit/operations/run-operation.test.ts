@@ -154,10 +154,13 @@ describe('what a finished run tells of the next', () => {
     out: join(folder, name),
     ...more,
   });
-  const data: Given = { data: folder, out: join(folder, 'data.out') };
+  const data = (name: string, more: Given): Given => ({
+    ...{ data: folder, out: join(folder, name) },
+    ...more,
+  });
 
   it('is what a quiet machine would have taken', async () => {
-    const one = given('loaded.json', { blocks: ['0-4'], methods: ['int8:32'] });
+    const one = given('loaded.sensitivity.json', { blocks: ['0-4'], methods: ['int8:32'] });
     load.perCore = [3, 6, 1];
     await finish(sensitivity, one, 100);
     expect(await known(sensitivity, one)).toBeCloseTo(50, 6);
@@ -170,7 +173,7 @@ describe('what a finished run tells of the next', () => {
   });
 
   it('is not much longer after one run beside other work', async () => {
-    const one = given('busy.json', { blocks: ['0-3'], methods: ['int8:64'] });
+    const one = given('busy.sensitivity.json', { blocks: ['0-3'], methods: ['int8:64'] });
     await finish(sensitivity, one, 100);
     await finish(sensitivity, one, 1000);
     expect(await known(sensitivity, one)).toBeCloseTo(150, 6);
@@ -179,19 +182,25 @@ describe('what a finished run tells of the next', () => {
   });
 
   it.each([
-    ['sensitivity', sensitivity, given('s.json', { blocks: ['0-5'] }), { blocks: ['0-2'] }, 0.5],
+    [
+      'sensitivity',
+      sensitivity,
+      given('s.sensitivity.json', { blocks: ['0-5'] }),
+      { blocks: ['0-2'] },
+      0.5,
+    ],
     ['compress', compress, given('c', { method: 'mpo' }), { blocks: ['0-5'] }, 0.5],
     ['a budget', compress, given('b', { budget: 0.5 }), { blocks: ['0-5'] }, 0.5],
-    ['a plan', planCompression, given('p.json', { budget: 0.5 }), { blocks: ['0-5'] }, 0.5],
+    ['a plan', planCompression, given('p.plan.json', { budget: 0.5 }), { blocks: ['0-5'] }, 0.5],
     ['repair', repair, given('r', { teacher: sample }), { effort: 'thorough' }, 4],
     ['patch', patch, given('q', { sublayer: 'block.1.feedforward' }), { epochs: 15 }, 0.5],
     ['imatrix', imatrix, given('i.gguf', { sequences: 40 }), { sequences: 20 }, 0.5],
-    ['score-experts', scoreExperts, given('e.json', { ratio: 0.5 }), { sequences: 20 }, 2],
-    ['train', train, { ...data, seeds: 2 }, { seeds: 3 }, 1.5],
-    ['score-data', scoreData, { ...data, runs: 10 }, { runs: 5 }, 0.5],
+    ['score-experts', scoreExperts, given('e.plan.json', { ratio: 0.5 }), { sequences: 20 }, 2],
+    ['train', train, data('train', { seeds: 2 }), { seeds: 3 }, 1.5],
+    ['score-data', scoreData, data('d.scores.json', { runs: 10 }), { runs: 5 }, 0.5],
     // 10 runs of 3 epochs to score, then 3 seeds of all, of 2 random parts, and of 2 with the
     // highest scores and 1 + 5 windows.
-    ['data-diet', dataDiet, { ...data, epochs: 8 }, { epochs: 4 }, 0.55],
+    ['data-diet', dataDiet, data('d.datadiet.json', { epochs: 8 }), { epochs: 4 }, 0.55],
   ] as const)('%s', async (_, operation, asked, change, times) => {
     expect(await known(operation, asked)).toBeUndefined();
     await finish(operation, asked, 60);
@@ -201,37 +210,47 @@ describe('what a finished run tells of the next', () => {
   });
 
   it('is said before it starts', async () => {
-    await finish(sensitivity, given('t.json', { methods: ['int8'] }), 60);
+    await finish(sensitivity, given('t.sensitivity.json', { methods: ['int8'] }), 60);
     const told: StageProgress[] = [];
     const asked = {
       ...(sensitivity as unknown as AnyOperation),
       run: async () => Promise.resolve(),
     };
-    await runOperation(asked, buildRequest(asked, given('u.json', { methods: ['int8'] })), {
-      ...unattended,
-      progress: (progress: StageProgress) => told.push(progress),
-      environment,
-    } as unknown as OperationContext);
+    await runOperation(
+      asked,
+      buildRequest(asked, given('u.sensitivity.json', { methods: ['int8'] })),
+      {
+        ...unattended,
+        progress: (progress: StageProgress) => told.push(progress),
+        environment,
+      } as unknown as OperationContext,
+    );
     expect(told).toEqual([expect.objectContaining({ done: 0, secondsLeft: 60 })]);
   });
 
   it('is nothing for other methods', async () => {
-    expect(await known(sensitivity, given('v.json', { methods: ['int4'] }))).toBeUndefined();
+    expect(
+      await known(sensitivity, given('v.sensitivity.json', { methods: ['int4'] })),
+    ).toBeUndefined();
   });
 
   it('is taken from the latest run', async () => {
-    await finish(sensitivity, given('w.json', { methods: ['mpo'] }), 60);
-    await finish(sensitivity, given('w.json', { methods: ['mpo'] }), 90);
-    expect(await known(sensitivity, given('w.json', { methods: ['mpo'] }))).toBeCloseTo(90);
+    await finish(sensitivity, given('w.sensitivity.json', { methods: ['mpo'] }), 60);
+    await finish(sensitivity, given('w.sensitivity.json', { methods: ['mpo'] }), 90);
+    expect(await known(sensitivity, given('w.sensitivity.json', { methods: ['mpo'] }))).toBeCloseTo(
+      90,
+    );
   });
 
   it('is nothing after a run that has only started', async () => {
-    await finish(sensitivity, given('x.json', { methods: ['lowrank'] }), 2);
-    expect(await known(sensitivity, given('x.json', { methods: ['lowrank'] }))).toBeUndefined();
+    await finish(sensitivity, given('x.sensitivity.json', { methods: ['lowrank'] }), 2);
+    expect(
+      await known(sensitivity, given('x.sensitivity.json', { methods: ['lowrank'] })),
+    ).toBeUndefined();
   });
 
   it('is nothing for far more work than that of a run which may have taken as long to start', async () => {
-    const some = (windows: number) => given('y.json', { windows, length: 128 });
+    const some = (windows: number) => given('y.textscores.json', { windows, length: 128 });
     await finish(scoreText, some(4), 8);
     expect(await known(scoreText, some(4))).toBeCloseTo(8);
     expect(await known(scoreText, some(6))).toBeCloseTo(12);

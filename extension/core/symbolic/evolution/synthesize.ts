@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -78,6 +79,7 @@ export async function synthesize(
   if (done !== undefined) {
     return { document: done, ...result };
   }
+  refuseOthers(out, [network, result.library]);
   await makeFolder(out);
   const data = splitRequest(settings);
   const splits = await drawSplits(data, job);
@@ -267,6 +269,17 @@ async function readDone(
     });
   }
   return document;
+}
+
+/** @throws UserError if a result would replace a file that no evolution in this folder wrote. */
+function refuseOthers(out: string, files: readonly string[]): void {
+  const [other] = existsSync(evolutionJournal(out)) ? [] : files.filter((file) => existsSync(file));
+  if (other !== undefined) {
+    throw new UserError(say`The file exists already.`, {
+      file: other,
+      remedy: say`Choose another folder, or move that file.`,
+    });
+  }
 }
 
 async function makeFolder(path: string): Promise<void> {

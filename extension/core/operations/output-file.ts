@@ -1,0 +1,132 @@
+import { open, stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { formatOf } from '../datadiet/scores/score-files';
+import type { ScoreFormat } from '../datadiet/scores/score-files';
+import { documentNames } from '../document-names';
+import type { DocumentId } from '../document-names';
+import { documentTypes, readDocument } from '../documents/document-types';
+import { writeDocument } from '../jobs/write-document';
+import { say } from '../message';
+import type { Plan } from '../plans/plan';
+import { reportMark, reportSuffixes } from '../report/report';
+import { UserError } from '../user-error';
+
+/** Kinds of files that operations write: documents, and files for other programs and for people. */
+export type FileKind = DocumentId | 'report' | 'importance' | 'study';
+
+/** What a file is named, and which existing file it may replace. */
+interface OutputFile {
+  /** With its article, for errors: "a plan". */
+  readonly what: string;
+  /** Ends that its name may have. */
+  readonly suffixes: readonly string[];
+  /** True if an existing file is of this kind. Without it, no existing file is replaced. */
+  readonly isOne?: (file: string) => Promise<boolean>;
+}
+
+/** The file that a request asks for. */
+export function outputFile(
+  kind: FileKind,
+  { out = '', format = formatOf(out) }: { readonly out?: string; readonly format?: ScoreFormat },
+): OutputFile {
+  switch (kind) {
+    case 'report':
+      return {
+        what: 'a report of Espalier',
+        suffixes: reportSuffixes,
+        isOne: async (file) => (await firstBytes(file)).includes(reportMark),
+      };
+    // Other programs write such files, too: nobody can see whose an existing one is.
+    case 'importance':
+      return { what: 'an importance matrix', suffixes: ['.gguf'] };
+    case 'study':
+      return { what: 'a study', suffixes: ['.json'] };
+    case 'scores':
+      return format === 'espalier'
+        ? documentFile(kind)
+        : { what: 'scores', suffixes: [scoreSuffixes[format]] };
+    case 'selection':
+      return out.endsWith(indices)
+        ? { what: 'indices', suffixes: [indices] }
+        : { ...documentFile(kind), suffixes: [documentNames.selection.suffix, indices] };
+    default:
+      return documentFile(kind);
+  }
+}
+
+/** A document of Espalier, which replaces only a document of the same type. */
+const documentFile = (id: DocumentId): OutputFile => ({
+  what: documentTypes[id].what,
+  suffixes: [documentNames[id].suffix],
+  isOne: async (file) =>
+    readDocument(id, file).then(
+      () => true,
+      () => false,
+    ),
+});
+
+const scoreSuffixes: Readonly<Record<Exclude<ScoreFormat, 'espalier'>, string>> = {
+  npy: '.npy',
+  deepcore: '.json',
+  cleanlab: '.csv',
+  cartography: '.jsonl',
+};
+
+/** End of files with the numbers of selected examples. */
+const indices = '.npy';
+
+/**
+ * Refuses a place for a file before any work is done for it.
+ * @throws UserError if its name has another ending, or if it would replace something else. Nothing of that is quoted.
+ */
+export async function requireOutputFile(out: string, file: OutputFile): Promise<void> {
+  const { what, suffixes } = file;
+  const name = basename(out);
+  if (!suffixes.some((suffix) => name.endsWith(suffix) && name !== suffix)) {
+    throw new UserError(say`The name ${name} does not end with ${suffixes.join(' or ')}.`, {
+      field: 'out',
+      remedy: say`Name ${what} such as ${`${name.replace(/\..*$/, '')}${suffixes[0] ?? ''}`}.`,
+    });
+  }
+  await requireReplaceable(out, file);
+}
+
+/** @throws UserError if there is a file that may not be replaced. */
+async function requireReplaceable(out: string, { what, isOne }: OutputFile): Promise<void> {
+  const found = await stat(out).catch(() => undefined);
+  if (found === undefined) {
+    return;
+  }
+  const remedy = say`Choose another name, or move that file.`;
+  if (isOne === undefined) {
+    throw new UserError(say`The file exists already.`, { file: out, remedy });
+  }
+  if (!found.isFile() || !(await isOne(out))) {
+    throw new UserError(say`The file exists and is not ${what}, so it is not replaced.`, {
+      file: out,
+      remedy,
+    });
+  }
+}
+
+/**
+ * Writes a plan that nobody named, next to a model or into a folder.
+ * @throws UserError if another file has that name, or if it cannot be written.
+ */
+export async function writePlan(file: string, plan: Plan): Promise<void> {
+  await requireReplaceable(file, documentFile('plan'));
+  await writeDocument(file, plan);
+}
+
+/** Bytes in which a mark is looked for. */
+const markBytes = 4096;
+
+async function firstBytes(file: string): Promise<string> {
+  const handle = await open(file, 'r');
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(markBytes), 0, markBytes, 0);
+    return buffer.toString('utf8', 0, bytesRead);
+  } finally {
+    await handle.close();
+  }
+}
