@@ -333,10 +333,10 @@ const wanted = asked.filter(
   ({ outfile = '' }) => names.length === 0 || names.includes(basename(outfile, '.js')),
 );
 if (names.length === 0 && !flags['only-tests']) {
-  // Notices of bundles that are gone would stay in packages.
+  // Chunks and notices of earlier builds have other names, and would be packaged.
   const files = await readdir(join(root, 'dist')).catch(() => /** @type {string[]} */ ([]));
-  const notices = files.filter((file) => file.endsWith('.LEGAL.txt'));
-  await Promise.all(notices.map((file) => rm(join(root, 'dist', file))));
+  const built = files.filter((file) => /\.(?:js|js\.map|LEGAL\.txt)$/.test(file));
+  await Promise.all(built.map((file) => rm(join(root, 'dist', file))));
 }
 if (wanted.some(({ outdir }) => outdir === 'dist/webview')) {
   // Chunks of earlier builds have other names.

@@ -204,7 +204,9 @@ async function choosePlace(
     title: l10n.t('Export'),
     defaultUri: Uri.file(path),
     saveLabel: l10n.t('Export'),
-    ...(operation === 'select-data' ? { filters: { [l10n.t('Indices')]: ['json', 'npy'] } } : {}),
+    ...(operation === 'select-data'
+      ? { filters: { [l10n.t('Indices')]: ['selection.json', 'npy'] } }
+      : {}),
   });
   return target?.fsPath;
 }

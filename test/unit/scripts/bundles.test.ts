@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
-const bundle = (name: string): string =>
-  readFileSync(join(import.meta.dirname, '../../../dist', name), 'utf8');
+const dist = join(import.meta.dirname, '../../../dist');
+const bundle = (name: string): string => readFileSync(join(dist, name), 'utf8');
 
 it('the extension host never loads ONNX Runtime; the worker does', () => {
   const loads = /require\("onnxruntime-node"\)/;
@@ -17,4 +17,12 @@ it('what talks to a queue is loaded where one is named, and only then', () => {
   for (const name of ['extension.js', 'worker.js', 'pieces.js', 'cli.js']) {
     expect(bundle(name)).not.toMatch(speaks);
   }
+});
+
+it('chunks of earlier builds are gone: packages would contain them', () => {
+  const scripts = readdirSync(dist).filter((name) => name.endsWith('.js'));
+  const texts = scripts.map(bundle).join('\n');
+  const chunks = scripts.filter((name) => /-[A-Z\d]{8}\.js$/.test(name));
+  expect(chunks).not.toEqual([]);
+  expect(chunks.filter((name) => !texts.includes(name))).toEqual([]);
 });
