@@ -60,11 +60,18 @@ export interface ComputedWeight {
   readonly emit: (graph: GraphBuilder) => Value;
 }
 
-/** A graph as a session takes it: computed weights are initializers whose data is given, or inputs. */
+/** Place of a weight: its initializer, an absolute path, and the first byte. */
+export type WeightPlace = Pick<ExternalData, 'name' | 'file' | 'offset'>;
+
+/** A graph as a session takes it. */
 export interface SessionGraph {
-  readonly externalData: readonly ExternalData[];
+  readonly externalData: readonly WeightPlace[];
   readonly computed: readonly ComputedWeight[];
-  readonly toBytes: (locate: (data: ExternalData) => ExternalLocation) => Uint8Array;
+  /** @param values bytes of the computed weights by name; if absent, the weights are inputs of the graph */
+  readonly toBytes: (
+    locate: (data: WeightPlace) => ExternalLocation,
+    values?: ReadonlyMap<string, Uint8Array>,
+  ) => Uint8Array;
 }
 
 /** Builds one ONNX graph, node by node; weights are named by file and offset, never read. */
@@ -147,30 +154,35 @@ export class GraphBuilder {
   /**
    * The graph for a session of this process, which dequantizes weights itself instead of letting ONNX Runtime fold nodes:
    * that takes 5 to 13 times the float32 result in memory.
-   * @param computedAs whether computed weights are declared as inputs, or as initializers located by name
    */
-  public forSession(computedAs: 'inputs' | 'initializers'): SessionGraph {
+  public forSession(): SessionGraph {
     const computed = [...this.computed.values()];
-    const asInputs = computedAs === 'inputs';
     return {
       externalData: [...this.external.values()],
       computed,
-      toBytes: (locate) =>
-        this.serialize(
-          locate,
-          {},
-          asInputs
-            ? computed.map(({ name, dataType, shape }) => valueInfo(name, dataType, shape))
-            : [],
-          asInputs
-            ? []
-            : computed.map(({ bytes, ...weight }) =>
-                externalTensor(
-                  { ...weight, file: '', offset: 0, length: bytes },
-                  { location: weight.name, offset: 0 },
+      toBytes: (locate, values) =>
+        values === undefined
+          ? this.serialize(
+              locate,
+              {},
+              {
+                inputs: computed.map(({ name, dataType, shape }) =>
+                  valueInfo(name, dataType, shape),
                 ),
-              ),
-        ),
+              },
+            )
+          : this.serialize(
+              locate,
+              {},
+              {
+                initializers: computed.map(({ name, dataType, shape }) =>
+                  create(TensorProtoSchema, {
+                    ...{ name, dataType, dims: shape.map(BigInt) },
+                    rawData: values.get(name) ?? new Uint8Array(),
+                  }),
+                ),
+              },
+            ),
     };
   }
 
@@ -408,13 +420,15 @@ export class GraphBuilder {
   private serialize(
     locate: (data: ExternalData) => ExternalLocation,
     metadata: Readonly<Record<string, string>>,
-    furtherInputs: readonly ValueInfoProto[] = [],
-    furtherInitializers: readonly TensorProto[] = [],
+    further: {
+      readonly inputs?: readonly ValueInfoProto[];
+      readonly initializers?: readonly TensorProto[];
+    } = {},
   ): Uint8Array {
     const initializers = [
       ...this.constants.values(),
       ...[...this.external.values()].map((data) => externalTensor(data, locate(data))),
-      ...furtherInitializers,
+      ...(further.initializers ?? []),
     ];
     return toBinary(
       ModelProtoSchema,
@@ -426,7 +440,7 @@ export class GraphBuilder {
         graph: create(GraphProtoSchema, {
           name: this.name,
           node: this.nodes,
-          input: [...this.inputs, ...furtherInputs],
+          input: [...this.inputs, ...(further.inputs ?? [])],
           output: this.outputs,
           initializer: initializers,
         }),

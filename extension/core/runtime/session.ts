@@ -2,7 +2,7 @@ import { availableParallelism, loadavg } from 'node:os';
 import { parse, relative, sep } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
 import type { Tensor } from 'onnxruntime-node';
-import type { ComputedWeight } from '../onnx/graph-builder';
+import type { ComputedWeight, SessionGraph } from '../onnx/graph-builder';
 import type { RunnableGraph } from '../models/layered-model';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
@@ -63,12 +63,13 @@ export async function createSession(
   options: SessionOptions,
 ): Promise<InferenceSession> {
   const prepack = options.prepack && options.asItStands !== true;
-  const computedBytes =
-    graph.forSession?.('inputs').computed.reduce((sum, { bytes }) => sum + bytes, 0) ?? 0;
+  const { externalData, toBytes, computed }: SessionGraph = graph.forSession?.() ?? {
+    externalData: graph.externalData,
+    toBytes: (locate) => graph.toBytes(locate),
+    computed: [],
+  };
+  const computedBytes = computed.reduce((sum, { bytes }) => sum + bytes, 0);
   const copies = options.device !== 'cpu' || (prepack && computedBytes <= mostCopiedBytes);
-  const { externalData, toBytes, computed } = graph.forSession?.(
-    copies ? 'initializers' : 'inputs',
-  ) ?? { externalData: graph.externalData, toBytes: graph.toBytes.bind(graph), computed: [] };
   const roots = new Set(externalData.map((data) => parse(data.file).root));
   const [root = parse(process.cwd()).root, ...others] = roots;
   if (others.length > 0) {
@@ -78,10 +79,13 @@ export async function createSession(
   }
   const arena = await computeWeights(computed);
   const create = async (): Promise<InferenceSession> => {
-    const stored = toBytes((data) => ({
-      location: relative(root, data.file).split(sep).join('/'),
-      offset: data.offset,
-    }));
+    const stored = toBytes(
+      (data) => ({
+        location: relative(root, data.file).split(sep).join('/'),
+        offset: data.offset,
+      }),
+      copies ? new Map(arena.weights.map(({ name, bytes }) => [name, bytes])) : undefined,
+    );
     const asksForWholeSums = !(await integerSumsAreWhole());
     const model = asksForWholeSums ? withOwnZeroPoints(stored) : stored;
     const left = [
@@ -95,9 +99,6 @@ export async function createSession(
       ...(options.stays === true ? { preferredOutputLocation: 'gpu-buffer' } : {}),
       enableCpuMemArena: options.keepMemory === true,
       ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
-      ...(copies
-        ? { externalData: arena.weights.map(({ name, bytes }) => ({ path: name, data: bytes })) }
-        : {}),
       extra: {
         session: {
           model_external_initializers_file_folder_path: root,
