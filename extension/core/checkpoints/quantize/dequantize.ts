@@ -36,16 +36,18 @@ const pageBytes = 65_536;
 /** Encoded bytes that one call of a kernel decodes at most; its inputs and outputs stay in the cache. */
 const bytesAtOnce = 1 << 16;
 
-let instance: Exports | undefined;
+const create = wasmModule(dequantizeBytes) as () => Exports;
+/** Instances that nothing uses at the moment. */
+const free: Exports[] = [];
 
-function kernels(bytes: number): Exports {
-  instance ??= wasmModule(dequantizeBytes)() as Exports;
-  const { memory, heap } = instance;
-  const missing = heap.value + bytes - memory.buffer.byteLength;
+/** An instance whose heap has at least `bytes`; give it back by {@link free}. */
+function takeKernels(bytes: number): Exports {
+  const wasm = free.pop() ?? create();
+  const missing = wasm.heap.value + bytes - wasm.memory.buffer.byteLength;
   if (missing > 0) {
-    memory.grow(Math.ceil(missing / pageBytes));
+    wasm.memory.grow(Math.ceil(missing / pageBytes));
   }
-  return instance;
+  return wasm;
 }
 
 /**
@@ -61,7 +63,7 @@ export function dequantize(dtype: DequantizedDType, blocks: Uint8Array, out: Flo
     decodeByElement(dtype, blocks, out);
     return;
   }
-  const wasm = kernels(bytesAtOnce + perCall * elements * Float32Array.BYTES_PER_ELEMENT);
+  const wasm = takeKernels(bytesAtOnce + perCall * elements * Float32Array.BYTES_PER_ELEMENT);
   const from = wasm.heap.value;
   const to = from + bytesAtOnce;
   const memory = new Uint8Array(wasm.memory.buffer);
@@ -71,6 +73,7 @@ export function dequantize(dtype: DequantizedDType, blocks: Uint8Array, out: Flo
     wasm[name]?.(from, some, to);
     out.set(new Float32Array(wasm.memory.buffer, to, some * elements), done * elements);
   }
+  free.push(wasm);
 }
 
 function decodeByElement(dtype: DequantizedDType, blocks: Uint8Array, out: Float32Array): void {
@@ -82,4 +85,34 @@ function decodeByElement(dtype: DequantizedDType, blocks: Uint8Array, out: Float
     decode(buffer, at, numbers, 0);
     out.set(numbers, to);
   }
+}
+
+/** Largest matrix, in parameters, that {@link roundRows} works on. */
+export const mostRounded = 1 << 28;
+
+/**
+ * Rounds the rows of a matrix to int8, each with a scale of its own: W[o, i] ≈ scale[o]·q[i, o] with scale a 127th of the
+ * row's largest number.
+ * @param rows calls `take` for each row, float32 [in], with its index
+ * @param integers where q, int8 [in, out], goes
+ * @returns the scales, float32 [out]
+ */
+export async function roundRows(
+  { out, in: columns }: { readonly out: number; readonly in: number },
+  rows: (take: (row: number, numbers: Float32Array) => void) => Promise<void>,
+  integers: Uint8Array,
+): Promise<Float32Array> {
+  const rowBytes = columns * Float32Array.BYTES_PER_ELEMENT;
+  const wasm = takeKernels(rowBytes + out * columns);
+  const from = wasm.heap.value;
+  const to = from + rowBytes;
+  const row = new Float32Array(wasm.memory.buffer, from, columns);
+  const scales = new Float32Array(out);
+  await rows((index, numbers) => {
+    row.set(numbers);
+    scales[index] = wasm.toInt8(from, columns, to + index, out);
+  });
+  integers.set(new Uint8Array(wasm.memory.buffer, to, out * columns));
+  free.push(wasm);
+  return scales;
 }

@@ -22,8 +22,15 @@ export function emitStored(graph: GraphBuilder, tensor: LazyTensor): Value {
   if (dataType === undefined) {
     throw new Error(`${tensor.name} has dtype ${tensor.dtype}, which requireRunnable refuses`);
   }
-  const { name, shape, file, offset, length } = tensor;
-  return graph.weight({ name, dataType, shape, file, offset, length });
+  const { name, shape, file, offset, length, computed } = tensor;
+  return computed === undefined
+    ? graph.weight({ name, dataType, shape, file, offset, length })
+    : graph.computedWeight({
+        ...{ name, dataType, shape, bytes: length, fill: computed },
+        emit: () => {
+          throw new Error(`${name} is computed for sessions alone`);
+        },
+      });
 }
 
 /** The tensor as float32. Half precision is widened by ONNX Runtime when the session is created. */
