@@ -2,7 +2,7 @@ import type { GraphPart, LayeredModel } from '../models/layered-model';
 import { streamWidth } from '../models/model-emitter';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
-import { roomOfProcess } from './limits/process-memory';
+import { roomOfProcess, roomUnderLimit } from './limits/process-memory';
 import { say } from '../message';
 
 /** Bytes of private memory, by what they are for. */
@@ -120,20 +120,24 @@ export function requireMemory(model: LayeredModel, memoryBytes: number, device: 
   model.requireRunnable();
   const least = leastMemory(model, device);
   if (memoryBytes < least) {
-    const needed = `${Math.ceil(least / 2 ** 20)}MiB`;
+    const needed = mebibytes(least);
     throw new UserError(
       say`${model.summary.name} needs ${needed} of memory: two sublayers, the head and hidden states must fit.`,
       {
         file: model.summary.path,
         field: 'memory',
         remedy:
-          least > roomOfProcess()
+          least > roomUnderLimit()
             ? say`The system limits this process's memory, as a container does: raise that limit.`
-            : say`Set the memory to at least ${needed}.`,
+            : least > roomOfProcess()
+              ? say`Only ${mebibytes(roomOfProcess())} are available: close other programs.`
+              : say`Set the memory to at least ${needed}.`,
       },
     );
   }
 }
+
+const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)}MiB`;
 
 function leastShares(model: LayeredModel, device: DeviceName): MemoryShares {
   const largest = sublayerParts(model).map((part) => privateBytes(part, device));
