@@ -32,6 +32,7 @@ const words = JSON.parse(await read('package.nls.json'));
 settleCommands(manifest, words);
 await settle({
   ...(await bytesModule('extension/core/checkpoints/quantize/search')),
+  ...(await bytesModule('extension/core/checkpoints/quantize/dequantize')),
   ...(await bytesModule('extension/core/linear-algebra/kernels')),
   ...(await collectedFiles(read, words)),
 });

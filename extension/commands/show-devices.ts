@@ -17,7 +17,7 @@ export async function showDevices(services: Services): Promise<Uri> {
       escapeMarkdown(device.detail),
     ]),
   );
-  const { device } = services.settings.runOptions();
+  const device = services.settings.device();
   const preferred = devices.find((candidate) => candidate.preferred)?.name ?? 'cpu';
   const works = devices.some(({ name, works }) => name === device && works);
   return services.reports.showText(

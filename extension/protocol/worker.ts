@@ -22,17 +22,9 @@ import type { PlanProblem } from '../core/plans/plan-problems';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
 import type { ProfileEvaluation } from '../core/prune/layer-profile';
 import type { ExportFormat } from './explorer';
-import type { DeviceChoice } from '../core/runtime/device';
 import type { EvolutionState, EvolutionView } from '../core/symbolic/evolution/evolution-view';
 import type { CompressionPlan } from '../core/tensornet/budget/plan-under-budget';
 import type { CompressionChoice, CompressionRequest } from '../core/tensornet/compression-choice';
-
-/** Settings shared by every request that runs a model. */
-export interface RunOptions {
-  readonly device: DeviceChoice;
-  /** Bytes that sessions and kept states may take together. */
-  readonly memoryBytes: number;
-}
 
 export interface InspectRequest {
   /** A model folder, its config.json, a .safetensors file or its index; a .gguf or .onnx file. */

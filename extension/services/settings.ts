@@ -9,8 +9,7 @@ import type { RequestShape } from '../core/operations/build-request';
 import type { Fields, GivenOf, RequestOf } from '../core/operations/fields';
 import { sharingFields } from '../core/operations/sharing';
 import { withoutPassword } from '../core/distribute/queue/address';
-import type { RunOptions } from '../protocol/worker';
-import { parseMemorySize } from '../core/runtime/memory-size';
+import type { DeviceChoice } from '../core/runtime/device';
 import { amountOf } from '../core/operations/search-fields';
 import type { amountFields } from '../core/operations/search-fields';
 import { calibrationFields } from '../core/operations/shared-fields';
@@ -20,13 +19,8 @@ import type { Message } from '../core/message';
 
 /** The user's settings, checked: what is wrong is said with the setting's name. */
 export class Settings {
-  public runOptions(): RunOptions {
-    const memory = this.#text('memory', '4GiB');
-    const memoryBytes = parseMemorySize(memory);
-    if (memoryBytes === undefined) {
-      throw invalid('memory', memory, say`Write a size such as 4GiB.`);
-    }
-    return { device: this.#choice('device', ['auto', ...deviceNames], 'auto'), memoryBytes };
+  public device(): DeviceChoice {
+    return this.#choice('device', ['auto', ...deviceNames], 'auto');
   }
 
   /** The calibration text or examples that the user has set. */

@@ -51,6 +51,7 @@ function layerProfile(): LayerProfile {
     settings: {
       ...{ metric: 'js', mode: 'exact', confidence: 0.95, granularity: 'sublayer', exclude: 0 },
       ...{ budget: { kind: 'all' }, protect: [], everyDistance: true, baselines: [], seed: 0 },
+      arithmetic: 'float32',
     },
     search: {
       ...{ mode: 'exact', device: 'cpu', seconds: 3600 },

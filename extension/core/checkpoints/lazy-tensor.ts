@@ -111,6 +111,8 @@ export interface LazyTensor {
   readonly interleavedHeads?: number;
   /** Its bytes, where it lies in no file. */
   readonly inline?: Uint8Array;
+  /** Fills `length` bytes with the tensor, for one that is computed when a session is created and is in no file. */
+  readonly computed?: (target: Uint8Array) => Promise<void>;
   /** Name of the stored tensor, where this is one of its slices. */
   readonly sliceOf?: string;
   /** The model's own file that it belongs to, where it has been made of a tensor of that file. */

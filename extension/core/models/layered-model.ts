@@ -1,7 +1,7 @@
 import type { SharedModules } from './shared-modules';
 import type { Message } from '../message';
 import type { Width } from './narrow/width';
-import type { Dimension, ExternalData, ExternalLocation } from '../onnx/graph-builder';
+import type { Dimension, ExternalLocation, SessionGraph, WeightPlace } from '../onnx/graph-builder';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { Example } from './model-input';
 import type { ModelEmitter } from './model-emitter';
@@ -37,10 +37,9 @@ export interface Transcript {
 export interface RunnableGraph {
   readonly externalData: readonly WeightPlace[];
   readonly toBytes: (locate: (data: WeightPlace) => ExternalLocation) => Uint8Array;
+  /** The graph with weights that the process computes for a session; absent if all weights are stored as they run. */
+  readonly forSession?: () => SessionGraph;
 }
-
-/** Place of a weight: its initializer, an absolute path, and the first byte. */
-export type WeightPlace = Pick<ExternalData, 'name' | 'file' | 'offset'>;
 
 /** A piece of a model as a graph of its own. */
 export interface GraphPart {

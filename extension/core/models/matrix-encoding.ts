@@ -74,8 +74,11 @@ export interface Int8Form<T = LazyTensor> {
   readonly scales: T;
   /** float32 [in]: factors on the input, where some inputs are much larger than others. */
   readonly inputScale?: T;
-  /** Set where inputs are not quantized and the weights are dequantized by basic operators, which have gradients. */
-  readonly run?: 'basic';
+  /**
+   * `basic`: inputs are not quantized and weights are dequantized by basic operators, which have gradients. `symmetric`:
+   * inputs are quantized around zero, in fewer operators than by default and with larger steps if they are skewed.
+   */
+  readonly run?: 'basic' | 'symmetric';
 }
 
 /** What a linear layer is for in its sublayer. */

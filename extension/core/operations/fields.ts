@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { parseMemorySize } from '../runtime/memory-size';
+import { automatic, parseMemorySize } from '../runtime/memory-size';
 import { say } from '../message';
 import type { Message } from '../message';
 
@@ -127,7 +127,7 @@ export const number = <const O extends NumberOptions>(options: O): Field<number,
 
 const minSize = '64MiB';
 
-/** An amount of memory with its unit; {@link parseMemorySize} gives its bytes. */
+/** An amount of memory with its unit, or `auto`; {@link parseMemorySize} gives its bytes. */
 export const size = <const O extends Options<string>>(options: O): Field<string, PresentIn<O>> =>
   make(
     'size',
@@ -135,10 +135,12 @@ export const size = <const O extends Options<string>>(options: O): Field<string,
       v.string(),
       v.check(
         (value) =>
-          /[a-z]/i.test(value) && (parseMemorySize(value) ?? 0) >= (parseMemorySize(minSize) ?? 0),
+          value === automatic ||
+          (/[a-z]/i.test(value) &&
+            (parseMemorySize(value) ?? 0) >= (parseMemorySize(minSize) ?? 0)),
       ),
     ),
-    say`a size with its unit, such as 4GiB, at least ${minSize}`,
+    say`a size with its unit, such as 4GiB, at least ${minSize}, or ${automatic}`,
     options,
     'SIZE',
   );

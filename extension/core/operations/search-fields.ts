@@ -13,6 +13,7 @@ import {
 } from '../prune/candidates';
 import type { Candidate } from '../prune/candidates';
 import {
+  arithmetics,
   baselineNames,
   defaultSettings,
   granularities,
@@ -101,6 +102,11 @@ export const searchFields = group('Search', {
     fallback: String(defaultRefineSets),
     min: 1,
   }),
+  arithmetic: choice(arithmetics, {
+    description:
+      'Arithmetic in which adaptive compares candidates; auto takes int8 where the CPU has instructions for it. Winners are always confirmed in float32',
+    default: defaultSettings.arithmetic,
+  }),
   seed: integer({
     description: 'Seed of the random order and of a refinement',
     default: defaultSettings.seed,
@@ -134,6 +140,7 @@ export const searchRules = [
   actsOnlyWith('everyDistance', 'search', ['exact', 'lazy']),
   actsOnlyWith('refineSets', 'refine', refineMethods),
   actsOnlyWith('confidence', 'search', ['adaptive']),
+  actsOnlyWith('arithmetic', 'search', ['adaptive']),
 ];
 
 type Amount = RequestOf<typeof amountFields>;
@@ -193,6 +200,7 @@ export async function searchSettings(
     ...(refine === 'none'
       ? {}
       : { refine: { method: refine, sets: request.refineSets ?? defaultRefineSets } }),
+    arithmetic: request.arithmetic ?? defaultSettings.arithmetic,
     seed: request.seed ?? defaultSettings.seed,
   };
 }

@@ -8,8 +8,8 @@ import { layoutNames } from '../export/hugging-face/layouts';
 import { outputFormatNames } from '../export/output-formats';
 import type { DeviceChoice } from '../runtime/device';
 import { deviceNames } from '../runtime/device';
-import { parseMemorySize } from '../runtime/memory-size';
-import { roomOfProcess } from '../runtime/limits/process-memory';
+import { automatic, parseMemorySize } from '../runtime/memory-size';
+import { automaticMemory, roomOfProcess } from '../runtime/limits/process-memory';
 import { answersCalibration, orDefaults } from '../data/calibration-defaults';
 import { asksAnswers } from '../metrics/metrics';
 import type { MetricName } from '../metrics/metrics';
@@ -42,8 +42,9 @@ export const runFields = group('Running', {
     setting: 'device',
   }),
   memory: size({
-    description: 'Memory that sessions and kept states may take together',
-    default: '4GiB',
+    description:
+      'Memory that a job may take; auto takes 60 % of what the machine has available when it starts',
+    default: automatic,
     setting: 'memory',
   }),
 });
@@ -53,7 +54,8 @@ export function runOptions({ device, memory }: RequestOf<typeof runFields>): {
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
 } {
-  return { device, memoryBytes: Math.min(parseMemorySize(memory) ?? 0, roomOfProcess()) };
+  const bytes = memory === automatic ? automaticMemory() : parseMemorySize(memory);
+  return { device, memoryBytes: Math.min(bytes ?? 0, roomOfProcess()) };
 }
 
 export type CalibrationFields = Readonly<

@@ -6,7 +6,7 @@ import type { LayerProfile } from './layer-profile';
 import { modelSummarySchema } from '../models/model-summary-schema';
 import { originEntries } from '../runtime/origin-schema';
 import { metricNames } from '../metrics/metrics';
-import { baselineNames, granularities, refineMethods, searchModes } from './options';
+import { arithmetics, baselineNames, granularities, refineMethods, searchModes } from './options';
 import { say } from '../message';
 
 const ratio = v.number();
@@ -47,6 +47,7 @@ const settings = v.object({
   exclude: ratio,
   everyDistance: v.boolean(),
   baselines: v.array(v.picklist(baselineNames)),
+  arithmetic: v.picklist(arithmetics),
   refine: v.optional(v.object({ method: v.picklist(refineMethods), sets: count })),
   seed: v.number(),
 });

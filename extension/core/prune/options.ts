@@ -65,9 +65,15 @@ export interface SearchSettings {
   /** Also measure the removal orders of these baselines. */
   readonly baselines: readonly BaselineName[];
   readonly refine?: RefineSettings;
+  /** Arithmetic in which an adaptive search compares candidates; distances of rounds are always those of the model itself. */
+  readonly arithmetic: Arithmetic;
   /** Seed of the `random` order and of a refinement. */
   readonly seed: number;
 }
+
+/** `auto`: int8 if the processor multiplies integers faster than floats and the model's layers can be rounded. */
+export const arithmetics = ['auto', 'float32', 'int8'] as const;
+export type Arithmetic = (typeof arithmetics)[number];
 
 export const baselineNames = ['one-shot', 'reverse', 'random'] as const;
 export type BaselineName = (typeof baselineNames)[number];
@@ -87,5 +93,6 @@ export const defaultSettings: SearchSettings = {
   exclude: 0,
   everyDistance: false,
   baselines: [...baselineNames],
+  arithmetic: 'auto',
   seed: 0,
 };

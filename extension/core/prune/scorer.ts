@@ -15,6 +15,8 @@ import type { Vocabulary } from '../metrics/vocabulary';
 /** What a scorer works with. */
 export interface ScorerSetup {
   readonly executor: LayeredExecutor;
+  /** Runs an int8 copy of the model, on which an adaptive search compares candidates; absent if it uses the model itself. */
+  readonly copy?: LayeredExecutor | undefined;
   /** What the model is run on: token ids of equal length, or examples. */
   readonly sequences: readonly ModelInput[];
   /** Names of the texts whose sequences take turns; one text when absent. */
@@ -38,6 +40,8 @@ export interface ScorerUse {
   readonly line: string;
   /** Whether it shares no state between candidates. */
   readonly naive?: boolean;
+  /** Whether candidates are compared on the int8 copy of the model, if there is one. */
+  readonly screens?: boolean;
   /** Sees final states: of the first sequence at least. */
   readonly onFinal?: FinalObserver | undefined;
 }
@@ -69,6 +73,11 @@ export interface CosineSums {
 export interface OriginalObserver {
   readonly observe: SublayerObserver;
   readonly add: (sums: CosineSums) => void;
+}
+
+/** The setup of the model that candidates are compared on: the int8 copy, if there is one. */
+export function screeningSetup({ copy, ...setup }: ScorerSetup): ScorerSetup {
+  return { ...setup, executor: copy ?? setup.executor };
 }
 
 /** What sequence `index` of a setup is. */

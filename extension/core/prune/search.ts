@@ -73,6 +73,7 @@ export async function search(
   const scorer: Scorer = newScorer(setup, {
     line: roundStep,
     naive: settings.mode === 'naive',
+    screens: isAdaptive,
     onFinal: adaptive?.onFinal,
   });
   const before = setup.work.evaluations;
@@ -89,13 +90,25 @@ export async function search(
   // What follows has scorers of its own, and wants the memory.
   scorer.end();
   adaptive?.end();
+  /** Final states of the model itself, where the search has those of its copy. */
+  const modelStates = async (sequences: readonly number[]): Promise<OriginalStates> => {
+    if (setup.copy === undefined || !isAdaptive) {
+      return original;
+    }
+    const runner = newScorer(setup, { line: `${baselineStep}original` });
+    const states = new Map(await runner.start(sequences));
+    runner.end();
+    return states;
+  };
   const { rounds, ...refinement } =
     settings.refine === undefined || found.rounds.length === 0
       ? { rounds: found.rounds }
-      : await refine(plan, settings.refine, original, found.rounds, listener);
+      : await refine(plan, settings.refine, await modelStates(all), found.rounds, listener);
   const seconds = (performance.now() - started) / 1000;
   const sublayerEvaluations = setup.work.evaluations - before;
   const baselines: Partial<Record<BaselineName, readonly Round[]>> = {};
+  const compared =
+    settings.baselines.length > 0 ? await modelStates([...plan.baselineRows.keys()]) : original;
   for (const name of settings.baselines.filter((baseline) => baseline !== settings.mode)) {
     const order = orderers[name](plan.candidates, found.candidates, settings.seed);
     if (order !== undefined) {
@@ -104,7 +117,7 @@ export async function search(
         plan,
         order,
         `${baselineStep}${name}`,
-        original,
+        compared,
         found.rounds.length,
       );
       baselines[name] = rounds;

@@ -63,20 +63,23 @@ export class Tally {
   }
 
   /**
-   * Measures a candidate over the whole vocabulary on the slices it was measured on. Others share most of
-   * what the ids left out, so their estimates move in proportion.
+   * Measures a candidate over the whole vocabulary on slices it was measured on, all or the first of them. Estimates of all
+   * candidates move in proportion: they share most of what a sample of the vocabulary, or an int8 copy of the model, gets wrong.
    * @returns whether its total is finite. Where not, it is the candidate's total from here on, and no others move.
    */
   public async confirm(candidate: Candidate, slices: readonly Slice[]): Promise<boolean> {
     const { scorer, step, onDistance } = this.setup;
     const [terms = []] = await scorer.terms(step, [candidate], slices, 'whole');
     const whole = this.newSample();
+    const measured = this.newSample();
     const own = new Map<string, MeasuredSlice>();
     slices.forEach((slice, i) => {
-      own.set(keyOf(slice), { slice, terms: terms[i] ?? [] });
+      const key = keyOf(slice);
+      measured.add(slice, this.slices.get(candidate.id)?.get(key)?.terms ?? []);
+      own.set(key, { slice, terms: terms[i] ?? [] });
       whole.add(slice, terms[i] ?? []);
     });
-    const { total } = this.sampleOf(candidate);
+    const { total } = measured;
     const isFinite = Number.isFinite(whole.total);
     if (isFinite) {
       this.correction = total === 0 ? 1 : whole.total / total;

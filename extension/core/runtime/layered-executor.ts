@@ -82,7 +82,7 @@ export class LayeredExecutor {
   ) {
     model.requireRunnable();
     this.units = new RemovableUnits(model.summary);
-    this.shares = divideMemory(model, memoryBytes, device);
+    this.shares = divideMemory(model, memoryBytes, device, around === undefined);
     this.originalRoom = new Room(this.shares.originalBytes);
     const { sublayerBytes, headBytes } = this.shares;
     const ownBytes = model.summary.sublayers.reduce(

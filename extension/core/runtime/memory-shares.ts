@@ -2,7 +2,7 @@ import type { GraphPart, LayeredModel } from '../models/layered-model';
 import { streamWidth } from '../models/model-emitter';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
-import { roomOfProcess } from './limits/process-memory';
+import { roomOfProcess, roomUnderLimit } from './limits/process-memory';
 import { say } from '../message';
 
 /** Bytes of private memory, by what they are for. */
@@ -77,19 +77,23 @@ export function privateBytes(
   return device === 'cpu' ? bytes - mappedBytes : bytes;
 }
 
-/** Divides a memory setting. Even less than {@link leastMemory} is divided. */
+/**
+ * Divides a memory setting. Even less than {@link leastMemory} is divided.
+ * @param hasEnds whether embedding and head are in it; another executor may run them
+ */
 export function divideMemory(
   model: LayeredModel,
   memoryBytes: number,
   device: DeviceName,
+  hasEnds = true,
 ): MemoryShares {
-  const rest = memoryBytes - leastMemory(model, device);
+  const rest = memoryBytes - leastMemory(model, device, hasEnds);
   const [least, free] =
     rest < 0 ? [nothing, memoryBytes] : [leastShares(model, device), Math.max(0, rest - lateBytes)];
   const room = least.sublayerBytes + free * sublayerShare;
   const wanted = sublayerParts(model).reduce((sum, { bytes }) => sum + bytes, 0);
   const sublayerBytes = Math.min(room, wanted);
-  const { mappedBytes = 0 } = model.epilogue;
+  const { mappedBytes = 0 } = hasEnds ? model.epilogue : {};
   const headBytes = mappedBytes <= free * headShare ? mappedBytes : 0;
   const stateShare = 1 - sublayerShare - headShare - readoutShare - originalShare - lateShare;
   return {
@@ -103,9 +107,10 @@ export function divideMemory(
 }
 
 /** The least memory that a model runs in: two sublayers, the head and some states. */
-export function leastMemory(model: LayeredModel, device: DeviceName): number {
+export function leastMemory(model: LayeredModel, device: DeviceName, hasEnds = true): number {
   const { sublayerBytes, stateBytes, readoutBytes } = leastShares(model, device);
-  const outer = privateBytes(model.prologue.part, device) + privateBytes(model.epilogue, device);
+  const ends = hasEnds ? [model.prologue.part, model.epilogue] : [];
+  const outer = ends.reduce((sum, part) => sum + privateBytes(part, device), 0);
   const sessions = model.summary.sublayers.length * bytesPerSession;
   return outer + sessions + sublayerBytes + stateBytes + readoutBytes;
 }
@@ -115,20 +120,24 @@ export function requireMemory(model: LayeredModel, memoryBytes: number, device: 
   model.requireRunnable();
   const least = leastMemory(model, device);
   if (memoryBytes < least) {
-    const needed = `${Math.ceil(least / 2 ** 20)}MiB`;
+    const needed = mebibytes(least);
     throw new UserError(
       say`${model.summary.name} needs ${needed} of memory: two sublayers, the head and hidden states must fit.`,
       {
         file: model.summary.path,
         field: 'memory',
         remedy:
-          least > roomOfProcess()
+          least > roomUnderLimit()
             ? say`The system limits this process's memory, as a container does: raise that limit.`
-            : say`Set the memory to at least ${needed}.`,
+            : least > roomOfProcess()
+              ? say`Only ${mebibytes(roomOfProcess())} are available: close other programs.`
+              : say`Set the memory to at least ${needed}.`,
       },
     );
   }
 }
+
+const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)}MiB`;
 
 function leastShares(model: LayeredModel, device: DeviceName): MemoryShares {
   const largest = sublayerParts(model).map((part) => privateBytes(part, device));

@@ -10,6 +10,9 @@ const powers: Readonly<Record<string, number>> = {
   ti: 2 ** 40,
 };
 
+/** The memory setting by which jobs take a share of what is available. */
+export const automatic = 'auto';
+
 /** Bytes of a size as people write it (`4GiB`, `512 MiB`, `8 GB`), or undefined if it is none. */
 export function parseMemorySize(text: string): number | undefined {
   const match = /^\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?\s*$/i.exec(text);

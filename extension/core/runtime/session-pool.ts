@@ -2,6 +2,7 @@ import type { InferenceSession } from 'onnxruntime-node';
 import type { GraphPart } from '../models/layered-model';
 import { privateBytes } from './memory-shares';
 import { createSession } from './session';
+import { weightArenas } from './weight-arenas';
 import type { SessionOptions } from './session';
 
 /** What a session is made from. */
@@ -24,12 +25,12 @@ export interface PoolBudget {
 }
 
 /**
- * Keeps sessions up to a budget of bytes. Those that do not fit
- * are made for one use and released: a walk through the layers is cyclic, so evicting would only replace
- * what is needed next.
+ * Keeps sessions up to a budget of bytes. Sessions that don't fit are created for one use and released: a walk through the
+ * layers is cyclic, so evicting would only replace what is needed next.
  */
 export class SessionPool {
-  private readonly kept = new Map<string, InferenceSession>();
+  /** Promises, so that uses that overlap wait for one session instead of creating several. */
+  private kept = new Map<string, Promise<InferenceSession>>();
   private keptBytes = 0;
   private repackedBytes = 0;
 
@@ -44,27 +45,44 @@ export class SessionPool {
   ): Promise<T> {
     const known = this.kept.get(recipe.key);
     if (known !== undefined) {
-      return run(known);
+      return run(await known);
     }
     const own = privateBytes(recipe, this.where.device);
-    const further = recipe.bytes - own;
     if (this.keptBytes + own > this.budget.bytes) {
       return this.once(recipe, run);
     }
+    return run(await this.keep(recipe, own));
+  }
+
+  /** Creates a session that stays. Its bytes are reserved before it is there. */
+  private async keep(recipe: SessionRecipe, own: number): Promise<InferenceSession> {
+    const further = recipe.bytes - own;
     const prepack = this.repackedBytes + further <= this.budget.repackedBytes;
-    const session = await createSession(recipe.build(), {
+    const repacked = prepack ? further : 0;
+    this.keptBytes += own;
+    this.repackedBytes += repacked;
+    const { kept } = this;
+    const created = createSession(recipe.build(), {
       ...this.where,
       prepack,
       keepMemory: recipe.keepMemory === true,
       stays: recipe.stays,
     });
-    this.kept.set(recipe.key, session);
-    this.keptBytes += own;
-    this.repackedBytes += prepack ? further : 0;
-    return run(session);
+    kept.set(recipe.key, created);
+    try {
+      return await created;
+    } catch (error) {
+      // After dispose, another map counts.
+      if (this.kept === kept) {
+        kept.delete(recipe.key);
+        this.keptBytes -= own;
+        this.repackedBytes -= repacked;
+      }
+      throw error;
+    }
   }
 
-  /** Runs a session that is made for this use alone, whatever its key. */
+  /** Runs a session that is created for this use alone, whatever its key. */
   public async once<T>(
     recipe: Pick<SessionRecipe, 'build' | 'needsPrepacking' | 'stays'>,
     run: (session: InferenceSession) => Promise<T>,
@@ -79,11 +97,19 @@ export class SessionPool {
     }
   }
 
+  /** Releases all sessions, those that are still being created as well. */
   public async dispose(): Promise<void> {
     const sessions = [...this.kept.values()];
-    this.kept.clear();
+    this.kept = new Map();
     this.keptBytes = 0;
     this.repackedBytes = 0;
-    await Promise.all(sessions.map(async (session) => session.release()));
+    weightArenas.clear();
+    // A session that couldn't be created was reported to the user of it.
+    const created = await Promise.allSettled(sessions);
+    await Promise.all(
+      created.map(async (one) =>
+        one.status === 'fulfilled' ? one.value.release() : Promise.resolve(),
+      ),
+    );
   }
 }

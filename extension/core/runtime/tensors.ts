@@ -1,6 +1,7 @@
 import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
 export type { Tensor } from 'onnxruntime-node';
+import { DataType } from '../onnx/graph-builder';
 import type { ExampleValue } from '../models/model-input';
 import { floatsToHalves, halvesToFloats } from '../checkpoints/half';
 
@@ -13,6 +14,26 @@ export interface HiddenState {
   readonly values: Tensors;
   /** What the prologue gave besides, the same object at every boundary. */
   readonly side: Tensors;
+}
+
+/**
+ * A float32 or int8 tensor over `bytes`, which are not copied.
+ * @throws Error for other element types, which no weight is computed as
+ */
+export function weightTensor(
+  dataType: DataType,
+  shape: readonly number[],
+  bytes: Uint8Array,
+): Tensor {
+  const { buffer, byteOffset, byteLength } = bytes;
+  if (dataType === DataType.FLOAT) {
+    const numbers = new Float32Array(buffer as ArrayBuffer, byteOffset, byteLength / 4);
+    return new Tensor('float32', numbers, shape);
+  }
+  if (dataType === DataType.INT8) {
+    return new Tensor('int8', new Int8Array(buffer as ArrayBuffer, byteOffset, byteLength), shape);
+  }
+  throw new Error(`no weight is computed as element type ${dataType}`);
 }
 
 /** Bytes that a state takes, side values not counted. */

@@ -101,8 +101,11 @@ describe('buildRequest', () => {
     [{ model: 'm', rate: 0 }, '--rate takes a number above 0, not 0.'],
     [{ model: 'm', ratio: 2 }, '--ratio takes a number above 0 and at most 1, not 2.'],
     [{ model: 'm', mode: 'swift' }, '--mode takes one of fast, slow, not "swift".'],
-    [{ model: 'm', memory: '10' }, '--memory takes a size with its unit, such as 4GiB'],
-    [{ model: 'm', memory: '10MiB' }, 'at least 64MiB, not "10MiB".'],
+    [
+      { model: 'm', memory: '10' },
+      '--memory takes a size with its unit, such as 4GiB, at least 64MiB, or auto',
+    ],
+    [{ model: 'm', memory: '10MiB' }, 'at least 64MiB, or auto, not "10MiB".'],
     [{ model: 'm', area: '3' }, '--area takes a size such as 3x4, not "3".'],
     [
       { model: 'm', marks: ['a@1', 'a'] },

@@ -109,3 +109,14 @@ it('a limit of the system that is too low is said before anything runs, and one 
   await runTask(task, environment);
   expect(differences(treeOf(out), undisturbed)).toEqual([]);
 });
+
+it('says if the machine has too little memory available', async () => {
+  vi.spyOn(ownMemory, 'privateBytes').mockReturnValue(100 << 20);
+  vi.spyOn(process, 'constrainedMemory').mockReturnValue(0);
+  vi.spyOn(ownMemory, 'availableBytes').mockReturnValue(1 << 20);
+  renew();
+  await expect(runTask(task, environment)).rejects.toThrow(
+    /needs \d+MiB of memory.*Only 1MiB are available: close other programs/,
+  );
+  expect(treeOf(out)).toEqual(new Map());
+});

@@ -46,3 +46,49 @@ it('keeps sessions, but not what their runs took', async () => {
     await pool.dispose();
   }
 });
+
+it('creates one session for uses that overlap, and releases it once', async () => {
+  const pool = new SessionPool({ device: 'cpu' }, { bytes: 100, repackedBytes: 0 });
+  let [built, released] = [0, 0];
+  const use = async (key: string, bytes: number): Promise<void> =>
+    pool.use(
+      {
+        ...{ key, bytes },
+        build: () => {
+          built++;
+          return outerProduct(key);
+        },
+      },
+      async (session) => {
+        if (!watched.has(session)) {
+          watched.add(session);
+          const release = session.release.bind(session);
+          session.release = async () => {
+            released++;
+            await release();
+          };
+        }
+        return Promise.resolve();
+      },
+    );
+  const watched = new Set<object>();
+  await Promise.all(Array.from({ length: 16 }, async () => use('same', 60)));
+  expect(built).toBe(1);
+  // Its bytes were reserved before it was there, so a second one doesn't fit and is released after its use.
+  await Promise.all([use('other', 60), use('third', 60)]);
+  expect({ built, released }).toEqual({ built: 3, released: 2 });
+  await pool.dispose();
+  expect(released).toBe(3);
+});
+
+it('forgets a session that could not be created', async () => {
+  const pool = new SessionPool({ device: 'cpu' }, { bytes: 100, repackedBytes: 0 });
+  const use = async (build: () => GraphBuilder): Promise<string> =>
+    pool.use({ key: 'x', bytes: 60, build }, async () => Promise.resolve('used'));
+  const failing = (): GraphBuilder => {
+    throw new Error('no graph');
+  };
+  await expect(use(failing)).rejects.toThrow('no graph');
+  expect(await use(() => outerProduct('x'))).toBe('used');
+  await pool.dispose();
+});

@@ -65,6 +65,7 @@ export function profileOf(changes: Partial<ProfileState> = {}): ProfileState {
       protect: [],
       exclude: 0,
       everyDistance: false,
+      arithmetic: 'float32',
       baselines: [],
       seed: 0,
     },

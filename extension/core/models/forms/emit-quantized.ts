@@ -121,6 +121,9 @@ export function emitInt8(graph: GraphBuilder, form: Int8Form, rows: Value): Valu
   if (run === 'basic') {
     return op('MatMul', x, op('Mul', emitFloats(graph, stored), scale));
   }
+  if (run === 'symmetric') {
+    return emitSymmetric(graph, x, stored, scale);
+  }
   // Of no rows at all, ONNX Runtime's extremes have another shape.
   const extreme = (type: string): Value =>
     op('Reshape', graph.reduce(type, x, [-1], 1), graph.ints([-1, 1]));
@@ -134,6 +137,23 @@ export function emitInt8(graph: GraphBuilder, form: Int8Form, rows: Value): Valu
   const sums = emitProduct(graph, ones, stored, scale);
   const product = op('Mul', emitProduct(graph, whole, stored, scale), step);
   return op('Add', product, op('Mul', least, sums));
+}
+
+/** Zero in uint8 that stands for the integers −127 … 127. */
+const middle = 128;
+
+/**
+ * Emits x·Wᵀ of x [rows, in] in integers: with s a 127th of the largest |x| of a row, x ≈ s·(q − 128), and ONNX Runtime subtracts
+ * the zero point from the sums.
+ */
+function emitSymmetric(graph: GraphBuilder, x: Value, weights: Value, scales: Value): Value {
+  const op = (type: string, ...inputs: Value[]): Value => graph.op(type, inputs);
+  const largest = graph.reduce('ReduceMax', op('Abs', x), [-1], 1);
+  const step = op('Max', op('Mul', largest, graph.scalar(1 / 127)), graph.scalar(smallestStep));
+  const steps = op('Add', op('Div', x, step), graph.scalar(middle + 0.5));
+  const integers = graph.op('Cast', [steps], { to: DataType.UINT8 });
+  const sums = op('MatMulInteger', integers, weights, graph.bytes([middle], []));
+  return op('Mul', op('Mul', emitFloats(graph, sums), scales), step);
 }
 
 /** Emits (x·numbers)·scales of `x`, uint8 [rows, in]. */

@@ -4,6 +4,7 @@ import { isDequantized } from '../../checkpoints/ggml-types';
 import type { DType, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { emitDequantized, emitDequantizedRows } from '../quantized/dequantize';
 import { emitUnpacked } from '../quantized/unpack';
+import { dequantizedWeight } from './dequantized-weight';
 
 const onnxDataTypes: Readonly<Partial<Record<DType, DataType>>> = {
   F32: DataType.FLOAT,
@@ -21,13 +22,29 @@ export function emitStored(graph: GraphBuilder, tensor: LazyTensor): Value {
   if (dataType === undefined) {
     throw new Error(`${tensor.name} has dtype ${tensor.dtype}, which requireRunnable refuses`);
   }
-  const { name, shape, file, offset, length } = tensor;
-  return graph.weight({ name, dataType, shape, file, offset, length });
+  const { name, shape, file, offset, length, computed } = tensor;
+  return computed === undefined
+    ? graph.weight({ name, dataType, shape, file, offset, length })
+    : graph.computedWeight({
+        ...{ name, dataType, shape, bytes: length, fill: computed },
+        emit: () => {
+          throw new Error(`${name} is computed for sessions alone`);
+        },
+      });
 }
 
-/** The tensor as float32; ONNX Runtime folds the cast when the session is made. */
+/** The tensor as float32. Half precision is widened by ONNX Runtime when the session is created. */
 export function emitWeight(graph: GraphBuilder, tensor: LazyTensor): Value {
-  const floats = emitFloats(graph, tensor);
+  const weight = dequantizedWeight(tensor, (expanded) =>
+    emitOrdered(expanded, tensor, emitFloats(expanded, tensor)),
+  );
+  return weight === undefined
+    ? emitOrdered(graph, tensor, emitFloats(graph, tensor))
+    : graph.computedWeight(weight);
+}
+
+/** Puts interleaved heads back in order. */
+function emitOrdered(graph: GraphBuilder, tensor: LazyTensor, floats: Value): Value {
   const heads = tensor.interleavedHeads;
   if (heads === undefined) {
     return floats;

@@ -6,6 +6,7 @@ import { chooseFinalists, propose } from './proposals';
 import { least } from '../least';
 import { bestOf, resultOf } from '../rounds';
 import type { Proposal, RoundInput, RoundResult } from '../rounds';
+import { screeningSetup } from '../scorer';
 import type { FinalObserver, OriginalStates } from '../scorer';
 import type { SearchListener } from '../search-listener';
 import type { SearchPlan } from '../search-plan';
@@ -17,6 +18,9 @@ import { Tally } from '../tally';
 
 /** Fewer blocks than this say nothing of their spread. */
 const leastBlocks = 8;
+
+/** Rows that winners are confirmed on if candidates are compared on an int8 copy of the model. */
+const confirmedRows = 512;
 
 /** Of so many rows of the first sequence, nearly all finalists are measured. */
 const finalistRows = 256;
@@ -51,8 +55,18 @@ export class AdaptiveRounds {
     const [slice] = this.slices;
     const state = original.get(0);
     if (slice !== undefined && state !== undefined) {
-      this.surrogate = await Surrogate.start(setup, slice, state);
+      this.surrogate = await Surrogate.start(screeningSetup(setup), slice, state);
     }
+  }
+
+  /** Slices that a winner is measured on over the whole vocabulary. */
+  private get confirmedSlices(): readonly Slice[] {
+    if (this.plan.setup.copy === undefined) {
+      return this.slices;
+    }
+    let rows = 0;
+    const last = this.slices.findIndex(({ from, to }) => (rows += to - from) >= confirmedRows);
+    return last < 0 ? this.slices : this.slices.slice(0, last + 1);
   }
 
   /** Rows of the rough heatmap, which are what the surrogate sees. */
@@ -63,7 +77,7 @@ export class AdaptiveRounds {
   /** Sees final states as they are computed. */
   public readonly onFinal: FinalObserver = async (candidate, slice, state) => {
     if (slice.sequence === 0 && slice.from === 0) {
-      const { states } = this.plan.setup.executor;
+      const { states } = screeningSetup(this.plan.setup).executor;
       this.finals.set(candidate.id, await states.toHost(state));
     }
   };
@@ -190,7 +204,7 @@ export class AdaptiveRounds {
       if (
         best !== undefined &&
         Number.isFinite(tally.totalOf(best)) &&
-        (await tally.confirm(best, this.slices))
+        (await tally.confirm(best, this.confirmedSlices))
       ) {
         return true;
       }

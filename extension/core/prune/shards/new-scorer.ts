@@ -1,5 +1,6 @@
 import { NaiveScorer } from '../naive-scorer';
 import type { Scorer, ScorerSetup, ScorerUse } from '../scorer';
+import { ScreeningScorer } from '../screening-scorer';
 import { TrajectoryScorer } from '../trajectory-scorer';
 
 /** A scorer of a search: one that shares its work, where there is somebody to share it with. */
@@ -7,6 +8,9 @@ export function newScorer(setup: ScorerSetup, use: ScorerUse): Scorer {
   const { share } = setup;
   if (share !== undefined) {
     return share(use);
+  }
+  if (use.screens === true && setup.copy !== undefined) {
+    return new ScreeningScorer(setup, use);
   }
   return use.naive === true ? new NaiveScorer(setup) : new TrajectoryScorer(setup, use.onFinal);
 }

@@ -1,20 +1,40 @@
 import { readFileSync } from 'node:fs';
+import { freemem, totalmem } from 'node:os';
 import process from 'node:process';
 
 /** What Node and ONNX Runtime take beside what a model takes, once both have begun to work. */
 const ownBytes = 96 << 20;
 
-/** Bytes that this process may still take where its system limits it, as a container does; infinite where not. */
-export function roomOfProcess(): number {
-  // Where there is no limit: 0 or undefined, or a number beyond all memory.
+/** Share of the available memory that jobs take if the setting is `auto`; the rest is for other programs and mapped files. */
+const automaticShare = 0.6;
+/** The least that `auto` asks for: what doesn't fit is refused with a message of its own. */
+const leastAutomatic = 512 << 20;
+
+/** Bytes that this process may still take if its system limits it, as a container does; infinite if not. */
+export function roomUnderLimit(): number {
+  // Without a limit it is 0 or undefined, or a number beyond all memory.
   const limit = process.constrainedMemory();
   return limit > 0
     ? Math.max(0, limit - ownMemory.privateBytes() - ownBytes)
     : Number.POSITIVE_INFINITY;
 }
 
-/** An object, so that a test can say what a process has. */
+/** Bytes that this process may still take: what its system allows it, and what the machine has available. */
+export function roomOfProcess(): number {
+  return Math.min(roomUnderLimit(), ownMemory.availableBytes());
+}
+
+/** Bytes that jobs take if the memory setting is `auto`. */
+export function automaticMemory(): number {
+  return Math.floor(Math.max(leastAutomatic, automaticShare * roomOfProcess()));
+}
+
+/** Numbers of the system, in an object so that tests can replace them. */
 export const ownMemory = {
+  /** Memory that programs can take without swapping. macOS tells only what nothing uses, so there it is all but a quarter. */
+  availableBytes(): number {
+    return process.platform === 'darwin' ? 0.75 * totalmem() : freemem();
+  },
   /** What this process has for itself. Files that are mapped, such as weights, give their memory back where it is needed. */
   privateBytes(): number {
     try {

@@ -1,0 +1,119 @@
+import { elementCount } from './lazy-tensor';
+import type { LazyTensor } from './lazy-tensor';
+import { blockOf, isDequantized } from './ggml-types';
+import { dequantize } from './quantize/dequantize';
+import { halvesToFloats } from './half';
+import { withRegularFile } from './regular-file';
+import { UserError } from '../user-error';
+import { say } from '../message';
+
+/** Encoded bytes that are read at once. */
+const bytesAtOnce = 1 << 20;
+
+/** Decodes `encoded`, whole rows of a tensor, to float32. */
+type Decoder = (encoded: Buffer, numbers: Float32Array) => void;
+
+/** Element types of floats, with their size in bytes and decoder. */
+const floatTypes: Readonly<Record<string, { readonly bytes: number; readonly decode: Decoder }>> = {
+  F32: {
+    bytes: 4,
+    decode: (encoded, numbers) => {
+      new Uint8Array(numbers.buffer, numbers.byteOffset).set(encoded);
+    },
+  },
+  F16: {
+    bytes: 2,
+    decode: (encoded, numbers) => {
+      numbers.set(halvesToFloats(halves(encoded)));
+    },
+  },
+  BF16: {
+    bytes: 2,
+    decode: (encoded, numbers) => {
+      const from = halves(encoded);
+      const bits = new Uint32Array(numbers.buffer, numbers.byteOffset, from.length);
+      for (let i = 0; i < from.length; i++) {
+        bits[i] = (from[i] ?? 0) << 16;
+      }
+    },
+  },
+};
+
+const halves = (encoded: Buffer): Uint16Array =>
+  new Uint16Array(encoded.buffer, encoded.byteOffset, encoded.length / 2);
+
+/** Whether {@link readFloatRows} reads the tensor: a matrix of floats or of GGUF blocks that is stored in a file. */
+export function hasFloatRows({ dtype, shape, packed, inline, computed }: LazyTensor): boolean {
+  return (
+    shape.length > 1 &&
+    (packed ?? inline ?? computed) === undefined &&
+    (isDequantized(dtype) || Object.hasOwn(floatTypes, dtype))
+  );
+}
+
+/**
+ * Reads a matrix [rows, columns] row by row as float32, rows of interleaved heads in the order of the model.
+ * @param take gets each row's index and its numbers, which are overwritten afterward
+ * @throws UserError if the file is shorter than its header says
+ */
+export async function readFloatRows(
+  tensor: LazyTensor,
+  take: (row: number, numbers: Float32Array) => void,
+): Promise<void> {
+  const { name, shape, file, offset, length } = tensor;
+  const columns = shape.at(-1) ?? 1;
+  const rows = elementCount(shape) / columns;
+  const rowBytes = length / rows;
+  const perRead = Math.max(1, Math.min(rows, Math.floor(bytesAtOnce / rowBytes)));
+  const encoded = Buffer.from(new ArrayBuffer(perRead * rowBytes));
+  const numbers = new Float32Array(perRead * columns);
+  const decode = decoderOf(tensor);
+  const orderedRow = rowOrder(tensor);
+  await withRegularFile(file, async ({ handle }) => {
+    for (let first = 0; first < rows; first += perRead) {
+      const some = Math.min(perRead, rows - first);
+      const part = encoded.subarray(0, some * rowBytes);
+      const { bytesRead } = await handle.read(part, 0, part.length, offset + first * rowBytes);
+      if (bytesRead < part.length) {
+        throw new UserError(say`The file became shorter while it was being read.`, {
+          file,
+          field: name,
+          remedy: say`Download it again.`,
+        });
+      }
+      decode(part, numbers);
+      for (let i = 0; i < some; i++) {
+        take(orderedRow(first + i), numbers.subarray(i * columns, (i + 1) * columns));
+      }
+    }
+  });
+}
+
+function decoderOf({ name, dtype, shape }: LazyTensor): Decoder {
+  if (!isDequantized(dtype)) {
+    const type = floatTypes[dtype];
+    if (type === undefined) {
+      throw new Error(`${name} is stored as ${dtype}, which has no rows of floats`);
+    }
+    return type.decode;
+  }
+  const { elements } = blockOf(dtype);
+  if ((shape.at(-1) ?? 1) % elements !== 0) {
+    throw new Error(`rows of ${name} are not whole blocks of ${dtype}`);
+  }
+  return (encoded, numbers) => {
+    dequantize(dtype, encoded, numbers);
+  };
+}
+
+/** Row of the model for each stored row: heads store rows 0, half, 1, half + 1, … */
+function rowOrder({ interleavedHeads, shape }: LazyTensor): (stored: number) => number {
+  if (interleavedHeads === undefined) {
+    return (stored) => stored;
+  }
+  const headRows = (shape[0] ?? 0) / interleavedHeads;
+  return (stored) => {
+    const inHead = stored % headRows;
+    return stored - inHead + (inHead % 2) * (headRows / 2) + Math.floor(inHead / 2);
+  };
+}

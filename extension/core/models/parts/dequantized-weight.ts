@@ -1,0 +1,35 @@
+import { hasFloatRows, readFloatRows } from '../../checkpoints/float-rows';
+import { isDequantized } from '../../checkpoints/ggml-types';
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { DataType } from '../../onnx/graph-builder';
+import type { ComputedWeight, GraphBuilder, Value } from '../../onnx/graph-builder';
+
+/**
+ * A matrix in a GGUF block format as float32 [out, in], decoded row by row when a session is created.
+ * @param emit emits nodes that decode it, for graphs that are written
+ * @returns undefined if the weight isn't a matrix stored in blocks of a file
+ */
+export function dequantizedWeight(
+  tensor: LazyTensor,
+  emit: (graph: GraphBuilder) => Value,
+): ComputedWeight | undefined {
+  const { name, dtype, shape } = tensor;
+  if (!isDequantized(dtype) || !hasFloatRows(tensor)) {
+    return undefined;
+  }
+  const count = elementCount(shape);
+  return {
+    name: `${name}:floats`,
+    dataType: DataType.FLOAT,
+    shape,
+    bytes: count * Float32Array.BYTES_PER_ELEMENT,
+    fill: async ({ buffer, byteOffset }) => {
+      const floats = new Float32Array(buffer, byteOffset, count);
+      await readFloatRows(tensor, (row, numbers) => {
+        floats.set(numbers, row * numbers.length);
+      });
+    },
+    emit,
+  };
+}

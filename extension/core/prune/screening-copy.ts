@@ -1,0 +1,84 @@
+import { shareOfIds } from '../metrics/logits-readout';
+import { int8Copy } from '../models/int8-copy';
+import type { LayeredModel } from '../models/layered-model';
+import type { DeviceName } from '../runtime/device';
+import { integerSumsAreWhole } from '../runtime/limits/integer-sums';
+import { leastMemory } from '../runtime/memory-shares';
+import { UserError } from '../user-error';
+import { say } from '../message';
+import type { Message } from '../message';
+import type { SearchSettings } from './options';
+
+/** Share of the memory setting that the copy may take at most; the model itself runs in the rest. */
+const copyShare = 0.75;
+
+/** An int8 copy to compare candidates on, and the memory that it and the model itself take. */
+export interface ScreeningPlan {
+  readonly copy: LayeredModel;
+  readonly copyBytes: number;
+  readonly modelBytes: number;
+}
+
+interface Where {
+  readonly device: DeviceName;
+  readonly memoryBytes: number;
+  /** Whether the search is shared among several processes. */
+  readonly isShared: boolean;
+}
+
+/**
+ * Decides whether a search compares candidates on an int8 copy of the model.
+ * @returns undefined if it compares them on the model itself
+ * @throws UserError if int8 was asked for and isn't possible
+ */
+export async function planScreening(
+  model: LayeredModel,
+  { arithmetic, mode, confidence }: Pick<SearchSettings, 'arithmetic' | 'mode' | 'confidence'>,
+  where: Where,
+): Promise<ScreeningPlan | undefined> {
+  if (arithmetic === 'float32' || mode !== 'adaptive' || confidence === 1) {
+    return undefined;
+  }
+  const found = await tryScreening(model, where, arithmetic === 'int8');
+  if ('copy' in found) {
+    return found;
+  }
+  if (arithmetic === 'int8') {
+    throw new UserError(found.reason, {
+      file: model.summary.path,
+      field: 'arithmetic',
+      remedy: say`Set arithmetic to float32.`,
+    });
+  }
+  return undefined;
+}
+
+async function tryScreening(
+  model: LayeredModel,
+  { device, memoryBytes, isShared }: Where,
+  isAsked: boolean,
+): Promise<ScreeningPlan | { readonly reason: Message }> {
+  if (device !== 'cpu') {
+    return { reason: say`A search compares candidates in int8 on the CPU only, not on ${device}.` };
+  }
+  if (isShared) {
+    return { reason: say`A search that several processes share compares candidates in float32.` };
+  }
+  if (shareOfIds('sampled', model.emitter?.vocabularySize) === 1) {
+    return { reason: say`Only language models with a large vocabulary are compared in int8.` };
+  }
+  const copy = int8Copy(model);
+  if (copy === undefined) {
+    return { reason: say`The linear layers of the model can't be rounded to int8.` };
+  }
+  const rest = memoryBytes - leastMemory(model, device);
+  const copyBytes = Math.min(rest, memoryBytes * copyShare);
+  if (copyBytes < leastMemory(copy, device, false)) {
+    return { reason: say`The memory setting has no room for an int8 copy of two sublayers.` };
+  }
+  // Without integer dot products, products of int8 are slower than those of float32.
+  if (!isAsked && !(await integerSumsAreWhole())) {
+    return { reason: say`The processor has no instructions for int8.` };
+  }
+  return { copy, copyBytes, modelBytes: memoryBytes - copyBytes };
+}

@@ -1,0 +1,45 @@
+/** Memory of computed weights, reused from session to session. */
+export interface WeightArena {
+  readonly buffer: ArrayBuffer;
+  /** Keeps the memory for the next session. */
+  readonly release: () => void;
+  /** Gives the memory back to the system. */
+  readonly drop: () => void;
+}
+
+/** Arenas that stay allocated for the next session: streamed models alternate between two kinds of sublayers. */
+const mostFree = 2;
+
+/** Allocates arenas; those that are released are reused if the next session needs about as much. */
+export class WeightArenas {
+  private free: ArrayBuffer[] = [];
+
+  public take(bytes: number): WeightArena {
+    const fits = this.free
+      .filter(({ byteLength }) => byteLength >= bytes && byteLength <= 2 * bytes)
+      .sort((a, b) => a.byteLength - b.byteLength);
+    const buffer = fits[0] ?? new ArrayBuffer(bytes);
+    this.free = this.free.filter((one) => one !== buffer);
+    let isHeld = true;
+    return {
+      buffer,
+      release: () => {
+        if (isHeld) {
+          this.free = [buffer, ...this.free].slice(0, mostFree);
+        }
+        isHeld = false;
+      },
+      drop: () => {
+        isHeld = false;
+      },
+    };
+  }
+
+  /** Gives all that is free back to the system. */
+  public clear(): void {
+    this.free = [];
+  }
+}
+
+/** Arenas of all sessions of this process. */
+export const weightArenas = new WeightArenas();
