@@ -14,7 +14,6 @@ import { knownEncoder } from './encoders/encoder-architectures';
 import type { EncoderModel } from './encoders/encoder-model';
 import { openEncoder, readEncoder } from './encoders/open-encoder';
 import { fingerprintModel } from './fingerprint';
-import { refuseScales } from './gguf/gguf-demands';
 import { GgufKeys } from './gguf/gguf-keys';
 import { openGguf } from './gguf/gguf-model';
 import type { GgufModel } from './gguf/gguf-model';
@@ -61,6 +60,22 @@ export async function openModel(path: string): Promise<LayeredModel> {
 async function openGgufFile(folder: ModelFolder): Promise<OpenedModel> {
   const header = await readGgufModel(folder.weights);
   return new OpenedModel(await readGguf(folder, header), { format: 'gguf', header });
+}
+
+/**
+ * Refuses tensors that llama.cpp scales products of matrices by, as in NVFP4 files and older conversions of BitNet.
+ * @param unread names of tensors that the model does not use
+ * @throws UserError naming one of them.
+ */
+function refuseScales(unread: readonly string[], file: string): void {
+  const scale = unread.find((name) => name.endsWith('.scale'));
+  if (scale !== undefined) {
+    throw new UserError(say`Scale tensors beside weights are not supported.`, {
+      file,
+      field: scale,
+      remedy: say`Use the Hugging Face folder of the model.`,
+    });
+  }
 }
 
 /** How a model differs from the files it was made of. */

@@ -4,17 +4,15 @@ import { asArchitecture } from '../../models/gguf/encoders/encoder-names';
 import type { GgufTarget } from '../../models/gguf/gguf-target';
 import type { LayeredModel } from '../../models/layered-model';
 import { readArchitecture } from '../../models/open-model';
-import type { Architecture, PartKind } from '../../models/transformer/architecture';
+import type { PartKind } from '../../models/transformer/architecture';
 import type { ConfigFields } from '../../models/transformer/config-layout';
 import type { ModelConfig } from '../../models/transformer/model-config';
+import type { LlamaCppFacts } from './llama-cpp/rule';
 
 /** A model of a folder, and what it becomes. */
-export interface FolderModel {
+export interface FolderModel extends LlamaCppFacts {
+  readonly source: 'config';
   readonly name: string;
-  readonly config: ModelConfig;
-  /** config.json, for errors. */
-  readonly configFile: string;
-  readonly architecture: Architecture;
   readonly target: GgufTarget;
 }
 
@@ -63,7 +61,10 @@ export function sizesOf({ num_attention_heads: heads, ...config }: ModelConfig):
 }
 
 /** What a block of the folder consists of. */
-export function partsOf({ architecture, config }: FolderModel, block: number): readonly PartKind[] {
+export function partsOf(
+  { architecture, config }: LlamaCppFacts,
+  block: number,
+): readonly PartKind[] {
   const { parts, experts } = architecture;
   return (
     parts?.(config, block) ?? [

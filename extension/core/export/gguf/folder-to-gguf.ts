@@ -49,7 +49,8 @@ import type { PlacedTensor } from './place-tensors';
 import { frequencyTensors } from './rotary-header';
 import { areStoredBlocks, asStoredBlocks, storedBlocks } from './stored-blocks';
 import { tokenizerEntries } from './tokenizer-entries';
-import { hasLeastStep, whyNotComputed } from './why-not-computed';
+import { explainUnsupportedInLlamaCpp } from './llama-cpp/explain-unsupported';
+import { hasLeastStep } from './llama-cpp/value-rules';
 import { joined, counted, say } from '../../message';
 import type { Message } from '../../message';
 
@@ -111,7 +112,7 @@ function whyNotFamily(
           say`${architecture} models can't be written to GGUF files.`,
         remedy: say`Convert the folder with convert_hf_to_gguf.py of llama.cpp, then prune the file.`,
       }
-    : (whyClasses(source.model) ?? whyNotComputed(model, changes));
+    : (whyClasses(source.model) ?? explainUnsupportedInLlamaCpp(model, changes));
 }
 
 function folderModel(
@@ -120,7 +121,7 @@ function folderModel(
 ): FolderModel | undefined {
   const family = readFamily(model, configText, configFile);
   const target = family && ggufTarget(family.architecture, family.config);
-  return target && { name: model.summary.name, configFile, ...family, target };
+  return target && { source: 'config', name: model.summary.name, configFile, ...family, target };
 }
 
 /** What a tensor of the result is called in a GGUF file of the original, which importance is measured on. */

@@ -5,22 +5,14 @@ import type { JobContext } from '../../jobs/job';
 import { takesEncodings, takesPatches } from '../../models/capabilities';
 import { refusalOf } from '../../models/capability';
 import type { Refusal } from '../../models/capability';
-import {
-  ggufChoosing,
-  ggufMixers,
-  ggufSizes,
-  ggufWindows,
-  ggufTraits,
-  requireGgufBlocks,
-} from '../../models/gguf/gguf-model';
-import { gatingKey, gatingOf } from '../../models/gguf/gguf-demands';
+import { ggufMixers, ggufSizes, ggufWindows } from '../../models/gguf/gguf-model';
+import { gatingKey, readGating } from '../../models/gguf/expert-gating';
 import { denseBlocks, ggufFields, windowPattern } from '../../models/gguf/gguf-fields';
 import { mixerFlags } from '../../models/gguf/gguf-mixers';
 import { allRows } from '../../models/gguf/gguf-rows';
 import type { LayeredModel } from '../../models/layered-model';
 import type { ModelSummary } from '../../models/model-summary';
-import { countT5Blocks, isT5, t5Keys } from '../../models/t5/t5-gguf';
-import { UserError } from '../../user-error';
+import { countT5Blocks, explainOtherTowers, isT5, t5InGguf, t5Keys } from '../../models/t5/t5-gguf';
 import { productsOf, withoutEmptied } from './block-factors';
 import { deciArchitecture, deciFamilies, deciLayout, needsDeci, whyNotGgufDeci } from './gguf-deci';
 import { narrowedKinds, narrowedSizes, whyOtherWidths } from './gguf-sizes';
@@ -32,6 +24,8 @@ import { parametersAfter, planTensors } from '../weight-plan';
 import type { WeightWriter, WriteOptions } from '../weight-writer';
 import { chosenTypes, roundingOf } from './choose-types';
 import { importanceOf } from './importance';
+import { explainUnsupportedInLlamaCpp, factsOfHeader } from './llama-cpp/explain-unsupported';
+import type { LlamaCppFacts } from './llama-cpp/rule';
 import { headerEntry } from './header-entries';
 import { typeMixes } from './type-mixes';
 import type { MixedModel, TypeMix } from './type-mixes';
@@ -56,7 +50,11 @@ export const describeGgufLayout = {
 export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOption[] {
   const { summary } = model;
   const settled = (changes: Changes): Changes => withoutEmptied(model, changes).changes;
-  const isDeci = header.metadata.get('general.architecture') === deciArchitecture;
+  const keys = new GgufKeys(header, header.file);
+  const isDeci = keys.architecture === deciArchitecture;
+  // Read once for all candidates of a search.
+  let read: Promise<LlamaCppFacts> | undefined;
+  const facts = async (): Promise<LlamaCppFacts> => (read ??= factsOfHeader(header));
   const takesDeci = (changes: Changes): boolean =>
     isDeci || (deciFamilies.includes(summary.architecture) && needsDeci(changes));
   const as = (
@@ -82,9 +80,9 @@ export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOpti
         return (
           whyNotHeld(changes) ??
           whyTorn(summary, changes) ??
-          whyOtherWidths(summary, ggufTraits(header), changes) ??
-          whyUneven(summary, changes) ??
-          whyOtherBlocks(header, changes)
+          (isT5(keys)
+            ? (whyOtherWidths(summary, undefined, changes) ?? whyOtherT5(keys, changes))
+            : whyOther(summary, await facts(), changes))
         );
       },
     },
@@ -104,17 +102,6 @@ export function whyNotHeld({ matrices, patches }: Changes): Refusal | undefined 
     : matrices.size > 0
       ? refusalOf(takesEncodings(gguf))
       : undefined;
-}
-
-/** The header has one number of experts for all blocks. */
-function whyUneven({ architecture }: ModelSummary, { expertCounts }: Changes): Refusal | undefined {
-  return new Set(expertCounts.values()).size < 2
-    ? undefined
-    : {
-        code: 'uneven-widths',
-        reason: say`A GGUF file has as many experts in every block of a ${architecture} model.`,
-        remedy: say`Remove as many experts from every block, or prune the Hugging Face folder of the model.`,
-      };
 }
 
 /** Keys of what is the size of a head where they are absent. */
@@ -189,13 +176,12 @@ async function blockEntries(
   keys: GgufKeys,
   { blocks }: Changes,
 ): Promise<Entry[]> {
-  const gating = gatingOf(keys);
+  const gating = readGating(keys);
   const ratios = keys.isList(ratiosKey) ? await keys.list(ratiosKey) : undefined;
-  const choosing = await ggufChoosing(header, blocks);
   return [
     ...flagsEntry(keys, windowPattern, await ggufWindows(header, blocks)),
     ...flagsEntry(keys, mixerFlags, await ggufMixers(header, blocks)),
-    ...(choosing === undefined ? [] : flagsEntry(keys, choosing.key, choosing.flags)),
+    ...(isT5(keys) ? [] : familyFlags(keys, await factsOfHeader(header), blocks)),
     ...[denseBlocks, tableBlocks].flatMap((key) => {
       const inFront = keys.numberIfPresent(key);
       return inFront === undefined
@@ -217,6 +203,20 @@ async function blockEntries(
   ];
 }
 
+/** The family's own flags of blocks. */
+const familyFlags = (
+  keys: GgufKeys,
+  { config, target }: LlamaCppFacts,
+  blocks: readonly number[],
+): Entry[] =>
+  Object.entries(target.family.blockFlags ?? {}).flatMap(([key, isSo]) =>
+    flagsEntry(
+      keys,
+      key,
+      blocks.map((source) => isSo(config, source)),
+    ),
+  );
+
 /** How many blocks each tower of T5 has. */
 function towerEntries(keys: GgufKeys, blocks: readonly number[]): Entry[] {
   const { encoder, decoder } = countT5Blocks(keys, blocks);
@@ -226,20 +226,20 @@ function towerEntries(keys: GgufKeys, blocks: readonly number[]): Entry[] {
   ];
 }
 
-async function whyOtherBlocks(header: GgufHeader, changes: Changes): Promise<Refusal | undefined> {
-  try {
-    await requireGgufBlocks(header, changes.blocks);
-    return undefined;
-  } catch (error) {
-    if (error instanceof UserError) {
-      const { field, remedy = say`Choose another plan.` } = error.subject;
-      return {
-        ...{ code: 'blocks-not-removable', reason: error.problem, remedy },
-        ...(field === undefined ? {} : { field }),
-      };
-    }
-    throw error;
-  }
+const whyOther = (
+  summary: ModelSummary,
+  facts: LlamaCppFacts,
+  changes: Changes,
+): Refusal | undefined =>
+  whyOtherWidths(summary, facts.target.family, changes) ??
+  explainUnsupportedInLlamaCpp(facts, changes);
+
+function whyOtherT5(keys: GgufKeys, { blocks }: Changes): Refusal | undefined {
+  const refusal =
+    keys.architecture === t5InGguf.both
+      ? explainOtherTowers(countT5Blocks(keys, blocks))
+      : undefined;
+  return refusal && { ...refusal, field: keys.name(t5Keys.decoderBlocks) };
 }
 
 /** A GGUF file under its own name. */

@@ -14,24 +14,25 @@ import { knownSeq2Seq } from '../seq2seq/seq2seq-families';
 import { towersOf } from '../seq2seq/t5';
 import { encoderNames } from './t5-encoder';
 import { t5GgufNames } from './t5-names';
+import type { Refusal } from '../capability';
 import { say } from '../../message';
-import type { Message } from '../../message';
 
-/** Why llama.cpp can't load so many blocks, and what can be done; undefined where it can. */
-export function whyOtherTowers({
+/** Returns why llama.cpp can't load a T5 model with these numbers of blocks; undefined if it can. */
+export function explainOtherTowers({
   encoder,
   decoder,
-}: Record<'encoder' | 'decoder', number>):
-  | { readonly reason: Message; readonly remedy: Message }
-  | undefined {
+}: Record<'encoder' | 'decoder', number>): Refusal | undefined {
+  const code = 'blocks-not-removable';
   if (encoder === 0 || decoder === 0) {
     return {
+      code,
       reason: say`${t5InGguf.both} models need at least one block in the encoder and one in the decoder.`,
       remedy: say`Keep at least one sublayer in each.`,
     };
   }
   return decoder > encoder
     ? {
+        code,
         reason: say`llama.cpp can't load a ${t5InGguf.both} model with more blocks in the decoder than in the encoder (${decoder}, ${encoder}).`,
         remedy: say`Remove as many blocks from the decoder, or write a Hugging Face folder or ONNX.`,
       }
@@ -74,15 +75,6 @@ export function countT5Blocks(
 ): ReturnType<typeof t5Blocks> {
   const encoder = kept.filter((block) => block < t5Blocks(keys).encoder).length;
   return { encoder, decoder: kept.length - encoder };
-}
-
-/** @throws UserError where llama.cpp can't load what would stay. */
-export function requireT5Blocks(keys: GgufKeys, kept: readonly number[]): void {
-  const why =
-    keys.architecture === t5InGguf.both ? whyOtherTowers(countT5Blocks(keys, kept)) : undefined;
-  if (why !== undefined) {
-    keys.fault(keys.name(t5Keys.decoderBlocks), why.reason, why.remedy);
-  }
 }
 
 /** What a file's model may have otherwise than its keys say. */

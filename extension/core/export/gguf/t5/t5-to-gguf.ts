@@ -14,7 +14,7 @@ import { knownSeq2Seq } from '../../../models/seq2seq/seq2seq-families';
 import { Seq2SeqModel } from '../../../models/seq2seq/seq2seq-model';
 import { t5Forms } from '../../../models/seq2seq/t5';
 import { usualLength } from '../../../models/t5/t5-encoder';
-import { farthestInGguf, t5InGguf, t5Keys, whyOtherTowers } from '../../../models/t5/t5-gguf';
+import { farthestInGguf, t5InGguf, t5Keys, explainOtherTowers } from '../../../models/t5/t5-gguf';
 import { isGated } from '../../../models/t5/t5-names';
 import { t5PlaceInGguf } from '../../../models/t5/t5-places';
 import type { ConfigFields } from '../../../models/transformer/config-layout';
@@ -170,8 +170,7 @@ function whyOtherBlocks(model: T5Model, changes: Changes): Refusal | undefined {
       remedy: say`Choose another format.`,
     };
   }
-  const why = model instanceof EncoderModel ? undefined : whyOtherTowers({ encoder, decoder });
-  return why === undefined ? undefined : { code: 'blocks-not-removable', ...why };
+  return model instanceof EncoderModel ? undefined : explainOtherTowers({ encoder, decoder });
 }
 
 const ownHead = say`Its head is a matrix of its own, scaled as the model was trained: llama.cpp doesn't scale what a tied head reads.`;
