@@ -6,11 +6,8 @@ import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { missingKeys } from '../../../extension/core/export/gguf/missing-keys';
 import { explainUnsupportedInLlamaCpp } from '../../../extension/core/export/gguf/llama-cpp/explain-unsupported';
 import { ggufTarget } from '../../../extension/core/models/gguf/gguf-target';
-import {
-  openModel,
-  openModelFiles,
-  readArchitecture,
-} from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { decoderIn } from '../config-source';
 import { outputsOf } from '../models/forms/layered';
 import { familyFixture, fixture, readJson, relativeError } from '../fixtures';
 import { quantizedCases, quantizedFixture, quantizedGolden } from '../quantized-fixtures';
@@ -117,7 +114,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
     const config = JSON.parse(readFileSync(file, 'utf8')) as object;
     const turned = ['full_attention', 'sliding_attention'];
     const changed = { ...config, layer_types: [...turned, ...turned], per_layer_config: {} };
-    const { architecture, config: read } = readArchitecture(JSON.stringify(changed), file);
+    const { architecture, config: read } = decoderIn(JSON.stringify(changed), file);
     expect(ggufTarget(architecture, read)?.family.demands?.(read)).toEqual({
       num_kv_shared_layers: 0,
     });
@@ -150,7 +147,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
 
   it('has zeros for keys that Gemma 3n does not store and llama.cpp wants', () => {
     const configFile = familyFixture('gemma3n_text', 'config.json');
-    const { architecture, config } = readArchitecture(readFileSync(configFile, 'utf8'), configFile);
+    const { architecture, config } = decoderIn(readFileSync(configFile, 'utf8'), configFile);
     const target = ggufTarget(architecture, config);
     if (target === undefined) {
       throw new Error('a family that llama.cpp knows');
@@ -341,7 +338,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
       '"tie_word_embeddings": false',
       '"tie_word_embeddings": true',
     );
-    const { architecture, config } = readArchitecture(text, configFile);
+    const { architecture, config } = decoderIn(text, configFile);
     const target = ggufTarget(architecture, config);
     if (target === undefined) {
       throw new Error('a family that llama.cpp knows');

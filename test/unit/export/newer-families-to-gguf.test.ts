@@ -6,10 +6,9 @@ import type { GgufTensor } from '../../../extension/core/export/gguf/gguf-tensor
 import { headerEntry } from '../../../extension/core/export/gguf/header-entries';
 import { readGating, sigmoid } from '../../../extension/core/models/gguf/expert-gating';
 import { GgufKeys } from '../../../extension/core/models/gguf/gguf-keys';
-import {
-  explainUnsupportedInLlamaCpp,
-  factsOfHeader,
-} from '../../../extension/core/export/gguf/llama-cpp/explain-unsupported';
+import { explainUnsupportedInLlamaCpp } from '../../../extension/core/export/gguf/llama-cpp/explain-unsupported';
+import { openGguf } from '../../../extension/core/models/gguf/gguf-model';
+import { parseDecoder } from '../../../extension/core/models/model-family';
 import { familyFixture, relativeError } from '../fixtures';
 import {
   attends,
@@ -106,7 +105,13 @@ it('Mistral 4 cannot lose blocks down to a number with which llama.cpp looks for
   await prune(familyFixture('mistral4'), [], whole, inFloats);
   const header = await readGgufHeader(fileIn(whole));
   const metadata = new Map([...header.metadata, ['mistral4.block_count', 36]] as const);
-  const facts = await factsOfHeader({ ...header, metadata });
+  const file = await openGguf({ ...header, metadata }, header.file);
+  const facts = {
+    source: 'header',
+    configFile: header.file,
+    ...parseDecoder(file.architecture, file.configText, header.file),
+    target: { architecture: 'mistral4', family: file.family },
+  } as const;
   const refusal = (count: number): string | undefined =>
     explainUnsupportedInLlamaCpp(facts, {
       ...{ blocks: [...Array(count).keys()], expertCounts: new Map(), widths: {} },

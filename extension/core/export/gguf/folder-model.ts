@@ -1,11 +1,7 @@
-import { knownEncoder } from '../../models/encoders/encoder-architectures';
-import { parseEncoderConfig } from '../../models/encoders/encoder-config';
 import { asArchitecture } from '../../models/gguf/encoders/encoder-names';
 import type { GgufTarget } from '../../models/gguf/gguf-target';
-import type { LayeredModel } from '../../models/layered-model';
-import { readArchitecture } from '../../models/open-model';
+import type { ModelFamily } from '../../models/model-family';
 import type { PartKind } from '../../models/transformer/architecture';
-import type { ConfigFields } from '../../models/transformer/config-layout';
 import type { ModelConfig } from '../../models/transformer/model-config';
 import type { LlamaCppFacts } from './llama-cpp/rule';
 
@@ -16,22 +12,15 @@ export interface FolderModel extends LlamaCppFacts {
   readonly target: GgufTarget;
 }
 
-/** The family of a folder of a decoder or an encoder of texts, and its fields; undefined for other models. */
-export function readFamily(
-  { kind }: Pick<LayeredModel, 'kind'>,
-  configText: string,
-  configFile: string,
-): Pick<FolderModel, 'architecture' | 'config'> | undefined {
-  if (kind === 'decoder') {
-    return readArchitecture(configText, configFile);
+/** A family of decoders, or of encoders of texts described as one; undefined for other models. */
+export function asDecoder(
+  family: ModelFamily,
+): Pick<LlamaCppFacts, 'architecture' | 'config'> | undefined {
+  if (family.kind !== 'encoder') {
+    return family.kind === 'decoder' ? family : undefined;
   }
-  const encoder =
-    kind === 'encoder' ? knownEncoder(JSON.parse(configText) as ConfigFields) : undefined;
-  if (encoder === undefined) {
-    return undefined;
-  }
-  const config = parseEncoderConfig(configText, configFile, encoder.config);
-  const architecture = asArchitecture(encoder, config);
+  const { config } = family;
+  const architecture = asArchitecture(family.architecture, config);
   const { positions } = architecture?.outer ?? {};
   // The file lacks the rows in front of that of position 0.
   const before = positions !== undefined && 'name' in positions ? positions.offset : 0;

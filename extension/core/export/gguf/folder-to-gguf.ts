@@ -35,7 +35,7 @@ import {
 import { EncoderModel } from '../../models/encoders/encoder-model';
 import { chosenTypes, fileTypeOf, isTable, plainType, roundingOf } from './choose-types';
 import { modelEntries } from './folder-header';
-import { readFamily } from './folder-model';
+import { asDecoder } from './folder-model';
 import type { FolderModel } from './folder-model';
 import { importanceOf } from './importance';
 import { deciFamilies, needsDeci, whyNotGgufDeci } from './gguf-deci';
@@ -116,12 +116,13 @@ function whyNotFamily(
 }
 
 function folderModel(
-  { configText, model }: CheckpointSource,
+  { family, model }: CheckpointSource,
   configFile: string,
 ): FolderModel | undefined {
-  const family = readFamily(model, configText, configFile);
-  const target = family && ggufTarget(family.architecture, family.config);
-  return target && { source: 'config', name: model.summary.name, configFile, ...family, target };
+  const decoder = asDecoder(family);
+  const target = decoder && ggufTarget(decoder.architecture, decoder.config);
+  const { name } = model.summary;
+  return target && { source: 'config', name, configFile, ...decoder, target };
 }
 
 /** What a tensor of the result is called in a GGUF file of the original, which importance is measured on. */

@@ -8,6 +8,8 @@ import { poolingsWith } from '../folder-pooling';
 import { describePooling } from '../gguf/encoders/pooling';
 import { ggufFields, valueLength } from '../gguf/gguf-fields';
 import type { GgufKeys } from '../gguf/gguf-keys';
+import { parseFamily } from '../model-family';
+import type { ParsedFamily } from '../model-family';
 import { readSeq2Seq } from '../seq2seq/open-seq2seq';
 import type { Seq2SeqModel } from '../seq2seq/seq2seq-model';
 import { knownSeq2Seq } from '../seq2seq/seq2seq-families';
@@ -92,7 +94,7 @@ export async function readT5Gguf(
   header: GgufHeader,
   keys: GgufKeys,
   narrowed?: Narrowed,
-): Promise<Seq2SeqModel | EncoderModel> {
+): Promise<{ readonly model: Seq2SeqModel | EncoderModel; readonly family: ParsedFamily }> {
   const { metadata, tensors: listed, files } = header;
   const tensors = new Map(listed.map((tensor) => [tensor.name, tensor]));
   const checkpoint: Checkpoint = { tensors, files, entry: folder.weights, metadata: {} };
@@ -150,7 +152,11 @@ export async function readT5Gguf(
       ...encoderNames(names, byBlock === true),
       heads: poolingsWith([]),
     };
-    return readEncoder(folder, JSON.stringify(config), family, checkpoint, narrowed?.fingerprint);
+    const text = JSON.stringify(config);
+    return {
+      model: await readEncoder(folder, text, family, checkpoint, narrowed?.fingerprint),
+      family: parseFamily({ kind: 'encoder', architecture: family }, text, folder.config),
+    };
   }
   const own = {
     encoder_layers: ggufFields.num_hidden_layers,
@@ -179,7 +185,11 @@ export async function readT5Gguf(
     head: { name: names.head },
     towers: () => towersOf(names, byBlock === true),
   };
-  return readSeq2Seq(folder, JSON.stringify(config), family, checkpoint, narrowed?.fingerprint);
+  const text = JSON.stringify(config);
+  return {
+    model: await readSeq2Seq(folder, text, family, checkpoint, narrowed?.fingerprint),
+    family: parseFamily({ kind: 'encoder-decoder', architecture: family }, text, folder.config),
+  };
 }
 
 function required<Known>(known: Known | undefined): Known {

@@ -1,22 +1,8 @@
-import type { GgufHeader } from '../../../checkpoints/gguf';
 import type { Refusal } from '../../../models/capability';
-import { GgufKeys } from '../../../models/gguf/gguf-keys';
-import { openGguf } from '../../../models/gguf/gguf-model';
-import { readArchitecture } from '../../../models/open-model';
 import { blockRules } from './block-rules';
 import type { Kept, LlamaCppFacts } from './rule';
 import { valueRules } from './value-rules';
 import { say } from '../../../message';
-
-/** Facts about the model of a GGUF file, as llama.cpp computes it. */
-export async function factsOfHeader(header: GgufHeader): Promise<LlamaCppFacts> {
-  const { configText, architecture: known, family } = await openGguf(header, header.file);
-  const { architecture } = new GgufKeys(header, header.file);
-  return {
-    ...{ source: 'header', configFile: header.file, target: { architecture, family } },
-    ...readArchitecture(configText, header.file, known),
-  };
-}
 
 /** Returns the first constraint of llama.cpp that what is kept of a model violates. */
 export function explainUnsupportedInLlamaCpp(
