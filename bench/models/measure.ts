@@ -11,12 +11,9 @@ import { matrixChanges } from '../../extension/core/export/matrix-changes';
 import type { OutputOption } from '../../extension/core/export/output-options';
 import { writeSource } from '../../extension/core/export/write-source';
 import { unattended } from '../../extension/core/jobs/job';
-import { knownEncoder } from '../../extension/core/models/encoders/encoder-architectures';
 import type { EncoderArchitecture } from '../../extension/core/models/encoders/encoder-architecture';
 import { openModelFiles } from '../../extension/core/models/open-model';
 import type { AnyModel, OpenedModel } from '../../extension/core/models/opened-model';
-import { familyOfConfig } from '../../extension/core/models/transformer/architectures';
-import type { ConfigFields } from '../../extension/core/models/transformer/config-layout';
 import type { ModelSummary } from '../../extension/core/models/model-summary';
 import { writeModel } from '../../extension/core/pipelines/write-model';
 import { errorBetween, limits, outputOf, readGolden, reasonOf } from '../lib/golden';
@@ -101,6 +98,7 @@ async function write(
 }
 
 async function familyOf({
+  family,
   headers,
   model,
   path,
@@ -109,11 +107,8 @@ async function familyOf({
     return { family: await architectureOf(path), kind: 'gguf' };
   }
   const { architecture } = model.summary;
-  const text = headers.format === 'safetensors' ? headers.configText : '{}';
-  const config = JSON.parse(text) as ConfigFields;
-  const tower = familyOfConfig(config, architecture)?.textType;
-  const { told, ofClasses }: Telling =
-    (model.kind === 'encoder' ? knownEncoder(config) : undefined) ?? {};
+  const tower = family.kind === 'decoder' ? family.architecture.textType : undefined;
+  const { told, ofClasses }: Telling = family.kind === 'encoder' ? family.architecture : {};
   return {
     ...{ family: tower ?? architecture, kind: model.kind },
     ...(told === undefined ? {} : { told }),

@@ -19,6 +19,7 @@ import { root } from './repository.mjs';
  *   & typeof import('../../extension/core/export/hugging-face/layouts')
  *   & typeof import('../../extension/core/export/output-formats')
  *   & typeof import('../../extension/core/export/gguf/gguf-options')
+ *   & typeof import('../../extension/core/models/model-family')
  *   & typeof import('../../extension/core/models/transformer/architectures')
  *   & typeof import('../../extension/core/models/encoders/encoder-architectures')
  *   & typeof import('../../extension/core/models/seq2seq/seq2seq-families')
@@ -51,6 +52,7 @@ const modules = [
   'core/export/hugging-face/layouts',
   'core/export/output-formats',
   'core/export/gguf/gguf-options',
+  'core/models/model-family',
   'core/models/transformer/architectures',
   'core/models/encoders/encoder-architectures',
   'core/models/seq2seq/seq2seq-families',

@@ -164,8 +164,15 @@ export function modelsReference(declarations, results, notWritten) {
  * docs/reference/layouts.md: what models are written as, and who loads that.
  * @param {Declarations} declarations
  */
-export function layoutsReference({ layouts, outputFormats, describeGgufLayout, inEnglish }) {
-  const example = JSON.stringify({ model_type: 'llama', architectures: ['LlamaForCausalLM'] });
+export function layoutsReference({
+  layouts,
+  outputFormats,
+  describeGgufLayout,
+  inEnglish,
+  requireFamily,
+}) {
+  const configText = JSON.stringify({ model_type: 'llama', architectures: ['LlamaForCausalLM'] });
+  const example = { family: requireFamily(configText, 'config.json'), configText };
   const sections = Object.values(layouts).flatMap((layout) => [
     `### ${layout.name}`,
     layout.what,

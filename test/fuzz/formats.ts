@@ -25,7 +25,8 @@ import { removeFromGraph } from '../../extension/core/export/onnx/onnx-surgery';
 import { openGguf } from '../../extension/core/models/gguf/gguf-model';
 import { OnnxLayeredModel } from '../../extension/core/models/onnx/onnx-layered-model';
 import { openOnnxModel } from '../../extension/core/models/onnx/onnx-model';
-import { openModelFiles, readArchitecture } from '../../extension/core/models/open-model';
+import { parseFamily, requireFamily } from '../../extension/core/models/model-family';
+import { openModelFiles } from '../../extension/core/models/open-model';
 import { manifestSchema, readManifest } from '../../extension/core/pipelines/manifest-file';
 import { compressionCalls } from '../../extension/protocol/compression';
 import { dataMapCalls } from '../../extension/protocol/datamap';
@@ -65,6 +66,9 @@ const made =
   };
 
 const read = (path: string): string => readFileSync(path, 'utf8');
+
+const readConfig = (text: string, path: string): unknown =>
+  parseFamily(requireFamily(text, path), text, path);
 
 const queueSchemas = [orderSchema, sharedSchema, failureSchema];
 const calls = [
@@ -141,7 +145,7 @@ export const formats: Readonly<Record<string, Format>> = {
     extension: '/config.json',
     seeds: 'models',
     mutateStructure: mutateJson,
-    open: [(path: string): unknown => readArchitecture(read(path), path)],
+    open: [(path: string): unknown => readConfig(read(path), path)],
   },
   tokenizer: {
     extension: '/tokenizer.json',

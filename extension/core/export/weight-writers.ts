@@ -1,17 +1,11 @@
 import { join } from 'node:path';
 import type { JobContext } from '../jobs/job';
 import { inForm } from '../models/encoders/encoder-architecture';
-import { knownEncoder } from '../models/encoders/encoder-architectures';
-import { parseEncoderConfig } from '../models/encoders/encoder-config';
 import type { EncoderModel } from '../models/encoders/encoder-model';
-import { knownSeq2Seq } from '../models/seq2seq/seq2seq-families';
 import type { Seq2SeqModel } from '../models/seq2seq/seq2seq-model';
-import { knownStaged } from '../models/stages/staged-families';
 import type { StagedModel } from '../models/stages/staged-model';
 import { idsOf } from '../models/example';
-import { readArchitecture } from '../models/open-model';
 import { describeForms } from '../models/forms/form-spec';
-import { baseModelType } from '../models/transformer/model-config';
 import { hasMixers } from '../models/model-summary';
 import type { ModelSummary } from '../models/model-summary';
 import type { ModelEmitter } from '../models/model-emitter';
@@ -43,7 +37,7 @@ export function safetensorsWriter(
   options: WriteOptions,
   context: JobContext,
 ): WeightWriter {
-  const { model, checkpoint, configText } = source;
+  const { model, checkpoint } = source;
   const planned = layout.plan(source, changes);
   const shards = planShards(planned, options.maxShardBytes);
   return {
@@ -52,9 +46,9 @@ export function safetensorsWriter(
       .reduce((sum, { tensor }) => sum + tensor.length, 0),
     parameters: layout.keepsWeights ? model.summary.parameters : parametersAfter(model, changes),
     layout: layout.name,
-    loadsWith: layout.loadsWith(configText),
+    loadsWith: layout.loadsWith(source),
     texts: {
-      'config.json': layout.config(configText, changes, source),
+      'config.json': layout.config(source, changes),
       ...moduleText(source, layout, changes),
     },
     write: async (folder, copier) => writeSafetensors(folder, shards, checkpoint, copier),
@@ -79,24 +73,18 @@ function moduleText(
 }
 
 /** The Python module that loads what an ordinary model cannot hold. */
-function modellingText({ model, configText }: CheckpointSource, changes: Changes): string {
+function modellingText({ model, family, configText }: CheckpointSource, changes: Changes): string {
   const named = JSON.parse(configText) as NamedClasses;
-  const encoder = knownEncoder({ ...named });
-  const staged = knownStaged(baseModelType(String(named.model_type)));
-  const seq2seq = knownSeq2Seq(named);
-  if (seq2seq !== undefined) {
-    return seq2seqModellingFile(seq2seq, configText, changes);
+  switch (family.kind) {
+    case 'encoder-decoder':
+      return seq2seqModellingFile(family, named, changes);
+    case 'stages':
+      return stagedModellingFile(family.architecture, named, placesAfter(model, changes), changes);
+    case 'encoder':
+      return encoderModellingFile(inForm(family.architecture, family.config), named, changes);
+    case 'decoder':
+      return modellingFile(family.architecture, named, changes);
   }
-  if (staged !== undefined) {
-    return stagedModellingFile(staged, named, placesAfter(model, changes), changes);
-  }
-  return encoder === undefined
-    ? modellingFile(readArchitecture(configText, model.summary.path).architecture, named, changes)
-    : encoderModellingFile(
-        inForm(encoder, parseEncoderConfig(configText, model.summary.path, encoder.config)),
-        named,
-        changes,
-      );
 }
 
 /** What the metadata of an ONNX file say of where it comes from. */
@@ -127,9 +115,9 @@ export function onnxWriter(
   const cachedBlocks = summary.sublayers.flatMap(({ id, block, kind }) =>
     gone.has(id) || !(kind === 'attention' || kind === 'mixer') ? [] : [block],
   );
-  const { architecture } = readArchitecture(source.configText, summary.path);
+  const { family } = source;
   const caches =
-    architecture.compressed !== undefined
+    family.kind === 'decoder' && family.architecture.compressed !== undefined
       ? say`${cachedBlocks.length} caches: keys and what compressed runs are made of, which optimum and onnxruntime-genai don't take`
       : hasMixers(summary)
         ? say`${cachedBlocks.length} caches: keys and values named as optimum does, states of mixers beside them`
@@ -140,7 +128,7 @@ export function onnxWriter(
     parameters: parametersAfter(source.model, changes),
     loadsWith: say`ONNX Runtime: model.onnx with model.onnx_data beside it, ${caches}.`,
     texts: {
-      'config.json': rewriteConfig(source.configText, {
+      'config.json': rewriteConfig(source, {
         blocks: hasMixers(summary) ? changes.blocks : cachedBlocks,
         absent: [],
       }),
@@ -172,7 +160,7 @@ export function encoderOnnxWriter(
     parameters: parametersAfter(source.model, changes),
     loadsWith: say`ONNX Runtime: model.onnx with model.onnx_data beside it, ${inputs.map(({ name }) => name).join(', ')} → ${output.name}.`,
     texts: {
-      'config.json': rewriteConfig(source.configText, { blocks: changes.blocks, absent: [] }),
+      'config.json': rewriteConfig(source, { blocks: changes.blocks, absent: [] }),
     },
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier),
     output: async (folder, input) => {

@@ -32,7 +32,8 @@ export interface WriteSource extends OutputOptions {
 }
 
 /** What an opened model can be written as, and what is written beside its weights. */
-export function writeSource({ model, headers, path, narrowed }: OpenedModel): WriteSource {
+export function writeSource(opened: OpenedModel): WriteSource {
+  const { model, family, headers, path, narrowed } = opened;
   const own = { model, headers, path, files: model.files };
   switch (headers.format) {
     case 'onnx': {
@@ -61,17 +62,20 @@ export function writeSource({ model, headers, path, narrowed }: OpenedModel): Wr
         folder: dirname(path),
         // The file holds its tokenizer and settings itself.
         sideFiles: () => Promise.resolve(noSideFiles),
-        options: ggufOptions(model, headers.header),
+        options: ggufOptions(opened, headers),
         unreachable: { safetensors: others, onnx: others },
       };
     }
     case 'safetensors':
+      if (family.kind === 'graph') {
+        throw new Error('a folder of safetensors is no graph');
+      }
       return {
         ...own,
         files: headers.checkpoint.files,
         folder: path,
         sideFiles: async () => findSideFiles(path),
-        options: folderOptions({ model, ...headers }, headers.configFile),
+        options: folderOptions({ ...headers, model, family }, headers.configFile),
         unreachable: {},
       };
   }
@@ -81,9 +85,9 @@ type FolderSource = CheckpointSource & { readonly model: AnyModel };
 
 /** The layouts of a Hugging Face folder, and ONNX. */
 function folderOptions(source: FolderSource, configFile: string): OutputOption[] {
-  const { model, configText } = source;
+  const { model } = source;
   const whyNotConfig = ({ blocks }: Changes): ReturnType<typeof whyNotRewritable> => {
-    const refusal = whyNotRewritable(configText, blocks);
+    const refusal = whyNotRewritable(source, blocks);
     return refusal === undefined ? undefined : { ...refusal, file: configFile };
   };
   const isDeci = model.summary.architecture === 'nemotron-nas';

@@ -1,5 +1,6 @@
 import type { GgufHeader } from '../checkpoints/gguf';
 import type { Checkpoint } from '../checkpoints/lazy-tensor';
+import type { GgufFamily } from './gguf/gguf-traits';
 import type { OnnxLayeredModel } from './onnx/onnx-layered-model';
 
 /** File formats that models are read from and written in. */
@@ -17,5 +18,10 @@ export type ModelHeaders =
       /** As stored: weights of quantized models are packed. */
       readonly checkpoint: Checkpoint;
     }
-  | { readonly format: 'gguf'; readonly header: GgufHeader }
+  | {
+      readonly format: 'gguf';
+      readonly header: GgufHeader;
+      /** How the conversion treats the family; undefined for T5. */
+      readonly conversion: GgufFamily | undefined;
+    }
   | { readonly format: 'onnx'; readonly graph: OnnxLayeredModel };

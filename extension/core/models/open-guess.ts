@@ -3,14 +3,13 @@ import { readConfigText } from '../checkpoints/config-text';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
 import { say } from '../message';
-import { knownEncoder } from './encoders/encoder-architectures';
+import { findFamily } from './model-family';
 import { openFolderAs } from './open-model';
 import type { OpenedModel } from './opened-model';
-import { familyOfConfig } from './transformer/architectures';
 import type { ConfigFields } from './transformer/config-layout';
 import { guessFamilies } from './transformer/guess-family';
 import type { FamilyGuess } from './transformer/guess-family';
-import { baseModelType, readModelType } from './transformer/model-config';
+import { baseModelType } from './transformer/model-config';
 
 /**
  * A folder of an unknown `model_type`, opened as one of each known family that it may follow, or of `only`.
@@ -28,10 +27,9 @@ export async function openGuesses(
     });
   }
   const configText = await readConfigText(folder.config);
-  const modelType = baseModelType(readModelType(configText) ?? '');
   const fields = JSON.parse(configText) as ConfigFields;
-  const known = knownEncoder(fields) ?? familyOfConfig(fields, modelType);
-  if (known !== undefined) {
+  if (findFamily(fields) !== undefined) {
+    const modelType = baseModelType(String(fields['model_type']));
     throw new UserError(say`Models of the type "${modelType}" can be opened already.`, {
       file: folder.config,
       remedy: say`Open it without trying families.`,

@@ -7,28 +7,23 @@ import { readConfigText } from '../checkpoints/config-text';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
 import type { Architecture } from './transformer/architecture';
-import { familyOfConfig } from './transformer/architectures';
-import { whyUnknownShape } from './families/unknown-shapes';
-import type { ConfigFields } from './transformer/config-layout';
-import { knownEncoder } from './encoders/encoder-architectures';
 import type { EncoderModel } from './encoders/encoder-model';
 import { openEncoder, readEncoder } from './encoders/open-encoder';
 import { fingerprintModel } from './fingerprint';
-import { refuseScales } from './gguf/gguf-demands';
 import { GgufKeys } from './gguf/gguf-keys';
 import { openGguf } from './gguf/gguf-model';
 import type { GgufModel } from './gguf/gguf-model';
+import type { GgufFamily } from './gguf/gguf-traits';
 import type { LayeredModel } from './layered-model';
-import { baseModelType, parseModelConfig, readModelType } from './transformer/model-config';
+import { parseDecoder, parseFamily, requireFamily } from './model-family';
+import type { DecoderFamily, NamedFamily, ParsedFamily } from './model-family';
 import type { ModelConfig } from './transformer/model-config';
 import { OnnxLayeredModel } from './onnx/onnx-layered-model';
 import type { QuantizationSummary } from './model-summary';
 import { OpenedModel } from './opened-model';
 import { openSeq2Seq } from './seq2seq/open-seq2seq';
 import type { Seq2SeqModel } from './seq2seq/seq2seq-model';
-import { knownSeq2Seq } from './seq2seq/seq2seq-families';
 import { openStages, withHead } from './stages/open-stages';
-import { knownStaged } from './stages/staged-families';
 import { isT5, readT5Gguf } from './t5/t5-gguf';
 import { hasTiedHead } from './transformer/outer-matrices';
 import { joinPacked } from './quantized/packed-checkpoint';
@@ -47,7 +42,7 @@ export async function openModelFiles(path: string): Promise<OpenedModel> {
   const onnx = await locateOnnx(path);
   if (onnx !== undefined) {
     const graph = await OnnxLayeredModel.open(onnx);
-    return new OpenedModel(graph, { format: 'onnx', graph });
+    return new OpenedModel(graph, { kind: 'graph' }, { format: 'onnx', graph });
   }
   const folder = await locateModel(path);
   return isGguf(folder.weights) ? openGgufFile(folder) : openFolder(folder);
@@ -60,7 +55,24 @@ export async function openModel(path: string): Promise<LayeredModel> {
 
 async function openGgufFile(folder: ModelFolder): Promise<OpenedModel> {
   const header = await readGgufModel(folder.weights);
-  return new OpenedModel(await readGguf(folder, header), { format: 'gguf', header });
+  const { model, family, conversion } = await readGguf(folder, header);
+  return new OpenedModel(model, family, { format: 'gguf', header, conversion });
+}
+
+/**
+ * Refuses tensors that llama.cpp scales products of matrices by, as in NVFP4 files and older conversions of BitNet.
+ * @param unread names of tensors that the model does not use
+ * @throws UserError naming one of them.
+ */
+function refuseScales(unread: readonly string[], file: string): void {
+  const scale = unread.find((name) => name.endsWith('.scale'));
+  if (scale !== undefined) {
+    throw new UserError(say`Scale tensors beside weights are not supported.`, {
+      file,
+      field: scale,
+      remedy: say`Use the Hugging Face folder of the model.`,
+    });
+  }
 }
 
 /** How a model differs from the files it was made of. */
@@ -75,30 +87,45 @@ export async function readGguf(
   folder: ModelFolder,
   header: GgufHeader,
   narrowed?: Narrowed,
-): Promise<TransformerModel | EncoderModel | Seq2SeqModel> {
+): Promise<
+  GgufContents & {
+    /** How the conversion treats the family; undefined for T5. */
+    readonly conversion: GgufFamily | undefined;
+  }
+> {
   const keys = new GgufKeys(header, folder.weights);
-  const model = isT5(keys)
-    ? await readT5Gguf(folder, header, keys, narrowed)
+  const read = isT5(keys)
+    ? { ...(await readT5Gguf(folder, header, keys, narrowed)), conversion: undefined }
     : await layOutGguf(
         folder,
         await openGguf(header, folder.weights, narrowed?.widths),
         narrowed?.fingerprint,
       );
-  refuseScales(model.layout.unused, folder.weights);
-  return model;
+  refuseScales(read.model.layout.unused, folder.weights);
+  return read;
+}
+
+interface GgufContents {
+  readonly model: TransformerModel | EncoderModel | Seq2SeqModel;
+  readonly family: ParsedFamily;
 }
 
 async function layOutGguf(
   folder: ModelFolder,
-  { configText, checkpoint, ...gguf }: GgufModel,
+  { configText, checkpoint, encoder, architecture, family: conversion }: GgufModel,
   fingerprint?: string,
-): Promise<TransformerModel | EncoderModel> {
-  if (gguf.encoder !== undefined) {
-    return readEncoder(folder, configText, gguf.encoder, checkpoint, fingerprint);
+): Promise<GgufContents & { readonly conversion: GgufFamily }> {
+  if (encoder !== undefined) {
+    return {
+      model: await readEncoder(folder, configText, encoder, checkpoint, fingerprint),
+      family: parseFamily({ kind: 'encoder', architecture: encoder }, configText, folder.config),
+      conversion,
+    };
   }
-  const read = readArchitecture(configText, folder.config, gguf.architecture);
+  const family = parseDecoder(architecture, configText, folder.config);
   const known = fingerprint === undefined ? {} : { fingerprint };
-  return layOut({ folder, configText, checkpoint, ...read, ...known });
+  const model = await layOut({ folder, configText, checkpoint, ...family, ...known });
+  return { model, family, conversion };
 }
 
 async function openFolder(folder: ModelFolder): Promise<OpenedModel> {
@@ -107,42 +134,54 @@ async function openFolder(folder: ModelFolder): Promise<OpenedModel> {
 
 /** A folder whose config.json is read as `configText`. */
 export async function openFolderAs(folder: ModelFolder, configText: string): Promise<OpenedModel> {
-  const modelType = baseModelType(readModelType(configText) ?? '');
-  const fields = modelType === '' ? {} : (JSON.parse(configText) as ConfigFields);
-  const [encoder, staged] = [knownEncoder(fields), knownStaged(modelType)];
-  const seq2seq = knownSeq2Seq(fields);
-  const opened: Pick<OpenedModel, 'model'> & {
-    readonly checkpoint: Checkpoint;
-    readonly configText?: string;
-  } =
-    seq2seq !== undefined
-      ? await openSeq2Seq(folder, configText, seq2seq)
-      : encoder !== undefined
-        ? await openEncoder(folder, configText, encoder)
-        : staged !== undefined
-          ? await openStages(folder, configText, staged)
-          : await openDecoder(folder, configText);
-  const { model, checkpoint, configText: read = configText } = opened;
-  const headers = { configFile: folder.config, configText: withHead(read, model), checkpoint };
-  return new OpenedModel(model, { format: 'safetensors', ...headers });
+  const named = requireFamily(configText, folder.config);
+  const {
+    model,
+    checkpoint,
+    configText: read = configText,
+  } = await openAs(named, folder, configText);
+  const text = withHead(read, model);
+  const headers = { configFile: folder.config, configText: text, checkpoint };
+  return new OpenedModel(model, parseFamily(named, text, folder.config), {
+    format: 'safetensors',
+    ...headers,
+  });
 }
 
-async function openDecoder(
+async function openAs(
+  named: NamedFamily,
   folder: ModelFolder,
   configText: string,
-): Promise<{ readonly model: TransformerModel; readonly checkpoint: Checkpoint }> {
-  const checkpoint = await openSafetensors(folder.weights);
-  return { model: await readDecoder(folder, configText, checkpoint), checkpoint };
+): Promise<
+  Pick<OpenedModel, 'model'> & {
+    readonly checkpoint: Checkpoint;
+    /** The text of config.json as it was read. */
+    readonly configText?: string;
+  }
+> {
+  switch (named.kind) {
+    case 'encoder-decoder':
+      return openSeq2Seq(folder, configText, named.architecture);
+    case 'encoder':
+      return openEncoder(folder, configText, named.architecture);
+    case 'stages':
+      return openStages(folder, configText, named.architecture);
+    case 'decoder': {
+      const checkpoint = await openSafetensors(folder.weights);
+      const family = parseDecoder(named.architecture, configText, folder.config);
+      return { model: await readDecoder(folder, configText, family, checkpoint), checkpoint };
+    }
+  }
 }
 
 /** A decoder of these tensors, under the fingerprint of its files unless another is given. */
 export async function readDecoder(
   folder: ModelFolder,
   configText: string,
+  { architecture, config }: Pick<DecoderFamily, 'architecture' | 'config'>,
   checkpoint: Checkpoint,
   fingerprint?: string,
 ): Promise<TransformerModel> {
-  const { architecture, config } = readArchitecture(configText, folder.config);
   const quantization = config.quantization_config
     ? readQuantization(config.quantization_config, folder.config)
     : undefined;
@@ -231,56 +270,6 @@ function guessWarnings({ espalier_guess: guess }: ModelConfig): Message[] {
       ? say`Guessed as ${family}, and not checked on a text. Results may be wrong.`
       : say`Guessed as ${family}: perplexity ${perplexity.toFixed(1)} on a short text, ${shuffled.toFixed(1)} with its tokens shuffled. Results may be wrong.`,
   ];
-}
-
-/**
- * The family of a config.json, in the form it asks for, and its fields.
- * @throws UserError for an unknown family or a field that cannot be read.
- */
-export function readArchitecture(
-  configText: string,
-  file: string,
-  known?: Architecture,
-): { architecture: Architecture; config: ModelConfig } {
-  const architecture = known ?? architectureOf(configText, file);
-  const config = parseModelConfig(configText, file, architecture.config);
-  return { architecture: { ...architecture, ...architecture.form?.(config) }, config };
-}
-
-/**
- * The family that config.json names.
- * @throws UserError when it is not known, or when config.json has other faults and names none.
- */
-function architectureOf(configText: string, file: string): Architecture {
-  const modelType = readModelType(configText);
-  const architecture =
-    modelType === undefined
-      ? undefined
-      : familyOfConfig(JSON.parse(configText) as ConfigFields, baseModelType(modelType));
-  if (architecture !== undefined) {
-    return architecture;
-  }
-  if (modelType === undefined) {
-    parseModelConfig(configText, file);
-    throw new UserError(say`The field is missing.`, {
-      file,
-      field: 'model_type',
-      remedy: say`Name the architecture, as the original config.json does.`,
-    });
-  }
-  const why = whyUnknownShape(modelType);
-  if (why !== undefined) {
-    throw new UserError(say`Architecture "${modelType}" is not supported. ${why}`, {
-      file,
-      field: 'model_type',
-      remedy: say`Export it to ONNX. The page Models of the documentation lists what is supported.`,
-    });
-  }
-  throw new UserError(say`Architecture "${modelType}" is not supported.`, {
-    file,
-    field: 'model_type',
-    remedy: say`Try it as a known family (\`espalier try-family\`), or export it to ONNX. The page Models of the documentation lists what is supported.`,
-  });
 }
 
 /** @throws UserError for packed weights that config.json says nothing of. */

@@ -1,6 +1,7 @@
 import { capabilitiesOf } from './capabilities';
 import type { Capabilities } from './capabilities';
 import type { EncoderModel } from './encoders/encoder-model';
+import type { ModelFamily } from './model-family';
 import type { ModelFormat, ModelHeaders } from './model-headers';
 import type { ModelSummary } from './model-summary';
 import type { OnnxLayeredModel } from './onnx/onnx-layered-model';
@@ -32,6 +33,8 @@ export class OpenedModel {
 
   public constructor(
     public readonly model: AnyModel,
+    /** Architecture and parsed config. */
+    public readonly family: ModelFamily,
     public readonly headers: ModelHeaders,
     public readonly narrowed?: NarrowedFrom,
   ) {}

@@ -114,7 +114,7 @@ describe('a GGUF file of a folder of an encoder', () => {
     const { options } = writeSource(await openModelFiles(encoderFixture('nomic-mixtures')));
     const gguf = options.find(({ format }) => format === 'gguf');
     const refused = await gguf?.refuse(narrowed);
-    expect(refused && inEnglish(refused.reason)).toMatch(/feed-forwards as wide as the experts/);
+    expect(refused && inEnglish(refused.reason)).toMatch(/MLPs as wide as the experts/);
   });
 
   it.each([

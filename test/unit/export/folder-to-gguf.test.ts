@@ -4,12 +4,10 @@ import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { missingKeys } from '../../../extension/core/export/gguf/missing-keys';
+import { explainUnsupportedInLlamaCpp } from '../../../extension/core/export/gguf/llama-cpp/explain-unsupported';
 import { ggufTarget } from '../../../extension/core/models/gguf/gguf-target';
-import {
-  openModel,
-  openModelFiles,
-  readArchitecture,
-} from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { decoderIn } from '../config-source';
 import { outputsOf } from '../models/forms/layered';
 import { familyFixture, fixture, readJson, relativeError } from '../fixtures';
 import { quantizedCases, quantizedFixture, quantizedGolden } from '../quantized-fixtures';
@@ -116,7 +114,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
     const config = JSON.parse(readFileSync(file, 'utf8')) as object;
     const turned = ['full_attention', 'sliding_attention'];
     const changed = { ...config, layer_types: [...turned, ...turned], per_layer_config: {} };
-    const { architecture, config: read } = readArchitecture(JSON.stringify(changed), file);
+    const { architecture, config: read } = decoderIn(JSON.stringify(changed), file);
     expect(ggufTarget(architecture, read)?.family.demands?.(read)).toEqual({
       num_kv_shared_layers: 0,
     });
@@ -149,12 +147,19 @@ describe('a GGUF file of a Hugging Face folder', () => {
 
   it('has zeros for keys that Gemma 3n does not store and llama.cpp wants', () => {
     const configFile = familyFixture('gemma3n_text', 'config.json');
-    const { architecture, config } = readArchitecture(readFileSync(configFile, 'utf8'), configFile);
+    const { architecture, config } = decoderIn(readFileSync(configFile, 'utf8'), configFile);
     const target = ggufTarget(architecture, config);
     if (target === undefined) {
       throw new Error('a family that llama.cpp knows');
     }
-    const model = { name: 'tiny', config, configFile, architecture, target };
+    const model = {
+      name: 'tiny',
+      source: 'config',
+      config,
+      configFile,
+      architecture,
+      target,
+    } as const;
     const added = missingKeys(model, new Set(['blk.3.attn_v.weight']));
     expect(added.map(({ name, shape, type, length }) => [name, shape, type, length])).toEqual([
       ['blk.2.attn_k.weight', [16, 32], 'F16', 1024],
@@ -308,9 +313,13 @@ describe('a GGUF file of a Hugging Face folder', () => {
       ['bitnet', {}, /hidden_act: llama\.cpp computes bitnet models with silu, not relu2/],
       ['falcon-sequential', {}, /bias: llama\.cpp computes falcon models with false/],
       ['gpt-neox-sequential', {}, /attention_bias: llama\.cpp computes gptneox models with true/],
-      ['mistral-sliding', {}, /sliding_window.*without a window/],
-      ['cohere-qk-norm', {}, /use_qk_norm: llama\.cpp reads norms .* at least 64 blocks/],
-      ['gemma2', {}, /query_pre_attn_scalar.*scales the attention/],
+      ['mistral-sliding', {}, /sliding_window.*without sliding windows/],
+      [
+        'cohere-qk-norm',
+        {},
+        /tie_word_embeddings: llama\.cpp uses the token embedding of command-r/,
+      ],
+      ['gemma2', {}, /query_pre_attn_scalar.*scales attention/],
       ['llama-rope-dynamic', {}, /"dynamic" can't be written/],
       ['qwen2', { types: { tensors: { 'blk.9.x': 'F16' } } }, /blk\.9\.x.*no tensor of this name/],
       ['qwen2', { types: { tensors: { 'output_norm.weight': 'Q4_K' } } }, /can't be divided/],
@@ -321,6 +330,25 @@ describe('a GGUF file of a Hugging Face folder', () => {
       expect(error.message).toMatch(message);
       expect(existsSync(out)).toBe(false);
     }
+  });
+
+  it('of Command R has 64 blocks or no norms of queries and keys', () => {
+    const configFile = fixture('cohere-qk-norm', 'config.json');
+    const text = readFileSync(configFile, 'utf8').replace(
+      '"tie_word_embeddings": false',
+      '"tie_word_embeddings": true',
+    );
+    const { architecture, config } = decoderIn(text, configFile);
+    const target = ggufTarget(architecture, config);
+    if (target === undefined) {
+      throw new Error('a family that llama.cpp knows');
+    }
+    const facts = { source: 'config', configFile, architecture, config, target } as const;
+    const field = (count: number): string | undefined =>
+      explainUnsupportedInLlamaCpp(facts, {
+        ...{ blocks: Array(count).fill(0), expertCounts: new Map(), widths: {} },
+      })?.field;
+    expect([2, 63, 64].map(field)).toEqual(['use_qk_norm', 'use_qk_norm', undefined]);
   });
 
   it('is refused where each head has a norm of its own, since a file joins them', async () => {

@@ -4,9 +4,11 @@ import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../extension/core/checkpoints/gguf-values';
 import type { GgufTensor } from '../../../extension/core/export/gguf/gguf-tensors';
 import { headerEntry } from '../../../extension/core/export/gguf/header-entries';
-import { gatingOf, sigmoid } from '../../../extension/core/models/gguf/gguf-demands';
+import { readGating, sigmoid } from '../../../extension/core/models/gguf/expert-gating';
 import { GgufKeys } from '../../../extension/core/models/gguf/gguf-keys';
-import { requireGgufBlocks } from '../../../extension/core/models/gguf/gguf-model';
+import { explainUnsupportedInLlamaCpp } from '../../../extension/core/export/gguf/llama-cpp/explain-unsupported';
+import { openGguf } from '../../../extension/core/models/gguf/gguf-model';
+import { parseDecoder } from '../../../extension/core/models/model-family';
 import { familyFixture, relativeError } from '../fixtures';
 import {
   attends,
@@ -73,7 +75,7 @@ it.each(families)(
 );
 
 it.each([
-  ['afmoe-scaled', [1], /skips the rotary embedding of afmoe models by block number/],
+  ['afmoe-scaled', [1], /would compute block 3 differently as block 2/],
   ['afmoe', [], /mup_enabled: llama\.cpp computes afmoe models with true here, not false/],
 ] as const)('%s without blocks %j is refused, of the folder', async (name, blocks, message) => {
   const folder = familyFixture(name);
@@ -89,7 +91,7 @@ it('scores of GLM-4.7-Flash, whose files are silent about them, become weights b
   const gating = (changed: Readonly<Record<string, number>>): number | undefined => {
     const silent = [...header.metadata].filter(([key]) => !key.endsWith('expert_gating_func'));
     const metadata = new Map([...silent, ...Object.entries(changed)]);
-    return gatingOf(new GgufKeys({ ...header, metadata }, header.file));
+    return readGating(new GgufKeys({ ...header, metadata }, header.file));
   };
   const flash = { 'deepseek2.vocab_size': 154_880, 'deepseek2.block_count': 48 };
   expect(gating({})).toBeUndefined();
@@ -103,13 +105,20 @@ it('Mistral 4 cannot lose blocks down to a number with which llama.cpp looks for
   await prune(familyFixture('mistral4'), [], whole, inFloats);
   const header = await readGgufHeader(fileIn(whole));
   const metadata = new Map([...header.metadata, ['mistral4.block_count', 36]] as const);
-  const kept = (count: number): number[] => [...Array(count).keys()];
-  await requireGgufBlocks({ ...header, metadata }, kept(28));
-  await expect(
-    rejection(requireGgufBlocks({ ...header, metadata }, kept(27))),
-  ).resolves.toMatchObject({
-    message: expect.stringContaining('mistral4 models of 27 blocks without a latent') as string,
-  });
+  const file = await openGguf({ ...header, metadata }, header.file);
+  const facts = {
+    source: 'header',
+    configFile: header.file,
+    ...parseDecoder(file.architecture, file.configText, header.file),
+    target: { architecture: 'mistral4', family: file.family },
+  } as const;
+  const refusal = (count: number): string | undefined =>
+    explainUnsupportedInLlamaCpp(facts, {
+      ...{ blocks: [...Array(count).keys()], expertCounts: new Map(), widths: {} },
+    })?.field;
+  expect([36, 28, 27, 26].map(refusal)).toEqual([
+    ...[undefined, undefined, 'mistral4.block_count', 'mistral4.block_count'],
+  ]);
 });
 
 const llama3 = {

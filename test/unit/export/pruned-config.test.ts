@@ -6,7 +6,6 @@ import { seq2seqFamilies } from '../../../extension/core/models/seq2seq/seq2seq-
 import { stagedFamilies } from '../../../extension/core/models/stages/staged-families';
 import { classesOf } from '../../../extension/core/models/stages/staged-family';
 import { architectures } from '../../../extension/core/models/transformer/architectures';
-import { readArchitecture } from '../../../extension/core/models/open-model';
 import type { ModelSummary, SublayerKind } from '../../../extension/core/models/model-summary';
 import { modellingClasses } from '../../../extension/core/export/hugging-face/modelling-classes';
 import { modellingFile } from '../../../extension/core/export/hugging-face/modelling-file';
@@ -20,6 +19,7 @@ import type { BlockSelection } from '../../../extension/core/export/hugging-face
 import { whyNoModellingFile } from '../../../extension/core/export/hugging-face/why-no-modelling-file';
 import type { PatchSpec } from '../../../extension/core/models/patch/symbolic-patch';
 import { encoderFixture } from '../encoder-fixtures';
+import { decoderIn, namedSource, parsedSource } from '../config-source';
 import { caseNames, familyFixture, fixture } from '../fixtures';
 import { inEnglish } from '../../../extension/core/message';
 
@@ -71,7 +71,9 @@ describe('config.json of a pruned model', () => {
       layers_block_type: at([5, 11], 12),
     };
     const blocks = Array.from({ length: 11 }, (_, block) => block + 1);
-    expect(JSON.parse(rewriteConfig(JSON.stringify(config), { blocks, absent: [] }))).toEqual({
+    expect(
+      JSON.parse(rewriteConfig(namedSource(JSON.stringify(config)), { blocks, absent: [] })),
+    ).toEqual({
       ...{ model_type: 'zamba2', num_hidden_layers: 11 },
       layers_block_type: at([4, 10], 11),
     });
@@ -104,7 +106,7 @@ describe('config.json of a pruned model', () => {
     ['jina-bert', /^transformers, with the model's own code: config\.json has no auto_map/],
   ])('says that %s loads with code that is not in transformers', (name, said) => {
     const text = readFileSync(encoderFixture(name, 'config.json'), 'utf8');
-    expect(inEnglish(describeLoading(text, false))).toMatch(said);
+    expect(inEnglish(describeLoading(namedSource(text), false))).toMatch(said);
   });
 
   it('is the same text where nothing goes', () => {
@@ -124,7 +126,9 @@ describe('config.json of a pruned model', () => {
     const { before, after } = previewPrunedConfig(text, removed, summaryOf(2));
     expect(before).toBe('{\n  "model_type": "llama",\n  "num_hidden_layers": 2\n}');
     expect(after).toBe(before.replace('2\n', '1\n'));
-    expect(rewriteConfig(text, { blocks: [1], absent: [] })).toBe(text.replace('2}', '1}'));
+    expect(rewriteConfig(namedSource(text), { blocks: [1], absent: [] })).toBe(
+      text.replace('2}', '1}'),
+    );
   });
 
   it('shortens lists with an entry per block, and no others', () => {
@@ -136,7 +140,7 @@ describe('config.json of a pruned model', () => {
       short_factor: [1, 2, 3],
       eos_token_id: [1, 2, 3],
     });
-    expect(JSON.parse(rewriteConfig(text, { blocks: [0, 2], absent: [] }))).toEqual({
+    expect(JSON.parse(rewriteConfig(namedSource(text), { blocks: [0, 2], absent: [] }))).toEqual({
       model_type: 'qwen2',
       num_hidden_layers: 2,
       layer_types: ['full_attention', 'full_attention'],
@@ -154,7 +158,7 @@ describe('config.json of a pruned model', () => {
     [{}, [0, 1], undefined],
   ])('with %j and blocks %j windows begin at %s', (fields, blocks, expected) => {
     const text = JSON.stringify({ model_type: 'qwen2', num_hidden_layers: 4, ...fields });
-    expect(JSON.parse(rewriteConfig(text, { blocks, absent: [] }))).toMatchObject(
+    expect(JSON.parse(rewriteConfig(namedSource(text), { blocks, absent: [] }))).toMatchObject(
       expected === undefined ? {} : { max_window_layers: expected },
     );
   });
@@ -166,7 +170,7 @@ describe('config.json of a pruned model', () => {
       use_sliding_window: true,
     });
     const blocks = Array.from({ length: 29 }, (_, block) => block + 1);
-    expect(JSON.parse(rewriteConfig(text, { blocks, absent: [] }))).toMatchObject({
+    expect(JSON.parse(rewriteConfig(namedSource(text), { blocks, absent: [] }))).toMatchObject({
       max_window_layers: 27,
     });
   });
@@ -174,7 +178,7 @@ describe('config.json of a pruned model', () => {
   it('writes layer types down where they would follow from a number that changes', () => {
     const text = JSON.stringify({ model_type: 'gemma2', num_hidden_layers: 4 });
     const rewrite = (blocks: readonly number[]): unknown =>
-      JSON.parse(rewriteConfig(text, { blocks, absent: [] }));
+      JSON.parse(rewriteConfig(namedSource(text), { blocks, absent: [] }));
     expect(rewrite([0, 1])).toEqual({ model_type: 'gemma2', num_hidden_layers: 2 });
     expect(rewrite([1, 2, 3])).toMatchObject({
       layer_types: ['full_attention', 'sliding_attention', 'full_attention'],
@@ -189,7 +193,7 @@ describe('config.json of a pruned model', () => {
       mlp_only_layers: [5],
     });
     const rewrite = (blocks: readonly number[]): unknown =>
-      JSON.parse(rewriteConfig(text, { blocks, absent: [] }));
+      JSON.parse(rewriteConfig(namedSource(text), { blocks, absent: [] }));
     expect(rewrite([0, 1, 2, 3])).toMatchObject({ decoder_sparse_step: 2, mlp_only_layers: [5] });
     expect(rewrite([1, 2, 3, 5])).toMatchObject({
       decoder_sparse_step: 1,
@@ -199,7 +203,7 @@ describe('config.json of a pruned model', () => {
 
   it('changes the field that the family counts its blocks in', () => {
     const text = JSON.stringify({ model_type: 'gpt2', n_layer: 3 });
-    expect(JSON.parse(rewriteConfig(text, { blocks: [0, 2], absent: [] }))).toEqual({
+    expect(JSON.parse(rewriteConfig(namedSource(text), { blocks: [0, 2], absent: [] }))).toEqual({
       model_type: 'gpt2',
       n_layer: 2,
     });
@@ -221,14 +225,14 @@ describe('config.json of a pruned model', () => {
       { decoder_layers: 2, encoder_layers: 4, num_hidden_layers: 4 },
     ],
   ])('changes num_hidden_layers too where it counts the same blocks: %j', (config, expected) => {
-    const text = rewriteConfig(JSON.stringify(config), { blocks: [0, 2], absent: [] });
+    const text = rewriteConfig(namedSource(JSON.stringify(config)), { blocks: [0, 2], absent: [] });
     expect(JSON.parse(text)).toEqual({ ...config, ...expected });
   });
 
   it('keeps what is set for single blocks with those blocks', () => {
     const fields = { model_type: 'llama', num_hidden_layers: 3 };
     const text = JSON.stringify({ ...fields, per_layer_config: { 1: { a: 1 }, 2: { a: 2 } } });
-    expect(JSON.parse(rewriteConfig(text, { blocks: [0, 2], absent: [] }))).toEqual({
+    expect(JSON.parse(rewriteConfig(namedSource(text), { blocks: [0, 2], absent: [] }))).toEqual({
       ...fields,
       num_hidden_layers: 2,
       per_layer_config: { 1: { a: 2 } },
@@ -241,7 +245,10 @@ describe('config.json of a pruned model', () => {
       num_hidden_layers: 2,
       auto_map: { AutoModel: 'modeling_phi3.Phi3Model', AutoTokenizer: ['tokenization.Own', null] },
     });
-    const pruned = rewriteConfig(text, { blocks: [0, 1], absent: ['block.0.attention'] });
+    const pruned = rewriteConfig(namedSource(text), {
+      blocks: [0, 1],
+      absent: ['block.0.attention'],
+    });
     expect(JSON.parse(pruned)).toMatchObject({
       auto_map: {
         AutoConfig: 'modeling_espalier.EspalierPhi3Config',
@@ -250,19 +257,22 @@ describe('config.json of a pruned model', () => {
       },
     });
     expect(pruned).not.toContain('modeling_phi3');
-    expect(JSON.parse(rewriteConfig(pruned, { blocks: [1], absent: [] }))).toEqual({
+    expect(JSON.parse(rewriteConfig(namedSource(pruned), { blocks: [1], absent: [] }))).toEqual({
       model_type: 'phi3',
       num_hidden_layers: 1,
       architectures: ['Phi3ForCausalLM'],
       auto_map: { AutoTokenizer: ['tokenization.Own', null] },
     });
-    const untouched = rewriteConfig(text, { blocks: [1], absent: [] });
+    const untouched = rewriteConfig(namedSource(text), { blocks: [1], absent: [] });
     expect(untouched).toContain('modeling_phi3');
   });
 
   it('keeps tabs and Windows line ends', () => {
     const text = '{\r\n\t"model_type": "llama",\r\n\t"num_hidden_layers": 2\r\n}\r\n';
-    const after = rewriteConfig(text, { blocks: [0, 1], absent: ['block.1.attention'] });
+    const after = rewriteConfig(namedSource(text), {
+      blocks: [0, 1],
+      absent: ['block.1.attention'],
+    });
     expect(after).not.toMatch(/[^\r]\n/);
     expect(after).toContain('\r\n\t"espalier": {\r\n\t\t"version": 1,');
   });
@@ -286,9 +296,11 @@ describe('the modelling file', () => {
   const stock = architectures.filter(({ modelType }) => !others.has(modelType));
   it.each(stock)('names the classes that transformers has for $modelType', (family) => {
     const { modelType } = family;
-    // Some types are of a decoder saved alone too.
-    const named = { model_type: modelType, is_encoder_decoder: false };
-    const { stockModel, model, config } = modellingClasses(named);
+    const named = { model_type: modelType };
+    const { stockModel, model, config } = modellingClasses(
+      { kind: 'decoder', architecture: family },
+      named,
+    );
     const classes = transformersClasses[modelType];
     // Mistral 4 is found among the models that read images too.
     expect(stockModel).toBe(classes?.causal ?? classes?.tower);
@@ -325,13 +337,16 @@ describe('the modelling file', () => {
   it.each(seq2seqFamilies)('names those of the encoder–decoder $modelType', (family) => {
     const { modelType, classes, auto } = family;
     expect(classes.config).toBe(transformersClasses[modelType]?.config);
-    expect(modellingClasses({ model_type: modelType })).toMatchObject({
+    expect(modellingClasses({ kind: 'encoder-decoder', architecture: family }, {})).toMatchObject({
       stockConfig: classes.config,
       stockModel: classes.head,
       autoModels: [auto],
     });
-    const plain = { model_type: modelType, architectures: [`Espalier${classes.model}`] };
-    const { stockModel } = modellingClasses(plain);
+    const plain = { architectures: [`Espalier${classes.model}`] };
+    const { stockModel } = modellingClasses(
+      { kind: 'encoder-decoder', architecture: family },
+      plain,
+    );
     expect(stockModel).toBe(classes.model);
   });
 
@@ -340,8 +355,8 @@ describe('the modelling file', () => {
     const { modelType } = family;
     const { config, image } = transformersClasses[modelType] ?? {};
     expect(classes).toMatchObject({ config, head: image });
-    const written = { model_type: modelType, architectures: [`Espalier${classes.head}`] };
-    expect(modellingClasses(written)).toMatchObject({
+    const written = { architectures: [`Espalier${classes.head}`] };
+    expect(modellingClasses({ kind: 'stages', architecture: family }, written)).toMatchObject({
       stockModel: classes.head,
       autoModels: ['AutoModelForImageClassification'],
     });
@@ -376,7 +391,7 @@ describe('the modelling file', () => {
       'self_attention',
     ],
   ])('replaces the modules of %s', (name, layers, modules, attention) => {
-    const { architecture } = readArchitecture(configText(name), name);
+    const { architecture } = decoderIn(configText(name), name);
     const text = modellingFile(architecture, { model_type: architecture.modelType }, noNeeds);
     expect(text).toContain(`enumerate(${layers}):`);
     expect(text).toContain(`layer.${attention}.layer_idx = caches`);
@@ -387,7 +402,7 @@ describe('the modelling file', () => {
   it('lets a graph module give a pair where the mixer does', () => {
     const text = (name: string): string => {
       const config = readFileSync(familyFixture(name, 'config.json'), 'utf8');
-      const { architecture } = readArchitecture(config, name);
+      const { architecture } = decoderIn(config, name);
       const patched = { 'block.0.mixer': {} as PatchSpec };
       const named = { model_type: architecture.modelType };
       return modellingFile(architecture, named, { ...noNeeds, patched });
@@ -400,7 +415,7 @@ describe('the modelling file', () => {
     const config = readFileSync(familyFixture('minimax', 'config.json'), 'utf8');
     const changes = layOutChanges(summaryOf(2), []);
     const why = (patched: BlockSelection['patched'] = {}): unknown =>
-      whyNoModellingFile(config, { ...changes, patched });
+      whyNoModellingFile(parsedSource(config), { ...changes, patched });
     expect(why()).toBeUndefined();
     expect(why({ 'block.1.attention': {} as PatchSpec })).toMatchObject({
       code: 'no-modelling-file',

@@ -8,11 +8,8 @@ import { modellingFile } from '../../../extension/core/export/hugging-face/model
 import { previewPrunedConfig } from '../../../extension/core/export/hugging-face/preview-config';
 import { whyNoModellingFile } from '../../../extension/core/export/hugging-face/why-no-modelling-file';
 import type { Refusal } from '../../../extension/core/models/capability';
-import {
-  openModel,
-  openModelFiles,
-  readArchitecture,
-} from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { decoderIn, parsedSource } from '../config-source';
 import { familyFixture, fixture, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { logitsOf, prune, readConfig, rejection } from './pruning';
@@ -115,7 +112,7 @@ describe('single sublayers of a text tower', () => {
     };
     const spec = { kind: 'int8', inputScale: false } as const;
     const why = (place: string): Refusal | undefined =>
-      whyNoModellingFile(JSON.stringify(config), {
+      whyNoModellingFile(parsedSource(JSON.stringify(config)), {
         ...layOutChanges(summary, []),
         compressed: { [place]: { [place]: spec } },
       });
@@ -129,7 +126,7 @@ describe('single sublayers of a text tower', () => {
       architectures: ['Qwen3VLForConditionalGeneration'],
       text_config: { ...readConfig(fixture('qwen3')), model_type: 'qwen3_vl_text' },
     };
-    const { architecture } = readArchitecture(JSON.stringify(named), 'config.json');
+    const { architecture } = decoderIn(JSON.stringify(named), 'config.json');
     const text = modellingFile(architecture, named, { compressed: {}, patched: {}, widths: {} });
     expect(text).toContain('import Qwen3VLForConditionalGeneration, Qwen3VLTextConfig\n');
     expect(text).toContain('class EspalierQwen3VLTextConfig(Qwen3VLTextConfig):');
@@ -198,7 +195,7 @@ describe('single sublayers of a text tower', () => {
       architectures: [`${family}ForConditionalGeneration`],
       text_config: readConfig(familyFixture(type))['text_config'],
     };
-    const { architecture } = readArchitecture(JSON.stringify(named), 'config.json');
+    const { architecture } = decoderIn(JSON.stringify(named), 'config.json');
     const text = modellingFile(architecture, named, { compressed: {}, patched: {}, widths: {} });
     expect(text).toContain(`import ${family}ForConditionalGeneration, ${family}TextConfig\n`);
   });

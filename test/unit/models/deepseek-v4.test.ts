@@ -12,6 +12,7 @@ import { describeQuantization } from '../../../extension/core/models/quantized/q
 import { writeSafetensorsFile } from '../checkpoints/safetensors-file';
 import { prune, rejection } from '../export/pruning';
 import { familyFixture, relativeError } from '../fixtures';
+import { namedSource } from '../config-source';
 import { temporaryFolder } from '../temporary-folder';
 import { outputsOf, statesOf } from './forms/layered';
 
@@ -186,7 +187,7 @@ it.each([
     const text = JSON.stringify({ ...config, ...fields, compress_ratios: [0, 128, 4, 4, 0, 7] });
     const gone = new Set(removed.map((id) => Number(id.split('.')[1])));
     const blocks = [0, 1, 2, 3].filter((one) => !gone.has(one));
-    const written: unknown = JSON.parse(rewriteConfig(text, { blocks, absent: [] }));
+    const written: unknown = JSON.parse(rewriteConfig(namedSource(text), { blocks, absent: [] }));
     expect(written).toMatchObject({ compress_ratios: ratios, num_hidden_layers: blocks.length });
     expect((written as typeof config)['num_hash_layers']).toBe(tables);
   },

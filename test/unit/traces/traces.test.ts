@@ -87,10 +87,10 @@ await scratch.insert(
     what: 'A marked model.',
     keepsWeights: false,
     refuse: whyNotPlain,
-    config: (text, changes) => rewriteConfig(text, changes).replace('{', '{"marked": true,'),
+    config: (source, changes) => rewriteConfig(source, changes).replace('{', '{"marked": true,'),
     module: 'none',
     plan: renumbered,
-    loadsWith: (text) => describeLoading(text, false),
+    loadsWith: (source) => describeLoading(source, false),
   },`,
 );
 const source = 'extension/core/export/write-source.ts';

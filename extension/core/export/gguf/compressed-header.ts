@@ -5,7 +5,7 @@ import {
   rootSoftplus,
   tableBlocks,
 } from '../../models/gguf/compressed/deepseek4';
-import { gatingKey } from '../../models/gguf/gguf-demands';
+import { gatingKey } from '../../models/gguf/expert-gating';
 import { configOfLayerType } from '../../models/parts/rotary';
 import type { FolderModel } from './folder-model';
 import type { HeaderEntries } from './header-entries';

@@ -2,7 +2,6 @@ import {
   clampKey,
   ggufFields,
   keysOfFields,
-  layerNormEpsilon,
   valueLength,
   windowPattern,
 } from '../../models/gguf/gguf-fields';
@@ -39,14 +38,8 @@ export function modelEntries(
   entries.integer(ggufFields.hidden_size, config.hidden_size);
   entries.integer(ggufFields.num_hidden_layers, blocks.length);
   entries.float(epsilonKey, config.rms_norm_eps);
-  if (target.family.hasBothEpsilons === true) {
-    entries.float(layerNormEpsilon, config.rms_norm_eps);
-  }
   entries.floatIfPresent(ggufFields.attn_logit_softcapping, config.attn_logit_softcapping);
-  entries.floatIfPresent(
-    ggufFields.final_logit_softcapping,
-    config.final_logit_softcapping ?? (target.family.logitCap === undefined ? undefined : 0),
-  );
+  entries.floatIfPresent(ggufFields.final_logit_softcapping, config.final_logit_softcapping);
   ownEntries(entries, model, blocks);
   attentionEntries(entries, model, changes, isDeci);
   expertEntries(entries, model, changes);
@@ -96,8 +89,12 @@ function ownEntries(
       blocks.map((block) => isSo(config, block)),
     );
   }
-  for (const [name, value] of Object.entries(target.family.constants ?? {})) {
-    entries.float(name, value);
+  for (const [name, value] of Object.entries(target.family.header?.(config, architecture) ?? {})) {
+    if (typeof value === 'boolean') {
+      entries.flag(name, value);
+    } else {
+      entries.float(name, value);
+    }
   }
 }
 

@@ -1,39 +1,26 @@
-import { knownEncoder } from '../../models/encoders/encoder-architectures';
-import { parseEncoderConfig } from '../../models/encoders/encoder-config';
 import { asArchitecture } from '../../models/gguf/encoders/encoder-names';
 import type { GgufTarget } from '../../models/gguf/gguf-target';
-import type { LayeredModel } from '../../models/layered-model';
-import { readArchitecture } from '../../models/open-model';
-import type { Architecture, PartKind } from '../../models/transformer/architecture';
-import type { ConfigFields } from '../../models/transformer/config-layout';
+import type { ModelFamily } from '../../models/model-family';
+import type { PartKind } from '../../models/transformer/architecture';
 import type { ModelConfig } from '../../models/transformer/model-config';
+import type { LlamaCppFacts } from './llama-cpp/rule';
 
 /** A model of a folder, and what it becomes. */
-export interface FolderModel {
+export interface FolderModel extends LlamaCppFacts {
+  readonly source: 'config';
   readonly name: string;
-  readonly config: ModelConfig;
-  /** config.json, for errors. */
-  readonly configFile: string;
-  readonly architecture: Architecture;
   readonly target: GgufTarget;
 }
 
-/** The family of a folder of a decoder or an encoder of texts, and its fields; undefined for other models. */
-export function readFamily(
-  { kind }: Pick<LayeredModel, 'kind'>,
-  configText: string,
-  configFile: string,
-): Pick<FolderModel, 'architecture' | 'config'> | undefined {
-  if (kind === 'decoder') {
-    return readArchitecture(configText, configFile);
+/** A family of decoders, or of encoders of texts described as one; undefined for other models. */
+export function asDecoder(
+  family: ModelFamily,
+): Pick<LlamaCppFacts, 'architecture' | 'config'> | undefined {
+  if (family.kind !== 'encoder') {
+    return family.kind === 'decoder' ? family : undefined;
   }
-  const encoder =
-    kind === 'encoder' ? knownEncoder(JSON.parse(configText) as ConfigFields) : undefined;
-  if (encoder === undefined) {
-    return undefined;
-  }
-  const config = parseEncoderConfig(configText, configFile, encoder.config);
-  const architecture = asArchitecture(encoder, config);
+  const { config } = family;
+  const architecture = asArchitecture(family.architecture, config);
   const { positions } = architecture?.outer ?? {};
   // The file lacks the rows in front of that of position 0.
   const before = positions !== undefined && 'name' in positions ? positions.offset : 0;
@@ -63,7 +50,10 @@ export function sizesOf({ num_attention_heads: heads, ...config }: ModelConfig):
 }
 
 /** What a block of the folder consists of. */
-export function partsOf({ architecture, config }: FolderModel, block: number): readonly PartKind[] {
+export function partsOf(
+  { architecture, config }: LlamaCppFacts,
+  block: number,
+): readonly PartKind[] {
   const { parts, experts } = architecture;
   return (
     parts?.(config, block) ?? [

@@ -35,7 +35,7 @@ import {
 import { EncoderModel } from '../../models/encoders/encoder-model';
 import { chosenTypes, fileTypeOf, isTable, plainType, roundingOf } from './choose-types';
 import { modelEntries } from './folder-header';
-import { readFamily } from './folder-model';
+import { asDecoder } from './folder-model';
 import type { FolderModel } from './folder-model';
 import { importanceOf } from './importance';
 import { deciFamilies, needsDeci, whyNotGgufDeci } from './gguf-deci';
@@ -49,7 +49,8 @@ import type { PlacedTensor } from './place-tensors';
 import { frequencyTensors } from './rotary-header';
 import { areStoredBlocks, asStoredBlocks, storedBlocks } from './stored-blocks';
 import { tokenizerEntries } from './tokenizer-entries';
-import { hasLeastStep, whyNotComputed } from './why-not-computed';
+import { explainUnsupportedInLlamaCpp } from './llama-cpp/explain-unsupported';
+import { hasLeastStep } from './llama-cpp/value-rules';
 import { joined, counted, say } from '../../message';
 import type { Message } from '../../message';
 
@@ -111,16 +112,17 @@ function whyNotFamily(
           say`${architecture} models can't be written to GGUF files.`,
         remedy: say`Convert the folder with convert_hf_to_gguf.py of llama.cpp, then prune the file.`,
       }
-    : (whyClasses(source.model) ?? whyNotComputed(model, changes));
+    : (whyClasses(source.model) ?? explainUnsupportedInLlamaCpp(model, changes));
 }
 
 function folderModel(
-  { configText, model }: CheckpointSource,
+  { family, model }: CheckpointSource,
   configFile: string,
 ): FolderModel | undefined {
-  const family = readFamily(model, configText, configFile);
-  const target = family && ggufTarget(family.architecture, family.config);
-  return target && { name: model.summary.name, configFile, ...family, target };
+  const decoder = asDecoder(family);
+  const target = decoder && ggufTarget(decoder.architecture, decoder.config);
+  const { name } = model.summary;
+  return target && { source: 'config', name, configFile, ...decoder, target };
 }
 
 /** What a tensor of the result is called in a GGUF file of the original, which importance is measured on. */

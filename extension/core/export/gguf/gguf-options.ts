@@ -5,22 +5,18 @@ import type { JobContext } from '../../jobs/job';
 import { takesEncodings, takesPatches } from '../../models/capabilities';
 import { refusalOf } from '../../models/capability';
 import type { Refusal } from '../../models/capability';
-import {
-  ggufChoosing,
-  ggufMixers,
-  ggufSizes,
-  ggufWindows,
-  ggufTraits,
-  requireGgufBlocks,
-} from '../../models/gguf/gguf-model';
-import { gatingKey, gatingOf } from '../../models/gguf/gguf-demands';
+import { ggufMixers, ggufSizes, ggufWindows } from '../../models/gguf/gguf-model';
+import { gatingKey, readGating } from '../../models/gguf/expert-gating';
 import { denseBlocks, ggufFields, windowPattern } from '../../models/gguf/gguf-fields';
 import { mixerFlags } from '../../models/gguf/gguf-mixers';
+import type { GgufFamily } from '../../models/gguf/gguf-traits';
 import { allRows } from '../../models/gguf/gguf-rows';
 import type { LayeredModel } from '../../models/layered-model';
-import type { ModelSummary } from '../../models/model-summary';
-import { countT5Blocks, isT5, t5Keys } from '../../models/t5/t5-gguf';
-import { UserError } from '../../user-error';
+import type { ModelFamily } from '../../models/model-family';
+import type { ModelHeaders } from '../../models/model-headers';
+import type { OpenedModel } from '../../models/opened-model';
+import { countT5Blocks, explainOtherTowers, isT5, t5InGguf, t5Keys } from '../../models/t5/t5-gguf';
+import { asDecoder } from './folder-model';
 import { productsOf, withoutEmptied } from './block-factors';
 import { deciArchitecture, deciFamilies, deciLayout, needsDeci, whyNotGgufDeci } from './gguf-deci';
 import { narrowedKinds, narrowedSizes, whyOtherWidths } from './gguf-sizes';
@@ -32,6 +28,8 @@ import { parametersAfter, planTensors } from '../weight-plan';
 import type { WeightWriter, WriteOptions } from '../weight-writer';
 import { chosenTypes, roundingOf } from './choose-types';
 import { importanceOf } from './importance';
+import { explainUnsupportedInLlamaCpp } from './llama-cpp/explain-unsupported';
+import type { LlamaCppFacts } from './llama-cpp/rule';
 import { headerEntry } from './header-entries';
 import { typeMixes } from './type-mixes';
 import type { MixedModel, TypeMix } from './type-mixes';
@@ -52,11 +50,18 @@ export const describeGgufLayout = {
   deci: 'A deci model of llama.cpp, made from `llama` and `nemotron-nas` only. It can lose whole blocks, single attentions, channels and key/value heads.',
 } as const;
 
+type GgufHeaders = Extract<ModelHeaders, { format: 'gguf' }>;
+
 /** What a GGUF file can be written as: without whole blocks any, without single sublayers llama-shaped ones. */
-export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOption[] {
+export function ggufOptions(
+  { family, model }: Pick<OpenedModel, 'family' | 'model'>,
+  { header, conversion }: GgufHeaders,
+): OutputOption[] {
   const { summary } = model;
   const settled = (changes: Changes): Changes => withoutEmptied(model, changes).changes;
-  const isDeci = header.metadata.get('general.architecture') === deciArchitecture;
+  const keys = new GgufKeys(header, header.file);
+  const isDeci = keys.architecture === deciArchitecture;
+  const facts = headerFacts(keys.architecture, header, family, conversion);
   const takesDeci = (changes: Changes): boolean =>
     isDeci || (deciFamilies.includes(summary.architecture) && needsDeci(changes));
   const as = (
@@ -64,27 +69,28 @@ export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOpti
   ): Pick<OutputOption, 'format' | 'layout' | 'writer'> => ({
     ...{ format: 'gguf', layout },
     writer: async (changes, options, context) =>
-      ggufWriter(model, header, { changes, layout }, options, context),
+      ggufWriter({ model, header, facts }, { changes, layout }, options, context),
   });
   return [
     {
       ...as('blocks'),
       isDefault: (changes) => !takesDeci(changes),
-      refuse: async (asked) => {
+      refuse: (asked) => {
         const changes = settled(asked);
         if (isDeci) {
-          return {
+          return Promise.resolve({
             code: 'stays-deci',
             reason: say`A deci model can only be written as deci.`,
             remedy: say`Choose deci.`,
-          };
+          });
         }
-        return (
+        return Promise.resolve(
           whyNotHeld(changes) ??
-          whyTorn(summary, changes) ??
-          whyOtherWidths(summary, ggufTraits(header), changes) ??
-          whyUneven(summary, changes) ??
-          whyOtherBlocks(header, changes)
+            whyTorn(summary, changes) ??
+            whyOtherWidths(summary, conversion, changes) ??
+            (facts === undefined
+              ? whyOtherT5(keys, changes)
+              : explainUnsupportedInLlamaCpp(facts, changes)),
         );
       },
     },
@@ -104,17 +110,6 @@ export function whyNotHeld({ matrices, patches }: Changes): Refusal | undefined 
     : matrices.size > 0
       ? refusalOf(takesEncodings(gguf))
       : undefined;
-}
-
-/** The header has one number of experts for all blocks. */
-function whyUneven({ architecture }: ModelSummary, { expertCounts }: Changes): Refusal | undefined {
-  return new Set(expertCounts.values()).size < 2
-    ? undefined
-    : {
-        code: 'uneven-widths',
-        reason: say`A GGUF file has as many experts in every block of a ${architecture} model.`,
-        remedy: say`Remove as many experts from every block, or prune the Hugging Face folder of the model.`,
-      };
 }
 
 /** Keys of what is the size of a head where they are absent. */
@@ -185,17 +180,16 @@ async function headEntries(
 
 /** What lists or counts blocks, where it no longer follows from their numbers. */
 async function blockEntries(
-  header: GgufHeader,
+  { header, facts }: Omit<GgufWriteSource, 'model'>,
   keys: GgufKeys,
   { blocks }: Changes,
 ): Promise<Entry[]> {
-  const gating = gatingOf(keys);
+  const gating = readGating(keys);
   const ratios = keys.isList(ratiosKey) ? await keys.list(ratiosKey) : undefined;
-  const choosing = await ggufChoosing(header, blocks);
   return [
     ...flagsEntry(keys, windowPattern, await ggufWindows(header, blocks)),
     ...flagsEntry(keys, mixerFlags, await ggufMixers(header, blocks)),
-    ...(choosing === undefined ? [] : flagsEntry(keys, choosing.key, choosing.flags)),
+    ...(facts === undefined ? [] : familyFlags(keys, facts, blocks)),
     ...[denseBlocks, tableBlocks].flatMap((key) => {
       const inFront = keys.numberIfPresent(key);
       return inFront === undefined
@@ -217,6 +211,20 @@ async function blockEntries(
   ];
 }
 
+/** The family's own flags of blocks. */
+const familyFlags = (
+  keys: GgufKeys,
+  { config, target }: LlamaCppFacts,
+  blocks: readonly number[],
+): Entry[] =>
+  Object.entries(target.family.blockFlags ?? {}).flatMap(([key, isSo]) =>
+    flagsEntry(
+      keys,
+      key,
+      blocks.map((source) => isSo(config, source)),
+    ),
+  );
+
 /** How many blocks each tower of T5 has. */
 function towerEntries(keys: GgufKeys, blocks: readonly number[]): Entry[] {
   const { encoder, decoder } = countT5Blocks(keys, blocks);
@@ -226,30 +234,42 @@ function towerEntries(keys: GgufKeys, blocks: readonly number[]): Entry[] {
   ];
 }
 
-async function whyOtherBlocks(header: GgufHeader, changes: Changes): Promise<Refusal | undefined> {
-  try {
-    await requireGgufBlocks(header, changes.blocks);
-    return undefined;
-  } catch (error) {
-    if (error instanceof UserError) {
-      const { field, remedy = say`Choose another plan.` } = error.subject;
-      return {
-        ...{ code: 'blocks-not-removable', reason: error.problem, remedy },
-        ...(field === undefined ? {} : { field }),
-      };
-    }
-    throw error;
-  }
+function whyOtherT5(keys: GgufKeys, { blocks }: Changes): Refusal | undefined {
+  const refusal =
+    keys.architecture === t5InGguf.both
+      ? explainOtherTowers(countT5Blocks(keys, blocks))
+      : undefined;
+  return refusal && { ...refusal, field: keys.name(t5Keys.decoderBlocks) };
+}
+
+/** Facts about the model of a GGUF file, as llama.cpp computes it; undefined for T5. */
+function headerFacts(
+  architecture: string,
+  { file: configFile }: GgufHeader,
+  family: ModelFamily,
+  conversion: GgufFamily | undefined,
+): LlamaCppFacts | undefined {
+  const decoder = asDecoder(family);
+  return conversion === undefined || decoder === undefined
+    ? undefined
+    : { source: 'header', configFile, target: { architecture, family: conversion }, ...decoder };
+}
+
+/** A GGUF file to write again. */
+interface GgufWriteSource {
+  readonly model: LayeredModel;
+  readonly header: GgufHeader;
+  readonly facts: LlamaCppFacts | undefined;
 }
 
 /** A GGUF file under its own name. */
 async function ggufWriter(
-  model: LayeredModel,
-  header: GgufHeader,
+  source: GgufWriteSource,
   { changes: wanted, layout }: { readonly changes: Changes; readonly layout: 'blocks' | 'deci' },
   options: WriteOptions,
   context: JobContext,
 ): Promise<WeightWriter> {
+  const { model, header } = source;
   const { changes, factors } = withoutEmptied(model, wanted);
   const products = await productsOf(factors, context.cancellation);
   const isDeci = layout === 'deci';
@@ -287,7 +307,7 @@ async function ggufWriter(
   const replaced = new Map<string, Buffer>([
     ...typeEntries(asked.mix),
     ...expertEntries(keys, changes),
-    ...(await blockEntries(header, keys, changes)),
+    ...(await blockEntries(source, keys, changes)),
     ...(isDeci ? [] : await sizeEntries(header, keys, changes)),
     ...(await headEntries(header, keys, changes, isDeci)),
     ...(header.metadata.has(curveKey('beta'))

@@ -48,7 +48,7 @@ export function sizesAfter(
 }
 
 /** Kinds of sublayers that have other widths than the source's keys say. */
-export function narrowedKinds({ widths }: Changes): readonly SizedKind[] {
+export function narrowedKinds({ widths }: Pick<Changes, 'widths'>): readonly SizedKind[] {
   return sizedKinds.filter((kind) => Object.keys(widths).some((id) => id.endsWith(`.${kind}`)));
 }
 
@@ -93,7 +93,6 @@ export function whyOtherWidths(
     takesFewerHeads = false,
     sizesDiffer = false,
     needsOneSize = !sizesDiffer,
-    needsWideExperts = false,
     windows,
   }: GgufTraits = {},
   changes: Changes,
@@ -104,13 +103,6 @@ export function whyOtherWidths(
       code: 'uneven-widths',
       reason: say`llama.cpp needs blocks of one size in a ${architecture} model, but ${uneven} has another.`,
       remedy: say`Leave as many channels in every feed-forward and as many heads in every attention, or write a Hugging Face folder or ONNX.`,
-    };
-  }
-  if (needsWideExperts && narrowedKinds(changes).includes('feedforward')) {
-    return {
-      code: 'uneven-widths',
-      reason: say`llama.cpp needs feed-forwards as wide as the experts of a ${architecture} model.`,
-      remedy: say`Choose another format.`,
     };
   }
   const isTaken = takesFewerHeads && windows?.scaledByWidthAt !== changes.blocks.length;

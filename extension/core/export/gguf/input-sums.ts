@@ -12,7 +12,7 @@ import * as v from 'valibot';
 import type { JobContext } from '../../jobs/job';
 import { nothingSaved } from '../../jobs/saved-parts';
 import { UserError } from '../../user-error';
-import { readFamily } from './folder-model';
+import { asDecoder } from './folder-model';
 import type { InputSums } from './importance';
 import { t5NamesInFile } from './t5/t5-to-gguf';
 import { say } from '../../message';
@@ -147,6 +147,7 @@ type PlacedMatrix = Pick<ModelMatrix, 'id' | 'weight'> & Pick<LinearLayer, 'expe
 
 /** Gives the tensors of a GGUF file that a layer becomes: several where it is divided by its outputs. */
 export function ggufPlacesOf({
+  family,
   headers,
   model,
   path,
@@ -156,8 +157,8 @@ export function ggufPlacesOf({
     return (layer) => [stackOf(layer)];
   }
   const ofT5 =
-    headers.format === 'safetensors'
-      ? t5NamesInFile({ configText: headers.configText, model }, headers.configFile)
+    headers.format === 'safetensors' && family.kind !== 'graph'
+      ? t5NamesInFile({ family, model })
       : undefined;
   if (ofT5 !== undefined) {
     return ({ id }) => {
@@ -165,10 +166,7 @@ export function ggufPlacesOf({
       return name === undefined ? [] : [{ name }];
     };
   }
-  const read =
-    headers.format === 'safetensors'
-      ? readFamily(model, headers.configText, headers.configFile)
-      : undefined;
+  const read = asDecoder(family);
   const target = read && ggufTarget(read.architecture, read.config);
   if (target === undefined) {
     throw new UserError(

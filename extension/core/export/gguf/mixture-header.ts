@@ -1,4 +1,4 @@
-import { gatingKey, sigmoid, softmax } from '../../models/gguf/gguf-demands';
+import { gatingKey, sigmoid, softmax } from '../../models/gguf/expert-gating';
 import { denseBlocks, ggufFields, queryLatent, valueLength } from '../../models/gguf/gguf-fields';
 import { attentionInterval, mixerFlags } from '../../models/gguf/gguf-mixers';
 import { hasExperts } from '../../models/gguf/placing';

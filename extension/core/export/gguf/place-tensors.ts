@@ -14,7 +14,7 @@ import { planTensors } from '../weight-plan';
 import type { PlannedTensor } from '../weight-plan';
 import type { TypedTensor } from './choose-types';
 import type { FolderModel } from './folder-model';
-import { whyOwnHead } from './why-not-computed';
+import { explainUnsupportedInLlamaCpp } from './llama-cpp/explain-unsupported';
 import type { RowsOfTensor } from '../../models/gguf/gguf-rows';
 import { say } from '../../message';
 
@@ -38,7 +38,8 @@ export async function placeTensors(
   cancellation: Cancellation,
 ): Promise<PlacedTensors> {
   const hasHead = await hasOwnHead(source, model, cancellation);
-  const refusal = whyOwnHead(model, hasHead);
+  const config = { ...model.config, tie_word_embeddings: !hasHead };
+  const refusal = explainUnsupportedInLlamaCpp({ ...model, config }, changes);
   if (refusal !== undefined) {
     throw refused(refusal, model.configFile);
   }

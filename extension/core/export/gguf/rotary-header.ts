@@ -7,7 +7,11 @@ import { headDimOf } from './folder-model';
 import type { FolderModel } from './folder-model';
 import type { GgufTensor } from './gguf-tensors';
 import type { GgufFamily } from '../../models/gguf/gguf-traits';
+import type { LlamaCppFacts } from './llama-cpp/rule';
 import type { HeaderEntries } from './header-entries';
+
+/** Family whose dynamic scaling is not written: it only concerns texts longer than `max_position_embeddings`. */
+const dynamicIsOmitted = 'internlm3';
 
 /** Forms of rotary scaling that a GGUF file of a folder's family is written with. */
 export const writtenScalings = (
@@ -16,7 +20,6 @@ export const writtenScalings = (
     hasSections = false,
     hasOwnWindowHeads = false,
     readsFactors = true,
-    omitsDynamicOf = [],
   }: GgufFamily,
   modelType: string,
 ): readonly string[] => [
@@ -25,12 +28,12 @@ export const writtenScalings = (
   ...(hasSections ? ['mrope'] : []),
   ...(readsLengthFactors ? ['longrope', 'su'] : []),
   ...(hasOwnWindowHeads ? ['proportional'] : []),
-  ...(omitsDynamicOf.includes(modelType) ? ['dynamic'] : []),
+  ...(modelType === dynamicIsOmitted ? ['dynamic'] : []),
 ];
 
 /** The rotary embedding of blocks of a type. */
 export function rotaryOf(
-  { config, configFile, architecture }: FolderModel,
+  { config, configFile, architecture }: LlamaCppFacts,
   layerType: string,
 ): Rotary {
   const own = configOfLayerType(config, layerType);
@@ -62,18 +65,14 @@ const defaultLogarithm = 0.1;
 
 export function rotaryEntries(entries: HeaderEntries, model: FolderModel): void {
   const { config, architecture, target } = model;
-  const { rotaryFlag, hasSections = false } = target.family;
-  if (rotaryFlag !== undefined) {
-    entries.flag(rotaryFlag, architecture.rotary !== 'none');
-  }
+  const { hasSections = false, windows } = target.family;
   if (architecture.rotary === 'none') {
     return;
   }
   const rotary = rotaryOf(model, 'full_attention');
   const rope = fullRope(config);
   entries.integer('rope.dimension_count', rotary.dimensions);
-  const { hasOwnWindowHeads = false, windows } = target.family;
-  if (hasOwnWindowHeads || windows?.ownShare === true) {
+  if (windows?.ownShare === true) {
     const { dimensions } = rotaryOf(model, 'sliding_attention');
     entries.integer('rope.dimension_count_swa', dimensions);
   }

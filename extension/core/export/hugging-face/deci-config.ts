@@ -1,6 +1,5 @@
 import type { Refusal } from '../../models/capability';
 import type { ModelConfig } from '../../models/transformer/model-config';
-import { readArchitecture } from '../../models/open-model';
 import type { Changes } from '../changes';
 import { configurationModule, deciConfigClass } from './deci-configuration';
 import { rewriteConfig } from './pruned-config';
@@ -15,7 +14,7 @@ const sizeStep = 256;
  * whose blocks may lack attention or feed-forward; and what can be done.
  */
 export function whyNotDeci(
-  { model, configText }: CheckpointSource,
+  { model, family }: CheckpointSource,
   changes: Changes,
 ): Refusal | undefined {
   const { architecture, quantization } = model.summary;
@@ -34,7 +33,7 @@ export function whyNotDeci(
       remedy,
     };
   }
-  if (!/^(?:espalier-)?llama$|^nemotron-nas$/.test(architecture)) {
+  if (family.kind !== 'decoder' || !/^(?:espalier-)?llama$|^nemotron-nas$/.test(architecture)) {
     return {
       code: 'family-not-known',
       reason: say`nemotron-nas models are shaped like llama, not ${architecture}.`,
@@ -48,7 +47,7 @@ export function whyNotDeci(
       remedy,
     };
   }
-  const { config } = readArchitecture(configText, model.summary.path);
+  const { config } = family;
   const { hidden_size: hidden, num_attention_heads: heads, intermediate_size: inner } = config;
   if (config.attention_bias || config.mlp_bias) {
     return { code: 'family-not-known', reason: say`nemotron-nas models have no biases.`, remedy };
@@ -91,10 +90,14 @@ export function whyNotDeci(
 }
 
 /** The config.json of the pruned model as a nemotron-nas model. */
-export function deciConfig(text: string, changes: Changes, { model }: CheckpointSource): string {
+export function deciConfig(source: CheckpointSource, changes: Changes): string {
+  const { family } = source;
+  if (family.kind !== 'decoder') {
+    throw new Error('a refusal comes before');
+  }
   const ordinary = { ...changes, absent: [], compressed: {}, widths: {} };
-  const plain = JSON.parse(rewriteConfig(text, ordinary)) as Json;
-  const { config } = readArchitecture(text, model.summary.path);
+  const plain = JSON.parse(rewriteConfig(source, ordinary)) as Json;
+  const { config } = family;
   const absent = new Set(changes.absent);
   const block_configs = changes.blocks.map((_, block) => ({
     attention: attentionConfig(config, absent.has(`block.${block}.attention`)),

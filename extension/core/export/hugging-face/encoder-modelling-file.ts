@@ -30,7 +30,10 @@ export function encoderModellingFile(
   needs: ModuleNeeds,
 ): string {
   const { modelType, modules, prefix, classes } = family;
-  const { stockConfig, stockModel, config, model } = modellingClasses(named);
+  const { stockConfig, stockModel, config, model } = modellingClasses(
+    { kind: 'encoder', architecture: family },
+    named,
+  );
   const layers = `self.${stockModel === classes.model ? '' : (modules.prefix ?? prefix)}${modules.layers}`;
   const withoutBranch = (standIns: StandIns): string =>
     pythonLines(

@@ -3,13 +3,12 @@ import { formTensors } from '../../models/forms/form-facts';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { mixesStreams } from '../../models/model-emitter';
-import { readArchitecture } from '../../models/open-model';
-import { knownArchitecture } from '../../models/transformer/architectures';
 import { deciConfig, whyNotDeci } from './deci-config';
 import { configurationModule } from './deci-configuration';
 import { matrixChanges } from '../matrix-changes';
 import { whyNoModellingFile } from './why-no-modelling-file';
 import { describeLoading, rewriteConfig } from './pruned-config';
+import type { ConfigSource } from './pruned-config';
 import { isUneven, layOutChanges, needsModule } from '../changes';
 import type { Changes } from '../changes';
 import { planTensors, planZeroed } from '../weight-plan';
@@ -31,12 +30,12 @@ export interface Layout {
   readonly keepsWeights: boolean;
   /** Why the changes cannot be said; undefined where it can. */
   readonly refuse: (source: CheckpointSource, changes: Changes) => Refusal | undefined;
-  readonly config: (configText: string, changes: Changes, source: CheckpointSource) => string;
+  readonly config: (source: CheckpointSource, changes: Changes) => string;
   /** The Python module that goes with the weights. */
   readonly module: 'modelling' | 'configuration' | 'none';
   readonly plan: (source: CheckpointSource, changes: Changes) => PlannedTensor[];
   /** How other tools load the result, as a sentence. */
-  readonly loadsWith: (configText: string) => Message;
+  readonly loadsWith: (source: ConfigSource) => Message;
 }
 
 const renumbered = ({ model, checkpoint }: CheckpointSource, changes: Changes): PlannedTensor[] =>
@@ -50,27 +49,27 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     what: 'An ordinary model of its family with fewer, renumbered blocks. It can lose whole blocks, but for those whose norms stay, single experts if every mixture keeps the same number, and as many channels of every feed-forward.',
     keepsWeights: false,
     refuse: whyNotPlain,
-    config: (text, changes) => rewriteConfig(text, changes),
+    config: rewriteConfig,
     module: 'none',
     plan: renumbered,
-    loadsWith: (text) => describeLoading(text, false),
+    loadsWith: (source) => describeLoading(source, false),
   },
   'auto-map': {
     name: 'auto-map',
     what: 'A model with a modeling file beside the weights. It can lose single sublayers, any number of experts, channels and key/value heads, and holds compressed matrices and graph modules. Of a model of several parts, its text tower; the other parts stay as they are.',
     keepsWeights: false,
-    refuse: ({ configText }, changes) =>
+    refuse: (source, changes) =>
       needsModule(changes)
-        ? (whyNotInModule(changes) ?? whyNoModellingFile(configText, changes))
+        ? (whyNotInModule(changes) ?? whyNoModellingFile(source, changes))
         : {
             code: 'needs-no-module',
             reason: say`The result is an ordinary model, so it needs no modeling file.`,
             remedy: say`Choose blocks.`,
           },
-    config: (text, changes) => rewriteConfig(text, changes),
+    config: rewriteConfig,
     module: 'modelling',
     plan: renumbered,
-    loadsWith: (text) => describeLoading(text, true),
+    loadsWith: (source) => describeLoading(source, true),
   },
   dense: {
     name: 'dense',
@@ -84,11 +83,11 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
             remedy: say`Choose blocks or auto-map.`,
           }
         : whyNotPlain(source, asDense(source.model, changes)),
-    config: (text, changes) => rewriteConfig(text, changes),
+    config: rewriteConfig,
     module: 'none',
     plan: renumbered,
-    loadsWith: (text) =>
-      say`${describeLoading(text, false)} What was compressed is stored as dense matrices of the compressed values: the model computes as if it were compressed, but saves no bytes and no time.`,
+    loadsWith: (source) =>
+      say`${describeLoading(source, false)} What was compressed is stored as dense matrices of the compressed values: the model computes as if it were compressed, but saves no bytes and no time.`,
   },
   deci: {
     name: 'deci',
@@ -106,11 +105,11 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     what: 'An ordinary model in which the output weights of the removed sublayers are zeros. Its weights must not be quantized.',
     keepsWeights: true,
     refuse: whyNotZeroed,
-    config: (text) => text,
+    config: ({ configText }) => configText,
     module: 'none',
     plan: zeroed,
-    loadsWith: (text) =>
-      say`${describeLoading(text, false)} The output weights of the removed sublayers are zeros: the model computes as if they were gone, but saves no bytes and no time.`,
+    loadsWith: (source) =>
+      say`${describeLoading(source, false)} The output weights of the removed sublayers are zeros: the model computes as if they were gone, but saves no bytes and no time.`,
   },
 };
 
@@ -195,17 +194,12 @@ function whyNotPlain(source: CheckpointSource, changes: Changes): Refusal | unde
 }
 
 /** Some classes want a block of each type. */
-function whyNoLayerTypes(
-  { configText }: CheckpointSource,
-  { blocks }: Changes,
-): Refusal | undefined {
-  const modelType = String(
-    (JSON.parse(configText) as { readonly model_type?: unknown }).model_type,
-  );
-  if (knownArchitecture(modelType)?.needsEachLayerType !== true) {
+function whyNoLayerTypes({ family }: CheckpointSource, { blocks }: Changes): Refusal | undefined {
+  if (family.kind !== 'decoder' || family.architecture.needsEachLayerType !== true) {
     return undefined;
   }
-  const { layer_types: types = [] } = readArchitecture(configText, 'config.json').config;
+  const { modelType } = family.architecture;
+  const { layer_types: types = [] } = family.config;
   const left = new Set(blocks.map((block) => types?.[block]));
   const missing = types?.find((type) => !left.has(type));
   return missing === undefined

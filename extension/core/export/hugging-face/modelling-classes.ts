@@ -1,12 +1,8 @@
-import { knownEncoder } from '../../models/encoders/encoder-architectures';
 import { prunedClassPrefix } from '../../models/encoders/encoder-architecture';
 import { headForm } from '../../models/encoders/encoder-layout';
-import { knownSeq2Seq } from '../../models/seq2seq/seq2seq-families';
-import { knownStaged } from '../../models/stages/staged-families';
+import type { NamedFamily } from '../../models/model-family';
 import { classesOf } from '../../models/stages/staged-family';
 import type { Architecture } from '../../models/transformer/architecture';
-import { familyOfConfig, knownArchitecture } from '../../models/transformer/architectures';
-import { baseModelType } from '../../models/transformer/model-config';
 
 /** Name of the Python module that is written beside models that are no ordinary ones of their family. */
 export const modellingModule = 'modeling_espalier';
@@ -33,36 +29,37 @@ export interface NamedClasses {
 }
 
 /** transformers names its classes after `model_type` (`qwen2` has `Qwen2Config`), with exceptions. */
-export function modellingClasses(config: NamedClasses): ModellingClasses {
-  const modelType = baseModelType(String(config.model_type));
-  const seq2seq = knownSeq2Seq(config);
-  if (seq2seq !== undefined) {
-    const { classes, auto } = seq2seq;
-    const isPlain = namesIn(config.architectures).some((name) => name.endsWith(classes.model));
-    return isPlain
-      ? own(classes.config, classes.model, ['AutoModel'])
-      : own(classes.config, classes.head, [auto]);
+export function modellingClasses(
+  { kind, architecture }: NamedFamily,
+  named: NamedClasses,
+): ModellingClasses {
+  const names = namesIn(named.architectures);
+  switch (kind) {
+    case 'encoder-decoder': {
+      const { classes, auto } = architecture;
+      return names.some((name) => name.endsWith(classes.model))
+        ? own(classes.config, classes.model, ['AutoModel'])
+        : own(classes.config, classes.head, [auto]);
+    }
+    case 'encoder': {
+      const head = headForm(architecture, { architectures: names });
+      const stockModel = head?.class ?? architecture.classes.model;
+      const auto = head?.auto ?? 'AutoModel';
+      const classes = own(architecture.classes.config, stockModel, [auto]);
+      // AutoModelForTextEncoding knows few text towers.
+      return head?.gives === undefined ? classes : { ...classes, isUnlisted: true };
+    }
+    case 'stages': {
+      const classes = classesOf(architecture);
+      return names.some((name) => name.endsWith(classes.head))
+        ? own(classes.config, classes.head, ['AutoModelForImageClassification'])
+        : own(classes.config, classes.model, ['AutoModel']);
+    }
+    case 'decoder':
+      return architecture.textType === undefined
+        ? decoderClasses(architecture)
+        : wholeClasses(named);
   }
-  const encoder = knownEncoder({ ...config });
-  if (encoder !== undefined) {
-    const head = headForm(encoder, { architectures: namesIn(config.architectures) });
-    const stockModel = head?.class ?? encoder.classes.model;
-    const classes = own(encoder.classes.config, stockModel, [head?.auto ?? 'AutoModel']);
-    // AutoModelForTextEncoding knows few text towers.
-    return head?.gives === undefined ? classes : { ...classes, isUnlisted: true };
-  }
-  const staged = knownStaged(modelType);
-  if (staged !== undefined) {
-    const classes = classesOf(staged);
-    const hasHead = namesIn(config.architectures).some((name) => name.endsWith(classes.head));
-    return hasHead
-      ? own(classes.config, classes.head, ['AutoModelForImageClassification'])
-      : own(classes.config, classes.model, ['AutoModel']);
-  }
-  const isTower = familyOfConfig({ ...config }, modelType)?.textType !== undefined;
-  return isTower
-    ? wholeClasses(config)
-    : decoderClasses({ modelType, classes: knownArchitecture(modelType)?.classes });
 }
 
 /** Classes of a decoder, or of the text tower that is one. */

@@ -183,7 +183,7 @@ export function modellingFile(
   const { modelType, addsStreamInside = [], connections } = family;
   const inside = (branch: 'attention' | 'feedforward'): boolean =>
     addsStreamInside.includes(branch);
-  const names = modellingClasses(named);
+  const names = modellingClasses({ kind: 'decoder', architecture: stored }, named);
   const { stockModel, config, model } = names;
   const whole = wholeParts(family, names);
   const given = `${nothing(inside('attention'))}, None`;

@@ -1,5 +1,6 @@
 import { applyEdits, format } from 'jsonc-parser';
 import type { Message } from '../../message';
+import { requireFamily } from '../../models/model-family';
 import type { ModelSummary } from '../../models/model-summary';
 import type { NarrowedModel } from '../../models/narrow/describe-narrowed';
 import { layOutChanges, needsModule } from '../changes';
@@ -25,10 +26,11 @@ export function previewPrunedConfig(
 ): ConfigPreview {
   const { configText: changedText = configText } = narrowed ?? {};
   const changes = layOutChanges(narrowed?.summary ?? summary, removed, undefined, patches);
+  const family = requireFamily(changedText, 'config.json');
   return {
     before: inLines(configText),
-    after: rewriteConfig(inLines(changedText), changes),
-    loadsWith: describeLoading(changedText, needsModule(changes)),
+    after: rewriteConfig({ family, configText: inLines(changedText) }, changes),
+    loadsWith: describeLoading({ family, configText: changedText }, needsModule(changes)),
   };
 }
 

@@ -1,12 +1,8 @@
 import { setField } from '../../set-json-field';
 import type { Refusal } from '../../models/capability';
-import type { Architecture } from '../../models/transformer/architecture';
-import { familyOfConfig } from '../../models/transformer/architectures';
 import { flattened, outsideNested } from '../../models/transformer/config-layout';
 import type { ConfigLayout } from '../../models/transformer/config-layout';
-import { knownEncoder } from '../../models/encoders/encoder-architectures';
-import { knownSeq2Seq } from '../../models/seq2seq/seq2seq-families';
-import { knownStaged } from '../../models/stages/staged-families';
+import type { NamedFamily } from '../../models/model-family';
 import type { CompressedForms } from '../../models/forms/form-spec';
 import type { PatchSpecs } from '../../models/patch/symbolic-patch';
 import {
@@ -15,11 +11,16 @@ import {
   prunedTypePrefix,
 } from '../../models/transformer/model-config';
 import { modellingClasses, modellingModule } from './modelling-classes';
-import type { NamedClasses } from './modelling-classes';
 import { numberedRules, quantization } from './quantized-modules';
 import { isUneven } from '../changes';
 import { say } from '../../message';
 import type { Message } from '../../message';
+
+/** The text of a config.json and the architecture that it names. */
+export interface ConfigSource {
+  readonly family: NamedFamily;
+  readonly configText: string;
+}
 
 /** Which blocks a rewritten config.json speaks of. */
 export interface BlockSelection {
@@ -45,12 +46,15 @@ type Json = Record<string, unknown>;
 const defaultMaxWindowLayers = 28;
 
 /** How transformers loads a pruned folder, as a sentence. */
-export function describeLoading(configText: string, withModellingFile: boolean): Message {
+export function describeLoading(
+  { family, configText }: ConfigSource,
+  withModellingFile: boolean,
+): Message {
   const config = JSON.parse(configText) as Json;
-  const { autoModels, stockModel, isUnlisted = false } = modellingClasses(config);
+  const { autoModels, stockModel, isUnlisted = false } = modellingClasses(family, config);
   const loader = isUnlisted && !withModellingFile ? stockModel : autoModels[0];
   const load = `${loader}.from_pretrained`;
-  if (knownEncoder(config)?.isFromHub === true) {
+  if (family.kind === 'encoder' && family.architecture.isFromHub === true) {
     return config['auto_map'] === undefined
       ? say`transformers, with the model's own code: config.json has no auto_map that names it.`
       : say`transformers: ${load}(folder, trust_remote_code=True), with the class that auto_map of config.json names.`;
@@ -61,11 +65,14 @@ export function describeLoading(configText: string, withModellingFile: boolean):
 }
 
 /** Edits the text of a config.json so that it describes `selection`; all other text stays as it is. */
-export function rewriteConfig(text: string, selection: BlockSelection): string {
-  const config = JSON.parse(text) as Json;
-  const nested = layoutOf(config)?.nested;
-  let edited = text;
-  for (const [field, value] of changes({ ...flattened(config, nested) }, selection)) {
+export function rewriteConfig(
+  { family, configText }: ConfigSource,
+  selection: BlockSelection,
+): string {
+  const config = JSON.parse(configText) as Json;
+  const { nested } = layoutOf(family);
+  let edited = configText;
+  for (const [field, value] of changes(family, { ...flattened(config, nested) }, selection)) {
     const path = nested === undefined || outsideNested.includes(field) ? [field] : [nested, field];
     edited = setField(edited, path, value);
   }
@@ -73,35 +80,42 @@ export function rewriteConfig(text: string, selection: BlockSelection): string {
 }
 
 /** Fields to set, or to take out where the value is undefined. */
-function changes(config: Json, selection: BlockSelection): [string, unknown][] {
+function changes(
+  family: NamedFamily,
+  config: Json,
+  selection: BlockSelection,
+): [string, unknown][] {
   const { blocks, absent, expertCounts = new Map<number, number>(), compressed = {} } = selection;
   const { patched = {}, widths = {} } = selection;
+  const layout = layoutOf(family);
   const uneven = isUneven(expertCounts);
   const isCompressed = Object.keys(compressed).length > 0;
   const isNarrow = Object.keys(widths).length > 0;
   const differs = absent.length > 0 || uneven || isCompressed || isNarrow;
   const wanted: Json = {
-    ...(layoutOf(config)?.isUnnumbered === true
+    ...(layout.isUnnumbered === true
       ? {}
-      : Object.fromEntries(blockCountFields(config).map((field) => [field, blocks.length]))),
+      : Object.fromEntries(
+          blockCountFields(family, config).map((field) => [field, blocks.length]),
+        )),
     ...(blocks.length === config['num_hidden_layers']
       ? {}
-      : layoutOf(config)?.byBlockCount?.(config, blocks.length)),
-    ...perLayerLists(config, blocks),
+      : layout.byBlockCount?.(config, blocks.length)),
+    ...perLayerLists(family, config, blocks),
     ...perLayerFields(config, blocks),
-    ...derivedLists(config, blocks),
+    ...derivedLists(family, config, blocks),
     ...windowedFrom(config, blocks),
     ...quantization(config, blocks),
-    ...denseBlocks(config, blocks),
-    ...layoutOf(config)?.pruned?.(config, blocks),
-    ...(uneven ? {} : evenExperts(config, expertCounts)),
+    ...denseBlocks(family, config, blocks),
+    ...layout.pruned?.(config, blocks),
+    ...(uneven ? {} : evenExperts(family, config, expertCounts)),
     ...(selection.unties === true ? { tie_word_embeddings: false } : {}),
-    ...loading(config, differs),
+    ...loading(family, config, differs),
     espalier: differs
       ? {
           version: 1,
           removed: absent,
-          ...(uneven ? { experts: otherCounts(config, expertCounts) } : {}),
+          ...(uneven ? { experts: otherCounts(family, config, expertCounts) } : {}),
           ...(isNarrow ? { widths } : {}),
           ...(isCompressed ? { compressed } : {}),
           ...(Object.keys(patched).length === 0 ? {} : { patches: patched }),
@@ -114,36 +128,28 @@ function changes(config: Json, selection: BlockSelection): [string, unknown][] {
 }
 
 /** The family's name of `num_hidden_layers`. */
-function blockCountField(config: Json): string {
-  return layoutOf(config)?.names?.['num_hidden_layers'] ?? 'num_hidden_layers';
+function blockCountField(family: NamedFamily): string {
+  return layoutOf(family).names?.['num_hidden_layers'] ?? 'num_hidden_layers';
 }
 
 /** Some folders count their blocks in both fields; that of a decoder saved alone counts its encoder's in the other. */
-function blockCountFields(config: Json): string[] {
-  const own = blockCountField(config);
+function blockCountFields(family: NamedFamily, config: Json): string[] {
+  const own = blockCountField(family);
   const isTwice = 'num_hidden_layers' in config && !('encoder_layers' in config);
   return isTwice ? [own, 'num_hidden_layers'] : [own];
 }
 
-function layoutOf(config: Json): ConfigLayout | undefined {
-  const modelType = baseModelType(String(config['model_type']));
-  const known = knownSeq2Seq(config) ?? knownEncoder(config) ?? knownStaged(modelType);
-  return (known ?? familyOf(config))?.config;
-}
+const layoutOf = ({ architecture }: NamedFamily): ConfigLayout => architecture.config ?? {};
 
 /** Some families count the blocks of a list instead. */
-function blockCount(config: Json): unknown {
-  const { num_hidden_layers: computed } = familyOf(config)?.config?.computed?.(config) ?? {};
-  return config[blockCountField(config)] ?? computed;
-}
-
-function familyOf(config: Json): Architecture | undefined {
-  return familyOfConfig(config, baseModelType(String(config['model_type'])));
+function blockCount(family: NamedFamily, config: Json): unknown {
+  const { num_hidden_layers: computed } = layoutOf(family).computed?.(config) ?? {};
+  return config[blockCountField(family)] ?? computed;
 }
 
 /** Lists that the family derives from a block's number are written down where numbers change. */
-function derivedLists(config: Json, blocks: readonly number[]): Json {
-  const { lists = {}, names = {} } = layoutOf(config) ?? {};
+function derivedLists(family: NamedFamily, config: Json, blocks: readonly number[]): Json {
+  const { lists = {}, names = {} } = layoutOf(family);
   const changed = Object.entries(lists).flatMap(([list, valueOf]): [string, unknown[]][] => {
     const field = names[list] ?? list;
     if (Array.isArray(config[field])) {
@@ -159,14 +165,14 @@ function derivedLists(config: Json, blocks: readonly number[]): Json {
 /** Lists that name blocks by their numbers, however many they are. */
 const blockNumbers: ReadonlySet<string> = new Set(['mlp_only_layers', 'moe_layers']);
 /** `layer_types` and other lists with one entry per block. */
-function perLayerLists(config: Json, blocks: readonly number[]): Json {
-  const { perBlock = [] } = layoutOf(config) ?? {};
+function perLayerLists(family: NamedFamily, config: Json, blocks: readonly number[]): Json {
+  const { perBlock = [] } = layoutOf(family);
   const lists = Object.entries(config).filter(
     (entry): entry is [string, unknown[]] =>
       (entry[0].includes('layer') || perBlock.includes(entry[0])) &&
       !blockNumbers.has(entry[0]) &&
       Array.isArray(entry[1]) &&
-      entry[1].length === blockCount(config),
+      entry[1].length === blockCount(family, config),
   );
   return Object.fromEntries(
     lists.map(([field, list]) => [field, blocks.map((block) => list[block])]),
@@ -199,41 +205,44 @@ function windowedFrom(config: Json, blocks: readonly number[]): Json {
 }
 
 /** Why a config.json cannot say which blocks remain, where it names modules by number. */
-export function whyNotRewritable(text: string, blocks: readonly number[]): Refusal | undefined {
-  const config = JSON.parse(text) as Json & { quantization_config?: Json | null };
+export function whyNotRewritable(
+  { family, configText }: ConfigSource,
+  blocks: readonly number[],
+): Refusal | undefined {
+  const config = JSON.parse(configText) as Json & { quantization_config?: Json | null };
   const { quantization_config: fields } = config;
-  const encoder = knownEncoder(config);
-  if (encoder?.firstAttention !== undefined && blocks[0] !== 0) {
+  const { kind, architecture } = family;
+  const { modelType } = architecture;
+  if (kind === 'encoder' && architecture.firstAttention !== undefined && blocks[0] !== 0) {
     return {
       code: 'config-not-rewritable',
-      reason: say`The first block of ${encoder.modelType} models has another shape, so no other block can take its place.`,
+      reason: say`The first block of ${modelType} models has another shape, so no other block can take its place.`,
       remedy: say`Keep the feed-forward or the attention of block 0.`,
     };
   }
   const renumbers = blocks.some((source, block) => source !== block);
-  const staged = knownStaged(baseModelType(String(config['model_type'])));
-  if (staged?.config.pruned !== undefined && staged.config.pruned(config, blocks) === undefined) {
+  const { pruned, whyNotPruned } = layoutOf(family);
+  const isLost = pruned !== undefined && pruned(config, blocks) === undefined;
+  if (kind === 'stages' && isLost) {
     return {
       code: 'config-not-rewritable',
       reason:
-        staged.period === undefined
-          ? say`A stage of ${staged.modelType} models can't lose all of its blocks.`
-          : say`Odd and even blocks of a stage compute differently in ${staged.modelType} models, and removing this one would swap those behind it.`,
+        architecture.period === undefined
+          ? say`A stage of ${modelType} models can't lose all of its blocks.`
+          : say`Odd and even blocks of a stage compute differently in ${modelType} models, and removing this one would swap those behind it.`,
       remedy: say`Keep a sublayer of this block, or remove another block.`,
     };
   }
-  const seq2seq = knownSeq2Seq(config as NamedClasses);
-  if (seq2seq !== undefined) {
-    return seq2seq.config.pruned?.(config, blocks) === undefined
+  if (kind === 'encoder-decoder') {
+    return isLost || pruned === undefined
       ? {
           code: 'config-not-rewritable',
-          reason: say`${seq2seq.modelType} models need at least one block in the encoder and one in the decoder.`,
+          reason: say`${modelType} models need at least one block in the encoder and one in the decoder.`,
           remedy: say`Keep at least one sublayer in each.`,
         }
       : undefined;
   }
-  const { pruned, whyNotPruned } = familyOf(config)?.config ?? {};
-  if (pruned !== undefined && pruned(config, blocks) === undefined) {
+  if (kind === 'decoder' && isLost) {
     return {
       code: 'config-not-rewritable',
       reason:
@@ -257,8 +266,9 @@ export function whyNotRewritable(text: string, blocks: readonly number[]): Refus
 }
 
 /** The same remaining blocks have experts: their numbers decide where config.json lists the others. */
-function denseBlocks(config: Json, blocks: readonly number[]): Json {
-  const { isSparse, sparseFields } = familyOf(config)?.experts ?? {};
+function denseBlocks(family: NamedFamily, config: Json, blocks: readonly number[]): Json {
+  const { isSparse, sparseFields } =
+    family.kind === 'decoder' ? (family.architecture.experts ?? {}) : {};
   if (
     isSparse === undefined ||
     sparseFields === undefined ||
@@ -270,16 +280,19 @@ function denseBlocks(config: Json, blocks: readonly number[]): Json {
 }
 
 /** The number of experts, as the fields of config.json say it that has one for all blocks. */
-function expertFields(config: Json): {
+function expertFields(
+  family: NamedFamily,
+  config: Json,
+): {
   readonly count: number;
   readonly perToken: number;
   readonly countFields: readonly string[];
   readonly perTokenField: string;
 } {
-  const layout = familyOf(config)?.config;
-  const own = layout?.names?.['num_experts'] ?? 'num_experts';
-  const perTokenField = layout?.names?.['num_experts_per_tok'] ?? 'num_experts_per_tok';
-  const fields = { ...layout?.defaults?.(config), ...config };
+  const layout = layoutOf(family);
+  const own = layout.names?.['num_experts'] ?? 'num_experts';
+  const perTokenField = layout.names?.['num_experts_per_tok'] ?? 'num_experts_per_tok';
+  const fields = { ...layout.defaults?.(config), ...config };
   const numberOf = (usual: unknown, field: 'num_experts' | 'num_experts_per_tok'): number =>
     typeof usual === 'number' ? usual : configEntries[field].default;
   const written = [own, 'num_experts'].filter((field) => field in config);
@@ -295,9 +308,9 @@ function expertFields(config: Json): {
 }
 
 /** Mixtures that all have as many experts. */
-function evenExperts(config: Json, counts: ReadonlyMap<number, number>): Json {
+function evenExperts(family: NamedFamily, config: Json, counts: ReadonlyMap<number, number>): Json {
   const [left] = counts.values();
-  const { count, perToken, countFields, perTokenField } = expertFields(config);
+  const { count, perToken, countFields, perTokenField } = expertFields(family, config);
   return left === undefined || left === count
     ? {}
     : {
@@ -307,16 +320,16 @@ function evenExperts(config: Json, counts: ReadonlyMap<number, number>): Json {
 }
 
 /** Mixtures that have another number of experts than config.json says. */
-function otherCounts(config: Json, counts: ReadonlyMap<number, number>): Json {
-  const { count } = expertFields(config);
+function otherCounts(family: NamedFamily, config: Json, counts: ReadonlyMap<number, number>): Json {
+  const { count } = expertFields(family, config);
   return Object.fromEntries([...counts].filter(([, left]) => left !== count));
 }
 
 /** What decides which class loads the folder. */
-function loading(config: Json, withModellingFile: boolean): Json {
+function loading(family: NamedFamily, config: Json, withModellingFile: boolean): Json {
   const type = String(config['model_type']);
   const base = baseModelType(type);
-  const classes = modellingClasses(config);
+  const classes = modellingClasses(family, config);
   const map = (config['auto_map'] ?? {}) as Json;
   if (withModellingFile) {
     const others = Object.entries(map).filter(([name]) => !/^Auto(?:Config|Model)/.test(name));

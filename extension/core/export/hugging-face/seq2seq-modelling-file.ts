@@ -1,5 +1,5 @@
-import { parseSeq2SeqConfig } from '../../models/seq2seq/seq2seq-config';
-import type { Seq2SeqFamily, TowerNames } from '../../models/seq2seq/seq2seq-family';
+import type { ParsedFamily } from '../../models/model-family';
+import type { TowerNames } from '../../models/seq2seq/seq2seq-family';
 import { standInClasses, takesModule } from '../../models/stand-ins';
 import type { StandIns } from '../../models/stand-ins';
 import { compressedParts } from './compressed-modules';
@@ -15,18 +15,14 @@ import { widthParts } from './width-modules';
  * matrices put in.
  */
 export function seq2seqModellingFile(
-  family: Seq2SeqFamily,
-  configText: string,
+  family: Extract<ParsedFamily, { kind: 'encoder-decoder' }>,
+  named: NamedClasses,
   needs: ModuleNeeds,
 ): string {
-  const { modelType, prefix } = family;
-  const { stockConfig, stockModel, config, model } = modellingClasses(
-    JSON.parse(configText) as NamedClasses,
-  );
-  const { encoder, decoder } = family.towers(
-    parseSeq2SeqConfig(configText, 'config.json', family.config),
-  );
-  const before = stockModel === family.classes.model ? '' : prefix;
+  const { modelType, prefix, classes: ownClasses, towers } = family.architecture;
+  const { stockConfig, stockModel, config, model } = modellingClasses(family, named);
+  const { encoder, decoder } = towers(family.config);
+  const before = stockModel === ownClasses.model ? '' : prefix;
   const listOf = (tower: TowerNames): string =>
     `self.get_submodule("${before}${tower.prefix}${tower.blocks}")`;
   const used = new Set(

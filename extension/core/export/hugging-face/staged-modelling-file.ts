@@ -8,12 +8,16 @@ import { lacksMethod, pythonLines, registration } from './modelling-file';
 
 /** The text of modeling_espalier.py: the stock model of images with the removed sublayers taken out of its blocks, which lie at `places`, and the compressed matrices put in. */
 export function stagedModellingFile(
-  { modelType, modules, linears = {}, modulePlace = (place) => place }: StagedFamily,
+  family: StagedFamily,
   named: NamedClasses,
   places: readonly string[],
   needs: ModuleNeeds,
 ): string {
-  const { stockConfig, stockModel, config, model } = modellingClasses(named);
+  const { stockConfig, stockModel, config, model } = modellingClasses(
+    { kind: 'stages', architecture: family },
+    named,
+  );
+  const { modelType, modules, linears = {}, modulePlace = (place) => place } = family;
   const kinds = Object.entries(modules);
   const used = new Set(kinds.flatMap(([, stands]) => Object.values(stands)));
   const classes = [...used].map((name) => standInClasses[name]).filter((text) => text !== '');

@@ -1,14 +1,10 @@
 import type { Refusal } from '../../models/capability';
 import { patchModulesOf } from '../../models/encoders/encoder-architecture';
 import type { EncoderArchitecture } from '../../models/encoders/encoder-architecture';
-import { knownEncoder } from '../../models/encoders/encoder-architectures';
-import { readArchitecture } from '../../models/open-model';
-import { knownSeq2Seq } from '../../models/seq2seq/seq2seq-families';
-import { knownStaged } from '../../models/stages/staged-families';
 import type { Architecture } from '../../models/transformer/architecture';
-import { baseModelType } from '../../models/transformer/model-config';
 import type { ModelConfig } from '../../models/transformer/model-config';
 import type { Changes } from '../changes';
+import type { CheckpointSource } from './checkpoint-source';
 import { modulesOf } from './modelling-file';
 import { modellingModule, wholeClass } from './modelling-classes';
 import type { NamedClasses } from './modelling-classes';
@@ -18,22 +14,24 @@ import { say } from '../../message';
 import type { Message } from '../../message';
 
 /** Why a family can have no modelling file, or none with patches: a branch of several modules leaves them no place. */
-export function whyNoModellingFile(configText: string, changes: Changes): Refusal | undefined {
+export function whyNoModellingFile(
+  { family, configText }: Pick<CheckpointSource, 'family' | 'configText'>,
+  changes: Changes,
+): Refusal | undefined {
   const { patched, compressed } = changes;
   const named = JSON.parse(configText) as NamedClasses;
-  const modelType = baseModelType(String(named.model_type));
-  const isSeq2Seq = knownSeq2Seq(named) !== undefined;
-  const encoder = isSeq2Seq ? undefined : knownEncoder({ ...named });
-  if (encoder !== undefined) {
+  if (family.kind === 'encoder') {
+    const { architecture: encoder } = family;
     return encoder.otherModules === undefined
       ? (whyNoWidths(encoder, changes) ??
           whyNoEncoderFile(encoder, compressed, Object.keys(patched)))
       : noModules(encoder.otherModules);
   }
-  if (isSeq2Seq || knownStaged(modelType) !== undefined) {
+  if (family.kind !== 'decoder') {
     return undefined;
   }
-  const { architecture, config } = readArchitecture(configText, 'config.json');
+  const { architecture, config } = family;
+  const { modelType } = architecture;
   if (architecture.otherModules !== undefined) {
     return noModules(architecture.otherModules, architecture.end === undefined);
   }

@@ -75,14 +75,14 @@ export async function describeGguf(
     max_position_embeddings: keys.number(ggufFields.max_position_embeddings),
     rms_norm_eps: keys.number(keyOf['rms_norm_eps'] ?? ggufFields.rms_norm_eps),
     attn_logit_softcapping: keys.numberIfPresent(ggufFields.attn_logit_softcapping),
-    final_logit_softcapping: logitCap(keys, traits),
+    final_logit_softcapping: keys.numberIfPresent(ggufFields.final_logit_softcapping),
     tie_word_embeddings: !tensors.has('output.weight'),
     gguf_biases: biasesOf(tensors),
     ...describeOwn(keys, fields),
     ...(ownValueSize ? { v_head_dim: valueDim } : {}),
     ...latent,
     ...(types.length === 0 ? {} : { layer_types: types }),
-    ...describeBranches(traits, tensors),
+    ...(tensors.has('blk.0.attn_q_norm.weight') ? { use_qk_norm: true, qk_layernorm: true } : {}),
     ...describeExperts(keys, traits, tensors),
     ...(absent.length + Object.keys(widths).length === 0
       ? {}
@@ -97,12 +97,6 @@ export async function describeGguf(
     ...(await traits.describe?.({ keys, tensors, sizes, types })),
     ...traits.settled,
   };
-}
-
-/** Cap of the logits; 0 stands for none where llama.cpp takes one of files that are silent. */
-function logitCap(keys: GgufKeys, { logitCap: usual }: GgufTraits): number | null | undefined {
-  const cap = keys.numberIfPresent(ggufFields.final_logit_softcapping) ?? usual;
-  return usual !== undefined && cap === 0 ? null : cap;
 }
 
 /** Sizes of latent attention; older files say those of whole heads under the usual keys. */
@@ -161,19 +155,6 @@ function describeOwn(
   return Object.fromEntries(
     entries.filter(([field, value]) => field !== 'sliding_window' || value !== 0),
   ) as Record<string, unknown>;
-}
-
-/** What llama.cpp tells from the tensors, whatever the keys say. */
-function describeBranches(
-  { parallelWithoutNorm = false }: GgufTraits,
-  tensors: ReadonlyMap<string, LazyTensor>,
-): Record<string, boolean> {
-  return {
-    ...(parallelWithoutNorm
-      ? { use_parallel_residual: !tensors.has('blk.0.ffn_norm.weight') }
-      : {}),
-    ...(tensors.has('blk.0.attn_q_norm.weight') ? { use_qk_norm: true, qk_layernorm: true } : {}),
-  };
 }
 
 /** Sizes and rules of a mixture, or that there is none. */

@@ -16,7 +16,7 @@ import {
   scanFields,
 } from './gguf-mixer-forms';
 import type { GgufBlocks } from './gguf-blocks';
-import { ggufFields } from './gguf-fields';
+import { ggufFields, layerNormEpsilon } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import { newerGgufFamilies } from './gguf-newer-families';
 import { deepseekExperts, granite, latentOfDeepseek } from './gguf-traits';
@@ -68,7 +68,7 @@ const stateSpace = {
 /** One sublayer a block, of the kind that the lists of sizes tell. */
 const nemotron = {
   modelType: 'nemotron_h',
-  hasBothEpsilons: true,
+  header: ({ rms_norm_eps: epsilon }: ModelConfig) => ({ [layerNormEpsilon]: epsilon }),
   demands: () => ({ use_bias: false }),
   mixed: 'linear_attention',
   hasSingles: true,
@@ -94,7 +94,6 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   llama: {
     modelType: 'llama',
     alsoFrom: ['mistral', 'internlm3', 'iquestcoder', 'helium', 'nemotron-nas'],
-    omitsDynamicOf: ['internlm3'],
     withExperts: 'mixtral',
     interleaved: true,
     takesFewerHeads: true,
@@ -122,7 +121,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     fields: { ...granite.fields, ...scanFields },
     splitsGateUp: true,
     demands: () => ({ mamba_proj_bias: false, mlp_bias: false }),
-    rotaryFlag,
+    header: (_, { rotary }) => ({ [rotaryFlag]: rotary !== 'none' }),
     describe: ({ keys, sizes }) => ({
       attention_multiplier: keys.numberIfPresent('attention.scale') ?? usualScale(keys, sizes),
       position_embedding_type: keys.flagIfPresent(rotaryFlag) === false ? 'nope' : 'rope',
@@ -151,7 +150,6 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     alsoFrom: ['falcon_mamba'],
     fields: scanFields,
     mixer: { form: asSelectiveScan },
-    doublesWidth: true,
     demands: ({ rms_norm_eps: epsilon }) => ({ use_bias: false, mixer_rms_eps: epsilon }),
   },
   jamba: {
@@ -159,7 +157,6 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     mixed: 'linear_attention',
     fields: scanFields,
     mixer: { form: asSelectiveScan },
-    doublesWidth: true,
     sparseByTensors: true,
     demands: () => ({ mamba_proj_bias: false }),
     describe: describePeriods,
@@ -171,8 +168,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   llama4: {
     modelType: 'llama4_text',
-    unturned: 4,
-    needsUnturned: true,
+    unrotatedEvery: 4,
     sparseEvery: 'interleave_moe_layer_step',
     fields: { interleave_moe_layer_step: 'interleave_moe_layer_step' },
     demands: ({ num_experts: count }) => ({
@@ -228,7 +224,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   gemma4: {
     modelType: 'gemma4_text',
     alsoFrom: ['gemma4_unified_text'],
-    windows: { period: 6, ownRotary: true, needsFull: true },
+    windows: { period: 6, ownRotary: true, ownShare: true, needsFull: true },
     sizesDiffer: true,
     fields: perLayerFields,
     describe: describeGemma4,
@@ -236,9 +232,10 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     writesEnds: true,
     hasOwnWindowHeads: true,
     tokenizer: 'gemma4',
-    logitCap: 30,
+    // 0 stands for no cap.
+    header: ({ final_logit_softcapping: cap }) => ({ final_logit_softcapping: cap ?? 0 }),
   },
-  smollm3: { modelType: 'smollm3', interleaved: true, unturned: 4 },
+  smollm3: { modelType: 'smollm3', interleaved: true, unrotatedEvery: 4 },
   phi3: {
     modelType: 'phi3',
     fields: { sliding_window: 'attention.sliding_window' },
@@ -250,13 +247,14 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   stablelm: {
     modelType: 'stablelm',
     fields: { use_parallel_residual: 'use_parallel_residual' },
-    parallelWithoutNorm: true,
+    describe: ({ tensors }) => ({
+      use_parallel_residual: !tensors.has('blk.0.ffn_norm.weight'),
+    }),
   },
   'command-r': {
     modelType: 'cohere',
     tiesHead: true,
     fields: { logit_scale: 'logit_scale' },
-    queryNormsFrom: 64,
   },
   cohere2: {
     modelType: 'cohere2',

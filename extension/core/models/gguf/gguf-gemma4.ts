@@ -3,6 +3,9 @@ import type { ModelConfig } from '../transformer/model-config';
 import { ggufFields } from './gguf-fields';
 import type { GgufSource } from './gguf-traits';
 
+/** Cap of the logits if the file has none. */
+const defaultLogitCap = 30;
+
 /**
  * Gemma 4: experts may stand beside the feed-forward; blocks that see all positions have heads of another size, and may have other numbers of
  * them; their keys may be their values too (conversion/gemma.py).
@@ -18,8 +21,10 @@ export function describeGemma4({
   const first = types.length - (keys.numberIfPresent('attention.shared_kv_layers') ?? 0);
   const isFull = (block: number): boolean => types[block] === 'full_attention';
   const inner = keys.numberIfPresent(ggufFields.moe_intermediate_size);
+  const cap = keys.numberIfPresent(ggufFields.final_logit_softcapping) ?? defaultLogitCap;
   return {
     intermediate_size: innerSize,
+    final_logit_softcapping: cap === 0 ? null : cap,
     enable_moe_block: tensors.has('blk.0.ffn_gate_inp.weight'),
     ...(inner === undefined ? {} : { moe_intermediate_size: inner }),
     head_dim: headDim,

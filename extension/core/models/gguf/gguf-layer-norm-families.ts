@@ -79,7 +79,7 @@ export const layerNormFamilies: Readonly<Record<string, GgufFamily>> = {
     modelType: 'mpt',
     ...gelu,
     fields: { ...gelu.fields, clip_qkv: clampKey },
-    constants: { [alibiKey]: alibiBias },
+    header: () => ({ [alibiKey]: alibiBias }),
     describe: describeMpt,
   },
   starcoder: {

@@ -2,8 +2,6 @@ import { keyValueHeadCount } from './gguf-blocks';
 import type { GgufBlocks } from './gguf-blocks';
 import type { GgufKeys } from './gguf-keys';
 import type { GgufTraits } from './gguf-traits';
-import { say } from '../../message';
-import type { Message } from '../../message';
 
 /** Flags of blocks with a mixer, or else of how many blocks the last has attention. */
 export const mixerFlags = 'attention.recurrent_layers';
@@ -62,31 +60,4 @@ export function keptMixed(
   return isSaid || flags.every((flag, block) => flag === isMixedAt(keys, block))
     ? undefined
     : flags;
-}
-
-export const requiredKind = (architecture: string, kind: 'attention' | 'mixer'): Message =>
-  kind === 'attention'
-    ? say`llama.cpp expects a block with attention in ${architecture} models, and there is none.`
-    : say`llama.cpp expects a block with a mixer in ${architecture} models, and there is none.`;
-
-/**
- * Refuses a choice of blocks of one kind: llama.cpp ends where it has no attention, or no mixer, to keep a state of.
- * @param mixed what blocks with a mixer are called among `types`
- * @throws UserError with what may be removed.
- */
-export function requireBothKinds(
-  keys: GgufKeys,
-  mixed: string,
-  types: readonly string[],
-  kept: readonly number[],
-): void {
-  const left = new Set(kept.map((source) => types[source]));
-  const gone = [attends, mixed].find((kind) => types.includes(kind) && !left.has(kind));
-  if (gone !== undefined) {
-    keys.fault(
-      keys.name('block_count'),
-      requiredKind(keys.architecture, gone === attends ? 'attention' : 'mixer'),
-      say`Keep a block of each kind, or prune the Hugging Face folder.`,
-    );
-  }
 }

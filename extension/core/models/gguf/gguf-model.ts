@@ -3,32 +3,22 @@ import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { EncoderArchitecture } from '../encoders/encoder-architecture';
 import { encoderInGguf, encoderOfFolders, knownInGguf } from './encoders/encoder-names';
-import type { Architecture, QueryGrowth } from '../transformer/architecture';
+import type { Architecture } from '../transformer/architecture';
 import { parseModelConfig } from '../transformer/model-config';
 import { describeGguf } from './gguf-config';
-import {
-  gatingOf,
-  keptChoosing,
-  noQueryNorms,
-  requireChoosing,
-  requirePlainQueries,
-  requireSameSparse,
-  requireSameUnturned,
-  sigmoid,
-} from './gguf-demands';
-import { requireChosenRuns } from './compressed/deepseek4';
+import { readGating, sigmoid } from './expert-gating';
 import { curveTensors } from './gguf-curves';
 import { ggufFamilyOf } from './gguf-families';
-import type { GgufFamily, GgufTraits } from './gguf-traits';
+import type { GgufFamily } from './gguf-traits';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufBlocks } from './gguf-blocks';
-import { ggufFields, hasRms, keysOfFields } from './gguf-fields';
+import { ggufFields, keysOfFields } from './gguf-fields';
 import { GgufKeys } from './gguf-keys';
-import { keptMixed, readMixed, requireBothKinds } from './gguf-mixers';
+import { keptMixed, readMixed } from './gguf-mixers';
 import { ggufBlocks, inGguf, partNames, readingGateUp } from './gguf-names';
 import { rotaryTables, turnsPartOf } from './gguf-rotary';
-import { keptWindows, requireSameSize } from './gguf-windows';
-import { isT5, requireT5Blocks, t5Blocks } from '../t5/t5-gguf';
+import { keptWindows } from './gguf-windows';
+import { isT5, t5Blocks } from '../t5/t5-gguf';
 import { say } from '../../message';
 
 /** Query heads, and the groups of them that share a key and a value. */
@@ -54,6 +44,7 @@ export interface GgufModel {
   readonly architecture: Architecture;
   /** The same of an encoder. */
   readonly encoder?: EncoderArchitecture;
+  readonly family: GgufFamily;
   readonly checkpoint: Checkpoint;
 }
 
@@ -81,8 +72,7 @@ export async function openGguf(
   }
   const known: Architecture = {
     ...withSplit(withJoined(ofFolders, family, header), header),
-    ...(family.mayHaveRms === true && hasRms(keys) ? { norm: 'rms' } : {}),
-    ...(family.mayGrow === true ? { queryGrowth: () => growthOf(keys) } : {}),
+    ...family.adapt?.(keys),
   };
   if (hasExperts && known.experts === undefined) {
     keys.fault(
@@ -115,6 +105,7 @@ export async function openGguf(
       ...readingGateUp(inFile),
       config: layout,
     },
+    family,
     ...(encoder === undefined
       ? {}
       : { encoder: encoderInGguf({ ...encoder, config: layout }, inFile, header) }),
@@ -125,14 +116,6 @@ export async function openGguf(
       known.feedforward.curve === undefined ? [] : curveTensors(keys, header),
     ),
   };
-}
-
-/** How queries grow with their position (src/models/deepseek2.cpp). */
-function growthOf(keys: GgufKeys): QueryGrowth | undefined {
-  const scale = keys.numberIfPresent('attention.temperature_scale') ?? 0;
-  return scale === 0
-    ? undefined
-    : { scale, period: keys.number('attention.temperature_length'), offset: 0 };
 }
 
 /** The family with queries, keys and values in one matrix, where the file has them so and folders don't. */
@@ -164,70 +147,8 @@ function knownOf(
   keys: GgufKeys,
 ): Architecture | undefined {
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
-  const chosen = gatingOf(keys) === sigmoid ? withSigmoid : withExperts;
+  const chosen = readGating(keys) === sigmoid ? withSigmoid : withExperts;
   return knownInGguf({ ...family, modelType: hasExperts ? chosen : modelType });
-}
-
-/**
- * Refuses a choice of blocks that llama.cpp would compute otherwise than the model does.
- * @param kept source block of each block that stays
- * @throws UserError with what may be removed.
- */
-export async function requireGgufBlocks(
-  header: GgufHeader,
-  kept: readonly number[],
-): Promise<void> {
-  const keys = new GgufKeys(header, header.file);
-  if (isT5(keys)) {
-    requireT5Blocks(keys, kept);
-  }
-  const {
-    mixed,
-    windows,
-    unturned,
-    needsUnturned,
-    sparseEvery,
-    queryNormsFrom = 0,
-    plainQueriesAt,
-    scaledByCount = false,
-    setFirst,
-  } = ggufFamilyOf(keys) ?? {};
-  if (setFirst !== undefined) {
-    await requireChoosing(keys, setFirst, header.tensors, kept);
-  }
-  if (scaledByCount && kept.length !== readBlockCount(keys)) {
-    keys.fault(
-      keys.name(ggufFields.num_hidden_layers),
-      say`llama.cpp scales the branches of ${keys.architecture} models by their number of blocks, so ${readBlockCount(keys)} blocks cannot become ${kept.length}.`,
-      say`Prune the Hugging Face folder of the model.`,
-    );
-  }
-  const hasQueryNorms = header.tensors.some(({ name }) => name.endsWith('.attn_q_norm.weight'));
-  if (hasQueryNorms && kept.length < queryNormsFrom) {
-    keys.fault(
-      keys.name(ggufFields.num_hidden_layers),
-      noQueryNorms(keys.architecture, queryNormsFrom),
-      say`Prune the Hugging Face folder of the model.`,
-    );
-  }
-  await requireChosenRuns(keys, kept);
-  const types = await typesOf(keys);
-  if (mixed !== undefined && types !== undefined) {
-    requireBothKinds(keys, mixed, types, kept);
-  }
-  if (plainQueriesAt !== undefined) {
-    requirePlainQueries(keys, plainQueriesAt, kept);
-  }
-  if (sparseEvery !== undefined) {
-    requireSameSparse(keys, sparseEvery, kept);
-  }
-  if (unturned !== undefined) {
-    requireSameUnturned(keys, unturned, kept, needsUnturned);
-  }
-  if (windows !== undefined) {
-    requireSameSize(keys, windows, kept);
-    await keptWindows(keys, windows, kept);
-  }
 }
 
 /**
@@ -254,22 +175,6 @@ export async function ggufMixers(
   const keys = new GgufKeys(header, header.file);
   const types = await typesOf(keys);
   return types && keptMixed(keys, types, kept);
-}
-
-/**
- * Key of a list that says which blocks choose tokens, and what it says of each block that stays; undefined in
- * families without one.
- * @param kept source block of each block that stays
- */
-export async function ggufChoosing(
-  header: GgufHeader,
-  kept: readonly number[],
-): Promise<{ readonly key: string; readonly flags: readonly boolean[] } | undefined> {
-  const keys = new GgufKeys(header, header.file);
-  const key = ggufFamilyOf(keys)?.setFirst;
-  return key === undefined
-    ? undefined
-    : { key, flags: await keptChoosing(keys, key, header.tensors, kept) };
 }
 
 /** `layer_types` of a family with mixers. */
@@ -305,11 +210,6 @@ function sameInBoth(
     keyValueHeadsOf: each(sizes.keyValueHeads),
     innerSizesOf: each(sizes.innerSize),
   };
-}
-
-/** How the family of a file differs from others; undefined for one that is not known. */
-export function ggufTraits(header: GgufHeader): GgufTraits | undefined {
-  return ggufFamilyOf(new GgufKeys(header, header.file));
 }
 
 /**

@@ -1,11 +1,12 @@
 import { graniteSwa as familyOfGraniteSwa } from '../families/mixtures/softmax-experts';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { GgufFamily, GgufSource, GgufTraits } from './gguf-traits';
-import { readBlockCount } from './gguf-blocks';
+import { furtherBlocksOf, readBlockCount } from './gguf-blocks';
 import { deepseek4 } from './compressed/deepseek4';
-import { gatingOf, sigmoid } from './gguf-demands';
+import { readGating, sigmoid } from './expert-gating';
 import { denseBlocks, ggufFields, hasRms, layerNormEpsilon, rotarySections } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
+import { ggufBlocks, indexer } from './gguf-names';
 import { say } from '../../message';
 import { deepseekExperts, granite, latentOfDeepseek, sharedExpertFields } from './gguf-traits';
 
@@ -42,11 +43,30 @@ const sparseAttention = {
   demands: () => ({ rope_interleave: true }),
 } as const;
 
-/** Whether a block scores tokens itself, and does not take the choice of the block before (GLM-5.2). */
-const indexerTypes = 'attention.indexer.types';
-const isFull = (config: ConfigFields, block: number): boolean => {
+/** Key of the flags of blocks that have an indexer (GLM-5.2). */
+export const indexerTypes = 'attention.indexer.types';
+
+/** True if a block chooses tokens itself instead of reusing the choice of the block before it. */
+export const hasIndexer = (config: ConfigFields, block: number): boolean => {
   const { indexer_types: types } = config;
   return !Array.isArray(types) || types[block] !== 'shared';
+};
+
+/** If the list is absent, tensors tell: llama.cpp would assume one by block number (src/models/glm-dsa.cpp). */
+const describeIndexers: NonNullable<GgufTraits['describe']> = async ({ keys, tensors }) => {
+  const blocks = readBlockCount(keys);
+  const flags = await keys.flags(indexerTypes, blocks, furtherBlocksOf(keys));
+  return {
+    indexer_types: Array.from({ length: blocks }, (_, block) =>
+      (
+        typeof flags === 'object'
+          ? flags[block] === true
+          : tensors.has(`${ggufBlocks}.${block}.${indexer.key}.weight`)
+      )
+        ? 'full'
+        : 'shared',
+    ),
+  };
 };
 
 /** Which blocks have a rotary embedding. */
@@ -142,7 +162,7 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
     modelType: 'cohere2_moe',
     readsFactors: false,
     windows: { period: 4, fullFirst: true, ownRotary: false },
-    mayHaveRms: true,
+    adapt: (keys) => (hasRms(keys) ? { norm: 'rms' } : {}),
     fields: {
       logit_scale: 'logit_scale',
       num_shared_experts: 'expert_shared_count',
@@ -154,7 +174,7 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
       ...(hasRms(keys)
         ? {}
         : { rms_norm_eps: null, layer_norm_eps: keys.number(layerNormEpsilon) }),
-      expert_selection_fn: (gatingOf(keys) ?? sigmoid) === sigmoid ? 'sigmoid' : 'softmax',
+      expert_selection_fn: (readGating(keys) ?? sigmoid) === sigmoid ? 'sigmoid' : 'softmax',
       mlp_layer_types: sizes.innerSizesOf.map((_, block) =>
         block < keys.number(denseBlocks) ? 'dense' : 'sparse',
       ),
@@ -174,7 +194,7 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
   afmoe: {
     modelType: 'afmoe',
     readsFactors: false,
-    unturned: 4,
+    unrotatedEvery: 4,
     windows: { period: 4, ownRotary: false },
     fields: { num_dense_layers: denseBlocks, ...sharedExpertFields },
     settled: { mup_enabled: true },
@@ -198,8 +218,8 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
   'glm-dsa': {
     modelType: 'glm_moe_dsa',
     ...sparseAttention,
-    blockFlags: { [indexerTypes]: isFull },
-    setFirst: indexerTypes,
+    blockFlags: { [indexerTypes]: hasIndexer },
+    describe: describeIndexers,
   },
   granite_swa: {
     modelType: 'granite_swa',
@@ -210,7 +230,6 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
     modelType: 'minicpm3',
     isLatent: true,
     joinsLatent: true,
-    scaledByCount: true,
     readsFactors: false,
     readsLengthFactors: true,
     settled: minicpmScales,

@@ -1,4 +1,5 @@
 import type { MixerForm } from '../parts/mixers/mixer-form';
+import type { Architecture, QueryGrowth } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
@@ -48,10 +49,6 @@ export interface GgufTraits {
   readonly joinsLatent?: boolean;
   /** Whether the values of heads are of a size of their own. */
   readonly ownValueSize?: boolean;
-  /** Whether llama.cpp reads how queries that come from latents grow with their position. */
-  readonly mayGrow?: boolean;
-  /** Whether llama.cpp multiplies branches by a factor that follows from the number of blocks. */
-  readonly scaledByCount?: boolean;
   /** Numbers of blocks by which llama.cpp tells that queries have no latent. */
   readonly plainQueriesAt?: readonly number[];
   /** Fields of config.json that the conversion has settled. */
@@ -62,8 +59,6 @@ export interface GgufTraits {
   ) => Readonly<Record<string, unknown>> | Promise<Readonly<Record<string, unknown>>>;
   /** Lists with a flag for each block, by key. */
   readonly blockFlags?: Readonly<Record<string, (config: ModelConfig, block: number) => boolean>>;
-  /** Key of such a list whose first flag has to be set. */
-  readonly setFirst?: string;
   readonly windows?: GgufWindows;
   /** Whether llama.cpp takes the embedding as the head, and reads no other. */
   readonly tiesHead?: boolean;
@@ -75,18 +70,8 @@ export interface GgufTraits {
   readonly needsOneSize?: boolean;
   /** Whether the file says which blocks attend as every n-th, or by flags, and not by their key/value heads. */
   readonly byInterval?: boolean;
-  /** Whether llama.cpp computes mixers alone that are twice as wide as the stream. */
-  readonly doublesWidth?: boolean;
   /** Whether any blocks may have experts, which their tensors tell. */
   readonly sparseByTensors?: boolean;
-  /** Whether llama.cpp takes experts to be as wide as the feed-forwards of other blocks. */
-  readonly needsWideExperts?: boolean;
-  /** Whether norms divide by the root mean square where the file has their epsilon, and are layer norms elsewhere. */
-  readonly mayHaveRms?: boolean;
-  /** Whether llama.cpp asks for the norms' epsilon under the key of layer norms as well. */
-  readonly hasBothEpsilons?: boolean;
-  /** Key of a flag that says whether there is a rotary embedding at all. */
-  readonly rotaryFlag?: string;
   /** Whether the file has shares of the rotary dimensions for places in images, which texts don't need. */
   readonly hasSections?: boolean;
   /** Whether a block has one sublayer: a mixer, attention or a feed-forward. */
@@ -95,16 +80,10 @@ export interface GgufTraits {
   readonly mayLackSublayers?: boolean;
   /** Further fields of config.json that are keys of the header. */
   readonly fields?: Readonly<Record<string, string>>;
-  /** Of so many blocks the last has no rotary embedding. */
-  readonly unturned?: number;
-  /** Whether llama.cpp ends where each block has a rotary embedding. */
-  readonly needsUnturned?: boolean;
+  /** Number n: every n-th block has no rotary embedding. */
+  readonly unrotatedEvery?: number;
   /** Key of a number n: every n-th block has experts. */
   readonly sparseEvery?: string;
-  /** Whether attention and feed-forward run side by side in blocks without `ffn_norm`. */
-  readonly parallelWithoutNorm?: boolean;
-  /** With fewer blocks llama.cpp reads no norms of queries and keys. */
-  readonly queryNormsFrom?: number;
   /** Whether the weights of chosen experts are divided by their sum, where the file is silent. */
   readonly normsExpertWeights?: boolean;
   /** Whether the file says what turns scores of experts into weights, and whether these are divided by their sum. */
@@ -117,16 +96,19 @@ export interface GgufTraits {
   readonly wantsAllKeys?: boolean;
   /** Whether blocks with windows have heads of a size of their own, and others turn a share of theirs. */
   readonly hasOwnWindowHeads?: boolean;
-  /** Cap of the logits that llama.cpp takes where the file is silent; 0 there stands for none. */
-  readonly logitCap?: number;
   /** Whether llama.cpp reads two linear layers behind the pooling. */
   readonly hasDense?: boolean;
   /** Kind of tokenizer, where that is not told by the folder's. */
   readonly tokenizer?: 'gemma4';
   /** Activations that llama.cpp computes alike; that of the family's configuration class alone when absent. */
   readonly activations?: readonly string[];
-  /** Numbers of the header that are the same in every model. */
-  readonly constants?: Readonly<Record<string, number>>;
+  /** Parts of the architecture that the keys of a file decide. */
+  readonly adapt?: (keys: GgufKeys) => Partial<Architecture>;
+  /** Further floats and flags of the header, by key. */
+  readonly header?: (
+    config: ModelConfig,
+    architecture: Architecture,
+  ) => Readonly<Record<string, number | boolean>>;
   /** Whether llama.cpp takes a table of divisors of the rotary frequencies; yes when absent. */
   readonly readsFactors?: boolean;
   /** Whether the bounds of yarn's ramp are integers; yes when absent. */
@@ -145,11 +127,19 @@ export const deepseekExperts = {
   fields: { first_k_dense_replace: 'leading_dense_block_count', ...sharedExpertFields },
 } as const;
 
+/** Growth of queries with their position (src/models/deepseek2.cpp). */
+function readQueryGrowth(keys: GgufKeys): QueryGrowth | undefined {
+  const scale = keys.numberIfPresent('attention.temperature_scale') ?? 0;
+  return scale === 0
+    ? undefined
+    : { scale, period: keys.number('attention.temperature_length'), offset: 0 };
+}
+
 /** Of DeepSeek's latent attention (src/models/deepseek2.cpp). */
 export const latentOfDeepseek = {
   isLatent: true,
   plainQueriesAt: [26, 27],
-  mayGrow: true,
+  adapt: (keys: GgufKeys) => ({ queryGrowth: () => readQueryGrowth(keys) }),
   readsFactors: false,
   ...deepseekExperts,
 } as const;
@@ -174,8 +164,6 @@ export interface GgufFamily extends GgufTraits {
   readonly others?: readonly (GgufFamily & { readonly isOf: (keys: GgufKeys) => boolean })[];
   /** Other families of folders that become this one. */
   readonly alsoFrom?: readonly string[];
-  /** Those of them whose dynamic scaling, which only concerns texts longer than `max_position_embeddings`, is left out. */
-  readonly omitsDynamicOf?: readonly string[];
   /** The family where the file has experts. */
   readonly withExperts?: string;
   /** Whether folders with experts become this one, of two that are alike. */

@@ -2,8 +2,6 @@ import { furtherBlocksOf, readBlockCount } from './gguf-blocks';
 import { ggufFields, windowPattern } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import type { GgufWindows } from './gguf-traits';
-import { counted, say } from '../../message';
-import type { Message } from '../../message';
 
 /** Size of the windows, where there are any, and `layer_types` of config.json. */
 export async function describeWindows(
@@ -53,18 +51,9 @@ function isWindowed(pattern: Pattern, block: number): boolean {
     : pattern[block] === true;
 }
 
-export const noneWindowed = (architecture: string): Message =>
-  say`llama.cpp expects a block with a sliding window in ${architecture} models, and none remains.`;
-export const allWindowed = (architecture: string): Message =>
-  say`llama.cpp expects a block without a sliding window in ${architecture} models, and none remains.`;
-const pruneFolder = say`Prune the Hugging Face folder of the model.`;
-const keepFull = say`Keep a block without a window.`;
-const keepOne = say`Keep a block with a window, or prune the Hugging Face folder.`;
-
 /**
  * Whether each block that stays is windowed; undefined where the period of the source still tells.
  * @param kept source block of each block that stays
- * @throws UserError where none is, with which llama.cpp ends.
  */
 export async function keptWindows(
   keys: GgufKeys,
@@ -73,40 +62,6 @@ export async function keptWindows(
 ): Promise<readonly boolean[] | undefined> {
   const pattern = await readPattern(keys, windows, readBlockCount(keys));
   const flags = kept.map((source) => isWindowed(pattern, source));
-  if (pattern !== nowhere && !flags.includes(true)) {
-    keys.fault(keys.name(windowPattern), noneWindowed(keys.architecture), keepOne);
-  }
-  if (windows.needsFull === true && !flags.includes(false)) {
-    keys.fault(keys.name(windowPattern), allWindowed(keys.architecture), keepFull);
-  }
   const isSame = flags.every((flag, block) => flag === isWindowed(pattern, block));
   return typeof pattern === 'number' && isSame ? undefined : flags;
-}
-
-/**
- * Refuses a number of blocks with which llama.cpp would compute attention otherwise.
- * @param kept source block of each block that stays
- * @throws UserError with what may be removed.
- */
-export function requireSameSize(
-  keys: GgufKeys,
-  { scaledByWidthAt, onlyAt }: GgufWindows,
-  kept: readonly number[],
-): void {
-  const blocks = readBlockCount(keys);
-  const isOther = (size = 0): boolean => (blocks === size) !== (kept.length === size);
-  if (isOther(scaledByWidthAt)) {
-    keys.fault(
-      keys.name(ggufFields.num_hidden_layers),
-      say`llama.cpp scales attention differently in ${keys.architecture} models of ${counted(scaledByWidthAt ?? 0, 'block')}, so ${blocks} blocks cannot become ${kept.length}.`,
-      pruneFolder,
-    );
-  }
-  if (isOther(onlyAt)) {
-    keys.fault(
-      keys.name(ggufFields.num_hidden_layers),
-      say`llama.cpp has windows only in ${keys.architecture} models of ${counted(onlyAt ?? 0, 'block')}, so ${blocks} blocks cannot become ${kept.length}.`,
-      pruneFolder,
-    );
-  }
 }

@@ -1,23 +1,20 @@
 import { createHash } from 'node:crypto';
-import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { ModelFolder } from '../../checkpoints/model-folder';
 import { setField } from '../../set-json-field';
 import { UserError } from '../../user-error';
 import { storeComputed } from '../forms/store-forms';
 import type { ComputedTensor } from '../forms/store-forms';
-import type { EncoderArchitecture } from '../encoders/encoder-architecture';
-import { knownEncoder } from '../encoders/encoder-architectures';
-import { parseEncoderConfig } from '../encoders/encoder-config';
 import { readEncoder } from '../encoders/open-encoder';
-import { readArchitecture, readDecoder, readGguf } from '../open-model';
+import { parseDecoder, parseFamily } from '../model-family';
+import type { ParsedFamily } from '../model-family';
+import { readDecoder, readGguf } from '../open-model';
 import { readSeq2Seq } from '../seq2seq/open-seq2seq';
-import { parseSeq2SeqConfig } from '../seq2seq/seq2seq-config';
-import { knownSeq2Seq } from '../seq2seq/seq2seq-families';
-import type { Seq2SeqFamily } from '../seq2seq/seq2seq-family';
 import type { LayeredModel } from '../layered-model';
 import type { ModelSummary, SublayerKind } from '../model-summary';
 import { OpenedModel } from '../opened-model';
+import type { AnyModel } from '../opened-model';
 import type { ModelConfig } from '../transformer/model-config';
-import type { ConfigFields } from '../transformer/config-layout';
 import { unitsMeant } from '../units';
 import { formatRanges, parseRanges } from './number-ranges';
 import type { PlannedNarrowing } from './planned-narrowing';
@@ -53,36 +50,26 @@ export async function narrowModel(
   for (const [id, kept] of narrowing) {
     fingerprint.update(`${id} ${formatRanges(kept)}\n`);
   }
-  const { model, headers } = await readNarrowed(
+  const { model, family, headers } = await readNarrowed(
     opened,
     stored,
     narrowing,
     fingerprint.digest('hex'),
   );
-  return new OpenedModel(model, headers, { original: opened, widths });
+  return new OpenedModel(model, family, headers, { original: opened, widths });
 }
 
 /** How many channels or groups stay of each sublayer. */
 const widthsOf = (narrowing: Narrowing): Readonly<Record<string, number>> =>
   Object.fromEntries([...narrowing].map(([id, kept]) => [id, kept.length]));
 
-const fieldsOf = (configText: string): ConfigFields => JSON.parse(configText) as ConfigFields;
-
-/** The encoder family that config.json names, if it names one. */
-const encoderOf = (configText: string): EncoderArchitecture | undefined =>
-  knownEncoder(fieldsOf(configText));
-
-/** The family of encoder–decoder models that config.json names, if it names one. */
-const seq2seqOf = (configText: string): Seq2SeqFamily | undefined =>
-  knownSeq2Seq(fieldsOf(configText));
-
 /** The model with the tensors of `stored` in the places of its own. */
 async function readNarrowed(
-  { model: original, headers, summary, path }: OpenedModel,
+  { family: before, headers, summary, path }: OpenedModel,
   stored: ReadonlyMap<string, LazyTensor>,
   narrowing: Narrowing,
   fingerprint: string,
-): Promise<Pick<OpenedModel, 'model' | 'headers'>> {
+): Promise<Pick<OpenedModel, 'model' | 'family' | 'headers'>> {
   const { name } = summary;
   const widths = widthsOf(narrowing);
   const place = (tensor: LazyTensor): LazyTensor => {
@@ -91,31 +78,47 @@ async function readNarrowed(
   };
   switch (headers.format) {
     case 'safetensors': {
-      const { configFile: config, checkpoint: before } = headers;
-      const configText = withWidths(summary, headers.configText, widths);
-      const tensors = new Map([...before.tensors].map(([key, tensor]) => [key, place(tensor)]));
-      const checkpoint = { ...before, tensors };
-      const folder = { path, name, config, weights: before.entry };
-      const encoder = encoderOf(configText);
-      const seq2seq = seq2seqOf(configText);
-      const model =
-        original.kind === 'encoder' && encoder !== undefined
-          ? await readEncoder(folder, configText, encoder, checkpoint, fingerprint)
-          : seq2seq !== undefined
-            ? await readSeq2Seq(folder, configText, seq2seq, checkpoint, fingerprint)
-            : await readDecoder(folder, configText, checkpoint, fingerprint);
-      return { model, headers: { ...headers, configText, checkpoint } };
+      const { configFile: config, checkpoint: stored } = headers;
+      if (before.kind === 'graph') {
+        throw new Error('a folder of safetensors is no graph');
+      }
+      const configText = withWidths(summary, before, headers.configText, widths);
+      const tensors = new Map([...stored.tensors].map(([key, tensor]) => [key, place(tensor)]));
+      const checkpoint = { ...stored, tensors };
+      const folder = { path, name, config, weights: stored.entry };
+      const family = parseFamily(before, configText, config);
+      const model = await readAs(family, folder, configText, checkpoint, fingerprint);
+      return { model, family, headers: { ...headers, configText, checkpoint } };
     }
     case 'gguf': {
       const header = { ...headers.header, tensors: headers.header.tensors.map(place) };
       const folder = { path, name, config: path, weights: path };
-      const model = await readGguf(folder, header, { widths, fingerprint });
-      return { model, headers: { ...headers, header } };
+      const { model, family } = await readGguf(folder, header, { widths, fingerprint });
+      return { model, family, headers: { ...headers, header } };
     }
     case 'onnx': {
       const graph = headers.graph.resized(stored, narrowing, fingerprint);
-      return { model: graph, headers: { ...headers, graph } };
+      return { model: graph, family: before, headers: { ...headers, graph } };
     }
+  }
+}
+
+async function readAs(
+  family: ParsedFamily,
+  folder: ModelFolder,
+  configText: string,
+  checkpoint: Checkpoint,
+  fingerprint: string,
+): Promise<AnyModel> {
+  switch (family.kind) {
+    case 'decoder':
+      return readDecoder(folder, configText, family, checkpoint, fingerprint);
+    case 'encoder':
+      return readEncoder(folder, configText, family.architecture, checkpoint, fingerprint);
+    case 'encoder-decoder':
+      return readSeq2Seq(folder, configText, family.architecture, checkpoint, fingerprint);
+    case 'stages':
+      throw new Error('models of stages have no widths');
   }
 }
 
@@ -223,15 +226,16 @@ function notStored({ name, dtype, shape, length, inline }: ComputedTensor): Lazy
  */
 function withWidths(
   summary: ModelSummary,
+  family: ParsedFamily,
   text: string,
   widths: Readonly<Record<string, number>>,
 ): string {
   let edited = text;
   const left = new Map(Object.entries({ ...summary.widths, ...widths }));
-  for (const { ids, fields } of uniformKinds(summary, text)) {
+  for (const { ids, fields } of uniformKinds(summary, family)) {
     const [first, ...others] = ids.map((id) => left.get(id));
     const isOne = first !== undefined && others.every((count) => count === first);
-    const uniform = isOne ? fields(edited, first, summary) : undefined;
+    const uniform = isOne ? fields(edited, first, family, summary) : undefined;
     if (uniform !== undefined) {
       edited = uniform;
       ids.forEach((id) => left.delete(id));
@@ -252,19 +256,18 @@ function withWidths(
 /** Sublayers whose widths config.json can say in one place, and how it says them. */
 function uniformKinds(
   { sublayers }: ModelSummary,
-  text: string,
+  family: ParsedFamily,
 ): readonly { readonly ids: readonly string[]; readonly fields: SetFields }[] {
   const idsOf = (kind: SublayerKind): string[] =>
     sublayers.filter((one) => one.kind === kind).map(({ id }) => id);
-  const seq2seq = seq2seqOf(text);
-  if (seq2seq === undefined) {
+  if (family.kind !== 'encoder-decoder') {
     return [
       { ids: idsOf('feedforward'), fields: sizeFields },
       { ids: idsOf('attention'), fields: headFields },
     ];
   }
-  const { encoder_layers: blocks } = parseSeq2SeqConfig(text, 'config.json', seq2seq.config);
-  const { names = {} } = seq2seq.config;
+  const { encoder_layers: blocks } = family.config;
+  const { names = {} } = family.architecture.config;
   const [ofEncoder, ofDecoder] = ['encoder_ffn_dim', 'decoder_ffn_dim'].map(
     (name) => names[name] ?? name,
   );
@@ -279,41 +282,42 @@ function uniformKinds(
   });
 }
 
-type SetFields = (text: string, count: number, summary: ModelSummary) => string | undefined;
+type SetFields = (
+  text: string,
+  count: number,
+  family: ParsedFamily,
+  summary: ModelSummary,
+) => string | undefined;
 
-const sizeFields: SetFields = (text, count, { path, sublayers }) => {
-  if (sublayers.some(({ kind }) => kind === 'expert')) {
+const sizeFields: SetFields = (text, count, family, { path, sublayers }) => {
+  if (
+    family.kind === 'encoder-decoder' ||
+    family.kind === 'stages' ||
+    sublayers.some(({ kind }) => kind === 'expert')
+  ) {
     return undefined;
   }
-  const encoder = encoderOf(text);
-  const { innerSize, config: layout = {} } =
-    encoder === undefined
-      ? readArchitecture(text, path).architecture
-      : { innerSize: undefined, ...encoder };
-  if (innerSize !== undefined) {
+  if (family.architecture.innerSize !== undefined) {
     return undefined;
   }
-  const { nested, names = {} } = layout;
+  const { nested, names = {} } = family.architecture.config ?? {};
   const field = names['intermediate_size'] ?? 'intermediate_size';
   const edited = setField(text, [...(nested === undefined ? [] : [nested]), field], count);
-  const { intermediate_size: read } =
-    encoder === undefined
-      ? readArchitecture(edited, path).config
-      : parseEncoderConfig(edited, path, encoder.config);
+  const { config } = parseFamily(family, edited, path);
   const fields = JSON.parse(text) as Readonly<Record<string, unknown>>;
   // Some families compute it of others, and classes of transformers don't ask for it.
   const isSaid =
-    field in fields || (encoder === undefined && names['intermediate_size'] !== undefined);
-  return isSaid && read === count ? edited : undefined;
+    field in fields || (family.kind === 'decoder' && names['intermediate_size'] !== undefined);
+  return isSaid && config.intermediate_size === count ? edited : undefined;
 };
 
-const headFields: SetFields = (text, count, { path }) => {
+const headFields: SetFields = (text, count, family, { path }) => {
   // An encoder's hidden size over its heads is the size of a head.
-  if (encoderOf(text) !== undefined) {
+  if (family.kind !== 'decoder') {
     return undefined;
   }
   const fields = JSON.parse(text) as Readonly<Record<string, unknown>>;
-  const { architecture, config } = readArchitecture(text, path);
+  const { architecture, config } = family;
   const { num_attention_heads: heads, num_key_value_heads: groups } = config;
   const isSaid = ['head_dim', 'num_attention_heads', 'num_key_value_heads'].every(
     (field) => typeof fields[field] === 'number',
@@ -325,5 +329,7 @@ const headFields: SetFields = (text, count, { path }) => {
   const edited = setField(fewer, ['num_key_value_heads'], count);
   // Mixers of some families have as many heads as attentions, and keep them.
   const mixers = (own: ModelConfig): string => JSON.stringify([architecture.mixer?.form(own)]);
-  return mixers(readArchitecture(edited, path).config) === mixers(config) ? edited : undefined;
+  return mixers(parseDecoder(architecture, edited, path).config) === mixers(config)
+    ? edited
+    : undefined;
 };

@@ -8,30 +8,33 @@ import { poolingsWith } from '../folder-pooling';
 import { describePooling } from '../gguf/encoders/pooling';
 import { ggufFields, valueLength } from '../gguf/gguf-fields';
 import type { GgufKeys } from '../gguf/gguf-keys';
+import { parseFamily } from '../model-family';
+import type { ParsedFamily } from '../model-family';
 import { readSeq2Seq } from '../seq2seq/open-seq2seq';
 import type { Seq2SeqModel } from '../seq2seq/seq2seq-model';
 import { knownSeq2Seq } from '../seq2seq/seq2seq-families';
 import { towersOf } from '../seq2seq/t5';
 import { encoderNames } from './t5-encoder';
 import { t5GgufNames } from './t5-names';
+import type { Refusal } from '../capability';
 import { say } from '../../message';
-import type { Message } from '../../message';
 
-/** Why llama.cpp can't load so many blocks, and what can be done; undefined where it can. */
-export function whyOtherTowers({
+/** Returns why llama.cpp can't load a T5 model with these numbers of blocks; undefined if it can. */
+export function explainOtherTowers({
   encoder,
   decoder,
-}: Record<'encoder' | 'decoder', number>):
-  | { readonly reason: Message; readonly remedy: Message }
-  | undefined {
+}: Record<'encoder' | 'decoder', number>): Refusal | undefined {
+  const code = 'blocks-not-removable';
   if (encoder === 0 || decoder === 0) {
     return {
+      code,
       reason: say`${t5InGguf.both} models need at least one block in the encoder and one in the decoder.`,
       remedy: say`Keep at least one sublayer in each.`,
     };
   }
   return decoder > encoder
     ? {
+        code,
         reason: say`llama.cpp can't load a ${t5InGguf.both} model with more blocks in the decoder than in the encoder (${decoder}, ${encoder}).`,
         remedy: say`Remove as many blocks from the decoder, or write a Hugging Face folder or ONNX.`,
       }
@@ -76,15 +79,6 @@ export function countT5Blocks(
   return { encoder, decoder: kept.length - encoder };
 }
 
-/** @throws UserError where llama.cpp can't load what would stay. */
-export function requireT5Blocks(keys: GgufKeys, kept: readonly number[]): void {
-  const why =
-    keys.architecture === t5InGguf.both ? whyOtherTowers(countT5Blocks(keys, kept)) : undefined;
-  if (why !== undefined) {
-    keys.fault(keys.name(t5Keys.decoderBlocks), why.reason, why.remedy);
-  }
-}
-
 /** What a file's model may have otherwise than its keys say. */
 interface Narrowed {
   readonly widths: Readonly<Record<string, number>>;
@@ -100,7 +94,7 @@ export async function readT5Gguf(
   header: GgufHeader,
   keys: GgufKeys,
   narrowed?: Narrowed,
-): Promise<Seq2SeqModel | EncoderModel> {
+): Promise<{ readonly model: Seq2SeqModel | EncoderModel; readonly family: ParsedFamily }> {
   const { metadata, tensors: listed, files } = header;
   const tensors = new Map(listed.map((tensor) => [tensor.name, tensor]));
   const checkpoint: Checkpoint = { tensors, files, entry: folder.weights, metadata: {} };
@@ -158,7 +152,11 @@ export async function readT5Gguf(
       ...encoderNames(names, byBlock === true),
       heads: poolingsWith([]),
     };
-    return readEncoder(folder, JSON.stringify(config), family, checkpoint, narrowed?.fingerprint);
+    const text = JSON.stringify(config);
+    return {
+      model: await readEncoder(folder, text, family, checkpoint, narrowed?.fingerprint),
+      family: parseFamily({ kind: 'encoder', architecture: family }, text, folder.config),
+    };
   }
   const own = {
     encoder_layers: ggufFields.num_hidden_layers,
@@ -187,7 +185,11 @@ export async function readT5Gguf(
     head: { name: names.head },
     towers: () => towersOf(names, byBlock === true),
   };
-  return readSeq2Seq(folder, JSON.stringify(config), family, checkpoint, narrowed?.fingerprint);
+  const text = JSON.stringify(config);
+  return {
+    model: await readSeq2Seq(folder, text, family, checkpoint, narrowed?.fingerprint),
+    family: parseFamily({ kind: 'encoder-decoder', architecture: family }, text, folder.config),
+  };
 }
 
 function required<Known>(known: Known | undefined): Known {

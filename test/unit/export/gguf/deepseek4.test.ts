@@ -4,7 +4,10 @@ import { expect, it } from 'vitest';
 import { readGgufHeader } from '../../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../../extension/core/checkpoints/gguf-values';
 import { headerEntry } from '../../../../extension/core/export/gguf/header-entries';
+import { explainUnsupportedInLlamaCpp } from '../../../../extension/core/export/gguf/llama-cpp/explain-unsupported';
+import { deepseek4 } from '../../../../extension/core/models/gguf/compressed/deepseek4';
 import { openModel } from '../../../../extension/core/models/open-model';
+import { decoderIn } from '../../config-source';
 import { familyFixture, relativeError } from '../../fixtures';
 import { quantizedFixture, quantizedGolden } from '../../quantized-fixtures';
 import { logitsOf, prune, rejection } from '../pruning';
@@ -130,11 +133,15 @@ it('is quantized but for its table of experts, which takes no type', async () =>
 });
 
 it.each([
-  ['deepseek_v4', {}, [], /mlp_layer_types: .* in front, and block 2 comes after one without/],
   ['deepseek_v4', {}, [1], /index_head_dim: .* with 64 here, not 8/],
   ['deepseek_v4', {}, [2], /compress_rates: .* with 128 here, not 5/],
   ['deepseek_v4-three', { scoring_func: 'sigmoid' }, [], /scoring_func: .* "sqrtsoftplus" here/],
-  ['deepseek_v4-three', {}, [2], /layer_types: .* with runs of 4 tokens, and none remains/],
+  [
+    'deepseek_v4-three',
+    {},
+    [2],
+    /layer_types: .* with runs of 4 tokens in deepseek4 models, and none remains/,
+  ],
 ] as const)('%s with %j without blocks %j is refused', async (name, changed, blocks, message) => {
   const other = folderOf(name, changed);
   const removed = (await Promise.all(blocks.map(async (one) => blockOf(other, one)))).flat();
@@ -142,10 +149,26 @@ it.each([
   expect((await rejection(asked)).message).toMatch(message);
 });
 
+it('a block whose experts a table chooses cannot follow one without a table', () => {
+  const configFile = familyFixture('deepseek_v4', 'config.json');
+  const facts = {
+    ...decoderIn(readFileSync(configFile, 'utf8'), configFile),
+    source: 'header',
+    configFile,
+    target: { architecture: 'deepseek4', family: deepseek4 },
+  } as const;
+  const field = (...blocks: readonly number[]): string | undefined =>
+    explainUnsupportedInLlamaCpp(facts, { blocks, expertCounts: new Map(), widths: {} })?.field;
+  expect(field(0, 1, 2, 3)).toBe('deepseek4.hash_layer_count');
+  expect(field(0, 2, 3)).toBeUndefined();
+});
+
 it('a file keeps a block whose tokens choose runs', async () => {
   const file = await written();
   const asked = prune(file, await blockOf(file, 2), fresh(), { format: 'gguf' });
-  expect((await rejection(asked)).message).toMatch(/with runs of 4 tokens, and none remains/);
+  expect((await rejection(asked)).message).toMatch(
+    /with runs of 4 tokens in deepseek4 models, and none remains/,
+  );
 });
 
 it.each([

@@ -83,7 +83,7 @@ it('blocks that choose tokens say so in GLM files, and the file keeps what they 
     ...[true, true, false],
   ]);
   const asked = prune(folder, await blockOf(folder, 0), fresh(), inFloats);
-  const message = /expects the first block .* and block 1 takes the choice of the one before/;
+  const message = /expects the first block .* and block 1 reuses the choice of the block before it/;
   expect((await rejection(asked)).message).toMatch(message);
   const all = fresh();
   await prune(folder, [], all, inFloats);
@@ -138,7 +138,9 @@ it.each([true, false])(
       expect(await written).toEqual(expected);
     }
     const asked = prune(file, await blockOf(file, 0), fresh(), { format: 'gguf' });
-    expect((await rejection(asked)).message).toMatch(/block 1 takes the choice of the one before/);
+    expect((await rejection(asked)).message).toMatch(
+      /block 1 reuses the choice of the block before it/,
+    );
   },
 );
 
@@ -161,7 +163,7 @@ it.each([false, true])(
     const config = JSON.parse(readFileSync(file, 'utf8')) as object;
     writeFileSync(file, JSON.stringify({ ...config, tie_word_embeddings: tied }));
     const { message } = await rejection(prune(folder, [], fresh(), inFloats));
-    expect(message).toContain('This model has a head of its own.');
+    expect(message).toContain('This model has an LM head of its own.');
     await rm(folder, { recursive: true });
   },
 );
@@ -208,7 +210,7 @@ it.each([
         sliding_attention: { rope_type: 'default', rope_theta: 1000, partial_rotary_factor: 1 },
       },
     },
-    /turns as many dimensions .* in blocks with windows as in others, 4, not 8/,
+    /rotates 4 dimensions of each head .*, not 8 in blocks with sliding windows/,
   ],
   ['minicpm3', { dim_model_base: 64 }, /dim_model_base: .* with 256 here, not 64/],
 ] as const)('%s with %j is refused', async (name, changed, message) => {

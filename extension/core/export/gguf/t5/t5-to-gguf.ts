@@ -2,22 +2,17 @@ import { elementCount } from '../../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { JobContext } from '../../../jobs/job';
 import type { Refusal } from '../../../models/capability';
-import { knownEncoder } from '../../../models/encoders/encoder-architectures';
-import { parseEncoderConfig } from '../../../models/encoders/encoder-config';
 import { EncoderModel } from '../../../models/encoders/encoder-model';
 import { ggufFields, layerNormEpsilon, valueLength } from '../../../models/gguf/gguf-fields';
 import { allRows } from '../../../models/gguf/gguf-rows';
 import type { LayeredModel } from '../../../models/layered-model';
 import type { ModelSummary } from '../../../models/model-summary';
-import { parseSeq2SeqConfig } from '../../../models/seq2seq/seq2seq-config';
-import { knownSeq2Seq } from '../../../models/seq2seq/seq2seq-families';
 import { Seq2SeqModel } from '../../../models/seq2seq/seq2seq-model';
 import { t5Forms } from '../../../models/seq2seq/t5';
 import { usualLength } from '../../../models/t5/t5-encoder';
-import { farthestInGguf, t5InGguf, t5Keys, whyOtherTowers } from '../../../models/t5/t5-gguf';
+import { farthestInGguf, t5InGguf, t5Keys, explainOtherTowers } from '../../../models/t5/t5-gguf';
 import { isGated } from '../../../models/t5/t5-names';
 import { t5PlaceInGguf } from '../../../models/t5/t5-places';
-import type { ConfigFields } from '../../../models/transformer/config-layout';
 import { isTied } from '../../../models/transformer/outer-matrices';
 import { whyTorn } from '../../changes';
 import type { Changes } from '../../changes';
@@ -48,10 +43,9 @@ export const isT5Source = (source: CheckpointSource): source is T5Source => isT5
 
 /** What gives the names of a folder's tensors in a GGUF file; undefined for other models than {@link isT5Source}. */
 export const t5NamesInFile = (
-  source: Pick<CheckpointSource, 'configText' | 'model'>,
-  configFile: string,
+  source: Pick<CheckpointSource, 'family' | 'model'>,
 ): ReturnType<typeof t5PlaceInGguf> | undefined =>
-  isT5(source.model) ? t5PlaceInGguf(fieldsOf(source, configFile).isGated) : undefined;
+  isT5(source.model) ? t5PlaceInGguf(fieldsOf(source).isGated) : undefined;
 
 /** A GGUF file of a folder of T5, without whole blocks any. */
 export function t5GgufOptions(source: T5Source, configFile: string): OutputOption[] {
@@ -67,8 +61,7 @@ export function t5GgufOptions(source: T5Source, configFile: string): OutputOptio
         whyOtherWidths(source.model.summary, undefined, changes) ??
         whyOtherBlocks(source.model, changes) ??
         (await (pooling ??= whyOtherPooling(source.model, undefined))),
-      writer: async (changes, options, context) =>
-        t5Writer(source, configFile, changes, options, context),
+      writer: async (changes, options, context) => t5Writer(source, changes, options, context),
     },
   ];
 }
@@ -90,17 +83,11 @@ interface T5Fields {
   readonly length: number;
 }
 
-function fieldsOf(
-  { configText, model }: Pick<CheckpointSource, 'configText' | 'model'>,
-  configFile: string,
-): T5Fields {
-  const named = JSON.parse(configText) as ConfigFields;
-  const seq2seq = knownSeq2Seq(named);
-  const isPair = model instanceof Seq2SeqModel && seq2seq !== undefined;
-  const encoder = knownEncoder(named);
-  const config = isPair
-    ? parseSeq2SeqConfig(configText, configFile, seq2seq.config)
-    : parseEncoderConfig(configText, configFile, encoder?.config ?? {});
+function fieldsOf({ family }: Pick<CheckpointSource, 'family'>): T5Fields {
+  if (family.kind !== 'encoder-decoder' && family.kind !== 'encoder') {
+    throw new Error('T5 is an encoder with or without a decoder');
+  }
+  const { config } = family;
   const { hidden_size: hidden, n_positions: length = usualLength } = config;
   const [heads, inner] =
     'encoder_ffn_dim' in config
@@ -115,14 +102,14 @@ function fieldsOf(
     farthest: config.relative_attention_max_distance,
     activation: config.hidden_act,
     isGated: isGated(config),
-    start: isPair ? Number(start ?? padding ?? 0) : undefined,
+    start: family.kind === 'encoder-decoder' ? Number(start ?? padding ?? 0) : undefined,
     length: Number(length),
   };
 }
 
 /** Why llama.cpp would compute another model (src/models/t5.cpp). */
 function whyOtherT5(source: CheckpointSource, configFile: string): Refusal | undefined {
-  const { activation, isGated: hasGate, farthest } = fieldsOf(source, configFile);
+  const { activation, isGated: hasGate, farthest } = fieldsOf(source);
   const { model } = source;
   const refuse = (field: string, reason: Message): Refusal => ({
     ...{ code: 'not-in-gguf', file: configFile, field, reason },
@@ -170,21 +157,19 @@ function whyOtherBlocks(model: T5Model, changes: Changes): Refusal | undefined {
       remedy: say`Choose another format.`,
     };
   }
-  const why = model instanceof EncoderModel ? undefined : whyOtherTowers({ encoder, decoder });
-  return why === undefined ? undefined : { code: 'blocks-not-removable', ...why };
+  return model instanceof EncoderModel ? undefined : explainOtherTowers({ encoder, decoder });
 }
 
 const ownHead = say`Its head is a matrix of its own, scaled as the model was trained: llama.cpp doesn't scale what a tied head reads.`;
 
 async function t5Writer(
   source: T5Source,
-  configFile: string,
   changes: Changes,
   options: WriteOptions,
   context: JobContext,
 ): Promise<WeightWriter> {
   const { model } = source;
-  const fields = fieldsOf(source, configFile);
+  const fields = fieldsOf(source);
   const [encoder, decoder] = blocksAfter(model, changes);
   const architecture = model instanceof Seq2SeqModel ? t5InGguf.both : t5InGguf.encoder;
   const tensors = planTensors(model, source.checkpoint, changes);

@@ -1,9 +1,8 @@
 import { say } from '../../../message';
-import type { Message } from '../../../message';
-import { chosen, mixtureType, rates, typeOfRate } from '../../families/mixtures/deepseek-v4';
+import { mixtureType, rates, typeOfRate } from '../../families/mixtures/deepseek-v4';
 import type { ConfigFields } from '../../transformer/config-layout';
 import { readBlockCount } from '../gguf-blocks';
-import { gatingKey } from '../gguf-demands';
+import { gatingKey } from '../expert-gating';
 import { queryLatent } from '../gguf-fields';
 import type { GgufKeys } from '../gguf-keys';
 import { sharedExpertFields } from '../gguf-traits';
@@ -82,24 +81,6 @@ async function describe({ keys }: GgufSource): Promise<ConfigFields> {
     rope_theta: keys.number('rope.freq_base'),
     swiglu_limit: await clampOf(keys),
   };
-}
-
-/** Tokens of a run where a block's tokens choose the runs that they look at. */
-export const chosenRate = rates[chosen];
-
-export const noneChoosing = (architecture: string): Message =>
-  say`llama.cpp expects a block of ${architecture} models with runs of ${chosenRate ?? 0} tokens, and none remains.`;
-
-/**
- * Refuses a choice of blocks with which llama.cpp ends: it has a cache for runs that tokens choose.
- * @param kept source block of each block that stays
- * @throws UserError with what may be removed.
- */
-export async function requireChosenRuns(keys: GgufKeys, kept: readonly number[]): Promise<void> {
-  const ratios = keys.isList(ratiosKey) ? await keys.list(ratiosKey) : undefined;
-  if (ratios !== undefined && !kept.some((source) => ratios[source] === chosenRate)) {
-    keys.fault(keys.name(ratiosKey), noneChoosing(keys.architecture), say`Keep such a block.`);
-  }
 }
 
 const turnedAtOnce = 64;

@@ -65,7 +65,6 @@ export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
     told: { moe_every_n_layers: 2 },
     ofExperts: true,
     sparseEvery: 'moe_every_n_layers',
-    needsWideExperts: true,
     fields: { moe_every_n_layers: 'moe_every_n_layers' },
     activations: gelus,
     readsFactors: false,

@@ -1,0 +1,283 @@
+import { chosen, rates } from '../../../models/families/mixtures/deepseek-v4';
+import { ratiosKey, tableBlocks } from '../../../models/gguf/compressed/deepseek4';
+import { denseBlocks, ggufFields, windowPattern } from '../../../models/gguf/gguf-fields';
+import { hasIndexer, indexerTypes } from '../../../models/gguf/gguf-newer-families';
+import { hasWindows } from '../../../models/gguf/gguf-windows';
+import { partsOf, sizesOf } from '../folder-model';
+import { narrowedKinds } from '../gguf-sizes';
+import { hasMixture, hasWindow, isArchitecture } from './rule';
+import type { LlamaCppFacts, LlamaCppRule } from './rule';
+import { counted, say } from '../../../message';
+import type { Message } from '../../../message';
+
+const hasRotary = ({ architecture, config }: LlamaCppFacts, block: number): boolean =>
+  architecture.turns?.(config, block) ?? true;
+
+const isSparse = (facts: LlamaCppFacts, block: number): boolean =>
+  partsOf(facts, block).includes('expert');
+
+/** True if llama.cpp gives a block a rotary embedding: all but the last of `every` blocks. */
+const isRotatedAt = (every: number | undefined, block: number): boolean =>
+  every === undefined || (block + 1) % every !== 0;
+
+/** Number of blocks at which llama.cpp reads queries without a latent if the vocabulary has this size. */
+const [plainBlocks, plainVocabulary] = [48, 128_256] as const;
+
+/** Blocks of Command R from which on llama.cpp reads norms of queries and keys (src/models/command-r.cpp). */
+const queryNormsFrom = 64;
+
+const removeGroups = (every: number): Message => say`Remove the last blocks, or ${every} in a row.`;
+
+/** Blocks, experts and widths that llama.cpp expects. */
+export const blockRules: readonly LlamaCppRule[] = [
+  {
+    field: 'mlp_layer_types',
+    key: tableBlocks,
+    applies: ({ architecture }) => architecture.experts?.byToken !== undefined,
+    check: ({ architecture, config, target }, { blocks }) => {
+      const hasTable = blocks.map(
+        (block) => architecture.experts?.byToken?.isOf(config, block) === true,
+      );
+      const first = hasTable.indexOf(false);
+      const other = first < 0 ? -1 : hasTable.indexOf(true, first);
+      return other < 0
+        ? undefined
+        : {
+            reason: say`llama.cpp expects the blocks of ${target.architecture} models whose experts are chosen by a table first, and block ${blocks[other] ?? 0} comes after one without a table.`,
+          };
+    },
+  },
+  {
+    field: 'layer_types',
+    key: ratiosKey,
+    applies: ({ architecture }) => architecture.compressed !== undefined,
+    check: ({ architecture, config, target }, { blocks }) =>
+      blocks.some((block) => architecture.compressed?.(config, block).rate === rates[chosen])
+        ? undefined
+        : {
+            reason: say`llama.cpp expects a block with runs of ${rates[chosen] ?? 0} tokens in ${target.architecture} models, and none remains.`,
+            remedy: say`Keep a block with runs of ${rates[chosen] ?? 0} tokens.`,
+          },
+  },
+  {
+    field: 'num_experts',
+    key: ggufFields.num_experts,
+    applies: hasMixture,
+    check: ({ target }, { expertCounts }) =>
+      new Set(expertCounts.values()).size < 2
+        ? undefined
+        : {
+            reason: say`A GGUF file has the same number of experts in every block of a ${target.architecture} model.`,
+            remedy: say`Remove the same number of experts from every block, or write a Hugging Face folder or ONNX.`,
+          },
+  },
+  {
+    field: 'num_experts',
+    key: ggufFields.num_experts,
+    applies: (facts) => hasMixture(facts) && facts.target.family.sparseByTensors !== true,
+    check: (facts, { blocks }) => {
+      const { config, target } = facts;
+      const { fields = {}, sparseEvery = '', hasSingles = false } = target.family;
+      const sparse = blocks.map((block) => isSparse(facts, block));
+      const every = Number((config as Readonly<Record<string, unknown>>)[sparseEvery] ?? 1);
+      const hasDense = Object.values(fields).includes(denseBlocks);
+      const dense = hasDense ? sparse.filter((is) => !is).length : 0;
+      const expects = (block: number): boolean => block >= dense && (block + 1) % every === 0;
+      const other = hasSingles
+        ? blocks.findIndex((block) => partsOf(facts, block).includes('feedforward'))
+        : sparse.findIndex((is, block) => is !== expects(block));
+      return other < 0
+        ? undefined
+        : {
+            reason:
+              sparse[other] === true
+                ? say`llama.cpp expects a dense MLP in block ${other} of this ${target.architecture} model, and block ${blocks[other] ?? 0} has experts.`
+                : say`llama.cpp expects experts in block ${other} of this ${target.architecture} model, and block ${blocks[other] ?? 0} has a dense MLP.`,
+            ...(every > 1 ? { remedy: removeGroups(every) } : {}),
+          };
+    },
+  },
+  {
+    field: 'layer_types',
+    key: 'block_count',
+    applies: ({ target }) => target.family.mixed !== undefined,
+    check: (facts, { blocks }) => {
+      const { architecture } = facts.target;
+      const kinds = new Set(blocks.flatMap((block) => partsOf(facts, block)));
+      const missing = (['attention', 'mixer'] as const).find((kind) => !kinds.has(kind));
+      return missing === undefined
+        ? undefined
+        : {
+            reason:
+              missing === 'attention'
+                ? say`llama.cpp expects a block with attention in ${architecture} models, and none remains.`
+                : say`llama.cpp expects a block without attention in ${architecture} models, and none remains.`,
+            remedy: say`Keep a block with attention and one without.`,
+          };
+    },
+  },
+  {
+    field: 'num_hidden_layers',
+    key: ggufFields.num_hidden_layers,
+    // Otherwise the flags of the windows tell.
+    applies: ({ target: { family } }) =>
+      family.windows === undefined || family.unrotatedEvery !== undefined,
+    check: (facts, { blocks }) => {
+      const { architecture, family } = facts.target;
+      const { unrotatedEvery: every } = family;
+      const other = blocks.findIndex(
+        (source, block) => hasRotary(facts, source) !== isRotatedAt(every, block),
+      );
+      return other < 0
+        ? undefined
+        : {
+            reason: say`llama.cpp decides by block number which blocks of ${architecture} models have a rotary embedding, and would compute block ${blocks[other] ?? 0} differently as block ${other}.`,
+            ...(every === undefined ? {} : { remedy: removeGroups(every) }),
+          };
+    },
+  },
+  {
+    field: 'num_hidden_layers',
+    key: ggufFields.num_hidden_layers,
+    applies: isArchitecture('llama4'),
+    check: (facts, { blocks }) =>
+      blocks.every((block) => hasRotary(facts, block))
+        ? {
+            reason: say`llama.cpp expects a block without a rotary embedding in ${facts.target.architecture} models, and none remains.`,
+            remedy: say`Keep at least ${facts.target.family.unrotatedEvery ?? 0} blocks.`,
+          }
+        : undefined,
+  },
+  {
+    field: 'use_qk_norm',
+    key: ggufFields.num_hidden_layers,
+    applies: (facts) => isArchitecture('command-r')(facts) && facts.config.use_qk_norm === true,
+    check: ({ target }, { blocks }) =>
+      blocks.length >= queryNormsFrom
+        ? undefined
+        : {
+            reason: say`llama.cpp reads norms of queries and keys only in ${target.architecture} models of at least ${counted(queryNormsFrom, 'block')}.`,
+          },
+  },
+  {
+    field: 'q_lora_rank',
+    key: ggufFields.num_hidden_layers,
+    applies: ({ architecture, target }) =>
+      target.family.plainQueriesAt !== undefined && architecture.latent !== undefined,
+    check: ({ source, architecture, config, target }, { blocks: { length: blocks } }) => {
+      const { plainQueriesAt = [] } = target.family;
+      // A file with as many blocks as before is as valid as before.
+      const isSame = source === 'header' && blocks === config.num_hidden_layers;
+      const isPlain = architecture.latent?.(config).queryRank === undefined;
+      const readsPlain =
+        plainQueriesAt.includes(blocks) ||
+        (blocks === plainBlocks && config.vocab_size === plainVocabulary);
+      return isSame || readsPlain === isPlain
+        ? undefined
+        : {
+            reason: isPlain
+              ? say`llama.cpp reads ${target.architecture} models without a latent of queries only at some numbers of blocks, not ${blocks}.`
+              : say`llama.cpp reads ${target.architecture} models of ${counted(blocks, 'block')} without a latent of queries, and this model has one.`,
+            remedy: say`Remove another number of blocks.`,
+          };
+    },
+  },
+  {
+    field: 'sliding_window',
+    key: ggufFields.num_hidden_layers,
+    check: (facts, { blocks }) => {
+      const { windows } = facts.target.family;
+      const isRead = windows !== undefined && hasWindows(windows, blocks.length);
+      return !isRead && blocks.some((block) => hasWindow(facts, block))
+        ? {
+            reason: say`llama.cpp computes this ${facts.target.architecture} model without sliding windows.`,
+          }
+        : undefined;
+    },
+  },
+  {
+    field: 'layer_types',
+    key: windowPattern,
+    // A header without a window size has no windows.
+    applies: (facts) =>
+      facts.target.family.windows?.mayLack !== true &&
+      (facts.source === 'config' ||
+        Array.from({ length: facts.config.num_hidden_layers }).some((_, block) =>
+          hasWindow(facts, block),
+        )),
+    check: (facts, { blocks }) => {
+      const { windows } = facts.target.family;
+      return windows === undefined ||
+        !hasWindows(windows, blocks.length) ||
+        blocks.some((block) => hasWindow(facts, block))
+        ? undefined
+        : {
+            reason: say`llama.cpp expects a block with a sliding window in ${facts.target.architecture} models, and none remains.`,
+            remedy: say`Keep a block with a sliding window.`,
+          };
+    },
+  },
+  {
+    field: 'layer_types',
+    key: windowPattern,
+    applies: ({ target }) => target.family.windows?.needsFull === true,
+    check: (facts, { blocks }) =>
+      blocks.every((block) => hasWindow(facts, block))
+        ? {
+            reason: say`llama.cpp expects a block without a sliding window in ${facts.target.architecture} models, and none remains.`,
+            remedy: say`Keep a block without a sliding window.`,
+          }
+        : undefined,
+  },
+  {
+    field: 'query_pre_attn_scalar',
+    key: ggufFields.num_hidden_layers,
+    applies: ({ target }) => target.family.windows?.scaledByWidthAt !== undefined,
+    check: ({ config, target }, { blocks: { length: blocks } }) => {
+      const { heads, headDim } = sizesOf(config);
+      const isByWidth = blocks === target.family.windows?.scaledByWidthAt;
+      const known = isByWidth ? config.hidden_size / heads : headDim;
+      const scalar = config.query_pre_attn_scalar ?? headDim;
+      return scalar === known
+        ? undefined
+        : {
+            reason: say`llama.cpp scales attention in ${target.architecture} models of ${counted(blocks, 'block')} by ${known}^-0.5, not by ${scalar}^-0.5.`,
+            remedy: say`Remove another number of blocks.`,
+          };
+    },
+  },
+  {
+    field: 'num_hidden_layers',
+    key: ggufFields.num_hidden_layers,
+    // The conversion of a folder puts the factor into the weights.
+    applies: (facts) => facts.source === 'header' && isArchitecture('minicpm3')(facts),
+    check: ({ config: { num_hidden_layers: before }, target }, { blocks: { length: after } }) =>
+      after === before
+        ? undefined
+        : {
+            reason: say`llama.cpp scales the branches of ${target.architecture} models by their number of blocks, so ${counted(before, 'block')} cannot become ${after}.`,
+          },
+  },
+  {
+    field: 'indexer_types',
+    key: indexerTypes,
+    applies: isArchitecture('glm-dsa'),
+    check: ({ config, target }, { blocks: [first = 0] }) =>
+      hasIndexer(config, first)
+        ? undefined
+        : {
+            reason: say`llama.cpp expects the first block of ${target.architecture} models to choose tokens, and block ${first} reuses the choice of the block before it.`,
+            remedy: say`Keep a block that chooses tokens before it.`,
+          },
+  },
+  {
+    field: 'intermediate_size',
+    applies: isArchitecture('nomic-bert-moe'),
+    check: ({ target }, kept) =>
+      narrowedKinds(kept).includes('feedforward')
+        ? {
+            reason: say`llama.cpp needs MLPs as wide as the experts of a ${target.architecture} model.`,
+          }
+        : undefined,
+  },
+];

@@ -1,0 +1,200 @@
+import { rates } from '../../../models/families/mixtures/deepseek-v4';
+import { hasWindows } from '../../../models/gguf/gguf-windows';
+import { configOfLayerType } from '../../../models/parts/rotary';
+import type { MixerForm } from '../../../models/parts/mixers/mixer-form';
+import { fullRope, rotaryOf, scalingOf, thetaOf, writtenScalings } from '../rotary-header';
+import { hasMixture, hasWindow, isArchitecture } from './rule';
+import type { Kept, LlamaCppFacts, LlamaCppRule } from './rule';
+import { say } from '../../../message';
+import type { Message } from '../../../message';
+
+const otherValue = (architecture: string, known: unknown, value: unknown): Message =>
+  say`llama.cpp computes ${architecture} models with ${JSON.stringify(known)} here, not ${JSON.stringify(value)}.`;
+
+const mixerForm = ({ architecture, config }: LlamaCppFacts): MixerForm | undefined =>
+  architecture.mixer?.form(config);
+
+/** Least bound of steps that makes little difference. */
+const leastStep = 0.001;
+
+const stepLimits = (facts: LlamaCppFacts): readonly [number, number] => {
+  const form = mixerForm(facts);
+  return (form?.kind === 'state-space' ? form.stepLimits : undefined) ?? [0, Infinity];
+};
+
+/** True if transformers bounds the steps of mixers from below. */
+export const hasLeastStep = (facts: LlamaCppFacts): boolean => stepLimits(facts)[0] > 0;
+
+const windowsApply = (facts: LlamaCppFacts, { blocks }: Kept): boolean => {
+  const { windows } = facts.target.family;
+  return (
+    windows !== undefined &&
+    hasWindows(windows, blocks.length) &&
+    blocks.some((block) => hasWindow(facts, block))
+  );
+};
+
+/** Values that llama.cpp has built in, so that only a config.json can differ from them: headers cannot say them. */
+export const valueRules: readonly LlamaCppRule[] = [
+  {
+    field: 'rope_parameters',
+    applies: ({ architecture }) => architecture.rotary !== 'none',
+    check: ({ architecture, config, target }) => {
+      const scaling = scalingOf(config);
+      const written = writtenScalings(target.family, architecture.modelType);
+      return written.includes(scaling)
+        ? undefined
+        : {
+            reason: say`Rotary scaling "${scaling}" can't be written to GGUF files, only ${written.join(', ')}.`,
+          };
+    },
+  },
+  {
+    field: 'rope_parameters.truncate',
+    applies: ({ architecture, config }) =>
+      architecture.rotary !== 'none' && scalingOf(config) === 'yarn',
+    check: ({ config, target }) => {
+      const { roundsYarn = true } = target.family;
+      const { truncate } = fullRope(config);
+      return (truncate ?? true) === roundsYarn
+        ? undefined
+        : { reason: otherValue(target.architecture, roundsYarn, truncate ?? true) };
+    },
+  },
+  {
+    field: 'compress_rates',
+    applies: ({ architecture }) => architecture.compressed !== undefined,
+    check: ({ architecture, config, target }, { blocks }) => {
+      const known = (block: number): number | undefined => rates[config.layer_types?.[block] ?? ''];
+      const rate = (block: number): number | undefined =>
+        architecture.compressed?.(config, block).rate;
+      const other = blocks.find((block) => rate(block) !== known(block));
+      return other === undefined
+        ? undefined
+        : { reason: otherValue(target.architecture, known(other), rate(other)) };
+    },
+  },
+  {
+    field: 'hidden_act',
+    check: ({ architecture, config, target }) => {
+      const { hidden_act: activation = 'silu' } = architecture.config?.defaults?.({}) ?? {};
+      const { activations = [activation] } = target.family;
+      return activations.includes(config.hidden_act)
+        ? undefined
+        : {
+            reason: say`llama.cpp computes ${target.architecture} models with ${activations.join(', ')}, not ${config.hidden_act}.`,
+          };
+    },
+  },
+  {
+    field: 'model_type',
+    check: ({ architecture, config, target }) => {
+      const fields: Readonly<Record<string, unknown>> = config;
+      const demands = Object.entries(target.family.demands?.(config) ?? {});
+      const [field, known] =
+        demands.find(([name, value]) => (fields[name] ?? value) !== value) ?? [];
+      return field === undefined
+        ? undefined
+        : {
+            field: architecture.config?.names?.[field] ?? field,
+            reason: otherValue(target.architecture, known, fields[field]),
+          };
+    },
+  },
+  {
+    field: 'norm_topk_prob',
+    applies: (facts) =>
+      hasMixture(facts) &&
+      facts.target.family.fields?.['norm_topk_prob'] === undefined &&
+      facts.target.family.saysGating !== true,
+    check: ({ architecture, config, target }) => {
+      const { normsExpertWeights = false } = target.family;
+      const isNormalized = (is: boolean): boolean | undefined =>
+        architecture.experts?.routing?.({ ...config, norm_topk_prob: is }).normalized;
+      return isNormalized(config.norm_topk_prob) === isNormalized(normsExpertWeights)
+        ? undefined
+        : { reason: otherValue(target.architecture, normsExpertWeights, config.norm_topk_prob) };
+    },
+  },
+  {
+    field: 'time_step_limit',
+    applies: (facts) => mixerForm(facts) !== undefined,
+    check: (facts) => {
+      const [low, high] = stepLimits(facts);
+      return low <= leastStep && high === Infinity
+        ? undefined
+        : {
+            reason: say`llama.cpp computes the steps of ${facts.target.architecture} models without bounds.`,
+          };
+    },
+  },
+  {
+    field: 'hidden_size',
+    applies: isArchitecture('mamba', 'jamba'),
+    check: (facts) => {
+      const form = mixerForm(facts);
+      const width = form?.kind === 'selective-scan' ? form.width : 0;
+      return width === 2 * facts.config.hidden_size
+        ? undefined
+        : {
+            reason: say`llama.cpp computes ${facts.target.architecture} models whose SSM layers have twice the hidden size, not ${width} channels.`,
+          };
+    },
+  },
+  {
+    field: 'qk_layernorm',
+    check: ({ config }) =>
+      config.qk_layernorm === true
+        ? {
+            reason: say`A GGUF file stores the query and key norms of all heads in one tensor, the folder has one for each head.`,
+          }
+        : undefined,
+  },
+  {
+    field: 'rope_parameters.sliding_attention.rope_type',
+    applies: ({ target }) => target.family.windows?.ownRotary === 'unscaled',
+    check: (facts, kept) => {
+      const scaling = scalingOf(facts.config, 'sliding_attention');
+      return scaling === 'default' || !windowsApply(facts, kept)
+        ? undefined
+        : { reason: otherValue(facts.target.architecture, 'default', scaling) };
+    },
+  },
+  {
+    field: 'rope_parameters.sliding_attention.rope_theta',
+    applies: ({ target }) => target.family.windows?.ownRotary === 'unscaled',
+    check: (facts, kept) => {
+      const [theta, windowed] = ['full_attention', 'sliding_attention'].map((type) =>
+        thetaOf(configOfLayerType(facts.config, type)),
+      );
+      return theta === windowed || !windowsApply(facts, kept)
+        ? undefined
+        : { reason: otherValue(facts.target.architecture, theta, windowed) };
+    },
+  },
+  {
+    field: 'rope_parameters.sliding_attention.partial_rotary_factor',
+    applies: ({ target: { family } }) =>
+      family.windows?.ownRotary === true && family.windows.ownShare !== true,
+    check: (facts, kept) => {
+      const [dimensions = 0, windowed = 0] = ['full_attention', 'sliding_attention'].map(
+        (type) => rotaryOf(facts, type).dimensions,
+      );
+      return dimensions === windowed || !windowsApply(facts, kept)
+        ? undefined
+        : {
+            reason: say`llama.cpp rotates ${dimensions} dimensions of each head in all blocks of ${facts.target.architecture} models, not ${windowed} in blocks with sliding windows.`,
+          };
+    },
+  },
+  {
+    field: 'tie_word_embeddings',
+    applies: ({ target }) => target.family.tiesHead === true,
+    check: ({ config, target }) =>
+      config.tie_word_embeddings
+        ? undefined
+        : {
+            reason: say`llama.cpp uses the token embedding of ${target.architecture} models as their LM head. This model has an LM head of its own.`,
+          },
+  },
+];
