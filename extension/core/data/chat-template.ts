@@ -1,22 +1,12 @@
-import { createContext, Script } from 'node:vm';
-import type { Context } from 'node:vm';
 import { Template } from '@huggingface/jinja';
+import { CancelledError } from '../jobs/job';
+import { withTimeLimit } from '../jobs/time-limit';
 import { UserError } from '../user-error';
 import type { Tokenizer } from './tokenizer';
 import { say } from '../message';
 
 /** Far more than a template takes; one from a hostile model may count for ever. */
 const mostMilliseconds = 2000;
-
-const script = new Script('render()');
-let context: Context | undefined;
-
-/** What a function gives. Only a script has a limit of time, which holds for the functions that it calls as well. */
-function limited(render: () => string): unknown {
-  context ??= createContext({});
-  context['render'] = render;
-  return script.runInContext(context, { timeout: mostMilliseconds });
-}
 
 /** What was asked before, and what the model said. */
 export interface ChatTurn {
@@ -54,8 +44,11 @@ export function renderChat(
         add_generation_prompt: true,
         ...specialTokens,
       });
-    return String(limited(render));
+    return withTimeLimit(mostMilliseconds, render);
   } catch (error) {
+    if (error instanceof CancelledError) {
+      throw error;
+    }
     throw new UserError(say`The chat template fails: ${(error as Error).message}.`, {
       file,
       field: 'chat_template',
