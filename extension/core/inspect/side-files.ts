@@ -4,6 +4,7 @@ import { readSmallText } from '../checkpoints/regular-file';
 import { findProjectors } from '../models/projectors';
 import { record } from './config-facts';
 import type { SideFile } from './model-description';
+import { parseJsonText } from '../parse-json';
 
 const roles: Readonly<Record<string, SideFile['role']>> = {
   'config.json': 'config',
@@ -106,7 +107,7 @@ async function factsIn(path: string, name: string, size: number): Promise<Record
   }
   let json: unknown;
   try {
-    json = JSON.parse(await readSmallText(path));
+    json = parseJsonText(await readSmallText(path));
   } catch {
     return {};
   }

@@ -120,17 +120,22 @@ describe('commands in docs', () => {
   });
 });
 
-const quiet = { version: '0', print: () => undefined, serve: () => Promise.resolve() };
-performCalls: (() => undefined,
-  /** A folder like the repository's root, as far as the commands of docs see it. */
-  async function makeFolder(): Promise<string> {
-    const made = await mkdtemp(join(folder, 'page-'));
-    await mkdir(join(made, 'samples'));
-    for (const name of ['espalier-sample', 'calibration.txt', 'held-out.txt']) {
-      await cp(join(samples, name), join(made, 'samples', name), { recursive: true });
-    }
-    return made;
-  });
+const quiet = {
+  version: '0',
+  print: () => undefined,
+  serve: () => Promise.resolve(),
+  performCalls: () => undefined,
+};
+
+/** A folder like the repository's root, as far as the commands of docs see it. */
+async function makeFolder(): Promise<string> {
+  const made = await mkdtemp(join(folder, 'page-'));
+  await mkdir(join(made, 'samples'));
+  for (const name of ['espalier-sample', 'calibration.txt', 'held-out.txt']) {
+    await cp(join(samples, name), join(made, 'samples', name), { recursive: true });
+  }
+  return made;
+}
 
 /** Trying other devices takes seconds. */
 function onCpu(args: readonly string[]): string[] {

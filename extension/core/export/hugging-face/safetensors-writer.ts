@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import { elementCount } from '../../checkpoints/lazy-tensor';
@@ -6,6 +5,8 @@ import { encodeHeader } from '../../checkpoints/safetensors-header';
 import type { ByteCopier } from '../byte-copier';
 import { writeAll, writeFlushed } from '../byte-copier';
 import type { PlannedTensor, Shard } from '../weight-plan';
+import { readSmallText } from '../../checkpoints/regular-file';
+import { parseJsonText } from '../../parse-json';
 
 const indexName = 'model.safetensors.index.json';
 /** Writes the shards and, where there are several, their index. Gives their names, the index last. */
@@ -89,6 +90,6 @@ async function readIndexMetadata(source: Checkpoint): Promise<Record<string, unk
   if (!source.entry.endsWith('.json')) {
     return {};
   }
-  const index = JSON.parse(await readFile(source.entry, 'utf8')) as { metadata?: unknown };
+  const index = parseJsonText(await readSmallText(source.entry)) as { metadata?: unknown };
   return typeof index.metadata === 'object' ? { ...index.metadata } : {};
 }

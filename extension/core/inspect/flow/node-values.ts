@@ -3,6 +3,7 @@ import { UserError } from '../../user-error';
 import { say } from '../../message';
 import { isGroup } from './flow-document';
 import type { Flow, FlowItem, ValueRange } from './flow-document';
+import { parseJsonText } from '../../parse-json';
 
 /** Numbers of any tool by the names of nodes, sublayers, blocks or tensors. */
 export type NodeValues = ReadonlyMap<string, number>;
@@ -36,7 +37,7 @@ export async function readNodeValues(file: string): Promise<NodeValues> {
 
 function parse(text: string, file: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJsonText(text);
   } catch (error) {
     throw new UserError(say`The file is not JSON: ${(error as Error).message}.`, {
       file,
