@@ -14,7 +14,7 @@ import { UserError } from '../core/user-error';
 import type { Typed } from './options';
 import type { Presenter } from './presenter';
 import type { Terminal } from './terminal';
-import { englishInJson, say } from '../core/message';
+import { say } from '../core/message';
 import { readSmallText } from '../core/checkpoints/regular-file';
 import { parseJsonText } from '../core/parse-json';
 
@@ -65,7 +65,7 @@ export async function runOperation(
     request['out'] = await operation.suggestOut(request);
   }
   if (common['printConfig'] === true) {
-    terminal.print(JSON.stringify({ operation: operation.id, ...request }, undefined, 2));
+    terminal.printJson({ operation: operation.id, ...request });
     return true;
   }
   const places = [operation.resume?.(request) ?? []].flat();
@@ -82,7 +82,7 @@ export async function runOperation(
   );
   if (common['json'] === true) {
     const { toJson = (whole: unknown) => whole } = operation;
-    terminal.print(JSON.stringify(toJson(result), englishInJson, 2));
+    terminal.printJson(toJson(result));
   } else {
     presenter.print(result, { terminal, request, options });
   }
