@@ -69,7 +69,7 @@ export interface Format {
   readonly mutateStructure?: (bytes: Buffer, random: Random) => Buffer;
   /** Large, packed and deep files, which are tried first. */
   readonly bombs?: Bombs;
-  /** Most memory that a file may take, in bytes; 64 MB and twice the file if absent. */
+  /** Most memory that a file may take, in bytes; 64 MB and three times the file if absent. */
   readonly most?: number;
   /** Everything that is done with a file before weights are read. */
   readonly open: readonly ((path: string) => unknown)[];
@@ -234,7 +234,13 @@ export const formats: Readonly<Record<string, Format>> = {
     ],
   },
   task: { bombs: linesBombs, extension: '.jsonl', seeds: 'tasks', open: [readTask, openDataset] },
-  csv: { bombs: tableBombs, extension: '.csv', seeds: tableSeeds, open: [openDataset] },
+  csv: {
+    bombs: tableBombs,
+    most: 384 << 20,
+    extension: '.csv',
+    seeds: tableSeeds,
+    open: [openDataset],
+  },
   npy: { bombs: npyBombs, extension: '.npy', seeds: 'examples', open: [readNpy] },
   npz: {
     bombs: npzBombs,

@@ -8,6 +8,9 @@ import { say } from '../message';
 /** Far more than a template takes; one from a hostile model may count for ever. */
 const mostMilliseconds = 2000;
 
+/** Longest template, in characters. Published ones have some ten thousand. */
+const mostCharacters = 500_000;
+
 /** What was asked before, and what the model said. */
 export interface ChatTurn {
   readonly prompt: string;
@@ -29,6 +32,12 @@ export function renderChat(
       field: 'chat_template',
       remedy: say`Generate without one: the prompt is then continued as it is.`,
     });
+  }
+  if (chatTemplate.length > mostCharacters) {
+    throw new UserError(
+      say`The chat template has ${chatTemplate.length} characters, more than ${mostCharacters}.`,
+      { file, field: 'chat_template', remedy: say`Generate without it.` },
+    );
   }
   const messages = [
     ...turns.flatMap(({ prompt, answer }) => [
