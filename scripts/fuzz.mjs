@@ -32,7 +32,13 @@ endWithParent();
 const scratch = mkdtempSync(join(scratchRoot(1e9), 'espalier-fuzz-'));
 /** Long, as others may use the machine. */
 const hangSeconds = 60;
-process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
+/** @type {import('node:child_process').ChildProcess | undefined} */
+let running;
+process.once('exit', () => {
+  // It would go on writing, and a folder that is not empty cannot be removed.
+  running?.kill('SIGKILL');
+  rmSync(scratch, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+});
 
 /**
  * Runs one parser's process to its end.
@@ -64,6 +70,7 @@ async function fuzz(format, extension) {
       env: { ...process.env, ORT_DISABLE_TELEMETRY: '1' },
     },
   );
+  running = child;
   let last = 0;
   /** @type {string | undefined} */
   let bomb;
