@@ -1,6 +1,6 @@
 import { formatBytes } from './format';
 import { UserError } from './user-error';
-import { say } from './message';
+import { inEnglish, say } from './message';
 import type { Message } from './message';
 
 /** Far more than any file of a model has; a recursive walk of deeper values could overflow the stack. */
@@ -64,7 +64,7 @@ function endOfString(text: string, start: number): number {
 /** Thrown for JSON that would take too much memory or stack. */
 class JsonLimitError extends Error {
   public constructor(public readonly problem: Message) {
-    super(`JSON limit: ${problem.code}`);
+    super(inEnglish(problem).replace(/\.$/, ''));
   }
 }
 
