@@ -49,8 +49,8 @@ async function openRegular(path: string, missing: Message): Promise<RegularFile>
     throw new UserError(missing, { file: path, remedy: checkPath });
   });
   requireRegular(await stat(file), path);
-  // Something else may have come to its place; a pipe would be waited for.
-  const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+  // Something else may have come to its place; a pipe would be waited for. Windows has no such flag.
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK;
   const handle = await open(file, flags).catch((error: unknown) => {
     throw new UserError(say`The file cannot be read: ${(error as Error).message}.`, {
       file: path,

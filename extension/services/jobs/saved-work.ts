@@ -54,8 +54,8 @@ function isWork(file: string): boolean {
 
 /** Whether a journal has a line behind its header. */
 function hasEntry(journal: string): boolean {
-  // A pipe in its place would be waited for.
-  const file = openSync(journal, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  // A pipe in its place would be waited for. Windows has no such flag.
+  const file = openSync(journal, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     if (!fstatSync(file).isFile()) return false;
     const start = Buffer.alloc(4096);

@@ -27,34 +27,61 @@ describe('text from a file', () => {
       columns: 300,
       write: (text: unknown) => Boolean((all += String(text))),
     };
-    show(new Terminal(to as never, to as never));
+    show(new Terminal(to, to));
     return all;
   }
 
   it.each<[string, (terminal: Terminal) => void]>([
-    ['results', (terminal) => terminal.print(hostile)],
-    ['output of a program', (terminal) => terminal.write(hostile)],
-    ['notes', (terminal) => terminal.note(hostile)],
-    ['tables', (terminal) => printTable(terminal, ['name'], [[`${hostile}\nmore`]])],
-    ['JSON', (terminal) => terminal.printJson({ [hostile]: [hostile, say`${hostile}`] })],
+    [
+      'results',
+      (terminal) => {
+        terminal.print(hostile);
+      },
+    ],
+    [
+      'output of a program',
+      (terminal) => {
+        terminal.write(hostile);
+      },
+    ],
+    [
+      'notes',
+      (terminal) => {
+        terminal.note(hostile);
+      },
+    ],
+    [
+      'tables',
+      (terminal) => {
+        printTable(terminal, ['name'], [[`${hostile}\nmore`]]);
+      },
+    ],
+    [
+      'JSON',
+      (terminal) => {
+        terminal.printJson({ [hostile]: [hostile, say`${hostile}`] });
+      },
+    ],
     [
       'errors',
-      (terminal) =>
+      (terminal) => {
         terminal.note(
           new UserError(say`It is ${hostile}.`, {
             file: hostile,
             field: hostile,
             remedy: undefined,
           }).message,
-        ),
+        );
+      },
     ],
     [
       'heatmaps',
-      (terminal) =>
+      (terminal) => {
         printHeatmap(terminal, {
           ...{ kind: 'heatmap', blocks: [0], caption: hostile, format: String },
           lines: [{ name: hostile, cells: new Map() }],
-        }),
+        });
+      },
     ],
   ])('cannot control the terminal: %s', (_, show) => {
     const text = written(show).replaceAll(/\u001b\[(?:3|4)8;[\d;]*m|\u001b\[0m/g, '');
@@ -72,10 +99,20 @@ describe('text from a file', () => {
 
   it('stays the same in JSON', () => {
     const value = { [hostile]: ['🙂\n\u{e0001}', hostile] };
-    expect(JSON.parse(written((terminal) => terminal.printJson(value)))).toEqual(value);
+    expect(
+      JSON.parse(
+        written((terminal) => {
+          terminal.printJson(value);
+        }),
+      ),
+    ).toEqual(value);
   });
 
   it('of several lines keeps them', () => {
-    expect(written((terminal) => terminal.print('one\n\ttwo 🙂'))).toBe('one\n\ttwo 🙂\n');
+    expect(
+      written((terminal) => {
+        terminal.print('one\n\ttwo 🙂');
+      }),
+    ).toBe('one\n\ttwo 🙂\n');
   });
 });

@@ -5,8 +5,10 @@ import { say } from '../../message';
 /** Most bytes of a table in one text: the longest string is not much longer. */
 const maxTableBytes = 256 * 1024 * 1024;
 
-/** Most lines of a table, or of a task. Each becomes objects of a hundred bytes or more. */
-export const [maxTableLines, maxTaskLines] = [4_000_000, 1_000_000] as const;
+/** Most lines of a table. Each becomes objects of a hundred bytes or more. */
+const maxTableLines = 4_000_000;
+/** Most lines of a task. */
+export const maxTaskLines = 1_000_000;
 
 /** @throws UserError if a text has more lines. */
 export function requireFewLines(text: string, most: number, file: string): void {

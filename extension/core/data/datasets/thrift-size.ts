@@ -1,5 +1,5 @@
 /** Thrown for a structure whose decoded form would take too much memory. */
-export class ThriftSizeError extends Error {}
+class ThriftSizeError extends Error {}
 
 /** Memory of a decoded value, in bytes, on average over objects, bigints and numbers. */
 const bytesPerValue = 64;
