@@ -1,7 +1,8 @@
 // Feeds changed files to the parsers of models, documents, data sets, pictures and messages:
 // node scripts/fuzz.mjs [--inputs 100000] [--seconds S] [--seed 1] [--parser NAME …] [--input FILE]
 // Reported is what throws anything but a UserError, or one that does not name the file, takes more than 2 s of computing or more than
-// 64 MB and twice the file, hangs or ends the process. The files are kept in test/artifacts/fuzz; --input tries such a file again.
+// 64 MB and three times the file, hangs or ends the process. Before them come bombs: large, packed and deep files of test/fuzz/bombs.ts;
+// --inputs 0 gives these alone. The files are kept in test/artifacts/fuzz; --input tries such a file again.
 import { fork } from 'node:child_process';
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -31,7 +32,13 @@ endWithParent();
 const scratch = mkdtempSync(join(scratchRoot(1e9), 'espalier-fuzz-'));
 /** Long, as others may use the machine. */
 const hangSeconds = 60;
-process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
+/** @type {import('node:child_process').ChildProcess | undefined} */
+let running;
+process.once('exit', () => {
+  // It would go on writing, and a folder that is not empty cannot be removed.
+  running?.kill('SIGKILL');
+  rmSync(scratch, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+});
 
 /**
  * Runs one parser's process to its end.
@@ -63,7 +70,10 @@ async function fuzz(format, extension) {
       env: { ...process.env, ORT_DISABLE_TELEMETRY: '1' },
     },
   );
+  running = child;
   let last = 0;
+  /** @type {string | undefined} */
+  let bomb;
   let isDone = false;
   let isHung = false;
   const start = Date.now();
@@ -77,7 +87,8 @@ async function fuzz(format, extension) {
   };
   child.on(
     'message',
-    (/** @type {{input: number, finding?: string, isDone?: boolean}} */ message) => {
+    (/** @type {{input: number, bomb?: string, finding?: string, isDone?: boolean}} */ message) => {
+      bomb = message.bomb;
       if (message.finding !== undefined) report(message.finding, message.input);
       last = message.input;
       isDone ||= message.isDone === true;
@@ -87,7 +98,7 @@ async function fuzz(format, extension) {
   /** Keeps what ended the process, behind the last that was told: that may be a finding itself. */
   const keep = (/** @type {string} */ text) => {
     const kept = join(work, `finding-${last + 1}${extension}`);
-    report(text, last + 1);
+    report(bomb === undefined ? text : `${bomb}: ${text}`, last + 1);
     mkdirSync(dirname(kept), { recursive: true });
     copyFileSync(join(work, `input${extension}`), kept);
   };

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { formatDuration } from '../core/format';
+import { serveTasks } from '../core/jobs/child-task';
 import { CancelledError } from '../core/jobs/job';
 import type { Cancellation } from '../core/jobs/job';
 import { Estimate, TimeLeft } from '../core/jobs/time-left';
@@ -7,7 +8,8 @@ import { ModelCache } from '../core/models/model-cache';
 import type { OperationContext } from '../core/operations/operation';
 import { costsFolder } from '../core/jobs/user-cache';
 import { UserError } from '../core/user-error';
-import { toolsOf } from './mcp/tools';
+import { callInChild, callTool, toolsOf } from './mcp/tools';
+import type { ToolCall } from './mcp/tools';
 import { commandPath, createProgram, withoutVainHelp } from './program';
 import { runOperation } from './run-operation';
 import type { Terminal } from './terminal';
@@ -32,7 +34,7 @@ export async function runCommandLine(
   args: readonly string[],
   surroundings: Surroundings,
 ): Promise<number | 'stopped'> {
-  const { terminal, version } = surroundings;
+  const { terminal, version, dist } = surroundings;
   const context = contextOf(surroundings);
   let exitCode = 0;
   let hint: () => string | undefined = () => undefined;
@@ -53,7 +55,10 @@ export async function runCommandLine(
     },
     serve: async (except) => {
       const { serve } = await import('./mcp/mcp-server');
-      await serve(toolsOf(context, except), version);
+      await serve(toolsOf(callInChild(join(dist, 'cli.js')), except), version);
+    },
+    performCalls: () => {
+      serveTasks(async (call, job) => callTool(call as ToolCall, context, job));
     },
   });
   if (args.length === 0) {

@@ -1,7 +1,8 @@
 import { logarithmicShares } from '../core/report/report';
 import type { Heatmap } from '../core/report/report';
+import { printable } from '../core/printable';
 import { viridis } from '../core/report/viridis';
-import type { Terminal } from './terminal';
+import type { StyledText, Terminal } from './terminal';
 
 const shades = ['·', '░', '▒', '▓', '█'] as const;
 const cellWidth = 4;
@@ -30,25 +31,29 @@ export function printHeatmap(
     const line = blocks.map((block) => {
       const cell = cells.get(block);
       return cell === undefined
-        ? ' '.repeat(cellWidth)
+        ? { text: ' '.repeat(cellWidth) }
         : paint(terminal, shareOf(cell.value), cell.text, cell.value === null);
     });
-    terminal.print(label(name) + line.join(''));
+    terminal.printStyled([{ text: label(printable(name)) }, ...line]);
   }
-  const scale = Array.from({ length: 10 }, (_, i) => paint(terminal, i / 9, '', false)).join('');
-  terminal.print(`${label('')}${format(low)} ${scale} ${format(high)}  ${caption}`);
+  const scale = Array.from({ length: 10 }, (_, i) => paint(terminal, i / 9, '', false));
+  terminal.printStyled([
+    { text: `${label('')}${format(low)} ` },
+    ...scale,
+    { text: ` ${format(high)}  ${caption}` },
+  ]);
 }
 
-function paint(terminal: Terminal, share: number, text: string, unknown: boolean): string {
+function paint(terminal: Terminal, share: number, text: string, unknown: boolean): StyledText {
   const label = text.padStart(cellWidth - 1).padEnd(cellWidth);
   if (unknown) {
-    return label;
+    return { text: label };
   }
   if (!terminal.hasColour) {
     const shade = shades[Math.min(shades.length - 1, Math.floor(share * shades.length))] ?? '';
-    return `${shade}${text.padStart(2)}`.padEnd(cellWidth);
+    return { text: `${shade}${text.padStart(2)}`.padEnd(cellWidth) };
   }
   const { color, isLight } = viridis(share);
   const ink = isLight ? '38;2;0;0;0' : '38;2;255;255;255';
-  return `\u001b[${ink};48;2;${color.join(';')}m${label}\u001b[0m`;
+  return { text: label, style: `${ink};48;2;${color.join(';')}` };
 }

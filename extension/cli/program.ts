@@ -9,6 +9,7 @@ import type { Typed } from './options';
 import type { Presenter } from './presenter';
 import { presenterOf } from './presenters';
 import { commonFields } from './run-operation';
+import { toolProcess } from './mcp/tools';
 import { inEnglish, say } from '../core/message';
 
 /** What commands do once they are parsed. */
@@ -25,6 +26,8 @@ export interface Actions {
    * @param except names of tools that are left out
    */
   readonly serve: (except: readonly string[]) => Promise<void>;
+  /** Performs calls of tools that the parent process sends. */
+  readonly performCalls: () => void;
 }
 
 /** The command line: a subcommand per operation. It throws a CommanderError instead of ending the process. */
@@ -56,6 +59,7 @@ export function createProgram(actions: Actions): Command {
     .action(async ({ except }: { readonly except?: string }) => {
       await actions.serve(except?.split(',').map((name) => name.trim()) ?? []);
     });
+  program.command(toolProcess, { hidden: true }).action(actions.performCalls);
   return program;
 }
 

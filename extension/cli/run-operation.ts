@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import {
   asFlag,
   buildRequest,
@@ -11,11 +10,13 @@ import { flag, path } from '../core/operations/fields';
 import type { Fields } from '../core/operations/fields';
 import type { AnyOperation, OperationContext } from '../core/operations/operation';
 import { runOperation as runOnCore } from '../core/operations/run-operation';
-import { UserError, checkPath } from '../core/user-error';
+import { UserError } from '../core/user-error';
 import type { Typed } from './options';
 import type { Presenter } from './presenter';
 import type { Terminal } from './terminal';
-import { englishInJson, say } from '../core/message';
+import { say } from '../core/message';
+import { readSmallText } from '../core/checkpoints/regular-file';
+import { parseJsonText } from '../core/parse-json';
 
 /** Flags of every operation. */
 export const commonFields = {
@@ -64,7 +65,7 @@ export async function runOperation(
     request['out'] = await operation.suggestOut(request);
   }
   if (common['printConfig'] === true) {
-    terminal.print(JSON.stringify({ operation: operation.id, ...request }, undefined, 2));
+    terminal.printJson({ operation: operation.id, ...request });
     return true;
   }
   const places = [operation.resume?.(request) ?? []].flat();
@@ -81,7 +82,7 @@ export async function runOperation(
   );
   if (common['json'] === true) {
     const { toJson = (whole: unknown) => whole } = operation;
-    terminal.print(JSON.stringify(toJson(result), englishInJson, 2));
+    terminal.printJson(toJson(result));
   } else {
     presenter.print(result, { terminal, request, options });
   }
@@ -102,11 +103,11 @@ function requireOneOutput(common: Typed, options: Typed): void {
 
 /** The fields of a file; its `operation`, if it names one, must be the one that is run. */
 async function readConfig(file: string, expected: string): Promise<Typed> {
-  const text = await readFile(file, 'utf8').catch(() => {
-    throw new RequestError(say`There is no such file.`, { file, remedy: checkPath });
+  const text = await readSmallText(file).catch((error: unknown) => {
+    throw error instanceof UserError ? new RequestError(error.problem, error.subject) : error;
   });
   try {
-    const values: unknown = JSON.parse(text);
+    const values: unknown = parseJsonText(text);
     if (typeof values === 'object' && values !== null && !Array.isArray(values)) {
       const { operation = expected, ...fields } = values as Typed;
       Reflect.deleteProperty(fields, '$schema');

@@ -1,11 +1,13 @@
+import { printable } from '../core/printable';
 import type { Terminal } from './terminal';
 
 /** Prints rows under headings: the first column to the left, the others to the right. */
 export function printTable(
   terminal: Terminal,
   headings: readonly string[],
-  rows: readonly (readonly string[])[],
+  texts: readonly (readonly string[])[],
 ): void {
+  const rows = texts.map((row) => row.map(printable));
   const widths = headings.map((heading, column) =>
     Math.max(heading.length, ...rows.map((row) => row[column]?.length ?? 0)),
   );

@@ -1,53 +1,116 @@
+import { formatBytes } from './format';
 import { UserError } from './user-error';
-import { say } from './message';
+import { inEnglish, say } from './message';
 import type { Message } from './message';
 
-/** Far more than any file of a model has; what walks through the levels would end at the end of its stack. */
+/** Far more than any file of a model has; a recursive walk of deeper values could overflow the stack. */
 const mostLevels = 500;
+/** Most memory of parsed values, in bytes, by the estimate of {@link measureJson}. */
+const mostBytes = 2 ** 28;
+/** Memory of a parsed value in V8, in bytes, without the text of strings. */
+const bytesOf = { container: 64, field: 80, value: 8 } as const;
+
+/** Counts of a JSON text, taken before it is parsed. */
+export interface JsonMeasure {
+  readonly levels: number;
+  /** Number of `"name":` in all objects. */
+  readonly fields: number;
+  /** Estimated memory of the parsed values, in bytes. */
+  readonly bytes: number;
+}
+
+const [quote, backslash, comma, colon] = [0x22, 0x5c, 0x2c, 0x3a] as const;
+const [openList, closeList, openObject, closeObject] = [0x5b, 0x5d, 0x7b, 0x7d] as const;
+
+/** Counts levels, fields and values of a JSON text in one pass, without allocating. The text may be damaged. */
+export function measureJson(text: string): JsonMeasure {
+  let [level, levels, containers, fields, separators] = [0, 0, 0, 0, 0];
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === quote) {
+      i = endOfString(text, i);
+    } else if (code === comma) {
+      separators++;
+    } else if (code === colon) {
+      fields++;
+    } else if (code === openList || code === openObject) {
+      containers++;
+      level++;
+      levels = Math.max(levels, level);
+    } else if (code === closeList || code === closeObject) {
+      level--;
+    }
+  }
+  const bytes =
+    containers * bytesOf.container + fields * bytesOf.field + separators * bytesOf.value;
+  return { levels, fields, bytes };
+}
+
+/** Index of the quote that ends the string that begins at `start`; the text's length if none does. */
+function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    let before = end - 1;
+    while (text.charCodeAt(before) === backslash) {
+      before--;
+    }
+    // An even number of backslashes escapes only themselves.
+    if ((end - before) % 2 === 1) {
+      return end;
+    }
+  }
+  return text.length;
+}
+
+/** Thrown for JSON that would take too much memory or stack. */
+class JsonLimitError extends Error {
+  public constructor(public readonly problem: Message) {
+    super(inEnglish(problem).replace(/\.$/, ''));
+  }
+}
+
+/**
+ * `JSON.parse` for text from a file: checks nesting and size before anything is allocated.
+ * @param revive replaces parsed values, as for `JSON.parse`
+ * @throws Error if the text isn't JSON, is nested too deep or has too many values
+ */
+export function parseJsonText(text: string, revive?: Parameters<typeof JSON.parse>[1]): unknown {
+  const { levels, bytes } = measureJson(text);
+  if (levels > mostLevels) {
+    throw new JsonLimitError(say`The file has more than ${mostLevels} levels of nesting.`);
+  }
+  if (bytes > mostBytes) {
+    throw new JsonLimitError(
+      say`Its values take about ${formatBytes(bytes)} of memory, more than the ${formatBytes(mostBytes)} allowed.`,
+    );
+  }
+  return JSON.parse(text, revive);
+}
 
 /**
  * The value of a JSON text.
- * @throws UserError with the remedy given, where it is not JSON or nested too deep.
+ * @throws UserError with the remedy given, where it is not JSON, nested too deep or too large.
  */
 export function parseJson(text: string, file: string, remedy: Message): unknown {
-  let json: unknown;
   try {
-    json = JSON.parse(text);
+    return parseJsonText(text);
   } catch (error) {
-    throw new UserError(say`The file is not JSON: ${(error as Error).message}.`, { file, remedy });
-  }
-  refuseDeep(json, file, remedy);
-  return json;
-}
-
-/** @throws UserError with the remedy given, where the value of a JSON text is nested too deep to be written again. */
-export function refuseDeep(json: unknown, file: string, remedy: Message): void {
-  if (isDeeperThan(mostLevels, json)) {
-    throw new UserError(say`The file has more than ${mostLevels} levels of nesting.`, {
-      file,
-      remedy,
-    });
+    throw new UserError(
+      error instanceof JsonLimitError
+        ? error.problem
+        : say`The file is not JSON: ${(error as Error).message}.`,
+      { file, remedy },
+    );
   }
 }
 
 /**
  * The value of a JSON text; undefined where it is not JSON.
- * @param revive what stands for each value within, as for `JSON.parse`
+ * @param revive replaces parsed values, as for `JSON.parse`
  */
 export function jsonOf(text: string, revive?: Parameters<typeof JSON.parse>[1]): unknown {
   try {
-    return JSON.parse(text, revive);
+    return parseJsonText(text, revive);
   } catch {
     return undefined;
   }
 }
-
-function isDeeperThan(levels: number, json: unknown): boolean {
-  let level = [json].filter(isNested);
-  for (let depth = 0; depth < levels && level.length > 0; depth++) {
-    level = level.flatMap((value) => Object.values(value).filter(isNested));
-  }
-  return level.length > 0;
-}
-
-const isNested = (value: unknown): value is object => typeof value === 'object' && value !== null;

@@ -1,4 +1,5 @@
 import { inEnglish, joined, say } from './message';
+import { printable } from './printable';
 import type { Message } from './message';
 
 /** What a {@link UserError} is about, so that an editor can open the file and mark the field. */
@@ -31,8 +32,12 @@ export class UserError extends Error {
     public readonly subject: ErrorSubject,
   ) {
     const { file, field, remedy } = subject;
-    const place = [file, field].filter((part) => part !== undefined).join(': ');
-    const whole = joined([place === '' ? problem : say`${place}: ${problem}`, remedy]);
+    // A name with line breaks would look like lines of its own.
+    const place = [file, field].flatMap((part) => (part === undefined ? [] : printable(part)));
+    const whole = joined([
+      place.length === 0 ? problem : say`${place.join(': ')}: ${problem}`,
+      remedy,
+    ]);
     super(inEnglish(whole));
     this.whole = whole;
   }

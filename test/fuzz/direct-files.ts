@@ -18,6 +18,7 @@ const handleOf = (fd: number): object => ({
     bytesRead: fs.readSync(...([fd, buffer, offset, length, position] as ReadArguments)),
     buffer,
   })),
+  readFile: settled(() => fs.readFileSync(fd)),
   stat: settled(() => fs.fstatSync(fd)),
   close: settled(() => {
     fs.closeSync(fd);

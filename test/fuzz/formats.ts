@@ -35,6 +35,22 @@ import { heatmapCalls } from '../../extension/protocol/heatmap';
 import { fromPanel } from '../../extension/protocol/panel';
 import { playgroundCalls } from '../../extension/protocol/playground';
 import { symbolicCalls } from '../../extension/protocol/symbolic';
+import {
+  ggufBombs,
+  gzipBombs,
+  jpegBombs,
+  jsonBombs,
+  linesBombs,
+  npyBombs,
+  npzBombs,
+  onnxBombs,
+  parquetBombs,
+  pngBombs,
+  safetensorsBombs,
+  tableBombs,
+  templateBombs,
+} from './bombs';
+import type { Bombs } from './bombs';
 import { sampleOf } from './from-schema';
 import { idxGzipSeeds, idxLabels, idxSeeds, tableSeeds, templateSeeds } from './made-seeds';
 import { mutateGraph } from './mutate-graph';
@@ -52,6 +68,10 @@ export interface Format {
   /** Bytes at the beginning that are not weights; all if absent. */
   readonly header?: (bytes: Buffer) => number;
   readonly mutateStructure?: (bytes: Buffer, random: Random) => Buffer;
+  /** Large, packed and deep files, which are tried first. */
+  readonly bombs?: Bombs;
+  /** Most memory that a file may take, in bytes; 64 MB and three times the file if absent. */
+  readonly most?: number;
   /** Everything that is done with a file before weights are read. */
   readonly open: readonly ((path: string) => unknown)[];
   /** How many times fewer files are tried than of others, where each starts a process. */
@@ -91,6 +111,7 @@ const documents = Object.fromEntries(
   documentIds.map((id): [string, Format] => [
     id,
     {
+      bombs: jsonBombs,
       extension: documentNames[id].suffix,
       seeds: made([documentTypes[id].schema]),
       mutateStructure: mutateJson,
@@ -102,12 +123,14 @@ const documents = Object.fromEntries(
 /** What is fuzzed, by its name on the command line. */
 export const formats: Readonly<Record<string, Format>> = {
   safetensors: {
+    bombs: safetensorsBombs,
     extension: '.safetensors',
     seeds: 'models',
     header: (bytes) => 8 + Number(bytes.readBigUInt64LE()),
     open: [openSafetensors],
   },
   index: {
+    bombs: jsonBombs,
     extension: '/model.safetensors.index.json',
     seeds: 'models/llama-sharded',
     beside: 'models/llama-sharded',
@@ -115,12 +138,16 @@ export const formats: Readonly<Record<string, Format>> = {
     open: [async (path: string): Promise<unknown> => openModelFiles(dirname(path))],
   },
   gguf: {
+    bombs: ggufBombs,
     extension: '.gguf',
     seeds: 'gguf',
     header: () => 4096,
     open: [async (path) => openGguf(await readGgufModel(path), path), readGgufTokenizer],
   },
   onnx: {
+    bombs: onnxBombs,
+    // A graph of many nodes is sound, and takes so much decoded.
+    most: 448 << 20,
     extension: '.onnx',
     seeds: 'onnx',
     mutateStructure: mutateGraph,
@@ -142,12 +169,14 @@ export const formats: Readonly<Record<string, Format>> = {
     ],
   },
   config: {
+    bombs: jsonBombs,
     extension: '/config.json',
     seeds: 'models',
     mutateStructure: mutateJson,
     open: [(path: string): unknown => readConfig(read(path), path)],
   },
   tokenizer: {
+    bombs: jsonBombs,
     extension: '/tokenizer.json',
     seeds: 'models',
     mutateStructure: mutateJson,
@@ -159,6 +188,7 @@ export const formats: Readonly<Record<string, Format>> = {
     ],
   },
   chat: {
+    bombs: templateBombs,
     extension: '.jinja',
     seeds: templateSeeds,
     open: [
@@ -172,12 +202,14 @@ export const formats: Readonly<Record<string, Format>> = {
     ],
   },
   preprocessor: {
+    bombs: jsonBombs,
     extension: '/preprocessor_config.json',
     seeds: 'examples/processors',
     mutateStructure: mutateJson,
     open: [async (path: string): Promise<unknown> => readImageSteps(dirname(path))],
   },
   manifest: {
+    bombs: jsonBombs,
     extension: '/espalier.json',
     seeds: made([manifestSchema]),
     mutateStructure: mutateJson,
@@ -185,6 +217,7 @@ export const formats: Readonly<Record<string, Format>> = {
   },
   ...documents,
   queue: {
+    bombs: jsonBombs,
     extension: '.message',
     seeds: made(queueSchemas, encode),
     mutateStructure: mutateJson,
@@ -204,10 +237,22 @@ export const formats: Readonly<Record<string, Format>> = {
       },
     ],
   },
-  task: { extension: '.jsonl', seeds: 'tasks', open: [readTask, openDataset] },
-  csv: { extension: '.csv', seeds: tableSeeds, open: [openDataset] },
-  npy: { extension: '.npy', seeds: 'examples', open: [readNpy] },
-  npz: { extension: '.npz', seeds: 'examples', open: [openDataset] },
+  task: { bombs: linesBombs, extension: '.jsonl', seeds: 'tasks', open: [readTask, openDataset] },
+  csv: {
+    bombs: tableBombs,
+    most: 384 << 20,
+    extension: '.csv',
+    seeds: tableSeeds,
+    open: [openDataset],
+  },
+  npy: { bombs: npyBombs, extension: '.npy', seeds: 'examples', open: [readNpy] },
+  npz: {
+    bombs: npzBombs,
+    most: 256 << 20,
+    extension: '.npz',
+    seeds: 'examples',
+    open: [openDataset],
+  },
   idx: {
     extension: '/train-images-idx3-ubyte',
     seeds: idxSeeds,
@@ -215,12 +260,14 @@ export const formats: Readonly<Record<string, Format>> = {
     open: [openDataset],
   },
   'idx-gzip': {
+    bombs: gzipBombs,
     extension: '/train-images-idx3-ubyte.gz',
     seeds: idxGzipSeeds,
     beside: { 'train-labels-idx1-ubyte': idxLabels },
     open: [openDataset],
   },
   parquet: {
+    bombs: parquetBombs,
     extension: '.parquet',
     seeds: 'examples/tables',
     open: [
@@ -228,12 +275,13 @@ export const formats: Readonly<Record<string, Format>> = {
     ],
   },
   'parquet-rows': {
+    bombs: parquetBombs,
     extension: '.parquet',
     seeds: 'examples/tables',
     open: [openDataset],
     fewer: 200,
   },
-  png: { extension: '.png', seeds: 'examples', open: [readImage] },
-  jpeg: { extension: '.jpg', seeds: 'examples', open: [readImage] },
+  png: { bombs: pngBombs, extension: '.png', seeds: 'examples', open: [readImage] },
+  jpeg: { bombs: jpegBombs, extension: '.jpg', seeds: 'examples', open: [readImage] },
   wav: { extension: '.wav', seeds: 'examples/sounds', open: [readWav] },
 };

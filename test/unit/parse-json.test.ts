@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { say } from '../../extension/core/message';
-import { parseJson } from '../../extension/core/parse-json';
+import { measureJson, parseJson } from '../../extension/core/parse-json';
 
 const parse = (text: string): unknown => parseJson(text, 'a.json', say`Download it again.`);
 const nested = (levels: number): string => '['.repeat(levels) + ']'.repeat(levels);
@@ -15,6 +15,27 @@ describe('JSON of strangers', () => {
     expect(() => parse(text)).toThrow(
       'a.json: The file has more than 500 levels of nesting. Download it again.',
     );
+  });
+
+  it.each([
+    ['many levels', '['.repeat(90_000_000)],
+    ['many lists', `[${'[],'.repeat(20_000_000)}[]]`],
+    ['many numbers', `[${'0,'.repeat(40_000_000)}0]`],
+    ['many fields', `{${'"":0,'.repeat(15_000_000)}"":0}`],
+  ])('is refused with %s before it takes time or memory', (_, text) => {
+    const started = process.cpuUsage();
+    const before = process.memoryUsage().rss;
+    expect(() => parse(text)).toThrow(/levels of nesting|memory, more than/);
+    const { user, system } = process.cpuUsage(started);
+    expect((user + system) / 1e6).toBeLessThan(2);
+    expect(process.memoryUsage().rss - before).toBeLessThan(2 * text.length + (64 << 20));
+  });
+
+  it('is measured without its strings', () => {
+    const tricky = String.raw`{"a\"[{,:": ["[\\", "\\\"", {"b": 1}]}`;
+    expect(measureJson(tricky)).toMatchObject({ levels: 3, fields: 2 });
+    expect(parse(tricky)).toEqual(JSON.parse(tricky));
+    expect(measureJson('"never closed [[[')).toMatchObject({ levels: 0 });
   });
 
   it('names the file where it is none', () => {

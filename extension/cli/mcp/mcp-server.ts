@@ -48,7 +48,11 @@ export async function serve(
     const progressToken = params._meta?.progressToken;
     let told = 0;
     const { text, isError } = await tool.call(params.arguments ?? {}, {
-      signal: extra.signal,
+      cancellation: {
+        get isCancellationRequested() {
+          return extra.signal.aborted;
+        },
+      },
       progress: ({ stage, done, total }) => {
         const now = performance.now();
         if (progressToken === undefined || now - told < interval) return;
@@ -72,6 +76,6 @@ export async function serve(
   });
   await server.connect(new StdioServerTransport(input, output));
   await ended;
-  // Calls in work stop at their next step.
+  // Calls in work stop at their next step, or are killed a few seconds later.
   await server.close();
 }

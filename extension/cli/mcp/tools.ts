@@ -1,7 +1,10 @@
 import { inEnglish, say } from '../../core/message';
 import type { Message } from '../../core/message';
 import { CancelledError } from '../../core/jobs/job';
-import type { StageProgress } from '../../core/jobs/job';
+import type { JobContext } from '../../core/jobs/job';
+import type { TaskJob } from '../../core/jobs/child-task';
+import { WorkerLostError } from '../../core/jobs/child-task';
+import { SpareChild } from '../../core/jobs/spare-child';
 import { buildRequest } from '../../core/operations/build-request';
 import { fit } from '../../core/operations/fit';
 import type { AnyOperation, OperationContext } from '../../core/operations/operation';
@@ -17,23 +20,32 @@ export interface Tool extends ToolDeclaration {
   call(given: Readonly<Record<string, unknown>>, run: ToolRun): Promise<ToolAnswer>;
 }
 
-/** What a call is told of, and may be told. */
-export interface ToolRun {
-  readonly signal: AbortSignal;
-  readonly progress: (progress: StageProgress) => void;
-}
+/** Cancellation and progress of a call. */
+export type ToolRun = Pick<JobContext, 'cancellation' | 'progress'>;
 
 export interface ToolAnswer {
   readonly text: string;
   readonly isError: boolean;
 }
 
+/** Performs a call of a tool. */
+export type CallTool = (call: ToolCall, run: ToolRun) => Promise<ToolAnswer>;
+
+/** A call of a tool; plain data, so that another process can perform it. */
+export interface ToolCall {
+  readonly name: string;
+  readonly given: Readonly<Record<string, unknown>>;
+}
+
+/** Idle time after which the process of the last call ends. */
+const idleMilliseconds = 600_000;
+
 /**
  * A tool for each operation, made from its declaration.
  * @param except names of tools that are left out
- * @throws UserError where there is no such tool
+ * @throws UserError if there is no such tool
  */
-export function toolsOf(context: OperationContext<unknown>, except: readonly string[]): Tool[] {
+export function toolsOf(perform: CallTool, except: readonly string[]): Tool[] {
   const names = listedOperations.map(toolName);
   const unknown = except.find((name) => !names.includes(name));
   if (unknown !== undefined) {
@@ -46,29 +58,65 @@ export function toolsOf(context: OperationContext<unknown>, except: readonly str
   return offered.map((operation) => ({
     ...toolDeclaration(operation),
     isReading: isReading(operation),
-    call: async (given, run) => answer(operation, given, context, run),
+    call: async (given, run) => perform({ name: toolName(operation), given }, run),
   }));
 }
 
-async function answer(
-  operation: AnyOperation,
-  given: Readonly<Record<string, unknown>>,
+/**
+ * Performs calls in child processes, so that a call that computes without end or runs out of memory stops neither the
+ * server nor other calls. The last child waits for the next call and keeps the models that it has opened.
+ * @param script the command line's bundle
+ */
+export function callInChild(script: string): CallTool {
+  const spare = new SpareChild(idleMilliseconds);
+  return async (call, run) => {
+    try {
+      const answer = await spare.use({ script, args: [toolProcess] }, async (child) =>
+        child.run(call, run),
+      );
+      return answer as ToolAnswer;
+    } catch (error) {
+      if (error instanceof CancelledError) return stopped(operationOf(call));
+      if (error instanceof WorkerLostError) {
+        return { text: `The process of this call ended. ${error.message}`, isError: true };
+      }
+      throw error;
+    }
+  };
+}
+
+/** Command of the process that performs calls. */
+export const toolProcess = 'mcp-call';
+
+const operationOf = ({ name }: ToolCall): AnyOperation => {
+  const operation = listedOperations.find((one) => toolName(one) === name);
+  if (operation === undefined) {
+    throw new RangeError(`there is no tool ${name}`);
+  }
+  return operation;
+};
+
+function stopped({ resume }: AnyOperation): ToolAnswer {
+  const saved = resume === undefined ? '' : ' The same call continues where it stopped.';
+  return { text: `Stopped.${saved}`, isError: true };
+}
+
+/** Performs a call in this process. */
+export async function callTool(
+  call: ToolCall,
   context: OperationContext<unknown>,
-  { signal, progress }: ToolRun,
+  { cancellation, progress }: TaskJob,
 ): Promise<ToolAnswer> {
+  const operation = operationOf(call);
   const warnings: string[] = [];
   const { toJson = (whole: unknown) => whole } = operation;
   try {
-    const built = buildRequest(operation, given, { name: (key) => key });
+    const built = buildRequest(operation, call.given, { name: (key) => key });
     const out = 'out' in built ? undefined : await operation.suggestOut?.(built);
     const request = out === undefined ? built : { ...built, out };
     const result = await runOperation(operation, request, {
       ...context,
-      cancellation: {
-        get isCancellationRequested() {
-          return signal.aborted;
-        },
-      },
+      cancellation,
       progress,
       warn: (message: Message) => {
         warnings.push(inEnglish(message));
@@ -83,11 +131,7 @@ async function answer(
       isError: operation.passes?.(result) === false,
     };
   } catch (error) {
-    if (error instanceof CancelledError) {
-      const saved =
-        operation.resume === undefined ? '' : ' The same call continues where it stopped.';
-      return { text: `Stopped.${saved}`, isError: true };
-    }
+    if (error instanceof CancelledError) return stopped(operation);
     if (error instanceof UserError) return { text: error.message, isError: true };
     throw error;
   }

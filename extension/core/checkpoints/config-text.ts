@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readModelText } from './model-file';
 import { setField } from '../set-json-field';
-import { parseJson } from '../parse-json';
+import { parseJson, parseJsonText } from '../parse-json';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
@@ -18,7 +18,7 @@ export async function readConfigText(file: string): Promise<string> {
   const text = await readModelText(file);
   const more = join(dirname(file), familyFileName);
   try {
-    JSON.parse(text);
+    parseJsonText(text);
     return existsSync(more) ? withFields(text, await readFields(more)) : text;
   } catch (error) {
     if (error instanceof UserError) {
@@ -30,7 +30,7 @@ export async function readConfigText(file: string): Promise<string> {
 
 /** The text of a config.json with fields that it lacks. */
 export function withFields(text: string, fields: object): string {
-  const known = JSON.parse(text) as object;
+  const known = parseJsonText(text) as object;
   const lacking = Object.entries(fields).filter(([field]) => !Object.hasOwn(known, field));
   return lacking.reduce((edited, [field, value]) => setField(edited, [field], value), text);
 }

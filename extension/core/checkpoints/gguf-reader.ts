@@ -16,6 +16,8 @@ const chunkBytes = 1 << 20;
 export class GgufReader {
   private buffer = Buffer.alloc(0);
   private bufferStart = 0;
+  /** Number of texts and lists in the lists of the header so far. */
+  public listed = 0;
 
   public constructor(
     private readonly handle: FileHandle,

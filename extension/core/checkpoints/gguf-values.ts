@@ -42,6 +42,8 @@ export function ggufElementBytes(type: number): number | undefined {
 
 /** Longest text of one value, such as a chat template, in bytes. */
 const maxStringBytes = 1 << 24;
+/** Most texts and lists in all lists of a header; the largest vocabularies have a million tokens and merges. */
+const maxListed = 4_000_000;
 /** Lists of lists are allowed, but no file is known that has them. */
 const maxNesting = 4;
 
@@ -79,7 +81,13 @@ async function passArray(reader: GgufReader, key: string, depth: number): Promis
   const bytes = ggufElementBytes(elementType);
   if (bytes !== undefined) {
     reader.skip(bytes * length);
-  } else if (elementType === stringType) {
+    return { elementType, length, offset };
+  }
+  reader.listed += length;
+  if (reader.listed > maxListed) {
+    throw reader.fault(say`The header lists more than ${maxListed} texts.`, key);
+  }
+  if (elementType === stringType) {
     for (let i = 0; i < length; i++) {
       reader.skip(await reader.size64(say`length of a text`));
     }

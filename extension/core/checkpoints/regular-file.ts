@@ -1,3 +1,6 @@
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import type { Stats } from 'node:fs';
 import { open, realpath, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { UserError, checkAccess, checkPath } from '../user-error';
@@ -14,36 +17,62 @@ export interface RegularFile {
 }
 
 /**
- * Opens a file and closes it after `read`. Pipes and devices, which could be waited for without
- * end, are refused like folders.
- * @throws UserError naming the file when it cannot be opened.
+ * Opens a file and closes it after `read`. Folders, pipes and devices are refused, without waiting for them.
+ * @param missing the problem if there is no such file
+ * @throws UserError naming the file if it cannot be opened.
  */
 export async function withRegularFile<T>(
   path: string,
   read: (opened: RegularFile) => Promise<T>,
+  missing: Message = say`There is no such file.`,
 ): Promise<T> {
+  const opened = await openRegular(path, missing);
+  try {
+    return await read(opened);
+  } finally {
+    await opened.handle.close();
+  }
+}
+
+/** Lines of a file that may be long, without their ends. Checks the file as {@link withRegularFile}. */
+export async function* linesOf(path: string): AsyncGenerator<string, undefined> {
+  const { handle } = await openRegular(path, say`There is no such file.`);
+  try {
+    yield* handle.readLines({ encoding: 'utf8', autoClose: false });
+  } finally {
+    await handle.close();
+  }
+}
+
+async function openRegular(path: string, missing: Message): Promise<RegularFile> {
   const file = await realpath(path).catch(() => {
-    throw new UserError(say`There is no such file.`, { file: path, remedy: checkPath });
+    throw new UserError(missing, { file: path, remedy: checkPath });
   });
-  const { size } = await stat(file).then((found) => {
-    if (!found.isFile()) {
-      throw new UserError(say`This is not a regular file.`, {
-        file: path,
-        remedy: say`Choose a file, not a folder, pipe or device.`,
-      });
-    }
-    return found;
-  });
-  const handle = await open(file, 'r').catch((error: unknown) => {
+  requireRegular(await stat(file), path);
+  // Something else may have come to its place; a pipe would be waited for. Windows has no such flag.
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK;
+  const handle = await open(file, flags).catch((error: unknown) => {
     throw new UserError(say`The file cannot be read: ${(error as Error).message}.`, {
       file: path,
       remedy: checkAccess,
     });
   });
   try {
-    return await read({ handle, file, size });
-  } finally {
+    const found = await handle.stat();
+    requireRegular(found, path);
+    return { handle, file, size: found.size };
+  } catch (error) {
     await handle.close();
+    throw error;
+  }
+}
+
+function requireRegular(found: Stats, path: string): void {
+  if (!found.isFile()) {
+    throw new UserError(say`This is not a regular file.`, {
+      file: path,
+      remedy: say`Choose a file, not a folder, pipe or device.`,
+    });
   }
 }
 
@@ -52,8 +81,13 @@ export async function withRegularFile<T>(
  * @param remedy what to do about a larger file
  * @throws UserError naming the file when it is missing or larger.
  */
-export async function readWholeFile(path: string, most: number, remedy: Message): Promise<Buffer> {
-  return withRegularFile(path, async ({ handle, size }) => {
+export async function readWholeFile(
+  path: string,
+  most: number,
+  remedy: Message,
+  missing?: Message,
+): Promise<Buffer> {
+  const read = async ({ handle, size }: RegularFile): Promise<Buffer> => {
     if (size > most) {
       throw new UserError(say`The file has ${size} bytes, more than the ${most} expected.`, {
         file: path,
@@ -67,6 +101,18 @@ export async function readWholeFile(path: string, most: number, remedy: Message)
       ({ bytesRead: read } = await handle.read(bytes, end, length, end));
     }
     return bytes.subarray(0, end);
+  };
+  return withRegularFile(path, read, missing);
+}
+
+/** SHA-256 of a file's content, in hexadecimal. */
+export async function digestFile(path: string): Promise<string> {
+  return withRegularFile(path, async ({ handle }) => {
+    const hash = createHash('sha256');
+    for await (const chunk of handle.createReadStream({ autoClose: false })) {
+      hash.update(chunk as Buffer);
+    }
+    return hash.digest('hex');
   });
 }
 
@@ -76,11 +122,13 @@ const readBytesAtOnce = 2 ** 30;
 const maxTextBytes = 100_000_000;
 
 /**
- * Reads a whole text file that is expected to be small.
+ * Reads a whole text file that is expected to be small: documents, configurations, saved states. The only way to
+ * read them, checked by test/unit/checkpoints/regular-file.test.ts.
+ * @param missing the problem if there is no such file
  * @throws UserError naming the file when it is missing, too large or not UTF-8.
  */
-export async function readSmallText(path: string): Promise<string> {
-  const bytes = await readWholeFile(path, maxTextBytes, say`Choose a smaller file.`);
+export async function readSmallText(path: string, missing?: Message): Promise<string> {
+  const bytes = await readWholeFile(path, maxTextBytes, say`Choose a smaller file.`, missing);
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {

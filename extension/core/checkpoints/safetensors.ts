@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { visit } from 'jsonc-parser';
-import { parseJson, refuseDeep } from '../parse-json';
+import { measureJson, parseJson, parseJsonText } from '../parse-json';
 import { UserError } from '../user-error';
 import { dtypeBits, elementCount } from './lazy-tensor';
 import type { Checkpoint, LazyTensor, SafetensorsDType } from './lazy-tensor';
@@ -84,18 +84,17 @@ function parseHeader(
 ): Omit<SafetensorsHeader, 'dataStart'> {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(json);
+    parsed = parseJsonText(json);
   } catch (error) {
     throw new UserError(say`The header is not JSON: ${(error as Error).message}.`, {
       file: path,
       remedy: incomplete,
     });
   }
-  refuseDeep(parsed, path, incomplete);
   if (!isRecord(parsed)) {
     throw new UserError(say`The header is not a JSON object.`, { file: path, remedy: incomplete });
   }
-  refuseDuplicateKeys(json, path);
+  refuseDuplicateKeys(json, parsed, path);
   const metadata = parseMetadata(parsed['__metadata__'], path);
   const tensors = Object.entries(parsed)
     .filter(([name]) => name !== '__metadata__')
@@ -104,40 +103,41 @@ function parseHeader(
   return { tensors, metadata };
 }
 
-/** JSON.parse keeps the last of two equal keys in silence; two tensors of one name are a fault. */
-function refuseDuplicateKeys(json: string, path: string): void {
+/** JSON.parse keeps the last of two equal keys; two tensors with the same name are an error. */
+function refuseDuplicateKeys(json: string, parsed: object, path: string): void {
+  if (measureJson(json).fields === countFields(parsed)) {
+    return;
+  }
   const open: Set<string>[] = [];
   let twice: string | undefined;
-  try {
-    visit(json, {
-      onObjectBegin: () => {
-        open.push(new Set());
-      },
-      onObjectEnd: () => {
-        open.pop();
-      },
-      onObjectProperty: (name) => {
-        const names = open.at(-1);
-        twice ??= names?.has(name) === true ? name : undefined;
-        names?.add(name);
-      },
-    });
-  } catch (error) {
-    if (error instanceof RangeError) {
-      throw new UserError(say`The header is nested too deeply.`, {
-        file: path,
-        remedy: incomplete,
-      });
-    }
-    throw error;
+  visit(json, {
+    onObjectBegin: () => {
+      open.push(new Set());
+    },
+    onObjectEnd: () => {
+      open.pop();
+    },
+    onObjectProperty: (name) => {
+      const names = open.at(-1);
+      twice ??= names?.has(name) === true ? name : undefined;
+      names?.add(name);
+    },
+  });
+  throw new UserError(say`The name occurs twice in the header.`, {
+    file: path,
+    ...(twice === undefined ? {} : { field: twice }),
+    remedy: incomplete,
+  });
+}
+
+/** Number of fields in a JSON value and all values in it. */
+function countFields(value: unknown): number {
+  if (typeof value !== 'object' || value === null) {
+    return 0;
   }
-  if (twice !== undefined) {
-    throw new UserError(say`The name occurs twice in the header.`, {
-      file: path,
-      field: twice,
-      remedy: incomplete,
-    });
-  }
+  const values: unknown[] = Object.values(value);
+  const own = Array.isArray(value) ? 0 : values.length;
+  return values.reduce<number>((count, one) => count + countFields(one), own);
 }
 
 function parseMetadata(value: unknown, path: string): Record<string, string> {

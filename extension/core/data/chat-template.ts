@@ -1,6 +1,6 @@
-import { createContext, Script } from 'node:vm';
-import type { Context } from 'node:vm';
 import { Template } from '@huggingface/jinja';
+import { CancelledError } from '../jobs/job';
+import { withTimeLimit } from '../jobs/time-limit';
 import { UserError } from '../user-error';
 import type { Tokenizer } from './tokenizer';
 import { say } from '../message';
@@ -8,15 +8,8 @@ import { say } from '../message';
 /** Far more than a template takes; one from a hostile model may count for ever. */
 const mostMilliseconds = 2000;
 
-const script = new Script('render()');
-let context: Context | undefined;
-
-/** What a function gives. Only a script has a limit of time, which holds for the functions that it calls as well. */
-function limited(render: () => string): unknown {
-  context ??= createContext({});
-  context['render'] = render;
-  return script.runInContext(context, { timeout: mostMilliseconds });
-}
+/** Longest template, in characters. Published ones have some ten thousand. */
+const mostCharacters = 500_000;
 
 /** What was asked before, and what the model said. */
 export interface ChatTurn {
@@ -40,6 +33,12 @@ export function renderChat(
       remedy: say`Generate without one: the prompt is then continued as it is.`,
     });
   }
+  if (chatTemplate.length > mostCharacters) {
+    throw new UserError(
+      say`The chat template has ${chatTemplate.length} characters, more than ${mostCharacters}.`,
+      { file, field: 'chat_template', remedy: say`Generate without it.` },
+    );
+  }
   const messages = [
     ...turns.flatMap(({ prompt, answer }) => [
       { role: 'user', content: prompt },
@@ -54,8 +53,11 @@ export function renderChat(
         add_generation_prompt: true,
         ...specialTokens,
       });
-    return String(limited(render));
+    return withTimeLimit(mostMilliseconds, render);
   } catch (error) {
+    if (error instanceof CancelledError) {
+      throw error;
+    }
     throw new UserError(say`The chat template fails: ${(error as Error).message}.`, {
       file,
       field: 'chat_template',

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { extname, relative, sep } from 'node:path';
 import { listFiles } from './list-files';
+import { withRegularFile } from '../checkpoints/regular-file';
 
 /** Of so many files of a folder, spread over all, and of so many bytes at each place of theirs, the content counts. */
 const [mostFiles, mostBytes] = [100, 4096];
@@ -32,15 +33,12 @@ async function sample(
   size: number,
   take: (bytes: Uint8Array) => unknown,
 ): Promise<void> {
-  const handle = await open(file);
-  try {
+  await withRegularFile(file, async ({ handle }) => {
     for (const position of [0, Math.floor(size / 2), Math.max(0, size - mostBytes)]) {
       const { buffer, bytesRead } = await handle.read({
         ...{ buffer: new Uint8Array(mostBytes), position },
       });
       take(buffer.subarray(0, bytesRead));
     }
-  } finally {
-    await handle.close();
-  }
+  });
 }

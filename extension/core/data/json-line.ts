@@ -1,6 +1,7 @@
 import { UserError } from '../user-error';
 import type { ErrorSubject } from '../user-error';
 import { say } from '../message';
+import { parseJsonText } from '../parse-json';
 
 /**
  * The value of a line of JSON.
@@ -9,7 +10,7 @@ import { say } from '../message';
  */
 export function parseJsonLine(line: string, subject: ErrorSubject): unknown {
   try {
-    return JSON.parse(line);
+    return parseJsonText(line);
   } catch (error) {
     throw new UserError(say`The line is not JSON: ${(error as Error).message}.`, subject);
   }

@@ -5,12 +5,13 @@ import { withRegularFile } from '../checkpoints/regular-file';
 import { formatBytes } from '../format';
 import { UserError } from '../user-error';
 import { maxArrayBytes, parseNpy } from './npy';
+import { mostRatio, mostUnpacked } from './unpacked-size';
 import type { NumericArray } from '../checkpoints/numeric-array';
 import { say } from '../message';
 import type { Message } from '../message';
 
 /** Most arrays of one archive. */
-const maxEntries = 10_000;
+const maxEntries = 5000;
 /** What deflate can shrink at most. */
 const maxDeflateRatio = 1032;
 const extension = '.npy';
@@ -81,6 +82,13 @@ async function listEntries(
     }
     if (uncompressedSize > compressedSize * maxDeflateRatio || packed > fileSize) {
       throw fault(say`The archive promises more data than it can hold.`);
+    }
+    if (unpacked > mostUnpacked(fileSize)) {
+      throw new UserError(say`The archive unpacks to more than ${mostRatio} times its size.`, {
+        file,
+        field: fileName,
+        remedy: say`Save the arrays uncompressed, with numpy.savez.`,
+      });
     }
     if (unpacked > mostBytes) {
       throw new UserError(say`Its arrays take more than ${formatBytes(mostBytes)}.`, {

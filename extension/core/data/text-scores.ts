@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { described } from '../jobs/described';
 import { parseDocument } from '../jobs/parse-document';
 import { UserError } from '../user-error';
 import { choose, seededRandom } from './random';
 import { counted, say } from '../message';
+import { readSmallText } from '../checkpoints/regular-file';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
@@ -50,12 +50,7 @@ export const defaultTextPolicy: TextPolicy = 'max';
 
 /** @throws UserError naming the file and the field. */
 export async function readTextScores(file: string): Promise<TextScores> {
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new UserError(say`The scores cannot be read: ${(error as Error).message}.`, {
-      file,
-      remedy: say`Make them with \`espalier score-text\`.`,
-    });
-  });
+  const text = await readSmallText(file);
   return parseTextScores(text, file);
 }
 

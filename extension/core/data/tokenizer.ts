@@ -1,6 +1,8 @@
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import * as v from 'valibot';
 import { isGguf } from '../checkpoints/model-folder';
+import { CancelledError } from '../jobs/job';
+import { TimeLimitError, withTimeLimit } from '../jobs/time-limit';
 import { explainNoTokenizer, tokenizerPlace } from '../models/tokenizer-place';
 import { UserError } from '../user-error';
 import { readGgufTokenizer } from './gguf/gguf-tokenizer';
@@ -63,12 +65,39 @@ function build(file: string, definition: object, settings: TokenizerSettings): T
     encode: (text) => encode(tokenizer, text, true, file),
     encodePlain: (text) => encode(tokenizer, text, false, file),
     decode: (ids, withSpecial = false) =>
-      ids.length === 0 ? '' : tokenizer.decode([...ids], { skip_special_tokens: !withSpecial }),
+      ids.length === 0
+        ? ''
+        : limited(file, ids.length, () =>
+            tokenizer.decode([...ids], { skip_special_tokens: !withSpecial }),
+          ),
     prefixToken: prefix === undefined ? undefined : idOf(prefix),
     endToken: end === undefined ? undefined : idOf(end),
     chatTemplate,
     specialTokens,
   };
+}
+
+/** Shortest time limit of encoding and decoding, in milliseconds. */
+const leastMilliseconds = 5000;
+/** Added to the limit for each character or token: dozens of times what it takes on a slow machine. */
+const millisecondsEach = 0.02;
+
+/**
+ * Runs a part of the tokenizer within a time limit: a regular expression from a hostile file can backtrack for years.
+ * @param length characters or tokens
+ */
+function limited<T>(file: string, length: number, run: () => T): T {
+  try {
+    return withTimeLimit(Math.ceil(leastMilliseconds + length * millisecondsEach), run);
+  } catch (error) {
+    if (!(error instanceof TimeLimitError)) {
+      throw error;
+    }
+    throw damaged(
+      file,
+      say`The tokenizer takes more than ${error.milliseconds / 1000} s for ${length} characters or tokens. One of its regular expressions backtracks without end.`,
+    );
+  }
 }
 
 function encode(
@@ -79,8 +108,13 @@ function encode(
 ): Int32Array {
   let encoding: { readonly ids: readonly number[]; readonly tokens: readonly string[] };
   try {
-    encoding = tokenizer.encode(text, { add_special_tokens: withSpecial });
+    encoding = limited(file, text.length, () =>
+      tokenizer.encode(text, { add_special_tokens: withSpecial }),
+    );
   } catch (error) {
+    if (error instanceof UserError || error instanceof CancelledError) {
+      throw error;
+    }
     throw damaged(file, say`The tokenizer fails on the text: ${messageOf(error)}.`);
   }
   const unknown = encoding.ids.findIndex((id) => !Number.isInteger(id) || id < 0);

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import type * as v from 'valibot';
 import { parseTextScores, textScoresSchema } from '../data/text-scores';
 import { experimentSchema, parseExperiment } from '../datadiet/subsets/experiment-document';
@@ -17,8 +16,7 @@ import {
   parseSensitivityProfile,
   sensitivityProfileSchema,
 } from '../tensornet/sensitivity/sensitivity-profile-schema';
-import { UserError } from '../user-error';
-import { say } from '../message';
+import { readSmallText } from '../checkpoints/regular-file';
 
 /** What a document is called, and how its text is read. */
 interface DocumentType {
@@ -146,12 +144,7 @@ export async function readDocument<Id extends DocumentId>(
   id: Id,
   file: string,
 ): Promise<DocumentContent<Id>> {
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new UserError(say`The file cannot be read: ${(error as Error).message}.`, {
-      file,
-      remedy: say`Choose ${documentTypes[id].what}.`,
-    });
-  });
+  const text = await readSmallText(file);
   const { parse }: { readonly parse: (text: string, file: string) => unknown } = documentTypes[id];
   return parse(text, file) as DocumentContent<Id>;
 }

@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { withChanges } from '../export/changes';
 import { readRemoval } from '../pipelines/patching/planned-patches';
 import type { PlannedPatch } from '../plans/plan';
@@ -39,6 +37,7 @@ import { readTask } from '../data/tasks/task-file';
 import type { ShotsRequest } from '../data/tasks/task-file';
 import { say } from '../message';
 import type { Message } from '../message';
+import { digestFile } from '../checkpoints/regular-file';
 
 /** Which models to evaluate, and where. */
 export interface ModelsRequest {
@@ -291,14 +290,7 @@ async function identityOf(
   { model, removed, patch = [], against }: ModelsRequest,
   device: DeviceName,
 ): Promise<unknown> {
-  const patches = await Promise.all(
-    patch.map(async (one) => [
-      one,
-      createHash('sha256')
-        .update(await readFile(one.file))
-        .digest('hex'),
-    ]),
-  );
+  const patches = await Promise.all(patch.map(async (one) => [one, await digestFile(one.file)]));
   return [model.summary.fingerprint, removed, patches, against?.summary.fingerprint, device];
 }
 

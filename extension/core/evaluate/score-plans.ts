@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { readTask } from '../data/tasks/task-file';
 import type { ShotsRequest, Task } from '../data/tasks/task-file';
@@ -18,6 +17,7 @@ import { answerTask } from './answer-task';
 import { compareAnswers } from './paired';
 import type { AnswersCompared } from './paired';
 import type { TaskAnswers, TaskResult } from './task-accuracy';
+import { digestFile } from '../checkpoints/regular-file';
 
 /** Which task, and what plans are of. */
 export interface ScoreRequest extends MeasurerRequest, ShotsRequest {
@@ -122,7 +122,7 @@ async function identityOf({
   version,
 }: ScoreRequest): Promise<string> {
   const files = shotsFrom === undefined ? [task] : [task, shotsFrom];
-  const texts = await Promise.all(files.map(async (file) => digest(await readFile(file))));
+  const texts = await Promise.all(files.map(async (file) => digestFile(file)));
   const { fingerprint } = model.summary;
   // By the table, with its calibration and methods, it is chosen what forms are fitted to.
   const fitted = digest(JSON.stringify(table));

@@ -22,6 +22,7 @@ import type { StoredTensor } from './model-description';
 import type { KnownSublayer, ModelSource } from './model-source';
 import { joined, say } from '../message';
 import type { Message } from '../message';
+import { parseJsonText } from '../parse-json';
 
 /** Reads the headers of safetensors files and the config.json they belong to. */
 export async function readSafetensorsSource(
@@ -196,7 +197,7 @@ function storedTensor({ name, dtype, shape, length, file, offset }: LazyTensor):
 /** A config.json that is missing or damaged leaves the names of the tensors. */
 async function readConfig(path: string): Promise<ConfigFields> {
   try {
-    return record(JSON.parse(await readConfigText(path)));
+    return record(parseJsonText(await readConfigText(path)));
   } catch {
     return {};
   }

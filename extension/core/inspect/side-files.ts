@@ -4,6 +4,7 @@ import { readModelText, resolveModelFile } from '../checkpoints/model-file';
 import { findProjectors } from '../models/projectors';
 import { record } from './config-facts';
 import type { SideFile } from './model-description';
+import { parseJsonText } from '../parse-json';
 
 const roles: Readonly<Record<string, SideFile['role']>> = {
   'config.json': 'config',
@@ -109,7 +110,7 @@ async function factsIn(path: string, name: string, size: number): Promise<Record
   }
   let json: unknown;
   try {
-    json = JSON.parse(await readModelText(path));
+    json = parseJsonText(await readModelText(path));
   } catch {
     return {};
   }

@@ -51,6 +51,8 @@ const mostLogLines = 10;
 export interface ChildOptions {
   /** Path of the bundle that it runs. */
   readonly script: string;
+  /** Arguments of the script. */
+  readonly args?: readonly string[];
   /** Most memory that its objects take, in MiB; it ends at more. */
   readonly heapMegabytes?: number;
 }
@@ -66,8 +68,8 @@ export class Child {
   /** When it became ready; starting can take long on a busy machine. */
   private readySince: number | undefined;
 
-  public constructor({ script, heapMegabytes }: ChildOptions) {
-    this.child = fork(script, [], {
+  public constructor({ script, args = [], heapMegabytes }: ChildOptions) {
+    this.child = fork(script, args, {
       execArgv: heapMegabytes === undefined ? [] : [`--max-old-space-size=${heapMegabytes}`],
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

@@ -1,4 +1,4 @@
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { usualContext } from '../change-size';
 import { sensitivityCalibration } from '../data/calibration-defaults';
@@ -26,7 +26,7 @@ import type {
 } from '../tensornet/sensitivity/sensitivity-profile';
 import { parseSensitivityProfile } from '../tensornet/sensitivity/sensitivity-profile-schema';
 import { withOuter, withWays } from '../tensornet/sensitivity/ways';
-import { UserError, checkPath } from '../user-error';
+import { UserError } from '../user-error';
 import { choice, flag, group, integer, leftOpen, list, number, path } from './fields';
 import type { RequestOf } from './fields';
 import { journalOf, prepareJournal } from './journals';
@@ -42,6 +42,7 @@ import type { Work } from './work';
 import { payingSharingFields, sharingNames, sharingRules } from './sharing';
 import { say } from '../message';
 import type { Message } from '../message';
+import { readSmallText } from '../checkpoints/regular-file';
 
 const budgetFacts = {
   description: 'Fraction of the model that may be left, by what costs least for each layer',
@@ -304,7 +305,7 @@ export async function readTable(
   methods: readonly string[] | undefined,
 ): Promise<SensitivityProfile> {
   const table = parseSensitivityProfile(
-    await read(file, say`There is no such sensitivity profile.`),
+    await readSmallText(file, say`There is no such sensitivity profile.`),
     file,
   );
   const ways = methods?.map((text) => parseCompression(text, 'methods'));
@@ -324,7 +325,7 @@ export async function readRemovable(
   table: SensitivityProfile,
 ): Promise<RemovalCost[]> {
   const { model, settings, candidates } = parseLayerProfile(
-    await read(file, say`There is no such layer profile.`),
+    await readSmallText(file, say`There is no such layer profile.`),
     file,
   );
   if (model.fingerprint !== table.model.fingerprint || settings.metric !== table.metric) {
@@ -354,10 +355,4 @@ export function removalCosts({
       ? []
       : [{ sublayer, distance }],
   );
-}
-
-async function read(file: string, missing: Message): Promise<string> {
-  return readFile(file, 'utf8').catch(() => {
-    throw new UserError(missing, { file, remedy: checkPath });
-  });
 }

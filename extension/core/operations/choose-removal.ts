@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { defaultCalibration } from '../data/calibration-defaults';
 import type { OutputTarget } from '../export/output-options';
@@ -12,7 +11,7 @@ import { checkBudget } from '../prune/candidates';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { SearchSettings } from '../prune/options';
 import { parseLayerProfile } from '../prune/layer-profile-schema';
-import { UserError, checkPath } from '../user-error';
+import { UserError } from '../user-error';
 import { path } from './fields';
 import type { RequestOf } from './fields';
 import type { OperationContext } from './operation';
@@ -34,6 +33,7 @@ import { searchModel } from './search-model';
 import { calibrationFields, calibrationRules, runFields } from './shared-fields';
 import { sharingFields, sharingNames, sharingRules } from './sharing';
 import { counted, say } from '../message';
+import { readSmallText } from '../checkpoints/regular-file';
 
 const calibration = calibrationFields(defaultCalibration);
 
@@ -116,9 +116,7 @@ async function search(
 
 /** The first rounds of a saved profile, as many as the request asks for. */
 async function prefixOf(request: RemovalRequest, file: string): Promise<ChosenRemoval> {
-  const text = await readFile(file, 'utf8').catch(() => {
-    throw new UserError(say`There is no such profile.`, { file, remedy: checkPath });
-  });
+  const text = await readSmallText(file, say`There is no such profile.`);
   const profile = parseLayerProfile(text, file);
   requireSameSearch(request, profile, file);
   const { summary, path } = request.model;

@@ -1,11 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import type * as v from 'valibot';
 import { dirname, resolve } from 'node:path';
 import type { Plan } from '../plans/plan';
 import { parsePlan, planSchema } from '../plans/plan-schema';
-import { UserError, checkPath } from '../user-error';
 import { document } from './fields';
 import { say } from '../message';
+import { readSmallText } from '../checkpoints/regular-file';
 
 const schema = planSchema as v.GenericSchema<unknown, Plan>;
 
@@ -43,9 +42,7 @@ export async function readPlan(
   if (typeof given !== 'string') {
     return { plan: given, file: undefined, folder: '', model: model ?? given.model.path };
   }
-  const text = await readFile(given, 'utf8').catch(() => {
-    throw new UserError(say`There is no such plan.`, { file: given, remedy: checkPath });
-  });
+  const text = await readSmallText(given, say`There is no such plan.`);
   const plan = parsePlan(text, given);
   const folder = dirname(resolve(given));
   return { plan, file: given, folder, model: model ?? resolve(folder, plan.model.path) };

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { documentIds, documentNames, documentOf, manifestName } from '../document-names';
@@ -27,6 +26,8 @@ import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { allNeed } from './rules';
 import { runFields, runOptions } from './shared-fields';
+import { readSmallText } from '../checkpoints/regular-file';
+import { parseJsonText } from '../parse-json';
 
 /** What reports are made from, besides models that Espalier wrote. */
 const contents: Readonly<Partial<Record<DocumentId, (file: string) => Promise<Report>>>> = {
@@ -118,8 +119,8 @@ async function reportOfTwo(
 /** The type of a document whose name does not tell, by its field. */
 async function formatOf(file: string): Promise<DocumentId | undefined> {
   if (extname(file) !== '.json') return undefined;
-  const json: unknown = await readFile(file, 'utf8')
-    .then((text): unknown => JSON.parse(text))
+  const json: unknown = await readSmallText(file)
+    .then((text): unknown => parseJsonText(text))
     .catch(() => undefined);
   const { success, output } = v.safeParse(v.object({ format: v.string() }), json);
   return success ? documentIds.find((id) => documentNames[id].format === output.format) : undefined;

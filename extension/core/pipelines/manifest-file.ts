@@ -9,6 +9,7 @@ import type { OutputFormat } from '../export/output-formats';
 import { patchSpecs } from '../models/patch/symbolic-patch';
 import type { PatchSpecs } from '../models/patch/symbolic-patch';
 import type { PruneResult } from './prune-result';
+import { parseJsonText } from '../parse-json';
 
 /** The document `espalier.json` beside a model that Espalier wrote: where it comes from and what is otherwise. */
 export interface Manifest {
@@ -108,7 +109,7 @@ export const manifestSchema = v.object({
 export async function readManifest(model: string): Promise<Manifest | undefined> {
   const folder = /\.(?:gguf|onnx)$/i.test(model) ? dirname(model) : model;
   try {
-    const json: unknown = JSON.parse(await readModelText(join(folder, manifestName)));
+    const json: unknown = parseJsonText(await readModelText(join(folder, manifestName)));
     return v.parse(manifestSchema, json) as Manifest;
   } catch {
     return undefined;

@@ -8,6 +8,7 @@ import type { Tensor, Tensors } from '../runtime/tensors';
 import { replaceFile } from '../jobs/replace-file';
 import { UserError } from '../user-error';
 import { say } from '../message';
+import { parseJsonText } from '../parse-json';
 
 /** Key of the file's metadata. */
 const metadataKey = 'espalier.training';
@@ -124,7 +125,7 @@ function parseProgress(text: string | undefined, path: string): Progress {
     throw fault();
   }
   try {
-    return v.parse(progressSchema, JSON.parse(text));
+    return v.parse(progressSchema, parseJsonText(text));
   } catch {
     throw fault();
   }

@@ -1,4 +1,12 @@
-import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isPartial, removeLeftovers } from '../../core/jobs/partial';
@@ -46,8 +54,10 @@ function isWork(file: string): boolean {
 
 /** Whether a journal has a line behind its header. */
 function hasEntry(journal: string): boolean {
-  const file = openSync(journal, 'r');
+  // A pipe in its place would be waited for. Windows has no such flag.
+  const file = openSync(journal, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
+    if (!fstatSync(file).isFile()) return false;
     const start = Buffer.alloc(4096);
     const text = start.toString('utf8', 0, readSync(file, start, 0, start.length, 0));
     const header = text.indexOf('\n');

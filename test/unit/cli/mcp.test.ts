@@ -1,7 +1,12 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
+import { createInterface } from 'node:readline';
 import { PassThrough } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
@@ -9,11 +14,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { say } from '../../../extension/core/message';
 import { fit } from '../../../extension/core/operations/fit';
 import { serve } from '../../../extension/cli/mcp/mcp-server';
-import { toolsOf } from '../../../extension/cli/mcp/tools';
+import { callInChild, callTool, toolsOf } from '../../../extension/cli/mcp/tools';
 import { unattended } from '../../../extension/core/jobs/job';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
+import { spawnCli } from './run-cli';
 
 const bundle = join(import.meta.dirname, '../../../dist/cli.js');
 const model = fixture('llama-gqa-untied');
@@ -132,7 +138,88 @@ describe('the server for agents', () => {
   });
 });
 
+describe('a hostile tokenizer', () => {
+  const hostile = join(folder, 'backtracking');
+  const prompt = 'a'.repeat(48);
+
+  beforeAll(() => {
+    cpSync(model, hostile, { recursive: true });
+    const file = join(hostile, 'tokenizer.json');
+    const definition = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+    const Regex = '(?:[A-Za-z ]+)+$!';
+    const pre_tokenizer = {
+      type: 'Split',
+      pattern: { Regex },
+      behavior: 'Isolated',
+      invert: false,
+    };
+    writeFileSync(file, JSON.stringify({ ...definition, pre_tokenizer }));
+  });
+
+  it('holds up neither other calls nor the end of the server', async () => {
+    const server = spawn(process.execPath, [bundle, 'mcp'], { stdio: ['pipe', 'pipe', 'ignore'] });
+    const ended = once(server, 'exit');
+    const answers: unknown[] = [];
+    createInterface({ input: server.stdout }).on('line', (line) => {
+      answers.push((JSON.parse(line) as { readonly id?: unknown }).id);
+    });
+    const send = (id: number, name: string, given: object): void => {
+      const params = { name, arguments: given };
+      server.stdin.write(
+        `${JSON.stringify({ jsonrpc: '2.0', id, method: 'tools/call', params })}\n`,
+      );
+    };
+    send(1, 'generate_text', { model: hostile, prompt });
+    send(2, 'inspect_model', { model });
+    await expect.poll(() => answers, { timeout: 30_000 }).toContain(2);
+    server.stdin.end();
+    const since = performance.now();
+    expect(await ended).toEqual([0, null]);
+    expect(performance.now() - since).toBeLessThan(20_000);
+  });
+
+  it('is left at Ctrl-C', async () => {
+    let closed: number | undefined;
+    const { code, stderr } = await spawnCli(['generate', hostile, '--prompt', prompt], {
+      onStart: (child) => {
+        // Node itself takes a moment until somebody listens; the text is encoded for five seconds.
+        setTimeout(() => {
+          closed = performance.now();
+          child.kill('SIGINT');
+        }, 3000);
+      },
+    });
+    expect(stderr).toContain('Stopped');
+    expect(code).toBe(130);
+    expect(performance.now() - (closed ?? 0)).toBeLessThan(1500);
+  });
+});
+
 describe('a call', () => {
+  it('whose process ends is answered, and the next one works', async () => {
+    const script = join(folder, 'aborting.cjs');
+    writeFileSync(
+      script,
+      `process.send({ kind: 'ready' });
+       process.on('message', ({ task }) => {
+         if (task.name === 'abort') process.abort();
+         process.send({ kind: 'result', result: { text: 'done', isError: false } });
+       });`,
+    );
+    const perform = callInChild(script);
+    const run = { cancellation: { isCancellationRequested: false }, progress: () => undefined };
+    expect(await perform({ name: 'abort', given: {} }, run)).toMatchObject({
+      text: expect.stringMatching(
+        /^The process of this call ended\. It ended with SIGABRT/,
+      ) as string,
+      isError: true,
+    });
+    expect(await perform({ name: 'other', given: {} }, run)).toEqual({
+      text: 'done',
+      isError: false,
+    });
+  });
+
   it('stops at its next step, and says that it can go on', async () => {
     const models = new ModelCache({ capacity: 1 });
     const context = {
@@ -142,18 +229,20 @@ describe('a call', () => {
         open: async (path: string) => models.open(path),
       },
     };
-    expect(() => toolsOf(context, ['profile'])).toThrow('There is no tool "profile".');
-    const [profiling] = toolsOf(context, ['inspect_model']).filter(
+    const perform: Parameters<typeof toolsOf>[0] = async (call, run) =>
+      callTool(call, context, run);
+    expect(() => toolsOf(perform, ['profile'])).toThrow('There is no tool "profile".');
+    const [profiling] = toolsOf(perform, ['inspect_model']).filter(
       ({ name }) => name === 'profile_layers',
     );
-    const abort = new AbortController();
+    const cancellation = { isCancellationRequested: false };
     const out = join(folder, 'stopped.layerprofile.json');
     const answer = await profiling?.call(
       { model, calibration: 'random', sequences: 60, length: 64, out },
       {
-        signal: abort.signal,
+        cancellation,
         progress: ({ done }) => {
-          if (done > 0) abort.abort();
+          if (done > 0) cancellation.isCancellationRequested = true;
         },
       },
     );
@@ -175,14 +264,12 @@ it('a server stops its calls when its input ends', async () => {
       {
         ...{ name: 'wait', title: 'Wait', description: '', isReading: true },
         inputSchema: { type: 'object' },
-        call: async (_, { signal }) =>
-          new Promise((resolve) => {
-            signal.addEventListener('abort', () => {
-              stopped.push('wait');
-              resolve({ text: '', isError: true });
-            });
-            begin();
-          }),
+        call: async (_, { cancellation }) => {
+          begin();
+          while (!cancellation.isCancellationRequested) await delay(5);
+          stopped.push('wait');
+          return { text: '', isError: true };
+        },
       },
     ],
     ...(['0', input, output] as const),
@@ -192,6 +279,7 @@ it('a server stops its calls when its input ends', async () => {
   await begun;
   input.end();
   await served;
+  await delay(20);
   expect(stopped).toEqual(['wait']);
 });
 

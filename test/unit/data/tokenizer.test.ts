@@ -45,6 +45,24 @@ describe('the tokenizer of a model folder', () => {
     await expect(loadTokenizer(other)).rejects.toThrow(/only tokenizer\.model, vocab\.json/);
   });
 
+  it('gives up where a regular expression backtracks without end', async () => {
+    const path = modelFolder('backtracking', {});
+    const definition = readJson<Record<string, unknown>>('llama-gqa-untied', 'tokenizer.json');
+    const Regex = '(?:[A-Za-z ]+)+$!';
+    const pre_tokenizer = {
+      type: 'Split',
+      pattern: { Regex },
+      behavior: 'Isolated',
+      invert: false,
+    };
+    writeFileSync(join(path, 'tokenizer.json'), JSON.stringify({ ...definition, pre_tokenizer }));
+    const tokenizer = await loadTokenizer(path);
+    expect(() => tokenizer.encode('a'.repeat(48))).toThrow(
+      /backtracking.tokenizer\.json: .*more than 5\.\d+ s for 48 characters/,
+    );
+    expect(tokenizer.encode('a')).toHaveLength(2);
+  });
+
   it.each([
     ['text', 'version https://git-lfs.github.com/spec/v1', /not JSON/],
     ['list', '[]', /not a JSON object/],

@@ -120,7 +120,12 @@ describe('commands in docs', () => {
   });
 });
 
-const quiet = { version: '0', print: () => undefined, serve: () => Promise.resolve() };
+const quiet = {
+  version: '0',
+  print: () => undefined,
+  serve: () => Promise.resolve(),
+  performCalls: () => undefined,
+};
 
 /** A folder like the repository's root, as far as the commands of docs see it. */
 async function makeFolder(): Promise<string> {

@@ -76,7 +76,9 @@ describe('a type of documents', () => {
     await expect(readDocument('layerProfile', file)).rejects.toMatchObject({
       subject: { file, field: 'format' },
     });
-    await expect(readDocument('plan', join(folder, 'no.plan.json'))).rejects.toThrow(/a plan/);
+    await expect(readDocument('plan', join(folder, 'no.plan.json'))).rejects.toThrow(
+      /no\.plan\.json: There is no such file\. Check the path\./,
+    );
   });
 });
 

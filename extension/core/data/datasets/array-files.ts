@@ -11,7 +11,7 @@ import { numberedLabels } from './labels';
 import type { Labels } from './labels';
 import { npyWriter, npzWriter } from './write-part';
 import type { PartWriter } from './write-part';
-import { say } from '../../message';
+import { counted, say } from '../../message';
 
 /** What features and labels are usually called, the first that is there counts. */
 const defaultNames = {
@@ -138,6 +138,13 @@ function arrayDataset(
       file,
       remedy: say`Save an array with a row for each example.`,
     });
+  }
+  const count = (array: NumericArray): number => array.dims[0] ?? 0;
+  if (labels.dims.length > 0 && count(features) !== count(labels)) {
+    throw new UserError(
+      say`It has ${counted(count(features), 'example')}, but ${counted(count(labels), 'label')}.`,
+      { file, remedy: say`Save one label for each example.` },
+    );
   }
   const isImage = features.dtype === 'U8' && features.dims.length >= 3;
   return numericDataset(

@@ -5,6 +5,7 @@ import { elementCount } from '../../checkpoints/lazy-tensor';
 import { readWholeFile } from '../../checkpoints/regular-file';
 import { UserError } from '../../user-error';
 import { maxArrayBytes } from '../npy';
+import { mostUnpacked } from '../unpacked-size';
 import { arrayTypes } from '../../checkpoints/numeric-array';
 import type { ArrayDType, NumericArray } from '../../checkpoints/numeric-array';
 import { numericDataset } from './dataset';
@@ -14,8 +15,6 @@ import { idxWriter } from './write-part';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** What deflate can shrink at most. */
-const maxDeflateRatio = 1032;
 const damaged = say`The file is damaged or incomplete: download it again.`;
 
 /** Element types by their number in the header. */
@@ -108,7 +107,7 @@ async function readIdx(file: string): Promise<NumericArray> {
 
 function unpack(packed: Buffer, file: string): Buffer {
   try {
-    const maxOutputLength = Math.min(maxArrayBytes, packed.length * maxDeflateRatio + 64);
+    const maxOutputLength = Math.min(maxArrayBytes, mostUnpacked(packed.length));
     return gunzipSync(packed, { maxOutputLength });
   } catch (error) {
     throw new UserError(say`The file cannot be unpacked: ${(error as Error).message}.`, {

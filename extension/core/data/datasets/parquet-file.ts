@@ -5,10 +5,13 @@ import type { AsyncBuffer, Compressors, FileMetaData } from 'hyparquet';
 import { withRegularFile } from '../../checkpoints/regular-file';
 import { UserError } from '../../user-error';
 import { maxArrayBytes } from '../npy';
+import { checkThriftSize } from './thrift-size';
 import { say } from '../../message';
 
 /** Rows that are unpacked at once. */
 export const rowsAtOnce = 1000;
+/** Most memory of the decoded metadata, in bytes: of tables with 1000 columns and 100 row groups they take half. */
+const maxMetadataBytes = 2 ** 28;
 /** Largest page that is unpacked, in bytes. */
 const maxPageBytes = 2 ** 30;
 const boundedSize = (size: number): number => {
@@ -49,6 +52,7 @@ export async function withParquet<T>(
       },
     };
     try {
+      checkThriftSize(await footerOf(slice, size), maxMetadataBytes);
       return await read(buffer, await parquetMetadataAsync(buffer, { geoparquet: false }));
     } catch (error) {
       throw error instanceof UserError
@@ -59,6 +63,16 @@ export async function withParquet<T>(
           });
     }
   });
+}
+
+/** The metadata at the end of a file: before the last 8 bytes, 4 of which are their length. */
+async function footerOf(
+  slice: (start: number, end: number) => Promise<ArrayBuffer>,
+  size: number,
+): Promise<Uint8Array> {
+  const end = size - 8;
+  const length = new DataView(await slice(end, size)).getUint32(0, true);
+  return new Uint8Array(await slice(end - length, end));
 }
 
 /** Values of one row by column. */

@@ -16,6 +16,7 @@ import { eachChunk, withParquet } from './parquet-file';
 import type { Row } from './parquet-file';
 import { parquetWriter } from './write-parquet';
 import { counted, say } from '../../message';
+import { parseJsonText } from '../../parse-json';
 
 /** Most rows of all files. */
 const maxRows = 50_000_000;
@@ -143,7 +144,7 @@ function huggingFaceFeatures({
 }: FileMetaData): HuggingFaceFeatures {
   const text = pairs.find(({ key }) => key === 'huggingface')?.value;
   try {
-    const result = v.safeParse(huggingFaceSchema, JSON.parse(text ?? '{}'));
+    const result = v.safeParse(huggingFaceSchema, parseJsonText(text ?? '{}'));
     return result.success ? result.output.info.features : {};
   } catch {
     // The rows can be read without them.

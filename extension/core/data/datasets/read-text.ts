@@ -5,15 +5,37 @@ import { say } from '../../message';
 /** Most bytes of a table in one text: the longest string is not much longer. */
 const maxTableBytes = 256 * 1024 * 1024;
 
+/** Most lines of a table. Each becomes objects of a hundred bytes or more. */
+const maxTableLines = 4_000_000;
+/** Most lines of a task. */
+export const maxTaskLines = 1_000_000;
+
+/** @throws UserError if a text has more lines. */
+export function requireFewLines(text: string, most: number, file: string): void {
+  let lines = 1;
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) {
+    lines++;
+  }
+  if (lines > most) {
+    throw new UserError(say`The file has ${lines} lines, more than ${most}.`, {
+      file,
+      remedy: say`Save it as Parquet, or a part of it.`,
+    });
+  }
+}
+
 /** Reads a text file with a table, without a byte order mark. */
 export async function readTable(file: string): Promise<string> {
   const bytes = await readWholeFile(file, maxTableBytes, say`Save it as Parquet, or a part of it.`);
+  let text: string;
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
     throw new UserError(say`The file is not UTF-8 text.`, {
       file,
       remedy: say`Save it with the encoding UTF-8.`,
     });
   }
+  requireFewLines(text, maxTableLines, file);
+  return text;
 }

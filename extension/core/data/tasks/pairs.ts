@@ -9,6 +9,7 @@ import { encodePair } from './encode-pair';
 import { targetDelimiter } from './task-example';
 import type { Example, Pair } from './task-example';
 import { say } from '../../message';
+import { parseJsonText } from '../../parse-json';
 
 /** Bytes that a first line is looked for in. */
 const firstBytes = 1 << 20;
@@ -33,7 +34,7 @@ async function firstRow(file: string): Promise<unknown> {
     return data.toString('utf8', 0, bytesRead);
   });
   try {
-    return JSON.parse(start.trimStart().split('\n')[0] ?? '');
+    return parseJsonText(start.trimStart().split('\n')[0] ?? '');
   } catch {
     return undefined;
   }

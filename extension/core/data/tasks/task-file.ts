@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { readSmallText } from '../../checkpoints/regular-file';
 import { UserError } from '../../user-error';
 import { parseObjectLine } from '../json-line';
+import { maxTaskLines, requireFewLines } from '../datasets/read-text';
 import { datasetReaders } from './dataset-rows';
 import { loggedReaders } from './logged-rows';
 import { ownReaders } from './own-rows';
@@ -100,12 +101,14 @@ function frontOf(
 }
 
 async function readExamples(file: string): Promise<readonly Example[]> {
-  const lines = (await readSmallText(file)).split('\n');
-  const records = lines.flatMap((text, i) => {
+  const text = await readSmallText(file);
+  requireFewLines(text, maxTaskLines, file);
+  const lines = text.split('\n');
+  const records = lines.flatMap((one, i) => {
     const line = `line ${i + 1}`;
-    return text.trim() === ''
+    return one.trim() === ''
       ? []
-      : [{ line, value: parseObjectLine(text, { file, field: line, remedy }) }];
+      : [{ line, value: parseObjectLine(one, { file, field: line, remedy }) }];
   });
   const [first] = records;
   if (first === undefined) {

@@ -1,7 +1,5 @@
-import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
 import * as v from 'valibot';
-import { withRegularFile } from '../../checkpoints/regular-file';
+import { withRegularFile, linesOf } from '../../checkpoints/regular-file';
 import { parseJsonLine } from '../../data/json-line';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';
@@ -73,7 +71,7 @@ export async function readCartographyMetrics(file: string): Promise<ScoreDocumen
   const labels: number[] = [];
   const seen = new Set<string>();
   let number = 0;
-  for await (const line of linesOf(file)) {
+  for await (const line of filledLinesOf(file)) {
     number++;
     const field = `example ${number}`;
     const result = v.safeParse(lineSchema, parseJsonLine(line, { file, field, remedy }));
@@ -116,8 +114,8 @@ export async function readCartographyMetrics(file: string): Promise<ScoreDocumen
   };
 }
 
-async function* linesOf(file: string): AsyncGenerator<string> {
-  for await (const line of createInterface({ input: createReadStream(file, 'utf8') })) {
+async function* filledLinesOf(file: string): AsyncGenerator<string> {
+  for await (const line of linesOf(file)) {
     if (line.trim() !== '') {
       yield line;
     }

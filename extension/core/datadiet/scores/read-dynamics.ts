@@ -1,7 +1,5 @@
-import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import * as v from 'valibot';
 import { parseJsonLine } from '../../data/json-line';
 import { UserError } from '../../user-error';
@@ -11,6 +9,7 @@ import type { ScoreDocument } from './score-document';
 import { Cartography, eachRow, el2n, isCorrect } from './scores';
 import { say, verbatim } from '../../message';
 import type { Message } from '../../message';
+import { linesOf } from '../../checkpoints/regular-file';
 
 const lineForm = say`Lines are {"guid": 0, "logits_epoch_0": [0.1, 2.3], "gold": 1}.`;
 
@@ -95,7 +94,7 @@ async function readLines(
   epochs: Map<number, Epoch>,
 ): Promise<void> {
   let number = 0;
-  for await (const line of createInterface({ input: createReadStream(file, 'utf8') })) {
+  for await (const line of linesOf(file)) {
     number++;
     if (line.trim() === '') {
       continue;

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeStale } from '../../jobs/partial';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
+import { readSmallText } from '../../checkpoints/regular-file';
 
 const identityFile = 'training.json';
 const format = 'espalier.training';
@@ -29,7 +30,7 @@ export class RunFolder {
     onOther: 'replace' | 'refuse',
   ): Promise<RunFolder> {
     const text = `${JSON.stringify({ format, ...identity }, undefined, 2)}\n`;
-    const found = await readFile(join(path, identityFile), 'utf8').catch(() => undefined);
+    const found = await readSmallText(join(path, identityFile)).catch(() => undefined);
     if (found !== text) {
       // A run may have been killed while it wrote this file; the folder may not be there.
       await removeStale(join(path, identityFile)).catch(() => undefined);

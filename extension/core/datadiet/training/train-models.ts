@@ -18,6 +18,8 @@ import { probeRun, stepsPerEpoch, trainRun } from './training-run';
 import type { TrainRequest } from './train-request';
 import { say } from '../../message';
 import type { Message } from '../../message';
+import { parseJsonText } from '../../parse-json';
+import { readSmallText } from '../../checkpoints/regular-file';
 
 const runSchema = v.object({
   seed: v.number(),
@@ -216,12 +218,12 @@ async function trainSeed(training: Training, seed: number, job: TaskJob): Promis
 }
 
 async function readRun(path: string): Promise<TrainedRun | undefined> {
-  const text = await readFile(path, 'utf8').catch(() => undefined);
+  const text = await readSmallText(path).catch(() => undefined);
   if (text === undefined) {
     return undefined;
   }
   try {
-    return v.parse(runSchema, JSON.parse(text));
+    return v.parse(runSchema, parseJsonText(text));
   } catch {
     // Half-written by a machine that lost power: the run's checkpoint is still there.
     return undefined;

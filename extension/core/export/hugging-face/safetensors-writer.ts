@@ -6,6 +6,7 @@ import { encodeHeader } from '../../checkpoints/safetensors-header';
 import type { ByteCopier } from '../byte-copier';
 import { writeAll, writeFlushed } from '../byte-copier';
 import type { PlannedTensor, Shard } from '../weight-plan';
+import { parseJsonText } from '../../parse-json';
 
 const indexName = 'model.safetensors.index.json';
 /** Writes the shards and, where there are several, their index. Gives their names, the index last. */
@@ -89,6 +90,6 @@ async function readIndexMetadata(source: Checkpoint): Promise<Record<string, unk
   if (!source.entry.endsWith('.json')) {
     return {};
   }
-  const index = JSON.parse(await readModelText(source.entry)) as { metadata?: unknown };
+  const index = parseJsonText(await readModelText(source.entry)) as { metadata?: unknown };
   return typeof index.metadata === 'object' ? { ...index.metadata } : {};
 }

@@ -3,6 +3,7 @@ import { UserError } from '../../user-error';
 import { say } from '../../message';
 import { isGroup } from './flow-document';
 import type { Flow, FlowItem, ValueRange } from './flow-document';
+import { parseJson } from '../../parse-json';
 
 /** Numbers of any tool by the names of nodes, sublayers, blocks or tensors. */
 export type NodeValues = ReadonlyMap<string, number>;
@@ -22,7 +23,7 @@ const whatToWrite = say`Write an object such as ${'{"node name": 1.5}'}, or a li
  */
 export async function readNodeValues(file: string): Promise<NodeValues> {
   const values = new Map<string, number>();
-  for (const [name, value] of entriesOf(parse(await readSmallText(file), file))) {
+  for (const [name, value] of entriesOf(parseJson(await readSmallText(file), file, whatToWrite))) {
     values.set(name, (values.get(name) ?? 0) + value);
   }
   if (values.size === 0) {
@@ -32,17 +33,6 @@ export async function readNodeValues(file: string): Promise<NodeValues> {
     });
   }
   return values;
-}
-
-function parse(text: string, file: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new UserError(say`The file is not JSON: ${(error as Error).message}.`, {
-      file,
-      remedy: whatToWrite,
-    });
-  }
 }
 
 function entriesOf(value: unknown): [string, number][] {

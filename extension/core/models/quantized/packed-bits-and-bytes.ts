@@ -4,6 +4,7 @@ import { readBytes } from '../../checkpoints/read-tensor';
 import { bytesTimes, expect, fault, floatDTypes, floats, take } from './packed-parts';
 import type { Matrix, Parts } from './packed-parts';
 import { say } from '../../message';
+import { parseJsonText } from '../../parse-json';
 
 const maxStateBytes = 1 << 16;
 const stateSchema = v.looseObject({
@@ -59,7 +60,7 @@ function largestOf(
 function parseState(tensor: LazyTensor, bytes: Buffer): v.InferOutput<typeof stateSchema> {
   let state: unknown;
   try {
-    state = JSON.parse(bytes.toString('utf8'));
+    state = parseJsonText(bytes.toString('utf8'));
   } catch {
     state = undefined;
   }

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { parseJson } from '../../parse-json';
+import { parseJson, parseJsonText } from '../../parse-json';
 import { UserError } from '../../user-error';
 import { flattened } from './config-layout';
 import type { ConfigLayout, ConfigFields } from './config-layout';
@@ -246,7 +246,7 @@ function refuseOtherForms(
 /** `model_type` alone, so that an unknown architecture is named before its fields are judged. */
 export function readModelType(text: string): string | undefined {
   try {
-    const json: unknown = JSON.parse(text);
+    const json: unknown = parseJsonText(text);
     const type = (json as { model_type?: unknown } | null)?.model_type;
     return typeof type === 'string' ? type : undefined;
   } catch {

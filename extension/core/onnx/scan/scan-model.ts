@@ -3,9 +3,13 @@ import { UserError } from '../../user-error';
 import { ModelProtoSchema } from '../proto/onnx_pb';
 import type { GraphProto, ModelProto, NodeProto, TensorProto } from '../proto/onnx_pb';
 import { ByteWindow } from './byte-window';
+import { checkDecodedSize, DecodedSizeError } from './decoded-size';
 import { stripPayloads } from './strip-payloads';
 import type { Payload } from './strip-payloads';
 import { say } from '../../message';
+
+/** Most memory of a decoded graph, in bytes. One of 100 000 nodes with their stack traces takes about two thirds of this. */
+const mostDecodedBytes = 384 << 20;
 
 /** The structure of a model: everything but the contents of its large tensors. */
 export interface ScannedModel {
@@ -22,6 +26,17 @@ export interface ScannedModel {
 export function scanModel(descriptor: number, size: number, path: string): ScannedModel {
   const structure = stripPayloads(new ByteWindow(descriptor, size), path);
   let model: ModelProto;
+  try {
+    checkDecodedSize(ModelProtoSchema, structure.bytes, mostDecodedBytes);
+  } catch (error) {
+    if (!(error instanceof DecodedSizeError)) {
+      throw error;
+    }
+    throw new UserError(say`The graph without its weights is too large: ${error.message}.`, {
+      file: path,
+      remedy: say`Export the model again, or choose a smaller one.`,
+    });
+  }
   try {
     model = fromBinary(ModelProtoSchema, structure.bytes);
   } catch (error) {

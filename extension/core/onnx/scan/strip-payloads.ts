@@ -27,14 +27,24 @@ export interface Structure {
 const maxKeptBytes = 1024;
 /** The structure of a model of 100 000 nodes with stack traces in its metadata takes a third of this. */
 const maxStructureBytes = 128 << 20;
-const maxFields = 20_000_000;
+/** A model of 100 000 nodes has about half of this. */
+const maxFields = 5_000_000;
+/** Models of hundreds of experts have some ten thousand. */
+const maxTensors = 250_000;
 /** Levels of messages; each nested graph takes three (graph, node, attribute). */
 const maxDepth = 64;
 
 const incomplete = say`The file is damaged or incomplete: download or export it again.`;
 
+/** Bytes of the file that are copied as they are. */
+interface Range {
+  readonly start: number;
+  end: number;
+}
+
+/** A message without the contents of its tensors. */
 interface Emptied {
-  readonly parts: Uint8Array[];
+  readonly parts: (Uint8Array | Range)[];
   length: number;
 }
 
@@ -46,7 +56,7 @@ interface Emptied {
 export function stripPayloads(window: ByteWindow, path: string): Structure {
   const stripper = new Stripper(window, path);
   const model = stripper.message('model', 0, window.size, 0);
-  return { bytes: Buffer.concat(model.parts, model.length), payloads: stripper.payloads };
+  return { bytes: stripper.bytesOf(model), payloads: stripper.payloads };
 }
 
 class Stripper {
@@ -59,6 +69,27 @@ class Stripper {
     private readonly window: ByteWindow,
     private readonly path: string,
   ) {}
+
+  /** Reads what is copied of the file. */
+  public bytesOf({ parts, length }: Emptied): Buffer {
+    const bytes = Buffer.alloc(length);
+    let at = 0;
+    for (const part of parts) {
+      if (part instanceof Uint8Array) {
+        bytes.set(part, at);
+        at += part.length;
+        continue;
+      }
+      const { start, end } = part;
+      const copied = this.window.bytes(start, end - start);
+      if (copied.length < end - start) {
+        throw this.fault(start, 'The file became shorter while it was being read');
+      }
+      bytes.set(copied, at);
+      at += copied.length;
+    }
+    return bytes;
+  }
 
   public message(name: MessageName, start: number, end: number, depth: number): Emptied {
     if (depth > maxDepth) {
@@ -77,13 +108,15 @@ class Stripper {
         this.copy(message, at, content + length);
       } else {
         const inner = this.message(child, content, content + length, depth + 1);
-        this.push(message, varint(field * 8 + 2));
-        this.push(message, varint(inner.length));
-        // Not as arguments: a graph of some thousand nodes has more parts than a call may have.
-        for (const part of inner.parts) {
-          message.parts.push(part);
+        if (isWhole(inner, content, content + length)) {
+          addRange(message, at, content + length);
+        } else {
+          this.push(message, varint(field * 8 + 2));
+          this.push(message, varint(inner.length));
+          for (const part of inner.parts) {
+            addPart(message, part);
+          }
         }
-        message.length += inner.length;
       }
       this.position = content + length;
     }
@@ -92,6 +125,9 @@ class Stripper {
 
   private tensor(message: Emptied, start: number, end: number): void {
     const index = this.payloads.push(undefined) - 1;
+    if (index >= maxTensors) {
+      throw this.fault(start, `The graph has more than ${maxTensors} tensors`);
+    }
     for (let at = start; at < end; at = this.position) {
       const { field, wire, length } = this.header(at, end);
       const content = this.position;
@@ -172,16 +208,12 @@ class Stripper {
         `The graph without its weights takes more than ${maxStructureBytes} bytes`,
       );
     }
-    const bytes = this.window.bytes(start, end - start);
-    if (bytes.length < end - start) {
-      throw this.fault(start, 'The file became shorter while it was being read');
-    }
-    this.push(message, bytes);
+    this.copied += end - start;
+    addRange(message, start, end);
   }
 
   private push(message: Emptied, bytes: Uint8Array): void {
-    message.parts.push(bytes);
-    message.length += bytes.length;
+    addPart(message, bytes);
     this.copied += bytes.length;
   }
 
@@ -192,6 +224,30 @@ class Stripper {
     });
   }
 }
+
+/** Adjacent ranges become one: most graphs have far fewer tensors than nodes. */
+function addRange(message: Emptied, start: number, end: number): void {
+  const last = message.parts.at(-1);
+  if (last !== undefined && 'end' in last && last.end === start) {
+    last.end = end;
+  } else {
+    message.parts.push({ start, end });
+  }
+  message.length += end - start;
+}
+
+function addPart(message: Emptied, part: Uint8Array | Range): void {
+  if (part instanceof Uint8Array) {
+    message.parts.push(part);
+    message.length += part.length;
+  } else {
+    addRange(message, part.start, part.end);
+  }
+}
+
+/** True if a message is copied as it is. */
+const isWhole = ({ parts, length }: Emptied, start: number, end: number): boolean =>
+  length === end - start && parts.every((part) => 'end' in part && part.start === start);
 
 function dataEncoding(field: number): Payload['encoding'] | undefined {
   const { rawData, floatData, doubleData } = tensorFields;

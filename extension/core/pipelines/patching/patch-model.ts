@@ -1,7 +1,7 @@
 import type { OutputFormat } from '../../export/output-formats';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { version } from '../../../../package.json';
 import { floatsIn } from '../../runtime/tensors';
@@ -44,6 +44,7 @@ import { onPath } from '../../jobs/write-errors';
 import { writeModel } from '../write-model';
 import type { Message } from '../../message';
 import { say } from '../../message';
+import { readSmallText } from '../../checkpoints/regular-file';
 
 /** Which sublayer is to be patched, on what, and where the result goes. */
 export interface PatchRequest {
@@ -243,7 +244,7 @@ async function planToExtend(file: string, summary: ModelSummary): Promise<Plan |
   if (!existsSync(file)) {
     return undefined;
   }
-  const plan = parsePlan(await readFile(file, 'utf8'), file);
+  const plan = parsePlan(await readSmallText(file), file);
   requireMadeFor(plan, summary, {
     file,
     remedy: say`Name another plan, or delete the field to add the patch anyway.`,

@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
-import { readFile } from 'node:fs/promises';
 import type { CalibrationSummary } from '../../data/calibration';
 import { parseLayerProfile } from '../layer-profile-schema';
 import type { LayerProfile } from '../layer-profile';
 import type { SearchSettings } from '../options';
 import type { FinishedSearch } from '../search';
+import { readSmallText } from '../../checkpoints/regular-file';
 
 /** What decides what a search finds. */
 export interface SearchIdentity {
@@ -56,7 +56,7 @@ function searchOf({ settings, ...rest }: SearchIdentity): unknown {
 
 async function profileAt(path: string): Promise<LayerProfile | undefined> {
   try {
-    return parseLayerProfile(await readFile(path, 'utf8'), path);
+    return parseLayerProfile(await readSmallText(path), path);
   } catch {
     return undefined;
   }

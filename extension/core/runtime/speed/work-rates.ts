@@ -1,9 +1,11 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { writeDocument } from '../../jobs/write-document';
 import { machineName } from './machine-name';
+import { parseJsonText } from '../../parse-json';
+import { readSmallText } from '../../checkpoints/regular-file';
 
 /** Work whose time on this machine can be remembered. */
 export interface RatedWork {
@@ -104,8 +106,8 @@ export async function rememberSeconds(
 
 async function readRuns(folder: string): Promise<readonly Run[]> {
   try {
-    const text = await readFile(fileIn(folder), 'utf8');
-    const { machine, runs } = v.parse(ratesSchema, JSON.parse(text));
+    const text = await readSmallText(fileIn(folder));
+    const { machine, runs } = v.parse(ratesSchema, parseJsonText(text));
     return machine === machineName() ? runs : [];
   } catch {
     // Absent, or of another version: nothing is known.

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import * as v from 'valibot';
@@ -35,6 +35,7 @@ import {
 } from './network-pieces';
 import type { NetworkRequest, NetworkResult } from './network-pieces';
 import { say } from '../../message';
+import { readSmallText } from '../../checkpoints/regular-file';
 
 export interface SynthesisRequest {
   readonly settings: EvolutionSettings;
@@ -260,7 +261,7 @@ async function readDone(
   file: string,
   settings: EvolutionSettings,
 ): Promise<GssnnDocument | undefined> {
-  const text = await readFile(file, 'utf8').catch(() => undefined);
+  const text = await readSmallText(file).catch(() => undefined);
   const document = text === undefined ? undefined : parseGssnnDocument(text, file);
   if (document !== undefined && !isDeepStrictEqual(document.settings, settings)) {
     throw new UserError(say`The folder contains an evolution with other settings.`, {

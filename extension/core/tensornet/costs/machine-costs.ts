@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { writeDocument } from '../../jobs/write-document';
 import type { MatrixEncoding, MpoForm } from '../../models/matrix-encoding';
@@ -11,6 +10,8 @@ import { worksOf } from './kernels';
 import type { KernelName } from './kernels';
 import { measureCosts } from './measure-costs';
 import { counted, inEnglish } from '../../message';
+import { parseJsonText } from '../../parse-json';
+import { readSmallText } from '../../checkpoints/regular-file';
 
 const rate = v.pipe(v.number(), v.minValue(0));
 const ratesSchema = v.strictObject({
@@ -87,7 +88,7 @@ export function costsOf(device: DeviceName, samples: readonly Sample[]): Machine
 
 async function readCosts(file: string): Promise<MachineCosts | undefined> {
   try {
-    return v.parse(costsSchema, JSON.parse(await readFile(file, 'utf8')));
+    return v.parse(costsSchema, parseJsonText(await readSmallText(file)));
   } catch {
     // Absent, or of an older version: measured anew.
     return undefined;

@@ -10,6 +10,7 @@ import { formSizes } from '../../forms/form-facts';
 import { describeForm, formSpec } from '../../forms/form-spec';
 import type { MatrixEncoding } from '../../matrix-encoding';
 import type { MatrixProduct } from '../matrices/linear-weights';
+import { parseJsonText } from '../../../parse-json';
 
 /** Where a graph tells the forms of its matrices, by the names of the weights that they stand for. */
 const metadataKey = 'espalier.matrices';
@@ -28,7 +29,7 @@ type StoredForm = v.InferOutput<typeof storedForms>[string];
 export function toldForms({ metadataProps }: ModelProto): ReadonlyMap<string, StoredForm> {
   const text = metadataProps.find(({ key }) => key === metadataKey)?.value;
   try {
-    const told = v.safeParse(storedForms, JSON.parse(text ?? '{}'));
+    const told = v.safeParse(storedForms, parseJsonText(text ?? '{}'));
     return new Map(told.success ? Object.entries(told.output) : []);
   } catch {
     return new Map();
