@@ -1,7 +1,9 @@
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
-import type { AttentionShape, AttentionWeights } from '../parts/attention';
-import type { FeedforwardShape } from '../parts/feedforward';
+import { Attention, withHeads } from '../modules/attention';
+import type { AttentionShape, AttentionWeights } from '../modules/attention';
+import { findFeedforward, Mlp } from '../modules/mlp';
+import type { FeedforwardShape } from '../modules/mlp';
 import { gridBiasRows } from '../parts/grid-bias';
 import type { GridRotary } from '../parts/grid-rotary';
 import type { Linear } from '../parts/linear';
@@ -11,9 +13,10 @@ import { configOfLayerType, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import { describedForms, TensorFinder } from '../transformer/tensor-finder';
-import { findAttention, findFeedforward, isSame, ownHeads, readShapes } from '../parts/branches';
-import { findPatchSublayer, keepBehind } from '../transformer/transformer-sublayer';
-import type { TransformerSublayer } from '../transformer/transformer-sublayer';
+import { findAttention } from '../modules/find-attention';
+import { readShapes } from '../modules/read-shapes';
+import { SublayerList } from '../modules/sublayer-list';
+import type { Sublayer } from '../modules/sublayer-list';
 import { expertShape, findExperts } from '../transformer/find-experts';
 import type { ModelConfig } from '../transformer/model-config';
 import { findDistanceBias, findRelative } from './find-relative';
@@ -74,7 +77,7 @@ export interface EncoderLayout {
   readonly canTie: boolean;
   /** Most positions of a text. */
   readonly maxPositions: number | undefined;
-  readonly sublayers: readonly TransformerSublayer[];
+  readonly sublayers: readonly Sublayer[];
   readonly blocksPrefix: string;
   /** Modules of a block whose places patches take. */
   readonly patchModules: Readonly<Record<'attention' | 'feedforward', string>>;
@@ -135,8 +138,7 @@ export function layOutEncoder(
   const { embedding, startNorms } = findEmbedding(architecture, config, folder, tensors, prefix);
   const biases = architecture.biases(config);
   const turning = { interleaved: architecture.interleavedRotary ?? false, reversed: false };
-  const { removed: gone = [], widths = {} } = config.espalier ?? {};
-  const removed = new Set(gone);
+  const { widths = {} } = config.espalier ?? {};
   const patchModules = patchModulesOf(architecture);
   const rotaries = new Map<string, Rotary>();
   const inner = architecture.innerSize?.(config) ?? config.intermediate_size;
@@ -145,69 +147,52 @@ export function layOutEncoder(
   // What families of encoders read of it is there.
   const ofMixtures = config as ModelConfig;
   const mixture = expertShape(architecture, ofMixtures, folder, feedforward);
-  const absent: string[] = [];
-  const sublayers: TransformerSublayer[] = [];
+  const list = new SublayerList(tensors, attention, config.espalier, startNorms);
   for (let block = 0; block < config.num_hidden_layers; block++) {
     const place = `${blocksPrefix}${architecture.sharedBlocks?.(config, block) ?? block}.`;
-    const add = (
-      kind: keyof EncoderLayout['patchModules'] | 'expert',
-      find: () => TransformerSublayer,
-    ): void => {
-      const id = `block.${block}.${kind}`;
-      const patch = config.espalier?.patches?.[id];
-      const branch = kind === 'expert' ? 'feedforward' : kind;
-      const { sumNorm } = architecture[branch];
-      const sumNorms = (): readonly Norm[] =>
-        sumNorm === undefined ? [] : [tensors.norm(`${place}${sumNorm}`, hidden)];
-      if (patch !== undefined) {
-        const at = { block, place: kind };
-        const module = `${place}${patchModules[branch]}`;
-        sublayers.push(findPatchSublayer(tensors, patch, at, hidden, module, sumNorms()));
-      } else if (removed.has(id)) {
-        absent.push(id);
-        keepBehind(sublayers, { norms: startNorms, ends: [] }, sumNorms());
-      } else {
-        sublayers.push(find());
-      }
-    };
     const rotary = rotaryOf(architecture, config, block);
     if (rotary !== undefined && !rotaries.has(rotary)) {
       const seen = rotary === '' ? config : configOfLayerType(config, rotary);
       rotaries.set(rotary, readRotary(seen, attention.headDim, turning, folder.config));
     }
     const names = (block === 0 ? architecture.firstAttention : undefined) ?? architecture.attention;
-    const heads = ownHeads(attention, widths[`block.${block}.attention`]);
-    const shape = { ...attention, ...heads };
-    add('attention', () => ({
-      kind: 'attention',
+    const shape = withHeads(attention, widths[`block.${block}.attention`]);
+    const isSparse =
+      mixture !== undefined && architecture.experts?.isSparse(config, block) === true;
+    list.add({
       block,
-      ...(isSame(heads, attention) ? {} : { heads }),
-      weights: {
-        ...relative(place, findAttention(names, biases, tensors, place, shape)),
-        ...distance.ofBlock(place),
-        ...findConvolution(architecture, config, tensors, place),
-        ...findGridBias(architecture, tensors, place, embedding, attention.numHeads),
-        ...findBiasGate(architecture, tensors, place, attention),
+      place: 'attention',
+      prefix: place,
+      sumNorm: architecture.attention.sumNorm,
+      module: patchModules.attention,
+      find: () => {
+        const weights = {
+          ...relative(place, findAttention(names, biases, tensors, place, shape)),
+          ...distance.ofBlock(place),
+          ...findConvolution(architecture, config, tensors, place),
+          ...findGridBias(architecture, tensors, place, embedding, attention.numHeads),
+          ...findBiasGate(architecture, tensors, place, attention),
+        };
+        const slidingWindow = architecture.slidingWindow?.(config, block);
+        return new Attention(block, shape, weights, { slidingWindow, rotary });
       },
-      slidingWindow: architecture.slidingWindow?.(config, block),
-      rotary,
-    }));
-    if (mixture !== undefined && architecture.experts?.isSparse(config, block) === true) {
-      add('expert', () => ({
-        kind: 'expert',
-        block,
-        ...findExperts(architecture, mixture, tensors, { block, prefix: place }, ofMixtures),
-      }));
-      continue;
-    }
-    add('feedforward', () => ({
-      kind: 'feedforward',
+    });
+    list.add({
       block,
-      weights: findFeedforward(architecture.feedforward, biases, tensors, place, {
-        hidden,
-        inner: widths[`block.${block}.feedforward`] ?? inner,
-      }),
-    }));
+      place: isSparse ? 'expert' : 'feedforward',
+      prefix: place,
+      sumNorm: architecture.feedforward.sumNorm,
+      module: patchModules.feedforward,
+      find: () => {
+        if (isSparse) {
+          const at = { block, prefix: place };
+          return findExperts(architecture, mixture, tensors, at, ofMixtures);
+        }
+        const sizes = { hidden, inner: widths[`block.${block}.feedforward`] ?? inner };
+        const own = findFeedforward(architecture.feedforward, biases, tensors, place, sizes);
+        return new Mlp(block, feedforward, own);
+      },
+    });
   }
   const form = headForm(architecture, config);
   const head = form && {
@@ -258,10 +243,10 @@ export function layOutEncoder(
     head,
     canTie: form?.steps.some(({ tied }) => tied) === true,
     maxPositions: mostPositions(architecture, config, embedding),
-    sublayers,
+    sublayers: list.sublayers,
     blocksPrefix,
     patchModules,
-    absent,
+    absent: list.absent,
     unused: tensors.unused().filter((name) => !isExpected(name)),
     computed: tensors.unused().filter(isExpected),
   };

@@ -1,4 +1,4 @@
-import type { AttentionShape, AttentionWeights } from '../parts/attention';
+import type { AttentionShape, AttentionWeights } from '../modules/attention';
 import type { DistanceBias } from '../parts/distance-bias';
 import type { Linear } from '../parts/linear';
 import type { TensorFinder } from '../transformer/tensor-finder';

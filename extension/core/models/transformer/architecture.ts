@@ -8,7 +8,7 @@ import type {
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
 import type { CompressedNames, CompressedShape } from '../parts/compressed/compressed-parts';
-import type { FeedforwardShape } from '../parts/feedforward';
+import type { FeedforwardShape } from '../modules/mlp';
 import type { LatentNames, LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { NormKind } from '../parts/norm';

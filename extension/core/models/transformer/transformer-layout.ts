@@ -4,19 +4,23 @@ import { besideOf, branchOf, lacking, partsOf } from './block-parts';
 import { carriedStreams } from './carried-streams';
 import type { CarriedStream } from './carried-streams';
 import { expertShape, findExperts, withCount } from './find-experts';
-import type { AttentionShape } from '../parts/attention';
+import { withHeads } from '../modules/attention';
+import type { AttentionShape } from '../modules/attention';
 import { findEnds } from './find-ends';
 import type { AltUp } from '../parts/streams/altup';
 import type { BlockEnd, PerLayer } from '../parts/block-end';
-import { findFeedforward, isSame, ownHeads, readShapes } from '../parts/branches';
-import type { FeedforwardShape } from '../parts/feedforward';
-import { findAnyAttention } from '../parts/find-attention';
+import { readShapes } from '../modules/read-shapes';
+import { SublayerList } from '../modules/sublayer-list';
+import type { Sublayer } from '../modules/sublayer-list';
+import { findFeedforward, Mlp } from '../modules/mlp';
+import type { FeedforwardShape } from '../modules/mlp';
+import { findAnyAttention } from '../modules/find-attention';
 import { sparsityOf } from '../parts/sparsity';
 import type { ConnectedStreams } from '../parts/streams/connection';
 import { findConnection, findStreams } from '../parts/streams/find-connections';
 import type { Linear } from '../parts/linear';
-import { findMixer, mixerShape } from '../parts/mixers/mixer';
-import type { MixerShape } from '../parts/mixers/mixer';
+import { findMixer, Mixer, mixerShape } from '../modules/mixer';
+import type { MixerShape } from '../modules/mixer';
 import type { SharedModules } from '../shared-modules';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../../checkpoints/model-folder';
@@ -25,17 +29,9 @@ import type { OuterLinears } from './outer-matrices';
 import { configOfLayerType, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
 import { describedForms, spellingsOf, TensorFinder } from './tensor-finder';
-import {
-  findPatchSublayer,
-  keepBehind,
-  withBehind,
-  withConnection,
-  withFactor,
-} from './transformer-sublayer';
-import type { PatchPlace, Start, TransformerSublayer } from './transformer-sublayer';
 
 /** Names within a block of the modules whose places patches take. */
-function patchModulesOf(family: Architecture): Record<PatchPlace, string> {
+function patchModulesOf(family: Architecture): Record<PartKind, string> {
   const { attention, mixer, feedforward } = family;
   const moduleOf = (name: string): string => name.split('.')[0] ?? name;
   const second = moduleOf(feedforward.down);
@@ -88,7 +84,7 @@ export interface TransformerLayout {
   readonly head: Linear;
   /** Name of the head's weight, also where the embedding stands for it. */
   readonly headId: string;
-  readonly sublayers: readonly TransformerSublayer[];
+  readonly sublayers: readonly Sublayer[];
   /** Parts that read the block's input, beside the part in front of them. */
   readonly beside: readonly PartKind[];
   /** Whether those are added to that input, and read what the part in front of them gives. */
@@ -96,7 +92,7 @@ export interface TransformerLayout {
   /** What stands before the block's number in the names of its tensors. */
   readonly blocksPrefix: string;
   /** Modules of a block whose places patches take. */
-  readonly patchModules: Readonly<Record<PatchPlace, string>>;
+  readonly patchModules: Readonly<Record<PartKind, string>>;
   /** Ids of sublayers that an earlier pruning took out. */
   readonly absent: readonly string[];
   /** Tensors of the checkpoint that no part of the model uses. */
@@ -166,8 +162,7 @@ export function layOutTransformer(
   );
   const { headId, head } = findHead(architecture, config, tensors, embedding);
   const biases = architecture.biases(config);
-  const removed = new Set(config.espalier?.removed ?? []);
-  const { patches = {}, widths = {} } = config.espalier ?? {};
+  const { widths = {} } = config.espalier ?? {};
   const patchModules = patchModulesOf(architecture);
   const turning = {
     interleaved: architecture.interleavedRotary ?? false,
@@ -175,116 +170,75 @@ export function layOutTransformer(
   };
   const ends = findEnds(architecture, config, tensors, prefix);
   const rotaries = new Map<string, Rotary>();
-  const sublayers: TransformerSublayer[] = [];
-  const absent: string[] = [];
-  const start: Start = { norms: [], ends: [] };
-  /** Number of sublayers in front of each block's attention. */
+  const list = new SublayerList(tensors, feedforward, config.espalier);
+  /** Number of sublayers before each block's attention. */
   const places: number[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
-    const blockPrefix = placeOfBlock(block);
+    const prefix = placeOfBlock(block);
     const layerType = config.layer_types?.[block] ?? 'full_attention';
     const own = { ...architecture, ...architecture.blockForm?.(config, block) };
-    const keysBlock = architecture.keysOf?.(config, block);
     const turns = architecture.turns?.(config, block) ?? true;
     const rotary = turns ? rotaryKey(architecture, layerType) : undefined;
-    const heads = ownHeads(
+    const shape = withHeads(
       { ...attention, ...architecture.heads?.(config, block) },
       widths[`block.${block}.attention`],
     );
     if (rotary !== undefined && !rotaries.has(rotary)) {
       const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
-      const turned = latent?.turnedDim ?? heads.headDim;
+      const turned = latent?.turnedDim ?? shape.headDim;
       rotaries.set(rotary, readRotary(seen, turned, turning, folder.config));
     }
-    const add = (place: PatchPlace, find: () => TransformerSublayer, isLast: boolean): void => {
-      const id = `block.${block}.${place}`;
-      const { sumNorm } = branchOf(architecture, place);
-      const sumNorms = (): readonly Norm[] =>
-        sumNorm === undefined ? [] : [tensors.norm(`${blockPrefix}${sumNorm}`, hiddenSize)];
-      const behind = ends.behind({ block, prefix: blockPrefix }, place, isLast);
-      const patch = patches[id];
-      if (patch !== undefined) {
-        const module = `${blockPrefix}${patchModules[place]}`;
-        const found = { block, place };
-        sublayers.push(
-          withBehind(
-            findPatchSublayer(tensors, patch, found, hiddenSize, module, sumNorms()),
-            [],
-            behind,
-          ),
-        );
-      } else if (removed.has(id)) {
-        absent.push(id);
-        keepBehind(sublayers, start, sumNorms(), behind);
-      } else {
-        const factor = architecture.streamFactor?.(config, place) ?? 1;
-        const connection = findConnection(architecture, place, config, tensors, blockPrefix);
-        const found = withConnection(withFactor(find(), factor), connection);
-        sublayers.push(withBehind(found, [], behind));
-      }
-    };
-    const find: Record<PartKind, () => TransformerSublayer> = {
-      attention: () => ({
-        kind: 'attention',
-        block,
-        ...(isSame(heads, attention) ? {} : { heads }),
-        weights: findAnyAttention(
-          own,
-          config,
-          tensors,
-          { block, placeOf: placeOfBlock, keysBlock, turns },
-          { ...attention, ...heads },
-        ),
-        slidingWindow: architecture.slidingWindow(config, block),
-        rotary,
-      }),
-      mixer: () => ({
-        kind: 'mixer',
-        block,
-        weights: findMixer(
-          own.mixer ?? lacking('a mixer'),
-          mixer ?? lacking('a mixer'),
-          tensors,
-          blockPrefix,
-        ),
-      }),
-      expert: () => ({
-        kind: 'expert',
-        block,
-        ...findExperts(
-          architecture,
-          withCount(experts ?? lacking('experts'), config.espalier?.experts?.[block]),
-          tensors,
-          { block, prefix: blockPrefix },
-          config,
-        ),
-      }),
-      feedforward: () => ({
-        kind: 'feedforward',
-        block,
-        weights: {
-          ...findFeedforward(own.feedforward, biases, tensors, blockPrefix, {
-            hidden: hiddenSize,
-            inner:
-              widths[`block.${block}.feedforward`] ??
-              architecture.innerSize?.(config, block) ??
-              config.intermediate_size,
-          }),
+    const find: Record<PartKind, () => Sublayer> = {
+      attention: () => {
+        const keysBlock = architecture.keysOf?.(config, block);
+        const slidingWindow = architecture.slidingWindow(config, block);
+        const at = { block, placeOf: placeOfBlock, keysBlock, turns, slidingWindow, rotary };
+        return findAnyAttention(own, config, tensors, at, shape);
+      },
+      mixer: () => {
+        const [names = lacking('a mixer'), form = lacking('a mixer')] = [own.mixer, mixer];
+        return new Mixer(block, form, findMixer(names, form, tensors, prefix));
+      },
+      expert: () => {
+        const count = config.espalier?.experts?.[block];
+        const form = withCount(experts ?? lacking('experts'), count);
+        return findExperts(architecture, form, tensors, { block, prefix }, config);
+      },
+      feedforward: () => {
+        const inner =
+          widths[`block.${block}.feedforward`] ??
+          architecture.innerSize?.(config, block) ??
+          config.intermediate_size;
+        const sizes = { hidden: hiddenSize, inner };
+        return new Mlp(block, feedforward, {
+          ...findFeedforward(own.feedforward, biases, tensors, prefix, sizes),
           ...sparsityOf(architecture.sparsity?.(config, block)),
-        },
-      }),
+        });
+      },
     };
     const { startNorm } = architecture;
-    const startNorms =
-      startNorm === undefined ? [] : [tensors.norm(`${blockPrefix}${startNorm}`, hiddenSize)];
-    keepBehind(sublayers, start, startNorms, ends.before({ block, prefix: blockPrefix }));
-    places.push(sublayers.length);
+    list.keep(
+      startNorm === undefined ? [] : [tensors.norm(`${prefix}${startNorm}`, hiddenSize)],
+      ends.before({ block, prefix }),
+    );
+    places.push(list.length);
     const parts = partsOf(architecture, config, block);
-    for (const [i, part] of parts.entries()) {
-      add(part, find[part], i === parts.length - 1);
+    for (const [i, place] of parts.entries()) {
+      list.add({
+        block,
+        place,
+        prefix,
+        sumNorm: branchOf(architecture, place).sumNorm,
+        module: patchModules[place],
+        ends: ends.behind({ block, prefix }, place, i === parts.length - 1),
+        find: () =>
+          find[place]()
+            .withStreamFactor(architecture.streamFactor?.(config, place) ?? 1)
+            .withConnection(findConnection(architecture, place, config, tensors, prefix)),
+      });
     }
   }
-  keepBehind(sublayers, start, [], ends.last);
+  list.keep([], ends.last);
   tensors.requireAllForms();
   return {
     attention,
@@ -301,12 +255,12 @@ export function layOutTransformer(
       outer.embeddingNorm === undefined
         ? undefined
         : tensors.norm(`${prefix}${outer.embeddingNorm}`, hiddenSize),
-    startNorms: start.norms,
-    startEnds: start.ends,
+    startNorms: list.startNorms,
+    startEnds: list.startEnds,
     perLayer: ends.perLayer,
     altUp: ends.altUp,
     streams: findStreams(architecture.connections, config, tensors, prefix),
-    carried: carriedStreams(sublayers, places, start.ends),
+    carried: carriedStreams(list.sublayers, places, list.startEnds),
     normsWordsAlone: outer.normsWordsAlone ?? false,
     projections:
       outer.projections === undefined || width === hiddenSize
@@ -321,12 +275,12 @@ export function layOutTransformer(
         : tensors.norm(`${prefix}${outer.finalNorm}`, hiddenSize),
     head,
     headId,
-    sublayers,
+    sublayers: list.sublayers,
     beside: besideOf(architecture),
     isAside: architecture.mixer?.isAside ?? false,
     blocksPrefix,
     patchModules,
-    absent,
+    absent: list.absent,
     sharedModules: architecture.shared?.modules(config),
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),

@@ -1,77 +1,25 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { float } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitLinear } from './linear';
-import { emitOpen } from './sparsity';
-import type { Linear } from './linear';
-import { emitBranchInput, emitNorm, emitResidual } from './norm';
-import type { Branch, Norm, NormStyle } from './norm';
-import { emitWeight } from './weight';
-
-type Activation = (graph: GraphBuilder, x: Value) => Value;
-
-/** x · Φ(x), with Φ by its tanh approximation (arXiv 1606.08415). */
-const tanhGelu: Activation = (graph, x) => {
-  const cube = graph.op('Mul', [graph.op('Mul', [x, x]), x]);
-  const inner = graph.op('Add', [x, graph.op('Mul', [cube, graph.scalar(0.044715)])]);
-  const tanh = graph.op('Tanh', [graph.op('Mul', [inner, graph.scalar(Math.sqrt(2 / Math.PI))])]);
-  const gate = graph.op('Add', [tanh, graph.scalar(1)]);
-  return graph.op('Mul', [graph.op('Mul', [x, graph.scalar(0.5)]), gate]);
-};
-
-/** x · σ(factor · x) */
-const sigmoidGelu =
-  (factor: number): Activation =>
-  (graph, x) =>
-    graph.op('Mul', [x, graph.op('Sigmoid', [graph.op('Mul', [x, graph.scalar(factor)])])]);
-
-const silu: Activation = (graph, x) => graph.op('Mul', [x, graph.op('Sigmoid', [x])]);
-
-/** One function per `hidden_act`. */
-export const activations: Readonly<Record<string, Activation>> = {
-  silu,
-  swish: silu,
-  // Written as PyTorch exports it: ONNX Runtime makes one operator of these nodes and no others.
-  gelu: (graph, x) => {
-    const erf = graph.op('Erf', [graph.op('Div', [x, graph.scalar(Math.SQRT2)])]);
-    const gate = graph.op('Add', [erf, graph.scalar(1)]);
-    return graph.op('Mul', [graph.op('Mul', [x, graph.scalar(0.5)]), gate]);
-  },
-  gelu_new: tanhGelu,
-  gelu_pytorch_tanh: tanhGelu,
-  gelu_fast: tanhGelu,
-  quick_gelu: sigmoidGelu(1.702),
-  tanh: (graph, x) => graph.op('Tanh', [x]),
-  relu: (graph, x) => graph.op('Relu', [x]),
-  relu2: (graph, x) => {
-    const positive = graph.op('Relu', [x]);
-    return graph.op('Mul', [positive, positive]);
-  },
-  relu6: (graph, x) => graph.op('Clip', [x, graph.scalar(0), graph.scalar(6)]),
-  leaky_relu: (graph, x) => graph.op('LeakyRelu', [x], { alpha: float(0.01) }),
-};
-
-/**
- * Emits an activation of {@link activations}.
- * @throws Error of a name that was to be refused on opening
- */
-export function emitActivation(graph: GraphBuilder, name: string, x: Value): Value {
-  const activation = activations[name];
-  if (activation === undefined) {
-    throw new Error(`unknown activation ${name}, which was to be refused on opening`);
-  }
-  return activation(graph, x);
-}
+import type { LinearRole } from '../matrix-encoding';
+import { prunableWidth, isPlain, linearSizes, inputCuts, outputCuts } from '../narrow/width';
+import type { Places, Width } from '../narrow/width';
+import { emitActivation, sigmoidGelu } from '../parts/activations';
+import { emitLinear } from '../parts/linear';
+import type { Linear } from '../parts/linear';
+import { emitBranchInput, emitNorm } from '../parts/norm';
+import type { Branch, Norm } from '../parts/norm';
+import { emitOpen } from '../parts/sparsity';
+import { emitWeight } from '../parts/weight';
+import type { Architecture, Biases } from '../transformer/architecture';
+import type { TensorFinder } from '../transformer/tensor-finder';
+import { SublayerModule } from './sublayer';
+import type { BranchShape, RoledLinear } from './sublayer';
 
 export const xieluTensors = (curve: Xielu | undefined): LazyTensor[] =>
   curve === undefined ? [] : [curve.positive, curve.negative, curve.beta, curve.epsilon];
 
 /** Sizes shared by every feed-forward sublayer of a model. */
-export interface FeedforwardShape {
-  readonly hiddenSize: number;
-  readonly norm: NormStyle;
-  /** Factor on the branch. */
-  readonly residualScale: number;
+export interface FeedforwardShape extends BranchShape {
   /** Factor on what the activation is applied to. */
   readonly gateScale: number;
   readonly activation: string;
@@ -111,26 +59,86 @@ export interface Xielu {
 }
 
 /**
- * Emits hidden + down(activation(gate(x)) · up(x)) with x = norm(input), hidden and input
- * [batch, sequence, hiddenSize] (GLU variants, arXiv 2002.05202); without a gate
- * hidden + down(activation(up(x))). The input is another than hidden where branches run in parallel.
+ * down(activation(gate(x)) · up(x)) (GLU variants, arXiv 2002.05202); without a gate down(activation(up(x))).
  */
-export function emitFeedforward(
-  graph: GraphBuilder,
-  shape: FeedforwardShape,
-  weights: FeedforwardWeights,
-  hidden: Value,
-  input = hidden,
-): Value {
-  const { norm, residualScale, hiddenSize } = shape;
-  const normed = emitBranchInput(graph, norm, input, weights);
-  const rows = graph.op('Reshape', [normed, graph.ints([-1, hiddenSize])]);
-  const branch = graph.op('Reshape', [
-    emitDown(graph, shape, weights, rows),
-    graph.op('Shape', [hidden]),
-  ]);
-  return emitResidual(graph, norm, residualScale, hidden, branch, weights);
+export class Mlp extends SublayerModule<FeedforwardWeights, FeedforwardShape> {
+  public readonly kind = 'feedforward';
+
+  public get linears(): readonly Linear[] {
+    return [...this.weights.gateUp, this.weights.down];
+  }
+
+  protected get roles(): readonly RoledLinear[] {
+    return mlpRoles(this.weights, this.shape.gated);
+  }
+
+  protected get outputLinears(): readonly Linear[] {
+    return [this.weights.down];
+  }
+
+  protected override get innerNorms(): readonly (Norm | undefined)[] {
+    return [this.weights.innerNorm];
+  }
+
+  protected override get otherTensors(): readonly LazyTensor[] {
+    return xieluTensors(this.weights.curve);
+  }
+
+  public mapLinears(map: (linear: Linear) => Linear): this {
+    return this.withWeights({ ...this.weights, ...mapMlp(this.weights, map) });
+  }
+
+  public override get width(): Width | undefined {
+    const { gateUp, down, innerNorm, openFrom } = this.weights;
+    const { gated, takesTurns } = this.shape;
+    const count = linearSizes(down).in;
+    const both: Places = takesTurns
+      ? (kept) => kept.flatMap((channel) => [2 * channel, 2 * channel + 1])
+      : (kept) => [...kept, ...kept.map((channel) => channel + count)];
+    const same: Places = (kept) => kept;
+    const isFused = gated && gateUp.length === 1;
+    const tensors = [
+      ...gateUp.flatMap((linear) => outputCuts(linear, isFused ? both : same)),
+      ...inputCuts(down, same),
+    ];
+    // With fewer channels the mean of the norm, or of the gates, would change.
+    return innerNorm === undefined && openFrom === undefined && [...gateUp, down].every(isPlain)
+      ? prunableWidth('channels', count, tensors, down)
+      : undefined;
+  }
+
+  protected emitBranch(graph: GraphBuilder, x: Value): Value {
+    const { norm, hiddenSize } = this.shape;
+    const normed = emitBranchInput(graph, norm, x, this.weights);
+    const rows = graph.op('Reshape', [normed, graph.ints([-1, hiddenSize])]);
+    const out = emitDown(graph, this.shape, this.weights, rows);
+    return graph.op('Reshape', [out, graph.op('Shape', [x])]);
+  }
 }
+
+/** Linear layers of an MLP, or of an expert, with their roles. */
+export function mlpRoles(
+  { gateUp, down }: Pick<FeedforwardWeights, 'gateUp' | 'down'>,
+  gated: boolean,
+): RoledLinear[] {
+  const [first, second] = gateUp;
+  const inner: [LinearRole, Linear | undefined][] =
+    second === undefined
+      ? [[gated ? 'gate-up' : 'up', first]]
+      : [
+          ['gate', first],
+          ['up', second],
+        ];
+  const all: typeof inner = [...inner, ['down', down]];
+  return all.flatMap(([role, linear]): RoledLinear[] =>
+    linear === undefined ? [] : [[role, linear]],
+  );
+}
+
+export const mapMlp = (
+  { gateUp, down }: Pick<FeedforwardWeights, 'gateUp' | 'down'>,
+  map: (linear: Linear) => Linear,
+): Pick<FeedforwardWeights, 'gateUp' | 'down'> => ({ gateUp: gateUp.map(map), down: map(down) });
 
 /** Emits the whole feed-forward of rows x [rows, hiddenSize], without its outer norms. */
 export function emitDown(
@@ -206,4 +214,31 @@ function emitXielu(
   const isAbove = graph.op('Greater', [x, graph.scalar(0)]);
   const bent = graph.op('Where', [isAbove, above, below]);
   return graph.op('Add', [bent, graph.op('Mul', [x, beta])]);
+}
+
+/** Weights of the feed-forward of the block whose tensors begin with `prefix`. */
+export function findFeedforward(
+  names: Architecture['feedforward'],
+  { feedforward: bias, feedforwardOutput: lastBias = bias }: Biases,
+  tensors: TensorFinder,
+  prefix: string,
+  { hidden, inner }: { readonly hidden: number; readonly inner: number },
+): FeedforwardWeights {
+  const { gateUp, down, innerNorm, curve } = names;
+  return {
+    ...tensors.branch(prefix, names, hidden),
+    gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, [bias, bias]),
+    down: tensors.linear(`${prefix}${down}`, hidden, inner, lastBias),
+    ...(innerNorm === undefined ? {} : { innerNorm: tensors.norm(`${prefix}${innerNorm}`, inner) }),
+    ...(curve === undefined
+      ? {}
+      : {
+          curve: {
+            positive: tensors.take(`${prefix}${curve}.alpha_p`, [1]),
+            negative: tensors.take(`${prefix}${curve}.alpha_n`, [1]),
+            beta: tensors.take(`${prefix}${curve}.beta`, []),
+            epsilon: tensors.take(`${prefix}${curve}.eps`, []),
+          },
+        }),
+  };
 }

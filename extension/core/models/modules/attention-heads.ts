@@ -1,148 +1,22 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { emitLength } from '../../onnx/emit-length';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type {
-  FusedOrder,
-  GateActivation,
-  OwnHeads,
-  QueryKeyNormExtent,
-} from '../transformer/architecture';
 import type { SublayerCache } from '../model-emitter';
-import { emitAttentionDistances } from './distance-bias';
-import type { DistanceBias } from './distance-bias';
-import { emitLatentHeads } from './latent-heads';
-import type { Heads, LatentNorms, LatentShape } from './latent-heads';
-import { emitLinear } from './linear';
-import type { Linear } from './linear';
-import { emitGatedBias } from './gated-bias';
-import type { BiasGate } from './gated-bias';
-import { emitGridBias } from './grid-bias';
-import type { GridBias } from './grid-bias';
-import { emitBranchInput, emitNorm, emitResidual, emitSoftCap } from './norm';
-import type { Branch, Norm, NormStyle } from './norm';
-import { emitRelativeScores } from './relative-scores';
-import type { RelativeShape, RelativeWeights } from './relative-scores';
-import { emitDifference, emitPairs, emitProbabilities } from './probabilities';
-import type { Difference } from './probabilities';
-import { emitRotation } from './rotary';
-import type { Rotary } from './rotary';
-import { emitAdapted } from './adapted';
-import type { CompressedParts } from './compressed/compressed-parts';
-import type { SharedParts } from './adapted';
-import { emitWeight } from './weight';
-
-/** Sizes shared by every attention sublayer of a model. */
-export interface AttentionShape extends OwnHeads {
-  readonly hiddenSize: number;
-  /** Sizes of queries, keys and values that come from narrow latents, where they do. */
-  readonly latent: LatentShape | undefined;
-  readonly norm: NormStyle;
-  /** Cap of the scores, if any. */
-  readonly softCap: number | undefined;
-  /** Factor on the branch. */
-  readonly residualScale: number;
-  readonly queryKeyNormsOver: QueryKeyNormExtent;
-  /** Whether queries and keys are turned before they are normed. */
-  readonly turnsFirst: boolean;
-  /** Bound on the absolute values of queries, keys and values, if any. */
-  readonly clip: number | undefined;
-  /** Whether the queries' matrix gives each head's query and behind it a gate, as wide. */
-  readonly gatesInQuery: boolean;
-  /** Order of query, key and value where one matrix holds all three. */
-  readonly fusedOrder: FusedOrder | undefined;
-  /** Of attention by the expected share of so many hashes that agree, where that is what it is. */
-  readonly hashes: number | undefined;
-  /** How scores depend on relative positions, where they do. */
-  readonly relative: RelativeShape | undefined;
-  /** What is applied to the gate, and whether that has one factor for each head. */
-  readonly gateActivation: GateActivation;
-  readonly gateIsByHead: boolean;
-}
-
-/** Weights of one attention sublayer. */
-export interface AttentionWeights extends Branch {
-  /**
-   * [query, key, value], or one matrix of all three; [query, key] where values are keys too, and [query] where keys
-   * and values are of another stream; of latents as {@link emitLatentHeads} takes them.
-   */
-  readonly queryKeyValue: readonly Linear[];
-  /** What keys and values are made by where another stream gives them. */
-  readonly othersKeys?: OthersKeys;
-  readonly latentNorms?: LatentNorms;
-  readonly output: Linear;
-  readonly queryKeyNorms?: { readonly query: Norm; readonly key?: Norm };
-  /** Whether each head's values are normed, without weights. */
-  readonly normsValues?: boolean;
-  /** Of what all heads give. */
-  readonly innerNorm?: Norm;
-  /** [numHeads]: scores of nothing, to which a head may attend instead of a token. */
-  readonly sinks?: LazyTensor;
-  /** Its sigmoid is a factor on what the heads give. */
-  readonly gate?: Linear;
-  /** Added to queries and values where they come from one matrix without a bias: [hiddenSize] each. */
-  readonly addedBiases?: { readonly query: LazyTensor; readonly value: LazyTensor };
-  readonly relative?: RelativeWeights;
-  /** [numHeads, 1, width, 1]: what is summed of a head's values along the sequence, and added to what it gives. */
-  readonly valueConvolution?: LazyTensor;
-  /** What scores gain by distance in a grid of patches. */
-  readonly gridBias?: GridBias;
-  /** What scores gain by how far a key is, where that isn't part of the mask. */
-  readonly distanceBias?: DistanceBias;
-  /** How far the mask, which holds what scores gain by distance, is let in. */
-  readonly biasGate?: BiasGate;
-  /** Of heads in pairs that see the difference of what two see. */
-  readonly difference?: Difference;
-  /** Of a transformer that blocks share, whose last layer is `output`. */
-  readonly shared?: SharedParts;
-  /** Of attention that reads compressed runs of tokens. */
-  readonly compressed?: CompressedParts;
-}
-
-/** How keys and values are made of another stream than the one that queries are made of. */
-export interface OthersKeys {
-  /** The block whose attention reads that stream; absent where it is what an encoder gives. */
-  readonly block?: number;
-  readonly norm?: Norm;
-  /** [key, value], or [key] where values are keys too. */
-  readonly keyValue: readonly Linear[];
-  readonly keyNorm?: Norm;
-}
-
-/** Side values of an attention sublayer. */
-export interface AttentionSide {
-  /** Absent where positions are learned. */
-  readonly rotation?: { readonly rotary: Rotary; readonly cos: Value; readonly sin: Value };
-  /** Added to the scores: [batch | 1, heads | 1, sequence | 1, total], very negative where a token may not look. */
-  readonly mask?: Value;
-  /** Factor on queries: [batch | 1, 1, sequence, 1]. */
-  readonly queryScale?: Value;
-  /** The other stream [batch, length, hiddenSize] that keys and values are made of. */
-  readonly othersStream?: Value;
-  /** What the embedding gives: [batch, sequence, hiddenSize]. */
-  readonly embedded?: Value;
-  /** Numbers of the tokens: [batch | 1, sequence, 1]. */
-  readonly positions?: Value;
-}
-
-/**
- * Emits hidden + attention(norm(hidden)), hidden [batch, sequence, hiddenSize]: grouped-query
- * attention (arXiv 2305.13245), with rotary embedding where the model has one.
- */
-export function emitAttention(
-  graph: GraphBuilder,
-  shape: AttentionShape,
-  weights: AttentionWeights,
-  hidden: Value,
-  side: AttentionSide,
-  cache?: SublayerCache,
-): Value {
-  const { norm, residualScale } = shape;
-  const input = emitBranchInput(graph, norm, hidden, weights);
-  const heads = emitHeads(graph, shape, weights, input, side, cache);
-  const size = graph.op('Shape', [hidden]);
-  const branch = graph.op('Reshape', [emitLinear(graph, weights.output, heads), size]);
-  return emitResidual(graph, norm, residualScale, hidden, branch, weights);
-}
+import { emitAdapted } from '../parts/adapted';
+import { emitAttentionDistances } from '../parts/distance-bias';
+import { emitGatedBias } from '../parts/gated-bias';
+import { emitGridBias } from '../parts/grid-bias';
+import { emitLatentHeads } from '../parts/latent-heads';
+import type { Heads } from '../parts/latent-heads';
+import { emitLinear } from '../parts/linear';
+import { emitNorm, emitSoftCap } from '../parts/norm';
+import type { Norm } from '../parts/norm';
+import { emitDifference, emitPairs, emitProbabilities } from '../parts/probabilities';
+import { emitRelativeScores } from '../parts/relative-scores';
+import { emitRotation } from '../parts/rotary';
+import { emitWeight } from '../parts/weight';
+import type { AttentionShape, AttentionWeights, OthersKeys } from './attention';
+import type { SideInputs } from './sublayer';
 
 /** Emits what all heads give of `input` [batch, sequence, hiddenSize]: rows [batch · sequence, numHeads · valueDim]. */
 export function emitHeads(
@@ -150,7 +24,7 @@ export function emitHeads(
   shape: AttentionShape,
   weights: AttentionWeights,
   input: Value,
-  side: AttentionSide,
+  side: SideInputs,
   cache?: SublayerCache,
 ): Value {
   const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, norm } = shape;
