@@ -1,10 +1,9 @@
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { Attention, withHeads } from '../modules/attention';
-import type { AttentionShape, AttentionWeights } from '../modules/attention';
+import type { AttentionShape } from '../modules/attention';
 import { findFeedforward, Mlp } from '../modules/mlp';
 import type { FeedforwardShape } from '../modules/mlp';
-import { gridBiasRows } from '../parts/grid-bias';
 import type { GridRotary } from '../parts/grid-rotary';
 import type { Linear } from '../parts/linear';
 import type { DistanceBias } from '../parts/distance-bias';
@@ -19,7 +18,6 @@ import { SublayerList } from '../modules/sublayer-list';
 import type { Sublayer } from '../modules/sublayer-list';
 import { expertShape, findExperts } from '../transformer/find-experts';
 import type { ModelConfig } from '../transformer/model-config';
-import { findDistanceBias, findRelative } from './find-relative';
 import { endOf, inForm, patchModulesOf, stockClass } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadReads } from './encoder-architecture';
 import { findEmbedding, tokensBeforePatches } from './find-embedding';
@@ -112,7 +110,7 @@ export function layOutEncoder(
     config,
     folder,
     architecture.scales?.(config) ?? {},
-    { relative: architecture.relative?.shape(config), hashes: architecture.hashes?.(config) },
+    architecture.variant?.shape?.(config),
   );
   const { hiddenSize: hidden, norm } = attention;
   const hasPrefix = [...checkpoint.tensors.keys()].some((name) =>
@@ -142,8 +140,11 @@ export function layOutEncoder(
   const patchModules = patchModulesOf(architecture);
   const rotaries = new Map<string, Rotary>();
   const inner = architecture.innerSize?.(config) ?? config.intermediate_size;
-  const relative = findRelative(architecture, config, tensors, prefix, attention);
-  const distance = findDistanceBias(architecture, config, tensors, prefix, blocksPrefix);
+  const variant =
+    architecture.variant?.find?.({
+      ...{ config, tensors, prefix, blocksPrefix, embedding },
+      shape: attention,
+    }) ?? {};
   // What families of encoders read of it is there.
   const ofMixtures = config as ModelConfig;
   const mixture = expertShape(architecture, ofMixtures, folder, feedforward);
@@ -167,11 +168,8 @@ export function layOutEncoder(
       module: patchModules.attention,
       find: () => {
         const weights = {
-          ...relative(place, findAttention(names, biases, tensors, place, shape)),
-          ...distance.ofBlock(place),
-          ...findConvolution(architecture, config, tensors, place),
-          ...findGridBias(architecture, tensors, place, embedding, attention.numHeads),
-          ...findBiasGate(architecture, tensors, place, attention),
+          ...findAttention(names, biases, tensors, place, shape),
+          ...variant.ofBlock?.(place),
         };
         const slidingWindow = architecture.slidingWindow?.(config, block);
         return new Attention(block, shape, weights, { slidingWindow, rotary });
@@ -204,7 +202,7 @@ export function layOutEncoder(
     steps: findSteps(form, config, tensors, embedding),
   };
   tensors.requireAllForms();
-  const { finalNorm, gatedBias, unread = [] } = architecture;
+  const { finalNorm, unread = [] } = architecture;
   const isExpected = (name: string): boolean =>
     isComputed(name) || unread.some((start) => name.startsWith(`${prefix}${start}`));
   return {
@@ -225,20 +223,10 @@ export function layOutEncoder(
             before: tokensBeforePatches(embedding),
           }
         : undefined,
-    distanceBias: distance.ofAll,
+    distanceBias: variant.distanceBias,
     slopes: architecture.slopes?.(config),
-    sharedByBlocks: distance.inFirst === undefined ? [] : [distance.inFirst],
-    gatedBias:
-      gatedBias === undefined
-        ? undefined
-        : {
-            table: tensors.take(`${blocksPrefix}0.${gatedBias.table}.weight`, [
-              gatedBias.buckets(config),
-              attention.numHeads,
-            ]),
-            farthest: gatedBias.farthest(config),
-            causal: false,
-          },
+    sharedByBlocks: variant.sharedByBlocks ?? [],
+    gatedBias: variant.gatedBias,
     finalNorm: finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),
     head,
     canTie: form?.steps.some(({ tied }) => tied) === true,
@@ -314,48 +302,6 @@ function blocksPrefixOf(
   const names = [...checkpoint.tensors.keys()];
   const starts = (start: string): boolean => names.some((name) => name.startsWith(start));
   return starts(inside) || !starts(`${blocks}.`) ? inside : `${blocks}.`;
-}
-
-function findGridBias(
-  { gridBias: name }: EncoderArchitecture,
-  tensors: TensorFinder,
-  place: string,
-  embedding: EncoderEmbedding,
-  heads: number,
-): Pick<AttentionWeights, 'gridBias'> {
-  if (name === undefined || embedding.kind !== 'image') {
-    return {};
-  }
-  const { grid } = embedding;
-  const table = tensors.take(`${place}${name}`, [gridBiasRows(grid), heads]);
-  return { gridBias: { table, grid } };
-}
-
-function findBiasGate(
-  { gatedBias: names }: EncoderArchitecture,
-  tensors: TensorFinder,
-  place: string,
-  { numHeads, headDim }: AttentionShape,
-): Pick<AttentionWeights, 'biasGate'> {
-  if (names === undefined) {
-    return {};
-  }
-  const linear = tensors.linear(`${place}${names.gate}`, 8, headDim, true);
-  const factor = tensors.take(`${place}${names.factor}`, [1, numHeads, 1, 1]);
-  return { biasGate: { linear, factor } };
-}
-
-function findConvolution(
-  { valueConvolution: names }: EncoderArchitecture,
-  config: EncoderConfig,
-  tensors: TensorFinder,
-  place: string,
-): Pick<AttentionWeights, 'valueConvolution'> {
-  if (names === undefined) {
-    return {};
-  }
-  const shape = [config.num_attention_heads, 1, names.width(config), 1];
-  return { valueConvolution: tensors.take(`${place}${names.name}.weight`, shape) };
 }
 
 /** Key of the rotary embedding of a block: empty where all blocks share one. */

@@ -1,6 +1,7 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { UserError } from '../../user-error';
+import { findDistanceBias } from '../encoders/attention-variants';
 import { prunedClassPrefix } from '../encoders/encoder-architecture';
 import { Attention } from '../modules/attention';
 import type { AttentionShape, AttentionWeights } from '../modules/attention';
@@ -262,14 +263,13 @@ class TowerFinder {
     const biasAt = (place: string): DistanceBias | undefined =>
       distanceBias === undefined
         ? undefined
-        : {
-            table: tensors.take(`${place}${distanceBias}.weight`, [
-              config.relative_attention_num_buckets,
-              attention.numHeads,
-            ]),
-            farthest: config.relative_attention_max_distance,
-            causal: isDecoder,
-          };
+        : findDistanceBias(
+            tensors,
+            config,
+            `${place}${distanceBias}`,
+            attention.numHeads,
+            isDecoder,
+          );
     const list = new SublayerList(tensors, attention, { removed: config.espalier?.removed }, norms);
     for (let number = 0; number < config[`${side}_layers`]; number++) {
       const block = first + number;
