@@ -1,5 +1,6 @@
 import type { Architecture, Biases, ExpertNames, Scales } from '../transformer/architecture';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
+import type { BlockArchitecture } from '../modules/lay-out-blocks';
 import type { NormKind } from '../parts/norm';
 import type { StandIns } from '../stand-ins';
 import type { Message } from '../../message';
@@ -201,13 +202,33 @@ export const inForm = (
   config: EncoderConfig,
 ): EncoderArchitecture => ({ ...family, ...family.form?.(config) });
 
-/** Of each branch the module whose place a patch takes: what computes it last. */
+/** The blocks of an encoder with this config. */
+export function blocksOf(
+  { firstAttention, experts, ...architecture }: EncoderArchitecture,
+  config: EncoderConfig,
+): BlockArchitecture {
+  const { attention, feedforward, rotary = 'none', interleavedRotary = false } = architecture;
+  return {
+    ...{ attention, feedforward, rotary, interleavedRotary },
+    ...(experts === undefined ? {} : { experts }),
+    biases: () => architecture.biases(config),
+    slidingWindow: (_, block) => architecture.slidingWindow?.(config, block),
+    innerSize: () => architecture.innerSize?.(config) ?? config.intermediate_size,
+    blockForm: (_, block) =>
+      block === 0 && firstAttention !== undefined ? { attention: firstAttention } : {},
+  };
+}
+
+/** Modules of a block that patches replace: the last that computes a branch. */
 export function patchModulesOf({
   modules: { attention, feedforward },
-}: Pick<EncoderArchitecture, 'modules'>): Record<'attention' | 'feedforward', string> {
+}: Pick<EncoderArchitecture, 'modules'>): Readonly<
+  Record<'attention' | 'feedforward' | 'expert', string>
+> {
   const last = (standIns: StandIns): string =>
     Object.keys(standIns).findLast((name) => standIns[name] !== 'nn.Identity') ?? '';
-  return { attention: last(attention), feedforward: last(feedforward) };
+  const second = last(feedforward);
+  return { attention: last(attention), feedforward: second, expert: second };
 }
 
 /** Id of the token that ends a text, where a head reads its states. */

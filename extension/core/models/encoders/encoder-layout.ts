@@ -1,24 +1,20 @@
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
-import { Attention, withHeads } from '../modules/attention';
 import type { AttentionShape } from '../modules/attention';
-import { findFeedforward, Mlp } from '../modules/mlp';
+import { layOutBlocks } from '../modules/lay-out-blocks';
 import type { FeedforwardShape } from '../modules/mlp';
+import { readShapes } from '../modules/read-shapes';
+import type { Sublayer } from '../modules/sublayer-list';
 import type { GridRotary } from '../parts/grid-rotary';
 import type { Linear } from '../parts/linear';
 import type { DistanceBias } from '../parts/distance-bias';
 import type { Norm, NormStyle } from '../parts/norm';
-import { configOfLayerType, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
 import type { OuterLinears } from '../transformer/outer-matrices';
+import type { PartKind } from '../transformer/architecture';
 import { describedForms, TensorFinder } from '../transformer/tensor-finder';
-import { findAttention } from '../modules/find-attention';
-import { readShapes } from '../modules/read-shapes';
-import { SublayerList } from '../modules/sublayer-list';
-import type { Sublayer } from '../modules/sublayer-list';
-import { expertShape, findExperts } from '../transformer/find-experts';
 import type { ModelConfig } from '../transformer/model-config';
-import { endOf, inForm, patchModulesOf, stockClass } from './encoder-architecture';
+import { blocksOf, endOf, inForm, patchModulesOf, stockClass } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadReads } from './encoder-architecture';
 import { findEmbedding, tokensBeforePatches } from './find-embedding';
 import type { EncoderEmbedding } from './find-embedding';
@@ -78,7 +74,7 @@ export interface EncoderLayout {
   readonly sublayers: readonly Sublayer[];
   readonly blocksPrefix: string;
   /** Modules of a block whose places patches take. */
-  readonly patchModules: Readonly<Record<'attention' | 'feedforward', string>>;
+  readonly patchModules: Readonly<Partial<Record<PartKind, string>>>;
   readonly absent: readonly string[];
   readonly unused: readonly string[];
   readonly computed: readonly string[];
@@ -134,64 +130,19 @@ export function layOutEncoder(
     (name) => groups[name.slice(blocksPrefix.length).replace(/^\d+\./, '')],
   );
   const { embedding, startNorms } = findEmbedding(architecture, config, folder, tensors, prefix);
-  const biases = architecture.biases(config);
-  const turning = { interleaved: architecture.interleavedRotary ?? false, reversed: false };
-  const { widths = {} } = config.espalier ?? {};
   const patchModules = patchModulesOf(architecture);
-  const rotaries = new Map<string, Rotary>();
-  const inner = architecture.innerSize?.(config) ?? config.intermediate_size;
   const variant =
     architecture.variant?.find?.({
       ...{ config, tensors, prefix, blocksPrefix, embedding },
       shape: attention,
     }) ?? {};
-  // What families of encoders read of it is there.
-  const ofMixtures = config as ModelConfig;
-  const mixture = expertShape(architecture, ofMixtures, folder, feedforward);
-  const list = new SublayerList(tensors, attention, config.espalier, startNorms);
-  for (let block = 0; block < config.num_hidden_layers; block++) {
-    const place = `${blocksPrefix}${architecture.sharedBlocks?.(config, block) ?? block}.`;
-    const rotary = rotaryOf(architecture, config, block);
-    if (rotary !== undefined && !rotaries.has(rotary)) {
-      const seen = rotary === '' ? config : configOfLayerType(config, rotary);
-      rotaries.set(rotary, readRotary(seen, attention.headDim, turning, folder.config));
-    }
-    const names = (block === 0 ? architecture.firstAttention : undefined) ?? architecture.attention;
-    const shape = withHeads(attention, widths[`block.${block}.attention`]);
-    const isSparse =
-      mixture !== undefined && architecture.experts?.isSparse(config, block) === true;
-    list.add({
-      block,
-      place: 'attention',
-      prefix: place,
-      sumNorm: architecture.attention.sumNorm,
-      module: patchModules.attention,
-      find: () => {
-        const weights = {
-          ...findAttention(names, biases, tensors, place, shape),
-          ...variant.ofBlock?.(place),
-        };
-        const slidingWindow = architecture.slidingWindow?.(config, block);
-        return new Attention(block, shape, weights, { slidingWindow, rotary });
-      },
-    });
-    list.add({
-      block,
-      place: isSparse ? 'expert' : 'feedforward',
-      prefix: place,
-      sumNorm: architecture.feedforward.sumNorm,
-      module: patchModules.feedforward,
-      find: () => {
-        if (isSparse) {
-          const at = { block, prefix: place };
-          return findExperts(architecture, mixture, tensors, at, ofMixtures);
-        }
-        const sizes = { hidden, inner: widths[`block.${block}.feedforward`] ?? inner };
-        const own = findFeedforward(architecture.feedforward, biases, tensors, place, sizes);
-        return new Mlp(block, feedforward, own);
-      },
-    });
-  }
+  const { list, rotaries } = layOutBlocks(blocksOf(architecture, config), {
+    ...{ folder, tensors, attention, feedforward, patchModules, startNorms },
+    // It has the fields of blocks.
+    config: config as ModelConfig,
+    placeOf: (block) => `${blocksPrefix}${architecture.sharedBlocks?.(config, block) ?? block}.`,
+    variantOf: variant.ofBlock,
+  });
   const form = headForm(architecture, config);
   const head = form && {
     reads: form.reads,
@@ -302,19 +253,6 @@ function blocksPrefixOf(
   const names = [...checkpoint.tensors.keys()];
   const starts = (start: string): boolean => names.some((name) => name.startsWith(start));
   return starts(inside) || !starts(`${blocks}.`) ? inside : `${blocks}.`;
-}
-
-/** Key of the rotary embedding of a block: empty where all blocks share one. */
-function rotaryOf(
-  { rotary }: EncoderArchitecture,
-  { layer_types: types }: EncoderConfig,
-  block: number,
-): string | undefined {
-  return rotary === 'by-layer-type'
-    ? (types?.[block] ?? 'full_attention')
-    : rotary === undefined
-      ? undefined
-      : '';
 }
 
 /** Most positions of a text. */

@@ -22,7 +22,7 @@ interface AttentionPlace extends AttentionReach {
 
 /** The attention of an architecture's block. */
 export function findAnyAttention(
-  family: Architecture,
+  family: Pick<Architecture, 'attention' | 'shared' | 'compressed' | 'biases'>,
   config: ModelConfig,
   tensors: TensorFinder,
   { block, placeOf, keysBlock, turns, ...reach }: AttentionPlace,

@@ -31,7 +31,7 @@ export interface BlockPart {
   /** Name in the block of the norm of the sum, which stays when the sublayer is removed. */
   readonly sumNorm: string | undefined;
   /** Name in the block of the module that a patch replaces. */
-  readonly module?: string;
+  readonly module?: string | undefined;
   /** Ends of the block that follow it. */
   readonly ends?: readonly BlockEnd[];
   readonly find: () => Sublayer;

@@ -77,8 +77,7 @@ export function patchModuleOf(
   modules: Readonly<Partial<Record<PartKind, string>>> = {},
   id: string,
 ): string {
-  const [, kind = 'feedforward'] = /\.(attention|mixer)$/.exec(id) ?? [];
-  return modules[kind as PartKind] ?? '';
+  return modules[id.slice(id.lastIndexOf('.') + 1) as PartKind] ?? '';
 }
 
 /** Tensors are told apart by their names in a graph. */

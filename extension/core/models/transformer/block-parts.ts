@@ -3,7 +3,7 @@ import type { ModelConfig } from './model-config';
 
 /** What a block of a family consists of, in order. */
 export function partsOf(
-  family: Architecture,
+  family: Pick<Architecture, 'experts' | 'parts'>,
   config: ModelConfig,
   block: number,
 ): readonly PartKind[] {
@@ -20,7 +20,10 @@ export function besideOf({ parallel, mixer }: Architecture): PartKind[] {
 }
 
 /** Names of the norms of a part. */
-export function branchOf(family: Architecture, part: PartKind): BranchNorms {
+export function branchOf(
+  family: Pick<Architecture, 'attention' | 'mixer' | 'feedforward'>,
+  part: PartKind,
+): BranchNorms {
   switch (part) {
     case 'attention':
       return family.attention;
@@ -34,7 +37,7 @@ export function branchOf(family: Architecture, part: PartKind): BranchNorms {
 
 /** Names of a block's attention. */
 export function attentionNames(
-  { attention }: Architecture,
+  { attention }: Pick<Architecture, 'attention'>,
   turns: boolean,
 ): Architecture['attention'] {
   const { queryKeyNorms, ...others } = attention;

@@ -1,32 +1,26 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Architecture, PartKind, QueryGrowth, Scales, SinePositions } from './architecture';
-import { besideOf, branchOf, lacking, partsOf } from './block-parts';
+import { besideOf } from './block-parts';
 import { carriedStreams } from './carried-streams';
 import type { CarriedStream } from './carried-streams';
-import { expertShape, findExperts, withCount } from './find-experts';
-import { withHeads } from '../modules/attention';
 import type { AttentionShape } from '../modules/attention';
+import { layOutBlocks } from '../modules/lay-out-blocks';
 import { findEnds } from './find-ends';
 import type { AltUp } from '../parts/streams/altup';
 import type { BlockEnd, PerLayer } from '../parts/block-end';
 import { readShapes } from '../modules/read-shapes';
-import { SublayerList } from '../modules/sublayer-list';
 import type { Sublayer } from '../modules/sublayer-list';
-import { findFeedforward, Mlp } from '../modules/mlp';
 import type { FeedforwardShape } from '../modules/mlp';
-import { findAnyAttention } from '../modules/find-attention';
-import { sparsityOf } from '../parts/sparsity';
 import type { ConnectedStreams } from '../parts/streams/connection';
-import { findConnection, findStreams } from '../parts/streams/find-connections';
+import { findStreams } from '../parts/streams/find-connections';
 import type { Linear } from '../parts/linear';
-import { findMixer, Mixer, mixerShape } from '../modules/mixer';
+import { mixerShape } from '../modules/mixer';
 import type { MixerShape } from '../modules/mixer';
 import type { SharedModules } from '../shared-modules';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { Norm } from '../parts/norm';
 import type { OuterLinears } from './outer-matrices';
-import { configOfLayerType, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
 import { describedForms, spellingsOf, TensorFinder } from './tensor-finder';
 
@@ -124,8 +118,7 @@ export function layOutTransformer(
     clamped: architecture.feedforward.clamped?.(config),
     latent: architecture.latent?.(config),
   });
-  const { hiddenSize, latent } = attention;
-  const experts = expertShape(architecture, config, folder, feedforward);
+  const { hiddenSize } = attention;
   const mixer = mixerShape(architecture.mixer, config, {
     ...attention,
     residualScale: scales.residual,
@@ -142,7 +135,6 @@ export function layOutTransformer(
     outer.prefixes[0] ??
     '';
   const blocksPrefix = `${prefix}${outer.blocks}.`;
-  const placeOfBlock = (block: number): string => `${blocksPrefix}${block}.`;
   const tensors = new TensorFinder(
     checkpoint,
     architecture,
@@ -161,84 +153,12 @@ export function layOutTransformer(
     width,
   );
   const { headId, head } = findHead(architecture, config, tensors, embedding);
-  const biases = architecture.biases(config);
-  const { widths = {} } = config.espalier ?? {};
   const patchModules = patchModulesOf(architecture);
-  const turning = {
-    interleaved: architecture.interleavedRotary ?? false,
-    reversed: architecture.reversedRotary ?? false,
-  };
   const ends = findEnds(architecture, config, tensors, prefix);
-  const rotaries = new Map<string, Rotary>();
-  const list = new SublayerList(tensors, feedforward, config.espalier);
-  /** Number of sublayers before each block's attention. */
-  const places: number[] = [];
-  for (let block = 0; block < config.num_hidden_layers; block++) {
-    const prefix = placeOfBlock(block);
-    const layerType = config.layer_types?.[block] ?? 'full_attention';
-    const own = { ...architecture, ...architecture.blockForm?.(config, block) };
-    const turns = architecture.turns?.(config, block) ?? true;
-    const rotary = turns ? rotaryKey(architecture, layerType) : undefined;
-    const shape = withHeads(
-      { ...attention, ...architecture.heads?.(config, block) },
-      widths[`block.${block}.attention`],
-    );
-    if (rotary !== undefined && !rotaries.has(rotary)) {
-      const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
-      const turned = latent?.turnedDim ?? shape.headDim;
-      rotaries.set(rotary, readRotary(seen, turned, turning, folder.config));
-    }
-    const find: Record<PartKind, () => Sublayer> = {
-      attention: () => {
-        const keysBlock = architecture.keysOf?.(config, block);
-        const slidingWindow = architecture.slidingWindow(config, block);
-        const at = { block, placeOf: placeOfBlock, keysBlock, turns, slidingWindow, rotary };
-        return findAnyAttention(own, config, tensors, at, shape);
-      },
-      mixer: () => {
-        const [names = lacking('a mixer'), form = lacking('a mixer')] = [own.mixer, mixer];
-        return new Mixer(block, form, findMixer(names, form, tensors, prefix));
-      },
-      expert: () => {
-        const count = config.espalier?.experts?.[block];
-        const form = withCount(experts ?? lacking('experts'), count);
-        return findExperts(architecture, form, tensors, { block, prefix }, config);
-      },
-      feedforward: () => {
-        const inner =
-          widths[`block.${block}.feedforward`] ??
-          architecture.innerSize?.(config, block) ??
-          config.intermediate_size;
-        const sizes = { hidden: hiddenSize, inner };
-        return new Mlp(block, feedforward, {
-          ...findFeedforward(own.feedforward, biases, tensors, prefix, sizes),
-          ...sparsityOf(architecture.sparsity?.(config, block)),
-        });
-      },
-    };
-    const { startNorm } = architecture;
-    list.keep(
-      startNorm === undefined ? [] : [tensors.norm(`${prefix}${startNorm}`, hiddenSize)],
-      ends.before({ block, prefix }),
-    );
-    places.push(list.length);
-    const parts = partsOf(architecture, config, block);
-    for (const [i, place] of parts.entries()) {
-      list.add({
-        block,
-        place,
-        prefix,
-        sumNorm: branchOf(architecture, place).sumNorm,
-        module: patchModules[place],
-        ends: ends.behind({ block, prefix }, place, i === parts.length - 1),
-        find: () =>
-          find[place]()
-            .withStreamFactor(architecture.streamFactor?.(config, place) ?? 1)
-            .withConnection(findConnection(architecture, place, config, tensors, prefix)),
-      });
-    }
-  }
-  list.keep([], ends.last);
+  const { list, rotaries, starts } = layOutBlocks(architecture, {
+    ...{ config, folder, tensors, attention, feedforward, mixer, patchModules, ends },
+    placeOf: (block) => `${blocksPrefix}${block}.`,
+  });
   tensors.requireAllForms();
   return {
     attention,
@@ -260,7 +180,7 @@ export function layOutTransformer(
     perLayer: ends.perLayer,
     altUp: ends.altUp,
     streams: findStreams(architecture.connections, config, tensors, prefix),
-    carried: carriedStreams(list.sublayers, places, list.startEnds),
+    carried: carriedStreams(list.sublayers, starts, list.startEnds),
     normsWordsAlone: outer.normsWordsAlone ?? false,
     projections:
       outer.projections === undefined || width === hiddenSize
@@ -325,11 +245,6 @@ function findHead(
   const matrix = isStored ? tensors.outer('head', name, rows, width) : embedding;
   const head = { ...matrix, ...(headBias ? { bias: tensors.take(`${name}.bias`, [rows]) } : {}) };
   return { head, headId: `${name}.weight` };
-}
-
-/** Empty where all blocks share one. */
-function rotaryKey({ rotary }: Architecture, layerType: string): string | undefined {
-  return { shared: '', 'by-layer-type': layerType, none: undefined }[rotary];
 }
 
 function findPositions(
