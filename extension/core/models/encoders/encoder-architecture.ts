@@ -1,6 +1,11 @@
-import type { Architecture, Biases, ExpertNames, Scales } from '../transformer/architecture';
+import type {
+  Architecture,
+  Biases,
+  BlockArchitecture,
+  ExpertNames,
+  Scales,
+} from '../transformer/architecture';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
-import type { BlockArchitecture } from '../modules/lay-out-blocks';
 import type { NormKind } from '../parts/norm';
 import type { StandIns } from '../stand-ins';
 import type { Message } from '../../message';

@@ -12,8 +12,7 @@ import type { GridBias } from '../parts/grid-bias';
 import type { LatentNorms, LatentShape } from '../parts/latent-heads';
 import { emitLinear } from '../parts/linear';
 import type { Linear } from '../parts/linear';
-import { emitBranchInput } from '../parts/norm';
-import type { Branch, Norm } from '../parts/norm';
+import type { Norm } from '../parts/norm';
 import type { Difference } from '../parts/probabilities';
 import type { RelativeShape, RelativeWeights } from '../parts/relative-scores';
 import type {
@@ -24,7 +23,8 @@ import type {
 } from '../transformer/architecture';
 import { emitHeads } from './attention-heads';
 import { linearIfAny, SublayerModule } from './sublayer';
-import type { BranchInput, BranchShape, RoledLinear } from './sublayer';
+import type { BranchInput, RoledLinear } from './sublayer';
+import type { BranchShape, Wiring } from './wiring';
 
 /** Sizes shared by every attention sublayer of a model. */
 export interface AttentionShape extends OwnHeads, BranchShape {
@@ -51,7 +51,7 @@ export interface AttentionShape extends OwnHeads, BranchShape {
 }
 
 /** Weights of one attention sublayer. */
-export interface AttentionWeights extends Branch {
+export interface AttentionWeights extends Wiring {
   /**
    * [query, key, value], or one matrix of all three; [query, key] where values are keys too, and [query] where keys
    * and values are of another stream; of latents as {@link emitLatentHeads} takes them.
@@ -228,9 +228,9 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
     return ownsKeys ? numKeyValueHeads * (headDim + valueDim) : undefined;
   }
 
-  protected emitBranch(graph: GraphBuilder, x: Value, { side, options }: BranchInput): Value {
-    const input = emitBranchInput(graph, this.shape.norm, x, this.weights);
-    const heads = emitHeads(graph, this.shape, this.weights, input, side, options.cache);
+  protected emitBranch(graph: GraphBuilder, normed: Value, given: BranchInput): Value {
+    const { x, side, options } = given;
+    const heads = emitHeads(graph, this.shape, this.weights, normed, side, options.cache);
     const out = emitLinear(graph, this.weights.output, heads);
     return graph.op('Reshape', [out, graph.op('Shape', [x])]);
   }

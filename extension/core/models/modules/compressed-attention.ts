@@ -14,7 +14,7 @@ import { emitChoice } from '../parts/compressed/indexer';
 import { emitTurnedBack, emitTurnedEnd } from '../parts/compressed/turned-end';
 import { emitLinear } from '../parts/linear';
 import type { Linear } from '../parts/linear';
-import { emitBranchInput, emitNorm } from '../parts/norm';
+import { emitNorm } from '../parts/norm';
 import type { Norm } from '../parts/norm';
 import { emitProbabilities } from '../parts/probabilities';
 import type { Architecture } from '../transformer/architecture';
@@ -77,7 +77,7 @@ export class CompressedAttention extends Attention<CompressedWeights> {
 
   protected override emitBranch(
     graph: GraphBuilder,
-    x: Value,
+    normed: Value,
     { side: { rotation, mask, positions }, options: { cache } }: BranchInput,
   ): Value {
     if (rotation === undefined) {
@@ -89,10 +89,9 @@ export class CompressedAttention extends Attention<CompressedWeights> {
     const { rotary } = rotation;
     const applied = (linear: Linear | undefined, rows: Value): Value =>
       linear === undefined ? rows : emitLinear(graph, linear, rows);
-    const size = graph.op('Shape', [x]);
+    const size = graph.op('Shape', [normed]);
     const leading = graph.op('Slice', [size, graph.ints([0]), graph.ints([2])]);
-    const input = emitBranchInput(graph, norm, x, this.weights);
-    const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
+    const rows = graph.op('Reshape', [normed, graph.ints([-1, hiddenSize])]);
     const inHeads = (x: Value, heads: number): Value => {
       const split = graph.op('Concat', [leading, graph.ints([heads, headDim])], { axis: 0 });
       return graph.op('Transpose', [graph.op('Reshape', [x, split])], { perm: [0, 2, 1, 3] });

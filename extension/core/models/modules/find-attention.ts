@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Linear } from '../parts/linear';
 import type { Norm } from '../parts/norm';
-import type { Architecture, Biases } from '../transformer/architecture';
+import type { Architecture, Biases, BlockArchitecture } from '../transformer/architecture';
 import { attentionNames } from '../transformer/block-parts';
 import type { ModelConfig } from '../transformer/model-config';
 import type { TensorFinder } from '../transformer/tensor-finder';
@@ -9,6 +9,7 @@ import { Attention } from './attention';
 import type { AttentionReach, AttentionShape, AttentionWeights } from './attention';
 import { CompressedAttention, findCompressed } from './compressed-attention';
 import { findSharedTransformer, SharedAttention } from './shared-attention';
+import { findWiring } from './wiring';
 
 /** A block's attention. */
 interface AttentionPlace extends AttentionReach {
@@ -22,7 +23,7 @@ interface AttentionPlace extends AttentionReach {
 
 /** The attention of an architecture's block. */
 export function findAnyAttention(
-  family: Pick<Architecture, 'attention' | 'shared' | 'compressed' | 'biases'>,
+  family: BlockArchitecture,
   config: ModelConfig,
   tensors: TensorFinder,
   { block, placeOf, keysBlock, turns, ...reach }: AttentionPlace,
@@ -70,7 +71,7 @@ export function findAttention(
     }
   };
   return {
-    ...tensors.branch(prefix, names, hiddenSize),
+    ...findWiring(names, tensors, prefix, hiddenSize),
     ...findQueryKeyValue(names, biases, tensors, prefix, shape, keysOf),
     ...(normsValues === true ? { normsValues } : {}),
     output: withBias(

@@ -4,7 +4,7 @@ import { configOfLayerType, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
 import { sparsityOf } from '../parts/sparsity';
 import { findConnection } from '../parts/streams/find-connections';
-import type { Architecture, PartKind } from '../transformer/architecture';
+import type { BlockArchitecture, PartKind } from '../transformer/architecture';
 import { branchOf, lacking, partsOf } from '../transformer/block-parts';
 import type { FoundEnds } from '../transformer/find-ends';
 import { expertShape, findExperts, withCount } from '../transformer/find-experts';
@@ -19,32 +19,6 @@ import { findFeedforward, Mlp } from './mlp';
 import type { FeedforwardShape } from './mlp';
 import { SublayerList } from './sublayer-list';
 import type { Sublayer } from './sublayer-list';
-
-/** The fields of an architecture that describe its blocks. */
-export type BlockArchitecture = Pick<
-  Architecture,
-  | 'attention'
-  | 'feedforward'
-  | 'experts'
-  | 'mixer'
-  | 'shared'
-  | 'compressed'
-  | 'connections'
-  | 'startNorm'
-  | 'streamFactor'
-  | 'parts'
-  | 'biases'
-  | 'rotary'
-  | 'interleavedRotary'
-  | 'reversedRotary'
-  | 'heads'
-  | 'innerSize'
-  | 'sparsity'
-  | 'keysOf'
-  | 'turns'
-  | 'slidingWindow'
-  | 'blockForm'
->;
 
 /** A model whose blocks are found. */
 interface FoundModel {
@@ -91,7 +65,8 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
     const layerType = config.layer_types?.[block] ?? 'full_attention';
     const own = { ...architecture, ...architecture.blockForm?.(config, block) };
     const turns = architecture.turns?.(config, block) ?? true;
-    const rotary = turns ? rotaryKey(architecture, layerType) : undefined;
+    const keys = { shared: '', 'by-layer-type': layerType, none: undefined };
+    const rotary = turns ? keys[architecture.rotary] : undefined;
     const shape = withHeads(
       { ...attention, ...architecture.heads?.(config, block) },
       widths[`block.${block}.attention`],
@@ -159,12 +134,4 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
   }
   list.keep([], ends?.last);
   return { list, rotaries, starts };
-}
-
-/** Empty if all blocks share one. */
-function rotaryKey(
-  { rotary }: Pick<Architecture, 'rotary'>,
-  layerType: string,
-): string | undefined {
-  return { shared: '', 'by-layer-type': layerType, none: undefined }[rotary];
 }

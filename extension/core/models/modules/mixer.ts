@@ -4,13 +4,14 @@ import type { Linear } from '../parts/linear';
 import { emitParts, findParts, readsStarts } from '../parts/mixers/mixer-form';
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { MixerFinder, MixerInput, MixerParts } from '../parts/mixers/mixer-kind';
-import { emitBranchInput } from '../parts/norm';
-import type { Branch, Norm } from '../parts/norm';
+import type { Norm } from '../parts/norm';
 import type { MixerNames } from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { SublayerModule } from './sublayer';
-import type { BranchInput, BranchShape, RoledLinear, SpecialSide } from './sublayer';
+import type { BranchInput, RoledLinear, SpecialSide } from './sublayer';
+import { findWiring } from './wiring';
+import type { BranchShape, Wiring } from './wiring';
 
 /** Sizes shared by every mixer of a model. */
 export interface MixerShape extends BranchShape {
@@ -18,7 +19,7 @@ export interface MixerShape extends BranchShape {
 }
 
 /** Weights of one mixer. */
-export interface MixerWeights extends Branch, MixerParts {}
+export interface MixerWeights extends Wiring, MixerParts {}
 
 /** An SSM, a linear attention or another layer that carries a state along the sequence. */
 export class Mixer extends SublayerModule<MixerWeights, MixerShape> {
@@ -54,11 +55,10 @@ export class Mixer extends SublayerModule<MixerWeights, MixerShape> {
     return this.withWeights({ ...this.weights, linears: this.weights.linears.map(map) });
   }
 
-  protected emitBranch(graph: GraphBuilder, x: Value, { side, options }: BranchInput): Value {
+  protected emitBranch(graph: GraphBuilder, normed: Value, { side, options }: BranchInput): Value {
     const { hiddenSize, norm, form } = this.shape;
     const { tokens = '', starts } = side;
-    const normed = emitBranchInput(graph, norm, x, this.weights);
-    const size = graph.op('Shape', [x]);
+    const size = graph.op('Shape', [normed]);
     const leading = graph.op('Slice', [size, graph.ints([0]), graph.ints([2])]);
     const masked = graph.op('Mul', [normed, tokens]);
     const perRow = (value: Value): Value => {
@@ -121,5 +121,5 @@ export function findMixer(
     rows: (name) => tensors.rows(`${own}${name}`),
     take: (name, shape) => tensors.reshaped(`${own}${name}`, shape),
   };
-  return { ...tensors.branch(prefix, names, hiddenSize), ...findParts(form, finder) };
+  return { ...findWiring(names, tensors, prefix, hiddenSize), ...findParts(form, finder) };
 }

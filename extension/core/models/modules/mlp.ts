@@ -6,14 +6,16 @@ import type { Places, Width } from '../narrow/width';
 import { emitActivation, sigmoidGelu } from '../parts/activations';
 import { emitLinear } from '../parts/linear';
 import type { Linear } from '../parts/linear';
-import { emitBranchInput, emitNorm } from '../parts/norm';
-import type { Branch, Norm } from '../parts/norm';
+import { emitNorm } from '../parts/norm';
+import type { Norm } from '../parts/norm';
 import { emitOpen } from '../parts/sparsity';
 import { emitWeight } from '../parts/weight';
 import type { Architecture, Biases } from '../transformer/architecture';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { SublayerModule } from './sublayer';
-import type { BranchShape, RoledLinear } from './sublayer';
+import type { RoledLinear } from './sublayer';
+import { findWiring } from './wiring';
+import type { BranchShape, Wiring } from './wiring';
 
 export const xieluTensors = (curve: Xielu | undefined): LazyTensor[] =>
   curve === undefined ? [] : [curve.positive, curve.negative, curve.beta, curve.epsilon];
@@ -36,7 +38,7 @@ export interface FeedforwardShape extends BranchShape {
 }
 
 /** Weights of one feed-forward sublayer. */
-export interface FeedforwardWeights extends Branch {
+export interface FeedforwardWeights extends Wiring {
   /** [gate, up], or one matrix of both; up alone where nothing gates it. */
   readonly gateUp: readonly Linear[];
   readonly down: Linear;
@@ -107,12 +109,10 @@ export class Mlp extends SublayerModule<FeedforwardWeights, FeedforwardShape> {
       : undefined;
   }
 
-  protected emitBranch(graph: GraphBuilder, x: Value): Value {
-    const { norm, hiddenSize } = this.shape;
-    const normed = emitBranchInput(graph, norm, x, this.weights);
-    const rows = graph.op('Reshape', [normed, graph.ints([-1, hiddenSize])]);
+  protected emitBranch(graph: GraphBuilder, normed: Value): Value {
+    const rows = graph.op('Reshape', [normed, graph.ints([-1, this.shape.hiddenSize])]);
     const out = emitDown(graph, this.shape, this.weights, rows);
-    return graph.op('Reshape', [out, graph.op('Shape', [x])]);
+    return graph.op('Reshape', [out, graph.op('Shape', [normed])]);
   }
 }
 
@@ -144,7 +144,7 @@ export const mapMlp = (
 export function emitDown(
   graph: GraphBuilder,
   shape: FeedforwardShape,
-  weights: Omit<FeedforwardWeights, keyof Branch>,
+  weights: Omit<FeedforwardWeights, keyof Wiring>,
   rows: Value,
 ): Value {
   const inner = emitInner(graph, shape, weights, rows);
@@ -226,7 +226,7 @@ export function findFeedforward(
 ): FeedforwardWeights {
   const { gateUp, down, innerNorm, curve } = names;
   return {
-    ...tensors.branch(prefix, names, hidden),
+    ...findWiring(names, tensors, prefix, hidden),
     gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, [bias, bias]),
     down: tensors.linear(`${prefix}${down}`, hidden, inner, lastBias),
     ...(innerNorm === undefined ? {} : { innerNorm: tensors.norm(`${prefix}${innerNorm}`, inner) }),

@@ -5,8 +5,8 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { ExpertSummary } from '../model-summary';
 import { emitLinear } from '../parts/linear';
 import type { Linear } from '../parts/linear';
-import { emitBranchInput, emitNorm } from '../parts/norm';
-import type { Branch, Norm, NormStyle } from '../parts/norm';
+import { emitNorm } from '../parts/norm';
+import type { Norm, NormStyle } from '../parts/norm';
 import { emitRouting } from '../parts/routing';
 import type { Routing } from '../parts/routing';
 import { emitStored, emitWeight } from '../parts/weight';
@@ -16,7 +16,8 @@ import { linearFlops, weightCounter } from './costs';
 import { emitDown, mapMlp, mlpRoles } from './mlp';
 import type { FeedforwardShape, FeedforwardWeights } from './mlp';
 import { linearIfAny, SublayerModule } from './sublayer';
-import type { BranchInput, RoledLinear, SpecialSide } from './sublayer';
+import type { BranchInput, RoledLinear, RoutedRows, SpecialSide } from './sublayer';
+import type { Wiring } from './wiring';
 
 /** Sizes shared by every mixture of experts of a model. */
 export interface ExpertShape extends FeedforwardShape, Routing {
@@ -32,7 +33,7 @@ export interface ExpertShape extends FeedforwardShape, Routing {
 export type Expert = Pick<FeedforwardWeights, 'gateUp' | 'down'>;
 
 /** Weights of one mixture of experts. */
-export interface ExpertWeights extends Branch {
+export interface ExpertWeights extends Wiring {
   /** Scores of the experts: rows of a matrix [count, hiddenSize], piece by piece. */
   readonly router: readonly LazyTensor[];
   /** Added to the scores, and to what experts are chosen by: [count], piece by piece. */
@@ -87,12 +88,7 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
   }
 
   public get linears(): readonly Linear[] {
-    const { router, experts } = this.weights;
-    return [
-      ...this.commonLinears.slice(0, router.length),
-      ...experts.flatMap(expertLinears),
-      ...this.commonLinears.slice(router.length),
-    ];
+    return [...this.commonLinears, ...this.weights.experts.flatMap(expertLinears)];
   }
 
   /** The router stays as it is. */
@@ -184,9 +180,7 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
     };
   }
 
-  public override get routedRows():
-    | readonly { readonly id: string; readonly in: number }[]
-    | undefined {
+  public override get routedRows(): readonly RoutedRows[] | undefined {
     const { byToken, experts } = this.weights;
     return byToken === undefined
       ? experts.map((expert) => ({ id: routedName(expert), in: this.shape.hiddenSize }))
@@ -199,14 +193,24 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
     return always + ((linearFlops(this.linears) - always) * perToken) / count;
   }
 
-  protected emitBranch(graph: GraphBuilder, x: Value, { side, options }: BranchInput): Value {
+  protected emitBranch(
+    graph: GraphBuilder,
+    normed: Value,
+    { x, side, options }: BranchInput,
+  ): Value {
     const { expertMask, keptExperts } = options;
     const { shape, weights } =
       keptExperts === undefined ? this : keepExperts(this.shape, this.weights, keptExperts);
-    return emitMixture(graph, shape, weights, x, {
-      ...(expertMask === undefined ? {} : { mask: expertMask }),
-      ...(side.ids === undefined ? {} : { tokens: side.ids }),
-    });
+    return emitMixture(
+      graph,
+      shape,
+      weights,
+      { input: x, normed },
+      {
+        ...(expertMask === undefined ? {} : { mask: expertMask }),
+        ...(side.ids === undefined ? {} : { tokens: side.ids }),
+      },
+    );
   }
 }
 
@@ -220,13 +224,13 @@ function emitMixture(
   graph: GraphBuilder,
   shape: ExpertShape,
   weights: ExpertWeights,
-  input: Value,
+  { input, normed }: { readonly input: Value; readonly normed: Value },
   { mask, tokens }: { readonly mask?: Value; readonly tokens?: Value } = {},
 ): Value {
   const { norm, hiddenSize } = shape;
   const { apart, shared } = weights;
   const toRows = (x: Value): Value => graph.op('Reshape', [x, graph.ints([-1, hiddenSize])]);
-  const rows = toRows(emitBranchInput(graph, norm, input, weights));
+  const rows = toRows(normed);
   const read = apart === undefined ? rows : toRows(emitNorm(graph, norm, input, apart.norm));
   const judged =
     apart === undefined ? rows : emitRouterInput(graph, norm, toRows(input), apart.routerScale);
@@ -301,7 +305,7 @@ function keepExperts(
   shape: ExpertShape,
   weights: ExpertWeights,
   kept: readonly number[],
-): { readonly shape: ExpertShape; readonly weights: ExpertWeights } {
+): Pick<Moe, 'shape' | 'weights'> {
   const runs: { start: number; end: number }[] = [];
   for (const expert of kept) {
     const last = runs.at(-1);

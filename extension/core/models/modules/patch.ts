@@ -1,11 +1,10 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { Branch } from '../parts/norm';
 import { emitPatchBranch, patchFlops, patchTensors } from '../patch/symbolic-patch';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
 import type { PartKind } from '../transformer/architecture';
 import { SublayerModule } from './sublayer';
-import type { BranchShape } from './sublayer';
+import type { BranchShape, Wiring } from './wiring';
 
 /** A graph module that replaces a removed sublayer. Its only norms are those of the sum. */
 export class Patch extends SublayerModule {
@@ -18,7 +17,7 @@ export class Patch extends SublayerModule {
     block: number,
     private readonly replaced: PartKind,
     { hiddenSize, norm }: BranchShape,
-    { sumNorms = [] }: Branch,
+    { sumNorms = [] }: Wiring,
     public readonly patch: SymbolicPatch,
   ) {
     super(block, { hiddenSize, norm, residualScale: 1 }, { sumNorms });

@@ -48,6 +48,11 @@ export class SharedAttention extends Attention<SharedWeights> {
     return undefined;
   }
 
+  /** Its norm is that of the stream and the embedding together. */
+  protected override emitNormed(_graph: GraphBuilder, x: Value): Value {
+    return x;
+  }
+
   protected override emitBranch(
     graph: GraphBuilder,
     x: Value,

@@ -9,7 +9,7 @@ import type { Mixer } from './mixer';
 import type { Mlp } from './mlp';
 import type { Moe } from './moe';
 import { Patch } from './patch';
-import type { BranchShape } from './sublayer';
+import type { BranchShape } from './wiring';
 
 /** A sublayer of a transformer, with its weights found and checked. */
 export type Sublayer = Attention | Mixer | Mlp | Moe | Patch;

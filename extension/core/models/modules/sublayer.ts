@@ -8,25 +8,18 @@ import type { Width } from '../narrow/width';
 import { endTensors } from '../parts/block-end';
 import type { BlockEnd } from '../parts/block-end';
 import type { Linear } from '../parts/linear';
-import { emitNorms, emitResidual } from '../parts/norm';
-import type { Branch, Norm, NormStyle } from '../parts/norm';
+import { emitNorm, emitNorms } from '../parts/norm';
+import type { Norm } from '../parts/norm';
 import type { Rotary } from '../parts/rotary';
 import { connectionTensors } from '../parts/streams/connection';
 import type { ConnectedStreams, Connection } from '../parts/streams/connection';
-import { emitConnected } from '../parts/streams/hyper-connections';
 import type { PartKind } from '../transformer/architecture';
 import { partTensors, storedTensors } from '../transformer/part-tensors';
 import type { ExpertTensors } from '../transformer/part-tensors';
 import type { RunningCosts } from '../transformer/tapped-part';
 import { costsOf, linearFlops } from './costs';
-
-/** Sizes that the sublayers of one kind have in common. */
-export interface BranchShape {
-  readonly hiddenSize: number;
-  readonly norm: NormStyle;
-  /** Factor on the branch before it is added to the residual stream. */
-  readonly residualScale: number;
-}
+import { emitWired } from './wiring';
+import type { BranchShape, Wiring } from './wiring';
 
 /** Side values of a sublayer. */
 export interface SideInputs {
@@ -64,8 +57,11 @@ export interface SublayerInput {
   readonly options?: EmitOptions;
 }
 
-/** Inputs of a branch besides what it is applied to. */
-export type BranchInput = Required<Pick<SublayerInput, 'side' | 'options'>>;
+/** Inputs of a branch besides its normed input. */
+export interface BranchInput extends Required<Pick<SublayerInput, 'side' | 'options'>> {
+  /** Its input before the norm. */
+  readonly x: Value;
+}
 
 /** A linear layer with its role, and the expert it belongs to. */
 export type RoledLinear = readonly [
@@ -74,9 +70,12 @@ export type RoledLinear = readonly [
   expert?: LinearLayer['expert'],
 ];
 
+/** Marked rows [rows, in] with the output of an expert. */
+export type RoutedRows = Pick<LinearLayer, 'id' | 'in'>;
+
 /** A residual sublayer hᵢ₊₁ = hᵢ + f(hᵢ) with its weights found and checked. */
 export abstract class SublayerModule<
-  Weights extends Branch = Branch,
+  Weights extends Wiring = Wiring,
   Shape extends BranchShape = BranchShape,
 > {
   public abstract readonly kind: PartKind | 'patch';
@@ -96,8 +95,8 @@ export abstract class SublayerModule<
   /** Linear layers that write into the stream. */
   protected abstract get outputLinears(): readonly Linear[];
   public abstract mapLinears(map: (linear: Linear) => Linear): this;
-  /** Emits f(x), its first norm included, of x [batch, sequence, hiddenSize]. */
-  protected abstract emitBranch(graph: GraphBuilder, x: Value, input: BranchInput): Value;
+  /** Emits the branch for `normed` [batch, sequence, hiddenSize]. */
+  protected abstract emitBranch(graph: GraphBuilder, normed: Value, input: BranchInput): Value;
 
   /** The part of the block that it is, or that a patch replaces. */
   public get place(): PartKind {
@@ -186,8 +185,8 @@ export abstract class SublayerModule<
     return undefined;
   }
 
-  /** Marked rows [rows, width] with the output of each expert. */
-  public get routedRows(): readonly { readonly id: string; readonly in: number }[] | undefined {
+  /** Outputs of the single experts; undefined if a table chooses them. */
+  public get routedRows(): readonly RoutedRows[] | undefined {
     return undefined;
   }
 
@@ -206,14 +205,17 @@ export abstract class SublayerModule<
 
   public emit(graph: GraphBuilder, given: SublayerInput): Value {
     const { hidden, input = hidden, side, streams, options = {} } = given;
-    const { norm, residualScale } = this.shape;
-    const { connection } = this.weights;
-    const branch = (x: Value): Value => this.emitBranch(graph, x, { side, options });
     return graph.within(this.id, () =>
-      streams === undefined || connection === undefined
-        ? emitResidual(graph, norm, residualScale, hidden, branch(input), this.weights)
-        : emitConnected(graph, norm, streams, connection, hidden, branch),
+      emitWired(graph, this.shape, this.weights, { hidden, input, streams }, (x) =>
+        this.emitBranch(graph, this.emitNormed(graph, x), { x, side, options }),
+      ),
     );
+  }
+
+  /** Emits the input of the branch. */
+  protected emitNormed(graph: GraphBuilder, x: Value): Value {
+    const { norm } = this.weights;
+    return norm === undefined ? x : emitNorm(graph, this.shape.norm, x, norm);
   }
 
   /** Emits what stays of the sublayer when it is removed, before the ends of blocks. */

@@ -13,6 +13,7 @@ import type { FeedforwardShape } from '../modules/mlp';
 import type { Linear } from '../parts/linear';
 import type { Norm } from '../parts/norm';
 import type { Architecture, ExpertNames, SharedExpertNames } from './architecture';
+import { findWiring } from '../modules/wiring';
 import type { ModelConfig } from './model-config';
 import type { TensorFinder } from './tensor-finder';
 import { say } from '../../message';
@@ -83,7 +84,7 @@ export function findExperts(
   const postNorm = names.postNorm === undefined ? {} : { postNorm: names.postNorm };
   const shared = names.shared?.(config);
   const weights: ExpertWeights = {
-    ...tensors.branch(prefix, { ...feedforward, ...postNorm }, hidden),
+    ...findWiring({ ...feedforward, ...postNorm }, tensors, prefix, hidden),
     router: [tensors.take(`${own}${router}.weight`, [count, hidden])],
     routerBias: routerBias ? [tensors.take(`${own}${router}.bias`, [count])] : [],
     choiceBias:
