@@ -1,6 +1,6 @@
 import { removedNorms } from '../../models/modules/wiring';
-import type { WiringNames } from '../../models/modules/wiring';
 import type { Architecture } from '../../models/transformer/architecture';
+import type { WiringNames } from '../../models/transformer/block-end-names';
 import { cacheParts } from './cache-modules';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';

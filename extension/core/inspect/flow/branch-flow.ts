@@ -1,5 +1,5 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { AttentionShape, AttentionWeights } from '../../models/modules/attention';
+import type { AttentionShape, AttentionWeights } from '../../models/modules/attention-heads';
 import { xieluTensors } from '../../models/modules/mlp';
 import { biasGateTensors } from '../../models/parts/gated-bias';
 import type { FeedforwardShape, FeedforwardWeights } from '../../models/modules/mlp';

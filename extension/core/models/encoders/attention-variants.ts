@@ -1,11 +1,10 @@
-import type { AttentionShape, AttentionWeights } from '../modules/attention';
+import type { AttentionShape, AttentionWeights } from '../modules/attention-heads';
 import type { DistanceBias } from '../parts/distance-bias';
 import { gridBiasRows } from '../parts/grid-bias';
 import type { Linear } from '../parts/linear';
 import type { RelativeShape } from '../parts/relative-scores';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import type { EncoderConfig } from './encoder-config';
-import type { EncoderEmbedding } from './find-embedding';
 
 /** Model that a variant of attention is found in. */
 interface VariantContext {
@@ -15,7 +14,8 @@ interface VariantContext {
   readonly prefix: string;
   readonly blocksPrefix: string;
   readonly shape: AttentionShape;
-  readonly embedding: EncoderEmbedding;
+  /** Rows and columns of the patches of an image. */
+  readonly grid: readonly [height: number, width: number] | undefined;
 }
 
 /** Tensors of a variant of attention. */
@@ -156,11 +156,10 @@ export const gatedBias = (names: GatedBiasNames): AttentionVariant => ({
 
 /** Biases by distance in the grid of patches: a table [distances, heads] below each block. */
 export const gridBias = (name: string): AttentionVariant => ({
-  find: ({ tensors, embedding, shape: { numHeads } }) => {
-    if (embedding.kind !== 'image') {
+  find: ({ tensors, grid, shape: { numHeads } }) => {
+    if (grid === undefined) {
       return {};
     }
-    const { grid } = embedding;
     const size = [gridBiasRows(grid), numHeads];
     return {
       ofBlock: (place) => ({ gridBias: { table: tensors.take(`${place}${name}`, size), grid } }),

@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
-import type { AttentionShape } from '../modules/attention';
+import type { AttentionShape } from '../modules/attention-heads';
 import { layOutBlocks } from '../modules/lay-out-blocks';
 import type { FeedforwardShape } from '../modules/mlp';
 import { readShapes } from '../modules/read-shapes';
@@ -133,7 +133,8 @@ export function layOutEncoder(
   const patchModules = patchModulesOf(architecture);
   const variant =
     architecture.variant?.find?.({
-      ...{ config, tensors, prefix, blocksPrefix, embedding },
+      ...{ config, tensors, prefix, blocksPrefix },
+      grid: embedding.kind === 'image' ? embedding.grid : undefined,
       shape: attention,
     }) ?? {};
   const { list, rotaries } = layOutBlocks(blocksOf(architecture, config), {

@@ -3,101 +3,14 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { SublayerKind } from '../model-summary';
 import { prunableWidth, isPlain, inputCuts, outputCuts } from '../narrow/width';
 import type { Places, Width } from '../narrow/width';
-import type { SharedParts } from '../parts/adapted';
-import type { CompressedParts } from '../parts/compressed/compressed-parts';
-import type { DistanceBias } from '../parts/distance-bias';
 import { biasGateTensors } from '../parts/gated-bias';
-import type { BiasGate } from '../parts/gated-bias';
-import type { GridBias } from '../parts/grid-bias';
-import type { LatentNorms, LatentShape } from '../parts/latent-heads';
 import { emitLinear } from '../parts/linear';
 import type { Linear } from '../parts/linear';
 import type { Norm } from '../parts/norm';
-import type { Difference } from '../parts/probabilities';
-import type { RelativeShape, RelativeWeights } from '../parts/relative-scores';
-import type {
-  FusedOrder,
-  GateActivation,
-  OwnHeads,
-  QueryKeyNormExtent,
-} from '../transformer/architecture';
 import { emitHeads } from './attention-heads';
+import type { AttentionShape, AttentionWeights } from './attention-heads';
 import { linearIfAny, SublayerModule } from './sublayer';
 import type { BranchInput, RoledLinear } from './sublayer';
-import type { BranchShape, Wiring } from './wiring';
-
-/** Sizes shared by every attention sublayer of a model. */
-export interface AttentionShape extends OwnHeads, BranchShape {
-  /** Sizes of queries, keys and values that come from narrow latents, where they do. */
-  readonly latent: LatentShape | undefined;
-  /** Cap of the scores, if any. */
-  readonly softCap: number | undefined;
-  readonly queryKeyNormsOver: QueryKeyNormExtent;
-  /** Whether queries and keys are turned before they are normed. */
-  readonly turnsFirst: boolean;
-  /** Bound on the absolute values of queries, keys and values, if any. */
-  readonly clip: number | undefined;
-  /** Whether the queries' matrix gives each head's query and behind it a gate, as wide. */
-  readonly gatesInQuery: boolean;
-  /** Order of query, key and value where one matrix holds all three. */
-  readonly fusedOrder: FusedOrder | undefined;
-  /** Of attention by the expected share of so many hashes that agree, where that is what it is. */
-  readonly hashes: number | undefined;
-  /** How scores depend on relative positions, where they do. */
-  readonly relative: RelativeShape | undefined;
-  /** What is applied to the gate, and whether that has one factor for each head. */
-  readonly gateActivation: GateActivation;
-  readonly gateIsByHead: boolean;
-}
-
-/** Weights of one attention sublayer. */
-export interface AttentionWeights extends Wiring {
-  /**
-   * [query, key, value], or one matrix of all three; [query, key] where values are keys too, and [query] where keys
-   * and values are of another stream; of latents as {@link emitLatentHeads} takes them.
-   */
-  readonly queryKeyValue: readonly Linear[];
-  /** What keys and values are made by where another stream gives them. */
-  readonly othersKeys?: OthersKeys;
-  readonly latentNorms?: LatentNorms;
-  readonly output: Linear;
-  readonly queryKeyNorms?: { readonly query: Norm; readonly key?: Norm };
-  /** Whether each head's values are normed, without weights. */
-  readonly normsValues?: boolean;
-  /** Of what all heads give. */
-  readonly innerNorm?: Norm;
-  /** [numHeads]: scores of nothing, to which a head may attend instead of a token. */
-  readonly sinks?: LazyTensor;
-  /** Its sigmoid is a factor on what the heads give. */
-  readonly gate?: Linear;
-  /** Added to queries and values where they come from one matrix without a bias: [hiddenSize] each. */
-  readonly addedBiases?: { readonly query: LazyTensor; readonly value: LazyTensor };
-  readonly relative?: RelativeWeights;
-  /** [numHeads, 1, width, 1]: what is summed of a head's values along the sequence, and added to what it gives. */
-  readonly valueConvolution?: LazyTensor;
-  /** What scores gain by distance in a grid of patches. */
-  readonly gridBias?: GridBias;
-  /** What scores gain by how far a key is, where that isn't part of the mask. */
-  readonly distanceBias?: DistanceBias;
-  /** How far the mask, which holds what scores gain by distance, is let in. */
-  readonly biasGate?: BiasGate;
-  /** Of heads in pairs that see the difference of what two see. */
-  readonly difference?: Difference;
-  /** Of a transformer that blocks share, whose last layer is `output`. */
-  readonly shared?: SharedParts;
-  /** Of attention that reads compressed runs of tokens. */
-  readonly compressed?: CompressedParts;
-}
-
-/** How keys and values are made of another stream than the one that queries are made of. */
-export interface OthersKeys {
-  /** The block whose attention reads that stream; absent where it is what an encoder gives. */
-  readonly block?: number;
-  readonly norm?: Norm;
-  /** [key, value], or [key] where values are keys too. */
-  readonly keyValue: readonly Linear[];
-  readonly keyNorm?: Norm;
-}
 
 /** What the attention of a block attends to, and how it rotates queries and keys. */
 export interface AttentionReach {

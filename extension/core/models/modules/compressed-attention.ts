@@ -20,7 +20,7 @@ import { emitProbabilities } from '../parts/probabilities';
 import type { Architecture } from '../transformer/architecture';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { Attention } from './attention';
-import type { AttentionShape, AttentionWeights } from './attention';
+import type { AttentionShape, AttentionWeights } from './attention-heads';
 import type { BranchInput, SpecialSide } from './sublayer';
 
 type CompressedWeights = AttentionWeights & { readonly compressed: CompressedParts };

@@ -11,7 +11,7 @@ import { expertShape, findExperts, withCount } from '../transformer/find-experts
 import type { ModelConfig } from '../transformer/model-config';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { withHeads } from './attention';
-import type { AttentionShape, AttentionWeights } from './attention';
+import type { AttentionShape, AttentionWeights } from './attention-heads';
 import { findAnyAttention } from './find-attention';
 import { findMixer, Mixer } from './mixer';
 import type { MixerShape } from './mixer';

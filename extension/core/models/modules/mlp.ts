@@ -10,7 +10,7 @@ import { emitNorm } from '../parts/norm';
 import type { Norm } from '../parts/norm';
 import { emitOpen } from '../parts/sparsity';
 import { emitWeight } from '../parts/weight';
-import type { Architecture, Biases } from '../transformer/architecture';
+import type { Architecture, Biases, ClampedGate } from '../transformer/architecture';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { SublayerModule } from './sublayer';
 import type { RoledLinear } from './sublayer';
@@ -30,11 +30,7 @@ export interface FeedforwardShape extends BranchShape {
   readonly takesTurns: boolean;
   /** Whether up stands before gate there. */
   readonly upFirst: boolean;
-  /**
-   * Bounds gate ≤ limit and |up| ≤ limit; with an alpha, (up + 1) · gate · σ(alpha · gate) instead of
-   * activation(gate) · up (gpt-oss, arXiv 2508.10925).
-   */
-  readonly clamped: { readonly alpha?: number; readonly limit: number } | undefined;
+  readonly clamped: ClampedGate | undefined;
 }
 
 /** Weights of one feed-forward sublayer. */

@@ -6,7 +6,7 @@ import type { RelativeShape } from '../parts/relative-scores';
 import type { Architecture, Projection, Scales } from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
 import { say } from '../../message';
-import type { AttentionShape } from './attention';
+import type { AttentionShape } from './attention-heads';
 import type { FeedforwardShape } from './mlp';
 
 /** The fields of config.json that branches are made by. */

@@ -12,7 +12,7 @@ import type { ModelConfig } from '../transformer/model-config';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { Attention } from './attention';
 import { emitHeads } from './attention-heads';
-import type { AttentionShape, AttentionWeights } from './attention';
+import type { AttentionShape, AttentionWeights } from './attention-heads';
 import type { BranchInput, RoledLinear, SpecialSide } from './sublayer';
 
 type SharedWeights = AttentionWeights & { readonly shared: SharedParts };

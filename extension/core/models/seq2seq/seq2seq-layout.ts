@@ -4,7 +4,7 @@ import { UserError } from '../../user-error';
 import { findDistanceBias } from '../encoders/attention-variants';
 import { prunedClassPrefix } from '../encoders/encoder-architecture';
 import { Attention } from '../modules/attention';
-import type { AttentionShape, AttentionWeights } from '../modules/attention';
+import type { AttentionShape, AttentionWeights } from '../modules/attention-heads';
 import { findAttention } from '../modules/find-attention';
 import { readShapes } from '../modules/read-shapes';
 import { SublayerList } from '../modules/sublayer-list';

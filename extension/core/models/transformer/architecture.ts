@@ -4,17 +4,16 @@ import type {
   ConnectionNames,
   LaurelNames,
   PerLayerNames,
+  WiringNames,
 } from './block-end-names';
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
 import type { CompressedNames, CompressedShape } from '../parts/compressed/compressed-parts';
-import type { FeedforwardShape } from '../modules/mlp';
 import type { LatentNames, LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { NormKind } from '../parts/norm';
 import type { Routing } from '../parts/routing';
 import type { SharedNames } from '../shared-modules';
-import type { WiringNames } from '../modules/wiring';
 import type { Message } from '../../message';
 
 /**
@@ -107,6 +106,15 @@ export interface Scales {
  * own; or all heads at once.
  */
 export type QueryKeyNormExtent = 'head' | 'each-head' | 'projection';
+
+/**
+ * Bounds gate ≤ limit and |up| ≤ limit; with an alpha, (up + 1) · gate · σ(alpha · gate) instead of
+ * activation(gate) · up (gpt-oss, arXiv 2508.10925).
+ */
+export interface ClampedGate {
+  readonly alpha?: number;
+  readonly limit: number;
+}
 
 /**
  * Mixtures of experts. Each expert has tensors of its own, `<module>.experts.<number>.<name>.weight`,
@@ -282,7 +290,7 @@ export interface BlockArchitecture {
     /** Module of the weights of xIELU. */
     readonly curve?: string;
     /** Gate and up of gpt-oss. */
-    readonly clamped?: (config: ModelConfig) => FeedforwardShape['clamped'];
+    readonly clamped?: (config: ModelConfig) => ClampedGate | undefined;
     /** Whether rows of gate and up take turns where one matrix holds both. */
     readonly takesTurns?: boolean;
     /** Whether up stands before gate there. */

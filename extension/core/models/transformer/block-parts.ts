@@ -1,5 +1,5 @@
-import type { WiringNames } from '../modules/wiring';
 import type { Architecture, BlockArchitecture, PartKind } from './architecture';
+import type { WiringNames } from './block-end-names';
 import type { ModelConfig } from './model-config';
 
 /** What a block of a family consists of, in order. */

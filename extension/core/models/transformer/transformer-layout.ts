@@ -3,7 +3,7 @@ import type { Architecture, PartKind, QueryGrowth, Scales, SinePositions } from 
 import { besideOf } from './block-parts';
 import { carriedStreams } from './carried-streams';
 import type { CarriedStream } from './carried-streams';
-import type { AttentionShape } from '../modules/attention';
+import type { AttentionShape } from '../modules/attention-heads';
 import { layOutBlocks } from '../modules/lay-out-blocks';
 import { findEnds } from './find-ends';
 import type { AltUp } from '../parts/streams/altup';
