@@ -29,7 +29,7 @@ import { root } from './repository.mjs';
  *   & typeof import('../../extension/core/models/t5/t5-gguf')
  *   & typeof import('../../extension/core/models/quantized/quantization')
  *   & typeof import('../../extension/core/models/parts/rotary')
- *   & typeof import('../../extension/core/models/parts/feedforward')
+ *   & typeof import('../../extension/core/models/parts/activations')
  *   & typeof import('../../extension/core/checkpoints/ggml-types')
  *   & typeof import('../../extension/services/documents/document-views')
  *   & typeof import('../../extension/core/tensornet/compression-choice')
@@ -62,7 +62,7 @@ const modules = [
   'core/models/t5/t5-gguf',
   'core/models/quantized/quantization',
   'core/models/parts/rotary',
-  'core/models/parts/feedforward',
+  'core/models/parts/activations',
   'core/checkpoints/ggml-types',
   'services/documents/document-views',
   'core/tensornet/compression-choice',

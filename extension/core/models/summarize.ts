@@ -1,25 +1,14 @@
-import { elementCount } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../checkpoints/model-folder';
-import type { AttentionShape } from './parts/attention';
-import { formFlops, formWeights } from './forms/form-facts';
 import type { CompressedForms } from './forms/form-spec';
-import { numbersKept } from './parts/compressed/find-compressed';
-import type { Linear } from './parts/linear';
 import type { ModelSummary, SublayerSummary } from './model-summary';
-import { describePatch, patchFlops } from './patch/symbolic-patch';
+import { describePatch } from './patch/symbolic-patch';
 import type { PatchSpecs } from './patch/symbolic-patch';
 import { outerLinears, outerTensors } from './transformer/outer-matrices';
 import type { OuterLinears } from './transformer/outer-matrices';
-import {
-  expertTensors,
-  sharedLinears,
-  stayingTensors,
-  sublayerLinears,
-  sublayerTensors,
-} from './transformer/sublayer-tensors';
-import { idOfSublayer, isCross } from './transformer/transformer-sublayer';
-import type { TransformerSublayer } from './transformer/transformer-sublayer';
+import { weightCounter } from './modules/costs';
+import { cacheBytes } from './modules/sublayer';
+import type { Sublayer } from './modules/sublayer-list';
 import { counted, say } from '../message';
 import type { Message } from '../message';
 
@@ -50,8 +39,7 @@ interface FoundModel {
 
 /** What the sublayers of a model are summarized from. */
 export interface SummarizedLayout {
-  readonly sublayers: readonly TransformerSublayer[];
-  readonly attention: AttentionShape;
+  readonly sublayers: readonly Sublayer[];
   /** Whether attention keeps keys and values for the tokens to come. */
   readonly keepsCache: boolean;
 }
@@ -75,7 +63,10 @@ export function summarizeModel(found: FoundModel): ModelSummary {
     architecture: config.model_type,
     parameters: sum(
       used,
-      weightCounter([...layout.sublayers.flatMap(sublayerLinears), ...outerLinears(outer)]),
+      weightCounter([
+        ...layout.sublayers.flatMap(({ linears }) => linears),
+        ...outerLinears(outer),
+      ]),
     ),
     bytes: sum(tensors, (tensor) => tensor.length),
     dtypes: bytesByDType(checkpoint),
@@ -113,12 +104,12 @@ export function bytesByDType({ tensors }: Checkpoint): Record<string, number> {
 
 export function summarizeSublayers(layout: SummarizedLayout): SublayerSummary[] {
   const users = new Map<LazyTensor, number>();
-  for (const tensor of layout.sublayers.flatMap((sublayer) => sublayerTensors(sublayer))) {
+  for (const tensor of layout.sublayers.flatMap((sublayer) => sublayer.tensors())) {
     users.set(tensor, (users.get(tensor) ?? 0) + 1);
   }
   return layout.sublayers.map((sublayer) => {
-    const staying = new Set(stayingTensors(sublayer));
-    const all = sublayerTensors(sublayer);
+    const staying = new Set(sublayer.stayingTensors);
+    const all = sublayer.tensors();
     const own = all.filter((tensor) => users.get(tensor) === 1 && !staying.has(tensor));
     const shared = all.filter(
       (one) => one.shape.length > 1 && !own.includes(one) && !staying.has(one),
@@ -128,7 +119,7 @@ export function summarizeSublayers(layout: SummarizedLayout): SublayerSummary[] 
       ...(shared.length === 0
         ? {}
         : {
-            sharedWeights: sum(shared, weightCounter(sublayerLinears(sublayer))),
+            sharedWeights: sum(shared, weightCounter(sublayer.linears)),
             shares: shared.map(({ name }) => name),
           }),
     };
@@ -136,70 +127,32 @@ export function summarizeSublayers(layout: SummarizedLayout): SublayerSummary[] 
 }
 
 function summarizeSublayer(
-  sublayer: TransformerSublayer,
+  sublayer: Sublayer,
   own: readonly LazyTensor[],
-  layout: SummarizedLayout,
+  { keepsCache }: SummarizedLayout,
 ): SublayerSummary {
-  const heads = sublayer.kind === 'attention' ? sublayer.heads : undefined;
-  const { numKeyValueHeads, headDim, valueDim } = { ...layout.attention, ...heads };
-  const compressed = sublayer.kind === 'attention' ? sublayer.weights.compressed : undefined;
-  const numbers =
-    compressed === undefined
-      ? numKeyValueHeads * (headDim + valueDim)
-      : numbersKept(compressed, layout.attention);
-  const keeps =
-    sublayer.kind === 'attention' && layout.keepsCache && sublayer.weights.othersKeys === undefined;
+  const { id, block, linears, flopsPerToken, cachedNumbers = 0, expertSummary } = sublayer;
   return {
-    id: idOfSublayer(sublayer),
-    block: sublayer.block,
-    kind: isCross(sublayer) ? 'cross-attention' : sublayer.kind,
-    parameters: sum(own, weightCounter(sublayerLinears(sublayer))),
+    id,
+    block,
+    kind: sublayer.summaryKind,
+    parameters: sum(own, weightCounter(linears)),
     bytes: sum(own, (tensor) => tensor.length),
-    flopsPerToken: flopsPerToken(sublayer),
-    kvBytesPerToken: keeps ? Math.round(numbers * cacheBytes(own)) : 0,
-    ...(stayingTensors(sublayer).length === 0 ? {} : { leavesParts: true }),
-    ...summarizeExperts(sublayer),
+    flopsPerToken,
+    kvBytesPerToken: keepsCache ? Math.round(cachedNumbers * cacheBytes(own)) : 0,
+    ...(sublayer.stayingTensors.length === 0 ? {} : { leavesParts: true }),
+    ...(expertSummary === undefined ? {} : { experts: expertSummary }),
   };
-}
-
-/** Bytes of a number in a cache: as the narrowest floats are stored, and half precision beside quantized weights. */
-function cacheBytes(own: readonly LazyTensor[]): number {
-  const floats = own.filter(({ dtype }) => !/^[IU]\d/.test(dtype));
-  const bytes = floats.map(({ length, shape }) => length / elementCount(shape));
-  return floats.length === 0 ? 4 : Math.max(2, Math.min(...bytes));
 }
 
 /** What stands in the places of removed sublayers, if anything. */
-export function summarizePatches(
-  sublayers: readonly TransformerSublayer[],
-): Pick<ModelSummary, 'patches'> {
+export function summarizePatches(sublayers: readonly Sublayer[]): Pick<ModelSummary, 'patches'> {
   const patches: PatchSpecs = Object.fromEntries(
     sublayers.flatMap((sublayer) =>
-      sublayer.kind === 'patch' ? [[idOfSublayer(sublayer), describePatch(sublayer.patch)]] : [],
+      sublayer.kind === 'patch' ? [[sublayer.id, describePatch(sublayer.patch)]] : [],
     ),
   );
   return Object.keys(patches).length === 0 ? {} : { patches };
-}
-
-function summarizeExperts(sublayer: TransformerSublayer): Pick<SublayerSummary, 'experts'> {
-  const tensors = expertTensors(sublayer);
-  if (tensors === undefined || sublayer.kind !== 'expert') {
-    return {};
-  }
-  const { byRow, experts } = tensors;
-  const { count, perToken } = sublayer.shape;
-  // A table would still name an expert that is gone.
-  const isFixed = sublayer.weights.byToken !== undefined;
-  const all = [...byRow, ...experts.flat()];
-  return {
-    experts: {
-      count,
-      perToken,
-      ...(isFixed ? { least: count } : {}),
-      parameters: Math.round(sum(all, weightCounter(sublayerLinears(sublayer))) / count),
-      bytes: Math.round(sum(all, ({ length }) => length) / count),
-    },
-  };
 }
 
 /** What embedding and head cost, each tensor counted once. */
@@ -209,33 +162,6 @@ export function summarizeOuter(outer: OuterLinears): Pick<SublayerSummary, 'para
     parameters: sum(tensors, weightCounter(outerLinears(outer))),
     bytes: sum(tensors, ({ length }) => length),
   };
-}
-
-/** How many weights a tensor of these layers stands for. */
-export function weightCounter(linears: readonly Linear[]): (tensor: LazyTensor) => number {
-  const inForms = new Map(linears.flatMap(({ form }) => [...((form && formWeights(form)) ?? [])]));
-  return (tensor) => inForms.get(tensor) ?? elementCount(tensor.shape);
-}
-
-/** Of a mixture of experts the router, the shared expert and the experts that a token is sent to. */
-function flopsPerToken(sublayer: TransformerSublayer): number {
-  const flops = (linears: readonly Linear[]): number =>
-    sum(linears, ({ weight, form }) =>
-      form === undefined ? 2 * elementCount(weight.shape) : formFlops(form),
-    );
-  if (sublayer.kind === 'patch') {
-    return patchFlops(sublayer.patch);
-  }
-  if (sublayer.kind !== 'expert') {
-    return flops(sublayerLinears(sublayer));
-  }
-  const { shape, weights } = sublayer;
-  const always = flops([
-    ...weights.router.map((weight) => ({ weight })),
-    ...sharedLinears(weights),
-  ]);
-  const all = flops(sublayerLinears(sublayer)) - always;
-  return always + (all * shape.perToken) / shape.count;
 }
 
 function sum<T>(items: readonly T[], value: (item: T) => number): number {

@@ -1,4 +1,4 @@
-import { activations } from '../models/parts/feedforward';
+import { activations } from '../models/parts/activations';
 import { operatorName, skipNormOf } from '../models/onnx/graph-index';
 import type { SkipNorm } from '../models/onnx/graph-index';
 import { renameOutputs } from '../models/onnx/edits/node-edits';

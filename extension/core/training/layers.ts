@@ -1,6 +1,6 @@
 import { DataType, float } from '../onnx/graph-builder';
 import type { Attribute, Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
-import { activations } from '../models/parts/feedforward';
+import { activations } from '../models/parts/activations';
 import { UserError } from '../user-error';
 import { emitTrainingBatchNorm } from './batch-norm';
 import { emitDropout } from './dropout';

@@ -1,4 +1,6 @@
-import type { Architecture, BranchNorms } from '../../models/transformer/architecture';
+import { removedNorms } from '../../models/modules/wiring';
+import type { Architecture } from '../../models/transformer/architecture';
+import type { WiringNames } from '../../models/transformer/block-end-names';
 import { cacheParts } from './cache-modules';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
@@ -20,11 +22,11 @@ const moduleOf = (name: string): string => name.split('.')[0] ?? name;
 
 /** Norms inside the module of the branch go with it; those of the sum stay. */
 function branchModules(
-  branch: Omit<BranchNorms, 'norm'> & { readonly norm?: string | undefined },
+  branch: Omit<WiringNames, 'norm'> & { readonly norm?: string | undefined },
   linears: readonly string[],
 ): BranchModules {
   return {
-    norms: [branch.norm, branch.postNorm].filter((name) => name !== undefined),
+    norms: removedNorms(branch),
     parts: [...new Set(linears.map(moduleOf))],
   };
 }
@@ -61,7 +63,7 @@ function asInTransformers(family: Architecture): Architecture {
   const { gateUp } = feedforward;
   const named = (name: string): string =>
     name.replace(/^[^.]+/, (module) => moduleNames[module] ?? module);
-  const normOf = ({ norm }: BranchNorms): BranchNorms =>
+  const normOf = ({ norm }: WiringNames): WiringNames =>
     norm === undefined ? {} : { norm: named(norm) };
   return {
     ...family,

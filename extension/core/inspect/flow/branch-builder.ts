@@ -1,6 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Linear } from '../../models/parts/linear';
-import type { Branch, Norm, NormStyle } from '../../models/parts/norm';
+import type { Norm, NormStyle } from '../../models/parts/norm';
+import type { Wiring } from '../../models/modules/wiring';
 import { partTensors } from '../../models/transformer/part-tensors';
 import type { Dimension } from '../../onnx/graph-builder';
 import { say, verbatim } from '../../message';
@@ -77,7 +78,7 @@ export class BranchBuilder {
   public ending(
     { norm, residualScale }: { readonly norm: NormStyle; readonly residualScale: number },
     x: Wire,
-    { postNorm, layerScale }: Branch,
+    { postNorm, layerScale }: Wiring,
   ): Wire {
     const normed = this.norm('post-norm', norm, x, postNorm);
     const scaled =

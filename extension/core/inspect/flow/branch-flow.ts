@@ -1,8 +1,8 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { AttentionShape, AttentionWeights } from '../../models/parts/attention';
-import { xieluTensors } from '../../models/parts/feedforward';
+import type { AttentionShape, AttentionWeights } from '../../models/modules/attention-heads';
+import { xieluTensors } from '../../models/modules/mlp';
 import { biasGateTensors } from '../../models/parts/gated-bias';
-import type { FeedforwardShape, FeedforwardWeights } from '../../models/parts/feedforward';
+import type { FeedforwardShape, FeedforwardWeights } from '../../models/modules/mlp';
 import { patchWidth } from '../../models/patch/symbolic-patch';
 import type { SymbolicPatch } from '../../models/patch/symbolic-patch';
 import type { Rotary } from '../../models/parts/rotary';

@@ -1,4 +1,4 @@
-import type { ExpertShape, ExpertWeights, SharedExpert } from '../../models/parts/experts';
+import type { ExpertShape, ExpertWeights, SharedExpert } from '../../models/modules/moe';
 import { BranchBuilder } from './branch-builder';
 import { innerFlow } from './branch-flow';
 import type { BranchFlow } from './branch-flow';

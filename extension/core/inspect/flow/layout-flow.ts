@@ -10,8 +10,7 @@ import type { Connection } from '../../models/parts/streams/connection';
 import { isTied } from '../../models/transformer/outer-matrices';
 import { partTensors } from '../../models/transformer/part-tensors';
 import type { TransformerLayout } from '../../models/transformer/transformer-layout';
-import { idOfSublayer, isCross, placeOf } from '../../models/transformer/transformer-sublayer';
-import type { TransformerSublayer } from '../../models/transformer/transformer-sublayer';
+import type { Sublayer } from '../../models/modules/sublayer-list';
 import type { TransformerModel } from '../../models/transformer/transformer-model';
 import type { StoredTensor } from '../model-description';
 import { BranchBuilder } from './branch-builder';
@@ -273,7 +272,7 @@ function audioFlow(
 
 /** What a model's blocks are made of, decoder or encoder. */
 type Blocks = Pick<TransformerLayout, 'attention' | 'feedforward' | 'sublayers'> &
-  Partial<Pick<TransformerLayout, 'beside' | 'isAside' | 'mixer' | 'rotaries' | 'slopes'>> & {
+  Partial<Pick<TransformerLayout, 'beside' | 'isAside' | 'rotaries' | 'slopes'>> & {
     /** What tokens bring to the ends of blocks. */
     readonly brought?: Wire | undefined;
     /** What the embedding gives. */
@@ -313,15 +312,15 @@ export function blocksOf(
 function blockFlow(
   flow: FlowBuilder,
   layout: Blocks,
-  sublayers: readonly TransformerSublayer[],
+  sublayers: readonly Sublayer[],
   before: StreamWires,
   causal: boolean,
 ): { readonly group: FlowGroup; readonly streams: StreamWires } {
-  const { attention, feedforward, rotaries, mixer, beside = [] } = layout;
+  const { attention, feedforward, rotaries, beside = [] } = layout;
   const block = sublayers[0]?.block ?? 0;
   const { hidden: input } = before;
   const own = new BranchBuilder(flow, `block.${block}`);
-  const second = sublayers.findIndex((sublayer, i) => i > 0 && beside.includes(placeOf(sublayer)));
+  const second = sublayers.findIndex((sublayer, i) => i > 0 && beside.includes(sublayer.place));
   const [one, other] = sublayers.slice(Math.max(0, second - 1)).map(({ weights }) => weights.norm);
   const shared =
     second > 0 && one?.weight !== undefined && one.weight === other?.weight
@@ -336,13 +335,13 @@ function blockFlow(
         ? input
         : sumOfStreams(own, `${sublayer.kind}-read`, streams.hidden, connection);
     const normed = isBeside ? shared : undefined;
-    const branch = new BranchBuilder(flow, idOfSublayer(sublayer));
+    const branch = new BranchBuilder(flow, sublayer.id);
     const built = ((): BranchFlow => {
       switch (sublayer.kind) {
         case 'attention': {
           const rotary = sublayer.rotary === undefined ? undefined : rotaries?.get(sublayer.rotary);
           const { slidingWindow } = sublayer;
-          const context = isCross(sublayer)
+          const context = sublayer.isCross
             ? { rotary, slidingWindow, causal: false, encoded: layout.encoded }
             : {
                 rotary,
@@ -355,19 +354,16 @@ function blockFlow(
                   activation: feedforward.activation,
                 },
               };
-          const shape = { ...attention, ...sublayer.heads };
-          const { compressed } = sublayer.weights;
+          const { shape, weights } = sublayer;
+          const { compressed } = weights;
           return compressed === undefined
-            ? attentionFlow(branch, shape, sublayer.weights, context, source, normed)
-            : compressedFlow(branch, shape, { ...sublayer.weights, compressed }, context, source);
+            ? attentionFlow(branch, shape, weights, context, source, normed)
+            : compressedFlow(branch, shape, { ...weights, compressed }, context, source);
         }
         case 'mixer':
-          if (mixer === undefined) {
-            throw new Error('a model with mixers has their shape');
-          }
-          return mixerFlow(branch, mixer, sublayer.weights, source, normed);
+          return mixerFlow(branch, sublayer.shape, sublayer.weights, source, normed);
         case 'feedforward':
-          return feedforwardFlow(branch, feedforward, sublayer.weights, source, normed);
+          return feedforwardFlow(branch, sublayer.shape, sublayer.weights, source, normed);
         case 'expert':
           return expertFlow(flow, branch, sublayer.shape, sublayer.weights, source);
         case 'patch':

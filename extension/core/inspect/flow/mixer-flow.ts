@@ -1,4 +1,4 @@
-import type { MixerShape, MixerWeights } from '../../models/parts/mixers/mixer';
+import type { MixerShape, MixerWeights } from '../../models/modules/mixer';
 import type { MixerForm } from '../../models/parts/mixers/mixer-form';
 import { say } from '../../message';
 import type { Message } from '../../message';

@@ -1,5 +1,5 @@
 import type { Adapter, SharedParts } from '../../models/parts/adapted';
-import type { AttentionShape, AttentionWeights } from '../../models/parts/attention';
+import type { AttentionShape, AttentionWeights } from '../../models/modules/attention-heads';
 import { partTensors } from '../../models/transformer/part-tensors';
 import { say, verbatim } from '../../message';
 import type { BranchBuilder } from './branch-builder';

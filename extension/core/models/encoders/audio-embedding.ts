@@ -4,7 +4,7 @@ import type { ModelFolder } from '../../checkpoints/model-folder';
 import { float } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { UserError } from '../../user-error';
-import { activations, emitActivation } from '../parts/feedforward';
+import { activations, emitActivation } from '../parts/activations';
 import { emitLinearOver } from '../parts/linear';
 import type { Linear } from '../parts/linear';
 import { emitNorm } from '../parts/norm';

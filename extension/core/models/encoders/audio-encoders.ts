@@ -1,6 +1,7 @@
 import { audioDefaults } from './audio-embedding';
 import type { AudioNames } from './audio-embedding';
 import type { ConfigFields } from '../transformer/config-layout';
+import { gatedBias } from './attention-variants';
 import type { EncoderArchitecture, HeadForm } from './encoder-architecture';
 import { allBiases, classifier, epsilonName } from './text-encoders';
 import { classToken, vitLike, vitPatches, vitPositions } from './vit-like';
@@ -127,13 +128,13 @@ export const audioEncoders: readonly EncoderArchitecture[] = [
   {
     // arXiv 2110.13900
     ...wavlm,
-    gatedBias: {
+    variant: gatedBias({
       table: 'attention.rel_attn_embed',
       gate: 'attention.gru_rel_pos_linear',
       factor: 'attention.gru_rel_pos_const',
       buckets: ({ num_buckets: count = 320 }) => Number(count),
       farthest: ({ max_bucket_distance: distance = 800 }) => Number(distance),
-    },
+    }),
     modules: withBiasedAttention(postNorm.modules),
     form: (config) =>
       config['do_stable_layer_norm'] === true

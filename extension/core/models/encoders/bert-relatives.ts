@@ -1,3 +1,4 @@
+import { distanceBias } from './attention-variants';
 import type { EncoderArchitecture, HeadStep } from './encoder-architecture';
 import type { EncoderConfig } from './encoder-config';
 import {
@@ -205,7 +206,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       output: 'attention.attn.o',
       sumNorm: 'attention.LayerNorm',
     },
-    distanceBias: { table: 'encoder.relative_attention_bias', of: 'model' },
+    variant: distanceBias('encoder.relative_attention_bias', 'model'),
     modules: { ...postNorm.modules, attention: { 'attention.attn': 'NoAttention' } },
     heads: [
       maskedHead('MPNet', robertaSteps),

@@ -1,3 +1,4 @@
+import { hashedAttention, valueConvolution } from './attention-variants';
 import type { EncoderArchitecture } from './encoder-architecture';
 import type { EncoderConfig } from './encoder-config';
 import {
@@ -80,7 +81,7 @@ export const bertVariants: readonly EncoderArchitecture[] = [
       only: () => ({ use_expectation: true, conv_window: null }),
     },
     embedding: { ...textEmbedding, positionOffset: 2 },
-    hashes: ({ hash_code_len: hashes = 9 }) => Number(hashes),
+    variant: hashedAttention(({ hash_code_len: hashes = 9 }) => Number(hashes)),
     scales: () => ({ attention: 1 }),
   },
   {
@@ -97,10 +98,9 @@ export const bertVariants: readonly EncoderArchitecture[] = [
       only: ({ segment_means_seq_len: length = 64 }) => ({ num_landmarks: length }),
     },
     embedding: { ...textEmbedding, positionOffset: 2 },
-    valueConvolution: {
-      name: 'attention.self.conv',
-      width: ({ conv_kernel_size: width = 65 }) => Number(width),
-    },
+    variant: valueConvolution('attention.self.conv', ({ conv_kernel_size: width = 65 }) =>
+      Number(width),
+    ),
   },
   {
     ...bertLike({ modelType: 'roc_bert', family: 'RoCBert', prefix: 'roc_bert.' }),

@@ -1,3 +1,4 @@
+import { relativePositions } from './attention-variants';
 import type { EncoderArchitecture } from './encoder-architecture';
 import type { EncoderConfig } from './encoder-config';
 import type { RelativeShape } from '../parts/relative-scores';
@@ -113,11 +114,11 @@ export const debertas: readonly EncoderArchitecture[] = [
       output: 'attention.output.dense',
       sumNorm: 'attention.output.LayerNorm',
     },
-    relative: {
+    variant: relativePositions({
       ...relative,
       key: 'attention.self.pos_key_proj',
       query: 'attention.self.pos_query_proj',
-    },
+    }),
   },
   {
     ...deberta('deberta', 'Deberta'),
@@ -128,7 +129,7 @@ export const debertas: readonly EncoderArchitecture[] = [
       sumNorm: 'attention.output.LayerNorm',
     },
     biases: () => ({ ...allBiases, queryKeyValue: false }),
-    relative: {
+    variant: relativePositions({
       ...relative,
       key: 'attention.self.pos_proj',
       query: 'attention.self.pos_q_proj',
@@ -139,6 +140,6 @@ export const debertas: readonly EncoderArchitecture[] = [
       },
       hasNorm: () => false,
       isShared: () => false,
-    },
+    }),
   },
 ];

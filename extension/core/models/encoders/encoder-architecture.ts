@@ -1,9 +1,15 @@
-import type { Architecture, Biases, ExpertNames, Scales } from '../transformer/architecture';
+import type {
+  Architecture,
+  Biases,
+  BlockArchitecture,
+  ExpertNames,
+  Scales,
+} from '../transformer/architecture';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import type { NormKind } from '../parts/norm';
-import type { RelativeShape } from '../parts/relative-scores';
 import type { StandIns } from '../stand-ins';
 import type { Message } from '../../message';
+import type { AttentionVariant } from './attention-variants';
 import type { AudioNames } from './audio-embedding';
 import type { EncoderConfig } from './encoder-config';
 
@@ -77,21 +83,6 @@ export type HeadReads =
   | 'first-and-mean'
   | 'mean-of-two'
   | 'end';
-
-/** Names of DeBERTa's relative positions, and their shape; undefined where a config has none. */
-export interface RelativeNames {
-  /** Below the prefix. */
-  readonly table: string;
-  readonly norm: string;
-  /** Below the block. */
-  readonly key: string;
-  readonly query: string;
-  readonly keyBias: boolean;
-  readonly shape: (config: EncoderConfig) => RelativeShape | undefined;
-  readonly hasNorm: (config: EncoderConfig) => boolean;
-  /** Whether positions are projected as the content is. */
-  readonly isShared: (config: EncoderConfig) => boolean;
-}
 
 /** A linear layer of a head, and what follows it. */
 export interface HeadStep {
@@ -169,44 +160,15 @@ export interface EncoderArchitecture {
   readonly interleavedRotary?: boolean;
   /** How far to both sides a block's attention sees, or everywhere. */
   readonly slidingWindow?: (config: EncoderConfig, block: number) => number | undefined;
-  /**
-   * Table [buckets, heads] of what scores gain by distance (T5, arXiv 1910.10683): below the prefix, or below the first
-   * block for all, or below each for its own.
-   */
-  readonly distanceBias?: {
-    readonly table: string;
-    readonly of: 'model' | 'first-block' | 'each-block';
-  };
-  /** Table [distances, heads] of what scores gain by distance in the grid of patches, below a block. */
-  readonly gridBias?: string;
-  /**
-   * What scores gain by distance, as far as a gate of each attention lets it: a table [buckets, heads] in the first
-   * block, which then stays, and in each the gate and its factor.
-   */
-  readonly gatedBias?: {
-    readonly table: string;
-    readonly gate: string;
-    readonly factor: string;
-    readonly buckets: (config: EncoderConfig) => number;
-    /** All distances from here on are in one bucket. */
-    readonly farthest: (config: EncoderConfig) => number;
-  };
+  /** What its attention has besides projections. */
+  readonly variant?: AttentionVariant;
   /** Of linear layers that are convolutions of width 1, by their names in a block: how many groups each has. */
   readonly groups?: (config: EncoderConfig) => Readonly<Record<string, number>>;
-  /** Of attention by hashes that agree. */
-  readonly hashes?: (config: EncoderConfig) => number;
-  /** Scores of content with relative positions. */
-  readonly relative?: RelativeNames;
   /** What a score loses per position of distance, for each head (ALiBi, arXiv 2108.12409). */
   readonly slopes?: (config: EncoderConfig) => readonly number[];
   /** Width of feed-forwards, where config.json says another number. */
   readonly innerSize?: (config: EncoderConfig) => number;
   readonly scales?: (config: EncoderConfig) => Partial<Scales>;
-  /** Convolution over the values of each head, added to what it gives: [heads, 1, width, 1], below the block. */
-  readonly valueConvolution?: {
-    readonly name: string;
-    readonly width: (config: EncoderConfig) => number;
-  };
   /** Tensors outside the blocks whose size depends on their number: a model with fewer goes without. */
   readonly sizedByBlocks?: readonly string[];
   /** What training or other heads read, by the start of names below the prefix: it stays in the files, unused. */
@@ -245,13 +207,33 @@ export const inForm = (
   config: EncoderConfig,
 ): EncoderArchitecture => ({ ...family, ...family.form?.(config) });
 
-/** Of each branch the module whose place a patch takes: what computes it last. */
+/** The blocks of an encoder with this config. */
+export function blocksOf(
+  { firstAttention, experts, ...architecture }: EncoderArchitecture,
+  config: EncoderConfig,
+): BlockArchitecture {
+  const { attention, feedforward, rotary = 'none', interleavedRotary = false } = architecture;
+  return {
+    ...{ attention, feedforward, rotary, interleavedRotary },
+    ...(experts === undefined ? {} : { experts }),
+    biases: () => architecture.biases(config),
+    slidingWindow: (_, block) => architecture.slidingWindow?.(config, block),
+    innerSize: () => architecture.innerSize?.(config) ?? config.intermediate_size,
+    blockForm: (_, block) =>
+      block === 0 && firstAttention !== undefined ? { attention: firstAttention } : {},
+  };
+}
+
+/** Modules of a block that patches replace: the last that computes a branch. */
 export function patchModulesOf({
   modules: { attention, feedforward },
-}: Pick<EncoderArchitecture, 'modules'>): Record<'attention' | 'feedforward', string> {
+}: Pick<EncoderArchitecture, 'modules'>): Readonly<
+  Record<'attention' | 'feedforward' | 'expert', string>
+> {
   const last = (standIns: StandIns): string =>
     Object.keys(standIns).findLast((name) => standIns[name] !== 'nn.Identity') ?? '';
-  return { attention: last(attention), feedforward: last(feedforward) };
+  const second = last(feedforward);
+  return { attention: last(attention), feedforward: second, expert: second };
 }
 
 /** Id of the token that ends a text, where a head reads its states. */

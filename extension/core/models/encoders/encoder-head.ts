@@ -1,7 +1,7 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { ModelOutput } from '../layered-model';
 import type { Values } from '../model-emitter';
-import { emitActivation } from '../parts/feedforward';
+import { emitActivation } from '../parts/activations';
 import { emitLinearOver } from '../parts/linear';
 import { emitNorm } from '../parts/norm';
 import type { HeadReads } from './encoder-architecture';

@@ -1,23 +1,20 @@
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
-import type { AttentionShape, AttentionWeights } from '../parts/attention';
-import type { FeedforwardShape } from '../parts/feedforward';
-import { gridBiasRows } from '../parts/grid-bias';
+import type { AttentionShape } from '../modules/attention-heads';
+import { layOutBlocks } from '../modules/lay-out-blocks';
+import type { FeedforwardShape } from '../modules/mlp';
+import { readShapes } from '../modules/read-shapes';
+import type { Sublayer } from '../modules/sublayer-list';
 import type { GridRotary } from '../parts/grid-rotary';
 import type { Linear } from '../parts/linear';
 import type { DistanceBias } from '../parts/distance-bias';
 import type { Norm, NormStyle } from '../parts/norm';
-import { configOfLayerType, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
 import type { OuterLinears } from '../transformer/outer-matrices';
+import type { PartKind } from '../transformer/architecture';
 import { describedForms, TensorFinder } from '../transformer/tensor-finder';
-import { findAttention, findFeedforward, isSame, ownHeads, readShapes } from '../parts/branches';
-import { findPatchSublayer, keepBehind } from '../transformer/transformer-sublayer';
-import type { TransformerSublayer } from '../transformer/transformer-sublayer';
-import { expertShape, findExperts } from '../transformer/find-experts';
 import type { ModelConfig } from '../transformer/model-config';
-import { findDistanceBias, findRelative } from './find-relative';
-import { endOf, inForm, patchModulesOf, stockClass } from './encoder-architecture';
+import { blocksOf, endOf, inForm, patchModulesOf, stockClass } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadReads } from './encoder-architecture';
 import { findEmbedding, tokensBeforePatches } from './find-embedding';
 import type { EncoderEmbedding } from './find-embedding';
@@ -74,10 +71,10 @@ export interface EncoderLayout {
   readonly canTie: boolean;
   /** Most positions of a text. */
   readonly maxPositions: number | undefined;
-  readonly sublayers: readonly TransformerSublayer[];
+  readonly sublayers: readonly Sublayer[];
   readonly blocksPrefix: string;
   /** Modules of a block whose places patches take. */
-  readonly patchModules: Readonly<Record<'attention' | 'feedforward', string>>;
+  readonly patchModules: Readonly<Partial<Record<PartKind, string>>>;
   readonly absent: readonly string[];
   readonly unused: readonly string[];
   readonly computed: readonly string[];
@@ -109,7 +106,7 @@ export function layOutEncoder(
     config,
     folder,
     architecture.scales?.(config) ?? {},
-    { relative: architecture.relative?.shape(config), hashes: architecture.hashes?.(config) },
+    architecture.variant?.shape?.(config),
   );
   const { hiddenSize: hidden, norm } = attention;
   const hasPrefix = [...checkpoint.tensors.keys()].some((name) =>
@@ -133,82 +130,20 @@ export function layOutEncoder(
     (name) => groups[name.slice(blocksPrefix.length).replace(/^\d+\./, '')],
   );
   const { embedding, startNorms } = findEmbedding(architecture, config, folder, tensors, prefix);
-  const biases = architecture.biases(config);
-  const turning = { interleaved: architecture.interleavedRotary ?? false, reversed: false };
-  const { removed: gone = [], widths = {} } = config.espalier ?? {};
-  const removed = new Set(gone);
   const patchModules = patchModulesOf(architecture);
-  const rotaries = new Map<string, Rotary>();
-  const inner = architecture.innerSize?.(config) ?? config.intermediate_size;
-  const relative = findRelative(architecture, config, tensors, prefix, attention);
-  const distance = findDistanceBias(architecture, config, tensors, prefix, blocksPrefix);
-  // What families of encoders read of it is there.
-  const ofMixtures = config as ModelConfig;
-  const mixture = expertShape(architecture, ofMixtures, folder, feedforward);
-  const absent: string[] = [];
-  const sublayers: TransformerSublayer[] = [];
-  for (let block = 0; block < config.num_hidden_layers; block++) {
-    const place = `${blocksPrefix}${architecture.sharedBlocks?.(config, block) ?? block}.`;
-    const add = (
-      kind: keyof EncoderLayout['patchModules'] | 'expert',
-      find: () => TransformerSublayer,
-    ): void => {
-      const id = `block.${block}.${kind}`;
-      const patch = config.espalier?.patches?.[id];
-      const branch = kind === 'expert' ? 'feedforward' : kind;
-      const { sumNorm } = architecture[branch];
-      const sumNorms = (): readonly Norm[] =>
-        sumNorm === undefined ? [] : [tensors.norm(`${place}${sumNorm}`, hidden)];
-      if (patch !== undefined) {
-        const at = { block, place: kind };
-        const module = `${place}${patchModules[branch]}`;
-        sublayers.push(findPatchSublayer(tensors, patch, at, hidden, module, sumNorms()));
-      } else if (removed.has(id)) {
-        absent.push(id);
-        keepBehind(sublayers, { norms: startNorms, ends: [] }, sumNorms());
-      } else {
-        sublayers.push(find());
-      }
-    };
-    const rotary = rotaryOf(architecture, config, block);
-    if (rotary !== undefined && !rotaries.has(rotary)) {
-      const seen = rotary === '' ? config : configOfLayerType(config, rotary);
-      rotaries.set(rotary, readRotary(seen, attention.headDim, turning, folder.config));
-    }
-    const names = (block === 0 ? architecture.firstAttention : undefined) ?? architecture.attention;
-    const heads = ownHeads(attention, widths[`block.${block}.attention`]);
-    const shape = { ...attention, ...heads };
-    add('attention', () => ({
-      kind: 'attention',
-      block,
-      ...(isSame(heads, attention) ? {} : { heads }),
-      weights: {
-        ...relative(place, findAttention(names, biases, tensors, place, shape)),
-        ...distance.ofBlock(place),
-        ...findConvolution(architecture, config, tensors, place),
-        ...findGridBias(architecture, tensors, place, embedding, attention.numHeads),
-        ...findBiasGate(architecture, tensors, place, attention),
-      },
-      slidingWindow: architecture.slidingWindow?.(config, block),
-      rotary,
-    }));
-    if (mixture !== undefined && architecture.experts?.isSparse(config, block) === true) {
-      add('expert', () => ({
-        kind: 'expert',
-        block,
-        ...findExperts(architecture, mixture, tensors, { block, prefix: place }, ofMixtures),
-      }));
-      continue;
-    }
-    add('feedforward', () => ({
-      kind: 'feedforward',
-      block,
-      weights: findFeedforward(architecture.feedforward, biases, tensors, place, {
-        hidden,
-        inner: widths[`block.${block}.feedforward`] ?? inner,
-      }),
-    }));
-  }
+  const variant =
+    architecture.variant?.find?.({
+      ...{ config, tensors, prefix, blocksPrefix },
+      grid: embedding.kind === 'image' ? embedding.grid : undefined,
+      shape: attention,
+    }) ?? {};
+  const { list, rotaries } = layOutBlocks(blocksOf(architecture, config), {
+    ...{ folder, tensors, attention, feedforward, patchModules, startNorms },
+    // It has the fields of blocks.
+    config: config as ModelConfig,
+    placeOf: (block) => `${blocksPrefix}${architecture.sharedBlocks?.(config, block) ?? block}.`,
+    variantOf: variant.ofBlock,
+  });
   const form = headForm(architecture, config);
   const head = form && {
     reads: form.reads,
@@ -219,7 +154,7 @@ export function layOutEncoder(
     steps: findSteps(form, config, tensors, embedding),
   };
   tensors.requireAllForms();
-  const { finalNorm, gatedBias, unread = [] } = architecture;
+  const { finalNorm, unread = [] } = architecture;
   const isExpected = (name: string): boolean =>
     isComputed(name) || unread.some((start) => name.startsWith(`${prefix}${start}`));
   return {
@@ -240,28 +175,18 @@ export function layOutEncoder(
             before: tokensBeforePatches(embedding),
           }
         : undefined,
-    distanceBias: distance.ofAll,
+    distanceBias: variant.distanceBias,
     slopes: architecture.slopes?.(config),
-    sharedByBlocks: distance.inFirst === undefined ? [] : [distance.inFirst],
-    gatedBias:
-      gatedBias === undefined
-        ? undefined
-        : {
-            table: tensors.take(`${blocksPrefix}0.${gatedBias.table}.weight`, [
-              gatedBias.buckets(config),
-              attention.numHeads,
-            ]),
-            farthest: gatedBias.farthest(config),
-            causal: false,
-          },
+    sharedByBlocks: variant.sharedByBlocks ?? [],
+    gatedBias: variant.gatedBias,
     finalNorm: finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),
     head,
     canTie: form?.steps.some(({ tied }) => tied) === true,
     maxPositions: mostPositions(architecture, config, embedding),
-    sublayers,
+    sublayers: list.sublayers,
     blocksPrefix,
     patchModules,
-    absent,
+    absent: list.absent,
     unused: tensors.unused().filter((name) => !isExpected(name)),
     computed: tensors.unused().filter(isExpected),
   };
@@ -329,61 +254,6 @@ function blocksPrefixOf(
   const names = [...checkpoint.tensors.keys()];
   const starts = (start: string): boolean => names.some((name) => name.startsWith(start));
   return starts(inside) || !starts(`${blocks}.`) ? inside : `${blocks}.`;
-}
-
-function findGridBias(
-  { gridBias: name }: EncoderArchitecture,
-  tensors: TensorFinder,
-  place: string,
-  embedding: EncoderEmbedding,
-  heads: number,
-): Pick<AttentionWeights, 'gridBias'> {
-  if (name === undefined || embedding.kind !== 'image') {
-    return {};
-  }
-  const { grid } = embedding;
-  const table = tensors.take(`${place}${name}`, [gridBiasRows(grid), heads]);
-  return { gridBias: { table, grid } };
-}
-
-function findBiasGate(
-  { gatedBias: names }: EncoderArchitecture,
-  tensors: TensorFinder,
-  place: string,
-  { numHeads, headDim }: AttentionShape,
-): Pick<AttentionWeights, 'biasGate'> {
-  if (names === undefined) {
-    return {};
-  }
-  const linear = tensors.linear(`${place}${names.gate}`, 8, headDim, true);
-  const factor = tensors.take(`${place}${names.factor}`, [1, numHeads, 1, 1]);
-  return { biasGate: { linear, factor } };
-}
-
-function findConvolution(
-  { valueConvolution: names }: EncoderArchitecture,
-  config: EncoderConfig,
-  tensors: TensorFinder,
-  place: string,
-): Pick<AttentionWeights, 'valueConvolution'> {
-  if (names === undefined) {
-    return {};
-  }
-  const shape = [config.num_attention_heads, 1, names.width(config), 1];
-  return { valueConvolution: tensors.take(`${place}${names.name}.weight`, shape) };
-}
-
-/** Key of the rotary embedding of a block: empty where all blocks share one. */
-function rotaryOf(
-  { rotary }: EncoderArchitecture,
-  { layer_types: types }: EncoderConfig,
-  block: number,
-): string | undefined {
-  return rotary === 'by-layer-type'
-    ? (types?.[block] ?? 'full_attention')
-    : rotary === undefined
-      ? undefined
-      : '';
 }
 
 /** Most positions of a text. */

@@ -2,16 +2,14 @@ import { emitLength } from '../../onnx/emit-length';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { SideValue, Values } from '../model-emitter';
-import type { AttentionSide } from '../parts/attention';
+import type { SideInputs } from '../modules/sublayer';
+import type { Sublayer } from '../modules/sublayer-list';
 import { emitDistanceBias } from '../parts/distance-bias';
 import { emitGridRotation } from '../parts/grid-rotary';
-import { attentionSide, emitSides, sideNamesOf, sideValuesOf } from '../transformer/side-values';
+import { emitSides, sideInputs, sideNamesOf, sideValuesOf } from '../transformer/side-values';
 import type { Sided } from '../transformer/side-values';
-import type { TransformerSublayer } from '../transformer/transformer-sublayer';
 import { emitPositions } from './encoder-inputs';
 import type { EncoderLayout } from './encoder-layout';
-
-type Attention = Extract<TransformerSublayer, { readonly kind: 'attention' }>;
 
 /** What scores gain by distance, as far as the gate of each attention lets it. */
 const biasName = 'bias';
@@ -48,7 +46,7 @@ export function headSideNames({ head }: Pick<EncoderLayout, 'head'>): string[] {
 }
 
 /** Names of those that a sublayer needs. */
-export function encoderSideNames(layout: EncoderLayout, sublayer: TransformerSublayer): string[] {
+export function encoderSideNames(layout: EncoderLayout, sublayer: Sublayer): string[] {
   if (layout.embedding.kind === 'text') {
     return sideNamesOf(sidedOf(layout), sublayer);
   }
@@ -92,16 +90,19 @@ function emitEnd(graph: GraphBuilder, ids: Value, end: number | 'largest'): Valu
   ]);
 }
 
-/** What an attention sublayer reads of them. */
-export function encoderAttentionSide(
+/** Returns the side values that a sublayer reads. */
+export function encoderSideInputs(
   graph: GraphBuilder,
   layout: EncoderLayout,
-  sublayer: Attention,
+  sublayer: Sublayer,
   side: Values,
-): AttentionSide {
+): SideInputs {
   const { embedding, gatedBias, gridRotary } = layout;
   if (embedding.kind === 'text') {
-    return attentionSide(sidedOf(layout), sublayer, side);
+    return sideInputs(sidedOf(layout), sublayer, side);
+  }
+  if (sublayer.kind !== 'attention') {
+    return {};
   }
   const { [biasName]: mask = '' } = side;
   return {

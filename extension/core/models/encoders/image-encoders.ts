@@ -1,4 +1,5 @@
 import { dinoEncoders } from './dino-encoders';
+import { gridBias } from './attention-variants';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { allBiases, commonDefaults, epsilonName } from './text-encoders';
 import { clipTowers } from './towers/clip-towers';
@@ -40,7 +41,11 @@ function beitLike(
     form: (config) => ({
       ...(config['use_absolute_position_embeddings'] === true ? { embedding } : {}),
       ...(config['use_relative_position_bias'] === true
-        ? { gridBias: 'attention.attention.relative_position_bias.relative_position_bias_table' }
+        ? {
+            variant: gridBias(
+              'attention.attention.relative_position_bias.relative_position_bias_table',
+            ),
+          }
         : {}),
       ...(config['layer_scale_init_value'] === 0
         ? {}

@@ -1,9 +1,6 @@
 import { isDequantized } from '../../checkpoints/ggml-types';
 import { dtypeBits } from '../../checkpoints/lazy-tensor';
-import type { AttentionShape, AttentionWeights } from '../parts/attention';
-import type { FeedforwardShape, FeedforwardWeights } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
-import type { TransformerLayout } from '../transformer/transformer-layout';
 import { stepOf } from './weight-cuts';
 import type { WidthTensor } from './weight-cuts';
 
@@ -19,35 +16,10 @@ export interface Width {
   readonly output: Linear;
 }
 
-type Places = WidthTensor['places'];
-
-/** What can be taken out of sublayer `index`; undefined where it can only stay or go as a whole. */
-export function widthOf(layout: TransformerLayout, index: number): Width | undefined {
-  const sublayer = layout.sublayers[index];
-  switch (sublayer?.kind) {
-    case 'feedforward':
-      return feedforwardWidth(layout.feedforward, sublayer.weights);
-    case 'attention':
-      return layout.slopes === undefined && !lendsKeys(layout, sublayer.block)
-        ? attentionWidth({ ...layout.attention, ...sublayer.heads }, sublayer.weights)
-        : undefined;
-    case 'mixer':
-    case 'expert':
-    case 'patch':
-    case undefined:
-      return undefined;
-  }
-}
-
-/** Whether attentions of other blocks read this block's keys and values. */
-function lendsKeys({ sublayers }: TransformerLayout, block: number): boolean {
-  return sublayers.some(
-    (one) => one.kind === 'attention' && one.weights.othersKeys?.block === block,
-  );
-}
+export type Places = WidthTensor['places'];
 
 /** Width of a sublayer, where less than all of its channels or groups can go. */
-function cut(
+export function prunableWidth(
   of: Width['of'],
   count: number,
   tensors: readonly WidthTensor[],
@@ -57,89 +29,8 @@ function cut(
   return step !== undefined && step < count ? { of, count, step, tensors, output } : undefined;
 }
 
-/** The channels of a feed-forward; undefined where they can only stay or go as a whole. */
-export function feedforwardWidth(
-  { gated, takesTurns }: FeedforwardShape,
-  { gateUp, down, innerNorm, openFrom }: FeedforwardWeights,
-): Width | undefined {
-  const count = sizesOf(down).in;
-  const both: Places = takesTurns
-    ? (kept) => kept.flatMap((channel) => [2 * channel, 2 * channel + 1])
-    : (kept) => [...kept, ...kept.map((channel) => channel + count)];
-  const same: Places = (kept) => kept;
-  const tensors = [
-    ...gateUp.flatMap((linear) => outputsOf(linear, gated && gateUp.length === 1 ? both : same)),
-    ...inputsOf(down, same),
-  ];
-  // Fewer channels would be another mean of the norm, or of the gates.
-  return innerNorm === undefined && openFrom === undefined && [...gateUp, down].every(isPlain)
-    ? cut('channels', count, tensors, down)
-    : undefined;
-}
-
-/** The key/value heads of an attention; undefined where they can only stay or go as a whole. */
-export function attentionWidth(
-  shape: AttentionShape,
-  weights: AttentionWeights,
-): Width | undefined {
-  const { numHeads, numKeyValueHeads: count, headDim } = shape;
-  const { queryKeyValue, output } = weights;
-  const perGroup = (numHeads / count) * headDim;
-  const run = (start: number, length: number): number[] =>
-    Array.from({ length }, (_, i) => start + i);
-  const runs =
-    (length: number, start = 0): Places =>
-    (kept) =>
-      kept.flatMap((group) => run(start + group * length, length));
-  const queries = runs(perGroup);
-  const [query, key, value] = queryKeyValue;
-  const fused: Places =
-    shape.fusedOrder === 'by-group'
-      ? runs(perGroup + 2 * headDim)
-      : (kept) => [
-          ...queries(kept),
-          ...runs(headDim, numHeads * headDim)(kept),
-          ...runs(headDim, (numHeads + count) * headDim)(kept),
-        ];
-  const inner = runs(headDim);
-  const tensors = [
-    ...(query === undefined ? [] : outputsOf(query, key === undefined ? fused : queries)),
-    ...[key, value].flatMap((linear) => (linear === undefined ? [] : outputsOf(linear, inner))),
-    ...inputsOf(output, queries),
-  ];
-  return isPlainAttention(shape, weights) && [...queryKeyValue, output].every(isPlain)
-    ? cut('groups', count, tensors, output)
-    : undefined;
-}
-
-/** Whether nothing but the projections knows of single heads. */
-function isPlainAttention(shape: AttentionShape, weights: AttentionWeights): boolean {
-  const { queryKeyNorms, innerNorm, sinks, gate, addedBiases, relative } = weights;
-  const { valueConvolution, gridBias, distanceBias, biasGate, latentNorms, othersKeys } = weights;
-  const { shared, difference } = weights;
-  const others = [
-    innerNorm,
-    sinks,
-    gate,
-    addedBiases,
-    relative,
-    valueConvolution,
-    gridBias,
-    distanceBias,
-    biasGate,
-  ];
-  return (
-    [...others, latentNorms, othersKeys, shared, difference].every((part) => part === undefined) &&
-    (queryKeyNorms === undefined || shape.queryKeyNormsOver === 'head') &&
-    shape.latent === undefined &&
-    shape.valueDim === shape.headDim &&
-    !shape.gatesInQuery &&
-    shape.fusedOrder !== 'query-value-key-by-quarter'
-  );
-}
-
 /** Whether each row of a layer is stored by itself. */
-function isPlain({ weight, bias, form, groups }: Linear): boolean {
+export function isPlain({ weight, bias, form, groups }: Linear): boolean {
   const stored = [weight, ...(bias === undefined ? [] : [bias])];
   return (
     form === undefined &&
@@ -152,7 +43,7 @@ function isPlain({ weight, bias, form, groups }: Linear): boolean {
   );
 }
 
-function sizesOf({ weight, transposed = false }: Linear): {
+export function linearSizes({ weight, transposed = false }: Linear): {
   readonly out: number;
   readonly in: number;
 } {
@@ -160,13 +51,16 @@ function sizesOf({ weight, transposed = false }: Linear): {
   return transposed ? { out: columns, in: rows } : { out: rows, in: columns };
 }
 
-function outputsOf({ weight, bias, transposed = false }: Linear, places: Places): WidthTensor[] {
+export function outputCuts(
+  { weight, bias, transposed = false }: Linear,
+  places: Places,
+): WidthTensor[] {
   return [
     { tensor: weight, axis: transposed ? 1 : 0, places },
     ...(bias === undefined ? [] : [{ tensor: bias, axis: 0, places }]),
   ];
 }
 
-function inputsOf({ weight, transposed = false }: Linear, places: Places): WidthTensor[] {
+export function inputCuts({ weight, transposed = false }: Linear, places: Places): WidthTensor[] {
   return [{ tensor: weight, axis: transposed ? 0 : 1, places }];
 }

@@ -32,15 +32,13 @@ export interface SharedParts {
   readonly gateUp: Linear;
   readonly gateUpAdapter: Adapter;
   readonly down: Linear;
+  readonly activation: string;
 }
 
 /** Linear layers of a shared transformer besides query, key, value and output. */
-export const sharedPartLinears = (shared: SharedParts | undefined): Linear[] =>
-  shared === undefined
-    ? []
-    : [
-        ...[...shared.adapters, shared.gateUpAdapter].flatMap(({ down, up }) => [down, up]),
-        shared.attended,
-        shared.gateUp,
-        shared.down,
-      ];
+export const sharedPartLinears = (shared: SharedParts): Linear[] => [
+  ...[...shared.adapters, shared.gateUpAdapter].flatMap(({ down, up }) => [down, up]),
+  shared.attended,
+  shared.gateUp,
+  shared.down,
+];

@@ -6,8 +6,7 @@ import { partTensors } from '../transformer/part-tensors';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { emitCorrection, emitLaurel, emitMerged, emitPrediction } from './streams/altup';
 import type { Laurel, StreamMixing } from './streams/altup';
-import { emitActivation } from './feedforward';
-import type { FeedforwardShape } from './feedforward';
+import { emitActivation } from './activations';
 import { emitLinearOver, emitTableRows } from './linear';
 import type { Linear } from './linear';
 import { emitNorm } from './norm';
@@ -30,6 +29,12 @@ export interface BlockEnd {
   readonly factor?: LazyTensor;
   /** What makes one stream of several, behind the last block. */
   readonly merge?: readonly Linear[];
+}
+
+/** Norms and activation of a model. */
+interface EndShape {
+  readonly norm: NormStyle;
+  readonly activation: string;
 }
 
 /** What each token brings to the ends of the blocks (per-layer embeddings of Gemma 3n). */
@@ -102,7 +107,7 @@ export interface Streams {
 /** Emits the ends of blocks one after the other, on [batch, sequence, hidden]; `seen` is told what is in front of each block's. */
 export function emitEnds(
   graph: GraphBuilder,
-  shape: Pick<FeedforwardShape, 'norm' | 'activation'>,
+  shape: EndShape,
   ends: readonly BlockEnd[] = [],
   streams: Streams,
   side: Readonly<Record<string, Value>>,
@@ -125,7 +130,7 @@ export function emitEnds(
 
 function emitEnd(
   graph: GraphBuilder,
-  { norm, activation }: Pick<FeedforwardShape, 'norm' | 'activation'>,
+  { norm, activation }: EndShape,
   { block, laurel, correct, scale, perLayer, factor, merge }: BlockEnd,
   { hidden, expected }: Streams,
   side: Readonly<Record<string, Value>>,
@@ -157,7 +162,7 @@ function emitEnd(
 /** Emits norm(projection(activation(gate(x · scale)) · brought)). */
 function emitBrought(
   graph: GraphBuilder,
-  { norm, activation }: Pick<FeedforwardShape, 'norm' | 'activation'>,
+  { norm, activation }: EndShape,
   perLayer: NonNullable<BlockEnd['perLayer']>,
   brought: Value,
   { x, scale }: { readonly x: Value; readonly scale: LazyTensor | undefined },

@@ -1,5 +1,5 @@
 import type { GraphBuilder } from '../../onnx/graph-builder';
-import type { AttentionSide } from './attention';
+import type { SideInputs } from '../modules/sublayer';
 
 /** Turns of queries and keys by where patches are in an image (DINOv3, arXiv 2508.10104). */
 export interface GridRotary {
@@ -14,7 +14,7 @@ export interface GridRotary {
 export function emitGridRotation(
   graph: GraphBuilder,
   { headDim, theta, grid: [height, width], before }: GridRotary,
-): NonNullable<AttentionSide['rotation']> {
+): NonNullable<SideInputs['rotation']> {
   const inverse = Array.from({ length: headDim / 4 }, (_, i) => theta ** ((-4 * i) / headDim));
   const turns = (number: number, size: number): number[] =>
     inverse.map((frequency) => 2 * Math.PI * ((2 * number + 1) / size - 1) * frequency);

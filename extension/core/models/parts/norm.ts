@@ -1,7 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { float } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { Connection } from './streams/connection';
 import { emitWeight } from './weight';
 
 /**
@@ -68,50 +67,6 @@ function emitRowsOf(graph: GraphBuilder, tensors: readonly LazyTensor[]): Value 
 
 const emitMean = (graph: GraphBuilder, x: Value): Value =>
   graph.op('ReduceMean', [x], { axes: [-1], keepdims: 1 });
-
-/** How a branch of the residual stream begins and ends. */
-export interface Branch {
-  readonly norm?: Norm;
-  readonly postNorm?: Norm;
-  /** What the stream is multiplied by; 1 when absent. */
-  readonly streamFactor?: number;
-  /** Factors on the branch: [width]. */
-  readonly layerScale?: LazyTensor;
-  /**
-   * Of the sum of stream and branch, one after the other: its own, and those of branches behind it that are
-   * gone, since norms stay.
-   */
-  readonly sumNorms?: readonly Norm[];
-  /** With streams that the branch reads and changes all of. */
-  readonly connection?: Connection;
-}
-
-/** Emits the input of a branch. */
-export function emitBranchInput(
-  graph: GraphBuilder,
-  style: NormStyle,
-  hidden: Value,
-  { norm }: Branch,
-): Value {
-  return norm === undefined ? hidden : emitNorm(graph, style, hidden, norm);
-}
-
-/** Emits streamFactor · hidden + scale · layerScale · postNorm(branch), and the norms of the sum. */
-export function emitResidual(
-  graph: GraphBuilder,
-  style: NormStyle,
-  scale: number,
-  hidden: Value,
-  branch: Value,
-  { postNorm, layerScale, sumNorms, streamFactor = 1 }: Branch,
-): Value {
-  const normed = postNorm === undefined ? branch : emitNorm(graph, style, branch, postNorm);
-  const byChannel =
-    layerScale === undefined ? normed : graph.op('Mul', [normed, emitWeight(graph, layerScale)]);
-  const scaled = scale === 1 ? byChannel : graph.op('Mul', [byChannel, graph.scalar(scale)]);
-  const kept = streamFactor === 1 ? hidden : graph.op('Mul', [hidden, graph.scalar(streamFactor)]);
-  return emitNorms(graph, style, graph.op('Add', [kept, scaled]), sumNorms);
-}
 
 /** Emits norms one after the other. */
 export function emitNorms(

@@ -2,20 +2,19 @@ import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import { dtypesWith } from '../transformer/linear-layers';
+import type { PartKind } from '../transformer/architecture';
 import type { ModelSummary } from '../model-summary';
-import { sublayerTensors } from '../transformer/sublayer-tensors';
 import { summarizePatches, summarizeSublayers } from '../summarize';
 import type { SummarizedLayout } from '../summarize';
-import { idOfSublayer, placeOf } from '../transformer/transformer-sublayer';
-import type { TransformerSublayer } from '../transformer/transformer-sublayer';
+import { Patch } from '../modules/patch';
+import type { Sublayer } from '../modules/sublayer-list';
 import { fingerprintPatches, patchTensors } from './symbolic-patch';
 import type { SymbolicPatch } from './symbolic-patch';
 import { say } from '../../message';
 
-/** A model laid out from a checkpoint. */
-interface LaidOut<Layout> {
+/** What of a model patches change. */
+interface PatchedModel extends SummarizedLayout {
   readonly summary: ModelSummary;
-  readonly layout: Layout;
   readonly files: readonly string[];
 }
 
@@ -23,43 +22,36 @@ interface LaidOut<Layout> {
  * A model with patches in the places of sublayers, by their ids.
  * @throws UserError where there is no such sublayer.
  */
-export function withPatches<Layout extends Omit<SummarizedLayout, 'keepsCache'>>(
-  { summary, layout, files }: LaidOut<Layout>,
+export function withPatches(
+  { summary, files, keepsCache, ...model }: PatchedModel,
   patches: ReadonlyMap<string, SymbolicPatch>,
-  keepsCache: boolean,
-): LaidOut<Layout> {
+): PatchedModel {
   requirePlaces(summary, patches);
-  const sublayers = layout.sublayers.map((sublayer): TransformerSublayer => {
-    const {
-      block,
-      ends = [],
-      weights: { sumNorms = [] },
-    } = sublayer;
-    const id = idOfSublayer(sublayer);
+  const sublayers = model.sublayers.map((sublayer): Sublayer => {
+    const { block, place, shape, weights, ends, id } = sublayer;
     const patch = patches.get(id);
-    const place = placeOf(sublayer);
     return patch === undefined
       ? sublayer
-      : { kind: 'patch', block, place, patch: named(patch, id), ends, weights: { sumNorms } };
+      : new Patch(block, place, shape, weights, named(patch, id)).followedBy([], ends);
   });
   const added = [...patches.values()].flatMap(patchTensors);
   const before = new Map(summary.sublayers.map((one) => [one.id, one]));
-  const after = summarizeSublayers({ ...layout, sublayers, keepsCache });
+  const after = summarizeSublayers({ sublayers, keepsCache });
   const grown = (cost: 'parameters' | 'bytes'): number =>
     after.reduce((sum, one) => sum + one[cost] - (before.get(one.id)?.[cost] ?? 0), 0);
-  const tensorsOf = (all: readonly TransformerSublayer[]): LazyTensor[] =>
-    all.flatMap((one) => sublayerTensors(one));
+  const tensorsOf = (all: readonly Sublayer[]): LazyTensor[] => all.flatMap((one) => one.tensors());
   return {
     summary: {
       ...summary,
       parameters: summary.parameters + grown('parameters'),
       bytes: summary.bytes + grown('bytes'),
-      dtypes: dtypesWith(summary.dtypes, tensorsOf(layout.sublayers), tensorsOf(sublayers)),
+      dtypes: dtypesWith(summary.dtypes, tensorsOf(model.sublayers), tensorsOf(sublayers)),
       sublayers: after.map((one) => (patches.has(one.id) ? one : (before.get(one.id) ?? one))),
       ...summarizePatches(sublayers),
       fingerprint: fingerprintPatches(summary.fingerprint, patches),
     },
-    layout: { ...layout, sublayers },
+    sublayers,
+    keepsCache,
     files: [...new Set([...files, ...added.map(({ file }) => file)])],
   };
 }
@@ -82,13 +74,10 @@ export function requirePlaces(
 
 /** Which module of a block holds the tensors of a patch, by the sublayer that it stands for. */
 export function patchModuleOf(
-  modules: Readonly<Record<'attention' | 'feedforward', string>> & { readonly mixer?: string },
+  modules: Readonly<Partial<Record<PartKind, string>>> = {},
   id: string,
 ): string {
-  const [, kind] = /\.(attention|mixer)$/.exec(id) ?? [];
-  return (
-    (kind === 'mixer' ? modules.mixer : modules[kind === 'attention' ? kind : 'feedforward']) ?? ''
-  );
+  return modules[id.slice(id.lastIndexOf('.') + 1) as PartKind] ?? '';
 }
 
 /** Tensors are told apart by their names in a graph. */

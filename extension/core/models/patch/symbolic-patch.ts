@@ -126,19 +126,6 @@ export function patchFlops({ graph, tensors }: SymbolicPatch): number {
   }, 0);
 }
 
-/**
- * h + U·G(D·x) of a stream h [batch, sequence, hidden]; x is the stream too, except where branches run in
- * parallel and read the block's input.
- */
-export function emitPatch(
-  builder: GraphBuilder,
-  patch: SymbolicPatch,
-  hidden: Value,
-  input = hidden,
-): Value {
-  return builder.op('Add', [hidden, emitPatchBranch(builder, patch, input)]);
-}
-
 /** U·G(D·x) of x [..., hidden]. */
 export function emitPatchBranch(builder: GraphBuilder, patch: SymbolicPatch, input: Value): Value {
   const { graph, tensors } = patch;

@@ -1,16 +1,14 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitPositions } from '../encoders/encoder-inputs';
-import type { ModelInputs, SideValue, SublayerCache, Values } from '../model-emitter';
-import { emitAttention } from '../parts/attention';
+import type { ModelInputs, SideValue, Values } from '../model-emitter';
 import { emitCausalMask, emitWholeMask } from '../parts/causal-mask';
-import { emitActivation, emitFeedforward } from '../parts/feedforward';
+import { emitActivation } from '../parts/activations';
 import { emitLinearOver, emitTableRows } from '../parts/linear';
 import type { Linear } from '../parts/linear';
 import { emitNorm, emitNorms } from '../parts/norm';
 import { emitPlaces } from '../parts/places';
 import { emitWeight } from '../parts/weight';
-import { idOfSublayer, isCross } from '../transformer/transformer-sublayer';
-import type { TransformerSublayer } from '../transformer/transformer-sublayer';
+import type { Sublayer } from '../modules/sublayer-list';
 import type { Seq2SeqLayout, Tower } from './seq2seq-layout';
 
 const sourceMask = 'mask.source';
@@ -36,12 +34,12 @@ export function masksOf({ encoder, decoder, convolutions }: Seq2SeqLayout): Side
 export function maskOf(
   layout: Seq2SeqLayout,
   tower: Tower,
-  sublayer: TransformerSublayer,
+  sublayer: Sublayer,
 ): SideValue | undefined {
   if (sublayer.kind !== 'attention') {
     return undefined;
   }
-  const name = tower === layout.encoder ? sourceMask : isCross(sublayer) ? crossMask : targetMask;
+  const name = tower === layout.encoder ? sourceMask : sublayer.isCross ? crossMask : targetMask;
   return masksOf(layout).find((mask) => mask.name === name);
 }
 
@@ -157,41 +155,13 @@ function emitConvolution(
   return emitActivation(graph, 'gelu', sum);
 }
 
-/** What a sublayer reads beside the stream. */
-interface BranchSide {
-  readonly mask: Value | undefined;
-  readonly encoded: Value;
-  /** Where an attention keeps its keys and values, those of the source too. */
-  readonly cache?: SublayerCache | undefined;
-}
-
-/** Emits the stream behind one sublayer. */
-export function emitBranch(
+/** Emits what the decoder reads of the encoder's last hidden states. */
+export function emitEncoded(
   graph: GraphBuilder,
-  { attention, feedforward }: Tower,
-  sublayer: TransformerSublayer,
+  { norm, encoder: { finalNorm } }: Seq2SeqLayout,
   hidden: Value,
-  { mask, encoded, cache }: BranchSide,
 ): Value {
-  return graph.within(idOfSublayer(sublayer), () => {
-    switch (sublayer.kind) {
-      case 'attention':
-        return emitAttention(
-          graph,
-          attention,
-          sublayer.weights,
-          hidden,
-          { ...(mask === undefined ? {} : { mask }), othersStream: encoded },
-          cache,
-        );
-      case 'feedforward':
-        return emitFeedforward(graph, feedforward, sublayer.weights, hidden);
-      case 'expert':
-      case 'mixer':
-      case 'patch':
-        throw new Error(`no encoder–decoder model has a sublayer of kind ${sublayer.kind}`);
-    }
-  });
+  return finalNorm === undefined ? hidden : emitNorm(graph, norm, hidden, finalNorm);
 }
 
 /** Emits what the model gives of the decoder's last hidden states: their norm, and the head where there is one. */

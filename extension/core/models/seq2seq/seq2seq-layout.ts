@@ -1,21 +1,25 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { UserError } from '../../user-error';
+import { findDistanceBias } from '../encoders/attention-variants';
 import { prunedClassPrefix } from '../encoders/encoder-architecture';
-import type { AttentionShape, AttentionWeights } from '../parts/attention';
-import { findAttention, findFeedforward, readShapes } from '../parts/branches';
+import { Attention } from '../modules/attention';
+import type { AttentionShape, AttentionWeights } from '../modules/attention-heads';
+import { findAttention } from '../modules/find-attention';
+import { readShapes } from '../modules/read-shapes';
+import { SublayerList } from '../modules/sublayer-list';
+import type { BlockPart, Sublayer } from '../modules/sublayer-list';
 import type { DistanceBias } from '../parts/distance-bias';
-import type { FeedforwardShape } from '../parts/feedforward';
+import { findFeedforward, Mlp } from '../modules/mlp';
+import type { FeedforwardShape } from '../modules/mlp';
 import type { Linear } from '../parts/linear';
 import type { Norm, NormStyle } from '../parts/norm';
 import type { Architecture, SinePositions } from '../transformer/architecture';
 import type { SummarizedLayout } from '../summarize';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import { describedForms, TensorFinder } from '../transformer/tensor-finder';
-import { keepBehind } from '../transformer/transformer-sublayer';
-import type { TransformerSublayer } from '../transformer/transformer-sublayer';
 import type { Seq2SeqConfig } from './seq2seq-config';
-import type { Seq2SeqFamily, Seq2SeqKind, TowerNames } from './seq2seq-family';
+import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';
 import { say } from '../../message';
 
 /** What makes the first hidden states of a tower of what it reads, but for the words. */
@@ -36,7 +40,7 @@ export interface Tower {
   readonly attention: AttentionShape;
   readonly feedforward: FeedforwardShape;
   readonly distanceBias: DistanceBias | undefined;
-  readonly sublayers: readonly TransformerSublayer[];
+  readonly sublayers: readonly Sublayer[];
   readonly finalNorm: Norm | undefined;
 }
 
@@ -158,10 +162,8 @@ export function outerOf({
 export function asOneList({
   encoder,
   decoder,
-}: Pick<Seq2SeqLayout, 'encoder' | 'decoder'>): SummarizedLayout & Pick<Tower, 'feedforward'> {
-  const { attention, feedforward } = decoder;
-  const sublayers = [...encoder.sublayers, ...decoder.sublayers];
-  return { sublayers, attention, feedforward, keepsCache: true };
+}: Pick<Seq2SeqLayout, 'encoder' | 'decoder'>): SummarizedLayout {
+  return { sublayers: [...encoder.sublayers, ...decoder.sublayers], keepsCache: true };
 }
 
 /** Whether config.json names the class with the head. @throws UserError for any other but that without one. */
@@ -226,11 +228,8 @@ interface Found {
 /** Finds both towers, whose blocks are numbered on. */
 class TowerFinder {
   public readonly absent: string[] = [];
-  private readonly removed: ReadonlySet<string>;
 
-  public constructor(private readonly found: Found) {
-    this.removed = new Set(found.config.espalier?.removed ?? []);
-  }
+  public constructor(private readonly found: Found) {}
 
   /** @param first number of its first block */
   public tower(
@@ -264,68 +263,60 @@ class TowerFinder {
     const biasAt = (place: string): DistanceBias | undefined =>
       distanceBias === undefined
         ? undefined
-        : {
-            table: tensors.take(`${place}${distanceBias}.weight`, [
-              config.relative_attention_num_buckets,
-              attention.numHeads,
-            ]),
-            farthest: config.relative_attention_max_distance,
-            causal: isDecoder,
-          };
-    const sublayers: TransformerSublayer[] = [];
+        : findDistanceBias(
+            tensors,
+            config,
+            `${place}${distanceBias}`,
+            attention.numHeads,
+            isDecoder,
+          );
+    const list = new SublayerList(tensors, attention, { removed: config.espalier?.removed }, norms);
     for (let number = 0; number < config[`${side}_layers`]; number++) {
       const block = first + number;
       const { [block]: place = '' } = this.found.blockPlaces;
-      const add = (
-        kind: Seq2SeqKind,
-        sumNorm: string | undefined,
-        find: () => TransformerSublayer,
-      ): void => {
-        const id = `block.${block}.${kind}`;
-        if (!this.removed.has(id)) {
-          sublayers.push(find());
-          return;
-        }
-        this.absent.push(id);
-        const left = sumNorm === undefined ? [] : [tensors.norm(`${place}${sumNorm}`, hidden)];
-        keepBehind(sublayers, { norms, ends: [] }, left);
+      const add = (part: Pick<BlockPart, 'place' | 'kind' | 'sumNorm' | 'find'>): void => {
+        list.add({ block, prefix: place, ...part });
       };
-      const attend = (
-        kind: 'attention' | 'cross-attention',
-        own: Architecture['attention'],
-      ): void => {
-        add(kind, own.sumNorm, () => {
-          const found = findAttention(own, biases, tensors, place, attention);
-          const ownBias = biasIsByBlock && kind === 'attention' ? biasAt(place) : undefined;
-          const weights = ownBias === undefined ? found : { ...found, distanceBias: ownBias };
-          return {
-            kind: 'attention',
-            block,
-            weights: kind === 'attention' ? weights : asCross(weights),
-            slidingWindow: undefined,
-            rotary: undefined,
-          };
+      const { attention: own, crossAttention: cross, feedforward: mlp } = names;
+      add({
+        place: 'attention',
+        sumNorm: own.sumNorm,
+        find: () => {
+          const weights = findAttention(own, biases, tensors, place, attention);
+          const bias = biasIsByBlock ? biasAt(place) : undefined;
+          const biased = bias === undefined ? weights : { ...weights, distanceBias: bias };
+          return new Attention(block, attention, biased);
+        },
+      });
+      if (cross !== undefined) {
+        add({
+          place: 'attention',
+          kind: 'cross-attention',
+          sumNorm: cross.sumNorm,
+          find: () => {
+            const weights = findAttention(cross, biases, tensors, place, attention);
+            return new Attention(block, attention, asCross(weights));
+          },
         });
-      };
-      attend('attention', names.attention);
-      if (names.crossAttention !== undefined) {
-        attend('cross-attention', names.crossAttention);
       }
       const inner =
         config.espalier?.widths?.[`block.${block}.feedforward`] ?? config[`${side}_ffn_dim`];
-      const sizes = { hidden, inner };
-      add('feedforward', names.feedforward.sumNorm, () => ({
-        kind: 'feedforward',
-        block,
-        weights: findFeedforward(names.feedforward, biases, tensors, place, sizes),
-      }));
+      add({
+        place: 'feedforward',
+        sumNorm: mlp.sumNorm,
+        find: () => {
+          const weights = findFeedforward(mlp, biases, tensors, place, { hidden, inner });
+          return new Mlp(block, feedforward, weights);
+        },
+      });
     }
+    this.absent.push(...list.absent);
     return {
       start: { positions, wordNorm, norms },
       attention,
       feedforward,
       distanceBias: biasIsByBlock ? undefined : biasAt(`${prefix}${names.blocks}.0.`),
-      sublayers,
+      sublayers: list.sublayers,
       finalNorm:
         finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),
     };

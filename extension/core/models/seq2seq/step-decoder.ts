@@ -3,9 +3,8 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { stream } from '../model-emitter';
 import type { EmitOptions, ModelInputs, StepEmitter, Values } from '../model-emitter';
 import type { SublayerSummary } from '../model-summary';
-import { emitNorms } from '../parts/norm';
-import type { TransformerSublayer } from '../transformer/transformer-sublayer';
-import { emitBranch, emitHead, emitTarget, emitTargetMasks, maskOf } from './emit-seq2seq';
+import type { Sublayer } from '../modules/sublayer-list';
+import { emitHead, emitTarget, emitTargetMasks, maskOf } from './emit-seq2seq';
 import type { Seq2SeqLayout } from './seq2seq-layout';
 import { encoded } from './seq2seq-model';
 import type { Seq2SeqModel } from './seq2seq-model';
@@ -53,28 +52,29 @@ export class StepDecoder implements StepEmitter {
     index: number,
     state: Values,
     side: Values,
-    { cache }: EmitOptions = {},
+    options: EmitOptions = {},
   ): Values {
     const { decoder } = this.layout;
     const sublayer = this.at(index);
     const mask = maskOf(this.layout, decoder, sublayer);
-    const next = emitBranch(graph, decoder, sublayer, state[stream] ?? '', {
-      mask: mask && side[mask.name],
-      ...{ encoded, cache },
+    const own = mask && side[mask.name];
+    const next = sublayer.emit(graph, {
+      hidden: state[stream] ?? '',
+      side: { ...(own === undefined ? {} : { mask: own }), othersStream: encoded },
+      options,
     });
     return { [stream]: next };
   }
 
   public emitSkipped(graph: GraphBuilder, index: number, state: Values): Values {
-    const { sumNorms } = this.at(index).weights;
-    return { [stream]: emitNorms(graph, this.layout.norm, state[stream] ?? '', sumNorms) };
+    return { [stream]: this.at(index).emitSkipped(graph, state[stream] ?? '') };
   }
 
   public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
     return emitHead(graph, this.layout, hidden);
   }
 
-  private at(index: number): TransformerSublayer {
+  private at(index: number): Sublayer {
     const sublayer = this.layout.decoder.sublayers[index];
     if (sublayer === undefined) {
       throw new RangeError(`sublayer ${index} of a decoder`);

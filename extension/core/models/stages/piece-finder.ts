@@ -1,7 +1,7 @@
 import { float } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { activations } from '../parts/feedforward';
+import { activations } from '../parts/activations';
 import { emitLinearOver } from '../parts/linear';
 import type { Linear } from '../parts/linear';
 import { emitNorm } from '../parts/norm';

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { UserError } from '../../user-error';
 import { compressedForms } from '../forms/form-spec';
-import { activations } from '../parts/feedforward';
+import { activations } from '../parts/activations';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import { parseConfig, size } from '../transformer/model-config';
 import { say } from '../../message';

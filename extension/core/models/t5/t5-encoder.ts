@@ -1,3 +1,4 @@
+import { distanceBias } from '../encoders/attention-variants';
 import type { EncoderArchitecture } from '../encoders/encoder-architecture';
 import { encoderModules, t5Forms } from '../seq2seq/t5';
 import type { T5Form } from '../seq2seq/t5';
@@ -10,14 +11,14 @@ export function encoderNames(
   biasIsByBlock: boolean,
 ): Pick<
   EncoderArchitecture,
-  'blocks' | 'attention' | 'feedforward' | 'embedding' | 'distanceBias' | 'finalNorm'
+  'blocks' | 'attention' | 'feedforward' | 'embedding' | 'variant' | 'finalNorm'
 > {
-  const { prefix, blocks, attention, feedforward, distanceBias, finalNorm } = encoder;
+  const { prefix, blocks, attention, feedforward, distanceBias: table, finalNorm } = encoder;
   return {
     ...{ attention, feedforward },
     blocks: `${prefix}${blocks}`,
     embedding: { kind: 'text', words },
-    distanceBias: { table: distanceBias, of: biasIsByBlock ? 'each-block' : 'first-block' },
+    variant: distanceBias(table, biasIsByBlock ? 'each-block' : 'first-block'),
     finalNorm: `${prefix}${finalNorm}`,
   };
 }

@@ -4,11 +4,11 @@ import type {
   ConnectionNames,
   LaurelNames,
   PerLayerNames,
+  WiringNames,
 } from './block-end-names';
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
 import type { CompressedNames, CompressedShape } from '../parts/compressed/compressed-parts';
-import type { FeedforwardShape } from '../parts/feedforward';
 import type { LatentNames, LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { NormKind } from '../parts/norm';
@@ -107,16 +107,13 @@ export interface Scales {
  */
 export type QueryKeyNormExtent = 'head' | 'each-head' | 'projection';
 
-/** Names of the norms of a branch, each where the family has it. */
-export interface BranchNorms {
-  /** Of the branch's input. */
-  readonly norm?: string;
-  /** Of the branch's output, before it is added to the residual stream. */
-  readonly postNorm?: string;
-  /** A factor for each channel of the branch's output (LayerScale, arXiv 2103.17239). */
-  readonly layerScale?: string;
-  /** Of the sum of both. */
-  readonly sumNorm?: string;
+/**
+ * Bounds gate ≤ limit and |up| ≤ limit; with an alpha, (up + 1) · gate · σ(alpha · gate) instead of
+ * activation(gate) · up (gpt-oss, arXiv 2508.10925).
+ */
+export interface ClampedGate {
+  readonly alpha?: number;
+  readonly limit: number;
 }
 
 /**
@@ -201,7 +198,7 @@ interface JoinedExperts {
 export type PartKind = 'attention' | 'mixer' | 'feedforward' | 'expert';
 
 /** Sublayers that carry a state along the sequence, where attention looks back. */
-export interface MixerNames extends BranchNorms {
+export interface MixerNames extends WiringNames {
   /** What stands in front of the names of its tensors. */
   readonly module: string;
   readonly form: (config: ModelConfig) => MixerForm;
@@ -235,53 +232,13 @@ export interface QueryGrowth {
   readonly isOfUnturned?: boolean;
 }
 
-/**
- * How a family of models differs from the others. All are decoder-only: token embedding, blocks of
- * attention and feed-forward, final norm, head. Names are below the block's
- * prefix.
- */
-export interface Architecture {
-  /** `model_type` of config.json. */
-  readonly modelType: string;
-  /** `model_type` of the text tower, where that alone of a model of several parts is run. */
-  readonly textType?: string;
-  /** `model_type` of a model of several parts whose config.json may have the fields of this text tower among its own. */
-  readonly flatType?: string;
-  /** Whether transformers reads rows of the embedding's matrix where it puts images among the words. */
-  readonly readsEmbedding?: boolean;
-  /** Classes in transformers, of the text tower where it is one, where they are not named after its type. */
-  readonly classes?: {
-    readonly config: string;
-    readonly model: string;
-    /** What finds the model, where AutoModelForCausalLM does not. */
-    readonly auto?: string;
-  };
-  /** Names of a block's modules in transformers, by those that its tensors have, where these differ. */
-  readonly moduleNames?: Readonly<Record<string, string>>;
-  /** Why its modules in transformers are not as its tensors are named, as a sentence; they are when absent. */
-  readonly otherModules?: Message;
-  /** Whether its class in transformers refuses a `layer_types` that lacks one of the types. */
-  readonly needsEachLayerType?: true;
-  /** Whether transformers adds the stream, as a second argument, inside the modules of these branches. */
-  readonly addsStreamInside?: readonly ('attention' | 'feedforward')[];
-  /** What attention gives in transformers, where others give a pair. */
-  readonly attentionGives?: 'list' | 'triple';
-  /** For docs, as sentences: how far its models are run, or why some of them aren't. */
-  readonly limits?: string;
-  readonly config?: ConfigLayout;
-  readonly outer: OuterNames;
-  readonly norm: NormKind;
+/** How the blocks of a family of models differ from those of others. Names are below the block's prefix. */
+export interface BlockArchitecture {
   /** Norm of the stream in front of each block, which stays when its sublayers go. */
   readonly startNorm?: string;
   /** What the stream is multiplied by where a part is added to it; 1 when absent. */
   readonly streamFactor?: (config: ModelConfig, part: PartKind) => number;
-  /** Whether norms have no weights. */
-  readonly plainNorms?: boolean;
-  /** Whether what a block computes depends on its number, which it then keeps. */
-  readonly dependsOnNumber?: boolean;
-  /** Weights are stored as [in, out]. */
-  readonly transposed?: boolean;
-  readonly attention: BranchNorms & {
+  readonly attention: WiringNames & {
     /** Query, key and value; query and key where keys are the values too. */
     readonly queryKeyValue: Projection;
     /** What they come from where they are expanded from latents. */
@@ -324,7 +281,7 @@ export interface Architecture {
       readonly start: (block: number) => number;
     };
   };
-  readonly feedforward: BranchNorms & {
+  readonly feedforward: WiringNames & {
     /** Gate and up, or up alone where nothing gates it. */
     readonly gateUp: Projection;
     readonly down: string;
@@ -333,7 +290,7 @@ export interface Architecture {
     /** Module of the weights of xIELU. */
     readonly curve?: string;
     /** Gate and up of gpt-oss. */
-    readonly clamped?: (config: ModelConfig) => FeedforwardShape['clamped'];
+    readonly clamped?: (config: ModelConfig) => ClampedGate | undefined;
     /** Whether rows of gate and up take turns where one matrix holds both. */
     readonly takesTurns?: boolean;
     /** Whether up stands before gate there. */
@@ -348,17 +305,9 @@ export interface Architecture {
   readonly compressed?: (config: ModelConfig, block: number) => CompressedShape;
   /** Names of what connects sublayers with several streams. */
   readonly connections?: ConnectionNames;
-  readonly altUp?: AltUpNames;
-  readonly laurel?: LaurelNames;
-  readonly end?: BlockEndNames;
   /** What a block consists of, in order; attention, then a feed-forward or experts, when absent. */
   readonly parts?: (config: ModelConfig, block: number) => readonly PartKind[];
   readonly biases: (config: ModelConfig) => Biases;
-  /**
-   * Whether a block's feed-forward reads the block's input, beside its attention; no when absent. Both
-   * may then name the same norm.
-   */
-  readonly parallel?: boolean;
   /** One rotary embedding, one for each type of layer, or none. */
   readonly rotary: 'shared' | 'by-layer-type' | 'none';
   /** Dimension 2i is turned with 2i + 1, instead of i with i + half of them. */
@@ -375,12 +324,67 @@ export interface Architecture {
   readonly keysOf?: (config: ModelConfig, block: number) => number | undefined;
   /** Whether a block's queries and keys are turned; yes when absent. */
   readonly turns?: (config: ModelConfig, block: number) => boolean;
+  /** Number of past positions that a block's attention sees (itself included), or all. */
+  readonly slidingWindow: (config: ModelConfig, block: number) => number | undefined;
+  /** What depends on the kind of a block besides. */
+  readonly blockForm?: (
+    config: ModelConfig,
+    block: number,
+  ) => Partial<Pick<Architecture, 'attention' | 'mixer' | 'feedforward'>>;
+}
+
+/**
+ * How a family of models differs from the others. All are decoder-only: token embedding, blocks, final norm, head.
+ */
+export interface Architecture extends BlockArchitecture {
+  /** `model_type` of config.json. */
+  readonly modelType: string;
+  /** `model_type` of the text tower, where that alone of a model of several parts is run. */
+  readonly textType?: string;
+  /** `model_type` of a model of several parts whose config.json may have the fields of this text tower among its own. */
+  readonly flatType?: string;
+  /** Whether transformers reads rows of the embedding's matrix where it puts images among the words. */
+  readonly readsEmbedding?: boolean;
+  /** Classes in transformers, of the text tower where it is one, where they are not named after its type. */
+  readonly classes?: {
+    readonly config: string;
+    readonly model: string;
+    /** What finds the model, where AutoModelForCausalLM does not. */
+    readonly auto?: string;
+  };
+  /** Names of a block's modules in transformers, by those that its tensors have, where these differ. */
+  readonly moduleNames?: Readonly<Record<string, string>>;
+  /** Why its modules in transformers are not as its tensors are named, as a sentence; they are when absent. */
+  readonly otherModules?: Message;
+  /** Whether its class in transformers refuses a `layer_types` that lacks one of the types. */
+  readonly needsEachLayerType?: true;
+  /** Whether transformers adds the stream, as a second argument, inside the modules of these branches. */
+  readonly addsStreamInside?: readonly ('attention' | 'feedforward')[];
+  /** What attention gives in transformers, where others give a pair. */
+  readonly attentionGives?: 'list' | 'triple';
+  /** For docs, as sentences: how far its models are run, or why some of them aren't. */
+  readonly limits?: string;
+  readonly config?: ConfigLayout;
+  readonly outer: OuterNames;
+  readonly norm: NormKind;
+  /** Whether norms have no weights. */
+  readonly plainNorms?: boolean;
+  /** Whether what a block computes depends on its number, which it then keeps. */
+  readonly dependsOnNumber?: boolean;
+  /** Weights are stored as [in, out]. */
+  readonly transposed?: boolean;
+  readonly altUp?: AltUpNames;
+  readonly laurel?: LaurelNames;
+  readonly end?: BlockEndNames;
+  /**
+   * Whether a block's feed-forward reads the block's input, beside its attention; no when absent. Both
+   * may then name the same norm.
+   */
+  readonly parallel?: boolean;
   /** What a score loses per position of distance, for each head (ALiBi, arXiv 2108.12409). */
   readonly slopes?: (config: ModelConfig) => readonly number[] | undefined;
   /** Longest text, where it is not that of the positions. */
   readonly maxPositions?: (config: ModelConfig) => number;
-  /** Number of past positions that a block's attention sees (itself included), or all. */
-  readonly slidingWindow: (config: ModelConfig, block: number) => number | undefined;
   readonly scales?: (config: ModelConfig) => Partial<Scales>;
   /** Sizes of latents, where queries, keys and values come from them. */
   readonly latent?: (config: ModelConfig) => LatentShape;
@@ -388,11 +392,6 @@ export interface Architecture {
   readonly queryGrowth?: (config: ModelConfig) => QueryGrowth | undefined;
   /** Parts of tensors' names that checkpoints may spell otherwise, and how. */
   readonly aliases?: Readonly<Record<string, string>>;
-  /** What depends on the kind of a block besides. */
-  readonly blockForm?: (
-    config: ModelConfig,
-    block: number,
-  ) => Partial<Pick<Architecture, 'attention' | 'mixer' | 'feedforward'>>;
   /** What depends on the config besides. */
   readonly form?: (config: ModelConfig) => Partial<Architecture>;
 }

@@ -1,9 +1,10 @@
-import type { Architecture, BranchNorms, PartKind } from './architecture';
+import type { Architecture, BlockArchitecture, PartKind } from './architecture';
+import type { WiringNames } from './block-end-names';
 import type { ModelConfig } from './model-config';
 
 /** What a block of a family consists of, in order. */
 export function partsOf(
-  family: Architecture,
+  family: BlockArchitecture,
   config: ModelConfig,
   block: number,
 ): readonly PartKind[] {
@@ -20,7 +21,7 @@ export function besideOf({ parallel, mixer }: Architecture): PartKind[] {
 }
 
 /** Names of the norms of a part. */
-export function branchOf(family: Architecture, part: PartKind): BranchNorms {
+export function branchOf(family: BlockArchitecture, part: PartKind): WiringNames {
   switch (part) {
     case 'attention':
       return family.attention;
@@ -34,7 +35,7 @@ export function branchOf(family: Architecture, part: PartKind): BranchNorms {
 
 /** Names of a block's attention. */
 export function attentionNames(
-  { attention }: Architecture,
+  { attention }: BlockArchitecture,
   turns: boolean,
 ): Architecture['attention'] {
   const { queryKeyNorms, ...others } = attention;

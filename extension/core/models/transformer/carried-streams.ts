@@ -1,7 +1,7 @@
 import { changesStreams, streamsRead } from '../parts/block-end';
 import type { BlockEnd } from '../parts/block-end';
 import type { AltUp } from '../parts/streams/altup';
-import type { TransformerSublayer } from './transformer-sublayer';
+import type { Sublayer } from '../modules/sublayer-list';
 
 /** A stream that is part of the state beside the residual one, for attentions that make keys and values of it. */
 export interface CarriedStream {
@@ -27,14 +27,14 @@ export const outputName = (name: string): string => `next.${name}`;
  * @param startEnds of blocks that are gone, in front of the first sublayer
  */
 export function carriedStreams(
-  sublayers: readonly TransformerSublayer[],
+  sublayers: readonly Sublayer[],
   places: readonly number[],
   startEnds: readonly BlockEnd[],
 ): CarriedStream[] {
   const until = new Map<number, number>();
-  for (const [index, { kind, weights }] of sublayers.entries()) {
-    if (kind === 'attention' && weights.othersKeys?.block !== undefined) {
-      until.set(weights.othersKeys.block, index);
+  for (const [index, { keysBlock }] of sublayers.entries()) {
+    if (keysBlock !== undefined) {
+      until.set(keysBlock, index);
     }
   }
   return [...until].map(([block, last]) => {
@@ -52,7 +52,7 @@ const expectedName = (index: number): string => `expected.${index}`;
 interface Stated {
   readonly altUp: AltUp | undefined;
   readonly carried: readonly CarriedStream[];
-  readonly sublayers: readonly TransformerSublayer[];
+  readonly sublayers: readonly Sublayer[];
   readonly startEnds: readonly BlockEnd[];
 }
 
@@ -116,7 +116,5 @@ export const givenAt = (layout: Stated, boundary: number): string[] => [
 ];
 
 /** Names of the carried streams that a sublayer reads. */
-export const carriedBy = ({ kind, weights }: TransformerSublayer): string[] =>
-  kind === 'attention' && weights.othersKeys?.block !== undefined
-    ? [carriedName(weights.othersKeys.block)]
-    : [];
+export const carriedBy = ({ keysBlock }: Sublayer): string[] =>
+  keysBlock === undefined ? [] : [carriedName(keysBlock)];

@@ -7,7 +7,7 @@ import { emitLinearOver, emitTableRows } from '../parts/linear';
 import { emitNorm, emitNorms } from '../parts/norm';
 import { emitPlaces } from '../parts/places';
 import { emitSpread } from '../parts/streams/hyper-connections';
-import { embeddedName, emitSides, givesEmbedded } from './side-values';
+import { emitSides, givesEmbedded } from './side-values';
 import type { TransformerLayout } from './transformer-layout';
 
 /** Emits rows of the embedding, scaled, with what positions add, normed. */
@@ -51,7 +51,7 @@ export function emitStart(
     const embedded = emitEmbedding(graph, layout, inputs);
     const side = {
       ...emitSides(graph, layout, inputs),
-      ...(givesEmbedded(layout) ? { [embeddedName]: embedded } : {}),
+      ...(givesEmbedded(layout) ? { embedded } : {}),
       ...(perLayer === undefined
         ? {}
         : emitPerLayer(graph, attention.norm, perLayer, inputs.inputIds, embedded)),

@@ -13,7 +13,7 @@ interface BlockPlace {
 }
 
 /** What stands around sublayers, and stays when they go. */
-interface FoundEnds {
+export interface FoundEnds {
   readonly perLayer: PerLayer | undefined;
   readonly altUp: AltUp | undefined;
   /** In front of a block's first sublayer. */

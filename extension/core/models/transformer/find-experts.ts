@@ -7,11 +7,13 @@ import type {
   ExpertShape,
   ExpertWeights,
   SharedExpert,
-} from '../parts/experts';
-import type { FeedforwardShape } from '../parts/feedforward';
+} from '../modules/moe';
+import { Moe } from '../modules/moe';
+import type { FeedforwardShape } from '../modules/mlp';
 import type { Linear } from '../parts/linear';
 import type { Norm } from '../parts/norm';
 import type { Architecture, ExpertNames, SharedExpertNames } from './architecture';
+import { findWiring } from '../modules/wiring';
 import type { ModelConfig } from './model-config';
 import type { TensorFinder } from './tensor-finder';
 import { say } from '../../message';
@@ -67,7 +69,7 @@ export function findExperts(
   tensors: TensorFinder,
   { block, prefix }: { readonly block: number; readonly prefix: string },
   config: ModelConfig,
-): { readonly shape: ExpertShape; readonly weights: ExpertWeights } {
+): Moe {
   if (names === undefined) {
     throw new Error('a family without experts has none to be found');
   }
@@ -81,8 +83,8 @@ export function findExperts(
   const own = inside(module);
   const postNorm = names.postNorm === undefined ? {} : { postNorm: names.postNorm };
   const shared = names.shared?.(config);
-  const weights = {
-    ...tensors.branch(prefix, { ...feedforward, ...postNorm }, hidden),
+  const weights: ExpertWeights = {
+    ...findWiring({ ...feedforward, ...postNorm }, tensors, prefix, hidden),
     router: [tensors.take(`${own}${router}.weight`, [count, hidden])],
     routerBias: routerBias ? [tensors.take(`${own}${router}.bias`, [count])] : [],
     choiceBias:
@@ -110,7 +112,7 @@ export function findExperts(
       : { apart: findApart(names.apart, tensors, prefix, hidden) }),
     ...(shared === undefined ? {} : { shared: findShared(shared, tensors, prefix, hidden) }),
   };
-  return { shape, weights };
+  return new Moe(block, shape, weights);
 }
 
 /** @throws UserError for a table of other numbers than integers */

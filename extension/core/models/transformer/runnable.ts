@@ -2,10 +2,11 @@ import { runnableDTypes } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
+import { costsOf, lookupCosts } from '../modules/costs';
 import { endTensors } from '../parts/block-end';
 import { connectionTensors } from '../parts/streams/connection';
 import { partTensors, storedTensors } from './part-tensors';
-import { sublayerTensors } from './sublayer-tensors';
+import type { RunningCosts } from './tapped-part';
 import type { TransformerLayout } from './transformer-layout';
 
 /** @throws UserError naming the first tensor whose dtype can be listed but not run. */
@@ -29,12 +30,10 @@ export const streamTensors = ({
   ...(altUp?.enter ?? []).flatMap((linear) => storedTensors(linear)),
 ];
 
-/** Every tensor that a decoder is run with, as stored. */
-export function usedTensors(layout: TransformerLayout): LazyTensor[] {
+/** Tensors of a decoder outside the sublayers, as stored. */
+export function outsideTensors(layout: TransformerLayout): LazyTensor[] {
   const { embedding, positions, embeddingNorm, startNorms, perLayer } = layout;
-  const { projections, finalNorm, head, sublayers, streams } = layout;
-  // Of integers, as it was seen when it was found.
-  const tables = sublayers.map((one) => (one.kind === 'expert' ? one.weights.byToken : undefined));
+  const { projections, finalNorm, head, streams } = layout;
   return [
     ...storedTensors(embedding),
     ...(positions !== undefined && 'weight' in positions ? [positions.weight] : []),
@@ -49,8 +48,37 @@ export function usedTensors(layout: TransformerLayout): LazyTensor[] {
     ...connectionTensors(streams?.head),
     ...partTensors(finalNorm),
     ...storedTensors(head),
-    ...sublayers.flatMap((sublayer, i) =>
-      sublayerTensors(sublayer, storedTensors).filter((tensor) => tensor !== tables[i]),
-    ),
   ];
+}
+
+/** Those costs with those of what tokens bring to the ends of blocks, and of other streams. */
+export function withPerLayer(
+  costs: RunningCosts,
+  { perLayer, startEnds, altUp }: Pick<TransformerLayout, 'perLayer' | 'startEnds' | 'altUp'>,
+): RunningCosts {
+  const others =
+    perLayer === undefined
+      ? []
+      : [
+          lookupCosts(perLayer.table),
+          costsOf(
+            [...storedTensors(perLayer.projection), ...partTensors(perLayer.norm)],
+            [perLayer.projection],
+          ),
+        ];
+  const enter = altUp?.enter ?? [];
+  const all = [
+    costs,
+    ...others,
+    costsOf(
+      enter.flatMap((linear) => storedTensors(linear)),
+      enter,
+    ),
+    costsOf(endTensors(startEnds, storedTensors), []),
+  ];
+  return {
+    ...costs,
+    bytes: all.reduce((sum, { bytes }) => sum + bytes, 0),
+    mappedBytes: all.reduce((sum, { mappedBytes = 0 }) => sum + mappedBytes, 0),
+  };
 }

@@ -2,15 +2,16 @@ import { emitLength } from '../../onnx/emit-length';
 import { DataType } from '../../onnx/graph-builder';
 import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { ModelInputs, SideValue, Values } from '../model-emitter';
-import type { AttentionSide } from '../parts/attention';
+import type { Attention } from '../modules/attention';
+import { mixerSides } from '../modules/mixer';
+import type { SideInputs, SpecialSide } from '../modules/sublayer';
+import type { Sublayer } from '../modules/sublayer-list';
 import { endSides, perLayerName } from '../parts/block-end';
 import { emitCausalMask, emitWholeMask } from '../parts/causal-mask';
 import type { DistanceBias } from '../parts/distance-bias';
-import { readsStarts } from '../parts/mixers/mixer-form';
 import { emitQueryGrowth } from '../parts/query-growth';
 import { emitRotaryTables } from '../parts/rotary';
 import type { TransformerLayout } from './transformer-layout';
-import type { TransformerSublayer } from './transformer-sublayer';
 
 /** What a layout's side values depend on. */
 export interface Sided
@@ -23,44 +24,22 @@ export interface Sided
   readonly seesWhole?: boolean;
   readonly distanceBias?: DistanceBias | undefined;
 }
-type Attention = Extract<TransformerSublayer, { readonly kind: 'attention' }>;
 
 /** Factor by which queries grow. */
 const growthName = 'growth';
 
-/** What the embedding gives, which shared transformers read beside the stream. */
-export const embeddedName = 'embedded';
+const readsSide = ({ sublayers }: Sided, side: SpecialSide): boolean =>
+  sublayers.some(({ specialSides }) => specialSides.includes(side));
 
-const readsEmbedded = (sublayer: TransformerSublayer): boolean =>
-  sublayer.kind === 'attention' && sublayer.weights.shared !== undefined;
-
-/** Ids of the tokens, by which tables choose experts. */
-export const idsName = 'ids';
-
-const readsIds = (sublayer: TransformerSublayer): boolean =>
-  sublayer.kind === 'expert' && sublayer.weights.byToken !== undefined;
-
-/** Positions of the tokens, by which it is known which compressed runs have ended. */
-const positionsName = 'positions';
-
-const readsPositions = (sublayer: TransformerSublayer): boolean =>
-  sublayer.kind === 'attention' && sublayer.weights.compressed?.compressor !== undefined;
-
-/** Whether what the embedding gives is a side value. */
-export const givesEmbedded = ({ sublayers }: Sided): boolean => sublayers.some(readsEmbedded);
+/** Whether the output of the embedding is a side value. */
+export const givesEmbedded = (layout: Sided): boolean => readsSide(layout, 'embedded');
 
 /** Whether side values depend on the tokens. */
-export const sidesDependOnTokens = ({ perLayer, sublayers }: Sided): boolean =>
-  perLayer !== undefined || sublayers.some((one) => readsEmbedded(one) || readsIds(one));
+export const sidesDependOnTokens = (layout: Sided): boolean =>
+  layout.perLayer !== undefined || givesEmbedded(layout) || readsSide(layout, 'ids');
 
-/** 1 for each token, 0 for padding, as mixers read it. */
-export const tokensName = 'tokens';
-
-/** 1 for the first token of a text, 0 for others. */
-export const startsName = 'starts';
-
-const mixerSides = ({ mixer }: Sided): string[] =>
-  mixer === undefined ? [] : [tokensName, ...(readsStarts(mixer.form) ? [startsName] : [])];
+const allMixerSides = ({ mixer }: Sided): SpecialSide[] =>
+  mixer === undefined ? [] : mixerSides(mixer);
 
 /** Every side value of a model: tables of rotary embeddings, growth of queries, masks, what tokens bring to ends of blocks. */
 export function sideValuesOf(layout: Sided): SideValue[] {
@@ -83,30 +62,27 @@ export function sideValuesOf(layout: Sided): SideValue[] {
     name: perLayerName(block),
     shape: ['side_batch', 'sequence', perLayer?.width ?? 0],
   }));
-  const mixed = mixerSides(layout).map((name) => ({ name, shape: ['side_batch', 'sequence', 1] }));
+  const mixed = allMixerSides(layout).map((name) => ({
+    name,
+    shape: ['side_batch', 'sequence', 1],
+  }));
   const embedded = givesEmbedded(layout)
-    ? [{ name: embeddedName, shape: ['side_batch', 'sequence', layout.attention?.hiddenSize ?? 0] }]
+    ? [{ name: 'embedded', shape: ['side_batch', 'sequence', layout.attention?.hiddenSize ?? 0] }]
     : [];
-  const numbers = [
-    ...(layout.sublayers.some(readsIds) ? [idsName] : []),
-    ...(layout.sublayers.some(readsPositions) ? [positionsName] : []),
-  ].map((name) => ({ name, shape: ['side_batch', 'sequence', 1] }));
+  const read = (['ids', 'positions'] as const).filter((side) => readsSide(layout, side));
+  const numbers = read.map((name) => ({ name, shape: ['side_batch', 'sequence', 1] }));
   return [...tables, ...growth, ...masks, ...mixed, ...brought, ...embedded, ...numbers];
 }
 
 /** Names of those that a sublayer needs. */
-export function sideNamesOf(layout: Sided, sublayer: TransformerSublayer): string[] {
-  const ends = endSides(sublayer.ends);
+export function sideNamesOf(layout: Sided, sublayer: Sublayer): string[] {
+  const own = [...sublayer.specialSides, ...endSides(sublayer.ends)];
   if (sublayer.kind !== 'attention') {
-    const ids = readsIds(sublayer) ? [idsName] : [];
-    return [...(sublayer.kind === 'mixer' ? mixerSides(layout) : ids), ...ends];
+    return own;
   }
   const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
   const growth = grows(layout, sublayer) ? [growthName] : [];
-  const embedded = readsEmbedded(sublayer) ? [embeddedName] : [];
-  const positions = readsPositions(sublayer) ? [positionsName] : [];
-  const mask = maskName(sublayer.slidingWindow);
-  return [...tables, ...growth, mask, ...embedded, ...positions, ...ends];
+  return [...tables, ...growth, maskName(sublayer.slidingWindow), ...own];
 }
 
 /** Emits all of them, by name. */
@@ -133,20 +109,20 @@ export function emitSides(
   }
   if (layout.mixer !== undefined) {
     const floats = graph.op('Cast', [emitOwnMask(graph, inputs)], { to: DataType.FLOAT });
-    side[tokensName] = graph.op('Unsqueeze', [floats, graph.ints([2])]);
-    if (readsStarts(layout.mixer.form)) {
+    side['tokens'] = graph.op('Unsqueeze', [floats, graph.ints([2])]);
+    if (mixerSides(layout.mixer).includes('starts')) {
       const first = graph.op('Equal', [inputs.positionIds, graph.ints([0])]);
       const numbers = graph.op('Cast', [first], { to: DataType.FLOAT });
-      side[startsName] = graph.op('Unsqueeze', [numbers, graph.ints([2])]);
+      side['starts'] = graph.op('Unsqueeze', [numbers, graph.ints([2])]);
     }
   }
   const asColumn = (numbers: Value): Value =>
     graph.op('Unsqueeze', [graph.op('Cast', [numbers], { to: DataType.FLOAT }), graph.ints([2])]);
-  if (layout.sublayers.some(readsIds)) {
-    side[idsName] = asColumn(inputs.inputIds);
+  if (readsSide(layout, 'ids')) {
+    side['ids'] = asColumn(inputs.inputIds);
   }
-  if (layout.sublayers.some(readsPositions)) {
-    side[positionsName] = asColumn(inputs.positionIds);
+  if (readsSide(layout, 'positions')) {
+    side['positions'] = asColumn(inputs.positionIds);
   }
   return side;
 }
@@ -160,23 +136,28 @@ function emitOwnMask(graph: GraphBuilder, { attentionMask, inputIds }: ModelInpu
 }
 
 /** Whether the queries of a sublayer grow with their position. */
-function grows({ queryGrowth }: Sided, { rotary }: Attention): boolean {
+function grows({ queryGrowth }: Sided, { rotary }: Pick<Attention, 'rotary'>): boolean {
   return queryGrowth !== undefined && (queryGrowth.isOfUnturned !== true || rotary === undefined);
 }
 
-/** What an attention sublayer reads of them. */
-export function attentionSide(layout: Sided, sublayer: Attention, side: Values): AttentionSide {
+/** Returns the side values that a sublayer reads. */
+export function sideInputs(layout: Sided, sublayer: Sublayer, side: Values): SideInputs {
+  const special = Object.fromEntries(
+    sublayer.specialSides.flatMap((name) => (side[name] === undefined ? [] : [[name, side[name]]])),
+  );
+  if (sublayer.kind !== 'attention') {
+    return special;
+  }
   const { [maskName(sublayer.slidingWindow)]: mask = '', [growthName]: queryScale } = side;
   const key = sublayer.rotary ?? '';
   const [cosName, sinName] = tableNames(key);
   const { [cosName]: cos = '', [sinName]: sin = '' } = side;
   const rotary = sublayer.rotary === undefined ? undefined : layout.rotaries.get(key);
   return {
+    ...special,
     mask,
     ...(rotary === undefined ? {} : { rotation: { rotary, cos, sin } }),
     ...(queryScale === undefined || !grows(layout, sublayer) ? {} : { queryScale }),
-    ...(readsEmbedded(sublayer) ? { embedded: side[embeddedName] ?? '' } : {}),
-    ...(readsPositions(sublayer) ? { positions: side[positionsName] ?? '' } : {}),
   };
 }
 

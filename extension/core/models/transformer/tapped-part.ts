@@ -1,8 +1,6 @@
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
-import type { GraphPart, InputPort, Step, TappedStep } from '../layered-model';
+import type { GraphPart, InputPort } from '../layered-model';
 import type { LinearLayer } from '../matrix-encoding';
-import { routedName } from '../parts/experts';
-import type { TransformerSublayer } from './transformer-sublayer';
 
 /** A part that is emitted rather than cut out of a file. */
 export type BuilderPart = Omit<GraphPart, 'build'> & { readonly build: () => GraphBuilder };
@@ -61,19 +59,6 @@ export function tappedPart(
     },
     taps: new Map(taps),
   };
-}
-
-/** A mixture whose part gives what each expert adds to the rows sent to it; undefined elsewhere, and where a table needs all. */
-export function routedStep(
-  step: Step & { readonly part: BuilderPart },
-  sublayer: TransformerSublayer,
-  hiddenSize: number,
-): TappedStep | undefined {
-  if (sublayer.kind !== 'expert' || sublayer.weights.byToken !== undefined) {
-    return undefined;
-  }
-  const rows = sublayer.weights.experts.map((one) => ({ id: routedName(one), in: hiddenSize }));
-  return { ...step, ...tappedPart(step.part, rows) };
 }
 
 function missing(id: string): never {

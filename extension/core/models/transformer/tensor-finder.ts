@@ -1,7 +1,7 @@
 import { elementCount, partOfTensor } from '../../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
-import type { Architecture, BranchNorms, Projection } from './architecture';
+import type { Architecture, Projection } from './architecture';
 import { checkForm } from '../forms/check-form';
 import { formTensors } from '../forms/form-facts';
 import type { CompressedForms, FormSpec } from '../forms/form-spec';
@@ -9,7 +9,7 @@ import { findForm } from '../forms/stored-forms';
 import type { Linear } from '../parts/linear';
 import { outerPlaces } from '../matrix-encoding';
 import type { MatrixEncoding, OuterPlace } from '../matrix-encoding';
-import type { Branch, Norm } from '../parts/norm';
+import type { Norm } from '../parts/norm';
 import { checkOuterForm } from './outer-matrices';
 import { say } from '../../message';
 
@@ -200,22 +200,6 @@ export class TensorFinder {
           ),
         }
       : { weight };
-  }
-
-  /** The norms of a branch. */
-  public branch(
-    prefix: string,
-    { norm, postNorm, layerScale, sumNorm }: BranchNorms,
-    width: number,
-  ): Branch {
-    return {
-      ...(norm === undefined ? {} : { norm: this.norm(`${prefix}${norm}`, width) }),
-      ...(postNorm === undefined ? {} : { postNorm: this.norm(`${prefix}${postNorm}`, width) }),
-      ...(layerScale === undefined
-        ? {}
-        : { layerScale: this.take(`${prefix}${layerScale}`, [width]) }),
-      ...(sumNorm === undefined ? {} : { sumNorms: [this.norm(`${prefix}${sumNorm}`, width)] }),
-    };
   }
 
   public projections(

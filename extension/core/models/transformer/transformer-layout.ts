@@ -1,41 +1,31 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Architecture, PartKind, QueryGrowth, Scales, SinePositions } from './architecture';
-import { besideOf, branchOf, lacking, partsOf } from './block-parts';
+import { besideOf } from './block-parts';
 import { carriedStreams } from './carried-streams';
 import type { CarriedStream } from './carried-streams';
-import { expertShape, findExperts, withCount } from './find-experts';
-import type { AttentionShape } from '../parts/attention';
+import type { AttentionShape } from '../modules/attention-heads';
+import { layOutBlocks } from '../modules/lay-out-blocks';
 import { findEnds } from './find-ends';
 import type { AltUp } from '../parts/streams/altup';
 import type { BlockEnd, PerLayer } from '../parts/block-end';
-import { findFeedforward, isSame, ownHeads, readShapes } from '../parts/branches';
-import type { FeedforwardShape } from '../parts/feedforward';
-import { findAnyAttention } from '../parts/find-attention';
-import { sparsityOf } from '../parts/sparsity';
+import { readShapes } from '../modules/read-shapes';
+import type { Sublayer } from '../modules/sublayer-list';
+import type { FeedforwardShape } from '../modules/mlp';
 import type { ConnectedStreams } from '../parts/streams/connection';
-import { findConnection, findStreams } from '../parts/streams/find-connections';
+import { findStreams } from '../parts/streams/find-connections';
 import type { Linear } from '../parts/linear';
-import { findMixer, mixerShape } from '../parts/mixers/mixer';
-import type { MixerShape } from '../parts/mixers/mixer';
+import { mixerShape } from '../modules/mixer';
+import type { MixerShape } from '../modules/mixer';
 import type { SharedModules } from '../shared-modules';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { Norm } from '../parts/norm';
 import type { OuterLinears } from './outer-matrices';
-import { configOfLayerType, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
 import { describedForms, spellingsOf, TensorFinder } from './tensor-finder';
-import {
-  findPatchSublayer,
-  keepBehind,
-  withBehind,
-  withConnection,
-  withFactor,
-} from './transformer-sublayer';
-import type { PatchPlace, Start, TransformerSublayer } from './transformer-sublayer';
 
 /** Names within a block of the modules whose places patches take. */
-function patchModulesOf(family: Architecture): Record<PatchPlace, string> {
+function patchModulesOf(family: Architecture): Record<PartKind, string> {
   const { attention, mixer, feedforward } = family;
   const moduleOf = (name: string): string => name.split('.')[0] ?? name;
   const second = moduleOf(feedforward.down);
@@ -88,7 +78,7 @@ export interface TransformerLayout {
   readonly head: Linear;
   /** Name of the head's weight, also where the embedding stands for it. */
   readonly headId: string;
-  readonly sublayers: readonly TransformerSublayer[];
+  readonly sublayers: readonly Sublayer[];
   /** Parts that read the block's input, beside the part in front of them. */
   readonly beside: readonly PartKind[];
   /** Whether those are added to that input, and read what the part in front of them gives. */
@@ -96,7 +86,7 @@ export interface TransformerLayout {
   /** What stands before the block's number in the names of its tensors. */
   readonly blocksPrefix: string;
   /** Modules of a block whose places patches take. */
-  readonly patchModules: Readonly<Record<PatchPlace, string>>;
+  readonly patchModules: Readonly<Record<PartKind, string>>;
   /** Ids of sublayers that an earlier pruning took out. */
   readonly absent: readonly string[];
   /** Tensors of the checkpoint that no part of the model uses. */
@@ -128,8 +118,7 @@ export function layOutTransformer(
     clamped: architecture.feedforward.clamped?.(config),
     latent: architecture.latent?.(config),
   });
-  const { hiddenSize, latent } = attention;
-  const experts = expertShape(architecture, config, folder, feedforward);
+  const { hiddenSize } = attention;
   const mixer = mixerShape(architecture.mixer, config, {
     ...attention,
     residualScale: scales.residual,
@@ -146,7 +135,6 @@ export function layOutTransformer(
     outer.prefixes[0] ??
     '';
   const blocksPrefix = `${prefix}${outer.blocks}.`;
-  const placeOfBlock = (block: number): string => `${blocksPrefix}${block}.`;
   const tensors = new TensorFinder(
     checkpoint,
     architecture,
@@ -165,126 +153,12 @@ export function layOutTransformer(
     width,
   );
   const { headId, head } = findHead(architecture, config, tensors, embedding);
-  const biases = architecture.biases(config);
-  const removed = new Set(config.espalier?.removed ?? []);
-  const { patches = {}, widths = {} } = config.espalier ?? {};
   const patchModules = patchModulesOf(architecture);
-  const turning = {
-    interleaved: architecture.interleavedRotary ?? false,
-    reversed: architecture.reversedRotary ?? false,
-  };
   const ends = findEnds(architecture, config, tensors, prefix);
-  const rotaries = new Map<string, Rotary>();
-  const sublayers: TransformerSublayer[] = [];
-  const absent: string[] = [];
-  const start: Start = { norms: [], ends: [] };
-  /** Number of sublayers in front of each block's attention. */
-  const places: number[] = [];
-  for (let block = 0; block < config.num_hidden_layers; block++) {
-    const blockPrefix = placeOfBlock(block);
-    const layerType = config.layer_types?.[block] ?? 'full_attention';
-    const own = { ...architecture, ...architecture.blockForm?.(config, block) };
-    const keysBlock = architecture.keysOf?.(config, block);
-    const turns = architecture.turns?.(config, block) ?? true;
-    const rotary = turns ? rotaryKey(architecture, layerType) : undefined;
-    const heads = ownHeads(
-      { ...attention, ...architecture.heads?.(config, block) },
-      widths[`block.${block}.attention`],
-    );
-    if (rotary !== undefined && !rotaries.has(rotary)) {
-      const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
-      const turned = latent?.turnedDim ?? heads.headDim;
-      rotaries.set(rotary, readRotary(seen, turned, turning, folder.config));
-    }
-    const add = (place: PatchPlace, find: () => TransformerSublayer, isLast: boolean): void => {
-      const id = `block.${block}.${place}`;
-      const { sumNorm } = branchOf(architecture, place);
-      const sumNorms = (): readonly Norm[] =>
-        sumNorm === undefined ? [] : [tensors.norm(`${blockPrefix}${sumNorm}`, hiddenSize)];
-      const behind = ends.behind({ block, prefix: blockPrefix }, place, isLast);
-      const patch = patches[id];
-      if (patch !== undefined) {
-        const module = `${blockPrefix}${patchModules[place]}`;
-        const found = { block, place };
-        sublayers.push(
-          withBehind(
-            findPatchSublayer(tensors, patch, found, hiddenSize, module, sumNorms()),
-            [],
-            behind,
-          ),
-        );
-      } else if (removed.has(id)) {
-        absent.push(id);
-        keepBehind(sublayers, start, sumNorms(), behind);
-      } else {
-        const factor = architecture.streamFactor?.(config, place) ?? 1;
-        const connection = findConnection(architecture, place, config, tensors, blockPrefix);
-        const found = withConnection(withFactor(find(), factor), connection);
-        sublayers.push(withBehind(found, [], behind));
-      }
-    };
-    const find: Record<PartKind, () => TransformerSublayer> = {
-      attention: () => ({
-        kind: 'attention',
-        block,
-        ...(isSame(heads, attention) ? {} : { heads }),
-        weights: findAnyAttention(
-          own,
-          config,
-          tensors,
-          { block, placeOf: placeOfBlock, keysBlock, turns },
-          { ...attention, ...heads },
-        ),
-        slidingWindow: architecture.slidingWindow(config, block),
-        rotary,
-      }),
-      mixer: () => ({
-        kind: 'mixer',
-        block,
-        weights: findMixer(
-          own.mixer ?? lacking('a mixer'),
-          mixer ?? lacking('a mixer'),
-          tensors,
-          blockPrefix,
-        ),
-      }),
-      expert: () => ({
-        kind: 'expert',
-        block,
-        ...findExperts(
-          architecture,
-          withCount(experts ?? lacking('experts'), config.espalier?.experts?.[block]),
-          tensors,
-          { block, prefix: blockPrefix },
-          config,
-        ),
-      }),
-      feedforward: () => ({
-        kind: 'feedforward',
-        block,
-        weights: {
-          ...findFeedforward(own.feedforward, biases, tensors, blockPrefix, {
-            hidden: hiddenSize,
-            inner:
-              widths[`block.${block}.feedforward`] ??
-              architecture.innerSize?.(config, block) ??
-              config.intermediate_size,
-          }),
-          ...sparsityOf(architecture.sparsity?.(config, block)),
-        },
-      }),
-    };
-    const { startNorm } = architecture;
-    const startNorms =
-      startNorm === undefined ? [] : [tensors.norm(`${blockPrefix}${startNorm}`, hiddenSize)];
-    keepBehind(sublayers, start, startNorms, ends.before({ block, prefix: blockPrefix }));
-    places.push(sublayers.length);
-    const parts = partsOf(architecture, config, block);
-    for (const [i, part] of parts.entries()) {
-      add(part, find[part], i === parts.length - 1);
-    }
-  }
-  keepBehind(sublayers, start, [], ends.last);
+  const { list, rotaries, starts } = layOutBlocks(architecture, {
+    ...{ config, folder, tensors, attention, feedforward, mixer, patchModules, ends },
+    placeOf: (block) => `${blocksPrefix}${block}.`,
+  });
   tensors.requireAllForms();
   return {
     attention,
@@ -301,12 +175,12 @@ export function layOutTransformer(
       outer.embeddingNorm === undefined
         ? undefined
         : tensors.norm(`${prefix}${outer.embeddingNorm}`, hiddenSize),
-    startNorms: start.norms,
-    startEnds: start.ends,
+    startNorms: list.startNorms,
+    startEnds: list.startEnds,
     perLayer: ends.perLayer,
     altUp: ends.altUp,
     streams: findStreams(architecture.connections, config, tensors, prefix),
-    carried: carriedStreams(sublayers, places, start.ends),
+    carried: carriedStreams(list.sublayers, starts, list.startEnds),
     normsWordsAlone: outer.normsWordsAlone ?? false,
     projections:
       outer.projections === undefined || width === hiddenSize
@@ -321,12 +195,12 @@ export function layOutTransformer(
         : tensors.norm(`${prefix}${outer.finalNorm}`, hiddenSize),
     head,
     headId,
-    sublayers,
+    sublayers: list.sublayers,
     beside: besideOf(architecture),
     isAside: architecture.mixer?.isAside ?? false,
     blocksPrefix,
     patchModules,
-    absent,
+    absent: list.absent,
     sharedModules: architecture.shared?.modules(config),
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),
@@ -371,11 +245,6 @@ function findHead(
   const matrix = isStored ? tensors.outer('head', name, rows, width) : embedding;
   const head = { ...matrix, ...(headBias ? { bias: tensors.take(`${name}.bias`, [rows]) } : {}) };
   return { head, headId: `${name}.weight` };
-}
-
-/** Empty where all blocks share one. */
-function rotaryKey({ rotary }: Architecture, layerType: string): string | undefined {
-  return { shared: '', 'by-layer-type': layerType, none: undefined }[rotary];
 }
 
 function findPositions(

@@ -1,82 +1,56 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitEnds, endLinears } from '../parts/block-end';
-import type { Streams } from '../parts/block-end';
-import { besideStream, carriedBy, expectedBefore, outputName } from './carried-streams';
-import { emitStart } from './emit-embedding';
-import { emitSublayer } from './emit-sublayer';
+import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import type {
-  GraphPart,
+  ExpertMask,
   InputPort,
-  LayeredModel,
   ModelOutput,
   PatchInput,
   Step,
   TappedStep,
 } from '../layered-model';
-import { linearLayersOf, roundingOfForms, withFormFiles, withForms } from './linear-layers';
-import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
-import { stream } from '../model-emitter';
+import { stream, streamWidth } from '../model-emitter';
 import type { EmitOptions, ModelEmitter, ModelInputs, SideValue, Values } from '../model-emitter';
-import { emitLinear, emitLinearOver, emitOutputs } from '../parts/linear';
-import { emitNorm, emitNorms, emitSoftCap } from '../parts/norm';
-import { emitJoined } from '../parts/streams/hyper-connections';
 import type { ModelSummary } from '../model-summary';
-import { outerMatricesOf } from './outer-matrices';
-import type { SharedModules } from '../shared-modules';
-import type { SymbolicPatch } from '../patch/symbolic-patch';
-import { patchModuleOf, withPatches } from '../patch/patched-layout';
-import { requireRunnableQuantization } from '../quantized/quantization';
-import { requireRunnableTensors, usedTensors } from './runnable';
-import { widthOf } from '../narrow/width';
+import { ComposedModel } from '../modules/composed-model';
+import { costsOf, lookupCosts } from '../modules/costs';
+import type { Sublayer } from '../modules/sublayer-list';
 import type { Width } from '../narrow/width';
-import {
-  costsOf,
-  expertTensors,
-  lookupCosts,
-  outputTensors,
-  runningCosts,
-  stayingTensors,
-  sublayerTensors,
-  upToSum,
-  withPerLayer,
-} from './sublayer-tensors';
+import { emitEnds } from '../parts/block-end';
+import type { Streams } from '../parts/block-end';
+import { emitLinear, emitLinearOver, emitOutputs } from '../parts/linear';
+import { emitNorm, emitSoftCap } from '../parts/norm';
+import { emitJoined } from '../parts/streams/hyper-connections';
+import { requireRunnableQuantization } from '../quantized/quantization';
+import type { SharedModules } from '../shared-modules';
+import { besideStream, carriedBy, expectedBefore, givenAt, outputName } from './carried-streams';
+import { emitStart } from './emit-embedding';
+import type { OuterLinears } from './outer-matrices';
 import { storedTensors } from './part-tensors';
 import type { ExpertTensors } from './part-tensors';
-import { sideNamesOf, sidesDependOnTokens, sideValuesOf } from './side-values';
-import { routedStep, tappedPart } from './tapped-part';
-import type { BuilderPart } from './tapped-part';
+import { outsideTensors, withPerLayer } from './runnable';
+import { sideInputs, sideNamesOf, sidesDependOnTokens, sideValuesOf } from './side-values';
+import { tappedPart } from './tapped-part';
+import type { RunningCosts } from './tapped-part';
 import { outerOf } from './transformer-layout';
 import type { TransformerLayout } from './transformer-layout';
-import { placeOf } from './transformer-sublayer';
-import type { TransformerSublayer } from './transformer-sublayer';
-import {
-  epiloguePart,
-  expertMask,
-  nextStream,
-  prologuePart,
-  skippedPart,
-  sublayerPart,
-  tokenInputs,
-} from './transformer-parts';
+
+/** Inputs of a language model: token ids, which of them count, and their positions. */
+const tokenInputs: readonly InputPort[] = ['input_ids', 'attention_mask', 'position_ids'].map(
+  (name) => ({ name, dtype: 'I64', shape: ['batch', 'sequence'] }),
+);
 
 /** The block's input, which the second of two branches reads that run in parallel. */
 const blockInput = 'input';
 
 /** A decoder-only transformer laid out from a checkpoint, as a residual stream. */
-export class TransformerModel implements LayeredModel, ModelEmitter {
+export class TransformerModel
+  extends ComposedModel<TransformerLayout, TransformerModel>
+  implements ModelEmitter
+{
   public readonly kind = 'decoder';
   public readonly inputs: readonly InputPort[] = tokenInputs;
   public readonly output: ModelOutput = { name: 'logits', givesScores: true };
-
-  public constructor(
-    public readonly summary: ModelSummary,
-    public readonly files: readonly string[],
-    public readonly layout: TransformerLayout,
-  ) {}
-
-  /** By sublayer: asked for in every run of one. */
-  private readonly steps = new Map<number, Step & { part: BuilderPart }>();
+  protected readonly keepsCache = true;
 
   public get emitter(): ModelEmitter {
     return this;
@@ -98,19 +72,40 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return this.layout.vocabularySize;
   }
 
-  public get prologue(): Step & { part: GraphPart } {
-    const { embedding } = this.layout;
-    const costs = withPerLayer(lookupCosts(embedding), this.layout);
-    const next = { ...this.besideNext(0, stream), [stream]: stream };
-    return { part: prologuePart(this, costs), next };
+  protected get hidden(): number {
+    return this.hiddenSize;
   }
 
-  public get epilogue(): GraphPart {
+  protected get sublayers(): readonly Sublayer[] {
+    return this.layout.sublayers;
+  }
+
+  protected get outer(): OuterLinears {
+    return outerOf(this.layout);
+  }
+
+  protected get outerTensors(): readonly LazyTensor[] {
+    return outsideTensors(this.layout);
+  }
+
+  protected get prologueCosts(): RunningCosts {
+    return withPerLayer(lookupCosts(this.layout.embedding), this.layout);
+  }
+
+  protected get epilogueCosts(): RunningCosts {
     const { head } = this.layout;
-    return epiloguePart(this, costsOf(storedTensors(head), [head]));
+    return costsOf(storedTensors(head), [head]);
   }
 
-  public stateNames(index: number): readonly string[] {
+  protected get outputShape(): readonly Dimension[] {
+    return ['batch', 'sequence', this.vocabularySize];
+  }
+
+  protected override shapeOf(): readonly Dimension[] {
+    return ['batch', 'sequence', streamWidth(this)];
+  }
+
+  public override stateNames(index: number): readonly string[] {
     const beside = this.readsBlockInput(index) ? [blockInput] : [];
     return [
       stream,
@@ -120,35 +115,27 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     ];
   }
 
-  public sublayer(index: number): Step & { part: BuilderPart } {
-    const known = this.steps.get(index);
-    if (known !== undefined) {
-      return known;
-    }
-    const next = this.nextOf(index, nextStream);
+  protected override skippedStateNames(index: number): readonly string[] {
+    return [this.sumInput(index), ...expectedBefore(this.layout, index + 1)];
+  }
+
+  protected override givenAt(boundary: number): readonly string[] {
+    return givenAt(this.layout, boundary);
+  }
+
+  protected override passedOn(index: number): string {
+    return this.sumInput(index);
+  }
+
+  protected override expertMask(index: number): ExpertMask | undefined {
     const count = this.summary.sublayers[index]?.experts?.count;
-    const mask = count === undefined ? {} : { mask: { input: expertMask, count } };
-    const part = sublayerPart(this, index, mask.mask, runningCosts(this.at(index)));
-    const step = { part, next, ...mask };
-    this.steps.set(index, step);
-    return step;
+    return count === undefined ? undefined : { input: 'experts', count };
   }
 
-  public skipped(index: number): Step {
-    const staying = stayingTensors(this.at(index));
-    return staying.length === 0
-      ? { next: this.nextOf(index, this.sumInput(index)) }
-      : {
-          part: skippedPart(this, index, costsOf(staying, endLinears(this.at(index).ends))),
-          next: this.nextOf(index, nextStream),
-        };
-  }
-
-  /** Where the values of the state behind sublayer `index` come from, the stream being `next`. */
-  private nextOf(index: number, next: string): Step['next'] {
+  protected override nextState(boundary: number, next: string): Step['next'] {
     return {
-      ...(this.readsBlockInput(index + 1) ? { [blockInput]: stream } : {}),
-      ...this.besideNext(index + 1, next),
+      ...(this.readsBlockInput(boundary) ? { [blockInput]: stream } : {}),
+      ...this.besideNext(boundary, next),
       [stream]: next,
     };
   }
@@ -162,21 +149,6 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     });
   }
 
-  public summed(index: number): Step & { part: BuilderPart } {
-    const { summary, files, layout } = this;
-    const sublayers = layout.sublayers.with(index, upToSum(this.at(index)));
-    const step = new TransformerModel(summary, files, { ...layout, sublayers }).sublayer(index);
-    return { ...step, part: { ...step.part, key: `${step.part.key}.summed` } };
-  }
-
-  public streamNames(): { before: string; after: string } {
-    return { before: stream, after: stream };
-  }
-
-  public get sideNames(): readonly string[] {
-    return this.sideValues.map(({ name }) => name);
-  }
-
   public get sideValues(): readonly SideValue[] {
     return sideValuesOf(this.layout);
   }
@@ -187,6 +159,13 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public get sharedModules(): SharedModules | undefined {
     return this.layout.sharedModules;
+  }
+
+  protected emitInputs(graph: GraphBuilder): { state: Values; side: Values } {
+    const [inputIds = '', attentionMask = '', positionIds = ''] = this.inputs.map(
+      ({ name }) => name,
+    );
+    return this.emitPrologue(graph, { inputIds, attentionMask, positionIds });
   }
 
   public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
@@ -207,20 +186,20 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     options: EmitOptions = {},
   ): Values {
     const sublayer = this.at(index);
-    const hidden = emitSublayer(graph, this.layout, sublayer, {
+    const own = sideInputs(this.layout, sublayer, side);
+    const [carried] = carriedBy(sublayer);
+    const hidden = sublayer.emit(graph, {
       hidden: state[this.sumInput(index)] ?? '',
       input: state[this.patchInput(index).value] ?? '',
-      state,
-      side,
+      side: carried === undefined ? own : { ...own, othersStream: state[carried] ?? '' },
+      streams: this.layout.streams,
       options,
     });
     return this.emitBehind(graph, index, state, side, hidden);
   }
 
   public emitSkipped(graph: GraphBuilder, index: number, state: Values, side: Values): Values {
-    const { sumNorms } = this.at(index).weights;
-    const hidden = state[this.sumInput(index)] ?? '';
-    const normed = emitNorms(graph, this.layout.attention.norm, hidden, sumNorms);
+    const normed = this.at(index).emitSkipped(graph, state[this.sumInput(index)] ?? '');
     return this.emitBehind(graph, index, state, side, normed);
   }
 
@@ -297,85 +276,53 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public expertTensors(index: number): ExpertTensors | undefined {
-    return expertTensors(this.at(index));
+    return this.at(index).expertTensors;
   }
 
-  public width(index: number): Width | undefined {
-    return widthOf(this.layout, index);
-  }
-
-  public outputTensors(index: number): readonly LazyTensor[] {
-    return outputTensors(this.at(index));
-  }
-
-  public stayingTensors(index: number): readonly LazyTensor[] {
-    return stayingTensors(this.at(index));
-  }
-
-  public sublayerTensors(index: number): readonly LazyTensor[] {
-    return sublayerTensors(this.at(index));
-  }
-
-  public get roundingError(): number | undefined {
-    return roundingOfForms(this.layout.sublayers, outerOf(this.layout));
-  }
-
-  public linearLayers(index: number): readonly LinearLayer[] {
-    return linearLayersOf(this.at(index), index, this.layout.feedforward.gated);
-  }
-
-  public get outerMatrices(): readonly OuterMatrix[] {
-    return outerMatricesOf(outerOf(this.layout));
-  }
-
-  public tapped(index: number): TappedStep {
-    const step = this.sublayer(index);
-    return { ...step, ...tappedPart(step.part, this.linearLayers(index)) };
+  public override width(index: number): Width | undefined {
+    const sublayer = this.at(index);
+    const { slopes, sublayers } = this.layout;
+    const lendsKeys = sublayers.some(({ keysBlock }) => keysBlock === sublayer.block);
+    return sublayer.kind === 'attention' && (slopes !== undefined || lendsKeys)
+      ? undefined
+      : sublayer.width;
   }
 
   public routed(index: number): TappedStep | undefined {
-    return routedStep(this.sublayer(index), this.at(index), this.hiddenSize);
+    const { routedRows } = this.at(index);
+    const step = this.sublayer(index);
+    return routedRows && { ...step, ...tappedPart(step.part, routedRows) };
   }
 
-  public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): TransformerModel {
-    const { layout } = this;
-    const { summary, sublayers, outer } = withForms(
-      this.summary,
-      { ...layout, outer: outerOf(layout), keepsCache: true },
-      forms,
-    );
-    return new TransformerModel(summary, withFormFiles(this.files, forms), {
-      ...layout,
-      sublayers,
-      embedding: outer.embedding ?? layout.embedding,
-      head: outer.heads[0]?.linear ?? layout.head,
-    });
+  protected layoutWith(sublayers: readonly Sublayer[], outer: OuterLinears): TransformerLayout {
+    const { embedding = this.layout.embedding, heads } = outer;
+    const head = heads[0]?.linear ?? this.layout.head;
+    return { ...this.layout, sublayers, embedding, head };
   }
 
-  public withPatches(patches: ReadonlyMap<string, SymbolicPatch>): TransformerModel {
-    const { summary, layout, files } = withPatches(this, patches, true);
+  protected remade(
+    summary: ModelSummary,
+    files: readonly string[],
+    layout: TransformerLayout,
+  ): TransformerModel {
     return new TransformerModel(summary, files, layout);
   }
 
-  public patchModule(id: string): string {
-    return patchModuleOf(this.layout.patchModules, id);
-  }
-
-  public patchInput(index: number): PatchInput {
+  public override patchInput(index: number): PatchInput {
     const value = this.readsBlockInput(index) && !this.layout.isAside ? blockInput : stream;
     return { value, width: this.hiddenSize };
   }
 
-  public requireRunnable(): void {
+  public override requireRunnable(): void {
     requireRunnableQuantization(this.summary);
-    requireRunnableTensors(usedTensors(this.layout));
+    super.requireRunnable();
   }
 
   /** Whether sublayer `index` runs beside the one in front of it, on the same input. */
   private readsBlockInput(index: number): boolean {
     const { beside, sublayers } = this.layout;
     const [before, at] = [sublayers[index - 1], sublayers[index]];
-    return at !== undefined && beside.includes(placeOf(at)) && before?.block === at.block;
+    return at !== undefined && beside.includes(at.place) && before?.block === at.block;
   }
 
   /** What sublayer `index` is added to. */
@@ -388,13 +335,5 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     const scaled =
       scales.logits === 1 ? logits : graph.op('Mul', [logits, graph.scalar(scales.logits)]);
     return emitSoftCap(graph, scaled, scales.logitSoftCap);
-  }
-
-  private at(index: number): TransformerSublayer {
-    const sublayer = this.layout.sublayers[index];
-    if (sublayer === undefined) {
-      throw new RangeError(`sublayer ${index} of ${this.layout.sublayers.length}`);
-    }
-    return sublayer;
   }
 }

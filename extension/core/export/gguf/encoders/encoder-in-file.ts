@@ -9,7 +9,7 @@ import { denseModules, poolingKey, poolingNumbers } from '../../../models/gguf/e
 import { allRows } from '../../../models/gguf/gguf-rows';
 import type { GgufFamily } from '../../../models/gguf/gguf-traits';
 import type { LayeredModel } from '../../../models/layered-model';
-import type { TransformerSublayer } from '../../../models/transformer/transformer-sublayer';
+import type { Sublayer } from '../../../models/modules/sublayer-list';
 import { UserError } from '../../../user-error';
 import type { PlacedTensor } from '../place-tensors';
 import { headerEntry, tokenizerKey } from '../header-entries';
@@ -26,7 +26,7 @@ export const withoutSumBias = say`It holds mixtures of experts without their bia
 export const hasSumBias = (model: LayeredModel): boolean =>
   model instanceof EncoderModel && model.layout.sublayers.some((one) => addsBias(one));
 
-const addsBias = ({ kind, weights }: TransformerSublayer): boolean =>
+const addsBias = ({ kind, weights }: Sublayer): boolean =>
   kind === 'expert' && weights.sumBias !== undefined;
 
 /** Whether a folder has a head, which a file lacks. */
@@ -145,9 +145,9 @@ export function encoderInFile(model: LayeredModel): LayeredModel {
   });
 }
 
-function withoutBias(sublayer: TransformerSublayer): TransformerSublayer {
+function withoutBias(sublayer: Sublayer): Sublayer {
   return sublayer.kind === 'expert'
-    ? { ...sublayer, weights: { ...sublayer.weights, sumBias: undefined } }
+    ? sublayer.withWeights({ ...sublayer.weights, sumBias: undefined })
     : sublayer;
 }
 

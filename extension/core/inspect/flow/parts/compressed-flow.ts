@@ -1,4 +1,4 @@
-import type { AttentionShape, AttentionWeights } from '../../../models/parts/attention';
+import type { AttentionShape, AttentionWeights } from '../../../models/modules/attention-heads';
 import type {
   CompressedParts,
   Compressor,

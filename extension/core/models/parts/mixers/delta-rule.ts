@@ -1,5 +1,5 @@
 import type { Value } from '../../../onnx/graph-builder';
-import { emitActivation } from '../feedforward';
+import { emitActivation } from '../activations';
 import { emitLinear } from '../linear';
 import { emitWeight } from '../weight';
 import { emitChunkedRecurrence } from './chunked-recurrence';

@@ -1,6 +1,6 @@
 import { emitLength } from '../../../onnx/emit-length';
 import type { Value } from '../../../onnx/graph-builder';
-import { emitActivation } from '../feedforward';
+import { emitActivation } from '../activations';
 import { emitWeight } from '../weight';
 import { emitChunkedRecurrence } from './chunked-recurrence';
 import type { MixerKind } from './mixer-kind';

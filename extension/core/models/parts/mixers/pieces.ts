@@ -2,7 +2,7 @@ import { emitScan } from '../../../onnx/emit-scan';
 import type { ScanStep } from '../../../onnx/emit-scan';
 import { emitLength } from '../../../onnx/emit-length';
 import type { Dimension, GraphBuilder, Value } from '../../../onnx/graph-builder';
-import { emitActivation } from '../feedforward';
+import { emitActivation } from '../activations';
 import { emitLinear } from '../linear';
 import { emitNorm } from '../norm';
 import type { Norm } from '../norm';

@@ -1,5 +1,5 @@
 import type { Value } from '../../../onnx/graph-builder';
-import { emitActivation } from '../feedforward';
+import { emitActivation } from '../activations';
 import { emitLinear } from '../linear';
 import { emitNorm } from '../norm';
 import type { Norm } from '../norm';

@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
-import { emitActivation } from '../feedforward';
+import { emitActivation } from '../activations';
 import { emitWeight } from '../weight';
 import { emitChunkedRecurrence } from './chunked-recurrence';
 import type { MixerInput, MixerKind } from './mixer-kind';

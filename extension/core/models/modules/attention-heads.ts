@@ -1,46 +1,43 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { emitLength } from '../../onnx/emit-length';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { SublayerCache } from '../model-emitter';
+import { emitAdapted } from '../parts/adapted';
+import { emitAttentionDistances } from '../parts/distance-bias';
+import { emitGatedBias } from '../parts/gated-bias';
+import { emitGridBias } from '../parts/grid-bias';
+import { emitLatentHeads } from '../parts/latent-heads';
+import type { Heads, LatentNorms, LatentShape } from '../parts/latent-heads';
+import { emitLinear } from '../parts/linear';
+import { emitNorm, emitSoftCap } from '../parts/norm';
+import type { Norm } from '../parts/norm';
+import { emitDifference, emitPairs, emitProbabilities } from '../parts/probabilities';
+import { emitRelativeScores } from '../parts/relative-scores';
+import { emitRotation } from '../parts/rotary';
+import { emitWeight } from '../parts/weight';
+import type { SharedParts } from '../parts/adapted';
+import type { CompressedParts } from '../parts/compressed/compressed-parts';
+import type { DistanceBias } from '../parts/distance-bias';
+import type { BiasGate } from '../parts/gated-bias';
+import type { GridBias } from '../parts/grid-bias';
+import type { Linear } from '../parts/linear';
+import type { Difference } from '../parts/probabilities';
+import type { RelativeShape, RelativeWeights } from '../parts/relative-scores';
 import type {
   FusedOrder,
   GateActivation,
   OwnHeads,
   QueryKeyNormExtent,
 } from '../transformer/architecture';
-import type { SublayerCache } from '../model-emitter';
-import { emitAttentionDistances } from './distance-bias';
-import type { DistanceBias } from './distance-bias';
-import { emitLatentHeads } from './latent-heads';
-import type { Heads, LatentNorms, LatentShape } from './latent-heads';
-import { emitLinear } from './linear';
-import type { Linear } from './linear';
-import { emitGatedBias } from './gated-bias';
-import type { BiasGate } from './gated-bias';
-import { emitGridBias } from './grid-bias';
-import type { GridBias } from './grid-bias';
-import { emitBranchInput, emitNorm, emitResidual, emitSoftCap } from './norm';
-import type { Branch, Norm, NormStyle } from './norm';
-import { emitRelativeScores } from './relative-scores';
-import type { RelativeShape, RelativeWeights } from './relative-scores';
-import { emitDifference, emitPairs, emitProbabilities } from './probabilities';
-import type { Difference } from './probabilities';
-import { emitRotation } from './rotary';
-import type { Rotary } from './rotary';
-import { emitAdapted } from './adapted';
-import type { CompressedParts } from './compressed/compressed-parts';
-import type { SharedParts } from './adapted';
-import { emitWeight } from './weight';
+import type { SideInputs } from './sublayer';
+import type { BranchShape, Wiring } from './wiring';
 
 /** Sizes shared by every attention sublayer of a model. */
-export interface AttentionShape extends OwnHeads {
-  readonly hiddenSize: number;
+export interface AttentionShape extends OwnHeads, BranchShape {
   /** Sizes of queries, keys and values that come from narrow latents, where they do. */
   readonly latent: LatentShape | undefined;
-  readonly norm: NormStyle;
   /** Cap of the scores, if any. */
   readonly softCap: number | undefined;
-  /** Factor on the branch. */
-  readonly residualScale: number;
   readonly queryKeyNormsOver: QueryKeyNormExtent;
   /** Whether queries and keys are turned before they are normed. */
   readonly turnsFirst: boolean;
@@ -60,7 +57,7 @@ export interface AttentionShape extends OwnHeads {
 }
 
 /** Weights of one attention sublayer. */
-export interface AttentionWeights extends Branch {
+export interface AttentionWeights extends Wiring {
   /**
    * [query, key, value], or one matrix of all three; [query, key] where values are keys too, and [query] where keys
    * and values are of another stream; of latents as {@link emitLatentHeads} takes them.
@@ -108,49 +105,13 @@ export interface OthersKeys {
   readonly keyNorm?: Norm;
 }
 
-/** Side values of an attention sublayer. */
-export interface AttentionSide {
-  /** Absent where positions are learned. */
-  readonly rotation?: { readonly rotary: Rotary; readonly cos: Value; readonly sin: Value };
-  /** Added to the scores: [batch | 1, heads | 1, sequence | 1, total], very negative where a token may not look. */
-  readonly mask?: Value;
-  /** Factor on queries: [batch | 1, 1, sequence, 1]. */
-  readonly queryScale?: Value;
-  /** The other stream [batch, length, hiddenSize] that keys and values are made of. */
-  readonly othersStream?: Value;
-  /** What the embedding gives: [batch, sequence, hiddenSize]. */
-  readonly embedded?: Value;
-  /** Numbers of the tokens: [batch | 1, sequence, 1]. */
-  readonly positions?: Value;
-}
-
-/**
- * Emits hidden + attention(norm(hidden)), hidden [batch, sequence, hiddenSize]: grouped-query
- * attention (arXiv 2305.13245), with rotary embedding where the model has one.
- */
-export function emitAttention(
-  graph: GraphBuilder,
-  shape: AttentionShape,
-  weights: AttentionWeights,
-  hidden: Value,
-  side: AttentionSide,
-  cache?: SublayerCache,
-): Value {
-  const { norm, residualScale } = shape;
-  const input = emitBranchInput(graph, norm, hidden, weights);
-  const heads = emitHeads(graph, shape, weights, input, side, cache);
-  const size = graph.op('Shape', [hidden]);
-  const branch = graph.op('Reshape', [emitLinear(graph, weights.output, heads), size]);
-  return emitResidual(graph, norm, residualScale, hidden, branch, weights);
-}
-
 /** Emits what all heads give of `input` [batch, sequence, hiddenSize]: rows [batch · sequence, numHeads · valueDim]. */
 export function emitHeads(
   graph: GraphBuilder,
   shape: AttentionShape,
   weights: AttentionWeights,
   input: Value,
-  side: AttentionSide,
+  side: SideInputs,
   cache?: SublayerCache,
 ): Value {
   const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, norm } = shape;

@@ -2,15 +2,22 @@ import { rowsOfTensor } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitDown } from './feedforward';
-import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
-import { emitLinear } from './linear';
-import type { Linear } from './linear';
-import { emitBranchInput, emitNorm, emitResidual } from './norm';
-import type { Branch, Norm, NormStyle } from './norm';
-import { emitRouting } from './routing';
-import type { Routing } from './routing';
-import { emitStored, emitWeight } from './weight';
+import type { ExpertSummary } from '../model-summary';
+import { emitLinear } from '../parts/linear';
+import type { Linear } from '../parts/linear';
+import { emitNorm } from '../parts/norm';
+import type { Norm, NormStyle } from '../parts/norm';
+import { emitRouting } from '../parts/routing';
+import type { Routing } from '../parts/routing';
+import { emitStored, emitWeight } from '../parts/weight';
+import { partTensors } from '../transformer/part-tensors';
+import type { ExpertTensors } from '../transformer/part-tensors';
+import { linearFlops, weightCounter } from './costs';
+import { emitDown, mapMlp, mlpRoles } from './mlp';
+import type { FeedforwardShape, FeedforwardWeights } from './mlp';
+import { linearIfAny, SublayerModule } from './sublayer';
+import type { BranchInput, RoledLinear, RoutedRows, SpecialSide } from './sublayer';
+import type { Wiring } from './wiring';
 
 /** Sizes shared by every mixture of experts of a model. */
 export interface ExpertShape extends FeedforwardShape, Routing {
@@ -26,7 +33,7 @@ export interface ExpertShape extends FeedforwardShape, Routing {
 export type Expert = Pick<FeedforwardWeights, 'gateUp' | 'down'>;
 
 /** Weights of one mixture of experts. */
-export interface ExpertWeights extends Branch {
+export interface ExpertWeights extends Wiring {
   /** Scores of the experts: rows of a matrix [count, hiddenSize], piece by piece. */
   readonly router: readonly LazyTensor[];
   /** Added to the scores, and to what experts are chosen by: [count], piece by piece. */
@@ -61,37 +68,169 @@ export interface SharedExpert extends Expert {
 }
 
 /**
- * Emits hidden + Σⱼ wⱼ · expertⱼ(norm(hidden)) over the experts that a token is sent to (arXiv
- * 2101.03961, 2401.04088), hidden [batch, sequence, hiddenSize], and what all tokens are sent to (arXiv
- * 2401.06066). An expert runs over the rows that chose it and no others. `mask` [batch, count] is
- * added to the scores: −∞ for an expert that is not to be chosen, else 0. The input is another than
- * hidden where branches run in parallel.
+ * A mixture of experts: Σⱼ wⱼ · expertⱼ(norm(x)) over the experts that a token is sent to (arXiv 2101.03961, 2401.04088),
+ * and the shared expert of all tokens (arXiv 2401.06066).
  */
-export function emitExperts(
-  graph: GraphBuilder,
-  shape: ExpertShape,
-  weights: ExpertWeights,
-  hidden: Value,
-  mask?: Value,
-  input = hidden,
-): Value {
-  const { norm, residualScale } = shape;
-  const branch = emitMixture(graph, shape, weights, input, mask === undefined ? {} : { mask });
-  return emitResidual(graph, norm, residualScale, hidden, branch, weights);
+export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
+  public readonly kind = 'expert';
+
+  public override get specialSides(): readonly SpecialSide[] {
+    return this.weights.byToken === undefined ? [] : ['ids'];
+  }
+
+  /** Linear layers that every token is sent to. */
+  private get commonLinears(): readonly Linear[] {
+    const { router, shared } = this.weights;
+    return [
+      ...router.map((weight) => ({ weight })),
+      ...(shared === undefined ? [] : [...expertLinears(shared), ...linearIfAny(shared.gate)]),
+    ];
+  }
+
+  public get linears(): readonly Linear[] {
+    return [...this.commonLinears, ...this.weights.experts.flatMap(expertLinears)];
+  }
+
+  /** The router stays as it is. */
+  protected get roles(): readonly RoledLinear[] {
+    const { count, perToken, gated } = this.shape;
+    return this.allExperts.flatMap((expert, index) =>
+      mlpRoles(expert, gated).map(([role, linear]): RoledLinear =>
+        index < count ? [role, linear, { index, share: perToken / count }] : [role, linear],
+      ),
+    );
+  }
+
+  /** The experts, and the shared one. */
+  private get allExperts(): readonly Expert[] {
+    const { experts, shared } = this.weights;
+    return shared === undefined ? experts : [...experts, shared];
+  }
+
+  protected get outputLinears(): readonly Linear[] {
+    return this.allExperts.map(({ down }) => down);
+  }
+
+  public override get outputTensors(): readonly LazyTensor[] {
+    const { sumBias } = this.weights;
+    return [...super.outputTensors, ...(sumBias === undefined ? [] : [sumBias])];
+  }
+
+  protected override get innerNorms(): readonly (Norm | undefined)[] {
+    const { apart } = this.weights;
+    return [apart?.norm, apart?.postNorm, apart?.sharedPostNorm];
+  }
+
+  protected override get otherTensors(): readonly (LazyTensor | undefined)[] {
+    const { routerBias, choiceBias, shareFactors, apart, byToken, sumBias } = this.weights;
+    return [...routerBias, ...choiceBias, ...shareFactors, apart?.routerScale, byToken, sumBias];
+  }
+
+  /** The table of experts holds integers, which is checked when it is found. */
+  public override get floatTensors(): readonly LazyTensor[] {
+    return super.floatTensors.filter((tensor) => tensor !== this.weights.byToken);
+  }
+
+  public mapLinears(map: (linear: Linear) => Linear): this {
+    const { experts, shared } = this.weights;
+    return this.withWeights({
+      ...this.weights,
+      experts: experts.map((expert) => mapMlp(expert, map)),
+      ...(shared === undefined ? {} : { shared: { ...shared, ...mapMlp(shared, map) } }),
+    });
+  }
+
+  /**
+   * Undefined unless the router's rows are stored one after the other, groups of experts need not stay equal, and the
+   * architecture allows it.
+   */
+  public override get expertTensors(): ExpertTensors | undefined {
+    const { router: pieces, routerBias, choiceBias, shareFactors, experts } = this.weights;
+    const [router] = pieces;
+    return router === undefined ||
+      router.packed !== undefined ||
+      this.shape.groups !== undefined ||
+      this.shape.staysWhole ||
+      choiceBias.some(({ shape }) => shape.length > 1)
+      ? undefined
+      : {
+          byRow: [router, ...routerBias, ...choiceBias, ...shareFactors],
+          experts: experts.map((expert) =>
+            expertLinears(expert).flatMap((linear) => partTensors(linear)),
+          ),
+        };
+  }
+
+  public override get expertSummary(): ExpertSummary | undefined {
+    const { expertTensors } = this;
+    if (expertTensors === undefined) {
+      return undefined;
+    }
+    const { count, perToken } = this.shape;
+    const all = [...expertTensors.byRow, ...expertTensors.experts.flat()];
+    const mean = (value: (tensor: LazyTensor) => number): number =>
+      Math.round(all.reduce((sum, tensor) => sum + value(tensor), 0) / count);
+    return {
+      count,
+      perToken,
+      // The table of experts would still name a removed one.
+      ...(this.weights.byToken === undefined ? {} : { least: count }),
+      parameters: mean(weightCounter(this.linears)),
+      bytes: mean(({ length }) => length),
+    };
+  }
+
+  public override get routedRows(): readonly RoutedRows[] | undefined {
+    const { byToken, experts } = this.weights;
+    return byToken === undefined
+      ? experts.map((expert) => ({ id: routedName(expert), in: this.shape.hiddenSize }))
+      : undefined;
+  }
+
+  public override get flopsPerToken(): number {
+    const { perToken, count } = this.shape;
+    const always = linearFlops(this.commonLinears);
+    return always + ((linearFlops(this.linears) - always) * perToken) / count;
+  }
+
+  protected emitBranch(
+    graph: GraphBuilder,
+    normed: Value,
+    { x, side, options }: BranchInput,
+  ): Value {
+    const { expertMask, keptExperts } = options;
+    const { shape, weights } =
+      keptExperts === undefined ? this : keepExperts(this.shape, this.weights, keptExperts);
+    return emitMixture(
+      graph,
+      shape,
+      weights,
+      { input: x, normed },
+      {
+        ...(expertMask === undefined ? {} : { mask: expertMask }),
+        ...(side.ids === undefined ? {} : { tokens: side.ids }),
+      },
+    );
+  }
 }
 
-/** Emits what a mixture adds to the stream, as {@link emitExperts} tells, of `input` [batch, sequence, hiddenSize]. */
-export function emitMixture(
+const expertLinears = ({ gateUp, down }: Expert): readonly Linear[] => [...gateUp, down];
+
+/**
+ * Emits the output of a mixture for `input` [batch, sequence, hiddenSize]. Each expert runs on the rows sent to it.
+ * `mask` [batch, count] is added to the scores: −∞ for an expert that is not to be chosen, else 0.
+ */
+function emitMixture(
   graph: GraphBuilder,
   shape: ExpertShape,
   weights: ExpertWeights,
-  input: Value,
+  { input, normed }: { readonly input: Value; readonly normed: Value },
   { mask, tokens }: { readonly mask?: Value; readonly tokens?: Value } = {},
 ): Value {
   const { norm, hiddenSize } = shape;
   const { apart, shared } = weights;
   const toRows = (x: Value): Value => graph.op('Reshape', [x, graph.ints([-1, hiddenSize])]);
-  const rows = toRows(emitBranchInput(graph, norm, input, weights));
+  const rows = toRows(normed);
   const read = apart === undefined ? rows : toRows(emitNorm(graph, norm, input, apart.norm));
   const judged =
     apart === undefined ? rows : emitRouterInput(graph, norm, toRows(input), apart.routerScale);
@@ -159,14 +298,14 @@ function emitChosen(
 }
 
 /** The mark of what an expert adds to the rows that are sent to it, times their gates: [rows, hiddenSize]. */
-export const routedName = ({ down }: Expert): string => `${down.weight.name}.routed`;
+const routedName = ({ down }: Expert): string => `${down.weight.name}.routed`;
 
 /** A mixture of those experts alone whose numbers are given, ascending. */
-export function keepExperts(
+function keepExperts(
   shape: ExpertShape,
   weights: ExpertWeights,
   kept: readonly number[],
-): { readonly shape: ExpertShape; readonly weights: ExpertWeights } {
+): Pick<Moe, 'shape' | 'weights'> {
   const runs: { start: number; end: number }[] = [];
   for (const expert of kept) {
     const last = runs.at(-1);

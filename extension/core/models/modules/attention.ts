@@ -1,0 +1,218 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { SublayerKind } from '../model-summary';
+import { prunableWidth, isPlain, inputCuts, outputCuts } from '../narrow/width';
+import type { Places, Width } from '../narrow/width';
+import { biasGateTensors } from '../parts/gated-bias';
+import { emitLinear } from '../parts/linear';
+import type { Linear } from '../parts/linear';
+import type { Norm } from '../parts/norm';
+import { emitHeads } from './attention-heads';
+import type { AttentionShape, AttentionWeights } from './attention-heads';
+import { linearIfAny, SublayerModule } from './sublayer';
+import type { BranchInput, RoledLinear } from './sublayer';
+
+/** What the attention of a block attends to, and how it rotates queries and keys. */
+export interface AttentionReach {
+  /** Number of past positions that are visible, its own included; all if undefined. */
+  readonly slidingWindow: number | undefined;
+  /** Key of its rotary embedding in the layout. */
+  readonly rotary: string | undefined;
+}
+
+/** Grouped-query attention (arXiv 2305.13245), with rotary embedding if the model has one. */
+export class Attention<Weights extends AttentionWeights = AttentionWeights> extends SublayerModule<
+  Weights,
+  AttentionShape
+> {
+  public readonly kind = 'attention';
+  public readonly slidingWindow: number | undefined;
+  public readonly rotary: string | undefined;
+
+  public constructor(
+    block: number,
+    shape: AttentionShape,
+    weights: Weights,
+    { slidingWindow, rotary }: Partial<AttentionReach> = {},
+  ) {
+    super(block, shape, weights);
+    this.slidingWindow = slidingWindow;
+    this.rotary = rotary;
+  }
+
+  /** Whether its keys and values are computed from the output of an encoder. */
+  public get isCross(): boolean {
+    const { othersKeys } = this.weights;
+    return othersKeys !== undefined && othersKeys.block === undefined;
+  }
+
+  public override get keysBlock(): number | undefined {
+    return this.weights.othersKeys?.block;
+  }
+
+  public override get summaryKind(): SublayerKind {
+    return this.isCross ? 'cross-attention' : this.kind;
+  }
+
+  public override get id(): string {
+    return `block.${this.block}.${this.summaryKind}`;
+  }
+
+  public get linears(): readonly Linear[] {
+    const { queryKeyValue, othersKeys, relative, gate, output } = this.weights;
+    return [
+      ...queryKeyValue,
+      ...(othersKeys?.keyValue ?? []),
+      ...linearIfAny(relative?.own?.query),
+      ...linearIfAny(relative?.own?.key),
+      ...linearIfAny(gate),
+      output,
+    ];
+  }
+
+  protected get roles(): readonly RoledLinear[] {
+    const { queryKeyValue, latentNorms, output, gate, othersKeys } = this.weights;
+    const roles = latentNorms === undefined ? (['query', 'key', 'value'] as const) : [];
+    const isFused = queryKeyValue.length === 1 && othersKeys === undefined;
+    // Keys and values of another block's stream belong to that block.
+    const otherKeys = this.isCross ? (othersKeys?.keyValue ?? []) : [];
+    return [
+      ...queryKeyValue.map((linear, i): RoledLinear => [
+        isFused ? 'query-key-value' : (roles[i] ?? 'other'),
+        linear,
+      ]),
+      ...otherKeys.map((linear, i): RoledLinear => [i === 0 ? 'key' : 'value', linear]),
+      ...linearIfAny(gate).map((linear): RoledLinear => ['other', linear]),
+      ['output', output],
+    ];
+  }
+
+  protected get outputLinears(): readonly Linear[] {
+    return [this.weights.output];
+  }
+
+  protected override get innerNorms(): readonly (Norm | undefined)[] {
+    const { queryKeyNorms, latentNorms, innerNorm, othersKeys } = this.weights;
+    return [
+      queryKeyNorms?.query,
+      queryKeyNorms?.key,
+      latentNorms?.query,
+      latentNorms?.keyValue,
+      innerNorm,
+      othersKeys?.norm,
+      othersKeys?.keyNorm,
+    ];
+  }
+
+  protected override get otherTensors(): readonly (LazyTensor | undefined)[] {
+    const { sinks, addedBiases, valueConvolution, gridBias, distanceBias } = this.weights;
+    return [
+      sinks,
+      addedBiases?.query,
+      addedBiases?.value,
+      valueConvolution,
+      gridBias?.table,
+      distanceBias?.table,
+      ...(this.weights.difference?.factors ?? []),
+      ...biasGateTensors(this.weights.biasGate),
+    ];
+  }
+
+  public mapLinears(map: (linear: Linear) => Linear): this {
+    const { queryKeyValue, output, gate, othersKeys } = this.weights;
+    return this.withWeights({
+      ...this.weights,
+      ...(othersKeys === undefined
+        ? {}
+        : { othersKeys: { ...othersKeys, keyValue: othersKeys.keyValue.map(map) } }),
+      queryKeyValue: queryKeyValue.map(map),
+      output: map(output),
+      ...(gate === undefined ? {} : { gate: map(gate) }),
+    });
+  }
+
+  public override get width(): Width | undefined {
+    return attentionWidth(this.shape, this.weights);
+  }
+
+  public override get cachedNumbers(): number | undefined {
+    const { numKeyValueHeads, headDim, valueDim } = this.shape;
+    const ownsKeys = this.weights.othersKeys === undefined;
+    return ownsKeys ? numKeyValueHeads * (headDim + valueDim) : undefined;
+  }
+
+  protected emitBranch(graph: GraphBuilder, normed: Value, given: BranchInput): Value {
+    const { x, side, options } = given;
+    const heads = emitHeads(graph, this.shape, this.weights, normed, side, options.cache);
+    const out = emitLinear(graph, this.weights.output, heads);
+    return graph.op('Reshape', [out, graph.op('Shape', [x])]);
+  }
+}
+
+/** The key/value heads of an attention; undefined where they can only stay or go as a whole. */
+function attentionWidth(shape: AttentionShape, weights: AttentionWeights): Width | undefined {
+  const { numHeads, numKeyValueHeads: count, headDim } = shape;
+  const { queryKeyValue, output } = weights;
+  const perGroup = (numHeads / count) * headDim;
+  const run = (start: number, length: number): number[] =>
+    Array.from({ length }, (_, i) => start + i);
+  const runs =
+    (length: number, start = 0): Places =>
+    (kept) =>
+      kept.flatMap((group) => run(start + group * length, length));
+  const queries = runs(perGroup);
+  const [query, key, value] = queryKeyValue;
+  const fused: Places =
+    shape.fusedOrder === 'by-group'
+      ? runs(perGroup + 2 * headDim)
+      : (kept) => [
+          ...queries(kept),
+          ...runs(headDim, numHeads * headDim)(kept),
+          ...runs(headDim, (numHeads + count) * headDim)(kept),
+        ];
+  const inner = runs(headDim);
+  const tensors = [
+    ...(query === undefined ? [] : outputCuts(query, key === undefined ? fused : queries)),
+    ...[key, value].flatMap((linear) => (linear === undefined ? [] : outputCuts(linear, inner))),
+    ...inputCuts(output, queries),
+  ];
+  return isPlainAttention(shape, weights) && [...queryKeyValue, output].every(isPlain)
+    ? prunableWidth('groups', count, tensors, output)
+    : undefined;
+}
+
+/** Whether nothing but the projections knows of single heads. */
+function isPlainAttention(shape: AttentionShape, weights: AttentionWeights): boolean {
+  const { queryKeyNorms, innerNorm, sinks, gate, addedBiases, relative } = weights;
+  const { valueConvolution, gridBias, distanceBias, biasGate, latentNorms, othersKeys } = weights;
+  const { difference } = weights;
+  const others = [
+    innerNorm,
+    sinks,
+    gate,
+    addedBiases,
+    relative,
+    valueConvolution,
+    gridBias,
+    distanceBias,
+    biasGate,
+  ];
+  return (
+    [...others, latentNorms, othersKeys, difference].every((part) => part === undefined) &&
+    (queryKeyNorms === undefined || shape.queryKeyNormsOver === 'head') &&
+    shape.latent === undefined &&
+    shape.valueDim === shape.headDim &&
+    !shape.gatesInQuery &&
+    shape.fusedOrder !== 'query-value-key-by-quarter'
+  );
+}
+
+/** The shape with fewer key/value heads, and as many query heads for each. */
+export function withHeads(shape: AttentionShape, groups = shape.numKeyValueHeads): AttentionShape {
+  const { numHeads, numKeyValueHeads } = shape;
+  return {
+    ...shape,
+    numHeads: (numHeads / numKeyValueHeads) * groups,
+    numKeyValueHeads: groups,
+  };
+}

@@ -1,0 +1,394 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { DataType } from '../../onnx/graph-builder';
+import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
+import type {
+  ExpertMask,
+  GraphPart,
+  InputPort,
+  LayeredModel,
+  ModelKind,
+  ModelOutput,
+  PatchInput,
+  Step,
+  TappedStep,
+} from '../layered-model';
+import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
+import { stream } from '../model-emitter';
+import type { EmitOptions, SideValue, Values } from '../model-emitter';
+import type { ModelSummary } from '../model-summary';
+import type { Width } from '../narrow/width';
+import { endLinears, endSides } from '../parts/block-end';
+import { patchModuleOf, withPatches } from '../patch/patched-layout';
+import type { SymbolicPatch } from '../patch/symbolic-patch';
+import type { PartKind } from '../transformer/architecture';
+import { outputName } from '../transformer/carried-streams';
+import { roundingOfForms, withFormFiles, withForms } from '../transformer/linear-layers';
+import { outerMatricesOf } from '../transformer/outer-matrices';
+import type { OuterLinears } from '../transformer/outer-matrices';
+import { requireRunnableTensors } from '../transformer/runnable';
+import { declareInputs, emittedPart, tappedPart } from '../transformer/tapped-part';
+import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
+import { costsOf } from './costs';
+import type { Sublayer } from './sublayer-list';
+
+/** Output of a sublayer: an input and an output of a graph cannot share a name. */
+const nextStream = 'next';
+
+const rows = ['batch', 'sequence'];
+
+/** Layout of a model whose blocks are made of modules. */
+interface ComposedLayout {
+  /** Ids of sublayers that an earlier pruning removed. */
+  readonly absent: readonly string[];
+  /** Modules of a block that patches replace, by the kind of the sublayer. */
+  readonly patchModules?: Readonly<Partial<Record<PartKind, string>>>;
+}
+
+/**
+ * A model made of modules, as a residual stream. Subclasses describe what comes before the blocks and after them, and
+ * which values besides the stream are part of the state.
+ */
+export abstract class ComposedModel<
+  Layout extends ComposedLayout,
+  Self extends ComposedModel<Layout, Self>,
+> implements LayeredModel {
+  public abstract readonly kind: ModelKind;
+  public abstract readonly inputs: readonly InputPort[];
+  public abstract readonly output: ModelOutput;
+  public abstract readonly joinsExamples: boolean;
+  /** By index, as each run of a sublayer asks for one. */
+  private readonly steps = new Map<number, Step & { part: BuilderPart }>();
+
+  public constructor(
+    public readonly summary: ModelSummary,
+    public readonly files: readonly string[],
+    public readonly layout: Layout,
+  ) {}
+
+  /** Every side value of the prologue. */
+  public abstract get sideValues(): readonly SideValue[];
+  protected abstract get sublayers(): readonly Sublayer[];
+  protected abstract get outer(): OuterLinears;
+  /** Whether attention keeps keys and values for later tokens. */
+  protected abstract get keepsCache(): boolean;
+  protected abstract get hidden(): number;
+  protected abstract get prologueCosts(): RunningCosts;
+  protected abstract get epilogueCosts(): RunningCosts;
+  /** Stored tensors outside the sublayers. */
+  protected abstract get outerTensors(): readonly LazyTensor[];
+  protected abstract get outputShape(): readonly Dimension[];
+  /** Emits the state and side values in front of the first sublayer, from the declared inputs. */
+  protected abstract emitInputs(graph: GraphBuilder): { state: Values; side: Values };
+  public abstract emitSublayer(
+    graph: GraphBuilder,
+    index: number,
+    state: Values,
+    side: Values,
+    options?: EmitOptions,
+  ): Values;
+  public abstract emitSkipped(
+    graph: GraphBuilder,
+    index: number,
+    state: Values,
+    side: Values,
+  ): Values;
+  public abstract emitEpilogue(graph: GraphBuilder, hidden: Value, side: Values): Value;
+  /** Names of the side values that sublayer `index` reads. */
+  public abstract sidesOf(index: number): readonly string[];
+  protected abstract layoutWith(sublayers: readonly Sublayer[], outer: OuterLinears): Layout;
+  protected abstract remade(summary: ModelSummary, files: readonly string[], layout: Layout): Self;
+
+  public get sideNames(): readonly string[] {
+    return this.sideValues.map(({ name }) => name);
+  }
+
+  /** Names of the values of the state that sublayer `index` reads. */
+  public stateNames(_index: number): readonly string[] {
+    return [stream];
+  }
+
+  /** Names of those that are read if sublayer `index` is skipped. */
+  protected skippedStateNames(_index: number): readonly string[] {
+    return [stream];
+  }
+
+  /** Names of the values besides the stream that the part in front of a boundary computes. */
+  protected givenAt(_boundary: number): readonly string[] {
+    return [];
+  }
+
+  /** Where the values of the state at a boundary come from, the output of the part in front of it being `next`. */
+  protected nextState(_boundary: number, next: string): Step['next'] {
+    return { [stream]: next };
+  }
+
+  /** The value that is passed on if sublayer `index` is skipped and leaves nothing. */
+  protected passedOn(_index: number): string {
+    return stream;
+  }
+
+  protected shapeOf(_value: string): readonly Dimension[] {
+    return [...rows, this.hidden];
+  }
+
+  protected get epilogueSides(): readonly string[] {
+    return [];
+  }
+
+  /** Tensors and linear layers of a part that runs even if sublayer `index` is skipped. */
+  protected skippedCosts(index: number): RunningCosts | undefined {
+    const { stayingTensors, ends } = this.at(index);
+    return stayingTensors.length === 0 ? undefined : costsOf(stayingTensors, endLinears(ends));
+  }
+
+  protected sublayerCosts(index: number): RunningCosts {
+    return this.at(index).runningCosts;
+  }
+
+  protected expertMask(_index: number): ExpertMask | undefined {
+    return undefined;
+  }
+
+  public get prologue(): Step & { part: GraphPart } {
+    const part = emittedPart(
+      {
+        key: 'prologue',
+        ...this.prologueCosts,
+        inputs: this.inputs.map(({ name }) => name),
+        outputs: [stream, ...this.givenAt(0).map(outputName), ...this.sideNames],
+      },
+      (graph) => {
+        declareInputs(graph, this.inputs);
+        const { state, side } = this.emitInputs(graph);
+        this.outputState(graph, stream, state[stream], state, 0);
+        for (const { name, shape } of this.sideValues) {
+          graph.output(name, side[name] ?? missing(name), DataType.FLOAT, shape);
+        }
+      },
+    );
+    return { part, next: this.nextState(0, stream) };
+  }
+
+  public sublayer(index: number): Step & { part: BuilderPart } {
+    const known = this.steps.get(index);
+    if (known !== undefined) {
+      return known;
+    }
+    const expertMask = this.expertMask(index);
+    const mask = expertMask === undefined ? {} : { mask: expertMask };
+    const part = this.partOver(
+      this.idAt(index),
+      this.sublayerCosts(index),
+      this.stateNames(index),
+      this.sidesOf(index),
+      expertMask,
+      index,
+      (graph, state, side) => {
+        const masked =
+          expertMask === undefined
+            ? {}
+            : {
+                expertMask: graph.input(expertMask.input, DataType.FLOAT, [
+                  'batch',
+                  expertMask.count,
+                ]),
+              };
+        return this.emitSublayer(graph, index, state, side, masked);
+      },
+    );
+    const step = { part, next: this.nextState(index + 1, nextStream), ...mask };
+    this.steps.set(index, step);
+    return step;
+  }
+
+  public skipped(index: number): Step {
+    const costs = this.skippedCosts(index);
+    if (costs === undefined) {
+      return { next: this.nextState(index + 1, this.passedOn(index)) };
+    }
+    const part = this.partOver(
+      `${this.idAt(index)}.skipped`,
+      costs,
+      this.skippedStateNames(index),
+      endSides(this.at(index).ends),
+      undefined,
+      index,
+      (graph, state, side) => this.emitSkipped(graph, index, state, side),
+    );
+    return { part, next: this.nextState(index + 1, nextStream) };
+  }
+
+  public summed(index: number): Step & { part: BuilderPart } {
+    const { summary, files, sublayers } = this;
+    const layout = this.layoutWith(sublayers.with(index, this.at(index).upToSum), this.outer);
+    const step = this.remade(summary, files, layout).sublayer(index);
+    return { ...step, part: { ...step.part, key: `${step.part.key}.summed` } };
+  }
+
+  public streamNames(_index: number): { readonly before: string; readonly after: string } {
+    return { before: stream, after: stream };
+  }
+
+  public get epilogue(): GraphPart {
+    const { name } = this.output;
+    const { epilogueSides } = this;
+    return emittedPart(
+      {
+        key: 'epilogue',
+        ...this.epilogueCosts,
+        inputs: [stream, ...epilogueSides],
+        outputs: [name],
+      },
+      (graph) => {
+        const state = this.stateInputs(graph, [stream]);
+        const side = this.sideInputs(graph, epilogueSides);
+        const output = this.emitEpilogue(graph, state[stream] ?? missing(stream), side);
+        graph.output(name, output, DataType.FLOAT, this.outputShape);
+      },
+    );
+  }
+
+  public width(index: number): Width | undefined {
+    return this.at(index).width;
+  }
+
+  public outputTensors(index: number): readonly LazyTensor[] {
+    return this.at(index).outputTensors;
+  }
+
+  public stayingTensors(index: number): readonly LazyTensor[] {
+    return this.at(index).stayingTensors;
+  }
+
+  public sublayerTensors(index: number): readonly LazyTensor[] {
+    return this.at(index).tensors();
+  }
+
+  public get roundingError(): number | undefined {
+    return roundingOfForms(this.sublayers, this.outer);
+  }
+
+  public linearLayers(index: number): readonly LinearLayer[] {
+    return this.at(index).linearLayers(index);
+  }
+
+  public get outerMatrices(): readonly OuterMatrix[] {
+    return outerMatricesOf(this.outer);
+  }
+
+  public tapped(index: number): TappedStep {
+    const step = this.sublayer(index);
+    return { ...step, ...tappedPart(step.part, this.linearLayers(index)) };
+  }
+
+  public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): Self {
+    const { keepsCache } = this;
+    const all = { sublayers: this.sublayers, outer: this.outer, keepsCache };
+    const { summary, sublayers, outer } = withForms(this.summary, all, forms);
+    return this.remade(
+      summary,
+      withFormFiles(this.files, forms),
+      this.layoutWith(sublayers, outer),
+    );
+  }
+
+  /** @throws UserError if there is no such sublayer. */
+  public withPatches(patches: ReadonlyMap<string, SymbolicPatch>): Self {
+    const { keepsCache, summary: before } = this;
+    const all = { summary: before, files: this.files, sublayers: this.sublayers, keepsCache };
+    const { summary, files, sublayers } = withPatches(all, patches);
+    return this.remade(summary, files, this.layoutWith(sublayers, this.outer));
+  }
+
+  public patchModule(id: string): string {
+    return patchModuleOf(this.layout.patchModules, id);
+  }
+
+  public patchInput(_index: number): PatchInput {
+    return { value: stream, width: this.hidden };
+  }
+
+  public requireRunnable(): void {
+    requireRunnableTensors([
+      ...this.outerTensors,
+      ...this.sublayers.flatMap(({ floatTensors }) => floatTensors),
+    ]);
+  }
+
+  /** Emits the model without the sublayers of `removed`, from its inputs to its output. */
+  public emitWhole(graph: GraphBuilder, removed: ReadonlySet<number>): void {
+    declareInputs(graph, this.inputs);
+    const { state: first, side } = this.emitInputs(graph);
+    let state = first;
+    for (const index of this.sublayers.keys()) {
+      state = removed.has(index)
+        ? this.emitSkipped(graph, index, state, side)
+        : this.emitSublayer(graph, index, state, side);
+    }
+    const output = this.emitEpilogue(graph, state[stream] ?? missing(stream), side);
+    graph.output(this.output.name, output, DataType.FLOAT, this.outputShape);
+  }
+
+  protected at(index: number): Sublayer {
+    const sublayer = this.sublayers[index];
+    if (sublayer === undefined) {
+      throw new RangeError(`sublayer ${index} of ${this.sublayers.length}`);
+    }
+    return sublayer;
+  }
+
+  private idAt(index: number): string {
+    return this.summary.sublayers[index]?.id ?? String(index);
+  }
+
+  /** A part from the state in front of sublayer `index` to that behind it. */
+  private partOver(
+    key: string,
+    costs: RunningCosts,
+    stateNames: readonly string[],
+    sides: readonly string[],
+    mask: ExpertMask | undefined,
+    index: number,
+    emit: (graph: GraphBuilder, state: Values, side: Values) => Values,
+  ): BuilderPart {
+    const inputs = [...stateNames, ...sides, ...(mask === undefined ? [] : [mask.input])];
+    const outputs = [nextStream, ...this.givenAt(index + 1).map(outputName)];
+    return emittedPart({ key, ...costs, inputs, outputs }, (graph) => {
+      const state = this.stateInputs(graph, stateNames);
+      const next = emit(graph, state, this.sideInputs(graph, sides));
+      this.outputState(graph, nextStream, next[this.streamNames(index).after], next, index + 1);
+    });
+  }
+
+  private stateInputs(graph: GraphBuilder, names: readonly string[]): Values {
+    return Object.fromEntries(
+      names.map((name) => [name, graph.input(name, DataType.FLOAT, this.shapeOf(name))]),
+    );
+  }
+
+  private sideInputs(graph: GraphBuilder, names: readonly string[]): Values {
+    const sides = this.sideValues.filter(({ name }) => names.includes(name));
+    return Object.fromEntries(
+      sides.map(({ name, shape }) => [name, graph.input(name, DataType.FLOAT, shape)]),
+    );
+  }
+
+  /** Declares as outputs the stream, and other values that the part in front of a boundary computes. */
+  private outputState(
+    graph: GraphBuilder,
+    name: string,
+    value: Value | undefined,
+    state: Values,
+    boundary: number,
+  ): void {
+    graph.output(name, value ?? missing(name), DataType.FLOAT, this.shapeOf(stream));
+    for (const given of this.givenAt(boundary)) {
+      const shape = this.shapeOf(given);
+      graph.output(outputName(given), state[given] ?? missing(given), DataType.FLOAT, shape);
+    }
+  }
+}
+
+function missing(name: string): never {
+  throw new Error(`the graph has no value named ${name}`);
+}

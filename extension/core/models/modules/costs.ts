@@ -1,0 +1,48 @@
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { formFlops, formMemory, formWeights, hasFewBits } from '../forms/form-facts';
+import type { Linear } from '../parts/linear';
+import { storedTensors } from '../transformer/part-tensors';
+import type { RunningCosts } from '../transformer/tapped-part';
+
+/** Costs of a session over tensors that are stored as floats, which are widened to float32, and over encoded linear layers. */
+export function costsOf(stored: readonly LazyTensor[], linears: readonly Linear[]): RunningCosts {
+  const bytesOf = (tensors: readonly LazyTensor[]): number =>
+    tensors.reduce(
+      (sum, { shape }) => sum + elementCount(shape) * Float32Array.BYTES_PER_ELEMENT,
+      0,
+    );
+  const forms = linears.flatMap(({ form }) => form ?? []);
+  return {
+    bytes: forms.reduce((sum, form) => sum + formMemory(form), bytesOf(stored)),
+    mappedBytes: bytesOf(stored.filter(isMapped)),
+    needsPrepacking: forms.some(hasFewBits),
+  };
+}
+
+/** Costs of a table whose rows are read from the mapped file, unless it has to be unpacked first. */
+export function lookupCosts(table: Linear): RunningCosts {
+  const costs = costsOf(storedTensors(table), [table]);
+  return table.form === undefined && table.weight.packed !== undefined
+    ? costs
+    : { ...costs, mappedBytes: costs.bytes };
+}
+
+/** True if ONNX Runtime reads the tensor from its file. */
+function isMapped({ dtype, packed, interleavedHeads }: LazyTensor): boolean {
+  return dtype === 'F32' && packed === undefined && interleavedHeads === undefined;
+}
+
+/** Returns the number of weights that a tensor of these layers represents. */
+export function weightCounter(linears: readonly Linear[]): (tensor: LazyTensor) => number {
+  const inForms = new Map(linears.flatMap(({ form }) => [...((form && formWeights(form)) ?? [])]));
+  return (tensor) => inForms.get(tensor) ?? elementCount(tensor.shape);
+}
+
+/** FLOPs per row of these layers; a multiply-add counts as two. */
+export const linearFlops = (linears: readonly Linear[]): number =>
+  linears.reduce(
+    (sum, { weight, form }) =>
+      sum + (form === undefined ? 2 * elementCount(weight.shape) : formFlops(form)),
+    0,
+  );

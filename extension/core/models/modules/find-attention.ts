@@ -1,0 +1,205 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { Linear } from '../parts/linear';
+import type { Norm } from '../parts/norm';
+import type { Architecture, Biases, BlockArchitecture } from '../transformer/architecture';
+import { attentionNames } from '../transformer/block-parts';
+import type { ModelConfig } from '../transformer/model-config';
+import type { TensorFinder } from '../transformer/tensor-finder';
+import { Attention } from './attention';
+import type { AttentionReach } from './attention';
+import type { AttentionShape, AttentionWeights } from './attention-heads';
+import { CompressedAttention, findCompressed } from './compressed-attention';
+import { findSharedTransformer, SharedAttention } from './shared-attention';
+import { findWiring } from './wiring';
+
+/** A block's attention. */
+interface AttentionPlace extends AttentionReach {
+  readonly block: number;
+  /** Returns the prefix of the names of a block's tensors. */
+  readonly placeOf: (block: number) => string;
+  /** The earlier block whose keys and values it reads. */
+  readonly keysBlock: number | undefined;
+  readonly turns: boolean;
+}
+
+/** The attention of an architecture's block. */
+export function findAnyAttention(
+  family: BlockArchitecture,
+  config: ModelConfig,
+  tensors: TensorFinder,
+  { block, placeOf, keysBlock, turns, ...reach }: AttentionPlace,
+  shape: AttentionShape,
+): Attention {
+  const { shared, compressed, attention } = family;
+  if (shared !== undefined) {
+    const weights = findSharedTransformer(shared, config, tensors, placeOf, block, shape);
+    return new SharedAttention(block, shape, weights, reach);
+  }
+  if (compressed !== undefined) {
+    const own = compressed(config, block);
+    const weights = findCompressed(own, attention, tensors, placeOf(block), shape);
+    return new CompressedAttention(block, shape, weights, reach);
+  }
+  const keys =
+    keysBlock === undefined ? undefined : { block: keysBlock, prefix: placeOf(keysBlock) };
+  const names = attentionNames(family, turns);
+  const biases = family.biases(config);
+  const weights = findAttention(names, biases, tensors, placeOf(block), shape, keys);
+  return new Attention(block, shape, weights, reach);
+}
+
+/** Weights of the attention of the block whose tensors begin with `prefix`. */
+export function findAttention(
+  names: Architecture['attention'],
+  biases: Biases,
+  tensors: TensorFinder,
+  prefix: string,
+  shape: AttentionShape,
+  keysOf?: { readonly block: number; readonly prefix: string },
+): AttentionWeights {
+  const { queryKeyNorms, output, innerNorm, sinks, gate, addedBiases } = names;
+  const { outputBias, normsValues, difference } = names;
+  const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, gateIsByHead } = shape;
+  const gateRows = gateIsByHead ? numHeads : numHeads * headDim;
+  const queryKeyNorm = (name: string, heads: number): Norm => {
+    switch (queryKeyNorms?.over ?? 'head') {
+      case 'head':
+        return tensors.norm(`${prefix}${name}`, headDim);
+      case 'each-head':
+        return tensors.headNorm(`${prefix}${name}`, heads, headDim);
+      case 'projection':
+        return tensors.norm(`${prefix}${name}`, heads * headDim);
+    }
+  };
+  return {
+    ...findWiring(names, tensors, prefix, hiddenSize),
+    ...findQueryKeyValue(names, biases, tensors, prefix, shape, keysOf),
+    ...(normsValues === true ? { normsValues } : {}),
+    output: withBias(
+      tensors.linear(`${prefix}${output}`, hiddenSize, numHeads * valueDim, biases.attentionOutput),
+      outputBias === undefined
+        ? undefined
+        : tensors.takeIfPresent(`${prefix}${outputBias}`, [hiddenSize]),
+    ),
+    ...(queryKeyNorms === undefined
+      ? {}
+      : {
+          queryKeyNorms:
+            queryKeyNorms.plain === true
+              ? { query: {}, key: {} }
+              : {
+                  query: queryKeyNorm(queryKeyNorms.query, numHeads),
+                  ...(keysOf === undefined
+                    ? { key: queryKeyNorm(queryKeyNorms.key, numKeyValueHeads) }
+                    : {}),
+                },
+        }),
+    ...(innerNorm === undefined
+      ? {}
+      : { innerNorm: tensors.norm(`${prefix}${innerNorm}`, numHeads * headDim) }),
+    ...(addedBiases === undefined
+      ? {}
+      : {
+          addedBiases: {
+            query: tensors.take(`${prefix}${addedBiases.query}`, [numHeads * headDim]),
+            value: tensors.take(`${prefix}${addedBiases.value}`, [numHeads * headDim]),
+          },
+        }),
+    ...(difference === undefined
+      ? {}
+      : {
+          difference: {
+            factors: difference.factors.map((name) => tensors.take(`${prefix}${name}`, [headDim])),
+            start: difference.start(blockIn(prefix)),
+          },
+        }),
+    ...(sinks === undefined ? {} : { sinks: tensors.take(`${prefix}${sinks}`, [numHeads]) }),
+    ...(gate === undefined
+      ? {}
+      : { gate: tensors.linear(`${prefix}${gate}`, gateRows, hiddenSize, false) }),
+  };
+}
+
+/** The number of a block whose tensors begin with `prefix`. */
+const blockIn = (prefix: string): number => Number(/(\d+)\.$/.exec(prefix)?.[1]);
+
+const withBias = (linear: Linear, bias: LazyTensor | undefined): Linear =>
+  bias === undefined ? linear : { ...linear, bias };
+
+function findQueryKeyValue(
+  { norm, queryKeyValue, queryKeyNorms, latent }: Architecture['attention'],
+  { queryKeyValue: bias, key = bias }: Biases,
+  tensors: TensorFinder,
+  prefix: string,
+  { hiddenSize, numHeads, numKeyValueHeads, headDim, ...shape }: AttentionShape,
+  keysOf: { readonly block: number; readonly prefix: string } | undefined,
+): Pick<AttentionWeights, 'queryKeyValue' | 'latentNorms' | 'othersKeys'> {
+  const { valueDim: ofValues, latent: sizes, gatesInQuery } = shape;
+  if (latent === undefined || sizes === undefined) {
+    const queries = gatesInQuery ? 2 * numHeads : numHeads;
+    const widths = [queries * headDim, numKeyValueHeads * headDim, numKeyValueHeads * ofValues];
+    const biases = [bias, key, bias];
+    if (keysOf !== undefined && queryKeyValue.kind === 'separate') {
+      const [query = '', ...keyValue] = queryKeyValue.names;
+      const projections = (from: string, names: readonly string[], first: number): Linear[] =>
+        tensors.projections(
+          from,
+          { kind: 'separate', names },
+          widths.slice(first),
+          hiddenSize,
+          biases.slice(first),
+        );
+      return {
+        queryKeyValue: projections(prefix, [query], 0),
+        othersKeys: {
+          block: keysOf.block,
+          keyValue: projections(keysOf.prefix, keyValue, 1),
+          ...(norm === undefined
+            ? {}
+            : { norm: tensors.norm(`${keysOf.prefix}${norm}`, hiddenSize) }),
+          ...(queryKeyNorms === undefined
+            ? {}
+            : { keyNorm: tensors.norm(`${keysOf.prefix}${queryKeyNorms.key}`, headDim) }),
+        },
+      };
+    }
+    return {
+      queryKeyValue: tensors.projections(prefix, queryKeyValue, widths, hiddenSize, biases),
+    };
+  }
+  const { queryRank, keyValueRank, plainDim, turnedDim, valueDim } = sizes;
+  const linear = (name: string, out: number, input: number, hasBias = false): Linear =>
+    tensors.linear(`${prefix}${name}`, out, input, hasBias);
+  const queries =
+    queryRank === undefined
+      ? [linear(latent.query, numHeads * headDim, hiddenSize)]
+      : [
+          linear(latent.queryDown, queryRank, hiddenSize, bias),
+          linear(latent.queryUp, numHeads * headDim, queryRank),
+        ];
+  const keysAndValues = (): Linear[] => {
+    const { keyUp = '', valueUp = '' } = latent.apart ?? {};
+    if (!tensors.has(`${prefix}${keyUp}.weight`)) {
+      return [linear(latent.keyValueUp, numHeads * (plainDim + valueDim), keyValueRank)];
+    }
+    const keys = tensors.take(`${prefix}${keyUp}.weight`, [numHeads, keyValueRank, plainDim]);
+    const values = tensors.take(`${prefix}${valueUp}.weight`, [numHeads, valueDim, keyValueRank]);
+    return [
+      { weight: keys },
+      { weight: { ...values, shape: [numHeads * valueDim, keyValueRank] } },
+    ];
+  };
+  return {
+    queryKeyValue: [
+      ...queries,
+      linear(latent.keyValueDown, keyValueRank + turnedDim, hiddenSize, bias),
+      ...keysAndValues(),
+    ],
+    latentNorms: {
+      ...(queryRank === undefined
+        ? {}
+        : { query: tensors.norm(`${prefix}${latent.queryNorm}`, queryRank) }),
+      keyValue: tensors.norm(`${prefix}${latent.keyValueNorm}`, keyValueRank),
+    },
+  };
+}

@@ -1,0 +1,137 @@
+import type { ModelFolder } from '../../checkpoints/model-folder';
+import type { Norm } from '../parts/norm';
+import { configOfLayerType, readRotary } from '../parts/rotary';
+import type { Rotary } from '../parts/rotary';
+import { sparsityOf } from '../parts/sparsity';
+import { findConnection } from '../parts/streams/find-connections';
+import type { BlockArchitecture, PartKind } from '../transformer/architecture';
+import { branchOf, lacking, partsOf } from '../transformer/block-parts';
+import type { FoundEnds } from '../transformer/find-ends';
+import { expertShape, findExperts, withCount } from '../transformer/find-experts';
+import type { ModelConfig } from '../transformer/model-config';
+import type { TensorFinder } from '../transformer/tensor-finder';
+import { withHeads } from './attention';
+import type { AttentionShape, AttentionWeights } from './attention-heads';
+import { findAnyAttention } from './find-attention';
+import { findMixer, Mixer } from './mixer';
+import type { MixerShape } from './mixer';
+import { findFeedforward, Mlp } from './mlp';
+import type { FeedforwardShape } from './mlp';
+import { SublayerList } from './sublayer-list';
+import type { Sublayer } from './sublayer-list';
+
+/** A model whose blocks are found. */
+interface FoundModel {
+  readonly config: ModelConfig;
+  readonly folder: ModelFolder;
+  readonly tensors: TensorFinder;
+  readonly attention: AttentionShape;
+  readonly feedforward: FeedforwardShape;
+  readonly mixer?: MixerShape | undefined;
+  /** Returns the prefix of the names of a block's tensors. */
+  readonly placeOf: (block: number) => string;
+  /** Modules of a block that patches replace. */
+  readonly patchModules: Readonly<Partial<Record<PartKind, string>>>;
+  /** Tensors of a variant of attention, in the block whose tensors begin with `place`. */
+  readonly variantOf?: ((place: string) => Partial<AttentionWeights>) | undefined;
+  readonly ends?: FoundEnds;
+  /** Norms before the first sublayer. */
+  readonly startNorms?: Norm[];
+}
+
+interface FoundBlocks {
+  readonly list: SublayerList;
+  /** Rotary embeddings by the name of their side values; that which all blocks share has an empty one. */
+  readonly rotaries: ReadonlyMap<string, Rotary>;
+  /** Number of sublayers before each block. */
+  readonly starts: readonly number[];
+}
+
+/**
+ * Finds the sublayers of every block.
+ * @throws UserError naming the tensor or config field at fault.
+ */
+export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel): FoundBlocks {
+  const { config, folder, tensors, attention, feedforward, mixer, placeOf, ends } = model;
+  const { hiddenSize, latent } = attention;
+  const experts = expertShape(architecture, config, folder, feedforward);
+  const biases = architecture.biases(config);
+  const { widths = {} } = config.espalier ?? {};
+  const rotaries = new Map<string, Rotary>();
+  const starts: number[] = [];
+  const list = new SublayerList(tensors, attention, config.espalier, model.startNorms);
+  for (let block = 0; block < config.num_hidden_layers; block++) {
+    const prefix = placeOf(block);
+    const layerType = config.layer_types?.[block] ?? 'full_attention';
+    const own = { ...architecture, ...architecture.blockForm?.(config, block) };
+    const turns = architecture.turns?.(config, block) ?? true;
+    const keys = { shared: '', 'by-layer-type': layerType, none: undefined };
+    const rotary = turns ? keys[architecture.rotary] : undefined;
+    const shape = withHeads(
+      { ...attention, ...architecture.heads?.(config, block) },
+      widths[`block.${block}.attention`],
+    );
+    if (rotary !== undefined && !rotaries.has(rotary)) {
+      const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
+      const turning = {
+        interleaved: architecture.interleavedRotary ?? false,
+        reversed: architecture.reversedRotary ?? false,
+      };
+      const turned = latent?.turnedDim ?? shape.headDim;
+      rotaries.set(rotary, readRotary(seen, turned, turning, folder.config));
+    }
+    const find: Record<PartKind, () => Sublayer> = {
+      attention: () => {
+        const keysBlock = architecture.keysOf?.(config, block);
+        const slidingWindow = architecture.slidingWindow(config, block);
+        const at = { block, placeOf, keysBlock, turns, slidingWindow, rotary };
+        const found = findAnyAttention(own, config, tensors, at, shape);
+        const variant = model.variantOf?.(prefix);
+        return variant === undefined ? found : found.withWeights({ ...found.weights, ...variant });
+      },
+      mixer: () => {
+        const [names = lacking('a mixer'), form = lacking('a mixer')] = [own.mixer, mixer];
+        return new Mixer(block, form, findMixer(names, form, tensors, prefix));
+      },
+      expert: () => {
+        const count = config.espalier?.experts?.[block];
+        const form = withCount(experts ?? lacking('experts'), count);
+        return findExperts(architecture, form, tensors, { block, prefix }, config);
+      },
+      feedforward: () => {
+        const inner =
+          widths[`block.${block}.feedforward`] ??
+          architecture.innerSize?.(config, block) ??
+          config.intermediate_size;
+        const sizes = { hidden: hiddenSize, inner };
+        return new Mlp(block, feedforward, {
+          ...findFeedforward(own.feedforward, biases, tensors, prefix, sizes),
+          ...sparsityOf(architecture.sparsity?.(config, block)),
+        });
+      },
+    };
+    const { startNorm } = architecture;
+    list.keep(
+      startNorm === undefined ? [] : [tensors.norm(`${prefix}${startNorm}`, hiddenSize)],
+      ends?.before({ block, prefix }),
+    );
+    starts.push(list.length);
+    const parts = partsOf(architecture, config, block);
+    for (const [i, place] of parts.entries()) {
+      list.add({
+        block,
+        place,
+        prefix,
+        sumNorm: branchOf(architecture, place).sumNorm,
+        module: model.patchModules[place],
+        ends: ends?.behind({ block, prefix }, place, i === parts.length - 1) ?? [],
+        find: () =>
+          find[place]()
+            .withStreamFactor(architecture.streamFactor?.(config, place) ?? 1)
+            .withConnection(findConnection(architecture, place, config, tensors, prefix)),
+      });
+    }
+  }
+  list.keep([], ends?.last);
+  return { list, rotaries, starts };
+}

@@ -1,0 +1,129 @@
+import type { ModelFolder } from '../../checkpoints/model-folder';
+import { UserError } from '../../user-error';
+import { activations } from '../parts/activations';
+import type { LatentShape } from '../parts/latent-heads';
+import type { RelativeShape } from '../parts/relative-scores';
+import type { Architecture, Projection, Scales } from '../transformer/architecture';
+import type { ModelConfig } from '../transformer/model-config';
+import { say } from '../../message';
+import type { AttentionShape } from './attention-heads';
+import type { FeedforwardShape } from './mlp';
+
+/** The fields of config.json that branches are made by. */
+type BranchConfig = Pick<
+  ModelConfig,
+  | 'hidden_size'
+  | 'num_attention_heads'
+  | 'num_key_value_heads'
+  | 'head_dim'
+  | 'hidden_act'
+  | 'rms_norm_eps'
+>;
+
+/** What a family's branches are, by name. */
+type Branches = Pick<Architecture, 'attention' | 'feedforward' | 'norm' | 'config'>;
+
+/**
+ * Sizes of the branches.
+ * @throws UserError naming the config field at fault.
+ */
+export function readShapes(
+  architecture: Branches,
+  config: BranchConfig,
+  folder: ModelFolder,
+  scales: Partial<Scales>,
+  { clamped, latent, relative, hashes }: OwnShapes = {},
+): { attention: AttentionShape; feedforward: FeedforwardShape } {
+  const shape = readHeads(config, folder, architecture);
+  if (
+    architecture.feedforward.curve === undefined &&
+    !Object.hasOwn(activations, config.hidden_act)
+  ) {
+    throw new UserError(
+      say`Activation "${config.hidden_act}" is not supported, only ${Object.keys(activations).join(', ')}.`,
+      {
+        file: folder.config,
+        field: architecture.config?.names?.['hidden_act'] ?? 'hidden_act',
+        remedy: say`Export the model to ONNX and open that.`,
+      },
+    );
+  }
+  const { hiddenSize, headDim } = shape;
+  const queryDim = latent === undefined ? headDim : latent.plainDim + latent.turnedDim;
+  const norm = { kind: architecture.norm, epsilon: config.rms_norm_eps };
+  const attention: AttentionShape = {
+    ...shape,
+    valueDim: headDim,
+    latent: undefined,
+    ...latentSizes(latent),
+    norm,
+    scale: scales.attention ?? queryDim ** -0.5,
+    softCap: scales.attentionSoftCap,
+    residualScale: (scales.residual ?? 1) * (scales.attentionBranch ?? 1),
+    queryKeyNormsOver: architecture.attention.queryKeyNorms?.over ?? 'head',
+    turnsFirst: architecture.attention.queryKeyNorms?.afterRotary ?? false,
+    clip: scales.clip,
+    gatesInQuery: architecture.attention.gatesInQuery ?? false,
+    fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
+    hashes,
+    relative,
+    gateActivation: architecture.attention.gateActivation ?? 'sigmoid',
+    gateIsByHead: architecture.attention.gateIsByHead ?? false,
+  };
+  const feedforward: FeedforwardShape = {
+    hiddenSize,
+    norm,
+    residualScale: (scales.residual ?? 1) * (scales.feedforwardBranch ?? 1),
+    gateScale: scales.gate ?? 1,
+    activation: config.hidden_act,
+    gated: isGated(architecture),
+    takesTurns: architecture.feedforward.takesTurns ?? false,
+    upFirst: architecture.feedforward.upFirst ?? false,
+    clamped,
+  };
+  return { attention, feedforward };
+}
+
+/** Shapes that few families have. */
+interface OwnShapes {
+  readonly clamped?: FeedforwardShape['clamped'];
+  readonly latent?: LatentShape | undefined;
+  readonly relative?: RelativeShape | undefined;
+  readonly hashes?: number | undefined;
+}
+
+/** Heads are as wide as keys; each has a key and a value of its own. */
+function latentSizes(latent: LatentShape | undefined): Partial<AttentionShape> {
+  return latent === undefined
+    ? {}
+    : { latent, headDim: latent.plainDim + latent.turnedDim, valueDim: latent.valueDim };
+}
+
+function readHeads(
+  config: BranchConfig,
+  folder: ModelFolder,
+  architecture: Branches,
+): Pick<AttentionShape, 'hiddenSize' | 'numHeads' | 'numKeyValueHeads' | 'headDim'> {
+  const { hidden_size: hiddenSize, num_attention_heads: numHeads } = config;
+  const headDim = config.head_dim ?? hiddenSize / numHeads;
+  const numKeyValueHeads = config.num_key_value_heads ?? numHeads;
+  if (!Number.isInteger(headDim) || !Number.isInteger(numHeads / numKeyValueHeads)) {
+    throw new UserError(
+      say`${numHeads} heads cannot share a hidden size of ${hiddenSize} and ${numKeyValueHeads} key/value heads evenly.`,
+      {
+        file: folder.config,
+        field: architecture.config?.names?.['num_attention_heads'] ?? 'num_attention_heads',
+        remedy: say`Correct the field: the weights cannot be divided otherwise.`,
+      },
+    );
+  }
+  return { hiddenSize, numHeads, numKeyValueHeads, headDim };
+}
+
+function fusedOrder(projection: Projection): AttentionShape['fusedOrder'] {
+  return projection.kind === 'fused' ? projection.order : undefined;
+}
+
+function isGated({ feedforward: { gateUp } }: Branches): boolean {
+  return gateUp.kind === 'fused' || gateUp.names.length === 2;
+}

@@ -1,0 +1,95 @@
+import type { BlockEnd } from '../parts/block-end';
+import type { Norm } from '../parts/norm';
+import { findPatch } from '../patch/symbolic-patch';
+import type { PatchSpecs } from '../patch/symbolic-patch';
+import type { PartKind } from '../transformer/architecture';
+import type { TensorFinder } from '../transformer/tensor-finder';
+import type { Attention } from './attention';
+import type { Mixer } from './mixer';
+import type { Mlp } from './mlp';
+import type { Moe } from './moe';
+import { Patch } from './patch';
+import type { BranchShape } from './wiring';
+
+/** A sublayer of a transformer, with its weights found and checked. */
+export type Sublayer = Attention | Mixer | Mlp | Moe | Patch;
+
+/** Changes by an earlier run of Espalier, from config.json. */
+interface RecordedChanges {
+  readonly removed?: readonly string[] | undefined;
+  readonly patches?: PatchSpecs | undefined;
+}
+
+/** A part of a block whose sublayer is found, unless it was removed or replaced. */
+export interface BlockPart {
+  readonly block: number;
+  readonly place: PartKind;
+  /** Kind in the sublayer's id, if it is not the place. */
+  readonly kind?: 'cross-attention';
+  /** Name of the block's tensors up to the part's own. */
+  readonly prefix: string;
+  /** Name in the block of the norm of the sum, which stays when the sublayer is removed. */
+  readonly sumNorm: string | undefined;
+  /** Name in the block of the module that a patch replaces. */
+  readonly module?: string | undefined;
+  /** Ends of the block that follow it. */
+  readonly ends?: readonly BlockEnd[];
+  readonly find: () => Sublayer;
+}
+
+/** The sublayers of a model while its blocks are found: what stays of a removed sublayer follows the one before it. */
+export class SublayerList {
+  public readonly sublayers: Sublayer[] = [];
+  /** Ids of sublayers that an earlier pruning removed. */
+  public readonly absent: string[] = [];
+  /** Ends of blocks before the first sublayer. */
+  public readonly startEnds: BlockEnd[] = [];
+  private readonly removed: ReadonlySet<string>;
+  private readonly patches: PatchSpecs;
+
+  public constructor(
+    private readonly tensors: TensorFinder,
+    private readonly shape: BranchShape,
+    { removed = [], patches = {} }: RecordedChanges = {},
+    /** Norms before the first sublayer. */
+    public readonly startNorms: Norm[] = [],
+  ) {
+    this.removed = new Set(removed);
+    this.patches = patches;
+  }
+
+  public get length(): number {
+    return this.sublayers.length;
+  }
+
+  public add({ block, place, kind, prefix, sumNorm, module, ends = [], find }: BlockPart): void {
+    const id = `block.${block}.${kind ?? place}`;
+    const { hiddenSize } = this.shape;
+    const sumNorms = (): Norm[] =>
+      sumNorm === undefined ? [] : [this.tensors.norm(`${prefix}${sumNorm}`, hiddenSize)];
+    const { [id]: spec } = this.patches;
+    if (spec !== undefined && module !== undefined) {
+      const patch = findPatch(spec, hiddenSize, (name, shape) =>
+        this.tensors.take(`${prefix}${module}.${name}`, shape),
+      );
+      const weights = { sumNorms: sumNorms() };
+      this.sublayers.push(new Patch(block, place, this.shape, weights, patch).followedBy([], ends));
+    } else if (this.removed.has(id)) {
+      this.absent.push(id);
+      this.keep(sumNorms(), ends);
+    } else {
+      this.sublayers.push(find().followedBy([], ends));
+    }
+  }
+
+  /** Adds norms of the stream and ends of blocks that belong to no sublayer. */
+  public keep(norms: readonly Norm[], ends: readonly BlockEnd[] = []): void {
+    const last = this.sublayers.pop();
+    if (last === undefined) {
+      this.startNorms.push(...norms);
+      this.startEnds.push(...ends);
+    } else {
+      this.sublayers.push(last.followedBy(norms, ends));
+    }
+  }
+}

@@ -1,0 +1,272 @@
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { LinearLayer, LinearRole } from '../matrix-encoding';
+import type { EmitOptions } from '../model-emitter';
+import type { ExpertSummary, SublayerKind } from '../model-summary';
+import type { Width } from '../narrow/width';
+import { endTensors } from '../parts/block-end';
+import type { BlockEnd } from '../parts/block-end';
+import type { Linear } from '../parts/linear';
+import { emitNorm, emitNorms } from '../parts/norm';
+import type { Norm } from '../parts/norm';
+import type { Rotary } from '../parts/rotary';
+import { connectionTensors } from '../parts/streams/connection';
+import type { ConnectedStreams, Connection } from '../parts/streams/connection';
+import type { PartKind } from '../transformer/architecture';
+import { partTensors, storedTensors } from '../transformer/part-tensors';
+import type { ExpertTensors } from '../transformer/part-tensors';
+import type { RunningCosts } from '../transformer/tapped-part';
+import { costsOf, linearFlops } from './costs';
+import { emitWired } from './wiring';
+import type { BranchShape, Wiring } from './wiring';
+
+/** Side values of a sublayer. */
+export interface SideInputs {
+  /** Absent if positions are learned. */
+  readonly rotation?: { readonly rotary: Rotary; readonly cos: Value; readonly sin: Value };
+  /** Added to the scores: [batch | 1, heads | 1, sequence | 1, total], very negative for tokens that may not be attended. */
+  readonly mask?: Value;
+  /** Factor on queries: [batch | 1, 1, sequence, 1]. */
+  readonly queryScale?: Value;
+  /** The other stream [batch, length, hiddenSize] that keys and values are computed from. */
+  readonly othersStream?: Value;
+  /** Output of the embedding: [batch, sequence, hiddenSize]. */
+  readonly embedded?: Value;
+  /** Positions of the tokens: [batch | 1, sequence, 1]. */
+  readonly positions?: Value;
+  /** Ids of the tokens: [batch | 1, sequence, 1]. */
+  readonly ids?: Value;
+  /** 1 for each token, 0 for padding: [batch | 1, sequence, 1]. */
+  readonly tokens?: Value;
+  /** 1 for the first token of a text, 0 for others: [batch | 1, sequence, 1]. */
+  readonly starts?: Value;
+}
+
+/** Side values that only some sublayers read. */
+export type SpecialSide = 'embedded' | 'ids' | 'positions' | 'tokens' | 'starts';
+
+/** Inputs of an emitted sublayer. */
+export interface SublayerInput {
+  /** The residual stream [batch, sequence, hiddenSize] that the branch is added to. */
+  readonly hidden: Value;
+  /** Input of the branch, if it isn't the stream: the block's input for parallel branches. */
+  readonly input?: Value;
+  readonly side: SideInputs;
+  readonly streams?: ConnectedStreams | undefined;
+  readonly options?: EmitOptions;
+}
+
+/** Inputs of a branch besides its normed input. */
+export interface BranchInput extends Required<Pick<SublayerInput, 'side' | 'options'>> {
+  /** Its input before the norm. */
+  readonly x: Value;
+}
+
+/** A linear layer with its role, and the expert it belongs to. */
+export type RoledLinear = readonly [
+  role: LinearRole,
+  linear: Linear,
+  expert?: LinearLayer['expert'],
+];
+
+/** Marked rows [rows, in] with the output of an expert. */
+export type RoutedRows = Pick<LinearLayer, 'id' | 'in'>;
+
+/** A residual sublayer hᵢ₊₁ = hᵢ + f(hᵢ) with its weights found and checked. */
+export abstract class SublayerModule<
+  Weights extends Wiring = Wiring,
+  Shape extends BranchShape = BranchShape,
+> {
+  public abstract readonly kind: PartKind | 'patch';
+  /** Ends of its block, and of later blocks whose sublayers were removed. */
+  public readonly ends: readonly BlockEnd[] = [];
+
+  public constructor(
+    public readonly block: number,
+    public readonly shape: Shape,
+    public readonly weights: Weights,
+  ) {}
+
+  /** Every linear layer. */
+  public abstract get linears(): readonly Linear[];
+  /** Linear layers that can be encoded, or have channels removed. */
+  protected abstract get roles(): readonly RoledLinear[];
+  /** Linear layers that write into the stream. */
+  protected abstract get outputLinears(): readonly Linear[];
+  public abstract mapLinears(map: (linear: Linear) => Linear): this;
+  /** Emits the branch for `normed` [batch, sequence, hiddenSize]. */
+  protected abstract emitBranch(graph: GraphBuilder, normed: Value, input: BranchInput): Value;
+
+  /** The part of the block that it is, or that a patch replaces. */
+  public get place(): PartKind {
+    return this.kind as PartKind;
+  }
+
+  public get summaryKind(): SublayerKind {
+    return this.kind;
+  }
+
+  /** `block.N.KIND`; a patch has the id of the sublayer it replaces. */
+  public get id(): string {
+    return `block.${this.block}.${this.place}`;
+  }
+
+  /** The earlier block whose keys and values it reads. */
+  public get keysBlock(): number | undefined {
+    return undefined;
+  }
+
+  /** Side values it reads besides masks and rotary tables. */
+  public get specialSides(): readonly SpecialSide[] {
+    return [];
+  }
+
+  protected get innerNorms(): readonly (Norm | undefined)[] {
+    return [];
+  }
+
+  /** Tensors that are neither norms nor linear layers. */
+  protected get otherTensors(): readonly (LazyTensor | undefined)[] {
+    return [];
+  }
+
+  /** Every tensor, norms and biases included, or what `tensorsOf` returns of its parts. */
+  public tensors(tensorsOf = partTensors): readonly LazyTensor[] {
+    const { norm, postNorm, layerScale, sumNorms = [], connection } = this.weights;
+    const parts = [norm, ...this.innerNorms, ...this.linears, postNorm, ...sumNorms];
+    return [
+      ...parts.flatMap((part) => tensorsOf(part)),
+      ...(layerScale === undefined ? [] : [layerScale]),
+      ...connectionTensors(connection),
+      ...this.otherTensors.filter((tensor) => tensor !== undefined),
+      ...endTensors(this.ends, tensorsOf),
+    ];
+  }
+
+  /** Tensors as stored that must be floats. */
+  public get floatTensors(): readonly LazyTensor[] {
+    return this.tensors(storedTensors);
+  }
+
+  /** Tensors that stay when the sublayer is removed: norms of the sum, and ends of blocks. */
+  public get stayingTensors(): readonly LazyTensor[] {
+    const { sumNorms = [] } = this.weights;
+    return [...sumNorms.flatMap((norm) => partTensors(norm)), ...endTensors(this.ends)];
+  }
+
+  /** Tensors that write into the stream: if they are zero, the sublayer adds nothing. */
+  public get outputTensors(): readonly LazyTensor[] {
+    return this.outputLinears.flatMap((linear) => partTensors(linear));
+  }
+
+  public linearLayers(sublayer: number): LinearLayer[] {
+    const whole = this.roles.filter(([, { groups }]) => groups === undefined);
+    return whole.map(([role, { weight, transposed = false, form }, expert]) => {
+      const [rows = 0, columns = 0] = weight.shape;
+      const [out, input] = transposed ? [columns, rows] : [rows, columns];
+      const stored = { weight, transposed, ...(form === undefined ? {} : { form }) };
+      const own = expert === undefined ? {} : { expert };
+      return { id: weight.name, sublayer, role, out, in: input, ...stored, ...own };
+    });
+  }
+
+  /** Channels or heads that can be removed; undefined if it is only removed as a whole. */
+  public get width(): Width | undefined {
+    return undefined;
+  }
+
+  /** Tensors of the single experts; undefined if none can be removed. */
+  public get expertTensors(): ExpertTensors | undefined {
+    return undefined;
+  }
+
+  public get expertSummary(): ExpertSummary | undefined {
+    return undefined;
+  }
+
+  /** Outputs of the single experts; undefined if a table chooses them. */
+  public get routedRows(): readonly RoutedRows[] | undefined {
+    return undefined;
+  }
+
+  public get flopsPerToken(): number {
+    return linearFlops(this.linears);
+  }
+
+  /** Numbers per token in its key/value cache. */
+  public get cachedNumbers(): number | undefined {
+    return undefined;
+  }
+
+  public get runningCosts(): RunningCosts {
+    return costsOf(this.tensors(storedTensors), this.linears);
+  }
+
+  public emit(graph: GraphBuilder, given: SublayerInput): Value {
+    const { hidden, input = hidden, side, streams, options = {} } = given;
+    return graph.within(this.id, () =>
+      emitWired(graph, this.shape, this.weights, { hidden, input, streams }, (x) =>
+        this.emitBranch(graph, this.emitNormed(graph, x), { x, side, options }),
+      ),
+    );
+  }
+
+  /** Emits the input of the branch. */
+  protected emitNormed(graph: GraphBuilder, x: Value): Value {
+    const { norm } = this.weights;
+    return norm === undefined ? x : emitNorm(graph, this.shape.norm, x, norm);
+  }
+
+  /** Emits what stays of the sublayer when it is removed, before the ends of blocks. */
+  public emitSkipped(graph: GraphBuilder, hidden: Value): Value {
+    return emitNorms(graph, this.shape.norm, hidden, this.weights.sumNorms);
+  }
+
+  /** The sublayer without the norms and ends of blocks that stay when it is removed. */
+  public get upToSum(): this {
+    return this.with({ ends: [], weights: { ...this.weights, sumNorms: [] } });
+  }
+
+  public withWeights(weights: Weights): this {
+    return this.with({ weights });
+  }
+
+  /** The sublayer with a factor on the stream that it is added to. */
+  public withStreamFactor(streamFactor: number): this {
+    return streamFactor === 1 ? this : this.withWeights({ ...this.weights, streamFactor });
+  }
+
+  public withConnection(connection: Connection | undefined): this {
+    return connection === undefined ? this : this.withWeights({ ...this.weights, connection });
+  }
+
+  /** The sublayer followed by norms of the sum and ends of blocks. */
+  public followedBy(norms: readonly Norm[], ends: readonly BlockEnd[]): this {
+    const { weights } = this;
+    const sumNorms = [...(weights.sumNorms ?? []), ...norms];
+    return this.with({
+      ends: [...this.ends, ...ends],
+      ...(norms.length === 0 ? {} : { weights: { ...weights, sumNorms } }),
+    });
+  }
+
+  protected with(fields: {
+    readonly ends?: readonly BlockEnd[];
+    readonly shape?: Shape;
+    readonly weights?: Weights;
+  }): this {
+    const copy = Object.create(Object.getPrototypeOf(this) as object) as this;
+    return Object.assign(copy, this, fields);
+  }
+}
+
+/** Bytes of a number in a cache: as the narrowest floats are stored, and half precision for quantized weights. */
+export function cacheBytes(own: readonly LazyTensor[]): number {
+  const floats = own.filter(({ dtype }) => !/^[IU]\d/.test(dtype));
+  const bytes = floats.map(({ length, shape }) => length / elementCount(shape));
+  return floats.length === 0 ? 4 : Math.max(2, Math.min(...bytes));
+}
+
+export const linearIfAny = (linear: Linear | undefined): Linear[] =>
+  linear === undefined ? [] : [linear];
