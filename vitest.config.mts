@@ -31,6 +31,9 @@ const maxWorkers = availableParallelism() + 1;
 /** A test that takes so long hangs. Three at once, one of them on a GPU in software, take minutes on a busy machine. */
 const hangMilliseconds = 300_000;
 
+/** What is waited for comes, however busy the machine is. */
+const expect = { poll: { timeout: 60_000 } };
+
 export default defineConfig({
   test: {
     sequence: { sequencer: LongestFirst },
@@ -44,6 +47,7 @@ export default defineConfig({
           exclude: apart,
           testTimeout: hangMilliseconds,
           hookTimeout: hangMilliseconds,
+          expect,
           maxWorkers,
           // Loading the core and ONNX Runtime for each file takes a fifth of the time.
           isolate: false,
@@ -56,6 +60,7 @@ export default defineConfig({
           include: apart,
           testTimeout: hangMilliseconds,
           hookTimeout: hangMilliseconds,
+          expect,
           maxWorkers,
         },
       },
@@ -66,6 +71,7 @@ export default defineConfig({
           globalSetup: 'test/e2e/support/installed.ts',
           testTimeout: 180_000,
           hookTimeout: 180_000,
+          expect,
           // An editor that starts leaves half of two cores idle.
           maxWorkers: 2,
         },
