@@ -64,6 +64,14 @@ export default defineConfig({
           maxWorkers,
         },
       },
+      ...['lint', 'packages'].map((name) => ({
+        test: {
+          name,
+          include: [`test/${name}/**/*.test.ts`],
+          testTimeout: hangMilliseconds,
+          isolate: false,
+        },
+      })),
       {
         test: {
           name: 'e2e',

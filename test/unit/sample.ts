@@ -7,7 +7,7 @@ export const runsAllCases = process.env['ESPALIER_TESTS'] === 'all';
 /** All cases in `npm run test:all`; else the first of each set of features. */
 export async function sampled<Case>(
   cases: readonly Case[],
-  features: (one: Case) => string | Promise<string>,
+  features: (one: Case) => Promise<string>,
 ): Promise<readonly Case[]> {
   if (runsAllCases) return cases;
   const sets = await Promise.all(cases.map(features));

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
 const bundle = (name: string): string =>
-  readFileSync(join(import.meta.dirname, '../../../dist', name), 'utf8');
+  readFileSync(join(import.meta.dirname, '../../dist', name), 'utf8');
 
 it('the extension host never loads ONNX Runtime; the worker does', () => {
   const loads = /require\("onnxruntime-node"\)/;
