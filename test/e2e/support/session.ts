@@ -64,10 +64,7 @@ export class Session {
       ...options.settings,
     });
     const connections = join(scratch, 'connections');
-    const { nodeArguments, environment } = ConnectionRecorder.start(
-      connections,
-      options.preloads,
-    );
+    const { nodeArguments, environment } = ConnectionRecorder.start(connections, options.preloads);
     const editor = await startEditor(data, {
       extensions: inject('extensions'),
       trust: options.trust === true,
