@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { defineConfig } from 'vitest/config';
 import { LongestFirst } from './scripts/lib/longest-first.mjs';
+import { reportingForks } from './scripts/lib/reporting-forks.mjs';
 import { scratchRoot } from './scripts/lib/scratch.mjs';
 
 /** Tests that replace modules, which others in the same process would see, or that use a GPU. */
@@ -41,6 +42,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          pool: reportingForks,
           env: { XDG_CACHE_HOME: cache, ORT_DISABLE_TELEMETRY: '1' },
           setupFiles: ['test/unit/one-thread.ts'],
           include: ['test/unit/**/*.test.ts'],
@@ -56,6 +58,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit-isolated',
+          pool: reportingForks,
           env: { XDG_CACHE_HOME: cache },
           include: apart,
           testTimeout: hangMilliseconds,
