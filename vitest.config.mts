@@ -32,7 +32,7 @@ const maxWorkers = availableParallelism() + 1;
 /** A test that takes so long hangs. Three at once, one of them on a GPU in software, take minutes on a busy machine. */
 const hangMilliseconds = 300_000;
 
-/** What is waited for comes, however busy the machine is. */
+/** Time limit of `expect.poll`: the default of a second is too short on a busy machine. */
 const expect = { poll: { timeout: 60_000 } };
 
 export default defineConfig({

@@ -40,7 +40,7 @@ async function startDeaf(
     };
     running = client.request('profile', profile('deaf'), { token, onEvent });
   });
-  // Not the promise itself, which the caller would wait for.
+  // In an object, so that the caller doesn't await it.
   return { running };
 }
 
