@@ -18,7 +18,7 @@ export async function placeDataSets(workspace: string): Promise<void> {
   await writeMany(workspace);
 }
 
-/** Preload that keeps the export of the data set `many` from ending before a test cancels it. */
+/** Preload that keeps the export of the dataset `many` from ending before a test cancels it. */
 export const slowCopies = join(import.meta.dirname, 'slow-copies.mjs');
 
 /** Tests in the session of a workspace that {@link placeDataSets} prepared. */
@@ -350,7 +350,7 @@ export function testDataMap(session: () => Session): void {
 const strokes = join(root, 'test', 'fixtures', 'datasets', 'strokes');
 
 /**
- * A data set next to the workspace, whose file watcher would report each picture, and its scores in it. With
+ * A dataset next to the workspace, whose file watcher would report each picture, and its scores in it. With
  * {@link slowCopies}, exporting it takes longer than a test may.
  */
 async function writeMany(workspace: string): Promise<void> {

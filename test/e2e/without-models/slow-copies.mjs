@@ -1,4 +1,4 @@
-// Loaded into the processes of an editor: delays each copy of a file of the data set `many`, so that exporting it takes
+// Loaded into the processes of an editor: delays each copy of a file of the dataset `many`, so that exporting it takes
 // longer than any test may, however fast the machine is.
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';

@@ -83,7 +83,7 @@ export async function spawnCli(
 }
 
 /**
- * Runs the built command line in a process of its own, and sends it a signal once a file has so many complete lines.
+ * Runs the built command line in a process of its own, and sends it a signal once a file has `lines` complete lines.
  * The process waits for the signal there.
  */
 export async function interruptCli(
