@@ -1,5 +1,5 @@
-// Loaded into a command line that a test interrupts: once a file has the given number of lines, writing waits for the signal, so that
-// the process cannot end before it comes.
+// Loaded into a command line that a test interrupts: once a file has the given number of lines, writing waits for the
+// signal, so that the process cannot end before it comes.
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import process from 'node:process';

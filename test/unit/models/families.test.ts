@@ -43,7 +43,7 @@ const partlyRun: ReadonlySet<string> = new Set([
 /** Those whose blocks share their weights. */
 const fixedFamilies: ReadonlySet<string> = new Set(['albert']);
 
-/** Families whose block is chosen by a search: a dense decoder, a decoder with MoE layers, an SSM. All in `npm run test:all`. */
+/** Families whose block a search chooses: a dense decoder, one with MoE layers, an SSM. All in `npm run test:all`. */
 const searched: ReadonlySet<string> = new Set(['cohere2', 'olmoe', 'mamba2-small']);
 
 /** Logits of all rows, one after the other. */
