@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { defineConfig } from 'vitest/config';
 import { LongestFirst } from './scripts/lib/longest-first.mjs';
+import { reportingForks } from './scripts/lib/reporting-forks.mjs';
 import { scratchRoot } from './scripts/lib/scratch.mjs';
 
 /** Tests that replace modules, which others in the same process would see, or that use a GPU. */
@@ -31,6 +32,9 @@ const maxWorkers = availableParallelism() + 1;
 /** A test that takes so long hangs. Three at once, one of them on a GPU in software, take minutes on a busy machine. */
 const hangMilliseconds = 300_000;
 
+/** Time limit of `expect.poll`: the default of a second is too short on a busy machine. */
+const expect = { poll: { timeout: 60_000 } };
+
 export default defineConfig({
   test: {
     sequence: { sequencer: LongestFirst },
@@ -38,12 +42,14 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          pool: reportingForks,
           env: { XDG_CACHE_HOME: cache, ORT_DISABLE_TELEMETRY: '1' },
           setupFiles: ['test/unit/one-thread.ts'],
           include: ['test/unit/**/*.test.ts'],
           exclude: apart,
           testTimeout: hangMilliseconds,
           hookTimeout: hangMilliseconds,
+          expect,
           maxWorkers,
           // Loading the core and ONNX Runtime for each file takes a fifth of the time.
           isolate: false,
@@ -52,13 +58,23 @@ export default defineConfig({
       {
         test: {
           name: 'unit-isolated',
+          pool: reportingForks,
           env: { XDG_CACHE_HOME: cache },
           include: apart,
           testTimeout: hangMilliseconds,
           hookTimeout: hangMilliseconds,
+          expect,
           maxWorkers,
         },
       },
+      ...['lint', 'packages'].map((name) => ({
+        test: {
+          name,
+          include: [`test/${name}/**/*.test.ts`],
+          testTimeout: hangMilliseconds,
+          isolate: false,
+        },
+      })),
       {
         test: {
           name: 'e2e',
@@ -66,6 +82,7 @@ export default defineConfig({
           globalSetup: 'test/e2e/support/installed.ts',
           testTimeout: 180_000,
           hookTimeout: 180_000,
+          expect,
           // An editor that starts leaves half of two cores idle.
           maxWorkers: 2,
         },

@@ -1,5 +1,6 @@
-// Checks everything, or the stages that are named: node scripts/test.mjs [typecheck] [lint] [format] [knip]
-// [generated] [build] [unit] [extension] [e2e]. The last line counts what passed and what failed.
+// Runs all stages, or those that are named: node scripts/test.mjs [--all] [typecheck] [lint] [format] [knip] [generated]
+// [build] [packages] [unit] [extension] [e2e]. --all runs every case of the matrices that are sampled otherwise. The last
+// line counts what passed and what failed.
 import { join } from 'node:path';
 import process from 'node:process';
 import { ensureDependencies } from './lib/dependencies.mjs';
@@ -26,11 +27,19 @@ const STAGES = {
       // Half of what is left would go to collecting garbage.
       { GOGC: '400' },
     ),
-  lint: () => checks([tool('oxlint/bin/oxlint', '-c', 'oxlint.config.mjs', '--max-warnings', '0')]),
+  lint: () =>
+    checks([
+      tool('oxlint/bin/oxlint', '-c', 'oxlint.config.mjs', '--max-warnings', '0'),
+      tool('vitest/vitest.mjs', 'run', '--project', 'lint'),
+    ]),
   format: () => checks([tool('oxfmt/bin/oxfmt', '--check')]),
   knip: () => checks([tool('knip/bin/knip.js')]),
   generated: () => checks([script('generate.mjs', '--check')]),
   build: () => checks(BUILDS),
+  packages: async () => {
+    await ensureBuilt();
+    return checks([tool('vitest/vitest.mjs', 'run', '--project', 'packages')]);
+  },
   unit: async () => {
     await ensureBuilt();
     return runVitest('unit', { background: true });
@@ -48,6 +57,7 @@ const STAGES = {
 
 /** Stages that make no sense once another has failed. */
 const REQUIRED = new Map([
+  ['packages', 'build'],
   ['unit', 'build'],
   ['extension', 'build'],
   ['e2e', 'build'],
@@ -60,7 +70,10 @@ const BUILDS = [script('package.mjs'), script('build.mjs', '--only-tests')];
  * What runs beside each other once all is built. An editor leaves half of two cores idle: unit tests take
  * what is left, at a lower priority.
  */
-const LANES = [['extension', 'e2e'], ['unit']];
+const LANES = [
+  ['extension', 'e2e'],
+  ['packages', 'unit'],
+];
 
 /** What needs nothing that is built runs beside the build, which leaves a core half idle. */
 const EARLY = ['typecheck', 'format', 'lint', 'knip', 'generated'];
@@ -174,7 +187,9 @@ process.env['VK_LOADER_DRIVERS_DISABLE'] = '*';
 // There, compiling its shaders takes longer than the tests run them.
 process.env['GALLIVM_PERF'] = 'nopt';
 process.env['TMPDIR'] = scratchRoot();
-const asked = process.argv.slice(2);
+const isAll = process.argv.includes('--all');
+if (isAll) process.env['ESPALIER_TESTS'] = 'all';
+const asked = process.argv.slice(2).filter((argument) => argument !== '--all');
 const names = asked.length > 0 ? asked : Object.keys(STAGES);
 const unknown = names.filter((name) => !Object.hasOwn(STAGES, name));
 if (unknown.length > 0) {

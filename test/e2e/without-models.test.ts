@@ -1,11 +1,12 @@
 import { afterAll, describe } from 'vitest';
 import { useSession } from './support/use-session';
-import { placeDataSets, testDataMap } from './without-models/data-map';
+import { placeDataSets, slowCopies, testDataMap } from './without-models/data-map';
 import { placeEvolution, testEvolution } from './without-models/evolution';
 
 /** Panels of what is no model, in one editor: to start one takes longer than most tests. */
 describe('a workspace of data sets and evolutions', () => {
   const session = useSession({
+    preloads: [slowCopies],
     prepare: async (workspace) => {
       await placeDataSets(workspace);
       await placeEvolution(workspace);

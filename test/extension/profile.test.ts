@@ -102,17 +102,14 @@ describe('Profile Layers', () => {
     assert.equal(espalier.jobs.jobs[0]?.result, 'Wrote profiled.report.html.');
   });
 
-  it('is cancelled within a second', async () => {
+  it('is cancelled, and keeps what it has measured', async () => {
     await configure(longSearch);
     const session = await open('cancelled');
     const running = start(session);
     await searchUnderWay(session);
     await until('a distance', () => measured(session) > 0);
-    const asked = Date.now();
     await vscode.commands.executeCommand('espalier.cancelJob');
     await running;
-    const took = Date.now() - asked;
-    assert.ok(took < 1000, `took ${took} ms`);
     assert.ok(session.job.kind === 'stopped');
     assert.equal(session.job.reason, 'cancelled');
     const known = measured(session);

@@ -33,13 +33,23 @@ export class ConnectionRecorder {
     this.#timer = setInterval(() => this.sample(), sampleMilliseconds);
   }
 
-  /** What the process at the root has to be started with. */
-  public static start(file: string): {
+  /**
+   * Node arguments and environment for the process at the root.
+   * @param preloads paths of further modules to load into it and the processes that it starts
+   */
+  public static start(
+    file: string,
+    preloads: readonly string[] = [],
+  ): {
     readonly nodeArguments: readonly string[];
     readonly environment: Record<string, string>;
   } {
-    const module = pathToFileURL(join(import.meta.dirname, 'tell-connections.mjs')).href;
-    return { nodeArguments: ['--import', module], environment: { ESPALIER_CONNECTIONS: file } };
+    const recorder = join(import.meta.dirname, 'tell-connections.mjs');
+    const imports = [recorder, ...preloads].map((path) => `--import=${pathToFileURL(path).href}`);
+    return {
+      nodeArguments: imports,
+      environment: { ESPALIER_CONNECTIONS: file, ESPALIER_IMPORTS: imports.join(' ') },
+    };
   }
 
   /** Ends the recording. @returns what was seen, each host once for a program */

@@ -9,6 +9,8 @@ import { basename } from 'node:path';
 import process from 'node:process';
 
 const file = process.env['ESPALIER_CONNECTIONS'] ?? '';
+/** Node arguments that load this module, and others, into a process. */
+const imports = process.env['ESPALIER_IMPORTS'] ?? '';
 const script = basename(process.argv[1] ?? 'node');
 // The editor's own processes share a script, and are told apart by a variable.
 const name = script.startsWith('bootstrap-fork')
@@ -44,7 +46,11 @@ const { ChildProcess } = childProcess;
 const spawn = ChildProcess.prototype.spawn;
 ChildProcess.prototype.spawn = function (options) {
   const others = (options.envPairs ?? []).filter((pair) => !pair.startsWith('NODE_OPTIONS='));
-  const own = [`NODE_OPTIONS=--import ${import.meta.url}`, `ESPALIER_CONNECTIONS=${file}`];
+  const own = [
+    `NODE_OPTIONS=${imports}`,
+    `ESPALIER_CONNECTIONS=${file}`,
+    `ESPALIER_IMPORTS=${imports}`,
+  ];
   return spawn.call(this, { ...options, envPairs: [...others, ...own] });
 };
 // Arguments come as one list where a socket is made by another module of Node.

@@ -1,4 +1,5 @@
 import { UserError } from '../user-error';
+import type { ErrorPlace } from '../user-error';
 import { say } from '../message';
 import type { Message } from '../message';
 import type { ModelSummary } from './model-summary';
@@ -48,6 +49,9 @@ export type RefusalCode =
   | 'single-sublayers'
   | 'uneven-experts'
   | 'uneven-widths'
+  | 'size-not-multiple'
+  | 'head-size-not-expressible'
+  | 'biases-not-expressible'
   | 'patches-not-expressible'
   | 'matrices-not-expressible'
   | 'experts-not-expressible'
@@ -82,13 +86,22 @@ export function requireAble(capability: Capability, file: string, field?: string
   }
 }
 
+/** Error of a refusal, with its code. */
+class RefusedError extends UserError {
+  public readonly code: RefusalCode;
+
+  public constructor({ code, reason, remedy }: Refusal, place: ErrorPlace) {
+    super(reason, { ...place, remedy });
+    this.code = code;
+  }
+}
+
 /** The error that a refusal amounts to. */
-export function refused(refusal: Refusal, file: string, field?: string): UserError {
+export function refused(refusal: Refusal, file: string, field?: string): RefusedError {
   // The field given is one of the file given.
   const at = refusal.file === undefined ? (refusal.field ?? field) : refusal.field;
-  return new UserError(refusal.reason, {
+  return new RefusedError(refusal, {
     file: refusal.file ?? file,
     ...(at === undefined ? {} : { field: at }),
-    remedy: refusal.remedy,
   });
 }

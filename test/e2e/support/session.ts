@@ -26,6 +26,8 @@ export interface SessionOptions {
   /** Puts more into the workspace before the editor opens it. */
   readonly prepare?: (workspace: string) => Promise<void>;
   readonly settings?: Readonly<Record<string, unknown>>;
+  /** Paths of modules to load into each Node process of the editor. */
+  readonly preloads?: readonly string[];
   /** Ask for workspace trust as a fresh editor does. */
   readonly trust?: boolean;
 }
@@ -62,7 +64,7 @@ export class Session {
       ...options.settings,
     });
     const connections = join(scratch, 'connections');
-    const { nodeArguments, environment } = ConnectionRecorder.start(connections);
+    const { nodeArguments, environment } = ConnectionRecorder.start(connections, options.preloads);
     const editor = await startEditor(data, {
       extensions: inject('extensions'),
       trust: options.trust === true,

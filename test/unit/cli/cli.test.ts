@@ -1,6 +1,5 @@
 import { access, copyFile, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Evaluation, EvaluationResult } from '../../../extension/core/evaluate/evaluation';
 import type { CompressResult } from '../../../extension/core/pipelines/compression/compress-model';
@@ -17,7 +16,7 @@ import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
 import { inspectedOnly, quantizedFixture } from '../quantized-fixtures';
-import { runCli, spawnCli } from './run-cli';
+import { interruptCli, runCli, spawnCli } from './run-cli';
 
 const model = fixture('llama-gqa-untied');
 const small = ['--sequences', '2', '--length', '16', '--device', 'cpu'];
@@ -303,15 +302,10 @@ describe('espalier', () => {
     const args = ['profile', model, '--calibration', text, ...small, ...long];
     const lines = async (): Promise<number> =>
       (await readFile(journal, 'utf8').catch(() => '')).split('\n').length;
-    const killed = await spawnCli([...args, '--out', out], {
-      onStart: (child) => {
-        void (async () => {
-          while ((await lines()) < 12) {
-            await sleep(5);
-          }
-          child.kill('SIGKILL');
-        })();
-      },
+    const killed = await interruptCli([...args, '--out', out], {
+      signal: 'SIGKILL',
+      file: journal,
+      lines: 11,
     });
     expect(killed.code).toBeNull();
     const before = await lines();
@@ -329,16 +323,10 @@ describe('espalier', () => {
   it('stops on Ctrl-C and says how to go on', async () => {
     const out = join(folder, 'stopped.layerprofile.json');
     const args = ['profile', model, '--calibration', text, ...small, ...long];
-    const stopped = await spawnCli([...args, '--out', out], {
-      onStart: (child) => {
-        void (async () => {
-          const journal = join(folder, 'stopped.layerprofile.journal.jsonl');
-          while ((await readFile(journal, 'utf8').catch(() => '')).length < 200) {
-            await sleep(5);
-          }
-          child.kill('SIGINT');
-        })();
-      },
+    const stopped = await interruptCli([...args, '--out', out], {
+      signal: 'SIGINT',
+      file: join(folder, 'stopped.layerprofile.journal.jsonl'),
+      lines: 3,
     });
     expect(stopped.code).toBe(130);
     expect(stopped.stderr).toContain('Run the same command again');

@@ -1,6 +1,5 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
 import type { DietResult } from '../../../extension/core/datadiet/subsets/diet-experiment';
@@ -9,7 +8,7 @@ import type { ScoreDocument } from '../../../extension/core/datadiet/scores/scor
 import type { SelectionDocument } from '../../../extension/core/datadiet/subsets/selection-document';
 import { cloudsTable, toyPath } from '../datadiet/toy-data';
 import { temporaryFolder } from '../temporary-folder';
-import { runCli, spawnCli } from './run-cli';
+import { interruptCli, runCli } from './run-cli';
 
 const folder = temporaryFolder();
 const data = cloudsTable(toyPath(folder, 'clouds.csv'), 120);
@@ -226,16 +225,8 @@ describe('espalier, data sets', () => {
       out,
       '--json',
     ];
-    const stopped = await spawnCli(args, {
-      onStart: (child) => {
-        void (async () => {
-          while (!existsSync(join(out, 'seed-0.safetensors'))) {
-            await sleep(5);
-          }
-          child.kill('SIGINT');
-        })();
-      },
-    });
+    const file = join(out, 'seed-0.safetensors');
+    const stopped = await interruptCli(args, { signal: 'SIGINT', file, lines: 0 });
     expect(stopped.code).toBe(130);
     expect(stopped.stderr).toContain('Run the same command again');
     expect(existsSync(join(out, 'seed-0.json'))).toBe(false);

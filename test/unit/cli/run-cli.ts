@@ -1,13 +1,15 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
+import { pathToFileURL } from 'node:url';
 import packageJson from '../../../package.json';
 import { runCommandLine } from '../../../extension/cli/command-line';
 import { Terminal } from '../../../extension/cli/terminal';
 
 const bundle = join(import.meta.dirname, '../../../dist/cli.js');
+const waitForSignal = pathToFileURL(join(import.meta.dirname, 'wait-for-signal.mjs')).href;
 
 export interface CliResult {
   readonly code: number | null;
@@ -44,20 +46,29 @@ function captured(): ConstructorParameters<typeof Terminal>[0] & { text: () => s
   };
 }
 
-/** Runs the built command line in a process of its own; `onStart` gets the process, to signal it. */
+/** Options of {@link spawnCli}. */
+interface SpawnOptions {
+  /** Gets the process, to signal it. */
+  readonly onStart?: (child: ChildProcess) => void;
+  /** Arguments of Node itself. */
+  readonly nodeArguments?: readonly string[];
+  /** Environment variables added to those of this process. */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** Runs the built command line in a process of its own. */
 export async function spawnCli(
   args: readonly string[],
-  options: {
-    readonly onStart?: (child: ChildProcess) => void;
-  } = {},
+  { onStart, nodeArguments = [], environment = {} }: SpawnOptions = {},
 ): Promise<CliResult> {
   if (!existsSync(bundle)) {
     throw new Error('The command line is not built: run node scripts/build.mjs first.');
   }
-  const child = spawn(process.execPath, [bundle, ...args], {
+  const child = spawn(process.execPath, [...nodeArguments, bundle, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment },
   });
-  options.onStart?.(child);
+  onStart?.(child);
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
@@ -69,4 +80,29 @@ export async function spawnCli(
     });
   });
   return { ...end, stdout, stderr };
+}
+
+/**
+ * Runs the built command line in a process of its own, and sends it a signal once a file has `lines` complete lines.
+ * The process waits for the signal there.
+ */
+export async function interruptCli(
+  args: readonly string[],
+  { signal, file, lines }: { signal: NodeJS.Signals; file: string; lines: number },
+): Promise<CliResult> {
+  return spawnCli(args, {
+    nodeArguments: ['--import', waitForSignal],
+    environment: { ESPALIER_WAIT_FOR_SIGNAL: JSON.stringify({ file, lines }) },
+    onStart: (child) => {
+      const timer = setInterval(() => {
+        const text = existsSync(file) ? readFileSync(file, 'latin1') : undefined;
+        if (text === undefined || text.split('\n').length <= lines) return;
+        clearInterval(timer);
+        child.kill(signal);
+      }, 5);
+      child.once('exit', () => {
+        clearInterval(timer);
+      });
+    },
+  });
 }

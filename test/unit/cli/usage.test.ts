@@ -19,7 +19,7 @@ import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import { fixture } from '../fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { runCli, spawnCli } from './run-cli';
+import { interruptCli, runCli, spawnCli } from './run-cli';
 
 const model = fixture('llama-gqa-untied');
 const small = ['--sequences', '2', '--length', '16', '--device', 'cpu'];
@@ -293,20 +293,15 @@ it.each([
   const args = ['profile', model, ...calibrated, '--search', 'naive', '--all'];
   const out = join(folder, `${signal}.layerprofile.json`);
   const journal = join(folder, `${signal}.layerprofile.journal.jsonl`);
-  const { code, stderr } = await spawnCli([...args, '--out', out], {
-    onStart: (child) => {
-      void (async () => {
-        while ((await readFile(journal, 'utf8').catch(() => '')).length < 200) {
-          await sleep(5);
-        }
-        child.kill(signal);
-      })();
-    },
+  const { code, stderr } = await interruptCli([...args, '--out', out], {
+    signal,
+    file: journal,
+    lines: 3,
   });
   expect(code).toBe(expected);
   expect(stderr).toContain(`progress is saved in ${journal}`);
   const saved = await readFile(journal, 'utf8');
-  expect(saved.length).toBeGreaterThanOrEqual(200);
+  expect(saved.split('\n').length).toBeGreaterThan(3);
   const resumed = await runCli([...args, '--out', out]);
   expect(resumed.code).toBe(0);
   expect(JSON.parse(await readFile(out, 'utf8'))).toHaveProperty('rounds');
@@ -316,19 +311,11 @@ it('ends at once the second time, whatever it does', async () => {
   // Nothing is written to the pipe: the step that reads it never ends.
   const pipe = join(folder, 'pipe');
   await promisify(execFile)('mkfifo', [pipe]);
-  let asked = 0;
-  let stillRan = false;
   let writer: FileHandle | undefined;
   const { signal, stderr } = await spawnCli(['profile', model, '--config', pipe], {
     onStart: (child) => {
-      const interrupt = async (): Promise<void> => {
-        await sleep(400);
-        stillRan = child.exitCode === null && child.signalCode === null;
-        asked = performance.now();
-        child.kill('SIGINT');
-      };
       child.stderr?.on('data', (data: Buffer) => {
-        if (data.toString().includes('Press Ctrl-C again')) void interrupt();
+        if (data.toString().includes('Press Ctrl-C again')) child.kill('SIGINT');
       });
       void (async () => {
         // It can be opened as soon as somebody reads it.
@@ -340,8 +327,8 @@ it('ends at once the second time, whatever it does', async () => {
       })();
     },
   });
-  expect({ signal, stillRan }).toEqual({ signal: 'SIGINT', stillRan: true });
-  expect(performance.now() - asked).toBeLessThan(1000);
+  // The first signal would end it with a code, once the step has ended.
+  expect(signal).toBe('SIGINT');
   expect(stderr).toContain('Stopping after this step.');
   await writer?.close();
-}, 20_000);
+});

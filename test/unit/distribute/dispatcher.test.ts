@@ -126,14 +126,14 @@ describe('pieces', () => {
     const one = worker('one', async ({ key }) => setTimeout(1, key));
     const pieces = dispatcher(one);
     const first = pieces.add(piece('first'));
-    pieces.add(piece('ahead'), { isAhead: true });
+    const ahead = pieces.add(piece('ahead'), { isAhead: true });
     const dropped = pieces.add(piece('dropped'), { isAhead: true });
     const wanted = pieces.add(piece('wanted'), { isAhead: true });
     const last = pieces.add(piece('last'));
     wanted.want();
     dropped.drop();
-    await Promise.all([first.result, wanted.result, last.result]);
-    await setTimeout(10);
+    await Promise.all([first, wanted, last, ahead].map(async ({ result }) => result));
+    await pieces.end();
     expect(one.begun).toEqual(['first', 'wanted', 'last', 'ahead']);
   });
 
@@ -189,10 +189,16 @@ describe('pieces', () => {
   });
 
   it('are counted by who has done them', async () => {
-    const home = worker('home', async ({ key }) => setTimeout(1, key));
-    const pieces = dispatcher(home);
-    pieces.join(worker('other', async ({ key }) => setTimeout(20, key)));
-    await Promise.all(['a', 'b', 'c'].map(async (key) => pieces.add(piece(key)).result));
+    vi.useFakeTimers();
+    const takes = async (milliseconds: number, key: string): Promise<string> =>
+      new Promise((resolve) => {
+        globalThis.setTimeout(resolve, milliseconds, key);
+      });
+    const pieces = dispatcher(worker('home', async ({ key }) => takes(1, key)));
+    pieces.join(worker('other', async ({ key }) => takes(20, key)));
+    const all = ['a', 'b', 'c'].map(async (key) => pieces.add(piece(key)).result);
+    await vi.advanceTimersByTimeAsync(20);
+    await Promise.all(all);
     await pieces.end();
     const counted = tallies
       .at(-1)
@@ -201,7 +207,7 @@ describe('pieces', () => {
       ['home', 2, false],
       ['other', 1, false],
     ]);
-    expect(tallies.at(-1)?.[1]?.seconds).toBeGreaterThan(0.015);
+    expect(tallies.at(-1)?.[1]?.seconds).toBeCloseTo(0.02);
   });
 
   it('end with a cancellation, whoever does them', async () => {

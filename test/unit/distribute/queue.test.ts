@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -35,7 +35,7 @@ import { compressModel } from '../../../extension/core/pipelines/compression/com
 import { repairModel } from '../../../extension/core/pipelines/compression/repair-model';
 import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-settings';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
-import { runCli } from '../cli/run-cli';
+import { interruptCli, runCli } from '../cli/run-cli';
 import { cloudsTable } from '../datadiet/toy-data';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
@@ -331,15 +331,7 @@ describe('a queue', () => {
       ...['--calibration', 'random', '--sequences', '12', '--length', '24'],
     ];
     const shared = [...args, '--queue', server.url(`:${password}@`)];
-    const driver = spawn(process.execPath, [cli, ...shared], { stdio: 'ignore' });
-    const lines = (): number =>
-      existsSync(journal) ? readFileSync(journal, 'utf8').split('\n').length : 0;
-    while (lines() < 20) {
-      await setTimeout(2);
-    }
-    const ended = once(driver, 'exit');
-    driver.kill('SIGKILL');
-    await ended;
+    await interruptCli(shared, { signal: 'SIGKILL', file: journal, lines: 19 });
     expect(existsSync(out)).toBe(false);
     const { code, stdout } = await runCli([...shared, '--json']);
     expect(code).toBe(0);

@@ -11,6 +11,7 @@ import { decoderIn } from '../config-source';
 import { outputsOf } from '../models/forms/layered';
 import { familyFixture, fixture, readJson, relativeError } from '../fixtures';
 import { quantizedCases, quantizedFixture, quantizedGolden } from '../quantized-fixtures';
+import { modelFeatures, sampled } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
 import { logitsOf, prune, RecordedContext, rejection } from './pruning';
 
@@ -55,6 +56,47 @@ function source(name: string): string {
   writeFileSync(join(folder, 'config.json'), JSON.stringify(changed));
   return folder;
 }
+
+const folders = await sampled(
+  [
+    'llama-gqa-untied',
+    'llama-bf16',
+    'llama-rope-llama3',
+    'llama-rope-linear',
+    'llama-attention-bias',
+    'llama-head-dim',
+    'mistral-plain',
+    'qwen2',
+    'qwen3',
+    'gemma',
+    'gemma2',
+    'gemma3-text',
+    'phi3',
+    'phi3-partial-rotary',
+    'granite',
+    'olmo2',
+    'stablelm',
+    'stablelm-parallel',
+    'cohere',
+    'starcoder2',
+  ],
+  async (name) => modelFeatures(source(name)),
+);
+const familyFolders = await sampled(
+  ['smollm3', 'arcee', 'glm4', 'cohere2', 'seed_oss', 'hunyuan_v1_dense', 'ernie4_5'],
+  async (name) => modelFeatures(familyFixture(name)),
+);
+const prunedFolders = await sampled(
+  [
+    ...['gpt2', 'gpt2-inner', 'gpt-neox', 'phi', 'falcon', 'falcon-new', 'falcon-new-one-norm'],
+    ...['bloom', 'mpt', 'gpt_bigcode', 'nemotron', 'jais2', 'olmo', 'exaone', 'glm'],
+  ],
+  async (name) => modelFeatures(anyFixture(name)),
+);
+const quantizedFolders = await sampled(
+  quantizedCases.filter((name) => name !== 'mxfp4' && name !== 'deepseek-v4'),
+  async (name) => modelFeatures(quantizedFixture(name)),
+);
 
 describe('a GGUF file of a Hugging Face folder', () => {
   it('of Gemma 3n gives the logits of the folder, tokens beyond the per-layer table included', async () => {
@@ -170,28 +212,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
     ]);
   });
 
-  it.each([
-    'llama-gqa-untied',
-    'llama-bf16',
-    'llama-rope-llama3',
-    'llama-rope-linear',
-    'llama-attention-bias',
-    'llama-head-dim',
-    'mistral-plain',
-    'qwen2',
-    'qwen3',
-    'gemma',
-    'gemma2',
-    'gemma3-text',
-    'phi3',
-    'phi3-partial-rotary',
-    'granite',
-    'olmo2',
-    'stablelm',
-    'stablelm-parallel',
-    'cohere',
-    'starcoder2',
-  ])('of %s gives the logits of the folder', async (name) => {
+  it.each(folders)('of %s gives the logits of the folder', async (name) => {
     const [folder, out] = [source(name), fresh()];
     const result = await prune(folder, [], out, { format: 'gguf' });
     expect(result.verification.relativeError).toBeLessThan(1e-5);
@@ -200,19 +221,13 @@ describe('a GGUF file of a Hugging Face folder', () => {
     expect(relativeError(await logitsOf(fileIn(out), inputIds), expected)).toBeLessThan(1e-5);
   });
 
-  it.each(['smollm3', 'arcee', 'glm4', 'cohere2', 'seed_oss', 'hunyuan_v1_dense', 'ernie4_5'])(
-    'of %s gives the logits of the folder too',
-    async (name) => {
-      const [folder, out] = [familyFixture(name), fresh()];
-      const result = await prune(folder, [], out, { format: 'gguf' });
-      expect(result.verification.relativeError).toBeLessThan(1e-5);
-    },
-  );
+  it.each(familyFolders)('of %s gives the logits of the folder too', async (name) => {
+    const [folder, out] = [familyFixture(name), fresh()];
+    const result = await prune(folder, [], out, { format: 'gguf' });
+    expect(result.verification.relativeError).toBeLessThan(1e-5);
+  });
 
-  it.each([
-    ...['gpt2', 'gpt2-inner', 'gpt-neox', 'phi', 'falcon', 'falcon-new', 'falcon-new-one-norm'],
-    ...['bloom', 'mpt', 'gpt_bigcode', 'nemotron', 'jais2', 'olmo', 'exaone', 'glm'],
-  ])('of %s gives the logits of the folder, pruned or not', async (name) => {
+  it.each(prunedFolders)('of %s gives the logits of the folder, pruned or not', async (name) => {
     const [folder, out, pruned] = [anyFixture(name), fresh(), fresh()];
     await prune(folder, [], out, { format: 'gguf' });
     const ids = [[5, 63, 9, 61, 13, 60, 34, 8, 62, 3, 17, 44]];
@@ -240,7 +255,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
     expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
   });
 
-  it.each(quantizedCases.filter((name) => name !== 'mxfp4' && name !== 'deepseek-v4'))(
+  it.each(quantizedFolders)(
     'of weights quantized as %s has their numbers, pruned or not',
     async (name) => {
       const folder = quantizedFixture(name);

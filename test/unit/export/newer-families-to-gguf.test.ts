@@ -24,6 +24,7 @@ import {
   yarn,
 } from './gguf/family-files';
 import type { FamilyCase } from './gguf/family-files';
+import { modelFeatures, sampled } from '../sample';
 import { logitsOf, logitsWithout, prune, rejection } from './pruning';
 
 const families: readonly FamilyCase[] = [
@@ -69,7 +70,12 @@ const families: readonly FamilyCase[] = [
   { name: 'qwen3_vl', architecture: 'qwen3vl', block: 0 },
 ];
 
-it.each(families)(
+const written = await sampled(families, async ({ name, changed = {} }) => {
+  const fields = Object.keys(changed).sort().join();
+  return `${await modelFeatures(familyFixture(name))} ${fields}`;
+});
+
+it.each(written)(
   'a GGUF file of $name gives the logits of the folder, and loses a block as the folder does',
   expectSame,
 );

@@ -13,6 +13,7 @@ import { encoderFixture, encoderNames, textTowers } from '../encoder-fixtures';
 import { caseNames, familyFixture, fixture } from '../fixtures';
 import chinese from '../../../l10n/bundle.l10n.zh-cn.json';
 import { onnxCases, onnxFixture } from '../onnx-fixtures';
+import { modelFeatures, sampled } from '../sample';
 import { fill, inEnglish, say, verbatim } from '../../../extension/core/message';
 
 const ggufFolder = join(import.meta.dirname, '../../fixtures/gguf');
@@ -48,13 +49,21 @@ const inside = (outer: DiagramNode, inner: DiagramNode): boolean =>
   inner.x + inner.width <= outer.x + outer.width + 0.01 &&
   inner.y + inner.height <= outer.y + outer.height + 0.01;
 
-describe('flows that the architecture tells', () => {
-  it.each([
+const folders = await sampled(
+  [
     ...caseNames.map((name) => fixture(name)),
     // Of two towers the diagram has the one that runs, and the structure both.
     ...encoderNames
       .filter((name) => !textTowers.includes(name))
       .map((name) => encoderFixture(name)),
+  ],
+  modelFeatures,
+);
+const graphs = await sampled(onnxCases, async (name) => modelFeatures(onnxFixture(name)));
+
+describe('flows that the architecture tells', () => {
+  it.each([
+    ...folders,
     ...[
       'gemma3n_text',
       'gemma4_text',
@@ -171,7 +180,7 @@ describe('flows that the architecture tells', () => {
 });
 
 describe('flows of ONNX graphs', () => {
-  it.each(onnxCases)('%s: every operator that carries data is drawn once', async (name) => {
+  it.each(graphs)('%s: every operator that carries data is drawn once', async (name) => {
     const flow = await flowOf(onnxFixture(name));
     const { index, summary } = await openOnnxModel(onnxFixture(name));
     const operators = [...everyItem(flow.items)].filter(

@@ -47,7 +47,7 @@ const alive = (pids: readonly number[]): number => pids.filter(isAlive).length;
 
 /** Waits until so many of the processes are left. */
 async function left(count: number, pids: readonly number[]): Promise<void> {
-  await expect.poll(() => alive(pids), { timeout: 20_000 }).toBe(count);
+  await expect.poll(() => alive(pids)).toBe(count);
 }
 
 describe('a process that waits for the next task', () => {

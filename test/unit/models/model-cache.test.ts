@@ -83,8 +83,6 @@ describe('a cache of models', () => {
       },
     });
     await changing.open(path);
-    // The stamp is taken behind the opening.
-    await new Promise((resolve) => setTimeout(resolve, 50));
     await changing.open(path);
     expect(changing.reads).toBe(2);
   });

@@ -32,12 +32,12 @@ describe.concurrent('a server that a script starts', () => {
 
 /** Sends the signal once the server and its child run, which write their process ids into the file. */
 async function endsAt(file: string, parent: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  await expect.poll(async () => (await processes(file)).length, { timeout: 20_000 }).toBe(2);
+  await expect.poll(async () => (await processes(file)).length).toBe(2);
   const started = await processes(file);
   try {
     expect(started.map(isRunning)).toEqual([true, true]);
     parent.kill(signal);
-    await expect.poll(() => started.map(isRunning), { timeout: 10_000 }).toEqual([false, false]);
+    await expect.poll(() => started.map(isRunning)).toEqual([false, false]);
   } finally {
     for (const pid of started.filter(isRunning)) process.kill(pid, 'SIGKILL');
   }

@@ -11,8 +11,12 @@ const connection = createMessageConnection(
   new IPCMessageReader(process),
   new IPCMessageWriter(process),
 );
+const progress = { stage: { code: 'a', parameters: [] }, done: 1, total: 2, unit: 'steps' };
 /** The only piece of an answer. */
 const whole = (value) => ({ piece: { path: [], value }, isLast: true });
+/** Sends a notification before the next line runs: a thread that blocks sends nothing. */
+const notifyNow = (job, message) =>
+  process.send({ jsonrpc: '2.0', method: 'job', params: { job, message } });
 const notify = (job, message) => connection.sendNotification('job', { job, message });
 
 connection.onRequest('inspect', ({ request }) => {
@@ -25,16 +29,14 @@ connection.onRequest('inspect', ({ request }) => {
   }
   return whole({ name: request.model, fingerprint: String(process.pid) });
 });
-connection.onRequest('compare', () => {
+connection.onRequest('compare', ({ job }) => {
+  notifyNow(job, { kind: 'progress', progress });
   for (;;); // reads weights and does not listen
 });
 connection.onRequest('diagram', () => whole({ reason: 'drawn' }));
 connection.onRequest('devices', () => whole([{ name: process.env['ORT_DISABLE_TELEMETRY'] }]));
 connection.onRequest('evaluate', ({ job }, token) => {
-  void notify(job, {
-    kind: 'progress',
-    progress: { stage: { code: 'a', parameters: [] }, done: 1, total: 2, unit: 'steps' },
-  });
+  void notify(job, { kind: 'progress', progress });
   return new Promise((_, reject) => {
     token.onCancellationRequested(() => {
       reject(new ResponseError(2, 'Cancelled.', { kind: 'cancelled' }));
@@ -43,7 +45,7 @@ connection.onRequest('evaluate', ({ job }, token) => {
 });
 connection.onRequest('profile', async ({ job, request }) => {
   await notify(job, { kind: 'warning', warning: { code: 'falls back', parameters: [] } });
-  await notify(job, { kind: 'event', event: { kind: 'cosine-local', distances: [] } });
+  notifyNow(job, { kind: 'event', event: { kind: 'cosine-local', distances: [] } });
   if (request.model === 'crash') process.kill(process.pid, 'SIGKILL');
   if (request.model === 'exit') process.exit(3);
   if (request.model === 'deaf') for (;;); // as ONNX Runtime blocks the thread

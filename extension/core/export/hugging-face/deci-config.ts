@@ -50,7 +50,11 @@ export function whyNotDeci(
   const { config } = family;
   const { hidden_size: hidden, num_attention_heads: heads, intermediate_size: inner } = config;
   if (config.attention_bias || config.mlp_bias) {
-    return { code: 'family-not-known', reason: say`nemotron-nas models have no biases.`, remedy };
+    return {
+      code: 'biases-not-expressible',
+      reason: say`nemotron-nas models have no biases.`,
+      remedy,
+    };
   }
   if (
     config.head_dim !== undefined &&
@@ -58,7 +62,7 @@ export function whyNotDeci(
     config.head_dim !== hidden / heads
   ) {
     return {
-      code: 'family-not-known',
+      code: 'head-size-not-expressible',
       reason: say`nemotron-nas models divide the hidden size among the heads: ${hidden} / ${heads} is not ${config.head_dim}.`,
       remedy,
     };
@@ -74,7 +78,7 @@ export function whyNotDeci(
   const odd = [inner, ...Object.values(changes.widths)].find((size) => size % sizeStep !== 0);
   if (odd !== undefined) {
     return {
-      code: 'family-not-known',
+      code: 'size-not-multiple',
       reason: say`The feed-forward size of a nemotron-nas model is a multiple of ${sizeStep}, not ${odd}.`,
       remedy,
     };

@@ -7,6 +7,7 @@ import { readGgufArray } from '../../../../extension/core/checkpoints/gguf-value
 import { headerEntry } from '../../../../extension/core/export/gguf/header-entries';
 import { familyFixture, relativeError } from '../../fixtures';
 import { makeRandomModel } from '../../random-model';
+import { modelFeatures, sampled } from '../../sample';
 import { logitsOf, prune, rejection } from '../pruning';
 import {
   attends,
@@ -49,7 +50,12 @@ const families: readonly FamilyCase[] = [
   },
 ];
 
-it.each(families)(
+const written = await sampled(families, async ({ name, changed = {} }) => {
+  const fields = Object.keys(changed).sort().join();
+  return `${await modelFeatures(familyFixture(name))} ${fields}`;
+});
+
+it.each(written)(
   'a GGUF file of $name gives the logits of the folder, and loses a block as the folder does',
   expectSame,
 );

@@ -3,6 +3,7 @@ import { caseNames, fixture, readJson } from '../../fixtures';
 import { ggufFixture, ggufGolden } from '../../gguf-fixtures';
 import { quantizedFixture, quantizedGolden } from '../../quantized-fixtures';
 import type { quantizedCases } from '../../quantized-fixtures';
+import { modelFeatures, sampled } from '../../sample';
 import { temporaryFolder } from '../../temporary-folder';
 import type { FormCase } from './form-cases';
 import { testForms } from './form-cases';
@@ -54,4 +55,4 @@ const packed = packedForms.map((name) => ({
 
 /** Fixtures that are laid out by the table of their family. */
 const all: readonly FormCase[] = [...decoders, ...encoders, ...ggufFiles, ...packed];
-testForms(all, temporaryFolder());
+testForms(await sampled(all, ({ path }) => modelFeatures(path)), temporaryFolder());

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { workFolder } from '../../../../extension/core/jobs/work-folder';
@@ -166,14 +166,18 @@ describe('the job service', () => {
   it('takes a job out of the queue, which never runs', async () => {
     const first = repair('a');
     const second = repair('b');
-    const [waiting] = jobs.jobs;
+    const third = repair('c');
+    const [, waiting] = jobs.jobs;
     jobs.cancel(waiting?.id ?? '');
     await expect(second).rejects.toBeInstanceOf(RequestCancelled);
-    expect(stateOf()).toEqual(['running', 'cancelled']);
+    expect(stateOf()).toEqual(['running', 'cancelled', 'queued']);
     (await worker.call(0)).resolve({});
     await first;
-    await sleep(10);
-    expect(worker.calls).toHaveLength(1);
+    const next = await worker.call(1);
+    expect(next.request.out).toBe(join(folder, 'c'));
+    next.resolve({});
+    await third;
+    expect(worker.calls).toHaveLength(2);
   });
 
   it('stores the address of a queue without the password that the worker gets', async () => {
@@ -332,7 +336,8 @@ describe('the job service', () => {
     await expect.poll(() => existsSync(file)).toBe(true);
     jobs.dispose();
     reject(crash());
-    await Promise.race([running, sleep(20)]);
+    // The job has ended before the next turn of the event loop: nothing that it awaits is slow.
+    await Promise.race([running, setImmediate()]);
     expect((await stored()).jobs[0]?.state).toBe('running');
   });
 

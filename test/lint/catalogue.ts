@@ -1,10 +1,10 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
-import { jobOperations } from '../../../extension/services/jobs/operations';
+import { jobOperations } from '../../extension/services/jobs/operations';
 import { parseSource } from './parse-source';
 
-export const root = join(import.meta.dirname, '../../..');
+export const root = join(import.meta.dirname, '../..');
 
 /** Files whose texts the editor shows. */
 export const shownSources: readonly string[] = [

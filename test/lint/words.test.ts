@@ -2,9 +2,9 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
-import bundle from '../../../l10n/bundle.l10n.json';
-import manifest from '../../../package.json';
-import strings from '../../../package.nls.json';
+import bundle from '../../l10n/bundle.l10n.json';
+import manifest from '../../package.json';
+import strings from '../../package.nls.json';
 import { messagesOf, root, shownSources } from './catalogue';
 import { parseSource } from './parse-source';
 

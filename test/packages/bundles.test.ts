@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
-const dist = join(import.meta.dirname, '../../../dist');
+const dist = join(import.meta.dirname, '../../dist');
 const bundle = (name: string): string => readFileSync(join(dist, name), 'utf8');
 
 it('the extension host never loads ONNX Runtime; the worker does', () => {

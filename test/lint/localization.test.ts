@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import manifest from '../../../package.json';
-import strings from '../../../package.nls.json';
-import { commandIds } from '../../../extension/services/command-ids';
+import manifest from '../../package.json';
+import strings from '../../package.nls.json';
+import { commandIds } from '../../extension/services/command-ids';
 import { catalogueOf, messagesOf, root, shownSources } from './catalogue';
 
-// After changing a message: npx vitest run --project unit localization --update
+// After changing a message: npx vitest run --project lint localization --update
 it('one catalogue for translators holds every message of core, host and panels', async () => {
   const found = shownSources.map(messagesOf);
   // What is translated as declared is in the list of operations; messages carry their pattern.

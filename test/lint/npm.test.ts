@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 
-const root = join(import.meta.dirname, '../../..');
+const root = join(import.meta.dirname, '../..');
 
 it('npm runs no install scripts here, which would download CUDA, and warns of nothing', async () => {
   const inherited = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name));

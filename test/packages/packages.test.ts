@@ -5,10 +5,10 @@ import { promisify } from 'node:util';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import * as yauzl from 'yauzl';
-import manifest from '../../../package.json';
-import { temporaryFolder } from '../temporary-folder';
+import manifest from '../../package.json';
+import { temporaryFolder } from '../unit/temporary-folder';
 
-const root = join(import.meta.dirname, '../../..');
+const root = join(import.meta.dirname, '../..');
 const scripts = join(root, 'scripts/lib');
 const { vsixFile } = (await import(join(scripts, 'vsix.mjs'))) as { vsixFile: () => string };
 const { platforms, runtimeFiles } = (await import(join(scripts, 'onnx-runtime.mjs'))) as {

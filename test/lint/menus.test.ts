@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import manifest from '../../../package.json';
+import manifest from '../../package.json';
 
 interface Entry {
   readonly command?: string;
