@@ -29,10 +29,15 @@ import { withOuter, withWays } from '../tensornet/sensitivity/ways';
 import { UserError, checkPath } from '../user-error';
 import { choice, flag, group, integer, leftOpen, list, number, path } from './fields';
 import type { RequestOf } from './fields';
-import { journalOf, prepareJournal } from './journals';
+import { operationJournal } from './journals';
 import { outerOf } from './layer-fields';
 import type { layerFields } from './layer-fields';
-import { measureSensitivity, sensitivityWork, trialFields } from './measure-sensitivity';
+import {
+  measureSensitivity,
+  sensitivityJournal,
+  sensitivityWork,
+  trialFields,
+} from './measure-sensitivity';
 import type { OperationContext } from './operation';
 import { excludes, replaces } from './rules';
 import type { NameOf, Rule } from './rules';
@@ -178,7 +183,7 @@ export async function planByBudget(
     ...runOptions(request),
     time: await timerOf(request, context),
   };
-  const place = async (): Promise<string> => prepareJournal('plan', undefined, model.path);
+  const place = async (): Promise<string> => planJournal.prepare(undefined, model.path);
   const plan = await resumable({ place, out: undefined, version }, context, async (saved) =>
     planForBudget({ ...wanted, saved }, context),
   );
@@ -287,15 +292,17 @@ export function budgetWork(request: BudgetRequest): Work {
   };
 }
 
+const planJournal = operationJournal('plan');
+
 /** Where a plan keeps what it measures: plans, and single changes where no profile of those is given. */
 export const journalsOfPlan = (model: string, sensitivity: string | undefined): string[] => [
-  journalOf('plan', undefined, model),
-  ...(sensitivity === undefined ? [journalOf('sensitivity', undefined, model)] : []),
+  planJournal.path(undefined, model),
+  ...(sensitivity === undefined ? [sensitivityJournal.path(undefined, model)] : []),
 ];
 
 /** What was measured for a plan is no longer needed: its result is written. */
 export async function forgetMeasured(model: string): Promise<void> {
-  await rm(journalOf('sensitivity', undefined, model), { force: true });
+  await rm(sensitivityJournal.path(undefined, model), { force: true });
 }
 
 /** A sensitivity profile, of only some of its methods where those are named. */

@@ -29,6 +29,7 @@ import {
   typeFields,
 } from './shared-fields';
 import { say } from '../message';
+import { compressedOutcome } from './outcomes';
 
 export const compress = defineOperation({
   id: 'compress',
@@ -92,5 +93,16 @@ export const compress = defineOperation({
       await forgetMeasured(model.path);
     }
     return result;
+  },
+  presentation: {
+    panel: 'compression',
+    opens: 'writtenModel',
+    outcome: (result) => compressedOutcome(result),
+    nextSteps: ({ format }) => [
+      'compare',
+      'playground',
+      ...(format === 'safetensors' ? (['repair', 'evaluateBoth'] as const) : []),
+      'reveal',
+    ],
   },
 });

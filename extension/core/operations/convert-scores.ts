@@ -6,6 +6,7 @@ import { path } from './fields';
 import { defineOperation } from './operation';
 import { scoreFormatField } from './score-data';
 import { scoresField } from './select-data';
+import { exportedOutcome } from './outcomes';
 
 export interface ConvertedScores {
   readonly examples: number;
@@ -31,5 +32,11 @@ export const convertScores = defineOperation({
     const document = await readScores(resolve(request.scores));
     await writeScores(out, document, format);
     return { examples: document.examples, format };
+  },
+  presentation: {
+    panel: 'dataMap',
+    document: 'scores',
+    opens: 'folder',
+    outcome: ({ examples }, { request: { out } }) => exportedOutcome(examples, out),
   },
 });

@@ -18,6 +18,7 @@ import { unbalancedField } from './selection-fields';
 import { payingSharingFields, sharingRules } from './sharing';
 import { passKind, proxyOf, seedSharingOf, trainingFields, trainingOf } from './training-fields';
 import { say } from '../message';
+import { several } from './outcomes';
 
 export const dataDiet = defineOperation({
   id: 'data-diet',
@@ -120,6 +121,15 @@ export const dataDiet = defineOperation({
       seedSharingOf(request, environment),
       async (result) => writeDocument(out, result),
     );
+  },
+  presentation: {
+    panel: 'dataMap',
+    document: 'data',
+    opens: 'editor',
+    outcome: ({ rows }) => ({
+      summary: say`Compared ${several(rows.length, 'subset')}.`,
+      shown: true,
+    }),
   },
 });
 

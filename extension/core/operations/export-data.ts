@@ -26,6 +26,7 @@ import {
   selectionRules,
 } from './selection-fields';
 import { say } from '../message';
+import { exportedOutcome } from './outcomes';
 
 /** What was written of a data set. */
 export interface ExportedData {
@@ -85,6 +86,12 @@ export const exportData = defineOperation({
     const beside = `${out}${documentNames.selection.suffix}`;
     await writeSelection(beside, chosen);
     return { ...written, files: [...files, beside] };
+  },
+  presentation: {
+    panel: 'dataMap',
+    document: 'scores',
+    opens: 'folder',
+    outcome: ({ examples }, { request: { out } }) => exportedOutcome(examples, out),
   },
 });
 

@@ -12,7 +12,7 @@ import { walkWork } from './text-work';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
 import { integer, path } from './fields';
-import { filesOfWalk, prepareJournal } from './journals';
+import { operationJournal } from './journals';
 import { defineOperation } from './operation';
 import {
   calibrationFields,
@@ -22,6 +22,7 @@ import {
   runFields,
   runOptions,
 } from './shared-fields';
+import { formatCount } from '../format';
 
 /** What an importance matrix holds. */
 interface ImatrixResult {
@@ -29,6 +30,8 @@ interface ImatrixResult {
   readonly matrices: number;
   readonly tokens: number;
 }
+
+const journal = operationJournal('imatrix');
 
 export const imatrix = defineOperation({
   id: 'imatrix',
@@ -45,7 +48,7 @@ export const imatrix = defineOperation({
   rules: calibrationRules,
   result: v.looseObject({ path: v.string(), matrices: v.number(), tokens: v.number() }),
   trust: 'write',
-  resume: ({ out, model }) => filesOfWalk('imatrix', out, model),
+  resume: ({ out, model }) => journal.walkFiles(out, model),
   work: async (request, { open }) => walkWork(request, await open(request.model)),
   run: async (request, context): Promise<ImatrixResult> => {
     const { open, samples, version } = context.environment;
@@ -72,7 +75,7 @@ export const imatrix = defineOperation({
       device: await resolveDevice(device, context.warn.bind(context)),
       memoryBytes,
     };
-    const place = async (): Promise<string> => prepareJournal('imatrix', request.out, model.path);
+    const place = async (): Promise<string> => journal.prepare(request.out, model.path);
     const sums = await resumable({ place, out, version }, context, async (saved) => {
       await saved.bind([model.summary.fingerprint, summary.fingerprint]);
       const found = await inputSums(model, inputs, options, context, saved);
@@ -83,5 +86,12 @@ export const imatrix = defineOperation({
     });
     const counts = [...sums.values()].flatMap((one) => one.counts);
     return { path: out, matrices: sums.size, tokens: Math.max(0, ...counts) };
+  },
+  presentation: {
+    opens: 'folder',
+    outcome: ({ path: file, tokens }) => ({
+      summary: say`Wrote ${basename(file)}, measured on ${say`${formatCount(tokens)} tokens`}.`,
+      shown: true,
+    }),
   },
 });

@@ -2,6 +2,7 @@ import type * as v from 'valibot';
 import type { JobContext } from '../jobs/job';
 import type { OpenModel } from '../models/model-cache';
 import type { Fields, GivenOf, RequestOf } from './fields';
+import type { Presentation } from './presentation';
 import type { Rule } from './rules';
 import type { Work } from './work';
 
@@ -56,6 +57,8 @@ export interface Operation<
   run(request: RequestOf<F>, context: OperationContext<Event>): Promise<Result>;
   /** Whether a result is what was asked for; the command line ends with 1 where it is not. */
   readonly passes?: (result: Result) => boolean;
+  /** How the editor presents jobs and their results; written after `run`, whose result it takes. */
+  readonly presentation?: Presentation<RequestOf<F>, Result>;
   /** What scripts get of a result; absent where that is the result itself. */
   readonly toJson?: (result: Result) => unknown;
 }

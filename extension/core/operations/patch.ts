@@ -1,4 +1,4 @@
-import { join, resolve } from 'node:path';
+import { join, resolve, basename } from 'node:path';
 import * as v from 'valibot';
 import { patchModel } from '../pipelines/patching/patch-model';
 import type { PatchResult } from '../pipelines/patching/patch-model';
@@ -15,6 +15,8 @@ import { requireMeasurable } from './judge-changed';
 import { learningFields, learningOf } from './learning-fields';
 import { defineOperation } from './operation';
 import { calibrationRules, modelField, outputFields, runFields, runOptions } from './shared-fields';
+import { patchVerdict } from './patch-verdict';
+import { say } from '../message';
 
 const { out, format, overwrite } = outputFields;
 const defaultText = { sequences: 128, length: 128 };
@@ -129,5 +131,25 @@ export const patch = defineOperation({
           context,
         )),
     };
+  },
+  presentation: {
+    panel: 'heatmap',
+    opens: 'writtenModel',
+    outcome: (result) => {
+      const { written } = result;
+      const verdict = patchVerdict(result);
+      return {
+        summary:
+          written === null
+            ? verdict
+            : say`${basename(written.path)} is written and verified. ${verdict}`,
+        writesNothing: written === null,
+      };
+    },
+    nextSteps: ({ format }) => [
+      'reveal',
+      'showHeatmap',
+      ...(format === 'safetensors' ? (['evaluateBoth'] as const) : []),
+    ],
   },
 });

@@ -5,11 +5,11 @@ import { explainNothingFreed, freeingNothing } from '../shared-weights';
 import type { ProfileEvent } from '../prune/layer-profile';
 import { chooseRemoval, removalFields, removalRules } from './choose-removal';
 import { path } from './fields';
-import { journalOf } from './journals';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { anyOf, excludes } from './rules';
 import { amountNames } from './search-fields';
+import { searchJournal } from './search-model';
 import { modelField, outputFields } from './shared-fields';
 import { besideModel } from './suggest-out';
 
@@ -30,7 +30,7 @@ export const plan = defineOperation({
   rules: [anyOf(...amountNames), excludes(...amountNames), ...removalRules],
   result: v.looseObject({ format: v.literal('espalier.plan'), remove: v.array(v.string()) }),
   trust: 'run',
-  resume: ({ model }) => journalOf('search', undefined, model),
+  resume: ({ model }) => searchJournal.path(undefined, model),
   suggestOut: async ({ model = '.' }) => besideModel('plan', model),
   run: async (request, context: OperationContext<ProfileEvent>): Promise<Plan> => {
     const { format, layout, model, out } = request;

@@ -103,6 +103,11 @@ export const report = defineOperation({
     await writeText(out, text);
     return { title: made.title, path: out, bytes: Buffer.byteLength(text) };
   },
+  presentation: {
+    opens: 'report',
+    outcome: ({ path: file }) => ({ summary: say`Wrote ${basename(file)}.` }),
+    nextSteps: () => ['open', 'reveal'],
+  },
 });
 
 /** @throws UserError where one is no model. */

@@ -16,6 +16,7 @@ import { replaces } from './rules';
 import { payingSharingFields, sharingNames, sharingRules } from './sharing';
 import { passKind, proxyOf, seedSharingOf, trainingFields, trainingOf } from './training-fields';
 import { say } from '../message';
+import { several } from './outcomes';
 
 /** What scores are written as. */
 export const scoreFormatField = choice(scoreFormats, {
@@ -163,5 +164,13 @@ export const scoreData = defineOperation({
       labelIssues: issuesOfClasses(document),
       notes,
     };
+  },
+  presentation: {
+    panel: 'dataMap',
+    document: 'out',
+    outcome: ({ examples, suspected }) => ({
+      summary: say`Scored ${several(examples, 'example')}: ${several(suspected, 'suspected label error')}.`,
+      shown: true,
+    }),
   },
 });

@@ -15,7 +15,7 @@ import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { UserError } from '../user-error';
 import { integer, number, path } from './fields';
-import { filesOfWalk, prepareJournal } from './journals';
+import { operationJournal } from './journals';
 import { defineOperation } from './operation';
 import { needs } from './rules';
 import {
@@ -28,6 +28,8 @@ import {
 } from './shared-fields';
 import { say } from '../message';
 import { walkWork } from './text-work';
+import { several } from './outcomes';
+import { formatCount } from '../format';
 
 interface ScoredExperts {
   /** Mixture by mixture. */
@@ -35,6 +37,8 @@ interface ScoredExperts {
   /** The least salient, where a share was asked for. */
   readonly remove: readonly string[];
 }
+
+const journal = operationJournal('experts');
 
 export const scoreExperts = defineOperation({
   id: 'score-experts',
@@ -63,7 +67,7 @@ export const scoreExperts = defineOperation({
     remove: v.array(v.string()),
   }),
   trust: 'run',
-  resume: ({ out, model }) => filesOfWalk('experts', out, model),
+  resume: ({ out, model }) => journal.walkFiles(out, model),
   work: async (request, { open }) => walkWork(request, await open(request.model)),
   run: async (request, context): Promise<ScoredExperts> => {
     const { open, samples, version } = context.environment;
@@ -101,7 +105,7 @@ export const scoreExperts = defineOperation({
       }
       return { mixtures, remove };
     };
-    const place = async (): Promise<string> => prepareJournal('experts', out, model.path);
+    const place = async (): Promise<string> => journal.prepare(out, model.path);
     const executor = new LayeredExecutor(model.model, on, memoryBytes);
     try {
       return await resumable({ place, out, version }, context, async (saved) =>
@@ -110,6 +114,13 @@ export const scoreExperts = defineOperation({
     } finally {
       await executor.dispose();
     }
+  },
+  presentation: {
+    panel: 'heatmap',
+    outcome: ({ mixtures, remove }) => ({
+      summary: say`Marked for removal: ${formatCount(remove.length)} of ${several(mixtures.flat().length, 'expert')}, the least salient.`,
+      shown: true,
+    }),
   },
 });
 

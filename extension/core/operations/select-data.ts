@@ -17,6 +17,7 @@ import {
   selectionFields,
   selectionRules,
 } from './selection-fields';
+import { exportedOutcome } from './outcomes';
 
 export const scoresField = path({
   description: 'Scores of score-data or of another tool (.json, .npy, .csv, .jsonl)',
@@ -62,5 +63,11 @@ export const selectData = defineOperation({
     }
     await writeSelection(out, { ...summary, indices });
     return { ...summary, out };
+  },
+  presentation: {
+    panel: 'dataMap',
+    document: 'scores',
+    opens: 'folder',
+    outcome: ({ kept }, { request: { out } }) => exportedOutcome(kept, out),
   },
 });
