@@ -27,7 +27,7 @@ import type {
 import { parseSensitivityProfile } from '../tensornet/sensitivity/sensitivity-profile-schema';
 import { withOuter, withWays } from '../tensornet/sensitivity/ways';
 import { UserError, checkPath } from '../user-error';
-import { choice, flag, group, integer, leftOpen, list, number, path } from './fields';
+import { choice, document, flag, group, integer, leftOpen, list, number } from './fields';
 import type { RequestOf } from './fields';
 import { operationJournal } from './journals';
 import { outerOf } from './layer-fields';
@@ -68,7 +68,7 @@ export const sizeFields = {
     unit: 'tokens',
     min: 1,
   }),
-  profile: path({
+  profile: document('layerProfile', {
     description: 'A *.layerprofile.json, by whose distances sublayers may be removed as well',
   }),
   limits: list({
@@ -86,7 +86,7 @@ export const sizeFields = {
 /** What a plan under a budget is made by, besides the budget. */
 const howFields = group('Budget', {
   ...sizeFields,
-  sensitivity: path({
+  sensitivity: document('sensitivity', {
     description: 'A *.sensitivity.json of the model; measured first if absent',
   }),
   rounds: integer({

@@ -55,6 +55,7 @@ export const compress = defineOperation({
   ],
   result: appliedSchema,
   trust: 'write',
+  writesBeside: ['plan'],
   passes: keepsLimits,
   resume: ({ model = '', out, budget, sensitivity }) => [
     workFolder(out, 'compress'),

@@ -18,7 +18,7 @@ import type { OpenedModel } from '../models/opened-model';
 import { describeOrigin } from '../runtime/origin';
 import type { Origin } from '../runtime/origin';
 import { UserError } from '../user-error';
-import { integer, path } from './fields';
+import { integer, newDocument, path } from './fields';
 import {
   gateField,
   heldOutText,
@@ -104,7 +104,9 @@ export const evaluate = defineOperation({
     task: path({ description: 'Measure the accuracy on a task (.jsonl) instead of perplexity' }),
     ...shotsFields,
     gate: gateField,
-    out: path({ description: 'Where to write the result (*.evaluation.json), for a report' }),
+    out: newDocument('evaluation', {
+      description: 'Where to write the result (*.evaluation.json), for a report',
+    }),
     ...runFields,
   },
   rules: [

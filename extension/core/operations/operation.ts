@@ -1,4 +1,5 @@
 import type * as v from 'valibot';
+import type { DocumentId } from '../document-names';
 import type { JobContext } from '../jobs/job';
 import type { OpenModel } from '../models/model-cache';
 import type { Fields, GivenOf, RequestOf } from './fields';
@@ -47,6 +48,8 @@ export interface Operation<
   readonly trust: 'inspect' | 'run' | 'write';
   /** Where progress is saved, the latest first; absent where nothing is. The same request continues from there. */
   readonly resume?: (request: RequestOf<F>) => string | readonly string[];
+  /** Types of documents that it writes next to its output. */
+  readonly writesBeside?: readonly DocumentId[];
   /** Where the result goes if the user names no `out`, for a person to look at. */
   readonly suggestOut?: (given: GivenOf<F>) => Promise<string>;
   /** How much it has to do, for an estimate of its time; undefined where that cannot be told. */

@@ -21,7 +21,7 @@ import {
   readTable,
   sizeFields,
 } from './budget-fields';
-import { flag, group, integer, list, path } from './fields';
+import { document, flag, group, integer, list, path } from './fields';
 import type { RequestOf } from './fields';
 import { shotsFields, shotsOf, shotsRules } from './gate-fields';
 import { operationJournal, ownFolder } from './journals';
@@ -58,7 +58,7 @@ export interface Front {
 }
 
 const fields = {
-  sensitivity: path({
+  sensitivity: document('sensitivity', {
     description: 'A *.sensitivity.json of the model',
     placeholder: 'SENSITIVITY',
     positional: true,
@@ -111,6 +111,7 @@ export const pareto = defineOperation({
     score: v.optional(v.looseObject({ acc: v.number(), accError: v.number() })),
   }),
   trust: 'write',
+  writesBeside: ['plan'],
   resume: ({ sensitivity, task }) =>
     task === undefined ? [] : journal.path(undefined, sensitivity),
   run: async (request, context): Promise<Front> => {

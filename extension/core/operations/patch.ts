@@ -9,7 +9,7 @@ import { defaultPatchLimits, patchLibrary } from '../symbolic/patch/found-graphs
 import { appliedSchema } from './apply';
 import { addQuality, judgingOf, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
-import { flag, group, integer, number, path, text } from './fields';
+import { document, flag, group, integer, number, path, text } from './fields';
 import { gateOf, keepsLimits } from './gate-fields';
 import { requireMeasurable } from './judge-changed';
 import { learningFields, learningOf } from './learning-fields';
@@ -39,7 +39,8 @@ export const patch = defineOperation({
         description: 'Write the model even if something simpler does as well',
         default: false,
       }),
-      plan: path({
+      plan: document('plan', {
+        writes: ['plan'],
         description: 'Plan to put the patch into, made if it is not there; weights go beside it',
         placeholder: 'PLAN',
       }),

@@ -13,7 +13,7 @@ import {
   journalsOfPlan,
   planByBudget,
 } from './budget-fields';
-import { integer, leftOpen, path } from './fields';
+import { integer, leftOpen, newDocument } from './fields';
 import { ownFolder } from './journals';
 import { layerFields } from './layer-fields';
 import { sensitivityJournal, trialFields } from './measure-sensitivity';
@@ -32,7 +32,7 @@ export const planCompression = defineOperation({
   summary: 'Choose how each layer is compressed under a budget, measured on the full model.',
   fields: {
     model: modelField,
-    out: path({ description: 'Where to write the plan (*.plan.json)' }),
+    out: newDocument('plan', { description: 'Where to write the plan (*.plan.json)' }),
     ...budgetFields,
     ...leftOpen({ ...trialFields, ...layerFields }),
     seed: integer({ description: 'Seed of random projections', default: 0, min: 0 }),

@@ -4,7 +4,7 @@ import { writeDocument } from '../jobs/write-document';
 import { explainNothingFreed, freeingNothing } from '../shared-weights';
 import type { ProfileEvent } from '../prune/layer-profile';
 import { chooseRemoval, removalFields, removalRules } from './choose-removal';
-import { path } from './fields';
+import { newDocument } from './fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { anyOf, excludes } from './rules';
@@ -22,7 +22,7 @@ export const plan = defineOperation({
   summary: 'Choose the least important sublayers and write them down as a plan.',
   fields: {
     model: modelField,
-    out: path({ description: 'Where to write the plan (*.plan.json)' }),
+    out: newDocument('plan', { description: 'Where to write the plan (*.plan.json)' }),
     ...removalFields,
     format,
     layout,

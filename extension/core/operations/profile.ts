@@ -10,7 +10,7 @@ import { hears } from '../models/example';
 import type { OpenedModel } from '../models/opened-model';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { EvaluateRounds } from '../prune/profile-model';
-import { flag, group, path, paths } from './fields';
+import { flag, group, newDocument, path, paths } from './fields';
 import type { RequestOf } from './fields';
 import { heldOutText } from './gate-fields';
 import { attempt } from './judge-changed';
@@ -55,7 +55,9 @@ export const profile = defineOperation({
   summary: 'Measure how important every sublayer is, and find the best order to remove them in.',
   fields: {
     model: modelField,
-    out: path({ description: 'Where to write the profile (*.layerprofile.json)' }),
+    out: newDocument('layerProfile', {
+      description: 'Where to write the profile (*.layerprofile.json)',
+    }),
     ...amountFields,
     ...searchFields,
     ...calibrationFields(defaultCalibration),

@@ -55,6 +55,7 @@ export const prune = defineOperation({
   ],
   result: appliedSchema,
   trust: 'write',
+  writesBeside: ['plan'],
   passes: keepsLimits,
   resume: ({ model = '' }) => searchJournal.path(undefined, model),
   work: async (request, { open }) =>

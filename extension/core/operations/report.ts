@@ -21,7 +21,7 @@ import { toHtml } from '../report/to-html';
 import { toMarkdown } from '../report/to-markdown';
 import { UserError } from '../user-error';
 import { compareRelated } from './compare-related';
-import { flag, path } from './fields';
+import { document, flag, path } from './fields';
 import { heldOutText } from './gate-fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
@@ -34,8 +34,11 @@ const writers: Readonly<Record<string, (report: Report) => string>> = {
   '.md': toMarkdown,
 };
 
-/** What reports are made from, besides models that Espalier wrote. */
-const contents: Readonly<Partial<Record<DocumentId, (file: string) => Promise<Report>>>> = {
+/** Documents that reports are made from, besides models that Espalier wrote. */
+const reported = ['layerProfile', 'sensitivity', 'plan', 'evaluation', 'experiment'] as const;
+type Reported = (typeof reported)[number];
+
+const contents: Readonly<Record<Reported, (file: string) => Promise<Report>>> = {
   layerProfile: async (file) => reportOfProfile(await readDocument('layerProfile', file)),
   sensitivity: async (file) => reportOfSensitivity(await readDocument('sensitivity', file)),
   plan: async (file) => reportOfPlan(await readDocument('plan', file), file),
@@ -56,7 +59,7 @@ export const report = defineOperation({
   summary:
     'Write a report of a profile, a plan, an evaluation, an experiment, a model or two, to be shared.',
   fields: {
-    about: path({
+    about: document(reported, {
       description:
         'A *.layerprofile.json, *.sensitivity.json, *.plan.json, *.evaluation.json or *.datadiet.json, or a model that Espalier wrote; with against any model',
       placeholder: 'FILE',
@@ -145,18 +148,16 @@ async function formatOf(file: string): Promise<DocumentId | undefined> {
 /** @throws UserError where nothing can be told of the file. */
 async function reportOf(file: string): Promise<Report> {
   const id = documentOf(file) ?? (await formatOf(file));
-  const known = id && contents[id];
-  if (known !== undefined) {
-    return known(file);
+  const type = reported.find((one) => one === id);
+  if (type !== undefined) {
+    return contents[type](file);
   }
   const model = basename(file) === manifestName ? dirname(file) : file;
   const manifest = await readManifest(model);
   if (manifest !== undefined) {
     return reportOfModel(manifest, model);
   }
-  const suffixes = documentIds
-    .filter((one) => contents[one] !== undefined)
-    .map((one) => documentNames[one].suffix);
+  const suffixes = reported.map((one) => documentNames[one].suffix);
   throw new UserError(say`No report can be made of this file.`, {
     file,
     remedy: say`Choose a file that ends with ${suffixes.join(', ')}, or a model that Espalier wrote, with its ${manifestName}.`,

@@ -14,7 +14,7 @@ import { leastSalient, shareOfExperts } from '../prune/experts/least-salient';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { UserError } from '../user-error';
-import { integer, number, path } from './fields';
+import { integer, newDocument, number } from './fields';
 import { operationJournal } from './journals';
 import { defineOperation } from './operation';
 import { needs } from './rules';
@@ -54,7 +54,9 @@ export const scoreExperts = defineOperation({
       above: 0,
       max: 1,
     }),
-    out: path({ description: 'Where to write a plan that removes them (*.plan.json)' }),
+    out: newDocument('plan', {
+      description: 'Where to write a plan that removes them (*.plan.json)',
+    }),
     ...calibrationFields(defaultCalibration),
     seed: integer({ description: 'Seed of random inputs', default: 0, min: 0 }),
     ...runFields,

@@ -5,7 +5,7 @@ import type { TextScores } from '../data/text-scores';
 import { scoreText as scoreWindows } from '../datadiet/text/score-text';
 import { documentNames } from '../document-names';
 import type { ModelSummary } from '../models/model-summary';
-import { integer, path } from './fields';
+import { integer, newDocument, path } from './fields';
 import { operationJournal } from './journals';
 import { defineOperation } from './operation';
 import { modelField, runFields, runOptions } from './shared-fields';
@@ -59,7 +59,9 @@ export const scoreText = defineOperation({
       fallback: 'all',
       min: 1,
     }),
-    out: path({ description: 'Where to write the scores (*.textscores.json)' }),
+    out: newDocument('textScores', {
+      description: 'Where to write the scores (*.textscores.json)',
+    }),
     ...runFields,
   },
   rules: [],

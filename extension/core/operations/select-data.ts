@@ -7,7 +7,7 @@ import { documentNames } from '../document-names';
 import { say } from '../message';
 import { UserError } from '../user-error';
 import { datasetFields, optionalDataField } from './data-fields';
-import { number, path } from './fields';
+import { document, newDocument, number } from './fields';
 import { defineOperation } from './operation';
 import { allNeed } from './rules';
 import {
@@ -19,7 +19,7 @@ import {
 } from './selection-fields';
 import { exportedOutcome } from './outcomes';
 
-export const scoresField = path({
+export const scoresField = document('scores', {
   description: 'Scores of score-data or of another tool (.json, .npy, .csv, .jsonl)',
   required: true,
 });
@@ -34,7 +34,10 @@ export const selectData = defineOperation({
   summary: 'Choose the examples to keep by their scores.',
   fields: {
     scores: scoresField,
-    out: path({ description: 'Where to write the selection (.json, .npy)', required: true }),
+    out: newDocument('selection', {
+      description: 'Where to write the selection (.json, .npy)',
+      required: true,
+    }),
     keep: number({ ...keepFacts, required: true }),
     ...selectionFields,
     data: {

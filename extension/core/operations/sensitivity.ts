@@ -4,7 +4,7 @@ import type {
   SensitivityEvent,
   SensitivityProfile,
 } from '../tensornet/sensitivity/sensitivity-profile';
-import { integer, path } from './fields';
+import { integer, newDocument } from './fields';
 import { layerFields } from './layer-fields';
 import {
   measureSensitivity,
@@ -28,7 +28,9 @@ export const sensitivity = defineOperation({
   summary: 'Measure what compressing each linear layer alone costs, by method and level.',
   fields: {
     model: modelField,
-    out: path({ description: 'Where to write the sensitivity profile (*.sensitivity.json)' }),
+    out: newDocument('sensitivity', {
+      description: 'Where to write the sensitivity profile (*.sensitivity.json)',
+    }),
     ...trialFields,
     ...layerFields,
     seed: integer({ description: 'Seed of random projections', default: 0, min: 0 }),

@@ -99,6 +99,7 @@ export const synthesize = defineOperation({
     files: v.looseObject({ log: v.string(), network: v.string(), library: v.string() }),
   }),
   trust: 'write',
+  writesBeside: ['evolution'],
   resume: ({ out }) => evolutionJournal(resolve(out)),
   run: async (request, context: OperationContext<EvolutionEvent>): Promise<SynthesisResult> => {
     const { out, pictures } = request;
