@@ -56,7 +56,16 @@ export interface Presentation<Request, Result> {
   /** Offers after the job, the most useful first: a notification has room for three. */
   readonly nextSteps?: (request: Request) => readonly NextStep[];
   readonly outcome?: (result: Result, job: FinishedJob<Request>) => Outcome;
+  /** Values of a heatmap column that the result holds. */
+  readonly measures?: (result: Result) => Measurements;
   readonly saved?: SavedProgress;
+}
+
+/** Values of a heatmap column, by the ids of sublayers or experts. */
+export interface Measurements {
+  /** Id of the column in webview/heatmap/columns.ts. */
+  readonly column: string;
+  readonly values: Readonly<Record<string, number>>;
 }
 
 /** Progress that a resumed job does not repeat, as people read it. */

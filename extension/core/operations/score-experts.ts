@@ -119,6 +119,10 @@ export const scoreExperts = defineOperation({
   },
   presentation: {
     panel: 'heatmap',
+    measures: ({ mixtures }) => ({
+      column: 'saliency',
+      values: Object.fromEntries(mixtures.flat().map(({ expert, saliency }) => [expert, saliency])),
+    }),
     outcome: ({ mixtures, remove }) => ({
       summary: say`Marked for removal: ${formatCount(remove.length)} of ${several(mixtures.flat().length, 'expert')}, the least salient.`,
       shown: true,

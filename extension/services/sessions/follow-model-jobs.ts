@@ -7,6 +7,7 @@ import type { ProfileEvaluation } from '../../core/prune/layer-profile';
 import type { Documents } from '../documents/documents';
 import type { JobRecord } from '../jobs/job-record';
 import type { JobService } from '../jobs/job-service';
+import { operationOf, operations } from '../jobs/operations';
 import type { ResultOf } from '../jobs/operations';
 import { inOwnIds } from './drift-in-own-ids';
 import type { ModelSession } from './model-session';
@@ -80,6 +81,18 @@ export function followModelJobs(
       'task' in result ? undefined : addEvaluation(result, job, sessions, documents),
     original: ({ request: { model = '' } }) => sessions.of(model)[0]?.originalEvaluation,
   });
+  for (const operation of operations) {
+    const { measures } = operationOf(operation);
+    if (measures !== undefined) {
+      jobs.follow(operation, {
+        done: (result, { model }) => {
+          for (const session of sessions.of(model)) {
+            session.addMeasurements(measures(result));
+          }
+        },
+      });
+    }
+  }
   return { of: (model) => drifts.get(model), changed };
 }
 

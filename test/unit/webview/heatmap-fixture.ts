@@ -98,6 +98,7 @@ export function stateOf(
     configPreview: { lines: [], loadsWith: '' },
     selectionEvaluation: undefined,
     drift: undefined,
+    measurements: {},
     blocked: undefined,
     cannot: {},
     ...changes,
