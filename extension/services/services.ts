@@ -5,7 +5,7 @@ import type { CompressionSessions } from './sessions/compression-sessions';
 import type { BudgetPlans } from './documents/budget-plans';
 import type { Documents } from './documents/documents';
 import type { DataReader } from './sessions/data-map-session';
-import type { JobPanels } from './jobs/job-panels';
+import type { PanelName } from '../core/operations/presentation';
 import type { JobService } from './jobs/job-service';
 import type { ModelFolders } from './documents/model-folders';
 import type { ModelSession } from './sessions/model-session';
@@ -94,3 +94,11 @@ export interface Explorers {
   /** The session of the panel that has the focus. */
   readonly active: ExplorerSession | undefined;
 }
+
+/** Panel that shows jobs of some operations. */
+interface JobPanel {
+  /** @param document that the job reads or writes */
+  open(model: string, document: string | undefined): Promise<void>;
+  isShown(model: string, document: string | undefined): boolean;
+}
+export type JobPanels = Readonly<Record<PanelName, JobPanel>>;

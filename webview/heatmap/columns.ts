@@ -1,17 +1,23 @@
 import { glossary } from '../../extension/core/glossary';
-import type { HeatmapState } from '../../extension/protocol/heatmap';
+import type { HeatmapState, SublayerDrift } from '../../extension/protocol/heatmap';
 import { driftScale, startsText } from '../charts/drift-scale';
 import { logScale } from '../charts/log-scale';
 import type { LogScale } from '../charts/log-scale';
 import type { Fact } from '../components/facts';
 import { formatCount, formatDistanceShort, formatPercent } from '../format';
 import { t, tell } from '../translate';
-import type { Cell } from './cells';
 import { strings } from './strings';
 import type { Unit } from './units';
 
 /** State that columns take their values from. */
 export type ColumnSource = Pick<HeatmapState, 'model' | 'profile' | 'drift' | 'measurements'>;
+
+/** Part of a cell that columns know. */
+interface ColumnCell {
+  /** By the ids of columns. */
+  readonly values: Readonly<Record<string, number | undefined>>;
+  readonly drift: SublayerDrift | undefined;
+}
 
 /**
  * A number of each sublayer or expert. It can color the grid, has a column in the table, and is named in the details
@@ -32,7 +38,7 @@ export interface HeatmapColumn {
   /** Sentence below the legend. */
   readonly definition?: (source: ColumnSource) => string | undefined;
   /** Facts about a cell that has a value; the value by default. */
-  readonly facts?: (cell: Cell) => readonly Fact[];
+  readonly facts?: (cell: ColumnCell) => readonly Fact[];
 }
 
 /** Value that an operation declares in `measures`. */
@@ -73,10 +79,10 @@ export const columnOf = (id: string | undefined): HeatmapColumn | undefined =>
   columns.find((column) => column.id === id);
 
 /** Columns that have a value in some cell. */
-export const knownColumns = (cells: readonly Cell[]): readonly HeatmapColumn[] =>
+export const knownColumns = (cells: readonly ColumnCell[]): readonly HeatmapColumn[] =>
   columns.filter(({ id }) => cells.some(({ values }) => values[id] !== undefined));
 
-function driftFacts({ relativeError, cosine, worst }: NonNullable<Cell['drift']>): Fact[] {
+function driftFacts({ relativeError, cosine, worst }: SublayerDrift): Fact[] {
   const there = formatPercent(worst.relativeError);
   return [
     {

@@ -158,7 +158,7 @@ export async function frontOf(request: FrontRequest): Promise<Front> {
   return frontOfTable(await readTable(request.sensitivity, request.methods), request);
 }
 
-type FrontRequest = Omit<RequestOf<typeof fields>, 'out'>;
+export type FrontRequest = Omit<RequestOf<typeof fields>, 'out'>;
 
 async function frontOfTable(known: SensitivityProfile, request: FrontRequest): Promise<Front> {
   const { profile, blocksOnly, points, unit } = request;

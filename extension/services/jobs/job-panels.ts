@@ -1,21 +1,12 @@
-import type { PanelName } from '../../core/operations/presentation';
 import type { CompressionSessions } from '../sessions/compression-sessions';
 import type { DataMaps } from '../sessions/data-maps';
 import type { ModelSessions } from '../sessions/model-sessions';
 import { logOf } from '../sessions/synthesis-sessions';
 import type { SynthesisSessions } from '../sessions/synthesis-sessions';
-import type { Compressions, Heatmaps, Syntheses } from '../services';
+import type { Compressions, Heatmaps, JobPanels, Syntheses } from '../services';
 import type { JobRecord } from './job-record';
 import type { JobService } from './job-service';
 import { operationOf, operations } from './operations';
-
-/** Panel that shows jobs of some operations. */
-interface JobPanel {
-  /** @param document that the job reads or writes */
-  open(model: string, document: string | undefined): Promise<void>;
-  isShown(model: string, document: string | undefined): boolean;
-}
-export type JobPanels = Readonly<Record<PanelName, JobPanel>>;
 
 /** The panels of this window, by the names that operations declare. */
 export function jobPanels(host: {

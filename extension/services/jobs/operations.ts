@@ -3,7 +3,8 @@ import { operations as registry } from '../../core/operations/operations';
 import type { OperationId } from '../../core/operations/operations';
 import type { Presentation } from '../../core/operations/presentation';
 import { dataOperations } from '../../protocol/data';
-import type { InspectorRequests, WorkerRequests } from '../../protocol/worker';
+import { questions } from '../../core/operations/questions/questions';
+import type { WorkerRequests } from '../../protocol/worker';
 
 /** What jobs wait for: those of one lane run one after another. */
 export type Lane = 'worker' | 'dataReader';
@@ -79,10 +80,10 @@ const reading = new Set<string>(
 export const isJob = (method: string): boolean =>
   Object.hasOwn(jobOperations, method) && !reading.has(method);
 
-/** What runs a model or writes, and is no job. An export writes only where the user says, so it is none of these. */
+/** Requests that run a model or write, and are no jobs. */
 const running = new Set<string>([
   ...(['expect', 'converse'] satisfies (keyof WorkerRequests)[]),
-  ...(['keepEvaluations'] satisfies (keyof InspectorRequests)[]),
+  ...questions.filter(({ trust }) => trust !== 'inspect').map(({ id }) => id),
 ]);
 
 /** Whether a request of a child process does more than read. */

@@ -11,9 +11,12 @@ const declared = operations as unknown as readonly AnyOperation[];
 
 it('names fields with paths', () => {
   for (const { id, fields, presentation } of declared) {
-    const { document, original } = (presentation ?? {}) as Readonly<Record<string, unknown>>;
+    const { document, original } = (presentation ?? {}) as {
+      readonly document?: string;
+      readonly original?: string;
+    };
     for (const name of [document, original].filter((one) => one !== undefined)) {
-      expect(['path', 'document'], `${id} ${String(name)}`).toContain(fields[String(name)]?.kind);
+      expect(['path', 'document'], `${id} ${name}`).toContain(fields[name]?.kind);
     }
   }
 });
