@@ -20,25 +20,26 @@ import type { Host } from './services/activation/host';
 import { agentServer } from './services/agent-server';
 import { agentTool } from './services/agent-tools';
 import { BudgetPlans } from './services/documents/budget-plans';
-import { CompressionJobs } from './services/jobs/compression-jobs';
 import { CompressionSessions } from './services/sessions/compression-sessions';
-import { DataJobs } from './services/jobs/data-jobs';
 import { DataMarks } from './services/sessions/data-marks';
+import { jobPanels, watchPanels } from './services/jobs/job-panels';
 import { JobService } from './services/jobs/job-service';
 import { JobStore } from './services/jobs/job-store';
 import { Documents } from './services/documents/documents';
 import type { ModelFolders } from './services/documents/model-folders';
-import { ModelJobs } from './services/jobs/model-jobs';
+import { followCompressionJobs } from './services/sessions/follow-compression-jobs';
+import { followDataJobs } from './services/sessions/follow-data-jobs';
+import { followModelJobs } from './services/sessions/follow-model-jobs';
 import { ModelSessions } from './services/sessions/model-sessions';
 import { OpenModels } from './services/documents/open-models';
 import { describeError } from './services/report-error';
 import { ReportStore } from './services/reports/report-store';
 import { Reports } from './services/reports/reports';
+import { reportResults } from './services/reports/result-reports';
 import type { Services } from './services/services';
 import { jobsFile, stored } from './services/stored';
 import { SessionStore } from './services/sessions/session-store';
 import { Settings } from './services/settings';
-import { SynthesisJobs } from './services/jobs/synthesis-jobs';
 import { SynthesisSessions } from './services/sessions/synthesis-sessions';
 import { assertAllowed, whyBlocked } from './services/trust';
 import { WorkerClient } from './services/worker/worker-client';
@@ -99,9 +100,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
   const sessions = new ModelSessions(models, documents, store, jobs, log);
   const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
   const reports = new Reports(models, new ReportStore(stored(context, 'reports')));
-  const modelJobs = new ModelJobs(jobs, settings, documents, sessions, reports, (session) =>
-    heatmaps.isShown(session),
-  );
+  const drifts = followModelJobs(jobs, sessions, documents);
   const budgetPlans = new BudgetPlans(inspector, settings);
   const compressionSessions = new CompressionSessions(
     models,
@@ -112,30 +111,30 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     log,
   );
   const compressions = new CompressionPanels(context.extensionUri, compressionSessions);
-  const compressionJobs = new CompressionJobs(
-    jobs,
-    settings,
-    models,
-    compressionSessions,
-    budgetPlans,
-    reports,
-    (session) => compressions.isShown(session),
-  );
+  followCompressionJobs(jobs, compressionSessions);
   const marks = new DataMarks(context.workspaceState);
   const dataMaps = new DataMapPanels(context.extensionUri, dataReader, marks, jobs);
-  const dataJobs = new DataJobs(jobs, settings, dataMaps);
+  followDataJobs(jobs, dataMaps);
   const synthesisSessions = new SynthesisSessions(documents, jobs);
   const syntheses = new SymbolicPanels(context.extensionUri, synthesisSessions);
-  const synthesisJobs = new SynthesisJobs(jobs, synthesisSessions, (session) =>
-    syntheses.isShown(session),
-  );
+  const followed = jobPanels({
+    sessions,
+    heatmaps,
+    compressionSessions,
+    compressions,
+    synthesisSessions,
+    syntheses,
+    dataMaps,
+  });
+  watchPanels(jobs, followed);
+  reportResults(jobs, reports, models);
   const explorers = new ExplorerPanels(
     context.extensionUri,
     inspector,
     reports,
     models,
     documents,
-    modelJobs,
+    drifts,
   );
   const playgrounds = new PlaygroundPanels(
     context.extensionUri,
@@ -155,20 +154,18 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     documents,
     folders,
     sessions,
-    modelJobs,
     compressionSessions,
-    compressionJobs,
+    plans: budgetPlans,
     compressions,
     reports,
     heatmaps,
     explorers,
     dataReader,
-    dataJobs,
     dataMaps,
     synthesisSessions,
-    synthesisJobs,
     syntheses,
     playgrounds,
+    jobPanels: followed,
     modelsView,
     places: {
       samples: Uri.joinPath(context.extensionUri, 'samples'),

@@ -1,10 +1,11 @@
+import { basename } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import { documentNames } from '../core/document-names';
 import type { DietResult } from '../core/datadiet/subsets/diet-experiment';
 import { scoreKinds } from '../core/datadiet/scores/score-document';
 import { formatPercent } from '../core/format';
-import type { dataDiet } from '../core/operations/data-diet';
+import { dataDiet } from '../core/operations/data-diet';
 import { datasetGiven } from '../core/operations/data-fields';
 import type { GivenOf } from '../core/operations/fields';
 import { UserError } from '../core/user-error';
@@ -39,8 +40,12 @@ export async function compareSubsets(
     return undefined;
   }
   assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
-  const request = options.request ?? (await askRequest(services, session));
-  return request === undefined ? undefined : services.dataJobs.compareSubsets(request);
+  const asked = options.request ?? (await askRequest(services, session));
+  if (asked === undefined) {
+    return undefined;
+  }
+  const request = services.settings.request(dataDiet, asked);
+  return services.jobs.run({ operation: 'data-diet', name: basename(request.data), request });
 }
 
 async function askRequest(services: Services, session: DataMapSession): Promise<Given | undefined> {

@@ -9,7 +9,9 @@ import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
 import type { CompressionRequest, QuantizerName } from '../core/tensornet/compression-choice';
 import { CompressionSession } from '../services/sessions/compression-session';
 import { isPlan, planPathOf } from '../services/documents/documents';
-import { compressionPlanOf } from '../services/documents/plans';
+import { compress } from '../core/operations/compress';
+import { runFor } from '../services/jobs/model-requests';
+import { compressionPlanOf, idleSettings } from '../services/documents/plans';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
 import { chooseOuter } from './questions/choose-outer';
@@ -62,11 +64,13 @@ export async function compressModel(
   if (output === undefined) {
     return undefined;
   }
-  return services.compressionJobs.compress(session, {
+  const given = {
     model: model.path,
     plan: withAbsolutePaths(plan, planPath ?? planPathOf(model.path)),
     ...(await withImportance(services, model, output)),
-  });
+  };
+  const request = services.settings.request(compress, given, idleSettings(plan));
+  return runFor(services.jobs, session, 'compress', request);
 }
 
 async function sessionOf(

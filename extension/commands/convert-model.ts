@@ -38,8 +38,9 @@ export async function convertModel(
   if (output === undefined) {
     return undefined;
   }
-  const request = { model: model.path, ...(await withImportance(services, model, output)) };
-  return services.compressionJobs.convert(model.name, services.settings.request(convert, request));
+  const given = { model: model.path, ...(await withImportance(services, model, output)) };
+  const request = services.settings.request(convert, given);
+  return services.jobs.run({ operation: 'convert', name: model.name, request });
 }
 
 /**

@@ -1,6 +1,6 @@
 import { l10n } from 'vscode';
-import type { TaskEvaluation } from '../core/evaluate/evaluate-models';
-import type { ProfileEvaluation } from '../core/prune/layer-profile';
+import { perplexityRequest, runFor, taskRequest } from '../services/jobs/model-requests';
+import type { RequestOf, ResultOf } from '../services/jobs/operations';
 import { isWhole, wholeModel } from '../services/sessions/selection';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
@@ -24,7 +24,7 @@ export async function evaluateModel(
   services: Services,
   argument: unknown,
   options: EvaluateOptions = {},
-): Promise<ProfileEvaluation | TaskEvaluation | undefined> {
+): Promise<ResultOf<'evaluate'> | undefined> {
   const target = await chooseTarget(argument, services, 'evaluateModel', 1);
   if (target === undefined) {
     return undefined;
@@ -42,8 +42,11 @@ export async function evaluateModel(
   if (measure === undefined) {
     return undefined;
   }
+  const { settings, jobs } = services;
+  const run = async (request: RequestOf<'evaluate'>): Promise<ResultOf<'evaluate'>> =>
+    runFor(jobs, session, 'evaluate', request);
   if (measure === 'text') {
-    return services.modelJobs.evaluate(session, choice, options.against);
+    return run(perplexityRequest(settings, session, choice, options.against));
   }
   const { against } = options;
   const isCompared = measure === 'compared-text';
@@ -57,6 +60,6 @@ export async function evaluateModel(
     return undefined;
   }
   return isCompared
-    ? services.modelJobs.evaluate(session, choice, other.against ?? model.path)
-    : services.modelJobs.evaluateTask(session, choice, measure, other.against);
+    ? run(perplexityRequest(settings, session, choice, other.against ?? model.path))
+    : run(taskRequest(settings, session, choice, measure, other.against));
 }

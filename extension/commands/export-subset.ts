@@ -5,20 +5,36 @@ import type { DataMap } from '../core/datadiet/scores/scored-data';
 import type { ScoreFormat } from '../core/datadiet/scores/score-files';
 import { documentNames } from '../core/document-names';
 import { formatPercent } from '../core/format';
+import type { RequestShape } from '../core/operations/build-request';
+import { convertScores } from '../core/operations/convert-scores';
+import { exportData } from '../core/operations/export-data';
 import type { GivenOf } from '../core/operations/fields';
-import type { selectData } from '../core/operations/select-data';
+import { selectData } from '../core/operations/select-data';
 import { UserError } from '../core/user-error';
 import type { DataOperation } from '../protocol/data';
 import { counts } from '../services/counts';
-import type { DataExport } from '../services/jobs/data-jobs';
 import type { DataMapSession } from '../services/sessions/data-map-session';
-import type { ResultOf } from '../services/jobs/operations';
+import type { RequestOf, ResultOf } from '../services/jobs/operations';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { askNewFile, askText, choose } from './questions/ask';
 import { whyUnfit } from './questions/choose-output';
 import { dataMapOf, waitForData } from './open-data-map';
 import { say } from '../core/message';
+
+const declarations = {
+  'export-data': exportData,
+  'select-data': selectData,
+  'convert-scores': convertScores,
+} as const satisfies Readonly<Record<DataOperation, unknown>>;
+
+/** An operation that writes from a data map, and its options. */
+type DataExport = {
+  readonly [Id in DataOperation]: {
+    readonly operation: Id;
+    readonly given: GivenOf<(typeof declarations)[Id]['fields']>;
+  };
+}[DataOperation];
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface ExportSubsetOptions {
@@ -54,7 +70,10 @@ export async function exportSubset(
   }
   const { source, map } = session;
   const name = map?.overview.name ?? basename(source.scores);
-  return services.dataJobs.export(name, asked.request, asked.out);
+  const { operation, given } = asked.request;
+  const declaration: RequestShape = declarations[operation];
+  const request = services.settings.request(declaration, { ...given, out: asked.out });
+  return services.jobs.run({ operation, name, request: request as RequestOf<DataOperation> });
 }
 
 async function askExport(

@@ -1,7 +1,7 @@
 import { commands, l10n, window } from 'vscode';
 import type { Disposable } from 'vscode';
 import { commandIds } from '../services/command-ids';
-import type { JobOutcome } from '../services/jobs/job-handler';
+import type { Outcome } from '../core/operations/presentation';
 import type { JobRecord } from '../services/jobs/job-record';
 import { offer } from '../services/offer';
 import type { Services } from '../services/services';
@@ -20,14 +20,14 @@ export function showJobNotices(services: Services): Pick<Disposable, 'dispose'> 
       const steps = nextSteps(services, job).slice(0, mostButtons);
       // A device that was asked for and does not work, for example.
       const [warning] = job.warnings;
-      const message = [`${job.title}: ${outcome.summary}`, warning ?? ''].join(' ').trim();
+      const message = [`${job.title}: ${job.result ?? ''}`, warning ?? ''].join(' ').trim();
       const isGood = outcome.isWarning !== true && warning === undefined;
       void offer(message, steps, isGood ? 'information' : 'warning');
     }
   });
 }
 
-function needsNotice(services: Services, job: JobRecord, { shown = false }: JobOutcome): boolean {
+function needsNotice(services: Services, job: JobRecord, { shown = false }: Outcome): boolean {
   const { started = 0, ended = 0 } = job;
   return !shown || (!isSeen(services, job) && ended - started > longMilliseconds);
 }

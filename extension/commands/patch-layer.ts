@@ -6,6 +6,7 @@ import { planFor } from '../core/plans/plan';
 import { formatCount } from '../core/format';
 import type { SublayerSummary } from '../core/models/model-summary';
 import { patch } from '../core/operations/patch';
+import { runFor } from '../services/jobs/model-requests';
 import type { RequestOf } from '../services/jobs/operations';
 import { planPathOf } from '../services/documents/documents';
 import type { ModelSession } from '../services/sessions/model-session';
@@ -51,7 +52,7 @@ export async function patchLayer(
   assertAllowed(session.blocked);
   const options = { ...given, ...(cell === undefined ? {} : { sublayer: cell }) };
   const request = await askRequest(services, session, target.plan, options);
-  return request === undefined ? undefined : services.modelJobs.patch(session, request);
+  return request === undefined ? undefined : runFor(services.jobs, session, 'patch', request);
 }
 
 async function askRequest(

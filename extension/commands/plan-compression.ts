@@ -1,4 +1,5 @@
 import { UserError } from '../core/user-error';
+import { runFor } from '../services/jobs/model-requests';
 import type { BudgetChoice, MadePlan } from '../protocol/compression';
 import type { Services } from '../services/services';
 import { chooseCompression } from './open-compression';
@@ -21,7 +22,9 @@ export async function planCompression(
       remedy: say`Choose them in the compression panel.`,
     });
   }
-  return services.compressionJobs.plan(session, {
+  const request = services.plans.request(session, {
     ...{ limits, context, ways, removes, narrows, outer },
   });
+  await runFor(services.jobs, session, 'plan-compression', request);
+  return session.plan;
 }

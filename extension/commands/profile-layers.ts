@@ -1,6 +1,7 @@
 import { l10n } from 'vscode';
 import { fileExists } from '../services/documents/documents';
-import type { ProfileEffort } from '../services/jobs/model-jobs';
+import { profileRequest, runFor } from '../services/jobs/model-requests';
+import type { ProfileEffort } from '../services/jobs/model-requests';
 import type { Services } from '../services/services';
 import { chooseEffort } from './questions/choose-effort';
 import { assertAllowed } from '../services/trust';
@@ -36,6 +37,7 @@ export async function profileLayers(
   }
   const effort = options.effort ?? (await chooseEffort(services, session));
   if (effort !== undefined) {
-    await services.modelJobs.profile(session, effort);
+    const request = profileRequest(services.settings, session, effort);
+    await runFor(services.jobs, session, 'profile', request);
   }
 }

@@ -3,6 +3,8 @@ import type { QuickPickItem } from 'vscode';
 import type { OuterPlace } from '../core/models/matrix-encoding';
 import { formatCompression } from '../core/tensornet/compression-choice';
 import type { CompressionRequest } from '../core/tensornet/compression-choice';
+import { sensitivity } from '../core/operations/sensitivity';
+import { runFor } from '../services/jobs/model-requests';
 import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
@@ -59,13 +61,15 @@ export async function profileSensitivity(
   if (replaces && !overwrite && !(await confirmAnew(session.file, l10n.t('Measure Again')))) {
     return;
   }
-  await services.compressionJobs.profile(session, {
+  const request = services.settings.request(sensitivity, {
+    ...{ model: session.model.path, out: session.file },
     methods: compressions.map(formatCompression),
     ...(widths.length === 0 ? {} : { widths }),
     ...(blocks.length === 0 ? {} : { blocks: blocks.map(String) }),
     embeddings: outer?.includes('embedding') === true,
     head: outer?.includes('head') === true,
   });
+  await runFor(services.jobs, session, 'sensitivity', request);
 }
 
 /** One setting of each method, near to what is usual. */

@@ -5,7 +5,9 @@ import { fileExists, planPathOf } from '../services/documents/documents';
 import type { ModelSession } from '../services/sessions/model-session';
 import { isWhole } from '../services/sessions/selection';
 import { offer } from '../services/offer';
-import { planOf } from '../services/documents/plans';
+import { prune } from '../core/operations/prune';
+import { runFor } from '../services/jobs/model-requests';
+import { idleSettings, planOf } from '../services/documents/plans';
 import { withAbsolutePaths } from '../core/pipelines/patching/planned-patches';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
@@ -45,13 +47,14 @@ export async function pruneLayers(
     return undefined;
   }
   const calibration = session.profile?.calibration;
-  const request = {
+  const given = {
     model: session.model.path,
     plan: withAbsolutePaths(plan, target.plan ?? planPathOf(session.model.path)),
     ...(await withImportance(services, session.model, output)),
     ...(calibration === undefined ? {} : { examples: calibration.source }),
   };
-  return services.modelJobs.prune(session, request);
+  const request = services.settings.request(prune, given, idleSettings(plan));
+  return runFor(services.jobs, session, 'prune', request);
 }
 
 /** The plan that was clicked, or the heatmap's selection, or the plan beside the model. */

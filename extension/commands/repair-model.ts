@@ -45,7 +45,9 @@ export async function repairModel(
   await services.models.require(target.model, 'repair');
   const model = await services.models.summary(target.model);
   const request = await askRequest(services, model, given);
-  return request === undefined ? undefined : services.compressionJobs.repair(model.name, request);
+  return request === undefined
+    ? undefined
+    : services.jobs.run({ operation: 'repair', name: model.name, request });
 }
 
 async function askRequest(

@@ -9,7 +9,8 @@ import type { DatasetSummary } from '../core/datadiet/scores/scored-data';
 import { datasetOptions } from '../core/operations/data-fields';
 import type { datasetFields } from '../core/operations/data-fields';
 import type { GivenOf } from '../core/operations/fields';
-import type { DataScoring, scoreData as operation } from '../core/operations/score-data';
+import { scoreData as operation } from '../core/operations/score-data';
+import type { DataScoring } from '../core/operations/score-data';
 import { fileExists, scoresPathOf } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
@@ -42,8 +43,12 @@ export async function scoreData(
     return undefined;
   }
   assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: uri.scheme }));
-  const request = await askRequest(services, uri.fsPath, given);
-  return request === undefined ? undefined : services.dataJobs.score(request);
+  const asked = await askRequest(services, uri.fsPath, given);
+  if (asked === undefined) {
+    return undefined;
+  }
+  const request = services.settings.request(operation, asked);
+  return services.jobs.run({ operation: 'score-data', name: basename(request.data), request });
 }
 
 async function askRequest(

@@ -1,5 +1,7 @@
 import { l10n } from 'vscode';
 import { fileExists, planPathOf } from '../services/documents/documents';
+import { scoreExperts as operation } from '../core/operations/score-experts';
+import { runFor } from '../services/jobs/model-requests';
 import type { ResultOf } from '../services/jobs/operations';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
@@ -40,7 +42,8 @@ export async function scoreExperts(
   if (replaces && !(await confirmReplace(out, l10n.t('Replace')))) {
     return undefined;
   }
-  return services.modelJobs.scoreExperts(session, { ratio, out });
+  const request = services.settings.request(operation, { model: path, ratio, out });
+  return runFor(services.jobs, session, 'score-experts', request);
 }
 
 async function askRatio(title: string): Promise<number | undefined> {

@@ -1,4 +1,5 @@
 import { l10n } from 'vscode';
+import { runFor } from '../services/jobs/model-requests';
 import type { BudgetChoice, ScoredFront } from '../protocol/compression';
 import { CompressionSession } from '../services/sessions/compression-session';
 import type { Services } from '../services/services';
@@ -22,7 +23,10 @@ export async function scorePlans(
   }
   const task =
     options.task ?? (await chooseTask(session.model.path, l10n.t('Measure Task Scores')));
-  return task === undefined
-    ? undefined
-    : services.compressionJobs.scorePlans(session, choice, task);
+  if (task === undefined) {
+    return undefined;
+  }
+  const request = services.plans.frontRequest(session, choice, task);
+  await runFor(services.jobs, session, 'pareto', request);
+  return session.scores;
 }

@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { ConfigurationTarget, l10n, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { TextScores } from '../core/data/text-scores';
-import { textScoresPath } from '../core/operations/score-text';
+import { scoreText as operation, textScoresPath } from '../core/operations/score-text';
 import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
@@ -48,10 +48,11 @@ export async function scoreText(
     return undefined;
   }
   const name = text === undefined ? model.name : basename(text);
-  return services.dataJobs.scoreText(name, {
+  const request = services.settings.request(operation, {
     ...{ model: model.path, out },
     ...(text === undefined ? {} : { text }),
   });
+  return services.jobs.run({ operation: 'score-text', name, request });
 }
 
 /**

@@ -1,4 +1,5 @@
 import { readManifest } from '../core/pipelines/manifest-file';
+import { driftRequest, runFor } from '../services/jobs/model-requests';
 import { isWhole } from '../services/sessions/selection';
 import type { Services } from '../services/services';
 import { chooseSession, requireSelection } from './open-heatmap';
@@ -26,5 +27,6 @@ export async function showDrift(services: Services, argument: unknown): Promise<
   if (!isInDiagram) {
     services.heatmaps.show(session);
   }
-  await services.modelJobs.drift(session, original);
+  const request = driftRequest(services.settings, session, original);
+  await runFor(services.jobs, session, 'drift', request);
 }

@@ -40,7 +40,7 @@ export async function synthesizeModules(
     return undefined;
   }
   services.syntheses.show(services.synthesisSessions.get(logOf(request.out)));
-  return services.synthesisJobs.run(request);
+  return services.jobs.run({ operation: 'synthesize', name: basename(request.out), request });
 }
 
 async function askRequest(argument: unknown): Promise<SynthesizeRequest | undefined> {

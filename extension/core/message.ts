@@ -34,9 +34,13 @@ export const listed = (messages: readonly [Message, ...Message[]]): Message => {
 };
 
 /** `1 group`, `3 groups`: each noun has both in the catalogue. */
-export const counted = (count: number, noun: string): Message => ({
+export const counted = (
+  count: number,
+  noun: string,
+  format: (count: number) => string = String,
+): Message => ({
   code: count === 1 ? `1 ${noun}` : `{0} ${noun}s`,
-  parameters: count === 1 ? [] : [String(count)],
+  parameters: count === 1 ? [] : [format(count)],
 });
 
 /** Says a pattern in the reader's language, its numbered places filled. */

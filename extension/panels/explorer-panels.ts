@@ -3,7 +3,7 @@ import { commands, l10n, Uri } from 'vscode';
 import type { WebviewPanel } from 'vscode';
 import { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Inspector } from '../services/sessions/explorer-session';
-import type { ModelJobs } from '../services/jobs/model-jobs';
+import type { KnownDrifts } from '../services/sessions/follow-model-jobs';
 import type { OpenModels } from '../services/documents/open-models';
 import { describeError } from '../services/report-error';
 import type { Reports } from '../services/reports/reports';
@@ -19,16 +19,13 @@ import { SessionPanel } from './session-panel';
 /** Weight files, which the editor of their own opens. */
 const weightFile = /\.(safetensors|gguf|onnx)$/i;
 
-/** What is known of models that drift. */
-type Drifts = Pick<ModelJobs, 'drifts' | 'drifted'>;
-
 /** The open explorer panels: one for each path, and the custom editors. */
 export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> implements Explorers {
   readonly #inspector: Inspector;
   readonly #definition: ExplorerDefinition;
   readonly #models: OpenModels;
   readonly #documents: Documents;
-  readonly #drifts: Drifts;
+  readonly #drifts: KnownDrifts;
 
   public constructor(
     extension: Uri,
@@ -36,7 +33,7 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
     reports: Reports,
     models: OpenModels,
     documents: Documents,
-    drifts: Drifts,
+    drifts: KnownDrifts,
   ) {
     const definition = explorerPanel(reports);
     super(extension);
@@ -45,9 +42,9 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
     this.#models = models;
     this.#documents = documents;
     this.#drifts = drifts;
-    drifts.drifted.listen((model) => {
+    drifts.changed.listen((model) => {
       for (const { session } of this.panels.filter((one) => one.session.model?.path === model)) {
-        session.setDrift(drifts.drifts.get(model));
+        session.setDrift(drifts.of(model));
       }
     });
   }
@@ -100,7 +97,7 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
     });
     this.keep(made);
     void session.opened().then(() => {
-      session.setDrift(this.#drifts.drifts.get(session.model?.path ?? ''));
+      session.setDrift(this.#drifts.of(session.model?.path ?? ''));
     });
   }
 

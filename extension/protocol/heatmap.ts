@@ -84,6 +84,8 @@ export interface HeatmapState {
   readonly selectionEvaluation: ProfileEvaluation | undefined;
   /** Where the current selection drifts from the original, when that has been measured. */
   readonly drift: Drift | undefined;
+  /** Values of units that operations have measured, by the ids of columns and of units. */
+  readonly measurements: Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** File the profile was loaded from or saved to, where there is one. */
   readonly profileFile: string | undefined;
   /** Whether jobs may run (workspace trust); otherwise the sentence that says why not. */

@@ -1,20 +1,18 @@
 import type { LogOutputChannel, Uri } from 'vscode';
 import type { ExplorerSession } from './sessions/explorer-session';
-import type { CompressionJobs } from './jobs/compression-jobs';
 import type { CompressionSession } from './sessions/compression-session';
 import type { CompressionSessions } from './sessions/compression-sessions';
-import type { DataJobs } from './jobs/data-jobs';
+import type { BudgetPlans } from './documents/budget-plans';
 import type { Documents } from './documents/documents';
 import type { DataReader } from './sessions/data-map-session';
+import type { PanelName } from '../core/operations/presentation';
 import type { JobService } from './jobs/job-service';
 import type { ModelFolders } from './documents/model-folders';
-import type { ModelJobs } from './jobs/model-jobs';
 import type { ModelSession } from './sessions/model-session';
 import type { ModelSessions } from './sessions/model-sessions';
 import type { OpenModels } from './documents/open-models';
 import type { Reports } from './reports/reports';
 import type { Settings } from './settings';
-import type { SynthesisJobs } from './jobs/synthesis-jobs';
 import type { SynthesisSession } from './sessions/synthesis-session';
 import type { SynthesisSessions } from './sessions/synthesis-sessions';
 import type { InspectorRequests } from '../protocol/worker';
@@ -33,21 +31,21 @@ export interface Services {
   readonly documents: Documents;
   readonly folders: ModelFolders;
   readonly sessions: ModelSessions;
-  readonly modelJobs: ModelJobs;
   readonly compressionSessions: CompressionSessions;
-  readonly compressionJobs: CompressionJobs;
+  /** Plans under a budget, by what was measured. */
+  readonly plans: BudgetPlans;
   readonly compressions: Compressions;
   readonly reports: Reports;
   readonly heatmaps: Heatmaps;
   readonly explorers: Explorers;
   /** Reads scores and data sets, while the worker is busy too. */
   readonly dataReader: DataReader;
-  readonly dataJobs: DataJobs;
   readonly dataMaps: DataMaps;
   readonly synthesisSessions: SynthesisSessions;
-  readonly synthesisJobs: SynthesisJobs;
   readonly syntheses: Syntheses;
   readonly playgrounds: Playgrounds;
+  /** The panels by the names that operations declare. */
+  readonly jobPanels: JobPanels;
   readonly places: Places;
 }
 
@@ -74,6 +72,8 @@ export interface Syntheses {
 /** Shows sessions in heatmap panels. */
 export interface Heatmaps {
   show(session: ModelSession): void;
+  /** True if a panel shows a session now. */
+  isShown(session: ModelSession): boolean;
   /** The session of the panel that has the focus or was shown last. */
   readonly active: ModelSession | undefined;
 }
@@ -94,3 +94,11 @@ export interface Explorers {
   /** The session of the panel that has the focus. */
   readonly active: ExplorerSession | undefined;
 }
+
+/** Panel that shows jobs of some operations. */
+interface JobPanel {
+  /** @param document that the job reads or writes */
+  open(model: string, document: string | undefined): Promise<void>;
+  isShown(model: string, document: string | undefined): boolean;
+}
+export type JobPanels = Readonly<Record<PanelName, JobPanel>>;

@@ -3,10 +3,15 @@ import { operations } from '../core/operations/operations';
 import type { WorkerRequests } from '../protocol/worker';
 import { answering } from './answer';
 import { converse } from './converse';
-import { expect } from './estimate';
+import { expect } from '../core/operations/estimate';
+import { environment } from './environment';
 import { serve } from './serve';
 
 // ONNX Runtime reports home unless told not to before its first session.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
-serve<WorkerRequests>({ ...answering(operations), converse, expect });
+serve<WorkerRequests>({
+  ...answering(operations),
+  converse,
+  expect: async (request, context) => expect(request, { ...context, environment }),
+});

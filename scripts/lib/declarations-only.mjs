@@ -12,10 +12,13 @@ const ofTheRun = new Set(['run', 'work', 'toJson']);
 export const declarationsOnly = {
   name: 'declarations-only',
   setup: ({ onLoad }) => {
-    onLoad({ filter: /[\\/]core[\\/]operations[\\/][\w-]+\.ts$/ }, async ({ path }) => ({
-      contents: withoutRuns(path, await readFile(path, 'utf8')),
-      loader: 'ts',
-    }));
+    onLoad(
+      { filter: /[\\/]core[\\/]operations[\\/](questions[\\/])?[\w-]+\.ts$/ },
+      async ({ path }) => ({
+        contents: withoutRuns(path, await readFile(path, 'utf8')),
+        loader: 'ts',
+      }),
+    );
   },
 };
 
@@ -25,16 +28,19 @@ export const declarationsOnly = {
  * @param {string} source
  */
 function withoutRuns(path, source) {
-  if (!source.includes('defineOperation(')) return source;
+  if (!/define(Operation|Question)\(/.test(source)) return source;
   /** @type {[start: number, end: number][]} */
   const cuts = [];
   ts.forEachChild(
     ts.createSourceFile(path, source, ts.ScriptTarget.Latest, true),
     function visit(node) {
-      if (ts.isCallExpression(node) && node.expression.getText() === 'defineOperation') {
+      if (
+        ts.isCallExpression(node) &&
+        /^define(Operation|Question)$/.test(node.expression.getText())
+      ) {
         const [declaration] = node.arguments;
         if (declaration === undefined || !ts.isObjectLiteralExpression(declaration)) {
-          throw new Error(`${path}: defineOperation takes an object literal`);
+          throw new Error(`${path}: ${node.expression.getText()} takes an object literal`);
         }
         for (const property of declaration.properties) {
           // With the comma behind it.

@@ -86,6 +86,22 @@ export function settingsReference(manifest, words, { operations }) {
 export function filesReference(manifest, words, declarations) {
   const { documentIds, documentNames, documentTypes, documentContributions, requestSuffix } =
     declarations;
+  const operations =
+    /** @type {import('../../extension/core/operations/operation').AnyOperation[]} */ (
+      /** @type {unknown} */ (declarations.operations)
+    );
+  /**
+   * @param {import('../../extension/core/document-names').DocumentId} document
+   * @param {'reads' | 'writes'} access
+   */
+  const commandsOf = (document, access) =>
+    operations
+      .filter(
+        ({ fields, writesBeside = [] }) =>
+          Object.values(fields).some((field) => field[access].includes(document)) ||
+          (access === 'writes' && writesBeside.includes(document)),
+      )
+      .map(({ id }) => id);
   const { customEditors } = manifest['contributes'];
   const { jsonValidation } = documentContributions();
   /** @param {string} pattern */
@@ -104,7 +120,7 @@ export function filesReference(manifest, words, declarations) {
   const models = ['*.safetensors', '*.gguf', '*.onnx'];
   const sections = documentIds.flatMap((id) => {
     const pattern = `*${documentNames[id].suffix}`;
-    const { what, schema, writtenBy, readBy, paths } = documentTypes[id];
+    const { what, schema, paths } = documentTypes[id];
     /** @param {readonly string[]} commands */
     const listed = (commands) =>
       commands.length === 0
@@ -114,8 +130,8 @@ export function filesReference(manifest, words, declarations) {
       `## ${pattern}`,
       `${what[0]?.toUpperCase()}${what.slice(1)}.`,
       [
-        `- Written by: ${listed(writtenBy)}.`,
-        `- Read by: ${listed(readBy)}.`,
+        `- Written by: ${listed(commandsOf(id, 'writes'))}.`,
+        `- Read by: ${listed(commandsOf(id, 'reads'))}.`,
         `- Opens in: ${opensIn(pattern)}.`,
         `- Default place: ${places[documentNames[id].beside]}.`,
         `- Refers to: ${paths.map((path) => `\`${path}\``).join(', ') || 'no other files'}.`,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import * as vscode from 'vscode';
+import { profileRequest, runFor } from '../../extension/services/jobs/model-requests';
 import type { Espalier } from '../../extension/host';
 import { heatmapPanel } from '../../extension/panels/heatmap-panel';
 import { activate, configure, placeFixture, shortSearch, until } from './support';
@@ -76,7 +77,8 @@ describe('the heatmap panel', () => {
 
   it('opens a profile document as a heatmap', async () => {
     const session = await espalier.sessions.open(path);
-    await espalier.modelJobs.profile(session);
+    const request = profileRequest(espalier.settings, session);
+    await runFor(espalier.jobs, session, 'profile', request);
     const uri = vscode.Uri.file(session.profilePath);
     await vscode.commands.executeCommand('vscode.openWith', uri, 'espalier.layerProfile');
     const [panel] = espalier.heatmaps.panels;

@@ -9,7 +9,9 @@ import type { Plan } from '../../extension/core/plans/plan';
 import { workFolder } from '../../extension/core/jobs/work-folder';
 import { patchKinds } from '../../extension/core/symbolic/patch/contestants';
 import type { Espalier } from '../../extension/host';
-import { patchReport, standInName } from '../../extension/services/reports/patch-report';
+import { inEnglish } from '../../extension/core/message';
+import { patchKindName } from '../../extension/core/operations/patch-verdict';
+import { patchReport } from '../../extension/services/reports/patch-report';
 import { planOf } from '../../extension/services/documents/plans';
 import type { ModelSession } from '../../extension/services/sessions/model-session';
 import { activate, configure, placeFixture, resumable, until, workspacePath } from './support';
@@ -75,7 +77,7 @@ describe('Patch Removed Layer', () => {
       ({ uri }) => uri.scheme === 'espalier-report' && uri.query.endsWith(sublayer),
     );
     for (const kind of patchKinds) {
-      assert.ok(report?.getText().includes(standInName(kind)), kind);
+      assert.ok(report?.getText().includes(inEnglish(patchKindName(kind))), kind);
     }
   });
 

@@ -3,6 +3,11 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import * as vscode from 'vscode';
+import {
+  perplexityRequest,
+  profileRequest,
+  runFor,
+} from '../../extension/services/jobs/model-requests';
 import type { TaskEvaluation } from '../../extension/core/evaluate/evaluate-models';
 import type { WrittenReport } from '../../extension/core/operations/report';
 import { shownProfile } from '../../extension/core/prune/layer-profile';
@@ -178,7 +183,8 @@ describe('Profile Layers', () => {
     const [session, other] = [await open('busy'), await open('waiting')];
     const running = start(session);
     await searchUnderWay(session);
-    const evaluating = espalier.modelJobs.evaluate(other, wholeModel);
+    const request = perplexityRequest(espalier.settings, other, wholeModel);
+    const evaluating = runFor(espalier.jobs, other, 'evaluate', request);
     await until(
       'its place in the queue',
       () => other.job.kind === 'queued' && other.job.place === 1,
@@ -186,7 +192,8 @@ describe('Profile Layers', () => {
     assert.equal(session.job.kind, 'running');
     await vscode.commands.executeCommand('espalier.cancelJob', session.job.id);
     await running;
-    assert.ok((await evaluating).perplexity > 0);
+    const result = await evaluating;
+    assert.ok('perplexity' in result && (result.perplexity ?? 0) > 0);
     assert.equal(other.job.kind, 'idle');
     const [job] = espalier.jobs.jobs;
     assert.match(job?.result ?? '', /^perplexity .* on .* tokens/);
@@ -269,7 +276,7 @@ describe('Profile Layers', () => {
   it('says which setting is wrong', async () => {
     await configure({ memory: 'plenty' });
     const session = await open('misconfigured');
-    await assert.rejects(espalier.modelJobs.profile(session), /espalier\.memory.*plenty/);
+    assert.throws(() => profileRequest(espalier.settings, session), /espalier\.memory.*plenty/);
     await configure({ memory: undefined });
   });
 });

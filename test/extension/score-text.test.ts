@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
+import { profileRequest, runFor } from '../../extension/services/jobs/model-requests';
 import { useForCalibration } from '../../extension/commands/score-text';
 import { readTextScores } from '../../extension/core/data/text-scores';
 import type { TextScores } from '../../extension/core/data/text-scores';
@@ -32,7 +33,9 @@ describe('the scores of a calibration text', () => {
     assert.equal(text.length, shortSearch['calibration.length']);
     await useForCalibration(out);
     assert.equal(espalier.settings.given(profileOperation.fields).calibrationScores, out);
-    const profile = await espalier.modelJobs.profile(await espalier.sessions.open(path));
+    const session = await espalier.sessions.open(path);
+    const request = profileRequest(espalier.settings, session);
+    const profile = await runFor(espalier.jobs, session, 'profile', request);
     assert.equal(profile.calibration.choice?.windows, scores.length);
   });
 });

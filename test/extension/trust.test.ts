@@ -1,5 +1,10 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
+import {
+  perplexityRequest,
+  profileRequest,
+  runFor,
+} from '../../extension/services/jobs/model-requests';
 import { ModelSession } from '../../extension/services/sessions/model-session';
 import { wholeModel } from '../../extension/services/sessions/selection';
 import { whyBlocked, whyUnreadable } from '../../extension/services/trust';
@@ -36,12 +41,14 @@ describe('trust', () => {
       },
       undefined,
     );
-    const { modelJobs } = espalier;
-    await assert.rejects(modelJobs.profile(session), /not trusted/);
+    const { jobs, settings } = espalier;
+    const profile = profileRequest(settings, session);
+    await assert.rejects(runFor(jobs, session, 'profile', profile), /not trusted/);
     // Typed, so that the message can offer to trust the workspace.
     const refusal = whyBlocked({ trusted: false, scheme: 'file' });
     assert.equal(refusal?.needsTrust, true);
-    await assert.rejects(modelJobs.evaluate(session, wholeModel), { refusal });
+    const evaluation = perplexityRequest(settings, session, wholeModel);
+    await assert.rejects(runFor(jobs, session, 'evaluate', evaluation), { refusal });
     assert.equal(session.job.kind, 'idle');
   });
 });

@@ -54,7 +54,7 @@ export function messagesOf(file: string): { patterns: string[]; unknown: string[
       } else {
         unknown.push(`${file}: ${node.getText()}`);
       }
-    } else if (ts.isCallExpression(node) && node.expression.getText() === 'counted') {
+    } else if (ts.isCallExpression(node) && /^(counted|several)$/.test(node.expression.getText())) {
       const nouns = node.arguments.slice(1).flatMap(literalsIn);
       patterns.push(...nouns.flatMap((noun) => [`1 ${noun}`, `{0} ${noun}s`]));
     }
@@ -65,10 +65,7 @@ export function messagesOf(file: string): { patterns: string[]; unknown: string[
 }
 
 /** What operations declare and the editor shows. */
-const declared = Object.values(jobOperations).flatMap(({ title, saved }) => [
-  title,
-  saved ?? title,
-]);
+const declared = Object.values(jobOperations).map(({ title }) => title);
 
 /** All texts for translators. A pattern without a word or a comma or colon of its own needs no translation. */
 export function catalogueOf(messages: readonly string[]): Record<string, string> {

@@ -71,9 +71,10 @@ export async function disturb(kind: Kind, options: Options): Promise<Figures> {
   if (whole.code !== 0) throw new Error(`${task.operation} fails undisturbed: ${whole.stderr}`);
   let milliseconds = performance.now() - started;
   const expected = treeOf(out);
-  const saved = [...workOf(job), ...(operationOf(job.operation).scratch?.(job.request) ?? [])].map(
-    (path) => relative(out, path),
-  );
+  const saved = [
+    ...workOf(job),
+    ...(operationOf(job.operation).saved?.leftovers?.(job.request) ?? []),
+  ].map((path) => relative(out, path));
   const findings: string[] = [];
   const counts = { finished: 0, discarded: 0 };
   const [hits, kills] = [none(), none()];

@@ -182,7 +182,7 @@ export class FaultyWork {
   #saved(): string[] {
     const { operation, request } = this.task as Parameters<typeof workOf>[0];
     const out = join(this.options.folder, 'out');
-    const scratch = operationOf(operation).scratch?.(request) ?? [];
+    const scratch = operationOf(operation).saved?.leftovers?.(request) ?? [];
     return [...workOf({ operation, request }), ...scratch].map((path) => relative(out, path));
   }
 }

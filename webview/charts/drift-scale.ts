@@ -1,4 +1,4 @@
-import type { Drift, SublayerDrift } from '../../extension/protocol/heatmap';
+import type { Drift } from '../../extension/protocol/heatmap';
 import { formatCount, formatPercent, formatShare } from '../format';
 import { strings } from '../strings';
 import { logScale } from './log-scale';
@@ -8,8 +8,8 @@ import type { LogScale } from './log-scale';
 const leastShown = 0.001;
 
 /** The scale of relative errors; undefined where nothing was measured. */
-export function driftScale(sublayers: readonly SublayerDrift[]): LogScale | undefined {
-  return logScale(sublayers.map(({ relativeError }) => Math.max(relativeError, leastShown)));
+export function driftScale(errors: readonly number[]): LogScale | undefined {
+  return logScale(errors.map((error) => Math.max(error, leastShown)));
 }
 
 /** Where drift starts, and at which tokens it is largest there. */

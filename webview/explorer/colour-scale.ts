@@ -57,7 +57,7 @@ export function importanceScale(importance: Importance | undefined): ColourScale
 
 /** How far states behind sublayers drift from the original's. */
 export function driftColours(drift: Drift | undefined): ColourScale | undefined {
-  const scale = drift && driftScale(drift.sublayers);
+  const scale = drift && driftScale(drift.sublayers.map(({ relativeError }) => relativeError));
   if (drift === undefined || scale === undefined) return undefined;
   const byId = new Map(drift.sublayers.map((one) => [one.sublayer, one]));
   return {

@@ -1,8 +1,10 @@
 import type { ColumnSort } from '../components/table';
 import type { Cell } from './cells';
+import { columns } from './columns';
 import type { Mark, SublayerKind } from './types';
 
-export const sortKeys = [
+/** Columns of the table with values of their own. */
+export const fixedKeys = [
   'sublayer',
   'kind',
   'block',
@@ -13,7 +15,11 @@ export const sortKeys = [
   'width',
   'mark',
 ] as const;
-export type SortKey = (typeof sortKeys)[number];
+type FixedKey = (typeof fixedKeys)[number];
+
+/** The fixed columns and those of the heatmap. */
+export const sortKeys: readonly string[] = [...fixedKeys, ...columns.map(({ id }) => id)];
+export type SortKey = string;
 
 export type Sort = ColumnSort<SortKey>;
 
@@ -67,9 +73,9 @@ function compareValues(
 /** Removed sublayers first, in their order, then the protected ones. */
 const MARK_ORDER: Readonly<Record<Mark, number>> = { removed: 0, protected: 1e6, keep: 2e6 };
 
-function sortValue(cell: Cell, key: Exclude<SortKey, 'sublayer'>): number | string | undefined {
+function sortValue(cell: Cell, key: string): number | string | undefined {
   const { sublayer } = cell;
-  switch (key) {
+  switch (key as Exclude<FixedKey, 'sublayer'>) {
     case 'kind':
       return sublayer.kind;
     case 'block':
@@ -86,5 +92,7 @@ function sortValue(cell: Cell, key: Exclude<SortKey, 'sublayer'>): number | stri
       return sublayer.bytes;
     case 'mark':
       return MARK_ORDER[cell.mark] + (cell.order ?? 0);
+    default:
+      return cell.values[key];
   }
 }

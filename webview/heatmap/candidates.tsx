@@ -7,10 +7,12 @@ import { Icon } from '../components/icons';
 import { Section } from '../components/section';
 import { SortedTable } from '../components/table';
 import { formatBytes, formatCompact, formatCount, formatInRow } from '../format';
-import { filterFor, rowsOf, sortKeys } from './candidate-rows';
+import { filterFor, fixedKeys, rowsOf } from './candidate-rows';
 import type { Filter, SortKey } from './candidate-rows';
 import { distanceText, keptText } from './cell-text';
 import type { Cell } from './cells';
+import { knownColumns } from './columns';
+import type { HeatmapColumn } from './columns';
 import { kindsOf } from './kinds';
 import { nextMark } from './selection';
 import { strings } from './strings';
@@ -26,8 +28,15 @@ const NUMBERS: ReadonlySet<SortKey> = new Set([
   'bytes',
 ]);
 
-const columns = sortKeys.map((key) => ({
-  key,
+/** Columns of the table; those of the heatmap stand before the mark. */
+const tableColumns = (known: readonly HeatmapColumn[], isNarrowed: boolean) => [
+  ...fixedColumns.filter(({ key }) => key !== 'mark' && (isNarrowed || key !== 'width')),
+  ...known.map(({ id, title }) => ({ key: id, title, isNumber: true })),
+  { key: 'mark', title: strings.column.mark, isNumber: false },
+];
+
+const fixedColumns = fixedKeys.map((key) => ({
+  key: key as string,
   title: strings.column[key],
   isNumber: NUMBERS.has(key),
 }));
@@ -44,6 +53,7 @@ export function Candidates({ panel, cells, onMark }: CandidatesProps): VNode {
   const kinds = useMemo(() => kindsOf(cells.map(({ sublayer }) => sublayer)), [cells]);
   const filter = filterFor(wanted, kinds);
   const isNarrowed = cells.some(({ narrowed }) => narrowed !== undefined);
+  const known = useMemo(() => knownColumns(cells), [cells]);
   const shown = useMemo(() => rowsOf(cells, filter, sort), [cells, wanted, sort]);
   return (
     <Section
@@ -65,14 +75,14 @@ export function Candidates({ panel, cells, onMark }: CandidatesProps): VNode {
         class="candidate-table"
         caption={strings.tableCaption}
         label={strings.tableRegion}
-        columns={columns.filter(({ key }) => isNarrowed || key !== 'width')}
+        columns={tableColumns(known, isNarrowed)}
         sort={sort}
         onSort={(next) => {
           panel.setView({ sort: next });
         }}
         items={shown}
-        row={(cell) => <Row key={cell.id} {...{ cell, isNarrowed, onMark }} />}
-        context={isNarrowed}
+        row={(cell) => <Row key={cell.id} {...{ cell, known, isNarrowed, onMark }} />}
+        context={`${isNarrowed} ${known.map(({ id }) => id).join()}`}
         empty={strings.noRows}
       />
     </Section>
@@ -125,12 +135,14 @@ function Filters({ filter, kinds, onChange }: FiltersProps): VNode {
 
 interface RowProps {
   readonly cell: Cell;
+  /** Columns of the heatmap that the table has. */
+  readonly known: readonly HeatmapColumn[];
   /** Whether there is a column of widths. */
   readonly isNarrowed: boolean;
   readonly onMark: CandidatesProps['onMark'];
 }
 
-function Row({ cell, isNarrowed, onMark }: RowProps): VNode {
+function Row({ cell, known, isNarrowed, onMark }: RowProps): VNode {
   const { id, line, block, sublayer, status, position, rank, mark, order, narrowed } = cell;
   const markText = strings.markButton(mark, order);
   return (
@@ -167,6 +179,11 @@ function Row({ cell, isNarrowed, onMark }: RowProps): VNode {
       {isNarrowed && (
         <td class="number kept">{narrowed === undefined ? strings.notYet : keptText(narrowed)}</td>
       )}
+      {known.map(({ id: key, format }) => (
+        <td key={key} class="number">
+          {cell.values[key] === undefined ? strings.notYet : format(cell.values[key])}
+        </td>
+      ))}
       <td>
         <button
           type="button"

@@ -4,9 +4,8 @@ import type {
   CandidateStability,
   NarrowedSublayer,
   ShownPatch,
-  SublayerDrift,
 } from '../../extension/protocol/heatmap';
-import { listed, tell } from '../translate';
+import { listed, named, tell } from '../translate';
 import type { Fact } from '../components/facts';
 import {
   formatBytes,
@@ -18,6 +17,8 @@ import {
 } from '../format';
 import { strings } from './strings';
 import type { Cell } from './cells';
+import { columns } from './columns';
+import type { HeatmapColumn } from './columns';
 import { unitName } from './units';
 
 /** The distance of a cell in words; a dash where there is none. */
@@ -42,8 +43,10 @@ export function cellLabel(cell: Cell): string {
   else if (cell.preview !== undefined) {
     facts.push(strings.factPreview(formatDistance(cell.preview)));
   }
-  if (cell.drift !== undefined)
-    facts.push(strings.factDrift(formatPercent(cell.drift.relativeError)));
+  for (const { id, title, format } of columns) {
+    const value = cell.values[id];
+    if (value !== undefined) facts.push(named(title, format(value)));
+  }
   const rank = rankText(cell, strings.factRank);
   if (rank !== undefined) facts.push(rank);
   if (cell.stability?.dependsOnText === true) facts.push(strings.dependsOnText);
@@ -86,30 +89,10 @@ export function cellTooltip(cell: Cell): string | undefined {
   return cell.standardError === undefined ? undefined : strings.factDistance(distanceText(cell));
 }
 
-function driftFacts({ relativeError, cosine, worst }: SublayerDrift): Fact[] {
-  const there = formatPercent(worst.relativeError);
-  return [
-    {
-      name: strings.drift,
-      title: tell(glossary.drift),
-      value: strings.driftValue(formatPercent(relativeError), cosine.toFixed(3)),
-    },
-    ...(worst.relativeError === 0
-      ? []
-      : [
-          {
-            name: strings.driftWorst,
-            value:
-              worst.token === undefined
-                ? strings.driftAt(there, formatCount(worst.position))
-                : strings.driftAtToken(
-                    there,
-                    JSON.stringify(worst.token),
-                    formatCount(worst.position),
-                  ),
-          },
-        ]),
-  ];
+function columnFacts({ id, title, format, facts }: HeatmapColumn, cell: Cell): readonly Fact[] {
+  const value = cell.values[id];
+  if (value === undefined) return [];
+  return facts === undefined ? [{ name: title, value: format(value) }] : facts(cell);
 }
 
 /** `0.029 ± 0.001, small` */
@@ -174,6 +157,6 @@ export function cellFacts(cell: Cell, metric: string): Fact[] {
       title: tell(glossary.kvBytesPerToken),
     },
     { name: strings.preview, value: strings.previewOnly(preview), title: tell(glossary.preview) },
-    ...(cell.drift === undefined ? [] : driftFacts(cell.drift)),
+    ...columns.flatMap((column) => columnFacts(column, cell)),
   ];
 }

@@ -6,9 +6,10 @@ import type {
   SublayerDrift,
 } from '../../extension/protocol/heatmap';
 import type { LogScale } from '../charts/log-scale';
-import { driftScale } from '../charts/drift-scale';
 import { logScale } from '../charts/log-scale';
 import type { GridItem, LostPlace } from '../grid/block-grid';
+import { columnOf, columns } from './columns';
+import type { HeatmapColumn } from './columns';
 import { linesOf } from './kinds';
 import { expandSublayers, removalOrder, sublayersOf } from './selection';
 import type { Mark, ShownProfile } from './types';
@@ -23,9 +24,8 @@ type Granularity = ShownProfile['settings']['granularity'];
  */
 export type CellStatus = 'measured' | 'preview' | 'pending' | 'excluded';
 
-/** What cells may show by their colours. */
-export const colourings = ['importance', 'drift'] as const;
-type Colouring = (typeof colourings)[number];
+/** Ids of what colors the cells. */
+export const colourings: readonly string[] = ['importance', ...columns.map(({ id }) => id)];
 
 /** One sublayer, or expert, as the grid, the details and the table show it. */
 export interface Cell extends GridItem {
@@ -58,8 +58,14 @@ export interface Cell extends GridItem {
   readonly patch: ShownPatch | undefined;
   /** How far states behind it have drifted from the original's, where that is known. */
   readonly drift: SublayerDrift | undefined;
-  /** Whether its colour says that, instead of its distance. */
-  readonly showsDrift: boolean;
+  /** Values of the columns, by their ids. */
+  readonly values: Readonly<Record<string, number | undefined>>;
+  /** Value that colors the cell instead of its distance, as text. */
+  readonly shown: string | undefined;
+}
+
+export interface ShownColumn extends HeatmapColumn {
+  readonly colors: LogScale;
 }
 
 export interface CellSet {
@@ -69,8 +75,8 @@ export interface CellSet {
   readonly lines: readonly string[];
   readonly distances: LogScale | undefined;
   readonly previews: LogScale | undefined;
-  /** Of relative errors; where cells show them. */
-  readonly drifts: LogScale | undefined;
+  /** Column that colors the cells instead of importance, with its scale. */
+  readonly column: ShownColumn | undefined;
 }
 
 /** Where sublayers stood that an earlier pruning took out, in lines that other blocks have. */
@@ -88,8 +94,16 @@ export function lostPlaces({ absent = [], sublayers }: HeatmapState['model']): L
 /** The part of the panel's state that cells are made from. */
 export type CellSource = Pick<
   HeatmapState,
-  'model' | 'profile' | 'candidates' | 'removed' | 'protectedIds' | 'narrowed' | 'patches' | 'drift'
-> & { readonly colours?: Colouring };
+  | 'model'
+  | 'profile'
+  | 'candidates'
+  | 'removed'
+  | 'protectedIds'
+  | 'narrowed'
+  | 'patches'
+  | 'drift'
+  | 'measurements'
+> & { readonly colours?: string };
 
 /** @param before whose cells are taken over where nothing of them has changed, so that they are not drawn again */
 export function cellsOf(source: CellSource, before?: CellSet): CellSet {
@@ -121,7 +135,15 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
   const distances = logScale(candidates.flatMap((one) => one.distance ?? one.atLeast ?? []));
   const previews = logScale(local.values());
   const drifted = new Map(source.drift?.sublayers.map((one) => [one.sublayer, one]));
-  const drifts = source.colours === 'drift' ? driftScale(source.drift?.sublayers ?? []) : undefined;
+  // Experts have cells where they matter: there may be thousands.
+  const withExperts =
+    granularity === 'expert' ||
+    [...order.keys(), ...locked, ...Object.values(source.measurements).flatMap(Object.keys)].some(
+      isExpert,
+    );
+  const units = withExperts ? unitsOf(model) : model.sublayers;
+  const values = columns.map(({ id, value }) => [id, value(source)] as const);
+  const column = shownColumn(source, units);
 
   const cellOf = (sublayer: Unit): Cell => {
     const { id, block } = sublayer;
@@ -132,15 +154,18 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
     const status = statusOf(distance ?? atLeast, preview, isCandidate(sublayer, granularity));
     const patch = patches[id];
     const drift = drifted.get(id);
-    const showsDrift = drifts !== undefined && drift !== undefined;
+    const own = Object.fromEntries(values.map(([key, valueOf]) => [key, valueOf(sublayer)]));
+    const value = column && own[column.id];
     return {
       ...{ id, block, line: unitName(sublayer), sublayer },
-      ...{ distance, atLeast, preview, drift, showsDrift },
-      status: showsDrift ? 'measured' : status,
+      ...{ distance, atLeast, preview, drift, values: own },
+      status: value === undefined ? status : 'measured',
+      shown: value === undefined ? undefined : column?.format(value),
       standardError: distance === undefined ? undefined : standardError,
-      position: showsDrift
-        ? drifts.position(drift.relativeError)
-        : positionOf(status, distance ?? atLeast, preview, distances, previews),
+      position:
+        value === undefined
+          ? positionOf(status, distance ?? atLeast, preview, distances, previews)
+          : column?.colors.position(value),
       rank: ranks.get(id),
       ranked: ranks.has(id) ? ranking.length : undefined,
       stability: stabilities.get(id),
@@ -152,9 +177,7 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
       patch: patch?.place === 'model' || order.has(id) ? patch : undefined,
     };
   };
-  // Experts have cells where they matter: there may be thousands.
-  const withExperts = granularity === 'expert' || [...order.keys(), ...locked].some(isExpert);
-  const cells = (withExperts ? unitsOf(model) : model.sublayers).map((sublayer) => {
+  const cells = units.map((sublayer) => {
     const cell = cellOf(sublayer);
     const last = before?.byId.get(cell.id);
     return last !== undefined && isSame(cell, last) ? last : cell;
@@ -165,12 +188,28 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
     lines: linesOf(cells.map(({ sublayer }) => sublayer)).map(unitName),
     distances,
     previews,
-    drifts,
+    column,
   };
 }
 
+const valuesOf = (
+  value: (unit: Unit) => number | undefined,
+  units: readonly Unit[],
+): readonly number[] => units.flatMap((unit) => value(unit) ?? []);
+
+/** The column that is asked for, if something is known for it. */
+function shownColumn(source: CellSource, units: readonly Unit[]): ShownColumn | undefined {
+  const column = columnOf(source.colours);
+  const known = column && valuesOf(column.value(source), units);
+  const colors = known && column.scale(known);
+  return colors && { ...column, colors };
+}
+
 function isSame(a: Cell, b: Cell): boolean {
-  return (Object.keys(a) as (keyof Cell)[]).every((field) => a[field] === b[field]);
+  return (
+    columns.every(({ id }) => a.values[id] === b.values[id]) &&
+    (Object.keys(a) as (keyof Cell)[]).every((field) => field === 'values' || a[field] === b[field])
+  );
 }
 
 function positionOf(

@@ -35,7 +35,8 @@ export function useFrame(panel: HeatmapPanel): Frame {
     panel.get('narrowed'),
     panel.get('selectionEvaluation'),
   ];
-  const [drift, { colours }] = [panel.get('drift'), panel.view.value];
+  const [drift, measurements] = [panel.get('drift'), panel.get('measurements')];
+  const { colours } = panel.view.value;
   const choices = useMemo(() => new Choices(async (choice) => tell(panel, choice)), [panel]);
   const { waiting } = choices;
   const selected = useMemo(
@@ -47,10 +48,10 @@ export function useFrame(panel: HeatmapPanel): Frame {
   );
   const before = useRef<CellSet>(undefined);
   const cells = useMemo(() => {
-    const shown = { ...selected, candidates, patches, drift, colours };
+    const shown = { ...selected, candidates, patches, drift, measurements, colours };
     before.current = cellsOf(shown, before.current);
     return before.current;
-  }, [selected, candidates, patches, drift, colours]);
+  }, [selected, candidates, patches, drift, measurements, colours]);
   const expected = useMemo(
     () =>
       selected.selectedRounds === undefined

@@ -1,38 +1,34 @@
 import type { VNode } from 'preact';
-import type { Drift } from '../../extension/protocol/heatmap';
-import { startsText } from '../charts/drift-scale';
 import { Icon } from '../components/icons';
 import { GridLegend, LegendKey } from '../components/legend';
-import { formatCount, formatPercent } from '../format';
 import { t } from '../translate';
 import type { CellSet } from './cells';
+import type { ColumnSource } from './columns';
 import { strings } from './strings';
 import type { ShownProfile } from './types';
 
 interface HeatmapLegendProps {
-  readonly profile: ShownProfile | undefined;
   readonly cells: CellSet;
-  readonly drift: Drift | undefined;
+  readonly source: ColumnSource;
   /** Whether the model has lost sublayers already. */
   readonly hasLost: boolean;
 }
 
 /** What the colours and the marks of the grid mean. */
-export function HeatmapLegend({ profile, cells, drift, hasLost }: HeatmapLegendProps): VNode {
-  const { distances, previews, drifts } = cells;
-  const scale = drifts ?? distances ?? previews;
+export function HeatmapLegend({ cells, source, hasLost }: HeatmapLegendProps): VNode {
+  const { distances, previews, column } = cells;
+  const { profile } = source;
+  const [low, high] = column?.ends ?? [strings.lowValue, strings.highValue];
   const statuses = new Set(cells.cells.map(({ status }) => status));
   return (
     <GridLegend
       title={titleOf(profile, cells)}
-      scale={scale}
-      low={drifts === undefined ? strings.cheap : strings.littleDrift}
-      high={drifts === undefined ? strings.important : strings.muchDrift}
-      format={drifts === undefined ? undefined : formatPercent}
+      scale={column?.colors ?? distances ?? previews}
+      low={column === undefined ? strings.cheap : low}
+      high={column === undefined ? strings.important : high}
+      format={column?.format}
       definition={
-        drifts === undefined || drift === undefined
-          ? profile && t(profile.metricDefinition)
-          : `${strings.driftDefinition(formatCount(drift.positions))}. ${startsText(drift)}`
+        column === undefined ? profile && t(profile.metricDefinition) : column.definition?.(source)
       }
     >
       <LegendKey text={strings.legendRemoved} status="sample" mark="removed">
@@ -60,9 +56,9 @@ export function HeatmapLegend({ profile, cells, drift, hasLost }: HeatmapLegendP
 
 function titleOf(
   profile: ShownProfile | undefined,
-  { distances, previews, drifts }: CellSet,
+  { distances, previews, column }: CellSet,
 ): string {
-  if (drifts !== undefined) return strings.legendDrift;
+  if (column !== undefined) return column.legend ?? column.title;
   if (distances !== undefined) return strings.legendDistance(profile?.settings.metric ?? '');
   return previews === undefined ? strings.legendNothing : strings.legendPreview;
 }

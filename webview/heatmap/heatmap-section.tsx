@@ -6,13 +6,14 @@ import { Dropdown } from '../components/controls';
 import { Icon } from '../components/icons';
 import { Section } from '../components/section';
 import { h, setAttribute } from '../dom';
-import { formatInCell, formatPercent } from '../format';
+import { formatInCell } from '../format';
 import { Grid } from '../grid/grid';
 import { AfterPaint } from '../kit/after-paint';
 import { CellDetails } from './cell-details';
 import { cellLabel, cellTooltip } from './cell-text';
-import { colourings, lostPlaces } from './cells';
+import { lostPlaces } from './cells';
 import type { Cell } from './cells';
+import { knownColumns } from './columns';
 import type { Frame } from './frame';
 import { HeatmapLegend } from './heatmap-legend';
 import { nextMark } from './selection';
@@ -36,6 +37,7 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
   const pointed = useSignal<string | undefined>(undefined);
   const model = panel.get('model');
   const lost = lostPlaces(model);
+  const known = knownColumns(cells.cells);
   const isRunning = useComputed(() => {
     const job = panel.get('job');
     return job.kind === 'running' && job.what === 'profile';
@@ -46,10 +48,13 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
       id="heatmap-title"
       title={strings.heatmap}
       controls={
-        panel.get('drift') !== undefined && (
+        known.length > 0 && (
           <Dropdown
             label={strings.colours}
-            options={colourings.map((value) => ({ value, label: strings.colouring[value] }))}
+            options={[
+              { value: 'importance', label: strings.importance },
+              ...known.map(({ id, title }) => ({ value: id, label: title })),
+            ]}
             value={panel.view.value.colours}
             onChange={(colours) => {
               panel.setView({ colours });
@@ -95,9 +100,13 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
       />
       <AfterPaint>
         <HeatmapLegend
-          profile={panel.get('profile')}
           cells={cells}
-          drift={panel.get('drift')}
+          source={{
+            model,
+            profile: panel.get('profile'),
+            drift: panel.get('drift'),
+            measurements: panel.get('measurements'),
+          }}
           hasLost={lost.length > 0}
         />
       </AfterPaint>
@@ -149,10 +158,9 @@ function badgeOf(cell: HTMLElement, isNeeded: boolean): Element | undefined {
 }
 
 /** The number in a cell. */
-function shownValue({ showsDrift, drift, distance, atLeast }: Cell): string | undefined {
-  if (showsDrift && drift !== undefined) return formatPercent(drift.relativeError);
-  const shown = distance ?? atLeast;
-  return shown === undefined ? undefined : formatInCell(shown);
+function shownValue({ shown, distance, atLeast }: Cell): string | undefined {
+  const value = distance ?? atLeast;
+  return shown ?? (value === undefined ? undefined : formatInCell(value));
 }
 
 /** Most cells have none, now as before. */

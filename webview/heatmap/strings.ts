@@ -130,16 +130,15 @@ export const strings = {
   cheap: t('cheap to remove'),
   important: t('important'),
   legendDistance: (metric: string) => t('Distance to the original ({0}, log scale)', metric),
-  legendDrift: t('Drift of hidden states from the original (relative error, log scale)'),
-  littleDrift: t('little drift'),
-  muchDrift: t('much drift'),
+  lowValue: t('low'),
+  highValue: t('high'),
   driftDefinition: (positions: string) =>
     t(
       '‖h′ − h‖ / ‖h‖ after each sublayer, root mean square over {0}',
       counted(positions, 'position'),
     ),
   colours: t('Colors'),
-  colouring: { importance: t('Importance'), drift: t('Drift') },
+  importance: t('Importance'),
   legendPreview: t('Preview: 1 − cos(x, x + f(x)) of each sublayer alone (log scale)'),
   legendNothing: t('No distances yet'),
   legendRemoved: t('removed, in this order'),
@@ -189,7 +188,6 @@ export const strings = {
   },
   cellLabel: (kind: string, block: number, facts: readonly string[]) =>
     t('{0}, block {1}: {2}', kind, block, listed(facts)),
-  factDrift: (share: string) => t('drift {0}', share),
   drift: t('Drift'),
   driftValue: (share: string, cosine: string) => t('{0}, cosine {1}', share, cosine),
   driftWorst: t('Largest drift'),

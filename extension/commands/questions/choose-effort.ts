@@ -1,6 +1,7 @@
 import { CancellationTokenSource, l10n, ProgressLocation, window } from 'vscode';
 import { formatDuration } from '../../core/format';
-import type { ProfileEffort } from '../../services/jobs/model-jobs';
+import { profileRequest } from '../../services/jobs/model-requests';
+import type { ProfileEffort } from '../../services/jobs/model-requests';
 import type { Services } from '../../services/services';
 import type { ModelSession } from '../../services/sessions/model-session';
 import { choose } from './ask';
@@ -56,7 +57,7 @@ export async function chooseEffort(
 
 /** @returns seconds of both; undefined where the standard profile takes little, or nothing tells */
 async function timesOf(
-  { worker, modelJobs, jobs }: Services,
+  { worker, settings, jobs }: Services,
   session: ModelSession,
 ): Promise<Readonly<Record<ProfileEffort, number | null>> | undefined> {
   // Times beside other work would be wrong.
@@ -68,7 +69,7 @@ async function timesOf(
     source.cancel();
   }, mostMilliseconds);
   const secondsOf = async (effort: ProfileEffort): Promise<number | null> => {
-    const request = modelJobs.profileRequest(session, effort);
+    const request = profileRequest(settings, session, effort);
     const { token } = source;
     return worker.request('expect', { operation: 'profile', request }, { token }).catch(() => null);
   };

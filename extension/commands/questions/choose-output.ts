@@ -6,9 +6,10 @@ import type { Plan } from '../../core/plans/plan';
 import type { OutputFormat } from '../../core/export/output-formats';
 import type { OutputAnswer, OutputTarget } from '../../core/export/output-options';
 import type { ModelSummary } from '../../core/models/model-summary';
+import { imatrix } from '../../core/operations/imatrix';
 import { fileExists } from '../../services/documents/documents';
 import { freeName } from '../../services/documents/free-name';
-import { isModelFile, modelStem } from '../../services/documents/model-file';
+import { importanceEnding, isModelFile, modelStem } from '../../services/documents/model-file';
 import type { Services } from '../../services/services';
 import { askText } from './ask';
 import { chooseFormat } from './choose-format';
@@ -106,11 +107,17 @@ export async function chooseRest(
 
 /** The output with the path of an importance matrix, which is measured first where that was asked for. */
 export async function withImportance(
-  { compressionJobs }: Services,
+  { jobs, settings }: Services,
   model: ModelSummary,
   { measure = false, ...output }: Output,
 ): Promise<Omit<Output, 'measure'>> {
-  return measure ? { ...output, imatrix: await compressionJobs.measureImportance(model) } : output;
+  if (!measure) {
+    return output;
+  }
+  const out = await freeName(modelStem(model.path), importanceEnding);
+  const request = settings.request(imatrix, { model: model.path, out });
+  const { path } = await jobs.run({ operation: 'imatrix', name: model.name, request });
+  return { ...output, imatrix: path };
 }
 
 /** A new folder; an existing one only where that was said beforehand. Undefined when the user breaks off. */

@@ -28,11 +28,7 @@ interface DocumentType {
   readonly schema: v.GenericSchema;
   /** What editors show of it; all of it where absent. */
   readonly show?: (content: never) => unknown;
-  /** Commands that write it. */
-  readonly writtenBy: readonly string[];
-  /** Commands that read it. */
-  readonly readBy: readonly string[];
-  /** Fields with paths of other files, which those commands open. */
+  /** Fields with paths of other files, which commands that read it open. */
   readonly paths: readonly string[];
 }
 
@@ -43,64 +39,48 @@ export const documentTypes = {
     parse: parseLayerProfile,
     schema: layerProfileSchema,
     show: shownProfile,
-    writtenBy: ['profile', 'demo'],
-    readBy: ['prune', 'plan'],
     paths: ['model.path'],
   },
   plan: {
     what: 'a plan',
     parse: parsePlan,
     schema: planSchema,
-    writtenBy: ['plan', 'prune', 'patch', 'demo'],
-    readBy: ['apply', 'prune', 'compress', 'evaluate'],
     paths: ['model.path', 'patch.file'],
   },
   sensitivity: {
     what: 'a sensitivity profile',
     parse: parseSensitivityProfile,
     schema: sensitivityProfileSchema,
-    writtenBy: ['sensitivity'],
-    readBy: ['compress'],
     paths: ['model.path'],
   },
   scores: {
     what: 'data scores',
     parse: parseScoreDocument,
     schema: scoresSchema,
-    writtenBy: ['score-data', 'convert-scores'],
-    readBy: ['select-data', 'export-data', 'convert-scores', 'study-groups'],
     paths: ['dataset.path'],
   },
   textScores: {
     what: 'scores of a text',
     parse: parseTextScores,
     schema: textScoresSchema,
-    writtenBy: ['score-text'],
-    readBy: ['profile', 'plan', 'prune', 'sensitivity', 'compress', 'apply'],
     paths: ['text.source'],
   },
   selection: {
     what: 'a selection of examples',
     parse: parseSelection,
     schema: selectionSchema,
-    writtenBy: ['select-data'],
-    readBy: ['export-data'],
     paths: [],
   },
   experiment: {
     what: 'an experiment with subsets',
     parse: parseExperiment,
     schema: experimentSchema,
-    writtenBy: ['data-diet'],
-    readBy: [],
     paths: [],
   },
   evaluation: {
     what: 'an evaluation',
     parse: parseEvaluation,
     schema: evaluationSchema,
-    writtenBy: ['evaluate'],
-    readBy: ['report'],
     paths: ['evaluated.path'],
   },
   evolution: {
@@ -108,8 +88,6 @@ export const documentTypes = {
     parse: parseGssnnDocument,
     schema: evolutionSchema,
     show: (document: GssnnDocument): EvolutionView => viewEvolution({ ...document, models: [] }),
-    writtenBy: ['synthesize'],
-    readBy: [],
     paths: [],
   },
 } as const satisfies Readonly<Record<DocumentId, DocumentType>>;

@@ -46,7 +46,11 @@ type Compared = Omit<AnswersCompared, 'retention'> & { readonly retention?: numb
  */
 export function describeAnswers(
   { difference, gained, lost, chance, retention }: Compared,
-  { accuracy, against, examples }: { accuracy: string; against: string; examples: number },
+  {
+    accuracy,
+    against,
+    examples,
+  }: { accuracy: string; against: string | Message; examples: number },
 ): Message[] {
   const { value, low, high } = inWords(difference, formatPoints);
   return [

@@ -27,12 +27,17 @@ import type {
 import { parseSensitivityProfile } from '../tensornet/sensitivity/sensitivity-profile-schema';
 import { withOuter, withWays } from '../tensornet/sensitivity/ways';
 import { UserError } from '../user-error';
-import { choice, flag, group, integer, leftOpen, list, number, path } from './fields';
+import { choice, document, flag, group, integer, leftOpen, list, number } from './fields';
 import type { RequestOf } from './fields';
-import { journalOf, prepareJournal } from './journals';
+import { operationJournal } from './journals';
 import { outerOf } from './layer-fields';
 import type { layerFields } from './layer-fields';
-import { measureSensitivity, sensitivityWork, trialFields } from './measure-sensitivity';
+import {
+  measureSensitivity,
+  sensitivityJournal,
+  sensitivityWork,
+  trialFields,
+} from './measure-sensitivity';
 import type { OperationContext } from './operation';
 import { excludes, replaces } from './rules';
 import type { NameOf, Rule } from './rules';
@@ -64,7 +69,7 @@ export const sizeFields = {
     unit: 'tokens',
     min: 1,
   }),
-  profile: path({
+  profile: document('layerProfile', {
     description: 'A *.layerprofile.json, by whose distances sublayers may be removed as well',
   }),
   limits: list({
@@ -82,7 +87,7 @@ export const sizeFields = {
 /** What a plan under a budget is made by, besides the budget. */
 const howFields = group('Budget', {
   ...sizeFields,
-  sensitivity: path({
+  sensitivity: document('sensitivity', {
     description: 'A *.sensitivity.json of the model; measured first if absent',
   }),
   rounds: integer({
@@ -179,7 +184,7 @@ export async function planByBudget(
     ...runOptions(request),
     time: await timerOf(request, context),
   };
-  const place = async (): Promise<string> => prepareJournal('plan', undefined, model.path);
+  const place = async (): Promise<string> => planJournal.prepare(undefined, model.path);
   const plan = await resumable({ place, out: undefined, version }, context, async (saved) =>
     planForBudget({ ...wanted, saved }, context),
   );
@@ -288,15 +293,17 @@ export function budgetWork(request: BudgetRequest): Work {
   };
 }
 
+const planJournal = operationJournal('plan');
+
 /** Where a plan keeps what it measures: plans, and single changes where no profile of those is given. */
 export const journalsOfPlan = (model: string, sensitivity: string | undefined): string[] => [
-  journalOf('plan', undefined, model),
-  ...(sensitivity === undefined ? [journalOf('sensitivity', undefined, model)] : []),
+  planJournal.path(undefined, model),
+  ...(sensitivity === undefined ? [sensitivityJournal.path(undefined, model)] : []),
 ];
 
 /** What was measured for a plan is no longer needed: its result is written. */
 export async function forgetMeasured(model: string): Promise<void> {
-  await rm(journalOf('sensitivity', undefined, model), { force: true });
+  await rm(sensitivityJournal.path(undefined, model), { force: true });
 }
 
 /** A sensitivity profile, of only some of its methods where those are named. */

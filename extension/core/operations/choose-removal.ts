@@ -12,7 +12,7 @@ import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { SearchSettings } from '../prune/options';
 import { parseLayerProfile } from '../prune/layer-profile-schema';
 import { UserError } from '../user-error';
-import { path } from './fields';
+import { document } from './fields';
 import type { RequestOf } from './fields';
 import type { OperationContext } from './operation';
 import { writePlan } from './output-file';
@@ -39,7 +39,7 @@ const calibration = calibrationFields(defaultCalibration);
 
 /** What chooses the sublayers to remove: a saved profile, or a new search. */
 export const removalFields = {
-  profile: path({
+  profile: document('layerProfile', {
     description: 'Remove the first of a profile (*.layerprofile.json), without a search',
   }),
   ...amountFields,

@@ -29,6 +29,7 @@ import {
   typeFields,
 } from './shared-fields';
 import { say } from '../message';
+import { compressedOutcome } from './outcomes';
 
 export const compress = defineOperation({
   id: 'compress',
@@ -54,6 +55,7 @@ export const compress = defineOperation({
   ],
   result: appliedSchema,
   trust: 'write',
+  writesBeside: ['plan'],
   passes: keepsLimits,
   resume: ({ model = '', out, budget, sensitivity }) => [
     workFolder(out, 'compress'),
@@ -92,5 +94,16 @@ export const compress = defineOperation({
       await forgetMeasured(model.path);
     }
     return result;
+  },
+  presentation: {
+    panel: 'compression',
+    opens: 'writtenModel',
+    outcome: (result) => compressedOutcome(result),
+    nextSteps: ({ format }) => [
+      'compare',
+      'playground',
+      ...(format === 'safetensors' ? (['repair', 'evaluateBoth'] as const) : []),
+      'reveal',
+    ],
   },
 });

@@ -2,10 +2,11 @@ import { resolve } from 'node:path';
 import * as v from 'valibot';
 import { formatOf, readScores, writeScores } from '../datadiet/scores/score-files';
 import type { ScoreFormat } from '../datadiet/scores/score-files';
-import { path } from './fields';
+import { newDocument } from './fields';
 import { defineOperation } from './operation';
 import { scoreFormatField } from './score-data';
 import { scoresField } from './select-data';
+import { exportedOutcome } from './outcomes';
 
 export interface ConvertedScores {
   readonly examples: number;
@@ -19,7 +20,7 @@ export const convertScores = defineOperation({
   summary: 'Convert scores of one tool to the format of another.',
   fields: {
     scores: scoresField,
-    out: path({ description: 'Where to write the scores', required: true }),
+    out: newDocument('scores', { description: 'Where to write the scores', required: true }),
     format: scoreFormatField,
   },
   rules: [],
@@ -32,5 +33,11 @@ export const convertScores = defineOperation({
     const document = await readScores(resolve(request.scores));
     await writeScores(out, document, format);
     return { examples: document.examples, format };
+  },
+  presentation: {
+    panel: 'dataMap',
+    document: 'scores',
+    opens: 'folder',
+    outcome: ({ examples }, { request: { out } }) => exportedOutcome(examples, out),
   },
 });

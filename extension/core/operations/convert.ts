@@ -15,6 +15,7 @@ import {
   typeFields,
   typeOptions,
 } from './shared-fields';
+import { compressedOutcome } from './outcomes';
 
 export const convert = defineOperation({
   id: 'convert',
@@ -46,5 +47,10 @@ export const convert = defineOperation({
       },
       context,
     );
+  },
+  presentation: {
+    opens: 'folder',
+    outcome: (result) => compressedOutcome(result),
+    nextSteps: () => ['reveal', 'compare', 'playground'],
   },
 });

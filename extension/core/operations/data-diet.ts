@@ -10,7 +10,7 @@ import type { Policy } from '../datadiet/subsets/selection';
 import { runsOfDocument } from '../jobs/work-folder';
 import { writeDocument } from '../jobs/write-document';
 import { dataField, datasetFields, datasetOptions, testField } from './data-fields';
-import { choice, integer, list, number, numbers, path } from './fields';
+import { choice, integer, list, newDocument, number, numbers } from './fields';
 import { defineOperation } from './operation';
 import { actsOnlyWith, needs } from './rules';
 import { runsField } from './score-data';
@@ -18,6 +18,7 @@ import { unbalancedField } from './selection-fields';
 import { payingSharingFields, sharingRules } from './sharing';
 import { passKind, proxyOf, seedSharingOf, trainingFields, trainingOf } from './training-fields';
 import { say } from '../message';
+import { several } from './outcomes';
 
 export const dataDiet = defineOperation({
   id: 'data-diet',
@@ -28,7 +29,10 @@ export const dataDiet = defineOperation({
   fields: {
     data: dataField,
     test: testField,
-    out: path({ description: 'Where to write the result (*.datadiet.json)', required: true }),
+    out: newDocument('experiment', {
+      description: 'Where to write the result (*.datadiet.json)',
+      required: true,
+    }),
     score: list({
       description: `Scores to choose by, each with the epochs to train before: ${scoreKinds.join(', ')}`,
       default: ['el2n@3'],
@@ -121,6 +125,15 @@ export const dataDiet = defineOperation({
       seedSharingOf(request, environment),
       async (result) => writeDocument(out, result),
     );
+  },
+  presentation: {
+    panel: 'dataMap',
+    document: 'data',
+    opens: 'editor',
+    outcome: ({ rows }) => ({
+      summary: say`Compared ${several(rows.length, 'subset')}.`,
+      shown: true,
+    }),
   },
 });
 

@@ -49,6 +49,7 @@ export const demo = defineOperation({
     evaluation: evaluate.result,
   }),
   trust: 'write',
+  writesBeside: ['layerProfile', 'plan'],
   run: async (request, context: OperationContext<ProfileEvent>): Promise<DemoResult> => {
     const { device, memory } = request;
     const { open, samples } = context.environment;

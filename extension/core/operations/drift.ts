@@ -13,6 +13,8 @@ import type { OperationContext } from './operation';
 import { planField, readPlan } from './read-plan';
 import { anyOf, oneOf } from './rules';
 import { optionalModelField, runFields, runOptions } from './shared-fields';
+import { say } from '../message';
+import { formatPercent } from '../format';
 
 export const drift = defineOperation({
   id: 'drift',
@@ -72,6 +74,22 @@ export const drift = defineOperation({
         context,
       ),
     );
+  },
+  presentation: {
+    panel: 'heatmap',
+    outcome: ({ starts, limit, sublayers }, { request }) => {
+      const share = formatPercent(limit);
+      const place = sublayers.find(({ sublayer }) => sublayer === starts)?.place;
+      return {
+        summary:
+          starts === undefined
+            ? say`Drift stays below ${share}.`
+            : request.against === undefined
+              ? say`Drift reaches ${share} after ${starts}.`
+              : say`Drift reaches ${share} after ${place ?? say`${starts} of the original`}.`,
+        shown: true,
+      };
+    },
   },
 });
 

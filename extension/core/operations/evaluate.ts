@@ -18,7 +18,7 @@ import type { OpenedModel } from '../models/opened-model';
 import { describeOrigin } from '../runtime/origin';
 import type { Origin } from '../runtime/origin';
 import { UserError } from '../user-error';
-import { integer, path } from './fields';
+import { integer, newDocument, path } from './fields';
 import {
   gateField,
   heldOutText,
@@ -29,7 +29,8 @@ import {
   verdictSchema,
   wholeTextField,
 } from './gate-fields';
-import { journalOf, prepareJournal } from './journals';
+import { operationJournal } from './journals';
+import type { OperationJournal } from './journals';
 import { defineOperation } from './operation';
 import { planField, readPlan } from './read-plan';
 import type { NamedPlan } from './read-plan';
@@ -38,6 +39,7 @@ import { optionalModelField, runFields, runOptions } from './shared-fields';
 import { roughTokens, wholeModel } from './text-work';
 import { runsOf } from './work';
 import { say } from '../message';
+import { evaluationOutcome } from './evaluation-outcome';
 
 /** What was measured, and what the request's limits say of it. */
 export type Evaluated = (EvaluationResult | TaskEvaluation) &
@@ -102,7 +104,9 @@ export const evaluate = defineOperation({
     task: path({ description: 'Measure the accuracy on a task (.jsonl) instead of perplexity' }),
     ...shotsFields,
     gate: gateField,
-    out: path({ description: 'Where to write the result (*.evaluation.json), for a report' }),
+    out: newDocument('evaluation', {
+      description: 'Where to write the result (*.evaluation.json), for a report',
+    }),
     ...runFields,
   },
   rules: [
@@ -121,7 +125,7 @@ export const evaluate = defineOperation({
   }),
   trust: 'run',
   writes: 'evaluation',
-  resume: (request) => journalOf(...journaled(request)),
+  resume: (request) => journalOf(request).path(request.out, journaled(request)),
   passes: keepsLimits,
   // Counted: every token in as many windows as hold it, for each model, the second as large as the first.
   work: async (request, { open, samples }) => {
@@ -179,7 +183,7 @@ export const evaluate = defineOperation({
         : { ...result, verdict: judge(gate, { perplexityRatio, agreement }) };
     };
     const opened = await open(planned?.model ?? model);
-    const place = async (): Promise<string> => prepareJournal(...journaled(request));
+    const place = async (): Promise<string> => journalOf(request).prepare(out, journaled(request));
     const { version } = context.environment;
     return resumable({ place, out, version }, context, async (saved) => {
       const result: Evaluated = {
@@ -200,24 +204,23 @@ export const evaluate = defineOperation({
       return result;
     });
   },
+  presentation: { panel: 'heatmap', outcome: (result, job) => evaluationOutcome(result, job) },
 });
 
-/** What a journal is kept of; a look at a text leaves that of a task in place. */
+/** A look at a text leaves the journal of a task in place. */
+const journals = { text: operationJournal('evaluate'), task: operationJournal('task') };
+
+const journalOf = ({ task }: { readonly task?: string }): OperationJournal =>
+  task === undefined ? journals.text : journals.task;
+
+/** Path of the model or plan that the journal is named for. */
 const journaled = ({
   model,
   plan = '',
-  task,
-  out,
 }: {
   readonly model?: string;
   readonly plan?: string | Plan;
-  readonly task?: string;
-  readonly out?: string;
-}): Parameters<typeof journalOf> => [
-  task === undefined ? 'evaluate' : 'task',
-  out,
-  model ?? (typeof plan === 'string' ? plan : plan.model.path),
-];
+}): string => model ?? (typeof plan === 'string' ? plan : plan.model.path);
 
 const nameOf = ({ summary: { name, path } }: OpenedModel): EvaluatedModel => ({ name, path });
 

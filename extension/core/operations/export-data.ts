@@ -14,7 +14,7 @@ import type { NewLabel, SelectionDocument } from '../datadiet/subsets/selection-
 import { documentNames } from '../document-names';
 import { UserError } from '../user-error';
 import { dataField, datasetFields, datasetOptions } from './data-fields';
-import { group, number, path } from './fields';
+import { document, group, number, path } from './fields';
 import type { RequestOf } from './fields';
 import { defineOperation } from './operation';
 import { allNeed, needs, oneOf } from './rules';
@@ -26,6 +26,7 @@ import {
   selectionRules,
 } from './selection-fields';
 import { say } from '../message';
+import { exportedOutcome } from './outcomes';
 
 /** What was written of a data set. */
 export interface ExportedData {
@@ -38,7 +39,7 @@ export interface ExportedData {
 }
 
 const choiceFields = group('Choice by scores', {
-  scores: path({
+  scores: document('scores', {
     description: 'Scores to choose by; the selection is written beside the folder',
   }),
   keep: number(keepFacts),
@@ -47,7 +48,7 @@ const choiceFields = group('Choice by scores', {
 
 const fields = {
   data: dataField,
-  selection: path({ description: 'Selection of select-data (.json, .npy)' }),
+  selection: document('selection', { description: 'Selection of select-data (.json, .npy)' }),
   out: path({ description: 'New folder to write', placeholder: 'DIR', required: true }),
   ...choiceFields,
   ...datasetFields,
@@ -72,6 +73,7 @@ export const exportData = defineOperation({
     files: v.array(v.string()),
   }),
   trust: 'write',
+  writesBeside: ['selection'],
   run: async (request, context): Promise<ExportedData> => {
     const out = resolve(request.out);
     const { dataset, indices, relabeled, chosen } = await choose(request);
@@ -85,6 +87,12 @@ export const exportData = defineOperation({
     const beside = `${out}${documentNames.selection.suffix}`;
     await writeSelection(beside, chosen);
     return { ...written, files: [...files, beside] };
+  },
+  presentation: {
+    panel: 'dataMap',
+    document: 'scores',
+    opens: 'folder',
+    outcome: ({ examples }, { request: { out } }) => exportedOutcome(examples, out),
   },
 });
 

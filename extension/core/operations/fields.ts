@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import type { DocumentId } from '../document-names';
 import { automatic, parseMemorySize } from '../runtime/memory-size';
 import { say } from '../message';
 import type { Message } from '../message';
@@ -52,6 +53,10 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   readonly positional: boolean;
   /** Replaces "MODEL is required." where the field is missing. */
   readonly missing: Message | undefined;
+  /** Types of documents whose files the operation reads by this path; a model or dataset is none. */
+  readonly reads: readonly DocumentId[];
+  /** Types of documents that the operation writes to this path. */
+  readonly writes: readonly DocumentId[];
   /** Heading in help and docs. */
   readonly group: string;
 }
@@ -88,6 +93,8 @@ interface Options<T> {
   readonly off?: string;
   readonly positional?: true;
   readonly missing?: Message;
+  readonly reads?: readonly DocumentId[];
+  readonly writes?: readonly DocumentId[];
 }
 interface NumberOptions extends Options<number> {
   readonly min?: number;
@@ -223,12 +230,35 @@ export const integers = <const O extends Options<readonly number[]> & Bounds>(
   return make('numbers', items, say`${takes}, separated by commas`, options, 'N,…');
 };
 
-/** The path of a document; a request as JSON may hold the document itself instead. */
-export const document = <T, const O extends Options<string>>(
+/** Path of a document of one of some types, which the operation reads. */
+export const document = <const O extends Options<string>>(
+  types: DocumentId | readonly [DocumentId, ...DocumentId[]],
+  options: O,
+): Field<string, PresentIn<O>> => {
+  const reads = typeof types === 'string' ? [types] : types;
+  return make('path', notEmpty, say`a path`, { ...options, reads }, 'FILE');
+};
+
+/** Path of a document that the operation writes. */
+export const newDocument = <const O extends Options<string>>(
+  type: DocumentId,
+  options: O,
+): Field<string, PresentIn<O>> =>
+  make('path', notEmpty, say`a path`, { ...options, writes: [type] }, 'FILE');
+
+/** Path of a document; a request as JSON may hold the document itself instead. */
+export const documentOrContent = <T, const O extends Options<string>>(
+  type: DocumentId,
   schema: v.GenericSchema<unknown, T>,
   options: O,
 ): Field<string | T, PresentIn<O>> =>
-  make('document', v.union([notEmpty, schema]), say`the path of a document`, options, 'FILE');
+  make(
+    'document',
+    v.union([notEmpty, schema]),
+    say`the path of a document`,
+    { ...options, reads: [type] },
+    'FILE',
+  );
 
 /** The same fields under a heading. */
 export function group<const F extends Fields>(heading: string, fields: F): F {
@@ -287,6 +317,8 @@ function make<T, P extends boolean>(
     off: options.off,
     positional: options.positional === true,
     missing: options.missing,
+    reads: options.reads ?? [],
+    writes: options.writes ?? [],
     group: '',
   };
 }

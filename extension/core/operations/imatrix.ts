@@ -6,10 +6,11 @@ import { inputSums } from '../export/gguf/input-sums';
 import { writeImportance } from '../export/gguf/importance';
 import { resumable } from '../jobs/saved-parts';
 import { requireAble } from '../models/capability';
+import { say } from '../message';
 import { walkWork } from './text-work';
 import { resolveDevice } from '../runtime/devices';
 import { integer, path } from './fields';
-import { filesOfWalk, prepareJournal } from './journals';
+import { operationJournal } from './journals';
 import { defineOperation } from './operation';
 import {
   calibrationFields,
@@ -19,6 +20,7 @@ import {
   runFields,
   runOptions,
 } from './shared-fields';
+import { formatCount } from '../format';
 
 /** What an importance matrix holds. */
 interface ImatrixResult {
@@ -26,6 +28,8 @@ interface ImatrixResult {
   readonly matrices: number;
   readonly tokens: number;
 }
+
+const journal = operationJournal('imatrix');
 
 export const imatrix = defineOperation({
   id: 'imatrix',
@@ -43,7 +47,7 @@ export const imatrix = defineOperation({
   result: v.looseObject({ path: v.string(), matrices: v.number(), tokens: v.number() }),
   trust: 'write',
   writes: 'importance',
-  resume: ({ out, model }) => filesOfWalk('imatrix', out, model),
+  resume: ({ out, model }) => journal.walkFiles(out, model),
   work: async (request, { open }) => walkWork(request, await open(request.model)),
   run: async (request, context): Promise<ImatrixResult> => {
     const { open, samples, version } = context.environment;
@@ -64,7 +68,7 @@ export const imatrix = defineOperation({
       device: await resolveDevice(device, context.warn.bind(context)),
       memoryBytes,
     };
-    const place = async (): Promise<string> => prepareJournal('imatrix', request.out, model.path);
+    const place = async (): Promise<string> => journal.prepare(request.out, model.path);
     const sums = await resumable({ place, out, version }, context, async (saved) => {
       await saved.bind([model.summary.fingerprint, summary.fingerprint]);
       const found = await inputSums(model, inputs, options, context, saved);
@@ -75,5 +79,12 @@ export const imatrix = defineOperation({
     });
     const counts = [...sums.values()].flatMap((one) => one.counts);
     return { path: out, matrices: sums.size, tokens: Math.max(0, ...counts) };
+  },
+  presentation: {
+    opens: 'folder',
+    outcome: ({ path: file, tokens }) => ({
+      summary: say`Wrote ${basename(file)}, measured on ${say`${formatCount(tokens)} tokens`}.`,
+      shown: true,
+    }),
   },
 });

@@ -6,45 +6,43 @@ import { journalOfDocument } from '../jobs/work-folder';
 import { statesEnding } from '../runtime/states/walk';
 import { userCacheFolder } from '../jobs/user-cache';
 
-/** What journals are kept of: one of each kind for a model whose result has no file. */
-type JournalKind =
-  | 'search'
-  | 'sensitivity'
-  | 'plan'
-  | 'score-text'
-  | 'pareto'
-  | 'evaluate'
-  | 'task'
-  | 'imatrix'
-  | 'experts';
-
-/** The journal of a job: that of its result, or one in the user's cache where the result has no file. */
-export function journalOf(kind: JournalKind, out: string | undefined, model: string): string {
-  if (out !== undefined) {
-    return journalOfDocument(out);
-  }
-  const path = resolve(model);
-  const key = createHash('sha256').update(path).digest('hex').slice(0, 16);
-  return join(userCacheFolder(), 'journals', `${basename(path)}-${key}.${kind}.journal.jsonl`);
+/** Journal of an operation: next to its result, or in the user's cache if the result has no file. */
+export interface OperationJournal {
+  /** @param model path that the cached journal is named for */
+  readonly path: (out: string | undefined, model: string) => string;
+  /** The journal and the hidden states that a walk through a model saves. */
+  readonly walkFiles: (out: string | undefined, model: string) => readonly string[];
+  /** Returns {@link path}, after making its folder. The folder of the result is not made. */
+  readonly prepare: (out: string | undefined, model: string) => Promise<string>;
 }
 
-/** The files in which a walk through a model saves its progress. */
-export function filesOfWalk(...of: Parameters<typeof journalOf>): readonly string[] {
-  const journal = journalOf(...of);
-  return [journal, fileBeside(journal, statesEnding)];
-}
-
-/** A journal as {@link journalOf} names it, in a folder that is there; that of the result is not made. */
-export async function prepareJournal(
-  kind: JournalKind,
-  out: string | undefined,
-  model: string,
-): Promise<string> {
-  const journal = journalOf(kind, out, model);
-  if (out === undefined || dirname(journal) !== dirname(resolve(out))) {
-    await mkdir(dirname(journal), { recursive: true });
-  }
-  return journal;
+/**
+ * Declares the journal of an operation. Operations that continue each other's work share one.
+ * @param name end of the cached file's name, unique among operations
+ */
+export function operationJournal(name: string): OperationJournal {
+  const path: OperationJournal['path'] = (out, model) => {
+    if (out !== undefined) {
+      return journalOfDocument(out);
+    }
+    const place = resolve(model);
+    const key = createHash('sha256').update(place).digest('hex').slice(0, 16);
+    return join(userCacheFolder(), 'journals', `${basename(place)}-${key}.${name}.journal.jsonl`);
+  };
+  return {
+    path,
+    walkFiles: (out, model) => {
+      const journal = path(out, model);
+      return [journal, fileBeside(journal, statesEnding)];
+    },
+    prepare: async (out, model) => {
+      const journal = path(out, model);
+      if (out === undefined || dirname(journal) !== dirname(resolve(out))) {
+        await mkdir(dirname(journal), { recursive: true });
+      }
+      return journal;
+    },
+  };
 }
 
 /** Folders of runs that have written nothing for so long were left by runs that were killed. */

@@ -25,7 +25,7 @@ import type { VariantSetup } from '../tensornet/sensitivity/run-variants';
 import { chosenWidths } from '../tensornet/sensitivity/width-sensitivity';
 import { group, list, number } from './fields';
 import type { RequestOf } from './fields';
-import { ownFolder, prepareJournal } from './journals';
+import { operationJournal, ownFolder } from './journals';
 import { blocksOf, outerOf } from './layer-fields';
 import type { layerFields } from './layer-fields';
 import type { OperationContext } from './operation';
@@ -36,6 +36,8 @@ import type { Work } from './work';
 import { engineOf } from './sharing';
 import type { SharingRequest } from './sharing';
 import { say } from '../message';
+
+export const sensitivityJournal = operationJournal('sensitivity');
 
 /** Ways of compressing differ by far more from each other. */
 const defaultPrecision = 0.3;
@@ -165,7 +167,7 @@ export async function measureSensitivity(
     requireAble(model.capabilities.compress, model.path);
   }
   const { samples, version, costsFolder } = context.environment;
-  const journal = await prepareJournal('sensitivity', out, model.path);
+  const journal = await sensitivityJournal.prepare(out, model.path);
   const { device, memoryBytes } = runOptions(request);
   // The profile itself tells the user what is wrong with a device.
   const where = { device: await resolveDevice(device, () => undefined), memoryBytes };

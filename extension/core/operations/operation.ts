@@ -1,8 +1,10 @@
 import type * as v from 'valibot';
+import type { DocumentId } from '../document-names';
 import type { JobContext } from '../jobs/job';
 import type { OpenModel } from '../models/model-cache';
 import type { Fields, GivenOf, RequestOf } from './fields';
 import type { FileKind } from './output-file';
+import type { Presentation } from './presentation';
 import type { Rule } from './rules';
 import type { Work } from './work';
 
@@ -47,6 +49,8 @@ export interface Operation<
   readonly trust: 'inspect' | 'run' | 'write';
   /** Where progress is saved, the latest first; absent where nothing is. The same request continues from there. */
   readonly resume?: (request: RequestOf<F>) => string | readonly string[];
+  /** Types of documents that it writes next to its output. */
+  readonly writesBeside?: readonly DocumentId[];
   /** Where the result goes if the user names no `out`, for a person to look at. */
   readonly suggestOut?: (given: GivenOf<F>) => Promise<string>;
   /** Kind of the file at `out`; absent if `out` is a folder. */
@@ -59,6 +63,8 @@ export interface Operation<
   run(request: RequestOf<F>, context: OperationContext<Event>): Promise<Result>;
   /** Whether a result is what was asked for; the command line ends with 1 where it is not. */
   readonly passes?: (result: Result) => boolean;
+  /** How the editor presents jobs and their results; written after `run`, whose result it takes. */
+  readonly presentation?: Presentation<RequestOf<F>, Result>;
   /** What scripts get of a result; absent where that is the result itself. */
   readonly toJson?: (result: Result) => unknown;
 }

@@ -20,15 +20,17 @@ import {
   readTable,
   sizeFields,
 } from './budget-fields';
-import { flag, group, integer, list, path } from './fields';
+import { document, flag, group, integer, list, path } from './fields';
 import type { RequestOf } from './fields';
 import { shotsFields, shotsOf, shotsRules } from './gate-fields';
-import { journalOf, ownFolder, prepareJournal } from './journals';
+import { operationJournal, ownFolder } from './journals';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { writePlan } from './output-file';
 import { allNeed } from './rules';
 import { runFields, runOptions } from './shared-fields';
+import { several } from './outcomes';
+import { say } from '../message';
 
 /** A plan of the front, and where it was written. */
 export type FrontPoint = Pick<
@@ -56,7 +58,7 @@ export interface Front {
 }
 
 const fields = {
-  sensitivity: path({
+  sensitivity: document('sensitivity', {
     description: 'A *.sensitivity.json of the model',
     placeholder: 'SENSITIVITY',
     positional: true,
@@ -86,6 +88,8 @@ const fields = {
   ...runFields,
 };
 
+const journal = operationJournal('pareto');
+
 export const pareto = defineOperation({
   id: 'pareto',
   title: 'List Pareto Front',
@@ -107,8 +111,9 @@ export const pareto = defineOperation({
     score: v.optional(v.looseObject({ acc: v.number(), accError: v.number() })),
   }),
   trust: 'write',
+  writesBeside: ['plan'],
   resume: ({ sensitivity, task }) =>
-    task === undefined ? [] : journalOf('pareto', undefined, sensitivity),
+    task === undefined ? [] : journal.path(undefined, sensitivity),
   run: async (request, context): Promise<Front> => {
     const { out, unit, task } = request;
     const table = await readTable(request.sensitivity, request.methods);
@@ -129,6 +134,20 @@ export const pareto = defineOperation({
     }
     return { ...front, points: written };
   },
+  presentation: {
+    panel: 'compression',
+    document: 'sensitivity',
+    outcome: ({ points, score }) => {
+      const plans = several(points.length, 'plan');
+      return {
+        summary:
+          score === undefined
+            ? say`Listed ${plans}.`
+            : say`Measured the score of ${plans} on ${score.task} (${several(score.examples, 'example')}).`,
+        shown: true,
+      };
+    },
+  },
 });
 
 /**
@@ -139,7 +158,7 @@ export async function frontOf(request: FrontRequest): Promise<Front> {
   return frontOfTable(await readTable(request.sensitivity, request.methods), request);
 }
 
-type FrontRequest = Omit<RequestOf<typeof fields>, 'out'>;
+export type FrontRequest = Omit<RequestOf<typeof fields>, 'out'>;
 
 async function frontOfTable(known: SensitivityProfile, request: FrontRequest): Promise<Front> {
   const { profile, blocksOnly, points, unit } = request;
@@ -177,15 +196,15 @@ async function scored(
   const { task, sensitivity } = request;
   const { open, samples, version } = context.environment;
   const model = await open(request.model ?? resolve(dirname(sensitivity), table.model.path));
-  const journal = await prepareJournal('pareto', undefined, sensitivity);
+  const file = await journal.prepare(undefined, sensitivity);
   const { original, scores } = await scorePlans(
     front.points,
     {
-      ...{ model, table, task, journal, version },
+      ...{ model, table, task, journal: file, version },
       ...shotsOf(request),
       calibration: calibrationOf(table),
       bundledText: join(samples, 'calibration.txt'),
-      folder: await ownFolder(journal, 'forms'),
+      folder: await ownFolder(file, 'forms'),
       ...runOptions(request),
     },
     context,

@@ -1,4 +1,4 @@
-import { join, resolve } from 'node:path';
+import { join, resolve, basename } from 'node:path';
 import * as v from 'valibot';
 import { patchModel } from '../pipelines/patching/patch-model';
 import type { PatchResult } from '../pipelines/patching/patch-model';
@@ -9,12 +9,14 @@ import { defaultPatchLimits, patchLibrary } from '../symbolic/patch/found-graphs
 import { appliedSchema } from './apply';
 import { addQuality, judgingOf, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
-import { flag, group, integer, number, path, text } from './fields';
+import { document, flag, group, integer, number, path, text } from './fields';
 import { gateOf, keepsLimits } from './gate-fields';
 import { requireMeasurable } from './judge-changed';
 import { learningFields, learningOf } from './learning-fields';
 import { defineOperation } from './operation';
 import { calibrationRules, modelField, outputFields, runFields, runOptions } from './shared-fields';
+import { patchVerdict } from './patch-verdict';
+import { say } from '../message';
 
 const { out, format, overwrite } = outputFields;
 const defaultText = { sequences: 128, length: 128 };
@@ -37,7 +39,8 @@ export const patch = defineOperation({
         description: 'Write the model even if something simpler does as well',
         default: false,
       }),
-      plan: path({
+      plan: document('plan', {
+        writes: ['plan'],
         description: 'Plan to put the patch into, made if it is not there; weights go beside it',
         placeholder: 'PLAN',
       }),
@@ -129,5 +132,25 @@ export const patch = defineOperation({
           context,
         )),
     };
+  },
+  presentation: {
+    panel: 'heatmap',
+    opens: 'writtenModel',
+    outcome: (result) => {
+      const { written } = result;
+      const verdict = patchVerdict(result);
+      return {
+        summary:
+          written === null
+            ? verdict
+            : say`${basename(written.path)} is written and verified. ${verdict}`,
+        writesNothing: written === null,
+      };
+    },
+    nextSteps: ({ format }) => [
+      'reveal',
+      'showHeatmap',
+      ...(format === 'safetensors' ? (['evaluateBoth'] as const) : []),
+    ],
   },
 });

@@ -13,14 +13,17 @@ import {
   journalsOfPlan,
   planByBudget,
 } from './budget-fields';
-import { integer, leftOpen, path } from './fields';
-import { ownFolder, prepareJournal } from './journals';
+import { integer, leftOpen, newDocument } from './fields';
+import { ownFolder } from './journals';
 import { layerFields } from './layer-fields';
-import { trialFields } from './measure-sensitivity';
+import { sensitivityJournal, trialFields } from './measure-sensitivity';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { anyOf, needs } from './rules';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
+import { several } from './outcomes';
+import { say } from '../message';
+import { formatPercent } from '../format';
 
 export const planCompression = defineOperation({
   id: 'plan-compression',
@@ -29,7 +32,7 @@ export const planCompression = defineOperation({
   summary: 'Choose how each layer is compressed under a budget, measured on the full model.',
   fields: {
     model: modelField,
-    out: path({ description: 'Where to write the plan (*.plan.json)' }),
+    out: newDocument('plan', { description: 'Where to write the plan (*.plan.json)' }),
     ...budgetFields,
     ...leftOpen({ ...trialFields, ...layerFields }),
     seed: integer({ description: 'Seed of random projections', default: 0, min: 0 }),
@@ -54,7 +57,7 @@ export const planCompression = defineOperation({
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<RefinedPlan> => {
     const { model: path, out } = request;
     const model = await context.environment.open(path);
-    const folder = await ownFolder(await prepareJournal('sensitivity', undefined, path), 'plan');
+    const folder = await ownFolder(await sensitivityJournal.prepare(undefined, path), 'plan');
     const { note, ...plan } = await planByBudget(
       { ...request, model, takesTypes: true },
       folder,
@@ -69,5 +72,13 @@ export const planCompression = defineOperation({
       await forgetMeasured(model.path);
     }
     return plan;
+  },
+  presentation: {
+    panel: 'compression',
+    document: 'sensitivity',
+    outcome: ({ cost, costBefore, compress }) => ({
+      summary: say`Compressed ${several(compress.length, 'layer')}: the model takes ${formatPercent(cost / costBefore)} of the original.`,
+      shown: true,
+    }),
   },
 });

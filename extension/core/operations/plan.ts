@@ -4,12 +4,12 @@ import { writeDocument } from '../jobs/write-document';
 import { explainNothingFreed, freeingNothing } from '../shared-weights';
 import type { ProfileEvent } from '../prune/layer-profile';
 import { chooseRemoval, removalFields, removalRules } from './choose-removal';
-import { path } from './fields';
-import { journalOf } from './journals';
+import { newDocument } from './fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { anyOf, excludes } from './rules';
 import { amountNames } from './search-fields';
+import { searchJournal } from './search-model';
 import { modelField, outputFields } from './shared-fields';
 import { besideModel } from './suggest-out';
 
@@ -22,7 +22,7 @@ export const plan = defineOperation({
   summary: 'Choose the least important sublayers and write them down as a plan.',
   fields: {
     model: modelField,
-    out: path({ description: 'Where to write the plan (*.plan.json)' }),
+    out: newDocument('plan', { description: 'Where to write the plan (*.plan.json)' }),
     ...removalFields,
     format,
     layout,
@@ -31,7 +31,7 @@ export const plan = defineOperation({
   result: v.looseObject({ format: v.literal('espalier.plan'), remove: v.array(v.string()) }),
   trust: 'run',
   writes: 'plan',
-  resume: ({ model }) => journalOf('search', undefined, model),
+  resume: ({ model }) => searchJournal.path(undefined, model),
   suggestOut: async ({ model = '.' }) => besideModel('plan', model),
   run: async (request, context: OperationContext<ProfileEvent>): Promise<Plan> => {
     const { format, layout, model, out } = request;

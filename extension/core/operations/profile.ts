@@ -10,14 +10,14 @@ import { hears } from '../models/example';
 import type { OpenedModel } from '../models/opened-model';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { EvaluateRounds } from '../prune/profile-model';
-import { flag, group, path, paths } from './fields';
+import { flag, group, newDocument, path, paths } from './fields';
 import type { RequestOf } from './fields';
 import { heldOutText } from './gate-fields';
 import { attempt } from './judge-changed';
-import { journalOf } from './journals';
 import { excludes, switchedOff } from './rules';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
+import type { Counted } from './presentation';
 import {
   amountFields,
   meetsBudget,
@@ -26,11 +26,13 @@ import {
   searchSettings,
 } from './search-fields';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
-import { searchModel, searchWork } from './search-model';
+import { searchJournal, searchModel, searchWork } from './search-model';
 import { sharingFields, sharingRules } from './sharing';
 import { besideModel } from './suggest-out';
-import { counted, say } from '../message';
-import { bundledText } from '../prune/layer-profile';
+import { counted, say, joined } from '../message';
+import { bundledText, changeOfRounds } from '../prune/layer-profile';
+import { several, perplexitySentence } from './outcomes';
+import { formatDuration } from '../format';
 
 const evaluationFields = group('Evaluation', {
   perplexity: flag({
@@ -53,7 +55,9 @@ export const profile = defineOperation({
   summary: 'Measure how important every sublayer is, and find the best order to remove them in.',
   fields: {
     model: modelField,
-    out: path({ description: 'Where to write the profile (*.layerprofile.json)' }),
+    out: newDocument('layerProfile', {
+      description: 'Where to write the profile (*.layerprofile.json)',
+    }),
     ...amountFields,
     ...searchFields,
     ...calibrationFields(defaultCalibration),
@@ -87,7 +91,7 @@ export const profile = defineOperation({
   }),
   trust: 'run',
   writes: 'layerProfile',
-  resume: ({ out, model }) => journalOf('search', out, model),
+  resume: ({ out, model }) => searchJournal.path(out, model),
   suggestOut: async ({ model = '.' }) => besideModel('layerProfile', model),
   work: async (request, { open }) =>
     // A profile that is there may have the search already: how much is left shows only in the run.
@@ -113,7 +117,46 @@ export const profile = defineOperation({
     }
     return found;
   },
+  presentation: {
+    panel: 'heatmap',
+    document: 'out',
+    outcome: ({ candidates, rounds, search, evaluations }) => {
+      const measured = several(
+        candidates.filter(({ distance }) => distance !== null).length,
+        'sublayer',
+      );
+      const change = changeOfRounds(evaluations, rounds.length);
+      return {
+        summary: joined([
+          say`Measured ${measured} and put ${rounds.length} in order of removal, in ${formatDuration(search.seconds)}.`,
+          change && perplexitySentence(change),
+        ]),
+        shown: true,
+      };
+    },
+    saved: {
+      text: (done, total) => say`Saved: ${done} of ${total} sublayers.`,
+      counter: countCandidates,
+    },
+  },
 });
+
+/** Counts the sublayers that a search has measured alone. A journal repeats its events, which count once. */
+function countCandidates(): (event: unknown) => Counted | undefined {
+  const measured = new Set<string>();
+  let total = 0;
+  return (given) => {
+    const event = given as ProfileEvent;
+    if (event.kind === 'started') {
+      total = event.candidates.length;
+    } else if (event.kind === 'candidate' && event.round === 1) {
+      measured.add(event.distance.sublayer);
+    } else {
+      return undefined;
+    }
+    return total === 0 ? undefined : { done: measured.size, total };
+  };
+}
 
 /**
  * Undefined where perplexity is not wanted, cannot be measured, or its time cannot be told: others search, too.

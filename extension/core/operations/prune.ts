@@ -18,7 +18,7 @@ import type { OperationContext } from './operation';
 import { planField } from './read-plan';
 import { anyOf, oneOf, replaces } from './rules';
 import { amountNames } from './search-fields';
-import { searchWork } from './search-model';
+import { searchJournal, searchWork } from './search-model';
 import {
   optionalModelField,
   outputFields,
@@ -28,8 +28,8 @@ import {
   typeFields,
   typeOptions,
 } from './shared-fields';
-import { journalOf } from './journals';
 import { say } from '../message';
+import { prunedOutcome } from './outcomes';
 
 export const prune = defineOperation({
   id: 'prune',
@@ -55,8 +55,9 @@ export const prune = defineOperation({
   ],
   result: appliedSchema,
   trust: 'write',
+  writesBeside: ['plan'],
   passes: keepsLimits,
-  resume: ({ model = '' }) => journalOf('search', undefined, model),
+  resume: ({ model = '' }) => searchJournal.path(undefined, model),
   work: async (request, { open }) =>
     request.plan === undefined && request.profile === undefined
       ? searchWork(request, await open(request.model ?? ''), outputOptions(request))
@@ -93,5 +94,16 @@ export const prune = defineOperation({
     );
     await keepPlan(plan, request.out, context);
     return result;
+  },
+  presentation: {
+    panel: 'heatmap',
+    opens: 'writtenModel',
+    outcome: (result, job) => prunedOutcome(result, job),
+    nextSteps: ({ format }) => [
+      'openHeatmap',
+      'playground',
+      ...(format === 'onnx' ? [] : (['evaluate'] as const)),
+      'reveal',
+    ],
   },
 });

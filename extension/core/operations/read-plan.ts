@@ -2,20 +2,20 @@ import type * as v from 'valibot';
 import { dirname, resolve } from 'node:path';
 import type { Plan } from '../plans/plan';
 import { parsePlan, planSchema } from '../plans/plan-schema';
-import { document } from './fields';
+import { documentOrContent } from './fields';
 import { say } from '../message';
 import { readSmallText } from '../checkpoints/regular-file';
 
 const schema = planSchema as v.GenericSchema<unknown, Plan>;
 
 /** A plan by its path; as JSON also the plan itself, with absolute paths. */
-export const planField = document(schema, {
+export const planField = documentOrContent('plan', schema, {
   description: 'Plan of what to change (*.plan.json)',
   placeholder: 'PLAN',
 });
 
 /** The same where nothing works without it. */
-export const requiredPlanField = document(schema, {
+export const requiredPlanField = documentOrContent('plan', schema, {
   description: planField.description,
   placeholder: planField.placeholder,
   positional: true,

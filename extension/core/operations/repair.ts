@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import * as v from 'valibot';
 import { asksFor } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
@@ -27,6 +27,9 @@ import {
 } from './judge-changed';
 import { learningFields, learningOf } from './learning-fields';
 import { defineOperation } from './operation';
+import type { FinishedJob, Outcome } from './presentation';
+import { formatPercent } from '../format';
+import { say } from '../message';
 import { actsOnlyWith, excludes } from './rules';
 import { calibrationRules, modelField, outputFields, runFields, runOptions } from './shared-fields';
 import type { CalibrationFields } from './shared-fields';
@@ -191,4 +194,32 @@ export const repair = defineOperation({
         : undefined;
     return { ...result, verdict: await judgeChanged(models, gate, quality, context) };
   },
+  presentation: {
+    panel: 'heatmap',
+    opens: 'writtenModel',
+    original: 'teacher',
+    outcome: (result, job) => repairedOutcome(result, job),
+    nextSteps: () => ['evaluateBoth', 'playground', 'reveal', 'inspect'],
+  },
 });
+
+function repairedOutcome(
+  { written, unit, lossBefore, lossAfter }: Repaired,
+  { name }: FinishedJob<unknown>,
+): Outcome {
+  if (written === null) {
+    return {
+      summary: say`Repair found nothing better on this text, so nothing is written. ${name} stays as it is.`,
+      writesNothing: true,
+    };
+  }
+  const file = basename(written.path);
+  const [before, after] = [lossBefore.toPrecision(3), lossAfter.toPrecision(3)];
+  const less = formatPercent(1 - lossAfter / lossBefore);
+  return {
+    summary:
+      unit === 'nats'
+        ? say`${file}: the distance to the original on held-out text fell from ${before} to ${after} nats per token (${less} less).`
+        : say`${file}: the relative squared error of the outputs on held-out examples fell from ${before} to ${after} (${less} less).`,
+  };
+}

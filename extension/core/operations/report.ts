@@ -20,7 +20,7 @@ import { toHtml } from '../report/to-html';
 import { toMarkdown } from '../report/to-markdown';
 import { UserError } from '../user-error';
 import { compareRelated } from './compare-related';
-import { flag, path } from './fields';
+import { document, flag, path } from './fields';
 import { heldOutText } from './gate-fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
@@ -29,8 +29,11 @@ import { runFields, runOptions } from './shared-fields';
 import { readSmallText } from '../checkpoints/regular-file';
 import { parseJsonText } from '../parse-json';
 
-/** What reports are made from, besides models that Espalier wrote. */
-const contents: Readonly<Partial<Record<DocumentId, (file: string) => Promise<Report>>>> = {
+/** Documents that reports are made from, besides models that Espalier wrote. */
+const reported = ['layerProfile', 'sensitivity', 'plan', 'evaluation', 'experiment'] as const;
+type Reported = (typeof reported)[number];
+
+const contents: Readonly<Record<Reported, (file: string) => Promise<Report>>> = {
   layerProfile: async (file) => reportOfProfile(await readDocument('layerProfile', file)),
   sensitivity: async (file) => reportOfSensitivity(await readDocument('sensitivity', file)),
   plan: async (file) => reportOfPlan(await readDocument('plan', file), file),
@@ -51,7 +54,7 @@ export const report = defineOperation({
   summary:
     'Write a report of a profile, a plan, an evaluation, an experiment, a model or two, to be shared.',
   fields: {
-    about: path({
+    about: document(reported, {
       description:
         'A *.layerprofile.json, *.sensitivity.json, *.plan.json, *.evaluation.json or *.datadiet.json, or a model that Espalier wrote; with against any model',
       placeholder: 'FILE',
@@ -92,6 +95,11 @@ export const report = defineOperation({
     await writeText(out, text);
     return { title: made.title, path: out, bytes: Buffer.byteLength(text) };
   },
+  presentation: {
+    opens: 'report',
+    outcome: ({ path: file }) => ({ summary: say`Wrote ${basename(file)}.` }),
+    nextSteps: () => ['open', 'reveal'],
+  },
 });
 
 /** @throws UserError where one is no model. */
@@ -129,18 +137,16 @@ async function formatOf(file: string): Promise<DocumentId | undefined> {
 /** @throws UserError where nothing can be told of the file. */
 async function reportOf(file: string): Promise<Report> {
   const id = documentOf(file) ?? (await formatOf(file));
-  const known = id && contents[id];
-  if (known !== undefined) {
-    return known(file);
+  const type = reported.find((one) => one === id);
+  if (type !== undefined) {
+    return contents[type](file);
   }
   const model = basename(file) === manifestName ? dirname(file) : file;
   const manifest = await readManifest(model);
   if (manifest !== undefined) {
     return reportOfModel(manifest, model);
   }
-  const suffixes = documentIds
-    .filter((one) => contents[one] !== undefined)
-    .map((one) => documentNames[one].suffix);
+  const suffixes = reported.map((one) => documentNames[one].suffix);
   throw new UserError(say`No report can be made of this file.`, {
     file,
     remedy: say`Choose a file that ends with ${suffixes.join(', ')}, or a model that Espalier wrote, with its ${manifestName}.`,

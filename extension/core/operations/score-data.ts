@@ -10,12 +10,13 @@ import { scoreDataset } from '../datadiet/scores/score-dataset';
 import { formatOf, scoreFormats, writeScores } from '../datadiet/scores/score-files';
 import { runsOfDocument } from '../jobs/work-folder';
 import { dataField, datasetFields, datasetOptions } from './data-fields';
-import { choice, integer, path } from './fields';
+import { choice, integer, newDocument, path } from './fields';
 import { defineOperation } from './operation';
 import { replaces } from './rules';
 import { payingSharingFields, sharingNames, sharingRules } from './sharing';
 import { passKind, proxyOf, seedSharingOf, trainingFields, trainingOf } from './training-fields';
 import { say } from '../message';
+import { several } from './outcomes';
 
 /** What scores are written as. */
 export const scoreFormatField = choice(scoreFormats, {
@@ -84,7 +85,7 @@ export const scoreData = defineOperation({
   summary: 'Score how much each example of a data set matters for training.',
   fields: {
     data: dataField,
-    out: path({ description: 'Where to write the scores', required: true }),
+    out: newDocument('scores', { description: 'Where to write the scores', required: true }),
     format: scoreFormatField,
     score: choice(scoreKinds, {
       description: 'What to score examples by',
@@ -164,5 +165,13 @@ export const scoreData = defineOperation({
       labelIssues: issuesOfClasses(document),
       notes,
     };
+  },
+  presentation: {
+    panel: 'dataMap',
+    document: 'out',
+    outcome: ({ examples, suspected }) => ({
+      summary: say`Scored ${several(examples, 'example')}: ${several(suspected, 'suspected label error')}.`,
+      shown: true,
+    }),
   },
 });

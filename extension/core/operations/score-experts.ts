@@ -14,8 +14,8 @@ import { leastSalient, shareOfExperts } from '../prune/experts/least-salient';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { UserError } from '../user-error';
-import { integer, number, path } from './fields';
-import { filesOfWalk, prepareJournal } from './journals';
+import { integer, newDocument, number } from './fields';
+import { operationJournal } from './journals';
 import { defineOperation } from './operation';
 import { needs } from './rules';
 import {
@@ -28,6 +28,8 @@ import {
 } from './shared-fields';
 import { say } from '../message';
 import { walkWork } from './text-work';
+import { several } from './outcomes';
+import { formatCount } from '../format';
 
 interface ScoredExperts {
   /** Mixture by mixture. */
@@ -35,6 +37,8 @@ interface ScoredExperts {
   /** The least salient, where a share was asked for. */
   readonly remove: readonly string[];
 }
+
+const journal = operationJournal('experts');
 
 export const scoreExperts = defineOperation({
   id: 'score-experts',
@@ -50,7 +54,9 @@ export const scoreExperts = defineOperation({
       above: 0,
       max: 1,
     }),
-    out: path({ description: 'Where to write a plan that removes them (*.plan.json)' }),
+    out: newDocument('plan', {
+      description: 'Where to write a plan that removes them (*.plan.json)',
+    }),
     ...calibrationFields(defaultCalibration),
     seed: integer({ description: 'Seed of random inputs', default: 0, min: 0 }),
     ...runFields,
@@ -64,7 +70,7 @@ export const scoreExperts = defineOperation({
   }),
   trust: 'run',
   writes: 'plan',
-  resume: ({ out, model }) => filesOfWalk('experts', out, model),
+  resume: ({ out, model }) => journal.walkFiles(out, model),
   work: async (request, { open }) => walkWork(request, await open(request.model)),
   run: async (request, context): Promise<ScoredExperts> => {
     const { open, samples, version } = context.environment;
@@ -102,7 +108,7 @@ export const scoreExperts = defineOperation({
       }
       return { mixtures, remove };
     };
-    const place = async (): Promise<string> => prepareJournal('experts', out, model.path);
+    const place = async (): Promise<string> => journal.prepare(out, model.path);
     const executor = new LayeredExecutor(model.model, on, memoryBytes);
     try {
       return await resumable({ place, out, version }, context, async (saved) =>
@@ -111,6 +117,17 @@ export const scoreExperts = defineOperation({
     } finally {
       await executor.dispose();
     }
+  },
+  presentation: {
+    panel: 'heatmap',
+    measures: ({ mixtures }) => ({
+      column: 'saliency',
+      values: Object.fromEntries(mixtures.flat().map(({ expert, saliency }) => [expert, saliency])),
+    }),
+    outcome: ({ mixtures, remove }) => ({
+      summary: say`Marked for removal: ${formatCount(remove.length)} of ${several(mixtures.flat().length, 'expert')}, the least salient.`,
+      shown: true,
+    }),
   },
 });
 

@@ -5,13 +5,16 @@ import type { TextScores } from '../data/text-scores';
 import { scoreText as scoreWindows } from '../datadiet/text/score-text';
 import { documentNames } from '../document-names';
 import type { ModelSummary } from '../models/model-summary';
-import { integer, path } from './fields';
-import { journalOf, prepareJournal } from './journals';
+import { integer, newDocument, path } from './fields';
+import { operationJournal } from './journals';
 import { defineOperation } from './operation';
 import { modelField, runFields, runOptions } from './shared-fields';
 import { besideModel } from './suggest-out';
 import { roughTokens, wholeModel } from './text-work';
 import { runsOf } from './work';
+import { several } from './outcomes';
+import { say } from '../message';
+import { mean } from '../datadiet/scores/statistics';
 
 /** Where scores of a text go if the user names no file: beside the model, with the name of the text. */
 export async function textScoresPath(model: string, text: string | undefined): Promise<string> {
@@ -29,6 +32,8 @@ function windowLength(
 ): number {
   return length ?? Math.min(defaultCalibration.length, maxPositions);
 }
+
+const journal = operationJournal('score-text');
 
 export const scoreText = defineOperation({
   id: 'score-text',
@@ -54,7 +59,9 @@ export const scoreText = defineOperation({
       fallback: 'all',
       min: 1,
     }),
-    out: path({ description: 'Where to write the scores (*.textscores.json)' }),
+    out: newDocument('textScores', {
+      description: 'Where to write the scores (*.textscores.json)',
+    }),
     ...runFields,
   },
   rules: [],
@@ -66,7 +73,7 @@ export const scoreText = defineOperation({
   }),
   trust: 'run',
   writes: 'textScores',
-  resume: ({ out, model }) => journalOf('score-text', out, model),
+  resume: ({ out, model }) => journal.path(out, model),
   suggestOut: async ({ model = '.', text }) => textScoresPath(model, text),
   // Counted: all tokens of the windows, once.
   work: async (request, { open, samples }) => {
@@ -91,10 +98,17 @@ export const scoreText = defineOperation({
         length: windowLength(request, model.summary),
         ...runOptions(request),
         out,
-        journal: await prepareJournal('score-text', out, model.path),
+        journal: await journal.prepare(out, model.path),
       },
       { bundledText: join(samples, bundledText), version },
       context,
     );
+  },
+  presentation: {
+    opens: 'editor',
+    outcome: ({ scores }, { request: { out = '' } }) => ({
+      summary: say`${basename(out)}: ${several(scores.length, 'window')}, mean EL2N ${mean(scores).toFixed(3)}. Whether the hardest calibrate better than random ones depends on the model: measure both.`,
+    }),
+    nextSteps: () => ['calibrate', 'open'],
   },
 });

@@ -11,7 +11,7 @@ import { profileModel } from '../prune/profile-model';
 import type { EvaluateRounds, WritableOnly } from '../prune/profile-model';
 import { expectedWork } from '../prune/search-progress';
 import type { RequestOf } from './fields';
-import { prepareJournal } from './journals';
+import { operationJournal } from './journals';
 import type { OperationContext } from './operation';
 import { candidatesOf, requireCandidates, searchSettings } from './search-fields';
 import type { SearchRequest } from './search-fields';
@@ -21,6 +21,9 @@ import { engineOf } from './sharing';
 import type { SharingRequest } from './sharing';
 import { runsOf } from './work';
 import type { Work } from './work';
+
+/** Shared by the operations that search: each continues the search of another. */
+export const searchJournal = operationJournal('search');
 
 /**
  * What a search runs: that of every sequence.
@@ -98,7 +101,7 @@ export async function searchModel(
       settings,
       ...runOptions(request),
       out,
-      journal: await prepareJournal('search', out, path),
+      journal: await searchJournal.prepare(out, path),
       writable,
       engine: engineOf(request, context.environment),
     },

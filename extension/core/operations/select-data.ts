@@ -7,7 +7,7 @@ import { documentNames } from '../document-names';
 import { say } from '../message';
 import { UserError } from '../user-error';
 import { datasetFields, optionalDataField } from './data-fields';
-import { number, path } from './fields';
+import { document, newDocument, number } from './fields';
 import { defineOperation } from './operation';
 import { allNeed } from './rules';
 import {
@@ -17,8 +17,9 @@ import {
   selectionFields,
   selectionRules,
 } from './selection-fields';
+import { exportedOutcome } from './outcomes';
 
-export const scoresField = path({
+export const scoresField = document('scores', {
   description: 'Scores of score-data or of another tool (.json, .npy, .csv, .jsonl)',
   required: true,
 });
@@ -33,7 +34,7 @@ export const selectData = defineOperation({
   summary: 'Choose the examples to keep by their scores.',
   fields: {
     scores: scoresField,
-    out: path({
+    out: newDocument('selection', {
       description: 'Where to write the selection (*.selection.json, .npy)',
       required: true,
     }),
@@ -66,5 +67,11 @@ export const selectData = defineOperation({
     }
     await writeSelection(out, { ...summary, indices });
     return { ...summary, out };
+  },
+  presentation: {
+    panel: 'dataMap',
+    document: 'scores',
+    opens: 'folder',
+    outcome: ({ kept }, { request: { out } }) => exportedOutcome(kept, out),
   },
 });

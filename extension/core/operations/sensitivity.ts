@@ -4,15 +4,22 @@ import type {
   SensitivityEvent,
   SensitivityProfile,
 } from '../tensornet/sensitivity/sensitivity-profile';
-import { integer, path } from './fields';
-import { journalOf } from './journals';
+import { integer, newDocument } from './fields';
 import { layerFields } from './layer-fields';
-import { measureSensitivity, sensitivityWork, trialFields } from './measure-sensitivity';
+import {
+  measureSensitivity,
+  sensitivityJournal,
+  sensitivityWork,
+  trialFields,
+} from './measure-sensitivity';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
 import { besideModel } from './suggest-out';
 import { payingSharingFields, sharingRules } from './sharing';
+import { several } from './outcomes';
+import { say } from '../message';
+import { journalOfDocument } from '../jobs/work-folder';
 
 export const sensitivity = defineOperation({
   id: 'sensitivity',
@@ -21,7 +28,9 @@ export const sensitivity = defineOperation({
   summary: 'Measure what compressing each linear layer alone costs, by method and level.',
   fields: {
     model: modelField,
-    out: path({ description: 'Where to write the sensitivity profile (*.sensitivity.json)' }),
+    out: newDocument('sensitivity', {
+      description: 'Where to write the sensitivity profile (*.sensitivity.json)',
+    }),
     ...trialFields,
     ...layerFields,
     seed: integer({ description: 'Seed of random projections', default: 0, min: 0 }),
@@ -36,7 +45,7 @@ export const sensitivity = defineOperation({
   }),
   trust: 'run',
   writes: 'sensitivity',
-  resume: ({ out, model }) => journalOf('sensitivity', out, model),
+  resume: ({ out, model }) => sensitivityJournal.path(out, model),
   suggestOut: async ({ model = '.' }) => besideModel('sensitivity', model),
   work: async (request, { open }) =>
     sensitivityWork({ ...request, model: await open(request.model) }),
@@ -46,4 +55,20 @@ export const sensitivity = defineOperation({
       request.out,
       context,
     ),
+  presentation: {
+    panel: 'compression',
+    document: 'out',
+    outcome: ({ layers }) => {
+      const measurements = layers.reduce((sum, { entries }) => sum + entries.length, 0);
+      return {
+        summary: say`Measured ${several(measurements, 'compression')} of ${several(layers.length, 'layer')}.`,
+        shown: true,
+      };
+    },
+    saved: {
+      text: (done, total) => say`Saved: ${done} of ${total} measurements.`,
+      leftovers: ({ out }: { readonly out?: string }) =>
+        out === undefined ? [] : [`${journalOfDocument(out)}.forms`],
+    },
+  },
 });

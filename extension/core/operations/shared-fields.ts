@@ -13,7 +13,7 @@ import { automaticMemory, roomOfProcess } from '../runtime/limits/process-memory
 import { answersCalibration, orDefaults } from '../data/calibration-defaults';
 import { asksAnswers } from '../metrics/metrics';
 import type { MetricName } from '../metrics/metrics';
-import { choice, flag, group, integer, path, size } from './fields';
+import { choice, document, flag, group, integer, path, size } from './fields';
 import type { Field, RequestOf } from './fields';
 import { excludes, needs } from './rules';
 import type { Rule } from './rules';
@@ -94,7 +94,7 @@ export const calibrationFields = ({ sequences, length }: CalibrationRequest): Ca
       min: 1,
       setting: 'calibration.length',
     }),
-    calibrationScores: path({
+    calibrationScores: document('textScores', {
       description: 'Choose sequences by the scores of a *.textscores.json',
       setting: 'calibration.scores',
     }),

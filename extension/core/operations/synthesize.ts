@@ -14,6 +14,8 @@ import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { atMost } from './rules';
 import { engineOf, sharingFields, sharingRules } from './sharing';
+import { say } from '../message';
+import { formatPercent } from '../format';
 
 const fields = {
   out: path({
@@ -97,6 +99,7 @@ export const synthesize = defineOperation({
     files: v.looseObject({ log: v.string(), network: v.string(), library: v.string() }),
   }),
   trust: 'write',
+  writesBeside: ['evolution'],
   resume: ({ out }) => evolutionJournal(resolve(out)),
   run: async (request, context: OperationContext<EvolutionEvent>): Promise<SynthesisResult> => {
     const { out, pictures } = request;
@@ -111,6 +114,14 @@ export const synthesize = defineOperation({
     const { iterations, lines, baselines, best } = document;
     const { metrics, ...model } = best;
     return { iterations, best: { ...model, ...metrics }, lines, baselines, files };
+  },
+  presentation: {
+    panel: 'symbolic',
+    document: 'out',
+    outcome: ({ document: { best } }) => ({
+      summary: say`the best module is ${best.name}, accuracy ${formatPercent(best.metrics.test)} on test data.`,
+      shown: true,
+    }),
   },
 });
 

@@ -8,9 +8,9 @@ import type { PlannedChanges } from '../../core/models/narrow/narrow-model';
 import type {
   ChooseLayersRequest,
   ChosenLayers,
-  InspectedModel,
-  InspectorRequests,
-} from '../../protocol/worker';
+} from '../../core/operations/questions/choose-layers';
+import type { InspectedModel } from '../../core/operations/questions/model-questions';
+import type { InspectorRequests } from '../../protocol/worker';
 import type { WorkerClient } from '../worker/worker-client';
 
 /**

@@ -2,6 +2,7 @@ import { asRecord, isOver } from './job-record';
 import type { StoredJob } from './job-record';
 import { operationOf } from './operations';
 import { hasWork } from './saved-work';
+import { render } from '../../core/message';
 import type { Translate } from '../../core/message';
 
 /** A job of an earlier window: one that ran or waited when that was closed is interrupted. */
@@ -35,5 +36,5 @@ export function savedOf(job: StoredJob, translate: Translate): string | undefine
   const { done = 0, total = 0 } = job.counted ?? {};
   return saved === undefined || done === 0
     ? translate('Progress is saved.')
-    : translate(saved, done, total);
+    : render(saved.text(done, total), translate);
 }

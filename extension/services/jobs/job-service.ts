@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { render, say, verbatim } from '../../core/message';
+import type { Outcome } from '../../core/operations/presentation';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import type { CancellationToken } from 'vscode-jsonrpc/node';
 import { Signal } from '../sessions/signal';
 import { RequestCancelled, WorkerCrashed } from '../worker/worker-errors';
 import type { JobEnvironment } from './job-environment';
-import type { JobHandler, JobOutcome } from './job-handler';
+import type { JobFollower } from './job-follower';
 import { asRecord, isOver, isResumable, storedRequest } from './job-record';
 import type { JobRecord, StoredJob } from './job-record';
 import { withoutOldest } from './job-store';
@@ -41,7 +43,7 @@ export class JobService {
   /** Tells which job has changed, been added or been removed. */
   public readonly changed = new Signal<JobRecord>();
   /** Tells that a job of this window has ended, and what came of it. */
-  public readonly ended = new Signal<{ readonly job: JobRecord; readonly outcome?: JobOutcome }>();
+  public readonly ended = new Signal<{ readonly job: JobRecord; readonly outcome?: Outcome }>();
 
   /** When the jobs were loaded; interrupted ones end then. */
   public readonly opened = Date.now();
@@ -49,8 +51,7 @@ export class JobService {
   readonly #environment: JobEnvironment;
   /** The oldest first; those that wait run in this order. */
   #jobs: StoredJob[];
-  /** How operations are taken part in, by their ids. */
-  readonly #handlers = new Map<Operation, JobHandler<Operation>>();
+  readonly #followers = new Map<Operation, readonly JobFollower<Operation>[]>();
   readonly #waiting = new Map<string, Waiting>();
   readonly #running = new Map<
     Lane,
@@ -98,13 +99,14 @@ export class JobService {
     return ahead.findIndex((job) => job.id === id);
   }
 
-  public handle<O extends Operation>(operation: O, handler: JobHandler<O>): void {
-    this.#handlers.set(operation, handler as unknown as JobHandler<Operation>);
+  public follow<O extends Operation>(operation: O, follower: JobFollower<O>): void {
+    const known = this.#followersOf({ operation });
+    this.#followers.set(operation, [...known, follower as unknown as JobFollower<Operation>]);
   }
 
   /** Whether a panel shows a job now. */
   public isShown(job: JobRecord): boolean {
-    return this.#handlers.get(job.operation)?.isShown?.(job) === true;
+    return this.#followersOf(job).some((one) => one.isShown?.(job) === true);
   }
 
   /** The job that has thrown an error. */
@@ -242,9 +244,11 @@ export class JobService {
     this.#tell(job);
     log.info(`${job.operation} ${job.model}`, JSON.stringify(job.request));
     const record = asRecord(job);
-    const handler = this.#handlers.get(job.operation);
+    const followers = this.#followersOf(job);
     try {
-      await handler?.begin?.(record, resumed);
+      for (const follower of followers) {
+        await follower.begin?.(record, resumed);
+      }
       const result = await lanes[lane].request(
         job.operation,
         withPassword(job.request),
@@ -255,12 +259,14 @@ export class JobService {
           tell: (atOnce) => {
             this.#tell(job, atOnce);
           },
-          handler,
+          followers,
         }),
       );
       this.#end(job, undefined, await this.#outcome(job, result), result);
     } catch (error) {
-      await handler?.stopped?.(record);
+      for (const follower of followers) {
+        await follower.stopped?.(record);
+      }
       this.#end(job, error);
     } finally {
       source.dispose();
@@ -270,18 +276,28 @@ export class JobService {
   }
 
   /** What came of a job that has a result. Where that cannot be shown, the job is done all the same. */
-  async #outcome(job: StoredJob, result: unknown): Promise<JobOutcome> {
+  async #outcome(job: StoredJob, result: unknown): Promise<Outcome> {
     try {
-      const handler = this.#handlers.get(job.operation);
-      const outcome = await handler?.done(result as never, asRecord(job));
-      return outcome ?? { summary: this.#environment.translate('Done.') };
+      const record = asRecord(job);
+      const followers = this.#followersOf(job);
+      for (const follower of followers) {
+        await follower.done?.(result as never, record);
+      }
+      const [original] = followers.flatMap((one) => one.original?.(record) ?? []);
+      const { name, request } = job;
+      const { outcome } = operationOf(job.operation);
+      return (
+        outcome?.(result, { name, request, ...(original === undefined ? {} : { original }) }) ?? {
+          summary: say`Done.`,
+        }
+      );
     } catch (error) {
       this.#environment.log.error(error as Error);
-      return { summary: this.#environment.describeError(error) };
+      return { summary: verbatim(this.#environment.describeError(error)) };
     }
   }
 
-  #end(job: StoredJob, error: unknown, outcome?: JobOutcome, result?: unknown): void {
+  #end(job: StoredJob, error: unknown, outcome?: Outcome, result?: unknown): void {
     if (this.#disposed) {
       return;
     }
@@ -295,7 +311,7 @@ export class JobService {
       }
     } else {
       job.state = 'done';
-      job.result = outcome.summary;
+      job.result = render(outcome.summary, translate);
       const output = operationOf(job.operation).output?.(job.request) ?? '';
       job.outputs = output === '' || outcome.writesNothing === true ? [] : [output];
       delete job.saved;
@@ -361,6 +377,10 @@ export class JobService {
   #save(): void {
     this.#saved = performance.now();
     void this.#environment.store.save(this.#jobs);
+  }
+
+  #followersOf({ operation }: Pick<StoredJob, 'operation'>): readonly JobFollower<Operation>[] {
+    return this.#followers.get(operation) ?? [];
   }
 
   #find(id: string): StoredJob | undefined {

@@ -3,12 +3,10 @@ import { formatDuration } from '../../core/format';
 import type { StageProgress } from '../../core/jobs/job';
 import { Estimate, TimeLeft } from '../../core/jobs/time-left';
 import { render } from '../../core/message';
-import type { ProfileEvent } from '../../core/prune/layer-profile';
 import type { JobEvent } from '../../protocol/worker';
 import type { RequestWatch } from '../worker/worker-process';
-import { Counter } from './counted';
 import type { JobEnvironment } from './job-environment';
-import type { JobHandler } from './job-handler';
+import type { JobFollower } from './job-follower';
 import { asRecord } from './job-record';
 import type { StoredJob } from './job-record';
 import type { Operation } from './operations';
@@ -20,7 +18,7 @@ interface JobHooks {
   readonly note: (text: string) => void;
   /** @param atOnce whether the change is stored now, or soon */
   readonly tell: (atOnce: boolean) => void;
-  readonly handler: JobHandler<Operation> | undefined;
+  readonly followers: readonly JobFollower<Operation>[];
 }
 
 /** Writes into a job what the worker tells while it runs. */
@@ -28,13 +26,14 @@ export function watchJob(
   job: StoredJob,
   token: CancellationToken,
   { translate, describeError, log }: JobEnvironment,
-  { note, tell, handler }: JobHooks,
+  { note, tell, followers }: JobHooks,
 ): RequestWatch {
   const timeLeft = new TimeLeft();
   const estimate = new Estimate((seconds) => {
     note(translate('This takes about {0} on this machine.', formatDuration(seconds)));
   });
-  const counter = new Counter();
+  const { saved } = operationOf(job.operation);
+  const count = saved?.counter?.();
   return {
     token,
     onProgress: (progress: StageProgress) => {
@@ -45,7 +44,7 @@ export function watchJob(
       job.progress = { ...progress, stage };
       if (secondsLeft !== undefined) job.progress.secondsLeft = secondsLeft;
       // What only prepares the job is counted in other things.
-      if (operationOf(job.operation).countsSaved === true && progress.moreFollows !== true) {
+      if (saved !== undefined && count === undefined && progress.moreFollows !== true) {
         job.counted = { done: progress.done, total: progress.total };
       }
       tell(false);
@@ -69,11 +68,16 @@ export function watchJob(
       tell(false);
     },
     onEvent: (event: JobEvent) => {
-      if (job.operation === 'profile') {
-        job.counted = counter.event(event as ProfileEvent, job.counted);
+      const counted = count?.(event);
+      if (counted !== undefined) {
+        // A run that continues repeats what was counted before.
+        job.counted = { ...counted, done: Math.max(counted.done, job.counted?.done ?? 0) };
       }
-      // A worker sends a job only the events of its own operation.
-      handler?.event?.(event, asRecord(job));
+      const record = asRecord(job);
+      for (const follower of followers) {
+        // A worker sends a job only the events of its own operation.
+        follower.event?.(event, record);
+      }
     },
   };
 }

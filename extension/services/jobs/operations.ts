@@ -1,15 +1,22 @@
-import { journalOfDocument } from '../../core/jobs/work-folder';
 import type { AnyOperation } from '../../core/operations/operation';
 import { operations as registry } from '../../core/operations/operations';
 import type { OperationId } from '../../core/operations/operations';
+import type { Presentation } from '../../core/operations/presentation';
 import { dataOperations } from '../../protocol/data';
-import type { InspectorRequests, WorkerRequests } from '../../protocol/worker';
+import { questions } from '../../core/operations/questions/questions';
+import type { WorkerRequests } from '../../protocol/worker';
 
 /** What jobs wait for: those of one lane run one after another. */
 export type Lane = 'worker' | 'dataReader';
 
 /** What the job service knows of an operation. */
-interface JobOperation<Request> {
+interface JobOperation<Request> extends Omit<
+  Presentation<Request, unknown>,
+  'document' | 'original'
+> {
+  /** Names of fields of the request. */
+  readonly document?: string;
+  readonly original?: string;
   /** What runs; `{0}` is the name of what it works on. */
   readonly title: string;
   readonly lane: Lane;
@@ -17,12 +24,6 @@ interface JobOperation<Request> {
   readonly subject: (request: Request) => string;
   /** Files and folders that hold finished work until the result is written; absent where it does not resume. */
   readonly saves?: (request: Request) => readonly string[];
-  /** What is said of that; `{0}` of `{1}` are counted. */
-  readonly saved?: string;
-  /** Whether its progress counts what is saved, and nothing else. */
-  readonly countsSaved?: boolean;
-  /** What a crash may leave besides. */
-  readonly scratch?: (request: Request) => readonly string[];
   /** What it writes: a file or a folder. */
   readonly output?: (request: Request) => string;
 }
@@ -41,9 +42,11 @@ const subjects = ['data', 'model', 'scores', 'about', 'out'];
 const inDataReader = new Set<string>(dataOperations);
 
 /** What follows from the declaration of an operation. */
-function fromDeclaration({ id, verb, fields, resume }: AnyOperation): JobOperation<object> {
+function fromDeclaration(operation: AnyOperation): JobOperation<object> {
+  const { id, verb, fields, resume, presentation } = operation;
   const paths = subjects.filter((key) => fields[key]?.kind === 'path');
   return {
+    ...presentation,
     title: `${verb} {0}`,
     lane: inDataReader.has(id) ? 'dataReader' : 'worker',
     subject: (request) =>
@@ -53,34 +56,18 @@ function fromDeclaration({ id, verb, fields, resume }: AnyOperation): JobOperati
   };
 }
 
-const declared = Object.fromEntries(
-  registry.map((operation) => [
-    operation.id,
-    fromDeclaration(operation as unknown as AnyOperation),
-  ]),
-) as unknown as { readonly [Id in OperationId]: JobOperation<WorkerRequests[Id][0]> };
-
-/** What is counted of finished work, and what a crash leaves besides. */
-const counted = {
-  profile: { ...declared.profile, saved: 'Saved: {0} of {1} sublayers.' },
-  sensitivity: {
-    ...declared.sensitivity,
-    saved: 'Saved: {0} of {1} measurements.',
-    countsSaved: true,
-    scratch: ({ out: file }) => (file === undefined ? [] : [`${journalOfDocument(file)}.forms`]),
-  },
-} satisfies { readonly [Id in OperationId]?: JobOperation<WorkerRequests[Id][0]> };
-
 /** Id of what runs as a job. */
 export type Operation = OperationId;
 export type RequestOf<O extends Operation> = WorkerRequests[O][0];
 export type ResultOf<O extends Operation> = WorkerRequests[O][1];
 
 /** The one list of what runs as a job. */
-export const jobOperations: { readonly [O in Operation]: JobOperation<RequestOf<O>> } = {
-  ...declared,
-  ...counted,
-};
+export const jobOperations = Object.fromEntries(
+  registry.map((operation) => [
+    operation.id,
+    fromDeclaration(operation as unknown as AnyOperation),
+  ]),
+) as unknown as { readonly [O in Operation]: JobOperation<RequestOf<O>> };
 
 export const operations = Object.keys(jobOperations) as Operation[];
 
@@ -93,10 +80,10 @@ const reading = new Set<string>(
 export const isJob = (method: string): boolean =>
   Object.hasOwn(jobOperations, method) && !reading.has(method);
 
-/** What runs a model or writes, and is no job. An export writes only where the user says, so it is none of these. */
+/** Requests that run a model or write, and are no jobs. */
 const running = new Set<string>([
   ...(['expect', 'converse'] satisfies (keyof WorkerRequests)[]),
-  ...(['keepEvaluations'] satisfies (keyof InspectorRequests)[]),
+  ...questions.filter(({ trust }) => trust !== 'inspect').map(({ id }) => id),
 ]);
 
 /** Whether a request of a child process does more than read. */

@@ -25,9 +25,9 @@ export const hasWork = (job: Job): boolean => workOf(job).some(holdsWork);
 
 /** Removes finished work and what was in progress. What stands at the job's output stays. */
 export async function removeWork(job: Job): Promise<void> {
-  const { scratch, output } = operationOf(job.operation);
+  const { saved, output } = operationOf(job.operation);
   const result = output?.(job.request);
-  for (const path of [...workOf(job), ...(scratch?.(job.request) ?? [])]) {
+  for (const path of [...workOf(job), ...(saved?.leftovers?.(job.request) ?? [])]) {
     if (path !== result) {
       await rm(path, { recursive: true, force: true });
     }

@@ -1,30 +1,12 @@
 import { l10n } from 'vscode';
 import type { PatchResult } from '../../core/pipelines/patching/patch-model';
-import type { PatchKind } from '../../core/symbolic/patch/contestants';
+import { patchKindName, patchVerdict } from '../../core/operations/patch-verdict';
 import { formatBytes, formatCount } from '../../core/format';
 import type { ApplyResult } from '../../core/operations/apply-plan';
 import { qualityReport } from './quality-report';
 import { escapeMarkdown, markdownTable } from './markdown-table';
 import { counts } from '../counts';
 import { localise } from '../localise';
-
-/** What something that stands in the place of a sublayer is called. */
-export function standInName(kind: PatchKind): string {
-  switch (kind) {
-    case 'graph':
-      return l10n.t('Graph module');
-    case 'skip':
-      return l10n.t('Nothing (skip)');
-    case 'ridge':
-      return l10n.t('Linear map (ridge)');
-    case 'low-rank':
-      return l10n.t('Low-rank adapter');
-    case 'mlp':
-      return l10n.t('Bottleneck MLP');
-    case 'random-graph':
-      return l10n.t('Random graph');
-  }
-}
 
 /** How a graph module compares with simpler things, and what was written, as Markdown. */
 export function patchReport(name: string, result: PatchResult<ApplyResult>): string {
@@ -33,7 +15,7 @@ export function patchReport(name: string, result: PatchResult<ApplyResult>): str
   const bold = (text: string, is: boolean): string => (is ? `**${text}**` : text);
   return [
     `# ${l10n.t('{0}: a patch for {1}', escapeMarkdown(name), escapeMarkdown(sublayer))}`,
-    verdict(result),
+    localise(patchVerdict(result)),
     markdownTable(
       [
         l10n.t('In its place'),
@@ -43,7 +25,7 @@ export function patchReport(name: string, result: PatchResult<ApplyResult>): str
         `${l10n.t('Tries')}:`,
       ],
       standings.map(({ kind, loss: own, error, parameters, tries }) => [
-        bold(standInName(kind), kind === 'graph'),
+        bold(localise(patchKindName(kind)), kind === 'graph'),
         bold(own.toPrecision(4), own === least),
         error.toFixed(4),
         formatCount(parameters),
@@ -87,25 +69,4 @@ export function patchReport(name: string, result: PatchResult<ApplyResult>): str
     ...(accepted || written !== null ? [] : [`> ${l10n.t('Nothing was written.')}`]),
     '',
   ].join('\n\n');
-}
-
-/** Whether the patch beats everything else, and what does better. */
-export function verdict({ accepted, standings }: PatchResult): string {
-  const own = standings.find(({ kind }) => kind === 'graph');
-  const [best] = [...standings].sort((a, b) => a.loss - b.loss);
-  const skip = standings.find(({ kind }) => kind === 'skip');
-  const loss = own?.loss.toPrecision(3) ?? '';
-  if (accepted) {
-    return l10n.t(
-      'The patch is accepted: its distance of {0} is below those of everything simpler. Without anything it is {1}.',
-      loss,
-      skip?.loss.toPrecision(3) ?? '',
-    );
-  }
-  return l10n.t(
-    'The patch is not accepted: something simpler does as well or better ({0}: distance {1}, the patch: {2}).',
-    standInName(best?.kind ?? 'skip'),
-    best?.loss.toPrecision(3) ?? '',
-    loss,
-  );
 }

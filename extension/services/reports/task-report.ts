@@ -1,27 +1,16 @@
 import { l10n } from 'vscode';
-import {
-  accuracyName,
-  describeAnswers,
-  formatAccuracy,
-} from '../../core/evaluate/describe-accuracy';
+import { accuracyName, formatAccuracy } from '../../core/evaluate/describe-accuracy';
+import { comparedAnswers } from '../../core/operations/evaluation-outcome';
+import type { EvaluatedNames } from '../../core/operations/evaluation-outcome';
 import type { TaskEvaluation } from '../../core/evaluate/evaluate-models';
 import type { TaskResult } from '../../core/evaluate/task-accuracy';
 import { counts } from '../counts';
 import { localise } from '../localise';
 import { escapeMarkdown, markdownTable } from './markdown-table';
 
-/** The model of a task evaluation, and the one that it is compared with. */
-export interface JudgedNames {
-  readonly name: string;
-  readonly other: string;
-}
-
 /** What a model scores on a task, and how another answers, as Markdown. */
-export function taskReport(
-  result: TaskEvaluation,
-  { name, other }: JudgedNames,
-  shots: number,
-): string {
+export function taskReport(result: TaskEvaluation, names: EvaluatedNames, shots: number): string {
+  const [name, other] = [localise(names.name), localise(names.other)];
   const rows = [
     [name, result] as const,
     ...(result.against ? [[other, result.against] as const] : []),
@@ -50,7 +39,9 @@ export function taskReport(
         ...measured.map(([, tell]) => tell(judged) ?? '–'),
       ]),
     ),
-    ...comparedOf(result, other).map((sentence) => `- ${escapeMarkdown(sentence)}`),
+    ...comparedAnswers(result, names.other).map(
+      (sentence) => `- ${escapeMarkdown(localise(sentence))}`,
+    ),
     '',
   ].join('\n\n');
 }
@@ -64,19 +55,4 @@ function kindName(kind: TaskEvaluation['kind']): string {
     case 'exact-match':
       return l10n.t('exact match');
   }
-}
-
-/** The same in a few sentences. */
-export function taskSummary(result: TaskEvaluation, { other }: JudgedNames): string {
-  const { task, kind, acc, accError, examples } = result;
-  const score = `${accuracyName(kind)} ${formatAccuracy(acc, accError)}`;
-  return [
-    l10n.t('{0} on {1} ({2}).', score, task, counts.examples(examples)),
-    ...comparedOf(result, other).map((sentence) => `${sentence}.`),
-  ].join(' ');
-}
-
-function comparedOf({ compared, kind, examples }: TaskEvaluation, against: string): string[] {
-  const given = { accuracy: accuracyName(kind), against, examples };
-  return compared === undefined ? [] : describeAnswers(compared, given).map(localise);
 }

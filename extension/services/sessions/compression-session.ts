@@ -104,6 +104,10 @@ export class CompressionSession extends PanelSession<CompressionState> {
     return this.#plan;
   }
 
+  public get scores(): ScoredFront | undefined {
+    return this.#scores;
+  }
+
   public get job(): CompressionJob {
     return this.#job;
   }

@@ -5,6 +5,7 @@ import type { PlannedPatch, Plan } from '../../core/plans/plan';
 import type { Drift } from '../../core/evaluate/drift';
 import type { Unable } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
+import type { Measurements } from '../../core/operations/presentation';
 import { unitsMeant } from '../../core/models/units';
 import type { LayerProfile, ProfileEvaluation, ProfileEvent } from '../../core/prune/layer-profile';
 import type {
@@ -68,6 +69,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     configPreview: () => this.host.preview(this.choice, this.#narrowed),
     selectionEvaluation: () => this.#evaluationOf(this.choice),
     drift: () => this.#drifts.get(choiceKey(this.choice)),
+    measurements: () => this.#measurements,
     profileFile: () => (this.#profile?.search === undefined ? undefined : this.profilePath),
     blocked: () => this.blocked?.reason,
     cannot: () => this.host.cannot,
@@ -85,6 +87,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
   #narrowed: NarrowedModel | undefined;
   /** By the choice that was looked at. */
   readonly #drifts = new Map<string, Drift>();
+  #measurements: HeatmapState['measurements'] = {};
   /** While a search runs and the user has not chosen: the choice follows its rounds. */
   #following = false;
   #fileWarning: string | undefined;
@@ -281,6 +284,12 @@ export class ModelSession extends PanelSession<HeatmapState> {
   public addDrift(choice: Choice, drift: Drift): void {
     this.#drifts.set(choiceKey(choice), drift);
     this.tell('drift');
+  }
+
+  /** Takes the values of a column of the heatmap. */
+  public addMeasurements({ column, values }: Measurements): void {
+    this.#measurements = { ...this.#measurements, [column]: values };
+    this.tell('measurements');
   }
 
   /** Something the user should know of the profile: shown among the model's warnings. */

@@ -19,6 +19,19 @@ export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> 
   public constructor(documents: Documents, jobs: JobService) {
     super(jobs);
     this.#documents = documents;
+    const sessionOf = ({ request }: JobRecord<'synthesize'>): SynthesisSession =>
+      this.get(logOf(request.out));
+    jobs.follow('synthesize', {
+      begin: (job) => {
+        sessionOf(job).begin(evolutionSettings(job.request));
+      },
+      event: (event, job) => {
+        sessionOf(job).receive(event);
+      },
+      done: ({ document }, job) => {
+        sessionOf(job).finish(document);
+      },
+    });
   }
 
   /** The session of a document, which need not have been written yet. */

@@ -10,12 +10,14 @@ import {
   documentOf,
 } from '../../../extension/core/document-names';
 import { documentTypes, readDocument } from '../../../extension/core/documents/document-types';
+import type { AnyOperation } from '../../../extension/core/operations/operation';
 import { operations } from '../../../extension/core/operations/operations';
 import { UserError } from '../../../extension/core/user-error';
 import { documentContributions } from '../../../extension/services/documents/document-views';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
+const declared = operations as unknown as readonly AnyOperation[];
 
 /** What is wrong with a document of one field. */
 function refusal(id: keyof typeof documentTypes, document: object): UserError | undefined {
@@ -41,11 +43,14 @@ describe('a type of documents', () => {
     }
   });
 
-  it.each(documentIds)('%s says who writes and reads it, and what its fields are', (id) => {
-    const { writtenBy, readBy, schema } = documentTypes[id];
-    const known = operations.map((one): string => one.id);
-    expect(known).toEqual(expect.arrayContaining([...writtenBy, ...readBy]));
-    expect(writtenBy.length).toBeGreaterThan(0);
+  it.each(documentIds)('%s is written by an operation, and says what its fields are', (id) => {
+    const { schema } = documentTypes[id];
+    const writers = declared.filter(
+      ({ fields, writesBeside = [] }) =>
+        writesBeside.includes(id) ||
+        Object.values(fields).some(({ writes }) => writes.includes(id)),
+    );
+    expect(writers.map((one) => one.id)).not.toEqual([]);
     for (const [key, field] of Object.entries<v.GenericSchema>(schema.entries)) {
       const said = [field, 'wrapped' in field ? field.wrapped : field].map(
         (one) =>
@@ -54,6 +59,31 @@ describe('a type of documents', () => {
       );
       expect(key === '$schema' || said.some(Boolean), key).toBe(true);
     }
+  });
+
+  it('is declared by every field whose description names it', () => {
+    for (const { id: operation, fields } of declared) {
+      for (const [key, field] of Object.entries(fields)) {
+        const named = documentIds.filter((id) =>
+          field.description.includes(`*${documentNames[id].suffix}`),
+        );
+        expect([...field.reads, ...field.writes], `${operation} ${key}`).toEqual(
+          expect.arrayContaining(named),
+        );
+      }
+    }
+  });
+
+  it('is read by what its fields say: a sensitivity profile by all that plan with it', () => {
+    const readers = declared.filter(({ fields }) =>
+      Object.values(fields).some(({ reads }) => reads.includes('sensitivity')),
+    );
+    expect(readers.map(({ id }) => id)).toEqual([
+      'compress',
+      'plan-compression',
+      'pareto',
+      'report',
+    ]);
   });
 
   it('has a place beside what it is of', () => {

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { unattended } from '../../../extension/core/jobs/job';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import { buildRequest } from '../../../extension/core/operations/build-request';
-import { journalOf } from '../../../extension/core/operations/journals';
+import { sensitivityJournal } from '../../../extension/core/operations/measure-sensitivity';
 import type { OperationContext } from '../../../extension/core/operations/operation';
 import { planCompression } from '../../../extension/core/operations/plan-compression';
 import { costsFolder } from '../../../extension/core/jobs/user-cache';
@@ -68,7 +68,7 @@ async function plan(
 }
 
 it('a plan under a budget that was stopped measures nothing again', async () => {
-  const journal = journalOf('sensitivity', undefined, model);
+  const journal = sensitivityJournal.path(undefined, model);
   const stopped = await plan('Choosing under the budget');
   expect(stopped.isDone).toBe(false);
   expect(stopped.measured).toBeGreaterThan(0);
@@ -85,5 +85,5 @@ it('a plan under a budget that was stopped measures nothing again', async () => 
 it('two plans for one model can be made at once, and leave nothing behind', async () => {
   const both = await Promise.all([plan(), plan()]);
   expect(both.map(({ isDone }) => isDone)).toEqual([true, true]);
-  expect(await readdir(dirname(journalOf('sensitivity', undefined, model)))).toEqual([]);
+  expect(await readdir(dirname(sensitivityJournal.path(undefined, model)))).toEqual([]);
 });

@@ -51,6 +51,16 @@ it('leaves of an operation what it declares, and nothing of what it runs', async
   expect(text).not.toMatch(/weighs|work:|toJson|async/);
 });
 
+it('leaves of a question what it declares', async () => {
+  const text = await bundle(`
+    import { defineOperation as defineQuestion } from '../define';
+    import { heavy } from '../heavy';
+    export const ask = defineQuestion({ id: 'ask', trust: 'inspect', run: async () => heavy() });
+  `);
+  expect(text).toContain('trust: "inspect"');
+  expect(text).not.toMatch(/weighs|async/);
+});
+
 it('leaves other files of that folder as they are', async () => {
   const text = await bundle("import { heavy } from '../heavy'; export const it = { run: heavy };");
   expect(text).toContain('weighs');

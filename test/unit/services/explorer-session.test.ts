@@ -3,7 +3,10 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { canTypeLayers } from '../../../extension/core/pipelines/gguf-facts';
 import { listOutputs } from '../../../extension/core/export/writable';
-import { checkPlan, chooseLayers, frontOf, predictPlan } from '../../../extension/worker/questions';
+import { predictPlan } from '../../../extension/core/operations/budget-fields';
+import { frontOf } from '../../../extension/core/operations/pareto';
+import { checkPlan } from '../../../extension/core/operations/questions/check-plan';
+import { chooseLayers } from '../../../extension/core/operations/questions/choose-layers';
 import { compareModels } from '../../../extension/core/inspect/compare-models';
 import { describeModel } from '../../../extension/core/inspect/describe-model';
 import { Diagrams } from '../../../extension/core/inspect/flow/diagrams';
@@ -14,8 +17,10 @@ import type { InspectorRequests } from '../../../extension/protocol/worker';
 import { ExplorerSession } from '../../../extension/services/sessions/explorer-session';
 import type { Inspector } from '../../../extension/services/sessions/explorer-session';
 import { describeNarrowed } from '../../../extension/core/models/narrow/describe-narrowed';
-import { exportStructure } from '../../../extension/worker/export-structure';
-import { document, keepEvaluations, viewEvolution } from '../../../extension/worker/documents';
+import { writeStructure } from '../../../extension/core/operations/questions/export-structure';
+import { showDocument } from '../../../extension/core/documents/document-types';
+import { writeEvaluations } from '../../../extension/core/operations/questions/keep-evaluations';
+import { viewEvolution } from '../../../extension/core/symbolic/evolution/evolution-view';
 import { RequestCancelled } from '../../../extension/services/worker/worker-errors';
 import { fixture } from '../fixtures';
 
@@ -31,11 +36,11 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
       token: { readonly isCancellationRequested: boolean },
     ) => Promise<InspectorRequests[M][1]>;
   } = {
-    document,
-    keepEvaluations,
+    document: async ({ id, file, text }) => showDocument(id, file, text),
+    keepEvaluations: writeEvaluations,
     narrowed: async ({ model: path, ...changes }) =>
       describeNarrowed(await openModelFiles(path), changes),
-    exportStructure: async (request) => exportStructure(request, openModelFiles),
+    exportStructure: async (request) => writeStructure(request, openModelFiles),
     viewEvolution: async (state) => Promise.resolve(viewEvolution(state)),
     describe: async (request) => describeModel(request.model),
     canTypeLayers: async ({ model: path }) => canTypeLayers(await openModelFiles(path)),

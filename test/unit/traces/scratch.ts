@@ -12,6 +12,7 @@ const folder = temporaryFolder();
 const copied = [
   ...[
     'extension',
+    'webview',
     'scripts',
     'docs/reference',
     'media/plan.schema.json',
@@ -20,7 +21,7 @@ const copied = [
   ],
   ...['package.json', 'package.nls.json', 'tsconfig.json', 'tsconfig.base.json', '.oxfmtrc.json'],
 ];
-const linked = ['node_modules', 'samples', 'webview'];
+const linked = ['node_modules', 'samples'];
 
 /** A copy of the source, in which something is added as CONTRIBUTING.md says. */
 export class Scratch {

@@ -1,9 +1,13 @@
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parse } from 'valibot';
+import type { GenericSchema } from 'valibot';
 import { expect, it } from 'vitest';
 import type { toCommandLine } from '../../../extension/services/jobs/command-line';
 import type { JobService } from '../../../extension/services/jobs/job-service';
+import type { operationOf } from '../../../extension/services/jobs/operations';
 import type { JobStore } from '../../../extension/services/jobs/job-store';
+import type { ModelSession } from '../../../extension/services/sessions/model-session';
 import type { WorkerClient } from '../../../extension/services/worker/worker-client';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -55,6 +59,39 @@ export const countWords = defineOperation({
   },
 });
 `;
+
+const notCalled = (): never => {
+  throw new Error('not asked for here');
+};
+
+/** What the trace uses of webview/heatmap, whose types need those of a page. */
+interface HeatmapView {
+  readonly cellsOf: (source: object) => {
+    readonly cells: readonly HeatmapCell[];
+    readonly byId: ReadonlyMap<string, HeatmapCell>;
+    readonly column?: { readonly title: string };
+  };
+  readonly cellLabel: (cell: HeatmapCell) => string;
+  readonly cellFacts: (cell: HeatmapCell, metric: string) => readonly object[];
+  readonly knownColumns: (cells: readonly HeatmapCell[]) => readonly { readonly id: string }[];
+  readonly rowsOf: (
+    cells: readonly HeatmapCell[],
+    filter: object,
+    sort: object,
+  ) => readonly HeatmapCell[];
+  readonly everything: object;
+  readonly sortKeys: readonly string[];
+  readonly savedView: GenericSchema<unknown, { readonly colours: string }>;
+}
+interface HeatmapCell {
+  readonly id: string;
+  readonly position?: number;
+  readonly shown?: string;
+}
+interface HeatmapHost {
+  readonly ModelSession: typeof ModelSession;
+  readonly operationOf: typeof operationOf;
+}
 
 /** All that is added, at once to one copy: each by its own insertions. */
 const scratch = await Scratch.make();
@@ -135,6 +172,32 @@ export function sayModels(services: Services, argument: unknown): string {
 `,
 );
 await scratch.insert('package.nls.json', '{', '"command.sayModels": "Say Models",');
+// A column of the heatmap is one entry. Where an operation measures its values, a second edit declares them.
+await scratch.insert(
+  'webview/heatmap/columns.ts',
+  'export const columns: readonly HeatmapColumn[] = [',
+  `
+  {
+    id: 'density',
+    title: t('Density'),
+    scale: logScale,
+    value: () => ({ parameters, bytes }) => parameters / bytes,
+    format: formatDistanceShort,
+  },
+  {
+    id: 'traffic',
+    title: t('Traffic'),
+    scale: logScale,
+    value: measured('traffic'),
+    format: formatCount,
+  },`,
+);
+await scratch.insert(
+  'extension/core/operations/latency.ts',
+  'export const latency = defineOperation({',
+  `
+  presentation: { measures: () => ({ column: 'traffic', values: { 'block.1.attention': 7 } }) },`,
+);
 await scratch.write('extension/core/operations/count-words.ts', countWords);
 await scratch.generate();
 await scratch.build('cli', 'worker');
@@ -248,6 +311,58 @@ it('an operation with command line, worker, resume and history: a declaration', 
     `espalier count-words ${file} --out ${out} --fragile`,
   );
   worker.dispose();
+});
+
+it('a column of the heatmap: an entry, and what an operation measures for it', async () => {
+  const { stateOf, modelOf } = await import('../webview/heatmap-fixture');
+  const view = await scratch.load<HeatmapView>(
+    ['cells', 'cell-text', 'candidate-rows', 'columns', 'view-state']
+      .map((name) => `export * from './webview/heatmap/${name}';`)
+      .join('\n'),
+  );
+  const model = modelOf(2);
+  const [first, ...others] = model.sublayers;
+  const state = stateOf({
+    model: {
+      ...model,
+      sublayers: [{ ...first, parameters: 40 } as typeof first, ...others] as never,
+    },
+  });
+  // Chosen and remembered, drawn in color, read aloud, in the details and in the table.
+  const shown = view.cellsOf({ ...state, colours: 'density' });
+  const cell = shown.byId.get('block.0.attention');
+  expect(parse(view.savedView, { colours: 'density' }).colours).toBe('density');
+  expect(view.sortKeys).toContain('density');
+  expect(shown.column?.title).toBe('Density');
+  expect(cell).toMatchObject({ status: 'measured', position: 1, shown: '2' });
+  expect(shown.byId.get('block.1.attention')?.position).toBe(0);
+  expect(cell && view.cellLabel(cell)).toMatch(/Density: 2/);
+  expect(cell && view.cellFacts(cell, '')).toContainEqual({ name: 'Density', value: '2' });
+  expect(view.knownColumns(shown.cells).map(({ id }) => id)).toEqual(['density']);
+  const sort = { key: 'density', descending: true };
+  expect(view.rowsOf(shown.cells, view.everything, sort)[0]?.id).toBe('block.0.attention');
+
+  // The session keeps what the operation declares, whoever has run it.
+  const loaded = await scratch.load<HeatmapHost>(
+    `export { ModelSession } from './extension/services/sessions/model-session';
+    export { operationOf } from './extension/services/jobs/operations';`,
+  );
+  const host = { narrowed: notCalled, showError: notCalled, blocked: notCalled, cannot: {} };
+  const surroundings = {
+    ...host,
+    preview: () => ({ lines: [], loadsWith: '' }),
+    save: () => undefined,
+  };
+  const session = new loaded.ModelSession(model, 'm.layerprofile.json', surroundings, undefined);
+  const { measures } = loaded.operationOf('latency');
+  if (measures !== undefined) session.addMeasurements(measures({}));
+  const measured = view.cellsOf({
+    ...state,
+    ...session.read(['measurements']),
+    colours: 'traffic',
+  });
+  expect(measured.byId.get('block.1.attention')).toMatchObject({ status: 'measured', shown: '7' });
+  expect(measured.byId.get('block.0.attention')?.shown).toBeUndefined();
 });
 
 it('a layout to write: an entry in a table', async () => {

@@ -53,16 +53,19 @@ describe('cells', () => {
     const state = stateOf({ profile, drift });
     const plain = cellsOf(state);
     const coloured = cellsOf({ ...state, colours: 'drift' });
-    expect(plain.drifts).toBeUndefined();
+    expect(plain.column).toBeUndefined();
     expect(coloured.byId.get('block.0.attention')).toMatchObject({ position: 0, distance: 0.5 });
     const cell = coloured.byId.get('block.0.feedforward');
-    expect(cell).toMatchObject({ status: 'measured', showsDrift: true });
+    expect(cell).toMatchObject({
+      status: 'measured',
+      shown: expect.stringMatching(/^10\.0\s%$/) as unknown,
+    });
     expect(plain.byId.get('block.0.feedforward')?.status).toBe('pending');
     expect(coloured.byId.get('block.2.attention')?.status).toBe('pending');
     const facts = new Map(cell && cellFacts(cell, 'js').map(({ name, value }) => [name, value]));
     expect(facts.get('Drift')).toMatch(/^10\.0\s%, cosine 0\.900$/);
     expect(facts.get('Largest drift')).toMatch(/^40\.0\s% at " fox", token 7$/);
-    expect(cell && cellLabel(cell)).toMatch(/drift 10\.0\s%/);
+    expect(cell && cellLabel(cell)).toMatch(/Drift: 10\.0\s%/);
   });
 
   it('say how much of a narrowed sublayer is kept, unless it is removed', () => {

@@ -99,6 +99,7 @@ export function stateOf(
     configPreview: { lines: [], loadsWith: '' },
     selectionEvaluation: undefined,
     drift: undefined,
+    measurements: {},
     blocked: undefined,
     cannot: {},
     ...changes,

@@ -4,9 +4,9 @@ import { expect, it } from 'vitest';
 import { readDocument } from '../../../extension/core/documents/document-types';
 import { inEnglish } from '../../../extension/core/message';
 import { openModelFiles } from '../../../extension/core/models/open-model';
-import { checkPlan } from '../../../extension/worker/check-plan';
-import { keepEvaluations } from '../../../extension/worker/documents';
-import { exportStructure } from '../../../extension/worker/export-structure';
+import { checkPlan } from '../../../extension/core/operations/questions/check-plan';
+import { writeEvaluations } from '../../../extension/core/operations/questions/keep-evaluations';
+import { writeStructure } from '../../../extension/core/operations/questions/export-structure';
 import { fixture } from '../fixtures';
 import { largeDocuments } from '../../reliability/large-documents';
 import { temporaryFolder } from '../temporary-folder';
@@ -52,9 +52,9 @@ it('keeps evaluations in a profile, and all else that is in it, unless it is of 
   writeFileSync(file, JSON.stringify(profile));
   const evaluation = { rounds: 0, text: 'bundled', perplexity: 9, tokens: 510, tokensPerSecond: 1 };
   const request = { profile: file, evaluations: [evaluation] };
-  await keepEvaluations({ ...request, fingerprint: '0'.repeat(64) });
+  await writeEvaluations({ ...request, fingerprint: '0'.repeat(64) });
   expect(readFileSync(file, 'utf8')).toBe(JSON.stringify(profile));
-  await keepEvaluations({ ...request, fingerprint: profile.model.fingerprint });
+  await writeEvaluations({ ...request, fingerprint: profile.model.fingerprint });
   const kept = await readDocument('layerProfile', file);
   expect(kept.evaluations).toEqual([evaluation]);
   expect(kept.rounds[3]).toEqual(profile.rounds[3]);
@@ -66,7 +66,7 @@ it('writes the structure of a model, with the statistics that are known', async 
   const statistics = { [name]: { count: 16, zeros: 0, nan: 0, infinite: 0, ...range } };
   const written = async (format: 'json' | 'csv', known: object = statistics): Promise<string> => {
     const file = join(folder, `structure.${format}`);
-    await exportStructure({ model, format, statistics: { ...known }, file }, openModelFiles);
+    await writeStructure({ model, format, statistics: { ...known }, file }, openModelFiles);
     return readFileSync(file, 'utf8');
   };
   expect(JSON.parse(await written('json'))).toMatchObject({

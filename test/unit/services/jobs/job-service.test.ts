@@ -206,13 +206,14 @@ describe('the job service', () => {
     expect(jobs.running[0]?.workers).toEqual([{ ...tally, name: 'This process' }]);
     watch.onWarning?.(say`falls back to CPU`);
     expect(jobs.running[0]?.progress).toMatchObject({ stage: 'Two', done: 2, total: 10 });
-    resolve({});
+    resolve({ written: { path: 'a' }, unit: 'nats', lossBefore: 2, lossAfter: 1 });
     await running;
     const [job] = jobs.jobs;
     expect(job?.warnings).toEqual(['falls back to CPU']);
     expect(job?.workers).toBeUndefined();
     expect(job?.log.map(({ text }) => text)).toEqual([
-      ...['Started.', 'One', 'Two', 'falls back to CPU', 'one joins', 'Done.'],
+      ...['Started.', 'One', 'Two', 'falls back to CPU', 'one joins'],
+      expect.stringMatching(/^a: the distance to the original .* fell from 2.00 to 1.00/),
     ]);
     expect(job?.outputs).toEqual([join(folder, 'a')]);
   });
@@ -375,14 +376,17 @@ describe('the job service', () => {
     expect(withoutOldest(all, 9)).toHaveLength(4);
   });
 
-  it('asks handlers for what came of a job, also when it is resumed', async () => {
+  it('says what came of a job as its operation declares, also when it is resumed', async () => {
     const begun: boolean[] = [];
-    jobs.handle('synthesize', {
+    const shown: string[] = [];
+    jobs.follow('synthesize', {
       begin: (_, resumed) => begun.push(resumed),
-      done: (_, { request: { out } }) => ({ summary: `written to ${out}` }),
+      done: ({ document }) => {
+        shown.push(document.best.name);
+      },
     });
     const told: (string | undefined)[] = [];
-    jobs.ended.listen(({ outcome }) => told.push(outcome?.summary));
+    jobs.ended.listen(({ job }) => told.push(job.result));
     const out = join(folder, 'evolution');
     await mkdir(out);
     await writeFile(join(out, 'synthesis.journal.jsonl'), '{}\n{}\n');
@@ -391,11 +395,16 @@ describe('the job service', () => {
     (await worker.call(0)).reject(crash());
     await expect(running).rejects.toThrow();
     const resumed = jobs.resume(jobs.jobs[0]?.id ?? '');
-    (await worker.call(1)).resolve({});
+    const best = { name: 'star', metrics: { test: 0.5 } };
+    (await worker.call(1)).resolve({ document: { best } });
     await resumed;
     expect(begun).toEqual([false, true]);
-    expect(told).toEqual([undefined, `written to ${out}`]);
-    expect(jobs.jobs[0]?.result).toBe(`written to ${out}`);
+    expect(shown).toEqual(['star']);
+    const result: unknown = expect.stringMatching(
+      /best module is star, accuracy 50.% on test data/,
+    );
+    expect(told).toEqual([undefined, result]);
+    expect(jobs.jobs[0]?.result).toEqual(result);
   });
 
   it('says which job has thrown an error', async () => {

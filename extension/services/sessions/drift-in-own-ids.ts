@@ -1,15 +1,7 @@
 import { l10n } from 'vscode';
 import type { Drift } from '../../core/evaluate/drift';
-import { formatPercent } from '../../core/format';
 
-/** Where drift begins, in a sentence. */
-export function describeDrift({ starts, limit }: Drift): string {
-  return starts === undefined
-    ? l10n.t('Drift stays below {0}.', formatPercent(limit))
-    : l10n.t('Drift reaches {0} after {1}.', formatPercent(limit), starts);
-}
-
-/** What is known of the sublayers that a written model still has, by its own ids. */
+/** Drift of the sublayers that a written model still has, by its own ids. */
 export function inOwnIds(drift: Drift): Drift {
   const { starts, sublayers } = drift;
   const place = sublayers.find(({ sublayer }) => sublayer === starts)?.place;

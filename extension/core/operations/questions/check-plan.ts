@@ -1,16 +1,21 @@
-import { joined, verbatim } from '../core/message';
-import type { OpenModel } from '../core/models/model-cache';
-import type { OpenedModel } from '../core/models/opened-model';
-import { unitsMeant } from '../core/models/units';
-import { choiceProblems } from '../core/pipelines/compression/layer-choices';
-import type { ChoiceProblem } from '../core/pipelines/compression/layer-choices';
-import { modelPathOfPlan } from '../core/plans/plan';
-import type { Plan } from '../core/plans/plan';
-import { placesIn, planProblems } from '../core/plans/plan-problems';
-import type { PlanProblem } from '../core/plans/plan-problems';
-import { parsePlan } from '../core/plans/plan-schema';
-import { UserError } from '../core/user-error';
-import type { CheckPlanRequest } from '../protocol/worker';
+import { joined, verbatim } from '../../message';
+import type { OpenModel } from '../../models/model-cache';
+import type { OpenedModel } from '../../models/opened-model';
+import { unitsMeant } from '../../models/units';
+import { choiceProblems } from '../../pipelines/compression/layer-choices';
+import type { ChoiceProblem } from '../../pipelines/compression/layer-choices';
+import { modelPathOfPlan } from '../../plans/plan';
+import type { Plan } from '../../plans/plan';
+import { placesIn, planProblems } from '../../plans/plan-problems';
+import type { PlanProblem } from '../../plans/plan-problems';
+import { parsePlan } from '../../plans/plan-schema';
+import { UserError } from '../../user-error';
+
+/** Text of a plan, and the file it is from. */
+export interface CheckPlanRequest {
+  readonly file: string;
+  readonly text: string;
+}
 
 /** What is wrong with the text of a plan, checked against the model it is for. */
 export async function checkPlan(

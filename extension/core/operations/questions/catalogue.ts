@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { fill } from '../core/message';
-import type { Translate } from '../core/message';
+import { fill } from '../../message';
+import type { Translate } from '../../message';
 
 /** Read once each: they come with the extension. */
 const catalogues = new Map<string, Promise<Readonly<Record<string, string>>>>();

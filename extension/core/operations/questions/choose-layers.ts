@@ -1,0 +1,29 @@
+import { chooseForAll } from '../../pipelines/compression/layer-choices';
+import type { OpenedModel } from '../../models/opened-model';
+import type { LinearRole, OuterPlace } from '../../models/matrix-encoding';
+import type { CompressionChoice, CompressionRequest } from '../../tensornet/compression-choice';
+
+/** A compression, and the layers that it leaves as they are. */
+export interface ChooseLayersRequest {
+  readonly model: string;
+  readonly compression: CompressionRequest;
+  /** Roles of layers that stay as they are. */
+  readonly skip: readonly LinearRole[];
+  /** Matrices outside the sublayers that are compressed as well; none when absent. */
+  readonly outer?: readonly OuterPlace[];
+}
+
+export interface ChosenLayers {
+  readonly choices: readonly CompressionChoice[];
+  /** Number of layers that this compression would not make smaller. */
+  readonly unfit: number;
+}
+
+/** Returns the layers that a compression is for. */
+export function chooseLayers(
+  { model }: OpenedModel,
+  { compression, ...selection }: Omit<ChooseLayersRequest, 'model'>,
+): ChosenLayers {
+  const { choices, unfit } = chooseForAll(model, compression, selection);
+  return { choices, unfit: unfit.length };
+}

@@ -1,0 +1,24 @@
+import { readDocument } from '../../documents/document-types';
+import { writeDocument } from '../../jobs/write-document';
+import type { ProfileEvaluation } from '../../prune/layer-profile';
+
+/** Perplexities that were measured after a search. */
+export interface KeepEvaluationsRequest {
+  readonly profile: string;
+  /** Of the model that they were measured of. */
+  readonly fingerprint: string;
+  readonly evaluations: readonly ProfileEvaluation[];
+}
+
+/** Puts perplexities into a layer profile, unless it is of another model. */
+export async function writeEvaluations({
+  profile: file,
+  fingerprint,
+  evaluations,
+}: KeepEvaluationsRequest): Promise<null> {
+  const profile = await readDocument('layerProfile', file);
+  if (profile.model.fingerprint === fingerprint) {
+    await writeDocument(file, { ...profile, evaluations });
+  }
+  return null;
+}

@@ -1,0 +1,156 @@
+import type { Diagram } from '../../inspect/flow/diagram';
+import type { Diagrams } from '../../inspect/flow/diagrams';
+import type { UnknownFlow } from '../../inspect/flow/flow-document';
+import type { CompareRequest, ModelComparison } from '../../inspect/model-comparison';
+import type { ModelDescription, StoredTensor } from '../../inspect/model-description';
+import type { TensorStatistics } from '../../inspect/tensor-statistics';
+import { verbatim } from '../../message';
+import type { Capabilities } from '../../models/capabilities';
+import type { ModelSummary } from '../../models/model-summary';
+import type { NarrowedModel } from '../../models/narrow/describe-narrowed';
+import type { PlannedChanges } from '../../models/narrow/narrow-model';
+import type { OutputAnswer } from '../../export/output-options';
+import type { AskedChanges } from '../../export/writable';
+import type { ChooseLayersRequest, ChosenLayers } from './choose-layers';
+import type { ExportStructureRequest } from './export-structure';
+import { defineQuestion } from './question';
+
+interface ModelRequest {
+  /** A model folder, its config.json, a .safetensors file or its index; a .gguf or .onnx file. */
+  readonly model: string;
+}
+
+/** Summary of a model, and what it can do. */
+export interface InspectedModel {
+  readonly summary: ModelSummary;
+  readonly capabilities: Capabilities;
+}
+
+/** How the data flow of a model is drawn. */
+interface DiagramRequest extends ModelRequest {
+  /** Ids of groups that are opened, and of runs that are unfolded. */
+  readonly open: readonly string[];
+  /** Another model that is drawn into the same diagram. */
+  readonly against?: string;
+  /** A JSON file of numbers that are drawn on it. */
+  readonly values?: string;
+  /** A JSON file of texts in the language that is shown, by their English; none for English. */
+  readonly catalogue?: string;
+}
+
+/** Progress that is reported more often than this is not seen. */
+const progressMilliseconds = 100;
+
+/** Loaded when the first flow is drawn. */
+let diagrams: Promise<Diagrams> | undefined;
+
+export const openQuestion = defineQuestion({
+  id: 'open',
+  trust: 'inspect',
+  run: async ({ model }: ModelRequest, { open }): Promise<InspectedModel> => {
+    const { summary, capabilities } = await open(model);
+    return { summary, capabilities };
+  },
+});
+
+export const describe = defineQuestion({
+  id: 'describe',
+  trust: 'inspect',
+  run: async ({ model }: ModelRequest, { open }): Promise<ModelDescription> =>
+    (await import('../../inspect/describe-model')).describeModel(model, open),
+});
+
+export const statistics = defineQuestion({
+  id: 'statistics',
+  trust: 'inspect',
+  run: async (
+    { tensor }: { readonly tensor: StoredTensor },
+    { cancellation, progress },
+  ): Promise<TensorStatistics> => {
+    const { tensorStatistics } = await import('../../inspect/tensor-statistics');
+    let last = 0;
+    return tensorStatistics(tensor, cancellation, (done, total) => {
+      const now = performance.now();
+      if (now - last >= progressMilliseconds) {
+        last = now;
+        progress({ stage: verbatim(tensor.name), done, total, unit: 'bytes' });
+      }
+    });
+  },
+});
+
+export const diagram = defineQuestion({
+  id: 'diagram',
+  trust: 'inspect',
+  run: async (
+    { model, open: unfolded, catalogue, ...options }: DiagramRequest,
+    { open },
+  ): Promise<Diagram | UnknownFlow> => {
+    const { against } = options;
+    const translate = await (await import('./catalogue')).translateBy(catalogue);
+    const numbers =
+      against === undefined
+        ? {}
+        : await (await import('../../pipelines/source-blocks')).commonBlocks(model, against, open);
+    diagrams ??= import('../../inspect/flow/diagrams').then((flow) => new flow.Diagrams(open));
+    return (await diagrams).draw(model, new Set(unfolded), { ...options, numbers, translate });
+  },
+});
+
+export const compareQuestion = defineQuestion({
+  id: 'compare',
+  trust: 'inspect',
+  run: async (request: CompareRequest, context): Promise<ModelComparison> => {
+    const { compareRelated } = await import('../compare-related');
+    return compareRelated(request, { ...context, emit: () => undefined }, context.open);
+  },
+});
+
+/** Writes where the user says. */
+export const exportStructure = defineQuestion({
+  id: 'exportStructure',
+  trust: 'inspect',
+  run: async (request: ExportStructureRequest, { open }): Promise<null> =>
+    (await import('./export-structure')).writeStructure(request, open),
+});
+
+/** Sublayers that a plan narrows, as they are afterwards. */
+export const narrowed = defineQuestion({
+  id: 'narrowed',
+  trust: 'inspect',
+  run: async (
+    { model, ...changes }: ModelRequest & PlannedChanges,
+    { open },
+  ): Promise<NarrowedModel> =>
+    (await import('../../models/narrow/describe-narrowed')).describeNarrowed(
+      await open(model),
+      changes,
+    ),
+});
+
+/** Formats that a model can be written in after some changes. */
+export const outputs = defineQuestion({
+  id: 'outputs',
+  trust: 'inspect',
+  run: async (
+    { model, ...changes }: ModelRequest & AskedChanges,
+    { open },
+  ): Promise<readonly OutputAnswer[]> =>
+    (await import('../../export/writable')).listOutputs(await open(model), changes),
+});
+
+/** True if each linear layer can get a type of its own in a GGUF file. */
+export const canTypeLayers = defineQuestion({
+  id: 'canTypeLayers',
+  trust: 'inspect',
+  run: async ({ model }: ModelRequest, { open }): Promise<boolean> =>
+    (await import('../../pipelines/gguf-facts')).canTypeLayers(await open(model)),
+});
+
+/** Linear layers that a compression is for. */
+export const chooseLayersQuestion = defineQuestion({
+  id: 'chooseLayers',
+  trust: 'inspect',
+  run: async ({ model, ...request }: ChooseLayersRequest, { open }): Promise<ChosenLayers> =>
+    (await import('./choose-layers')).chooseLayers(await open(model), request),
+});

@@ -1,0 +1,49 @@
+import {
+  checkPlanQuestion,
+  document,
+  estimateQuestion,
+  front,
+  keepEvaluations,
+  predictPlanQuestion,
+  viewEvolution,
+} from './document-questions';
+import {
+  canTypeLayers,
+  chooseLayersQuestion,
+  compareQuestion,
+  describe,
+  diagram,
+  exportStructure,
+  narrowed,
+  openQuestion,
+  outputs,
+  statistics,
+} from './model-questions';
+
+/** Everything that panels and editors ask the inspector. */
+export const questions = [
+  openQuestion,
+  describe,
+  statistics,
+  diagram,
+  compareQuestion,
+  exportStructure,
+  narrowed,
+  outputs,
+  canTypeLayers,
+  chooseLayersQuestion,
+  document,
+  keepEvaluations,
+  viewEvolution,
+  checkPlanQuestion,
+  front,
+  predictPlanQuestion,
+  estimateQuestion,
+] as const;
+
+type Known = (typeof questions)[number];
+
+/** Requests of the inspector, as [request, answer]. */
+export type QuestionRequests = {
+  readonly [Q in Known as Q['id']]: [Parameters<Q['run']>[0], Awaited<ReturnType<Q['run']>>];
+};

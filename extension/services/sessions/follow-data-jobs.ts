@@ -1,0 +1,23 @@
+import { removeStale } from '../../core/jobs/partial';
+import { dataOperations } from '../../protocol/data';
+import type { JobService } from '../jobs/job-service';
+import type { DataMaps } from './data-maps';
+
+/** Shows results of jobs in the maps of their datasets. */
+export function followDataJobs(jobs: JobService, dataMaps: DataMaps): void {
+  jobs.follow('score-data', {
+    done: async (_, { request: { out: scores } }) => {
+      await dataMaps.reload(scores);
+      await dataMaps.show({ scores });
+    },
+  });
+  jobs.follow('data-diet', {
+    done: async (_, { request }) => dataMaps.reloadData(request.data),
+  });
+  for (const operation of dataOperations) {
+    jobs.follow(operation, {
+      // A process that did not stop by itself was ended, and could not clean up.
+      stopped: async ({ request }) => removeStale(request.out).catch(() => undefined),
+    });
+  }
+}

@@ -1,0 +1,76 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { inEnglish } from '../../../extension/core/message';
+import { evaluationOutcome } from '../../../extension/core/operations/evaluation-outcome';
+import type { AnyOperation } from '../../../extension/core/operations/operation';
+import { operations } from '../../../extension/core/operations/operations';
+import { compressedOutcome } from '../../../extension/core/operations/outcomes';
+
+const declared = operations as unknown as readonly AnyOperation[];
+
+it('names fields with paths', () => {
+  for (const { id, fields, presentation } of declared) {
+    const { document, original } = (presentation ?? {}) as {
+      readonly document?: string;
+      readonly original?: string;
+    };
+    for (const name of [document, original].filter((one) => one !== undefined)) {
+      expect(['path', 'document'], `${id} ${name}`).toContain(fields[name]?.kind);
+    }
+  }
+});
+
+it('gives each journal a name of its own', () => {
+  const folder = join(import.meta.dirname, '../../../extension/core/operations');
+  const names = readdirSync(folder).flatMap((file) =>
+    Array.from(
+      readFileSync(join(folder, file), 'utf8').matchAll(/operationJournal\('([\w-]+)'\)/g),
+      ([, name = '']) => name,
+    ),
+  );
+  expect(names.length).toBeGreaterThan(5);
+  expect(names).toEqual([...new Set(names)]);
+});
+
+const evaluation = { perplexity: 11, tokens: 1000, tokensPerSecond: 50 };
+const plan = {
+  format: 'espalier.plan',
+  version: 1,
+  model: { path: 'm' },
+  remove: ['block.0', 'block.1'],
+} as never;
+
+it('says what a plan does to perplexity, next to the original', () => {
+  const original = { ...evaluation, perplexity: 10 };
+  const request = { model: 'm', plan };
+  const told = evaluationOutcome(evaluation, { name: 'M', request, original });
+  expect(inEnglish(told.summary).replaceAll('\u00a0', ' ')).toBe(
+    'without 2 sublayers: perplexity 10.00 → 11.00 (+10 %, moderate), tokens per second 50.',
+  );
+  expect(told.shown).toBe(true);
+});
+
+it('names another model that was evaluated, and announces it', () => {
+  const against = { ...evaluation, perplexity: 12 };
+  const request = { model: 'm', against: '/models/other' };
+  const told = evaluationOutcome({ ...evaluation, against }, { name: 'M', request });
+  expect(inEnglish(told.summary)).toBe('perplexity 11.00, 50 tokens per second; other: 12.00, 50.');
+  expect(told.shown).not.toBe(true);
+});
+
+it('warns of a model that misses a limit', () => {
+  const written = { path: '/out/small', bytesBefore: 4096, bytesAfter: 1024 };
+  const verdict = {
+    outcome: 'regression',
+    limits: [
+      { limit: 'perplexity<1%', outcome: 'regression' },
+      { limit: 'agreement>90%', outcome: 'accept' },
+    ],
+  };
+  const told = compressedOutcome({ ...written, verdict } as never);
+  expect(told.isWarning).toBe(true);
+  expect(inEnglish(told.summary)).toMatch(
+    /^small takes 1.00.KiB instead of 4.00.KiB and is verified\. Verdict: regression \(perplexity<1%\)\.$/,
+  );
+});

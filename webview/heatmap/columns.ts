@@ -1,0 +1,109 @@
+import { glossary } from '../../extension/core/glossary';
+import type { HeatmapState, SublayerDrift } from '../../extension/protocol/heatmap';
+import { driftScale, startsText } from '../charts/drift-scale';
+import { logScale } from '../charts/log-scale';
+import type { LogScale } from '../charts/log-scale';
+import type { Fact } from '../components/facts';
+import { formatCount, formatDistanceShort, formatPercent } from '../format';
+import { t, tell } from '../translate';
+import { strings } from './strings';
+import type { Unit } from './units';
+
+/** State that columns take their values from. */
+export type ColumnSource = Pick<HeatmapState, 'model' | 'profile' | 'drift' | 'measurements'>;
+
+/** Part of a cell that columns know. */
+interface ColumnCell {
+  /** By the ids of columns. */
+  readonly values: Readonly<Record<string, number | undefined>>;
+  readonly drift: SublayerDrift | undefined;
+}
+
+/**
+ * A number of each sublayer or expert. It can color the grid, has a column in the table, and is named in the details
+ * and by screen readers.
+ */
+export interface HeatmapColumn {
+  readonly id: string;
+  readonly title: string;
+  /** Maps values to positions on the color scale; undefined if nothing is known. */
+  readonly scale: (values: readonly number[]) => LogScale | undefined;
+  /** Value of a unit; undefined if it isn't known. */
+  readonly value: (source: ColumnSource) => (unit: Unit) => number | undefined;
+  readonly format: (value: number) => string;
+  /** Title of the legend; the column's by default. */
+  readonly legend?: string;
+  /** Words for both ends of the scale. */
+  readonly ends?: readonly [low: string, high: string];
+  /** Sentence below the legend. */
+  readonly definition?: (source: ColumnSource) => string | undefined;
+  /** Facts about a cell that has a value; the value by default. */
+  readonly facts?: (cell: ColumnCell) => readonly Fact[];
+}
+
+/** Value that an operation declares in `measures`. */
+const measured =
+  (id: string): HeatmapColumn['value'] =>
+  ({ measurements }) =>
+  (unit) =>
+    measurements[id]?.[unit.id];
+
+/** All columns besides importance, which has previews and bounds of its own. */
+export const columns: readonly HeatmapColumn[] = [
+  {
+    id: 'drift',
+    title: strings.drift,
+    scale: driftScale,
+    value: ({ drift }) => {
+      const errors = new Map(drift?.sublayers.map((one) => [one.sublayer, one.relativeError]));
+      return ({ id }) => errors.get(id);
+    },
+    format: formatPercent,
+    legend: t('Drift of hidden states from the original (relative error, log scale)'),
+    ends: [t('little drift'), t('much drift')],
+    definition: ({ drift }) =>
+      drift && `${strings.driftDefinition(formatCount(drift.positions))}. ${startsText(drift)}`,
+    facts: ({ drift }) => (drift === undefined ? [] : driftFacts(drift)),
+  },
+  {
+    id: 'saliency',
+    title: t('Saliency'),
+    scale: logScale,
+    value: measured('saliency'),
+    format: formatDistanceShort,
+    legend: t('Saliency of experts: gate times norm of the output, mean per token (log scale)'),
+  },
+];
+
+export const columnOf = (id: string | undefined): HeatmapColumn | undefined =>
+  columns.find((column) => column.id === id);
+
+/** Columns that have a value in some cell. */
+export const knownColumns = (cells: readonly ColumnCell[]): readonly HeatmapColumn[] =>
+  columns.filter(({ id }) => cells.some(({ values }) => values[id] !== undefined));
+
+function driftFacts({ relativeError, cosine, worst }: SublayerDrift): Fact[] {
+  const there = formatPercent(worst.relativeError);
+  return [
+    {
+      name: strings.drift,
+      title: tell(glossary.drift),
+      value: strings.driftValue(formatPercent(relativeError), cosine.toFixed(3)),
+    },
+    ...(worst.relativeError === 0
+      ? []
+      : [
+          {
+            name: strings.driftWorst,
+            value:
+              worst.token === undefined
+                ? strings.driftAt(there, formatCount(worst.position))
+                : strings.driftAtToken(
+                    there,
+                    JSON.stringify(worst.token),
+                    formatCount(worst.position),
+                  ),
+          },
+        ]),
+  ];
+}
