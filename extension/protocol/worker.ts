@@ -7,14 +7,6 @@ import type { ConverseRequest, GenerationResult } from '../core/operations/gener
 import type { EstimateRequest } from '../core/operations/estimate';
 import type { QuestionRequests } from '../core/operations/questions/questions';
 import type { OperationId, OperationOf } from '../core/operations/operations';
-import type { DeviceChoice } from '../core/runtime/device';
-
-/** Settings shared by every request that runs a model. */
-export interface RunOptions {
-  readonly device: DeviceChoice;
-  /** Bytes that sessions and kept states may take together. */
-  readonly memoryBytes: number;
-}
 
 /** Requests answered by the inspector: every question. */
 export type InspectorRequests = QuestionRequests;

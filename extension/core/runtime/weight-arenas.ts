@@ -11,7 +11,7 @@ export interface WeightArena {
 const mostFree = 2;
 
 /** Allocates arenas; those that are released are reused if the next session needs about as much. */
-export class WeightArenas {
+class WeightArenas {
   private free: ArrayBuffer[] = [];
 
   public take(bytes: number): WeightArena {
