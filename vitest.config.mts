@@ -12,6 +12,7 @@ const apart = [
   'open-once',
   'operations/changing-operations',
   'operations/run-operation',
+  'prune/screening',
   'runtime/devices',
   'runtime/webgpu',
 ].map((name) => `test/unit/${name}.test.ts`);

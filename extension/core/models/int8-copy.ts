@@ -5,7 +5,7 @@ import type { LayeredModel } from './layered-model';
 import type { Int8Form, LinearLayer, MatrixEncoding } from './matrix-encoding';
 
 /** Smaller matrices are not faster in int8: quantizing their inputs takes as long as multiplying them. */
-const leastParameters = 1 << 16;
+const leastParameters = 1 << 14;
 
 /**
  * The model with its linear layers rounded to int8, each output with a scale of its own, and inputs quantized row by row.

@@ -27,6 +27,8 @@ export interface SearchRun {
   readonly memoryBytes?: number;
   /** Made by the caller, who disposes of it; one of its own when absent. */
   readonly executor?: LayeredExecutor;
+  /** Runs an int8 copy of the model on which candidates are compared; made by the caller. */
+  readonly copy?: LayeredExecutor;
   readonly replayed?: readonly SearchRecord[];
   readonly onRecord?: (records: readonly SearchRecord[]) => void;
   readonly listener?: Partial<SearchListener>;
@@ -76,6 +78,7 @@ export async function withSetup<T>(
     new LayeredExecutor(await openModel(run.folder), 'cpu', run.memoryBytes ?? 1 << 30);
   const setup: ScorerSetup = {
     executor,
+    copy: run.copy,
     sequences: run.sequences.map((one) => (isIds(one) ? Int32Array.from(one) : one)),
     texts: run.texts,
     metricName: settings.metric,
