@@ -1,7 +1,7 @@
 import { elementCount } from './lazy-tensor';
-import type { LazyTensor } from './lazy-tensor';
-import { blockOf, isDequantized } from './ggml-types';
+import type { StoredRows } from '../onnx/graph-builder';
 import { dequantize } from './quantize/dequantize';
+import { blockOf, isDequantized } from './ggml-types';
 import { halvesToFloats } from './half';
 import { withRegularFile } from './regular-file';
 import { UserError } from '../user-error';
@@ -42,22 +42,13 @@ const floatTypes: Readonly<Record<string, { readonly bytes: number; readonly dec
 const halves = (encoded: Buffer): Uint16Array =>
   new Uint16Array(encoded.buffer, encoded.byteOffset, encoded.length / 2);
 
-/** Whether {@link readFloatRows} reads the tensor: a matrix of floats or of GGUF blocks that is stored in a file. */
-export function hasFloatRows({ dtype, shape, packed, inline, computed }: LazyTensor): boolean {
-  return (
-    shape.length > 1 &&
-    (packed ?? inline ?? computed) === undefined &&
-    (isDequantized(dtype) || Object.hasOwn(floatTypes, dtype))
-  );
-}
-
 /**
  * Reads a matrix [rows, columns] row by row as float32, rows of interleaved heads in the order of the model.
  * @param take gets each row's index and its numbers, which are overwritten afterward
  * @throws UserError if the file is shorter than its header says
  */
 export async function readFloatRows(
-  tensor: LazyTensor,
+  tensor: StoredRows,
   take: (row: number, numbers: Float32Array) => void,
 ): Promise<void> {
   const { name, shape, file, offset, length } = tensor;
@@ -89,7 +80,7 @@ export async function readFloatRows(
   });
 }
 
-function decoderOf({ name, dtype, shape }: LazyTensor): Decoder {
+function decoderOf({ name, dtype, shape }: StoredRows): Decoder {
   if (!isDequantized(dtype)) {
     const type = floatTypes[dtype];
     if (type === undefined) {
@@ -107,7 +98,7 @@ function decoderOf({ name, dtype, shape }: LazyTensor): Decoder {
 }
 
 /** Row of the model for each stored row: heads store rows 0, half, 1, half + 1, … */
-function rowOrder({ interleavedHeads, shape }: LazyTensor): (stored: number) => number {
+function rowOrder({ interleavedHeads, shape }: StoredRows): (stored: number) => number {
   if (interleavedHeads === undefined) {
     return (stored) => stored;
   }
@@ -116,4 +107,15 @@ function rowOrder({ interleavedHeads, shape }: LazyTensor): (stored: number) => 
     const inHead = stored % headRows;
     return stored - inHead + (inHead % 2) * (headRows / 2) + Math.floor(inHead / 2);
   };
+}
+
+/** Fills `target` with the numbers of a matrix as float32, see {@link readFloatRows}. */
+export async function fillFloats(
+  tensor: StoredRows,
+  { buffer, byteOffset, byteLength }: Uint8Array,
+): Promise<void> {
+  const floats = new Float32Array(buffer, byteOffset, byteLength / Float32Array.BYTES_PER_ELEMENT);
+  await readFloatRows(tensor, (row, numbers) => {
+    floats.set(numbers, row * numbers.length);
+  });
 }

@@ -1,4 +1,4 @@
-import { dequantizedDTypes } from './ggml-types';
+import { dequantizedDTypes, isDequantized } from './ggml-types';
 import type { GgmlDType } from './ggml-types';
 
 /** Element types of safetensors files, with their size in bits. */
@@ -119,6 +119,17 @@ export interface LazyTensor {
   readonly home?: string;
   /** Set where other tensors stand for this one; `length` is then that of all of them. */
   readonly packed?: PackedWeight;
+}
+
+const floatDTypes: ReadonlySet<DType> = new Set<DType>(['F32', 'F16', 'BF16']);
+
+/** Whether a tensor is a matrix of floats or of GGUF blocks in a file, which `readFloatRows` reads. */
+export function hasFloatRows({ dtype, shape, packed, inline, computed }: LazyTensor): boolean {
+  return (
+    shape.length > 1 &&
+    (packed ?? inline ?? computed) === undefined &&
+    (floatDTypes.has(dtype) || isDequantized(dtype))
+  );
 }
 
 /** The tensors that lie in files: those that a packed one is made of, or the tensor itself. */

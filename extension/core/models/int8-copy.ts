@@ -1,4 +1,5 @@
-import { hasFloatRows, readFloatRows } from '../checkpoints/float-rows';
+import { readFloatRows } from '../checkpoints/float-rows';
+import { hasFloatRows } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { mostRounded, roundRows } from '../checkpoints/quantize/dequantize';
 import type { LayeredModel } from './layered-model';

@@ -46,6 +46,18 @@ export interface GraphBase {
   readonly reserved?: Iterable<string>;
 }
 
+/** A matrix of floats or quantized blocks in a file. */
+export interface StoredRows {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly file: string;
+  readonly offset: number;
+  readonly length: number;
+  /** Number of heads whose rows are stored interleaved. */
+  readonly interleavedHeads?: number;
+}
+
 /** A weight that is computed from stored bytes when a session is created, and by nodes in a graph that is written. */
 export interface ComputedWeight {
   /** Unique in the graph. */
@@ -54,8 +66,11 @@ export interface ComputedWeight {
   readonly shape: readonly number[];
   /** Size of the computed weight. */
   readonly bytes: number;
-  /** Fills `target`, which has {@link ComputedWeight.bytes} bytes, in the byte order of the machine. */
-  readonly fill: (target: Uint8Array) => Promise<void>;
+  /**
+   * A stored matrix whose rows, decoded to float32, are the weight; or a function that fills `target`, which has
+   * {@link ComputedWeight.bytes} bytes, in the byte order of the machine.
+   */
+  readonly source: StoredRows | ((target: Uint8Array) => Promise<void>);
   /** Emits nodes that compute the same value. */
   readonly emit: (graph: GraphBuilder) => Value;
 }

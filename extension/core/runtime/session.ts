@@ -5,6 +5,7 @@ import type { Tensor } from 'onnxruntime-node';
 import type { ComputedWeight, SessionGraph } from '../onnx/graph-builder';
 import type { RunnableGraph } from '../models/layered-model';
 import { UserError } from '../user-error';
+import { fillFloats } from '../checkpoints/float-rows';
 import type { DeviceName } from './device';
 import { deviceWatchdog } from './limits/device-watchdog';
 import { integerSumsAreWhole } from './limits/integer-sums';
@@ -156,9 +157,9 @@ async function computeWeights(computed: readonly ComputedWeight[]): Promise<Comp
   try {
     const weights = [];
     let start = 0;
-    for (const { name, dataType, shape, bytes: size, fill } of computed) {
+    for (const { name, dataType, shape, bytes: size, source } of computed) {
       const bytes = new Uint8Array(arena.buffer, start, size);
-      await fill(bytes);
+      await (typeof source === 'function' ? source(bytes) : fillFloats(source, bytes));
       weights.push({ name, bytes, tensor: () => weightTensor(dataType, shape, bytes) });
       start += padded(size);
     }

@@ -1,6 +1,5 @@
-import { hasFloatRows, readFloatRows } from '../../checkpoints/float-rows';
 import { isDequantized } from '../../checkpoints/ggml-types';
-import { elementCount } from '../../checkpoints/lazy-tensor';
+import { elementCount, hasFloatRows } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType } from '../../onnx/graph-builder';
 import type { ComputedWeight, GraphBuilder, Value } from '../../onnx/graph-builder';
@@ -15,21 +14,12 @@ export function dequantizedWeight(
   emit: (graph: GraphBuilder) => Value,
 ): ComputedWeight | undefined {
   const { name, dtype, shape } = tensor;
-  if (!isDequantized(dtype) || !hasFloatRows(tensor)) {
-    return undefined;
-  }
-  const count = elementCount(shape);
-  return {
-    name: `${name}:floats`,
-    dataType: DataType.FLOAT,
-    shape,
-    bytes: count * Float32Array.BYTES_PER_ELEMENT,
-    fill: async ({ buffer, byteOffset }) => {
-      const floats = new Float32Array(buffer, byteOffset, count);
-      await readFloatRows(tensor, (row, numbers) => {
-        floats.set(numbers, row * numbers.length);
-      });
-    },
-    emit,
-  };
+  return isDequantized(dtype) && hasFloatRows(tensor)
+    ? {
+        ...{ name: `${name}:floats`, dataType: DataType.FLOAT, shape },
+        bytes: elementCount(shape) * Float32Array.BYTES_PER_ELEMENT,
+        source: tensor,
+        emit,
+      }
+    : undefined;
 }

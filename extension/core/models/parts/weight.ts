@@ -26,7 +26,7 @@ export function emitStored(graph: GraphBuilder, tensor: LazyTensor): Value {
   return computed === undefined
     ? graph.weight({ name, dataType, shape, file, offset, length })
     : graph.computedWeight({
-        ...{ name, dataType, shape, bytes: length, fill: computed },
+        ...{ name, dataType, shape, bytes: length, source: computed },
         emit: () => {
           throw new Error(`${name} is computed for sessions alone`);
         },
