@@ -98,7 +98,7 @@ export function filesReference(manifest, words, declarations) {
     operations
       .filter(
         ({ fields, writesBeside = [] }) =>
-          Object.values(fields).some((field) => field[access].includes(document)) ||
+          Object.values(fields).some((field) => [field[access]].flat().includes(document)) ||
           (access === 'writes' && writesBeside.includes(document)),
       )
       .map(({ id }) => id);

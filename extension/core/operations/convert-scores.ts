@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import * as v from 'valibot';
 import { formatOf, readScores, writeScores } from '../datadiet/scores/score-files';
 import type { ScoreFormat } from '../datadiet/scores/score-files';
-import { newDocument } from './fields';
+import { newFile } from './fields';
 import { defineOperation } from './operation';
 import { scoreFormatField } from './score-data';
 import { scoresField } from './select-data';
@@ -20,13 +20,12 @@ export const convertScores = defineOperation({
   summary: 'Convert scores of one tool to the format of another.',
   fields: {
     scores: scoresField,
-    out: newDocument('scores', { description: 'Where to write the scores', required: true }),
+    out: newFile('scores', { description: 'Where to write the scores', required: true }),
     format: scoreFormatField,
   },
   rules: [],
   result: v.looseObject({ examples: v.number(), format: v.string() }),
   trust: 'write',
-  writes: 'scores',
   run: async (request): Promise<ConvertedScores> => {
     const out = resolve(request.out);
     const format = request.format ?? formatOf(out);

@@ -10,7 +10,7 @@ import type { Policy } from '../datadiet/subsets/selection';
 import { runsOfDocument } from '../jobs/work-folder';
 import { writeDocument } from '../jobs/write-document';
 import { dataField, datasetFields, datasetOptions, testField } from './data-fields';
-import { choice, integer, list, newDocument, number, numbers } from './fields';
+import { choice, integer, list, newFile, number, numbers } from './fields';
 import { defineOperation } from './operation';
 import { actsOnlyWith, needs } from './rules';
 import { runsField } from './score-data';
@@ -29,7 +29,7 @@ export const dataDiet = defineOperation({
   fields: {
     data: dataField,
     test: testField,
-    out: newDocument('experiment', {
+    out: newFile('experiment', {
       description: 'Where to write the result (*.datadiet.json)',
       required: true,
     }),
@@ -101,7 +101,6 @@ export const dataDiet = defineOperation({
     ),
   }),
   trust: 'run',
-  writes: 'experiment',
   resume: ({ out }) => runsOfDocument(out),
   work: async (request) =>
     Promise.resolve({

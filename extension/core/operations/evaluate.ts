@@ -18,7 +18,7 @@ import type { OpenedModel } from '../models/opened-model';
 import { describeOrigin } from '../runtime/origin';
 import type { Origin } from '../runtime/origin';
 import { UserError } from '../user-error';
-import { integer, newDocument, path } from './fields';
+import { integer, newFile, path } from './fields';
 import {
   gateField,
   heldOutText,
@@ -104,7 +104,7 @@ export const evaluate = defineOperation({
     task: path({ description: 'Measure the accuracy on a task (.jsonl) instead of perplexity' }),
     ...shotsFields,
     gate: gateField,
-    out: newDocument('evaluation', {
+    out: newFile('evaluation', {
       description: 'Where to write the result (*.evaluation.json), for a report',
     }),
     ...runFields,
@@ -124,7 +124,6 @@ export const evaluate = defineOperation({
     verdict: v.optional(verdictSchema),
   }),
   trust: 'run',
-  writes: 'evaluation',
   resume: (request) => journalOf(request).path(request.out, journaled(request)),
   passes: keepsLimits,
   // Counted: every token in as many windows as hold it, for each model, the second as large as the first.

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import type { DocumentId } from '../document-names';
+import type { FileKind } from './output-file';
 import { automatic, parseMemorySize } from '../runtime/memory-size';
 import { say } from '../message';
 import type { Message } from '../message';
@@ -55,8 +56,8 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   readonly missing: Message | undefined;
   /** Types of documents whose files the operation reads by this path; a model or dataset is none. */
   readonly reads: readonly DocumentId[];
-  /** Types of documents that the operation writes to this path. */
-  readonly writes: readonly DocumentId[];
+  /** Kind of the file that the operation writes to this path; undefined if it writes a folder or nothing. */
+  readonly writes: FileKind | undefined;
   /** Heading in help and docs. */
   readonly group: string;
 }
@@ -94,7 +95,7 @@ interface Options<T> {
   readonly positional?: true;
   readonly missing?: Message;
   readonly reads?: readonly DocumentId[];
-  readonly writes?: readonly DocumentId[];
+  readonly writes?: FileKind;
 }
 interface NumberOptions extends Options<number> {
   readonly min?: number;
@@ -239,12 +240,12 @@ export const document = <const O extends Options<string>>(
   return make('path', notEmpty, say`a path`, { ...options, reads }, 'FILE');
 };
 
-/** Path of a document that the operation writes. */
-export const newDocument = <const O extends Options<string>>(
-  type: DocumentId,
+/** Path of a file that the operation writes, which replaces only files of the same kind. */
+export const newFile = <const O extends Options<string>>(
+  kind: FileKind,
   options: O,
 ): Field<string, PresentIn<O>> =>
-  make('path', notEmpty, say`a path`, { ...options, writes: [type] }, 'FILE');
+  make('path', notEmpty, say`a path`, { ...options, writes: kind }, 'FILE');
 
 /** Path of a document; a request as JSON may hold the document itself instead. */
 export const documentOrContent = <T, const O extends Options<string>>(
@@ -318,7 +319,7 @@ function make<T, P extends boolean>(
     positional: options.positional === true,
     missing: options.missing,
     reads: options.reads ?? [],
-    writes: options.writes ?? [],
+    writes: options.writes,
     group: '',
   };
 }

@@ -9,7 +9,7 @@ import { requireAble } from '../models/capability';
 import { say } from '../message';
 import { walkWork } from './text-work';
 import { resolveDevice } from '../runtime/devices';
-import { integer, path } from './fields';
+import { integer, newFile } from './fields';
 import { operationJournal } from './journals';
 import { defineOperation } from './operation';
 import {
@@ -38,7 +38,11 @@ export const imatrix = defineOperation({
   summary: 'Write which inputs of matrices matter on a text, for rounding a GGUF file (llama.cpp).',
   fields: {
     model: modelField,
-    out: path({ description: 'New file to write (.gguf)', placeholder: 'FILE', required: true }),
+    out: newFile('importance', {
+      description: 'New file to write (.gguf)',
+      placeholder: 'FILE',
+      required: true,
+    }),
     ...calibrationFields(defaultCalibration),
     seed: integer({ description: 'Seed of random inputs', default: 0, min: 0 }),
     ...runFields,
@@ -46,7 +50,6 @@ export const imatrix = defineOperation({
   rules: calibrationRules,
   result: v.looseObject({ path: v.string(), matrices: v.number(), tokens: v.number() }),
   trust: 'write',
-  writes: 'importance',
   resume: ({ out, model }) => journal.walkFiles(out, model),
   work: async (request, { open }) => walkWork(request, await open(request.model)),
   run: async (request, context): Promise<ImatrixResult> => {

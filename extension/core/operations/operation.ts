@@ -3,7 +3,6 @@ import type { DocumentId } from '../document-names';
 import type { JobContext } from '../jobs/job';
 import type { OpenModel } from '../models/model-cache';
 import type { Fields, GivenOf, RequestOf } from './fields';
-import type { FileKind } from './output-file';
 import type { Presentation } from './presentation';
 import type { Rule } from './rules';
 import type { Work } from './work';
@@ -53,8 +52,6 @@ export interface Operation<
   readonly writesBeside?: readonly DocumentId[];
   /** Where the result goes if the user names no `out`, for a person to look at. */
   readonly suggestOut?: (given: GivenOf<F>) => Promise<string>;
-  /** Kind of the file at `out`; absent if `out` is a folder. */
-  readonly writes?: FileKind;
   /** How much it has to do, for an estimate of its time; undefined where that cannot be told. */
   readonly work?: (
     request: RequestOf<F>,

@@ -13,7 +13,7 @@ import {
   journalsOfPlan,
   planByBudget,
 } from './budget-fields';
-import { integer, leftOpen, newDocument } from './fields';
+import { integer, leftOpen, newFile } from './fields';
 import { ownFolder } from './journals';
 import { layerFields } from './layer-fields';
 import { sensitivityJournal, trialFields } from './measure-sensitivity';
@@ -32,7 +32,7 @@ export const planCompression = defineOperation({
   summary: 'Choose how each layer is compressed under a budget, measured on the full model.',
   fields: {
     model: modelField,
-    out: newDocument('plan', { description: 'Where to write the plan (*.plan.json)' }),
+    out: newFile('plan', { description: 'Where to write the plan (*.plan.json)' }),
     ...budgetFields,
     ...leftOpen({ ...trialFields, ...layerFields }),
     seed: integer({ description: 'Seed of random projections', default: 0, min: 0 }),
@@ -51,7 +51,6 @@ export const planCompression = defineOperation({
     distance: v.number(),
   }),
   trust: 'run',
-  writes: 'plan',
   resume: ({ model, sensitivity }) => journalsOfPlan(model, sensitivity),
   work: async (request, { open }) => budgetWork({ ...request, model: await open(request.model) }),
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<RefinedPlan> => {

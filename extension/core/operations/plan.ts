@@ -4,7 +4,7 @@ import { writeDocument } from '../jobs/write-document';
 import { explainNothingFreed, freeingNothing } from '../shared-weights';
 import type { ProfileEvent } from '../prune/layer-profile';
 import { chooseRemoval, removalFields, removalRules } from './choose-removal';
-import { newDocument } from './fields';
+import { newFile } from './fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { anyOf, excludes } from './rules';
@@ -22,7 +22,7 @@ export const plan = defineOperation({
   summary: 'Choose the least important sublayers and write them down as a plan.',
   fields: {
     model: modelField,
-    out: newDocument('plan', { description: 'Where to write the plan (*.plan.json)' }),
+    out: newFile('plan', { description: 'Where to write the plan (*.plan.json)' }),
     ...removalFields,
     format,
     layout,
@@ -30,7 +30,6 @@ export const plan = defineOperation({
   rules: [anyOf(...amountNames), excludes(...amountNames), ...removalRules],
   result: v.looseObject({ format: v.literal('espalier.plan'), remove: v.array(v.string()) }),
   trust: 'run',
-  writes: 'plan',
   resume: ({ model }) => searchJournal.path(undefined, model),
   suggestOut: async ({ model = '.' }) => besideModel('plan', model),
   run: async (request, context: OperationContext<ProfileEvent>): Promise<Plan> => {

@@ -10,7 +10,7 @@ import { hears } from '../models/example';
 import type { OpenedModel } from '../models/opened-model';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { EvaluateRounds } from '../prune/profile-model';
-import { flag, group, newDocument, path, paths } from './fields';
+import { flag, group, newFile, path, paths } from './fields';
 import type { RequestOf } from './fields';
 import { heldOutText } from './gate-fields';
 import { attempt } from './judge-changed';
@@ -55,7 +55,7 @@ export const profile = defineOperation({
   summary: 'Measure how important every sublayer is, and find the best order to remove them in.',
   fields: {
     model: modelField,
-    out: newDocument('layerProfile', {
+    out: newFile('layerProfile', {
       description: 'Where to write the profile (*.layerprofile.json)',
     }),
     ...amountFields,
@@ -90,7 +90,6 @@ export const profile = defineOperation({
     }),
   }),
   trust: 'run',
-  writes: 'layerProfile',
   resume: ({ out, model }) => searchJournal.path(out, model),
   suggestOut: async ({ model = '.' }) => besideModel('layerProfile', model),
   work: async (request, { open }) =>

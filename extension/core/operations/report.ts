@@ -20,7 +20,7 @@ import { toHtml } from '../report/to-html';
 import { toMarkdown } from '../report/to-markdown';
 import { UserError } from '../user-error';
 import { compareRelated } from './compare-related';
-import { document, flag, path } from './fields';
+import { document, flag, newFile, path } from './fields';
 import { heldOutText } from './gate-fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
@@ -73,7 +73,7 @@ export const report = defineOperation({
       description: 'Measure perplexity and speed of the two on the held-out text, too',
       default: false,
     }),
-    out: path({
+    out: newFile('report', {
       description:
         'Where to write it: .html, one file with charts that loads nothing, or .md, for pull requests',
       required: true,
@@ -83,7 +83,6 @@ export const report = defineOperation({
   rules: [allNeed(['weights', 'quality'], 'against'), allNeed(['device', 'memory'], 'quality')],
   result: v.looseObject({ title: v.string(), path: v.string(), bytes: v.number() }),
   trust: 'write',
-  writes: 'report',
   run: async (request, context): Promise<WrittenReport> => {
     const out = resolve(request.out);
     const { against, about } = request;

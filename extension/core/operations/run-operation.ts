@@ -39,8 +39,9 @@ export async function runOperation(
     if (out !== undefined) {
       // A run that is refused because the model exists never gets to remove them.
       await removeLeftovers(out);
-      if (operation.writes !== undefined) {
-        await requireOutputFile(out, outputFile(operation.writes, request));
+      const writes = operation.fields['out']?.writes;
+      if (writes !== undefined) {
+        await requireOutputFile(out, outputFile(writes, request));
       }
     }
     return await runLocked(operation, request, context);

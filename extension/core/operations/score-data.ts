@@ -10,7 +10,7 @@ import { scoreDataset } from '../datadiet/scores/score-dataset';
 import { formatOf, scoreFormats, writeScores } from '../datadiet/scores/score-files';
 import { runsOfDocument } from '../jobs/work-folder';
 import { dataField, datasetFields, datasetOptions } from './data-fields';
-import { choice, integer, newDocument, path } from './fields';
+import { choice, integer, newFile, path } from './fields';
 import { defineOperation } from './operation';
 import { replaces } from './rules';
 import { payingSharingFields, sharingNames, sharingRules } from './sharing';
@@ -85,7 +85,7 @@ export const scoreData = defineOperation({
   summary: 'Score how much each example of a data set matters for training.',
   fields: {
     data: dataField,
-    out: newDocument('scores', { description: 'Where to write the scores', required: true }),
+    out: newFile('scores', { description: 'Where to write the scores', required: true }),
     format: scoreFormatField,
     score: choice(scoreKinds, {
       description: 'What to score examples by',
@@ -123,7 +123,6 @@ export const scoreData = defineOperation({
     outliers: v.number(),
   }),
   trust: 'run',
-  writes: 'scores',
   resume: ({ out }) => runsOfDocument(out),
   work: async (request) => {
     const { score, epoch, runs, dynamics } = request;

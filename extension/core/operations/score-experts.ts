@@ -14,7 +14,7 @@ import { leastSalient, shareOfExperts } from '../prune/experts/least-salient';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { UserError } from '../user-error';
-import { integer, newDocument, number } from './fields';
+import { integer, newFile, number } from './fields';
 import { operationJournal } from './journals';
 import { defineOperation } from './operation';
 import { needs } from './rules';
@@ -54,7 +54,7 @@ export const scoreExperts = defineOperation({
       above: 0,
       max: 1,
     }),
-    out: newDocument('plan', {
+    out: newFile('plan', {
       description: 'Where to write a plan that removes them (*.plan.json)',
     }),
     ...calibrationFields(defaultCalibration),
@@ -69,7 +69,6 @@ export const scoreExperts = defineOperation({
     remove: v.array(v.string()),
   }),
   trust: 'run',
-  writes: 'plan',
   resume: ({ out, model }) => journal.walkFiles(out, model),
   work: async (request, { open }) => walkWork(request, await open(request.model)),
   run: async (request, context): Promise<ScoredExperts> => {

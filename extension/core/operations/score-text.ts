@@ -5,7 +5,7 @@ import type { TextScores } from '../data/text-scores';
 import { scoreText as scoreWindows } from '../datadiet/text/score-text';
 import { documentNames } from '../document-names';
 import type { ModelSummary } from '../models/model-summary';
-import { integer, newDocument, path } from './fields';
+import { integer, newFile, path } from './fields';
 import { operationJournal } from './journals';
 import { defineOperation } from './operation';
 import { modelField, runFields, runOptions } from './shared-fields';
@@ -59,7 +59,7 @@ export const scoreText = defineOperation({
       fallback: 'all',
       min: 1,
     }),
-    out: newDocument('textScores', {
+    out: newFile('textScores', {
       description: 'Where to write the scores (*.textscores.json)',
     }),
     ...runFields,
@@ -72,7 +72,6 @@ export const scoreText = defineOperation({
     seconds: v.number(),
   }),
   trust: 'run',
-  writes: 'textScores',
   resume: ({ out, model }) => journal.path(out, model),
   suggestOut: async ({ model = '.', text }) => textScoresPath(model, text),
   // Counted: all tokens of the windows, once.

@@ -7,7 +7,7 @@ import { documentNames } from '../document-names';
 import { say } from '../message';
 import { UserError } from '../user-error';
 import { datasetFields, optionalDataField } from './data-fields';
-import { document, newDocument, number } from './fields';
+import { document, newFile, number } from './fields';
 import { defineOperation } from './operation';
 import { allNeed } from './rules';
 import {
@@ -34,7 +34,7 @@ export const selectData = defineOperation({
   summary: 'Choose the examples to keep by their scores.',
   fields: {
     scores: scoresField,
-    out: newDocument('selection', {
+    out: newFile('selection', {
       description: 'Where to write the selection (*.selection.json, .npy)',
       required: true,
     }),
@@ -49,7 +49,6 @@ export const selectData = defineOperation({
   rules: [...selectionRules, allNeed(Object.keys(datasetFields), 'data')],
   result: v.looseObject({ examples: v.number(), kept: v.number(), out: v.string() }),
   trust: 'write',
-  writes: 'selection',
   run: async (request): Promise<SelectedData> => {
     const out = resolve(request.out);
     const { data } = request;

@@ -4,7 +4,7 @@ import type {
   SensitivityEvent,
   SensitivityProfile,
 } from '../tensornet/sensitivity/sensitivity-profile';
-import { integer, newDocument } from './fields';
+import { integer, newFile } from './fields';
 import { layerFields } from './layer-fields';
 import {
   measureSensitivity,
@@ -28,7 +28,7 @@ export const sensitivity = defineOperation({
   summary: 'Measure what compressing each linear layer alone costs, by method and level.',
   fields: {
     model: modelField,
-    out: newDocument('sensitivity', {
+    out: newFile('sensitivity', {
       description: 'Where to write the sensitivity profile (*.sensitivity.json)',
     }),
     ...trialFields,
@@ -44,7 +44,6 @@ export const sensitivity = defineOperation({
     layers: v.array(v.looseObject({ tensor: v.string(), entries: v.array(v.looseObject({})) })),
   }),
   trust: 'run',
-  writes: 'sensitivity',
   resume: ({ out, model }) => sensitivityJournal.path(out, model),
   suggestOut: async ({ model = '.' }) => besideModel('sensitivity', model),
   work: async (request, { open }) =>

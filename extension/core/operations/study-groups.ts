@@ -5,7 +5,7 @@ import type { GroupStudy } from '../datadiet/subsets/group-study';
 import { readScores } from '../datadiet/scores/score-files';
 import { writeDocument } from '../jobs/write-document';
 import { dataField, datasetFields, datasetOptions } from './data-fields';
-import { integer, integers, path } from './fields';
+import { integer, integers, newFile, path } from './fields';
 import { defineOperation } from './operation';
 import { scoresField } from './select-data';
 import { proxyOf, trainingFields, trainingOf } from './training-fields';
@@ -18,7 +18,7 @@ export const studyGroups = defineOperation({
   fields: {
     data: dataField,
     scores: scoresField,
-    out: path({ description: 'Where to write the result (.json)', required: true }),
+    out: newFile('study', { description: 'Where to write the result (.json)', required: true }),
     epochs: integer({ description: 'Passes over the data', default: 5, min: 1 }),
     groups: integer({
       description: 'Groups, spread evenly over the order of scores',
@@ -47,7 +47,6 @@ export const studyGroups = defineOperation({
     ),
   }),
   trust: 'run',
-  writes: 'study',
   run: async (request, context): Promise<GroupStudy> => {
     const { data, epochs, groups, groupSize, spawn, seed } = request;
     const result = await study(
