@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import type { ApplyResult } from '../../extension/core/operations/apply-plan';
@@ -159,7 +159,7 @@ describe('Prune Layers', () => {
     assert.ok((await readdir(out)).some((name) => name.endsWith('.onnx')));
   });
 
-  it('leaves an existing folder alone unless told otherwise', async () => {
+  it('leaves an existing folder alone unless told otherwise, and files that it did not write always', async () => {
     const out = workspacePath('whole-pruned');
     const precious = join(out, 'precious.txt');
     await writeFile(precious, 'keep');
@@ -170,9 +170,11 @@ describe('Prune Layers', () => {
       format: 'safetensors',
     });
     await assert.rejects(espalier.worker.request('prune', request), /whole-pruned.*exists/);
+    const overwrite = { ...request, overwrite: true };
+    await assert.rejects(espalier.worker.request('prune', overwrite), /precious\.txt/);
     assert.equal(await readFile(precious, 'utf8'), 'keep');
+    await rm(precious);
     assert.ok(await prune({ format: 'safetensors', out, overwrite: true }));
-    await assert.rejects(stat(precious));
   });
 
   it('saves the selection as a plan beside the model', async () => {

@@ -40,7 +40,7 @@ export const patch = defineOperation({
         default: false,
       }),
       plan: document('plan', {
-        writes: ['plan'],
+        writes: 'plan',
         description: 'Plan to put the patch into, made if it is not there; weights go beside it',
         placeholder: 'PLAN',
       }),

@@ -5,7 +5,7 @@ import type { GroupStudy } from '../datadiet/subsets/group-study';
 import { readScores } from '../datadiet/scores/score-files';
 import { writeDocument } from '../jobs/write-document';
 import { dataField, datasetFields, datasetOptions } from './data-fields';
-import { integer, integers, newFile, path } from './fields';
+import { integer, integers, newFile } from './fields';
 import { defineOperation } from './operation';
 import { scoresField } from './select-data';
 import { proxyOf, trainingFields, trainingOf } from './training-fields';

@@ -54,7 +54,9 @@ const written: readonly (readonly [string, readonly string[]])[] = [
 ];
 
 it('is declared by each operation whose `out` is a file', () => {
-  const declared = operations.flatMap((operation) => ('writes' in operation ? [operation.id] : []));
+  const declared = operations.flatMap(({ id, fields }) =>
+    'out' in fields && fields.out.writes !== undefined ? [id] : [],
+  );
   expect(declared.sort()).toEqual(written.map(([id]) => id).sort());
 });
 
