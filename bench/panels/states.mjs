@@ -144,6 +144,7 @@ export function heatmapDocument(blocks = 128, count = 200) {
     panel: 'heatmap',
     state: {
       ...{ model, candidates, job: idle, protectedIds: [], narrowed: {}, patches: {}, cannot: {} },
+      measurements: {},
       profile: {
         settings: { metric: 'js', mode: 'adaptive', granularity: 'sublayer' },
         metricDefinition: 'Jensen-Shannon divergence, mean over tokens',

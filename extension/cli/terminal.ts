@@ -63,10 +63,10 @@ export class Terminal {
     this.out.write(`${escaped}\n`);
   }
 
-  /** Writes what ends its lines itself. */
+  /** Writes a text with its own line ends, such as those of CSV. */
   public write(text: string): void {
     this.clearBar();
-    this.out.write(printableText(text));
+    this.out.write(text.split('\r\n').map(printableText).join('\r\n'));
   }
 
   public note(text: string): void {

@@ -185,7 +185,7 @@ describe('from a model folder to a smaller model', () => {
     await panel.button('Show Drift').click();
     const legend = panel.frame.getByText('Drift of hidden states from the original');
     await legend.waitFor({ timeout: 120_000 });
-    const drifted = panel.frame.locator('[role="gridcell"][aria-label*="drift"]');
+    const drifted = panel.frame.locator('[role="gridcell"][aria-label*="Drift:"]');
     expect(await drifted.count()).toBe(whole.candidates.length);
     await workbench.screenshot('heatmap-drift');
     await session().setTheme('highContrast');

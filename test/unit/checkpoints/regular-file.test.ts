@@ -66,7 +66,7 @@ it('lines of a file come without their ends', async () => {
  */
 const others: Readonly<Record<string, string>> = {
   'extension/core/jobs/journal.ts': 'progress that this user saved',
-  'extension/core/jobs/output-lock.ts': "locks in the user's cache folder",
+  'extension/core/jobs/owner.ts': '/proc',
   'extension/core/jobs/partial.ts': '/proc',
   'extension/core/runtime/limits/process-memory.ts': '/proc',
   'extension/core/runtime/cuda/install-provider.ts': 'a path that withRegularFile has checked',
@@ -74,7 +74,7 @@ const others: Readonly<Record<string, string>> = {
   'extension/services/jobs/job-store.ts': "the extension's storage",
   'extension/services/reports/report-store.ts': "the extension's storage",
   'extension/services/jobs/saved-work.ts': 'opens without waiting, and looks first',
-  'extension/worker/catalogue.ts': "the product's own translations",
+  'extension/core/operations/questions/catalogue.ts': "the product's own translations",
 };
 
 it('documents are read by one reader', () => {

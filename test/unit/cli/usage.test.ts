@@ -1,10 +1,9 @@
-import { constants } from 'node:fs';
-import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { pathToFileURL } from 'node:url';
 import * as v from 'valibot';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { flagsOf } from '../../../extension/cli/options';
@@ -52,7 +51,7 @@ describe('usage errors', () => {
     [['profile', model, '--metrc', 'js'], /^There is no option --metrc\. .*--metric/],
     [['profile', model, '--metric'], /^--metric needs a value\.\nSee espalier profile --help\.$/],
     [['profile', model, '--memory', '10'], /^--memory takes a size with its unit.*"10"\./],
-    [['profile', model, '--memory', '10MiB'], /at least 64MiB, not "10MiB"\./],
+    [['profile', model, '--memory', '10MiB'], /at least 64MiB, or auto, not "10MiB"\./],
     [['profile', model, '--exclude', '2'], /^--exclude takes a number from 0 to 1, not 2\./],
     [['profile', model, '--remove', '-2'], /^--remove takes an integer of at least 1, not -2\./],
     [['profile', model, '--ratio', '0'], /^--ratio takes a number above 0 and at most 1, not 0\./],
@@ -308,27 +307,24 @@ it.each([
 });
 
 it('ends at once the second time, whatever it does', async () => {
-  // Nothing is written to the pipe: the step that reads it never ends.
-  const pipe = join(folder, 'pipe');
-  await promisify(execFile)('mkfifo', [pipe]);
-  let writer: FileHandle | undefined;
-  const { signal, stderr } = await spawnCli(['profile', model, '--config', pipe], {
+  const config = join(folder, 'hang.json');
+  await writeFile(config, '{}');
+  const { signal, stderr } = await spawnCli(['profile', model, '--config', config], {
+    nodeArguments: ['--import', pathToFileURL(join(import.meta.dirname, 'hang.mjs')).href],
+    environment: { ESPALIER_HANG: config },
     onStart: (child) => {
       child.stderr?.on('data', (data: Buffer) => {
         if (data.toString().includes('Press Ctrl-C again')) child.kill('SIGINT');
       });
-      void (async () => {
-        // It can be opened as soon as somebody reads it.
-        const flags = constants.O_WRONLY | constants.O_NONBLOCK;
-        while (writer === undefined) {
-          writer = await open(pipe, flags).catch(async () => sleep(20, undefined));
+      const timer = setInterval(() => {
+        if (existsSync(`${config}.hung`)) {
+          clearInterval(timer);
+          child.kill('SIGINT');
         }
-        child.kill('SIGINT');
-      })();
+      }, 5);
     },
   });
   // The first signal would end it with a code, once the step has ended.
   expect(signal).toBe('SIGINT');
   expect(stderr).toContain('Stopping after this step.');
-  await writer?.close();
 });

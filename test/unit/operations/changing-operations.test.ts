@@ -52,8 +52,9 @@ describe('repair', () => {
       text: { sequences: repairEfforts.standard.sequences, length: 64, upTo: true },
       bundledText: join('/samples', 'calibration.txt'),
       settings: defaultRepair,
-      ...{ device: 'auto', memoryBytes: 4 * 2 ** 30 },
+      device: 'auto',
     });
+    expect(request?.memoryBytes).toBeGreaterThan(0);
     expect(request).not.toHaveProperty('trains');
     expect(request).not.toHaveProperty('scope');
     expect(request).toMatchObject({ compressedScope: 'both', reads: 512 });

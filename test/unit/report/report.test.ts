@@ -193,7 +193,7 @@ describe('a report', () => {
     await writeFile(readme, 'text');
     const refused = await runCli(['report', readme, '--out', join(folder, 'r.html')]);
     expect(refused).toMatchObject({ code: 1 });
-    expect(refused.stderr).toContain('.layerprofile.json, .plan.json');
+    expect(refused.stderr).toContain('.layerprofile.json, .sensitivity.json, .plan.json');
     const format = await runCli(['report', profile, '--out', join(folder, 'r.pdf')]);
     expect(format).toMatchObject({ code: 1 });
     expect(format.stderr).toContain('.html or .md');
