@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -62,12 +63,23 @@ describe('a call that writes and fails', () => {
 it('one of two calls to one process works on a result, the other says so', async () => {
   const out = join(folder, 'parallel');
   const sources = makeSources(join(folder, 'parallel-sources'), fixture('llama-gqa-untied'));
-  const ends = await Promise.allSettled(
-    [1, 2].map(async () => runTask(taskOf(convert, sources, out), environment)),
-  );
-  const refused = ends.flatMap((end) => (end.status === 'rejected' ? [String(end.reason)] : []));
-  expect(refused).toHaveLength(1);
-  expect(refused[0]).toContain('Another run is working on this result');
+  const task = taskOf(convert, sources, out);
+  // The first opens its model once it has the lock, and waits there for the second to be refused.
+  const events = new EventEmitter();
+  const opened = once(events, 'opened');
+  const refused = once(events, 'refused');
+  const first = runTask(task, {
+    ...environment,
+    open: async (...given) => {
+      events.emit('opened');
+      await refused;
+      return environment.open(...given);
+    },
+  });
+  await opened;
+  await expect(runTask(task, environment)).rejects.toThrow('Another run is working on this result');
+  events.emit('refused');
+  await first;
   expect(readdirSync(out)).toEqual(['model']);
 });
 
