@@ -100,11 +100,14 @@ export function formWeights<T extends Shaped>(form: MatrixEncoding<T>): Map<T, n
   }
 }
 
-/** Whether its products are made in few bits. */
-export function hasFewBits(form: MatrixEncoding<unknown>): boolean {
+/**
+ * Whether its matmuls are slow unless weights are repacked, even for one use. The weights of an int8 copy are computed for
+ * the session: repacking them would copy them three times.
+ */
+export function needsRepacking(form: MatrixEncoding<unknown>): boolean {
   return form.kind === 'low-rank'
-    ? hasFewBits(form.left) || hasFewBits(form.right)
-    : form.kind === 'block-quantized' || form.kind === 'int8';
+    ? needsRepacking(form.left) || needsRepacking(form.right)
+    : form.kind === 'block-quantized' || (form.kind === 'int8' && form.run !== 'symmetric');
 }
 
 /** Number of weights. */

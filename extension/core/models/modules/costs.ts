@@ -1,6 +1,6 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { formFlops, formMemory, formWeights, hasFewBits } from '../forms/form-facts';
+import { formFlops, formMemory, formWeights, needsRepacking } from '../forms/form-facts';
 import type { Linear } from '../parts/linear';
 import { storedTensors } from '../transformer/part-tensors';
 import type { RunningCosts } from '../transformer/tapped-part';
@@ -16,7 +16,7 @@ export function costsOf(stored: readonly LazyTensor[], linears: readonly Linear[
   return {
     bytes: forms.reduce((sum, form) => sum + formMemory(form), bytesOf(stored)),
     mappedBytes: bytesOf(stored.filter(isMapped)),
-    needsPrepacking: forms.some(hasFewBits),
+    needsPrepacking: forms.some(needsRepacking),
   };
 }
 
