@@ -132,7 +132,7 @@ async function measure(model, out) {
 }
 
 /**
- * Whether every candidate of the first round has been measured on its first rows.
+ * True if every candidate of the first round has been measured on its first rows.
  * @param {string} journal
  */
 function isRough(journal) {

@@ -18,7 +18,7 @@ export interface StyledText {
 const unseen = /[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 /**
- * What the command line writes: results on standard output, all else on standard error. Control characters in texts are
+ * Output of the command line: results on standard output, all else on standard error. Control characters in texts are
  * escaped here, as names from a file could otherwise move the cursor, set the title or hide what is written.
  */
 export class Terminal {

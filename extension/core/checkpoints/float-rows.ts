@@ -2,7 +2,7 @@ import { elementCount } from './lazy-tensor';
 import type { StoredRows } from '../onnx/graph-builder';
 import { dequantize } from './quantize/dequantize';
 import { blockOf, isDequantized } from './ggml-types';
-import { halvesToFloats } from './half';
+import { floatReaders } from './read-tensor';
 import { withRegularFile } from './regular-file';
 import { UserError } from '../user-error';
 import { say } from '../message';
@@ -12,35 +12,6 @@ const bytesAtOnce = 1 << 20;
 
 /** Decodes `encoded`, whole rows of a tensor, to float32. */
 type Decoder = (encoded: Buffer, numbers: Float32Array) => void;
-
-/** Element types of floats, with their size in bytes and decoder. */
-const floatTypes: Readonly<Record<string, { readonly bytes: number; readonly decode: Decoder }>> = {
-  F32: {
-    bytes: 4,
-    decode: (encoded, numbers) => {
-      new Uint8Array(numbers.buffer, numbers.byteOffset).set(encoded);
-    },
-  },
-  F16: {
-    bytes: 2,
-    decode: (encoded, numbers) => {
-      numbers.set(halvesToFloats(halves(encoded)));
-    },
-  },
-  BF16: {
-    bytes: 2,
-    decode: (encoded, numbers) => {
-      const from = halves(encoded);
-      const bits = new Uint32Array(numbers.buffer, numbers.byteOffset, from.length);
-      for (let i = 0; i < from.length; i++) {
-        bits[i] = (from[i] ?? 0) << 16;
-      }
-    },
-  },
-};
-
-const halves = (encoded: Buffer): Uint16Array =>
-  new Uint16Array(encoded.buffer, encoded.byteOffset, encoded.length / 2);
 
 /**
  * Reads a matrix [rows, columns] row by row as float32, rows of interleaved heads in the order of the model.
@@ -82,11 +53,13 @@ export async function readFloatRows(
 
 function decoderOf({ name, dtype, shape }: StoredRows): Decoder {
   if (!isDequantized(dtype)) {
-    const type = floatTypes[dtype];
-    if (type === undefined) {
+    const widen = floatReaders[dtype];
+    if (widen === undefined) {
       throw new Error(`${name} is stored as ${dtype}, which has no rows of floats`);
     }
-    return type.decode;
+    return ({ buffer, byteOffset, byteLength }, numbers) => {
+      numbers.set(widen(buffer.slice(byteOffset, byteOffset + byteLength)));
+    };
   }
   const { elements } = blockOf(dtype);
   if ((shape.at(-1) ?? 1) % elements !== 0) {

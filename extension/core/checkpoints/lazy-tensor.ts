@@ -123,7 +123,7 @@ export interface LazyTensor {
 
 const floatDTypes: ReadonlySet<DType> = new Set<DType>(['F32', 'F16', 'BF16']);
 
-/** Whether a tensor is a matrix of floats or of GGUF blocks in a file, which `readFloatRows` reads. */
+/** True if a tensor is a matrix of floats or of GGUF blocks in a file, which `readFloatRows` reads. */
 export function hasFloatRows({ dtype, shape, packed, inline, computed }: LazyTensor): boolean {
   return (
     shape.length > 1 &&

@@ -1,6 +1,6 @@
 import { UserError } from '../user-error';
 import { halvesToFloats } from './half';
-import type { DType, LazyTensor } from './lazy-tensor';
+import type { LazyTensor } from './lazy-tensor';
 import { withRegularFile } from './regular-file';
 import { say } from '../message';
 
@@ -73,8 +73,10 @@ export async function floatsInFile(tensor: LazyTensor): Promise<Float32Array | u
     : widen((await readBytes(tensor, length)).buffer);
 }
 
-/** How the bytes of a dtype become numbers. */
-const floatReaders: Readonly<Partial<Record<DType, (bytes: ArrayBufferLike) => Float32Array>>> = {
+/** Decoders of floats to float32, by element type. */
+export const floatReaders: Readonly<
+  Partial<Record<string, (bytes: ArrayBufferLike) => Float32Array>>
+> = {
   F32: (bytes) => new Float32Array(bytes),
   F16: (bytes) => halvesToFloats(new Uint16Array(bytes)),
   BF16: (bytes) => {
