@@ -23,8 +23,8 @@ export interface SessionOptions {
    */
   readonly prepack: boolean;
   /**
-   * Let threads wait busily for the next operator: faster where one session runs alone all the time,
-   * slower where several take turns, or where other programs keep the cores busy, which {@link maySpin} tells.
+   * Let threads wait busily for the next run: faster where one session runs alone all the time, slower where several take
+   * turns, or where other programs keep the cores busy, which {@link maySpin} tells.
    */
   readonly spin?: boolean;
   /**
@@ -105,8 +105,8 @@ export async function createSession(
           model_external_initializers_file_folder_path: root,
           disable_prepacking: prepack ? '0' : '1',
           ...(asksForWholeSums ? { x64quantprecision: '1' } : {}),
-          // Every session has threads of its own: waiting busily, they would slow those of the next.
-          'intra_op.allow_spinning': options.spin === true ? '1' : '0',
+          'intra_op.allow_spinning': '1',
+          ...(options.spin === true ? {} : { 'intra_op.spin_duration_us': betweenOperators }),
         },
         ...(left.length > 0
           ? { optimization: { disable_specified_optimizers: left.join(';') } }
@@ -126,6 +126,13 @@ export async function createSession(
     }
   }
 }
+
+/**
+ * Microseconds that threads wait busily for the next operator of a run, by default. Every session has threads of its own, so they
+ * must stop before the next session runs. Without waiting, waking them takes longer than a small operator: a feed-forward of
+ * 576 × 1536 on two cores took 2.1 ms instead of 1.5 ms.
+ */
+const betweenOperators = '50';
 
 /**
  * Larger weights are not repacked on the CPU: for a moment that takes three times their bytes, and at 256 rows it saves 7 % of
