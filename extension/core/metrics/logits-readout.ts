@@ -6,7 +6,7 @@ import type { Value } from '../onnx/graph-builder';
 import { Head } from '../runtime/head';
 import type { HeadSample } from '../runtime/head';
 import type { LayeredExecutor, OwnGraph } from '../runtime/layered-executor';
-import { floatsOf, floatTensor, int64Tensor } from '../runtime/tensors';
+import { byteLength, floatsOf, floatTensor, int64Tensor } from '../runtime/tensors';
 import type { HiddenState, Tensor, Tensors } from '../runtime/tensors';
 import { LogitsMeter } from './logits-meter';
 import type { Metric, MetricName } from './metrics';
@@ -265,9 +265,10 @@ export class LogitsReadout extends MetricReadout {
       logSums.set(floatsOf(found, 'logSums'), from - start);
     }
     const { ids, logWeights } = this.choose(masses, next);
+    const rows = this.head === this.originalHead ? await this.head.rowsOf(ids) : undefined;
     const places = new Map(Array.from(ids, (id, place) => [id, place]));
     const chosen = {
-      sample: { ids: int64Tensor(ids, [ids.length]), logWeights },
+      sample: { ids: int64Tensor(ids, [ids.length]), logWeights, rows },
       places: next.map((id) => places.get(id) ?? -1),
       logSums: floatTensor(logSums, [1, logSums.length, 1]),
     };
@@ -328,8 +329,11 @@ function bytesOf(rows: RowTensors): number {
   return elements * Float32Array.BYTES_PER_ELEMENT;
 }
 
-function bytesOfIds({ sample: { ids, logWeights }, places, logSums }: ChosenIds): number {
-  const weights = logWeights === noWeights ? 0 : logWeights.size;
-  const words = places.length + logSums.size + weights;
-  return ids.size * BigInt64Array.BYTES_PER_ELEMENT + words * Float32Array.BYTES_PER_ELEMENT;
+function bytesOfIds({ sample, places, logSums }: ChosenIds): number {
+  const { ids, logWeights, rows } = sample;
+  const kept = [ids, logSums, ...(logWeights === noWeights ? [] : [logWeights])];
+  return (
+    places.byteLength +
+    [...kept, ...Object.values(rows?.feeds ?? {})].reduce((sum, one) => sum + byteLength(one), 0)
+  );
 }

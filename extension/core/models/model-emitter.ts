@@ -1,4 +1,5 @@
 import type { Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
+import type { Linear } from './parts/linear';
 
 /** Inputs of the prologue, as edges of a graph. */
 export interface ModelInputs {
@@ -34,6 +35,9 @@ export interface EmitOptions {
   /** The experts of a mixture that the graph holds; all when absent. */
   readonly keptExperts?: readonly number[] | undefined;
 }
+
+/** Emits outputs [rows, count] of the linear layer of a head for what it reads, [rows, in]. */
+export type HeadOutputs = (head: Linear, rows: Value) => Value;
 
 /** Size of the stream of a model. */
 export const streamWidth = ({
@@ -79,8 +83,11 @@ export interface ModelEmitter {
   /** Logits [batch, sequence, vocabulary] of the stream. */
   emitEpilogue(graph: GraphBuilder, hidden: Value): Value;
   emitFinalNorm(graph: GraphBuilder, hidden: Value): Value;
-  /** Logits [rows, vocabulary] of normed rows [rows, hidden]; of some ids [count] alone: [rows, count]. */
-  emitHead(graph: GraphBuilder, rows: Value, ids?: Value): Value;
+  /**
+   * Logits [rows, vocabulary] of normed rows [rows, hidden].
+   * @param outputs computes some of the outputs of the head's linear layer, [rows, count]; all when absent
+   */
+  emitHead(graph: GraphBuilder, rows: Value, outputs?: HeadOutputs): Value;
   /** Whether the head of a difference is the difference of the heads: no bias, no cap, no rounding. */
   readonly headIsLinear: boolean;
   /** Sizes of what sublayers and the head read, and of the logits. */

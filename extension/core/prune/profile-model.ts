@@ -144,7 +144,10 @@ export async function profileModel(
   });
   const copy =
     screening &&
-    new LayeredExecutor(screening.copy, device, screening.copyBytes, { threads, around: executor });
+    new LayeredExecutor(screening.copy, device, screening.copyBytes, {
+      ...{ threads, around: executor },
+      roundsHead: true,
+    });
   const metricName = fittingMetric(model, job.settings.metric, (message) => {
     context.warn(message);
   });

@@ -2,6 +2,8 @@ import { stream, streamWidth } from '../models/model-emitter';
 import type { ModelEmitter } from '../models/model-emitter';
 import { DataType } from '../onnx/graph-builder';
 import type { Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
+import { outputsFor, readHeadRows } from './head-rows';
+import type { HeadRows } from './head-rows';
 import type { LayeredExecutor, Readout } from './layered-executor';
 import { floatTensor, shapedAs, tensorOf } from './tensors';
 import type { Tensor, Tensors } from './tensors';
@@ -10,6 +12,8 @@ import type { Tensor, Tensors } from './tensors';
 export interface HeadSample {
   readonly ids: Tensor;
   readonly logWeights: Tensor;
+  /** The head's rows of the ids; gathered from the weights in each run when absent. */
+  readonly rows?: HeadRows | undefined;
 }
 
 /**
@@ -86,7 +90,7 @@ export class Head {
    */
   public async sampledLogits(
     hidden: Tensor,
-    { ids, logWeights }: HeadSample,
+    { ids, logWeights, rows }: HeadSample,
     reference?: Tensor,
   ): Promise<Tensor> {
     const count = ids.size;
@@ -96,18 +100,23 @@ export class Head {
       hidden,
       count,
       {
-        key: 'head.sampled',
+        key: `head.sampled.${rows?.kind ?? 'stored'}`,
         costs: { bytes: 0, keepMemory: true, stays: true },
         build: (graph, emitter) => {
-          const wanted = graph.input('ids', DataType.INT64, ['count']);
+          const outputs = outputsFor(graph, rows?.kind);
           const weights = graph.input('weights', DataType.FLOAT, ['count']);
-          const logits = emitter.emitHead(graph, changeOf(graph, emitter), wanted);
+          const logits = emitter.emitHead(graph, changeOf(graph, emitter), outputs);
           const shape = ['all', 'count'];
           graph.handOver('logits', graph.op('Add', [logits, weights]), DataType.FLOAT, shape);
         },
       },
-      { reference: reference ?? this.zeros, ids, weights: added },
+      { reference: reference ?? this.zeros, ids, weights: added, ...rows?.feeds },
     );
+  }
+
+  /** The rows of its matrix for `ids`, ascending; see {@link readHeadRows}. */
+  public async rowsOf(ids: Int32Array): Promise<HeadRows | undefined> {
+    return readHeadRows(this.executor, ids);
   }
 
   /** Logits [batch, rows, width] of a readout, where they are wanted next. */

@@ -53,6 +53,8 @@ interface StepOptions {
 interface ExecutorOptions extends Pick<SessionOptions, 'threads' | 'asItStands'> {
   /** Runs a model with the same embedding and head, on the same device: what is around sublayers is made there alone. */
   readonly around?: LayeredExecutor | undefined;
+  /** See {@link LayeredExecutor.roundsHead}. */
+  readonly roundsHead?: boolean;
 }
 
 /** Runs a layered model piece by piece over hidden states in main memory or on the device. */
@@ -73,13 +75,16 @@ export class LayeredExecutor {
   public readonly originalRoom: Room;
   /** Whether all sessions fit in memory; otherwise those that do not are made again for each pass. */
   public readonly keepsSessions: boolean;
+  /** Whether logits of some ids alone come from rows of the head rounded to int8. */
+  public readonly roundsHead: boolean;
 
   public constructor(
     public readonly model: LayeredModel,
     public readonly device: DeviceName,
     memoryBytes: number,
-    { around, ...sessions }: ExecutorOptions = {},
+    { around, roundsHead = false, ...sessions }: ExecutorOptions = {},
   ) {
+    this.roundsHead = roundsHead;
     model.requireRunnable();
     this.units = new RemovableUnits(model.summary);
     this.shares = divideMemory(model, memoryBytes, device, around === undefined);

@@ -251,7 +251,7 @@ export function isFloat({ type }: Tensor): boolean {
   return type === 'float32' || type === 'float16';
 }
 
-function byteLength(tensor: Tensor): number {
+export function byteLength(tensor: Tensor): number {
   if (isOnDevice(tensor)) {
     return tensor.size * Float32Array.BYTES_PER_ELEMENT;
   }

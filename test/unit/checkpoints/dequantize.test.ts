@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readFloatRows } from '../../../extension/core/checkpoints/float-rows';
+import { readChosenRows, readFloatRows } from '../../../extension/core/checkpoints/float-rows';
 import { blockOf, dequantizedDTypes } from '../../../extension/core/checkpoints/ggml-types';
 import { hasFloatRows } from '../../../extension/core/checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../../extension/core/checkpoints/lazy-tensor';
@@ -102,6 +102,61 @@ describe('readFloatRows', () => {
     expect(hasFloatRows(tensor({ dtype: 'Q4_K' }))).toBe(true);
     expect(hasFloatRows(tensor({ shape: [8] }))).toBe(false);
     expect(hasFloatRows(tensor({ dtype: 'I32' }))).toBe(false);
+  });
+});
+
+describe('readChosenRows', () => {
+  it.each(['F32', 'BF16', 'Q8_0', 'Q4_K'] as const)(
+    'reads chosen rows of %s, near and far apart',
+    async (dtype) => {
+      const [rows, columns] = [3000, 256];
+      const { bytes, elements } =
+        dtype === 'F32' || dtype === 'BF16'
+          ? { bytes: dtype === 'F32' ? 4 : 2, elements: 1 }
+          : blockOf(dtype);
+      const length = (rows * columns * bytes) / elements;
+      const file = join(folder, `chosen-${dtype}.bin`);
+      await writeFile(file, randomBytes(length + 8));
+      const tensor: LazyTensor = {
+        ...{ name: 'w', dtype, shape: [rows, columns], file },
+        offset: 8,
+        length,
+      };
+      const all: number[][] = [];
+      await readFloatRows(tensor, (row, numbers) => {
+        all[row] = [...numbers];
+      });
+      const chosen = Int32Array.of(0, 1, 2, 40, 41, 1000, 1017, 1018, 2900, rows - 1);
+      const found: number[][] = [];
+      await readChosenRows(tensor, chosen, (place, numbers) => {
+        found[place] = [...numbers];
+      });
+      expect(found).toEqual(Array.from(chosen, (row) => all[row]));
+    },
+  );
+
+  it('reads none', async () => {
+    const file = join(folder, 'none.bin');
+    await writeFile(file, Buffer.alloc(8));
+    const tensor: LazyTensor = {
+      ...{ name: 'w', dtype: 'F32', shape: [1, 2], file },
+      offset: 0,
+      length: 8,
+    };
+    await readChosenRows(tensor, new Int32Array(), () => expect.unreachable());
+  });
+
+  it('names the file and the tensor if the file is too short', async () => {
+    const file = join(folder, 'cut.bin');
+    await writeFile(file, Buffer.alloc(20));
+    const tensor: LazyTensor = {
+      ...{ name: 'w', dtype: 'F32', shape: [4, 2], file },
+      offset: 0,
+      length: 32,
+    };
+    await expect(readChosenRows(tensor, Int32Array.of(3), () => undefined)).rejects.toMatchObject({
+      subject: { file, field: 'w' },
+    });
   });
 });
 

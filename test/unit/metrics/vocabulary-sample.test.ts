@@ -54,33 +54,39 @@ describe('a sample of a vocabulary', () => {
     );
   });
 
-  it('stands for the vocabulary in distances of probabilities', async () => {
-    const vocabulary = 20_000;
-    const folder = await makeRandomModel({ seed: 3, blocks: 2, vocabulary });
-    const executor = new LayeredExecutor(await openModel(folder), 'cpu', 1 << 29);
-    const ids = Int32Array.from({ length: 96 }, (_, i) => (7919 * i + 3) % vocabulary);
-    try {
-      const [original, ...candidates] = await finalStates(executor, ids);
-      for (const name of metricNames) {
-        const metric = metrics[name];
-        const sampled = createReadout(executor, name, metric, { vocabulary: 'sampled' });
-        expect(sampled.vocabulary).toBe(metric.needsScores ? 'sampled' : 'whole');
-        const whole = createReadout(executor, name, metric);
-        const [estimates, truths] = [
-          await sampled.terms(ids, original, candidates),
-          await whole.terms(ids, original, candidates),
-        ];
-        estimates.forEach((estimate, i) => {
-          expect(Math.abs(estimate / (truths[i] ?? Number.NaN) - 1)).toBeLessThan(
-            sampled.vocabulary === 'sampled' ? 0.05 : 1e-6,
-          );
-        });
+  it.each([
+    ['as they are', false],
+    ['rounded to int8', true],
+  ])(
+    'stands for the vocabulary in distances of probabilities, rows of the head %s',
+    async (_, roundsHead) => {
+      const vocabulary = 20_000;
+      const folder = await makeRandomModel({ seed: 3, blocks: 2, vocabulary });
+      const executor = new LayeredExecutor(await openModel(folder), 'cpu', 1 << 29, { roundsHead });
+      const ids = Int32Array.from({ length: 96 }, (_, i) => (7919 * i + 3) % vocabulary);
+      try {
+        const [original, ...candidates] = await finalStates(executor, ids);
+        for (const name of metricNames) {
+          const metric = metrics[name];
+          const sampled = createReadout(executor, name, metric, { vocabulary: 'sampled' });
+          expect(sampled.vocabulary).toBe(metric.needsScores ? 'sampled' : 'whole');
+          const whole = createReadout(executor, name, metric);
+          const [estimates, truths] = [
+            await sampled.terms(ids, original, candidates),
+            await whole.terms(ids, original, candidates),
+          ];
+          estimates.forEach((estimate, i) => {
+            expect(Math.abs(estimate / (truths[i] ?? Number.NaN) - 1)).toBeLessThan(
+              sampled.vocabulary === 'sampled' ? 0.05 : 1e-6,
+            );
+          });
+        }
+      } finally {
+        await executor.dispose();
+        await rm(folder, { recursive: true });
       }
-    } finally {
-      await executor.dispose();
-      await rm(folder, { recursive: true });
-    }
-  });
+    },
+  );
 
   it('takes the whole of a small vocabulary', async () => {
     const folder = await makeRandomModel({ seed: 3, blocks: 1 });

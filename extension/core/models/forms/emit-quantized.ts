@@ -122,7 +122,7 @@ export function emitInt8(graph: GraphBuilder, form: Int8Form, rows: Value): Valu
     return op('MatMul', x, op('Mul', emitFloats(graph, stored), scale));
   }
   if (run === 'symmetric') {
-    return emitSymmetric(graph, x, stored, scale);
+    return emitRounded(graph, x, stored, scale);
   }
   // Of no rows at all, ONNX Runtime's extremes have another shape.
   const extreme = (type: string): Value =>
@@ -143,10 +143,10 @@ export function emitInt8(graph: GraphBuilder, form: Int8Form, rows: Value): Valu
 const middle = 128;
 
 /**
- * Emits x·Wᵀ of x [rows, in] in integers: with s a 127th of the largest |x| of a row, x ≈ s·(q − 128), and ONNX Runtime subtracts
+ * Emits x·Wᵀ of x [rows, in] and W as int8 [in, out] with scales [out], in integers: with s a 127th of the largest |x| of a row, x ≈ s·(q − 128), and ONNX Runtime subtracts
  * the zero point from the sums. `MatMulIntegerToFloat` scales each output as it leaves the product, which saves two passes over it.
  */
-function emitSymmetric(graph: GraphBuilder, x: Value, weights: Value, scales: Value): Value {
+export function emitRounded(graph: GraphBuilder, x: Value, weights: Value, scales: Value): Value {
   const op = (type: string, ...inputs: Value[]): Value => graph.op(type, inputs);
   const largest = graph.reduce('ReduceMax', op('Abs', x), [-1], 1);
   const step = op('Max', op('Mul', largest, graph.scalar(1 / 127)), graph.scalar(smallestStep));

@@ -9,7 +9,14 @@ import type {
   TappedStep,
 } from '../layered-model';
 import { stream, streamWidth } from '../model-emitter';
-import type { EmitOptions, ModelEmitter, ModelInputs, SideValue, Values } from '../model-emitter';
+import type {
+  EmitOptions,
+  HeadOutputs,
+  ModelEmitter,
+  ModelInputs,
+  SideValue,
+  Values,
+} from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
 import { ComposedModel } from '../modules/composed-model';
 import { costsOf, lookupCosts } from '../modules/costs';
@@ -17,7 +24,7 @@ import type { Sublayer } from '../modules/sublayer-list';
 import type { Width } from '../narrow/width';
 import { emitEnds } from '../parts/block-end';
 import type { Streams } from '../parts/block-end';
-import { emitLinear, emitLinearOver, emitOutputs } from '../parts/linear';
+import { emitLinear, emitLinearOver } from '../parts/linear';
 import { emitNorm, emitSoftCap } from '../parts/norm';
 import { emitJoined } from '../parts/streams/hyper-connections';
 import { requireRunnableQuantization } from '../quantized/quantization';
@@ -252,15 +259,14 @@ export class TransformerModel
     });
   }
 
-  public emitHead(graph: GraphBuilder, rows: Value, ids?: Value): Value {
-    const { head } = this.layout;
-    return graph.within('epilogue', () => {
-      const own = this.narrowed(graph, rows);
-      return this.scaled(
-        graph,
-        ids === undefined ? emitLinear(graph, head, own) : emitOutputs(graph, head, own, ids),
-      );
-    });
+  public emitHead(
+    graph: GraphBuilder,
+    rows: Value,
+    outputs: HeadOutputs = (head, own) => emitLinear(graph, head, own),
+  ): Value {
+    return graph.within('epilogue', () =>
+      this.scaled(graph, outputs(this.layout.head, this.narrowed(graph, rows))),
+    );
   }
 
   /** What the head reads, of what the final norm gives. */
