@@ -126,13 +126,13 @@ async function expectedSeconds(
   }
   const { device = 'auto', memory = '' } = request as RunRequest;
   const options = runOptions({ device, memory });
-  const { model, runs } = work.probe;
+  const { modelOn, runs } = work.probe;
   try {
-    return await secondsOf(runs, model, {
+    const where = {
       device: await resolveDevice(options.device, () => undefined),
       memoryBytes: options.memoryBytes,
-      cancellation,
-    });
+    };
+    return await secondsOf(runs, await modelOn(where), { ...where, cancellation });
   } catch (error) {
     if (error instanceof CancelledError) {
       throw error;

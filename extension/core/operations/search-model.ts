@@ -9,6 +9,7 @@ import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { SearchSettings } from '../prune/options';
 import { profileModel } from '../prune/profile-model';
 import type { EvaluateRounds, WritableOnly } from '../prune/profile-model';
+import { planScreening } from '../prune/screening-copy';
 import { expectedWork } from '../prune/search-progress';
 import type { RequestOf } from './fields';
 import { operationJournal } from './journals';
@@ -31,7 +32,7 @@ export const searchJournal = operationJournal('search');
  * @throws UserError where the search would refuse its budget.
  */
 export async function searchWork(
-  request: RequestOf<CalibrationFields> & SearchRequest,
+  request: RequestOf<CalibrationFields> & SearchRequest & SharingRequest,
   model: OpenedModel,
   target?: Partial<OutputTarget>,
 ): Promise<Work> {
@@ -45,11 +46,28 @@ export async function searchWork(
   const sum = (of: 'evaluations' | 'readouts') =>
     expected.search[of] + expected.refinement[of] + expected.baselines[of];
   const { mode, granularity, metric, confidence, everyDistance, baselines, refine } = settings;
-  return runsOf(
+  const runs = {
+    sublayerTokens: sum('evaluations') * tokens,
+    readoutTokens: sum('readouts') * tokens,
+  };
+  const work = runsOf(
     model,
-    { sublayerTokens: sum('evaluations') * tokens, readoutTokens: sum('readouts') * tokens },
-    ...[mode, granularity, metric, confidence, everyDistance, baselines.length, refine?.method],
+    runs,
+    ...[mode, granularity, metric, confidence, settings.arithmetic],
+    ...[everyDistance, baselines.length, refine?.method],
   );
+  const { workers = 1, queue } = request;
+  const isShared = workers > 1 || queue !== undefined;
+  return {
+    ...work,
+    probe: {
+      modelOn: async (where) => {
+        const plan = await planScreening(model.model, settings, { ...where, isShared });
+        return plan?.copy ?? model.model;
+      },
+      runs,
+    },
+  };
 }
 
 /** What a search measures on. */

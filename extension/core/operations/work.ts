@@ -1,5 +1,6 @@
 import type { OpenedModel } from '../models/opened-model';
 import type { LayeredModel } from '../models/layered-model';
+import type { DeviceName } from '../runtime/device';
 import { multiplications } from '../runtime/speed/model-speed';
 import type { ModelWork } from '../runtime/speed/model-speed';
 
@@ -12,7 +13,18 @@ export interface Work {
   /** Of the model, whose size decides the rate; absent where the kind names what is worked on. */
   readonly parameters?: number;
   /** What it runs, where it does little else: a short run tells how long that takes. */
-  readonly probe?: { readonly model: LayeredModel; readonly runs: ModelWork };
+  readonly probe?: WorkProbe;
+}
+
+export interface WorkProbe {
+  /** The model that is run, which may be a copy in another encoding. */
+  readonly modelOn: (where: ProbedPlace) => Promise<LayeredModel>;
+  readonly runs: ModelWork;
+}
+
+export interface ProbedPlace {
+  readonly device: DeviceName;
+  readonly memoryBytes: number;
 }
 
 /** Work that is running a model. */
@@ -24,5 +36,5 @@ export const runsOf = (
   kind,
   amount: multiplications(runs, model),
   parameters: summary.parameters,
-  probe: { model, runs },
+  probe: { modelOn: async () => Promise.resolve(model), runs },
 });

@@ -18,7 +18,7 @@ const interval = 100;
  * What rounds cost of one that runs every candidate from its own position on: the first, and later ones. As
  * measured on SmolLM2-135M and Gemma 3 270M; only for the first estimate.
  */
-const roundShares = { naive: [2, 2], adaptive: [0.2, 0.07], other: [1, 0.3] } as const;
+const roundShares = { naive: [2, 2], adaptive: [0.16, 0.04], other: [1, 0.3] } as const;
 
 /** Share of the tokens that a set of a refinement is measured on, roughly. */
 const refineShare = 0.25;

@@ -3,7 +3,10 @@ import type { Cancellation } from '../../jobs/job';
 import { idsPort } from '../../models/example';
 import type { LayeredModel } from '../../models/layered-model';
 import type { DeviceName } from '../device';
+import { stream } from '../../models/model-emitter';
+import { Head } from '../head';
 import { LayeredExecutor } from '../layered-executor';
+import { floatTensor, int64Tensor } from '../tensors';
 import type { HiddenState } from '../tensors';
 
 /** What a job runs of a model, in tokens. */
@@ -16,6 +19,8 @@ export interface ModelWork {
 
 /** A short run: so many sequences, of so many tokens, go through together. */
 const [probeSequences, probeTokens] = [4, 64] as const;
+/** Ids of a large vocabulary whose logits it computes. */
+const probeIds = 4096;
 /** Multiplications that the slowest machine does in a few seconds: less is not worth a probe. */
 const leastMultiplications = 1e10;
 /** Weights that are ready within a second. */
@@ -42,7 +47,7 @@ export async function secondsOf(
   const first = sublayers.flatMap(({ block }, index) =>
     block === sublayers[0]?.block ? [index] : [],
   );
-  const sizes = [...first.map((index) => model.sublayer(index).part), model.epilogue];
+  const sizes = first.map((index) => model.sublayer(index).part);
   if (
     multiplications(work, model) < leastMultiplications ||
     idsPort(model.inputs) === undefined ||
@@ -67,11 +72,7 @@ export async function secondsOf(
         await checkpoint(cancellation);
       });
     }
-    const headSeconds = await fastest(async () => {
-      for (const state of states) {
-        await executor.output(state);
-      }
-    });
+    const headSeconds = await secondsOfHead(executor, states);
     const tokens = probeSequences * length;
     return (
       (sublayerTokens * blockSeconds) / first.length / tokens +
@@ -79,6 +80,39 @@ export async function secondsOf(
     );
   } finally {
     await executor.dispose();
+  }
+}
+
+/** Seconds that logits of these states take. Of a large vocabulary, those of some ids are computed, which take their share. */
+async function secondsOfHead(
+  executor: LayeredExecutor,
+  states: readonly HiddenState[],
+): Promise<number> {
+  const { emitter } = executor.model;
+  if (emitter === undefined || emitter.vocabularySize < 2 * probeIds) {
+    return fastest(async () => {
+      for (const state of states) {
+        await executor.output(state);
+      }
+    });
+  }
+  const { vocabularySize } = emitter;
+  const head = Head.of(executor, emitter);
+  const step = Math.floor(vocabularySize / probeIds);
+  const ids = Int32Array.from({ length: probeIds }, (_, i) => i * step);
+  const sample = {
+    ids: int64Tensor(ids, [probeIds]),
+    logWeights: floatTensor(new Float32Array(probeIds), [probeIds]),
+    rows: await head.rowsOf(ids),
+  };
+  const joined = await executor.states.join(states, stream);
+  try {
+    const seconds = await fastest(async () => {
+      await head.sampledLogits(joined, sample);
+    });
+    return (seconds * vocabularySize) / probeIds;
+  } finally {
+    executor.states.letGo(joined);
   }
 }
 

@@ -1,0 +1,41 @@
+import { rm } from 'node:fs/promises';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { openModel } from '../../../extension/core/models/open-model';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { secondsOf } from '../../../extension/core/runtime/speed/model-speed';
+import { makeRandomModel } from '../random-model';
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+const options = {
+  ...({ device: 'cpu', memoryBytes: 1 << 29 } as const),
+  cancellation: { isCancellationRequested: false },
+};
+/** Tokens that make enough work of a tiny model to be timed. */
+const runs = { sublayerTokens: 1e7, readoutTokens: 1e6 };
+
+describe('secondsOf', () => {
+  it.each([
+    ['a small vocabulary: all logits', undefined, true],
+    ['a large vocabulary: logits of some ids', 20_000, false],
+  ])('times a head over %s', async (_, vocabulary, readsAll) => {
+    const folder = await makeRandomModel({
+      ...{ seed: 5, blocks: 2 },
+      ...(vocabulary === undefined ? {} : { vocabulary }),
+    });
+    const output = vi.spyOn(LayeredExecutor.prototype, 'output');
+    const seconds = await secondsOf(runs, await openModel(folder), options);
+    expect(seconds).toBeGreaterThan(0);
+    expect(output.mock.calls.length > 0).toBe(readsAll);
+    await rm(folder, { recursive: true });
+  });
+
+  it('does not time little work', async () => {
+    const folder = await makeRandomModel({ seed: 5, blocks: 2 });
+    const little = { sublayerTokens: 10, readoutTokens: 10 };
+    expect(await secondsOf(little, await openModel(folder), options)).toBeUndefined();
+    await rm(folder, { recursive: true });
+  });
+});
