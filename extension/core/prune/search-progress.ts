@@ -16,9 +16,18 @@ import type { Message } from '../message';
 const interval = 100;
 /**
  * What rounds cost of one that runs every candidate from its own position on: the first, and later ones. As
- * measured on SmolLM2-135M and Gemma 3 270M; only for the first estimate.
+ * measured on SmolLM2-135M, Gemma 3 270M and Qwen2.5-Coder-1.5B; only for the first estimate.
  */
-const roundShares = { naive: [2, 2], adaptive: [0.16, 0.04], other: [1, 0.3] } as const;
+function roundShares(
+  { mode, confidence }: Pick<SearchSettings, 'mode' | 'confidence'>,
+  candidates: number,
+): readonly [first: number, later: number] {
+  if (mode === 'adaptive' && confidence < 1) {
+    // All tokens of a later round would do for 0.6 to 5 candidates.
+    return [0.2, Math.min(1, 2.5 / Math.max(1, candidates))];
+  }
+  return mode === 'naive' ? [2, 2] : [1, 0.3];
+}
 
 /** Share of the tokens that a set of a refinement is measured on, roughly. */
 const refineShare = 0.25;
@@ -171,8 +180,7 @@ export function expectedWork(
   const count = summary.sublayers.length;
   const rounds = expectedRounds(settings, candidates.length);
   const isAdaptive = settings.mode === 'adaptive' && settings.confidence < 1;
-  const [first, later] =
-    roundShares[isAdaptive ? 'adaptive' : settings.mode === 'naive' ? 'naive' : 'other'];
+  const [first, later] = roundShares(settings, candidates.length);
   const times = first + (rounds - 1) * later;
   // The original run, then every candidate from its own position to the end.
   const behind = candidates.reduce((sum, candidate) => sum + count - candidate.first, 0);

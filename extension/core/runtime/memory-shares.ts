@@ -49,8 +49,8 @@ const headShare = 0.2;
 const readoutShare = 0.125;
 const originalShare = 0.125;
 const lateShare = 0.125;
-/** Left besides: an eighth of a small setting is less than what Node itself frees late. */
-const lateBytes = 32 << 20;
+/** Left besides, of what is free: what Node and ONNX Runtime take themselves and free late, which grows with the setting. */
+const [leastLateBytes, mostLateBytes, lateOfSetting] = [32 << 20, 128 << 20, 1 / 16];
 
 const nothing: MemoryShares = {
   sublayerBytes: 0,
@@ -89,7 +89,9 @@ export function divideMemory(
 ): MemoryShares {
   const rest = memoryBytes - leastMemory(model, device, hasEnds);
   const [least, free] =
-    rest < 0 ? [nothing, memoryBytes] : [leastShares(model, device), Math.max(0, rest - lateBytes)];
+    rest < 0
+      ? [nothing, memoryBytes]
+      : [leastShares(model, device), Math.max(0, rest - lateBytes(memoryBytes))];
   const room = least.sublayerBytes + free * sublayerShare;
   const wanted = sublayerParts(model).reduce((sum, { bytes }) => sum + bytes, 0);
   const sublayerBytes = Math.min(room, wanted);
@@ -105,6 +107,9 @@ export function divideMemory(
       least.stateBytes + free * (stateShare + headShare) - headBytes + (room - sublayerBytes),
   };
 }
+
+const lateBytes = (memoryBytes: number): number =>
+  Math.min(mostLateBytes, Math.max(leastLateBytes, memoryBytes * lateOfSetting));
 
 /** The least memory that a model runs in: two sublayers, the head and some states. */
 export function leastMemory(model: LayeredModel, device: DeviceName, hasEnds = true): number {
