@@ -72,21 +72,21 @@ export async function readChosenRows(
     for (let from = 0; from < rows.length;) {
       const first = rows[from] ?? 0;
       let to = from;
-      const endOf = (place: number): number => ((rows[place] ?? 0) - first + 1) * rowBytes;
+      const byteEnd = (place: number): number => ((rows[place] ?? 0) - first + 1) * rowBytes;
       while (
         to + 1 < rows.length &&
-        endOf(to + 1) - endOf(to) <= nearBytes + rowBytes &&
-        endOf(to + 1) <= bytesAtOnce
+        byteEnd(to + 1) - byteEnd(to) <= nearBytes + rowBytes &&
+        byteEnd(to + 1) <= bytesAtOnce
       ) {
         to++;
       }
-      const part = buffer.subarray(0, endOf(to));
+      const part = buffer.subarray(0, byteEnd(to));
       // Thousands of short reads: waiting for each to come back from another thread takes ten times as long.
       if (readSync(handle.fd, part, 0, part.length, offset + first * rowBytes) < part.length) {
         throw cutShort(tensor);
       }
       for (; from <= to; from++) {
-        const end = endOf(from);
+        const end = byteEnd(from);
         decode(part.subarray(end - rowBytes, end), numbers);
         take(from, numbers);
       }

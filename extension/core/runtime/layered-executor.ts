@@ -75,7 +75,7 @@ export class LayeredExecutor {
   public readonly originalRoom: Room;
   /** Whether all sessions fit in memory; otherwise those that do not are made again for each pass. */
   public readonly keepsSessions: boolean;
-  /** Whether logits of some ids alone come from rows of the head rounded to int8. */
+  /** True if logits of a sample of ids are computed from rows of the head rounded to int8. */
   public readonly roundsHead: boolean;
 
   public constructor(

@@ -72,7 +72,7 @@ export async function secondsOf(
         await checkpoint(cancellation);
       });
     }
-    const headSeconds = await secondsOfHead(executor, states);
+    const headSeconds = await timeHead(executor, states);
     const tokens = probeSequences * length;
     return (
       (sublayerTokens * blockSeconds) / first.length / tokens +
@@ -83,8 +83,8 @@ export async function secondsOf(
   }
 }
 
-/** Seconds that logits of these states take. Of a large vocabulary, those of some ids are computed, which take their share. */
-async function secondsOfHead(
+/** Times the logits of `states`, in seconds. In a large vocabulary it times some ids and scales the result. */
+async function timeHead(
   executor: LayeredExecutor,
   states: readonly HiddenState[],
 ): Promise<number> {
