@@ -6,7 +6,7 @@ import type { Plan } from '../../extension/core/plans/plan';
 import type { SensitivityProfile } from '../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { root } from '../../scripts/lib/repository.mjs';
 import { accessibilityViolations } from './support/accessibility';
-import { THEMES } from './support/session';
+import { holdJobs, THEMES } from './support/session';
 import { useSession } from './support/use-session';
 
 /** Seven matrices in each of four blocks, the embedding and the head. */
@@ -16,6 +16,7 @@ const MATRICES = LAYERS + 2;
 describe('the compression panel', () => {
   const session = useSession({
     sample: join(root, 'test', 'fixtures', 'models', 'llama-gqa-untied'),
+    preloads: [holdJobs],
     settings: {
       'espalier.device': 'cpu',
       'espalier.calibration.sequences': 2,
@@ -51,6 +52,7 @@ describe('the compression panel', () => {
   it('fills in while the layers are measured', async () => {
     const { workbench } = session();
     const frame = await panel();
+    await session().holdJobs(MATRICES);
     await frame.getByRole('button', { name: 'Measure…' }).first().click();
     await workbench.quickPick('Choose methods…').click();
     for (const method of ['int8', 'Low rank']) await workbench.quickPick(method).click();
@@ -60,6 +62,7 @@ describe('the compression panel', () => {
     await frame.locator('.cell[data-id][data-status="measured"]').first().waitFor();
     await workbench.statusBarItem(/Measuring compression of sample/).waitFor();
     await workbench.screenshot('compression-running');
+    await session().releaseJobs();
     await frame.getByText(/^sample\.sensitivity\.json$/).waitFor({ timeout: 150_000 });
     expect(await frame.locator('.cell[data-id][data-status="measured"]').count()).toBe(MATRICES);
     const { layers, outer, fitting } = await readTable();
@@ -130,7 +133,7 @@ describe('the compression panel', () => {
     await writeFile(task, `${JSON.stringify(row)}\n`.repeat(3));
     await frame.getByRole('button', { name: 'Measure Task Scores…' }).click();
     await workbench.chooseFile('Task: a JSONL file', task);
-    await frame.getByText('Score on few').first().waitFor({ timeout: 120_000 });
+    await frame.getByText('Score on few').first().waitFor();
     await frame.getByText(/^The original scores \d/).waitFor();
     await workbench.screenshot('compression-scored');
   });
@@ -149,7 +152,7 @@ describe('the compression panel', () => {
     await left.fill('70');
     await frame.getByRole('button', { name: 'Measure Plan' }).first().click();
     const made = frame.getByRole('heading', { name: 'Plan for 70 % of the bytes' });
-    await made.waitFor({ timeout: 120_000 });
+    await made.waitFor();
     const tile = async (name: string) => {
       const tiles = frame.locator('.tile', { has: frame.getByText(name, { exact: true }) });
       return (await tiles.locator('.tile-value').textContent()) ?? '';
@@ -176,7 +179,7 @@ describe('the compression panel', () => {
       await lens.click({ timeout: 2000 }).catch(() => undefined);
       return shown.isVisible();
     };
-    await expect.poll(opened, { timeout: 30_000, interval: 1000 }).toBe(true);
+    await expect.poll(opened, { interval: 1000 }).toBe(true);
     await (await panel()).getByRole('heading', { name: 'sample', level: 1 }).waitFor();
   });
 
@@ -214,7 +217,7 @@ describe('the compression panel', () => {
     await workbench.quickPick('Hugging Face folder with a modeling file').click();
     await workbench.answer('The original is left as it is.', inWorkspace('smaller'));
     const done = workbench.notification(/smaller takes .* instead of .* and is verified/);
-    await done.waitFor({ timeout: 120_000 });
+    await done.waitFor();
     const before = await stat(inWorkspace('sample', 'model.safetensors'));
     const after = await stat(inWorkspace('smaller', 'model.safetensors'));
     // 70 % of the tensors' bytes; the header of so small a file counts.
@@ -234,7 +237,7 @@ describe('the compression panel', () => {
     await workbench.inputBox('The original is left as it is.').waitFor();
     await workbench.page.keyboard.press('Enter');
     const done = workbench.notification(/sample-Q4_K_M takes .* instead of .* and is verified/);
-    await done.waitFor({ timeout: 120_000 });
+    await done.waitFor();
     await workbench.screenshot('convert-done');
     const [written] = (await readdir(inWorkspace('sample-Q4_K_M'))).filter((name) =>
       name.endsWith('.gguf'),

@@ -72,7 +72,7 @@ describe('the editor that npm start opens', () => {
 
   it('ends when its parent is killed', async () => {
     parent.kill('SIGKILL');
-    await expect.poll(() => editorProcesses(data), { timeout: 10_000 }).toEqual([]);
+    await expect.poll(() => editorProcesses(data)).toEqual([]);
     await expect(fetch(address)).rejects.toThrow();
   });
 });

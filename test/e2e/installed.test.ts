@@ -18,7 +18,7 @@ describe('the packaged extension in a fresh editor', () => {
     for (const command of ['Inspect Model', 'Profile Layers', 'Show Devices', 'Show Log']) {
       const title = `Espalier: ${command}`;
       const titles = () => session().workbench.commandTitles(title);
-      await expect.poll(titles, { timeout: 30_000, interval: 500 }).toContain(title);
+      await expect.poll(titles, { interval: 500 }).toContain(title);
     }
   });
 
@@ -51,7 +51,7 @@ describe('the packaged extension in a fresh editor', () => {
     const { workbench } = session();
     await workbench.runCommand('Espalier: Try the Sample Model');
     const heatmap = await Heatmap.find(workbench, 'espalier-sample');
-    await heatmap.cells('measured').nth(23).waitFor({ timeout: 60_000 });
+    await heatmap.cells('measured').nth(23).waitFor();
     await workbench.showSideBar('Espalier');
     const result = { name: 'espalier-sample, Layer profile' };
     await workbench.page.getByRole('treeitem', result).waitFor();
@@ -89,7 +89,7 @@ describe('the packaged extension in a fresh editor', () => {
     await workbench.runCommand('View: Close All Editors');
     const title = 'Espalier: 打开演练场';
     const titles = () => workbench.commandTitles(title);
-    await expect.poll(titles, { timeout: 30_000, interval: 500 }).toContain(title);
+    await expect.poll(titles, { interval: 500 }).toContain(title);
     await workbench.runCommand(title);
     await page.locator('.quick-input-title', { hasText: '打开演练场' }).waitFor();
     await workbench.quickPick('espalier-sample').click();

@@ -7,14 +7,21 @@ import { describe, expect, it } from 'vitest';
 import type { LayerProfile } from '../../extension/core/prune/layer-profile';
 import { accessibilityViolations } from './support/accessibility';
 import { Heatmap } from './support/heatmap';
+import { holdJobs } from './support/session';
 import { useSession } from './support/use-session';
 
 const SUBLAYERS = 24;
 /** A quarter of the sublayers: the search's budget. */
 const ROUNDS = 6;
+/**
+ * Lines of a journal once some sublayers are measured on all sequences, and not all are: the sublayers of a sequence take 30, in
+ * six groups.
+ */
+const partOfRound = (sequences: number): number => 30 * (sequences - 1) + 6;
 
 describe('from a model folder to a smaller model', () => {
   const session = useSession({
+    preloads: [holdJobs],
     settings: {
       'espalier.device': 'cpu',
       'espalier.calibration.length': 128,
@@ -70,6 +77,7 @@ describe('from a model folder to a smaller model', () => {
 
   it('fills in the heatmap beside the file while the profile runs', async () => {
     const { workbench } = session();
+    await session().holdJobs(partOfRound(4));
     await workbench.explorerMenu(['sample'], 'Espalier', 'Profile Layers');
     const panel = await heatmap();
     const counts = await panel.partlyMeasured();
@@ -80,6 +88,7 @@ describe('from a model folder to a smaller model', () => {
     const tabs = workbench.page.locator('.editor-group-container .tab');
     expect(await tabs.allTextContents()).toEqual(['config.json', 'Layer Heatmap: sample']);
     expect(await workbench.page.locator('.editor-group-container').count()).toBe(2);
+    await session().releaseJobs();
   });
 
   it('shows every distance, the order of removal, the curve and the baselines', async () => {
@@ -174,7 +183,7 @@ describe('from a model folder to a smaller model', () => {
     const panel = await heatmap();
     await panel.button('Evaluate').click();
     const perplexity = panel.tile('Perplexity');
-    await perplexity.getByText(/original [\d.]+, [+−]/).waitFor({ timeout: 120_000 });
+    await perplexity.getByText(/original [\d.]+, [+−]/).waitFor();
     expect(await perplexity.locator('.tile-value').textContent()).toMatch(/^\d+\.\d+$/);
     await panel.button('Perplexity (held-out)').waitFor();
   });
@@ -184,7 +193,7 @@ describe('from a model folder to a smaller model', () => {
     const panel = await heatmap();
     await panel.button('Show Drift').click();
     const legend = panel.frame.getByText('Drift of hidden states from the original');
-    await legend.waitFor({ timeout: 120_000 });
+    await legend.waitFor();
     const drifted = panel.frame.locator('[role="gridcell"][aria-label*="Drift:"]');
     expect(await drifted.count()).toBe(whole.candidates.length);
     await workbench.screenshot('heatmap-drift');
@@ -228,7 +237,7 @@ describe('from a model folder to a smaller model', () => {
     const message = workbench.notification(
       /sample-pruned is \d+\s% smaller than sample and verified/,
     );
-    await message.waitFor({ timeout: 60_000 });
+    await message.waitFor();
     await workbench.screenshot('pruned');
     const config = JSON.parse(
       await readFile(inWorkspace('sample-pruned', 'config.json'), 'utf8'),
@@ -249,17 +258,20 @@ describe('from a model folder to a smaller model', () => {
     await workbench.explorerMenu(['sample.plan.json'], 'Espalier', 'Prune Layers…');
     await workbench.quickPick('ONNX model').click();
     await workbench.acceptValue(inWorkspace('sample-pruned-onnx'));
-    await workbench.notification(/sample-pruned-onnx is .* verified/).waitFor({ timeout: 60_000 });
+    await workbench.notification(/sample-pruned-onnx is .* verified/).waitFor();
     expect(existsSync(inWorkspace('sample-pruned-onnx', 'model.onnx'))).toBe(true);
   });
 
   it('cancels, and resumes to the same result', async () => {
     const { workbench } = session();
     await workbench.tab('Layer Heatmap: sample').click();
+    await session().holdJobs(partOfRound(4));
     await profileAgain();
     const panel = await heatmap();
     await panel.partlyMeasured();
     await panel.button('Cancel').click();
+    await panel.job.getByText('Canceling…').waitFor();
+    await session().releaseJobs();
     await panel.job.getByText('Profiling was canceled.').waitFor();
     expect(await panel.job.textContent()).toMatch(/Saved: \d+ of 24 sublayers\./);
     await workbench.screenshot('profile-cancelled');
@@ -270,6 +282,7 @@ describe('from a model folder to a smaller model', () => {
 
   it('reports a killed worker, and resumes to the same result', async () => {
     const { workbench } = session();
+    await session().holdJobs(partOfRound(4));
     await profileAgain();
     const panel = await heatmap();
     await panel.partlyMeasured();
@@ -279,6 +292,7 @@ describe('from a model folder to a smaller model', () => {
     await panel.job.getByText('Profiling stopped.').waitFor();
     expect(await panel.job.textContent()).toContain('SIGKILL');
     await workbench.screenshot('worker-killed');
+    await session().releaseJobs();
     await panel.button('Resume').click();
     await panel.finished();
     expect(comparable(await readProfile())).toEqual(whole);
@@ -286,6 +300,7 @@ describe('from a model folder to a smaller model', () => {
 
   it('goes on with what was measured after a reload in the middle', async () => {
     const { workbench } = session();
+    await session().holdJobs(partOfRound(16));
     await profileAgain();
     const panel = await heatmap();
     await panel.frame.getByText(/^16 × 128 tokens/).waitFor();
@@ -296,11 +311,12 @@ describe('from a model folder to a smaller model', () => {
     await workbench.screenshot('reloaded-while-profiling');
     await restored.button('Resume').click();
     await restored.button('Cancel').waitFor();
-    // The first round may have ended before the window closed: then no cell is pending.
-    await restored.cells('measured').first().waitFor();
+    await restored.partlyMeasured();
     // Until the search tells how far it is, the row changes its height, and a button moves from under the pointer.
     await restored.job.getByText(/ of [\d,]+ steps/).waitFor();
     await restored.button('Cancel').click();
+    await restored.job.getByText('Canceling…').waitFor();
+    await session().releaseJobs();
     await restored.job.getByText('Profiling was canceled.').waitFor();
   });
 
@@ -331,7 +347,7 @@ describe('from a model folder to a smaller model', () => {
     await playground.getByRole('textbox', { name: 'Max tokens' }).fill('16');
     await playground.getByRole('button', { name: 'Generate' }).click();
     const texts = playground.getByRole('listbox');
-    await expect.poll(async () => texts.count(), { timeout: 30_000 }).toBe(2);
+    await expect.poll(async () => texts.count()).toBe(2);
     for (const text of await texts.all()) {
       await expect.poll(async () => text.getByRole('option').count()).toBe(16);
     }
@@ -356,6 +372,7 @@ describe('from a model folder to a smaller model', () => {
     const journal = async () => session().savedWork('sample.layerprofile.journal.jsonl');
     const [before] = (await journal()).split('\n');
     await session().changeSettings({ 'espalier.calibration.sequences': 60 });
+    await session().holdJobs(partOfRound(2));
     await workbench.showSideBar('Explorer');
     await workbench.explorerMenu(['sample'], 'Espalier', 'Profile Layers');
     await confirmProfileAgain();
@@ -364,7 +381,7 @@ describe('from a model folder to a smaller model', () => {
       const [header, ...lines] = (await journal()).split('\n');
       return header === before ? 0 : lines.length;
     };
-    await expect.poll(saved, { timeout: 60_000 }).toBeGreaterThan(1);
+    await expect.poll(saved).toBeGreaterThan(1);
     const { rows, row } = jobs();
     await workbench.explorerMenu(['sample-pruned'], 'Espalier', 'Evaluate Model…');
     await workbench.quickPick('Text').click();
@@ -375,10 +392,11 @@ describe('from a model folder to a smaller model', () => {
     await workbench.screenshot('jobs-view');
     await row(/^Profiling sample, running/).hover();
     await rows.getByRole('button', { name: 'Cancel Job' }).first().click();
+    await session().releaseJobs();
     await row(/^Profiling sample, canceled · .*[Ss]aved/).waitFor();
     // The job that has waited runs now, and its result is told and kept.
     const result = /perplexity [\d.]+ on .* tokens per second/;
-    await workbench.notification(result).waitFor({ timeout: 60_000 });
+    await workbench.notification(result).waitFor();
     const evaluated = row(/^Evaluating sample-pruned, done, perplexity/);
     await evaluated.click();
     await workbench.quickPick('Run Again').waitFor();

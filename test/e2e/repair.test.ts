@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { root } from '../../scripts/lib/repository.mjs';
 import { accessibilityViolations } from './support/accessibility';
 import { Heatmap } from './support/heatmap';
-import { THEMES } from './support/session';
+import { holdJobs, THEMES } from './support/session';
 import { useSession } from './support/use-session';
 
 const removed = 'block.1.feedforward';
@@ -12,7 +12,7 @@ const removed = 'block.1.feedforward';
 describe('repair and patching', () => {
   const session = useSession({
     sample: join(root, 'test', 'fixtures', 'models', 'llama-gqa-untied'),
-    // A repair is a matter of tokens: long enough to be interrupted, with no more to learn than that takes.
+    preloads: [holdJobs],
     settings: { 'espalier.device': 'cpu', 'espalier.calibration.length': 16 },
   });
   const inWorkspace = (...path: string[]) => join(session().workspace, ...path);
@@ -30,12 +30,13 @@ describe('repair and patching', () => {
     await workbench.quickPick('Hugging Face folder with a modeling file').click();
     await nameFolder('smaller');
     const done = workbench.notification(/smaller takes .* instead of .* and is verified/);
-    await done.waitFor({ timeout: 60_000 });
+    await done.waitFor();
     await done.getByRole('button', { name: 'Repair…' }).click();
     await workbench.quickPick('The bundled text').click();
     await workbench.quickPick('Thorough').waitFor();
     await workbench.screenshot('repair-effort');
     await workbench.quickPick('Thorough').click();
+    await session().holdJobs(1);
     await nameFolder('repaired');
     await workbench.statusBarItem(/Repairing smaller/).waitFor();
     await workbench.screenshot('repair-running');
@@ -47,7 +48,7 @@ describe('repair and patching', () => {
     await workbench.statusBarItem(/Repairing smaller/).waitFor();
     const lines = async () =>
       (await session().savedWork('.repaired.espalier-repair', 'journal.jsonl')).split('\n').length;
-    await expect.poll(lines, { timeout: 60_000 }).toBeGreaterThan(2);
+    await expect.poll(lines).toBeGreaterThan(2);
     expect(
       (await readdir(session().workspace)).filter((name) => /journal|\.espalier-/.test(name)),
     ).toEqual([]);
@@ -57,6 +58,7 @@ describe('repair and patching', () => {
     );
     await offer.waitFor();
     await workbench.screenshot('repair-offered');
+    await session().releaseJobs();
     await offer.getByRole('button', { name: 'Resume' }).click();
     const done = workbench.notification(/repaired: the distance to the original .* fell from/);
     await done.waitFor({ timeout: 150_000 });
@@ -67,7 +69,7 @@ describe('repair and patching', () => {
     await workbench.screenshot('repair-done');
     expect((await stat(inWorkspace('repaired', 'model.safetensors'))).size).toBeGreaterThan(0);
     await done.getByRole('button', { name: 'Evaluate Both' }).click();
-    await workbench.notification(/repaired: perplexity .* sample: /).waitFor({ timeout: 60_000 });
+    await workbench.notification(/repaired: perplexity .* sample: /).waitFor();
   });
 
   it('patches a cell that is marked for removal, from its menu', async () => {
@@ -89,9 +91,11 @@ describe('repair and patching', () => {
     await workbench.screenshot('patch-anyway');
     await workbench.quickPick('In any case').click();
     await workbench.quickPick('Hugging Face folder with a modeling file').click();
+    await session().holdJobs(1);
     await nameFolder('patched');
-    await heatmap.job.getByText(/Fitting/).waitFor({ timeout: 60_000 });
+    await heatmap.job.getByText(/Fitting/).waitFor();
     await workbench.screenshot('patch-running');
+    await session().releaseJobs();
     const done = workbench.notification(/patched is written and verified\. The patch is/);
     await done.waitFor({ timeout: 400_000 });
     await workbench.screenshot('patch-done');

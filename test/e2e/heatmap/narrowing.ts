@@ -31,10 +31,10 @@ export function testNarrowing(session: () => Session): void {
     await workbench.extensionKnown();
     await workbench.explorer.open('narrower.plan.json');
     const lenses = workbench.page.locator('.codelens-decoration');
-    await lenses.filter({ hasText: 'Narrows 2 sublayers' }).waitFor({ timeout: 120_000 });
+    await lenses.filter({ hasText: 'Narrows 2 sublayers' }).waitFor();
     await workbench.explorerMenu(['narrower.plan.json'], 'Espalier', 'Open Layer Heatmap');
     const panel = await heatmap();
-    await narrowed(panel).nth(1).waitFor({ timeout: 60_000 });
+    await narrowed(panel).nth(1).waitFor();
     expect(await panel.cell('block.1.feedforward').getAttribute('aria-label')).toMatch(
       /narrowed to 240 of 320 channels \(75\.0\s%\)/,
     );
@@ -87,7 +87,7 @@ export function testNarrowing(session: () => Session): void {
     await workbench.acceptValue(join(workspace, 'sample-pruned'));
     await workbench
       .notification(/sample-pruned is \d+(?:\.\d+)?\s% smaller than sample and verified/)
-      .waitFor({ timeout: 60_000 });
+      .waitFor();
     const text = await readFile(join(workspace, 'sample-pruned', 'config.json'), 'utf8');
     expect((JSON.parse(text) as { espalier: object }).espalier).toMatchObject({
       removed: ['block.5.attention'],

@@ -23,7 +23,7 @@ export function testOnnx(session: () => Session): void {
     await expect.poll(() => workbench.quickInput().inputValue()).toBe(out);
     await workbench.page.keyboard.press('Enter');
     const message = workbench.notification(new RegExp(`${name}-pruned is .*verified`));
-    await message.waitFor({ timeout: 60_000 });
+    await message.waitFor();
     await workbench.screenshot(`onnx-pruned-${name}`);
     expect(existsSync(join(out, `${name}.onnx`))).toBe(true);
     await message.getByText('Open Heatmap', { exact: true }).click();

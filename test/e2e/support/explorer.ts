@@ -1,4 +1,5 @@
 import type { Locator, Page } from 'playwright-core';
+import { patienceMilliseconds } from './patience';
 
 /**
  * The file explorer, driven by keyboard: rows move when files appear, so that a click may meet another one, while the
@@ -13,7 +14,7 @@ export class Explorer {
 
   /** Waits for a row and focuses it; the folders on the way to it are opened. */
   public async focus(...path: readonly string[]): Promise<void> {
-    const end = Date.now() + 30_000;
+    const end = Date.now() + patienceMilliseconds;
     while (!(await this.tryFocus(path))) {
       if (Date.now() > end) throw new Error(`the explorer has no row ${path.join('/')}`);
       await this.page.waitForTimeout(200);
@@ -33,7 +34,7 @@ export class Explorer {
   /** Opens the menu of a row. */
   public async openMenu(...path: readonly string[]): Promise<void> {
     const menu = this.page.locator('.monaco-menu').first();
-    for (const end = Date.now() + 30_000; ;) {
+    for (const end = Date.now() + patienceMilliseconds; ;) {
       await this.focus(...path);
       await this.list.press('Shift+F10');
       try {

@@ -65,14 +65,14 @@ export class Heatmap {
       },
       undefined,
       // Not at each frame, which would be drawn for it.
-      { timeout: 120_000, polling: 50 },
+      { polling: 50 },
     );
     return (await counts.jsonValue()) || { measured: 0, pending: 0 };
   }
 
   /** Waits until no job runs and the profile is whole. */
   public async finished(): Promise<void> {
-    await this.frame.getByText(/^(adaptive|exact), /).waitFor({ timeout: 120_000 });
+    await this.frame.getByText(/^(adaptive|exact), /).waitFor();
     await this.job.waitFor({ state: 'hidden' });
   }
 }

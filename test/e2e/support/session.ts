@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -31,6 +31,9 @@ export interface SessionOptions {
   /** Ask for workspace trust as a fresh editor does. */
   readonly trust?: boolean;
 }
+
+/** The module that {@link Session.holdJobs} needs in the processes of the editor. */
+export const holdJobs = join(import.meta.dirname, 'hold-jobs.mjs');
 
 /** A fresh editor with the extension installed, a workspace of its own, and a browser that shows it. */
 export class Session {
@@ -114,6 +117,21 @@ export class Session {
       if (command.endsWith('worker.js') && isOurs(pid)) return pid;
     }
     throw new Error('no worker runs in this editor');
+  }
+
+  /**
+   * Lets jobs wait once their journal has more than so many lines, the first of which says what the job is; until
+   * {@link releaseJobs}. `preloads` of the session must contain {@link holdJobs}.
+   */
+  public async holdJobs(lines: number): Promise<void> {
+    // In one step: a job may read it at any time.
+    const partial = join(this.scratch, 'hold.partial');
+    await writeFile(partial, String(lines));
+    await rename(partial, join(this.scratch, 'hold'));
+  }
+
+  public async releaseJobs(): Promise<void> {
+    await rm(join(this.scratch, 'hold'), { force: true });
   }
 
   /** Text of a file of unfinished work, by the end of its path; empty where there is none. */

@@ -12,6 +12,7 @@ export function useSession(options?: SessionOptions): () => Session {
   });
   afterEach(async ({ task }) => {
     if (task.result?.state !== 'fail') return;
+    await session?.releaseJobs();
     await session?.workbench.screenshot(`failed-${task.name.replaceAll(/\W+/g, '-')}`);
   });
   afterAll(async () => {

@@ -4,6 +4,7 @@ import type { Browser, Frame, Locator, Page, Request } from 'playwright-core';
 import { STAND_STILL } from '../../../scripts/lib/chromium.mjs';
 import { root } from '../../../scripts/lib/repository.mjs';
 import { Explorer } from './explorer';
+import { patienceMilliseconds } from './patience';
 
 const ARTIFACTS = join(root, 'test', 'artifacts');
 
@@ -32,6 +33,7 @@ export class Workbench {
       // Playwright says otherwise that motion is fine, whatever Chromium's own flag.
       reducedMotion: 'reduce',
     });
+    page.setDefaultTimeout(patienceMilliseconds);
     await page.addInitScript(STAND_STILL);
     const workbench = new Workbench(page);
     await page.goto(address);
@@ -104,7 +106,7 @@ export class Workbench {
   /** A window that is still starting may close the palette again. */
   async #typeCommand(text: string): Promise<void> {
     const input = this.quickInput();
-    const end = Date.now() + 30_000;
+    const end = Date.now() + patienceMilliseconds;
     for (;;) {
       if (!(await input.isVisible())) await this.page.keyboard.press('F1');
       try {
@@ -146,7 +148,7 @@ export class Workbench {
 
   /** A key that comes before the box has the focus is lost. */
   async #acceptWhile(isAsked: () => Promise<boolean>): Promise<void> {
-    const end = Date.now() + 30_000;
+    const end = Date.now() + patienceMilliseconds;
     let wasAsked = false;
     for (;;) {
       const isThere = await isAsked();
@@ -202,21 +204,22 @@ export class Workbench {
 
   /** Opens the menu of a row of the explorer and chooses an entry; further labels choose from the submenus. */
   public async explorerMenu(path: readonly string[], ...labels: readonly string[]): Promise<void> {
-    for (let attempt = 0; ; attempt++) {
+    for (const end = Date.now() + patienceMilliseconds; ;) {
       await this.openExplorerMenu(path, labels[0]);
       try {
         for (const label of labels) await this.clickMenuItem(label);
         return;
       } catch (error) {
         // A menu closes by itself when the explorer draws its rows anew.
-        if (attempt === 2 || (await this.page.locator('.monaco-menu').count()) > 0) throw error;
+        if (Date.now() > end) throw error;
+        await this.closeMenus();
       }
     }
   }
 
   /** Opens the menu of a row anew until it has the entry, which the extension may bring a moment after its start. */
   private async openExplorerMenu(path: readonly string[], entry = ''): Promise<void> {
-    for (let attempt = 0; attempt < 15; attempt++) {
+    for (const end = Date.now() + patienceMilliseconds; Date.now() < end;) {
       await this.explorer.openMenu(...path);
       await this.page.waitForTimeout(200);
       if (await this.menuItem(entry).isVisible()) return;
@@ -276,7 +279,10 @@ export class Workbench {
    * The document inside the webview whose content has the selector. Frames are found anew at each call, since a theme
    * change keeps them but a reload of the window does not.
    */
-  public async webview(selector: string, timeoutMilliseconds = 30_000): Promise<Frame> {
+  public async webview(
+    selector: string,
+    timeoutMilliseconds = patienceMilliseconds,
+  ): Promise<Frame> {
     const end = Date.now() + timeoutMilliseconds;
     while (Date.now() < end) {
       for (const outer of await this.page.locator('iframe.webview.ready').elementHandles()) {

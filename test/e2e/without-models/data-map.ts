@@ -143,7 +143,7 @@ export function testDataMap(session: () => Session): void {
       await map.press('ArrowRight');
       return frame.getByText(/^Example \d+: (horizontal|vertical)$/).isVisible();
     };
-    await expect.poll(toNext, { timeout: 30_000, interval: 500 }).toBe(true);
+    await expect.poll(toNext, { interval: 500 }).toBe(true);
     await map.press('Shift+Enter');
     const chip = frame.getByRole('button', { name: 'Remove the filter “On a part of the map”' });
     await chip.waitFor();

@@ -159,14 +159,14 @@ export function testEvolution(session: () => Session): void {
     await workbench.accept('New folder');
     const frame = await workbench.webview('section:not([hidden]) > #waiting-title');
     await frame.getByRole('heading', { name: 'synthesis', level: 1 }).waitFor();
-    await frame.getByText(/Training the baseline, run [23] of 3/).waitFor({ timeout: 60_000 });
+    await frame.getByText(/Training the baseline, run [23] of 3/).waitFor();
     await workbench.screenshot('symbolic-waiting');
     expect(await accessibilityViolations(frame)).toEqual([]);
     await frame.getByRole('button', { name: 'Cancel' }).click();
     await frame.getByText('The evolution was canceled.').first().waitFor();
     await frame.getByRole('button', { name: 'Resume' }).click();
-    await frame.locator('.population .module').first().waitFor({ timeout: 120_000 });
-    await frame.getByRole('button', { name: 'Open as Text' }).waitFor({ timeout: 120_000 });
+    await frame.locator('.population .module').first().waitFor();
+    await frame.getByRole('button', { name: 'Open as Text' }).waitFor();
     await frame.getByText('2 graphs in iteration 1').waitFor();
     await workbench.screenshot('symbolic-done');
     expect(await accessibilityViolations(frame)).toEqual([]);

@@ -5,6 +5,7 @@ import { openModel, openModelFiles } from '../../../extension/core/models/open-m
 import { denseValues, formNames, formsInTurn } from '../export/all-forms';
 import { prune, readConfig } from '../export/pruning';
 import { relativeError, stagedFixture } from '../fixtures';
+import { runsAllCases } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
 import { stagedGolden, stagedImage, stagedLogits } from './staged-golden';
 
@@ -16,7 +17,10 @@ const floats = formNames.filter((name) => /^(?:low rank|mpo, \w+)$/.test(name));
 /** Those that have convolutions only. */
 const unlayered = ['bit', 'efficientnet', 'mobilenet_v2', 'poolformer', 'regnet', 'resnet'];
 
-describe.each(['convnext', 'focalnet', 'pvt', 'segformer', 'swin', 'swinv2'])('%s', (name) => {
+/** Swin has the linear layers of Swin V2. */
+const layered = ['convnext', 'focalnet', 'pvt', 'segformer', 'swinv2'];
+
+describe.each([...layered, ...(runsAllCases ? ['swin'] : [])])('%s', (name) => {
   const folder = stagedFixture(name);
   const { examples } = stagedGolden(name);
 

@@ -23,7 +23,7 @@ const plan = planFor({ path: model }, { remove: ['block.1.attention'] });
 
 beforeAll(() => {
   vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache'));
-  writeFileSync(text, 'the quick brown fox jumps over the lazy dog. '.repeat(500));
+  writeFileSync(text, 'the quick brown fox jumps over the lazy dog. '.repeat(150));
 });
 afterAll(() => {
   vi.unstubAllEnvs();

@@ -16,6 +16,7 @@ import { prune } from '../export/pruning';
 import { stagedFixture } from '../fixtures';
 import { stagedGolden } from '../models/staged-golden';
 import { withLetters } from '../models/with-letters';
+import { runsAllCases } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
 
 const out = temporaryFolder();
@@ -24,7 +25,7 @@ const words = ['a', 'model', 'reads', 'some', 'words', 'and', 'writes', 'others'
 const pairs = join(out, 'pairs.jsonl');
 writeFileSync(
   pairs,
-  Array.from({ length: 24 }, (_, i) => {
+  Array.from({ length: 12 }, (_, i) => {
     const input = words.map((_, at) => words[(i * (at + 1) + at) % words.length]).join(' ');
     return JSON.stringify({ input, target: input.split(' ').slice(1, 3).join(' ') });
   }).join('\n'),
@@ -82,14 +83,15 @@ async function repair(
   );
 }
 
-describe.each(['t5', 'umt5', 'bart'])('repair of %s', (name) => {
+/** UMT5 differs from T5 in where it keeps the bias by distance. */
+describe.each(runsAllCases ? ['t5', 'umt5', 'bart'] : ['umt5', 'bart'])('repair of %s', (name) => {
   const teacher = withLetters(name, join(out, name));
 
   it.each(['student', 'teacher'] as const)(
     'brings what was compressed nearer to the original, on pairs and the states of the %s',
     async (states) => {
       const student = await compressed(teacher, `${name}-${states}`, 5);
-      const text = { file: pairs, sequences: 24, length: 40 };
+      const text = { file: pairs, sequences: 12, length: 40 };
       const result = await repair(teacher, student, `${name}-${states}`, { text, states });
       expect(result.written).not.toBeNull();
       expect(result.lossAfter).toBeLessThan(result.lossBefore);
@@ -107,7 +109,7 @@ describe.each(['t5', 'umt5', 'bart'])('repair of %s', (name) => {
   it('teaches a pruned model what is missing', async () => {
     const removed = ['block.1.feedforward', 'block.2.attention', 'block.4.attention'];
     const { path } = await prune(teacher, removed, join(out, `${name}-pruned`));
-    const text = { file: pairs, sequences: 24, length: 40 };
+    const text = { file: pairs, sequences: 12, length: 40 };
     const result = await repair(teacher, path, `${name}-taught`, { text });
     expect(result.lossAfter).toBeLessThan(result.lossBefore);
     expect(result.written).not.toBeNull();
