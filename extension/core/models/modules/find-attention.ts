@@ -72,7 +72,7 @@ export function findAttention(
     }
   };
   return {
-    ...findWiring(names, tensors, prefix, hiddenSize),
+    ...findWiring(names.wiring, tensors, prefix, hiddenSize),
     ...findQueryKeyValue(names, biases, tensors, prefix, shape, keysOf),
     ...(normsValues === true ? { normsValues } : {}),
     output: withBias(
@@ -127,7 +127,7 @@ const withBias = (linear: Linear, bias: LazyTensor | undefined): Linear =>
   bias === undefined ? linear : { ...linear, bias };
 
 function findQueryKeyValue(
-  { norm, queryKeyValue, queryKeyNorms, latent }: Architecture['attention'],
+  { wiring: { norm }, queryKeyValue, queryKeyNorms, latent }: Architecture['attention'],
   { queryKeyValue: bias, key = bias }: Biases,
   tensors: TensorFinder,
   prefix: string,

@@ -274,13 +274,13 @@ class TowerFinder {
     for (let number = 0; number < config[`${side}_layers`]; number++) {
       const block = first + number;
       const { [block]: place = '' } = this.found.blockPlaces;
-      const add = (part: Pick<BlockPart, 'place' | 'kind' | 'sumNorm' | 'find'>): void => {
+      const add = (part: Pick<BlockPart, 'place' | 'kind' | 'wiring' | 'find'>): void => {
         list.add({ block, prefix: place, ...part });
       };
       const { attention: own, crossAttention: cross, feedforward: mlp } = names;
       add({
         place: 'attention',
-        sumNorm: own.sumNorm,
+        wiring: own.wiring,
         find: () => {
           const weights = findAttention(own, biases, tensors, place, attention);
           const bias = biasIsByBlock ? biasAt(place) : undefined;
@@ -292,7 +292,7 @@ class TowerFinder {
         add({
           place: 'attention',
           kind: 'cross-attention',
-          sumNorm: cross.sumNorm,
+          wiring: cross.wiring,
           find: () => {
             const weights = findAttention(cross, biases, tensors, place, attention);
             return new Attention(block, attention, asCross(weights));
@@ -303,7 +303,7 @@ class TowerFinder {
         config.espalier?.widths?.[`block.${block}.feedforward`] ?? config[`${side}_ffn_dim`];
       add({
         place: 'feedforward',
-        sumNorm: mlp.sumNorm,
+        wiring: mlp.wiring,
         find: () => {
           const weights = findFeedforward(mlp, biases, tensors, place, { hidden, inner });
           return new Mlp(block, feedforward, weights);

@@ -14,6 +14,7 @@ import type { ModelSummary } from '../model-summary';
 import { ComposedModel } from '../modules/composed-model';
 import { costsOf, lookupCosts } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
+import type { Wiring } from '../modules/wiring';
 import type { Width } from '../narrow/width';
 import { emitEnds } from '../parts/block-end';
 import type { Streams } from '../parts/block-end';
@@ -39,7 +40,7 @@ const tokenInputs: readonly InputPort[] = ['input_ids', 'attention_mask', 'posit
   (name) => ({ name, dtype: 'I64', shape: ['batch', 'sequence'] }),
 );
 
-/** The block's input, which the second of two branches reads that run in parallel. */
+/** The block's input, which the second of two parallel branches reads or is added to. */
 const blockInput = 'input';
 
 /** A decoder-only transformer laid out from a checkpoint, as a residual stream. */
@@ -106,10 +107,9 @@ export class TransformerModel
   }
 
   public override stateNames(index: number): readonly string[] {
-    const beside = this.readsBlockInput(index) ? [blockInput] : [];
     return [
       stream,
-      ...beside,
+      ...(this.parallel(index) === undefined ? [] : [blockInput]),
       ...carriedBy(this.at(index)),
       ...expectedBefore(this.layout, index + 1),
     ];
@@ -134,7 +134,7 @@ export class TransformerModel
 
   protected override nextState(boundary: number, next: string): Step['next'] {
     return {
-      ...(this.readsBlockInput(boundary) ? { [blockInput]: stream } : {}),
+      ...(this.parallel(boundary) === undefined ? {} : { [blockInput]: stream }),
       ...this.besideNext(boundary, next),
       [stream]: next,
     };
@@ -218,7 +218,7 @@ export class TransformerModel
     const next = emitEnds(graph, layout.feedforward, this.at(index).ends, before, side, seen);
     return {
       [stream]: next.hidden,
-      ...(this.readsBlockInput(index + 1) ? { [blockInput]: state[stream] ?? '' } : {}),
+      ...(this.parallel(index + 1) === undefined ? {} : { [blockInput]: state[stream] ?? '' }),
       ...this.besideValues(index + 1, state, next, seen),
     };
   }
@@ -309,7 +309,7 @@ export class TransformerModel
   }
 
   public override patchInput(index: number): PatchInput {
-    const value = this.readsBlockInput(index) && !this.layout.isAside ? blockInput : stream;
+    const value = this.parallel(index) === 'input' ? blockInput : stream;
     return { value, width: this.hiddenSize };
   }
 
@@ -318,16 +318,14 @@ export class TransformerModel
     super.requireRunnable();
   }
 
-  /** Whether sublayer `index` runs beside the one in front of it, on the same input. */
-  private readsBlockInput(index: number): boolean {
-    const { beside, sublayers } = this.layout;
-    const [before, at] = [sublayers[index - 1], sublayers[index]];
-    return at !== undefined && beside.includes(at.place) && before?.block === at.block;
+  /** What the block's input is to sublayer `index`. */
+  private parallel(index: number): Wiring['parallel'] {
+    return this.sublayers[index]?.weights.parallel;
   }
 
   /** What sublayer `index` is added to. */
   private sumInput(index: number): string {
-    return this.readsBlockInput(index) && this.layout.isAside ? blockInput : stream;
+    return this.parallel(index) === 'sum' ? blockInput : stream;
   }
 
   private scaled(graph: GraphBuilder, logits: Value): Value {
