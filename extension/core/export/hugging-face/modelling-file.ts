@@ -1,5 +1,5 @@
 import type { Architecture } from '../../models/transformer/architecture';
-import { wiringOf } from '../../models/transformer/block-parts';
+import { partWiring } from '../../models/transformer/block-parts';
 import type { WiringNames } from '../../models/modules/wiring-names';
 import { cacheParts } from './cache-modules';
 import { compressedParts } from './compressed-modules';
@@ -53,7 +53,7 @@ export function modulesOf(
     ),
     ...(mixer === undefined ? {} : { mixer: branchModules(mixer.wiring, [mixer.module], shares) }),
     feedforward: branchModules(
-      wiringOf(family, 'expert'),
+      partWiring(family, 'expert'),
       [...(inputs.kind === 'fused' ? [inputs.name] : inputs.names), feedforward.down],
       shares && mixer === undefined,
     ),

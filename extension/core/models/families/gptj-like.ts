@@ -1,7 +1,7 @@
 import type { Architecture, Biases } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import { base, fourTimesHidden, gptNames, noBiases } from './pieces';
-import { inParallel, preNorm } from '../modules/wiring-names';
+import { parallelBranch, preNorm } from '../modules/wiring-names';
 
 /** GPT-J and CodeGen: one norm for both branches. */
 const gptjLike = {
@@ -24,7 +24,7 @@ const gptjLike = {
   },
   norm: 'layer',
   feedforward: {
-    wiring: inParallel(preNorm('ln_1')),
+    wiring: parallelBranch(preNorm('ln_1')),
     gateUp: { kind: 'separate', names: ['mlp.fc_in'] },
     down: 'mlp.fc_out',
   },

@@ -15,7 +15,7 @@ import {
   windowedByType,
   windowedLayers,
 } from './pieces';
-import { inParallel } from '../modules/wiring-names';
+import { parallelBranch } from '../modules/wiring-names';
 
 export const qwen2 = {
   ...base,
@@ -96,7 +96,7 @@ export const llamaLikeFamilies: readonly Architecture[] = [
     biases: (config) => ({ ...noBiases(), queryKeyValue: config.use_qkv_bias }),
     form: (config) => ({
       ...(config.use_parallel_residual === true
-        ? { feedforward: { ...feedforward, wiring: inParallel(attention.wiring) } }
+        ? { feedforward: { ...feedforward, wiring: parallelBranch(attention.wiring) } }
         : {}),
       ...(config.qk_layernorm === true
         ? {

@@ -13,7 +13,7 @@ import {
   windowedByType,
 } from './pieces';
 import { isWindowedIfAny } from './post-norm';
-import { inParallel, preNorm } from '../modules/wiring-names';
+import { parallelBranch, preNorm } from '../modules/wiring-names';
 
 /** Query, key and value in one matrix, head by head. */
 const fusedByGroup = (name: string) => ({ kind: 'fused', name, order: 'by-group' }) as const;
@@ -51,7 +51,7 @@ const phiAttention = { ...attention, output: 'self_attn.dense' } as const;
 const cohere = {
   ...base,
   norm: 'layer-without-bias',
-  feedforward: { ...feedforward, wiring: inParallel(attention.wiring) },
+  feedforward: { ...feedforward, wiring: parallelBranch(attention.wiring) },
   biases: attentionBiases,
   interleavedRotary: true,
   scales: ({ logit_scale: scale }: ModelConfig) => ({ logits: scale }),
@@ -94,7 +94,7 @@ function falconForm(config: ModelConfig): Partial<Architecture> {
     attention: { ...falconBranches.attention, wiring: norms.first },
     feedforward: {
       ...falconBranches.feedforward,
-      wiring: parallel ? inParallel(norms.second) : norms.second,
+      wiring: parallel ? parallelBranch(norms.second) : norms.second,
     },
   };
 }
@@ -133,7 +133,7 @@ export const parallelFamilies: readonly Architecture[] = [
     biases: (config) => ({ ...attentionBiases(config), feedforward: true }),
     form: ({ use_parallel_residual: parallel = true }) =>
       parallel
-        ? { feedforward: { ...neox.feedforward, wiring: inParallel(neox.feedforward.wiring) } }
+        ? { feedforward: { ...neox.feedforward, wiring: parallelBranch(neox.feedforward.wiring) } }
         : {},
   },
   {
@@ -167,7 +167,7 @@ export const parallelFamilies: readonly Architecture[] = [
     norm: 'layer',
     attention: phiAttention,
     feedforward: {
-      wiring: inParallel(attention.wiring),
+      wiring: parallelBranch(attention.wiring),
       gateUp: { kind: 'separate', names: ['mlp.fc1'] },
       down: 'mlp.fc2',
     },

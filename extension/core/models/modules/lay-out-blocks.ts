@@ -5,7 +5,7 @@ import type { Rotary } from '../parts/rotary';
 import { sparsityOf } from '../parts/sparsity';
 import { findConnection } from '../parts/streams/find-connections';
 import type { BlockArchitecture, PartKind } from '../transformer/architecture';
-import { lacking, partsOf, wiringOf } from '../transformer/block-parts';
+import { lacking, partsOf, partWiring } from '../transformer/block-parts';
 import type { FoundEnds } from '../transformer/find-ends';
 import { expertShape, findExperts, withCount } from '../transformer/find-experts';
 import type { ModelConfig } from '../transformer/model-config';
@@ -122,7 +122,7 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
         block,
         place,
         prefix,
-        wiring: wiringOf(own, place),
+        wiring: partWiring(own, place),
         module: model.patchModules[place],
         ends: ends?.behind({ block, prefix }, place, i === parts.length - 1) ?? [],
         find: () =>

@@ -81,7 +81,7 @@ export class SublayerList {
       this.absent.push(id);
       this.keep(sumNorms(), ends);
     } else {
-      this.sublayers.push(find().inParallel(parallel).followedBy([], ends));
+      this.sublayers.push(find().withParallel(parallel).followedBy([], ends));
     }
   }
 

@@ -238,7 +238,7 @@ export abstract class SublayerModule<
   }
 
   /** The sublayer in parallel with the one before it in its block. */
-  public inParallel(parallel: Wiring['parallel']): this {
+  public withParallel(parallel: Wiring['parallel']): this {
     return parallel === undefined ? this : this.withWeights({ ...this.weights, parallel });
   }
 

@@ -8,10 +8,7 @@ export interface WiringNames {
   readonly sumNorm?: string;
   /** A factor for each channel of the branch's output (LayerScale, arXiv 2103.17239). */
   readonly layerScale?: string;
-  /**
-   * What the block's input is to a branch that runs in parallel with the one before it: its input, or what it is added
-   * to. Absent for sequential branches.
-   */
+  /** Role of the block's input in a branch that runs in parallel with the branch before it; absent if sequential. */
   readonly parallel?: 'input' | 'sum';
 }
 
@@ -34,7 +31,7 @@ export const sandwich = (
 ): { readonly norm: string; readonly postNorm: string } => ({ norm: inputNorm, postNorm: norm });
 
 /** The wiring of a branch that reads the block's input, in parallel with the branch before it (arXiv 2204.02311). */
-export const inParallel = <Wiring extends WiringNames>(
+export const parallelBranch = <Wiring extends WiringNames>(
   wiring: Wiring,
 ): Wiring & { readonly parallel: 'input' } => ({ ...wiring, parallel: 'input' });
 

@@ -16,7 +16,7 @@ export interface Wiring {
   readonly streamFactor?: number;
   /** Factors on the branch: [width]. */
   readonly layerScale?: LazyTensor;
-  /** What the block's input is to the branch, if it runs in parallel with the one before it. */
+  /** Role of the block's input, if the branch runs in parallel with the branch before it. */
   readonly parallel?: WiringNames['parallel'] | undefined;
   /** Norms of the sum, one after the other: its own, and those of removed sublayers after it, which stay. */
   readonly sumNorms?: readonly Norm[];

@@ -139,7 +139,7 @@ export interface ExpertNames {
   readonly inner: (config: ModelConfig) => number;
   /** How tokens are sent to experts; as in Mixtral when absent. */
   readonly routing?: (config: ModelConfig) => Partial<Routing>;
-  /** How they are wired, where that differs from the feed-forwards of other blocks. */
+  /** Wiring, if it differs from that of the MLPs of other blocks. */
   readonly wiring?: WiringNames;
   /** Tensor of the module with the experts of each token, in blocks where scores don't choose them. */
   readonly byToken?: {

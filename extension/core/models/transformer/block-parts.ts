@@ -12,8 +12,8 @@ export function partsOf(
   return family.parts?.(config, block) ?? ['attention', second];
 }
 
-/** How a part is wired into the stream. */
-export function wiringOf(family: BlockArchitecture, part: PartKind): WiringNames {
+/** Wiring of a part. */
+export function partWiring(family: BlockArchitecture, part: PartKind): WiringNames {
   switch (part) {
     case 'attention':
       return family.attention.wiring;

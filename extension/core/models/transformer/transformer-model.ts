@@ -318,7 +318,7 @@ export class TransformerModel
     super.requireRunnable();
   }
 
-  /** What the block's input is to sublayer `index`. */
+  /** Role of the block's input in sublayer `index`, if it runs in parallel with the one before it. */
   private parallel(index: number): Wiring['parallel'] {
     return this.sublayers[index]?.weights.parallel;
   }

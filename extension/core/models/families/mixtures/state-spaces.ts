@@ -11,7 +11,7 @@ import type { StateSpace } from '../../parts/mixers/state-space';
 import { say } from '../../../message';
 import { graniteExperts, graniteShared, graniteWithShared } from './experts';
 import { mixedByType, renumberedList, wordIn } from './mixer-pieces';
-import { inParallel, preNorm } from '../../modules/wiring-names';
+import { parallelBranch, preNorm } from '../../modules/wiring-names';
 import {
   numberIn,
   attention,
@@ -278,7 +278,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
     feedforward: mambaFeedforward,
     biases: configuredBiases,
     scales: falconScales,
-    mixer: { ...mamba, wiring: inParallel(mamba.wiring), form: falconForm },
+    mixer: { ...mamba, wiring: parallelBranch(mamba.wiring), form: falconForm },
     parts: () => ['attention', 'mixer', 'feedforward'],
   },
   {
