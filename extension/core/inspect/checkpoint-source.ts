@@ -112,7 +112,7 @@ function understand(
   // A norm that parallel branches share is listed with the first of them.
   const taken = new Set<StoredTensor>();
   const sublayers = model.summary.sublayers.map((summary, index): KnownSublayer => {
-    const all = model.sublayerTensors(index).flatMap((known) => byPlace.get(placeOf(known)) ?? []);
+    const all = model.sublayer(index).tensors.flatMap((known) => byPlace.get(placeOf(known)) ?? []);
     const own = [...new Set(all)].filter((tensor) => !taken.has(tensor));
     own.forEach((tensor) => taken.add(tensor));
     const keepsNothing = summary.kvBytesPerToken === 0;
@@ -150,7 +150,7 @@ const soundTensors = (model: LayeredModel): readonly LazyTensor[] =>
 function rowsOf(model: LayeredModel): Map<string, number> {
   return new Map(
     model.summary.sublayers
-      .flatMap((_, index) => model.sublayerTensors(index))
+      .flatMap((_, index) => model.sublayer(index).tensors)
       .flatMap((tensor): [string, number][] =>
         tensor.interleavedHeads === undefined ? [] : [[placeOf(tensor), tensor.interleavedHeads]],
       ),

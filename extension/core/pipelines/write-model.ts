@@ -27,7 +27,7 @@ import type { WeightWriter } from '../export/weight-writer';
 import type { WriteSource } from '../export/write-source';
 import type { GgufTypes } from '../export/gguf/choose-types';
 import type { OutputFormat } from '../export/output-formats';
-import { compareLogits, sourceLogits, verificationInput } from '../export/verify';
+import { compareLogits, sourceLogits, verificationInput, runningError } from '../export/verify';
 import type { ComparedOutput } from '../export/verify';
 import { onPath } from '../jobs/write-errors';
 import { say } from '../message';
@@ -138,9 +138,9 @@ async function writeChecked(
   const compared: (ComparedOutput & { readonly expected: Float32Array })[] = [];
   const whole: LayeredModel = withChanges<AnyModel>(source.model, changes);
   const changed = writer.part?.(whole) ?? whole;
-  for (const model of [changed, ...(changed.otherModes ?? [])]) {
+  for (const model of [changed, ...(changed.graph?.otherModes ?? [])]) {
     const input = await verificationInput(model, source.folder, request.examples);
-    const reference = model.roundingError === undefined ? undefined : writer.reference;
+    const reference = runningError(model) === undefined ? undefined : writer.reference;
     const expected =
       reference === undefined
         ? await sourceLogits(model, changes.removed, input, options, context)

@@ -28,7 +28,7 @@ describe.each(['convnext', 'focalnet', 'pvt', 'segformer', 'swin', 'swinv2'])('%
     const { sublayers } = model.summary;
     const removed = [sublayers.at(-1)?.id ?? ''];
     const layers = sublayers.flatMap(({ id }, index) =>
-      removed.includes(id) ? [] : [...model.linearLayers(index)],
+      removed.includes(id) ? [] : [...model.sublayer(index).linearLayers],
     );
     expect(new Set(layers.map(({ id }) => id)).size).toBe(layers.length);
     const forms = formsInTurn(layers, names);

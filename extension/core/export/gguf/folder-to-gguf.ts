@@ -191,7 +191,7 @@ async function folderWriter(
               await curveEntries(
                 source.checkpoint,
                 changes.blocks,
-                (block) => `${source.model.blocksPrefix ?? ''}${block}.${curve}`,
+                (block) => `${source.model.blockNames?.prefix ?? ''}${block}.${curve}`,
                 context.cancellation,
               )
             ).values()),

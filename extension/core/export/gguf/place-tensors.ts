@@ -158,8 +158,8 @@ const isWanted = ({ family }: FolderModel['target'], pieces: readonly PlacedPiec
 const isOtherPart = (
   name: string,
   { textType }: Architecture,
-  { blocksPrefix = '' }: CheckpointSource['model'],
-): boolean => textType !== undefined && !name.startsWith(blocksPrefix);
+  { blockNames }: CheckpointSource['model'],
+): boolean => textType !== undefined && !name.startsWith(blockNames?.prefix ?? '');
 
 /** Modules that predict further tokens and stand beside the blocks (Qwen3-Next, Ernie 4.5). */
 const furtherModule = /^(?:model\.)?mtp[._]/;
@@ -167,14 +167,13 @@ const furtherModule = /^(?:model\.)?mtp[._]/;
 /** Whether a tensor predicts further tokens: of such a module, or of a block behind the model's. */
 function isFurther(
   { name }: LazyTensor,
-  { blocksPrefix = '', summary }: CheckpointSource['model'],
+  { blockNames, summary }: CheckpointSource['model'],
 ): boolean {
   if (furtherModule.test(name)) {
     return true;
   }
-  const [block = ''] = name.startsWith(blocksPrefix)
-    ? name.slice(blocksPrefix.length).split('.')
-    : [];
+  const { prefix = '' } = blockNames ?? {};
+  const [block = ''] = name.startsWith(prefix) ? name.slice(prefix.length).split('.') : [];
   return Number(block || -1) >= summary.blocks;
 }
 

@@ -1,13 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
-import type {
-  ExpertMask,
-  InputPort,
-  ModelOutput,
-  PatchInput,
-  Step,
-  TappedStep,
-} from '../layered-model';
+import type { BlockNames, ExpertMask, InputPort, ModelOutput, Step } from '../layered-model';
 import { stream, streamWidth } from '../model-emitter';
 import type { EmitOptions, ModelEmitter, ModelInputs, SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
@@ -22,15 +15,12 @@ import { emitLinear, emitLinearOver, emitOutputs } from '../parts/linear';
 import { emitNorm, emitSoftCap } from '../parts/norm';
 import { emitJoined } from '../parts/streams/hyper-connections';
 import { requireRunnableQuantization } from '../quantized/quantization';
-import type { SharedModules } from '../shared-modules';
 import { besideStream, carriedBy, expectedBefore, givenAt, outputName } from './carried-streams';
 import { emitStart } from './emit-embedding';
 import type { OuterLinears } from './outer-matrices';
 import { storedTensors } from './part-tensors';
-import type { ExpertTensors } from './part-tensors';
 import { outsideTensors, withPerLayer } from './runnable';
 import { sideInputs, sideNamesOf, sidesDependOnTokens, sideValuesOf } from './side-values';
-import { tappedPart } from './tapped-part';
 import type { RunningCosts } from './tapped-part';
 import { outerOf } from './transformer-layout';
 import type { TransformerLayout } from './transformer-layout';
@@ -73,15 +63,15 @@ export class TransformerModel
     return this.layout.vocabularySize;
   }
 
-  protected get hidden(): number {
+  public get hidden(): number {
     return this.hiddenSize;
   }
 
-  protected get sublayers(): readonly Sublayer[] {
+  public get sublayers(): readonly Sublayer[] {
     return this.layout.sublayers;
   }
 
-  protected get outer(): OuterLinears {
+  public get outer(): OuterLinears {
     return outerOf(this.layout);
   }
 
@@ -115,24 +105,24 @@ export class TransformerModel
     ];
   }
 
-  protected override skippedStateNames(index: number): readonly string[] {
+  public override skippedStateNames(index: number): readonly string[] {
     return [this.sumInput(index), ...expectedBefore(this.layout, index + 1)];
   }
 
-  protected override givenAt(boundary: number): readonly string[] {
+  public override givenAt(boundary: number): readonly string[] {
     return givenAt(this.layout, boundary);
   }
 
-  protected override passedOn(index: number): string {
+  public override passedOn(index: number): string {
     return this.sumInput(index);
   }
 
-  protected override expertMask(index: number): ExpertMask | undefined {
+  public override expertMask(index: number): ExpertMask | undefined {
     const count = this.summary.sublayers[index]?.experts?.count;
     return count === undefined ? undefined : { input: 'experts', count };
   }
 
-  protected override nextState(boundary: number, next: string): Step['next'] {
+  public override nextState(boundary: number, next: string): Step['next'] {
     return {
       ...(this.parallel(boundary) === undefined ? {} : { [blockInput]: stream }),
       ...this.besideNext(boundary, next),
@@ -153,12 +143,9 @@ export class TransformerModel
     return sideValuesOf(this.layout);
   }
 
-  public get blocksPrefix(): string {
-    return this.layout.blocksPrefix;
-  }
-
-  public get sharedModules(): SharedModules | undefined {
-    return this.layout.sharedModules;
+  public get blockNames(): BlockNames {
+    const { blocksPrefix: prefix, sharedModules } = this.layout;
+    return { prefix, sharedModules };
   }
 
   protected emitInputs(graph: GraphBuilder): { state: Values; side: Values } {
@@ -190,7 +177,7 @@ export class TransformerModel
     const [carried] = carriedBy(sublayer);
     const hidden = sublayer.emit(graph, {
       hidden: state[this.sumInput(index)] ?? '',
-      input: state[this.patchInput(index).value] ?? '',
+      input: state[this.branchInput(index)] ?? '',
       side: carried === undefined ? own : { ...own, othersStream: state[carried] ?? '' },
       streams: this.layout.streams,
       options,
@@ -275,11 +262,7 @@ export class TransformerModel
     return bias === undefined && form === undefined && scales.logitSoftCap === undefined;
   }
 
-  public expertTensors(index: number): ExpertTensors | undefined {
-    return this.at(index).expertTensors;
-  }
-
-  public override width(index: number): Width | undefined {
+  public override widthOf(index: number): Width | undefined {
     const sublayer = this.at(index);
     const { slopes, sublayers } = this.layout;
     const lendsKeys = sublayers.some(({ keysBlock }) => keysBlock === sublayer.block);
@@ -288,19 +271,13 @@ export class TransformerModel
       : sublayer.width;
   }
 
-  public routed(index: number): TappedStep | undefined {
-    const { routedRows } = this.at(index);
-    const step = this.sublayer(index);
-    return routedRows && { ...step, ...tappedPart(step.part, routedRows) };
-  }
-
-  protected layoutWith(sublayers: readonly Sublayer[], outer: OuterLinears): TransformerLayout {
+  public layoutWith(sublayers: readonly Sublayer[], outer: OuterLinears): TransformerLayout {
     const { embedding = this.layout.embedding, heads } = outer;
     const head = heads[0]?.linear ?? this.layout.head;
     return { ...this.layout, sublayers, embedding, head };
   }
 
-  protected remade(
+  public remade(
     summary: ModelSummary,
     files: readonly string[],
     layout: TransformerLayout,
@@ -308,9 +285,8 @@ export class TransformerModel
     return new TransformerModel(summary, files, layout);
   }
 
-  public override patchInput(index: number): PatchInput {
-    const value = this.parallel(index) === 'input' ? blockInput : stream;
-    return { value, width: this.hiddenSize };
+  public override branchInput(index: number): string {
+    return this.parallel(index) === 'input' ? blockInput : stream;
   }
 
   public override requireRunnable(): void {
