@@ -225,9 +225,9 @@ export interface LayeredModel {
   /** @throws UserError naming a tensor whose dtype can be listed but not run. */
   requireRunnable(): void;
   /** Emits the model's parts into other graphs; undefined where the model is a graph already. */
-  readonly emitter?: ModelEmitter;
+  readonly emitter: ModelEmitter | undefined;
   /** Undefined if tensors aren't named by block. */
-  readonly blockNames?: BlockNames;
+  readonly blockNames: BlockNames | undefined;
   /** Undefined for models laid out from a checkpoint. */
-  readonly graph?: ExportedGraph;
+  readonly graph: ExportedGraph | undefined;
 }

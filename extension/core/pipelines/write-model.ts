@@ -136,9 +136,10 @@ async function writeChecked(
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
   const compared: (ComparedOutput & { readonly expected: Float32Array })[] = [];
-  const whole: LayeredModel = withChanges<AnyModel>(source.model, changes);
+  const whole = withChanges<AnyModel>(source.model, changes);
   const changed = writer.part?.(whole) ?? whole;
-  for (const model of [changed, ...(changed.graph?.otherModes ?? [])]) {
+  const modes: readonly LayeredModel[] = [changed, ...(changed.graph?.otherModes ?? [])];
+  for (const model of modes) {
     const input = await verificationInput(model, source.folder, request.examples);
     const reference = runningError(model) === undefined ? undefined : writer.reference;
     const expected =

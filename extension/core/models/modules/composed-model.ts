@@ -16,7 +16,7 @@ import type {
 } from '../layered-model';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
 import { stream } from '../model-emitter';
-import type { EmitOptions, SideValue, Values } from '../model-emitter';
+import type { EmitOptions, ModelEmitter, SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
 import type { Width } from '../narrow/width';
 import { endLinears, endSides } from '../parts/block-end';
@@ -60,6 +60,7 @@ export abstract class ComposedModel<
   public abstract readonly inputs: readonly InputPort[];
   public abstract readonly output: ModelOutput;
   public abstract readonly joinsExamples: boolean;
+  public readonly graph = undefined;
   /** By index, as each run of a sublayer asks for one. */
   private readonly steps = new Map<number, ComposedSublayer>();
   private firstStep: Prologue | undefined;
@@ -207,6 +208,10 @@ export abstract class ComposedModel<
   }
 
   public abstract get blockNames(): BlockNames;
+
+  public get emitter(): ModelEmitter | undefined {
+    return undefined;
+  }
 
   /** Channels or heads of sublayer `index` that can be removed. */
   public widthOf(index: number): Width | undefined {

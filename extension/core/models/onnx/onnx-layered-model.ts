@@ -52,6 +52,8 @@ const onOtherDevices = ['com.microsoft:GatedDeltaNet', 'com.microsoft:PagedAtten
 /** An ONNX model cut at its residual stream. */
 export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
   public readonly kind = 'graph';
+  public readonly emitter = undefined;
+  public readonly blockNames = undefined;
   public readonly inputs: readonly InputPort[];
   public readonly output: ModelOutput;
   public readonly roundingError: number | undefined;

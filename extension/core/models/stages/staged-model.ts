@@ -39,6 +39,8 @@ export interface StagedOrigin {
 /** A model of images whose stream changes its size between stages: what does so stays, and belongs to the step in front of it. */
 export class StagedModel implements LayeredModel {
   public readonly kind = 'stages';
+  public readonly emitter = undefined;
+  public readonly graph = undefined;
   public readonly inputs: readonly InputPort[];
   public readonly output: ModelOutput;
   public readonly outerMatrices: readonly OuterMatrix[] = [];

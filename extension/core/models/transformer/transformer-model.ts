@@ -43,7 +43,7 @@ export class TransformerModel
   public readonly output: ModelOutput = { name: 'logits', givesScores: true };
   protected readonly keepsCache = true;
 
-  public get emitter(): ModelEmitter {
+  public override get emitter(): ModelEmitter {
     return this;
   }
 
