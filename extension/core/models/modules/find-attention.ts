@@ -11,6 +11,7 @@ import type { AttentionShape, AttentionWeights } from './attention-heads';
 import { CompressedAttention, findCompressed } from './compressed-attention';
 import { findSharedTransformer, SharedAttention } from './shared-attention';
 import { findWiring } from './wiring';
+import { linearIfAny } from './sublayer';
 
 /** A block's attention. */
 interface AttentionPlace extends AttentionReach {
@@ -48,8 +49,25 @@ export function findAnyAttention(
   return new Attention(block, shape, weights, reach);
 }
 
+/** The attention of a decoder's block to the output of an encoder. */
+export function findCrossAttention(
+  names: Architecture['attention'],
+  biases: Biases,
+  tensors: TensorFinder,
+  { block, prefix }: { readonly block: number; readonly prefix: string },
+  shape: AttentionShape,
+): Attention {
+  const { queryKeyValue, ...weights } = findAttention(names, biases, tensors, prefix, shape);
+  const [query, ...keyValue] = queryKeyValue;
+  return new Attention(block, shape, {
+    ...weights,
+    queryKeyValue: linearIfAny(query),
+    othersKeys: { keyValue },
+  });
+}
+
 /** Weights of the attention of the block whose tensors begin with `prefix`. */
-export function findAttention(
+function findAttention(
   names: Architecture['attention'],
   biases: Biases,
   tensors: TensorFinder,

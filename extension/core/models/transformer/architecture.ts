@@ -279,6 +279,8 @@ export interface BlockArchitecture {
       readonly start: (block: number) => number;
     };
   };
+  /** Attention to the output of an encoder, after the attention of each block. */
+  readonly crossAttention?: BlockArchitecture['attention'];
   readonly feedforward: {
     readonly wiring: WiringNames;
     /** Gate and up, or up alone where nothing gates it. */
