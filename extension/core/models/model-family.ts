@@ -133,6 +133,6 @@ const unknownShapes: Readonly<Record<string, Message>> = {
   jetmoe: say`The queries of its attention come from experts.`,
 };
 
-/** Why a type is not supported, where that is known. */
+/** Reason that a type is not supported, if known. */
 const whyUnknownShape = (modelType: string): Message | undefined =>
   Object.hasOwn(unknownShapes, modelType) ? unknownShapes[modelType] : undefined;

@@ -37,7 +37,7 @@ export class GraphSublayer implements LayeredSublayer {
   public readonly patchModule = undefined;
   private readonly id: string;
   private readonly masked: MaskedMixture | undefined;
-  /** Values that the part over the branch makes for those behind it. */
+  /** Values that the part over the branch makes for later parts. */
   private readonly made: readonly string[];
 
   public constructor(
