@@ -33,7 +33,7 @@ async function sublayers(path: string): Promise<Record<string, number>> {
   };
   const products: (() => Promise<unknown>)[] = [];
   for (let index = 0; index < count; index++) {
-    for (const { weight } of model.linearLayers(index)) {
+    for (const { weight } of model.sublayer(index).linearLayers) {
       const [out = 0, input = 0] = weight.shape;
       const graph = new GraphBuilder(weight.name);
       const x = graph.input('x', DataType.FLOAT, ['rows', input]);

@@ -61,7 +61,7 @@ function products(model: LayeredModel, rows: number): GraphBuilder {
   const graph = new GraphBuilder('products');
   const value = graph.input('value', DataType.FLOAT, [1, 1]);
   const largest = sublayers
-    .flatMap((index) => model.linearLayers(index))
+    .flatMap((index) => model.sublayer(index).linearLayers)
     .map(({ weight }) => {
       const input = graph.op('Expand', [value, graph.ints([rows, weight.shape[1] ?? 0])]);
       const product = graph.op('Gemm', [input, emitWeight(graph, weight)], { transB: 1 });

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { ExampleValue, ModelInput } from '../../extension/core/models/model-input';
 import { openModel } from '../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../extension/core/runtime/layered-executor';
+import { targetStartId } from '../../extension/core/models/example';
 
 /** Floats in a file beside the document that names it, or integers in the document itself. */
 type Stored =
@@ -110,7 +111,7 @@ export async function outputOf(
   try {
     const outputs: Float32Array[] = [];
     for (const input of inputs) {
-      const isText = model.targetStart !== undefined && input instanceof Int32Array;
+      const isText = targetStartId(model) !== undefined && input instanceof Int32Array;
       let state = await executor.embed(isText ? pairOf([...input], [...input]) : input);
       for (const [index, { id }] of model.summary.sublayers.entries()) {
         [state = state] = removed.includes(id)

@@ -160,8 +160,9 @@ export const formats: Readonly<Record<string, Format>> = {
         }
         const layered = await OnnxLayeredModel.open(path);
         for (const index of layered.summary.sublayers.keys()) {
-          layered.sublayer(index).part.build();
-          layered.skipped(index).part?.build();
+          const { part, skipped } = layered.sublayer(index);
+          part.build();
+          skipped.part?.build();
         }
         layered.prologue.part.build();
         layered.epilogue.build();

@@ -26,7 +26,8 @@ export async function modelFeatures(path: string): Promise<string> {
   const found = new Set<string>();
   summary.sublayers.forEach(({ kind, leavesParts, experts }, i) => {
     found.add(`${kind} ${String(leavesParts)} ${String(experts !== undefined)}`);
-    for (const { role, expert, weight, transposed, overPositions, form } of model.linearLayers(i)) {
+    for (const { role, expert, weight, transposed, overPositions, form } of model.sublayer(i)
+      .linearLayers) {
       const rank = weight.shape.length;
       found.add(
         JSON.stringify([kind, role, expert !== undefined, rank, transposed, overPositions]),

@@ -14,6 +14,7 @@ import type { HiddenState } from '../runtime/tensors';
 import { UserError } from '../user-error';
 import { inputsToCompare } from './measure-quality';
 import { say } from '../message';
+import { targetStartId } from '../models/example';
 
 /** How far the hidden states behind one sublayer of the original are from those at the same place of another model. */
 export interface SublayerDrift {
@@ -94,8 +95,7 @@ export async function measureDrift(request: DriftRequest, context: JobContext): 
   const second = new LayeredExecutor(changed.model, device, memoryBytes / 2);
   try {
     // Rows of a decoder behind a source are other tokens than the text's.
-    const { targetStart }: LayeredModel = original;
-    const hasOneText = areText && targetStart === undefined;
+    const hasOneText = areText && targetStartId(original) === undefined;
     const tokens = hasOneText ? await tokensOf(original, inputs) : undefined;
     let states = await embedAll(first, inputs);
     let others = await embedAll(second, inputs);
@@ -118,7 +118,7 @@ export async function measureDrift(request: DriftRequest, context: JobContext): 
         others = await second.pass(place, others, changed.removed);
       }
       const differences = new Differences(tokens);
-      const { after } = original.streamNames(index);
+      const { after } = original.sublayer(index).streamNames;
       for (const [window, state] of states.entries()) {
         differences.add(window, streamOf(state, after), others[window] ?? state);
       }

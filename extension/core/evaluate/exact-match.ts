@@ -14,6 +14,7 @@ import { accuracyOf } from './task-accuracy';
 import type { TaskAnswers } from './task-accuracy';
 import type { ExactMatchExample } from '../data/tasks/task-example';
 import type { Task } from '../data/tasks/task-file';
+import { targetStartId } from '../models/example';
 
 /** A task whose answers are written. */
 export type ExactMatchTask = Extract<Task, { readonly kind: 'exact-match' }>;
@@ -44,7 +45,7 @@ export async function matchAnswers(
         unit: 'examples',
       });
       const prompt = promptOf(example, model, tokenizer, task.file);
-      const before = model.targetStart === undefined ? prompt : new Int32Array();
+      const before = targetStartId(model) === undefined ? prompt : new Int32Array();
       const answering = { rules, cancellation, textOf: textBehind(tokenizer, before) };
       const { maxPositions = Number.POSITIVE_INFINITY } = model.summary;
       const tokens = Math.min(example.tokens, maxPositions);
@@ -77,7 +78,7 @@ function promptOf(
 ): Int32Array {
   const { name, maxPositions = Number.POSITIVE_INFINITY } = model.summary;
   const ids = tokenizer.encode(prompt);
-  const hasSource = model.targetStart !== undefined;
+  const hasSource = targetStartId(model) !== undefined;
   checkVocabulary(ids, model, tokenizer.file);
   if (ids.length === 0 || (!hasSource && tokens >= maxPositions)) {
     throw new UserError(

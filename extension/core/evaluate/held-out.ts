@@ -8,7 +8,7 @@ import { readTask } from '../data/tasks/task-file';
 import { readExcerpts, readTokens } from '../data/text-tokens';
 import { loadTokenizer } from '../data/tokenizer';
 import type { JobContext } from '../jobs/job';
-import { hears } from '../models/example';
+import { hears, targetStartId } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
 import { AnsweredIds } from '../models/model-input';
 import type { ModelInput } from '../models/model-input';
@@ -119,10 +119,10 @@ export async function warnHalves(
   models: readonly LayeredModel[],
   { warn }: Pick<JobContext, 'warn'>,
 ): Promise<void> {
-  for (const { targetStart, summary } of models) {
-    if (targetStart !== undefined && !(await holdsPairs(file, { targetStart }))) {
+  for (const model of models) {
+    if (targetStartId(model) !== undefined && !(await holdsPairs(file, model))) {
       warn(
-        say`${summary.name} reads a source and a target: the first half of each window is its source, and perplexity is that of the second half. For its own task, give a .jsonl file of pairs with input and target.`,
+        say`${model.summary.name} reads a source and a target: the first half of each window is its source, and perplexity is that of the second half. For its own task, give a .jsonl file of pairs with input and target.`,
       );
       return;
     }

@@ -13,6 +13,7 @@ import { UserError } from '../user-error';
 import type { Evaluation } from './evaluation';
 import type { Loss } from './paired';
 import { counted, say } from '../message';
+import { targetStartId } from '../models/example';
 
 /** Tokens per window; a model with fewer positions gets windows of its own length. */
 export const defaultWindowLength = 256;
@@ -168,7 +169,7 @@ function windowsOf(
       },
     );
   }
-  if (model.targetStart !== undefined) {
+  if (targetStartId(model) !== undefined) {
     const count = Math.max(0, Math.ceil((ids.length - length + stride) / stride));
     return Array.from({ length: count }, (_, i) => ids.slice(i * stride, i * stride + length))
       .filter((window) => window.length > length - stride)

@@ -11,6 +11,7 @@ import { positionsOf, wholeWindow, windowSums } from '../runtime/windows';
 import type { ChoicesExample, Pair } from '../data/tasks/task-example';
 import type { Task } from '../data/tasks/task-file';
 import { say } from '../message';
+import { targetStartId } from '../models/example';
 
 /** What a model scores on a task. */
 export interface TaskResult {
@@ -130,9 +131,9 @@ function continuationOf(
 ): Continuation {
   const { maxPositions = Number.POSITIVE_INFINITY } = model.summary;
   // The last token is no input of a decoder: only its likelihood is asked for.
-  const most = model.targetStart === undefined ? maxPositions + 1 : maxPositions;
+  const most = targetStartId(model) === undefined ? maxPositions + 1 : maxPositions;
   const { ids, tokens } = encodePair(tokenizer, pair, { model, file, most });
-  if (model.targetStart !== undefined) {
+  if (targetStartId(model) !== undefined) {
     return { window: wholeWindow(model, new AnsweredIds(ids, ids.length - tokens)), tokens };
   }
   const input = ids.slice(0, -1);

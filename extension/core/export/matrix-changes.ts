@@ -20,13 +20,14 @@ export function matrixChanges(
     const name = place.replace(/\.weight$/, '');
     compressed[key] = { ...compressed[key], [name]: describeForm(form) };
   };
+  const { prefix = '', places } = model.blockNames ?? {};
   for (const [index, { id: sublayer, block }] of model.summary.sublayers.entries()) {
-    for (const { id, form: before, transposed } of model.linearLayers(index)) {
+    for (const { id, form: before, transposed } of model.sublayer(index).linearLayers) {
       const form = matrices.get(id);
       // A dense matrix is told of where an ordinary model would not have it so.
       const isTold = form?.kind !== 'dense' || before !== undefined || transposed;
       if (form !== undefined && isTold) {
-        const place = model.blockPlaces?.[block] ?? `${model.blocksPrefix ?? ''}${block}.`;
+        const place = places?.[block] ?? `${prefix}${block}.`;
         tell(sublayer, id.slice(place.length), form);
       }
     }
@@ -56,7 +57,7 @@ function isOne(
 
 /** All matrices of a model that can take another form. */
 export function matricesOf(model: LayeredModel): (LinearLayer | OuterMatrix)[] {
-  const layers = model.summary.sublayers.flatMap((_, index) => model.linearLayers(index));
+  const layers = model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
   return [...layers, ...model.outerMatrices];
 }
 

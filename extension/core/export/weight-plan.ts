@@ -43,8 +43,9 @@ export function planTensors(
   );
   const modules = removedModules(model, changes);
   const staying = stayingNames(model, changes);
-  const sized = new Set(model.sizedByBlocks);
-  const shared = new Set(model.sharedByBlocks);
+  const { sharedModules, ...names } = model.blockNames ?? {};
+  const sized = new Set(names.sizedByBlocks);
+  const shared = new Set(names.sharedByBlocks);
   const mixtures = lessExperts(model, changes);
   const replaced = replacedTensors(model, changes);
   const stored = inFileOrder(checkpoint);
@@ -61,7 +62,6 @@ export function planTensors(
       return inNewForm({ name: tensor.name, tensor }, replaced);
     }
     const isShared = shared.has(tensor.name);
-    const { sharedModules } = model;
     const own =
       sharedModules?.module === place.module
         ? placeOfShared(sharedModules, place, changes.blocks)
@@ -69,7 +69,8 @@ export function planTensors(
     const newPlace =
       own === undefined
         ? undefined
-        : (newPlaces.get(own.block) ?? (isShared ? placeOfFirst(model, place.block) : undefined));
+        : (newPlaces.get(own.block) ??
+          (isShared ? firstBlockPlace(model, place.block) : undefined));
     const experts = mixtures.get(place.block);
     const stays = isShared || staying.has(tensor.name);
     const goes = modules.has(`${place.block}.${place.module}`) && !stays;
@@ -86,10 +87,11 @@ export function planTensors(
   const home = last && homeOf(last);
   return [...kept, ...patchTensors(model, changes, home)];
 }
-
+/** Prefix of the first block of a list, in the source and in every result. */
 /** What the names of the first block of a list begin with, in the source and in every result. */
-function placeOfFirst({ blockPlaces, blocksPrefix = '' }: LayeredModel, block: number): string {
-  const [, list = blocksPrefix] = /^(.*\.)\d+\.$/.exec(blockPlaces?.[block] ?? '') ?? [];
+function firstBlockPlace({ blockNames }: LayeredModel, block: number): string {
+  const { prefix = '', places } = blockNames ?? {};
+  const [, list = prefix] = /^(.*\.)\d+\.$/.exec(places?.[block] ?? '') ?? [];
   return `${list}0.`;
 }
 
@@ -99,9 +101,10 @@ function patchTensors(
   { patches, blocks }: Changes,
   home: string | undefined,
 ): PlannedTensor[] {
-  return model.summary.sublayers.flatMap(({ id, block }) =>
+  const { prefix = '' } = model.blockNames ?? {};
+  return model.summary.sublayers.flatMap(({ id, block }, index) =>
     Object.entries(patches.get(id)?.tensors ?? {}).map(([name, tensor]) => ({
-      name: `${model.blocksPrefix ?? ''}${blocks.indexOf(block)}.${model.patchModule?.(id) ?? ''}.${name}`,
+      name: `${prefix}${blocks.indexOf(block)}.${model.sublayer(index).patchModule ?? ''}.${name}`,
       tensor,
       ...(home === undefined ? {} : { home }),
     })),
@@ -169,7 +172,7 @@ function inNewForm(
 }
 
 function allLayers(model: LayeredModel): LinearLayer[] {
-  return model.summary.sublayers.flatMap((_, index) => [...model.linearLayers(index)]);
+  return model.summary.sublayers.flatMap((_, index) => [...model.sublayer(index).linearLayers]);
 }
 
 /** A mixture that loses experts. */
@@ -184,7 +187,7 @@ function lessExperts(model: LayeredModel, changes: Changes): Map<number, LessExp
   const found = new Map<number, LessExperts>();
   for (const [index, { id, block }] of model.summary.sublayers.entries()) {
     const kept = changes.keptExperts.get(id);
-    const tensors = model.expertTensors?.(index);
+    const tensors = model.sublayer(index).expertTensors;
     if (kept !== undefined && tensors !== undefined) {
       const stored = tensors.experts.flat().flatMap(storedParts);
       const joined = stored.flatMap(({ sliceOf }) => sliceOf ?? []);
@@ -229,7 +232,7 @@ export function planZeroed(
   const zeroed = new Set(
     model.summary.sublayers.flatMap(({ id }, index) =>
       gone.has(id)
-        ? (model.outputTensors?.(index) ?? []).map(({ name, sliceOf = name }) => sliceOf)
+        ? model.sublayer(index).outputTensors.map(({ name, sliceOf = name }) => sliceOf)
         : [],
     ),
   );
@@ -252,21 +255,22 @@ function inFileOrder(checkpoint: Checkpoint): LazyTensor[] {
 
 /** What the names of the result's blocks begin with: those of a list are numbered on from its first. */
 export function placesAfter(
-  { blocksPrefix = '', blockPlaces }: Pick<LayeredModel, 'blocksPrefix' | 'blockPlaces'>,
+  { blockNames }: Pick<LayeredModel, 'blockNames'>,
   { blocks }: Pick<Changes, 'blocks'>,
 ): readonly string[] {
+  const { prefix = '', places } = blockNames ?? {};
   const split = (place: string): [list: string, number: number] => {
     const [, list = '', number] = /^(.*\.)(\d+)\.$/.exec(place) ?? [];
     return [list, Number(number)];
   };
-  const next = new Map((blockPlaces ?? []).toReversed().map(split));
-  if (blocks.length === blockPlaces?.length) {
-    return blockPlaces;
+  const next = new Map((places ?? []).toReversed().map(split));
+  if (blocks.length === places?.length) {
+    return places;
   }
   return blocks.map((source, block) => {
-    const place = blockPlaces?.[source];
+    const place = places?.[source];
     if (place === undefined) {
-      return `${blocksPrefix}${block}.`;
+      return `${prefix}${block}.`;
     }
     const [list] = split(place);
     const number = next.get(list) ?? 0;
@@ -280,14 +284,13 @@ function placeInBlock(
   model: LayeredModel,
   name: string,
 ): { block: number; module: string; rest: string } | undefined {
-  const { blockPlaces } = model;
-  if (blockPlaces !== undefined) {
-    const block = blockPlaces.findIndex((place) => name.startsWith(place));
-    const rest = name.slice(blockPlaces[block]?.length);
+  const { prefix, places } = model.blockNames ?? {};
+  if (places !== undefined) {
+    const block = places.findIndex((place) => name.startsWith(place));
+    const rest = name.slice(places[block]?.length);
     const [module = ''] = /^[^.]*(?:\.\d+)?/.exec(rest) ?? [];
     return block < 0 ? undefined : { block, rest, module };
   }
-  const prefix = model.blocksPrefix;
   if (prefix === undefined || !name.startsWith(prefix)) {
     return undefined;
   }
@@ -306,7 +309,9 @@ function removedModules(model: LayeredModel, changes: Changes): Set<string> {
 
 /** Names of stored tensors that stay: what other sublayers use as well, norms of sums, and ends of blocks. */
 function stayingNames(model: LayeredModel, changes: Changes): ReadonlySet<string> {
-  const behind = model.summary.sublayers.flatMap((_, index) => model.stayingTensors?.(index) ?? []);
+  const behind = model.summary.sublayers.flatMap(
+    (_, index) => model.sublayer(index).stayingTensors,
+  );
   const stored = [...behind, ...tensorsOf(model, changes, false)].flatMap(storedParts);
   return new Set(stored.map(({ name }) => name));
 }
@@ -315,7 +320,7 @@ function stayingNames(model: LayeredModel, changes: Changes): ReadonlySet<string
 function tensorsOf(model: LayeredModel, changes: Changes, goes: boolean): LazyTensor[] {
   const gone = new Set([...changes.removed, ...changes.patches.keys()]);
   return model.summary.sublayers.flatMap(({ id }, index) =>
-    gone.has(id) === goes ? model.sublayerTensors(index) : [],
+    gone.has(id) === goes ? model.sublayer(index).tensors : [],
   );
 }
 

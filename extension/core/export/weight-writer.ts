@@ -2,6 +2,7 @@ import type { LayoutName } from './hugging-face/layouts';
 import type { ByteCopier } from './byte-copier';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
+import type { AnyModel } from '../models/opened-model';
 import type { VerificationOptions } from './verify';
 import type { GgufTypes } from './gguf/choose-types';
 import type { Message } from '../message';
@@ -35,7 +36,7 @@ export interface WeightWriter {
   /** Greatest max |a − b| / max |a| of logits that rounding weights may bring. */
   readonly roundingError?: number;
   /** What of the source is written, where that is not all of it: the result has to give the output of this. */
-  readonly part?: (model: LayeredModel) => LayeredModel;
+  readonly part?: (model: AnyModel) => AnyModel;
   /** Gives the names of the files written, weights first. */
   write(folder: string, copier: ByteCopier): Promise<string[]>;
   /**

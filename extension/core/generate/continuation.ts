@@ -7,6 +7,7 @@ import type { Cancellation } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
 import type { Decoder } from './decoder';
 import { say } from '../message';
+import { targetStartId } from '../models/example';
 
 /** What a model's configuration says of the tokens that it writes. */
 export interface WritingRules {
@@ -77,7 +78,7 @@ const numbersIn = (field: unknown): number[] =>
  * reads source and target, `forced_bos_token_id` and those `bad_words_ids` that are of one token.
  */
 export async function writingRules(
-  { summary: { path }, targetStart }: Pick<LayeredModel, 'summary' | 'targetStart'>,
+  { summary: { path }, inputs }: Pick<LayeredModel, 'summary' | 'inputs'>,
   tokenizer: Tokenizer,
 ): Promise<WritingRules> {
   const ends = new Set(tokenizer.endToken === undefined ? [] : [tokenizer.endToken]);
@@ -92,7 +93,7 @@ export async function writingRules(
     for (const id of numbersIn(config?.['eos_token_id'])) {
       ends.add(id);
     }
-    if (targetStart !== undefined) {
+    if (targetStartId({ inputs }) !== undefined) {
       [first] = [...numbersIn(config?.['forced_bos_token_id']), first];
       const words: unknown[] = [config?.['bad_words_ids']].flat();
       never.push(

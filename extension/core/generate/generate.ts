@@ -22,6 +22,7 @@ import type { Sampling } from './sampling';
 import { chancesOf } from './token-chances';
 import type { TokenChance } from './token-chances';
 import { counted, say } from '../message';
+import { targetStartId } from '../models/example';
 
 /** What to write on, and how. */
 export interface GenerationRequest {
@@ -156,7 +157,7 @@ class Writer {
     const prompt = encodePrompt(tokenizer, request);
     checkVocabulary(prompt, model, tokenizer.file);
     // A source leaves its target as much room as it has itself.
-    const taken = model.targetStart === undefined ? prompt.length : 0;
+    const taken = targetStartId(model) === undefined ? prompt.length : 0;
     const room = Math.min(request.tokens, maxPositions - taken);
     if (room < 1 || prompt.length > maxPositions) {
       throw new UserError(
@@ -179,7 +180,7 @@ class Writer {
     const { memoryBytes, removed } = request;
     const decoder = await decoders.take(model, { device, memoryBytes, removed });
     warnRereading(name, decoder, context);
-    const before = model.targetStart === undefined ? prompt : new Int32Array();
+    const before = targetStartId(model) === undefined ? prompt : new Int32Array();
     return new Writer(name, tokenizer, decoder, prompt, before, room, options);
   }
 

@@ -1,6 +1,6 @@
 import { buildOnnxGraph } from '../export/onnx/onnx-writer';
 import type { Changes } from '../export/changes';
-import { readIds } from '../models/example';
+import { readIds, targetStartId } from '../models/example';
 import type { Example } from '../models/model-input';
 import { sourceInputs, StepDecoder } from '../models/seq2seq/step-decoder';
 import type { Seq2SeqModel } from '../models/seq2seq/seq2seq-model';
@@ -49,7 +49,7 @@ export class SourceDecoder implements Decoder {
     }
     const { first, later } = await this.encode(ids);
     this.target = new CachedDecoder({ model: this.steps, first, later });
-    return this.target.read(Int32Array.of(this.model.targetStart ?? 0));
+    return this.target.read(Int32Array.of(targetStartId(this.model) ?? 0));
   }
 
   /** What follows may be another source. */

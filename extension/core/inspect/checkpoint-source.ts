@@ -7,14 +7,11 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { readConfigText } from '../checkpoints/config-text';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { embeddingTensors } from '../models/encoders/encoder-embedding';
-import { EncoderModel } from '../models/encoders/encoder-model';
 import type { ConfigFields } from '../models/transformer/config-layout';
 import { namesInFolder } from '../models/gguf/gguf-model';
-import type { LayeredModel } from '../models/layered-model';
 import type { OpenModel } from '../models/model-cache';
 import { OpenedModel } from '../models/opened-model';
 import { streamTensors } from '../models/transformer/runnable';
-import { TransformerModel } from '../models/transformer/transformer-model';
 import { UserError } from '../user-error';
 import { configOfGguf, record } from './config-facts';
 import type { WeightsPlace } from './locate-weights';
@@ -23,6 +20,7 @@ import type { KnownSublayer, ModelSource } from './model-source';
 import { joined, say } from '../message';
 import type { Message } from '../message';
 import { parseJsonText } from '../parse-json';
+import type { AnyModel } from '../models/opened-model';
 
 /** Reads the headers of safetensors files and the config.json they belong to. */
 export async function readSafetensorsSource(
@@ -87,7 +85,7 @@ function understand(
   inFolder: Awaited<ReturnType<typeof namesInFolder>> = new Map(),
 ): Understood {
   const model = opened instanceof OpenedModel ? opened.model : undefined;
-  const interleaved = model === undefined ? undefined : rowsOf(model);
+  const interleaved = model === undefined ? undefined : interleavedHeads(model);
   const tensors = lazy.map((tensor): StoredTensor => {
     const known = inFolder.get(tensor.name);
     const heads = interleaved?.get(placeOf(tensor));
@@ -112,7 +110,7 @@ function understand(
   // A norm that parallel branches share is listed with the first of them.
   const taken = new Set<StoredTensor>();
   const sublayers = model.summary.sublayers.map((summary, index): KnownSublayer => {
-    const all = model.sublayerTensors(index).flatMap((known) => byPlace.get(placeOf(known)) ?? []);
+    const all = model.sublayer(index).tensors.flatMap((known) => byPlace.get(placeOf(known)) ?? []);
     const own = [...new Set(all)].filter((tensor) => !taken.has(tensor));
     own.forEach((tensor) => taken.add(tensor));
     const keepsNothing = summary.kvBytesPerToken === 0;
@@ -126,7 +124,7 @@ function understand(
     parts: new Map(
       [
         ...soundTensors(model).map((tensor) => [tensor, 'embedding'] as const),
-        ...(model instanceof TransformerModel ? streamTensors(model.layout) : []).map(
+        ...(model.kind === 'decoder' ? streamTensors(model.layout) : []).map(
           (tensor) => [tensor, 'other'] as const,
         ),
       ].flatMap(([tensor, part]) => {
@@ -141,16 +139,16 @@ function understand(
 }
 
 /** Convolutions over samples, whose numbers are those of no blocks. */
-const soundTensors = (model: LayeredModel): readonly LazyTensor[] =>
-  model instanceof EncoderModel && model.layout.embedding.kind === 'audio'
+const soundTensors = (model: AnyModel): readonly LazyTensor[] =>
+  model.kind === 'encoder' && model.layout.embedding.kind === 'audio'
     ? embeddingTensors(model.layout.embedding)
     : [];
 
 /** Number of heads whose rows are interleaved, by the place of the tensor. */
-function rowsOf(model: LayeredModel): Map<string, number> {
+function interleavedHeads(model: AnyModel): Map<string, number> {
   return new Map(
     model.summary.sublayers
-      .flatMap((_, index) => model.sublayerTensors(index))
+      .flatMap((_, index) => model.sublayer(index).tensors)
       .flatMap((tensor): [string, number][] =>
         tensor.interleavedHeads === undefined ? [] : [[placeOf(tensor), tensor.interleavedHeads]],
       ),

@@ -60,7 +60,7 @@ async function scoreStep(
 ): Promise<WalkedStep<ExpertSaliency[]>> {
   const { model } = executor;
   const sublayer = model.summary.sublayers[index];
-  const routed = sublayer?.experts === undefined ? undefined : model.routed?.(index);
+  const routed = sublayer?.experts === undefined ? undefined : model.sublayer(index).routed;
   if (sublayer === undefined || routed === undefined) {
     return { states: await executor.pass(index, states, new Set(), afterRun), found: [] };
   }

@@ -1,4 +1,4 @@
-import { predictedIds } from '../models/example';
+import { predictedIds, targetStartId } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
 import { AnsweredIds } from '../models/model-input';
 import type { ModelInput } from '../models/model-input';
@@ -54,8 +54,8 @@ export abstract class MetricReadout {
 }
 
 /** The first row of an output whose next token is asked for. */
-export const firstAsked = ({ targetStart }: LayeredModel, input: ModelInput): number =>
-  targetStart === undefined && input instanceof AnsweredIds ? input.answerFrom - 1 : 0;
+export const firstAsked = (model: LayeredModel, input: ModelInput): number =>
+  targetStartId(model) === undefined && input instanceof AnsweredIds ? input.answerFrom - 1 : 0;
 
 /** The ids behind some rows of an output of `rows`, −1 where none is known or asked for. */
 export function nextTokens(

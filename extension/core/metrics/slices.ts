@@ -110,7 +110,7 @@ export class Prefixes {
 
   /** Side values of the first tokens, which depend on their number alone where examples can be joined. */
   private async sideOf(input: Int32Array, tokens: number): Promise<Tensors> {
-    const sides = this.executor.model.joinsExamples ? this.byLength : this.sidesOf(input);
+    const sides = this.executor.model.prologue.joinsExamples ? this.byLength : this.sidesOf(input);
     const side = sides.get(tokens) ?? (await this.executor.embed(input.slice(0, tokens))).side;
     sides.set(tokens, side);
     return side;

@@ -282,7 +282,7 @@ function addsToOneStream({ emitter, summary }: LayeredModel): Capability {
 
 /** What can be compressed or trained. */
 const matricesOf = (model: LayeredModel): readonly ModelMatrix[] => [
-  ...model.summary.sublayers.flatMap((_, index) => model.linearLayers(index)),
+  ...model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers),
   ...model.outerMatrices,
 ];
 

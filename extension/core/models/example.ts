@@ -28,15 +28,17 @@ export function idsPort(ports: readonly InputPort[]): InputPort | undefined {
 const targetIds = 'decoder_input_ids';
 
 /** What says how a model reads. */
-export type ReadingModel = Pick<LayeredModel, 'inputs' | 'targetStart'>;
+export type ReadingModel = Pick<LayeredModel, 'inputs'>;
+
+/** First id of every target, if a text is read as source and target. */
+export const targetStartId = ({ inputs }: ReadingModel): number | undefined =>
+  inputs.find(({ targetStart }) => targetStart !== undefined)?.targetStart;
 
 /** The input that takes token ids, unless beside it stands one that no text fills. */
-export function textPort({ inputs, targetStart }: ReadingModel): InputPort | undefined {
+export function textPort({ inputs }: ReadingModel): InputPort | undefined {
   const port = idsPort(inputs);
-  const isFilled = ({ name }: InputPort): boolean =>
-    targetStart !== undefined && name === targetIds;
   return port === undefined ||
-    inputs.every((other) => other === port || follows(other) || isFilled(other))
+    inputs.every((other) => other === port || follows(other) || other.targetStart !== undefined)
     ? port
     : undefined;
 }
@@ -50,18 +52,19 @@ export const hears = ({ inputs }: Pick<LayeredModel, 'inputs'>): boolean =>
   inputs.some(({ transcript }) => transcript !== undefined);
 
 /** Ids that an output's rows predict, from the first row on; behind its last row nothing is known. */
-export function predictedIds({ targetStart }: ReadingModel, input: ModelInput): Int32Array {
+export function predictedIds(model: ReadingModel, input: ModelInput): Int32Array {
   if (input instanceof Int32Array) {
-    return input.subarray(targetStart === undefined ? 1 : targetFrom(input));
+    return input.subarray(targetStartId(model) === undefined ? 1 : targetFrom(input));
   }
   return Int32Array.from(input[targetIds]?.data ?? [], Number).subarray(1);
 }
 
 /** Inputs of a model that are made of token ids: one text, or source and target, see {@link predictedIds}. */
 export function readIds(model: ReadingModel, ids: Int32Array, file: string): Example {
-  return model.targetStart === undefined
+  const start = targetStartId(model);
+  return start === undefined
     ? tokenExample(model.inputs, ids, file)
-    : sourceAndTarget(model.inputs, model.targetStart, ids, file);
+    : sourceAndTarget(model.inputs, start, ids, file);
 }
 
 /** The decoder is given the target behind what it always reads first. */
@@ -172,15 +175,16 @@ function numbers(
 export function vocabularyBounds({
   inputs,
   summary,
-  tableRows,
-}: Pick<LayeredModel, 'inputs' | 'summary' | 'tableRows'>): Record<string, number> {
+}: Pick<LayeredModel, 'inputs' | 'summary'>): Record<string, number> {
   const { vocabularySize } = summary;
   const ids = inputs.filter(({ name }) => name.endsWith('input_ids'));
   return {
     ...(vocabularySize === undefined
       ? {}
       : Object.fromEntries(ids.map(({ name }) => [name, vocabularySize]))),
-    ...tableRows,
+    ...Object.fromEntries(
+      inputs.flatMap(({ name, tableRows }) => (tableRows === undefined ? [] : [[name, tableRows]])),
+    ),
   };
 }
 

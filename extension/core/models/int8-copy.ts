@@ -15,7 +15,9 @@ const leastParameters = 1 << 14;
  * @returns undefined if most of the parameters can't be rounded so
  */
 export function int8Copy(model: LayeredModel): LayeredModel | undefined {
-  const layers = model.summary.sublayers.flatMap((_, index) => [...model.linearLayers(index)]);
+  const layers = model.summary.sublayers.flatMap((_, index) => [
+    ...model.sublayer(index).linearLayers,
+  ]);
   const forms = new Map<string, MatrixEncoding>();
   let rounded = 0;
   let all = 0;

@@ -21,6 +21,10 @@ export interface InputPort {
   readonly leastSamples?: number;
   /** Where it takes the transcript of a recording. */
   readonly transcript?: Transcript;
+  /** First id of every target, if a text is read as source and target. */
+  readonly targetStart?: number | undefined;
+  /** Number of rows of the table that its whole numbers look up. */
+  readonly tableRows?: number;
 }
 
 /** What a transcript becomes for a model that writes down what it hears. */
@@ -83,13 +87,6 @@ export type TappedStep = Step & {
   readonly taps: ReadonlyMap<string, string>;
 };
 
-/** What a patch reads. */
-export interface PatchInput {
-  readonly value: string;
-  /** k of x + U·G(D·x). */
-  readonly width: number | undefined;
-}
-
 /** What a model gives. */
 export interface ModelOutput {
   readonly name: string;
@@ -106,6 +103,99 @@ export interface ModelOutput {
 /** What a model is laid out from: an architecture table of decoders, encoders, encoder–decoder models or models of stages, or a graph. */
 export type ModelKind = 'decoder' | 'encoder' | 'encoder-decoder' | 'stages' | 'graph';
 
+/** The step in front of the first sublayer, which gives side values as well. */
+export interface Prologue extends Step {
+  readonly part: GraphPart;
+  /** Values of the part, or inputs, that parts need besides the state. */
+  readonly sideNames: readonly string[];
+  /** True if examples of equal shape can be joined along axis 0: side values then only depend on the shape. */
+  readonly joinsExamples: boolean;
+}
+
+/** A sublayer as it runs. */
+export interface RunnableSublayer extends Step {
+  readonly part: GraphPart;
+  /** The step up to its sum, without the norms and block ends that stay when it is removed. */
+  readonly summed: Step & { readonly part: GraphPart };
+  /** The step if it is removed: the norms of its sum and the end of its block, if any. */
+  readonly skipped: Step;
+  /** The step with the inputs of its linear layers as further outputs. */
+  readonly tapped: TappedStep;
+  /** The step of an MoE layer with the output of each expert, in order, for the rows sent to it; undefined for other kinds. */
+  readonly routed: TappedStep | undefined;
+  /** Names of the residual stream before and after it. */
+  readonly streamNames: { readonly before: string; readonly after: string };
+}
+
+/** Tensors of a sublayer, as stored. */
+export interface StoredSublayer {
+  readonly tensors: readonly LazyTensor[];
+  /** Tensors that stay when it is removed: norms of the sum, and the end of its block. */
+  readonly stayingTensors: readonly LazyTensor[];
+  /** Tensors that write into the stream: if they are zero, the sublayer adds nothing. Empty if unknown. */
+  readonly outputTensors: readonly LazyTensor[];
+}
+
+/** A sublayer whose linear layers can take another encoding. */
+export interface QuantizableSublayer {
+  readonly linearLayers: readonly LinearLayer[];
+}
+
+/** A sublayer from which channels, heads or experts can be removed. */
+export interface PrunableSublayer {
+  /** Channels or heads that can be removed; undefined if it is only removed as a whole. */
+  readonly width: Width | undefined;
+  /** Reason for an undefined width, if known. */
+  readonly widthProblem: Message | undefined;
+  /** Tensors of the single experts; undefined if none can be removed. */
+  readonly expertTensors: ExpertTensors | undefined;
+}
+
+/** A sublayer that a patch can take the place of. */
+export interface PatchableSublayer {
+  /** Value of the state that a patch reads. */
+  readonly patchInput: string;
+  /** Last size of that value, k of x + U·G(D·x); undefined if unknown. */
+  readonly patchWidth: number | undefined;
+  /** Name within its block of the module that a patch takes the place of. */
+  readonly patchModule: string | undefined;
+}
+
+/** A sublayer hᵢ₊₁ = hᵢ + f(hᵢ) of a model. */
+export interface LayeredSublayer
+  extends
+    RunnableSublayer,
+    StoredSublayer,
+    QuantizableSublayer,
+    PrunableSublayer,
+    PatchableSublayer {}
+
+/** Names of the tensors of a model's blocks. */
+export interface BlockNames {
+  /** Tensors of block N are named `${prefix}N.`. */
+  readonly prefix?: string;
+  /** Prefix of each block's tensors, if blocks are in several lists with numbers of their own. */
+  readonly places?: readonly string[];
+  /** Tensors outside the blocks whose size depends on their number. */
+  readonly sizedByBlocks?: readonly string[];
+  /** Tensors in the first block of a list that all of its blocks use: they go on to the first that stays. */
+  readonly sharedByBlocks?: readonly string[];
+  /** Modules that some blocks hold for others. */
+  readonly sharedModules?: SharedModules | undefined;
+}
+
+/** A graph that another tool exported, which may run in several ways with the same sublayers. */
+export interface ExportedGraph {
+  /** Values of the inputs that select this mode, by name. */
+  readonly settings: Example;
+  /** True if it reads key/value caches. */
+  readonly isCached: boolean;
+  /** The same model in its other modes, such as with a cache. */
+  readonly otherModes: readonly LayeredModel[];
+  /** Largest max |a − b| / max |a| of outputs computed in two ways, if more than that of float32. */
+  readonly roundingError: number | undefined;
+}
+
 /**
  * A model as a residual stream: prologue(inputs) → state in front of sublayer 0, and side values;
  * sublayer i: state → state, hᵢ₊₁ = hᵢ + f(hᵢ); epilogue(state) → output. The state is what must be
@@ -115,43 +205,16 @@ export type ModelKind = 'decoder' | 'encoder' | 'encoder-decoder' | 'stages' | '
 export interface LayeredModel {
   readonly kind: ModelKind;
   readonly summary: ModelSummary;
+  /** Files that contain the weights. */
+  readonly files: readonly string[];
   readonly inputs: readonly InputPort[];
-  /** Values of the prologue, or inputs, that parts need besides the state. */
-  readonly sideNames: readonly string[];
-  readonly prologue: Step & { readonly part: GraphPart };
-  sublayer(index: number): Step & { readonly part: GraphPart };
-  /** Sublayer `index` up to its sum, in front of what stays when it goes; the sum is the stream behind. */
-  summed(index: number): Step & { readonly part: GraphPart };
-  /** What replaces sublayer `index` when it is skipped: the norms of its sum and the end of its block, if any. */
-  skipped(index: number): Step;
-  /** The stream in front of and behind sublayer `index`. */
-  streamNames(index: number): { readonly before: string; readonly after: string };
+  readonly prologue: Prologue;
+  sublayer(index: number): LayeredSublayer;
   /** Its first output is the model's: logits [batch, sequence, vocabulary] of a language model. */
   readonly epilogue: GraphPart;
   readonly output: ModelOutput;
-  /** Greatest max |a − b| / max |a| of outputs computed in two ways, where it is more than float32's. */
-  readonly roundingError?: number | undefined;
-  /**
-   * Whether examples of equal shape can be joined along axis 0: side values then depend on the shape
-   * alone.
-   */
-  readonly joinsExamples: boolean;
-  /** What belongs to the single experts of sublayer `index`; undefined where none can be removed. */
-  expertTensors?(index: number): ExpertTensors | undefined;
-  /** What sublayer `index` can lose without being removed; undefined where it can only stay or go as a whole. */
-  width?(index: number): Width | undefined;
-  /** Why it can't lose less than all, where more is known than its kind tells. */
-  whyNoWidth?(index: number): Message | undefined;
-  /** Tensors by which sublayer `index` adds to the stream: with zeros in them it adds nothing. */
-  outputTensors?(index: number): readonly LazyTensor[];
-  /** The linear layers of sublayer `index` that can take another encoding. */
-  linearLayers(index: number): readonly LinearLayer[];
   /** The matrices of embedding and head that can take another encoding. */
   readonly outerMatrices: readonly OuterMatrix[];
-  /** Sublayer `index`, whose part gives what goes into its linear layers as well. */
-  tapped(index: number): TappedStep;
-  /** A mixture whose part gives what each expert, in order, adds to the rows sent to it; undefined elsewhere. */
-  routed?(index: number): TappedStep | undefined;
   /** This model with other forms of some linear layers or outer matrices, by id; forms are those of y = x·Wᵀ. */
   withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): LayeredModel;
   /**
@@ -159,38 +222,12 @@ export interface LayeredModel {
    * @throws UserError where one cannot stand there.
    */
   withPatches(patches: ReadonlyMap<string, SymbolicPatch>): LayeredModel;
-  /** Name within its block of the module that a patch of this sublayer takes the place of. */
-  patchModule?(id: string): string;
-  /** What a patch of sublayer `index` reads: a value of the state, and its last size where that is known. */
-  patchInput(index: number): PatchInput;
-  /** Names of tensors outside the blocks whose size depends on their number. */
-  readonly sizedByBlocks?: readonly string[];
-  /** Tensors of sublayer `index`, as stored. */
-  sublayerTensors(index: number): readonly LazyTensor[];
-  /** Those of them that stay when it goes: norms of the sum, and the end of its block. */
-  stayingTensors?(index: number): readonly LazyTensor[];
   /** @throws UserError naming a tensor whose dtype can be listed but not run. */
   requireRunnable(): void;
   /** Emits the model's parts into other graphs; undefined where the model is a graph already. */
-  readonly emitter?: ModelEmitter;
-  /** Tensors of block N are named `${blocksPrefix}N.`; undefined where names tell nothing of blocks. */
-  readonly blocksPrefix?: string;
-  /** What the names of each block's tensors begin with, where blocks of several lists are numbered one by one. */
-  readonly blockPlaces?: readonly string[];
-  /** Modules that some blocks hold for others. */
-  readonly sharedModules?: SharedModules | undefined;
-  /** Tensors in the first block of a list that all of its blocks use: they go on to the first that stays. */
-  readonly sharedByBlocks?: readonly string[];
-  /** What the decoder reads in front of a target, where a text is read as source and target. */
-  readonly targetStart?: number | undefined;
-  /** Rows of the table that an input of whole numbers looks up, by its name, where the model has one. */
-  readonly tableRows?: Readonly<Record<string, number>>;
-  /** Inputs that do not concern the layers but choose how the whole graph runs, with what makes it run like this. */
-  readonly settings?: Example;
-  /** Other ways that the model runs with the same sublayers, such as with a cache. */
-  readonly otherModes?: readonly LayeredModel[];
-  /** Whether this mode goes on from key/value caches. */
-  readonly isCached?: boolean;
-  /** Where the weights lie. */
-  readonly files: readonly string[];
+  readonly emitter: ModelEmitter | undefined;
+  /** Undefined if tensors aren't named by block. */
+  readonly blockNames: BlockNames | undefined;
+  /** Undefined for models laid out from a checkpoint. */
+  readonly graph: ExportedGraph | undefined;
 }

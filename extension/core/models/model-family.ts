@@ -3,7 +3,6 @@ import type { EncoderArchitecture } from './encoders/encoder-architecture';
 import { knownEncoder } from './encoders/encoder-architectures';
 import { parseEncoderConfig } from './encoders/encoder-config';
 import type { EncoderConfig } from './encoders/encoder-config';
-import { whyUnknownShape } from './families/unknown-shapes';
 import { parseSeq2SeqConfig } from './seq2seq/seq2seq-config';
 import type { Seq2SeqConfig } from './seq2seq/seq2seq-config';
 import { knownSeq2Seq } from './seq2seq/seq2seq-families';
@@ -18,6 +17,7 @@ import type { ConfigFields } from './transformer/config-layout';
 import { baseModelType, parseModelConfig, readModelType } from './transformer/model-config';
 import type { ModelConfig } from './transformer/model-config';
 import { say } from '../message';
+import type { Message } from '../message';
 
 /** Architecture that a config.json names, by kind of model. */
 export type NamedFamily =
@@ -126,3 +126,13 @@ export function parseDecoder(
     config,
   };
 }
+
+/** Why models of a type can't be computed, nor tried as a known family, as sentences. */
+const unknownShapes: Readonly<Record<string, Message>> = {
+  longcat_flash: say`Its blocks have two attentions and two feed-forwards each, and a mixture of experts beside them.`,
+  jetmoe: say`The queries of its attention come from experts.`,
+};
+
+/** Reason that a type is not supported, if known. */
+const whyUnknownShape = (modelType: string): Message | undefined =>
+  Object.hasOwn(unknownShapes, modelType) ? unknownShapes[modelType] : undefined;

@@ -48,7 +48,7 @@ export async function canTypeLayers(opened: OpenedModel): Promise<boolean> {
     const { model, summary } = opened;
     ownTensors(
       opened,
-      summary.sublayers.flatMap((_, index) => model.linearLayers(index)),
+      summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers),
     );
     return true;
   } catch (error) {

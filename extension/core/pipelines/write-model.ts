@@ -27,7 +27,7 @@ import type { WeightWriter } from '../export/weight-writer';
 import type { WriteSource } from '../export/write-source';
 import type { GgufTypes } from '../export/gguf/choose-types';
 import type { OutputFormat } from '../export/output-formats';
-import { compareLogits, sourceLogits, verificationInput } from '../export/verify';
+import { compareLogits, sourceLogits, verificationInput, runningError } from '../export/verify';
 import type { ComparedOutput } from '../export/verify';
 import { onPath } from '../jobs/write-errors';
 import { say } from '../message';
@@ -136,11 +136,12 @@ async function writeChecked(
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
   const compared: (ComparedOutput & { readonly expected: Float32Array })[] = [];
-  const whole: LayeredModel = withChanges<AnyModel>(source.model, changes);
+  const whole = withChanges<AnyModel>(source.model, changes);
   const changed = writer.part?.(whole) ?? whole;
-  for (const model of [changed, ...(changed.otherModes ?? [])]) {
+  const modes: readonly LayeredModel[] = [changed, ...(changed.graph?.otherModes ?? [])];
+  for (const model of modes) {
     const input = await verificationInput(model, source.folder, request.examples);
-    const reference = model.roundingError === undefined ? undefined : writer.reference;
+    const reference = runningError(model) === undefined ? undefined : writer.reference;
     const expected =
       reference === undefined
         ? await sourceLogits(model, changes.removed, input, options, context)

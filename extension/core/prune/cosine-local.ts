@@ -20,7 +20,7 @@ export class CosineLocal implements OriginalObserver {
 
   public readonly observe: SublayerObserver = async (index, before, after) => {
     const { model, states } = this.setup.executor;
-    const names = model.streamNames(index);
+    const names = model.sublayer(index).streamNames;
     const from = numbersOf(await states.toHost(before), names.before);
     const to = numbersOf(await states.toHost(after), names.after);
     const width = from.dims.length > tokenRank ? from.numbers.length : (from.dims.at(-1) ?? 1);

@@ -96,7 +96,8 @@ export class LayeredExecutor {
     );
     this.keepsSessions = ownBytes <= sublayerBytes;
     const where = { ...sessions, device };
-    const stay = keepsOutputs(device) && model.emitter !== undefined && model.joinsExamples;
+    const stay =
+      keepsOutputs(device) && model.emitter !== undefined && model.prologue.joinsExamples;
     this.states = new States(stay ? new DeviceStates(device) : undefined);
     this.pool = new SessionPool(where, {
       bytes: sublayerBytes,
@@ -115,12 +116,12 @@ export class LayeredExecutor {
 
   /** The state of one example in front of the first sublayer. */
   public async embed(input: ModelInput): Promise<HiddenState> {
-    const { prologue, sideNames, joinsExamples, summary } = this.model;
+    const { prologue, summary } = this.model;
     const example = input instanceof Int32Array ? readIds(this.model, input, summary.path) : input;
     const given = Object.fromEntries(
       Object.entries(example).map(([name, value]) => [name, exampleTensor(value)]),
     );
-    const { part } = prologue;
+    const { part, sideNames, joinsExamples } = prologue;
     // The stream of a graph may begin with an input.
     const outputs =
       part.outputs.length === 0
@@ -185,7 +186,7 @@ export class LayeredExecutor {
     states: readonly HiddenState[],
     afterRun?: () => Promise<void>,
   ): Promise<HiddenState[]> {
-    return this.take(this.model.skipped(index), states, { afterRun });
+    return this.take(this.model.sublayer(index).skipped, states, { afterRun });
   }
 
   /** Takes several examples through sublayer `index` of a model that lacks the units `removed`. */
@@ -209,7 +210,7 @@ export class LayeredExecutor {
 
   /** As {@link skip}, where that computes nothing; else undefined. */
   public skipFreely(index: number, state: HiddenState): HiddenState | undefined {
-    const step = this.model.skipped(index);
+    const step = this.model.sublayer(index).skipped;
     return step.part === undefined ? follow(step, state) : undefined;
   }
 
@@ -311,7 +312,7 @@ export class LayeredExecutor {
     { afterRun, without = [], once = false, observe }: StepOptions,
   ): Promise<HiddenState[]> {
     const { part } = step;
-    const { joinsExamples } = this.model;
+    const { joinsExamples } = this.model.prologue;
     if (part === undefined || states.length === 0) {
       return states.map((state) => this.states.hold(follow(step, state)));
     }

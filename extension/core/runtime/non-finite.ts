@@ -42,7 +42,7 @@ async function explainWeights(
   index: number,
   id: string,
 ): Promise<UserError | undefined> {
-  const tensors = executor.model.sublayerTensors(index);
+  const tensors = executor.model.sublayer(index).tensors;
   const outputs = await executor.compute(
     {
       key: `non-finite.${id}`,

@@ -23,7 +23,7 @@ export async function runWholeGraph(
   try {
     const example = input instanceof Int32Array ? readIds(model, input, file) : input;
     const given = Object.fromEntries(
-      Object.entries({ ...example, ...model.settings }).map(([name, value]) => [
+      Object.entries({ ...example, ...model.graph?.settings }).map(([name, value]) => [
         newNames.get(name) ?? name,
         value,
       ]),

@@ -51,7 +51,7 @@ describe('a repair on the states of the teacher, whose sublayers several workers
     teacher = await makeRandomModel({ seed: 31, blocks: 2 });
     student = join(folder, 'student');
     const original = await openModelFiles(teacher);
-    const layers = all.flatMap((_, index) => original.model.linearLayers(index));
+    const layers = all.flatMap((_, index) => original.model.sublayer(index).linearLayers);
     await compressModel(
       {
         ...where,

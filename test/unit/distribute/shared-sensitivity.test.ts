@@ -82,7 +82,7 @@ describe('a sensitivity profile that several workers share', () => {
           return left-- <= 0;
         },
       };
-      const [layer] = opened.model.linearLayers(sublayer);
+      const [layer] = opened.model.sublayer(sublayer).linearLayers;
       const { entries } = await work.do(
         { kind: 'layer', sublayer, id: layer?.id ?? '' },
         { cancellation },

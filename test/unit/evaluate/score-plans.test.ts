@@ -33,7 +33,7 @@ writeFileSync(
     .join('\n'),
 );
 
-const tensor = model.model.linearLayers(1)[0]?.id ?? '';
+const tensor = model.model.sublayer(1).linearLayers[0]?.id ?? '';
 const plans: MeasuredPlan[] = [
   { compress: [{ tensor, method: 'lowrank', level: 2 }], remove: [], narrow: [] },
   {

@@ -35,7 +35,7 @@ interface Golden {
 
 const layersOf = (model: LayeredModel, removed: readonly string[] = []): LinearLayer[] =>
   model.summary.sublayers.flatMap(({ id }, index) =>
-    removed.includes(id) ? [] : [...model.linearLayers(index)],
+    removed.includes(id) ? [] : [...model.sublayer(index).linearLayers],
   );
 
 interface Written {

@@ -206,7 +206,7 @@ describe('a package of onnxruntime-genai', () => {
       const folder = join(root, name);
       cpSync(dirname(onnxFixture(name)), folder, { recursive: true });
       const model: LayeredModel = await openModel(join(folder, 'model.onnx'));
-      const groups = model.width?.(0)?.count ?? 0;
+      const groups = model.sublayer(0).width?.count ?? 0;
       const heads = { num_attention_heads: 2 * groups, num_key_value_heads: groups };
       writeFileSync(join(folder, 'genai_config.json'), config(heads));
       const narrowed = async (out: string, blocks: number[]): Promise<PruneResult> =>

@@ -72,7 +72,7 @@ describe('models that can be run', () => {
         // Norms that parallel branches share are listed with the first of them.
         const upTo = sublayers.slice(0, sublayers.findIndex(({ id }) => id === known.id) + 1);
         const listed = upTo.flatMap(({ tensors }) => tensors);
-        const used = opened.sublayerTensors(index);
+        const used = opened.sublayer(index).tensors;
         expect(used.filter((one) => !listed.some((tensor) => holds(tensor, one)))).toEqual([]);
       }
       expect(model.understood).toEqual({ by: 'architecture', reason: undefined });
@@ -109,9 +109,9 @@ describe('models that can be run', () => {
     expect(sublayers.map(({ parameters }) => parameters)).toEqual(
       summary.sublayers.map(({ parameters }, i) => {
         // Norms that stay are listed with their sublayer, and what all blocks share with the first.
-        const { sharedByBlocks = [] } = opened;
+        const { sharedByBlocks = [] } = opened.blockNames ?? {};
         const shared = sublayers[i]?.tensors.filter(({ name }) => sharedByBlocks.includes(name));
-        return parameters + countOf(opened.stayingTensors?.(i) ?? []) + countOf(shared ?? []);
+        return parameters + countOf(opened.sublayer(i).stayingTensors) + countOf(shared ?? []);
       }),
     );
     expect(sublayers.every(({ kvElementsPerToken }) => kvElementsPerToken === 0)).toBe(true);

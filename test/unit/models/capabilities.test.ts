@@ -111,7 +111,7 @@ describe('what a model cannot do', () => {
 describe('what a model can be written as', () => {
   it('is answered with the same reason in every format that cannot hold it', async () => {
     const opened = await openModelFiles(ggufFixture('llama.gguf'));
-    const [layer] = opened.model.linearLayers(0);
+    const [layer] = opened.model.sublayer(0).linearLayers;
     const answers = await listOutputs(opened, { remove: [], compress: [layer?.id ?? ''] });
     const { compress } = opened.capabilities;
     expect(answers.filter(({ format }) => format === 'gguf')).toEqual([

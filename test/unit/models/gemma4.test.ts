@@ -70,7 +70,7 @@ it('runs the first tokens with what they bring to the ends of blocks', async () 
 
 it('other forms of keys are those of the blocks that read them, too', async () => {
   const model = await openModel(folder);
-  const layer = model.linearLayers(2).find(({ role }) => role === 'key');
+  const layer = model.sublayer(2).linearLayers.find(({ role }) => role === 'key');
   if (layer === undefined || !(model instanceof TransformerModel)) {
     throw new Error('a decoder with keys');
   }

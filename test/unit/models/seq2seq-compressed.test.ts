@@ -36,7 +36,7 @@ describe.each(models)('%s', (name) => {
   ])('holds %s in its linear layers, and opens again', async (label, names) => {
     const model = await openModel(folder);
     const layers = model.summary.sublayers.flatMap(({ id }, index) =>
-      removed.includes(id) ? [] : [...model.linearLayers(index)],
+      removed.includes(id) ? [] : [...model.sublayer(index).linearLayers],
     );
     const forms = formsInTurn(layers, names);
     const matrices = await storeForms(`${fresh()}.safetensors`, forms);
@@ -77,7 +77,7 @@ describe('an encoder–decoder model', async () => {
   writeFileSync(text, 'the model reads a text and the text is long enough to fit\n'.repeat(60));
   const model = await openModelFiles(folder);
   const tensors = model.model.summary.sublayers.flatMap((_, index) =>
-    model.model.linearLayers(index).map(({ id, role }) => ({ id, role })),
+    model.model.sublayer(index).linearLayers.map(({ id, role }) => ({ id, role })),
   );
 
   it('names keys and values of the source among its linear layers', () => {

@@ -32,7 +32,7 @@ describe.each([...layered, ...(runsAllCases ? ['swin'] : [])])('%s', (name) => {
     const { sublayers } = model.summary;
     const removed = [sublayers.at(-1)?.id ?? ''];
     const layers = sublayers.flatMap(({ id }, index) =>
-      removed.includes(id) ? [] : [...model.linearLayers(index)],
+      removed.includes(id) ? [] : [...model.sublayer(index).linearLayers],
     );
     expect(new Set(layers.map(({ id }) => id)).size).toBe(layers.length);
     const forms = formsInTurn(layers, names);

@@ -85,8 +85,8 @@ async function edited(
 
 const whyNot = async (file: string, index = 0): Promise<string> => {
   const model: LayeredModel = await openModel(file);
-  expect(model.width?.(index)).toBeUndefined();
-  const why = model.whyNoWidth?.(index);
+  expect(model.sublayer(index).width).toBeUndefined();
+  const why = model.sublayer(index).widthProblem;
   return why === undefined ? '' : inEnglish(why);
 };
 
@@ -112,7 +112,7 @@ describe('heads of a narrowed ONNX file', () => {
     // Another head in each block.
     const plan = before.summary.sublayers.flatMap(({ id, kind }, index) =>
       kind === 'attention'
-        ? [{ sublayer: id, remove: String(index % (before.width?.(index)?.count ?? 0)) }]
+        ? [{ sublayer: id, remove: String(index % (before.sublayer(index).width?.count ?? 0)) }]
         : [],
     );
     expect(plan.length).toBeGreaterThan(1);
@@ -121,9 +121,9 @@ describe('heads of a narrowed ONNX file', () => {
     expect(error).toBeLessThan(Math.min(change / 10, name.includes('half') ? 2e-3 : 1e-5));
     const after: LayeredModel = await openModel(join(path, 'model.onnx'));
     for (const [index, { kind, kvBytesPerToken }] of before.summary.sublayers.entries()) {
-      const count = before.width?.(index)?.count ?? 0;
+      const count = before.sublayer(index).width?.count ?? 0;
       if (kind === 'attention') {
-        expect(after.width?.(index)?.count).toBe(count > 2 ? count - 1 : undefined);
+        expect(after.sublayer(index).width?.count).toBe(count > 2 ? count - 1 : undefined);
         expect(after.summary.sublayers[index]?.kvBytesPerToken).toBe(
           (kvBytesPerToken * (count - 1)) / count,
         );

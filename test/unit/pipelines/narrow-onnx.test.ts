@@ -61,8 +61,8 @@ describe('a narrowed ONNX file', () => {
     expect(relativeError(actual, expected)).toBeLessThan(Math.max(tolerance, 1e-5));
     const again: LayeredModel = await openModel(join(result.path, 'model.onnx'));
     const index = again.summary.sublayers.findIndex(({ id }) => id === plan[0]?.sublayer);
-    const before = model.width?.(index)?.count ?? 0;
-    expect(again.width?.(index)?.count).toBe(before - (parseRanges(channels)?.length ?? 0));
+    const before = model.sublayer(index).width?.count ?? 0;
+    expect(again.sublayer(index).width?.count).toBe(before - (parseRanges(channels)?.length ?? 0));
   });
 
   it('behind DequantizeLinear loses channels with their scales', async () => {
@@ -73,7 +73,9 @@ describe('a narrowed ONNX file', () => {
     const index = layered.summary.sublayers.findIndex(({ id }) => id === 'block.0.feedforward');
     const model = fromBinary(ModelProtoSchema, await readFile(file));
     const { graph } = model;
-    for (const { id, weight, role } of graph === undefined ? [] : layered.linearLayers(index)) {
+    for (const { id, weight, role } of graph === undefined
+      ? []
+      : layered.sublayer(index).linearLayers) {
       const [rows = 0, columns = 0] = weight.shape;
       const codes = Int8Array.from({ length: rows * columns }, (_, i) => ((i * 37) % 199) - 99);
       // For each channel: a column of the first matrix, a row of the last.
@@ -204,7 +206,7 @@ describe('a narrowed ONNX file', () => {
     async (name) => {
       const model: LayeredModel = await openModel(onnxFixture(name));
       const others = model.summary.sublayers.flatMap(({ kind }, index) =>
-        kind === 'attention' ? [] : [model.width?.(index)],
+        kind === 'attention' ? [] : [model.sublayer(index).width],
       );
       expect(others.length).toBeGreaterThan(0);
       expect(others.every((width) => width === undefined)).toBe(true);

@@ -19,7 +19,7 @@ const narrow = narrowIn(temporaryFolder());
 async function firstOf(name: string): Promise<PlannedNarrowing[]> {
   const { model }: { model: LayeredModel } = await openModelFiles(quantizedFixture(name));
   return model.summary.sublayers.flatMap(({ id }, index) => {
-    const { step } = model.width?.(index) ?? {};
+    const { step } = model.sublayer(index).width ?? {};
     return step === undefined
       ? []
       : [{ sublayer: id, remove: formatRanges([...Array(step).keys()]) }];
@@ -63,12 +63,12 @@ describe('a narrowed quantized folder', () => {
       expect(described.summary.bytes).toBe(written.model.summary.bytes);
       for (const { sublayer, remove } of plan) {
         const index = source.model.summary.sublayers.findIndex(({ id }) => id === sublayer);
-        const width = source.model.width?.(index);
-        const narrower = written.model.width?.(index);
+        const width = source.model.sublayer(index).width;
+        const narrower = written.model.sublayer(index).width;
         const gone = new Set(parseRanges(remove));
         const kept = [...Array(width?.count ?? 0).keys()].filter((place) => !gone.has(place));
         for (const { tensor, axis, places } of width?.tensors ?? []) {
-          const own = written.model.sublayerTensors(index).find((one) => one.name === tensor.name);
+          const own = written.model.sublayer(index).tensors.find((one) => one.name === tensor.name);
           if (own === undefined) {
             throw new Error(`${tensor.name} is missing`);
           }
@@ -121,7 +121,7 @@ describe('a narrowed quantized folder', () => {
 
   it('loses no inputs where the last group is a short one', async () => {
     const { model }: { model: LayeredModel } = await openModelFiles(quantizedFixture('gptq-3'));
-    const [tensor] = model.width?.(1)?.tensors.map(({ tensor: one }) => one) ?? [];
+    const [tensor] = model.sublayer(1).width?.tensors.map(({ tensor: one }) => one) ?? [];
     const packed = tensor?.packed;
     if (packed === undefined) {
       throw new Error('the fixture is packed');

@@ -176,7 +176,7 @@ const evenly = (
 ): readonly [name: string, plan: PlannedNarrowing[]][] =>
   ggufModels.flatMap(({ name, model }) => {
     const found = model.summary.sublayers.flatMap((sublayer, index) =>
-      sublayer.kind === kind ? [{ id: sublayer.id, width: model.width?.(index) }] : [],
+      sublayer.kind === kind ? [{ id: sublayer.id, width: model.sublayer(index).width }] : [],
     );
     const step = Math.max(...found.map(({ width }) => width?.step ?? 0));
     const remove = formatRanges([...Array(Math.max(0, step)).keys()]);

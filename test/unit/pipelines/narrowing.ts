@@ -65,7 +65,7 @@ export const ignoringIn =
     const model: LayeredModel = await openModel(copy);
     for (const { sublayer, remove } of narrowed) {
       const index = model.summary.sublayers.findIndex(({ id }) => id === sublayer);
-      const { count, output } = model.width?.(index) ?? { count: 0, output: undefined };
+      const { count, output } = model.sublayer(index).width ?? { count: 0, output: undefined };
       if (output === undefined) {
         throw new Error(`${source}: ${sublayer} has no width`);
       }

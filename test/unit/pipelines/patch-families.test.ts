@@ -42,8 +42,8 @@ async function patchesAt(
   for (const id of ids) {
     const index = model.summary.sublayers.findIndex((one) => one.id === id);
     // The streams of the tiny graphs whose shapes are not told are as wide.
-    const { width = 16 } = model.patchInput(index);
-    patches.set(id, await somePatch(width, up));
+    const { patchWidth = 16 } = model.sublayer(index);
+    patches.set(id, await somePatch(patchWidth, up));
   }
   return patches;
 }
@@ -62,7 +62,7 @@ async function behindBlock(path: string, removed: readonly string[]): Promise<Fl
     for (const index of [0, 1]) {
       [state = state] = await executor.pass(index, [state], units);
     }
-    const { after } = model.streamNames(1);
+    const { after } = model.sublayer(1).streamNames;
     return Float32Array.from(floatsIn(state.values[after] ?? floatTensor(new Float32Array(), [0])));
   } finally {
     await executor.dispose();

@@ -46,7 +46,7 @@ describe('repair', () => {
   const compress = async (name: string, compression: Compression): Promise<string> => {
     const model = await openModel(teacher);
     const { sublayers } = model.summary;
-    const layers = sublayers.flatMap((_, index) => model.linearLayers(index));
+    const layers = sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
     const out = join(folder, name);
     await compressModel(
       {

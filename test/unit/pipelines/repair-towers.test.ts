@@ -34,7 +34,9 @@ writeFileSync(
 /** A model with every linear layer of some sublayers compressed. */
 async function compressed(teacher: string, name: string, count: number): Promise<string> {
   const model = await openModelFiles(teacher);
-  const layers = model.summary.sublayers.flatMap((_, index) => model.model.linearLayers(index));
+  const layers = model.summary.sublayers.flatMap(
+    (_, index) => model.model.sublayer(index).linearLayers,
+  );
   const path = join(out, `${name}-compressed`);
   const choices = layers.map(({ id }) => ({
     tensor: id,

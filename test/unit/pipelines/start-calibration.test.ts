@@ -40,8 +40,11 @@ describe('the usual calibration', () => {
         outerMatrices: model.outerMatrices,
         summary: { ...model.summary, maxPositions },
         requireRunnable: () => undefined,
-        linearLayers: (index) =>
-          model.linearLayers(index).map((layer) => ({ ...layer, in: inputs })),
+        sublayer: (index) => {
+          const sublayer = model.sublayer(index);
+          const value = sublayer.linearLayers.map((layer) => ({ ...layer, in: inputs }));
+          return Object.create(sublayer, { linearLayers: { value } }) as typeof sublayer;
+        },
       };
       return calibrationFor(wide, choices);
     };

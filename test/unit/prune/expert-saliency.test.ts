@@ -28,7 +28,7 @@ async function withExpertTimes(source: string, expert: number, factor: number): 
   await cp(source, copy, { recursive: true });
   const model = await openModel(copy);
   const index = model.summary.sublayers.findIndex(({ kind }) => kind === 'expert');
-  const { offset, length, file } = model.expertTensors?.(index)?.experts[expert]?.at(-1) ?? {
+  const { offset, length, file } = model.sublayer(index).expertTensors?.experts[expert]?.at(-1) ?? {
     ...{ offset: 0, length: 0, file: '' },
   };
   const handle = await open(file, 'r+');

@@ -69,7 +69,7 @@ describe('ChangeScorer', () => {
       const unchanged = await scorer.distance(dense);
       for (const index of [0, 3, 5]) {
         await scorer.advance(index);
-        const layers = model.linearLayers(index);
+        const layers = model.sublayer(index).linearLayers;
         expect(layers.length).toBeGreaterThan(2);
         const models = await Promise.all(
           layers.map(async (layer, i) => {
@@ -101,7 +101,7 @@ describe('ChangeScorer', () => {
     await scorer.start();
     await scorer.advance(2);
     const steps = await Promise.all(
-      model.linearLayers(2).map(async (layer, i) => {
+      model.sublayer(2).linearLayers.map(async (layer, i) => {
         const forms = new Map([[layer.id, changed(layer, i)]]);
         return model.withMatrices(await storeForms(join(folder, `part.${i}`), forms)).sublayer(2);
       }),

@@ -22,7 +22,7 @@ describe('memory beside what compressions are fitted to', async () => {
     const { hiddenSize = 0 } = model.summary;
     const widest = Math.max(
       ...model.summary.sublayers.flatMap((_, index) =>
-        model.linearLayers(index).map((layer) => layer.in),
+        model.sublayer(index).linearLayers.map((layer) => layer.in),
       ),
     );
     expect(gramBytes(model)).toBe(2 * 8 * widest ** 2);

@@ -138,7 +138,7 @@ describe('types of a GGUF file', () => {
       const file = await write({ [name]: type }, `bits-${type}`);
       const tensor = (await readGgufHeader(file)).tensors.find((one) => one.name === name);
       const { model: source } = await openModelFiles(model);
-      const layer = source.linearLayers(1).find(({ role }) => role === 'down');
+      const layer = source.sublayer(1).linearLayers.find(({ role }) => role === 'down');
       const products = new MatrixProducts('cpu', run.memoryBytes);
       try {
         const level = { Q8_0: 8, Q5_1: 7, Q4_K: 12, IQ4_NL: 20, BF16: 30, F16: 1 }[type];

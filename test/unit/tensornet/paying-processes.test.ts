@@ -8,7 +8,7 @@ const long = 1e14;
 
 it('a long profile on the CPU takes up to four processes, each with a core and memory of its own', async () => {
   const model = await openModel(fixture('llama-gqa-untied'));
-  const widest = Math.max(...model.linearLayers(1).map((layer) => layer.in));
+  const widest = Math.max(...model.sublayer(1).linearLayers.map((layer) => layer.in));
   const each = 2 * leastMemory(model, 'cpu') + 16 * widest ** 2;
   const count = (cores: number, memoryBytes: number): number =>
     payingProcesses(model, long, { device: 'cpu', memoryBytes }, cores);

@@ -151,7 +151,7 @@ describe('randomized SVD', () => {
 
   it('reads a weight from its file, in bfloat16 too', async () => {
     const model = await openModel(fixture('llama-bf16'));
-    const tensor = model.sublayerTensors(1).find(({ name }) => name.includes('down_proj'));
+    const tensor = model.sublayer(1).tensors.find(({ name }) => name.includes('down_proj'));
     expect(tensor?.dtype).toBe('BF16');
     if (tensor !== undefined) {
       const full = Math.min(...tensor.shape);

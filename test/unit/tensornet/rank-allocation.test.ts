@@ -73,7 +73,7 @@ describe('ranks under a budget', () => {
 describe('ranks of a model', () => {
   it('go where outputs lose most, within the budget of those given', async () => {
     const model = await openModel(fixture('llama-gqa-untied'));
-    const layers = model.summary.sublayers.flatMap((_, i) => [...model.linearLayers(i)]);
+    const layers = model.summary.sublayers.flatMap((_, i) => [...model.sublayer(i).linearLayers]);
     const choices = layers.map((layer) => {
       const level = rankForRatio(layer, 0.5);
       return { layer, choice: { tensor: layer.id, method: 'lowrank' as const, level } };

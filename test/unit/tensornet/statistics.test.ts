@@ -78,7 +78,8 @@ describe('a calibration pass', () => {
       const whole = new CalibrationPass({ executor, products, inputs });
       const first = await whole.statistics(1);
       const last = await whole.statistics(3);
-      const ids = (index: number): string[] => model.linearLayers(index).map(({ id }) => id);
+      const ids = (index: number): string[] =>
+        model.sublayer(index).linearLayers.map(({ id }) => id);
       expect([...first.keys()]).toEqual(ids(1));
       expect([...last.keys()]).toEqual(ids(3));
       for (const statistics of [...first.values(), ...last.values()]) {

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { readdirSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
+import type { LinearLayer } from '../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { compressMatrix } from '../../../extension/core/tensornet/compress-matrix';
@@ -25,8 +26,8 @@ const paths = [
   ...packed.map((name) => join('quantized', name)),
 ];
 
-function layersOf(model: LayeredModel): ReturnType<NonNullable<LayeredModel['linearLayers']>> {
-  return model.summary.sublayers.flatMap((_, index) => [...model.linearLayers(index)]);
+function layersOf(model: LayeredModel): readonly LinearLayer[] {
+  return model.summary.sublayers.flatMap((_, index) => [...model.sublayer(index).linearLayers]);
 }
 
 function identity(size: number): Rows {
@@ -72,7 +73,7 @@ describe('weights as they are stored', () => {
         const inputs = [Int32Array.from({ length: 12 }, (_, i) => 3 * i + 1)];
         const pass = new CalibrationPass({ executor, products, inputs });
         const statistics = await pass.statistics(0);
-        for (const layer of model.linearLayers(0)) {
+        for (const layer of model.sublayer(0).linearLayers) {
           const seen = statistics.get(layer.id);
           if (seen === undefined) {
             throw new Error(`${layer.id} was not tapped`);

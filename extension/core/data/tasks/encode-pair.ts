@@ -4,6 +4,7 @@ import type { Tokenizer } from '../tokenizer';
 import { checkVocabulary } from '../vocabulary';
 import type { Pair } from './task-example';
 import { counted, say } from '../../message';
+import { targetStartId } from '../../models/example';
 
 /** A context and its continuation as tokens. */
 export interface EncodedPair {
@@ -13,7 +14,7 @@ export interface EncodedPair {
 }
 
 interface EncodingOptions {
-  readonly model: Pick<LayeredModel, 'summary' | 'targetStart'>;
+  readonly model: Pick<LayeredModel, 'summary' | 'inputs'>;
   /** Most tokens of both, or of each where the model reads source and target; the context is cut at its beginning. */
   readonly most: number;
   /** Where the pair is from, for errors. */
@@ -33,7 +34,7 @@ export function encodePair(
   const before = context.trimEnd();
   const blanks = context.slice(before.length);
   const isEmpty = before === '';
-  if (model.targetStart !== undefined) {
+  if (targetStartId(model) !== undefined) {
     const source = tokenizer.encode(before).slice(-most);
     const target = tokenizer.encodePlain(blanks + continuation);
     const ids = Int32Array.of(...source, ...target);

@@ -15,7 +15,7 @@ import { counted, say } from '../../message';
  */
 export async function loadAnswers(
   request: CalibrationRequest,
-  model: Pick<LayeredModel, 'summary' | 'targetStart'>,
+  model: Pick<LayeredModel, 'summary' | 'inputs'>,
 ): Promise<Calibration> {
   const { file, sequences, length, after = 0, upTo = false } = request;
   checkSizes(request, model);

@@ -10,6 +10,7 @@ import { targetDelimiter } from './task-example';
 import type { Example, Pair } from './task-example';
 import { say } from '../../message';
 import { parseJsonText } from '../../parse-json';
+import { targetStartId } from '../../models/example';
 
 /** Bytes that a first line is looked for in. */
 const firstBytes = 1 << 20;
@@ -17,9 +18,9 @@ const firstBytes = 1 << 20;
 /** Whether a model reads source and target, and a .jsonl file has rows of both instead of texts. */
 export async function holdsPairs(
   file: string,
-  { targetStart }: Pick<LayeredModel, 'targetStart'>,
+  model: Pick<LayeredModel, 'inputs'>,
 ): Promise<boolean> {
-  if (targetStart === undefined || extname(file).toLowerCase() !== '.jsonl') {
+  if (targetStartId(model) === undefined || extname(file).toLowerCase() !== '.jsonl') {
     return false;
   }
   const row = await firstRow(file);
@@ -42,7 +43,7 @@ async function firstRow(file: string): Promise<unknown> {
 
 /** What examples are encoded for, and where they are from, for errors. */
 interface AnswersOptions {
-  readonly model: Pick<LayeredModel, 'summary' | 'targetStart'>;
+  readonly model: Pick<LayeredModel, 'summary' | 'inputs'>;
   readonly file: string;
   /** Most tokens of question and answer together; of each of them where the model reads source and target. */
   readonly most: number;
@@ -59,7 +60,7 @@ export function encodeAnswer(
   { model, file, most }: AnswersOptions,
 ): AnsweredIds {
   const pair = rightPair(example);
-  if (model.targetStart === undefined) {
+  if (targetStartId(model) === undefined) {
     const { ids, tokens } = encodePair(tokenizer, pair, { model, file, most });
     return new AnsweredIds(ids, ids.length - tokens);
   }

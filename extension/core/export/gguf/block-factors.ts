@@ -36,7 +36,7 @@ export function withoutEmptied(model: LayeredModel, changes: Changes): WithoutEm
 /** The one number that a block does to the stream besides its sublayers; undefined where it does more or nothing. */
 function factorOf(model: LayeredModel, block: number): LazyTensor | undefined {
   const staying = model.summary.sublayers.flatMap((sublayer, index) =>
-    sublayer.block === block ? (model.stayingTensors?.(index) ?? []) : [],
+    sublayer.block === block ? model.sublayer(index).stayingTensors : [],
   );
   const [factor, ...others] = staying;
   return factor !== undefined && others.length === 0 && elementCount(factor.shape) === 1

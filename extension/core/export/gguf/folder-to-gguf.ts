@@ -32,7 +32,6 @@ import {
   withoutHead,
   withoutSumBias,
 } from './encoders/encoder-in-file';
-import { EncoderModel } from '../../models/encoders/encoder-model';
 import { chosenTypes, fileTypeOf, isTable, plainType, roundingOf } from './choose-types';
 import { modelEntries } from './folder-header';
 import { asDecoder } from './folder-model';
@@ -151,7 +150,7 @@ async function folderWriter(
     context.cancellation,
   );
   warnLeftOut(leftOut, context);
-  const behind = source.model instanceof EncoderModel ? denseTensors(source.model) : [];
+  const behind = source.model.kind === 'encoder' ? denseTensors(source.model) : [];
   const placed = [...inPlace, ...behind].map((tensor) => {
     const product = products.get(tensor.stored.name);
     return product === undefined
@@ -182,7 +181,7 @@ async function folderWriter(
       sourceName: (name) => sourceName(name, changes),
       entries: async (fileType) => [
         ...modelEntries(model, changes, isDeci, fileType),
-        ...(source.model instanceof EncoderModel
+        ...(source.model.kind === 'encoder'
           ? await encoderEntries(model.target.architecture, source.model)
           : []),
         ...(curve === undefined
@@ -191,7 +190,7 @@ async function folderWriter(
               await curveEntries(
                 source.checkpoint,
                 changes.blocks,
-                (block) => `${source.model.blocksPrefix ?? ''}${block}.${curve}`,
+                (block) => `${source.model.blockNames?.prefix ?? ''}${block}.${curve}`,
                 context.cancellation,
               )
             ).values()),
@@ -285,7 +284,7 @@ export async function folderFileWriter(
     ...(await file.entries(fileTypeOf(wanted, placed))),
     ...(await tokenizerEntries(summary.path, rows, {
       kind: file.tokenizer,
-      isEncoder: model instanceof EncoderModel,
+      isEncoder: model.kind === 'encoder',
     })),
   ];
   const plan = layOutGguf(entries, tensors, { version, alignment: defaultAlignment });

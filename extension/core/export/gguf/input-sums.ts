@@ -99,7 +99,7 @@ async function sumStep(
 ): Promise<WalkedStep<[string, Stored][]>> {
   const { model } = executor;
   const sums = new Map<string, Sums>();
-  const layers = new Map(model.linearLayers(index).map((layer) => [layer.id, layer]));
+  const layers = new Map(model.sublayer(index).linearLayers.map((layer) => [layer.id, layer]));
   const experts = 1 + Math.max(...[...layers.values()].map(({ expert }) => expert?.index ?? 0));
   const add = (id: string, rows: Tensor): void => {
     const layer = layers.get(id);
@@ -111,7 +111,7 @@ async function sumStep(
     }
   };
   const behind = await executor.tap(
-    model.tapped(index),
+    model.sublayer(index).tapped,
     states,
     (taps) => {
       taps.forEach((rows, id) => {

@@ -4,9 +4,9 @@ import { checkpoint as stopIfAsked } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
 import type { PlacedPiece } from '../../models/gguf/gguf-target';
 import type { Architecture } from '../../models/transformer/architecture';
-import { EncoderModel } from '../../models/encoders/encoder-model';
+import type { EncoderModel } from '../../models/encoders/encoder-model';
 import { refused } from '../../models/capability';
-import { TransformerModel } from '../../models/transformer/transformer-model';
+import type { TransformerModel } from '../../models/transformer/transformer-model';
 import { UserError } from '../../user-error';
 import type { Changes } from '../changes';
 import type { CheckpointSource } from '../hugging-face/checkpoint-source';
@@ -66,7 +66,7 @@ async function hasOwnHead(
   { config }: FolderModel,
   cancellation: Cancellation,
 ): Promise<boolean> {
-  if (!config.tie_word_embeddings || !(model instanceof TransformerModel)) {
+  if (!config.tie_word_embeddings || model.kind !== 'decoder') {
     return !config.tie_word_embeddings;
   }
   const [head, embedding] = [model.layout.head.weight, model.layout.embedding.weight];
@@ -133,7 +133,7 @@ function place(
 }
 
 const hasLayout = (model: CheckpointSource['model']): model is TransformerModel | EncoderModel =>
-  model instanceof TransformerModel || model instanceof EncoderModel;
+  model.kind === 'decoder' || model.kind === 'encoder';
 
 /** Whether a tensor holds what the model computes by itself, such as a mask. */
 const isComputed = ({ name }: LazyTensor, model: CheckpointSource['model']): boolean =>
@@ -144,7 +144,7 @@ const isUnused = ({ name }: LazyTensor, model: CheckpointSource['model']): boole
 
 /** Whether a tensor is of the head of an encoder, which files lack. */
 const isOfHead = ({ name }: LazyTensor, model: CheckpointSource['model']): boolean =>
-  model instanceof EncoderModel && model.headTensors.some((tensor) => tensor.name === name);
+  model.kind === 'encoder' && model.headTensors.some((tensor) => tensor.name === name);
 
 /** Whether llama.cpp wants what the model doesn't use: keys and values that it takes of another block, and what chooses tokens. */
 const isWanted = ({ family }: FolderModel['target'], pieces: readonly PlacedPiece[]): boolean =>
@@ -158,8 +158,8 @@ const isWanted = ({ family }: FolderModel['target'], pieces: readonly PlacedPiec
 const isOtherPart = (
   name: string,
   { textType }: Architecture,
-  { blocksPrefix = '' }: CheckpointSource['model'],
-): boolean => textType !== undefined && !name.startsWith(blocksPrefix);
+  { blockNames }: CheckpointSource['model'],
+): boolean => textType !== undefined && !name.startsWith(blockNames?.prefix ?? '');
 
 /** Modules that predict further tokens and stand beside the blocks (Qwen3-Next, Ernie 4.5). */
 const furtherModule = /^(?:model\.)?mtp[._]/;
@@ -167,14 +167,13 @@ const furtherModule = /^(?:model\.)?mtp[._]/;
 /** Whether a tensor predicts further tokens: of such a module, or of a block behind the model's. */
 function isFurther(
   { name }: LazyTensor,
-  { blocksPrefix = '', summary }: CheckpointSource['model'],
+  { blockNames, summary }: CheckpointSource['model'],
 ): boolean {
   if (furtherModule.test(name)) {
     return true;
   }
-  const [block = ''] = name.startsWith(blocksPrefix)
-    ? name.slice(blocksPrefix.length).split('.')
-    : [];
+  const { prefix = '' } = blockNames ?? {};
+  const [block = ''] = name.startsWith(prefix) ? name.slice(prefix.length).split('.') : [];
   return Number(block || -1) >= summary.blocks;
 }
 

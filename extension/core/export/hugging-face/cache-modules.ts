@@ -75,7 +75,7 @@ export function cacheParts(family: Architecture, mixer: string): CacheParts {
   const keeps = (self: string, block: string): string =>
     ['attention', 'mixer']
       .map((kind) => `not ${self}.lacks(${block}, "${kind}")`)
-      .join(family.mixer?.isBeside === true ? ' or ' : ' and ');
+      .join(family.mixer?.wiring.parallel === 'input' ? ' or ' : ' and ');
   const modules = [...new Set([attention, mixer])].map((name) => `"${name}"`).join(', ');
   return {
     ...plain,
@@ -92,7 +92,7 @@ export function cacheParts(family: Architecture, mixer: string): CacheParts {
 
 /** Of families where the last blocks read keys and values of earlier ones, which then stay. */
 function sharedParts(
-  { attention: { postNorm } }: Architecture,
+  { attention: { wiring } }: Architecture,
   attention: string,
 ): Omit<CacheParts, 'config' | 'number'> {
   return {
@@ -138,7 +138,7 @@ function sharedParts(
     keeps: (self, block) => `${self}.keeps_cache(${block})`,
     without: (lines) => [
       'if config.lends_keys(block):',
-      ...(postNorm === undefined ? [] : [`    layer.${postNorm} = nn.Identity()`]),
+      ...(wiring.postNorm === undefined ? [] : [`    layer.${wiring.postNorm} = nn.Identity()`]),
       `    layer.${attention} = KeysOnly(layer.${attention})`,
       'else:',
       ...lines.map((line) => `    ${line}`),

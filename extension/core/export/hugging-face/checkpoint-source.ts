@@ -1,10 +1,10 @@
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ParsedFamily } from '../../models/model-family';
-import type { LayeredModel } from '../../models/layered-model';
+import type { AnyModel } from '../../models/opened-model';
 
 /** A model in safetensors, and what is needed of it to write it anew. */
 export interface CheckpointSource {
-  readonly model: LayeredModel;
+  readonly model: AnyModel;
   readonly family: ParsedFamily;
   readonly checkpoint: Checkpoint;
   /** Text of config.json. */

@@ -1,6 +1,6 @@
-import { removedNorms } from '../../models/modules/wiring';
 import type { Architecture } from '../../models/transformer/architecture';
-import type { WiringNames } from '../../models/transformer/block-end-names';
+import { partWiring } from '../../models/transformer/block-parts';
+import type { WiringNames } from '../../models/modules/wiring-names';
 import { cacheParts } from './cache-modules';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
@@ -22,37 +22,40 @@ const moduleOf = (name: string): string => name.split('.')[0] ?? name;
 
 /** Norms inside the module of the branch go with it; those of the sum stay. */
 function branchModules(
-  branch: Omit<WiringNames, 'norm'> & { readonly norm?: string | undefined },
+  { norm, postNorm }: WiringNames,
   linears: readonly string[],
+  sharesNorm: boolean,
 ): BranchModules {
   return {
-    norms: removedNorms(branch),
+    norms: [sharesNorm ? undefined : norm, postNorm].filter((name) => name !== undefined),
     parts: [...new Set(linears.map(moduleOf))],
   };
 }
 
 /** Whether attention and what runs beside it read one norm, which stays as long as one of them does. */
 function sharesNorm({ attention, feedforward, mixer }: Architecture): boolean {
-  return attention.norm === feedforward.norm || mixer?.isBeside === true;
+  return attention.wiring.norm === feedforward.wiring.norm || mixer?.wiring.parallel === 'input';
 }
 
 /** Modules of a layer in transformers, by branch. */
 export function modulesOf(
   family: Architecture,
 ): Record<'attention' | 'feedforward', BranchModules> & { readonly mixer?: BranchModules } {
-  const norm = sharesNorm(family) ? { norm: undefined } : {};
+  const shares = sharesNorm(family);
   const { attention, feedforward, mixer, laurel } = family;
-  // What stands beside attention reads its norm.
-  const ofAttention = laurel === undefined ? norm : { norm: undefined };
   const inputs = feedforward.gateUp;
-  const ofExperts = family.experts?.postNorm;
-  const postNorm = ofExperts === undefined ? {} : { postNorm: ofExperts };
   return {
-    attention: branchModules({ ...attention, ...ofAttention }, [attention.output]),
-    ...(mixer === undefined ? {} : { mixer: branchModules({ ...mixer, ...norm }, [mixer.module]) }),
+    attention: branchModules(
+      attention.wiring,
+      [attention.output],
+      // LAuReL reads its norm too.
+      shares || laurel !== undefined,
+    ),
+    ...(mixer === undefined ? {} : { mixer: branchModules(mixer.wiring, [mixer.module], shares) }),
     feedforward: branchModules(
-      { ...feedforward, ...postNorm, ...(mixer === undefined ? norm : {}) },
+      partWiring(family, 'expert'),
       [...(inputs.kind === 'fused' ? [inputs.name] : inputs.names), feedforward.down],
+      shares && mixer === undefined,
     ),
   };
 }
@@ -63,14 +66,14 @@ function asInTransformers(family: Architecture): Architecture {
   const { gateUp } = feedforward;
   const named = (name: string): string =>
     name.replace(/^[^.]+/, (module) => moduleNames[module] ?? module);
-  const normOf = ({ norm }: WiringNames): WiringNames =>
-    norm === undefined ? {} : { norm: named(norm) };
+  const wiring = ({ norm, ...others }: WiringNames): WiringNames =>
+    norm === undefined ? others : { ...others, norm: named(norm) };
   return {
     ...family,
-    attention: { ...attention, ...normOf(attention), output: named(attention.output) },
+    attention: { ...attention, wiring: wiring(attention.wiring), output: named(attention.output) },
     feedforward: {
       ...feedforward,
-      ...normOf(feedforward),
+      wiring: wiring(feedforward.wiring),
       gateUp:
         gateUp.kind === 'fused'
           ? { ...gateUp, name: named(gateUp.name) }
@@ -250,7 +253,7 @@ export function modellingFile(
           ]),
       { kinds, module: feedforwardModule, stand: 'NoFeedforward' },
     ],
-    sharesNorm(family) ? family.attention.norm : undefined,
+    sharesNorm(family) ? family.attention.wiring.norm : undefined,
   );
   const second = kinds.map((kind) => `config.lacks(block, "${kind}")`).join(' or ');
   const without = ({ norms, parts }: BranchModules, substitute: string): string[] => [

@@ -60,7 +60,7 @@ function fieldsOf(
   removed: ReadonlySet<string>,
 ): readonly (readonly [string, number])[] | undefined {
   const all = model.summary.sublayers.flatMap(({ id, kind: own }, index) => {
-    const before = own === kind ? model.width?.(index)?.count : undefined;
+    const before = own === kind ? model.sublayer(index).width?.count : undefined;
     return own === kind && !removed.has(id) ? [{ before, after: widths[id] ?? before }] : [];
   });
   const [{ before, after } = { before: undefined, after: undefined }] = all;

@@ -272,7 +272,7 @@ function audioFlow(
 
 /** What a model's blocks are made of, decoder or encoder. */
 type Blocks = Pick<TransformerLayout, 'attention' | 'feedforward' | 'sublayers'> &
-  Partial<Pick<TransformerLayout, 'beside' | 'isAside' | 'rotaries' | 'slopes'>> & {
+  Partial<Pick<TransformerLayout, 'rotaries' | 'slopes'>> & {
     /** What tokens bring to the ends of blocks. */
     readonly brought?: Wire | undefined;
     /** What the embedding gives. */
@@ -316,22 +316,23 @@ function blockFlow(
   before: StreamWires,
   causal: boolean,
 ): { readonly group: FlowGroup; readonly streams: StreamWires } {
-  const { attention, feedforward, rotaries, beside = [] } = layout;
+  const { attention, feedforward, rotaries } = layout;
   const block = sublayers[0]?.block ?? 0;
   const { hidden: input } = before;
   const own = new BranchBuilder(flow, `block.${block}`);
-  const second = sublayers.findIndex((sublayer, i) => i > 0 && beside.includes(sublayer.place));
+  const second = sublayers.findIndex(({ weights }) => weights.parallel !== undefined);
   const [one, other] = sublayers.slice(Math.max(0, second - 1)).map(({ weights }) => weights.norm);
   const shared =
     second > 0 && one?.weight !== undefined && one.weight === other?.weight
       ? own.norm('norm', attention.norm, input, one)
       : undefined;
+  const parallel = sublayers[second]?.weights.parallel;
   let streams = before;
   for (const [i, sublayer] of sublayers.entries()) {
     const isBeside = second > 0 && (i === second || i === second - 1);
     const { connection } = sublayer.weights;
     const source =
-      isBeside && layout.isAside !== true
+      isBeside && parallel === 'input'
         ? input
         : sumOfStreams(own, `${sublayer.kind}-read`, streams.hidden, connection);
     const normed = isBeside ? shared : undefined;
@@ -372,7 +373,7 @@ function blockFlow(
     })();
     own.items.push(built.group);
     const { kind, weights } = sublayer;
-    const stays = isBeside && layout.isAside === true ? input : streams.hidden;
+    const stays = isBeside && parallel === 'sum' ? input : streams.hidden;
     const kept = own.scale(`${kind}-stream-scale`, stays, weights.streamFactor ?? 1);
     const label = connection === undefined ? verbatim('+') : say`Mix the streams`;
     const sum = own.add(`${kind}-sum`, 'combine', label, [kept, built.out]);

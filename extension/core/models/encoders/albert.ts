@@ -1,11 +1,12 @@
 import type { EncoderArchitecture } from './encoder-architecture';
+import { postNorm } from '../modules/wiring-names';
 import {
   allBiases,
   classifier,
   forTokens,
   layout,
   maskedHead,
-  postNorm,
+  bertBlocks,
   textDefaults,
   textEmbedding,
 } from './text-encoders';
@@ -38,12 +39,12 @@ export const albert: EncoderArchitecture = {
       names: ['attention.query', 'attention.key', 'attention.value'],
     },
     output: 'attention.dense',
-    sumNorm: 'attention.LayerNorm',
+    wiring: postNorm('attention.LayerNorm'),
   },
   feedforward: {
     gateUp: { kind: 'separate', names: ['ffn'] },
     down: 'ffn_output',
-    sumNorm: 'full_layer_layer_norm',
+    wiring: postNorm('full_layer_layer_norm'),
   },
   biases: () => allBiases,
   heads: [
@@ -64,5 +65,5 @@ export const albert: EncoderArchitecture = {
     },
     forTokens('Albert'),
   ],
-  modules: { ...postNorm.modules, layers: 'encoder.albert_layer_groups' },
+  modules: { ...bertBlocks.modules, layers: 'encoder.albert_layer_groups' },
 };

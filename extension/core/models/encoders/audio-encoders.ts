@@ -6,6 +6,7 @@ import type { EncoderArchitecture, HeadForm } from './encoder-architecture';
 import { allBiases, classifier, epsilonName } from './text-encoders';
 import { classToken, vitLike, vitPatches, vitPositions } from './vit-like';
 import type { Named } from './vit-like';
+import { postNorm, preNorm } from '../modules/wiring-names';
 
 const embedding = {
   kind: 'audio',
@@ -30,10 +31,10 @@ const feedforward = {
 } as const;
 
 /** Norms behind each sum, and one of the embedding. */
-const postNorm = {
+const wav2vecBlocks = {
   embedding: { ...embedding, norm: 'encoder.layer_norm' },
-  attention: { ...attention, sumNorm: 'layer_norm' },
-  feedforward: { ...feedforward, sumNorm: 'final_layer_norm' },
+  attention: { ...attention, wiring: postNorm('layer_norm') },
+  feedforward: { ...feedforward, wiring: postNorm('final_layer_norm') },
   modules: {
     layers: 'encoder.layers',
     attention: { attention: 'NoAttention' },
@@ -44,8 +45,8 @@ const postNorm = {
 /** Norms in front of each branch, and one at the end. */
 const stable = {
   embedding,
-  attention: { ...attention, norm: 'layer_norm' },
-  feedforward: { ...feedforward, norm: 'final_layer_norm' },
+  attention: { ...attention, wiring: preNorm('layer_norm') },
+  feedforward: { ...feedforward, wiring: preNorm('final_layer_norm') },
   finalNorm: 'encoder.layer_norm',
   modules: {
     layers: 'encoder.layers',
@@ -99,7 +100,7 @@ function wav2vec2Like({ modelType, family }: Named): EncoderArchitecture {
     },
     prefix: `${modelType.replaceAll('-', '_')}.`,
     blocks: 'encoder.layers',
-    ...postNorm,
+    ...wav2vecBlocks,
     biases: () => allBiases,
     unread: ['masked_spec_embed'],
     form: (config) => (config['do_stable_layer_norm'] === true ? stable : {}),
@@ -135,7 +136,7 @@ export const audioEncoders: readonly EncoderArchitecture[] = [
       buckets: ({ num_buckets: count = 320 }) => Number(count),
       farthest: ({ max_bucket_distance: distance = 800 }) => Number(distance),
     }),
-    modules: withBiasedAttention(postNorm.modules),
+    modules: withBiasedAttention(wav2vecBlocks.modules),
     form: (config) =>
       config['do_stable_layer_norm'] === true
         ? { ...stable, modules: withBiasedAttention(stable.modules) }
@@ -154,7 +155,7 @@ export const audioEncoders: readonly EncoderArchitecture[] = [
       computed: () => ({ feat_extract_norm: 'layer', do_stable_layer_norm: false }),
     },
     embedding: {
-      ...postNorm.embedding,
+      ...wav2vecBlocks.embedding,
       positions: 'encoder.pos_conv_embed.layers',
       positionsAre: 'numbered',
     },

@@ -9,7 +9,7 @@ import {
   causalHead,
   maskedHead,
   layout,
-  postNorm,
+  bertBlocks,
   robertaLike,
   robertaSteps,
   textDefaults,
@@ -17,19 +17,13 @@ import {
   withDenseClassifier,
 } from './text-encoders';
 import { fullAttentionLength } from './sparse-attention';
+import { preNorm, postNorm } from '../modules/wiring-names';
 
 /** Norms in front of the branches, in the module of each. */
-const preNorm = {
-  attention: {
-    queryKeyValue: postNorm.attention.queryKeyValue,
-    output: postNorm.attention.output,
-  },
-  feedforward: { gateUp: postNorm.feedforward.gateUp, down: postNorm.feedforward.down },
-  modules: {
-    layers: postNorm.modules.layers,
-    attention: { attention: 'SameAttention' },
-    feedforward: { intermediate: 'nn.Identity', output: 'SameOutput' },
-  },
+const preNormModules = {
+  layers: bertBlocks.modules.layers,
+  attention: { attention: 'SameAttention' },
+  feedforward: { intermediate: 'nn.Identity', output: 'SameOutput' },
 } as const;
 
 const withoutTypes = {
@@ -75,12 +69,12 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       positions: textEmbedding.positions,
       types: textEmbedding.types,
     },
-    attention: { ...preNorm.attention, norm: 'attention.ln' },
-    feedforward: { ...preNorm.feedforward, norm: 'ln' },
+    attention: { ...bertBlocks.attention, wiring: preNorm('attention.ln') },
+    feedforward: { ...bertBlocks.feedforward, wiring: preNorm('ln') },
     finalNorm: 'encoder.ln',
     modules: {
-      ...preNorm.modules,
-      feedforward: { ln: 'nn.Identity', ...preNorm.modules.feedforward },
+      ...preNormModules,
+      feedforward: { ln: 'nn.Identity', ...preNormModules.feedforward },
     },
   },
   {
@@ -96,12 +90,12 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       types: textEmbedding.types,
       positionsSkipPadding: true,
     },
-    attention: { ...preNorm.attention, norm: 'attention.self_attn_layer_norm' },
-    feedforward: { ...preNorm.feedforward, norm: 'LayerNorm' },
+    attention: { ...bertBlocks.attention, wiring: preNorm('attention.self_attn_layer_norm') },
+    feedforward: { ...bertBlocks.feedforward, wiring: preNorm('LayerNorm') },
     finalNorm: 'encoder.LayerNorm',
     modules: {
-      ...preNorm.modules,
-      feedforward: { LayerNorm: 'nn.Identity', ...preNorm.modules.feedforward },
+      ...preNormModules,
+      feedforward: { LayerNorm: 'nn.Identity', ...preNormModules.feedforward },
     },
   },
   {
@@ -147,7 +141,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       only: () => ({ add_cross_attention: false, use_bias: true, rescale_embeddings: false }),
     },
     maxPositions: fullAttentionLength,
-    modules: { ...postNorm.modules, attention: { attention: 'KeptSparseNorm' } },
+    modules: { ...bertBlocks.modules, attention: { attention: 'KeptSparseNorm' } },
   },
   {
     ...bertLike({ modelType: 'layoutlm', family: 'LayoutLM', prefix: 'layoutlm.', causal: 'none' }),
@@ -204,10 +198,10 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
         names: ['attention.attn.q', 'attention.attn.k', 'attention.attn.v'],
       },
       output: 'attention.attn.o',
-      sumNorm: 'attention.LayerNorm',
+      wiring: postNorm('attention.LayerNorm'),
     },
     variant: distanceBias('encoder.relative_attention_bias', 'model'),
-    modules: { ...postNorm.modules, attention: { 'attention.attn': 'NoAttention' } },
+    modules: { ...bertBlocks.modules, attention: { 'attention.attn': 'NoAttention' } },
     heads: [
       maskedHead('MPNet', robertaSteps),
       {
@@ -237,8 +231,8 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       positions: textEmbedding.positions,
       positionsSkipPadding: true,
     },
-    attention: { ...preNorm.attention, norm: 'attention.LayerNorm' },
-    feedforward: { ...preNorm.feedforward, norm: 'LayerNorm' },
+    attention: { ...bertBlocks.attention, wiring: preNorm('attention.LayerNorm') },
+    feedforward: { ...bertBlocks.feedforward, wiring: preNorm('LayerNorm') },
     finalNorm: 'encoder.emb_layer_norm_after',
     form: ({ position_embedding_type: type }) =>
       type === 'rotary' ? { rotary: 'shared', embedding: esmWords } : {},
@@ -246,7 +240,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     modules: {
       layers: 'encoder.layer',
       attention: { attention: 'SameStates' },
-      feedforward: { LayerNorm: 'nn.Identity', ...preNorm.modules.feedforward },
+      feedforward: { LayerNorm: 'nn.Identity', ...preNormModules.feedforward },
     },
   },
   {

@@ -1,10 +1,11 @@
 import { hashedAttention, valueConvolution } from './attention-variants';
 import type { EncoderArchitecture } from './encoder-architecture';
 import type { EncoderConfig } from './encoder-config';
+import { postNorm } from '../modules/wiring-names';
 import {
   bertLike,
   layout,
-  postNorm,
+  bertBlocks,
   robertaLike,
   textDefaults,
   textEmbedding,
@@ -32,12 +33,12 @@ export const bertVariants: readonly EncoderArchitecture[] = [
         names: ['attention.query', 'attention.key', 'attention.value'],
       },
       output: 'post_attention.conv1d',
-      sumNorm: 'post_attention.layernorm',
+      wiring: postNorm('post_attention.layernorm'),
     },
     feedforward: {
       gateUp: { kind: 'separate', names: ['intermediate.conv1d'] },
       down: 'output.conv1d',
-      sumNorm: 'output.layernorm',
+      wiring: postNorm('output.layernorm'),
     },
     groups: (config: EncoderConfig): Record<string, number> => {
       const count = (field: string, usual: number): number => Number(config[field] ?? usual);
@@ -64,7 +65,7 @@ export const bertVariants: readonly EncoderArchitecture[] = [
       only: () => ({ quant_mode: false }),
     },
     modules: {
-      ...postNorm.modules,
+      ...bertBlocks.modules,
       attention: {
         'attention.self': 'NoQuantAttention',
         'attention.output.dense': 'NoQuantLinear',

@@ -2,6 +2,7 @@ import { relativePositions } from './attention-variants';
 import type { EncoderArchitecture } from './encoder-architecture';
 import type { EncoderConfig } from './encoder-config';
 import type { RelativeShape } from '../parts/relative-scores';
+import { postNorm } from '../modules/wiring-names';
 import {
   allBiases,
   bertLike,
@@ -112,7 +113,7 @@ export const debertas: readonly EncoderArchitecture[] = [
         ],
       },
       output: 'attention.output.dense',
-      sumNorm: 'attention.output.LayerNorm',
+      wiring: postNorm('attention.output.LayerNorm'),
     },
     variant: relativePositions({
       ...relative,
@@ -126,7 +127,7 @@ export const debertas: readonly EncoderArchitecture[] = [
       queryKeyValue: { kind: 'fused', name: 'attention.self.in_proj', order: 'by-group' },
       addedBiases: { query: 'attention.self.q_bias', value: 'attention.self.v_bias' },
       output: 'attention.output.dense',
-      sumNorm: 'attention.output.LayerNorm',
+      wiring: postNorm('attention.output.LayerNorm'),
     },
     biases: () => ({ ...allBiases, queryKeyValue: false }),
     variant: relativePositions({

@@ -42,21 +42,19 @@ function dinov2Like(named: Named, registers?: string): EncoderArchitecture {
       positions: vitPositions,
       ...(registers === undefined ? {} : { registers }),
     },
-    attention: { ...vitAttention, norm: 'norm1', layerScale: 'layer_scale1.lambda1' },
+    attention: { ...vitAttention, wiring: { norm: 'norm1', layerScale: 'layer_scale1.lambda1' } },
     feedforward: {
-      norm: 'norm2',
+      wiring: { norm: 'norm2', layerScale: 'layer_scale2.lambda1' },
       gateUp: { kind: 'separate', names: ['mlp.fc1'] },
       down: 'mlp.fc2',
-      layerScale: 'layer_scale2.lambda1',
     },
     form: (config) =>
       config['use_swiglu_ffn'] === true
         ? {
             feedforward: {
-              norm: 'norm2',
+              wiring: { norm: 'norm2', layerScale: 'layer_scale2.lambda1' },
               gateUp: { kind: 'fused', name: 'mlp.weights_in' },
               down: 'mlp.weights_out',
-              layerScale: 'layer_scale2.lambda1',
             },
           }
         : {},
@@ -106,19 +104,17 @@ const dinov3: EncoderArchitecture = {
   },
   blocks: 'layer',
   attention: {
-    norm: 'norm1',
+    wiring: { norm: 'norm1', layerScale: 'layer_scale1.lambda1' },
     queryKeyValue: {
       kind: 'separate',
       names: ['attention.q_proj', 'attention.k_proj', 'attention.v_proj'],
     },
     output: 'attention.o_proj',
-    layerScale: 'layer_scale1.lambda1',
   },
   feedforward: {
-    norm: 'norm2',
+    wiring: { norm: 'norm2', layerScale: 'layer_scale2.lambda1' },
     gateUp: { kind: 'separate', names: ['mlp.up_proj'] },
     down: 'mlp.down_proj',
-    layerScale: 'layer_scale2.lambda1',
   },
   biases: (config) => ({
     queryKeyValue: config['query_bias'] !== false,
@@ -133,10 +129,9 @@ const dinov3: EncoderArchitecture = {
     config['use_gated_mlp'] === true
       ? {
           feedforward: {
-            norm: 'norm2',
+            wiring: { norm: 'norm2', layerScale: 'layer_scale2.lambda1' },
             gateUp: { kind: 'separate', names: ['mlp.gate_proj', 'mlp.up_proj'] },
             down: 'mlp.down_proj',
-            layerScale: 'layer_scale2.lambda1',
           },
         }
       : {},

@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { InputPort, ModelOutput } from '../layered-model';
+import type { BlockNames, InputPort, ModelOutput } from '../layered-model';
 import { stream } from '../model-emitter';
 import type { SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
@@ -33,27 +33,20 @@ export class EncoderModel extends ComposedModel<EncoderLayout, EncoderModel> {
   public readonly joinsExamples = true;
   protected readonly keepsCache = false;
 
-  public get sizedByBlocks(): readonly string[] {
-    return this.layout.sizedByBlocks;
+  public get blockNames(): BlockNames {
+    const { blocksPrefix: prefix, sizedByBlocks, sharedByBlocks } = this.layout;
+    return { prefix, sizedByBlocks, sharedByBlocks };
   }
 
-  public get sharedByBlocks(): readonly string[] {
-    return this.layout.sharedByBlocks;
-  }
-
-  public get blocksPrefix(): string {
-    return this.layout.blocksPrefix;
-  }
-
-  protected get sublayers(): readonly Sublayer[] {
+  public get sublayers(): readonly Sublayer[] {
     return this.layout.sublayers;
   }
 
-  protected get outer(): OuterLinears {
+  public get outer(): OuterLinears {
     return outerOf(this.layout);
   }
 
-  protected get hidden(): number {
+  public get hidden(): number {
     return this.layout.attention.hiddenSize;
   }
 
@@ -71,7 +64,7 @@ export class EncoderModel extends ComposedModel<EncoderLayout, EncoderModel> {
     return headSideNames(this.layout);
   }
 
-  public override width(index: number): Width | undefined {
+  public override widthOf(index: number): Width | undefined {
     const sublayer = this.at(index);
     const { distanceBias, gatedBias, slopes } = this.layout;
     // Tables that all blocks share have an entry for each head.
@@ -162,7 +155,7 @@ export class EncoderModel extends ComposedModel<EncoderLayout, EncoderModel> {
     return [...storedTensors(this.layout.finalNorm), ...this.headTensors];
   }
 
-  protected layoutWith(
+  public layoutWith(
     sublayers: readonly Sublayer[],
     { embedding: words, heads }: OuterLinears,
   ): EncoderLayout {
@@ -177,7 +170,7 @@ export class EncoderModel extends ComposedModel<EncoderLayout, EncoderModel> {
     };
   }
 
-  protected remade(
+  public remade(
     summary: ModelSummary,
     files: readonly string[],
     layout: EncoderLayout,

@@ -15,6 +15,7 @@ import {
   vitPatches,
 } from './vit-like';
 import type { Named } from './vit-like';
+import { preNorm } from '../modules/wiring-names';
 
 /** ViT-MSN (arXiv 2204.07141). */
 const vitMsn: EncoderArchitecture = {
@@ -50,8 +51,14 @@ function beitLike(
       ...(config['layer_scale_init_value'] === 0
         ? {}
         : {
-            attention: { ...vitAttention, layerScale: 'lambda_1' },
-            feedforward: { ...vitFeedforward, layerScale: 'lambda_2' },
+            attention: {
+              ...vitAttention,
+              wiring: { ...vitAttention.wiring, layerScale: 'lambda_1' },
+            },
+            feedforward: {
+              ...vitFeedforward,
+              wiring: { ...vitFeedforward.wiring, layerScale: 'lambda_2' },
+            },
           }),
       ...(config['use_mean_pooling'] === false
         ? {
@@ -101,12 +108,12 @@ const imageGpt: EncoderArchitecture = {
   transposed: true,
   causal: true,
   attention: {
-    norm: 'ln_1',
+    wiring: preNorm('ln_1'),
     queryKeyValue: { kind: 'fused', name: 'attn.c_attn' },
     output: 'attn.c_proj',
   },
   feedforward: {
-    norm: 'ln_2',
+    wiring: preNorm('ln_2'),
     gateUp: { kind: 'separate', names: ['mlp.c_fc'] },
     down: 'mlp.c_proj',
   },

@@ -1,6 +1,7 @@
 import type { Biases } from '../transformer/architecture';
 import type { ConfigLayout } from '../transformer/config-layout';
 import type { EncoderArchitecture, HeadForm, HeadStep } from './encoder-architecture';
+import { postNorm, preNorm } from '../modules/wiring-names';
 
 export const allBiases: Biases = {
   queryKeyValue: true,
@@ -12,19 +13,19 @@ export const commonDefaults = { hidden_act: 'gelu', rms_norm_eps: 1e-12 };
 export const classifier: HeadStep = { name: 'classifier', out: 'stored' };
 
 /** Branches in the manner of BERT: the sum of stream and branch is normed (arXiv 1810.04805). */
-export const postNorm = {
+export const bertBlocks = {
   attention: {
     queryKeyValue: {
       kind: 'separate',
       names: ['attention.self.query', 'attention.self.key', 'attention.self.value'],
     },
     output: 'attention.output.dense',
-    sumNorm: 'attention.output.LayerNorm',
+    wiring: postNorm('attention.output.LayerNorm'),
   },
   feedforward: {
     gateUp: { kind: 'separate', names: ['intermediate.dense'] },
     down: 'output.dense',
-    sumNorm: 'output.LayerNorm',
+    wiring: postNorm('output.LayerNorm'),
   },
   biases: (): Biases => allBiases,
   modules: {
@@ -119,7 +120,7 @@ export const forTokens = (family: string): HeadForm => ({
 export function bertLike(named: Named): EncoderArchitecture {
   const { modelType, family, prefix } = named;
   return {
-    ...postNorm,
+    ...bertBlocks,
     modelType,
     classes: { config: `${family}Config`, model: `${family}Model` },
     config: layout,
@@ -160,7 +161,7 @@ export function withDenseClassifier(named: Named): EncoderArchitecture {
 export function robertaLike(named: Named): EncoderArchitecture {
   const { modelType, family, prefix } = named;
   return {
-    ...postNorm,
+    ...bertBlocks,
     modelType,
     classes: { config: `${family}Config`, model: `${family}Model` },
     config: { ...layout, defaults: () => ({ ...textDefaults, pad_token_id: 1 }) },
@@ -187,18 +188,16 @@ const robertaPreNorm: EncoderArchitecture = {
     prefix: 'roberta_prelayernorm.',
   }),
   attention: {
-    norm: 'attention.LayerNorm',
-    queryKeyValue: postNorm.attention.queryKeyValue,
-    output: postNorm.attention.output,
+    ...bertBlocks.attention,
+    wiring: preNorm('attention.LayerNorm'),
   },
   feedforward: {
-    norm: 'intermediate.LayerNorm',
-    gateUp: postNorm.feedforward.gateUp,
-    down: postNorm.feedforward.down,
+    ...bertBlocks.feedforward,
+    wiring: preNorm('intermediate.LayerNorm'),
   },
   finalNorm: 'LayerNorm',
   modules: {
-    layers: postNorm.modules.layers,
+    layers: bertBlocks.modules.layers,
     attention: { attention: 'SameAttention' },
     feedforward: { intermediate: 'nn.Identity', output: 'SameOutput' },
   },
@@ -262,12 +261,12 @@ const distilbert: EncoderArchitecture = {
       names: ['attention.q_lin', 'attention.k_lin', 'attention.v_lin'],
     },
     output: 'attention.out_lin',
-    sumNorm: 'sa_layer_norm',
+    wiring: postNorm('sa_layer_norm'),
   },
   feedforward: {
     gateUp: { kind: 'separate', names: ['ffn.lin1'] },
     down: 'ffn.lin2',
-    sumNorm: 'output_layer_norm',
+    wiring: postNorm('output_layer_norm'),
   },
   biases: () => allBiases,
   heads: [

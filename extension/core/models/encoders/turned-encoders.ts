@@ -8,6 +8,7 @@ import {
 } from '../families/pieces';
 import { gemma3Blocks, gemma3Config } from '../families/gemma';
 import type { EncoderArchitecture, HeadStep } from './encoder-architecture';
+import { preNorm, postNorm } from '../modules/wiring-names';
 import {
   allBiases,
   bertSteps,
@@ -19,11 +20,13 @@ import {
 } from './text-encoders';
 
 const modernAttention = {
+  wiring: preNorm('attn_norm'),
   queryKeyValue: { kind: 'fused', name: 'attn.Wqkv' },
   output: 'attn.Wo',
 } as const;
 
 const modernDecoderAttention = {
+  wiring: preNorm('attn_norm'),
   queryKeyValue: { kind: 'separate', names: ['attn.q_proj', 'attn.k_proj', 'attn.v_proj'] },
   output: 'attn.Wo',
 } as const;
@@ -67,10 +70,10 @@ const modernbert: EncoderArchitecture = {
   embedding: { kind: 'text', words: 'embeddings.tok_embeddings', norm: 'embeddings.norm' },
   blocks: 'layers',
   norm: 'layer-without-bias',
-  firstAttention: modernAttention,
-  attention: { ...modernAttention, norm: 'attn_norm' },
+  firstAttention: { ...modernAttention, wiring: {} },
+  attention: modernAttention,
   feedforward: {
-    norm: 'mlp_norm',
+    wiring: preNorm('mlp_norm'),
     gateUp: { kind: 'fused', name: 'mlp.Wi' },
     down: 'mlp.Wo',
   },
@@ -176,8 +179,8 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     modelType: 'modernbert-decoder',
     classes: { config: 'ModernBertDecoderConfig', model: 'ModernBertDecoderModel' },
     causal: true,
-    firstAttention: modernDecoderAttention,
-    attention: { ...modernDecoderAttention, norm: 'attn_norm' },
+    firstAttention: { ...modernDecoderAttention, wiring: {} },
+    attention: modernDecoderAttention,
     heads: [causalHead('ModernBertDecoder', modernSteps('lm_head', 'decoder'))],
   },
   {
@@ -239,12 +242,12 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     attention: {
       queryKeyValue: { kind: 'fused', name: 'attn.Wqkv' },
       output: 'attn.out_proj',
-      sumNorm: 'norm1',
+      wiring: postNorm('norm1'),
     },
     feedforward: {
       gateUp: { kind: 'separate', names: ['mlp.fc12', 'mlp.fc11'] },
       down: 'mlp.fc2',
-      sumNorm: 'norm2',
+      wiring: postNorm('norm2'),
     },
     biases: noBiases,
     rotary: 'shared',
@@ -284,13 +287,13 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     attention: {
       queryKeyValue: { kind: 'fused', name: 'attention.qkv_proj' },
       output: 'attention.o_proj',
-      sumNorm: 'attn_ln',
+      wiring: postNorm('attn_ln'),
     },
     feedforward: {
       gateUp: { kind: 'fused', name: 'mlp.up_gate_proj' },
       upFirst: true,
       down: 'mlp.down_proj',
-      sumNorm: 'mlp_ln',
+      wiring: postNorm('mlp_ln'),
     },
     biases: () => ({ ...allBiases, feedforward: false, feedforwardOutput: true }),
     rotary: 'shared',
@@ -331,12 +334,12 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     attention: {
       queryKeyValue: { kind: 'fused', name: 'mixer.Wqkv' },
       output: 'mixer.out_proj',
-      sumNorm: 'norm1',
+      wiring: postNorm('norm1'),
     },
     feedforward: {
       gateUp: { kind: 'separate', names: ['mlp.fc1'] },
       down: 'mlp.fc2',
-      sumNorm: 'norm2',
+      wiring: postNorm('norm2'),
     },
     biases: () => allBiases,
     rotary: 'shared',

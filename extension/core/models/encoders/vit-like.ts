@@ -1,6 +1,7 @@
 import type { ConfigFields } from '../transformer/config-layout';
 import type { EncoderArchitecture, HeadForm } from './encoder-architecture';
 import { allBiases, classifier, commonDefaults, epsilonName } from './text-encoders';
+import { preNorm } from '../modules/wiring-names';
 
 /** What families of one shape differ in. */
 export interface Named {
@@ -17,7 +18,7 @@ export const classifies = (family: string, form: Pick<HeadForm, 'reads' | 'norm'
 });
 
 export const vitAttention = {
-  norm: 'layernorm_before',
+  wiring: preNorm('layernorm_before'),
   queryKeyValue: {
     kind: 'separate',
     names: ['query', 'key', 'value'].map((name) => `attention.attention.${name}`),
@@ -26,7 +27,7 @@ export const vitAttention = {
 } as const satisfies EncoderArchitecture['attention'];
 
 export const vitFeedforward = {
-  norm: 'layernorm_after',
+  wiring: preNorm('layernorm_after'),
   gateUp: { kind: 'separate', names: ['intermediate.dense'] },
   down: 'output.dense',
 } as const satisfies EncoderArchitecture['feedforward'];

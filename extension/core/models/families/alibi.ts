@@ -1,7 +1,8 @@
 import type { Architecture } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import { falconBranches } from './parallel';
-import { alibiSlopes, allBiases, attention, base, feedforward, fourTimesHidden } from './pieces';
+import { alibiSlopes, allBiases, base, fourTimesHidden } from './pieces';
+import { preNorm } from '../modules/wiring-names';
 
 /** Families whose scores lose by distance (ALiBi, arXiv 2108.12409). */
 export const alibiFamilies: readonly Architecture[] = [
@@ -31,8 +32,7 @@ export const alibiFamilies: readonly Architecture[] = [
       blocks: 'h',
     },
     norm: 'layer',
-    attention: { ...falconBranches.attention, norm: attention.norm },
-    feedforward: { ...falconBranches.feedforward, norm: feedforward.norm },
+    ...falconBranches,
     biases: () => allBiases(true),
     rotary: 'none',
     slopes: ({ num_attention_heads: heads }) => alibiSlopes(heads),
@@ -67,12 +67,12 @@ export const alibiFamilies: readonly Architecture[] = [
     outer: { prefixes: ['transformer.'], embedding: 'wte', finalNorm: 'norm_f', blocks: 'blocks' },
     norm: 'layer-without-bias',
     attention: {
-      norm: 'norm_1',
+      wiring: preNorm('norm_1'),
       queryKeyValue: { kind: 'fused', name: 'attn.Wqkv' },
       output: 'attn.out_proj',
     },
     feedforward: {
-      norm: 'norm_2',
+      wiring: preNorm('norm_2'),
       gateUp: { kind: 'separate', names: ['ffn.up_proj'] },
       down: 'ffn.down_proj',
     },

@@ -1,6 +1,7 @@
 import type { Architecture, OuterNames } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import { allBiases, attention, base } from './pieces';
+import { postNorm, preNorm } from '../modules/wiring-names';
 
 /** Names of BART (arXiv 1910.13461) and what came after it. */
 const names = {
@@ -24,14 +25,14 @@ const branches = {
   feedforward: { gateUp: { kind: 'separate', names: ['fc1'] }, down: 'fc2' },
 } as const;
 
-const postNorm = {
-  attention: { ...branches.attention, sumNorm: 'self_attn_layer_norm' },
-  feedforward: { ...branches.feedforward, sumNorm: 'final_layer_norm' },
+const normedSums = {
+  attention: { ...branches.attention, wiring: postNorm('self_attn_layer_norm') },
+  feedforward: { ...branches.feedforward, wiring: postNorm('final_layer_norm') },
 } as const;
 
-const preNorm = {
-  attention: { ...branches.attention, norm: 'self_attn_layer_norm' },
-  feedforward: { ...branches.feedforward, norm: 'final_layer_norm' },
+const normedInputs = {
+  attention: { ...branches.attention, wiring: preNorm('self_attn_layer_norm') },
+  feedforward: { ...branches.feedforward, wiring: preNorm('final_layer_norm') },
 } as const;
 
 interface Half {
@@ -63,7 +64,7 @@ function decoderHalf({ modelType, family, defaults, only, names: own }: Half): A
     },
     outer,
     norm: 'layer',
-    ...postNorm,
+    ...normedSums,
     biases: () => allBiases(true),
     rotary: 'none',
     scales: ({ scale_embedding: isScaled, hidden_size: hidden }) => ({
@@ -97,12 +98,12 @@ export const decoderHalves: readonly Architecture[] = [
   },
   {
     ...decoderHalf({ modelType: 'mbart', family: 'MBart' }),
-    ...preNorm,
+    ...normedInputs,
     outer: { ...outer, finalNorm: 'layer_norm' },
   },
   {
     ...decoderHalf({ modelType: 'blenderbot', family: 'Blenderbot' }),
-    ...preNorm,
+    ...normedInputs,
     outer: {
       ...withoutNorm,
       positions: { name: 'embed_positions', offset: 0 },
@@ -111,7 +112,7 @@ export const decoderHalves: readonly Architecture[] = [
   },
   {
     ...decoderHalf({ modelType: 'pegasus', family: 'Pegasus' }),
-    ...preNorm,
+    ...normedInputs,
     outer: {
       ...withoutNorm,
       positions: { name: 'embed_positions', offset: 0 },
@@ -129,7 +130,7 @@ export const decoderHalves: readonly Architecture[] = [
         use_bias: false,
       },
     }),
-    ...preNorm,
+    ...normedInputs,
     outer: {
       ...withoutNorm,
       positions: { name: 'embed_positions', offset: 0 },
@@ -144,7 +145,7 @@ export const decoderHalves: readonly Architecture[] = [
       names: { max_position_embeddings: 'max_target_positions' },
       defaults: { max_position_embeddings: 448 },
     }),
-    ...preNorm,
+    ...normedInputs,
     outer: {
       ...withoutNorm,
       positions: { name: 'embed_positions', offset: 0 },

@@ -1,6 +1,7 @@
 import type { Architecture, Scales } from '../transformer/architecture';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
+import { preNorm, sandwich } from '../modules/wiring-names';
 import {
   attention,
   attentionBiases,
@@ -12,12 +13,11 @@ import {
 } from './pieces';
 
 /** Norms before and after each branch, as in Gemma 2 (arXiv 2408.00118). */
-export const sandwich = {
-  attention: { ...attention, postNorm: 'post_attention_layernorm' },
+export const gemmaSandwich = {
+  attention: { ...attention, wiring: sandwich(attention.wiring.norm, 'post_attention_layernorm') },
   feedforward: {
     ...feedforward,
-    norm: 'pre_feedforward_layernorm',
-    postNorm: 'post_feedforward_layernorm',
+    wiring: sandwich('pre_feedforward_layernorm', 'post_feedforward_layernorm'),
   },
 } as const;
 
@@ -56,8 +56,8 @@ export const gemma3Config: ConfigLayout = {
 /** Blocks of Gemma 3. */
 export const gemma3Blocks = {
   norm: 'rms-offset',
-  attention: { ...sandwich.attention, queryKeyNorms },
-  feedforward: sandwich.feedforward,
+  attention: { ...gemmaSandwich.attention, queryKeyNorms },
+  feedforward: gemmaSandwich.feedforward,
   biases: attentionBiases,
   rotary: 'by-layer-type',
   scales: gemmaScales,
@@ -79,7 +79,7 @@ export const gemmaFamilies: readonly Architecture[] = [
   },
   {
     ...base,
-    ...sandwich,
+    ...gemmaSandwich,
     modelType: 'gemma2',
     config: {
       ...gemmaLayout,
@@ -117,7 +117,7 @@ export const gemmaFamilies: readonly Architecture[] = [
       }),
     },
     norm: 'rms-offset',
-    feedforward: { ...feedforward, norm: 'pre_feedforward_layernorm' },
+    feedforward: { ...feedforward, wiring: preNorm('pre_feedforward_layernorm') },
     biases: attentionBiases,
     slidingWindow: windowedByType,
     scales: gemmaScales,

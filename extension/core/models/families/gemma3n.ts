@@ -1,6 +1,6 @@
 import type { Architecture } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
-import { gemmaDefaults, sandwich } from './gemma';
+import { gemmaDefaults, gemmaSandwich } from './gemma';
 import {
   hasLenders,
   keysOf,
@@ -26,7 +26,7 @@ function entryOf(field: unknown, block: number): number {
 /** The text tower of Gemma 3n (arXiv 2301.13310, 2411.07501). */
 export const gemma3n: Architecture = {
   ...base,
-  ...sandwich,
+  ...gemmaSandwich,
   modelType: 'gemma3n_text',
   classes: { config: 'Gemma3nTextConfig', model: 'Gemma3nForCausalLM' },
   config: {

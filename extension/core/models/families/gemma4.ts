@@ -10,11 +10,11 @@ import {
   queryKeyNorms,
   windowedByType,
 } from './pieces';
-import { gemmaDefaults, sandwich } from './gemma';
+import { gemmaDefaults, gemmaSandwich } from './gemma';
 
 /** Of Gemma 3n and 4. */
 export const normedAttention = {
-  ...sandwich.attention,
+  ...gemmaSandwich.attention,
   queryKeyNorms,
   normsValues: true,
 } as const;
@@ -81,7 +81,7 @@ export const perLayerEnd = {
 /** The text tower of Gemma 4. */
 export const gemma4: Architecture = {
   ...base,
-  ...sandwich,
+  ...gemmaSandwich,
   modelType: 'gemma4_text',
   classes: { config: 'Gemma4TextConfig', model: 'Gemma4ForCausalLM' },
   readsEmbedding: true,

@@ -1,6 +1,7 @@
 import type { Architecture, Biases } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import { base, fourTimesHidden, gptNames, noBiases } from './pieces';
+import { parallelBranch, preNorm } from '../modules/wiring-names';
 
 /** GPT-J and CodeGen: one norm for both branches. */
 const gptjLike = {
@@ -22,9 +23,8 @@ const gptjLike = {
     headBias: true,
   },
   norm: 'layer',
-  parallel: true,
   feedforward: {
-    norm: 'ln_1',
+    wiring: parallelBranch(preNorm('ln_1')),
     gateUp: { kind: 'separate', names: ['mlp.fc_in'] },
     down: 'mlp.fc_out',
   },
@@ -40,7 +40,7 @@ export const gptjFamilies: readonly Architecture[] = [
     modelType: 'gptj',
     classes: { config: 'GPTJConfig', model: 'GPTJForCausalLM' },
     attention: {
-      norm: 'ln_1',
+      wiring: preNorm('ln_1'),
       queryKeyValue: { kind: 'separate', names: ['attn.q_proj', 'attn.k_proj', 'attn.v_proj'] },
       output: 'attn.out_proj',
     },
@@ -51,7 +51,7 @@ export const gptjFamilies: readonly Architecture[] = [
     modelType: 'codegen',
     classes: { config: 'CodeGenConfig', model: 'CodeGenForCausalLM' },
     attention: {
-      norm: 'ln_1',
+      wiring: preNorm('ln_1'),
       queryKeyValue: {
         kind: 'fused',
         name: 'attn.qkv_proj',

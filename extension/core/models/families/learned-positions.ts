@@ -2,6 +2,7 @@ import type { Architecture, Scales } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { allBiases, attention, base, gptNames, fourTimesHidden, withoutEncoder } from './pieces';
+import { postNorm, preNorm } from '../modules/wiring-names';
 
 const gpt2Names = { ...gptNames, max_position_embeddings: 'n_positions' } as const;
 const gpt2Defaults = (config: ConfigFields): ConfigFields => ({
@@ -37,7 +38,7 @@ const gpt2Outer = {
   blocks: 'h',
 } as const;
 const gpt2Feedforward = {
-  norm: 'ln_2',
+  wiring: preNorm('ln_2'),
   gateUp: { kind: 'separate', names: ['mlp.c_fc'] },
   down: 'mlp.c_proj',
 } as const;
@@ -46,11 +47,11 @@ const gpt2Feedforward = {
 const optBranches = {
   attention: {
     ...attention,
-    norm: 'self_attn_layer_norm',
+    wiring: preNorm('self_attn_layer_norm'),
     output: 'self_attn.out_proj',
   },
   feedforward: {
-    norm: 'final_layer_norm',
+    wiring: preNorm('final_layer_norm'),
     gateUp: { kind: 'separate', names: ['fc1'] },
     down: 'fc2',
   },
@@ -77,12 +78,8 @@ function optForm(config: ModelConfig): Partial<Architecture> {
     ...(isPreNorm
       ? {}
       : {
-          attention: {
-            queryKeyValue: first.queryKeyValue,
-            output: first.output,
-            sumNorm: first.norm,
-          },
-          feedforward: { gateUp: second.gateUp, down: second.down, sumNorm: second.norm },
+          attention: { ...first, wiring: postNorm(first.wiring.norm) },
+          feedforward: { ...second, wiring: postNorm(second.wiring.norm) },
         }),
   };
 }
@@ -103,7 +100,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
     norm: 'layer',
     transposed: true,
     attention: {
-      norm: 'ln_1',
+      wiring: preNorm('ln_1'),
       queryKeyValue: { kind: 'fused', name: 'attn.c_attn' },
       output: 'attn.c_proj',
     },
@@ -178,7 +175,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
     outer: gpt2Outer,
     norm: 'layer',
     attention: {
-      norm: 'ln_1',
+      wiring: preNorm('ln_1'),
       queryKeyValue: { kind: 'fused', name: 'attn.c_attn', order: 'by-group' },
       output: 'attn.c_proj',
     },
@@ -209,7 +206,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
     outer: gpt2Outer,
     norm: 'layer',
     attention: {
-      norm: 'ln_1',
+      wiring: preNorm('ln_1'),
       queryKeyValue: {
         kind: 'separate',
         names: ['attn.attention.q_proj', 'attn.attention.k_proj', 'attn.attention.v_proj'],

@@ -15,6 +15,7 @@ import {
   windowedByType,
   windowedLayers,
 } from './pieces';
+import { parallelBranch } from '../modules/wiring-names';
 
 export const qwen2 = {
   ...base,
@@ -70,7 +71,7 @@ export const llamaLikeFamilies: readonly Architecture[] = [
     },
     norm: 'layer',
     feedforward: {
-      norm: feedforward.norm,
+      wiring: feedforward.wiring,
       gateUp: { kind: 'separate', names: ['mlp.c_fc'] },
       down: 'mlp.c_proj',
     },
@@ -95,7 +96,7 @@ export const llamaLikeFamilies: readonly Architecture[] = [
     biases: (config) => ({ ...noBiases(), queryKeyValue: config.use_qkv_bias }),
     form: (config) => ({
       ...(config.use_parallel_residual === true
-        ? { parallel: true, feedforward: { ...feedforward, norm: attention.norm } }
+        ? { feedforward: { ...feedforward, wiring: parallelBranch(attention.wiring) } }
         : {}),
       ...(config.qk_layernorm === true
         ? {

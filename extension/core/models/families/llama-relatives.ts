@@ -20,6 +20,7 @@ import {
 import { latentAttention, ownKeys } from './mixtures/deepseek-like';
 import { graniteSwa, graniteSwaLayout } from './mixtures/softmax-experts';
 import { say } from '../../message';
+import { preNorm, sandwich } from '../modules/wiring-names';
 
 const apertus: Architecture = {
   ...base,
@@ -28,10 +29,10 @@ const apertus: Architecture = {
     defaults: () => ({ hidden_act: 'xielu', rms_norm_eps: 1e-5, rope_theta: 12_000_000 }),
     only: () => ({ hidden_act: 'xielu' }),
   },
-  attention: { ...attention, norm: 'attention_layernorm', queryKeyNorms },
+  attention: { ...attention, wiring: preNorm('attention_layernorm'), queryKeyNorms },
   feedforward: {
     ...ungated,
-    norm: 'feedforward_layernorm',
+    wiring: preNorm('feedforward_layernorm'),
     curve: 'mlp.act_fn',
   },
   biases: attentionBiases,
@@ -81,7 +82,7 @@ export const llamaRelatives: readonly Architecture[] = [
       queryKeyNorms: { ...queryKeyNorms, afterRotary: true },
     },
     feedforward: {
-      norm: 'post_attention_layernorm',
+      wiring: preNorm('post_attention_layernorm'),
       gateUp: { kind: 'separate', names: ['mlp.fc1'] },
       down: 'mlp.fc2',
     },
@@ -289,7 +290,7 @@ export const llamaRelatives: readonly Architecture[] = [
     },
     outer: { prefixes: ['transformer.'], embedding: 'wte', finalNorm: 'ln_f', blocks: 'h' },
     attention: {
-      norm: 'ln_1',
+      wiring: preNorm('ln_1'),
       queryKeyValue: {
         kind: 'separate',
         names: ['attn.attention.q_proj', 'attn.attention.k_proj', 'attn.attention.v_proj'],
@@ -297,7 +298,7 @@ export const llamaRelatives: readonly Architecture[] = [
       output: 'attn.attention.out_proj',
     },
     feedforward: {
-      norm: 'ln_2',
+      wiring: preNorm('ln_2'),
       gateUp: { kind: 'separate', names: ['mlp.c_fc_0', 'mlp.c_fc_1'] },
       down: 'mlp.c_proj',
     },
@@ -360,8 +361,11 @@ export const llamaRelatives: readonly Architecture[] = [
     form: ({ use_post_norm: hasPostNorms }) =>
       hasPostNorms
         ? {
-            attention: { ...attention, postNorm: 'post_norm1' },
-            feedforward: { ...feedforward, postNorm: 'post_norm2' },
+            attention: { ...attention, wiring: sandwich(attention.wiring.norm, 'post_norm1') },
+            feedforward: {
+              ...feedforward,
+              wiring: sandwich(feedforward.wiring.norm, 'post_norm2'),
+            },
           }
         : {},
   },

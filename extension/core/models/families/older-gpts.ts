@@ -1,5 +1,6 @@
 import type { Architecture } from '../transformer/architecture';
 import { allBiases, attention, base, fourTimesHidden, gptNames, withoutEncoder } from './pieces';
+import { postNorm, preNorm } from '../modules/wiring-names';
 
 /** The first GPT, and families whose positions are sines. */
 export const olderGpts: readonly Architecture[] = [
@@ -32,12 +33,12 @@ export const olderGpts: readonly Architecture[] = [
     attention: {
       queryKeyValue: { kind: 'fused', name: 'attn.c_attn' },
       output: 'attn.c_proj',
-      sumNorm: 'ln_1',
+      wiring: postNorm('ln_1'),
     },
     feedforward: {
       gateUp: { kind: 'separate', names: ['mlp.c_fc'] },
       down: 'mlp.c_proj',
-      sumNorm: 'ln_2',
+      wiring: postNorm('ln_2'),
     },
     biases: () => allBiases(true),
     rotary: 'none',
@@ -66,7 +67,7 @@ export const olderGpts: readonly Architecture[] = [
     },
     norm: 'layer',
     attention: {
-      norm: 'layernorm1',
+      wiring: preNorm('layernorm1'),
       queryKeyValue: {
         kind: 'separate',
         names: ['multi_head_attention.Wq', 'multi_head_attention.Wk', 'multi_head_attention.Wv'],
@@ -74,7 +75,7 @@ export const olderGpts: readonly Architecture[] = [
       output: 'multi_head_attention.dense',
     },
     feedforward: {
-      norm: 'layernorm2',
+      wiring: preNorm('layernorm2'),
       gateUp: { kind: 'separate', names: ['ffn.0'] },
       down: 'ffn.2',
     },
@@ -106,12 +107,12 @@ export const olderGpts: readonly Architecture[] = [
     },
     norm: 'layer',
     attention: {
-      norm: 'self_attn_layer_norm',
+      wiring: preNorm('self_attn_layer_norm'),
       queryKeyValue: attention.queryKeyValue,
       output: 'self_attn.out_proj',
     },
     feedforward: {
-      norm: 'final_layer_norm',
+      wiring: preNorm('final_layer_norm'),
       gateUp: { kind: 'separate', names: ['fc1'] },
       down: 'fc2',
     },

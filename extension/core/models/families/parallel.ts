@@ -13,6 +13,7 @@ import {
   windowedByType,
 } from './pieces';
 import { isWindowedIfAny } from './post-norm';
+import { parallelBranch, preNorm } from '../modules/wiring-names';
 
 /** Query, key and value in one matrix, head by head. */
 const fusedByGroup = (name: string) => ({ kind: 'fused', name, order: 'by-group' }) as const;
@@ -28,12 +29,12 @@ const neox = {
   },
   norm: 'layer',
   attention: {
-    norm: attention.norm,
+    wiring: attention.wiring,
     queryKeyValue: fusedByGroup('attention.query_key_value'),
     output: 'attention.dense',
   },
   feedforward: {
-    norm: feedforward.norm,
+    wiring: feedforward.wiring,
     gateUp: { kind: 'separate', names: ['mlp.dense_h_to_4h'] },
     down: 'mlp.dense_4h_to_h',
   },
@@ -50,8 +51,7 @@ const phiAttention = { ...attention, output: 'self_attn.dense' } as const;
 const cohere = {
   ...base,
   norm: 'layer-without-bias',
-  parallel: true,
-  feedforward: { ...feedforward, norm: attention.norm },
+  feedforward: { ...feedforward, wiring: parallelBranch(attention.wiring) },
   biases: attentionBiases,
   interleavedRotary: true,
   scales: ({ logit_scale: scale }: ModelConfig) => ({ logits: scale }),
@@ -71,10 +71,12 @@ export const cohere2Lists = {
 
 export const falconBranches = {
   attention: {
+    wiring: attention.wiring,
     queryKeyValue: fusedByGroup('self_attention.query_key_value'),
     output: 'self_attention.dense',
   },
   feedforward: {
+    wiring: feedforward.wiring,
     gateUp: { kind: 'separate', names: ['mlp.dense_h_to_4h'] },
     down: 'mlp.dense_4h_to_h',
   },
@@ -84,12 +86,16 @@ export const falconBranches = {
 function falconForm(config: ModelConfig): Partial<Architecture> {
   const { parallel_attn: parallel, new_decoder_architecture: isNew } = config;
   const hasOwnNorms = isNew && (config.num_ln_in_parallel_attn ?? 2) === 2;
-  const norms = parallel ? [attention.norm, attention.norm] : [attention.norm, feedforward.norm];
-  const [first = '', second = ''] = hasOwnNorms ? ['ln_attn', 'ln_mlp'] : norms;
+  const second = parallel ? attention : feedforward;
+  const norms = hasOwnNorms
+    ? { first: preNorm('ln_attn'), second: preNorm('ln_mlp') }
+    : { first: attention.wiring, second: second.wiring };
   return {
-    parallel,
-    attention: { ...falconBranches.attention, norm: first },
-    feedforward: { ...falconBranches.feedforward, norm: second },
+    attention: { ...falconBranches.attention, wiring: norms.first },
+    feedforward: {
+      ...falconBranches.feedforward,
+      wiring: parallel ? parallelBranch(norms.second) : norms.second,
+    },
   };
 }
 
@@ -125,7 +131,10 @@ export const parallelFamilies: readonly Architecture[] = [
       }),
     },
     biases: (config) => ({ ...attentionBiases(config), feedforward: true }),
-    form: ({ use_parallel_residual: parallel = true }) => ({ parallel }),
+    form: ({ use_parallel_residual: parallel = true }) =>
+      parallel
+        ? { feedforward: { ...neox.feedforward, wiring: parallelBranch(neox.feedforward.wiring) } }
+        : {},
   },
   {
     ...neox,
@@ -156,10 +165,9 @@ export const parallelFamilies: readonly Architecture[] = [
     },
     outer: { ...base.outer, finalNorm: 'final_layernorm', headBias: true },
     norm: 'layer',
-    parallel: true,
     attention: phiAttention,
     feedforward: {
-      norm: attention.norm,
+      wiring: parallelBranch(attention.wiring),
       gateUp: { kind: 'separate', names: ['mlp.fc1'] },
       down: 'mlp.fc2',
     },
@@ -251,12 +259,12 @@ export const parallelFamilies: readonly Architecture[] = [
     outer: { ...base.outer, finalNorm: 'final_layernorm' },
     norm: 'layer',
     attention: {
-      norm: attention.norm,
+      wiring: attention.wiring,
       queryKeyValue: fusedByGroup('self_attn.query_key_value'),
       output: 'self_attn.dense',
     },
     feedforward: {
-      norm: feedforward.norm,
+      wiring: feedforward.wiring,
       gateUp: { kind: 'separate', names: ['mlp.dense_h_to_4h'] },
       down: 'mlp.dense_4h_to_h',
     },
@@ -265,7 +273,7 @@ export const parallelFamilies: readonly Architecture[] = [
       config.qk_layernorm === true
         ? {
             attention: {
-              norm: attention.norm,
+              wiring: attention.wiring,
               queryKeyValue: fusedByGroup('self_attn.query_key_value'),
               output: 'self_attn.dense',
               queryKeyNorms: queryKeyLayernorms,

@@ -9,6 +9,7 @@ import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { say } from '../../message';
 import type { Message } from '../../message';
+import { preNorm } from '../modules/wiring-names';
 
 const outer: OuterNames = {
   prefixes: ['model.', ''],
@@ -23,7 +24,7 @@ export const withoutEncoder = {
 } as const;
 
 export const attention = {
-  norm: 'input_layernorm',
+  wiring: preNorm('input_layernorm'),
   queryKeyValue: {
     kind: 'separate',
     names: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
@@ -49,7 +50,7 @@ export const hunyuanAttention = {
 } as const;
 
 export const feedforward = {
-  norm: 'post_attention_layernorm',
+  wiring: preNorm('post_attention_layernorm'),
   gateUp: { kind: 'separate', names: ['mlp.gate_proj', 'mlp.up_proj'] },
   down: 'mlp.down_proj',
 } as const;

@@ -1,5 +1,6 @@
 import type { Architecture } from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
+import { outputNorm, sandwich } from '../modules/wiring-names';
 import {
   attention,
   attentionBiases,
@@ -17,12 +18,12 @@ const postNorms = {
   attention: {
     queryKeyValue: attention.queryKeyValue,
     output: attention.output,
-    postNorm: 'post_attention_layernorm',
+    wiring: outputNorm('post_attention_layernorm'),
   },
   feedforward: {
     gateUp: feedforward.gateUp,
     down: feedforward.down,
-    postNorm: 'post_feedforward_layernorm',
+    wiring: outputNorm('post_feedforward_layernorm'),
   },
 } as const;
 
@@ -90,8 +91,14 @@ export const postNormFamilies: readonly Architecture[] = [
         rms_norm_eps: 1.5625e-7,
       }),
     },
-    attention: { ...attention, postNorm: 'post_self_attn_layernorm' },
-    feedforward: { ...gateUpInOne, postNorm: 'post_mlp_layernorm' },
+    attention: {
+      ...attention,
+      wiring: sandwich(attention.wiring.norm, 'post_self_attn_layernorm'),
+    },
+    feedforward: {
+      ...gateUpInOne,
+      wiring: sandwich(gateUpInOne.wiring.norm, 'post_mlp_layernorm'),
+    },
     biases: queryKeyValueBiases,
     interleavedRotary: true,
   },

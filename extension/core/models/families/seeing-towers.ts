@@ -1,6 +1,7 @@
 import type { Architecture } from '../transformer/architecture';
 import { qwen2 } from './llama-like';
 import { attention, attentionBiases, base, gateUpInOne, noBiases, queryKeyNorms } from './pieces';
+import { sandwich } from '../modules/wiring-names';
 
 /** @param family what its classes in transformers begin with */
 const qwen2Tower = (type: string, family: string): Architecture => ({
@@ -55,8 +56,14 @@ export const seeingTowers: readonly Architecture[] = [
         max_position_embeddings: 32_768,
       }),
     },
-    attention: { ...attention, postNorm: 'post_self_attn_layernorm' },
-    feedforward: { ...gateUpInOne, postNorm: 'post_mlp_layernorm' },
+    attention: {
+      ...attention,
+      wiring: sandwich(attention.wiring.norm, 'post_self_attn_layernorm'),
+    },
+    feedforward: {
+      ...gateUpInOne,
+      wiring: sandwich(gateUpInOne.wiring.norm, 'post_mlp_layernorm'),
+    },
     biases: () => ({ ...noBiases(), queryKeyValue: true }),
     interleavedRotary: true,
   },

@@ -12,6 +12,7 @@ import type { BlockEndNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
 import { curveInGguf } from './gguf-curves';
 import type { NormKind } from '../parts/norm';
+import { renamedWiring, wiringNorms } from '../modules/wiring-names';
 import type { GgufFamily } from './gguf-traits';
 
 /** Blocks are named `blk.<number>.` */
@@ -168,14 +169,19 @@ function branchesInGguf(
   { attention, feedforward }: Architecture,
   { attentionNorm = 'attn_norm', feedforwardNorm = 'ffn_norm', splitsGateUp = false }: GgufFamily,
 ): Pick<Architecture, 'attention' | 'feedforward'> {
-  const isShared = feedforward.norm !== undefined && feedforward.norm === attention.norm;
+  const { norm } = feedforward.wiring;
+  const isShared = norm !== undefined && norm === attention.wiring.norm;
   const { queryKeyValue, queryKeyNorms } = attention;
   const { gateUp } = feedforward;
   const inner = gateUp.kind === 'fused' ? 2 : gateUp.names.length;
   return {
     attention: {
       ...attention,
-      ...(attention.norm === undefined ? {} : { norm: isShared ? 'attn_norm' : attentionNorm }),
+      wiring: renamedWiring(attention.wiring, {
+        norm: isShared ? 'attn_norm' : attentionNorm,
+        postNorm: 'post_attention_norm',
+        sumNorm: 'attn_output_norm',
+      }),
       queryKeyValue:
         queryKeyValue.kind === 'fused'
           ? { kind: 'fused', name: 'attn_qkv' }
@@ -194,23 +200,23 @@ function branchesInGguf(
       ...(queryKeyNorms === undefined
         ? {}
         : { queryKeyNorms: { ...queryKeyNorms, query: 'attn_q_norm', key: 'attn_k_norm' } }),
-      ...(attention.postNorm === undefined ? {} : { postNorm: 'post_attention_norm' }),
-      ...(attention.sumNorm === undefined ? {} : { sumNorm: 'attn_output_norm' }),
       ...(attention.innerNorm === undefined ? {} : { innerNorm: 'attn_sub_norm' }),
       ...(attention.sinks === undefined ? {} : { sinks: 'attn_sinks.weight' }),
       ...(attention.gate === undefined ? {} : { gate: 'attn_gate' }),
     },
     feedforward: {
       ...feedforward,
-      ...(feedforward.norm === undefined ? {} : { norm: isShared ? 'attn_norm' : feedforwardNorm }),
+      wiring: renamedWiring(feedforward.wiring, {
+        norm: isShared ? 'attn_norm' : feedforwardNorm,
+        postNorm: 'post_ffw_norm',
+        sumNorm: 'layer_output_norm',
+      }),
       gateUp:
         gateUp.kind === 'fused' && !splitsGateUp
           ? { ...gateUp, name: 'ffn_up' }
           : { kind: 'separate', names: ['ffn_gate', 'ffn_up'].slice(-inner) },
       down: 'ffn_down',
       ...(feedforward.curve === undefined ? {} : { curve: curveInGguf }),
-      ...(feedforward.postNorm === undefined ? {} : { postNorm: 'post_ffw_norm' }),
-      ...(feedforward.sumNorm === undefined ? {} : { sumNorm: 'layer_output_norm' }),
       ...(feedforward.innerNorm === undefined ? {} : { innerNorm: 'ffn_sub_norm' }),
       // The conversion puts what takes turns into tensors of its own.
       takesTurns: false,
@@ -222,7 +228,7 @@ function mixerInGguf(known: MixerNames, { mixer }: GgufFamily): MixerNames {
   const { module = '', form } = mixer ?? {};
   return {
     ...known,
-    ...(known.norm === undefined ? {} : { norm: 'attn_norm' }),
+    wiring: renamedWiring(known.wiring, { norm: 'attn_norm' }),
     module,
     ...(form === undefined ? {} : { form: (config) => form(known.form(config), config) }),
   };
@@ -332,19 +338,15 @@ export function partNames(known: Architecture, own: Architecture): Map<string, s
     `${before}${tableOf(outer) ?? ''}`,
     `${before}${outer.types ?? ''}`,
     outer.heads?.[0] ?? 'lm_head',
-    attention.norm,
+    ...wiringNorms.map((role) => attention.wiring[role]),
     ...projectionNames(attention.queryKeyValue),
     attention.output,
     attention.queryKeyNorms?.query,
     attention.queryKeyNorms?.key,
-    attention.postNorm,
-    attention.sumNorm,
     attention.innerNorm,
-    feedforward.norm,
+    ...wiringNorms.map((role) => feedforward.wiring[role]),
     ...projectionNames(feedforward.gateUp),
     feedforward.down,
-    feedforward.postNorm,
-    feedforward.sumNorm,
     feedforward.innerNorm,
   ];
   const usual = listed(known, prefix);

@@ -10,7 +10,14 @@ import type { Rows, RowsOfTensor } from './gguf-rows';
 import { placeCompressed, placeConnections } from './compressed/compressed-places';
 import { placeEnds, placeOutsideEnds } from './end-places';
 import { placeMixer } from './mixer-places';
-import { hasExperts, partAndKind, placeModule, placeNorm, placeTensor } from './placing';
+import {
+  hasExperts,
+  partAndKind,
+  placeModule,
+  placeNorm,
+  placeTensor,
+  placeWiring,
+} from './placing';
 import type { BothNames, Piece, Place, Places } from './placing';
 
 /** Where the tensors of a block lie in the file. */
@@ -60,9 +67,7 @@ const namesOf = (projection: Projection): readonly string[] =>
 
 function placeAttention(places: Places, names: BothNames): void {
   const [from, to] = [names.known.attention, names.own.attention];
-  placeNorm(places, names, from.norm, to.norm);
-  placeNorm(places, names, from.postNorm, to.postNorm);
-  placeNorm(places, names, from.sumNorm, to.sumNorm);
+  placeWiring(places, names, from.wiring, to.wiring);
   placeNorm(places, names, from.queryKeyNorms?.query, to.queryKeyNorms?.query);
   placeNorm(places, names, from.queryKeyNorms?.key, to.queryKeyNorms?.key);
   placeNorm(places, names, from.innerNorm, to.innerNorm);
@@ -197,9 +202,7 @@ function placeLatent(places: Places, { known, own, family, config }: BothNames):
 
 function placeFeedforward(places: Places, names: BothNames): void {
   const [from, to] = [names.known.feedforward, names.own.feedforward];
-  placeNorm(places, names, from.norm, to.norm);
-  placeNorm(places, names, from.postNorm, to.postNorm);
-  placeNorm(places, names, from.sumNorm, to.sumNorm);
+  placeWiring(places, names, from.wiring, to.wiring);
   placeNorm(places, names, from.innerNorm, to.innerNorm);
   placeGateUp(places, names, from.gateUp, to.gateUp);
   placeLinear(places, names, from.down, to.down);

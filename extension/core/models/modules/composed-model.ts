@@ -3,26 +3,30 @@ import { DataType } from '../../onnx/graph-builder';
 import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import type {
   ExpertMask,
+  BlockNames,
   GraphPart,
   InputPort,
   LayeredModel,
+  LayeredSublayer,
   ModelKind,
   ModelOutput,
-  PatchInput,
+  Prologue,
   Step,
   TappedStep,
 } from '../layered-model';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
 import { stream } from '../model-emitter';
-import type { EmitOptions, SideValue, Values } from '../model-emitter';
+import type { EmitOptions, ModelEmitter, SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
 import type { Width } from '../narrow/width';
 import { endLinears, endSides } from '../parts/block-end';
-import { patchModuleOf, withPatches } from '../patch/patched-layout';
+import { withPatches } from '../patch/patched-layout';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
 import type { PartKind } from '../transformer/architecture';
+import type { ExpertTensors } from '../transformer/part-tensors';
+import type { RoutedRows } from './sublayer';
 import { outputName } from '../transformer/carried-streams';
-import { roundingOfForms, withFormFiles, withForms } from '../transformer/linear-layers';
+import { withFormFiles, withForms } from '../transformer/linear-layers';
 import { outerMatricesOf } from '../transformer/outer-matrices';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import { requireRunnableTensors } from '../transformer/runnable';
@@ -56,8 +60,10 @@ export abstract class ComposedModel<
   public abstract readonly inputs: readonly InputPort[];
   public abstract readonly output: ModelOutput;
   public abstract readonly joinsExamples: boolean;
+  public readonly graph = undefined;
   /** By index, as each run of a sublayer asks for one. */
-  private readonly steps = new Map<number, Step & { part: BuilderPart }>();
+  private readonly steps = new Map<number, ComposedSublayer>();
+  private firstStep: Prologue | undefined;
 
   public constructor(
     public readonly summary: ModelSummary,
@@ -67,11 +73,11 @@ export abstract class ComposedModel<
 
   /** Every side value of the prologue. */
   public abstract get sideValues(): readonly SideValue[];
-  protected abstract get sublayers(): readonly Sublayer[];
-  protected abstract get outer(): OuterLinears;
+  public abstract get sublayers(): readonly Sublayer[];
+  public abstract get outer(): OuterLinears;
   /** Whether attention keeps keys and values for later tokens. */
   protected abstract get keepsCache(): boolean;
-  protected abstract get hidden(): number;
+  public abstract get hidden(): number;
   protected abstract get prologueCosts(): RunningCosts;
   protected abstract get epilogueCosts(): RunningCosts;
   /** Stored tensors outside the sublayers. */
@@ -95,12 +101,8 @@ export abstract class ComposedModel<
   public abstract emitEpilogue(graph: GraphBuilder, hidden: Value, side: Values): Value;
   /** Names of the side values that sublayer `index` reads. */
   public abstract sidesOf(index: number): readonly string[];
-  protected abstract layoutWith(sublayers: readonly Sublayer[], outer: OuterLinears): Layout;
-  protected abstract remade(summary: ModelSummary, files: readonly string[], layout: Layout): Self;
-
-  public get sideNames(): readonly string[] {
-    return this.sideValues.map(({ name }) => name);
-  }
+  public abstract layoutWith(sublayers: readonly Sublayer[], outer: OuterLinears): Layout;
+  public abstract remade(summary: ModelSummary, files: readonly string[], layout: Layout): Self;
 
   /** Names of the values of the state that sublayer `index` reads. */
   public stateNames(_index: number): readonly string[] {
@@ -108,22 +110,22 @@ export abstract class ComposedModel<
   }
 
   /** Names of those that are read if sublayer `index` is skipped. */
-  protected skippedStateNames(_index: number): readonly string[] {
+  public skippedStateNames(_index: number): readonly string[] {
     return [stream];
   }
 
   /** Names of the values besides the stream that the part in front of a boundary computes. */
-  protected givenAt(_boundary: number): readonly string[] {
+  public givenAt(_boundary: number): readonly string[] {
     return [];
   }
 
   /** Where the values of the state at a boundary come from, the output of the part in front of it being `next`. */
-  protected nextState(_boundary: number, next: string): Step['next'] {
+  public nextState(_boundary: number, next: string): Step['next'] {
     return { [stream]: next };
   }
 
   /** The value that is passed on if sublayer `index` is skipped and leaves nothing. */
-  protected passedOn(_index: number): string {
+  public passedOn(_index: number): string {
     return stream;
   }
 
@@ -136,26 +138,33 @@ export abstract class ComposedModel<
   }
 
   /** Tensors and linear layers of a part that runs even if sublayer `index` is skipped. */
-  protected skippedCosts(index: number): RunningCosts | undefined {
+  public skippedCosts(index: number): RunningCosts | undefined {
     const { stayingTensors, ends } = this.at(index);
     return stayingTensors.length === 0 ? undefined : costsOf(stayingTensors, endLinears(ends));
   }
 
-  protected sublayerCosts(index: number): RunningCosts {
+  public sublayerCosts(index: number): RunningCosts {
     return this.at(index).runningCosts;
   }
 
-  protected expertMask(_index: number): ExpertMask | undefined {
+  public expertMask(_index: number): ExpertMask | undefined {
     return undefined;
   }
 
-  public get prologue(): Step & { part: GraphPart } {
+  public get prologue(): Prologue {
+    this.firstStep ??= this.prologueStep();
+    return this.firstStep;
+  }
+
+  private prologueStep(): Prologue {
+    const { joinsExamples } = this;
+    const sideNames = this.sideValues.map(({ name }) => name);
     const part = emittedPart(
       {
         key: 'prologue',
         ...this.prologueCosts,
         inputs: this.inputs.map(({ name }) => name),
-        outputs: [stream, ...this.givenAt(0).map(outputName), ...this.sideNames],
+        outputs: [stream, ...this.givenAt(0).map(outputName), ...sideNames],
       },
       (graph) => {
         declareInputs(graph, this.inputs);
@@ -166,63 +175,13 @@ export abstract class ComposedModel<
         }
       },
     );
-    return { part, next: this.nextState(0, stream) };
+    return { part, next: this.nextState(0, stream), sideNames, joinsExamples };
   }
 
-  public sublayer(index: number): Step & { part: BuilderPart } {
-    const known = this.steps.get(index);
-    if (known !== undefined) {
-      return known;
-    }
-    const expertMask = this.expertMask(index);
-    const mask = expertMask === undefined ? {} : { mask: expertMask };
-    const part = this.partOver(
-      this.idAt(index),
-      this.sublayerCosts(index),
-      this.stateNames(index),
-      this.sidesOf(index),
-      expertMask,
-      index,
-      (graph, state, side) => {
-        const masked =
-          expertMask === undefined
-            ? {}
-            : {
-                expertMask: graph.input(expertMask.input, DataType.FLOAT, [
-                  'batch',
-                  expertMask.count,
-                ]),
-              };
-        return this.emitSublayer(graph, index, state, side, masked);
-      },
-    );
-    const step = { part, next: this.nextState(index + 1, nextStream), ...mask };
-    this.steps.set(index, step);
-    return step;
-  }
-
-  public skipped(index: number): Step {
-    const costs = this.skippedCosts(index);
-    if (costs === undefined) {
-      return { next: this.nextState(index + 1, this.passedOn(index)) };
-    }
-    const part = this.partOver(
-      `${this.idAt(index)}.skipped`,
-      costs,
-      this.skippedStateNames(index),
-      endSides(this.at(index).ends),
-      undefined,
-      index,
-      (graph, state, side) => this.emitSkipped(graph, index, state, side),
-    );
-    return { part, next: this.nextState(index + 1, nextStream) };
-  }
-
-  public summed(index: number): Step & { part: BuilderPart } {
-    const { summary, files, sublayers } = this;
-    const layout = this.layoutWith(sublayers.with(index, this.at(index).upToSum), this.outer);
-    const step = this.remade(summary, files, layout).sublayer(index);
-    return { ...step, part: { ...step.part, key: `${step.part.key}.summed` } };
+  public sublayer(index: number): ComposedSublayer {
+    const sublayer = this.steps.get(index) ?? new ComposedSublayer(this, index);
+    this.steps.set(index, sublayer);
+    return sublayer;
   }
 
   public streamNames(_index: number): { readonly before: string; readonly after: string } {
@@ -248,37 +207,34 @@ export abstract class ComposedModel<
     );
   }
 
-  public width(index: number): Width | undefined {
+  public abstract get blockNames(): BlockNames;
+
+  public get emitter(): ModelEmitter | undefined {
+    return undefined;
+  }
+
+  /** Channels or heads of sublayer `index` that can be removed. */
+  public widthOf(index: number): Width | undefined {
     return this.at(index).width;
   }
 
-  public outputTensors(index: number): readonly LazyTensor[] {
-    return this.at(index).outputTensors;
-  }
-
+  /** Tensors that stay when sublayer `index` is removed. */
   public stayingTensors(index: number): readonly LazyTensor[] {
     return this.at(index).stayingTensors;
   }
 
-  public sublayerTensors(index: number): readonly LazyTensor[] {
-    return this.at(index).tensors();
+  /** Last size of what patches read; undefined if none can be put in. */
+  public get patchWidth(): number | undefined {
+    return this.hidden;
   }
 
-  public get roundingError(): number | undefined {
-    return roundingOfForms(this.sublayers, this.outer);
-  }
-
-  public linearLayers(index: number): readonly LinearLayer[] {
-    return this.at(index).linearLayers(index);
+  /** Value of the state that the branch of sublayer `index` reads. */
+  public branchInput(_index: number): string {
+    return stream;
   }
 
   public get outerMatrices(): readonly OuterMatrix[] {
     return outerMatricesOf(this.outer);
-  }
-
-  public tapped(index: number): TappedStep {
-    const step = this.sublayer(index);
-    return { ...step, ...tappedPart(step.part, this.linearLayers(index)) };
   }
 
   public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): Self {
@@ -298,14 +254,6 @@ export abstract class ComposedModel<
     const all = { summary: before, files: this.files, sublayers: this.sublayers, keepsCache };
     const { summary, files, sublayers } = withPatches(all, patches);
     return this.remade(summary, files, this.layoutWith(sublayers, this.outer));
-  }
-
-  public patchModule(id: string): string {
-    return patchModuleOf(this.layout.patchModules, id);
-  }
-
-  public patchInput(_index: number): PatchInput {
-    return { value: stream, width: this.hidden };
   }
 
   public requireRunnable(): void {
@@ -329,7 +277,7 @@ export abstract class ComposedModel<
     graph.output(this.output.name, output, DataType.FLOAT, this.outputShape);
   }
 
-  protected at(index: number): Sublayer {
+  public at(index: number): Sublayer {
     const sublayer = this.sublayers[index];
     if (sublayer === undefined) {
       throw new RangeError(`sublayer ${index} of ${this.sublayers.length}`);
@@ -337,12 +285,12 @@ export abstract class ComposedModel<
     return sublayer;
   }
 
-  private idAt(index: number): string {
+  public idAt(index: number): string {
     return this.summary.sublayers[index]?.id ?? String(index);
   }
 
   /** A part from the state in front of sublayer `index` to that behind it. */
-  private partOver(
+  public partOver(
     key: string,
     costs: RunningCosts,
     stateNames: readonly string[],
@@ -386,6 +334,133 @@ export abstract class ComposedModel<
       const shape = this.shapeOf(given);
       graph.output(outputName(given), state[given] ?? missing(given), DataType.FLOAT, shape);
     }
+  }
+}
+
+type AnyComposedModel = ComposedModel<ComposedLayout, AnyComposedModel>;
+
+/** A sublayer of a composed model: the step of its module between two boundaries. */
+export class ComposedSublayer implements LayeredSublayer {
+  public readonly part: BuilderPart;
+  public readonly next: Step['next'];
+  public readonly mask?: ExpertMask;
+
+  public constructor(
+    private readonly model: AnyComposedModel,
+    private readonly index: number,
+  ) {
+    const mask = model.expertMask(index);
+    this.part = model.partOver(
+      model.idAt(index),
+      model.sublayerCosts(index),
+      model.stateNames(index),
+      model.sidesOf(index),
+      mask,
+      index,
+      (graph, state, side) => {
+        const masked =
+          mask === undefined
+            ? {}
+            : { expertMask: graph.input(mask.input, DataType.FLOAT, ['batch', mask.count]) };
+        return model.emitSublayer(graph, index, state, side, masked);
+      },
+    );
+    this.next = model.nextState(index + 1, nextStream);
+    if (mask !== undefined) {
+      this.mask = mask;
+    }
+  }
+
+  private get module(): Sublayer {
+    return this.model.at(this.index);
+  }
+
+  public get summed(): Step & { readonly part: BuilderPart } {
+    const { model, index } = this;
+    const { summary, files, sublayers } = model;
+    const layout = model.layoutWith(sublayers.with(index, this.module.upToSum), model.outer);
+    const { part, next, mask } = model.remade(summary, files, layout).sublayer(index);
+    return {
+      part: { ...part, key: `${part.key}.summed` },
+      next,
+      ...(mask === undefined ? {} : { mask }),
+    };
+  }
+
+  public get skipped(): Step {
+    const { model, index } = this;
+    const costs = model.skippedCosts(index);
+    if (costs === undefined) {
+      return { next: model.nextState(index + 1, model.passedOn(index)) };
+    }
+    const part = model.partOver(
+      `${model.idAt(index)}.skipped`,
+      costs,
+      model.skippedStateNames(index),
+      endSides(this.module.ends),
+      undefined,
+      index,
+      (graph, state, side) => model.emitSkipped(graph, index, state, side),
+    );
+    return { part, next: this.next };
+  }
+
+  public get tapped(): TappedStep {
+    return this.tappedAt(this.linearLayers);
+  }
+
+  public get routed(): TappedStep | undefined {
+    const { routedRows } = this.module;
+    return routedRows && this.tappedAt(routedRows);
+  }
+
+  public get streamNames(): { readonly before: string; readonly after: string } {
+    return this.model.streamNames(this.index);
+  }
+
+  public get tensors(): readonly LazyTensor[] {
+    return this.module.tensors();
+  }
+
+  public get stayingTensors(): readonly LazyTensor[] {
+    return this.model.stayingTensors(this.index);
+  }
+
+  public get outputTensors(): readonly LazyTensor[] {
+    return this.module.outputTensors;
+  }
+
+  public get linearLayers(): readonly LinearLayer[] {
+    return this.module.linearLayers(this.index);
+  }
+
+  public get width(): Width | undefined {
+    return this.model.widthOf(this.index);
+  }
+
+  public get widthProblem(): undefined {
+    return undefined;
+  }
+
+  public get expertTensors(): ExpertTensors | undefined {
+    return this.module.expertTensors;
+  }
+
+  public get patchInput(): string {
+    return this.model.branchInput(this.index);
+  }
+
+  public get patchWidth(): number | undefined {
+    return this.model.patchWidth;
+  }
+
+  public get patchModule(): string | undefined {
+    return this.model.layout.patchModules?.[this.module.place];
+  }
+
+  private tappedAt(rows: readonly RoutedRows[]): TappedStep {
+    const { part, next, mask } = this;
+    return { next, ...(mask === undefined ? {} : { mask }), ...tappedPart(part, rows) };
   }
 }
 

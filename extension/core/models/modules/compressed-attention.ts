@@ -22,6 +22,7 @@ import type { TensorFinder } from '../transformer/tensor-finder';
 import { Attention } from './attention';
 import type { AttentionShape, AttentionWeights } from './attention-heads';
 import type { BranchInput, SpecialSide } from './sublayer';
+import { findWiring } from './wiring';
 
 type CompressedWeights = AttentionWeights & { readonly compressed: CompressedParts };
 
@@ -171,7 +172,7 @@ function emitRuns(
 /** Weights of the attention of the block whose tensors begin with `prefix`. */
 export function findCompressed(
   { queryRank, groups, groupRank, rate, indexer }: CompressedShape,
-  { norm = '', output, compressed: names }: Architecture['attention'],
+  { wiring, output, compressed: names }: Architecture['attention'],
   tensors: TensorFinder,
   prefix: string,
   { hiddenSize: hidden, numHeads, headDim }: AttentionShape,
@@ -219,7 +220,7 @@ export function findCompressed(
         }),
   };
   return {
-    norm: tensors.norm(`${prefix}${norm}`, hidden),
+    ...findWiring(wiring, tensors, prefix, hidden),
     queryKeyValue: [
       linear(names.queryDown, queryRank, hidden),
       linear(names.queryUp, numHeads * headDim, queryRank),

@@ -11,6 +11,7 @@ import type { AttentionShape, AttentionWeights } from './attention-heads';
 import { CompressedAttention, findCompressed } from './compressed-attention';
 import { findSharedTransformer, SharedAttention } from './shared-attention';
 import { findWiring } from './wiring';
+import { linearIfAny } from './sublayer';
 
 /** A block's attention. */
 interface AttentionPlace extends AttentionReach {
@@ -48,8 +49,25 @@ export function findAnyAttention(
   return new Attention(block, shape, weights, reach);
 }
 
+/** The attention of a decoder's block to the output of an encoder. */
+export function findCrossAttention(
+  names: Architecture['attention'],
+  biases: Biases,
+  tensors: TensorFinder,
+  { block, prefix }: { readonly block: number; readonly prefix: string },
+  shape: AttentionShape,
+): Attention {
+  const { queryKeyValue, ...weights } = findAttention(names, biases, tensors, prefix, shape);
+  const [query, ...keyValue] = queryKeyValue;
+  return new Attention(block, shape, {
+    ...weights,
+    queryKeyValue: linearIfAny(query),
+    othersKeys: { keyValue },
+  });
+}
+
 /** Weights of the attention of the block whose tensors begin with `prefix`. */
-export function findAttention(
+function findAttention(
   names: Architecture['attention'],
   biases: Biases,
   tensors: TensorFinder,
@@ -72,7 +90,7 @@ export function findAttention(
     }
   };
   return {
-    ...findWiring(names, tensors, prefix, hiddenSize),
+    ...findWiring(names.wiring, tensors, prefix, hiddenSize),
     ...findQueryKeyValue(names, biases, tensors, prefix, shape, keysOf),
     ...(normsValues === true ? { normsValues } : {}),
     output: withBias(
@@ -127,7 +145,7 @@ const withBias = (linear: Linear, bias: LazyTensor | undefined): Linear =>
   bias === undefined ? linear : { ...linear, bias };
 
 function findQueryKeyValue(
-  { norm, queryKeyValue, queryKeyNorms, latent }: Architecture['attention'],
+  { wiring: { norm }, queryKeyValue, queryKeyNorms, latent }: Architecture['attention'],
   { queryKeyValue: bias, key = bias }: Biases,
   tensors: TensorFinder,
   prefix: string,

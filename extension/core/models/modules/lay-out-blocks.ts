@@ -5,14 +5,14 @@ import type { Rotary } from '../parts/rotary';
 import { sparsityOf } from '../parts/sparsity';
 import { findConnection } from '../parts/streams/find-connections';
 import type { BlockArchitecture, PartKind } from '../transformer/architecture';
-import { branchOf, lacking, partsOf } from '../transformer/block-parts';
+import { lacking, partsOf, partWiring } from '../transformer/block-parts';
 import type { FoundEnds } from '../transformer/find-ends';
 import { expertShape, findExperts, withCount } from '../transformer/find-experts';
 import type { ModelConfig } from '../transformer/model-config';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { withHeads } from './attention';
 import type { AttentionShape, AttentionWeights } from './attention-heads';
-import { findAnyAttention } from './find-attention';
+import { findAnyAttention, findCrossAttention } from './find-attention';
 import { findMixer, Mixer } from './mixer';
 import type { MixerShape } from './mixer';
 import { findFeedforward, Mlp } from './mlp';
@@ -30,6 +30,8 @@ interface FoundModel {
   readonly mixer?: MixerShape | undefined;
   /** Returns the prefix of the names of a block's tensors. */
   readonly placeOf: (block: number) => string;
+  /** Number of the first block; 0 if undefined. */
+  readonly firstBlock?: number;
   /** Modules of a block that patches replace. */
   readonly patchModules: Readonly<Partial<Record<PartKind, string>>>;
   /** Tensors of a variant of attention, in the block whose tensors begin with `place`. */
@@ -54,13 +56,14 @@ interface FoundBlocks {
 export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel): FoundBlocks {
   const { config, folder, tensors, attention, feedforward, mixer, placeOf, ends } = model;
   const { hiddenSize, latent } = attention;
+  const { firstBlock = 0 } = model;
   const experts = expertShape(architecture, config, folder, feedforward);
   const biases = architecture.biases(config);
   const { widths = {} } = config.espalier ?? {};
   const rotaries = new Map<string, Rotary>();
   const starts: number[] = [];
   const list = new SublayerList(tensors, attention, config.espalier, model.startNorms);
-  for (let block = 0; block < config.num_hidden_layers; block++) {
+  for (let block = firstBlock; block < firstBlock + config.num_hidden_layers; block++) {
     const prefix = placeOf(block);
     const layerType = config.layer_types?.[block] ?? 'full_attention';
     const own = { ...architecture, ...architecture.blockForm?.(config, block) };
@@ -111,6 +114,7 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
       },
     };
     const { startNorm } = architecture;
+    const { crossAttention } = own;
     list.keep(
       startNorm === undefined ? [] : [tensors.norm(`${prefix}${startNorm}`, hiddenSize)],
       ends?.before({ block, prefix }),
@@ -122,7 +126,7 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
         block,
         place,
         prefix,
-        sumNorm: branchOf(architecture, place).sumNorm,
+        wiring: partWiring(own, place),
         module: model.patchModules[place],
         ends: ends?.behind({ block, prefix }, place, i === parts.length - 1) ?? [],
         find: () =>
@@ -130,6 +134,12 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
             .withStreamFactor(architecture.streamFactor?.(config, place) ?? 1)
             .withConnection(findConnection(architecture, place, config, tensors, prefix)),
       });
+      if (place === 'attention' && crossAttention !== undefined) {
+        list.add({
+          ...{ block, place, prefix, kind: 'cross-attention', wiring: crossAttention.wiring },
+          find: () => findCrossAttention(crossAttention, biases, tensors, { block, prefix }, shape),
+        });
+      }
     }
   }
   list.keep([], ends?.last);

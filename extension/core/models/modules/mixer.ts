@@ -121,5 +121,5 @@ export function findMixer(
     rows: (name) => tensors.rows(`${own}${name}`),
     take: (name, shape) => tensors.reshaped(`${own}${name}`, shape),
   };
-  return { ...findWiring(names, tensors, prefix, hiddenSize), ...findParts(form, finder) };
+  return { ...findWiring(names.wiring, tensors, prefix, hiddenSize), ...findParts(form, finder) };
 }

@@ -222,7 +222,7 @@ export function findFeedforward(
 ): FeedforwardWeights {
   const { gateUp, down, innerNorm, curve } = names;
   return {
-    ...findWiring(names, tensors, prefix, hidden),
+    ...findWiring(names.wiring, tensors, prefix, hidden),
     gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, [bias, bias]),
     down: tensors.linear(`${prefix}${down}`, hidden, inner, lastBias),
     ...(innerNorm === undefined ? {} : { innerNorm: tensors.norm(`${prefix}${innerNorm}`, inner) }),

@@ -17,10 +17,10 @@ export class Patch extends SublayerModule {
     block: number,
     private readonly replaced: PartKind,
     { hiddenSize, norm }: BranchShape,
-    { sumNorms = [] }: Wiring,
+    { sumNorms = [], parallel }: Wiring,
     public readonly patch: SymbolicPatch,
   ) {
-    super(block, { hiddenSize, norm, residualScale: 1 }, { sumNorms });
+    super(block, { hiddenSize, norm, residualScale: 1 }, { sumNorms, parallel });
   }
 
   public override get place(): PartKind {

@@ -10,6 +10,7 @@ import type { Mlp } from './mlp';
 import type { Moe } from './moe';
 import { Patch } from './patch';
 import type { BranchShape } from './wiring';
+import type { WiringNames } from './wiring-names';
 
 /** A sublayer of a transformer, with its weights found and checked. */
 export type Sublayer = Attention | Mixer | Mlp | Moe | Patch;
@@ -28,8 +29,7 @@ export interface BlockPart {
   readonly kind?: 'cross-attention';
   /** Name of the block's tensors up to the part's own. */
   readonly prefix: string;
-  /** Name in the block of the norm of the sum, which stays when the sublayer is removed. */
-  readonly sumNorm: string | undefined;
+  readonly wiring: WiringNames;
   /** Name in the block of the module that a patch replaces. */
   readonly module?: string | undefined;
   /** Ends of the block that follow it. */
@@ -62,9 +62,12 @@ export class SublayerList {
     return this.sublayers.length;
   }
 
-  public add({ block, place, kind, prefix, sumNorm, module, ends = [], find }: BlockPart): void {
+  public add({ block, place, kind, prefix, wiring, module, ends = [], find }: BlockPart): void {
     const id = `block.${block}.${kind ?? place}`;
     const { hiddenSize } = this.shape;
+    const { sumNorm } = wiring;
+    // The first branch that is left reads the stream.
+    const parallel = this.sublayers.at(-1)?.block === block ? wiring.parallel : undefined;
     const sumNorms = (): Norm[] =>
       sumNorm === undefined ? [] : [this.tensors.norm(`${prefix}${sumNorm}`, hiddenSize)];
     const { [id]: spec } = this.patches;
@@ -72,13 +75,13 @@ export class SublayerList {
       const patch = findPatch(spec, hiddenSize, (name, shape) =>
         this.tensors.take(`${prefix}${module}.${name}`, shape),
       );
-      const weights = { sumNorms: sumNorms() };
+      const weights = { sumNorms: sumNorms(), parallel };
       this.sublayers.push(new Patch(block, place, this.shape, weights, patch).followedBy([], ends));
     } else if (this.removed.has(id)) {
       this.absent.push(id);
       this.keep(sumNorms(), ends);
     } else {
-      this.sublayers.push(find().followedBy([], ends));
+      this.sublayers.push(find().withParallel(parallel).followedBy([], ends));
     }
   }
 

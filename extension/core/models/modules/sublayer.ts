@@ -237,6 +237,11 @@ export abstract class SublayerModule<
     return streamFactor === 1 ? this : this.withWeights({ ...this.weights, streamFactor });
   }
 
+  /** The sublayer in parallel with the one before it in its block. */
+  public withParallel(parallel: Wiring['parallel']): this {
+    return parallel === undefined ? this : this.withWeights({ ...this.weights, parallel });
+  }
+
   public withConnection(connection: Connection | undefined): this {
     return connection === undefined ? this : this.withWeights({ ...this.weights, connection });
   }

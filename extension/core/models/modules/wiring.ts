@@ -5,8 +5,8 @@ import type { Norm, NormStyle } from '../parts/norm';
 import type { ConnectedStreams, Connection } from '../parts/streams/connection';
 import { emitConnected } from '../parts/streams/hyper-connections';
 import { emitWeight } from '../parts/weight';
-import type { WiringNames } from '../transformer/block-end-names';
 import type { TensorFinder } from '../transformer/tensor-finder';
+import type { WiringNames } from './wiring-names';
 
 /** Weights around a branch of the residual stream. */
 export interface Wiring {
@@ -16,6 +16,8 @@ export interface Wiring {
   readonly streamFactor?: number;
   /** Factors on the branch: [width]. */
   readonly layerScale?: LazyTensor;
+  /** Role of the block's input, if the branch runs in parallel with the branch before it. */
+  readonly parallel?: WiringNames['parallel'] | undefined;
   /** Norms of the sum, one after the other: its own, and those of removed sublayers after it, which stay. */
   readonly sumNorms?: readonly Norm[];
   /** Connection with streams that the branch reads and changes all of. */
@@ -47,13 +49,6 @@ export function findWiring(
     ...(sumNorm === undefined ? {} : { sumNorms: [normOf(sumNorm)] }),
   };
 }
-
-/** Names of the norms that are removed with a branch. */
-export const removedNorms = ({
-  norm,
-  postNorm,
-}: Partial<Record<'norm' | 'postNorm', string | undefined>>): string[] =>
-  [norm, postNorm].filter((name) => name !== undefined);
 
 /** What a branch is wired into. */
 interface WiredStream {

@@ -38,7 +38,7 @@ export async function describeNarrowed(
   const { summary, headers } = await narrowModel(original, narrowing, undefined);
   const sublayers = summary.sublayers.flatMap((sublayer, index) => {
     const { id, parameters, bytes, flopsPerToken, kvBytesPerToken } = sublayer;
-    const [kept, width] = [narrowing.get(id)?.length, whole.width?.(index)];
+    const [kept, width] = [narrowing.get(id)?.length, whole.sublayer(index).width];
     return kept === undefined || width === undefined
       ? []
       : [

@@ -37,7 +37,7 @@ const byKind: Readonly<Partial<Record<SublayerKind, NotNarrowable>>> = {
 /** The width of sublayer `index`, unless others use its weights; a graph has none where nodes of others read them. */
 export function ownWidth(model: LayeredModel, index: number): Width | undefined {
   const isShared = model.summary.sublayers[index]?.sharedWeights !== undefined;
-  return isShared && model.kind !== 'graph' ? undefined : model.width?.(index);
+  return isShared && model.kind !== 'graph' ? undefined : model.sublayer(index).width;
 }
 
 /** Why sublayer `index` can't be narrowed, where it can't; undefined where there is no such sublayer. */
@@ -67,7 +67,7 @@ export function whyNotNarrowable(model: LayeredModel, index: number): NotNarrowa
     byKind[kind] ??
     whyTooCoarse(summary.quantization) ?? {
       reason:
-        model.whyNoWidth?.(index) ??
+        model.sublayer(index).widthProblem ??
         (kind === 'attention'
           ? say`Not all of its layers can be parted by heads.`
           : say`Not all of its layers can be parted by channels.`),

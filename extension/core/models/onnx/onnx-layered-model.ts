@@ -6,44 +6,42 @@ import { configBeside } from './config-beside';
 import { describe, readsCaches, settingsOf } from './describe-graph';
 import type { Example } from '../model-input';
 import type {
+  ExportedGraph,
   GraphPart,
   InputPort,
   LayeredModel,
+  LayeredSublayer,
   ModelOutput,
-  PatchInput,
-  Step,
-  TappedStep,
+  Prologue,
 } from '../layered-model';
 import { fingerprintForms, requireLayers } from '../transformer/linear-layers';
 import type { MatrixEncoding } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
-import type { Width } from '../narrow/width';
 import { requirePlaces } from '../patch/patched-layout';
 import { describePatch, fingerprintPatches } from '../patch/symbolic-patch';
 import type { PatchSpecs, SymbolicPatch } from '../patch/symbolic-patch';
-import { findGraphLinears, lazyTensor } from './matrices/graph-linears';
+import { findGraphLinears } from './matrices/graph-linears';
 import type { GraphLinear, GraphLinears, UnusableMatrix } from './matrices/graph-linears';
 import { findGraphOuter } from './matrices/graph-outer';
 import type { GraphOuter } from './matrices/graph-outer';
 import { cutGraph } from './graph-stages';
+import { GraphSublayer } from './graph-sublayer';
+import type { SublayerContext } from './graph-sublayer';
 import type { CutGraph } from './graph-stages';
 import { GraphWidths } from './heads/graph-widths';
 import { tableRows } from './matrices/lookups';
 import { mainOutput } from './stream/main-output';
 import type { MainOutput } from './stream/main-output';
-import type { MaskedMixture } from './mixtures/mask-scores';
 import { restoreNestedTensors } from './edits/node-edits';
 import { editMatrices } from './matrices/matrix-edits';
 import { findLayers, openOnnxModel } from './onnx-model';
 import type { OnnxModel } from './stream/stream-of-graph';
 import { OnnxParts, portName } from './onnx-parts';
-import type { Tap } from './onnx-parts';
 import { patchBranches } from './edits/patch-branches';
 import { roundingError } from './values/rounding';
 import { ValueShapes } from './values/value-shapes';
 import type { Shape } from './values/shape-query';
 import { say } from '../../message';
-import type { Message } from '../../message';
 
 /** [batch, sequence, features] */
 const rowsRank = 3;
@@ -52,21 +50,18 @@ const rowsRank = 3;
 const onOtherDevices = ['com.microsoft:GatedDeltaNet', 'com.microsoft:PagedAttention'];
 
 /** An ONNX model cut at its residual stream. */
-export class OnnxLayeredModel implements LayeredModel {
+export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
   public readonly kind = 'graph';
-  public readonly joinsExamples = false;
+  public readonly emitter = undefined;
+  public readonly blockNames = undefined;
   public readonly inputs: readonly InputPort[];
   public readonly output: ModelOutput;
   public readonly roundingError: number | undefined;
-  public readonly sideNames: readonly string[];
-  public readonly prologue: Step & { readonly part: GraphPart };
+  public readonly prologue: Prologue;
   public readonly epilogue: GraphPart;
   public readonly settings: Example;
-  public readonly tableRows: Readonly<Record<string, number>>;
   public readonly isCached: boolean;
-  private readonly parts: OnnxParts;
-  private readonly over: readonly (Step & { readonly part: GraphPart })[];
-  private readonly around: readonly Step[];
+  private readonly sublayers: readonly GraphSublayer[];
   private linears: GraphLinears | undefined;
   private outer: readonly GraphOuter[] | undefined;
   private shapes: ValueShapes | undefined;
@@ -81,40 +76,35 @@ export class OnnxLayeredModel implements LayeredModel {
     public readonly otherModes: readonly OnnxLayeredModel[],
   ) {
     const parts = new OnnxParts(source);
-    this.parts = parts;
     this.widths = new GraphWidths(
       source,
       (index) => this.linearLayers(index),
       () => this.valueShapes,
     );
-    const { branches } = source;
     const sides = [...cut.side];
     const given = new Set(source.summary.inputs.map(({ name }) => name));
     const computed = sides.filter((name) => !given.has(name));
-    this.prologue = { part: parts.part('prologue', cut.prologue, computed), next: {} };
+    this.prologue = {
+      part: parts.part('prologue', cut.prologue, computed),
+      next: {},
+      sideNames: sides.map(portName),
+      joinsExamples: false,
+    };
     this.epilogue = parts.part('epilogue', cut.epilogue, [logits.value]);
-    this.over = branches.map((_, i) => {
-      const masked = this.maskOf(i);
-      const made = this.madeBy(i);
-      const part = parts.part(this.idOf(i), cut.over[i] ?? lost(), made, { masked });
-      const next = this.nextOf(i);
-      return masked === undefined ? { part, next } : { part, next, mask: masked.mask };
-    });
-    this.around = branches.map(({ start, sum, end, rest }, i) => {
-      const others = this.madeBy(i).filter((name) => name !== sum);
-      const left = rest === undefined ? others : [...others, rest];
-      const key = `${this.idOf(i)}.skipped`;
-      const aliases = new Map([[sum, rest ?? start]]);
-      const passed = sum === end ? { [portName(end)]: portName(rest ?? start) } : {};
-      const next = { ...this.nextOf(i), ...passed };
-      return left.length === 0
-        ? { next }
-        : { part: parts.part(key, cut.around[i] ?? lost(), left, { aliases }), next };
-    });
-    this.sideNames = sides.map(portName);
+    const context: SublayerContext = {
+      ...{ source, cut, parts, widths: this.widths },
+      linearLayers: (index) => this.linearLayers(index),
+      streamShape: (index) => this.streamShape(index),
+    };
+    this.sublayers = source.branches.map((branch, i) => new GraphSublayer(context, branch, i));
     this.settings = settingsOf(source);
-    this.inputs = source.summary.inputs.filter(({ name }) => this.settings[name] === undefined);
-    this.tableRows = tableRows(source);
+    const rows = tableRows(source);
+    this.inputs = source.summary.inputs
+      .filter(({ name }) => this.settings[name] === undefined)
+      .map((port) => {
+        const { [port.name]: count } = rows;
+        return count === undefined ? port : { ...port, tableRows: count };
+      });
     this.isCached = source.place !== undefined && readsCaches(source);
     this.output = logits;
     this.roundingError = roundingError(source.file);
@@ -159,39 +149,19 @@ export class OnnxLayeredModel implements LayeredModel {
     return this.source.file.files;
   }
 
-  public sublayer(index: number): Step & { readonly part: GraphPart } {
-    return this.over[index] ?? lost();
+  public get graph(): ExportedGraph {
+    return this;
   }
 
-  public summed(index: number): Step & { readonly part: GraphPart } {
-    const { sum, end } = this.source.branches[index] ?? lost();
-    const step = this.sublayer(index);
-    if (sum === end) {
-      return step;
+  public sublayer(index: number): LayeredSublayer {
+    const sublayer = this.sublayers[index];
+    if (sublayer === undefined) {
+      throw new RangeError(`sublayer ${index} of ${this.sublayers.length}`);
     }
-    const key = `${this.idOf(index)}.summed`;
-    const made = [...new Set([...this.madeBy(index), sum])];
-    const part = this.parts.part(key, this.cut.over[index] ?? lost(), made);
-    return { part, next: { ...step.next, [portName(end)]: portName(sum) } };
+    return sublayer;
   }
 
-  public skipped(index: number): Step {
-    return this.around[index] ?? lost();
-  }
-
-  public streamNames(index: number): { before: string; after: string } {
-    const { start, end } = this.source.branches[index] ?? lost();
-    return { before: portName(start), after: portName(end) };
-  }
-
-  public sublayerTensors(index: number): readonly LazyTensor[] {
-    const { initializers } = this.source.file;
-    return [...(this.cut.over[index]?.weights ?? [])]
-      .flatMap((name) => initializers.get(name) ?? [])
-      .flatMap((data) => lazyTensor(data));
-  }
-
-  public linearLayers(index: number): readonly GraphLinear[] {
+  private linearLayers(index: number): readonly GraphLinear[] {
     return this.findLinears().layers.filter(({ sublayer }) => sublayer === index);
   }
 
@@ -205,14 +175,6 @@ export class OnnxLayeredModel implements LayeredModel {
     return this.findLinears().unusable;
   }
 
-  public width(index: number): Width | undefined {
-    return this.widths.of(index);
-  }
-
-  public whyNoWidth(index: number): Message | undefined {
-    return this.widths.problemOf(index);
-  }
-
   /**
    * This model with tensors of other sizes in the places of some.
    * @param narrowing what stays of each sublayer that is narrowed, by id
@@ -224,23 +186,6 @@ export class OnnxLayeredModel implements LayeredModel {
   ): OnnxLayeredModel {
     const file = this.widths.resized(tensors, narrowing);
     return OnnxLayeredModel.cutAll(findLayers(file, fingerprint), this.config);
-  }
-
-  public tapped(index: number): TappedStep {
-    const outputs = new Map<string, Tap>();
-    const taps = new Map<string, string>();
-    for (const { id, products, in: width } of this.linearLayers(index)) {
-      const values = products.map(({ input, map }) => ({ name: input, map }));
-      const key = JSON.stringify(values);
-      const tap = outputs.get(key) ?? { output: `tap.${outputs.size}`, values, width };
-      outputs.set(key, tap);
-      taps.set(id, tap.output);
-    }
-    const key = `${this.idOf(index)}.tapped`;
-    const cut = this.cut.over[index] ?? lost();
-    const options = { masked: this.maskOf(index), taps: [...outputs.values()] };
-    const part = this.parts.part(key, cut, this.madeBy(index), options);
-    return { ...this.sublayer(index), part, taps };
   }
 
   public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): OnnxLayeredModel {
@@ -261,7 +206,9 @@ export class OnnxLayeredModel implements LayeredModel {
     const model = OnnxLayeredModel.cutAll({ ...source, memory: all }, this.config);
     const mode = [model, ...model.otherModes].find(({ isCached }) => isCached === this.isCached);
     const streams = (of: OnnxLayeredModel): string =>
-      JSON.stringify(of.summary.sublayers.map(({ id }, index) => [id, of.streamNames(index)]));
+      JSON.stringify(
+        of.summary.sublayers.map(({ id }, index) => [id, of.sublayer(index).streamNames]),
+      );
     if (mode === undefined || streams(mode) !== streams(this)) {
       throw new Error(`other sublayers are found in ${file.path} with these forms`);
     }
@@ -275,7 +222,7 @@ export class OnnxLayeredModel implements LayeredModel {
       const patch = patches.get(id);
       return patch === undefined ? [] : [[i, patch]];
     });
-    const odd = numbers.find(([i]) => (this.shapeInFront(i)?.length ?? 0) > rowsRank);
+    const odd = numbers.find(([i]) => (this.streamShape(i)?.length ?? 0) > rowsRank);
     if (odd !== undefined) {
       throw new UserError(
         say`The stream holds maps of images, but a patch reads rows of features.`,
@@ -296,12 +243,6 @@ export class OnnxLayeredModel implements LayeredModel {
       { ...source, ...(memory === undefined ? {} : { memory }) },
       this.config,
     );
-  }
-
-  public patchInput(index: number): PatchInput {
-    const { start } = this.source.branches[index] ?? lost();
-    const width = this.shapeInFront(index)?.at(-1);
-    return { value: portName(start), width: typeof width === 'number' ? width : undefined };
   }
 
   public requireRunnable(): void {
@@ -344,8 +285,8 @@ export class OnnxLayeredModel implements LayeredModel {
     return this.shapes;
   }
 
-  /** Of the stream in front of a branch; undefined where not even its rank is known. */
-  private shapeInFront(index: number): Shape | undefined {
+  /** Shape of the stream in front of a branch; undefined if not even its rank is known. */
+  private streamShape(index: number): Shape | undefined {
     return this.valueShapes.of(this.source.branches[index]?.start ?? '');
   }
 
@@ -357,26 +298,4 @@ export class OnnxLayeredModel implements LayeredModel {
   private idOf(index: number): string {
     return this.summary.sublayers[index]?.id ?? String(index);
   }
-
-  private maskOf(index: number): MaskedMixture | undefined {
-    const mixture = this.source.mixtures.get(index);
-    const input = `${this.idOf(index)}/mask`;
-    return mixture && { mixture, mask: { input, count: mixture.router.count } };
-  }
-
-  /** What the part over branch `index` makes for those behind it. */
-  private madeBy(index: number): string[] {
-    const before = this.cut.states[index] ?? new Set();
-    return [...(this.cut.states[index + 1] ?? [])].filter((name) => !before.has(name));
-  }
-
-  private nextOf(index: number): Record<string, string> {
-    return Object.fromEntries(
-      [...(this.cut.states[index + 1] ?? [])].map(portName).map((name) => [name, name]),
-    );
-  }
-}
-
-function lost(): never {
-  throw new RangeError('there is no such sublayer');
 }

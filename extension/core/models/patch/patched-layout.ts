@@ -2,7 +2,6 @@ import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import { dtypesWith } from '../transformer/linear-layers';
-import type { PartKind } from '../transformer/architecture';
 import type { ModelSummary } from '../model-summary';
 import { summarizePatches, summarizeSublayers } from '../summarize';
 import type { SummarizedLayout } from '../summarize';
@@ -70,14 +69,6 @@ export function requirePlaces(
       });
     }
   }
-}
-
-/** Which module of a block holds the tensors of a patch, by the sublayer that it stands for. */
-export function patchModuleOf(
-  modules: Readonly<Partial<Record<PartKind, string>>> = {},
-  id: string,
-): string {
-  return modules[id.slice(id.lastIndexOf('.') + 1) as PartKind] ?? '';
 }
 
 /** Tensors are told apart by their names in a graph. */

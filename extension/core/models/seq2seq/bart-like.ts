@@ -4,6 +4,7 @@ import type { ConfigFields } from '../transformer/config-layout';
 import { fullAttentionLength } from '../encoders/sparse-attention';
 import { countedBlocks } from './seq2seq-family';
 import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';
+import { postNorm, preNorm } from '../modules/wiring-names';
 
 /** How a family differs from BART. */
 interface Form {
@@ -23,7 +24,7 @@ interface Form {
 function attention(module: string, normsFirst: boolean): Architecture['attention'] {
   const norm = `${module}_layer_norm`;
   return {
-    ...(normsFirst ? { norm } : { sumNorm: norm }),
+    wiring: normsFirst ? preNorm(norm) : postNorm(norm),
     queryKeyValue: {
       kind: 'separate',
       names: ['q_proj', 'k_proj', 'v_proj'].map((name) => `${module}.${name}`),
@@ -55,7 +56,7 @@ export function towersOf(
     blocks: 'layers',
     attention: attention('self_attn', normsFirst),
     feedforward: {
-      ...(normsFirst ? { norm } : { sumNorm: norm }),
+      wiring: normsFirst ? preNorm(norm) : postNorm(norm),
       gateUp: { kind: 'separate' as const, names: ['fc1'] },
       down: 'fc2',
     },
@@ -203,7 +204,7 @@ function bigBird(): Seq2SeqFamily {
       const sparse: TowerNames = {
         ...encoder,
         attention: {
-          norm: 'self_attn_layer_norm',
+          wiring: preNorm('self_attn_layer_norm'),
           queryKeyValue: {
             kind: 'separate',
             names: ['query', 'key', 'value'].map((name) => `self_attn.self.${name}`),

@@ -3,19 +3,17 @@ import type { ModelFolder } from '../../checkpoints/model-folder';
 import { UserError } from '../../user-error';
 import { findDistanceBias } from '../encoders/attention-variants';
 import { prunedClassPrefix } from '../encoders/encoder-architecture';
-import { Attention } from '../modules/attention';
-import type { AttentionShape, AttentionWeights } from '../modules/attention-heads';
-import { findAttention } from '../modules/find-attention';
+import type { AttentionShape } from '../modules/attention-heads';
+import { layOutBlocks } from '../modules/lay-out-blocks';
 import { readShapes } from '../modules/read-shapes';
-import { SublayerList } from '../modules/sublayer-list';
-import type { BlockPart, Sublayer } from '../modules/sublayer-list';
+import type { Sublayer } from '../modules/sublayer-list';
 import type { DistanceBias } from '../parts/distance-bias';
-import { findFeedforward, Mlp } from '../modules/mlp';
 import type { FeedforwardShape } from '../modules/mlp';
 import type { Linear } from '../parts/linear';
 import type { Norm, NormStyle } from '../parts/norm';
 import type { Architecture, SinePositions } from '../transformer/architecture';
 import type { SummarizedLayout } from '../summarize';
+import type { ModelConfig } from '../transformer/model-config';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import { describedForms, TensorFinder } from '../transformer/tensor-finder';
 import type { Seq2SeqConfig } from './seq2seq-config';
@@ -239,7 +237,6 @@ class TowerFinder {
   ): Tower {
     const { family, config, folder, tensors } = this.found;
     const { norm } = family;
-    const biases = family.biases(config);
     const isDecoder = side === 'decoder';
     const { attention: scale } = family.scales(config);
     const { attention, feedforward } = readShapes(
@@ -270,46 +267,31 @@ class TowerFinder {
             attention.numHeads,
             isDecoder,
           );
-    const list = new SublayerList(tensors, attention, { removed: config.espalier?.removed }, norms);
-    for (let number = 0; number < config[`${side}_layers`]; number++) {
-      const block = first + number;
-      const { [block]: place = '' } = this.found.blockPlaces;
-      const add = (part: Pick<BlockPart, 'place' | 'kind' | 'sumNorm' | 'find'>): void => {
-        list.add({ block, prefix: place, ...part });
-      };
-      const { attention: own, crossAttention: cross, feedforward: mlp } = names;
-      add({
-        place: 'attention',
-        sumNorm: own.sumNorm,
-        find: () => {
-          const weights = findAttention(own, biases, tensors, place, attention);
+    const { [`${side}_layers`]: blocks, [`${side}_ffn_dim`]: inner } = config;
+    const { list } = layOutBlocks(
+      {
+        ...{ attention: names.attention, feedforward: names.feedforward },
+        ...(names.crossAttention === undefined ? {} : { crossAttention: names.crossAttention }),
+        biases: () => family.biases(config),
+        rotary: 'none',
+        slidingWindow: () => undefined,
+      },
+      {
+        ...{ folder, tensors, attention, feedforward, patchModules: {}, startNorms: norms },
+        // Blocks read no other fields.
+        config: {
+          ...config,
+          num_hidden_layers: blocks,
+          intermediate_size: inner,
+        } as Partial<ModelConfig> as ModelConfig,
+        firstBlock: first,
+        placeOf: (block) => this.found.blockPlaces[block] ?? '',
+        variantOf: (place) => {
           const bias = biasIsByBlock ? biasAt(place) : undefined;
-          const biased = bias === undefined ? weights : { ...weights, distanceBias: bias };
-          return new Attention(block, attention, biased);
+          return bias === undefined ? {} : { distanceBias: bias };
         },
-      });
-      if (cross !== undefined) {
-        add({
-          place: 'attention',
-          kind: 'cross-attention',
-          sumNorm: cross.sumNorm,
-          find: () => {
-            const weights = findAttention(cross, biases, tensors, place, attention);
-            return new Attention(block, attention, asCross(weights));
-          },
-        });
-      }
-      const inner =
-        config.espalier?.widths?.[`block.${block}.feedforward`] ?? config[`${side}_ffn_dim`];
-      add({
-        place: 'feedforward',
-        sumNorm: mlp.sumNorm,
-        find: () => {
-          const weights = findFeedforward(mlp, biases, tensors, place, { hidden, inner });
-          return new Mlp(block, feedforward, weights);
-        },
-      });
-    }
+      },
+    );
     this.absent.push(...list.absent);
     return {
       start: { positions, wordNorm, norms },
@@ -340,14 +322,4 @@ class TowerFinder {
     const most = isHeard ? config.max_source_positions : config.max_position_embeddings;
     return { weight: tensors.take(place, [(most ?? 0) + offset, config.hidden_size]), offset };
   }
-}
-
-/** An attention whose keys and values are of what the encoder gives. */
-function asCross({ queryKeyValue, ...weights }: AttentionWeights): AttentionWeights {
-  const [query, ...keyValue] = queryKeyValue;
-  return {
-    ...weights,
-    queryKeyValue: query === undefined ? [] : [query],
-    othersKeys: { keyValue },
-  };
 }

@@ -2,7 +2,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType } from '../../onnx/graph-builder';
 import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import { UserError } from '../../user-error';
-import type { InputPort, ModelOutput, PatchInput, Step } from '../layered-model';
+import type { BlockNames, InputPort, ModelOutput, Step } from '../layered-model';
 import type { OuterMatrix } from '../matrix-encoding';
 import { stream } from '../model-emitter';
 import type { SideValue, Values } from '../model-emitter';
@@ -11,7 +11,6 @@ import { ComposedModel } from '../modules/composed-model';
 import { costsOf } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { Width } from '../narrow/width';
-import type { Linear } from '../parts/linear';
 import { outputName } from '../transformer/carried-streams';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import { partTensors, storedTensors } from '../transformer/part-tensors';
@@ -46,13 +45,12 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
   public readonly inputs: readonly InputPort[];
   /** Inputs of the encoder. */
   public readonly sourceInputs: readonly InputPort[];
-  public readonly targetStart: number | undefined;
   public readonly output: ModelOutput;
   public readonly sideValues: readonly SideValue[];
   /** Masks depend on attention_mask. */
   public readonly joinsExamples = false;
   protected readonly keepsCache = true;
-  protected readonly sublayers: readonly Sublayer[];
+  public readonly sublayers: readonly Sublayer[];
 
   /** @param start id in front of a text that the decoder reads, where one tokenizer knows its words */
   public constructor(
@@ -66,7 +64,6 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
     const { source, target: port } = seq2seqInputs(layout, summary, start);
     this.inputs = [...source, port];
     this.sourceInputs = source;
-    this.targetStart = layout.convolutions === undefined ? start : undefined;
     this.sideValues = masksOf(layout);
     this.sublayers = [...encoder.sublayers, ...decoder.sublayers];
     this.output = {
@@ -75,18 +72,9 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
     };
   }
 
-  public get blockPlaces(): readonly string[] {
-    return this.layout.blockPlaces;
-  }
-
-  public get sharedByBlocks(): readonly string[] {
-    return this.layout.sharedByBlocks;
-  }
-
-  public get tableRows(): Readonly<Record<string, number>> {
-    const rowsOf = ({ weight }: Linear): number => weight.shape[0] ?? 0;
-    const { words, targetWords } = this.layout;
-    return { input_ids: rowsOf(words), decoder_input_ids: rowsOf(targetWords) };
+  public get blockNames(): BlockNames {
+    const { blockPlaces: places, sharedByBlocks } = this.layout;
+    return { places, sharedByBlocks };
   }
 
   /** transformers ties the embedding of both towers and the head, so they stay as they are. */
@@ -94,11 +82,11 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
     return [];
   }
 
-  protected get outer(): OuterLinears {
+  public get outer(): OuterLinears {
     return outerOf(this.layout);
   }
 
-  protected get hidden(): number {
+  public get hidden(): number {
     return this.layout.encoder.attention.hiddenSize;
   }
 
@@ -135,11 +123,11 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
   }
 
   /** Without any sublayer the encoder gives the norm of what it reads. */
-  protected override givenAt(boundary: number): readonly string[] {
+  public override givenAt(boundary: number): readonly string[] {
     return boundary === 0 ? [this.isOfEncoder(0) ? target : encoded] : [];
   }
 
-  protected override nextState(boundary: number, next: string): Step['next'] {
+  public override nextState(boundary: number, next: string): Step['next'] {
     if (boundary === 0) {
       const [given = target] = this.givenAt(0);
       return { [stream]: next, [given]: outputName(given) };
@@ -191,16 +179,16 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
     return emitHead(graph, this.layout, hidden);
   }
 
-  public override width(index: number): Width | undefined {
+  public override widthOf(index: number): Width | undefined {
     const sublayer = this.at(index);
     return sublayer.kind === 'attention' ? undefined : sublayer.width;
   }
 
-  protected override sublayerCosts(index: number): RunningCosts {
+  public override sublayerCosts(index: number): RunningCosts {
     return this.withFinalNorm(super.sublayerCosts(index), index);
   }
 
-  protected override skippedCosts(index: number): RunningCosts | undefined {
+  public override skippedCosts(index: number): RunningCosts | undefined {
     const costs = super.skippedCosts(index);
     const isNormed = this.isLastOfEncoder(index) && this.layout.encoder.finalNorm !== undefined;
     return isNormed ? this.withFinalNorm(costs ?? costsOf([], []), index) : costs;
@@ -214,8 +202,8 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
     });
   }
 
-  public override patchInput(): PatchInput {
-    return { value: stream, width: undefined };
+  public override get patchWidth(): undefined {
+    return undefined;
   }
 
   /** Emits the encoder alone, from its inputs to its output. */
@@ -283,7 +271,7 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
     return [...partTensors(decoder.finalNorm), ...storedTensors(head?.linear)];
   }
 
-  protected layoutWith(sublayers: readonly Sublayer[]): Seq2SeqLayout {
+  public layoutWith(sublayers: readonly Sublayer[]): Seq2SeqLayout {
     const { encoder, decoder } = this.layout;
     const count = encoder.sublayers.length;
     return {
@@ -293,7 +281,7 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
     };
   }
 
-  protected remade(
+  public remade(
     summary: ModelSummary,
     files: readonly string[],
     layout: Seq2SeqLayout,

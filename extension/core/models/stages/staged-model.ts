@@ -1,15 +1,16 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import type {
+  BlockNames,
   GraphPart,
   InputPort,
   LayeredModel,
+  LayeredSublayer,
   ModelOutput,
-  PatchInput,
+  Prologue,
   Step,
   TappedStep,
 } from '../layered-model';
-import { eightBitError, roundsInputs } from '../forms/form-facts';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
 import { requireLayers, withFormFiles } from '../transformer/linear-layers';
@@ -38,10 +39,10 @@ export interface StagedOrigin {
 /** A model of images whose stream changes its size between stages: what does so stays, and belongs to the step in front of it. */
 export class StagedModel implements LayeredModel {
   public readonly kind = 'stages';
+  public readonly emitter = undefined;
+  public readonly graph = undefined;
   public readonly inputs: readonly InputPort[];
   public readonly output: ModelOutput;
-  public readonly sideNames: readonly string[] = [];
-  public readonly joinsExamples = true;
   public readonly outerMatrices: readonly OuterMatrix[] = [];
 
   public constructor(
@@ -60,80 +61,35 @@ export class StagedModel implements LayeredModel {
     };
   }
 
-  public get blockPlaces(): readonly string[] {
-    return this.layout.blockPlaces;
+  public get blockNames(): BlockNames {
+    return { places: this.layout.blockPlaces };
   }
 
-  public get prologue(): Step & { readonly part: BuilderPart } {
+  public get prologue(): Prologue {
     return {
       part: part('prologue', this.layout.start, pixels, stream),
       next: { [stream]: stream },
+      sideNames: [],
+      joinsExamples: true,
     };
   }
 
-  public sublayer(index: number): Step & { readonly part: BuilderPart } {
-    const { id, branch, behind } = this.at(index);
-    return over(id, chain(verbatim(id), added(say`Sum`, undefined, branch), behind));
-  }
-
-  public summed(index: number): Step & { readonly part: BuilderPart } {
-    const { id, branch } = this.at(index);
-    return over(`${id}.summed`, added(say`Sum`, undefined, branch));
-  }
-
-  public skipped(index: number): Step {
-    const { id, behind } = this.at(index);
-    return behind.pieces?.length === 0
-      ? { next: { [stream]: stream } }
-      : over(`${id}.skipped`, behind);
-  }
-
-  public streamNames(): { readonly before: string; readonly after: string } {
-    return { before: stream, after: stream };
+  public sublayer(index: number): LayeredSublayer {
+    const sublayer = this.layout.sublayers[index];
+    if (sublayer === undefined) {
+      throw new RangeError(`sublayer ${index} of ${this.layout.sublayers.length}`);
+    }
+    return new SublayerOfStages(sublayer, index);
   }
 
   public get epilogue(): BuilderPart {
     return part('epilogue', this.layout.head ?? chain(say`Output`), stream, this.output.name);
   }
 
-  public outputTensors(index: number): readonly LazyTensor[] {
-    return this.at(index).branch.outputs ?? [];
-  }
-
-  public sublayerTensors(index: number): readonly LazyTensor[] {
-    return this.at(index).branch.tensors;
-  }
-
-  public linearLayers(index: number): readonly LinearLayer[] {
-    const { kind, branch } = this.at(index);
-    const all = branch.linears ?? [];
-    return all.map(({ role, linear: { weight, form } }, i): LinearLayer => {
-      const [out = 0, input = 0] = weight.shape;
-      const isOuter = kind === 'feedforward' && all.length > 1;
-      const own = isOuter ? (i === 0 ? 'up' : i === all.length - 1 ? 'down' : role) : role;
-      return {
-        ...{ id: weight.name, sublayer: index, role: own, out, in: input },
-        ...{ weight, transposed: false, ...(form === undefined ? {} : { form }) },
-      };
-    });
-  }
-
-  public get roundingError(): number | undefined {
-    const all = this.layout.sublayers.flatMap(({ branch }) => branch.linears ?? []);
-    return all.some(({ linear: { form } }) => form !== undefined && roundsInputs(form))
-      ? eightBitError
-      : undefined;
-  }
-
-  public tapped(index: number): TappedStep {
-    const step = this.sublayer(index);
-    return { ...step, ...tappedPart(step.part, this.linearLayers(index)) };
-  }
-
   /** @throws UserError where a form does not fit, or there is no such matrix. */
   public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): StagedModel {
     const { summary, files, layout, origin } = this;
-    const layers = layout.sublayers.flatMap((_, index) => this.linearLayers(index));
+    const layers = layout.sublayers.flatMap(stagedLinearLayers);
     requireLayers(layers, forms, summary.path);
     const all = new Map([
       ...layers.flatMap(({ id, form }) => (form === undefined ? [] : [[id, form] as const])),
@@ -153,10 +109,6 @@ export class StagedModel implements LayeredModel {
       file: this.summary.path,
       remedy: say`Choose a model with one width.`,
     });
-  }
-
-  public patchInput(): PatchInput {
-    return { value: stream, width: undefined };
   }
 
   public requireRunnable(): void {
@@ -185,18 +137,73 @@ export class StagedModel implements LayeredModel {
       ...(head === undefined ? [] : [head]),
     ];
   }
+}
 
-  private at(index: number): StagedSublayer {
-    const sublayer = this.layout.sublayers[index];
-    if (sublayer === undefined) {
-      throw new RangeError(`sublayer ${index} of ${this.layout.sublayers.length}`);
-    }
-    return sublayer;
+/** A sublayer of a model of stages. */
+class SublayerOfStages implements LayeredSublayer {
+  public readonly part: BuilderPart;
+  public readonly next = { [stream]: nextStream };
+  public readonly routed = undefined;
+  public readonly streamNames = { before: stream, after: stream };
+  public readonly stayingTensors = [];
+  public readonly width = undefined;
+  public readonly widthProblem = undefined;
+  public readonly expertTensors = undefined;
+  public readonly patchInput = stream;
+  public readonly patchWidth = undefined;
+  public readonly patchModule = undefined;
+
+  public constructor(
+    private readonly sublayer: StagedSublayer,
+    private readonly index: number,
+  ) {
+    const { id, branch, behind } = sublayer;
+    const whole = chain(verbatim(id), added(say`Sum`, undefined, branch), behind);
+    this.part = part(id, whole, stream, nextStream);
+  }
+
+  public get summed(): Step & { readonly part: BuilderPart } {
+    const { id, branch } = this.sublayer;
+    const sum = added(say`Sum`, undefined, branch);
+    return { part: part(`${id}.summed`, sum, stream, nextStream), next: this.next };
+  }
+
+  public get skipped(): Step {
+    const { id, behind } = this.sublayer;
+    return behind.pieces?.length === 0
+      ? { next: { [stream]: stream } }
+      : { part: part(`${id}.skipped`, behind, stream, nextStream), next: this.next };
+  }
+
+  public get tapped(): TappedStep {
+    return { next: this.next, ...tappedPart(this.part, this.linearLayers) };
+  }
+
+  public get tensors(): readonly LazyTensor[] {
+    return this.sublayer.branch.tensors;
+  }
+
+  public get outputTensors(): readonly LazyTensor[] {
+    return this.sublayer.branch.outputs ?? [];
+  }
+
+  public get linearLayers(): readonly LinearLayer[] {
+    return stagedLinearLayers(this.sublayer, this.index);
   }
 }
 
-function over(key: string, piece: Piece): Step & { readonly part: BuilderPart } {
-  return { part: part(key, piece, stream, nextStream), next: { [stream]: nextStream } };
+/** Linear layers of sublayer `index` that can take another encoding. */
+function stagedLinearLayers({ kind, branch }: StagedSublayer, index: number): LinearLayer[] {
+  const all = branch.linears ?? [];
+  return all.map(({ role, linear: { weight, form } }, i): LinearLayer => {
+    const [out = 0, input = 0] = weight.shape;
+    const isOuter = kind === 'feedforward' && all.length > 1;
+    const own = isOuter ? (i === 0 ? 'up' : i === all.length - 1 ? 'down' : role) : role;
+    return {
+      ...{ id: weight.name, sublayer: index, role: own, out, in: input },
+      ...{ weight, transposed: false, ...(form === undefined ? {} : { form }) },
+    };
+  });
 }
 
 /** A piece as a graph; the sizes of its stream are not promised, as stages differ in them. */

@@ -1,5 +1,6 @@
 import type { Architecture } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
+import { preNorm } from '../modules/wiring-names';
 
 /** Names of the tensors of one tower of T5 (arXiv 1910.10683), below its prefix. */
 export interface T5Tower {
@@ -32,7 +33,7 @@ export const t5FolderNames = (isGated: boolean): T5Names => ({
 
 function towerInFolder(prefix: string, last: number, isGated: boolean): T5Tower {
   const attentionIn = (layer: number, module: string): Architecture['attention'] => ({
-    norm: `layer.${layer}.layer_norm`,
+    wiring: preNorm(`layer.${layer}.layer_norm`),
     queryKeyValue: {
       kind: 'separate',
       names: ['q', 'k', 'v'].map((name) => `layer.${layer}.${module}.${name}`),
@@ -46,7 +47,7 @@ function towerInFolder(prefix: string, last: number, isGated: boolean): T5Tower 
     attention: attentionIn(0, 'SelfAttention'),
     crossAttention: attentionIn(1, 'EncDecAttention'),
     feedforward: {
-      norm: `layer.${last}.layer_norm`,
+      wiring: preNorm(`layer.${last}.layer_norm`),
       gateUp: {
         kind: 'separate',
         names: isGated ? [`${place}.wi_0`, `${place}.wi_1`] : [`${place}.wi`],
@@ -68,7 +69,7 @@ export const t5GgufNames = (isGated: boolean): T5Names => ({
 
 function towerInGguf(prefix: string, isGated: boolean): T5Tower {
   const attentionOf = (kind: string): Architecture['attention'] => ({
-    norm: `${kind}_norm`,
+    wiring: preNorm(`${kind}_norm`),
     queryKeyValue: { kind: 'separate', names: ['q', 'k', 'v'].map((name) => `${kind}_${name}`) },
     output: `${kind}_o`,
   });
@@ -78,7 +79,7 @@ function towerInGguf(prefix: string, isGated: boolean): T5Tower {
     attention: attentionOf('attn'),
     crossAttention: attentionOf('cross_attn'),
     feedforward: {
-      norm: 'ffn_norm',
+      wiring: preNorm('ffn_norm'),
       gateUp: { kind: 'separate', names: isGated ? ['ffn_gate', 'ffn_up'] : ['ffn_up'] },
       down: 'ffn_down',
     },

@@ -8,11 +8,11 @@ const listed = (
   isDecoder: boolean,
 ): readonly (string | undefined)[] => [
   ...[attention, ...(isDecoder ? [crossAttention] : [])].flatMap((own) => [
-    own.norm,
+    own.wiring.norm,
     ...projectionNames(own.queryKeyValue),
     own.output,
   ]),
-  feedforward.norm,
+  feedforward.wiring.norm,
   ...projectionNames(feedforward.gateUp),
   feedforward.down,
   distanceBias,

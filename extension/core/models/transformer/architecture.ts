@@ -4,8 +4,8 @@ import type {
   ConnectionNames,
   LaurelNames,
   PerLayerNames,
-  WiringNames,
 } from './block-end-names';
+import type { WiringNames } from '../modules/wiring-names';
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
 import type { CompressedNames, CompressedShape } from '../parts/compressed/compressed-parts';
@@ -139,8 +139,8 @@ export interface ExpertNames {
   readonly inner: (config: ModelConfig) => number;
   /** How tokens are sent to experts; as in Mixtral when absent. */
   readonly routing?: (config: ModelConfig) => Partial<Routing>;
-  /** Norm of what they give, where feed-forwards of other blocks have none. */
-  readonly postNorm?: string;
+  /** Wiring, if it differs from that of the MLPs of other blocks. */
+  readonly wiring?: WiringNames;
   /** Tensor of the module with the experts of each token, in blocks where scores don't choose them. */
   readonly byToken?: {
     readonly name: string;
@@ -198,14 +198,11 @@ interface JoinedExperts {
 export type PartKind = 'attention' | 'mixer' | 'feedforward' | 'expert';
 
 /** Sublayers that carry a state along the sequence, where attention looks back. */
-export interface MixerNames extends WiringNames {
+export interface MixerNames {
+  readonly wiring: WiringNames;
   /** What stands in front of the names of its tensors. */
   readonly module: string;
   readonly form: (config: ModelConfig) => MixerForm;
-  /** Whether it reads the block's input, beside the block's attention, whose norm is then its too. */
-  readonly isBeside?: boolean;
-  /** Whether what it gives is added to the block's input, and not to what the block's attention gives, which it reads. */
-  readonly isAside?: boolean;
   /** Whether its module in transformers gives a pair, as attention does. */
   readonly givesPair?: boolean;
   /** Factor on what it adds. */
@@ -238,7 +235,8 @@ export interface BlockArchitecture {
   readonly startNorm?: string;
   /** What the stream is multiplied by where a part is added to it; 1 when absent. */
   readonly streamFactor?: (config: ModelConfig, part: PartKind) => number;
-  readonly attention: WiringNames & {
+  readonly attention: {
+    readonly wiring: WiringNames;
     /** Query, key and value; query and key where keys are the values too. */
     readonly queryKeyValue: Projection;
     /** What they come from where they are expanded from latents. */
@@ -281,7 +279,10 @@ export interface BlockArchitecture {
       readonly start: (block: number) => number;
     };
   };
-  readonly feedforward: WiringNames & {
+  /** Attention to the output of an encoder, after the attention of each block. */
+  readonly crossAttention?: BlockArchitecture['attention'];
+  readonly feedforward: {
+    readonly wiring: WiringNames;
     /** Gate and up, or up alone where nothing gates it. */
     readonly gateUp: Projection;
     readonly down: string;
@@ -376,11 +377,6 @@ export interface Architecture extends BlockArchitecture {
   readonly altUp?: AltUpNames;
   readonly laurel?: LaurelNames;
   readonly end?: BlockEndNames;
-  /**
-   * Whether a block's feed-forward reads the block's input, beside its attention; no when absent. Both
-   * may then name the same norm.
-   */
-  readonly parallel?: boolean;
   /** What a score loses per position of distance, for each head (ALiBi, arXiv 2108.12409). */
   readonly slopes?: (config: ModelConfig) => readonly number[] | undefined;
   /** Longest text, where it is not that of the positions. */

@@ -57,18 +57,3 @@ export interface ConnectionNames {
   /** Modules of a block in transformers. */
   readonly modules: Readonly<Record<'attention' | 'feedforward', string>>;
 }
-
-/**
- * Names of the tensors around a branch, which say how it is wired into the stream: `norm` alone is pre-norm, `postNorm`
- * alone post-norm, both a sandwich, `sumNorm` the norm of the sum (arXiv 1706.03762).
- */
-export interface WiringNames {
-  /** Of the branch's input. */
-  readonly norm?: string;
-  /** Of the branch's output, before it is added to the residual stream. */
-  readonly postNorm?: string;
-  /** A factor for each channel of the branch's output (LayerScale, arXiv 2103.17239). */
-  readonly layerScale?: string;
-  /** Of the sum of both. */
-  readonly sumNorm?: string;
-}

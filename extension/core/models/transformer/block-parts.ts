@@ -1,5 +1,5 @@
 import type { Architecture, BlockArchitecture, PartKind } from './architecture';
-import type { WiringNames } from './block-end-names';
+import type { WiringNames } from '../modules/wiring-names';
 import type { ModelConfig } from './model-config';
 
 /** What a block of a family consists of, in order. */
@@ -12,24 +12,17 @@ export function partsOf(
   return family.parts?.(config, block) ?? ['attention', second];
 }
 
-/** The parts that read the block's input, beside the part in front of them. */
-export function besideOf({ parallel, mixer }: Architecture): PartKind[] {
-  return [
-    ...(parallel === true ? (['feedforward', 'expert'] as const) : []),
-    ...(mixer?.isBeside === true || mixer?.isAside === true ? (['mixer'] as const) : []),
-  ];
-}
-
-/** Names of the norms of a part. */
-export function branchOf(family: BlockArchitecture, part: PartKind): WiringNames {
+/** Wiring of a part. */
+export function partWiring(family: BlockArchitecture, part: PartKind): WiringNames {
   switch (part) {
     case 'attention':
-      return family.attention;
+      return family.attention.wiring;
     case 'mixer':
-      return family.mixer ?? {};
+      return family.mixer?.wiring ?? {};
     case 'feedforward':
+      return family.feedforward.wiring;
     case 'expert':
-      return family.feedforward;
+      return family.experts?.wiring ?? family.feedforward.wiring;
   }
 }
 

@@ -54,7 +54,13 @@ export function findEnds(
         : [
             {
               block: place.block,
-              laurel: findLaurel(laurel, attention.norm ?? '', config, tensors, place.prefix),
+              laurel: findLaurel(
+                laurel,
+                attention.wiring.norm ?? '',
+                config,
+                tensors,
+                place.prefix,
+              ),
             },
           ]),
       ...(isLast && (end !== undefined || found !== undefined) ? [behindLast(place)] : []),

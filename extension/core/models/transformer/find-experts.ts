@@ -81,10 +81,9 @@ export function findExperts(
   const inside = (module: string): string => (module === '' ? prefix : `${prefix}${module}.`);
   const module = modules.find((one) => tensors.has(`${inside(one)}${router}.weight`)) ?? usual;
   const own = inside(module);
-  const postNorm = names.postNorm === undefined ? {} : { postNorm: names.postNorm };
   const shared = names.shared?.(config);
   const weights: ExpertWeights = {
-    ...findWiring({ ...feedforward, ...postNorm }, tensors, prefix, hidden),
+    ...findWiring(names.wiring ?? feedforward.wiring, tensors, prefix, hidden),
     router: [tensors.take(`${own}${router}.weight`, [count, hidden])],
     routerBias: routerBias ? [tensors.take(`${own}${router}.bias`, [count])] : [],
     choiceBias:

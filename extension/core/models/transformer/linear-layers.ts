@@ -3,7 +3,7 @@ import { storedParts } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import { checkForm } from '../forms/check-form';
-import { eightBitError, formTensors, mapTensors, roundsInputs } from '../forms/form-facts';
+import { formTensors, mapTensors } from '../forms/form-facts';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
 import {
@@ -73,19 +73,6 @@ export function requireLayers(
       checkForm(form, layer);
     }
   }
-}
-
-/** `roundingError` of a layered model whose only roundings are those of its forms; looking rows up rounds nothing. */
-export function roundingOfForms(
-  sublayers: readonly Sublayer[],
-  { heads }: OuterLinears,
-): number | undefined {
-  const linears = [
-    ...sublayers.flatMap((sublayer) => sublayer.linears),
-    ...heads.map(({ linear }) => linear),
-  ];
-  const forms = linears.flatMap(({ form }) => form ?? []);
-  return forms.some(roundsInputs) ? eightBitError : undefined;
 }
 
 /** The files of a model and of its forms. */

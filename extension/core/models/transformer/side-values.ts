@@ -9,7 +9,7 @@ import type { Sublayer } from '../modules/sublayer-list';
 import { endSides, perLayerName } from '../parts/block-end';
 import { emitCausalMask, emitWholeMask } from '../parts/causal-mask';
 import type { DistanceBias } from '../parts/distance-bias';
-import { emitQueryGrowth } from '../parts/query-growth';
+import type { QueryGrowth } from './architecture';
 import { emitRotaryTables } from '../parts/rotary';
 import type { TransformerLayout } from './transformer-layout';
 
@@ -186,4 +186,21 @@ function tableNames(key: string): readonly [cos: string, sin: string] {
 
 function maskName(window: number | undefined): string {
   return window === undefined ? 'mask' : `mask.window.${window}`;
+}
+
+/** Emits the factor on queries at `positionIds` [batch, sequence] (int64): [batch, 1, sequence, 1]. */
+function emitQueryGrowth(
+  graph: GraphBuilder,
+  { scale, period, offset }: QueryGrowth,
+  positionIds: Value,
+): Value {
+  const positions = graph.op('Cast', [positionIds], { to: DataType.FLOAT });
+  const shifted = graph.op('Add', [positions, graph.scalar(offset)]);
+  const periods = graph.op('Floor', [graph.op('Div', [shifted, graph.scalar(period)])]);
+  const logarithm = graph.op('Log', [graph.op('Add', [periods, graph.scalar(1)])]);
+  const factor = graph.op('Add', [
+    graph.op('Mul', [logarithm, graph.scalar(scale)]),
+    graph.scalar(1),
+  ]);
+  return graph.op('Unsqueeze', [factor, graph.ints([1, 3])]);
 }

@@ -1,6 +1,5 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Architecture, PartKind, QueryGrowth, Scales, SinePositions } from './architecture';
-import { besideOf } from './block-parts';
 import { carriedStreams } from './carried-streams';
 import type { CarriedStream } from './carried-streams';
 import type { AttentionShape } from '../modules/attention-heads';
@@ -79,10 +78,6 @@ export interface TransformerLayout {
   /** Name of the head's weight, also where the embedding stands for it. */
   readonly headId: string;
   readonly sublayers: readonly Sublayer[];
-  /** Parts that read the block's input, beside the part in front of them. */
-  readonly beside: readonly PartKind[];
-  /** Whether those are added to that input, and read what the part in front of them gives. */
-  readonly isAside: boolean;
   /** What stands before the block's number in the names of its tensors. */
   readonly blocksPrefix: string;
   /** Modules of a block whose places patches take. */
@@ -196,8 +191,6 @@ export function layOutTransformer(
     head,
     headId,
     sublayers: list.sublayers,
-    beside: besideOf(architecture),
-    isAside: architecture.mixer?.isAside ?? false,
     blocksPrefix,
     patchModules,
     absent: list.absent,

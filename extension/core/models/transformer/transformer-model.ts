@@ -1,13 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
-import type {
-  ExpertMask,
-  InputPort,
-  ModelOutput,
-  PatchInput,
-  Step,
-  TappedStep,
-} from '../layered-model';
+import type { BlockNames, ExpertMask, InputPort, ModelOutput, Step } from '../layered-model';
 import { stream, streamWidth } from '../model-emitter';
 import type {
   EmitOptions,
@@ -21,6 +14,7 @@ import type { ModelSummary } from '../model-summary';
 import { ComposedModel } from '../modules/composed-model';
 import { costsOf, lookupCosts } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
+import type { Wiring } from '../modules/wiring';
 import type { Width } from '../narrow/width';
 import { emitEnds } from '../parts/block-end';
 import type { Streams } from '../parts/block-end';
@@ -28,15 +22,12 @@ import { emitLinear, emitLinearOver } from '../parts/linear';
 import { emitNorm, emitSoftCap } from '../parts/norm';
 import { emitJoined } from '../parts/streams/hyper-connections';
 import { requireRunnableQuantization } from '../quantized/quantization';
-import type { SharedModules } from '../shared-modules';
 import { besideStream, carriedBy, expectedBefore, givenAt, outputName } from './carried-streams';
 import { emitStart } from './emit-embedding';
 import type { OuterLinears } from './outer-matrices';
 import { storedTensors } from './part-tensors';
-import type { ExpertTensors } from './part-tensors';
 import { outsideTensors, withPerLayer } from './runnable';
 import { sideInputs, sideNamesOf, sidesDependOnTokens, sideValuesOf } from './side-values';
-import { tappedPart } from './tapped-part';
 import type { RunningCosts } from './tapped-part';
 import { outerOf } from './transformer-layout';
 import type { TransformerLayout } from './transformer-layout';
@@ -46,7 +37,7 @@ const tokenInputs: readonly InputPort[] = ['input_ids', 'attention_mask', 'posit
   (name) => ({ name, dtype: 'I64', shape: ['batch', 'sequence'] }),
 );
 
-/** The block's input, which the second of two branches reads that run in parallel. */
+/** The block's input, which the second of two parallel branches reads or is added to. */
 const blockInput = 'input';
 
 /** A decoder-only transformer laid out from a checkpoint, as a residual stream. */
@@ -59,7 +50,7 @@ export class TransformerModel
   public readonly output: ModelOutput = { name: 'logits', givesScores: true };
   protected readonly keepsCache = true;
 
-  public get emitter(): ModelEmitter {
+  public override get emitter(): ModelEmitter {
     return this;
   }
 
@@ -79,15 +70,15 @@ export class TransformerModel
     return this.layout.vocabularySize;
   }
 
-  protected get hidden(): number {
+  public get hidden(): number {
     return this.hiddenSize;
   }
 
-  protected get sublayers(): readonly Sublayer[] {
+  public get sublayers(): readonly Sublayer[] {
     return this.layout.sublayers;
   }
 
-  protected get outer(): OuterLinears {
+  public get outer(): OuterLinears {
     return outerOf(this.layout);
   }
 
@@ -113,35 +104,34 @@ export class TransformerModel
   }
 
   public override stateNames(index: number): readonly string[] {
-    const beside = this.readsBlockInput(index) ? [blockInput] : [];
     return [
       stream,
-      ...beside,
+      ...(this.parallel(index) === undefined ? [] : [blockInput]),
       ...carriedBy(this.at(index)),
       ...expectedBefore(this.layout, index + 1),
     ];
   }
 
-  protected override skippedStateNames(index: number): readonly string[] {
+  public override skippedStateNames(index: number): readonly string[] {
     return [this.sumInput(index), ...expectedBefore(this.layout, index + 1)];
   }
 
-  protected override givenAt(boundary: number): readonly string[] {
+  public override givenAt(boundary: number): readonly string[] {
     return givenAt(this.layout, boundary);
   }
 
-  protected override passedOn(index: number): string {
+  public override passedOn(index: number): string {
     return this.sumInput(index);
   }
 
-  protected override expertMask(index: number): ExpertMask | undefined {
+  public override expertMask(index: number): ExpertMask | undefined {
     const count = this.summary.sublayers[index]?.experts?.count;
     return count === undefined ? undefined : { input: 'experts', count };
   }
 
-  protected override nextState(boundary: number, next: string): Step['next'] {
+  public override nextState(boundary: number, next: string): Step['next'] {
     return {
-      ...(this.readsBlockInput(boundary) ? { [blockInput]: stream } : {}),
+      ...(this.parallel(boundary) === undefined ? {} : { [blockInput]: stream }),
       ...this.besideNext(boundary, next),
       [stream]: next,
     };
@@ -160,12 +150,9 @@ export class TransformerModel
     return sideValuesOf(this.layout);
   }
 
-  public get blocksPrefix(): string {
-    return this.layout.blocksPrefix;
-  }
-
-  public get sharedModules(): SharedModules | undefined {
-    return this.layout.sharedModules;
+  public get blockNames(): BlockNames {
+    const { blocksPrefix: prefix, sharedModules } = this.layout;
+    return { prefix, sharedModules };
   }
 
   protected emitInputs(graph: GraphBuilder): { state: Values; side: Values } {
@@ -197,7 +184,7 @@ export class TransformerModel
     const [carried] = carriedBy(sublayer);
     const hidden = sublayer.emit(graph, {
       hidden: state[this.sumInput(index)] ?? '',
-      input: state[this.patchInput(index).value] ?? '',
+      input: state[this.branchInput(index)] ?? '',
       side: carried === undefined ? own : { ...own, othersStream: state[carried] ?? '' },
       streams: this.layout.streams,
       options,
@@ -225,7 +212,7 @@ export class TransformerModel
     const next = emitEnds(graph, layout.feedforward, this.at(index).ends, before, side, seen);
     return {
       [stream]: next.hidden,
-      ...(this.readsBlockInput(index + 1) ? { [blockInput]: state[stream] ?? '' } : {}),
+      ...(this.parallel(index + 1) === undefined ? {} : { [blockInput]: state[stream] ?? '' }),
       ...this.besideValues(index + 1, state, next, seen),
     };
   }
@@ -281,11 +268,7 @@ export class TransformerModel
     return bias === undefined && form === undefined && scales.logitSoftCap === undefined;
   }
 
-  public expertTensors(index: number): ExpertTensors | undefined {
-    return this.at(index).expertTensors;
-  }
-
-  public override width(index: number): Width | undefined {
+  public override widthOf(index: number): Width | undefined {
     const sublayer = this.at(index);
     const { slopes, sublayers } = this.layout;
     const lendsKeys = sublayers.some(({ keysBlock }) => keysBlock === sublayer.block);
@@ -294,19 +277,13 @@ export class TransformerModel
       : sublayer.width;
   }
 
-  public routed(index: number): TappedStep | undefined {
-    const { routedRows } = this.at(index);
-    const step = this.sublayer(index);
-    return routedRows && { ...step, ...tappedPart(step.part, routedRows) };
-  }
-
-  protected layoutWith(sublayers: readonly Sublayer[], outer: OuterLinears): TransformerLayout {
+  public layoutWith(sublayers: readonly Sublayer[], outer: OuterLinears): TransformerLayout {
     const { embedding = this.layout.embedding, heads } = outer;
     const head = heads[0]?.linear ?? this.layout.head;
     return { ...this.layout, sublayers, embedding, head };
   }
 
-  protected remade(
+  public remade(
     summary: ModelSummary,
     files: readonly string[],
     layout: TransformerLayout,
@@ -314,9 +291,8 @@ export class TransformerModel
     return new TransformerModel(summary, files, layout);
   }
 
-  public override patchInput(index: number): PatchInput {
-    const value = this.readsBlockInput(index) && !this.layout.isAside ? blockInput : stream;
-    return { value, width: this.hiddenSize };
+  public override branchInput(index: number): string {
+    return this.parallel(index) === 'input' ? blockInput : stream;
   }
 
   public override requireRunnable(): void {
@@ -324,16 +300,14 @@ export class TransformerModel
     super.requireRunnable();
   }
 
-  /** Whether sublayer `index` runs beside the one in front of it, on the same input. */
-  private readsBlockInput(index: number): boolean {
-    const { beside, sublayers } = this.layout;
-    const [before, at] = [sublayers[index - 1], sublayers[index]];
-    return at !== undefined && beside.includes(at.place) && before?.block === at.block;
+  /** Role of the block's input in sublayer `index`, if it runs in parallel with the one before it. */
+  private parallel(index: number): Wiring['parallel'] {
+    return this.sublayers[index]?.weights.parallel;
   }
 
   /** What sublayer `index` is added to. */
   private sumInput(index: number): string {
-    return this.readsBlockInput(index) && this.layout.isAside ? blockInput : stream;
+    return this.parallel(index) === 'sum' ? blockInput : stream;
   }
 
   private scaled(graph: GraphBuilder, logits: Value): Value {

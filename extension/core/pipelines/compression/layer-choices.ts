@@ -60,7 +60,7 @@ export function isOutside(chosen: ChosenMatrix): chosen is ChosenOuter {
 /** The linear layers of the sublayers that stay, in model order. */
 export function layersOf(model: LayeredModel, removed: readonly string[] = []): LinearLayer[] {
   return model.summary.sublayers.flatMap(({ id }, index) =>
-    removed.includes(id) ? [] : [...model.linearLayers(index)],
+    removed.includes(id) ? [] : [...model.sublayer(index).linearLayers],
   );
 }
 

@@ -265,7 +265,7 @@ async function requirePatchable({
 }: PatchRequest): Promise<number> {
   const { model, summary } = opened;
   const index = summary.sublayers.findIndex(({ id }) => id === sublayer);
-  const width = index < 0 ? undefined : model.patchInput(index).width;
+  const width = index < 0 ? undefined : model.sublayer(index).patchWidth;
   const patches = patchesStandingIn([sublayer], width);
   const changes = checkChanges(summary, [], undefined, patches);
   withChanges(model, changes);

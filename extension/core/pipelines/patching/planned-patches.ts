@@ -76,7 +76,7 @@ async function readPatches(
     }
     // Where a graph does not tell the width of its stream, the patch's own is taken at its word.
     const [own] = tensors.get(`${sublayer}.up.bias`)?.shape ?? [];
-    const width = model.patchInput(index).width ?? own ?? 0;
+    const width = model.sublayer(index).patchWidth ?? own ?? 0;
     const shapes = Object.entries(patchTensorShapes(width));
     const found = shapes.map(([name, shape]) => {
       const stored = `${sublayer}.${name}`;

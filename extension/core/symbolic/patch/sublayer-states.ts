@@ -73,12 +73,12 @@ export async function regressionData(
   context: JobContext,
 ): Promise<RegressionData> {
   const { model } = executor;
-  const stream = model.streamNames(index);
+  const stream = model.sublayer(index).streamNames;
   const before = await statesBefore(executor, index, inputs, context);
-  const summed = await executor.through(model.summed(index), before, async () =>
+  const summed = await executor.through(model.sublayer(index).summed, before, async () =>
     checkpoint(context.cancellation),
   );
-  const features = rowsOf(before, model.patchInput(index).value);
+  const features = rowsOf(before, model.sublayer(index).patchInput);
   const [own, next] = [rowsOf(before, stream.before), rowsOf(summed, stream.after)];
   if (own.length !== next.length || own.count !== next.count || own.length !== features.length) {
     throw new Error('a sublayer keeps the shape of the stream');
@@ -128,13 +128,13 @@ export async function divergences(
   context: JobContext,
 ): Promise<number[]> {
   const { model } = executor;
-  const stream = model.streamNames(index);
+  const stream = model.sublayer(index).streamNames;
   const pause = async (): Promise<void> => checkpoint(context.cancellation);
   const count = executor.model.summary.sublayers.length;
   const candidates = [after];
   const leavesParts = model.summary.sublayers[index]?.leavesParts === true;
   const skipped = await executor.skip(index, before, pause);
-  const inputRows = rowsOf(before, model.patchInput(index).value);
+  const inputRows = rowsOf(before, model.sublayer(index).patchInput);
   const streamRows = rowsOf(before, stream.before);
   for (const branch of branches) {
     const added = await branch(inputRows);

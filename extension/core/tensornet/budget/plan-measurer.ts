@@ -83,7 +83,7 @@ export class PlanMeasurer {
     const model: LayeredModel = setup.model.model;
     this.places = new Map(
       model.summary.sublayers.flatMap((_, index) =>
-        model.linearLayers(index).map(({ id }) => [id, index] as const),
+        model.sublayer(index).linearLayers.map(({ id }) => [id, index] as const),
       ),
     );
     this.outer = new Map(
@@ -248,8 +248,8 @@ export class PlanMeasurer {
       });
       for (const index of model.summary.sublayers.keys()) {
         const here = model
-          .linearLayers(index)
-          .flatMap((layer) =>
+          .sublayer(index)
+          .linearLayers.flatMap((layer) =>
             open.flatMap((choice) => (choice.tensor === layer.id ? [{ choice, layer }] : [])),
           );
         if (here.length === 0) {

@@ -13,7 +13,7 @@ import { differentiable, trainedTensors } from './trainable-encoding';
  * as the last one makes the output, gives that in its place.
  */
 export function streamBehind(model: LayeredModel, index: number): string {
-  const { after } = model.streamNames(index);
+  const { after } = model.sublayer(index).streamNames;
   const { next, part } = model.sublayer(index);
   const made = Object.entries(next).find(([, source]) => part.outputs.includes(source));
   return after in next ? after : (made?.[0] ?? after);

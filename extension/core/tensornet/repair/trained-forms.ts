@@ -9,7 +9,7 @@ export const trainedLayers = ['compressed', 'all'] as const;
 export type TrainedLayers = (typeof trainedLayers)[number];
 
 const linearLayersOf = (model: LayeredModel): readonly LinearLayer[] =>
-  model.summary.sublayers.flatMap((_, index) => model.linearLayers(index));
+  model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
 
 export const defaultTrains = (student: LayeredModel): TrainedLayers =>
   linearLayersOf(student).some(({ form }) => form !== undefined) ? 'compressed' : 'all';
@@ -49,7 +49,7 @@ export function formsOf(
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): Map<string, MatrixEncoding> {
   return new Map(
-    model.linearLayers(index).flatMap(({ id }) => {
+    model.sublayer(index).linearLayers.flatMap(({ id }) => {
       const form = forms.get(id);
       return form === undefined ? [] : [[id, form] as const];
     }),

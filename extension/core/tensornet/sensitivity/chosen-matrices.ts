@@ -17,7 +17,7 @@ export function chosenLayers(
   { roles, blocks }: Pick<SensitivitySettings, 'roles' | 'blocks'>,
 ): LinearLayer[] {
   const { sublayers } = model.summary;
-  const all = sublayers.flatMap((_, index) => model.linearLayers(index));
+  const all = sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
   if (all.length === 0) {
     noLayers(model);
   }

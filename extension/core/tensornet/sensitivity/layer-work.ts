@@ -207,7 +207,9 @@ export class LayerWork {
   }
 
   private layerOf(sublayer: number, id: string): LinearLayer {
-    const found = this.setup.model.model.linearLayers(sublayer).find((layer) => layer.id === id);
+    const found = this.setup.model.model
+      .sublayer(sublayer)
+      .linearLayers.find((layer) => layer.id === id);
     if (found === undefined) {
       throw new Error(`sublayer ${sublayer} has no linear layer ${id}`);
     }

@@ -61,7 +61,7 @@ function openWidth(
 ):
   | (Pick<OpenWidth, 'of' | 'count' | 'width'> & { readonly least?: number | undefined })
   | undefined {
-  if (experts !== undefined && model.routed?.(index) !== undefined) {
+  if (experts !== undefined && model.sublayer(index).routed !== undefined) {
     const { count, least, perToken } = experts;
     return { of: 'experts', count, least: Math.max(least ?? 1, perToken) };
   }
@@ -145,7 +145,8 @@ export async function measureWidth(
   const steps: StandIn[] = [];
   for (const [level, gone] of removed.entries()) {
     if (width === undefined) {
-      steps.push({ ...model.model.sublayer(index), without: gone });
+      const { part, next, mask } = model.model.sublayer(index);
+      steps.push({ part, next, ...(mask === undefined ? {} : { mask }), without: gone });
       continue;
     }
     const staying = all.filter((place) => !gone.includes(place));

@@ -39,7 +39,7 @@ export class CalibrationPass {
    */
   public async statistics(index: number): Promise<ReadonlyMap<string, InputStatistics>> {
     const { executor, products, removed = new Set(), replaces = true, afterRun } = this.setup;
-    const step = executor.model.tapped(index);
+    const step = executor.model.sublayer(index).tapped;
     const accumulator = new StatisticsAccumulator(products);
     const behind = await executor.tap(
       step,

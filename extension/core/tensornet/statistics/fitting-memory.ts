@@ -22,7 +22,7 @@ export function memoryBesideFitting(
 /** What Σ xᵀ·x of the widest layer takes in float64, once as it is and once as the sum of a run. */
 export function gramBytes(model: LayeredModel): number {
   const widths = model.summary.sublayers.flatMap((_, index) =>
-    model.linearLayers(index).map((layer) => layer.in),
+    model.sublayer(index).linearLayers.map((layer) => layer.in),
   );
   return 2 * Float64Array.BYTES_PER_ELEMENT * Math.max(0, ...widths) ** 2;
 }

@@ -91,7 +91,7 @@ export function testForms(cases: readonly FormCase[], folder: string): void {
       const { tolerance = 1e-6 } = one;
       const { model, states } = await originals.of(one);
       for (const [index, { kind }] of model.summary.sublayers.entries()) {
-        const step = model.tapped(index);
+        const step = model.sublayer(index).tapped;
         const before = states[index] ?? missing();
         const { outputs, rows } = await runTapped(step, before);
         for (const [name, source] of Object.entries(step.next)) {
@@ -100,7 +100,7 @@ export function testForms(cases: readonly FormCase[], folder: string): void {
           const expected = states[index + 1]?.values[name] ?? missing();
           expect(relativeError(floatsIn(actual), floatsIn(expected))).toBeLessThan(tolerance);
         }
-        const layers = model.linearLayers(index);
+        const layers = model.sublayer(index).linearLayers;
         expect([...rows.keys()].sort()).toEqual(layers.map(({ id }) => id).sort());
         for (const layer of layers) {
           const numbers = rows.get(layer.id) ?? missing();

@@ -40,7 +40,7 @@ describe('the linear layers of a graph', () => {
     async (name) => {
       const model = await OnnxLayeredModel.open(onnxFixture(name));
       const roles = model.summary.sublayers.map((_, index) =>
-        model.linearLayers(index).map(({ role }) => role),
+        model.sublayer(index).linearLayers.map(({ role }) => role),
       );
       const attention = ['query', 'key', 'value', 'output'].sort();
       const feedforward = ['gate', 'up', 'down'].sort();
@@ -52,7 +52,7 @@ describe('the linear layers of a graph', () => {
 
   it('give what goes into queries, keys and values once', async () => {
     const model = await OnnxLayeredModel.open(onnxFixture('llama-legacy'));
-    const { taps, part } = model.tapped(0);
+    const { taps, part } = model.sublayer(0).tapped;
     expect(taps.size).toBe(4);
     expect(new Set(taps.values()).size).toBe(2);
     expect(part.outputs.filter((output) => output.startsWith('tap.'))).toHaveLength(2);
@@ -95,7 +95,7 @@ describe('the linear layers of a graph', () => {
     async (name) => {
       const model = await OnnxLayeredModel.open(onnxFixture(name));
       const id = 'block.0.attention';
-      const patch = await patchMaker(folder)(model.patchInput(0).width ?? 16);
+      const patch = await patchMaker(folder)(model.sublayer(0).patchWidth ?? 16);
       const patched = model.withPatches(new Map([[id, patch]]));
       expect(patched.summary.sublayers[0]).toMatchObject({ id, kind: 'patch' });
       const file = join(folder, `${name}-patched.safetensors`);

@@ -119,7 +119,7 @@ export async function runTapped(
 
 /** All linear layers of a model. */
 export function layersOf(model: LayeredModel): LinearLayer[] {
-  return model.summary.sublayers.flatMap((_, index) => [...model.linearLayers(index)]);
+  return model.summary.sublayers.flatMap((_, index) => [...model.sublayer(index).linearLayers]);
 }
 
 /** The weights of layers as they are used, each float32 [out, in]; read by one graph. */

@@ -182,7 +182,7 @@ describe('convolutions of kernel 1 in a graph', () => {
   it('are told what goes into them at each position that they take', async () => {
     const model = await openModel(writeModel([strided(0)]));
     const [state] = await statesOf(model, example);
-    const step = model.tapped(0);
+    const step = model.sublayer(0).tapped;
     if (state === undefined) {
       expect.fail('there is no sublayer');
     }

@@ -30,8 +30,8 @@ async function tapped(model: LayeredModel, index: number) {
     const hidden = states[i]?.values['hidden'];
     return hidden === undefined ? new Float32Array() : floatsIn(hidden);
   };
-  const step = model.tapped(index);
-  const [state, layers] = [states[index], model.linearLayers(index)];
+  const step = model.sublayer(index).tapped;
+  const [state, layers] = [states[index], model.sublayer(index).linearLayers];
   if (state === undefined) {
     throw new Error('the model has no such sublayer');
   }

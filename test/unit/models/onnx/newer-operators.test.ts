@@ -171,7 +171,7 @@ describe('operators of newer opsets', () => {
     };
     const { summary, width } = await openModel(path).then((model) => ({
       summary: model.summary,
-      width: [0, 1, 2, 3].map((index) => model.width?.(index)?.count),
+      width: [0, 1, 2, 3].map((index) => model.sublayer(index).width?.count),
     }));
     expect(summary.sublayers[0]?.kvBytesPerToken).toBe(2 * groups * size * 4);
     expect(width).toEqual([groups, inner, groups, inner]);
@@ -317,7 +317,7 @@ describe('few bits with groups of columns in any order (g_idx)', () => {
     );
     const kinds = [0, 1, 2].map((block) => `block.${block}.feedforward`);
     const model = await openModel(path);
-    expect([0, 1, 2].map((index) => model.width?.(index))).toEqual([
+    expect([0, 1, 2].map((index) => model.sublayer(index).width)).toEqual([
       undefined,
       undefined,
       undefined,

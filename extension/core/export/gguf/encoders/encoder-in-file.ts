@@ -8,7 +8,7 @@ import type { DenseModule } from '../../../models/folder-pooling';
 import { denseModules, poolingKey, poolingNumbers } from '../../../models/gguf/encoders/pooling';
 import { allRows } from '../../../models/gguf/gguf-rows';
 import type { GgufFamily } from '../../../models/gguf/gguf-traits';
-import type { LayeredModel } from '../../../models/layered-model';
+import type { AnyModel } from '../../../models/opened-model';
 import type { Sublayer } from '../../../models/modules/sublayer-list';
 import { UserError } from '../../../user-error';
 import type { PlacedTensor } from '../place-tensors';
@@ -23,19 +23,19 @@ export const withoutHead = say`It holds the encoder without its head.`;
 export const withoutSumBias = say`It holds mixtures of experts without their bias, which llama.cpp has no place for.`;
 
 /** Whether a bias is added behind mixtures of a folder, which a file lacks. */
-export const hasSumBias = (model: LayeredModel): boolean =>
-  model instanceof EncoderModel && model.layout.sublayers.some((one) => addsBias(one));
+export const hasSumBias = (model: AnyModel): boolean =>
+  model.kind === 'encoder' && model.layout.sublayers.some((one) => addsBias(one));
 
 const addsBias = ({ kind, weights }: Sublayer): boolean =>
   kind === 'expert' && weights.sumBias !== undefined;
 
 /** Whether a folder has a head, which a file lacks. */
-export const hasHead = (model: LayeredModel): boolean =>
-  model instanceof EncoderModel && model.output.givesScores;
+export const hasHead = (model: AnyModel): boolean =>
+  model.kind === 'encoder' && model.output.givesScores;
 
 /** Why a file, which gives embeddings, would not be of use: its source gives classes. */
-export function whyClasses(model: LayeredModel): Refusal | undefined {
-  const reads = hasHead(model) ? (model as EncoderModel).layout.head?.reads : 'all';
+export function whyClasses(model: AnyModel): Refusal | undefined {
+  const reads = model.kind === 'encoder' && hasHead(model) ? model.layout.head?.reads : 'all';
   return reads === 'all'
     ? undefined
     : {
@@ -47,10 +47,10 @@ export function whyClasses(model: LayeredModel): Refusal | undefined {
 
 /** Why llama.cpp does not compute what follows an encoder: its pooling, or the modules behind that. */
 export async function whyOtherPooling(
-  model: LayeredModel,
+  model: AnyModel,
   family: GgufFamily | undefined,
 ): Promise<Refusal | undefined> {
-  if (!(model instanceof EncoderModel)) {
+  if (model.kind !== 'encoder') {
     return undefined;
   }
   try {
@@ -132,8 +132,8 @@ function whyOtherDense(
 }
 
 /** An encoder as its file has it: without a head, positions from 0, whatever tokens are, and no bias behind mixtures. */
-export function encoderInFile(model: LayeredModel): LayeredModel {
-  if (!(model instanceof EncoderModel)) {
+export function encoderInFile(model: AnyModel): AnyModel {
+  if (model.kind !== 'encoder') {
     return model;
   }
   const { summary, files, layout } = model;

@@ -2,12 +2,12 @@ import { elementCount } from '../../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { JobContext } from '../../../jobs/job';
 import type { Refusal } from '../../../models/capability';
-import { EncoderModel } from '../../../models/encoders/encoder-model';
+import type { EncoderModel } from '../../../models/encoders/encoder-model';
 import { ggufFields, layerNormEpsilon, valueLength } from '../../../models/gguf/gguf-fields';
 import { allRows } from '../../../models/gguf/gguf-rows';
 import type { LayeredModel } from '../../../models/layered-model';
 import type { ModelSummary } from '../../../models/model-summary';
-import { Seq2SeqModel } from '../../../models/seq2seq/seq2seq-model';
+import type { Seq2SeqModel } from '../../../models/seq2seq/seq2seq-model';
 import { t5Forms } from '../../../models/seq2seq/t5';
 import { usualLength } from '../../../models/t5/t5-encoder';
 import { farthestInGguf, t5InGguf, t5Keys, explainOtherTowers } from '../../../models/t5/t5-gguf';
@@ -35,7 +35,7 @@ type T5Model = Seq2SeqModel | EncoderModel;
 type T5Source = CheckpointSource & { readonly model: T5Model };
 
 const isT5 = (model: LayeredModel): model is T5Model =>
-  (model instanceof Seq2SeqModel || model instanceof EncoderModel) &&
+  (model.kind === 'encoder-decoder' || model.kind === 'encoder') &&
   t5Forms.some(({ modelType }) => modelType === model.summary.architecture);
 
 /** Whether a folder holds T5, its relatives or the encoder of one. */
@@ -115,7 +115,7 @@ function whyOtherT5(source: CheckpointSource, configFile: string): Refusal | und
     ...{ code: 'not-in-gguf', file: configFile, field, reason },
     remedy: say`Choose another format.`,
   });
-  if (model instanceof Seq2SeqModel && model.layout.head === undefined) {
+  if (model.kind === 'encoder-decoder' && model.layout.head === undefined) {
     return refuse('architectures', say`llama.cpp needs the head of a t5 model.`);
   }
   if (farthest !== farthestInGguf) {
@@ -157,7 +157,7 @@ function whyOtherBlocks(model: T5Model, changes: Changes): Refusal | undefined {
       remedy: say`Choose another format.`,
     };
   }
-  return model instanceof EncoderModel ? undefined : explainOtherTowers({ encoder, decoder });
+  return model.kind === 'encoder' ? undefined : explainOtherTowers({ encoder, decoder });
 }
 
 const ownHead = say`Its head is a matrix of its own, scaled as the model was trained: llama.cpp doesn't scale what a tied head reads.`;
@@ -171,7 +171,7 @@ async function t5Writer(
   const { model } = source;
   const fields = fieldsOf(source);
   const [encoder, decoder] = blocksAfter(model, changes);
-  const architecture = model instanceof Seq2SeqModel ? t5InGguf.both : t5InGguf.encoder;
+  const architecture = model.kind === 'encoder-decoder' ? t5InGguf.both : t5InGguf.encoder;
   const tensors = planTensors(model, source.checkpoint, changes);
   const { placed, leftOut } = placeT5(model, tensors, fields.isGated);
   warnLeftOut(leftOut, context);
@@ -192,7 +192,7 @@ async function t5Writer(
           ...{ encoder, decoder, fileType },
           inner: Object.values(changes.widths)[0] ?? fields.inner,
         }),
-        ...(model instanceof EncoderModel ? await encoderEntries(architecture, model) : []),
+        ...(model.kind === 'encoder' ? await encoderEntries(architecture, model) : []),
       ],
       notes: [tied === undefined || headScale(model) === 1 ? undefined : ownHead],
     },
@@ -203,11 +203,11 @@ async function t5Writer(
 
 /** What the head's input is times. */
 const headScale = (model: T5Model): number =>
-  model instanceof Seq2SeqModel ? model.layout.scales.head : 1;
+  model.kind === 'encoder-decoder' ? model.layout.scales.head : 1;
 
 /** The embedding, where it is the head as well. */
 function tiedHead(model: T5Model): LazyTensor | undefined {
-  if (model instanceof EncoderModel) {
+  if (model.kind === 'encoder') {
     return undefined;
   }
   const { head, targetWords } = model.layout;

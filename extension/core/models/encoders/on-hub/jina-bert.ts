@@ -1,7 +1,8 @@
 import { alibiSlopes } from '../../families/pieces';
 import type { EncoderArchitecture } from '../encoder-architecture';
-import { epsilonName, postNorm, textDefaults, textEmbedding } from '../text-encoders';
+import { epsilonName, bertBlocks, textDefaults, textEmbedding } from '../text-encoders';
 import { fromHub } from './from-hub';
+import { postNorm } from '../../modules/wiring-names';
 
 /** Jina's BERT of its embeddings v2 (arXiv 2310.19923): ALiBi to both sides, and gated feed-forwards. */
 export const jinaBert: EncoderArchitecture = {
@@ -24,13 +25,13 @@ export const jinaBert: EncoderArchitecture = {
     norm: textEmbedding.norm,
   },
   blocks: 'encoder.layer',
-  attention: postNorm.attention,
+  attention: bertBlocks.attention,
   feedforward: {
     gateUp: { kind: 'fused', name: 'mlp.gated_layers' },
     down: 'mlp.wo',
-    sumNorm: 'mlp.layernorm',
+    wiring: postNorm('mlp.layernorm'),
   },
-  biases: () => ({ ...postNorm.biases(), feedforward: false, feedforwardOutput: true }),
+  biases: () => ({ ...bertBlocks.biases(), feedforward: false, feedforwardOutput: true }),
   slopes: ({ num_attention_heads: heads }) => alibiSlopes(heads),
   // The published folders name a class with a head, but hold none.
   heads: [],

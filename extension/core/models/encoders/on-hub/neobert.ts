@@ -1,6 +1,7 @@
 import { noBiases } from '../../families/pieces';
 import type { EncoderArchitecture } from '../encoder-architecture';
 import { fromHub } from './from-hub';
+import { preNorm } from '../../modules/wiring-names';
 
 /** Channels of feed-forwards come in groups of so many. */
 const innerGroup = 8;
@@ -20,12 +21,12 @@ export const neoBert: EncoderArchitecture = {
   blocks: 'transformer_encoder',
   norm: 'rms',
   attention: {
-    norm: 'attention_norm',
+    wiring: preNorm('attention_norm'),
     queryKeyValue: { kind: 'fused', name: 'qkv', order: 'by-group' },
     output: 'wo',
   },
   feedforward: {
-    norm: 'ffn_norm',
+    wiring: preNorm('ffn_norm'),
     gateUp: { kind: 'fused', name: 'ffn.w12' },
     down: 'ffn.w3',
   },

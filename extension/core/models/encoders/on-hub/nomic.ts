@@ -3,6 +3,7 @@ import { allBiases, textDefaults, textEmbedding } from '../text-encoders';
 import { noBiases } from '../../families/pieces';
 import type { ConfigFields, ConfigLayout } from '../../transformer/config-layout';
 import { fromHub } from './from-hub';
+import { postNorm } from '../../modules/wiring-names';
 
 /** Fields as the hub's own code has them. */
 const configWith = (
@@ -46,7 +47,7 @@ const shape = {
   attention: {
     queryKeyValue: { kind: 'fused', name: 'attn.Wqkv' },
     output: 'attn.out_proj',
-    sumNorm: 'norm1',
+    wiring: postNorm('norm1'),
   },
   rotary: 'shared',
   heads: [],
@@ -61,7 +62,7 @@ const gated: EncoderArchitecture = {
   feedforward: {
     gateUp: { kind: 'separate', names: ['mlp.fc12', 'mlp.fc11'] },
     down: 'mlp.fc2',
-    sumNorm: 'norm2',
+    wiring: postNorm('norm2'),
   },
   biases: noBiases,
 };
@@ -79,7 +80,7 @@ const mixtures: EncoderArchitecture = {
   feedforward: {
     gateUp: { kind: 'separate', names: ['mlp.fc1'] },
     down: 'mlp.fc2',
-    sumNorm: 'norm2',
+    wiring: postNorm('norm2'),
   },
   experts: {
     modules: ['mlp'],

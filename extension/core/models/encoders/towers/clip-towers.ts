@@ -4,12 +4,13 @@ import type { EncoderArchitecture, HeadForm } from '../encoder-architecture';
 import { allBiases, epsilonName } from '../text-encoders';
 import { classifies } from '../vit-like';
 import type { Named } from '../vit-like';
+import { preNorm } from '../../modules/wiring-names';
 
 /** Blocks of both towers of CLIP and the like. */
 const clipBlocks = {
   blocks: 'encoder.layers',
   attention: {
-    norm: 'layer_norm1',
+    wiring: preNorm('layer_norm1'),
     queryKeyValue: {
       kind: 'separate',
       names: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
@@ -17,7 +18,7 @@ const clipBlocks = {
     output: 'self_attn.out_proj',
   },
   feedforward: {
-    norm: 'layer_norm2',
+    wiring: preNorm('layer_norm2'),
     gateUp: { kind: 'separate', names: ['mlp.fc1'] },
     down: 'mlp.fc2',
   },

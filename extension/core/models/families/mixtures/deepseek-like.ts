@@ -16,6 +16,7 @@ import {
   windowedByType,
 } from '../pieces';
 import { isWindowedIfAny } from '../post-norm';
+import { sandwich } from '../../modules/wiring-names';
 
 /** Experts from the best groups, and shared ones (DeepSeek-V2, arXiv 2405.04434). */
 const softmaxExperts: ExpertNames = {
@@ -339,9 +340,9 @@ export const deepseekFamilies: readonly Architecture[] = [
       ...attention,
       queryKeyNorms,
       gate: 'self_attn.gate_proj',
-      postNorm: 'post_attention_layernorm',
+      wiring: sandwich(attention.wiring.norm, 'post_attention_layernorm'),
     },
-    feedforward: { ...feedforward, norm: 'pre_mlp_layernorm', postNorm: 'post_mlp_layernorm' },
+    feedforward: { ...feedforward, wiring: sandwich('pre_mlp_layernorm', 'post_mlp_layernorm') },
     biases: attentionBiases,
     turns: ({ layer_types: types }, block) => types?.[block] === 'sliding_attention',
     slidingWindow: windowedByType,

@@ -3,6 +3,7 @@ import type { Architecture } from '../../transformer/architecture';
 import type { ConfigFault, ConfigFields } from '../../transformer/config-layout';
 import { say } from '../../../message';
 import { base, everywhere, gatedExpert, numberIn } from '../pieces';
+import { preNorm } from '../../modules/wiring-names';
 
 /** Kinds of attention, and how many tokens a run has that is compressed into one key. */
 const near = 'sliding_attention';
@@ -179,7 +180,7 @@ export const deepseekV4: Architecture = {
   },
   attention: {
     ...base.attention,
-    norm: 'attn_norm',
+    wiring: preNorm('attn_norm'),
     output: 'attn.wo_b',
     compressed: {
       queryDown: 'attn.wq_a',
@@ -198,7 +199,7 @@ export const deepseekV4: Architecture = {
     },
   },
   feedforward: {
-    norm: 'ffn_norm',
+    wiring: preNorm('ffn_norm'),
     gateUp: { kind: 'separate', names: ['ffn.w1', 'ffn.w3'] },
     down: 'ffn.w2',
     clamped: (config) => ({ limit: numberIn(config, 'swiglu_limit', 10) }),

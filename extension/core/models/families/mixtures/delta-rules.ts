@@ -7,6 +7,7 @@ import { experts, latentAttention } from './deepseek-like';
 import { sharedQwenExperts } from './experts';
 import { mixedByType } from './mixer-pieces';
 import { numberIn, attention, attentionBiases, base, feedforward, queryKeyNorms } from '../pieces';
+import { outputNorm } from '../../modules/wiring-names';
 
 const byHead: DeltaNames = {
   inputs: 'by-head',
@@ -42,7 +43,7 @@ const deltaForm =
   });
 
 const qwenMixer = (names: DeltaNames): MixerNames => ({
-  norm: attention.norm,
+  wiring: attention.wiring,
   module: 'linear_attn',
   form: deltaForm(names),
 });
@@ -234,11 +235,11 @@ export const deltaRuleFamilies: readonly Architecture[] = [
     attention: {
       queryKeyValue: attention.queryKeyValue,
       output: attention.output,
-      postNorm: 'post_attention_layernorm',
+      wiring: outputNorm('post_attention_layernorm'),
       queryKeyNorms: { ...queryKeyNorms, over: 'projection' },
     },
     biases: attentionBiases,
-    mixer: { norm: attention.norm, module: 'linear_attn', form: olmoForm },
+    mixer: { wiring: attention.wiring, module: 'linear_attn', form: olmoForm },
     parts: mixedByType(),
     blockForm: ({ layer_types: types }, block) =>
       types?.[block] === 'full_attention'
@@ -246,7 +247,7 @@ export const deltaRuleFamilies: readonly Architecture[] = [
             feedforward: {
               gateUp: feedforward.gateUp,
               down: feedforward.down,
-              postNorm: 'post_feedforward_layernorm',
+              wiring: outputNorm('post_feedforward_layernorm'),
             },
           }
         : {},
@@ -285,7 +286,7 @@ export const deltaRuleFamilies: readonly Architecture[] = [
     aliases: { '.mlp.': '.block_sparse_moe.' },
     rotary: 'none',
     mixer: {
-      norm: attention.norm,
+      wiring: attention.wiring,
       module: 'self_attn',
       form: kimiForm,
     },

@@ -74,7 +74,7 @@ const graniteMoe = {
     defaults: () => ({ num_experts: 8, num_experts_per_tok: 2 }),
   },
   feedforward: {
-    norm: feedforward.norm,
+    wiring: feedforward.wiring,
     gateUp: { kind: 'fused', name: 'block_sparse_moe.input_linear' },
     down: 'block_sparse_moe.output_linear',
   },
@@ -103,7 +103,7 @@ export const sharedOfGranite: NonNullable<ExpertNames['shared']> = ({
 
 /** Both modules go where the branch is removed. */
 export const graniteWithShared = {
-  norm: feedforward.norm,
+  wiring: feedforward.wiring,
   gateUp: {
     kind: 'separate',
     names: ['block_sparse_moe.input_linear', 'shared_mlp.input_linear'],

@@ -9,6 +9,7 @@ import {
   turnsByList,
 } from '../pieces';
 import { say } from '../../../message';
+import { preNorm } from '../../modules/wiring-names';
 
 /** Whether a block has experts: by `moe_layers`, or every so many. */
 function isSparse(
@@ -58,7 +59,7 @@ export const llama4: Architecture = {
         }
       : {},
   feedforward: {
-    norm: 'post_attention_layernorm',
+    wiring: preNorm('post_attention_layernorm'),
     gateUp: { kind: 'separate', names: ['feed_forward.gate_proj', 'feed_forward.up_proj'] },
     down: 'feed_forward.down_proj',
   },

@@ -3,6 +3,7 @@ import type { ConfigFields } from '../../transformer/config-layout';
 import { attention, base, everywhere, numberIn } from '../pieces';
 import { mixtralExperts } from './experts';
 import { mixedByType } from './mixer-pieces';
+import { postNorm } from '../../modules/wiring-names';
 
 /** Names of the fields with the factors on the stream and on what is added to it. */
 const factorNames: Readonly<Record<PartKind, string>> = {
@@ -15,7 +16,7 @@ const factorNames: Readonly<Record<PartKind, string>> = {
 const factorOf = (config: ConfigFields, part: PartKind, of: 'alpha' | 'beta'): number =>
   numberIn(config, `${factorNames[part]}_${of}_factor`, 1);
 
-const behindAttention = { sumNorm: 'post_attention_layernorm' };
+const wiring = postNorm('post_attention_layernorm');
 
 /** MiniMax-Text-01 (arXiv 2501.08313): norms of the stream itself, in front of each sublayer. */
 export const minimax: Architecture = {
@@ -34,13 +35,10 @@ export const minimax: Architecture = {
       rope_theta: 1_000_000,
     }),
   },
-  startNorm: attention.norm,
-  attention: {
-    queryKeyValue: attention.queryKeyValue,
-    output: attention.output,
-    ...behindAttention,
-  },
+  startNorm: attention.wiring.norm,
+  attention: { ...attention, wiring },
   mixer: {
+    wiring,
     module: 'self_attn',
     form: (config) => ({
       kind: 'lightning',
@@ -49,11 +47,10 @@ export const minimax: Architecture = {
       activation: config.hidden_act,
       epsilon: 1e-6,
     }),
-    ...behindAttention,
     givesPair: true,
     branchScale: (config) => factorOf(config, 'mixer', 'beta'),
   },
-  feedforward: { gateUp: base.feedforward.gateUp, down: base.feedforward.down },
+  feedforward: { ...base.feedforward, wiring: {} },
   experts: mixtralExperts,
   parts: mixedByType(mixtralExperts),
   scales: (config) => ({

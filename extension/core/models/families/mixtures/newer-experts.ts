@@ -17,13 +17,14 @@ import {
 } from '../pieces';
 import { isWindowedIfAny } from '../post-norm';
 import { say } from '../../../message';
+import { sandwich } from '../../modules/wiring-names';
 
 /** The first block and every sixth sees all positions. */
 const mimoLayerType = (_: ConfigFields, block: number): string =>
   block === 0 ? 'full_attention' : everyNthFull(6, block);
 
 const sarvamAttention = {
-  norm: attention.norm,
+  wiring: attention.wiring,
   queryKeyValue: { kind: 'fused', name: 'attention.query_key_value' },
   output: 'attention.dense',
 } as const;
@@ -163,7 +164,11 @@ export const newerExperts: readonly Architecture[] = [
       }),
       lists: { mlp_layer_types: denseFirst(1) },
     },
-    experts: { ...experts, isSparse: sparseByType, postNorm: 'post_mlp_layernorm' },
+    experts: {
+      ...experts,
+      isSparse: sparseByType,
+      wiring: sandwich('post_attention_layernorm', 'post_mlp_layernorm'),
+    },
   },
   {
     ...deepseek,
@@ -311,8 +316,12 @@ export const newerExperts: readonly Architecture[] = [
       }),
       lists: { layer_types: (_, block) => everyNthFull(5, block) },
     },
-    attention: { ...attention, queryKeyNorms, postNorm: 'post_attn_norm' },
-    feedforward: { ...feedforward, postNorm: 'post_ffn_norm' },
+    attention: {
+      ...attention,
+      queryKeyNorms,
+      wiring: sandwich(attention.wiring.norm, 'post_attn_norm'),
+    },
+    feedforward: { ...feedforward, wiring: sandwich(feedforward.wiring.norm, 'post_ffn_norm') },
     turns: isWindowedIfAny,
     slidingWindow: windowedByType,
     experts: {

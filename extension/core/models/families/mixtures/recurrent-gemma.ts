@@ -2,6 +2,7 @@ import type { Architecture, PartKind } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/config-layout';
 import { attentionBiases, base, everywhere, numberIn } from '../pieces';
 import { gemmaDefaults } from '../gemma';
+import { preNorm } from '../../modules/wiring-names';
 
 const isRecurrent = (type: unknown): boolean => type === 'recurrent';
 
@@ -54,7 +55,7 @@ export const recurrentGemma: Architecture = {
   outer: { ...base.outer, finalNorm: 'final_norm' },
   norm: 'rms-offset',
   attention: {
-    norm: 'temporal_pre_norm',
+    wiring: preNorm('temporal_pre_norm'),
     queryKeyValue: {
       kind: 'separate',
       names: ['q_proj', 'k_proj', 'v_proj'].map((name) => `temporal_block.${name}`),
@@ -62,12 +63,12 @@ export const recurrentGemma: Architecture = {
     output: 'temporal_block.o_proj',
   },
   feedforward: {
-    norm: 'channel_pre_norm',
+    wiring: preNorm('channel_pre_norm'),
     gateUp: { kind: 'separate', names: ['mlp_block.gate_proj', 'mlp_block.up_proj'] },
     down: 'mlp_block.down_proj',
   },
   mixer: {
-    norm: 'temporal_pre_norm',
+    wiring: preNorm('temporal_pre_norm'),
     module: 'temporal_block',
     form: (config) => ({
       kind: 'gated-recurrence',

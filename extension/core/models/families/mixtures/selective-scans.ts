@@ -5,6 +5,7 @@ import type { SelectiveScan } from '../../parts/mixers/selective-scan';
 import { mixedByType, periodOf } from './mixer-pieces';
 import type { Period } from './mixer-pieces';
 import { numberIn, attention, base } from '../pieces';
+import { preNorm } from '../../modules/wiring-names';
 
 /** "auto" is a sixteenth of the hidden size. */
 const stepRankIn = (config: ModelConfig, field: string): number =>
@@ -32,8 +33,8 @@ const mamba = {
     finalNorm: 'norm_f',
     blocks: 'layers',
   },
-  attention: { ...attention, norm: 'norm' },
-  feedforward: { ...base.feedforward, norm: 'norm' },
+  attention: { ...attention, wiring: preNorm('norm') },
+  feedforward: { ...base.feedforward, wiring: preNorm('norm') },
   rotary: 'none',
   config: {
     names: { rms_norm_eps: 'layer_norm_epsilon' },
@@ -45,7 +46,7 @@ const mamba = {
       width,
     }),
   },
-  mixer: { norm: 'norm', module: 'mixer', form: mambaForm },
+  mixer: { wiring: preNorm('norm'), module: 'mixer', form: mambaForm },
   parts: () => ['mixer'] as const,
 } as const;
 
@@ -122,13 +123,13 @@ export const selectiveScanFamilies: readonly Architecture[] = [
     },
     outer: { ...base.outer, finalNorm: 'final_layernorm' },
     feedforward: {
-      norm: 'pre_ff_layernorm',
+      wiring: preNorm('pre_ff_layernorm'),
       gateUp: { kind: 'separate', names: ['feed_forward.gate_proj', 'feed_forward.up_proj'] },
       down: 'feed_forward.down_proj',
     },
     rotary: 'none',
     mixer: {
-      norm: attention.norm,
+      wiring: attention.wiring,
       module: 'mamba',
       form: (config) => ({
         kind: 'selective-scan',

@@ -10,9 +10,10 @@ import {
   windowedByType,
 } from '../pieces';
 import { mixedByType } from './mixer-pieces';
+import { preNorm, sandwich } from '../../modules/wiring-names';
 
 const lfmFeedforward = {
-  norm: 'ffn_norm',
+  wiring: preNorm('ffn_norm'),
   gateUp: { kind: 'separate', names: ['feed_forward.w1', 'feed_forward.w3'] },
   down: 'feed_forward.w2',
 } as const;
@@ -22,13 +23,13 @@ const lfm = {
   outer: { ...base.outer, finalNorm: 'embedding_norm' },
   attention: {
     ...base.attention,
-    norm: 'operator_norm',
+    wiring: preNorm('operator_norm'),
     queryKeyNorms: queryKeyLayernorms,
     output: 'self_attn.out_proj',
   },
   feedforward: lfmFeedforward,
   mixer: {
-    norm: 'operator_norm',
+    wiring: preNorm('operator_norm'),
     module: 'conv',
     form: (config: ModelConfig) => ({
       kind: 'short-convolution' as const,
@@ -85,7 +86,7 @@ function lfm3LayerType(_: ConfigFields, block: number): string {
   return block % 4 === 0 && block > 0 ? 'sliding_attention' : 'conv';
 }
 
-const operatorPostNorm = { postNorm: 'post_operator_norm' };
+const operatorSandwich = { wiring: sandwich('operator_norm', 'post_operator_norm') };
 
 /** Families whose mixers are short convolutions (LFM2, arXiv 2511.23404). */
 export const shortConvolutionFamilies: readonly Architecture[] = [
@@ -146,14 +147,14 @@ export const shortConvolutionFamilies: readonly Architecture[] = [
     },
     attention: {
       ...lfm.attention,
-      ...operatorPostNorm,
+      ...operatorSandwich,
       queryKeyNorms,
       output: base.attention.output,
       gate: 'self_attn.gate_proj',
       gateIsByHead: true,
     },
-    mixer: { ...lfm.mixer, ...operatorPostNorm },
-    feedforward: { ...lfmFeedforward, postNorm: 'post_ffn_norm' },
+    mixer: { ...lfm.mixer, ...operatorSandwich },
+    feedforward: { ...lfmFeedforward, wiring: sandwich('ffn_norm', 'post_ffn_norm') },
     parts: mixedByType(),
     biases: attentionBiases,
     rotary: 'by-layer-type',

@@ -11,6 +11,7 @@ import type { StateSpace } from '../../parts/mixers/state-space';
 import { say } from '../../../message';
 import { graniteExperts, graniteShared, graniteWithShared } from './experts';
 import { mixedByType, renumberedList, wordIn } from './mixer-pieces';
+import { parallelBranch, preNorm } from '../../modules/wiring-names';
 import {
   numberIn,
   attention,
@@ -80,10 +81,10 @@ function hybridForm(config: ModelConfig): StateSpace {
   return stateSpaceOf(config, mambaSizes, [128, width / heads, 256, 1]);
 }
 
-const mamba: MixerNames = { norm: attention.norm, module: 'mamba', form: hybridForm };
+const mamba: MixerNames = { wiring: attention.wiring, module: 'mamba', form: hybridForm };
 
 const mambaFeedforward = {
-  norm: 'pre_ff_layernorm',
+  wiring: preNorm('pre_ff_layernorm'),
   gateUp: { kind: 'separate', names: ['feed_forward.gate_proj', 'feed_forward.up_proj'] },
   down: 'feed_forward.down_proj',
 } as const;
@@ -188,12 +189,12 @@ const nemotron = {
     blocks: 'layers',
   },
   attention: {
-    norm: 'norm',
+    wiring: preNorm('norm'),
     queryKeyValue: { kind: 'separate', names: ['mixer.q_proj', 'mixer.k_proj', 'mixer.v_proj'] },
     output: 'mixer.o_proj',
   },
   feedforward: {
-    norm: 'norm',
+    wiring: preNorm('norm'),
     gateUp: { kind: 'separate', names: ['mixer.up_proj'] },
     down: 'mixer.down_proj',
   },
@@ -254,7 +255,9 @@ export const stateSpaceFamilies: readonly Architecture[] = [
     parts: mixedByType(graniteHybridExperts),
     form: (config) => ({
       rotary: config['position_embedding_type'] === 'rope' ? 'shared' : 'none',
-      ...(hasExperts(config) ? {} : { feedforward: { ...graniteShared, norm: feedforward.norm } }),
+      ...(hasExperts(config)
+        ? {}
+        : { feedforward: { ...graniteShared, wiring: feedforward.wiring } }),
     }),
   },
   {
@@ -275,7 +278,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
     feedforward: mambaFeedforward,
     biases: configuredBiases,
     scales: falconScales,
-    mixer: { ...mamba, form: falconForm, isBeside: true },
+    mixer: { ...mamba, wiring: parallelBranch(mamba.wiring), form: falconForm },
     parts: () => ['attention', 'mixer', 'feedforward'],
   },
   {
@@ -313,7 +316,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       feedforward: config.mlp_bias,
     }),
     mixer: {
-      norm: 'norm',
+      wiring: preNorm('norm'),
       module: 'mixer',
       form: (config) => ({
         ...stateSpaceOf(config, nemotronMixer, [128, 64, 128, 8]),
@@ -357,7 +360,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       computed: () => ({ num_attention_heads: 1, num_key_value_heads: 1, intermediate_size: 1 }),
     },
     mixer: {
-      norm: 'norm',
+      wiring: preNorm('norm'),
       module: 'mixer',
       form: (config) =>
         stateSpaceOf(

@@ -28,9 +28,8 @@ const modulesOf = (config: ConfigFields, types: unknown): SharedModules => ({
 });
 
 const mixer: MixerNames = {
-  norm: attention.norm,
+  wiring: { ...attention.wiring, parallel: 'sum' },
   module: 'mamba',
-  isAside: true,
   form: (config) => ({
     ...stateSpaceOf(
       config,
@@ -98,7 +97,7 @@ export const zamba2: Architecture = {
       ? {
           mixer: {
             ...mixer,
-            norm: `mamba_decoder.${attention.norm}`,
+            wiring: { ...mixer.wiring, norm: `mamba_decoder.${attention.wiring.norm}` },
             module: 'mamba_decoder.mamba',
           },
         }

@@ -82,7 +82,7 @@ export function encoderInGguf(
 ): EncoderArchitecture {
   const { positions, types, embeddingNorm, finalNorm } = outer;
   const has = (name: string): boolean => tensors.some((tensor) => tensor.name === `${name}.weight`);
-  const { norm: first, ...withoutNorm } = attention;
+  const { norm: first, ...withoutNorm } = attention.wiring;
   return {
     ...{ modelType, classes, config, modules, attention, feedforward, norm },
     prefix: '',
@@ -96,7 +96,7 @@ export function encoderInGguf(
     },
     ...(first === undefined || has(`${outer.blocks}.0.${first}`)
       ? {}
-      : { firstAttention: withoutNorm }),
+      : { firstAttention: { ...attention, wiring: withoutNorm } }),
     biases: (given) => biases({ ...given, vocab_size: given.vocab_size ?? 0 }),
     ...(rotary === undefined ? {} : { rotary }),
     ...(slidingWindow === undefined ? {} : { slidingWindow }),
