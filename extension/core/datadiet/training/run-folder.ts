@@ -5,7 +5,7 @@ import { removeStale } from '../../jobs/partial';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
-import { readSmallText } from '../../checkpoints/regular-file';
+import { readSmallText } from '../../regular-file';
 
 const identityFile = 'training.json';
 const format = 'espalier.training';

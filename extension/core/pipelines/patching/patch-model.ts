@@ -44,7 +44,7 @@ import { onPath } from '../../jobs/write-errors';
 import { writeModel } from '../write-model';
 import type { Message } from '../../message';
 import { say } from '../../message';
-import { readSmallText } from '../../checkpoints/regular-file';
+import { readSmallText } from '../../regular-file';
 
 /** Which sublayer is to be patched, on what, and where the result goes. */
 export interface PatchRequest {
