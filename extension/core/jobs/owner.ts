@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import process from 'node:process';
 import { readProc } from '../proc-file';
-import { startSeconds, startTicks, statusOf } from './process-start';
+import { startSeconds, startTicks, processStatus } from './process-start';
 
 /** Matches what {@link createOwner} returns: process number, start time, random part. */
 export const ownerPattern = /\d+-\d+-[0-9a-f]{8}/;
@@ -57,7 +57,7 @@ export function isRunning(pid: number): boolean {
     return (error as NodeJS.ErrnoException).code !== 'ESRCH';
   }
   // One that has ended keeps its number until its parent has asked for its end.
-  return !/^[ZX]$/.test(statusOf(pid)[0] ?? '') && !isThread(pid);
+  return !/^[ZX]$/.test(processStatus(pid)[0] ?? '') && !isThread(pid);
 }
 
 /** Whether the number has become that of a thread of another process, which Linux takes for a process's. */

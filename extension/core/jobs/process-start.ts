@@ -63,13 +63,13 @@ export function startSeconds(
 }
 
 /** Fields of proc_pid_stat(5) after the process's name: state, …, start time; empty if there is no /proc. */
-export function statusOf(pid: number): readonly string[] {
+export function processStatus(pid: number): readonly string[] {
   const text = readProc(`${pid}/stat`) ?? '';
   return text.slice(text.lastIndexOf(')') + 2).split(' ');
 }
 
 /** Start time of a process in clock ticks since the system's start; undefined if there is no /proc. */
 export function startTicks(pid: number): number | undefined {
-  const ticks = statusOf(pid)[19];
+  const ticks = processStatus(pid)[19];
   return ticks === undefined ? undefined : Number(ticks);
 }

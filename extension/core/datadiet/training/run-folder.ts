@@ -104,7 +104,7 @@ const written =
 const inner = /^[a-z0-9-]+@\d+$/;
 
 /** Entries of a folder of runs: those that runs have written, and others. A link is nothing that they write. */
-async function entriesOf(path: string): Promise<{ own: Dirent[]; others: Dirent[] }> {
+async function readEntries(path: string): Promise<{ own: Dirent[]; others: Dirent[] }> {
   const entries = await readdir(path, { withFileTypes: true });
   const isOwn = (entry: Dirent): boolean =>
     entry.isDirectory()
@@ -118,7 +118,7 @@ async function entriesOf(path: string): Promise<{ own: Dirent[]; others: Dirent[
 
 /** First file, by its path in the folder, that no run has written. */
 async function findForeignFile(path: string): Promise<string | undefined> {
-  const { own, others } = await entriesOf(path);
+  const { own, others } = await readEntries(path);
   const [first] = others;
   if (first !== undefined) {
     return first.name;
@@ -134,12 +134,12 @@ async function findForeignFile(path: string): Promise<string | undefined> {
 
 /** Removes what runs have written, and the folder if nothing else is in it. */
 async function removeRuns(path: string): Promise<void> {
-  const { own } = await entriesOf(path);
+  const { own } = await readEntries(path);
   for (const entry of own) {
     const file = join(path, entry.name);
     await (entry.isDirectory() ? removeRuns(file) : rm(file, { force: true }));
   }
-  // What the system put there goes with the folder that it describes.
+  // Files of the operating system describe the folder, and are deleted with it.
   const left = await readdir(path, { withFileTypes: true });
   if (left.every(isSystemFile)) {
     await rm(path, { recursive: true, force: true });
