@@ -15,7 +15,7 @@ import type { Typed } from './options';
 import type { Presenter } from './presenter';
 import type { Terminal } from './terminal';
 import { say } from '../core/message';
-import { readSmallText } from '../core/checkpoints/regular-file';
+import { readSmallText } from '../core/regular-file';
 import { parseJsonText } from '../core/parse-json';
 
 /** Flags of every operation. */

@@ -22,27 +22,29 @@ export interface JsonMeasure {
 const [quote, backslash, comma, colon] = [0x22, 0x5c, 0x2c, 0x3a] as const;
 const [openList, closeList, openObject, closeObject] = [0x5b, 0x5d, 0x7b, 0x7d] as const;
 
-/** Counts levels, fields and values of a JSON text in one pass, without allocating. The text may be damaged. */
+/**
+ * Counts levels, fields and values of a JSON text in one pass, without allocating. The text may be damaged. Stops as
+ * soon as there are too many to be parsed.
+ */
 export function measureJson(text: string): JsonMeasure {
-  let [level, levels, containers, fields, separators] = [0, 0, 0, 0, 0];
-  for (let i = 0; i < text.length; i++) {
+  let [level, levels, fields, bytes] = [0, 0, 0, 0];
+  for (let i = 0; i < text.length && levels <= mostLevels && bytes <= mostBytes; i++) {
     const code = text.charCodeAt(i);
     if (code === quote) {
       i = endOfString(text, i);
     } else if (code === comma) {
-      separators++;
+      bytes += bytesOf.value;
     } else if (code === colon) {
       fields++;
+      bytes += bytesOf.field;
     } else if (code === openList || code === openObject) {
-      containers++;
+      bytes += bytesOf.container;
       level++;
       levels = Math.max(levels, level);
     } else if (code === closeList || code === closeObject) {
       level--;
     }
   }
-  const bytes =
-    containers * bytesOf.container + fields * bytesOf.field + separators * bytesOf.value;
   return { levels, fields, bytes };
 }
 
@@ -80,7 +82,7 @@ export function parseJsonText(text: string, revive?: Parameters<typeof JSON.pars
   }
   if (bytes > mostBytes) {
     throw new JsonLimitError(
-      say`Its values take about ${formatBytes(bytes)} of memory, more than the ${formatBytes(mostBytes)} allowed.`,
+      say`Its values take more than the ${formatBytes(mostBytes)} of memory allowed.`,
     );
   }
   return JSON.parse(text, revive);

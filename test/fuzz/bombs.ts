@@ -29,11 +29,16 @@ export const jsonBombs: Bombs = {
 };
 
 function numbered(piece: (i: number) => string, times: number): Buffer {
-  const pieces: string[] = [];
-  for (let i = 0; i < times; i++) {
-    pieces.push(piece(i));
+  const parts: Buffer[] = [];
+  // Millions of strings at once would take most of the memory and time that the parser has.
+  for (let i = 0; i < times;) {
+    let part = '';
+    for (const end = Math.min(times, i + 10_000); i < end; i++) {
+      part += piece(i);
+    }
+    parts.push(Buffer.from(part));
   }
-  return Buffer.from(pieces.join(''));
+  return Buffer.concat(parts);
 }
 
 function safetensors(header: Buffer): Buffer {

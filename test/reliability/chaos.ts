@@ -143,7 +143,7 @@ const hidden = new RegExp(`\\.espalier-(?:partial|old)-(${ownerPattern.source})$
 async function writersEnded(out: string): Promise<void> {
   const owners = readdirSync(out).flatMap((name) => hidden.exec(name)?.[1] ?? []);
   const end = performance.now() + 5000;
-  while (!owners.every(isAbandoned) && performance.now() < end) await sleep(20);
+  while (!owners.every((owner) => isAbandoned(owner)) && performance.now() < end) await sleep(20);
 }
 
 /** What is there once discarded besides whole results. */

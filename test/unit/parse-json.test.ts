@@ -25,10 +25,15 @@ describe('JSON of strangers', () => {
   ])('is refused with %s before it takes time or memory', (_, text) => {
     const started = process.cpuUsage();
     const before = process.memoryUsage().rss;
-    expect(() => parse(text)).toThrow(/levels of nesting|memory, more than/);
+    expect(() => parse(text)).toThrow(/levels of nesting|more than the 256 MiB of memory/);
     const { user, system } = process.cpuUsage(started);
     expect((user + system) / 1e6).toBeLessThan(2);
     expect(process.memoryUsage().rss - before).toBeLessThan(2 * text.length + (64 << 20));
+  });
+
+  it('is not measured further than it can be parsed', () => {
+    expect(measureJson(nested(90_000)).levels).toBe(501);
+    expect(measureJson(`[${'[],'.repeat(20_000_000)}[]]`).bytes).toBeLessThan(2 ** 28 + 100);
   });
 
   it('is measured without its strings', () => {

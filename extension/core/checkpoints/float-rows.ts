@@ -4,7 +4,7 @@ import type { StoredRows } from '../onnx/graph-builder';
 import { dequantize } from './quantize/dequantize';
 import { blockOf, isDequantized } from './ggml-types';
 import { floatReaders } from './read-tensor';
-import { withRegularFile } from './regular-file';
+import { withRegularFile } from '../regular-file';
 import { UserError } from '../user-error';
 import { say } from '../message';
 

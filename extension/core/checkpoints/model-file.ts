@@ -1,8 +1,8 @@
 import { realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, relative, sep } from 'node:path';
 import { blobsOf } from './hub-cache';
-import { readSmallText, withRegularFile } from './regular-file';
-import type { RegularFile } from './regular-file';
+import { readSmallText, withRegularFile } from '../regular-file';
+import type { RegularFile } from '../regular-file';
 import { UserError, checkPath } from '../user-error';
 import { say } from '../message';
 

@@ -1,7 +1,7 @@
 import { UserError } from '../user-error';
 import { halvesToFloats } from './half';
 import type { LazyTensor } from './lazy-tensor';
-import { withRegularFile } from './regular-file';
+import { withRegularFile } from '../regular-file';
 import { say } from '../message';
 
 /**

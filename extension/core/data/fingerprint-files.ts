@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { extname, relative, sep } from 'node:path';
 import { listFiles } from './list-files';
-import { withRegularFile } from '../checkpoints/regular-file';
+import { withRegularFile } from '../regular-file';
 
 /** Of so many files of a folder, spread over all, and of so many bytes at each place of theirs, the content counts. */
 const [mostFiles, mostBytes] = [100, 4096];

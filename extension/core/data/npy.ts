@@ -1,5 +1,5 @@
 import { elementCount } from '../checkpoints/lazy-tensor';
-import { readWholeFile } from '../checkpoints/regular-file';
+import { readWholeFile } from '../regular-file';
 import { UserError } from '../user-error';
 import { arrayTypes } from '../checkpoints/numeric-array';
 import type { ArrayDType, NumericArray, TypedArray } from '../checkpoints/numeric-array';

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { fromFdPromise } from 'yauzl';
 import type { Entry, ZipFile } from 'yauzl';
-import { withRegularFile } from '../checkpoints/regular-file';
+import { withRegularFile } from '../regular-file';
 import { formatBytes } from '../format';
 import { UserError } from '../user-error';
 import { maxArrayBytes, parseNpy } from './npy';

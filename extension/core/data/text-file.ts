@@ -1,5 +1,5 @@
 import { extname } from 'node:path';
-import { withRegularFile } from '../checkpoints/regular-file';
+import { withRegularFile } from '../regular-file';
 import { UserError } from '../user-error';
 import { parseJsonLine } from './json-line';
 import { say } from '../message';

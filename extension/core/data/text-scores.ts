@@ -4,7 +4,7 @@ import { parseDocument } from '../jobs/parse-document';
 import { UserError } from '../user-error';
 import { choose, seededRandom } from './random';
 import { counted, say } from '../message';
-import { readSmallText } from '../checkpoints/regular-file';
+import { readSmallText } from '../regular-file';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 

@@ -16,7 +16,7 @@ import {
   parseSensitivityProfile,
   sensitivityProfileSchema,
 } from '../tensornet/sensitivity/sensitivity-profile-schema';
-import { readSmallText } from '../checkpoints/regular-file';
+import { readSmallText } from '../regular-file';
 
 /** What a document is called, and how its text is read. */
 interface DocumentType {

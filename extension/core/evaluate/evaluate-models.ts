@@ -37,7 +37,7 @@ import { readTask } from '../data/tasks/task-file';
 import type { ShotsRequest } from '../data/tasks/task-file';
 import { say } from '../message';
 import type { Message } from '../message';
-import { digestFile } from '../checkpoints/regular-file';
+import { digestFile } from '../regular-file';
 
 /** Which models to evaluate, and where. */
 export interface ModelsRequest {

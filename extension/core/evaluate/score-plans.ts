@@ -17,7 +17,7 @@ import { answerTask } from './answer-task';
 import { compareAnswers } from './paired';
 import type { AnswersCompared } from './paired';
 import type { TaskAnswers, TaskResult } from './task-accuracy';
-import { digestFile } from '../checkpoints/regular-file';
+import { digestFile } from '../regular-file';
 
 /** Which task, and what plans are of. */
 export interface ScoreRequest extends MeasurerRequest, ShotsRequest {

@@ -1,5 +1,5 @@
 import { mkdir, open, readdir, realpath, rename, rm, stat, statfs } from 'node:fs/promises';
-import { dirname, relative, resolve, sep } from 'node:path';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import {
   exists,
   moveAside,
@@ -16,6 +16,7 @@ import { UserError } from '../user-error';
 import { onPath } from '../jobs/write-errors';
 import { say } from '../message';
 import type { Message } from '../message';
+import { isSystemFile } from '../jobs/system-file';
 import { findForeignEntry } from './written-files';
 
 /**
@@ -95,6 +96,7 @@ export class OutputFolder {
     releaseHidden(this.partial);
     await flushFolder(parent);
     if (aside !== undefined) {
+      await keepSystemFiles(aside, this.path);
       await removeAside(aside).catch((error: unknown) => {
         warn(say`The replaced folder could not be deleted: ${(error as Error).message}.`);
       });
@@ -175,8 +177,8 @@ async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
       remedy: say`Choose another output folder.`,
     });
   }
-  const names = await onPath(path, async () => readdir(path));
-  if (names.length === 0) {
+  const entries = await onPath(path, async () => readdir(path, { withFileTypes: true }));
+  if (entries.every(isSystemFile)) {
     return;
   }
   if (!overwrite) {
@@ -194,6 +196,14 @@ async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
         remedy: say`Choose another output folder, or move your files out of this one.`,
       },
     );
+  }
+}
+
+/** Moves files of the operating system, such as `.DS_Store`, out of a folder that is deleted. */
+async function keepSystemFiles(from: string, to: string): Promise<void> {
+  const entries = await readdir(from, { withFileTypes: true }).catch(() => []);
+  for (const { name } of entries.filter(isSystemFile)) {
+    await rename(join(from, name), join(to, name)).catch(() => undefined);
   }
 }
 

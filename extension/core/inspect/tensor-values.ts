@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { withRegularFile } from '../checkpoints/regular-file';
+import { withRegularFile } from '../regular-file';
 import { checkpoint } from '../jobs/job';
 import type { Cancellation } from '../jobs/job';
 import { UserError } from '../user-error';

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { constants, lstat, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { constants, lstat, open, rm, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import { readWholeFile, withRegularFile } from '../regular-file';
 import { UserError } from '../user-error';
 import { say } from '../message';
 import { replaceFile } from './replace-file';
@@ -86,10 +87,8 @@ export class Journal<Entry> {
 
   /** The job is done; nothing is left to resume. One that cannot be removed is no reason to fail: it says what is done. */
   public async remove(): Promise<void> {
-    const file = await open(this.path, 'r').catch(() => undefined);
-    const isOwn = file !== undefined && (await this.#isOwn(file));
-    await file?.close();
-    if (isOwn) {
+    const isOwn = withRegularFile(this.path, async ({ handle }) => this.#isOwn(handle));
+    if (await isOwn.catch(() => false)) {
       await rm(this.path, { force: true }).catch(() => undefined);
     }
   }
@@ -102,26 +101,28 @@ export class Journal<Entry> {
   }
 }
 
+/** Longest text of V8. */
+const mostBytes = 2 ** 29 - 24;
+
 /**
  * Text of a journal; empty if there is none.
  * @throws UserError if it cannot be read: replacing it would lose what it holds.
  */
 async function readJournal(path: string): Promise<string> {
   const remedy = say`Check its permissions, or delete it to start from the beginning.`;
-  try {
-    if ((await lstat(path)).isFile()) {
-      return await readFile(path, 'utf8');
-    }
-  } catch (error) {
+  const found = await lstat(path).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-      return '';
+      return undefined;
     }
     throw new UserError(say`The journal cannot be read: ${(error as Error).message}.`, {
       file: path,
       remedy,
     });
+  });
+  if (found?.isFile() === false) {
+    throw new UserError(say`This is not a regular file.`, { file: path, remedy });
   }
-  throw new UserError(say`This is not a regular file.`, { file: path, remedy });
+  return found === undefined ? '' : (await readWholeFile(path, mostBytes, remedy)).toString('utf8');
 }
 
 /** Writes all lines or none: lines after a half one would be lost. */

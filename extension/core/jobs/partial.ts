@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { access, mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { defaultDocumentPath } from '../document-names';
+import { readSmallText } from '../regular-file';
 import { createOwner, isAbandoned, ownerPattern, releaseOwner } from './owner';
 import { resolveLinks } from './resolve-links';
 import { replacedFolder } from './user-cache';
@@ -79,7 +80,7 @@ const recordOf = (aside: string): string =>
   join(replacedFolder(), createHash('sha256').update(aside).digest('hex').slice(0, 32));
 
 async function isRecorded(aside: string): Promise<boolean> {
-  return (await readFile(recordOf(aside), 'utf8').catch(() => undefined)) === aside;
+  return (await readSmallText(recordOf(aside)).catch(() => undefined)) === aside;
 }
 
 async function forget(aside: string): Promise<void> {

@@ -47,7 +47,7 @@ import type { Work } from './work';
 import { payingSharingFields, sharingNames, sharingRules } from './sharing';
 import { say } from '../message';
 import type { Message } from '../message';
-import { readSmallText } from '../checkpoints/regular-file';
+import { readSmallText } from '../regular-file';
 
 const budgetFacts = {
   description: 'Fraction of the model that may be left, by what costs least for each layer',

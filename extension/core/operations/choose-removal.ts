@@ -33,7 +33,7 @@ import { searchModel } from './search-model';
 import { calibrationFields, calibrationRules, runFields } from './shared-fields';
 import { sharingFields, sharingNames, sharingRules } from './sharing';
 import { counted, say } from '../message';
-import { readSmallText } from '../checkpoints/regular-file';
+import { readSmallText } from '../regular-file';
 
 const calibration = calibrationFields(defaultCalibration);
 

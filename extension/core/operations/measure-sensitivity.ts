@@ -1,5 +1,6 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeWorkFolder } from '../jobs/make-work-folder';
 import type { CalibrationRequest } from '../data/calibration';
 import { sensitivityCalibration } from '../data/calibration-defaults';
 import { measureRunTimes } from '../generate/run-times';
@@ -135,7 +136,7 @@ async function timeVariants(
   context: OperationContext<SensitivityEvent>,
 ): Promise<RunTimes | undefined> {
   const { folder } = setup;
-  await mkdir(folder, { recursive: true });
+  await makeWorkFolder(folder);
   try {
     return await measureRunTimes(
       setup.opened.model,

@@ -1,4 +1,4 @@
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { formatOf } from '../datadiet/scores/score-files';
 import type { ScoreFormat } from '../datadiet/scores/score-files';
@@ -8,6 +8,7 @@ import { documentTypes, readDocument } from '../documents/document-types';
 import { writeDocument } from '../jobs/write-document';
 import { say } from '../message';
 import type { Plan } from '../plans/plan';
+import { readStart } from '../regular-file';
 import { reportMark, reportSuffixes } from '../report/report';
 import { UserError } from '../user-error';
 
@@ -34,7 +35,7 @@ export function outputFile(
       return {
         what: 'a report of Espalier',
         suffixes: reportSuffixes,
-        isOne: async (file) => (await firstBytes(file)).includes(reportMark),
+        isOne: async (file) => (await readStart(file, markBytes)).includes(reportMark),
       };
     // Other programs write such files, too: nobody can see whose an existing one is.
     case 'importance':
@@ -120,13 +121,3 @@ export async function writePlan(file: string, plan: Plan): Promise<void> {
 
 /** Bytes in which a mark is looked for. */
 const markBytes = 4096;
-
-async function firstBytes(file: string): Promise<string> {
-  const handle = await open(file, 'r');
-  try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(markBytes), 0, markBytes, 0);
-    return buffer.toString('utf8', 0, bytesRead);
-  } finally {
-    await handle.close();
-  }
-}

@@ -4,7 +4,7 @@ import type { Plan } from '../plans/plan';
 import { parsePlan, planSchema } from '../plans/plan-schema';
 import { documentOrContent } from './fields';
 import { say } from '../message';
-import { readSmallText } from '../checkpoints/regular-file';
+import { readSmallText } from '../regular-file';
 
 const schema = planSchema as v.GenericSchema<unknown, Plan>;
 

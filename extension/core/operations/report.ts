@@ -26,7 +26,7 @@ import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { allNeed } from './rules';
 import { runFields, runOptions } from './shared-fields';
-import { readSmallText } from '../checkpoints/regular-file';
+import { readSmallText } from '../regular-file';
 import { parseJsonText } from '../parse-json';
 
 /** Documents that reports are made from, besides models that Espalier wrote. */

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onPath } from '../jobs/write-errors';
+import { makeWorkFolder } from '../jobs/make-work-folder';
 import { narrowModel, readNarrowing } from '../models/narrow/narrow-model';
 import type { OpenedModel } from '../models/opened-model';
 import type { Plan } from '../plans/plan';
@@ -23,7 +23,7 @@ export async function withNarrowed<T>(
     return use(model);
   }
   const place = folder ?? join(tmpdir(), `espalier-narrow-${randomUUID()}`);
-  await onPath(place, async () => mkdir(place, { recursive: true }));
+  await makeWorkFolder(place);
   try {
     return await use(await narrowModel(model, narrowing, join(place, 'narrow.safetensors')));
   } finally {

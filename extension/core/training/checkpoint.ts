@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import * as v from 'valibot';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { encodeHeader } from '../checkpoints/safetensors-header';
-import { withRegularFile } from '../checkpoints/regular-file';
+import { withRegularFile } from '../regular-file';
 import { floatsIn, floatTensor } from '../runtime/tensors';
 import type { Tensor, Tensors } from '../runtime/tensors';
 import { replaceFile } from '../jobs/replace-file';

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeText } from '../../core/jobs/write-document';
+import { readSmallText } from '../../core/regular-file';
 
 /** Reports that are kept, the latest. */
 const most = 100;
@@ -15,7 +16,7 @@ export class ReportStore {
   }
 
   public async load(key: string): Promise<string | undefined> {
-    return readFile(this.#file(key), 'utf8').catch(() => undefined);
+    return readSmallText(this.#file(key)).catch(() => undefined);
   }
 
   /** @throws UserError when the folder cannot be written to. */

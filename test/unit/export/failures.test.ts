@@ -148,6 +148,21 @@ describe('the output folder', () => {
     expect(readFileSync(file, 'utf8')).toBe('dear diary');
   });
 
+  it('may hold files of the operating system, which stay', async () => {
+    const out = await freshFolder();
+    const names = ['.DS_Store', 'Thumbs.db', 'desktop.ini'];
+    for (const name of names) writeFileSync(join(out, name), name);
+    await prune(source, removed, out);
+    await prune(source, ['block.2.attention'], out, { overwrite: true });
+    expect(readConfig(out)['espalier']).toEqual({ version: 1, removed: ['block.2.attention'] });
+    for (const name of names) expect(readFileSync(join(out, name), 'utf8')).toBe(name);
+    // A folder of such a name is somebody's.
+    rmSync(join(out, 'Thumbs.db'));
+    mkdirSync(join(out, 'Thumbs.db'));
+    const refused = await rejection(prune(source, removed, out, { overwrite: true }));
+    expect(refused.message).toContain('contains Thumbs.db, which Espalier did not write');
+  });
+
   it('is overwritten only if the manifest lists all of its entries', async () => {
     const folder = await freshFolder();
     const out = join(folder, 'out');

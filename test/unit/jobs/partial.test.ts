@@ -2,7 +2,8 @@ import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from '
 import { basename, join } from 'node:path';
 import process from 'node:process';
 import { expect, it } from 'vitest';
-import { isRunning, startSeconds } from '../../../extension/core/jobs/owner';
+import { isRunning } from '../../../extension/core/jobs/owner';
+import { startSeconds } from '../../../extension/core/jobs/process-start';
 import {
   isPartial,
   moveAside,

@@ -232,6 +232,18 @@ describe('a model in a GGUF file', () => {
     ],
     ['vocabulary', model({ vocab_size: 0 }), /: llama\.vocab_size: /],
     ['rotary', model({ 'rope.dimension_count': 3 }), /llama\.rope\.dimension_count: 3 dim/],
+    ...['block_count', 'nextn_predict_layers'].map(
+      (key): [string, readonly (readonly [string, RawValue])[], RegExp] => [
+        `${key} of a billion`,
+        model({ [key]: 1_258_291_202 }),
+        new RegExp(`llama\\.${key}: 1258291202 is not a number of blocks up to 10000`),
+      ],
+    ),
+    [
+      'blocks of a billion in a decoder',
+      model({ decoder_block_count: 1_258_291_202 }, 't5'),
+      /t5\.decoder_block_count: 1258291202 is not a number of blocks up to 10000/,
+    ],
     ['no tensors', model({}), /: token_embd\.weight: The checkpoint lacks this tensor/],
     [
       'scaling',
@@ -303,6 +315,18 @@ describe('the tokenizer in a GGUF file', () => {
     for (const [i, text] of sharingKinds.texts.entries()) {
       expect([text, ids[i]]).toEqual([text, sharingKinds.kinds[kind]?.ids[i]]);
     }
+  });
+
+  it('says that experts in every second block only are not supported', async () => {
+    const bytes = readFileSync(ggufFixture('ernie4_5-moe.gguf'));
+    const key = 'ernie4_5-moe.interleave_moe_layer_step';
+    // The value follows the four bytes of its type.
+    bytes.writeUInt32LE(2, bytes.indexOf(key) + key.length + 4);
+    const path = join(folder, 'every-second.gguf');
+    writeFileSync(path, bytes);
+    await expect(openModel(path)).rejects.toThrow(
+      `${path}: moe_layer_interval: ernie4_5_moe models with 2 here cannot be computed yet`,
+    );
   });
 
   const wordPieces = ['<unk>', '<s>', '<0x0A>', '▁', 'a', 'b', 'ab', '▁ab', 'ba', 'é'];

@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -11,7 +11,7 @@ import { FaultyWork, runTask } from '../../reliability/faults';
 import { FaultyDisk } from '../../reliability/faulty-disk';
 import type { Kind } from '../../reliability/kinds';
 import { kinds, makeSources, taskOf } from '../../reliability/kinds';
-import { differences, halfMade } from '../../reliability/tree';
+import { differences, halfMade, treeOf } from '../../reliability/tree';
 import { fixture } from '../fixtures';
 import { endedOwner } from '../jobs/owners';
 import { temporaryFolder } from '../temporary-folder';
@@ -128,6 +128,40 @@ describe('what a killed process has left', () => {
     writeFileSync(join(own('runs'), `.training.json.espalier-partial-${owner}`), '{');
     await RunFolder.open(own('runs'), { job: 1 }, 'refuse');
     expect(readdirSync(own('runs'))).toEqual(['training.json']);
+  });
+
+  it('is replaced by other runs, but nothing that no run has written', async () => {
+    const runs = own('other.runs');
+    const fill = async (): Promise<void> => {
+      await RunFolder.open(runs, { job: 1 }, 'replace');
+      mkdirSync(join(runs, 'el2n@3'), { recursive: true });
+      for (const name of [
+        'seed-0.safetensors',
+        'seed-0-epoch-3.npz',
+        'seed-1.json',
+        'journal.jsonl',
+      ])
+        for (const place of [runs, join(runs, 'el2n@3')]) writeFileSync(join(place, name), name);
+      writeFileSync(join(runs, '0123456789abcdef.safetensors'), '');
+    };
+    await fill();
+    writeFileSync(join(runs, '.DS_Store'), '');
+    await RunFolder.open(runs, { job: 2 }, 'replace');
+    expect(readdirSync(runs)).toEqual(['training.json']);
+    await fill();
+    for (const name of ['thesis.docx', join('el2n@3', 'notes.txt')]) {
+      const before = treeOf(runs);
+      writeFileSync(join(runs, name), 'mine');
+      await expect(RunFolder.open(runs, { job: 2 }, 'replace')).rejects.toThrow(
+        `The folder contains ${name.replace('\\', '/')}, which Espalier did not write`,
+      );
+      expect(readFileSync(join(runs, name), 'utf8')).toBe('mine');
+      rmSync(join(runs, name));
+      expect(differences(treeOf(runs), before)).toEqual([]);
+    }
+    writeFileSync(join(runs, 'thesis.docx'), 'mine');
+    await RunFolder.of(runs).remove();
+    expect(readdirSync(runs)).toEqual(['thesis.docx']);
   });
 
   it('goes when the document is written again, or its job is discarded', async () => {

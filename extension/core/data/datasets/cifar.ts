@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { readSmallText, readWholeFile } from '../../checkpoints/regular-file';
+import { readSmallText, readWholeFile } from '../../regular-file';
 import { UserError } from '../../user-error';
 import { maxArrayBytes } from '../npy';
 import { numericDataset } from './dataset';

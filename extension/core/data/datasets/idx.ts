@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { elementCount } from '../../checkpoints/lazy-tensor';
-import { readWholeFile } from '../../checkpoints/regular-file';
+import { readWholeFile } from '../../regular-file';
 import { UserError } from '../../user-error';
 import { maxArrayBytes } from '../npy';
 import { mostUnpacked } from '../unpacked-size';

@@ -2,7 +2,7 @@ import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { decompress as decompressZstd } from 'fzstd';
 import { parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import type { AsyncBuffer, Compressors, FileMetaData } from 'hyparquet';
-import { withRegularFile } from '../../checkpoints/regular-file';
+import { withRegularFile } from '../../regular-file';
 import { UserError } from '../../user-error';
 import { maxArrayBytes } from '../npy';
 import { checkThriftSize } from './thrift-size';

@@ -1,4 +1,4 @@
-import { readWholeFile } from '../../checkpoints/regular-file';
+import { readWholeFile } from '../../regular-file';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 

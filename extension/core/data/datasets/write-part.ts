@@ -2,6 +2,7 @@ import { copyFile, mkdir, open, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, relative, sep } from 'node:path';
 import { applyEdits, modify } from 'jsonc-parser';
 import { unparse } from 'papaparse';
+import { numberToHalf } from '../../checkpoints/half';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { arrayTypes } from '../../checkpoints/numeric-array';
 import type { ArrayDType, NumericArray } from '../../checkpoints/numeric-array';
@@ -49,13 +50,19 @@ function takeLabels(
   const taken = takeRows(array, indices);
   const { data } = taken;
   const width = elementCount(array.dims.slice(1));
+  const encode = (value: number): number | bigint =>
+    array.dtype === 'F16'
+      ? numberToHalf(value)
+      : typeof data[0] === 'bigint'
+        ? BigInt(value)
+        : value;
   indices.forEach((index, i) => {
     const label = relabeled.get(index);
     if (label !== undefined) {
       for (let column = 0; column < width; column++) {
         const value = width === 1 ? label : Number(column === label);
         // Both have the same type, which the compiler cannot see.
-        data[i * width + column] = typeof data[0] === 'bigint' ? BigInt(value) : value;
+        data[i * width + column] = encode(value);
       }
       const written = width === 1 ? Number(data[i]) : Math.min(label, width - 1);
       requireSame(written, label, file);

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import * as v from 'valibot';
-import { readSmallText } from '../../checkpoints/regular-file';
+import { readSmallText } from '../../regular-file';
 import type { InputPort, Transcript } from '../../models/layered-model';
 import { UserError, inFile } from '../../user-error';
 import { loadSpectrogramPreprocessor } from '../audio/preprocess';

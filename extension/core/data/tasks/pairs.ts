@@ -1,5 +1,5 @@
 import { extname } from 'node:path';
-import { withRegularFile } from '../../checkpoints/regular-file';
+import { withRegularFile } from '../../regular-file';
 import type { LayeredModel } from '../../models/layered-model';
 import { AnsweredIds } from '../../models/model-input';
 import { UserError } from '../../user-error';

@@ -1,6 +1,6 @@
 import { basename, extname } from 'node:path';
 import * as v from 'valibot';
-import { readSmallText } from '../../checkpoints/regular-file';
+import { readSmallText } from '../../regular-file';
 import { UserError } from '../../user-error';
 import { parseObjectLine } from '../json-line';
 import { maxTaskLines, requireFewLines } from '../datasets/read-text';

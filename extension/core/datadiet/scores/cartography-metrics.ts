@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { withRegularFile, linesOf } from '../../checkpoints/regular-file';
+import { withRegularFile, linesOf } from '../../regular-file';
 import { parseJsonLine } from '../../data/json-line';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';

@@ -9,7 +9,7 @@ import type { ScoreDocument } from './score-document';
 import { Cartography, eachRow, el2n, isCorrect } from './scores';
 import { say, verbatim } from '../../message';
 import type { Message } from '../../message';
-import { linesOf } from '../../checkpoints/regular-file';
+import { linesOf } from '../../regular-file';
 
 const lineForm = say`Lines are {"guid": 0, "logits_epoch_0": [0.1, 2.3], "gold": 1}.`;
 

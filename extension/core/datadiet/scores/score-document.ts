@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { readWholeFile } from '../../checkpoints/regular-file';
+import { readWholeFile } from '../../regular-file';
 import { datasetOptionsSchema } from '../../data/datasets/dataset-options';
 import { described } from '../../jobs/described';
 import { numberColumn } from '../../jobs/number-column';

@@ -1,11 +1,15 @@
 import { createHash } from 'node:crypto';
+import type { Dirent } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { removeStale } from '../../jobs/partial';
+import { makeWorkFolder } from '../../jobs/make-work-folder';
+import { isPartial, removeStale } from '../../jobs/partial';
+import { isSystemFile } from '../../jobs/system-file';
 import { writeText } from '../../jobs/write-document';
+import { onPath } from '../../jobs/write-errors';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
-import { readSmallText } from '../../checkpoints/regular-file';
+import { readSmallText } from '../../regular-file';
 
 const identityFile = 'training.json';
 const format = 'espalier.training';
@@ -21,7 +25,7 @@ export class RunFolder {
 
   /**
    * Opens or makes the folder for the job that `identity` describes.
-   * @param onOther what happens where it holds the runs of another job; other content is never replaced
+   * @param onOther what happens to the runs of another job in it; nothing else in it is ever removed
    * @throws UserError when the folder cannot be written to, or is another job's that is not to be replaced.
    */
   public static async open(
@@ -36,14 +40,9 @@ export class RunFolder {
       await removeStale(join(path, identityFile)).catch(() => undefined);
       await makeWay(path, found, onOther);
     }
-    try {
-      await mkdir(path, { recursive: true });
-    } catch (error) {
-      throw new UserError(say`The folder cannot be made: ${(error as Error).message}.`, {
-        file: path,
-        remedy: say`Choose a folder that can be written to.`,
-      });
-    }
+    await (onOther === 'replace'
+      ? makeWorkFolder(path)
+      : onPath(path, async () => mkdir(path, { recursive: true })));
     if (found !== text) {
       await writeText(join(path, identityFile), text);
     }
@@ -65,7 +64,7 @@ export class RunFolder {
 
   /** All is done; nothing is left to go on with. One that cannot be removed is no reason to fail. */
   public async remove(): Promise<void> {
-    await rm(this.path, { recursive: true, force: true }).catch(() => undefined);
+    await removeRuns(this.path).catch(() => undefined);
   }
 }
 
@@ -88,7 +87,63 @@ async function makeWay(
       { file: path, remedy: say`Choose another folder, or remove this one.` },
     );
   }
-  await rm(path, { recursive: true, force: true });
+  const foreign = await findForeignFile(path);
+  if (foreign !== undefined) {
+    throw new UserError(
+      say`The folder contains ${foreign}, which Espalier did not write, so it is not replaced.`,
+      { file: path, remedy: say`Choose another output, or move your files out of this folder.` },
+    );
+  }
+  await removeRuns(path);
+}
+
+/** Names of files that runs write. */
+const written =
+  /^(?:training\.json|journal\.jsonl|seed-\d+(?:-epoch-\d+)?\.(?:json|safetensors|npz)|[0-9a-f]{16}\.safetensors)$/;
+/** Names of the folders with runs of their own, one for each score: `el2n@20`. */
+const inner = /^[a-z0-9-]+@\d+$/;
+
+/** Entries of a folder of runs: those that runs have written, and others. A link is nothing that they write. */
+async function readEntries(path: string): Promise<{ own: Dirent[]; others: Dirent[] }> {
+  const entries = await readdir(path, { withFileTypes: true });
+  const isOwn = (entry: Dirent): boolean =>
+    entry.isDirectory()
+      ? inner.test(entry.name)
+      : entry.isFile() && (written.test(entry.name) || isPartial(entry.name));
+  return {
+    own: entries.filter(isOwn),
+    others: entries.filter((entry) => !isOwn(entry) && !isSystemFile(entry)),
+  };
+}
+
+/** First file, by its path in the folder, that no run has written. */
+async function findForeignFile(path: string): Promise<string | undefined> {
+  const { own, others } = await readEntries(path);
+  const [first] = others;
+  if (first !== undefined) {
+    return first.name;
+  }
+  for (const { name } of own.filter((entry) => entry.isDirectory())) {
+    const found = await findForeignFile(join(path, name));
+    if (found !== undefined) {
+      return `${name}/${found}`;
+    }
+  }
+  return undefined;
+}
+
+/** Removes what runs have written, and the folder if nothing else is in it. */
+async function removeRuns(path: string): Promise<void> {
+  const { own } = await readEntries(path);
+  for (const entry of own) {
+    const file = join(path, entry.name);
+    await (entry.isDirectory() ? removeRuns(file) : rm(file, { force: true }));
+  }
+  // Files of the operating system describe the folder, and are deleted with it.
+  const left = await readdir(path, { withFileTypes: true });
+  if (left.every(isSystemFile)) {
+    await rm(path, { recursive: true, force: true });
+  }
 }
 
 /** SHA-256 of numbers, to tell the examples and labels of one job from another's. */

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import type { Dataset } from '../../data/datasets/dataset';
 import type { PieceDoer } from '../../distribute/piece-doer';
@@ -19,7 +18,7 @@ import type { TrainRequest } from './train-request';
 import { say } from '../../message';
 import type { Message } from '../../message';
 import { parseJsonText } from '../../parse-json';
-import { readSmallText } from '../../checkpoints/regular-file';
+import { readSmallText, withRegularFile } from '../../regular-file';
 
 const runSchema = v.object({
   seed: v.number(),
@@ -169,7 +168,9 @@ export const trainingWork = (training: Training): Pick<PieceDoer, 'do' | 'probe'
   do: async (request, job): Promise<Trained> => {
     const { seed } = readMessage(seedRequestSchema, request, 'The piece');
     const run = await trainSeed(training, seed, job);
-    return { run, weights: new Uint8Array(await readFile(training.folder.checkpoint(seed))) };
+    const checkpoint = training.folder.checkpoint(seed);
+    const weights = await withRegularFile(checkpoint, async ({ handle }) => handle.readFile());
+    return { run, weights: new Uint8Array(weights) };
   },
   probe: async () => probeRun(runOf(training, 0)),
 });

@@ -1,4 +1,4 @@
-import { readSmallText } from '../../checkpoints/regular-file';
+import { readSmallText } from '../../regular-file';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 import { isGroup } from './flow-document';

@@ -28,17 +28,17 @@ export const furtherBlocks = 'nextn_predict_layers';
 const mayLackFurther = 'deepseek4';
 
 export function furtherBlocksOf(keys: GgufKeys): number {
-  const said = keys.numberIfPresent(furtherBlocks) ?? 0;
+  const said = keys.has(furtherBlocks) ? keys.blockCount(furtherBlocks) : 0;
   return said > 0 &&
     keys.architecture === mayLackFurther &&
-    !keys.hasTensor(`blk.${keys.number('block_count') - said}.nextn.eh_proj.weight`)
+    !keys.hasTensor(`blk.${keys.blockCount() - said}.nextn.eh_proj.weight`)
     ? 0
     : said;
 }
 
 /** Blocks of the model, without those that predict further tokens, which stand behind them. */
 export function readBlockCount(keys: GgufKeys): number {
-  return keys.number('block_count') - furtherBlocksOf(keys);
+  return keys.blockCount() - furtherBlocksOf(keys);
 }
 
 /**
@@ -50,7 +50,7 @@ export async function readSameBlocks(keys: GgufKeys, mayDiffer = false): Promise
   const count = readBlockCount(keys);
   const each = (size: number): readonly number[] => Array.from({ length: count }, () => size);
   const list = async (key: string): Promise<readonly number[] | undefined> =>
-    (await keys.numbers(key, keys.number('block_count')))?.slice(0, count);
+    (await keys.numbers(key, keys.blockCount()))?.slice(0, count);
   const commonSize = (
     sizes: readonly number[],
     key: string,

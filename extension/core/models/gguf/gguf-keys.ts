@@ -6,6 +6,9 @@ import type { Message } from '../../message';
 
 const convertAgain = say`Convert the model again with a recent llama.cpp.`;
 
+/** Many more than any model has. */
+const mostBlocks = 10_000;
+
 /** Typed access to the keys of a GGUF header. Names without a dot in front belong to the family. */
 export class GgufKeys {
   /** `general.architecture` */
@@ -46,6 +49,17 @@ export class GgufKeys {
     return value === undefined || typeof value === 'number'
       ? value
       : this.unfit(this.name(key), say`number`);
+  }
+
+  /**
+   * Number of blocks.
+   * @throws UserError if it is none that a model has: lists with an entry for each block are made from it.
+   */
+  public blockCount(key = 'block_count'): number {
+    const count = this.number(key);
+    return Number.isInteger(count) && count >= 0 && count <= mostBlocks
+      ? count
+      : this.fault(this.name(key), say`${count} is not a number of blocks up to ${mostBlocks}.`);
   }
 
   public textIfPresent(key: string): string | undefined {

@@ -34,7 +34,7 @@ export async function readMixed(
   if (keys.isList(keyValueHeadCount)) {
     return keyValueHeadsOf.map((heads) => (heads === 0 ? mixed : attends));
   }
-  const flags = await keys.flags(mixerFlags, keys.number('block_count'));
+  const flags = await keys.flags(mixerFlags, keys.blockCount());
   return keyValueHeadsOf.map((_, block) =>
     (typeof flags === 'object' ? flags[block] === true : isMixedAt(keys, block)) ? mixed : attends,
   );

@@ -59,11 +59,14 @@ export const isT5 = ({ architecture }: GgufKeys): boolean => t5Architectures.inc
 
 /** Blocks of the encoder and, behind them, of the decoder. */
 export function t5Blocks(keys: GgufKeys): { readonly encoder: number; readonly decoder: number } {
-  const encoder = keys.number(ggufFields.num_hidden_layers);
+  const encoder = keys.blockCount();
+  const hasOwnCount = keys.has(t5Keys.decoderBlocks);
   const decoder =
-    keys.architecture === t5InGguf.both
-      ? (keys.numberIfPresent(t5Keys.decoderBlocks) ?? encoder)
-      : 0;
+    keys.architecture !== t5InGguf.both
+      ? 0
+      : hasOwnCount
+        ? keys.blockCount(t5Keys.decoderBlocks)
+        : encoder;
   return { encoder, decoder };
 }
 

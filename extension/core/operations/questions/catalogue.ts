@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { fill } from '../../message';
 import type { Translate } from '../../message';
+import { readSmallText } from '../../regular-file';
 
 /** Read once each: they come with the extension. */
 const catalogues = new Map<string, Promise<Readonly<Record<string, string>>>>();
@@ -17,5 +17,5 @@ export async function translateBy(file: string | undefined): Promise<Translate> 
 }
 
 async function read(file: string): Promise<Readonly<Record<string, string>>> {
-  return JSON.parse(await readFile(file, 'utf8')) as Record<string, string>;
+  return JSON.parse(await readSmallText(file)) as Record<string, string>;
 }

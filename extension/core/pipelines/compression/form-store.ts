@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { openSafetensors } from '../../checkpoints/safetensors';
 import type { TensorData } from '../../checkpoints/tensor-data';
+import { makeWorkFolder } from '../../jobs/make-work-folder';
 import { Journal } from '../../jobs/journal';
 import { describeForm, formSpec } from '../../models/forms/form-spec';
 import { storeForms } from '../../models/forms/store-forms';
@@ -11,7 +12,6 @@ import { findForm } from '../../models/forms/stored-forms';
 import type { MatrixEncoding, ModelMatrix } from '../../models/matrix-encoding';
 import { mpoRunChoiceSchema } from '../../tensornet/costs/machine-costs';
 import type { MpoRunChoice } from '../../tensornet/costs/machine-costs';
-import { onPath } from '../../jobs/write-errors';
 
 /** What is known of a compressed layer besides its tensors. */
 export interface LayerRecord {
@@ -76,7 +76,7 @@ export class FormStore {
    * @throws UserError when the folder cannot be written to.
    */
   public static async open(folder: string, identity: string): Promise<FormStore> {
-    await onPath(folder, async () => mkdir(folder, { recursive: true }));
+    await makeWorkFolder(folder);
     const path = join(folder, 'journal.jsonl');
     const journal = await Journal.open(path, identity, (value) => {
       const result = v.safeParse(entrySchema, value);

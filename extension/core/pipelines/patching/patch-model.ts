@@ -1,7 +1,7 @@
 import type { OutputFormat } from '../../export/output-formats';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { version } from '../../../../package.json';
 import { floatsIn } from '../../runtime/tensors';
@@ -9,6 +9,7 @@ import type { Tensors } from '../../runtime/tensors';
 import type { CalibrationRequest } from '../../data/calibration';
 import { holdOutInputs } from '../../data/hold-out-inputs';
 import { loadModelInputs } from '../../data/model-inputs';
+import { makeWorkFolder } from '../../jobs/make-work-folder';
 import type { JobContext } from '../../jobs/job';
 import { Journal } from '../../jobs/journal';
 import { workFolder } from '../../jobs/work-folder';
@@ -40,11 +41,10 @@ import { planFor } from '../../plans/plan';
 import type { Plan } from '../../plans/plan';
 import { parsePlan, requireMadeFor } from '../../plans/plan-schema';
 import { writeSource } from '../../export/write-source';
-import { onPath } from '../../jobs/write-errors';
 import { writeModel } from '../write-model';
 import type { Message } from '../../message';
 import { say } from '../../message';
-import { readSmallText } from '../../checkpoints/regular-file';
+import { readSmallText } from '../../regular-file';
 
 /** Which sublayer is to be patched, on what, and where the result goes. */
 export interface PatchRequest {
@@ -121,7 +121,7 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
   const texts = { train, validation, test };
   const contestants = contestantsOf(await findGraphs(library, limits, context), seed);
   const folder = workFolder(out, 'patch');
-  await onPath(folder, async () => mkdir(folder, { recursive: true }));
+  await makeWorkFolder(folder);
   const identity = {
     ...{ version, sublayer, seed, fitting, limits, model: summary.fingerprint },
     library: libraryDocument(library),

@@ -4,7 +4,7 @@ import { parseLayerProfile } from '../layer-profile-schema';
 import type { LayerProfile } from '../layer-profile';
 import type { SearchSettings } from '../options';
 import type { FinishedSearch } from '../search';
-import { readSmallText } from '../../checkpoints/regular-file';
+import { readSmallText } from '../../regular-file';
 
 /** What decides what a search finds. */
 export interface SearchIdentity {

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { crc32 } from 'node:zlib';
 import { fromFdPromise } from 'yauzl';
 import type { Entry, ZipFile } from 'yauzl';
-import { withRegularFile } from '../../checkpoints/regular-file';
+import { withRegularFile } from '../../regular-file';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { replaceFile } from '../../jobs/replace-file';
@@ -90,10 +90,13 @@ async function hashOf(
   file: string,
   { cancellation, progress }: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<string> {
-  return withRegularFile(file, async ({ file: real, size }) => {
+  return withRegularFile(file, async ({ handle, size }) => {
     const hash = createHash('sha256');
     let done = 0;
-    for await (const chunk of createReadStream(real, { highWaterMark: 2 ** 22 })) {
+    for await (const chunk of handle.createReadStream({
+      autoClose: false,
+      highWaterMark: 2 ** 22,
+    })) {
       hash.update(chunk as Buffer);
       done += (chunk as Buffer).length;
       progress({ stage: say`Checking the package`, done, total: size, unit: 'bytes' });

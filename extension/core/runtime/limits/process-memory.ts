@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { freemem, totalmem } from 'node:os';
 import process from 'node:process';
+import { readProc } from '../../proc-file';
 
 /** What Node and ONNX Runtime take beside what a model takes, once both have begun to work. */
 const ownBytes = 96 << 20;
@@ -37,13 +37,7 @@ export const ownMemory = {
   },
   /** What this process has for itself. Files that are mapped, such as weights, give their memory back where it is needed. */
   privateBytes(): number {
-    try {
-      const [, kilobytes] =
-        /^RssAnon:\s+(\d+) kB/m.exec(readFileSync('/proc/self/status', 'latin1')) ?? [];
-      return kilobytes === undefined ? process.memoryUsage.rss() : Number(kilobytes) * 1024;
-    } catch {
-      // Only Linux tells.
-      return process.memoryUsage.rss();
-    }
+    const [, kilobytes] = /^RssAnon:\s+(\d+) kB/m.exec(readProc('self/status') ?? '') ?? [];
+    return kilobytes === undefined ? process.memoryUsage.rss() : Number(kilobytes) * 1024;
   },
 };

@@ -5,7 +5,7 @@ import * as v from 'valibot';
 import { writeDocument } from '../../jobs/write-document';
 import { machineName } from './machine-name';
 import { parseJsonText } from '../../parse-json';
-import { readSmallText } from '../../checkpoints/regular-file';
+import { readSmallText } from '../../regular-file';
 
 /** Work whose time on this machine can be remembered. */
 export interface RatedWork {

@@ -35,7 +35,7 @@ import {
 } from './network-pieces';
 import type { NetworkRequest, NetworkResult } from './network-pieces';
 import { say } from '../../message';
-import { readSmallText } from '../../checkpoints/regular-file';
+import { readSmallText } from '../../regular-file';
 
 export interface SynthesisRequest {
   readonly settings: EvolutionSettings;

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import * as v from 'valibot';
 import type { CalibrationRequest } from '../../data/calibration';
+import { makeWorkFolder } from '../../jobs/make-work-folder';
 import type { JobContext, StageProgress } from '../../jobs/job';
 import { nothingSaved } from '../../jobs/saved-parts';
 import type { SavedParts } from '../../jobs/saved-parts';
@@ -153,7 +154,7 @@ export async function withMeasurer<Result>(
     warn,
   );
   const device = await resolveDevice(request.device, warn);
-  await mkdir(folder, { recursive: true });
+  await makeWorkFolder(folder);
   const measurer = new PlanMeasurer(
     {
       ...{ model: request.model, metric, device, memoryBytes, folder },

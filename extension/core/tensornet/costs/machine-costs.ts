@@ -11,7 +11,7 @@ import type { KernelName } from './kernels';
 import { measureCosts } from './measure-costs';
 import { counted, inEnglish } from '../../message';
 import { parseJsonText } from '../../parse-json';
-import { readSmallText } from '../../checkpoints/regular-file';
+import { readSmallText } from '../../regular-file';
 
 const rate = v.pipe(v.number(), v.minValue(0));
 const ratesSchema = v.strictObject({

@@ -1,15 +1,14 @@
 import { existsSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { openSafetensors } from '../../checkpoints/safetensors';
+import { makeWorkFolder } from '../../jobs/make-work-folder';
 import { Journal } from '../../jobs/journal';
 import { mapTensors } from '../../models/forms/form-facts';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
-import { UserError } from '../../user-error';
 import { storeRepaired } from './trainable-encoding';
 import type { NumbersByName } from './trainable-encoding';
-import { say } from '../../message';
 
 /** What became of one sublayer. */
 export interface SliceRecord {
@@ -70,14 +69,7 @@ export class RepairStore {
    * @throws UserError when the folder cannot be written to.
    */
   public static async open(folder: string, identity: string): Promise<RepairStore> {
-    try {
-      await mkdir(folder, { recursive: true });
-    } catch (error) {
-      throw new UserError(say`The folder cannot be made: ${(error as Error).message}.`, {
-        file: folder,
-        remedy: say`Choose an output in a folder that can be written to, with space left.`,
-      });
-    }
+    await makeWorkFolder(folder);
     const journal = await Journal.open(join(folder, 'journal.jsonl'), identity, (value) => {
       const result = v.safeParse(recordSchema, value);
       return result.success ? result.output : undefined;

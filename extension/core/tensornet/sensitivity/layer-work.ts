@@ -1,6 +1,7 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { makeWorkFolder } from '../../jobs/make-work-folder';
 import type { TaskJob } from '../../jobs/child-task';
 import { checkpoint } from '../../jobs/job';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
@@ -128,7 +129,7 @@ export class LayerWork {
   /** Runs the original; what is measured afterwards stops where `cancellation` is requested. */
   public async start(cancellation: TaskJob['cancellation']): ReturnType<ChangeScorer['start']> {
     this.cancellation = cancellation;
-    await mkdir(this.setup.folder, { recursive: true });
+    await makeWorkFolder(this.setup.folder);
     const states = await this.scorer.start();
     this.pass = this.newPass();
     this.index = undefined;

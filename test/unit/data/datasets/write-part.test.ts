@@ -174,6 +174,22 @@ describe('a part of a data set in its own form', () => {
     expect(existsSync(refused)).toBe(false);
   });
 
+  it('writes a single 1 of half precision as such', async () => {
+    const [zero, one] = [0, 0x3c00];
+    const bits = Uint16Array.of(one, zero, zero, zero, one, zero);
+    const entries = [
+      { name: 'x.npy', data: floatNpy([2, 2], [1, 2, 3, 4]) },
+      { name: 'y.npy', data: npyBytes(npyHeader('<f2', [2, 3]), new Uint8Array(bits.buffer)) },
+    ];
+    const set = await openDataset(file('half.npz', zipBytes(entries)));
+    const out = join(folder, 'half-relabeled');
+    const changed = new Map([[0, 2]]);
+    const [written = ''] = await exportPart(set, Int32Array.of(0, 1), out, unattended, changed);
+    const arrays = await readNpz(written);
+    expect([...(arrays.get('y')?.data ?? [])]).toEqual([zero, zero, one, zero, one, zero]);
+    expect([...(await openDataset(written)).labels]).toEqual([2, 1]);
+  });
+
   it('refuses a class whose number the labels have no room for', async () => {
     const labels = npyBytes(npyHeader('|u1', [2]), Uint8Array.of(0, 1));
     const entries = [

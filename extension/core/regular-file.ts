@@ -3,9 +3,9 @@ import { constants } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { open, realpath, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { UserError, checkAccess, checkPath } from '../user-error';
-import { say } from '../message';
-import type { Message } from '../message';
+import { UserError, checkAccess, checkPath } from './user-error';
+import { say } from './message';
+import type { Message } from './message';
 
 /** A file that is open for reading. */
 export interface RegularFile {
@@ -105,6 +105,14 @@ export async function readWholeFile(
   return withRegularFile(path, read, missing);
 }
 
+/** The first bytes of a file, at most `most`. Checks the file as {@link withRegularFile}. */
+export async function readStart(path: string, most: number): Promise<Buffer> {
+  return withRegularFile(path, async ({ handle }) => {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(most), 0, most, 0);
+    return buffer.subarray(0, bytesRead);
+  });
+}
+
 /** SHA-256 of a file's content, in hexadecimal. */
 export async function digestFile(path: string): Promise<string> {
   return withRegularFile(path, async ({ handle }) => {
@@ -123,7 +131,7 @@ const maxTextBytes = 100_000_000;
 
 /**
  * Reads a whole text file that is expected to be small: documents, configurations, saved states. The only way to
- * read them, checked by test/unit/checkpoints/regular-file.test.ts.
+ * read them, checked by test/unit/regular-file.test.ts.
  * @param missing the problem if there is no such file
  * @throws UserError naming the file when it is missing, too large or not UTF-8.
  */

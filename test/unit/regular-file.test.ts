@@ -3,12 +3,12 @@ import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { describe, expect, it } from 'vitest';
-import { linesOf, readSmallText } from '../../../extension/core/checkpoints/regular-file';
-import { documentIds, documentNames } from '../../../extension/core/document-names';
-import { readDocument } from '../../../extension/core/documents/document-types';
-import { runCli } from '../cli/run-cli';
-import { fixture } from '../fixtures';
-import { temporaryFolder } from '../temporary-folder';
+import { linesOf, readSmallText } from '../../extension/core/regular-file';
+import { documentIds, documentNames } from '../../extension/core/document-names';
+import { readDocument } from '../../extension/core/documents/document-types';
+import { runCli } from './cli/run-cli';
+import { fixture } from './fixtures';
+import { temporaryFolder } from './temporary-folder';
 
 const folder = temporaryFolder();
 
@@ -62,23 +62,16 @@ it('lines of a file come without their ends', async () => {
 
 /**
  * Files that read in another way, and why that is safe. Names that others can choose are opened by
- * core/checkpoints/regular-file.ts.
+ * core/regular-file.ts.
  */
 const others: Readonly<Record<string, string>> = {
-  'extension/core/jobs/journal.ts': 'progress that this user saved',
-  'extension/core/jobs/owner.ts': '/proc',
-  'extension/core/jobs/partial.ts': '/proc',
-  'extension/core/runtime/limits/process-memory.ts': '/proc',
-  'extension/core/runtime/cuda/install-provider.ts': 'a path that withRegularFile has checked',
-  'extension/core/datadiet/training/train-models.ts': 'a checkpoint that this run has written',
-  'extension/services/jobs/job-store.ts': "the extension's storage",
-  'extension/services/reports/report-store.ts': "the extension's storage",
-  'extension/services/jobs/saved-work.ts': 'opens without waiting, and looks first',
-  'extension/core/operations/questions/catalogue.ts': "the product's own translations",
+  'extension/core/proc-file.ts': '/proc',
+  'extension/services/jobs/job-store.ts': "the extension's storage, before anything is waited for",
+  'extension/services/jobs/saved-work.ts': 'a few bytes, opened without waiting, looked at first',
 };
 
 it('documents are read by one reader', () => {
-  const root = join(import.meta.dirname, '../../..');
+  const root = join(import.meta.dirname, '../..');
   const reads =
     /import \{[^}]*\b(?:readFile|readFileSync|createReadStream|openSync)\b[^}]*\} from 'node:fs/;
   const found = readdirSync(join(root, 'extension'), { recursive: true, encoding: 'utf8' })
