@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { formatDuration } from '../core/format';
+import { formatEstimate } from '../core/format';
 import { serveTasks } from '../core/jobs/child-task';
 import { CancelledError } from '../core/jobs/job';
 import type { Cancellation } from '../core/jobs/job';
@@ -98,7 +98,7 @@ function contextOf({
   const models = new ModelCache({ capacity: 4 });
   const timeLeft = new TimeLeft();
   const estimate = new Estimate((seconds) => {
-    terminal.note(`This takes about ${formatDuration(seconds)} on this machine.`);
+    terminal.note(`This takes about ${formatEstimate(seconds)} on this machine.`);
   });
 
   const note = (message: Message): void => {

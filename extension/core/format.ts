@@ -37,6 +37,19 @@ export function formatDuration(seconds: number): string {
   return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** Estimates of time may be off by this factor. */
+const estimateFactor = 1.5;
+
+/** `30–60 s`, `2–5 min`, `1 h 20 min – 3 h 0 min`: the range of a job's time that an estimate in seconds stands for. */
+export function formatEstimate(seconds: number): string {
+  const least = formatDuration(seconds / estimateFactor);
+  const most = formatDuration(seconds * estimateFactor);
+  const [number, unit, ...rest] = least.split(' ');
+  return rest.length === 0 && most.endsWith(` ${unit}`) && most.split(' ').length === 2
+    ? `${number}–${most}`
+    : `${least} – ${most}`;
+}
+
 /** A relative error: `3.1e-7`, or `0` where nothing differs. */
 export const formatError = (error: number): string => (error === 0 ? '0' : error.toExponential(1));
 

@@ -7,7 +7,7 @@ import {
   workspace,
 } from 'vscode';
 import type { CancellationToken, LanguageModelTool, PreparedToolInvocation } from 'vscode';
-import { formatDuration } from '../core/format';
+import { formatEstimate } from '../core/format';
 import type { Translate } from '../core/message';
 import { fit } from '../core/operations/fit';
 import type { AnyOperation } from '../core/operations/operation';
@@ -63,7 +63,7 @@ class AgentTool implements LanguageModelTool<Given> {
     const time =
       seconds === null
         ? l10n.t('This may take minutes to hours on this machine.')
-        : l10n.t('This takes about {0} on this machine.', formatDuration(seconds));
+        : l10n.t('This takes about {0} on this machine.', formatEstimate(seconds));
     const message = new MarkdownString(time);
     message.appendCodeblock(JSON.stringify(input, undefined, 2), 'json');
     return { invocationMessage, confirmationMessages: { title: invocationMessage, message } };

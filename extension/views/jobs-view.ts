@@ -9,7 +9,7 @@ import {
   TreeItemCollapsibleState,
 } from 'vscode';
 import type { TreeDataProvider } from 'vscode';
-import { formatDuration } from '../core/format';
+import { formatEstimate } from '../core/format';
 import { commandIds } from '../services/command-ids';
 import { isOver, isResumable } from '../services/jobs/job-record';
 import type { JobRecord, JobState, JobWorker } from '../services/jobs/job-record';
@@ -148,7 +148,7 @@ function tooltipOf(job: JobRecord): MarkdownString {
     model,
     expected === undefined
       ? undefined
-      : l10n.t('This takes about {0} on this machine.', formatDuration(expected)),
+      : l10n.t('This takes about {0} on this machine.', formatEstimate(expected)),
     progress === undefined ? undefined : describeStage(progress),
     result ?? message,
     saved,

@@ -1,5 +1,5 @@
 import type { CancellationToken } from 'vscode-jsonrpc/node';
-import { formatDuration } from '../../core/format';
+import { formatEstimate } from '../../core/format';
 import type { StageProgress } from '../../core/jobs/job';
 import { Estimate, TimeLeft } from '../../core/jobs/time-left';
 import { render } from '../../core/message';
@@ -30,7 +30,7 @@ export function watchJob(
 ): RequestWatch {
   const timeLeft = new TimeLeft();
   const estimate = new Estimate((seconds) => {
-    note(translate('This takes about {0} on this machine.', formatDuration(seconds)));
+    note(translate('This takes about {0} on this machine.', formatEstimate(seconds)));
   });
   const { saved } = operationOf(job.operation);
   const count = saved?.counter?.();

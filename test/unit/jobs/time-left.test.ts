@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatDuration } from '../../../extension/core/format';
+import { formatDuration, formatEstimate } from '../../../extension/core/format';
 import { Estimate, TimeLeft } from '../../../extension/core/jobs/time-left';
 import { say, verbatim } from '../../../extension/core/message';
 
@@ -128,5 +128,18 @@ describe('an estimate', () => {
 
   it('is not said of what is over soon', () => {
     expect(said(12)).toEqual([]);
+  });
+});
+
+describe('an estimate as a range', () => {
+  it.each([
+    [30, '20–45 s'],
+    [1, '1–2 s'],
+    [100, '67 s – 3 min'],
+    [300, '3–8 min'],
+    [4800, '53 min – 2 h 0 min'],
+    [9000, '1 h 40 min – 3 h 45 min'],
+  ])('of %d s is %s', (seconds, text) => {
+    expect(formatEstimate(seconds)).toBe(text);
   });
 });
