@@ -42,7 +42,7 @@ export async function describeStoredTypes(model, types) {
  * Counts nothing in a single file.
  * @param {string} model
  */
-export async function countMatricesOnGrid(model) {
+async function countMatricesOnGrid(model) {
   const counts = { matrices: 0, onGrid: 0 };
   if (!(await stat(model)).isDirectory()) return counts;
   const names = (await readdir(model)).filter((name) => name.endsWith('.safetensors'));
