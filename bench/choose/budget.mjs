@@ -24,6 +24,7 @@ import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
 import { espalier, isBuilt } from '../lib/espalier.mjs';
 import { inFolder } from '../lib/folders.mjs';
+import { describeSource } from '../lib/source-types.mjs';
 
 /**
  * What a plan may use; `method`: encodings by it alone, `gguf`: as a file of this format.
@@ -95,6 +96,7 @@ async function compareIn(folder) {
   }
   const { perplexity } = await espalier(['evaluate', model, '--text', heldOut, '--whole-text']);
   say(`${model}: perplexity ${perplexity.toFixed(2)} on held-out text`);
+  say(await describeSource(model));
   const shares = options.shares.split(',');
   /** @type {string[]} */
   const rows = [];

@@ -25,6 +25,7 @@ import { espalier, isBuilt } from '../lib/espalier.mjs';
 import { inFolder } from '../lib/folders.mjs';
 import { keptProfile } from '../lib/kept-profile.mjs';
 import { piecesOf } from '../lib/pieces.mjs';
+import { describeSource } from '../lib/source-types.mjs';
 import { writePlan } from '../lib/write-plan.mjs';
 
 /**
@@ -85,6 +86,7 @@ async function compareIn(folder) {
       `original: perplexity ${original.perplexities.map((one) => one.toFixed(2)).join(' and ')}` +
       (original.accuracy === undefined ? '' : `, accuracy ${original.accuracy.toFixed(3)}`),
   );
+  say(await describeSource(model));
   for (const share of options.shares.split(',')) {
     const rows = [];
     for (const [name, way] of Object.entries(ways)) {

@@ -1,5 +1,5 @@
 /**
- * @typedef {import('./run.mjs').Subject & {results: import('./run.mjs').Results}} Section
+ * @typedef {import('./run.mjs').Subject & {results: import('./run.mjs').Results, stored: string | undefined}} Section
  */
 
 /**
@@ -21,7 +21,7 @@ export function report(sections, prompt) {
  * @param {Section} section
  * @param {string} prompt
  */
-function sectionLines({ title, rows, results }, prompt) {
+function sectionLines({ title, rows, results, stored }, prompt) {
   const { quality, machine } = results;
   const generations = rows.flatMap(({ key, label }) => {
     const found = quality[key];
@@ -30,6 +30,7 @@ function sectionLines({ title, rows, results }, prompt) {
   return [
     `## ${title}`,
     '',
+    ...(stored === undefined ? [] : [stored, '']),
     ...(machine === undefined ? [] : [`Speeds: ${machine}`, '']),
     ...tableOf(rows, results),
     '',

@@ -25,6 +25,7 @@ import { root } from '../../scripts/lib/repository.mjs';
 import { dim, red, say } from '../../scripts/lib/terminal.mjs';
 import { espalier as run, isBuilt } from '../lib/espalier.mjs';
 import { Machine } from '../lib/machine.mjs';
+import { describeSource } from '../lib/source-types.mjs';
 import { median } from '../finercut/compare.mjs';
 import { preparePython, prepareSmolLM2 } from '../finercut/python.mjs';
 import { repairGoal } from './goal.mjs';
@@ -126,7 +127,9 @@ async function main(folder) {
         }
       }
     }
-    sections.push({ ...subject, results });
+    const dense = join(models, 'dense');
+    const stored = existsSync(dense) ? await describeSource(dense) : undefined;
+    sections.push({ ...subject, results, stored });
   }
   const text = report(sections, prompt);
   // What is published has both models.

@@ -22,6 +22,7 @@ import { capture } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
 import { ensureValkey } from '../../scripts/lib/valkey.mjs';
+import { smolLM2Source } from '../finercut/python.mjs';
 import { cli, isBuilt } from '../lib/espalier.mjs';
 import { json } from '../lib/json.mjs';
 import { Machine } from '../lib/machine.mjs';
@@ -84,6 +85,7 @@ async function main() {
     '',
     `Exact search, ${sequences} × ${length} tokens. Processor time counts all`,
     'processes and their start. The last column is the greatest difference of a distance from that of one process.',
+    smolLM2Source,
     '',
     '| model | removed | processes | seconds | speed | processor seconds | evaluations | difference |',
     '|---|---:|---:|---:|---:|---:|---:|---:|',

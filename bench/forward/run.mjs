@@ -23,6 +23,7 @@ import { inFolder } from '../lib/folders.mjs';
 import { json } from '../lib/json.mjs';
 import { Machine } from '../lib/machine.mjs';
 import { writeModel } from '../lib/random-llama.mjs';
+import { describeSource } from '../lib/source-types.mjs';
 
 /**
  * @typedef {{tokensPerSecond: number, perplexity: number, versions: any}} Reading
@@ -108,6 +109,8 @@ async function compareIn(folder, python, smolLM2) {
     `of ${options.rounds}, in turns. Compressed models have embedding and head dense.`,
     '',
     '## SmolLM2-135M',
+    '',
+    await describeSource(smolLM2),
     '',
     '| | tokens/s | of the faster transformers | of dense | perplexity |',
     '|---|--:|--:|--:|--:|',

@@ -18,6 +18,7 @@ import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
 import { espalier, isBuilt } from '../lib/espalier.mjs';
 import { inFolder } from '../lib/folders.mjs';
+import { describeSource } from '../lib/source-types.mjs';
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -83,6 +84,7 @@ async function compareIn(folder) {
   }
   say(
     [
+      await describeSource(model),
       original,
       '',
       "| types | bytes | KL to the original | same top | perplexity / the original's |",

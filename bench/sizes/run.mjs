@@ -77,6 +77,7 @@ async function main() {
     '',
     `\`espalier profile MODEL --ratio 0.25 --memory ${options.memory}\`, one run each.`,
     await machine.describe(),
+    'The files are quantized already. An int8 copy of float weights may lose more.',
     '',
     ...rows,
   ];

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
@@ -47,6 +47,19 @@ describe('pages', () => {
         .map((file) => `${path}: ${file}`),
     );
     expect(missing).toEqual([]);
+  });
+
+  it('CONTRIBUTING names every bench command', () => {
+    const commands = readdirSync(join(root, 'bench'))
+      .flatMap((folder) =>
+        readdirSync(join(root, 'bench', folder)).map((file) => `bench/${folder}/${file}`),
+      )
+      .filter((path) => readFileSync(join(root, path), 'utf8').includes(`node ${path}`))
+      .filter((path) => path.endsWith('.mjs'))
+      .map((path) => `node ${path}`);
+    expect(commands.length).toBeGreaterThan(25);
+    const named = pages.find(({ path }) => path === 'CONTRIBUTING.md')?.spans ?? [];
+    expect(commands.filter((command) => !named.includes(command))).toEqual([]);
   });
 
   it('plans that are shown can be read', () => {
