@@ -25,7 +25,9 @@ export async function runInBrowser(suite) {
       ['extensionDevelopmentPath', `vscode-remote://remote${suite.extension}`],
       ['extensionTestsPath', `vscode-remote://remote${suite.tests}`],
     ];
-    await page.goto(editor.address(suite.workspace, { payload: JSON.stringify(payload) }));
+    await page.goto(editor.address(suite.workspace, { payload: JSON.stringify(payload) }), {
+      timeout: suite.timeoutMilliseconds,
+    });
     return await ended;
   } finally {
     await browser.close();
