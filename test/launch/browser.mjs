@@ -51,6 +51,8 @@ async function reportedExit(page, timeoutMilliseconds) {
       resolve(code);
     };
     page.on('crash', () => settle(1));
+    // The browser is closed if the page can't be opened: the timer must not end the test run later.
+    page.on('close', () => settle(1));
     page.exposeFunction('codeAutomationExit', settle).catch(reject);
   });
 }
