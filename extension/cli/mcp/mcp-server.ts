@@ -46,7 +46,7 @@ export async function serve(
       throw new McpError(ErrorCode.InvalidParams, `There is no tool ${params.name}.`);
     }
     const progressToken = params._meta?.progressToken;
-    let told = 0;
+    let told = -Infinity;
     const { text, isError } = await tool.call(params.arguments ?? {}, {
       cancellation: {
         get isCancellationRequested() {
