@@ -14,10 +14,10 @@ const SUBLAYERS = 24;
 /** A quarter of the sublayers: the search's budget. */
 const ROUNDS = 6;
 /**
- * Lines of a journal once some sublayers are measured on all sequences, and not all are: the sublayers of a sequence take 30, in
- * six groups.
+ * Returns the number of lines in a journal once some sublayers are measured on all sequences, and not all are: the
+ * sublayers of a sequence take 30, in six groups.
  */
-const partOfRound = (sequences: number): number => 30 * (sequences - 1) + 6;
+const partialRoundLines = (sequences: number): number => 30 * (sequences - 1) + 6;
 
 describe('from a model folder to a smaller model', () => {
   const session = useSession({
@@ -77,7 +77,7 @@ describe('from a model folder to a smaller model', () => {
 
   it('fills in the heatmap beside the file while the profile runs', async () => {
     const { workbench } = session();
-    await session().holdJobs(partOfRound(4));
+    await session().holdJobs(partialRoundLines(4));
     await workbench.explorerMenu(['sample'], 'Espalier', 'Profile Layers');
     const panel = await heatmap();
     const counts = await panel.partlyMeasured();
@@ -265,7 +265,7 @@ describe('from a model folder to a smaller model', () => {
   it('cancels, and resumes to the same result', async () => {
     const { workbench } = session();
     await workbench.tab('Layer Heatmap: sample').click();
-    await session().holdJobs(partOfRound(4));
+    await session().holdJobs(partialRoundLines(4));
     await profileAgain();
     const panel = await heatmap();
     await panel.partlyMeasured();
@@ -282,7 +282,7 @@ describe('from a model folder to a smaller model', () => {
 
   it('reports a killed worker, and resumes to the same result', async () => {
     const { workbench } = session();
-    await session().holdJobs(partOfRound(4));
+    await session().holdJobs(partialRoundLines(4));
     await profileAgain();
     const panel = await heatmap();
     await panel.partlyMeasured();
@@ -300,7 +300,7 @@ describe('from a model folder to a smaller model', () => {
 
   it('goes on with what was measured after a reload in the middle', async () => {
     const { workbench } = session();
-    await session().holdJobs(partOfRound(16));
+    await session().holdJobs(partialRoundLines(16));
     await profileAgain();
     const panel = await heatmap();
     await panel.frame.getByText(/^16 × 128 tokens/).waitFor();
@@ -372,7 +372,7 @@ describe('from a model folder to a smaller model', () => {
     const journal = async () => session().savedWork('sample.layerprofile.journal.jsonl');
     const [before] = (await journal()).split('\n');
     await session().changeSettings({ 'espalier.calibration.sequences': 60 });
-    await session().holdJobs(partOfRound(2));
+    await session().holdJobs(partialRoundLines(2));
     await workbench.showSideBar('Explorer');
     await workbench.explorerMenu(['sample'], 'Espalier', 'Profile Layers');
     await confirmProfileAgain();

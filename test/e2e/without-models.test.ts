@@ -1,4 +1,5 @@
 import { afterAll, describe } from 'vitest';
+import { holdJobs } from './support/session';
 import { useSession } from './support/use-session';
 import { placeDataSets, slowCopies, testDataMap } from './without-models/data-map';
 import { placeEvolution, testEvolution } from './without-models/evolution';
@@ -6,7 +7,7 @@ import { placeEvolution, testEvolution } from './without-models/evolution';
 /** Panels of what is no model, in one editor: to start one takes longer than most tests. */
 describe('a workspace of data sets and evolutions', () => {
   const session = useSession({
-    preloads: [slowCopies],
+    preloads: [slowCopies, holdJobs],
     prepare: async (workspace) => {
       await placeDataSets(workspace);
       await placeEvolution(workspace);

@@ -4,7 +4,7 @@ import { openModelFiles } from '../../extension/core/models/open-model';
 /** True in `npm run test:all`, which runs every case of a matrix. */
 export const runsAllCases = process.env['ESPALIER_TESTS'] === 'all';
 
-/** Random cases of a property: as many as given in `npm run test:all`, else `few`. */
+/** Number of random cases of a property: `all` in `npm run test:all`, else `few`. */
 export const randomRuns = (all: number, few = 1): number => (runsAllCases ? all : few);
 
 /** All cases in `npm run test:all`; else the first of each set of features. */

@@ -46,7 +46,7 @@ export async function serve(
       throw new McpError(ErrorCode.InvalidParams, `There is no tool ${params.name}.`);
     }
     const progressToken = params._meta?.progressToken;
-    let told = 0;
+    let lastSent = -Infinity;
     const { text, isError } = await tool.call(params.arguments ?? {}, {
       cancellation: {
         get isCancellationRequested() {
@@ -55,8 +55,8 @@ export async function serve(
       },
       progress: ({ stage, done, total }) => {
         const now = performance.now();
-        if (progressToken === undefined || now - told < interval) return;
-        told = now;
+        if (progressToken === undefined || now - lastSent < interval) return;
+        lastSent = now;
         void extra.sendNotification({
           method: 'notifications/progress',
           params: { progressToken, progress: done, total, message: inEnglish(stage) },

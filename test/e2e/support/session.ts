@@ -120,8 +120,8 @@ export class Session {
   }
 
   /**
-   * Lets jobs wait once their journal has more than so many lines, the first of which says what the job is; until
-   * {@link releaseJobs}. `preloads` of the session must contain {@link holdJobs}.
+   * Pauses jobs until {@link releaseJobs} once their journal has more than `lines` lines. The first line identifies the
+   * job. `preloads` of the session must contain {@link holdJobs}.
    */
   public async holdJobs(lines: number): Promise<void> {
     // In one step: a job may read it at any time.

@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { PassThrough } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
@@ -21,6 +22,8 @@ import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { spawnCli } from './run-cli';
 
+/** Time limit of requests of the official client, whose default of a minute is too short on a busy machine. */
+const timeout = 300_000;
 const bundle = join(import.meta.dirname, '../../../dist/cli.js');
 const model = fixture('llama-gqa-untied');
 const folder = temporaryFolder();
@@ -35,11 +38,10 @@ describe('the server for agents', () => {
     given: Record<string, unknown>,
     options: Parameters<Client['callTool']>[2] = {},
   ): Promise<{ readonly isError: boolean; readonly text: string }> => {
-    const answer = (await client.callTool(
-      { name, arguments: given },
-      undefined,
-      options,
-    )) as CallToolResult;
+    const answer = (await client.callTool({ name, arguments: given }, undefined, {
+      timeout,
+      ...options,
+    })) as CallToolResult;
     const [content] = answer.content;
     return {
       isError: answer.isError === true,
@@ -131,7 +133,7 @@ describe('the server for agents', () => {
         length: 64,
         out: join(folder, 'slow.layerprofile.json'),
       },
-      { signal: abort.signal, onprogress: abort.abort.bind(abort), timeout: 60_000 },
+      { signal: abort.signal, onprogress: abort.abort.bind(abort) },
     );
     await expect(waiting).rejects.toThrow();
     expect((await call('inspect_model', { model })).isError).toBe(false);
@@ -141,6 +143,11 @@ describe('the server for agents', () => {
 describe('a hostile tokenizer', () => {
   const hostile = join(folder, 'backtracking');
   const prompt = 'a'.repeat(48);
+  /** Environment of a process in which encoding the prompt never ends, and the file that it then writes. */
+  const endless = (encoding: string) => ({
+    NODE_OPTIONS: `--import ${pathToFileURL(join(import.meta.dirname, 'endless-encoding.mjs')).href}`,
+    ESPALIER_ENCODING: encoding,
+  });
 
   beforeAll(() => {
     cpSync(model, hostile, { recursive: true });
@@ -157,7 +164,11 @@ describe('a hostile tokenizer', () => {
   });
 
   it('holds up neither other calls nor the end of the server', async () => {
-    const server = spawn(process.execPath, [bundle, 'mcp'], { stdio: ['pipe', 'pipe', 'ignore'] });
+    const encoding = join(folder, 'server.encoding');
+    const server = spawn(process.execPath, [bundle, 'mcp'], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+      env: { ...process.env, ...endless(encoding) },
+    });
     const ended = once(server, 'exit');
     const answers: unknown[] = [];
     createInterface({ input: server.stdout }).on('line', (line) => {
@@ -170,28 +181,31 @@ describe('a hostile tokenizer', () => {
       );
     };
     send(1, 'generate_text', { model: hostile, prompt });
+    await expect.poll(() => existsSync(encoding)).toBe(true);
     send(2, 'inspect_model', { model });
-    await expect.poll(() => answers, { timeout: 30_000 }).toContain(2);
+    await expect.poll(() => answers).toContain(2);
     server.stdin.end();
-    const since = performance.now();
     expect(await ended).toEqual([0, null]);
-    expect(performance.now() - since).toBeLessThan(20_000);
+    expect(answers).toEqual([2]);
   });
 
   it('is left at Ctrl-C', async () => {
-    let closed: number | undefined;
+    const encoding = join(folder, 'generate.encoding');
     const { code, stderr } = await spawnCli(['generate', hostile, '--prompt', prompt], {
+      environment: endless(encoding),
       onStart: (child) => {
-        // Node itself takes a moment until somebody listens; the text is encoded for five seconds.
-        setTimeout(() => {
-          closed = performance.now();
+        const timer = setInterval(() => {
+          if (!existsSync(encoding)) return;
+          clearInterval(timer);
           child.kill('SIGINT');
-        }, 3000);
+        }, 5);
+        child.once('exit', () => {
+          clearInterval(timer);
+        });
       },
     });
     expect(stderr).toContain('Stopped');
     expect(code).toBe(130);
-    expect(performance.now() - (closed ?? 0)).toBeLessThan(1500);
   });
 });
 
@@ -279,8 +293,7 @@ it('a server stops its calls when its input ends', async () => {
   await begun;
   input.end();
   await served;
-  await delay(20);
-  expect(stopped).toEqual(['wait']);
+  await expect.poll(() => stopped).toEqual(['wait']);
 });
 
 describe('a result', () => {

@@ -1,4 +1,3 @@
-import { setTimeout } from 'node:timers/promises';
 import * as v from 'valibot';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Dispatcher } from '../../../extension/core/distribute/dispatcher';
@@ -28,6 +27,11 @@ function worker(
   };
 }
 
+/** Resolves to the result after a time on the clock of fake timers. */
+const after = async (milliseconds: number, result: string): Promise<string> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, milliseconds, result);
+  });
 const never = async (): Promise<never> => new Promise(() => undefined);
 const lost = async (): Promise<never> => Promise.reject(new WorkerLostError('It ended.'));
 
@@ -102,16 +106,19 @@ describe('pieces', () => {
   });
 
   it('stay with the worker of their lane, unless another has nothing to do', async () => {
+    vi.useFakeTimers();
     const pieces = dispatcher(worker('home', async () => kept));
     pieces.add(piece('kept here', { home: true }));
-    const slow = async ({ key }: Piece): Promise<string> => setTimeout(5, key);
+    const slow = async ({ key }: Piece): Promise<string> => after(5, key);
     const [left, right] = [worker('left', slow), worker('right', slow)];
     pieces.join(left);
     pieces.join(right);
     const rounds = async (lanes: readonly number[], round: number): Promise<void> => {
-      await Promise.all(
-        lanes.map(async (lane) => pieces.add(piece(`${lane}.${round}`, { lane })).result),
+      const results = lanes.map(
+        async (lane) => pieces.add(piece(`${lane}.${round}`, { lane })).result,
       );
+      await vi.advanceTimersByTimeAsync(5);
+      await Promise.all(results);
     };
     await rounds([1, 2], 1);
     await rounds([2, 1], 2);
@@ -123,7 +130,7 @@ describe('pieces', () => {
   });
 
   it('that nobody needs yet come last, and are dropped', async () => {
-    const one = worker('one', async ({ key }) => setTimeout(1, key));
+    const one = worker('one');
     const pieces = dispatcher(one);
     const first = pieces.add(piece('first'));
     const ahead = pieces.add(piece('ahead'), { isAhead: true });
@@ -161,7 +168,7 @@ describe('pieces', () => {
     const other = worker('other', async () => {
       // The first process is there; each new one takes long to start on a busy machine.
       const milliseconds = other.begun.length === 1 ? 0 : 20_000;
-      await new Promise((resolve) => globalThis.setTimeout(resolve, milliseconds));
+      await new Promise((resolve) => setTimeout(resolve, milliseconds));
       return lost();
     });
     pieces.join(other);
@@ -190,12 +197,8 @@ describe('pieces', () => {
 
   it('are counted by who has done them', async () => {
     vi.useFakeTimers();
-    const takes = async (milliseconds: number, key: string): Promise<string> =>
-      new Promise((resolve) => {
-        globalThis.setTimeout(resolve, milliseconds, key);
-      });
-    const pieces = dispatcher(worker('home', async ({ key }) => takes(1, key)));
-    pieces.join(worker('other', async ({ key }) => takes(20, key)));
+    const pieces = dispatcher(worker('home', async ({ key }) => after(1, key)));
+    pieces.join(worker('other', async ({ key }) => after(20, key)));
     const all = ['a', 'b', 'c'].map(async (key) => pieces.add(piece(key)).result);
     await vi.advanceTimersByTimeAsync(20);
     await Promise.all(all);
@@ -211,18 +214,29 @@ describe('pieces', () => {
   });
 
   it('end with a cancellation, whoever does them', async () => {
+    vi.useFakeTimers();
     const untilStopped: PieceWorker['do'] = async (_, job) => {
       while (!job.cancellation.isCancellationRequested) {
-        await setTimeout(1);
+        await after(1, '');
       }
       throw new CancelledError();
     };
-    const pieces = dispatcher(worker('home', untilStopped));
-    pieces.join(worker('other', never));
-    pieces.join(worker('third', untilStopped));
-    const all = ['a', 'b', 'c'].map(async (key) => pieces.add(piece(key)).result);
+    const [home, ...others] = [
+      worker('home', untilStopped),
+      worker('other', never),
+      worker('third', untilStopped),
+    ];
+    const pieces = dispatcher(home);
+    for (const other of others) pieces.join(other);
+    const all = Promise.allSettled(
+      ['a', 'b', 'c'].map(async (key) => pieces.add(piece(key)).result),
+    );
+    await vi.advanceTimersByTimeAsync(10);
+    expect([home, ...others].map(({ begun }) => begun)).toEqual([['a'], ['b'], ['c']]);
     cancellation.isCancellationRequested = true;
-    for (const one of await Promise.allSettled(all)) {
+    // Workers and the dispatcher look for it at intervals.
+    await vi.advanceTimersByTimeAsync(100);
+    for (const one of await all) {
       expect(one).toMatchObject({
         status: 'rejected',
         reason: expect.any(CancelledError) as unknown,

@@ -63,13 +63,15 @@ const requestsOf = (example: Example) =>
     ? [example.prompt, example.targets, example.stops, example.tokens]
     : [example.pairs, example.kind === 'multiple-choice' && example.answer];
 
-/** Solved examples in front of each: tasks in turn, or both for each in `npm run test:all`. */
-const shotsOf = (task: number): readonly number[] =>
+/** Numbers of few-shot examples of a task: 2 or 0 in turn, or both in `npm run test:all`. */
+const fewShotCounts = (task: number): readonly number[] =>
   runsAllCases ? [0, 2] : [task % 2 === 0 ? 2 : 0];
 
 describe('rows of the data sets of lm-evaluation-harness', () => {
   it.each(
-    Object.keys(golden).flatMap((name, i) => shotsOf(i).map((shots) => [name, shots] as const)),
+    Object.keys(golden).flatMap((name, i) =>
+      fewShotCounts(i).map((shots) => [name, shots] as const),
+    ),
   )('of %s score as there, with %i shots', async (name, shots) => {
     const {
       acc,

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { lockOutput, resultName } from '../../../extension/core/jobs/output-lock';
 import { resolveLinks } from '../../../extension/core/jobs/resolve-links';
 import { temporaryFolder } from '../temporary-folder';
@@ -35,13 +35,18 @@ it('lets one process at a time work on a result', async () => {
 it('comes back where another that began at once has given way', async () => {
   const folder = freshFolder();
   const other = await lockBy(ownerOf(process.ppid), folder);
-  const asked = lockOutput(out, folder);
-  setTimeout(() => {
+  // The other removes its lock when this process has read the folder and checks that the other is running.
+  const kill = vi.spyOn(process, 'kill').mockImplementationOnce(() => {
     rmSync(other);
-  }, 30);
-  await (
-    await asked
-  )();
+    return true;
+  });
+  try {
+    const release = await lockOutput(out, folder);
+    expect(kill.mock.calls).toEqual([[process.ppid, 0]]);
+    await release();
+  } finally {
+    kill.mockRestore();
+  }
   expect(readdirSync(folder)).toEqual([]);
 });
 

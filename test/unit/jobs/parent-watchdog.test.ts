@@ -1,35 +1,29 @@
 import { fork } from 'node:child_process';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as wait } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { isRunning } from '../../../extension/core/jobs/owner';
 import { temporaryFolder } from '../temporary-folder';
 import { bundle } from './bundle';
 
 const folder = temporaryFolder();
-/** What a task writes to as long as it runs. */
+/** File that the endless task appends a character to every 20 ms. */
 const heartbeat = join(folder, 'heartbeat');
+/** File with the process number of the endless task. */
+const childPid = join(folder, 'pid');
 const parent = join(folder, 'parent.cjs');
 const child = join(folder, 'child.cjs');
 
 const beats = (): number => (existsSync(heartbeat) ? statSync(heartbeat).size : 0);
 
-async function until(what: string, holds: () => boolean): Promise<void> {
-  for (let tries = 0; !holds(); tries++) {
-    if (tries > 600) {
-      throw new Error(`${what} did not come`);
-    }
-    await wait(100);
-  }
-}
-
 beforeAll(async () => {
   await bundle(
     child,
-    `import { appendFileSync } from 'node:fs';
+    `import { appendFileSync, writeFileSync } from 'node:fs';
      import { serveTasks } from './child-task';
      serveTasks(async (task) => {
        if (task === 'quick') return process.pid;
+       writeFileSync(${JSON.stringify(childPid)}, String(process.pid));
        for (;;) {
          appendFileSync(${JSON.stringify(heartbeat)}, '.');
          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
@@ -51,20 +45,16 @@ beforeAll(async () => {
 });
 
 describe('a child process', () => {
-  it('that computes without a pause ends soon after its parent is killed', async () => {
+  it('that computes without a pause ends after its parent is killed, not before', async () => {
     const running = fork(parent, ['endless', '']);
-    await until('a sign of life', () => beats() > 5);
+    await expect.poll(beats).toBeGreaterThan(0);
+    const pid = Number(readFileSync(childPid, 'utf8'));
+    // In 75 intervals of 20 ms the child checks its parent at least twice.
     const before = beats();
-    await wait(1500);
-    expect(beats()).toBeGreaterThan(before);
+    await expect.poll(beats).toBeGreaterThan(before + 75);
+    expect(isRunning(pid)).toBe(true);
     running.kill('SIGKILL');
-    let after = beats();
-    await wait(2000);
-    for (let tries = 0; beats() !== after && tries < 20; tries++) {
-      after = beats();
-      await wait(2000);
-    }
-    expect(beats()).toBe(after);
+    await expect.poll(() => isRunning(pid)).toBe(false);
   });
 
   it('that is done ends, and its parent with it', async () => {

@@ -55,10 +55,10 @@ describe('a sample of a vocabulary', () => {
   });
 
   it.each([
-    ['as they are', false],
+    ['as stored', false],
     ['rounded to int8', true],
   ])(
-    'stands for the vocabulary in distances of probabilities, rows of the head %s',
+    'estimates distances of probabilities over the vocabulary, with an LM head %s',
     async (_, roundsHead) => {
       const vocabulary = 20_000;
       const folder = await makeRandomModel({ seed: 3, blocks: 2, vocabulary });

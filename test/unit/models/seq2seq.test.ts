@@ -33,7 +33,7 @@ const single = ['block.0.attention', 'block.2.feedforward', 'block.4.cross-atten
 /** Norms of sums stay, and with them their blocks. */
 const keepsBlocks = new Set(['bart', 'blenderbot-small', 'marian', 'marian-two', 'mvp', 'plbart']);
 
-/** Those that are written and profiled: one for each set of features. The others have the same sublayers under other names. */
+/** Models that are written and profiled: one for each set of features. The other models have equal sublayers. */
 const written = await sampled(seq2seqNames, async (name) => {
   const { summary } = await openModel(seq2seqFixture(name));
   return `${await modelFeatures(seq2seqFixture(name))} ${keepsBlocks.has(name)} ${summary.tiedHead}`;

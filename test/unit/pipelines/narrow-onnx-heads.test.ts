@@ -90,7 +90,7 @@ const whyNot = async (file: string, index = 0): Promise<string> => {
   return why === undefined ? '' : inEnglish(why);
 };
 
-/** Graphs whose attentions lose heads, one of each exporter for each set of features. */
+/** Graphs whose attention heads are pruned, one of each exporter for each set of features. */
 const attending = await sampled(
   [
     ...['bert-dynamo', 'bert-fused', 'bert-legacy', 'gemma2-dynamo', 'gemma2-legacy'],

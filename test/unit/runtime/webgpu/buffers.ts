@@ -210,7 +210,7 @@ describe('buffers of states on WebGPU', { timeout: 300_000 }, () => {
           await scorer.start([0, 1]);
           await scorer.terms('before', candidates, slices, 'whole');
           scorer.end();
-          // What stays are side values and the last logits.
+          // Side values and the last logits remain.
           const { buffers } = executor.states;
           left = stop;
           await expect(scorer.terms('stopped', candidates, slices, 'whole')).rejects.toThrow(
