@@ -126,13 +126,13 @@ async function expectedSeconds(
   }
   const { device = 'auto', memory = '' } = request as RunRequest;
   const options = runOptions({ device, memory });
-  const { modelOn, runs } = work.probe;
   try {
     const where = {
       device: await resolveDevice(options.device, () => undefined),
       memoryBytes: options.memoryBytes,
     };
-    return await secondsOf(runs, await modelOn(where), { ...where, cancellation });
+    const { model, runs } = await work.probe(where);
+    return await secondsOf(runs, model, { ...where, cancellation });
   } catch (error) {
     if (error instanceof CancelledError) {
       throw error;

@@ -16,16 +16,15 @@ export interface Work {
   readonly probe?: WorkProbe;
 }
 
-export interface WorkProbe {
-  /** The model that is run, which may be a copy in another encoding. */
-  readonly modelOn: (where: ProbedPlace) => Promise<LayeredModel>;
-  readonly runs: ModelWork;
-}
-
-export interface ProbedPlace {
+/** Finds what is run on a device within a memory setting. */
+export type WorkProbe = (where: {
   readonly device: DeviceName;
   readonly memoryBytes: number;
-}
+}) => Promise<{
+  /** May be a copy of the model in another encoding. */
+  readonly model: LayeredModel;
+  readonly runs: ModelWork;
+}>;
 
 /** Work that is running a model. */
 export const runsOf = (
@@ -36,5 +35,5 @@ export const runsOf = (
   kind,
   amount: multiplications(runs, model),
   parameters: summary.parameters,
-  probe: { modelOn: async () => Promise.resolve(model), runs },
+  probe: async () => Promise.resolve({ model, runs }),
 });
