@@ -26,11 +26,8 @@ import type { Work } from './work';
 /** Shared by the operations that search: each continues the search of another. */
 export const searchJournal = operationJournal('search');
 
-/**
- * How many times as long an int8 search takes with the float32 runs that confirm winners: 1.3 to 1.8 for four models of 0.1B to
- * 1.5B parameters.
- */
-const confirming = 1.5;
+/** Factor of an int8 search's time for confirmationFactor winners in float32: 1.3 to 1.8 for models of 0.1B to 1.5B parameters. */
+const confirmationFactor = 1.5;
 
 /**
  * What a search runs: that of every sequence.
@@ -74,8 +71,8 @@ export async function searchWork(
         : {
             model: plan.copy,
             runs: {
-              sublayerTokens: sublayerTokens * confirming,
-              readoutTokens: readoutTokens * confirming,
+              sublayerTokens: sublayerTokens * confirmationFactor,
+              readoutTokens: readoutTokens * confirmationFactor,
             },
           };
     },
