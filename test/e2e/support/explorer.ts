@@ -73,9 +73,18 @@ export class Explorer {
   }
 
   private async expandFocused(): Promise<void> {
-    if ((await this.focused())?.expanded === 'true') return;
-    await this.list.press('ArrowRight');
-    await this.list.locator('.monaco-list-row.focused[aria-expanded="true"]').waitFor();
+    const expanded = this.list.locator('.monaco-list-row.focused[aria-expanded="true"]');
+    for (const end = Date.now() + patienceMilliseconds; ;) {
+      if ((await this.focused())?.expanded === 'true') return;
+      await this.list.press('ArrowRight');
+      try {
+        await expanded.waitFor({ timeout: 5000 });
+        return;
+      } catch (error) {
+        // As in {@link openMenu}, the key can be lost.
+        if (Date.now() > end) throw error;
+      }
+    }
   }
 
   private async focused(): Promise<FocusedRow | undefined> {
