@@ -3,10 +3,8 @@ import { elementCount } from './lazy-tensor';
 import type { StoredRows } from '../onnx/graph-builder';
 import { dequantize } from './quantize/dequantize';
 import { blockOf, isDequantized } from './ggml-types';
-import { floatReaders } from './read-tensor';
+import { cutShort, floatReaders } from './read-tensor';
 import { withRegularFile } from '../regular-file';
-import { UserError } from '../user-error';
-import { say } from '../message';
 
 /** Encoded bytes that are read at once. */
 const bytesAtOnce = 1 << 20;
@@ -94,13 +92,6 @@ export async function readChosenRows(
     return Promise.resolve();
   });
 }
-
-const cutShort = ({ file, name }: StoredRows): UserError =>
-  new UserError(say`The file became shorter while it was being read.`, {
-    file,
-    field: name,
-    remedy: say`Download it again.`,
-  });
 
 function decoderOf({ name, dtype, shape }: StoredRows): Decoder {
   if (!isDequantized(dtype)) {

@@ -28,17 +28,21 @@ export async function readBytes(
     for (let end = 0; end < length;) {
       const { bytesRead } = await handle.read(bytes, end, length - end, offset + end);
       if (bytesRead === 0) {
-        throw new UserError(say`The file became shorter while it was being read.`, {
-          file,
-          field: name,
-          remedy: say`Download it again.`,
-        });
+        throw cutShort(tensor);
       }
       end += bytesRead;
     }
     return bytes;
   });
 }
+
+/** The error if a file ends before the tensor does. */
+export const cutShort = ({ file, name }: Pick<LazyTensor, 'file' | 'name'>): UserError =>
+  new UserError(say`The file became shorter while it was being read.`, {
+    file,
+    field: name,
+    remedy: say`Download it again.`,
+  });
 
 /**
  * Reads a short float32 tensor, such as a table that belongs to a model's configuration.

@@ -5,6 +5,7 @@ import { DataType } from '../onnx/graph-builder';
 import type { Value } from '../onnx/graph-builder';
 import { Head } from '../runtime/head';
 import type { HeadSample } from '../runtime/head';
+import { gathersLogits } from '../runtime/head-rows';
 import type { LayeredExecutor, OwnGraph } from '../runtime/layered-executor';
 import { byteLength, floatsOf, floatTensor, int64Tensor } from '../runtime/tensors';
 import type { HiddenState, Tensor, Tensors } from '../runtime/tensors';
@@ -289,12 +290,6 @@ export class LogitsReadout extends MetricReadout {
     const { ids, logWeights } = sampleVocabulary(masses, sampledIds, asked);
     return { ids, logWeights: floatTensor(logWeights, [ids.length]) };
   }
-}
-
-/** Whether the head gives some ids the logits that it gives them among all, for less work. A quantized head rounds its inputs, and a factored one runs whole. */
-function gathersLogits({ model }: LayeredExecutor): boolean {
-  const heads = model.outerMatrices.filter(({ place }) => place === 'head');
-  return heads.every(({ form }) => form === undefined || form.kind === 'dense');
 }
 
 /** From logits [1, rows, vocabulary]: each id's probability, summed over rows, and each row's log Σ exp z. */

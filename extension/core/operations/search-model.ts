@@ -26,8 +26,11 @@ import type { Work } from './work';
 /** Shared by the operations that search: each continues the search of another. */
 export const searchJournal = operationJournal('search');
 
-/** Factor of an int8 search's time for confirmationFactor winners in float32: 1.3 to 1.8 for models of 0.1B to 1.5B parameters. */
-const confirmationFactor = 1.5;
+/**
+ * Time of an int8 search over what its probe says, which leaves out confirming winners in float32, sessions and the start: 1.3 to
+ * 1.8 for four models of 0.1B to 1.5B parameters (bench/sizes/RESULTS.md).
+ */
+const beyondProbe = 1.5;
 
 /**
  * What a search runs: that of every sequence.
@@ -71,8 +74,8 @@ export async function searchWork(
         : {
             model: plan.copy,
             runs: {
-              sublayerTokens: sublayerTokens * confirmationFactor,
-              readoutTokens: readoutTokens * confirmationFactor,
+              sublayerTokens: sublayerTokens * beyondProbe,
+              readoutTokens: readoutTokens * beyondProbe,
             },
           };
     },

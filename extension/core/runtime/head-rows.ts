@@ -65,6 +65,15 @@ export async function readHeadRows(
   return { kind: 'float32', feeds: { table: floatTensor(table, [ids.length, columns]) } };
 }
 
+/**
+ * True if logits of some ids cost their share of the whole head and are the same numbers. A quantized head rounds its inputs, and a
+ * factored one runs whole.
+ */
+export function gathersLogits({ model }: Pick<LayeredExecutor, 'model'>): boolean {
+  const heads = model.outerMatrices.filter(({ place }) => place === 'head');
+  return heads.every(({ form }) => form === undefined || form.kind === 'dense');
+}
+
 const canRead = (weight: LazyTensor): boolean =>
   hasFloatRows(weight) && weight.interleavedHeads === undefined && weight.shape.length === 2;
 

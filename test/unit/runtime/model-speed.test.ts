@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { MatrixEncoding } from '../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { secondsOf } from '../../../extension/core/runtime/speed/model-speed';
@@ -29,6 +30,28 @@ describe('secondsOf', () => {
     const seconds = await secondsOf(runs, await openModel(folder), options);
     expect(seconds).toBeGreaterThan(0);
     expect(output.mock.calls.length > 0).toBe(readsAll);
+    await rm(folder, { recursive: true });
+  });
+
+  it('times a factored head as a whole, whatever its vocabulary', async () => {
+    const folder = await makeRandomModel({ seed: 5, blocks: 2, vocabulary: 20_000 });
+    const model = await openModel(folder);
+    const head = model.outerMatrices.find(({ place }) => place === 'head') ?? expect.unreachable();
+    const rank = 2;
+    const { file, offset } = head.weight;
+    const dense = (name: string, shape: readonly [number, number]): MatrixEncoding => ({
+      kind: 'dense',
+      weight: { ...{ name, dtype: 'F32', shape, file, offset }, length: 4 * shape[0] * shape[1] },
+    });
+    const form: MatrixEncoding = {
+      ...{ kind: 'low-rank', rank },
+      left: dense('left', [head.out, rank]),
+      right: dense('right', [rank, head.in]),
+    };
+    const output = vi.spyOn(LayeredExecutor.prototype, 'output');
+    const factored = model.withMatrices(new Map([[head.id, form]]));
+    expect(await secondsOf(runs, factored, options)).toBeGreaterThan(0);
+    expect(output).toHaveBeenCalled();
     await rm(folder, { recursive: true });
   });
 

@@ -5,6 +5,7 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { DeviceName } from '../device';
 import { stream } from '../../models/model-emitter';
 import { Head } from '../head';
+import { gathersLogits } from '../head-rows';
 import { LayeredExecutor } from '../layered-executor';
 import { floatTensor, int64Tensor } from '../tensors';
 import type { HiddenState } from '../tensors';
@@ -47,7 +48,10 @@ export async function secondsOf(
   const first = sublayers.flatMap(({ block }, index) =>
     block === sublayers[0]?.block ? [index] : [],
   );
-  const sizes = first.map((index) => model.sublayer(index).part);
+  const sizes = [
+    ...first.map((index) => model.sublayer(index).part),
+    ...(readsSomeIds(model) ? [] : [model.epilogue]),
+  ];
   if (
     multiplications(work, model) < leastMultiplications ||
     idsPort(model.inputs) === undefined ||
@@ -83,13 +87,17 @@ export async function secondsOf(
   }
 }
 
+/** True if logits of some ids tell what all take. */
+const readsSomeIds = (model: LayeredModel): boolean =>
+  (model.emitter?.vocabularySize ?? 0) >= 2 * probeIds && gathersLogits({ model });
+
 /** Times the logits of `states`, in seconds. In a large vocabulary it times some ids and scales the result. */
 async function timeHead(
   executor: LayeredExecutor,
   states: readonly HiddenState[],
 ): Promise<number> {
   const { emitter } = executor.model;
-  if (emitter === undefined || emitter.vocabularySize < 2 * probeIds) {
+  if (!readsSomeIds(executor.model) || emitter === undefined) {
     return fastest(async () => {
       for (const state of states) {
         await executor.output(state);
