@@ -133,6 +133,21 @@ export class Workbench {
     return this.page.locator('.quick-input-widget input.input').first();
   }
 
+  /**
+   * The text of the clipboard, pasted into the palette. Empty when the key was lost, or when the editor has not written
+   * the clipboard yet, so poll for the text.
+   */
+  public async pastedText(): Promise<string> {
+    const input = this.quickInput();
+    if (!(await input.isVisible())) await this.page.keyboard.press('F1');
+    await input.fill('', { timeout: 5000 });
+    await input.press('Control+V');
+    await new Promise((next) => setTimeout(next, 100));
+    const text = await input.inputValue();
+    await this.page.keyboard.press('Escape');
+    return text;
+  }
+
   /** Takes what an input box holds. */
   public async acceptValue(value: string): Promise<void> {
     const input = this.quickInput();
