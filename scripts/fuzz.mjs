@@ -1,7 +1,7 @@
 // Feeds changed files to the parsers of models, documents, data sets, pictures and messages:
 // node scripts/fuzz.mjs [--inputs 100000] [--seconds S] [--seed 1] [--parser NAME …] [--input FILE]
 // Reported is what throws anything but a UserError, or one that does not name the file, takes more than 2 s of computing or more than
-// 64 MB and three times the file, hangs or ends the process. Before them come bombs: large, packed and deep files of test/fuzz/bombs.ts;
+// 64 MB and twice the file, hangs or ends the process. Before them come bombs: large, packed and deep files of test/fuzz/bombs.ts;
 // --inputs 0 gives these alone. The files are kept in test/artifacts/fuzz; --input tries such a file again.
 import { fork } from 'node:child_process';
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';

@@ -7,6 +7,8 @@ import type { Message } from './message';
 const mostLevels = 500;
 /** Most memory of parsed values, in bytes, by the estimate of {@link measureJson}. */
 const mostBytes = 2 ** 28;
+/** Most characters of all strings together: parsing copies them while the file and its text are still in memory. */
+const mostCharacters = 2 ** 26;
 /** Memory of a parsed value in V8, in bytes, without the text of strings. */
 const bytesOf = { container: 64, field: 80, value: 8 } as const;
 
@@ -15,8 +17,10 @@ export interface JsonMeasure {
   readonly levels: number;
   /** Number of `"name":` in all objects. */
   readonly fields: number;
-  /** Estimated memory of the parsed values, in bytes. */
+  /** Estimated memory of the parsed values, in bytes, without the text of strings. */
   readonly bytes: number;
+  /** Characters of all strings, as they are written. */
+  readonly characters: number;
 }
 
 const [quote, backslash, comma, colon] = [0x22, 0x5c, 0x2c, 0x3a] as const;
@@ -27,11 +31,16 @@ const [openList, closeList, openObject, closeObject] = [0x5b, 0x5d, 0x7b, 0x7d] 
  * soon as there are too many to be parsed.
  */
 export function measureJson(text: string): JsonMeasure {
-  let [level, levels, fields, bytes] = [0, 0, 0, 0];
-  for (let i = 0; i < text.length && levels <= mostLevels && bytes <= mostBytes; i++) {
+  let [level, levels, fields, bytes, characters] = [0, 0, 0, 0, 0];
+  for (let i = 0; i < text.length; i++) {
+    if (levels > mostLevels || bytes > mostBytes || characters > mostCharacters) {
+      break;
+    }
     const code = text.charCodeAt(i);
     if (code === quote) {
-      i = endOfString(text, i);
+      const end = endOfString(text, i);
+      characters += end - i - 1;
+      i = end;
     } else if (code === comma) {
       bytes += bytesOf.value;
     } else if (code === colon) {
@@ -45,7 +54,7 @@ export function measureJson(text: string): JsonMeasure {
       level--;
     }
   }
-  return { levels, fields, bytes };
+  return { levels, fields, bytes, characters };
 }
 
 /** Index of the quote that ends the string that begins at `start`; the text's length if none does. */
@@ -73,16 +82,21 @@ class JsonLimitError extends Error {
 /**
  * `JSON.parse` for text from a file: checks nesting and size before anything is allocated.
  * @param revive replaces parsed values, as for `JSON.parse`
- * @throws Error if the text isn't JSON, is nested too deep or has too many values
+ * @throws Error if the text isn't JSON, is nested too deep, or has too many values or too long strings
  */
 export function parseJsonText(text: string, revive?: Parameters<typeof JSON.parse>[1]): unknown {
-  const { levels, bytes } = measureJson(text);
+  const { levels, bytes, characters } = measureJson(text);
   if (levels > mostLevels) {
     throw new JsonLimitError(say`The file has more than ${mostLevels} levels of nesting.`);
   }
   if (bytes > mostBytes) {
     throw new JsonLimitError(
       say`Its values take more than the ${formatBytes(mostBytes)} of memory allowed.`,
+    );
+  }
+  if (characters > mostCharacters) {
+    throw new JsonLimitError(
+      say`Its strings have more than the ${mostCharacters} characters allowed.`,
     );
   }
   return JSON.parse(text, revive);

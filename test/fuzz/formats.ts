@@ -70,7 +70,7 @@ export interface Format {
   readonly mutateStructure?: (bytes: Buffer, random: Random) => Buffer;
   /** Large, packed and deep files, which are tried first. */
   readonly bombs?: Bombs;
-  /** Most memory that a file may take, in bytes; 64 MB and three times the file if absent. */
+  /** Most memory that a file may take, in bytes; 64 MB and twice the file if absent. */
   readonly most?: number;
   /** Everything that is done with a file before weights are read. */
   readonly open: readonly ((path: string) => unknown)[];

@@ -20,7 +20,7 @@ import type { Random } from './mutate';
 
 const slowMilliseconds = 2000;
 const messageMilliseconds = 100;
-/** What opening takes at most, unless the format says otherwise: this and three times the file. */
+/** What opening takes at most, unless the format says otherwise: this and twice the file. */
 const mostBytes = 64 << 20;
 
 /** The files that are changed; none where they are made. */
@@ -34,7 +34,7 @@ function filesOf({ seeds, extension }: Format, fixtures: string): string[] {
 }
 
 const limitOf = ({ most }: Format, path: string): number =>
-  most ?? mostBytes + 3 * statSync(path).size;
+  most ?? mostBytes + 2 * statSync(path).size;
 
 /** Highest memory of this process since it was reset, in bytes; the highest ever where Linux doesn't tell. */
 function peak(reset: boolean): number {

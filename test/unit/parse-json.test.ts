@@ -22,10 +22,14 @@ describe('JSON of strangers', () => {
     ['many lists', `[${'[],'.repeat(20_000_000)}[]]`],
     ['many numbers', `[${'0,'.repeat(40_000_000)}0]`],
     ['many fields', `{${'"":0,'.repeat(15_000_000)}"":0}`],
+    ['one long string', `["${'a'.repeat(90_000_000)}"]`],
+    ['many strings', `[${`"${'a'.repeat(1000)}",`.repeat(90_000)}0]`],
   ])('is refused with %s before it takes time or memory', (_, text) => {
     const started = process.cpuUsage();
     const before = process.memoryUsage().rss;
-    expect(() => parse(text)).toThrow(/levels of nesting|more than the 256 MiB of memory/);
+    expect(() => parse(text)).toThrow(
+      /levels of nesting|more than the 256 MiB of memory|more than the 67108864 characters/,
+    );
     const { user, system } = process.cpuUsage(started);
     expect((user + system) / 1e6).toBeLessThan(2);
     expect(process.memoryUsage().rss - before).toBeLessThan(2 * text.length + (64 << 20));

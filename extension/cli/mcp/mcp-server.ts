@@ -19,7 +19,13 @@ const instructions =
   'Paths are those of this machine. Start with inspect_model. Then profile_layers, plan_removal and apply_plan write a ' +
   'smaller model, and evaluate_model compares it with the original. The original is never changed.';
 
-/** Serves tools by the Model Context Protocol over standard input and output, until the input ends. */
+/** How often the parent process is looked for, in milliseconds. */
+const parentInterval = 1000;
+
+/**
+ * Serves tools by the Model Context Protocol over standard input and output, until the input or the parent process
+ * ends.
+ */
 export async function serve(
   tools: readonly Tool[],
   version: string,
@@ -73,6 +79,11 @@ export async function serve(
         resolve();
       });
     }
+    // Another process may hold the input open after a client was killed.
+    const parent = process.ppid;
+    setInterval(() => {
+      if (process.ppid !== parent) resolve();
+    }, parentInterval).unref();
   });
   await server.connect(new StdioServerTransport(input, output));
   await ended;

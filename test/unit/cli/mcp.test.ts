@@ -163,6 +163,29 @@ describe('a hostile tokenizer', () => {
     writeFileSync(file, JSON.stringify({ ...definition, pre_tokenizer }));
   });
 
+  // Windows keeps the number of a parent that has ended.
+  it.skipIf(process.platform === 'win32')(
+    'ends with its parent process, even if its input stays open',
+    async () => {
+      const parent = spawn(
+        process.execPath,
+        [
+          '-e',
+          `require('node:child_process').spawn(process.execPath, process.argv.slice(1), { stdio: 'inherit' })`,
+          ...[bundle, 'mcp'],
+        ],
+        { stdio: ['pipe', 'pipe', 'inherit'] },
+      );
+      const lines = createInterface({ input: parent.stdout })[Symbol.asyncIterator]();
+      const request = { jsonrpc: '2.0', id: 1, method: 'ping' };
+      parent.stdin.write(`${JSON.stringify(request)}\n`);
+      expect(JSON.parse(String((await lines.next()).value))).toMatchObject({ id: 1, result: {} });
+      parent.kill('SIGKILL');
+      // The server is the last that holds the output open.
+      expect(await lines.next()).toMatchObject({ done: true });
+    },
+  );
+
   it('holds up neither other calls nor the end of the server', async () => {
     const encoding = join(folder, 'server.encoding');
     const server = spawn(process.execPath, [bundle, 'mcp'], {
