@@ -43,6 +43,7 @@ describe('beside the weights', () => {
         'pytorch_model.bin',
         'pytorch_model.bin.index.json',
         'model.gguf',
+        'hf_quant_config.json',
         'source.layerprofile.json',
         'source.plan.json',
       ]) {

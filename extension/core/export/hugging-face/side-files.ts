@@ -34,6 +34,8 @@ const weightFiles =
 /** Written anew, or about the source alone. */
 const ownFiles = new Set([
   ...['config.json', familyFileName, manifestName],
+  // ModelOpt's copy of quantization_config, which names modules by block number.
+  'hf_quant_config.json',
   ...[modellingModule, configurationModule].map((name) => `${name}.py`),
 ]);
 const ownDocuments = /\.(?:layerprofile|plan)\.json(?:\.|$)/;
