@@ -3,6 +3,7 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { median } from '../../extension/core/median';
 
 /** What a process holds that must not grow. */
 export interface Measure {
@@ -21,10 +22,14 @@ export interface Measure {
   readonly childMegabytes: number;
 }
 
-/** What of this process grew beyond its bound, in words. */
-export function growth(first: Measure, last: Measure, bounds: Measure): string[] {
+/** Looks whose median counts: memory that happens to be given back before one look would seem to grow after it. */
+const compared = 3;
+
+/** What grew from the median of the first looks to that of the last by more than its bound, in words. */
+export function growth(looks: readonly Measure[], bounds: Measure): string[] {
   return (Object.keys(bounds) as (keyof Measure)[]).flatMap((key) => {
-    const grown = last[key] - first[key];
+    const values = looks.map((look) => look[key]);
+    const grown = median(values.slice(-compared)) - median(values.slice(0, compared));
     return grown > bounds[key] ? [`${key} grew by ${grown}, more than ${bounds[key]}`] : [];
   });
 }
