@@ -216,7 +216,7 @@ describe('the compression panel', () => {
     await frame.locator('.made-plan').getByRole('button', { name: 'Apply Plan…' }).click();
     await workbench.quickPick('Hugging Face folder with a modeling file').click();
     await workbench.answer('The original is left as it is.', inWorkspace('smaller'));
-    const done = workbench.notification(/smaller takes .* instead of .* and is verified/);
+    const done = workbench.notification(/smaller takes .* instead of .* Verified: /);
     await done.waitFor();
     const before = await stat(inWorkspace('sample', 'model.safetensors'));
     const after = await stat(inWorkspace('smaller', 'model.safetensors'));
@@ -236,7 +236,7 @@ describe('the compression panel', () => {
     await workbench.quickPick('Measure importance first').click();
     await workbench.inputBox('The original is left as it is.').waitFor();
     await workbench.page.keyboard.press('Enter');
-    const done = workbench.notification(/sample-Q4_K_M takes .* instead of .* and is verified/);
+    const done = workbench.notification(/sample-Q4_K_M takes .* instead of .* Verified: /);
     await done.waitFor();
     await workbench.screenshot('convert-done');
     const [written] = (await readdir(inWorkspace('sample-Q4_K_M'))).filter((name) =>

@@ -29,7 +29,7 @@ describe('repair and patching', () => {
     await workbench.quickPick('All linear layers').click();
     await workbench.quickPick('Hugging Face folder with a modeling file').click();
     await nameFolder('smaller');
-    const done = workbench.notification(/smaller takes .* instead of .* and is verified/);
+    const done = workbench.notification(/smaller takes .* instead of .* Verified: /);
     await done.waitFor();
     await done.getByRole('button', { name: 'Repair…' }).click();
     await workbench.quickPick('The bundled text').click();
@@ -96,7 +96,7 @@ describe('repair and patching', () => {
     await heatmap.job.getByText(/Fitting/).waitFor();
     await workbench.screenshot('patch-running');
     await session().releaseJobs();
-    const done = workbench.notification(/patched is written and verified\. The patch is/);
+    const done = workbench.notification(/patched is written\. Verified: .* The patch is/);
     await done.waitFor({ timeout: 400_000 });
     await workbench.screenshot('patch-done');
     const report = await workbench.webview('td:has-text("Nothing (skip)")');

@@ -5,11 +5,10 @@ import {
   formatChange,
   formatCount,
   formatDistance,
-  formatError,
   formatPercent,
 } from '../../core/format';
 import type { LayerRecord } from '../../core/pipelines/compression/form-store';
-import { describeCompared } from '../../core/export/verify';
+import { describeVerification } from '../../core/export/verification';
 import type { Quality } from '../../core/evaluate/measure-quality';
 import { flag } from '../../core/operations/fields';
 import type { ApplyResult } from '../../core/operations/apply-plan';
@@ -51,9 +50,7 @@ export function printApplied(terminal: Terminal, result: ApplyResult, verbose: b
     `Parameters ${formatCount(parametersBefore)} → ${formatCount(parametersAfter)} (${formatChange(parametersBefore, parametersAfter)}), ` +
       `weights ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${formatChange(bytesBefore, bytesAfter)})`,
   );
-  terminal.print(
-    `Written against planned: relative error ${formatError(verification.relativeError)} on ${inEnglish(describeCompared(verification))}`,
-  );
+  terminal.print(inEnglish(describeVerification(verification)));
   if (result.quality !== undefined) {
     printQuality(terminal, result.quality);
   }

@@ -18,20 +18,11 @@ import { explainNonFinite } from '../runtime/non-finite';
 import { floatsIn } from '../runtime/tensors';
 import type { Tensor } from '../runtime/tensors';
 import { UserError } from '../user-error';
+import { describeCompared } from './verification';
+import type { Verification } from './verification';
 import { onnxName } from './onnx/onnx-writer';
-import { counted, say } from '../message';
+import { say } from '../message';
 import type { Message } from '../message';
-
-/** The re-opened result against the source model with the sublayers skipped. */
-export interface Verification {
-  /** max |a − b| / max |a| over the logits compared. */
-  readonly relativeError: number;
-  readonly tolerance: number;
-  /** Number of tokens whose logits were compared, or of examples. */
-  readonly tokens: number;
-  /** Present where the model was run on examples of its inputs. */
-  readonly examples?: boolean;
-}
 
 /** Where and with how much memory models are run for the comparison. */
 export interface VerificationOptions {
@@ -288,12 +279,27 @@ export function compareLogits(
       },
     );
   }
+  const vocabulary = input instanceof Int32Array ? model.emitter?.vocabularySize : undefined;
   return {
     relativeError,
     tolerance: allowed,
+    ...(vocabulary !== undefined && expected.length === tokens * vocabulary
+      ? { top1Agreement: top1Agreement(expected, actual, vocabulary) }
+      : {}),
     tokens,
     ...(input instanceof Int32Array ? {} : { examples: true }),
   };
+}
+
+/** Share of rows [vocabulary] whose largest logit has the same index in both. */
+function top1Agreement(a: Float32Array, b: Float32Array, vocabulary: number): number {
+  let same = 0;
+  for (let start = 0; start < a.length; start += vocabulary) {
+    const end = start + vocabulary;
+    same +=
+      indexOfLargest(a.subarray(start, end)) === indexOfLargest(b.subarray(start, end)) ? 1 : 0;
+  }
+  return (same * vocabulary) / a.length;
 }
 
 /** max |a − b| / max(max |a|, smallest). */
@@ -313,11 +319,6 @@ function largestDifference(expected: Float32Array, actual: Float32Array, smalles
   }
   return difference / scale;
 }
-/** What was compared, such as `64 tokens`. */
-
-export function describeCompared({
-  tokens,
-  examples,
-}: Pick<Verification, 'tokens' | 'examples'>): Message {
-  return counted(tokens, examples === true ? 'example' : 'token');
-}
+/** The first index of the largest value. */
+const indexOfLargest = (values: Float32Array): number =>
+  values.reduce((best, value, i) => (value > (values[best] ?? -Infinity) ? i : best), 0);

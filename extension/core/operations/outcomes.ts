@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { perplexityWord } from '../change-size';
 import type { Outcome as VerdictOutcome, Verdict } from '../evaluate/gate';
 import type { Quality } from '../evaluate/measure-quality';
+import { describeVerification } from '../export/verification';
 import { formatBytes, formatChange, formatCount, formatPercent } from '../format';
 import { counted, joined, say } from '../message';
 import type { Message } from '../message';
@@ -22,17 +23,14 @@ export const several = (count: number, noun: string): Message => counted(count, 
 export function prunedOutcome(result: WrittenModel, { name }: { readonly name: string }): Outcome {
   const { path, bytesBefore, bytesAfter } = result;
   const saved = formatPercent((bytesBefore - bytesAfter) / bytesBefore);
-  return withQuality(result, say`${basename(path)} is ${saved} smaller than ${name} and verified.`);
+  return withQuality(result, say`${basename(path)} is ${saved} smaller than ${name}.`);
 }
 
 /** Says how large a compressed or converted model is. */
 export function compressedOutcome(result: WrittenModel): Outcome {
   const { path, bytesBefore, bytesAfter } = result;
   const [before, after] = [formatBytes(bytesBefore), formatBytes(bytesAfter)];
-  return withQuality(
-    result,
-    say`${basename(path)} takes ${after} instead of ${before} and is verified.`,
-  );
+  return withQuality(result, say`${basename(path)} takes ${after} instead of ${before}.`);
 }
 
 /** Says how many examples were written. */
@@ -40,10 +38,11 @@ export const exportedOutcome = (examples: number, out: string): Outcome => ({
   summary: say`Exported ${several(examples, 'example')} to ${basename(out)}.`,
 });
 
-function withQuality({ quality, verdict }: WrittenModel, summary: Message): Outcome {
+function withQuality({ verification, quality, verdict }: WrittenModel, summary: Message): Outcome {
   return {
     summary: joined([
       summary,
+      describeVerification(verification),
       quality && measuredNote(quality),
       verdict && verdictSentence(verdict),
     ]),

@@ -1,5 +1,6 @@
 import { join, resolve, basename } from 'node:path';
 import * as v from 'valibot';
+import { describeVerification } from '../export/verification';
 import { patchModel } from '../pipelines/patching/patch-model';
 import type { PatchResult } from '../pipelines/patching/patch-model';
 import { workFolder } from '../jobs/work-folder';
@@ -16,7 +17,7 @@ import { learningFields, learningOf } from './learning-fields';
 import { defineOperation } from './operation';
 import { calibrationRules, modelField, outputFields, runFields, runOptions } from './shared-fields';
 import { patchVerdict } from './patch-verdict';
-import { say } from '../message';
+import { joined, say } from '../message';
 
 const { out, format, overwrite } = outputFields;
 const defaultText = { sequences: 128, length: 128 };
@@ -143,7 +144,11 @@ export const patch = defineOperation({
         summary:
           written === null
             ? verdict
-            : say`${basename(written.path)} is written and verified. ${verdict}`,
+            : joined([
+                say`${basename(written.path)} is written.`,
+                describeVerification(written.verification),
+                verdict,
+              ]),
         writesNothing: written === null,
       };
     },

@@ -94,6 +94,7 @@ export const manifestSchema = v.object({
   verification: v.object({
     relativeError: v.number(),
     tolerance: v.number(),
+    top1Agreement: v.optional(v.number()),
     tokens: count,
     examples: v.optional(v.boolean()),
   }),

@@ -1,4 +1,4 @@
-import type { Verification } from '../export/verify';
+import type { Verification } from '../export/verification';
 import type { OutputFormat } from '../export/output-formats';
 import type { Message } from '../message';
 

@@ -1,5 +1,5 @@
 import { l10n } from 'vscode';
-import { describeCompared } from '../../core/export/verify';
+import { describeVerification } from '../../core/export/verification';
 import type { PruneResult } from '../../core/pipelines/prune-result';
 import type { CompressResult } from '../../core/pipelines/compression/compress-model';
 import { sublayerKinds } from '../../core/models/model-summary';
@@ -7,13 +7,7 @@ import { expertIds } from '../../core/models/units';
 import type { ModelSummary } from '../../core/models/model-summary';
 import { countForms } from '../../core/models/forms/form-spec';
 import { describeQuantization } from '../../core/models/quantized/quantization';
-import {
-  formatBytes,
-  formatChange,
-  formatCount,
-  formatError,
-  formatPercent,
-} from '../../core/format';
+import { formatBytes, formatChange, formatCount, formatPercent } from '../../core/format';
 import type { ApplyResult } from '../../core/operations/apply-plan';
 import { qualityReport } from './quality-report';
 import { sublayerName } from '../sublayer-name';
@@ -225,12 +219,6 @@ export function pruneReport(model: ModelSummary, result: ApplyResult): string {
   const { removed, patched = [], narrowed = {} } = result;
   const isChanged =
     layers.length + removed.length + patched.length + Object.keys(narrowed).length > 0;
-  const { relativeError, tolerance } = result.verification;
-  const compared = [
-    localise(describeCompared(result.verification)),
-    formatError(relativeError),
-    tolerance.toExponential(0),
-  ];
   const kept = model.sublayers.filter(({ id }) => !result.removed.includes(id));
   const change = (before: number, after: number): string =>
     before > 0 && before !== after ? formatChange(before, after) : '';
@@ -263,15 +251,12 @@ export function pruneReport(model: ModelSummary, result: ApplyResult): string {
     ),
     ...qualityReport(result.quality, result.verdict),
     `## ${l10n.t('Verification')}`,
-    isChanged
-      ? l10n.t(
-          'The written model was opened again and compared with the original, changed in the same way in memory. Largest difference of the outputs on {0}: {1} (relative; limit: {2}).',
-          ...compared,
-        )
-      : l10n.t(
-          'The written model was opened again and compared with the original. Largest difference of the outputs on {0}: {1} (relative; limit: {2}).',
-          ...compared,
-        ),
+    [
+      localise(describeVerification(result.verification)),
+      isChanged
+        ? l10n.t('The plan is the original, changed in the same way in memory.')
+        : l10n.t('The plan is the original.'),
+    ].join(' '),
     `## ${l10n.t('How to load it')}`,
     escapeMarkdown(localise(result.loadsWith)),
     ...listed(l10n.t('Removed'), removed.map(code)),

@@ -86,7 +86,7 @@ export function testNarrowing(session: () => Session): void {
     await workbench.quickPick('Hugging Face folder with a modeling file').click();
     await workbench.acceptValue(join(workspace, 'sample-pruned'));
     await workbench
-      .notification(/sample-pruned is \d+(?:\.\d+)?\s% smaller than sample and verified/)
+      .notification(/sample-pruned is \d+(?:\.\d+)?\s% smaller than sample\. Verified: /)
       .waitFor();
     const text = await readFile(join(workspace, 'sample-pruned', 'config.json'), 'utf8');
     expect((JSON.parse(text) as { espalier: object }).espalier).toMatchObject({

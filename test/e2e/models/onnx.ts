@@ -22,7 +22,7 @@ export function testOnnx(session: () => Session): void {
     await panel.button('Prune…').click();
     await expect.poll(() => workbench.quickInput().inputValue()).toBe(out);
     await workbench.page.keyboard.press('Enter');
-    const message = workbench.notification(new RegExp(`${name}-pruned is .*verified`));
+    const message = workbench.notification(new RegExp(`${name}-pruned is .*Verified: `));
     await message.waitFor();
     await workbench.screenshot(`onnx-pruned-${name}`);
     expect(existsSync(join(out, `${name}.onnx`))).toBe(true);

@@ -244,7 +244,9 @@ describe('what was written', () => {
     const { code, stdout, stderr } = await run(...args, '--out', out);
     expect(code, stderr).toBe(0);
     expect(stdout).toMatch(/^Removed (attention|feedforward): \d \(blocks? [\d, ]+\)$/m);
-    expect(stdout).toMatch(/^Written against planned: relative error .* on 64 tokens$/m);
+    expect(stdout).toMatch(
+      /^Verified: it opens and runs, top-1 agreement with the plan 100.% on 64 tokens\.$/m,
+    );
     expect(stdout).toMatch(/^Against the original: distance .*, top-1 agreement .* positions$/m);
     expect(stdout).toMatch(/^Perplexity on held-out text: .* → .*$/m);
     const quick = await run(...args, '--no-quality', '--verbose', '--overwrite', '--out', out);

@@ -62,7 +62,9 @@ it('names another model that was evaluated, and announces it', () => {
 });
 
 it('warns of a model that misses a limit', () => {
-  const written = { path: '/out/small', bytesBefore: 4096, bytesAfter: 1024 };
+  const verification = { relativeError: 0.2, tolerance: 1, top1Agreement: 0.98, tokens: 64 };
+  const written = { path: '/out/small', bytesBefore: 4096, bytesAfter: 1024, verification };
+
   const verdict = {
     outcome: 'regression',
     limits: [
@@ -73,6 +75,6 @@ it('warns of a model that misses a limit', () => {
   const told = compressedOutcome({ ...written, verdict } as never);
   expect(told.isWarning).toBe(true);
   expect(inEnglish(told.summary)).toMatch(
-    /^small takes 1.00.KiB instead of 4.00.KiB and is verified\. Verdict: regression \(perplexity<1%\)\.$/,
+    /^small takes 1.00.KiB instead of 4.00.KiB\. Verified: it opens and runs, top-1 agreement with the plan 98.% on 64 tokens\. Verdict: regression \(perplexity<1%\)\.$/,
   );
 });

@@ -1,5 +1,7 @@
 import { basename } from 'node:path';
-import { formatChange, formatCount, formatError } from '../../format';
+import { describeVerification } from '../../export/verification';
+import { formatChange, formatCount } from '../../format';
+import { inEnglish } from '../../message';
 import type { FormSpec } from '../../models/forms/form-spec';
 import type { Manifest } from '../../pipelines/manifest-file';
 import { listed } from '../report';
@@ -25,7 +27,7 @@ export function reportOfModel(manifest: Manifest, path: string): Report {
       { name: 'Loads with', value: result.loadsWith },
       {
         name: 'Checked after writing',
-        value: `relative error ${formatError(verification.relativeError)} on ${verification.tokens} tokens, at most ${verification.tolerance.toExponential(0)} allowed`,
+        value: inEnglish(describeVerification(verification)),
       },
     ],
     sections: [
