@@ -55,9 +55,10 @@ function show(item: StatusBarItem, jobs: JobService, lane: readonly JobRecord[])
   }
   const { progress, title } = job;
   const waiting = lane.length - 1;
-  const state = progress === undefined ? '' : ` ${describeState(job, jobs)}`;
+  // Names of models can be long: how far it is must not be cut off.
+  const state = progress === undefined ? '' : `${describeState(job, jobs)} · `;
   const more = waiting === 0 ? '' : ` · ${l10n.t('{0} queued', waiting)}`;
-  item.text = `$(loading~spin) ${title}${state}${more}`;
+  item.text = `$(loading~spin) ${state}${title}${more}`;
   item.tooltip = [title, progress === undefined ? '' : describeStage(progress)]
     .filter(Boolean)
     .join('\n');

@@ -106,9 +106,12 @@ export class JobsView implements TreeDataProvider<Row>, Disposable {
 
   #jobItem(job: JobRecord): TreeItem {
     const { Expanded, None } = TreeItemCollapsibleState;
-    const item = new TreeItem(job.title, job.workers === undefined ? None : Expanded);
+    const state = describeState(job, this.#jobs);
+    // Of a job that isn't over, the progress must not be cut off in a narrow side bar.
+    const [label, description] = isOver(job) ? [job.title, state] : [state, job.title];
+    const item = new TreeItem(label, job.workers === undefined ? None : Expanded);
     item.id = job.id;
-    item.description = describeState(job, this.#jobs);
+    item.description = description;
     item.tooltip = tooltipOf(job);
     item.iconPath = icons[job.state];
     item.contextValue = contextOf(job);
