@@ -1,4 +1,4 @@
-import { projectionNames } from '../gguf/gguf-names';
+import { projectionNames } from '../gguf/gguf-places';
 import { t5FolderNames, t5GgufNames } from './t5-names';
 import type { T5Names, T5Tower } from './t5-names';
 
