@@ -82,9 +82,9 @@ const endInGguf = ({ scale, ...end }: BlockEndNames): BlockEndNames => ({
 });
 
 /** Names that depend on what else a block has. */
-function branchNames(
-  { attention, feedforward }: Architecture,
-  { names = {} }: GgufFamily,
+export function branchNames(
+  { attention, feedforward }: Pick<Architecture, 'attention' | 'feedforward'>,
+  { names = {} }: Pick<GgufFamily, 'names'>,
 ): RoleNames {
   const { wiring, gateUp } = feedforward;
   const isShared = wiring.norm !== undefined && wiring.norm === attention.wiring.norm;
@@ -228,22 +228,26 @@ function biasesInGguf({ gguf_biases: biases }: ModelConfig): Biases {
   return biases ?? { queryKeyValue: false, attentionOutput: false, feedforward: false };
 }
 
+/** Names of modules in GGUF files, and below a prefix in folders, by role. */
+export const namePairs = (
+  known: object,
+  own: object,
+  roles: Roles,
+  prefix = '',
+): readonly (readonly [inFile: string, inFolder: string])[] =>
+  Object.entries(roles).flatMap(([role, [kind]]) => {
+    const [name, inFile] = [roleName(known, role), roleName(own, role)];
+    return name === undefined || inFile === undefined || kind === 'tensor' || kind === 'connection'
+      ? []
+      : [[inFile, `${prefix}${name}`] as const];
+  });
+
 /** Names below a block, or of the parts outside, by those that the same family has in GGUF files. */
 export function partNames(known: Architecture, own: Architecture): Map<string, string> {
-  const [prefix = ''] = known.outer.prefixes;
-  const named = (roles: Roles, before: string): [string, string][] =>
-    Object.entries(roles).flatMap(([role, [kind]]): [string, string][] => {
-      const [name, inFile] = [roleName(known, role), roleName(own, role)];
-      return name === undefined ||
-        inFile === undefined ||
-        kind === 'tensor' ||
-        kind === 'connection'
-        ? []
-        : [[inFile, `${before}${name}`]];
-    });
+  const { heads: [head = 'lm_head'] = [], prefixes } = known.outer;
   return new Map([
-    ...named(blockRoles, '').toReversed(),
-    ...named(outerRoles, prefix),
-    ['output', known.outer.heads?.[0] ?? 'lm_head'],
+    ...namePairs(known, own, blockRoles).toReversed(),
+    ...namePairs(known, own, outerRoles, prefixes[0]),
+    ['output', head],
   ]);
 }

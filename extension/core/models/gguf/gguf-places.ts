@@ -127,7 +127,7 @@ function placeStreams(
 
 const inPairs = { interleaved: true, reversed: false } as const;
 
-export const projectionNames = (projection: Projection): readonly string[] =>
+const projectionNames = (projection: Projection): readonly string[] =>
   projection.kind === 'separate' ? projection.names : [projection.name];
 
 /** Adds a linear layer, as [out, in] whichever way the folder stores it. */

@@ -13,9 +13,13 @@ import type { ParsedFamily } from '../model-family';
 import { readSeq2Seq } from '../seq2seq/open-seq2seq';
 import type { Seq2SeqModel } from '../seq2seq/seq2seq-model';
 import { knownSeq2Seq } from '../seq2seq/seq2seq-families';
-import { towersOf } from '../seq2seq/t5';
+import { t5Towers, t5Words } from '../seq2seq/t5';
+import type { Towers } from '../seq2seq/t5';
+import { branchNames, namePairs } from '../gguf/gguf-names';
+import { blockRoles, renamed } from '../gguf/gguf-roles';
+import type { Roles } from '../gguf/gguf-roles';
+import type { ConfigFields } from '../transformer/config-layout';
 import { encoderNames } from './t5-encoder';
-import { t5GgufNames } from './t5-names';
 import type { Refusal } from '../capability';
 import { say } from '../../message';
 
@@ -39,6 +43,54 @@ export function explainOtherTowers({
         remedy: say`Remove as many blocks from the decoder, or write a Hugging Face folder or ONNX.`,
       }
     : undefined;
+}
+
+const towerRoles: Roles = {
+  ...blockRoles,
+  finalNorm: ['norm', 'output_norm'],
+  distanceBias: ['module', 'attn_rel_b'],
+};
+
+/** The towers under the names of GGUF files. */
+function towersInGguf({ encoder, decoder }: Towers): Towers {
+  const inGguf = <Tower extends Towers['encoder']>(tower: Tower, prefix: string): Tower => ({
+    ...renamed(tower, towerRoles, branchNames(tower, { names: { 'attention.output': 'attn_o' } })),
+    ...{ prefix, blocks: 'blk' },
+  });
+  return { encoder: inGguf(encoder, 'enc.'), decoder: inGguf(decoder, 'dec.') };
+}
+
+const [words, head] = ['token_embd', 'output'] as const;
+
+/** Returns the name in a GGUF file of a folder's tensor; undefined if it has none. */
+export function t5PlaceInGguf(config: ConfigFields): (name: string) => string | undefined {
+  const towers = t5Towers(config, false);
+  const inFile = towersInGguf(towers);
+  const outside = new Map<string, string>([
+    ...t5Words.map((name) => [name, words] as const),
+    ['lm_head', head],
+  ]);
+  const pairs = (['encoder', 'decoder'] as const).map((side) => {
+    const [known, own] = [towers[side], inFile[side]];
+    outside.set(`${known.prefix}${known.finalNorm}`, `${own.prefix}${own.finalNorm}`);
+    const parts = new Map(
+      namePairs(known, own, towerRoles).map(([part, below]) => [below, part] as const),
+    );
+    return {
+      start: `${known.prefix}${known.blocks}.`,
+      before: `${own.prefix}${own.blocks}.`,
+      parts,
+    };
+  });
+  return (name) => {
+    const [, module = '', kind = ''] = /^(.*)\.(\w+)$/.exec(name) ?? [];
+    const tower = pairs.find(({ start }) => module.startsWith(start));
+    const [, block = '', below = ''] =
+      /^(\d+)\.(.*)$/.exec(module.slice(tower?.start.length)) ?? [];
+    const part = tower === undefined ? outside.get(module) : tower.parts.get(below);
+    const before = tower === undefined ? '' : `${tower.before}${block}.`;
+    return part === undefined ? undefined : `${before}${part}.${kind}`;
+  };
 }
 
 /** `general.architecture` of T5, and of its encoder alone (src/models/t5.cpp, t5encoder.cpp). */
@@ -106,7 +158,9 @@ export async function readT5Gguf(
     tensors.has(`${name}.weight`),
   );
   const modelType = byBlock === true ? 'umt5' : 't5';
-  const names = t5GgufNames(gated === true);
+  const towers = towersInGguf(
+    t5Towers({ feed_forward_proj: gated === true ? 'gated-gelu' : 'relu' }, byBlock === true),
+  );
   const heads = keys.number(ggufFields.num_attention_heads);
   const hidden = keys.number(ggufFields.hidden_size);
   const headDim = keys.numberIfPresent(ggufFields.head_dim) ?? hidden / heads;
@@ -152,7 +206,8 @@ export async function readT5Gguf(
       ...required(knownEncoder({ model_type: modelType })),
       form: () => ({}),
       config: { names: fieldsOf(own) },
-      ...encoderNames(names, byBlock === true),
+      ...encoderNames(towers.encoder),
+      embedding: { kind: 'text', words } as const,
       heads: poolingsWith([]),
     };
     const text = JSON.stringify(config);
@@ -179,14 +234,14 @@ export async function readT5Gguf(
     [keys.name(own.decoder_start_token_id)]: keys.numberIfPresent(own.decoder_start_token_id),
     pad_token_id: metadata.get('tokenizer.ggml.padding_token_id'),
     // The first T5 shares its embedding with the head, and was trained with scaled logits; a head of its own is not scaled.
-    tie_word_embeddings: !tensors.has(`${names.head}.weight`),
+    tie_word_embeddings: !tensors.has(`${head}.weight`),
   };
   const family = {
     ...required(knownSeq2Seq({ model_type: modelType })),
     config: { names: fieldsOf(own) },
-    words: names.words,
-    head: { name: names.head },
-    towers: () => towersOf(names, byBlock === true),
+    words: [words],
+    head: { name: head },
+    towers: () => towers,
   };
   const text = JSON.stringify(config);
   return {

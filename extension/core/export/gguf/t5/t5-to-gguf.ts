@@ -8,11 +8,16 @@ import { allRows } from '../../../models/gguf/gguf-rows';
 import type { LayeredModel } from '../../../models/layered-model';
 import type { ModelSummary } from '../../../models/model-summary';
 import type { Seq2SeqModel } from '../../../models/seq2seq/seq2seq-model';
-import { t5Forms } from '../../../models/seq2seq/t5';
+import { isGated, t5Forms } from '../../../models/seq2seq/t5';
 import { usualLength } from '../../../models/t5/t5-encoder';
-import { farthestInGguf, t5InGguf, t5Keys, explainOtherTowers } from '../../../models/t5/t5-gguf';
-import { isGated } from '../../../models/t5/t5-names';
-import { t5PlaceInGguf } from '../../../models/t5/t5-places';
+import {
+  farthestInGguf,
+  t5InGguf,
+  t5Keys,
+  t5PlaceInGguf,
+  explainOtherTowers,
+} from '../../../models/t5/t5-gguf';
+import type { ConfigFields } from '../../../models/transformer/config-layout';
 import { isTied } from '../../../models/transformer/outer-matrices';
 import { whyTorn } from '../../changes';
 import type { Changes } from '../../changes';
@@ -45,7 +50,7 @@ export const isT5Source = (source: CheckpointSource): source is T5Source => isT5
 export const t5NamesInFile = (
   source: Pick<CheckpointSource, 'family' | 'model'>,
 ): ReturnType<typeof t5PlaceInGguf> | undefined =>
-  isT5(source.model) ? t5PlaceInGguf(fieldsOf(source).isGated) : undefined;
+  isT5(source.model) ? t5PlaceInGguf(fieldsOf(source).config) : undefined;
 
 /** A GGUF file of a folder of T5, without whole blocks any. */
 export function t5GgufOptions(source: T5Source, configFile: string): OutputOption[] {
@@ -76,7 +81,7 @@ interface T5Fields {
   readonly buckets: number;
   readonly farthest: number;
   readonly activation: string;
-  readonly isGated: boolean;
+  readonly config: ConfigFields;
   /** What a decoder reads first. */
   readonly start: number | undefined;
   /** Longest text. */
@@ -101,7 +106,7 @@ function fieldsOf({ family }: Pick<CheckpointSource, 'family'>): T5Fields {
     buckets: config.relative_attention_num_buckets,
     farthest: config.relative_attention_max_distance,
     activation: config.hidden_act,
-    isGated: isGated(config),
+    config,
     start: family.kind === 'encoder-decoder' ? Number(start ?? padding ?? 0) : undefined,
     length: Number(length),
   };
@@ -109,7 +114,7 @@ function fieldsOf({ family }: Pick<CheckpointSource, 'family'>): T5Fields {
 
 /** Why llama.cpp would compute another model (src/models/t5.cpp). */
 function whyOtherT5(source: CheckpointSource, configFile: string): Refusal | undefined {
-  const { activation, isGated: hasGate, farthest } = fieldsOf(source);
+  const { activation, config, farthest } = fieldsOf(source);
   const { model } = source;
   const refuse = (field: string, reason: Message): Refusal => ({
     ...{ code: 'not-in-gguf', file: configFile, field, reason },
@@ -124,7 +129,7 @@ function whyOtherT5(source: CheckpointSource, configFile: string): Refusal | und
       say`llama.cpp treats distances above ${farthestInGguf} alike, not above ${farthest}.`,
     );
   }
-  return activation === (hasGate ? 'gelu_new' : 'relu')
+  return activation === (isGated(config) ? 'gelu_new' : 'relu')
     ? undefined
     : refuse('feed_forward_proj', say`llama.cpp computes t5 models with relu or gated-gelu only.`);
 }
@@ -173,7 +178,7 @@ async function t5Writer(
   const [encoder, decoder] = blocksAfter(model, changes);
   const architecture = model.kind === 'encoder-decoder' ? t5InGguf.both : t5InGguf.encoder;
   const tensors = planTensors(model, source.checkpoint, changes);
-  const { placed, leftOut } = placeT5(model, tensors, fields.isGated);
+  const { placed, leftOut } = placeT5(model, tensors, fields.config);
   warnLeftOut(leftOut, context);
   const tied = tiedHead(model);
   const added = tied === undefined ? 0 : elementCount(tied.shape);
@@ -218,9 +223,9 @@ function tiedHead(model: T5Model): LazyTensor | undefined {
 function placeT5(
   model: T5Model,
   tensors: readonly PlannedTensor[],
-  hasGate: boolean,
+  config: ConfigFields,
 ): { readonly placed: readonly PlacedTensor[]; readonly leftOut: readonly string[] } {
-  const placeOf = t5PlaceInGguf(hasGate);
+  const placeOf = t5PlaceInGguf(config);
   const { computed, unused } = model.layout;
   const scale = headScale(model);
   const scaled = scale === 1 ? {} : { changed: (value: number) => value * scale };
