@@ -13,7 +13,7 @@ import type { ParsedFamily } from '../model-family';
 import { readSeq2Seq } from '../seq2seq/open-seq2seq';
 import type { Seq2SeqModel } from '../seq2seq/seq2seq-model';
 import { knownSeq2Seq } from '../seq2seq/seq2seq-families';
-import { t5Towers, t5Words } from '../seq2seq/t5';
+import { activationOf, t5Towers, t5Words } from '../seq2seq/t5';
 import type { Towers } from '../seq2seq/t5';
 import { branchNames, namePairs } from '../gguf/gguf-names';
 import { blockRoles, renamed } from '../gguf/gguf-roles';
@@ -100,8 +100,36 @@ const t5Architectures: readonly string[] = Object.values(t5InGguf);
 /** Keys that T5 alone has. */
 export const t5Keys = {
   decoderBlocks: 'decoder_block_count',
-  buckets: 'attention.relative_buckets_count',
   start: 'decoder_start_token_id',
+} as const;
+
+const commonFields = {
+  vocab_size: ggufFields.vocab_size,
+  hidden_size: ggufFields.hidden_size,
+  head_dim: ggufFields.head_dim,
+  rms_norm_eps: ggufFields.rms_norm_eps,
+  relative_attention_num_buckets: 'attention.relative_buckets_count',
+} as const;
+
+/** Keys by field of config.json, of a model with both towers and of an encoder. */
+export const t5Fields = {
+  [t5InGguf.both]: {
+    ...commonFields,
+    encoder_layers: ggufFields.num_hidden_layers,
+    decoder_layers: t5Keys.decoderBlocks,
+    encoder_attention_heads: ggufFields.num_attention_heads,
+    decoder_attention_heads: ggufFields.num_attention_heads,
+    encoder_ffn_dim: ggufFields.intermediate_size,
+    decoder_ffn_dim: ggufFields.intermediate_size,
+    decoder_start_token_id: t5Keys.start,
+  },
+  [t5InGguf.encoder]: {
+    ...commonFields,
+    num_hidden_layers: ggufFields.num_hidden_layers,
+    num_attention_heads: ggufFields.num_attention_heads,
+    intermediate_size: ggufFields.intermediate_size,
+    max_position_embeddings: ggufFields.max_position_embeddings,
+  },
 } as const;
 
 /** Distance from which on llama.cpp treats all alike (`llama_relative_position_bucket`). */
@@ -153,100 +181,65 @@ export async function readT5Gguf(
   const { metadata, tensors: listed, files } = header;
   const tensors = new Map(listed.map((tensor) => [tensor.name, tensor]));
   const checkpoint: Checkpoint = { tensors, files, entry: folder.weights, metadata: {} };
-  const { encoder: blocks, decoder: decoderBlocks } = t5Blocks(keys);
-  const [gated, byBlock] = ['enc.blk.0.ffn_gate', 'enc.blk.1.attn_rel_b'].map((name) =>
-    tensors.has(`${name}.weight`),
-  );
-  const modelType = byBlock === true ? 'umt5' : 't5';
-  const towers = towersInGguf(
-    t5Towers({ feed_forward_proj: gated === true ? 'gated-gelu' : 'relu' }, byBlock === true),
-  );
+  const has = (name: string): boolean => tensors.has(`${name}.weight`);
+  const projection = has('enc.blk.0.ffn_gate') ? 'gated-gelu' : 'relu';
+  const biasIsByBlock = has('enc.blk.1.attn_rel_b');
+  const named = { model_type: biasIsByBlock ? 'umt5' : 't5' };
+  const towers = towersInGguf(t5Towers({ feed_forward_proj: projection }, biasIsByBlock));
   const heads = keys.number(ggufFields.num_attention_heads);
-  const hidden = keys.number(ggufFields.hidden_size);
-  const headDim = keys.numberIfPresent(ggufFields.head_dim) ?? hidden / heads;
+  const headDim =
+    keys.numberIfPresent(ggufFields.head_dim) ?? keys.number(ggufFields.hidden_size) / heads;
   requireSame(keys, valueLength, headDim);
   requireSame(keys, ggufFields.num_key_value_heads, heads);
-  const inner = keys.number(ggufFields.intermediate_size);
-  const common = {
-    model_type: modelType,
-    vocab_size: tensors.get('token_embd.weight')?.shape[0] ?? keys.number(ggufFields.vocab_size),
-    hidden_act: gated === true ? 'gelu_new' : 'relu',
-    relative_attention_num_buckets: keys.number(t5Keys.buckets),
-    relative_attention_max_distance: farthestInGguf,
-    [keys.name(ggufFields.hidden_size)]: hidden,
-    [keys.name(ggufFields.head_dim)]: headDim,
-    [keys.name(ggufFields.rms_norm_eps)]: keys.number(ggufFields.rms_norm_eps),
-    ...(narrowed === undefined ? {} : { espalier: { removed: [], widths: narrowed.widths } }),
+  const isEncoder = keys.architecture === t5InGguf.encoder;
+  const fields = Object.entries(t5Fields[isEncoder ? t5InGguf.encoder : t5InGguf.both]);
+  const { encoder, decoder } = t5Blocks(keys);
+  const found: ConfigFields = {
+    vocab_size: tensors.get(`${words}.weight`)?.shape[0] ?? keys.number(ggufFields.vocab_size),
+    head_dim: headDim,
+    encoder_layers: encoder,
+    decoder_layers: decoder,
+    decoder_start_token_id: keys.numberIfPresent(t5Keys.start),
   };
-  const fieldsOf = (own: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
-    Object.fromEntries(
-      Object.entries({
-        hidden_size: ggufFields.hidden_size,
-        head_dim: ggufFields.head_dim,
-        rms_norm_eps: ggufFields.rms_norm_eps,
-        ...own,
-      }).map(([field, key]) => [field, keys.name(key)]),
-    );
-  if (keys.architecture === t5InGguf.encoder) {
-    const own = {
-      num_hidden_layers: ggufFields.num_hidden_layers,
-      num_attention_heads: ggufFields.num_attention_heads,
-      intermediate_size: ggufFields.intermediate_size,
-      max_position_embeddings: ggufFields.max_position_embeddings,
-    };
-    const config = {
-      ...common,
-      architectures: describePooling(keys),
-      [keys.name(own.num_hidden_layers)]: blocks,
-      [keys.name(own.num_attention_heads)]: heads,
-      [keys.name(own.intermediate_size)]: inner,
-      [keys.name(own.max_position_embeddings)]: keys.number(own.max_position_embeddings),
-    };
-    const family = {
-      ...required(knownEncoder({ model_type: modelType })),
-      form: () => ({}),
-      config: { names: fieldsOf(own) },
+  const text = JSON.stringify({
+    ...named,
+    architectures: describePooling(keys),
+    hidden_act: activationOf(projection),
+    relative_attention_max_distance: farthestInGguf,
+    pad_token_id: metadata.get('tokenizer.ggml.padding_token_id'),
+    // The first T5 shares its embedding with the head, and was trained with scaled logits; a head of its own is not scaled.
+    tie_word_embeddings: !isEncoder && !has(head),
+    ...(narrowed === undefined ? {} : { espalier: { removed: [], widths: narrowed.widths } }),
+    ...Object.fromEntries(
+      fields.map(([field, key]) => [
+        keys.name(key),
+        Object.hasOwn(found, field) ? found[field] : keys.number(key),
+      ]),
+    ),
+  });
+  const config = {
+    names: Object.fromEntries(fields.map(([field, key]) => [field, keys.name(key)])),
+  };
+  if (isEncoder) {
+    const architecture = {
+      ...required(knownEncoder(named)),
+      ...{ config, form: () => ({}) },
       ...encoderNames(towers.encoder),
       embedding: { kind: 'text', words } as const,
       heads: poolingsWith([]),
     };
-    const text = JSON.stringify(config);
     return {
-      model: await readEncoder(folder, text, family, checkpoint, narrowed?.fingerprint),
-      family: parseFamily({ kind: 'encoder', architecture: family }, text, folder.config),
+      model: await readEncoder(folder, text, architecture, checkpoint, narrowed?.fingerprint),
+      family: parseFamily({ kind: 'encoder', architecture }, text, folder.config),
     };
   }
-  const own = {
-    encoder_layers: ggufFields.num_hidden_layers,
-    decoder_layers: t5Keys.decoderBlocks,
-    encoder_attention_heads: ggufFields.num_attention_heads,
-    decoder_attention_heads: ggufFields.num_attention_heads,
-    encoder_ffn_dim: ggufFields.intermediate_size,
-    decoder_ffn_dim: ggufFields.intermediate_size,
-    decoder_start_token_id: t5Keys.start,
+  const architecture = {
+    ...required(knownSeq2Seq(named)),
+    ...{ config, words: [words], head: { name: head }, towers: () => towers },
   };
-  const config = {
-    ...common,
-    [keys.name(own.encoder_layers)]: blocks,
-    [keys.name(own.decoder_layers)]: decoderBlocks,
-    [keys.name(own.encoder_attention_heads)]: heads,
-    [keys.name(own.encoder_ffn_dim)]: inner,
-    [keys.name(own.decoder_start_token_id)]: keys.numberIfPresent(own.decoder_start_token_id),
-    pad_token_id: metadata.get('tokenizer.ggml.padding_token_id'),
-    // The first T5 shares its embedding with the head, and was trained with scaled logits; a head of its own is not scaled.
-    tie_word_embeddings: !tensors.has(`${head}.weight`),
-  };
-  const family = {
-    ...required(knownSeq2Seq({ model_type: modelType })),
-    config: { names: fieldsOf(own) },
-    words: [words],
-    head: { name: head },
-    towers: () => towers,
-  };
-  const text = JSON.stringify(config);
   return {
-    model: await readSeq2Seq(folder, text, family, checkpoint, narrowed?.fingerprint),
-    family: parseFamily({ kind: 'encoder-decoder', architecture: family }, text, folder.config),
+    model: await readSeq2Seq(folder, text, architecture, checkpoint, narrowed?.fingerprint),
+    family: parseFamily({ kind: 'encoder-decoder', architecture }, text, folder.config),
   };
 }
 

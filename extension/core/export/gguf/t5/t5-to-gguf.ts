@@ -13,7 +13,7 @@ import { usualLength } from '../../../models/t5/t5-encoder';
 import {
   farthestInGguf,
   t5InGguf,
-  t5Keys,
+  t5Fields,
   t5PlaceInGguf,
   explainOtherTowers,
 } from '../../../models/t5/t5-gguf';
@@ -50,7 +50,7 @@ export const isT5Source = (source: CheckpointSource): source is T5Source => isT5
 export const t5NamesInFile = (
   source: Pick<CheckpointSource, 'family' | 'model'>,
 ): ReturnType<typeof t5PlaceInGguf> | undefined =>
-  isT5(source.model) ? t5PlaceInGguf(fieldsOf(source).config) : undefined;
+  isT5(source.model) ? t5PlaceInGguf(fieldsOf(source)) : undefined;
 
 /** A GGUF file of a folder of T5, without whole blocks any. */
 export function t5GgufOptions(source: T5Source, configFile: string): OutputOption[] {
@@ -71,50 +71,17 @@ export function t5GgufOptions(source: T5Source, configFile: string): OutputOptio
   ];
 }
 
-/** What config.json says of a model. */
-interface T5Fields {
-  readonly hidden: number;
-  readonly heads: number;
-  readonly headDim: number;
-  readonly inner: number;
-  readonly epsilon: number;
-  readonly buckets: number;
-  readonly farthest: number;
-  readonly activation: string;
-  readonly config: ConfigFields;
-  /** What a decoder reads first. */
-  readonly start: number | undefined;
-  /** Longest text. */
-  readonly length: number;
-}
+/** Fields of config.json; T5 is an encoder with or without a decoder. */
+const fieldsOf = ({ family }: Pick<CheckpointSource, 'family'>): ConfigFields => family.config;
 
-function fieldsOf({ family }: Pick<CheckpointSource, 'family'>): T5Fields {
-  if (family.kind !== 'encoder-decoder' && family.kind !== 'encoder') {
-    throw new Error('T5 is an encoder with or without a decoder');
-  }
-  const { config } = family;
-  const { hidden_size: hidden, n_positions: length = usualLength } = config;
-  const [heads, inner] =
-    'encoder_ffn_dim' in config
-      ? [Number(config.encoder_attention_heads), Number(config.encoder_ffn_dim)]
-      : [config.num_attention_heads, config.intermediate_size];
-  const { decoder_start_token_id: start, pad_token_id: padding } = config;
-  return {
-    ...{ hidden, heads, inner },
-    headDim: config.head_dim ?? hidden / heads,
-    epsilon: config.rms_norm_eps,
-    buckets: config.relative_attention_num_buckets,
-    farthest: config.relative_attention_max_distance,
-    activation: config.hidden_act,
-    config,
-    start: family.kind === 'encoder-decoder' ? Number(start ?? padding ?? 0) : undefined,
-    length: Number(length),
-  };
-}
+/** Number of heads. */
+const headsOf = (config: ConfigFields): number =>
+  Number(config['encoder_attention_heads'] ?? config['num_attention_heads']);
 
 /** Why llama.cpp would compute another model (src/models/t5.cpp). */
 function whyOtherT5(source: CheckpointSource, configFile: string): Refusal | undefined {
-  const { activation, config, farthest } = fieldsOf(source);
+  const config = fieldsOf(source);
+  const { hidden_act: activation, relative_attention_max_distance: farthest } = config;
   const { model } = source;
   const refuse = (field: string, reason: Message): Refusal => ({
     ...{ code: 'not-in-gguf', file: configFile, field, reason },
@@ -126,7 +93,7 @@ function whyOtherT5(source: CheckpointSource, configFile: string): Refusal | und
   if (farthest !== farthestInGguf) {
     return refuse(
       'relative_attention_max_distance',
-      say`llama.cpp treats distances above ${farthestInGguf} alike, not above ${farthest}.`,
+      say`llama.cpp treats distances above ${farthestInGguf} alike, not above ${Number(farthest)}.`,
     );
   }
   return activation === (isGated(config) ? 'gelu_new' : 'relu')
@@ -174,11 +141,12 @@ async function t5Writer(
   context: JobContext,
 ): Promise<WeightWriter> {
   const { model } = source;
-  const fields = fieldsOf(source);
+  const config = fieldsOf(source);
+  const heads = headsOf(config);
   const [encoder, decoder] = blocksAfter(model, changes);
   const architecture = model.kind === 'encoder-decoder' ? t5InGguf.both : t5InGguf.encoder;
   const tensors = planTensors(model, source.checkpoint, changes);
-  const { placed, leftOut } = placeT5(model, tensors, fields.config);
+  const { placed, leftOut } = placeT5(model, tensors, config);
   warnLeftOut(leftOut, context);
   const tied = tiedHead(model);
   const added = tied === undefined ? 0 : elementCount(tied.shape);
@@ -189,13 +157,13 @@ async function t5Writer(
       parameters: parametersAfter(model, changes) + added,
       facts: {
         ...{ architecture, blocks: encoder, experts: 0 },
-        ...{ heads: fields.heads, keyValueHeads: fields.heads },
+        ...{ heads, keyValueHeads: heads },
       },
       sourceName: (name) => sourceName(name, model, changes),
       entries: async (fileType) => [
-        ...headerOf(architecture, model.summary, fields, {
+        ...headerOf(architecture, model.summary, config, {
           ...{ encoder, decoder, fileType },
-          inner: Object.values(changes.widths)[0] ?? fields.inner,
+          inner: Object.values(changes.widths)[0],
         }),
         ...(model.kind === 'encoder' ? await encoderEntries(architecture, model) : []),
       ],
@@ -254,32 +222,41 @@ function placeT5(
 
 /** Entries about the model, as the conversion writes them (conversion/t5.py). */
 function headerOf(
-  architecture: string,
+  architecture: keyof typeof t5Fields,
   { name, vocabularySize = 0 }: ModelSummary,
-  { hidden, heads, headDim, epsilon, buckets, start, length }: T5Fields,
+  config: ConfigFields,
   {
     encoder,
     decoder,
     inner,
     fileType,
-  }: Readonly<Record<'encoder' | 'decoder' | 'inner' | 'fileType', number>>,
+  }: Readonly<Record<'encoder' | 'decoder' | 'fileType', number>> & {
+    readonly inner: number | undefined;
+  },
 ): readonly Buffer[] {
+  const { hidden_size: hidden, pad_token_id: padding, rms_norm_eps: epsilon } = config;
+  const headDim = Number(config['head_dim'] ?? Number(hidden) / headsOf(config));
+  const changed: ConfigFields = {
+    ...{ vocab_size: vocabularySize, head_dim: headDim },
+    ...{ num_hidden_layers: encoder, encoder_layers: encoder, decoder_layers: decoder },
+    decoder_start_token_id: config['decoder_start_token_id'] ?? padding ?? 0,
+    ...(inner === undefined
+      ? {}
+      : { intermediate_size: inner, encoder_ffn_dim: inner, decoder_ffn_dim: inner }),
+  };
   const entries = new HeaderEntries(architecture);
   entries.general(name, fileType);
-  entries.integer(ggufFields.vocab_size, vocabularySize);
-  entries.integer(ggufFields.max_position_embeddings, length);
-  entries.integer(ggufFields.hidden_size, hidden);
-  entries.integer(ggufFields.intermediate_size, inner);
-  entries.integer(ggufFields.num_hidden_layers, encoder);
-  entries.integer(ggufFields.num_attention_heads, heads);
-  entries.integer(ggufFields.head_dim, headDim);
-  entries.integer(valueLength, headDim);
-  entries.float(layerNormEpsilon, epsilon);
-  entries.float(ggufFields.rms_norm_eps, epsilon);
-  entries.integer(t5Keys.buckets, buckets);
-  if (start !== undefined) {
-    entries.integer(t5Keys.decoderBlocks, decoder);
-    entries.integer(t5Keys.start, start);
+  for (const [field, key] of Object.entries(t5Fields[architecture])) {
+    const value = Number(changed[field] ?? config[field]);
+    if (field === 'rms_norm_eps') {
+      entries.float(key, value);
+    } else {
+      entries.integer(key, value);
+    }
   }
+  const { max_position_embeddings: length = config['n_positions'] ?? usualLength } = config;
+  entries.integer(ggufFields.max_position_embeddings, Number(length));
+  entries.integer(valueLength, headDim);
+  entries.float(layerNormEpsilon, Number(epsilon));
   return entries.bytes();
 }
