@@ -126,7 +126,7 @@ function withJoined(
 ): Architecture {
   const { attention, mixer } = known;
   return mixer === undefined && !interleaved && tensors.some(({ name }) => name === joinedMatrix)
-    ? { ...known, attention: { ...attention, queryKeyValue: { kind: 'fused', name: '' } } }
+    ? { ...known, attention: { ...attention, queryKeyValue: { fused: '' } } }
     : known;
 }
 
@@ -134,8 +134,8 @@ function withJoined(
 function withSplit(known: Architecture, { tensors }: GgufHeader): Architecture {
   const { feedforward } = known;
   // The parts of a file have names of their own: only how many there are is read of these.
-  return feedforward.gateUp.kind === 'fused' && tensors.some(({ name }) => name === splitGate)
-    ? { ...known, feedforward: { ...feedforward, gateUp: { kind: 'separate', names: ['', ''] } } }
+  return 'fused' in feedforward.gateUp && tensors.some(({ name }) => name === splitGate)
+    ? { ...known, feedforward: { ...feedforward, gateUp: ['', ''] } }
     : known;
 }
 
@@ -267,7 +267,7 @@ async function formOf(known: Architecture, header: GgufHeader): Promise<Partial<
 /** Heads of files whose folders have queries, keys and values group by group. */
 function groupsOf({ attention }: Architecture, keys: GgufKeys): HeadGroups | undefined {
   const { queryKeyValue } = attention;
-  if (queryKeyValue.kind !== 'fused' || queryKeyValue.order !== 'by-group') {
+  if (!('fused' in queryKeyValue) || queryKeyValue.order !== 'by-group') {
     return undefined;
   }
   const queries = keys.numberIfPresent(ggufFields.num_attention_heads);

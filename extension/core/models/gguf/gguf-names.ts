@@ -92,9 +92,7 @@ export function branchNames(
     ...names,
     ...(isShared ? sharedNorm : {}),
     ...(attention.compressed === undefined ? {} : { 'attention.output': 'attn_output_b' }),
-    ...(gateUp.kind === 'separate' && gateUp.names.length === 1
-      ? { 'feedforward.gateUp.names.0': 'ffn_up' }
-      : {}),
+    ...(!('fused' in gateUp) && gateUp.length === 1 ? { 'feedforward.gateUp.0': 'ffn_up' } : {}),
   };
 }
 
@@ -116,14 +114,12 @@ function branchesInGguf(
     {
       attention: {
         ...attention,
-        ...(queryKeyValue.kind === 'fused' ? { queryKeyValue: { kind: 'fused', name: '' } } : {}),
+        ...('fused' in queryKeyValue ? { queryKeyValue: { fused: '' } } : {}),
         ...(latent === undefined ? {} : { latent: { ...latent, apart: noNames } }),
       },
       feedforward: {
         ...feedforward,
-        ...(gateUp.kind === 'fused' && splitsGateUp
-          ? { gateUp: { kind: 'separate', names: ['', ''] } }
-          : {}),
+        ...('fused' in gateUp && splitsGateUp ? { gateUp: ['', ''] } : {}),
         ...(curve === undefined ? {} : { curve: curveInGguf }),
         takesTurns: false,
       },
@@ -174,7 +170,7 @@ function apartInGguf(known: ExpertNames): ExpertNames {
     shareFactors: 'ffn_down_exps.scale',
     joined: { gateUp: gateAndUp, apart: gateUpApart, down: 'ffn_down_exps.weight' },
     shared: ({ intermediate_size: inner }) => ({
-      gateUp: { kind: 'separate', names: ['ffn_gate', 'ffn_up'] },
+      gateUp: ['ffn_gate', 'ffn_up'],
       down: 'ffn_down',
       inner,
     }),
@@ -209,12 +205,9 @@ function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily)
               : {
                   ...names,
                   gateUp:
-                    names.gateUp.kind === 'fused' && !splitsGateUp
-                      ? { kind: 'fused', name: 'ffn_up_shexp' }
-                      : {
-                          kind: 'separate',
-                          names: ['ffn_gate_shexp', 'ffn_up_shexp'].slice(-gateUp.length),
-                        },
+                    'fused' in names.gateUp && !splitsGateUp
+                      ? { fused: 'ffn_up_shexp' }
+                      : ['ffn_gate_shexp', 'ffn_up_shexp'].slice(-gateUp.length),
                   down: 'ffn_down_shexp',
                   ...(names.gate === undefined ? {} : { gate: 'ffn_gate_inp_shexp' }),
                 };

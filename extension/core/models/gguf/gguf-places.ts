@@ -1,5 +1,6 @@
 import { partOfTensor, rowsOfTensor } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { projectionNames } from '../transformer/architecture';
 import type { ExpertNames, OuterNames, Projection } from '../transformer/architecture';
 import { readRotary } from '../parts/rotary';
 import type { ModelConfig } from '../transformer/model-config';
@@ -127,9 +128,6 @@ function placeStreams(
 
 const inPairs = { interleaved: true, reversed: false } as const;
 
-const projectionNames = (projection: Projection): readonly string[] =>
-  projection.kind === 'separate' ? projection.names : [projection.name];
-
 /** Adds a linear layer, as [out, in] whichever way the folder stores it. */
 function placeLinear(
   places: Places,
@@ -154,7 +152,7 @@ function placeQueryKeyValue(places: Places, names: BothNames): void {
   const parts = projectionNames(own.attention.queryKeyValue);
   const turnsByHalves = known.interleavedRotary !== true;
   for (const [i, name] of projectionNames(from).entries()) {
-    if (from.kind === 'fused' && from.order === 'by-group') {
+    if ('fused' in from && from.order === 'by-group') {
       placeModule(places, name, parts[i], (tensor) => ({ rows: kindByKind(tensor, config) }));
     } else if (family.interleaved === true && turnsByHalves && i < 2 && parts.length > 1) {
       placeModule(places, name, parts[i], (tensor) => ({ rows: interleaved(tensor, config) }));
@@ -249,8 +247,8 @@ function placeCurve(places: Places, { known: { feedforward } }: BothNames): void
 
 function placeGateUp(places: Places, names: BothNames, from: Projection, to: Projection): void {
   const parts = projectionNames(to);
-  if (from.kind === 'fused' && to.kind === 'separate') {
-    places.set(`${from.name}.weight`, (tensor) => {
+  if ('fused' in from && !('fused' in to)) {
+    places.set(`${from.fused}.weight`, (tensor) => {
       const half = (tensor.shape[0] ?? 0) / 2;
       return parts.map((part, i) => ({
         ...{ part, kind: 'weight' },

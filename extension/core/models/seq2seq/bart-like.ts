@@ -36,10 +36,7 @@ function attention(module: string, normsFirst: boolean): Architecture['attention
   const norm = `${module}_layer_norm`;
   return {
     wiring: normsFirst ? preNorm(norm) : postNorm(norm),
-    queryKeyValue: {
-      kind: 'separate',
-      names: ['q_proj', 'k_proj', 'v_proj'].map((name) => `${module}.${name}`),
-    },
+    queryKeyValue: ['q_proj', 'k_proj', 'v_proj'].map((name) => `${module}.${name}`),
     output: `${module}.out_proj`,
   };
 }
@@ -68,7 +65,7 @@ function towersOf(
     attention: attention('self_attn', normsFirst),
     feedforward: {
       wiring: normsFirst ? preNorm(norm) : postNorm(norm),
-      gateUp: { kind: 'separate' as const, names: ['fc1'] },
+      gateUp: ['fc1'],
       down: 'fc2',
     },
     modules,
@@ -217,10 +214,7 @@ function bigBird(): BartFamily {
         ...encoder,
         attention: {
           wiring: preNorm('self_attn_layer_norm'),
-          queryKeyValue: {
-            kind: 'separate',
-            names: ['query', 'key', 'value'].map((name) => `self_attn.self.${name}`),
-          },
+          queryKeyValue: ['query', 'key', 'value'].map((name) => `self_attn.self.${name}`),
           output: 'self_attn.output',
         },
         modules: {

@@ -29,10 +29,7 @@ export type Towers = ReturnType<Seq2SeqFamily['towers']>;
 export function t5Towers(config: ConfigFields, biasIsByBlock: boolean): Towers {
   const attention = (layer: number, module: string): Architecture['attention'] => ({
     wiring: preNorm(`layer.${layer}.layer_norm`),
-    queryKeyValue: {
-      kind: 'separate',
-      names: ['q', 'k', 'v'].map((name) => `layer.${layer}.${module}.${name}`),
-    },
+    queryKeyValue: ['q', 'k', 'v'].map((name) => `layer.${layer}.${module}.${name}`),
     output: `layer.${layer}.${module}.o`,
   });
   const tower = (prefix: string, last: number): TowerNames => ({
@@ -41,12 +38,9 @@ export function t5Towers(config: ConfigFields, biasIsByBlock: boolean): Towers {
     attention: attention(0, 'SelfAttention'),
     feedforward: {
       wiring: preNorm(`layer.${last}.layer_norm`),
-      gateUp: {
-        kind: 'separate',
-        names: (isGated(config) ? ['wi_0', 'wi_1'] : ['wi']).map(
-          (name) => `layer.${last}.DenseReluDense.${name}`,
-        ),
-      },
+      gateUp: (isGated(config) ? ['wi_0', 'wi_1'] : ['wi']).map(
+        (name) => `layer.${last}.DenseReluDense.${name}`,
+      ),
       down: `layer.${last}.DenseReluDense.wo`,
     },
     finalNorm: 'final_layer_norm',
