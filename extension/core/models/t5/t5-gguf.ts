@@ -21,28 +21,41 @@ import type { Roles } from '../gguf/gguf-roles';
 import type { ConfigFields } from '../transformer/config-layout';
 import { encoderNames } from './t5-encoder';
 import type { Refusal } from '../capability';
+import type { ModelSummary } from '../model-summary';
 import { say } from '../../message';
 
-/** Returns why llama.cpp can't load a T5 model with these numbers of blocks; undefined if it can. */
-export function explainOtherTowers({
-  encoder,
-  decoder,
-}: Record<'encoder' | 'decoder', number>): Refusal | undefined {
-  const code = 'blocks-not-removable';
-  if (encoder === 0 || decoder === 0) {
-    return {
-      code,
-      reason: say`${t5InGguf.both} models need at least one block in the encoder and one in the decoder.`,
-      remedy: say`Keep at least one sublayer in each.`,
-    };
+type BlockCounts = Pick<ModelSummary, 'blocks' | 'encoderBlocks'>;
+
+/** Number of blocks of each tower among `kept` blocks of a model; all are the encoder's if it has no decoder. */
+export function towerBlocks(
+  { blocks, encoderBlocks = blocks }: BlockCounts,
+  kept: readonly number[],
+): Record<'encoder' | 'decoder', number> {
+  const encoder = kept.filter((block) => block < encoderBlocks).length;
+  return { encoder, decoder: kept.length - encoder };
+}
+
+/** Returns why llama.cpp can't load a T5 model with these blocks; undefined if it can. */
+export function explainOtherTowers(
+  summary: BlockCounts,
+  kept: readonly number[],
+): Refusal | undefined {
+  const { encoder, decoder } = towerBlocks(summary, kept);
+  if (summary.encoderBlocks === undefined || (encoder >= decoder && decoder > 0)) {
+    return undefined;
   }
-  return decoder > encoder
-    ? {
-        code,
-        reason: say`llama.cpp can't load a ${t5InGguf.both} model with more blocks in the decoder than in the encoder (${decoder}, ${encoder}).`,
-        remedy: say`Remove as many blocks from the decoder, or write a Hugging Face folder or ONNX.`,
-      }
-    : undefined;
+  return {
+    code: 'blocks-not-removable',
+    ...(encoder === 0 || decoder === 0
+      ? {
+          reason: say`${t5InGguf.both} models need at least one block in the encoder and one in the decoder.`,
+          remedy: say`Keep at least one sublayer in each.`,
+        }
+      : {
+          reason: say`llama.cpp can't load a ${t5InGguf.both} model with more blocks in the decoder than in the encoder (${decoder}, ${encoder}).`,
+          remedy: say`Remove as many blocks from the decoder, or write a Hugging Face folder or ONNX.`,
+        }),
+  };
 }
 
 const towerRoles: Roles = {
@@ -137,29 +150,15 @@ export const farthestInGguf = 128;
 
 export const isT5 = ({ architecture }: GgufKeys): boolean => t5Architectures.includes(architecture);
 
-/** Blocks of the encoder and, behind them, of the decoder. */
-export function t5Blocks(keys: GgufKeys): { readonly encoder: number; readonly decoder: number } {
+/** Blocks of the encoder and, after them, of the decoder. */
+export function t5Blocks(keys: GgufKeys): ReturnType<typeof towerBlocks> {
   const encoder = keys.blockCount();
-  const hasOwnCount = keys.has(t5Keys.decoderBlocks);
-  const decoder =
-    keys.architecture !== t5InGguf.both
-      ? 0
-      : hasOwnCount
-        ? keys.blockCount(t5Keys.decoderBlocks)
-        : encoder;
-  return { encoder, decoder };
-}
-
-/**
- * How many of each tower are among some blocks.
- * @param kept source block of each block that stays
- */
-export function countT5Blocks(
-  keys: GgufKeys,
-  kept: readonly number[],
-): ReturnType<typeof t5Blocks> {
-  const encoder = kept.filter((block) => block < t5Blocks(keys).encoder).length;
-  return { encoder, decoder: kept.length - encoder };
+  return keys.architecture === t5InGguf.encoder
+    ? { encoder, decoder: 0 }
+    : {
+        encoder,
+        decoder: keys.has(t5Keys.decoderBlocks) ? keys.blockCount(t5Keys.decoderBlocks) : encoder,
+      };
 }
 
 /** What a file's model may have otherwise than its keys say. */

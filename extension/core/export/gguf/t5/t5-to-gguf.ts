@@ -15,6 +15,7 @@ import {
   t5InGguf,
   t5Fields,
   t5PlaceInGguf,
+  towerBlocks,
   explainOtherTowers,
 } from '../../../models/t5/t5-gguf';
 import type { ConfigFields } from '../../../models/transformer/config-layout';
@@ -64,7 +65,8 @@ export function t5GgufOptions(source: T5Source, configFile: string): OutputOptio
         whyOtherT5(source, configFile) ??
         whyTorn(source.model.summary, changes) ??
         whyOtherWidths(source.model.summary, undefined, changes) ??
-        whyOtherBlocks(source.model, changes) ??
+        whyAbsent(changes) ??
+        explainOtherTowers(source.model.summary, changes.blocks) ??
         (await (pooling ??= whyOtherPooling(source.model, undefined))),
       writer: async (changes, options, context) => t5Writer(source, changes, options, context),
     },
@@ -101,36 +103,24 @@ function whyOtherT5(source: CheckpointSource, configFile: string): Refusal | und
     : refuse('feed_forward_proj', say`llama.cpp computes t5 models with relu or gated-gelu only.`);
 }
 
-/** How many blocks each tower keeps. */
-function blocksAfter(model: T5Model, { blocks }: Changes): readonly [number, number] {
-  const { encoderBlocks = model.summary.blocks } = model.summary;
-  const encoder = blocks.filter((block) => block < encoderBlocks).length;
-  return [encoder, blocks.length - encoder];
-}
-
 /** What a tensor of the result is called in a GGUF file of the original, whose towers count blocks from 0 each. */
 function sourceName(name: string, model: T5Model, changes: Changes): string {
   const { encoderBlocks = 0 } = model.summary;
-  const [kept] = blocksAfter(model, changes);
+  const { encoder: kept } = towerBlocks(model.summary, changes.blocks);
   return name.replace(/^(enc|dec)\.blk\.(\d+)/, (_, tower: string, block: string) => {
     const [first, before] = tower === 'dec' ? [kept, encoderBlocks] : [0, 0];
     return `${tower}.blk.${(changes.blocks[first + Number(block)] ?? 0) - before}`;
   });
 }
 
-function whyOtherBlocks(model: T5Model, changes: Changes): Refusal | undefined {
-  const { absent } = changes;
-  const [encoder, decoder] = blocksAfter(model, changes);
-  const [lacking] = absent;
-  if (lacking !== undefined) {
-    return {
-      code: 'single-sublayers',
-      reason: say`llama.cpp needs every sublayer in every block of a t5 model, but ${lacking} is absent.`,
-      remedy: say`Choose another format.`,
-    };
-  }
-  return model.kind === 'encoder' ? undefined : explainOtherTowers({ encoder, decoder });
-}
+const whyAbsent = ({ absent: [lacking] }: Changes): Refusal | undefined =>
+  lacking === undefined
+    ? undefined
+    : {
+        code: 'single-sublayers',
+        reason: say`llama.cpp needs every sublayer in every block of a t5 model, but ${lacking} is absent.`,
+        remedy: say`Choose another format.`,
+      };
 
 const ownHead = say`Its head is a matrix of its own, scaled as the model was trained: llama.cpp doesn't scale what a tied head reads.`;
 
@@ -143,7 +133,7 @@ async function t5Writer(
   const { model } = source;
   const config = fieldsOf(source);
   const heads = headsOf(config);
-  const [encoder, decoder] = blocksAfter(model, changes);
+  const { encoder, decoder } = towerBlocks(model.summary, changes.blocks);
   const architecture = model.kind === 'encoder-decoder' ? t5InGguf.both : t5InGguf.encoder;
   const tensors = planTensors(model, source.checkpoint, changes);
   const { placed, leftOut } = placeT5(model, tensors, config);
