@@ -4,7 +4,7 @@ import {
   ratiosKey,
   rootSoftplus,
   tableBlocks,
-} from '../../models/gguf/compressed/deepseek4';
+} from '../../models/gguf/deepseek4';
 import { gatingKey } from '../../models/gguf/expert-gating';
 import { configOfLayerType } from '../../models/parts/rotary';
 import type { FolderModel } from './folder-model';

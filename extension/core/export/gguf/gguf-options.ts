@@ -15,7 +15,7 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { ModelFamily } from '../../models/model-family';
 import type { ModelHeaders } from '../../models/model-headers';
 import type { OpenedModel } from '../../models/opened-model';
-import { explainOtherTowers, isT5, t5Keys, towerBlocks } from '../../models/t5/t5-gguf';
+import { explainOtherTowers, isT5, t5Keys, towerBlocks } from '../../models/gguf/t5-gguf';
 import { asDecoder } from './folder-model';
 import { productsOf, withoutEmptied } from './block-factors';
 import { deciArchitecture, deciFamilies, deciLayout, needsDeci, whyNotGgufDeci } from './gguf-deci';
@@ -37,7 +37,7 @@ import { curveInGguf, curveKey, curveTensors } from '../../models/gguf/gguf-curv
 import { ggufBlocks } from '../../models/gguf/gguf-names';
 import { curveEntries } from './curve-entries';
 import { furtherBlocks } from '../../models/gguf/gguf-blocks';
-import { ratiosKey, tableBlocks } from '../../models/gguf/compressed/deepseek4';
+import { ratiosKey, tableBlocks } from '../../models/gguf/deepseek4';
 import { GgufKeys } from '../../models/gguf/gguf-keys';
 import type { OutputOption } from '../output-options';
 import { whyTorn } from '../changes';

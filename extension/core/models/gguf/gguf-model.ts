@@ -18,7 +18,7 @@ import { keptMixed, readMixed } from './gguf-mixers';
 import { ggufBlocks, inGguf, partNames, readingGateUp } from './gguf-names';
 import { rotaryTables, turnsPartOf } from './gguf-rotary';
 import { keptWindows } from './gguf-windows';
-import { isT5, t5Blocks } from '../t5/t5-gguf';
+import { isT5, t5Blocks } from './t5-gguf';
 import { say } from '../../message';
 
 /** Query heads, and the groups of them that share a key and a value. */

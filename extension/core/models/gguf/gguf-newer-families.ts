@@ -2,7 +2,7 @@ import { graniteSwa as familyOfGraniteSwa } from '../families/mixtures/softmax-e
 import type { ConfigFields } from '../transformer/config-layout';
 import type { GgufFamily, GgufSource, GgufTraits } from './gguf-traits';
 import { furtherBlocksOf, readBlockCount } from './gguf-blocks';
-import { deepseek4 } from './compressed/deepseek4';
+import { deepseek4 } from './deepseek4';
 import { readGating, sigmoid } from './expert-gating';
 import { denseBlocks, ggufFields, hasRms, layerNormEpsilon, rotarySections } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';

@@ -1,15 +1,15 @@
-import { elementCount } from '../../../checkpoints/lazy-tensor';
-import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
-import type { JobContext } from '../../../jobs/job';
-import type { Refusal } from '../../../models/capability';
-import type { EncoderModel } from '../../../models/encoders/encoder-model';
-import { ggufFields, layerNormEpsilon, valueLength } from '../../../models/gguf/gguf-fields';
-import { allRows } from '../../../models/gguf/gguf-rows';
-import type { LayeredModel } from '../../../models/layered-model';
-import type { ModelSummary } from '../../../models/model-summary';
-import type { Seq2SeqModel } from '../../../models/seq2seq/seq2seq-model';
-import { isGated, t5Forms } from '../../../models/seq2seq/t5';
-import { usualLength } from '../../../models/t5/t5-encoder';
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { JobContext } from '../../jobs/job';
+import type { Refusal } from '../../models/capability';
+import type { EncoderModel } from '../../models/encoders/encoder-model';
+import { ggufFields, layerNormEpsilon, valueLength } from '../../models/gguf/gguf-fields';
+import { allRows } from '../../models/gguf/gguf-rows';
+import type { LayeredModel } from '../../models/layered-model';
+import type { ModelSummary } from '../../models/model-summary';
+import type { Seq2SeqModel } from '../../models/seq2seq/seq2seq-model';
+import { isGated, t5Forms } from '../../models/seq2seq/t5';
+import { usualLength } from '../../models/encoders/t5-encoder';
 import {
   farthestInGguf,
   t5InGguf,
@@ -17,24 +17,24 @@ import {
   t5PlaceInGguf,
   towerBlocks,
   explainOtherTowers,
-} from '../../../models/t5/t5-gguf';
-import type { ConfigFields } from '../../../models/transformer/config-layout';
-import { isTied } from '../../../models/transformer/outer-matrices';
-import { whyTorn } from '../../changes';
-import type { Changes } from '../../changes';
-import type { CheckpointSource } from '../../hugging-face/checkpoint-source';
-import type { OutputOption } from '../../output-options';
-import { parametersAfter, planTensors } from '../../weight-plan';
-import type { PlannedTensor } from '../../weight-plan';
-import type { WeightWriter, WriteOptions } from '../../weight-writer';
-import { encoderEntries, whyOtherPooling } from '../encoders/encoder-in-file';
-import { folderFileWriter, warnLeftOut } from '../folder-to-gguf';
-import { whyNotHeld } from '../gguf-options';
-import { whyOtherWidths } from '../gguf-sizes';
-import { HeaderEntries } from '../header-entries';
-import type { PlacedTensor } from '../place-tensors';
-import { say } from '../../../message';
-import type { Message } from '../../../message';
+} from '../../models/gguf/t5-gguf';
+import type { ConfigFields } from '../../models/transformer/config-layout';
+import { isTied } from '../../models/transformer/outer-matrices';
+import { whyTorn } from '../changes';
+import type { Changes } from '../changes';
+import type { CheckpointSource } from '../hugging-face/checkpoint-source';
+import type { OutputOption } from '../output-options';
+import { parametersAfter, planTensors } from '../weight-plan';
+import type { PlannedTensor } from '../weight-plan';
+import type { WeightWriter, WriteOptions } from '../weight-writer';
+import { encoderEntries, whyOtherPooling } from './encoders/encoder-in-file';
+import { folderFileWriter, warnLeftOut } from './folder-to-gguf';
+import { whyNotHeld } from './gguf-options';
+import { whyOtherWidths } from './gguf-sizes';
+import { HeaderEntries } from './header-entries';
+import type { PlacedTensor } from './place-tensors';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 type T5Model = Seq2SeqModel | EncoderModel;
 

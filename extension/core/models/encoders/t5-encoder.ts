@@ -1,5 +1,5 @@
-import { distanceBias } from '../encoders/attention-variants';
-import type { EncoderArchitecture } from '../encoders/encoder-architecture';
+import { distanceBias } from './attention-variants';
+import type { EncoderArchitecture } from './encoder-architecture';
 import { activationOf, t5Forms, t5Towers, t5Words } from '../seq2seq/t5';
 import type { T5Form } from '../seq2seq/t5';
 import type { TowerNames } from '../seq2seq/seq2seq-family';
