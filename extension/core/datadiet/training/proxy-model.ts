@@ -11,10 +11,22 @@ import { BuiltModel } from '../../training/built-model';
 import { openTrainableOnnx } from '../../training/onnx-trainable';
 import type { TrainableModel } from '../../training/trainable-model';
 import { UserError } from '../../user-error';
-import { imageLayers, textLayers, vectorLayers } from './proxy-layers';
-import { Standardization } from './standardization';
 import { TokenRows } from '../text/token-rows';
 import { say } from '../../message';
+import {
+  activation,
+  batchNorm,
+  conv2d,
+  dense,
+  flatten,
+  globalAveragePool,
+  maxPool,
+  meanEmbedding,
+  residual,
+  sequential,
+} from '../../training/layers';
+import type { Layer } from '../../training/layers';
+import { elementCount } from '../../checkpoints/lazy-tensor';
 
 /** Models that come with Espalier; anything else is the path of an ONNX file. */
 export const proxyNames = ['mlp', 'cnn', 'resnet'] as const;
@@ -243,4 +255,106 @@ function onlyInput(ports: readonly InputPort[], dataset: Dataset, path: string):
     );
   }
   return only.name;
+}
+
+type ImageProxy = 'cnn' | 'resnet';
+
+const relu = activation('relu');
+const hidden = 256;
+
+/** One hidden layer of 256. */
+function vectorLayers(classes: number): Layer {
+  return sequential([flatten, dense(hidden), relu, dense(classes)]);
+}
+
+/** The mean of the tokens' embeddings of width 64 (Joulin et al. 2016, arXiv 1607.01759), one hidden layer. */
+function textLayers(tokens: number, classes: number): Layer {
+  return sequential([meanEmbedding(tokens, 64), dense(hidden), relu, dense(classes)]);
+}
+
+function imageLayers(name: ImageProxy, classes: number): Layer {
+  return name === 'cnn' ? convolutional(classes) : residualNetwork(classes);
+}
+
+/** 3 × 3 × 32, pooling, 3 × 3 × 64, pooling, dense. */
+function convolutional(classes: number): Layer {
+  return sequential([
+    ...[conv2d(32, 3, { padding: 1 }), relu, maxPool(2)],
+    ...[conv2d(64, 3, { padding: 1 }), relu, maxPool(2)],
+    ...[flatten, dense(classes)],
+  ]);
+}
+
+/** ResNet-8: the form of He et al. 2016 for CIFAR-10 (arXiv 1512.03385, § 4.2) with n = 1. */
+function residualNetwork(classes: number): Layer {
+  const norm = batchNorm();
+  const conv = (filters: number, stride: number): Layer =>
+    conv2d(filters, 3, { padding: 1, stride, bias: false });
+  const block = (filters: number, stride: number): Layer[] => [
+    residual(
+      sequential([conv(filters, stride), norm, relu, conv(filters, 1), norm]),
+      stride === 1 ? undefined : sequential([conv2d(filters, 1, { stride, bias: false }), norm]),
+    ),
+    relu,
+  ];
+  return sequential([
+    ...[conv(16, 1), norm, relu],
+    ...[...block(16, 1), ...block(32, 2), ...block(64, 2)],
+    ...[globalAveragePool, dense(classes)],
+  ]);
+}
+
+/** Most examples that mean and deviation are measured on. */
+const maxExamples = 10_000;
+/** Examples that are held in memory at once. */
+const examplesAtOnce = 500;
+/** Below it all numbers are taken for equal. */
+const smallestDeviation = 1e-6;
+
+/** (x − mean) / deviation per channel of images, and per column of tables. */
+class Standardization {
+  private constructor(
+    private readonly mean: Float64Array,
+    private readonly deviation: Float64Array,
+    /** Numbers of one channel that lie one after the other. */
+    private readonly run: number,
+  ) {}
+
+  /** Measured on up to 10 000 examples that are spread evenly over the data set. */
+  public static of(dataset: Dataset): Standardization {
+    const { featureShape, size } = dataset;
+    const isImage = featureShape.length === 3;
+    const channels = isImage ? (featureShape[0] ?? 1) : elementCount(featureShape);
+    const run = isImage ? elementCount(featureShape.slice(1)) : 1;
+    const count = Math.min(size, maxExamples);
+    const chosen = Array.from({ length: count }, (_, i) => Math.floor((i * size) / count));
+    const [sums, squares] = [new Float64Array(channels), new Float64Array(channels)];
+    for (let start = 0; start < count; start += examplesAtOnce) {
+      const features = dataset.features(chosen.slice(start, start + examplesAtOnce));
+      for (let i = 0; i < features.length; i++) {
+        const channel = Math.floor(i / run) % channels;
+        const x = features[i] ?? 0;
+        sums[channel] = (sums[channel] ?? 0) + x;
+        squares[channel] = (squares[channel] ?? 0) + x * x;
+      }
+    }
+    const mean = sums.map((sum) => sum / (count * run));
+    const deviation = squares.map((square, i) => {
+      const found = Math.sqrt(Math.max(0, square / (count * run) - (mean[i] ?? 0) ** 2));
+      return found > smallestDeviation ? found : 1;
+    });
+    return new Standardization(mean, deviation, run);
+  }
+
+  /** Changes the features of any number of examples in place. */
+  public apply(features: Float32Array): void {
+    const { mean, deviation, run } = this;
+    for (let start = 0, channel = 0; start < features.length; start += run) {
+      const [shift = 0, scale = 1] = [mean[channel], deviation[channel]];
+      for (let i = start; i < start + run; i++) {
+        features[i] = ((features[i] ?? 0) - shift) / scale;
+      }
+      channel = channel + 1 === mean.length ? 0 : channel + 1;
+    }
+  }
 }
