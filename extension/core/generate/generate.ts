@@ -263,7 +263,7 @@ interface TokenChance {
   readonly probability: number;
 }
 
-/** Ids with their probabilities by logits, [vocabulary]: the chosen one's first, then the likeliest `count`. */
+/** Ids with their probabilities by logits, [vocabulary]: the chosen one's first, then the `count` most likely. */
 function chancesOf(
   logits: Float32Array,
   chosen: number,
@@ -273,7 +273,7 @@ function chancesOf(
   let total = 0;
   const likeliest: number[] = [];
   const logitOf = (id: number): number => logits[id] ?? Number.NEGATIVE_INFINITY;
-  // By index: pairs of so many entries would take longer than their exponentials.
+  // By index, because creating a pair for each entry takes longer than the exponentials.
   for (let id = 0; id < logits.length; id++) {
     const logit = logitOf(id);
     total += Math.exp(logit - highest);

@@ -214,7 +214,7 @@ const mostProcesses = 4;
 const memoryOfEach = 2;
 
 /**
- * How many processes of this machine save time in a sensitivity profile: decomposing and rounding matrices keep one core
+ * Number of processes on this machine that save time in a sensitivity profile: decomposing and rounding matrices keep one core
  * of each busy. A device other than the CPU serves one process at a time.
  * @param work multiplications, as expected
  */

@@ -140,7 +140,7 @@ function requireWhole(ratio: number | undefined, { summary }: OpenedModel): void
   }
 }
 
-/** The experts of least saliency: the same share of each mixture, rounded down, and at least one stays. */
+/** Experts with the least saliency: the same fraction of each MoE layer, rounded down; at least one is kept. */
 export function leastSalient(
   mixtures: readonly (readonly ExpertSaliency[])[],
   ratio: number,
@@ -154,7 +154,7 @@ export function leastSalient(
   });
 }
 
-/** Of so many experts, how many a fraction is, rounded down; one stays. 0.29 of 100 are 29, whatever the last digit. */
+/** Number of experts in a fraction of `count`, rounded down, at most `count` − 1. 0.29 of 100 is 29 despite floating-point error. */
 export function shareOfExperts(ratio: number, count: number): number {
   return Math.min(count - 1, Math.floor(Number((ratio * count).toPrecision(12))));
 }

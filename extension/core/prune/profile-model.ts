@@ -306,7 +306,7 @@ function recordsOf(entries: readonly Entry[]): SearchRecord[] {
   return entries.filter((entry) => entry.kind !== 'spent');
 }
 
-/** How often the surrogate of a search was right; undefined where it proposed nothing. */
+/** Accuracy of the surrogate of a search; undefined if it proposed nothing. */
 export function surrogateRecord(rounds: readonly Round[]): SurrogateRecord | undefined {
   const proposed = rounds.flatMap(({ distance, decision }) =>
     decision?.expected === undefined

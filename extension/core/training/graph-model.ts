@@ -86,7 +86,7 @@ export class GraphModel implements TrainableModel {
   }
 }
 
-/** What ONNX takes where a batch norm does not tell its momentum. */
+/** Default momentum of a batch norm in ONNX. */
 const defaultMomentum = 0.9;
 
 /**

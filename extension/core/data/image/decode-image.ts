@@ -68,7 +68,7 @@ function orientationOf(exif: Buffer): number {
 
 /** Most memory that decoding one image may take. */
 const maxMemoryMegabytes = 1024;
-/** Most pixels that a byte can stand for: a block of 8 × 8 takes a bit at least. */
+/** Maximum number of pixels per byte: a block of 8 × 8 takes at least one bit. */
 const pixelsPerByte = 8 * 64;
 const exifStart = Buffer.from('Exif\0\0', 'latin1');
 const applicationSegment = 0xe1;

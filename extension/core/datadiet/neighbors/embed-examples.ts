@@ -54,7 +54,7 @@ export async function embedExamples(
 /** Examples that are hashed between two looks at the cancellation. */
 const atOnce = 1024;
 
-/** For each example the first with the same content, whatever their labels: itself where no earlier one has. */
+/** Index of the first example with the same content, for each example, regardless of labels. */
 async function firstCopies(dataset: Dataset, cancellation: Cancellation): Promise<number[]> {
   const first = new Map<string, number>();
   const copies: number[] = [];

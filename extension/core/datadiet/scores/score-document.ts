@@ -12,7 +12,7 @@ import { counted, say } from '../../message';
 /**
  * Long lists of numbers: as an array of schemas, but a hundred thousand numbers take a millisecond instead of a
  * hundred.
- * @param isItem whether a value may stand in the list
+ * @param isItem true if the list may contain a value
  */
 const numberColumn = <Item extends number | null>(
   isItem: (value: unknown) => value is Item,

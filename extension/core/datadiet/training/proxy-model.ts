@@ -316,11 +316,11 @@ class Standardization {
   private constructor(
     private readonly mean: Float64Array,
     private readonly deviation: Float64Array,
-    /** Numbers of one channel that lie one after the other. */
+    /** Consecutive numbers of one channel. */
     private readonly run: number,
   ) {}
 
-  /** Measured on up to 10 000 examples that are spread evenly over the data set. */
+  /** Measured on up to 10 000 examples, evenly spaced in the dataset. */
   public static of(dataset: Dataset): Standardization {
     const { featureShape, size } = dataset;
     const isImage = featureShape.length === 3;

@@ -179,7 +179,7 @@ function windowEntries(
   }
 }
 
-/** What a model says of its blocks whose attention reads compressed runs of tokens (conversion/deepseek.py). */
+/** Entries about blocks whose attention reads compressed runs of tokens (conversion/deepseek.py). */
 function compressedEntries(
   entries: HeaderEntries,
   { architecture, config }: FolderModel,

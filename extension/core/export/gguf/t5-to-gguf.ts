@@ -51,7 +51,7 @@ export const isT5Source = (source: CheckpointSource): source is T5Source => isT5
 export const t5NamesInFile = (
   source: Pick<CheckpointSource, 'family' | 'model'>,
 ): ReturnType<typeof t5PlaceInGguf> | undefined =>
-  isT5(source.model) ? t5PlaceInGguf(fieldsOf(source)) : undefined;
+  isT5(source.model) ? t5PlaceInGguf(configFields(source)) : undefined;
 
 /** A GGUF file of a folder of T5, without whole blocks any. */
 export function t5GgufOptions(source: T5Source, configFile: string): OutputOption[] {
@@ -74,15 +74,15 @@ export function t5GgufOptions(source: T5Source, configFile: string): OutputOptio
 }
 
 /** Fields of config.json; T5 is an encoder with or without a decoder. */
-const fieldsOf = ({ family }: Pick<CheckpointSource, 'family'>): ConfigFields => family.config;
+const configFields = ({ family }: Pick<CheckpointSource, 'family'>): ConfigFields => family.config;
 
 /** Number of heads. */
-const headsOf = (config: ConfigFields): number =>
+const headCount = (config: ConfigFields): number =>
   Number(config['encoder_attention_heads'] ?? config['num_attention_heads']);
 
 /** Why llama.cpp would compute another model (src/models/t5.cpp). */
 function whyOtherT5(source: CheckpointSource, configFile: string): Refusal | undefined {
-  const config = fieldsOf(source);
+  const config = configFields(source);
   const { hidden_act: activation, relative_attention_max_distance: farthest } = config;
   const { model } = source;
   const refuse = (field: string, reason: Message): Refusal => ({
@@ -131,8 +131,8 @@ async function t5Writer(
   context: JobContext,
 ): Promise<WeightWriter> {
   const { model } = source;
-  const config = fieldsOf(source);
-  const heads = headsOf(config);
+  const config = configFields(source);
+  const heads = headCount(config);
   const { encoder, decoder } = towerBlocks(model.summary, changes.blocks);
   const architecture = model.kind === 'encoder-decoder' ? t5InGguf.both : t5InGguf.encoder;
   const tensors = planTensors(model, source.checkpoint, changes);
@@ -183,13 +183,13 @@ function placeT5(
   tensors: readonly PlannedTensor[],
   config: ConfigFields,
 ): { readonly placed: readonly PlacedTensor[]; readonly leftOut: readonly string[] } {
-  const placeOf = t5PlaceInGguf(config);
+  const nameInFile = t5PlaceInGguf(config);
   const { computed, unused } = model.layout;
   const scale = headScale(model);
   const scaled = scale === 1 ? {} : { changed: (value: number) => value * scale };
   const head = 'output.weight';
   const placed = tensors.flatMap(({ name, tensor }): PlacedTensor[] => {
-    const inFile = placeOf(name);
+    const inFile = nameInFile(name);
     return inFile === undefined || [...computed, ...unused].includes(tensor.name)
       ? []
       : [
@@ -225,7 +225,7 @@ function headerOf(
   },
 ): readonly Buffer[] {
   const { hidden_size: hidden, pad_token_id: padding, rms_norm_eps: epsilon } = config;
-  const headDim = Number(config['head_dim'] ?? Number(hidden) / headsOf(config));
+  const headDim = Number(config['head_dim'] ?? Number(hidden) / headCount(config));
   const changed: ConfigFields = {
     ...{ vocab_size: vocabularySize, head_dim: headDim },
     ...{ num_hidden_layers: encoder, encoder_layers: encoder, decoder_layers: decoder },

@@ -291,7 +291,7 @@ function adaptedFlow(
   return branch.add(`${name}-adapted`, 'combine', verbatim('+'), [y, added]);
 }
 
-/** What a shared transformer makes of what its heads give. */
+/** Steps of a shared transformer after its heads. */
 function behindHeads(
   branch: BranchBuilder,
   { norm, hiddenSize }: AttentionShape,

@@ -355,12 +355,12 @@ export function ggufFamilyOf(keys: GgufKeys): GgufFamily | undefined {
   return family?.others?.find(({ isOf }) => isOf(keys)) ?? family;
 }
 
-/** What llama.cpp takes for granted (src/models/gemma3n.cpp): sparse gates, and blocks with keys of their own. */
+/** Constants of llama.cpp (src/models/gemma3n.cpp): blocks with sparse gates, and blocks with their own keys. */
 const [sparseBlocks, sparsity, ownKeys] = [10, 0.95, 20] as const;
 
 const sparsityOf = (block: number): number => (block < sparseBlocks ? sparsity : 0);
 
-/** What of Gemma 3n follows from its tensors and from llama.cpp, whatever the file says. */
+/** Fields of Gemma 3n that follow from its tensors and from llama.cpp, regardless of the header. */
 function describeGemma3n({ tensors, types }: GgufSource): Readonly<Record<string, unknown>> {
   return {
     activation_sparsity_pattern: types.map((_, block) => sparsityOf(block)),

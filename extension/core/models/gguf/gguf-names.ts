@@ -129,7 +129,7 @@ function branchesInGguf(
   );
 }
 
-/** Of a latent's parts, which only files keep apart. */
+/** Names of the two matrices that only files store separately, before they are renamed. */
 const noNames = { keyUp: '', valueUp: '' };
 
 function mixerInGguf(known: MixerNames, { mixer }: GgufFamily): MixerNames {

@@ -1,4 +1,4 @@
-/** How a tensor is stored: `norm`, `linear` and `module` have a weight and may have a bias; `tensor` is a full name. */
+/** Kind of a tensor: `norm`, `linear` and `module` have a weight and may have a bias; `tensor` is a full name. */
 export type RoleKind = 'norm' | 'linear' | 'module' | 'tensor' | 'connection';
 
 const compressor = (role: string, part: string): Roles => ({

@@ -161,7 +161,7 @@ export function t5Blocks(keys: GgufKeys): ReturnType<typeof towerBlocks> {
       };
 }
 
-/** What a file's model may have otherwise than its keys say. */
+/** Widths and fingerprint of a model that differs from its header. */
 interface Narrowed {
   readonly widths: Readonly<Record<string, number>>;
   readonly fingerprint: string;

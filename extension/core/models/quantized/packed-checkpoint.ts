@@ -60,13 +60,13 @@ export async function joinPacked(
   return { ...checkpoint, tensors };
 }
 
-/** How a method writes the matrix of a linear layer. */
+/** Format in which a method stores the matrix of a linear layer. */
 interface Form {
   /** Layer and part of a tensor's name. */
   readonly name: RegExp;
-  /** What is behind the layer's name in that of the matrix; `.weight` where absent. */
+  /** Suffix of the matrix after the name of the layer; `.weight` if absent. */
   readonly suffix?: string;
-  /** What stands in for the matrix; undefined where the tensors are ordinary ones. */
+  /** Packed tensor for the matrix; undefined if the tensors are plain. */
   readonly join: (parts: Parts, quantization: QuantizationSummary) => Promise<Matrix> | Matrix;
 }
 

@@ -290,7 +290,7 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
   }
 }
 
-/** What the encoder reads, and what the decoder does. */
+/** Inputs of the encoder and of the decoder. */
 interface Seq2SeqInputs {
   readonly source: readonly InputPort[];
   readonly target: InputPort;
@@ -305,7 +305,7 @@ const ids = (name: string, length: string, tableRows?: number): InputPort => ({
 
 const rowCount = ({ weight }: Linear): number => weight.shape[0] ?? 0;
 
-/** @param start what the decoder reads in front of a text, where one tokenizer knows its words */
+/** @param start id that the decoder reads before a text, if both towers have one tokenizer */
 function seq2seqInputs(
   {
     convolutions,

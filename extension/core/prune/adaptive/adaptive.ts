@@ -311,14 +311,14 @@ export class AdaptiveRounds {
   }
 }
 
-/** How many candidates a round considers: those expected nearest, and those measured longest ago. */
+/** Number of candidates per round: those with the least expected distance, and those measured longest ago. */
 const nearest = 20;
 const longestAgo = 4;
-/** What the surrogate says of candidates that were measured in the round before is as good as to measure them. */
+/** Candidates measured in the previous round are not measured again: the surrogate predicts them well. */
 const leastAge = 2;
-/** Every so many rounds all are looked at: what is expected of a candidate is less true the longer ago it was measured. */
+/** Number of rounds after which all candidates are considered, because old measurements predict less. */
 const lookEvery = 4;
-/** How many of them may win. */
+/** Number of them that may win. */
 const finalists = 8;
 
 /**

@@ -308,7 +308,7 @@ function kindOfPrimitive(name: PrimitiveName): Kind {
   }
 }
 
-/** Arguments of the primitives that are not steps, of which the last is the continuation. */
+/** Number of arguments of primitives that are not steps; the last is the continuation. */
 const argumentCounts: Readonly<Record<string, number>> = { func: 2, if_positions_equal: 5 };
 
 /**

@@ -62,7 +62,7 @@ export async function enumerateBySize(
   return { programs, kept, distinctGraphs };
 }
 
-/** How many programs of size 1, 2, … `maxSize` a library has: counted, not made. */
+/** Number of programs of size 1, 2, … `maxSize` of a library, counted without creating them. */
 export function countPrograms(library: Library, maxSize: number): readonly number[] {
   const grammar = grammarOf(library);
   /** [size, nonterminal]; size 0 has none. */

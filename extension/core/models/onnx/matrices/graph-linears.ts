@@ -240,7 +240,7 @@ export function lazyTensor(
     : [];
 }
 
-/** What exporters call layers after; the first that occurs counts. */
+/** Patterns of layer names by role; the first match counts. */
 const names: readonly (readonly [RegExp, LinearRole])[] = [
   [
     /(?:^|[^a-z])(?:qkv|query_key_value|qkv_proj|c_attn|in_proj|Wqkv)(?:[^a-z]|$)/i,
@@ -259,7 +259,7 @@ const names: readonly (readonly [RegExp, LinearRole])[] = [
 ];
 
 /**
- * What a product is for, by its kind of sublayer and, as far as they tell, by the names of node and
+ * Role of a matmul, by its kind of sublayer and, as far as they tell, by the names of node and
  * weight: exporters keep the module's, or not. `isLast`: no other product is made of its result.
  */
 function linearRole(kind: SublayerKind, labels: readonly string[], isLast: boolean): LinearRole {
