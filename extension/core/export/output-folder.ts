@@ -17,7 +17,10 @@ import { onPath } from '../jobs/write-errors';
 import { say } from '../message';
 import type { Message } from '../message';
 import { isSystemFile } from '../jobs/system-file';
-import { findForeignEntry } from './written-files';
+import * as v from 'valibot';
+import { readModelText } from '../checkpoints/model-file';
+import { manifestName } from '../document-names';
+import { jsonOf } from '../parse-json';
 
 /**
  * A folder that comes into being whole or not at all: it is filled under a hidden name beside its
@@ -219,4 +222,41 @@ async function flushFolder(path: string): Promise<void> {
 
 function inMegabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 2 : 0)} MB`;
+}
+
+const manifest = v.object({ format: v.literal('espalier.manifest'), files: v.array(v.string()) });
+
+/**
+ * First entry of a folder, by name, that the manifest in it does not list: Espalier did not write it. Undefined if
+ * Espalier wrote all of them. Files of the operating system don't count.
+ */
+async function findForeignEntry(folder: string): Promise<string | undefined> {
+  const text = await readModelText(join(folder, manifestName)).catch(() => '');
+  const parsed = v.safeParse(manifest, jsonOf(text));
+  return foreignEntry(folder, '', new Set(parsed.success ? parsed.output.files : []));
+}
+
+/** @param prefix path of the folder that is read, with slashes, relative to the outermost one */
+async function foreignEntry(
+  folder: string,
+  prefix: string,
+  written: ReadonlySet<string>,
+): Promise<string | undefined> {
+  const entries = await readdir(join(folder, prefix), { withFileTypes: true });
+  const others = entries.filter((entry) => !isSystemFile(entry));
+  for (const entry of others.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const name = `${prefix}${entry.name}`;
+    const below = `${name}/`;
+    const isWritten = entry.isDirectory()
+      ? [...written].some((file) => file.startsWith(below))
+      : written.has(name);
+    if (!isWritten) {
+      return name;
+    }
+    const inner = entry.isDirectory() ? await foreignEntry(folder, below, written) : undefined;
+    if (inner !== undefined) {
+      return inner;
+    }
+  }
+  return undefined;
 }

@@ -7,7 +7,7 @@ import type { Changes } from './changes';
 import type { CheckpointSource } from './hugging-face/checkpoint-source';
 import { folderGgufOptions } from './gguf/folder-to-gguf';
 import { ggufOptions } from './gguf/gguf-options';
-import { isT5Source, t5GgufOptions } from './gguf/t5/t5-to-gguf';
+import { isT5Source, t5GgufOptions } from './gguf/t5-to-gguf';
 import { graphWriter } from './onnx/graph-writer';
 import { layoutNames, layouts } from './hugging-face/layouts';
 import type { LayoutName } from './hugging-face/layouts';

@@ -17,7 +17,6 @@ import {
   tensorOf,
 } from './matrix-source';
 import type { MatrixSource, Rows, StoredMatrix } from './matrix-source';
-import { OneMatrixPool } from './one-matrix-pool';
 import type { ScaledGram } from './scaled-gram';
 import type { SquareMatrix } from './small-matrix';
 import { sumOfSquares } from './squares';
@@ -396,4 +395,27 @@ export class MatrixProducts {
 
 function sumOf(numbers: Float32Array): number {
   return numbers.reduce((sum, x) => sum + x, 0);
+}
+
+/** Sessions with a matrix of a file in them, in float32: those of the next matrix take their place. */
+export class OneMatrixPool {
+  private readonly pool: SessionPool;
+  private key = '';
+
+  public constructor(...args: ConstructorParameters<typeof SessionPool>) {
+    this.pool = new SessionPool(...args);
+  }
+
+  public async for(matrix: StoredMatrix): Promise<SessionPool> {
+    const key = keyOf(matrix);
+    if (key !== this.key) {
+      await this.pool.dispose();
+      this.key = key;
+    }
+    return this.pool;
+  }
+
+  public async dispose(): Promise<void> {
+    await this.pool.dispose();
+  }
 }

@@ -12,7 +12,6 @@ import { resolveDevice } from '../runtime/devices';
 import { encodingNames, parseCompression } from '../tensornet/compression-choice';
 import { layerCosts, widthCosts } from '../tensornet/sensitivity/expected-cost';
 import { chosenLayers, chosenOuter } from '../tensornet/sensitivity/chosen-matrices';
-import { payingProcesses } from '../tensornet/sensitivity/paying-processes';
 import { profileSensitivity } from '../tensornet/sensitivity/profile-sensitivity';
 import type {
   GgufFacts,
@@ -37,6 +36,11 @@ import type { Work } from './work';
 import { engineOf } from './sharing';
 import type { SharingRequest } from './sharing';
 import { say } from '../message';
+import { availableParallelism } from 'node:os';
+import type { LayeredModel } from '../models/layered-model';
+import type { DeviceName } from '../runtime/device';
+import { leastMemory } from '../runtime/memory-shares';
+import { gramBytes } from '../tensornet/statistics/fitting-memory';
 
 export const sensitivityJournal = operationJournal('sensitivity');
 
@@ -200,4 +204,30 @@ export async function measureSensitivity(
     { bundledText: join(samples, 'calibration.txt'), version, costsFolder },
     context,
   );
+}
+
+/** Multiplications that take two cores a minute. */
+const leastWork = 1e13;
+/** Each runs all of the text to fit to through the model. */
+const mostProcesses = 4;
+/** The least that each gets of the memory, times what the model needs to run. */
+const memoryOfEach = 2;
+
+/**
+ * Number of processes on this machine that save time in a sensitivity profile: decomposing and rounding matrices keep one core
+ * of each busy. A device other than the CPU serves one process at a time.
+ * @param work multiplications, as expected
+ */
+export function payingProcesses(
+  model: LayeredModel,
+  work: number,
+  { device, memoryBytes }: { readonly device: DeviceName; readonly memoryBytes: number },
+  cores = availableParallelism(),
+): number {
+  if (device !== 'cpu' || work < leastWork) {
+    return 1;
+  }
+  const each = memoryOfEach * leastMemory(model, device) + gramBytes(model);
+  const byMemory = Math.floor(memoryBytes / each);
+  return Math.max(1, Math.min(cores, mostProcesses, byMemory));
 }

@@ -10,7 +10,6 @@ import type { OpenedModel } from '../models/opened-model';
 import { planFor } from '../plans/plan';
 import { expertSaliency } from '../metrics/expert-saliency';
 import type { ExpertSaliency } from '../metrics/expert-saliency';
-import { leastSalient, shareOfExperts } from '../prune/experts/least-salient';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { UserError } from '../user-error';
@@ -139,4 +138,23 @@ function requireWhole(ratio: number | undefined, { summary }: OpenedModel): void
       remedy: say`Give at least ${Number((1 / largest).toPrecision(3))}.`,
     });
   }
+}
+
+/** Experts with the least saliency: the same fraction of each MoE layer, rounded down; at least one is kept. */
+export function leastSalient(
+  mixtures: readonly (readonly ExpertSaliency[])[],
+  ratio: number,
+): string[] {
+  return mixtures.flatMap((experts) => {
+    const count = shareOfExperts(ratio, experts.length);
+    return [...experts]
+      .sort((a, b) => a.saliency - b.saliency)
+      .slice(0, count)
+      .map(({ expert }) => expert);
+  });
+}
+
+/** Number of experts in a fraction of `count`, rounded down, at most `count` − 1. 0.29 of 100 is 29 despite floating-point error. */
+export function shareOfExperts(ratio: number, count: number): number {
+  return Math.min(count - 1, Math.floor(Number((ratio * count).toPrecision(12))));
 }

@@ -14,7 +14,13 @@ import { requireMemory } from '../runtime/memory-shares';
 import { describeOrigin } from '../runtime/origin';
 import { listCandidates } from './candidates';
 import { finishedSearch } from './refinement/finished-search';
-import type { LayerProfile, ProfileEvaluation, ProfileEvent } from './layer-profile';
+import type {
+  LayerProfile,
+  ProfileEvaluation,
+  ProfileEvent,
+  Round,
+  SurrogateRecord,
+} from './layer-profile';
 import { describeMetric, fittingMetric, metrics } from '../metrics/metrics';
 import { vocabularies } from '../metrics/vocabulary';
 import { loadSeveralTexts } from '../data/model-inputs';
@@ -26,7 +32,6 @@ import { shareSearch } from './shards/share-search';
 import { planScreening } from './screening-copy';
 import { SearchProgress } from './search-progress';
 import { SearchWork } from './search-work';
-import { surrogateRecord } from './adaptive/surrogate-record';
 import { SearchMemo } from './search-memo';
 import type { SearchRecord } from './search-memo';
 import { say } from '../message';
@@ -299,4 +304,33 @@ function parseEntry(value: unknown): Entry | undefined {
 
 function recordsOf(entries: readonly Entry[]): SearchRecord[] {
   return entries.filter((entry) => entry.kind !== 'spent');
+}
+
+/** Accuracy of the surrogate of a search; undefined if it proposed nothing. */
+export function surrogateRecord(rounds: readonly Round[]): SurrogateRecord | undefined {
+  const proposed = rounds.flatMap(({ distance, decision }) =>
+    decision?.expected === undefined
+      ? []
+      : [
+          {
+            place: decision.expected.place,
+            logError: Math.abs(Math.log(decision.expected.distance / distance)),
+          },
+        ],
+  );
+  if (proposed.length === 0) {
+    return undefined;
+  }
+  // A distance of 0 has no logarithm.
+  const logErrors = proposed.map(({ logError }) => logError).filter(Number.isFinite);
+  return {
+    rounds: proposed.length,
+    first: proposed.filter(({ place }) => place === 1).length,
+    amongFour: proposed.filter(({ place }) => place <= 4).length,
+    ...(logErrors.length === 0 ? {} : { meanLogError: meanOf(logErrors) }),
+  };
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

@@ -9,8 +9,16 @@ import { UserError } from '../user-error';
 import { Emitted } from './gradients/emitted';
 import { geluOf } from './gradients/gelu-nodes';
 import { NodeGradient } from './gradients/node-gradient';
-import { gradientRules } from './gradients/rules';
 import { say } from '../message';
+import { convolutionRules } from './gradients/convolution';
+import { elementwiseRules } from './gradients/elementwise';
+import { indexingRules } from './gradients/indexing';
+import { linearRules } from './gradients/linear';
+import type { Rule } from './gradients/node-gradient';
+import { normalizationRules } from './gradients/normalization';
+import { poolingRules } from './gradients/pooling';
+import { reductionRules } from './gradients/reductions';
+import { shapeGradientRules } from './gradients/shapes';
 
 const floatTypes: ReadonlySet<number> = new Set([
   DataType.FLOAT,
@@ -173,3 +181,15 @@ function ruleOf(node: NodeProto) {
 function nameOf({ name, output }: NodeProto): string {
   return name === '' ? (output[0] ?? '') : name;
 }
+
+/** The reverse rule of every operator that can be trained through, by its name in ONNX. */
+export const gradientRules: Readonly<Record<string, Rule>> = {
+  ...elementwiseRules,
+  ...linearRules,
+  ...convolutionRules,
+  ...poolingRules,
+  ...normalizationRules,
+  ...reductionRules,
+  ...indexingRules,
+  ...shapeGradientRules,
+};

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { labelIssues } from '../../../extension/core/datadiet/subsets/label-issues';
+import { labelIssues } from '../../../extension/core/datadiet/scores/run-summary';
 import { auroc, flipLabels } from '../../../extension/core/datadiet/subsets/label-noise';
 import { holdOut } from '../../../extension/core/datadiet/subsets/open-splits';
 import { bareScores } from '../../../extension/core/datadiet/scores/score-document';

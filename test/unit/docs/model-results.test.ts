@@ -6,7 +6,7 @@ import { allGgufFamilies, namesInGguf } from '../../../extension/core/models/ggu
 import { seq2seqFamilies } from '../../../extension/core/models/seq2seq/seq2seq-families';
 import { t5Forms } from '../../../extension/core/models/seq2seq/t5';
 import { stagedFamilies } from '../../../extension/core/models/stages/staged-families';
-import { t5InGguf } from '../../../extension/core/models/t5/t5-gguf';
+import { t5InGguf } from '../../../extension/core/models/gguf/t5-gguf';
 import { architectures } from '../../../extension/core/models/transformer/architectures';
 
 interface Written {

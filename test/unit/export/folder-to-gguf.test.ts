@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
-import { missingKeys } from '../../../extension/core/export/gguf/missing-keys';
+import { missingKeys } from '../../../extension/core/export/gguf/folder-to-gguf';
 import { explainUnsupportedInLlamaCpp } from '../../../extension/core/export/gguf/llama-cpp/explain-unsupported';
 import { ggufTarget } from '../../../extension/core/models/gguf/gguf-target';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';

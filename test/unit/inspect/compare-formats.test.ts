@@ -144,3 +144,16 @@ it.each([
     }
   },
 );
+
+it('finds the MLP of a folder that has gate and up in one matrix', async () => {
+  const source = familyFixture('granitemoehybrid-dense');
+  const out = join(folder, 'granitehybrid');
+  await prune(source, [], out, { format: 'gguf' });
+  const file = readdirSync(out).find((one) => one.endsWith('.gguf')) ?? '';
+  const { weights } = await compareModels(
+    { model: join(out, file), against: source, weights: true },
+    unattended,
+  );
+  const name = 'model.layers.0.shared_mlp.output_linear.weight';
+  expect(weights?.tensors).toContainEqual(expect.objectContaining({ name, relativeFrobenius: 0 }));
+});

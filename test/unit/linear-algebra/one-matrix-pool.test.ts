@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import type { LazyTensor } from '../../../extension/core/checkpoints/lazy-tensor';
 import type { StoredMatrix } from '../../../extension/core/linear-algebra/matrix-source';
-import { OneMatrixPool } from '../../../extension/core/linear-algebra/one-matrix-pool';
+import { OneMatrixPool } from '../../../extension/core/linear-algebra/matrix-products';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import { floatsOf, floatTensor } from '../../../extension/core/runtime/tensors';
 

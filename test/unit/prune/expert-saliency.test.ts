@@ -5,7 +5,7 @@ import { unattended } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
 import { expertSaliency } from '../../../extension/core/metrics/expert-saliency';
 import type { ExpertSaliency } from '../../../extension/core/metrics/expert-saliency';
-import { leastSalient, shareOfExperts } from '../../../extension/core/prune/experts/least-salient';
+import { leastSalient, shareOfExperts } from '../../../extension/core/operations/score-experts';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';

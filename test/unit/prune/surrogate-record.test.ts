@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { expect, it } from 'vitest';
-import { surrogateRecord } from '../../../extension/core/prune/adaptive/surrogate-record';
+import { surrogateRecord } from '../../../extension/core/prune/profile-model';
 import type { Round } from '../../../extension/core/prune/layer-profile';
 import { layerProfileSchema } from '../../../extension/core/prune/layer-profile-schema';
 

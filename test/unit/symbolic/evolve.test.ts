@@ -3,13 +3,12 @@ import { seededRandom } from '../../../extension/core/data/random';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import { Machine } from '../../../extension/core/symbolic/evaluation/machine';
 import { evaluateProgram } from '../../../extension/core/symbolic/evaluation/evaluate-program';
-import { evolve } from '../../../extension/core/symbolic/evolution/evolve';
+import { evolve, graphName } from '../../../extension/core/symbolic/evolution/evolve';
 import type {
   EvolutionEvent,
   TrainingOrder,
 } from '../../../extension/core/symbolic/evolution/evolve';
 import type { EvolutionSettings } from '../../../extension/core/symbolic/evolution/gssnn-document';
-import { graphName } from '../../../extension/core/symbolic/evolution/graph-name';
 import {
   correlation,
   expectedBestOf,

@@ -17,8 +17,10 @@ import {
 } from '../../../extension/core/symbolic/language/term';
 import type { Term } from '../../../extension/core/symbolic/language/term';
 import { costOf } from '../../../extension/core/symbolic/search/costs';
-import { countPrograms } from '../../../extension/core/symbolic/search/count-programs';
-import { enumerateBySize } from '../../../extension/core/symbolic/search/enumerate-by-size';
+import {
+  countPrograms,
+  enumerateBySize,
+} from '../../../extension/core/symbolic/search/enumerate-by-size';
 import { Enumeration } from '../../../extension/core/symbolic/search/enumeration';
 import { explore } from '../../../extension/core/symbolic/search/explore';
 import type { Exploration } from '../../../extension/core/symbolic/search/explore';

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { openModel } from '../../../extension/core/models/open-model';
 import { leastMemory } from '../../../extension/core/runtime/memory-shares';
-import { payingProcesses } from '../../../extension/core/tensornet/sensitivity/paying-processes';
+import { payingProcesses } from '../../../extension/core/operations/measure-sensitivity';
 import { fixture } from '../fixtures';
 
 const long = 1e14;

@@ -5,8 +5,7 @@ import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-build
 import { OperatorSetIdProtoSchema } from '../../../extension/core/onnx/proto/onnx_pb';
 import { createSession } from '../../../extension/core/runtime/session';
 import { floatsOf, floatTensor } from '../../../extension/core/runtime/tensors';
-import { backward } from '../../../extension/core/training/backward';
-import { gradientRules } from '../../../extension/core/training/gradients/rules';
+import { backward, gradientRules } from '../../../extension/core/training/backward';
 import { UserError } from '../../../extension/core/user-error';
 import { expectGradient } from './finite-differences';
 import { geluForms, gradientCases } from './gradient-cases';

@@ -3,10 +3,13 @@ import { say } from '../../message';
 import type { ScoreDocument } from '../scores/score-document';
 import { trainRun } from '../training/training-run';
 import type { RunRequest } from '../training/training-run';
-import { firstCopies } from './copies';
 import { embed } from './embedding';
 import { lastLayerFeatures } from './last-layer';
 import type { Layout } from './issue-kinds';
+import { createHash } from 'node:crypto';
+import type { Dataset } from '../../data/datasets/dataset';
+import { checkpoint } from '../../jobs/job';
+import type { Cancellation } from '../../jobs/job';
 
 /** Fewest examples that have neighbours. */
 const least = 3;
@@ -46,4 +49,24 @@ export async function embedExamples(
   } finally {
     await trainer.dispose();
   }
+}
+
+/** Examples that are hashed between two looks at the cancellation. */
+const atOnce = 1024;
+
+/** Index of the first example with the same content, for each example, regardless of labels. */
+async function firstCopies(dataset: Dataset, cancellation: Cancellation): Promise<number[]> {
+  const first = new Map<string, number>();
+  const copies: number[] = [];
+  for (let index = 0; index < dataset.size; index++) {
+    if (index % atOnce === 0) {
+      await checkpoint(cancellation);
+    }
+    const content = dataset.text?.(index) ?? new Uint8Array(dataset.features([index]).buffer);
+    const key = createHash('sha1').update(content).digest('base64');
+    const found = first.get(key) ?? index;
+    first.set(key, found);
+    copies.push(found);
+  }
+  return copies;
 }

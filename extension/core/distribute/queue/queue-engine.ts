@@ -11,7 +11,6 @@ import { encode } from './codec';
 import type { QueueServer } from './connection';
 import { keptSeconds, queueOf, setupKey } from './messages';
 import type { Order } from './messages';
-import { differenceOf, mostDifference } from './probe';
 import { beatMilliseconds, Fingerprints, prefix, Registry, silentMilliseconds } from './registry';
 import type { WorkerEntry } from './registry';
 import { say, verbatim } from '../../message';
@@ -364,4 +363,16 @@ class Watch {
       say`${entry.name} takes no part: its numbers differ by ${difference.toExponential(1)}, more than ${mostDifference.toExponential(0)}.`,
     );
   }
+}
+
+/** Largest difference of a worker's numbers from the driver's, relative to the largest of these. */
+const mostDifference = 1e-4;
+
+/** Greatest difference of two lists, relative to the largest number of the first; infinite if their lengths differ. */
+function differenceOf(expected: readonly number[], found: readonly number[]): number {
+  const largest = Math.max(...expected.map(Math.abs), Number.MIN_VALUE);
+  const far = Math.max(...expected.map((one, i) => Math.abs(one - (found[i] ?? Number.NaN))));
+  return expected.length === found.length && Number.isFinite(far)
+    ? far / largest
+    : Number.POSITIVE_INFINITY;
 }

@@ -9,7 +9,6 @@ import { hasWindows } from '../../models/gguf/gguf-windows';
 import { configOfLayerType } from '../../models/parts/rotary';
 import { sparsityOf } from '../../models/parts/sparsity';
 import type { Changes } from '../changes';
-import { compressedEntries } from './compressed-header';
 import { deciArchitecture } from './gguf-deci';
 import { headDimOf, sizesOf } from './folder-model';
 import type { FolderModel } from './folder-model';
@@ -17,6 +16,14 @@ import { narrowedSizes, sizesAfter } from './gguf-sizes';
 import { HeaderEntries } from './header-entries';
 import { expertEntries, latentEntries, mixerEntries } from './mixture-header';
 import { rotaryEntries, thetaOf } from './rotary-header';
+import {
+  boundKey,
+  compressedTheta,
+  ratiosKey,
+  rootSoftplus,
+  tableBlocks,
+} from '../../models/gguf/deepseek4';
+import { gatingKey } from '../../models/gguf/expert-gating';
 
 /** Entries about the model, keys as llama.cpp spells them (gguf-py, constants.py). */
 export function modelEntries(
@@ -170,4 +177,36 @@ function windowEntries(
   if (windows.ownRotary === true) {
     entries.float('rope.freq_base_swa', thetaOf(configOfLayerType(config, 'sliding_attention')));
   }
+}
+
+/** Entries about blocks whose attention reads compressed runs of tokens (conversion/deepseek.py). */
+function compressedEntries(
+  entries: HeaderEntries,
+  { architecture, config }: FolderModel,
+  blocks: readonly number[],
+): void {
+  const { compressed, experts, feedforward } = architecture;
+  if (compressed === undefined) {
+    return;
+  }
+  const theta = (type: string): number => thetaOf(configOfLayerType(config, type));
+  entries.integers(
+    ratiosKey,
+    blocks.map((block) => compressed(config, block).rate ?? 0),
+  );
+  entries.float('rope.freq_base', theta('sliding_attention'));
+  entries.float(compressedTheta, theta('full_attention'));
+  // llama.cpp leaves cosines and sines of this family as they are.
+  entries.remove('rope.scaling.attn_factor');
+  entries.integer(gatingKey, rootSoftplus);
+  entries.flag('expert_weights_norm', true);
+  entries.integer(
+    tableBlocks,
+    blocks.filter((block) => experts?.byToken?.isOf(config, block) === true).length,
+  );
+  const { limit = 0 } = feedforward.clamped?.(config) ?? {};
+  entries.floats(
+    boundKey,
+    blocks.map(() => limit),
+  );
 }

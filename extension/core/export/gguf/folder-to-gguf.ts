@@ -34,7 +34,7 @@ import {
 } from './encoders/encoder-in-file';
 import { chosenTypes, fileTypeOf, isTable, plainType, roundingOf } from './choose-types';
 import { modelEntries } from './folder-header';
-import { asDecoder } from './folder-model';
+import { asDecoder, sizesOf } from './folder-model';
 import type { FolderModel } from './folder-model';
 import { importanceOf } from './importance';
 import { deciFamilies, needsDeci, whyNotGgufDeci } from './gguf-deci';
@@ -42,7 +42,6 @@ import { whyNotHeld } from './gguf-options';
 import { whyOtherWidths } from './gguf-sizes';
 import { asIntegers, converted } from './gguf-tensors';
 import { bytesByName, layOutGguf, writeGguf } from './gguf-writer';
-import { missingKeys } from './missing-keys';
 import { placeTensors } from './place-tensors';
 import type { PlacedTensor } from './place-tensors';
 import { frequencyTensors } from './rotary-header';
@@ -52,6 +51,7 @@ import { explainUnsupportedInLlamaCpp } from './llama-cpp/explain-unsupported';
 import { hasLeastStep } from './llama-cpp/value-rules';
 import { joined, counted, say } from '../../message';
 import type { Message } from '../../message';
+import { ggufBlocks } from '../../models/gguf/gguf-names';
 
 const defaultAlignment = 32;
 const version = 3;
@@ -319,4 +319,38 @@ export async function folderFileWriter(
 async function joinedCheckpoint({ model, checkpoint }: CheckpointSource): Promise<Checkpoint> {
   const { quantization } = model.summary;
   return quantization === undefined ? checkpoint : joinPacked(checkpoint, quantization);
+}
+
+/** Bytes of a number. */
+const [half, whole] = [2, 4] as const;
+
+/** Zeros for keys and values that llama.cpp wants of blocks which read others', and that the folder does not have. */
+export function missingKeys(
+  { config, architecture, target }: FolderModel,
+  there: ReadonlySet<string>,
+): GgufTensor[] {
+  if (target.family.wantsAllKeys !== true) {
+    return [];
+  }
+  const { keyValueHeads, headDim } = sizesOf(config);
+  const matrix = [keyValueHeads * headDim, config.hidden_size];
+  const bytes = new Uint8Array(keyValueHeads * headDim * config.hidden_size * half);
+  const zeros = (name: string, shape: readonly number[], type: 'F16' | 'F32'): GgufTensor => {
+    const length = shape.reduce((all, size) => all * size, type === 'F16' ? half : whole);
+    return {
+      name,
+      shape,
+      type,
+      length,
+      source: { kind: 'given', bytes: bytes.subarray(0, length) },
+    };
+  };
+  return Array.from({ length: config.num_hidden_layers }, (_, block) => block)
+    .filter((block) => architecture.keysOf?.(config, block) !== undefined)
+    .flatMap((block) => [
+      zeros(`${ggufBlocks}.${block}.attn_k.weight`, matrix, 'F16'),
+      zeros(`${ggufBlocks}.${block}.attn_v.weight`, matrix, 'F16'),
+      zeros(`${ggufBlocks}.${block}.attn_k_norm.weight`, [headDim], 'F32'),
+    ])
+    .filter(({ name }) => !there.has(name));
 }

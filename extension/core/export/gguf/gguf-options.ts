@@ -15,7 +15,7 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { ModelFamily } from '../../models/model-family';
 import type { ModelHeaders } from '../../models/model-headers';
 import type { OpenedModel } from '../../models/opened-model';
-import { countT5Blocks, explainOtherTowers, isT5, t5InGguf, t5Keys } from '../../models/t5/t5-gguf';
+import { explainOtherTowers, isT5, t5Keys, towerBlocks } from '../../models/gguf/t5-gguf';
 import { asDecoder } from './folder-model';
 import { productsOf, withoutEmptied } from './block-factors';
 import { deciArchitecture, deciFamilies, deciLayout, needsDeci, whyNotGgufDeci } from './gguf-deci';
@@ -37,7 +37,7 @@ import { curveInGguf, curveKey, curveTensors } from '../../models/gguf/gguf-curv
 import { ggufBlocks } from '../../models/gguf/gguf-names';
 import { curveEntries } from './curve-entries';
 import { furtherBlocks } from '../../models/gguf/gguf-blocks';
-import { ratiosKey, tableBlocks } from '../../models/gguf/compressed/deepseek4';
+import { ratiosKey, tableBlocks } from '../../models/gguf/deepseek4';
 import { GgufKeys } from '../../models/gguf/gguf-keys';
 import type { OutputOption } from '../output-options';
 import { whyTorn } from '../changes';
@@ -89,7 +89,7 @@ export function ggufOptions(
             whyTorn(summary, changes) ??
             whyOtherWidths(summary, conversion, changes) ??
             (facts === undefined
-              ? whyOtherT5(keys, changes)
+              ? whyOtherTowers(keys, summary, changes)
               : explainUnsupportedInLlamaCpp(facts, changes)),
         );
       },
@@ -180,7 +180,7 @@ async function headEntries(
 
 /** What lists or counts blocks, where it no longer follows from their numbers. */
 async function blockEntries(
-  { header, facts }: Omit<GgufWriteSource, 'model'>,
+  { header, facts, model }: GgufWriteSource,
   keys: GgufKeys,
   { blocks }: Changes,
 ): Promise<Entry[]> {
@@ -207,7 +207,7 @@ async function blockEntries(
         ]),
     ...(gating === undefined || keys.has(gatingKey) ? [] : [integerEntry(keys, gatingKey, gating)]),
     ...(keys.has(furtherBlocks) ? [integerEntry(keys, furtherBlocks, 0)] : []),
-    ...(isT5(keys) ? towerEntries(keys, blocks) : []),
+    ...(isT5(keys) ? towerEntries(keys, towerBlocks(model.summary, blocks)) : []),
   ];
 }
 
@@ -226,19 +226,20 @@ const familyFlags = (
   );
 
 /** How many blocks each tower of T5 has. */
-function towerEntries(keys: GgufKeys, blocks: readonly number[]): Entry[] {
-  const { encoder, decoder } = countT5Blocks(keys, blocks);
-  return [
-    integerEntry(keys, ggufFields.num_hidden_layers, encoder),
-    ...(decoder === 0 ? [] : [integerEntry(keys, t5Keys.decoderBlocks, decoder)]),
-  ];
-}
+const towerEntries = (
+  keys: GgufKeys,
+  { encoder, decoder }: ReturnType<typeof towerBlocks>,
+): Entry[] => [
+  integerEntry(keys, ggufFields.num_hidden_layers, encoder),
+  ...(decoder === 0 ? [] : [integerEntry(keys, t5Keys.decoderBlocks, decoder)]),
+];
 
-function whyOtherT5(keys: GgufKeys, { blocks }: Changes): Refusal | undefined {
-  const refusal =
-    keys.architecture === t5InGguf.both
-      ? explainOtherTowers(countT5Blocks(keys, blocks))
-      : undefined;
+function whyOtherTowers(
+  keys: GgufKeys,
+  summary: LayeredModel['summary'],
+  { blocks }: Changes,
+): Refusal | undefined {
+  const refusal = explainOtherTowers(summary, blocks);
   return refusal && { ...refusal, field: keys.name(t5Keys.decoderBlocks) };
 }
 
@@ -282,7 +283,7 @@ async function ggufWriter(
   const asked = options.types ?? {};
   const types = chosenTypes(
     kept.map(({ name, tensor }) => ({ name, shape: tensor.shape, stored: tensor })),
-    await mixedModel(header, changes),
+    await mixedModel(source, changes),
     asked,
     header.file,
   );
@@ -348,14 +349,14 @@ function isFurther({ summary }: LayeredModel, name: string): boolean {
 
 /** What a mix of types depends on. */
 async function mixedModel(
-  header: GgufHeader,
+  { header, model }: GgufWriteSource,
   { blocks, expertCounts }: Changes,
 ): Promise<Omit<MixedModel, 'hasImportance'>> {
   const { heads, keyValueHeads } = await ggufSizes(header);
   const [experts = 0] = expertCounts.values();
   const keys = new GgufKeys(header, header.file);
-  const count = isT5(keys) ? countT5Blocks(keys, blocks).encoder : blocks.length;
-  return { blocks: count, heads, keyValueHeads, experts, architecture: keys.architecture };
+  const { encoder } = towerBlocks(model.summary, blocks);
+  return { blocks: encoder, heads, keyValueHeads, experts, architecture: keys.architecture };
 }
 
 /** What a header says of a mix of types. */

@@ -14,7 +14,7 @@ import { nothingSaved } from '../../jobs/saved-parts';
 import { UserError } from '../../user-error';
 import { asDecoder } from './folder-model';
 import type { InputSums } from './importance';
-import { t5NamesInFile } from './t5/t5-to-gguf';
+import { t5NamesInFile } from './t5-to-gguf';
 import { say } from '../../message';
 
 /** Σ x² of each input of some matrices of one size, added up in float64 run by run. */

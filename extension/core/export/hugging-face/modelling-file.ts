@@ -1,3 +1,4 @@
+import { projectionNames } from '../../models/transformer/architecture';
 import type { Architecture } from '../../models/transformer/architecture';
 import { partWiring } from '../../models/transformer/block-parts';
 import type { WiringNames } from '../../models/modules/wiring-names';
@@ -54,7 +55,7 @@ export function modulesOf(
     ...(mixer === undefined ? {} : { mixer: branchModules(mixer.wiring, [mixer.module], shares) }),
     feedforward: branchModules(
       partWiring(family, 'expert'),
-      [...(inputs.kind === 'fused' ? [inputs.name] : inputs.names), feedforward.down],
+      [...projectionNames(inputs), feedforward.down],
       shares && mixer === undefined,
     ),
   };
@@ -74,10 +75,7 @@ function asInTransformers(family: Architecture): Architecture {
     feedforward: {
       ...feedforward,
       wiring: wiring(feedforward.wiring),
-      gateUp:
-        gateUp.kind === 'fused'
-          ? { ...gateUp, name: named(gateUp.name) }
-          : { ...gateUp, names: gateUp.names.map(named) },
+      gateUp: 'fused' in gateUp ? { ...gateUp, fused: named(gateUp.fused) } : gateUp.map(named),
       down: named(feedforward.down),
     },
   };

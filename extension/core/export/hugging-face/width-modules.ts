@@ -1,4 +1,5 @@
 import type { Refusal } from '../../models/capability';
+import { projectionNames } from '../../models/transformer/architecture';
 import type { Architecture } from '../../models/transformer/architecture';
 import type { Changes } from '../changes';
 import { say } from '../../message';
@@ -33,7 +34,7 @@ export function whyNoWidths(
   heads?: Architecture['heads'],
 ): Refusal | undefined {
   const narrowed = Object.keys(widths).find((id) => id.endsWith('.attention'));
-  const isPlain = attention.queryKeyValue.kind === 'separate' && heads === undefined;
+  const isPlain = !('fused' in attention.queryKeyValue) && heads === undefined;
   return narrowed === undefined || isPlain
     ? undefined
     : {
@@ -65,8 +66,6 @@ export function widthParts(
   if (Object.keys(widths).length === 0) {
     return { classes: '', method: '', call: '' };
   }
-  const namesOf = (projection: Architecture['feedforward']['gateUp']): readonly string[] =>
-    projection.kind === 'fused' ? [projection.name] : projection.names;
   const moduleOf = (name: string): string => linears[name] ?? name;
   const modulesOf = (name: string): readonly string[] =>
     splits.includes(name)
@@ -90,14 +89,14 @@ export function widthParts(
             if width is not None:
                 sizes = ${nested === undefined ? 'config' : `getattr(config, "${nested}", config)`}
                 whole = getattr(sizes, "num_key_value_heads", None) or sizes.num_attention_heads
-                for path, axis in (${resized(namesOf(attention.queryKeyValue), attention.output)}):
+                for path, axis in (${resized(projectionNames(attention.queryKeyValue), attention.output)}):
                     resize(layer, path, axis, width, whole)
                 resize_heads(layer.${module}, width, whole)
             width = config.width_of(block, "feedforward")
             if width is not None:
                 down = layer.get_submodule("${moduleOf(feedforward.down)}")
                 whole = down.weight.shape[isinstance(down, nn.Linear)]
-                for path, axis in (${resized(namesOf(feedforward.gateUp), feedforward.down)}):
+                for path, axis in (${resized(projectionNames(feedforward.gateUp), feedforward.down)}):
                     resize(layer, path, axis, width, whole)`,
   };
 }

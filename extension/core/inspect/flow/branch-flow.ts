@@ -9,10 +9,10 @@ import type { Rotary } from '../../models/parts/rotary';
 import { partTensors } from '../../models/transformer/part-tensors';
 import type { Dimension } from '../../onnx/graph-builder';
 import type { BranchBuilder } from './branch-builder';
-import { adaptedFlow, behindHeads } from './shared-flow';
 import type { Wire } from './flow-builder';
 import type { FlowGroup } from './flow-document';
 import { counted, listed, say, verbatim } from '../../message';
+import type { Adapter, SharedParts } from '../../models/parts/adapted';
 
 /** A branch as drawn, and what it gives. */
 export interface BranchFlow {
@@ -271,4 +271,43 @@ export function patchFlow(
   const { shape: size } = input;
   const out = branch.add('up', 'weights', say`Up`, [module], { shape: size, tensors: of('up.') });
   return { group: branch.group(say`Graph module`, verbatim(program)), out };
+}
+
+/** y, and what an adapter makes of x where there is one. */
+function adaptedFlow(
+  branch: BranchBuilder,
+  name: string,
+  x: Wire,
+  y: Wire,
+  adapter: Adapter | undefined,
+): Wire {
+  if (adapter === undefined) {
+    return y;
+  }
+  const added = branch.add(`${name}-adapter`, 'weights', say`Adapter`, [x], {
+    shape: y.shape,
+    tensors: [adapter.down, adapter.up].flatMap((linear) => partTensors(linear)),
+  });
+  return branch.add(`${name}-adapted`, 'combine', verbatim('+'), [y, added]);
+}
+
+/** Steps of a shared transformer after its heads. */
+function behindHeads(
+  branch: BranchBuilder,
+  { norm, hiddenSize }: AttentionShape,
+  activation: string,
+  { attended, norm: innerNorm, gateUp, gateUpAdapter, down }: SharedParts,
+  output: AttentionWeights['output'],
+  heads: Wire,
+): Wire {
+  const all = branch.linear('attended', say`Output of the heads`, heads, attended, hiddenSize);
+  const x = branch.norm('inner-norm', norm, all, innerNorm);
+  const both = branch.linear('gate-up', say`Gate and up`, x, gateUp);
+  const wide = adaptedFlow(branch, 'gate-up', x, both, gateUpAdapter);
+  const opened = branch.add('activation', 'operator', verbatim(activation), [wide], {
+    shape: [...x.shape.slice(0, -1), down.weight.shape[1] ?? '?'],
+    detail: say`of the gate`,
+  });
+  const inner = branch.linear('down', say`Down`, opened, down, hiddenSize);
+  return branch.linear('output', say`Output`, inner, output, hiddenSize);
 }

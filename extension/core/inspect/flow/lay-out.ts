@@ -7,7 +7,6 @@ import type { Flow, FlowItem, ValueRange } from './flow-document';
 import { joined } from './node-values';
 import { rankLevel } from './rank-level';
 import type { RankedLevel, Size } from './rank-level';
-import { textWidth } from './text-width';
 import { visibleFlow } from './visible-flow';
 import type { Level, LevelEdge, Visible, VisibleFlow } from './visible-flow';
 
@@ -328,4 +327,15 @@ function rowsOf(item: FlowItem): string[] {
 
 function lost(): never {
   throw new RangeError('a box without a place');
+}
+
+/** Letters of Chinese, Japanese and Korean, and their punctuation. */
+const wide = /[\u1100-\u115F\u2E80-\u9FFF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE4F\uFF00-\uFF60]/g;
+/** Width of a wide letter in Latin letters, with a margin for unknown fonts. */
+const lettersOfWide = 1.75;
+
+/** About how wide a text is, in pixels; `letter` is the width of a Latin letter. */
+function textWidth(text: string, letter: number): number {
+  const count = text.match(wide)?.length ?? 0;
+  return (text.length + (lettersOfWide - 1) * count) * letter;
 }

@@ -34,15 +34,12 @@ export const albert: EncoderArchitecture = {
   sharedBlocks: ({ num_hidden_layers: blocks, num_hidden_groups: groups }, block) =>
     `${Math.trunc(block / (blocks / Number(groups)))}.albert_layers.0`,
   attention: {
-    queryKeyValue: {
-      kind: 'separate',
-      names: ['attention.query', 'attention.key', 'attention.value'],
-    },
+    queryKeyValue: ['attention.query', 'attention.key', 'attention.value'],
     output: 'attention.dense',
     wiring: postNorm('attention.LayerNorm'),
   },
   feedforward: {
-    gateUp: { kind: 'separate', names: ['ffn'] },
+    gateUp: ['ffn'],
     down: 'ffn_output',
     wiring: postNorm('full_layer_layer_norm'),
   },

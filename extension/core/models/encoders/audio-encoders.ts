@@ -18,15 +18,12 @@ const embedding = {
 } as const satisfies AudioNames;
 
 const attention = {
-  queryKeyValue: {
-    kind: 'separate',
-    names: ['attention.q_proj', 'attention.k_proj', 'attention.v_proj'],
-  },
+  queryKeyValue: ['attention.q_proj', 'attention.k_proj', 'attention.v_proj'],
   output: 'attention.out_proj',
 } as const;
 
 const feedforward = {
-  gateUp: { kind: 'separate', names: ['feed_forward.intermediate_dense'] },
+  gateUp: ['feed_forward.intermediate_dense'],
   down: 'feed_forward.output_dense',
 } as const;
 

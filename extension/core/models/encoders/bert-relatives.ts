@@ -193,10 +193,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     },
     embedding: { ...withoutTypes, positionsSkipPadding: true },
     attention: {
-      queryKeyValue: {
-        kind: 'separate',
-        names: ['attention.attn.q', 'attention.attn.k', 'attention.attn.v'],
-      },
+      queryKeyValue: ['attention.attn.q', 'attention.attn.k', 'attention.attn.v'],
       output: 'attention.attn.o',
       wiring: postNorm('attention.LayerNorm'),
     },

@@ -28,15 +28,12 @@ export const bertVariants: readonly EncoderArchitecture[] = [
     },
     blocks: 'encoder.layers',
     attention: {
-      queryKeyValue: {
-        kind: 'separate',
-        names: ['attention.query', 'attention.key', 'attention.value'],
-      },
+      queryKeyValue: ['attention.query', 'attention.key', 'attention.value'],
       output: 'post_attention.conv1d',
       wiring: postNorm('post_attention.layernorm'),
     },
     feedforward: {
-      gateUp: { kind: 'separate', names: ['intermediate.conv1d'] },
+      gateUp: ['intermediate.conv1d'],
       down: 'output.conv1d',
       wiring: postNorm('output.layernorm'),
     },

@@ -104,14 +104,11 @@ export const debertas: readonly EncoderArchitecture[] = [
   {
     ...deberta('deberta-v2', 'DebertaV2'),
     attention: {
-      queryKeyValue: {
-        kind: 'separate',
-        names: [
-          'attention.self.query_proj',
-          'attention.self.key_proj',
-          'attention.self.value_proj',
-        ],
-      },
+      queryKeyValue: [
+        'attention.self.query_proj',
+        'attention.self.key_proj',
+        'attention.self.value_proj',
+      ],
       output: 'attention.output.dense',
       wiring: postNorm('attention.output.LayerNorm'),
     },
@@ -124,7 +121,7 @@ export const debertas: readonly EncoderArchitecture[] = [
   {
     ...deberta('deberta', 'Deberta'),
     attention: {
-      queryKeyValue: { kind: 'fused', name: 'attention.self.in_proj', order: 'by-group' },
+      queryKeyValue: { fused: 'attention.self.in_proj', order: 'by-group' },
       addedBiases: { query: 'attention.self.q_bias', value: 'attention.self.v_bias' },
       output: 'attention.output.dense',
       wiring: postNorm('attention.output.LayerNorm'),

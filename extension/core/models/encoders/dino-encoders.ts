@@ -45,7 +45,7 @@ function dinov2Like(named: Named, registers?: string): EncoderArchitecture {
     attention: { ...vitAttention, wiring: { norm: 'norm1', layerScale: 'layer_scale1.lambda1' } },
     feedforward: {
       wiring: { norm: 'norm2', layerScale: 'layer_scale2.lambda1' },
-      gateUp: { kind: 'separate', names: ['mlp.fc1'] },
+      gateUp: ['mlp.fc1'],
       down: 'mlp.fc2',
     },
     form: (config) =>
@@ -53,7 +53,7 @@ function dinov2Like(named: Named, registers?: string): EncoderArchitecture {
         ? {
             feedforward: {
               wiring: { norm: 'norm2', layerScale: 'layer_scale2.lambda1' },
-              gateUp: { kind: 'fused', name: 'mlp.weights_in' },
+              gateUp: { fused: 'mlp.weights_in' },
               down: 'mlp.weights_out',
             },
           }
@@ -105,15 +105,12 @@ const dinov3: EncoderArchitecture = {
   blocks: 'layer',
   attention: {
     wiring: { norm: 'norm1', layerScale: 'layer_scale1.lambda1' },
-    queryKeyValue: {
-      kind: 'separate',
-      names: ['attention.q_proj', 'attention.k_proj', 'attention.v_proj'],
-    },
+    queryKeyValue: ['attention.q_proj', 'attention.k_proj', 'attention.v_proj'],
     output: 'attention.o_proj',
   },
   feedforward: {
     wiring: { norm: 'norm2', layerScale: 'layer_scale2.lambda1' },
-    gateUp: { kind: 'separate', names: ['mlp.up_proj'] },
+    gateUp: ['mlp.up_proj'],
     down: 'mlp.down_proj',
   },
   biases: (config) => ({
@@ -130,7 +127,7 @@ const dinov3: EncoderArchitecture = {
       ? {
           feedforward: {
             wiring: { norm: 'norm2', layerScale: 'layer_scale2.lambda1' },
-            gateUp: { kind: 'separate', names: ['mlp.gate_proj', 'mlp.up_proj'] },
+            gateUp: ['mlp.gate_proj', 'mlp.up_proj'],
             down: 'mlp.down_proj',
           },
         }

@@ -5,7 +5,7 @@ import { bertVariants } from './bert-variants';
 import { debertas } from './deberta';
 import { stockClass } from './encoder-architecture';
 import type { EncoderArchitecture } from './encoder-architecture';
-import { t5Encoders } from '../t5/t5-encoder';
+import { t5Encoders } from './t5-encoder';
 import { imageEncoders } from './image-encoders';
 import { jinaBert } from './on-hub/jina-bert';
 import { neoBert } from './on-hub/neobert';

@@ -109,12 +109,12 @@ const imageGpt: EncoderArchitecture = {
   causal: true,
   attention: {
     wiring: preNorm('ln_1'),
-    queryKeyValue: { kind: 'fused', name: 'attn.c_attn' },
+    queryKeyValue: { fused: 'attn.c_attn' },
     output: 'attn.c_proj',
   },
   feedforward: {
     wiring: preNorm('ln_2'),
-    gateUp: { kind: 'separate', names: ['mlp.c_fc'] },
+    gateUp: ['mlp.c_fc'],
     down: 'mlp.c_proj',
   },
   biases: () => allBiases,

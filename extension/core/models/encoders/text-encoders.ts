@@ -15,15 +15,12 @@ export const classifier: HeadStep = { name: 'classifier', out: 'stored' };
 /** Branches in the manner of BERT: the sum of stream and branch is normed (arXiv 1810.04805). */
 export const bertBlocks = {
   attention: {
-    queryKeyValue: {
-      kind: 'separate',
-      names: ['attention.self.query', 'attention.self.key', 'attention.self.value'],
-    },
+    queryKeyValue: ['attention.self.query', 'attention.self.key', 'attention.self.value'],
     output: 'attention.output.dense',
     wiring: postNorm('attention.output.LayerNorm'),
   },
   feedforward: {
-    gateUp: { kind: 'separate', names: ['intermediate.dense'] },
+    gateUp: ['intermediate.dense'],
     down: 'output.dense',
     wiring: postNorm('output.LayerNorm'),
   },
@@ -256,15 +253,12 @@ const distilbert: EncoderArchitecture = {
   },
   blocks: 'transformer.layer',
   attention: {
-    queryKeyValue: {
-      kind: 'separate',
-      names: ['attention.q_lin', 'attention.k_lin', 'attention.v_lin'],
-    },
+    queryKeyValue: ['attention.q_lin', 'attention.k_lin', 'attention.v_lin'],
     output: 'attention.out_lin',
     wiring: postNorm('sa_layer_norm'),
   },
   feedforward: {
-    gateUp: { kind: 'separate', names: ['ffn.lin1'] },
+    gateUp: ['ffn.lin1'],
     down: 'ffn.lin2',
     wiring: postNorm('output_layer_norm'),
   },

@@ -21,13 +21,13 @@ import {
 
 const modernAttention = {
   wiring: preNorm('attn_norm'),
-  queryKeyValue: { kind: 'fused', name: 'attn.Wqkv' },
+  queryKeyValue: { fused: 'attn.Wqkv' },
   output: 'attn.Wo',
 } as const;
 
 const modernDecoderAttention = {
   wiring: preNorm('attn_norm'),
-  queryKeyValue: { kind: 'separate', names: ['attn.q_proj', 'attn.k_proj', 'attn.v_proj'] },
+  queryKeyValue: ['attn.q_proj', 'attn.k_proj', 'attn.v_proj'],
   output: 'attn.Wo',
 } as const;
 
@@ -74,7 +74,7 @@ const modernbert: EncoderArchitecture = {
   attention: modernAttention,
   feedforward: {
     wiring: preNorm('mlp_norm'),
-    gateUp: { kind: 'fused', name: 'mlp.Wi' },
+    gateUp: { fused: 'mlp.Wi' },
     down: 'mlp.Wo',
   },
   biases: configuredBiases,
@@ -240,12 +240,12 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     },
     blocks: 'encoder.layers',
     attention: {
-      queryKeyValue: { kind: 'fused', name: 'attn.Wqkv' },
+      queryKeyValue: { fused: 'attn.Wqkv' },
       output: 'attn.out_proj',
       wiring: postNorm('norm1'),
     },
     feedforward: {
-      gateUp: { kind: 'separate', names: ['mlp.fc12', 'mlp.fc11'] },
+      gateUp: ['mlp.fc12', 'mlp.fc11'],
       down: 'mlp.fc2',
       wiring: postNorm('norm2'),
     },
@@ -285,12 +285,12 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     },
     blocks: 'encoder.layer',
     attention: {
-      queryKeyValue: { kind: 'fused', name: 'attention.qkv_proj' },
+      queryKeyValue: { fused: 'attention.qkv_proj' },
       output: 'attention.o_proj',
       wiring: postNorm('attn_ln'),
     },
     feedforward: {
-      gateUp: { kind: 'fused', name: 'mlp.up_gate_proj' },
+      gateUp: { fused: 'mlp.up_gate_proj' },
       upFirst: true,
       down: 'mlp.down_proj',
       wiring: postNorm('mlp_ln'),
@@ -332,12 +332,12 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     },
     blocks: 'encoder.layers',
     attention: {
-      queryKeyValue: { kind: 'fused', name: 'mixer.Wqkv' },
+      queryKeyValue: { fused: 'mixer.Wqkv' },
       output: 'mixer.out_proj',
       wiring: postNorm('norm1'),
     },
     feedforward: {
-      gateUp: { kind: 'separate', names: ['mlp.fc1'] },
+      gateUp: ['mlp.fc1'],
       down: 'mlp.fc2',
       wiring: postNorm('norm2'),
     },

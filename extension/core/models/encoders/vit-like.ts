@@ -19,16 +19,13 @@ export const classifies = (family: string, form: Pick<HeadForm, 'reads' | 'norm'
 
 export const vitAttention = {
   wiring: preNorm('layernorm_before'),
-  queryKeyValue: {
-    kind: 'separate',
-    names: ['query', 'key', 'value'].map((name) => `attention.attention.${name}`),
-  },
+  queryKeyValue: ['query', 'key', 'value'].map((name) => `attention.attention.${name}`),
   output: 'attention.output.dense',
 } as const satisfies EncoderArchitecture['attention'];
 
 export const vitFeedforward = {
   wiring: preNorm('layernorm_after'),
-  gateUp: { kind: 'separate', names: ['intermediate.dense'] },
+  gateUp: ['intermediate.dense'],
   down: 'output.dense',
 } as const satisfies EncoderArchitecture['feedforward'];
 

@@ -68,12 +68,12 @@ export const alibiFamilies: readonly Architecture[] = [
     norm: 'layer-without-bias',
     attention: {
       wiring: preNorm('norm_1'),
-      queryKeyValue: { kind: 'fused', name: 'attn.Wqkv' },
+      queryKeyValue: { fused: 'attn.Wqkv' },
       output: 'attn.out_proj',
     },
     feedforward: {
       wiring: preNorm('norm_2'),
-      gateUp: { kind: 'separate', names: ['ffn.up_proj'] },
+      gateUp: ['ffn.up_proj'],
       down: 'ffn.down_proj',
     },
     rotary: 'none',

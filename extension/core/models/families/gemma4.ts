@@ -123,7 +123,7 @@ export const gemma4: Architecture = {
       ? {
           attention: {
             ...normedAttention,
-            queryKeyValue: { kind: 'separate', names: ['self_attn.q_proj', 'self_attn.k_proj'] },
+            queryKeyValue: ['self_attn.q_proj', 'self_attn.k_proj'],
           },
         }
       : {},

@@ -25,7 +25,7 @@ const gptjLike = {
   norm: 'layer',
   feedforward: {
     wiring: parallelBranch(preNorm('ln_1')),
-    gateUp: { kind: 'separate', names: ['mlp.fc_in'] },
+    gateUp: ['mlp.fc_in'],
     down: 'mlp.fc_out',
   },
   biases: (): Biases => ({ ...noBiases(), feedforward: true }),
@@ -41,7 +41,7 @@ export const gptjFamilies: readonly Architecture[] = [
     classes: { config: 'GPTJConfig', model: 'GPTJForCausalLM' },
     attention: {
       wiring: preNorm('ln_1'),
-      queryKeyValue: { kind: 'separate', names: ['attn.q_proj', 'attn.k_proj', 'attn.v_proj'] },
+      queryKeyValue: ['attn.q_proj', 'attn.k_proj', 'attn.v_proj'],
       output: 'attn.out_proj',
     },
   },
@@ -53,8 +53,7 @@ export const gptjFamilies: readonly Architecture[] = [
     attention: {
       wiring: preNorm('ln_1'),
       queryKeyValue: {
-        kind: 'fused',
-        name: 'attn.qkv_proj',
+        fused: 'attn.qkv_proj',
         order: 'query-value-key-by-quarter',
       },
       output: 'attn.out_proj',

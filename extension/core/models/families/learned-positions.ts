@@ -39,7 +39,7 @@ const gpt2Outer = {
 } as const;
 const gpt2Feedforward = {
   wiring: preNorm('ln_2'),
-  gateUp: { kind: 'separate', names: ['mlp.c_fc'] },
+  gateUp: ['mlp.c_fc'],
   down: 'mlp.c_proj',
 } as const;
 
@@ -52,7 +52,7 @@ const optBranches = {
   },
   feedforward: {
     wiring: preNorm('final_layer_norm'),
-    gateUp: { kind: 'separate', names: ['fc1'] },
+    gateUp: ['fc1'],
     down: 'fc2',
   },
 } as const;
@@ -101,7 +101,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
     transposed: true,
     attention: {
       wiring: preNorm('ln_1'),
-      queryKeyValue: { kind: 'fused', name: 'attn.c_attn' },
+      queryKeyValue: { fused: 'attn.c_attn' },
       output: 'attn.c_proj',
     },
     feedforward: gpt2Feedforward,
@@ -176,7 +176,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
     norm: 'layer',
     attention: {
       wiring: preNorm('ln_1'),
-      queryKeyValue: { kind: 'fused', name: 'attn.c_attn', order: 'by-group' },
+      queryKeyValue: { fused: 'attn.c_attn', order: 'by-group' },
       output: 'attn.c_proj',
     },
     feedforward: gpt2Feedforward,
@@ -207,10 +207,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
     norm: 'layer',
     attention: {
       wiring: preNorm('ln_1'),
-      queryKeyValue: {
-        kind: 'separate',
-        names: ['attn.attention.q_proj', 'attn.attention.k_proj', 'attn.attention.v_proj'],
-      },
+      queryKeyValue: ['attn.attention.q_proj', 'attn.attention.k_proj', 'attn.attention.v_proj'],
       output: 'attn.attention.out_proj',
     },
     feedforward: gpt2Feedforward,

@@ -46,7 +46,7 @@ export const llamaLikeFamilies: readonly Architecture[] = [
   {
     ...base,
     modelType: 'phi3',
-    attention: { ...attention, queryKeyValue: { kind: 'fused', name: 'self_attn.qkv_proj' } },
+    attention: { ...attention, queryKeyValue: { fused: 'self_attn.qkv_proj' } },
     feedforward: gateUpInOne,
     slidingWindow: everywhere,
   },
@@ -72,7 +72,7 @@ export const llamaLikeFamilies: readonly Architecture[] = [
     norm: 'layer',
     feedforward: {
       wiring: feedforward.wiring,
-      gateUp: { kind: 'separate', names: ['mlp.c_fc'] },
+      gateUp: ['mlp.c_fc'],
       down: 'mlp.c_proj',
     },
     biases: (config) => allBiases(config.use_bias),

@@ -83,7 +83,7 @@ export const llamaRelatives: readonly Architecture[] = [
     },
     feedforward: {
       wiring: preNorm('post_attention_layernorm'),
-      gateUp: { kind: 'separate', names: ['mlp.fc1'] },
+      gateUp: ['mlp.fc1'],
       down: 'mlp.fc2',
     },
     biases: attentionBiases,
@@ -291,15 +291,12 @@ export const llamaRelatives: readonly Architecture[] = [
     outer: { prefixes: ['transformer.'], embedding: 'wte', finalNorm: 'ln_f', blocks: 'h' },
     attention: {
       wiring: preNorm('ln_1'),
-      queryKeyValue: {
-        kind: 'separate',
-        names: ['attn.attention.q_proj', 'attn.attention.k_proj', 'attn.attention.v_proj'],
-      },
+      queryKeyValue: ['attn.attention.q_proj', 'attn.attention.k_proj', 'attn.attention.v_proj'],
       output: 'attn.attention.out_proj',
     },
     feedforward: {
       wiring: preNorm('ln_2'),
-      gateUp: { kind: 'separate', names: ['mlp.c_fc_0', 'mlp.c_fc_1'] },
+      gateUp: ['mlp.c_fc_0', 'mlp.c_fc_1'],
       down: 'mlp.c_proj',
     },
     biases: configuredBiases,

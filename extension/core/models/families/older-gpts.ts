@@ -31,12 +31,12 @@ export const olderGpts: readonly Architecture[] = [
     norm: 'layer',
     transposed: true,
     attention: {
-      queryKeyValue: { kind: 'fused', name: 'attn.c_attn' },
+      queryKeyValue: { fused: 'attn.c_attn' },
       output: 'attn.c_proj',
       wiring: postNorm('ln_1'),
     },
     feedforward: {
-      gateUp: { kind: 'separate', names: ['mlp.c_fc'] },
+      gateUp: ['mlp.c_fc'],
       down: 'mlp.c_proj',
       wiring: postNorm('ln_2'),
     },
@@ -68,15 +68,16 @@ export const olderGpts: readonly Architecture[] = [
     norm: 'layer',
     attention: {
       wiring: preNorm('layernorm1'),
-      queryKeyValue: {
-        kind: 'separate',
-        names: ['multi_head_attention.Wq', 'multi_head_attention.Wk', 'multi_head_attention.Wv'],
-      },
+      queryKeyValue: [
+        'multi_head_attention.Wq',
+        'multi_head_attention.Wk',
+        'multi_head_attention.Wv',
+      ],
       output: 'multi_head_attention.dense',
     },
     feedforward: {
       wiring: preNorm('layernorm2'),
-      gateUp: { kind: 'separate', names: ['ffn.0'] },
+      gateUp: ['ffn.0'],
       down: 'ffn.2',
     },
     biases: () => allBiases(true),
@@ -113,7 +114,7 @@ export const olderGpts: readonly Architecture[] = [
     },
     feedforward: {
       wiring: preNorm('final_layer_norm'),
-      gateUp: { kind: 'separate', names: ['fc1'] },
+      gateUp: ['fc1'],
       down: 'fc2',
     },
     biases: () => allBiases(true),

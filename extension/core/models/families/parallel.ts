@@ -16,7 +16,7 @@ import { isWindowedIfAny } from './post-norm';
 import { parallelBranch, preNorm } from '../modules/wiring-names';
 
 /** Query, key and value in one matrix, head by head. */
-const fusedByGroup = (name: string) => ({ kind: 'fused', name, order: 'by-group' }) as const;
+const fusedByGroup = (name: string) => ({ fused: name, order: 'by-group' }) as const;
 
 const neox = {
   ...base,
@@ -35,7 +35,7 @@ const neox = {
   },
   feedforward: {
     wiring: feedforward.wiring,
-    gateUp: { kind: 'separate', names: ['mlp.dense_h_to_4h'] },
+    gateUp: ['mlp.dense_h_to_4h'],
     down: 'mlp.dense_4h_to_h',
   },
 } as const;
@@ -77,7 +77,7 @@ export const falconBranches = {
   },
   feedforward: {
     wiring: feedforward.wiring,
-    gateUp: { kind: 'separate', names: ['mlp.dense_h_to_4h'] },
+    gateUp: ['mlp.dense_h_to_4h'],
     down: 'mlp.dense_4h_to_h',
   },
 } as const;
@@ -168,7 +168,7 @@ export const parallelFamilies: readonly Architecture[] = [
     attention: phiAttention,
     feedforward: {
       wiring: parallelBranch(attention.wiring),
-      gateUp: { kind: 'separate', names: ['mlp.fc1'] },
+      gateUp: ['mlp.fc1'],
       down: 'mlp.fc2',
     },
     biases: () => allBiases(true),
@@ -265,7 +265,7 @@ export const parallelFamilies: readonly Architecture[] = [
     },
     feedforward: {
       wiring: feedforward.wiring,
-      gateUp: { kind: 'separate', names: ['mlp.dense_h_to_4h'] },
+      gateUp: ['mlp.dense_h_to_4h'],
       down: 'mlp.dense_4h_to_h',
     },
     biases: () => allBiases(true),

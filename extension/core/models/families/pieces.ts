@@ -25,10 +25,7 @@ export const withoutEncoder = {
 
 export const attention = {
   wiring: preNorm('input_layernorm'),
-  queryKeyValue: {
-    kind: 'separate',
-    names: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
-  },
+  queryKeyValue: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
   output: 'self_attn.o_proj',
 } as const;
 
@@ -51,7 +48,7 @@ export const hunyuanAttention = {
 
 export const feedforward = {
   wiring: preNorm('post_attention_layernorm'),
-  gateUp: { kind: 'separate', names: ['mlp.gate_proj', 'mlp.up_proj'] },
+  gateUp: ['mlp.gate_proj', 'mlp.up_proj'],
   down: 'mlp.down_proj',
 } as const;
 
@@ -107,13 +104,13 @@ export const turnsByList = ({ no_rope_layers: turns }: ModelConfig, block: numbe
 /** A feed-forward that nothing gates. */
 export const ungated = {
   ...feedforward,
-  gateUp: { kind: 'separate', names: ['mlp.up_proj'] },
+  gateUp: ['mlp.up_proj'],
 } as const;
 
 /** A feed-forward with gate and up in one matrix. */
 export const gateUpInOne = {
   ...feedforward,
-  gateUp: { kind: 'fused', name: 'mlp.gate_up_proj' },
+  gateUp: { fused: 'mlp.gate_up_proj' },
 } as const;
 
 /** Names of query and key norms as some families spell them. */
@@ -195,7 +192,7 @@ export const graniteScales = (config: ModelConfig): Partial<Scales> => ({
 
 /** Names of a feed-forward that every token is sent to, in the module `module`. */
 export const gatedExpert = (module: string, inner: number): SharedExpertNames => ({
-  gateUp: { kind: 'separate', names: [`${module}.gate_proj`, `${module}.up_proj`] },
+  gateUp: [`${module}.gate_proj`, `${module}.up_proj`],
   down: `${module}.down_proj`,
   inner,
 });

@@ -1,7 +1,6 @@
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { encoderFamilies } from './encoders/encoder-families';
-import { demandsOfGemma3n, describeGemma3n } from './gguf-gemma3n';
 import { demandsOfGemma4, describeGemma4 } from './gguf-gemma4';
 import { layerNormFamilies } from './gguf-layer-norm-families';
 import {
@@ -20,7 +19,8 @@ import { ggufFields, layerNormEpsilon } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import { newerGgufFamilies } from './gguf-newer-families';
 import { deepseekExperts, granite, latentOfDeepseek } from './gguf-traits';
-import type { GgufFamily } from './gguf-traits';
+import type { GgufFamily, GgufSource } from './gguf-traits';
+import { everyNthFull } from '../families/pieces';
 
 /** llama.cpp takes the keys of these to be as wide as the queries. */
 const asManyKeys = ({ num_attention_heads: heads }: Pick<ModelConfig, 'num_attention_heads'>) => ({
@@ -30,7 +30,7 @@ const asManyKeys = ({ num_attention_heads: heads }: Pick<ModelConfig, 'num_atten
 const lfm2 = {
   mixed: 'conv',
   fields: { conv_L_cache: 'shortconv.l_cache' },
-  finalNorm: 'token_embd_norm',
+  names: { 'outer.finalNorm': 'token_embd_norm' },
   mixer: { module: 'shortconv' },
   demands: () => ({ conv_bias: false, routed_scaling_factor: 1 }),
 } as const;
@@ -45,7 +45,7 @@ const qwen35 = {
     linear_value_head_dim: 'ssm.state_size',
     linear_conv_kernel_dim: 'ssm.conv_kernel',
   },
-  feedforwardNorm: 'post_attention_norm',
+  names: { 'feedforward.wiring.norm': 'post_attention_norm' },
   mixer: { form: asGatedDelta },
   byInterval: true,
   hasSections: true,
@@ -262,7 +262,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     windows: { period: 4, ownRotary: false },
     fields: { logit_scale: 'logit_scale' },
   },
-  seed_oss: { modelType: 'seed_oss', feedforwardNorm: 'post_attention_norm' },
+  seed_oss: { modelType: 'seed_oss', names: { 'feedforward.wiring.norm': 'post_attention_norm' } },
   'hunyuan-dense': { modelType: 'hunyuan_v1_dense' },
   ernie4_5: { modelType: 'ernie4_5' },
   qwen2moe: { modelType: 'qwen2_moe' },
@@ -284,7 +284,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     modelType: 'glm4_moe',
     alsoFrom: ['solar_open'],
     takesFewerHeads: true,
-    feedforwardNorm: 'post_attention_norm',
+    names: { 'feedforward.wiring.norm': 'post_attention_norm' },
     ...deepseekExperts,
   },
   'minimax-m2': { modelType: 'minimax_m2', normsExpertWeights: true },
@@ -319,7 +319,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   'gpt-oss': {
     modelType: 'gpt_oss',
     windows: { period: 2, size: 128, ownRotary: false },
-    feedforwardNorm: 'post_attention_norm',
+    names: { 'feedforward.wiring.norm': 'post_attention_norm' },
     roundsYarn: false,
     demands: () => ({ swiglu_alpha: 1.702, swiglu_limit: 7 }),
   },
@@ -353,4 +353,37 @@ export function ggufFamilyOf(keys: GgufKeys): GgufFamily | undefined {
     ? ggufFamilies[keys.architecture]
     : undefined;
   return family?.others?.find(({ isOf }) => isOf(keys)) ?? family;
+}
+
+/** Constants of llama.cpp (src/models/gemma3n.cpp): blocks with sparse gates, and blocks with their own keys. */
+const [sparseBlocks, sparsity, ownKeys] = [10, 0.95, 20] as const;
+
+const sparsityOf = (block: number): number => (block < sparseBlocks ? sparsity : 0);
+
+/** Fields of Gemma 3n that follow from its tensors and from llama.cpp, regardless of the header. */
+function describeGemma3n({ tensors, types }: GgufSource): Readonly<Record<string, unknown>> {
+  return {
+    activation_sparsity_pattern: types.map((_, block) => sparsityOf(block)),
+    laurel_rank: tensors.get('blk.0.laurel_l.weight')?.shape[0],
+  };
+}
+
+/** Fields of config.json with the values that llama.cpp computes; lists are those of the config where they are the same. */
+function demandsOfGemma3n(config: ModelConfig): Readonly<Record<string, unknown>> {
+  const { num_hidden_layers: blocks } = config;
+  const same = (field: string, known: (block: number) => unknown): unknown => {
+    const list: unknown = config[field];
+    const all = Array.from({ length: blocks }, (_, block) => known(block));
+    return !Array.isArray(list) || JSON.stringify(list) === JSON.stringify(all) ? list : all;
+  };
+  return {
+    altup_num_inputs: 4,
+    laurel_rank: 64,
+    hidden_size_per_layer_input: 256,
+    altup_correct_scale: true,
+    num_kv_shared_layers: Math.max(0, blocks - ownKeys),
+    layer_types: same('layer_types', (block) => everyNthFull(5, block)),
+    activation_sparsity_pattern: same('activation_sparsity_pattern', sparsityOf),
+    inner_sizes: same('inner_sizes', () => config.intermediate_size),
+  };
 }

@@ -61,8 +61,7 @@ export const layerNormFamilies: Readonly<Record<string, GgufFamily>> = {
     modelType: 'falcon',
     ...gelu,
     // The norm of attention, where that has one of its own (src/models/falcon.cpp).
-    attentionNorm: 'attn_norm_2',
-    feedforwardNorm: 'attn_norm',
+    names: { 'attention.wiring.norm': 'attn_norm_2', 'feedforward.wiring.norm': 'attn_norm' },
     readsFactors: false,
     demands: () => ({ alibi: false, bias: false, parallel_attn: true }),
     describe: (source) => {

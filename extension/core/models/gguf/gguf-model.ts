@@ -18,7 +18,7 @@ import { keptMixed, readMixed } from './gguf-mixers';
 import { ggufBlocks, inGguf, partNames, readingGateUp } from './gguf-names';
 import { rotaryTables, turnsPartOf } from './gguf-rotary';
 import { keptWindows } from './gguf-windows';
-import { isT5, t5Blocks } from '../t5/t5-gguf';
+import { isT5, t5Blocks } from './t5-gguf';
 import { say } from '../../message';
 
 /** Query heads, and the groups of them that share a key and a value. */
@@ -126,7 +126,7 @@ function withJoined(
 ): Architecture {
   const { attention, mixer } = known;
   return mixer === undefined && !interleaved && tensors.some(({ name }) => name === joinedMatrix)
-    ? { ...known, attention: { ...attention, queryKeyValue: { kind: 'fused', name: '' } } }
+    ? { ...known, attention: { ...attention, queryKeyValue: { fused: '' } } }
     : known;
 }
 
@@ -134,8 +134,8 @@ function withJoined(
 function withSplit(known: Architecture, { tensors }: GgufHeader): Architecture {
   const { feedforward } = known;
   // The parts of a file have names of their own: only how many there are is read of these.
-  return feedforward.gateUp.kind === 'fused' && tensors.some(({ name }) => name === splitGate)
-    ? { ...known, feedforward: { ...feedforward, gateUp: { kind: 'separate', names: ['', ''] } } }
+  return 'fused' in feedforward.gateUp && tensors.some(({ name }) => name === splitGate)
+    ? { ...known, feedforward: { ...feedforward, gateUp: ['', ''] } }
     : known;
 }
 
@@ -267,7 +267,7 @@ async function formOf(known: Architecture, header: GgufHeader): Promise<Partial<
 /** Heads of files whose folders have queries, keys and values group by group. */
 function groupsOf({ attention }: Architecture, keys: GgufKeys): HeadGroups | undefined {
   const { queryKeyValue } = attention;
-  if (queryKeyValue.kind !== 'fused' || queryKeyValue.order !== 'by-group') {
+  if (!('fused' in queryKeyValue) || queryKeyValue.order !== 'by-group') {
     return undefined;
   }
   const queries = keys.numberIfPresent(ggufFields.num_attention_heads);

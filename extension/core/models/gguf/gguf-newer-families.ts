@@ -2,11 +2,11 @@ import { graniteSwa as familyOfGraniteSwa } from '../families/mixtures/softmax-e
 import type { ConfigFields } from '../transformer/config-layout';
 import type { GgufFamily, GgufSource, GgufTraits } from './gguf-traits';
 import { furtherBlocksOf, readBlockCount } from './gguf-blocks';
-import { deepseek4 } from './compressed/deepseek4';
+import { deepseek4 } from './deepseek4';
 import { readGating, sigmoid } from './expert-gating';
 import { denseBlocks, ggufFields, hasRms, layerNormEpsilon, rotarySections } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
-import { ggufBlocks, indexer } from './gguf-names';
+import { ggufBlocks } from './gguf-names';
 import { say } from '../../message';
 import { deepseekExperts, granite, latentOfDeepseek, sharedExpertFields } from './gguf-traits';
 
@@ -61,7 +61,7 @@ const describeIndexers: NonNullable<GgufTraits['describe']> = async ({ keys, ten
       (
         typeof flags === 'object'
           ? flags[block] === true
-          : tensors.has(`${ggufBlocks}.${block}.${indexer.key}.weight`)
+          : tensors.has(`${ggufBlocks}.${block}.indexer.attn_k.weight`)
       )
         ? 'full'
         : 'shared',

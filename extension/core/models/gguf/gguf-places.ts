@@ -1,85 +1,132 @@
 import { partOfTensor, rowsOfTensor } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { projectionNames } from '../transformer/architecture';
 import type { ExpertNames, OuterNames, Projection } from '../transformer/architecture';
 import { readRotary } from '../parts/rotary';
 import type { ModelConfig } from '../transformer/model-config';
 import { curveWeights } from './gguf-curves';
-import { positionTable } from './gguf-names';
 import { allRows, asMatrix, columnsOf } from './gguf-rows';
 import type { Rows, RowsOfTensor } from './gguf-rows';
-import { placeCompressed, placeConnections } from './compressed/compressed-places';
-import { placeEnds, placeOutsideEnds } from './end-places';
+import { blockRoles, outerRoles, roleName } from './gguf-roles';
+import type { RoleKind, Roles } from './gguf-roles';
 import { placeMixer } from './mixer-places';
-import {
-  hasExperts,
-  partAndKind,
-  placeModule,
-  placeNorm,
-  placeTensor,
-  placeWiring,
-} from './placing';
+import { hasExperts, partAndKind, placeModule, placeNorm, placeTensor } from './placing';
 import type { BothNames, Piece, Place, Places } from './placing';
 
 /** Where the tensors of a block lie in the file. */
 export function placesInBlock(names: BothNames): Places {
   const places: Places = new Map();
-  placeAttention(places, names);
-  placeFeedforward(places, names);
+  placeRoles(places, names, blockRoles);
+  placeQueryKeyValue(places, names);
+  placeLatent(places, names);
+  placeGateUp(places, names, names.known.feedforward.gateUp, names.own.feedforward.gateUp);
+  placeCurve(places, names);
   placeExperts(places, names);
   placeMixer(places, names);
-  placeEnds(places, names);
-  placeConnections(places, names, ['attention', 'feedforward']);
+  const [scale, scaleInFile] = [names.known, names.own].map(({ end }) =>
+    end?.scale?.(names.config),
+  );
+  if (scale !== undefined && scaleInFile !== undefined) {
+    placeTensor(places, scale, scaleInFile);
+  }
   return places;
 }
 
 /** Where those outside the blocks lie. */
-export function placesOutside({ known, own, ...names }: BothNames, prefix: string): Places {
+export function placesOutside(names: BothNames, prefix: string): Places {
   const places: Places = new Map();
-  const { outer } = known;
-  placeModule(places, `${prefix}${outer.embedding}`, own.outer.embedding);
-  placeNorm(places, { known, own, ...names }, `${prefix}${outer.finalNorm}`, own.outer.finalNorm);
-  const [words, inFile] = [outer.embeddingNorm, own.outer.embeddingNorm];
-  placeNorm(places, { known, own, ...names }, words && `${prefix}${words}`, inFile);
-  placePositions(places, outer, prefix);
-  placeModule(places, outer.types && `${prefix}${outer.types}`, own.outer.types);
-  for (const head of outer.heads ?? ['lm_head']) {
+  const { known, own } = names;
+  placeRoles(places, names, outerRoles, prefix);
+  placePositions(places, known.outer, own.outer, prefix);
+  for (const head of known.outer.heads ?? ['lm_head']) {
     placeModule(places, head, own.outer.heads?.[0]);
   }
-  placeOutsideEnds(places, { known, own, ...names }, prefix);
-  placeConnections(places, { known, own, ...names }, ['head'], prefix);
+  placePerLayerTable(places, names, prefix);
+  placeStreams(places, names, prefix);
   return places;
 }
 
+/** Places the tensors of roles that both sides have, each as its kind is stored. */
+function placeRoles(places: Places, names: BothNames, roles: Roles, prefix = ''): void {
+  const { known, own } = names;
+  for (const [role, [kind]] of Object.entries(roles)) {
+    const [name, inFile] = [roleName(known, role), roleName(own, role)];
+    if (name !== undefined && inFile !== undefined) {
+      placers[kind](places, names, `${prefix}${name}`, inFile);
+    }
+  }
+}
+
+const placers: Readonly<
+  Record<RoleKind, (places: Places, names: BothNames, name: string, inFile: string) => void>
+> = {
+  norm: placeNorm,
+  linear: placeLinear,
+  module: (places, _, name, inFile) => {
+    placeModule(places, name, inFile);
+  },
+  tensor: (places, _, name, inFile) => {
+    placeTensor(places, name, inFile);
+  },
+  connection: (places, { known, own }, name, inFile) => {
+    for (const part of ['fn', 'base', 'scale']) {
+      const [ending = '', endingInFile = ''] = [known.connections?.ending, own.connections?.ending];
+      placeTensor(places, `${name}${part}${ending}`, `${inFile}${part}${endingInFile}`);
+    }
+  },
+};
+
 /** Rows in front of that of position 0 are left out. */
-function placePositions(places: Places, { positions }: OuterNames, prefix: string): void {
-  if (positions !== undefined && 'name' in positions) {
-    const { name, offset } = positions;
-    placeModule(places, `${prefix}${name}`, positionTable, (tensor) =>
-      offset === 0 ? {} : allRows(rowsOfTensor(tensor, offset, tensor.shape[0] ?? 0)),
-    );
+function placePositions(
+  places: Places,
+  { positions }: OuterNames,
+  { positions: inFile }: OuterNames,
+  prefix: string,
+): void {
+  if (positions === undefined || !('name' in positions) || positions.offset === 0) {
+    return;
+  }
+  const { name, offset } = positions;
+  placeModule(places, `${prefix}${name}`, inFile && 'name' in inFile ? inFile.name : '', (tensor) =>
+    allRows(rowsOfTensor(tensor, offset, tensor.shape[0] ?? 0)),
+  );
+}
+
+/** Tokens beyond the table of what tokens bring to the ends of blocks bring what the first does. */
+function placePerLayerTable(
+  places: Places,
+  { known, own, config }: BothNames,
+  prefix: string,
+): void {
+  const [from, to] = [known.outer.perLayer, own.outer.perLayer];
+  if (from !== undefined) {
+    placeModule(places, `${prefix}${from.table}`, to?.table, (tensor) => {
+      const [rows = 0, ...width] = tensor.shape;
+      const count = Math.max(rows, config.vocab_size);
+      const order = (row: number): number => (row < rows ? row : 0);
+      return count === rows ? {} : { shape: [count, ...width], rows: [{ tensor, count, order }] };
+    });
+  }
+}
+
+/** The matrices from the first of several streams to the others, and back. */
+function placeStreams(
+  places: Places,
+  { known: { altUp }, own, config }: BothNames,
+  prefix: string,
+): void {
+  for (const part of ['enter', 'leave'] as const) {
+    const inFile = own.altUp?.[part];
+    const count = altUp === undefined || inFile === undefined ? 0 : altUp.count(config) - 1;
+    for (let i = 0; i < count; i++) {
+      places.set(`${prefix}${altUp?.[part]}.${i}.weight`, (tensor) => [
+        { part: inFile ?? '', kind: 'weight', expert: i, ...allRows(tensor, [1, ...tensor.shape]) },
+      ]);
+    }
   }
 }
 
 const inPairs = { interleaved: true, reversed: false } as const;
-
-const namesOf = (projection: Projection): readonly string[] =>
-  projection.kind === 'separate' ? projection.names : [projection.name];
-
-function placeAttention(places: Places, names: BothNames): void {
-  const [from, to] = [names.known.attention, names.own.attention];
-  placeWiring(places, names, from.wiring, to.wiring);
-  placeNorm(places, names, from.queryKeyNorms?.query, to.queryKeyNorms?.query);
-  placeNorm(places, names, from.queryKeyNorms?.key, to.queryKeyNorms?.key);
-  placeNorm(places, names, from.innerNorm, to.innerNorm);
-  placeLinear(places, names, from.output, to.output);
-  placeModule(places, from.gate, to.gate);
-  placeQueryKeyValue(places, names);
-  if (from.sinks !== undefined && to.sinks !== undefined) {
-    placeTensor(places, from.sinks, to.sinks);
-  }
-  placeLatent(places, names);
-  placeCompressed(places, names);
-}
 
 /** Adds a linear layer, as [out, in] whichever way the folder stores it. */
 function placeLinear(
@@ -98,21 +145,19 @@ const turned = (tensor: LazyTensor): RowsOfTensor => ({
   rows: [columnsOf(tensor)],
 });
 
-/** Adds queries, keys and values. */
+/** Adds queries, keys and values whose rows have another order in the file. */
 function placeQueryKeyValue(places: Places, names: BothNames): void {
   const { known, own, family, config } = names;
   const { queryKeyValue: from } = known.attention;
-  const parts = namesOf(own.attention.queryKeyValue);
+  const parts = projectionNames(own.attention.queryKeyValue);
   const turnsByHalves = known.interleavedRotary !== true;
-  for (const [i, name] of namesOf(from).entries()) {
-    if (from.kind === 'fused' && from.order === 'by-group') {
+  for (const [i, name] of projectionNames(from).entries()) {
+    if ('fused' in from && from.order === 'by-group') {
       placeModule(places, name, parts[i], (tensor) => ({ rows: kindByKind(tensor, config) }));
     } else if (family.interleaved === true && turnsByHalves && i < 2 && parts.length > 1) {
       placeModule(places, name, parts[i], (tensor) => ({ rows: interleaved(tensor, config) }));
     } else if (family.halved === true && i < 2) {
       placeModule(places, name, parts[i], (tensor) => ({ rows: halved(tensor, config) }));
-    } else {
-      placeLinear(places, names, name, parts[i]);
     }
   }
 }
@@ -164,24 +209,17 @@ function kindByKind(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
 function placeLatent(places: Places, { known, own, family, config }: BothNames): void {
   const [from, to] = [known.attention.latent, own.attention.latent];
   const shape = known.latent?.(config);
-  if (from === undefined || to === undefined || shape === undefined) {
-    return;
-  }
-  placeModule(places, from.query, to.query);
-  placeModule(places, from.queryDown, to.queryDown);
-  placeModule(places, from.queryNorm, to.queryNorm);
-  placeModule(places, from.queryUp, to.queryUp);
-  placeModule(places, from.keyValueDown, to.keyValueDown);
-  placeModule(places, from.keyValueNorm, to.keyValueNorm);
-  for (const part of ['queryUp', 'key', 'keyNorm', 'weights'] as const) {
-    placeModule(places, from.indexer?.[part], to.indexer?.[part]);
-  }
-  if (family.joinsLatent === true) {
-    placeModule(places, from.keyValueUp, to.keyValueUp);
+  if (
+    from === undefined ||
+    to === undefined ||
+    shape === undefined ||
+    family.joinsLatent === true
+  ) {
     return;
   }
   const { keyUp = '', valueUp = '' } = to.apart ?? {};
   const { plainDim: keys, valueDim: values, keyValueRank: rank } = shape;
+  places.delete(`${from.keyValueUp}.bias`);
   places.set(`${from.keyValueUp}.weight`, (tensor) => {
     const heads = (tensor.shape[0] ?? 0) / (keys + values);
     const perHead = Array.from({ length: heads }, (_, head) => head * (keys + values));
@@ -200,22 +238,17 @@ function placeLatent(places: Places, { known, own, family, config }: BothNames):
   });
 }
 
-function placeFeedforward(places: Places, names: BothNames): void {
-  const [from, to] = [names.known.feedforward, names.own.feedforward];
-  placeWiring(places, names, from.wiring, to.wiring);
-  placeNorm(places, names, from.innerNorm, to.innerNorm);
-  placeGateUp(places, names, from.gateUp, to.gateUp);
-  placeLinear(places, names, from.down, to.down);
-  for (const weight of from.curve === undefined ? [] : Object.keys(curveWeights)) {
-    // They are in the header.
-    places.set(`${from.curve}.${weight}`, () => []);
+/** Weights of xIELU are in the header. */
+function placeCurve(places: Places, { known: { feedforward } }: BothNames): void {
+  for (const weight of feedforward.curve === undefined ? [] : Object.keys(curveWeights)) {
+    places.set(`${feedforward.curve}.${weight}`, () => []);
   }
 }
 
 function placeGateUp(places: Places, names: BothNames, from: Projection, to: Projection): void {
-  const parts = namesOf(to);
-  if (from.kind === 'fused' && to.kind === 'separate') {
-    places.set(`${from.name}.weight`, (tensor) => {
+  const parts = projectionNames(to);
+  if ('fused' in from && !('fused' in to)) {
+    places.set(`${from.fused}.weight`, (tensor) => {
       const half = (tensor.shape[0] ?? 0) / 2;
       return parts.map((part, i) => ({
         ...{ part, kind: 'weight' },
@@ -224,7 +257,7 @@ function placeGateUp(places: Places, names: BothNames, from: Projection, to: Pro
     });
     return;
   }
-  for (const [i, name] of namesOf(from).entries()) {
+  for (const [i, name] of projectionNames(from).entries()) {
     placeLinear(places, names, name, parts[i]);
   }
 }
@@ -243,7 +276,9 @@ function placeExperts(places: Places, names: BothNames): void {
     if (from.byToken !== undefined && to.byToken !== undefined) {
       placeTensor(places, inside(from.byToken.name), to.byToken.name);
     }
-    placeApart(places, names, inside);
+    if (from.apart !== undefined && from.shareFactors !== undefined) {
+      places.set(inside(from.shareFactors), expertRows(to.shareFactors ?? '', ''));
+    }
     if (from.sumBias !== undefined) {
       places.set(inside(from.sumBias), () => []);
     }
@@ -277,22 +312,6 @@ function placeExperts(places: Places, names: BothNames): void {
         shape: shape.slice(1),
       }));
     }
-  }
-}
-
-/** What experts have by themselves beside a feed-forward. */
-function placeApart(places: Places, names: BothNames, inside: (name: string) => string): void {
-  const { known, own } = names;
-  const [from, to] = [known.experts, own.experts];
-  if (from?.apart === undefined || to?.apart === undefined) {
-    return;
-  }
-  for (const norm of ['norm', 'postNorm', 'sharedPostNorm'] as const) {
-    placeNorm(places, names, from.apart[norm], to.apart[norm]);
-  }
-  placeTensor(places, from.apart.routerScale, to.apart.routerScale);
-  if (from.shareFactors !== undefined && to.shareFactors !== undefined) {
-    places.set(inside(from.shareFactors), expertRows(to.shareFactors, ''));
   }
 }
 

@@ -5,6 +5,7 @@ import type { ModelConfig } from '../transformer/model-config';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GgufBlocks } from './gguf-blocks';
 import type { GgufKeys } from './gguf-keys';
+import type { RoleNames } from './gguf-roles';
 
 /** What a file says of its blocks. */
 export interface GgufSource {
@@ -178,16 +179,12 @@ export interface GgufFamily extends GgufTraits {
   readonly interleaved?: boolean;
   /** Query and key rows that turn together are put into halves. */
   readonly halved?: boolean;
-  /** Part that is the norm of attention, where the feed-forward has one of its own and it is not `attn_norm`. */
-  readonly attentionNorm?: string;
-  /** Part that is the norm of the feed-forward, where it is not `ffn_norm`. */
-  readonly feedforwardNorm?: string;
+  /** Names of roles that differ from those of other families. */
+  readonly names?: RoleNames;
   /** Whether gate and up are apart, where folders have them in one matrix. */
   readonly splitsGateUp?: boolean;
   /** Parts of names that are spelled otherwise than their kind tells. */
   readonly aliases?: Readonly<Record<string, string>>;
-  /** The last norm, where it is not `output_norm`. */
-  readonly finalNorm?: string;
   /** What stands in front of the names of a mixer's tensors, and how the conversion changes its form. */
   readonly mixer?: {
     readonly module?: string;

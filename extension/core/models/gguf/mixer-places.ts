@@ -6,7 +6,7 @@ import type { MixerParts } from '../parts/mixers/mixer-kind';
 import type { MixerNames } from '../transformer/architecture';
 import { allRows } from './gguf-rows';
 import type { Rows, RowsOfTensor } from './gguf-rows';
-import { partAndKind, placeModule, placeTensor, placeWiring } from './placing';
+import { partAndKind, placeModule, placeTensor } from './placing';
 import type { BothNames, Place, Places } from './placing';
 
 /** Where the tensors of a block's mixer lie in the file, each list of its parts in the same order on both sides. */
@@ -15,7 +15,6 @@ export function placeMixer(places: Places, names: BothNames): void {
   if (from === undefined || to === undefined) {
     return;
   }
-  placeWiring(places, names, from.wiring, to.wiring);
   const [form, formInFile] = [from.form(names.config), to.form(names.config)];
   const [parts, inFile] = [namesOfParts(from, form), namesOfParts(to, formInFile)];
   placeLinears(places, form, formInFile, parts.linears, inFile.linears);

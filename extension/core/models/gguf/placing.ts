@@ -4,8 +4,6 @@ import type { ModelConfig } from '../transformer/model-config';
 import type { GgufFamily } from './gguf-traits';
 import { allRows } from './gguf-rows';
 import type { Change, RowsOfTensor } from './gguf-rows';
-import { wiringNorms } from '../modules/wiring-names';
-import type { WiringNames } from '../modules/wiring-names';
 
 /** Part of a GGUF file that numbers of a folder's tensor lie in. */
 export interface Piece extends RowsOfTensor {
@@ -69,18 +67,6 @@ export function placeNorm(
   placeModule(places, name, part);
   if (name !== undefined && part !== undefined && known.norm.endsWith('-offset')) {
     placeTensor(places, `${name}.weight`, `${part}.weight`, (value) => value + 1);
-  }
-}
-
-/** The norms around a branch. */
-export function placeWiring(
-  places: Places,
-  names: BothNames,
-  from: WiringNames,
-  to: WiringNames,
-): void {
-  for (const role of wiringNorms) {
-    placeNorm(places, names, from[role], to[role]);
   }
 }
 

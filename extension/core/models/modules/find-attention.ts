@@ -157,16 +157,10 @@ function findQueryKeyValue(
     const queries = gatesInQuery ? 2 * numHeads : numHeads;
     const widths = [queries * headDim, numKeyValueHeads * headDim, numKeyValueHeads * ofValues];
     const biases = [bias, key, bias];
-    if (keysOf !== undefined && queryKeyValue.kind === 'separate') {
-      const [query = '', ...keyValue] = queryKeyValue.names;
+    if (keysOf !== undefined && !('fused' in queryKeyValue)) {
+      const [query = '', ...keyValue] = queryKeyValue;
       const projections = (from: string, names: readonly string[], first: number): Linear[] =>
-        tensors.projections(
-          from,
-          { kind: 'separate', names },
-          widths.slice(first),
-          hiddenSize,
-          biases.slice(first),
-        );
+        tensors.projections(from, names, widths.slice(first), hiddenSize, biases.slice(first));
       return {
         queryKeyValue: projections(prefix, [query], 0),
         othersKeys: {

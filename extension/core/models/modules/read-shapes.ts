@@ -121,9 +121,9 @@ function readHeads(
 }
 
 function fusedOrder(projection: Projection): AttentionShape['fusedOrder'] {
-  return projection.kind === 'fused' ? projection.order : undefined;
+  return 'fused' in projection ? projection.order : undefined;
 }
 
 function isGated({ feedforward: { gateUp } }: Branches): boolean {
-  return gateUp.kind === 'fused' || gateUp.names.length === 2;
+  return 'fused' in gateUp || gateUp.length === 2;
 }

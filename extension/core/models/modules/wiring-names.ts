@@ -12,9 +12,6 @@ export interface WiringNames {
   readonly parallel?: 'input' | 'sum';
 }
 
-/** Roles of the norms around a branch. */
-export const wiringNorms = ['norm', 'postNorm', 'sumNorm'] as const;
-
 /** x + branch(norm(x)) (arXiv 2002.04745) */
 export const preNorm = (norm: string): { readonly norm: string } => ({ norm });
 
@@ -34,14 +31,3 @@ export const sandwich = (
 export const parallelBranch = <Wiring extends WiringNames>(
   wiring: Wiring,
 ): Wiring & { readonly parallel: 'input' } => ({ ...wiring, parallel: 'input' });
-
-/** The wiring with the names of its tensors in another scheme. */
-export const renamedWiring = (
-  wiring: WiringNames,
-  names: Pick<WiringNames, (typeof wiringNorms)[number]>,
-): WiringNames => ({
-  ...wiring,
-  ...Object.fromEntries(
-    Object.entries(names).filter(([role]) => wiring[role as keyof WiringNames] !== undefined),
-  ),
-});

@@ -1,10 +1,10 @@
 import { DataType } from '../../onnx/graph-builder';
-import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { GraphBuilder, Value, ComputedWeight } from '../../onnx/graph-builder';
 import { isDequantized } from '../../checkpoints/ggml-types';
 import type { DType, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { emitDequantized, emitDequantizedRows } from '../quantized/dequantize';
 import { emitUnpacked } from '../quantized/unpack';
-import { dequantizedWeight } from './dequantized-weight';
+import { elementCount, hasFloatRows } from '../../checkpoints/lazy-tensor';
 
 const onnxDataTypes: Readonly<Partial<Record<DType, DataType>>> = {
   F32: DataType.FLOAT,
@@ -81,4 +81,24 @@ export function emitRows(graph: GraphBuilder, tensor: LazyTensor, ids: Value): V
     : graph.op('Cast', [graph.op('Gather', [emitStored(graph, tensor), ids])], {
         to: DataType.FLOAT,
       });
+}
+
+/**
+ * A matrix in a GGUF block format as float32 [out, in], decoded row by row when a session is created.
+ * @param emit emits nodes that decode it, for graphs that are written
+ * @returns undefined if the weight isn't a matrix stored in blocks of a file
+ */
+function dequantizedWeight(
+  tensor: LazyTensor,
+  emit: (graph: GraphBuilder) => Value,
+): ComputedWeight | undefined {
+  const { name, dtype, shape } = tensor;
+  return isDequantized(dtype) && hasFloatRows(tensor)
+    ? {
+        ...{ name: `${name}:floats`, dataType: DataType.FLOAT, shape },
+        bytes: elementCount(shape) * Float32Array.BYTES_PER_ELEMENT,
+        source: tensor,
+        emit,
+      }
+    : undefined;
 }

@@ -1,10 +1,21 @@
 import { allBiases } from '../families/pieces';
-import type { Architecture } from '../transformer/architecture';
+import type { Architecture, Biases } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import { fullAttentionLength } from '../encoders/sparse-attention';
 import { countedBlocks } from './seq2seq-family';
+import type { Seq2SeqConfig } from './seq2seq-config';
 import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';
 import { postNorm, preNorm } from '../modules/wiring-names';
+
+/** A family of BART's shape, which its decoder alone has too. */
+export interface BartFamily extends Seq2SeqFamily {
+  readonly towers: () => ReturnType<Seq2SeqFamily['towers']>;
+  readonly biases: (config: Pick<Seq2SeqConfig, 'use_bias'>) => Biases;
+  readonly scales: (config: {
+    readonly hidden_size: number;
+    readonly scale_embedding?: boolean | undefined;
+  }) => { readonly embedding: number };
+}
 
 /** How a family differs from BART. */
 interface Form {
@@ -25,10 +36,7 @@ function attention(module: string, normsFirst: boolean): Architecture['attention
   const norm = `${module}_layer_norm`;
   return {
     wiring: normsFirst ? preNorm(norm) : postNorm(norm),
-    queryKeyValue: {
-      kind: 'separate',
-      names: ['q_proj', 'k_proj', 'v_proj'].map((name) => `${module}.${name}`),
-    },
+    queryKeyValue: ['q_proj', 'k_proj', 'v_proj'].map((name) => `${module}.${name}`),
     output: `${module}.out_proj`,
   };
 }
@@ -39,7 +47,7 @@ type Common = Pick<TowerNames, 'positions' | 'embeddingNorm' | 'finalNorm'>;
 type OfDecoder = Pick<TowerNames, 'normsWordsAlone'>;
 
 /** Encoder and decoder, with their parts as BART names them. */
-export function towersOf(
+function towersOf(
   normsFirst: boolean,
   common: Common,
   ofDecoder: OfDecoder = {},
@@ -57,7 +65,7 @@ export function towersOf(
     attention: attention('self_attn', normsFirst),
     feedforward: {
       wiring: normsFirst ? preNorm(norm) : postNorm(norm),
-      gateUp: { kind: 'separate' as const, names: ['fc1'] },
+      gateUp: ['fc1'],
       down: 'fc2',
     },
     modules,
@@ -78,7 +86,7 @@ export function towersOf(
 }
 
 /** BART (arXiv 1910.13461) and what came after it. */
-function bartLike(form: Form): Seq2SeqFamily {
+function bartLike(form: Form): BartFamily {
   const { modelType, family, head = `${family}ForConditionalGeneration`, normsFirst } = form;
   const common = { ...(normsFirst ? { finalNorm: 'layer_norm' } : {}), ...form.tower };
   const towers = towersOf(normsFirst, common, form.decoder);
@@ -122,7 +130,7 @@ const fromZero = { positions: { name: 'embed_positions', offset: 0 } } as const;
 const sines = { positions: { name: 'embed_positions', offset: 0, sines: true } } as const;
 
 /** Families of BART's shape. */
-export const bartLikes: readonly Seq2SeqFamily[] = [
+export const bartLikes: readonly BartFamily[] = [
   bartLike({ modelType: 'bart', family: 'Bart', normsFirst: false, tower: fromTwo }),
   bartLike({
     modelType: 'plbart',
@@ -179,10 +187,11 @@ export const bartLikes: readonly Seq2SeqFamily[] = [
     defaults: { pad_token_id: 0, decoder_start_token_id: 0 },
   }),
   bigBird(),
+  whisper(),
 ];
 
 /** arXiv 2007.14062: attentions of the encoder are named otherwise, and sparse in long texts. */
-function bigBird(): Seq2SeqFamily {
+function bigBird(): BartFamily {
   const family = bartLike({
     modelType: 'bigbird_pegasus',
     family: 'BigBirdPegasus',
@@ -196,19 +205,16 @@ function bigBird(): Seq2SeqFamily {
       pad_token_id: 0,
     },
   });
+  const { encoder, decoder } = family.towers();
   return {
     ...family,
     maxPositions: fullAttentionLength,
-    towers: (config) => {
-      const { encoder, decoder } = family.towers(config);
+    towers: () => {
       const sparse: TowerNames = {
         ...encoder,
         attention: {
           wiring: preNorm('self_attn_layer_norm'),
-          queryKeyValue: {
-            kind: 'separate',
-            names: ['query', 'key', 'value'].map((name) => `self_attn.self.${name}`),
-          },
+          queryKeyValue: ['query', 'key', 'value'].map((name) => `self_attn.self.${name}`),
           output: 'self_attn.output',
         },
         modules: {
@@ -218,5 +224,34 @@ function bigBird(): Seq2SeqFamily {
       };
       return { encoder: sparse, decoder };
     },
+  };
+}
+
+/** arXiv 2212.04356: the encoder reads a log-mel spectrogram through two convolutions. */
+function whisper(): BartFamily {
+  const family = bartLike({
+    modelType: 'whisper',
+    family: 'Whisper',
+    normsFirst: true,
+    tower: fromZero,
+    defaults: {
+      max_position_embeddings: 448,
+      max_source_positions: 1500,
+      pad_token_id: 50256,
+      decoder_start_token_id: 50257,
+    },
+  });
+  const { names } = family.config;
+  return {
+    ...family,
+    auto: 'AutoModelForSpeechSeq2Seq',
+    config: {
+      ...family.config,
+      names: { ...names, max_position_embeddings: 'max_target_positions' },
+    },
+    biases: () => ({ ...allBiases(true), key: false }),
+    words: ['decoder.embed_tokens'],
+    head: { name: 'proj_out' },
+    source: { convolutions: ['conv1', 'conv2'] },
   };
 }

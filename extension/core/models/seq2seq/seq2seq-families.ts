@@ -4,10 +4,9 @@ import { baseModelType } from '../transformer/model-config';
 import { bartLikes } from './bart-like';
 import type { Seq2SeqFamily } from './seq2seq-family';
 import { t5s } from './t5';
-import { whisper } from './whisper';
 
 /** Every family of encoder–decoder models that a Hugging Face folder can be opened as. */
-export const seq2seqFamilies: readonly Seq2SeqFamily[] = [...t5s, ...bartLikes, whisper];
+export const seq2seqFamilies: readonly Seq2SeqFamily[] = [...t5s, ...bartLikes];
 
 /** The family of a config.json, unless it is of a decoder or an encoder saved alone. */
 export function knownSeq2Seq(config: {

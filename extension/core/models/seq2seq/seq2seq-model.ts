@@ -26,10 +26,10 @@ import {
   maskOf,
   masksOf,
 } from './emit-seq2seq';
-import { seq2seqInputs } from './seq2seq-inputs';
 import { outerOf } from './seq2seq-layout';
 import type { Seq2SeqLayout, Tower } from './seq2seq-layout';
 import { say } from '../../message';
+import type { Linear } from '../parts/linear';
 
 /** The decoder's first hidden states, as long as the stream is the encoder's. */
 const target = 'target';
@@ -288,4 +288,45 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
   ): Seq2SeqModel {
     return new Seq2SeqModel(summary, files, layout, this.start);
   }
+}
+
+/** Inputs of the encoder and of the decoder. */
+interface Seq2SeqInputs {
+  readonly source: readonly InputPort[];
+  readonly target: InputPort;
+}
+
+const ids = (name: string, length: string, tableRows?: number): InputPort => ({
+  name,
+  dtype: 'I64',
+  shape: ['batch', length],
+  ...(tableRows === undefined ? {} : { tableRows }),
+});
+
+const rowCount = ({ weight }: Linear): number => weight.shape[0] ?? 0;
+
+/** @param start id that the decoder reads before a text, if both towers have one tokenizer */
+function seq2seqInputs(
+  {
+    convolutions,
+    spectrogram,
+    words,
+    targetWords,
+  }: Pick<Seq2SeqLayout, 'convolutions' | 'spectrogram' | 'words' | 'targetWords'>,
+  { maxPositions, vocabularySize }: ModelSummary,
+  start: number | undefined,
+): Seq2SeqInputs {
+  const target = ids('decoder_input_ids', 'target_sequence', rowCount(targetWords));
+  if (convolutions === undefined) {
+    return {
+      source: [ids('input_ids', 'sequence', rowCount(words)), ids('attention_mask', 'sequence')],
+      target: { ...target, targetStart: start },
+    };
+  }
+  const source = [
+    { name: 'input_features', dtype: 'F32', shape: ['batch', ...spectrogram] as const },
+  ];
+  return start === undefined || maxPositions === undefined || vocabularySize === undefined
+    ? { source, target }
+    : { source, target: { ...target, transcript: { start, most: maxPositions, vocabularySize } } };
 }

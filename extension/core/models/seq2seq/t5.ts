@@ -1,39 +1,67 @@
-import { activationOf, isGated, t5FolderNames } from '../t5/t5-names';
-import type { T5Names } from '../t5/t5-names';
-import type { StandIns } from '../stand-ins';
-import type { Biases } from '../transformer/architecture';
+import { preNorm } from '../modules/wiring-names';
+import type { Architecture, Biases } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
 import { countedBlocks } from './seq2seq-family';
 import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';
 import type { Seq2SeqConfig } from './seq2seq-config';
 
 const noBiases: Biases = { queryKeyValue: false, attentionOutput: false, feedforward: false };
 
-/** Modules of a block of the encoder; the bias by distance stays in the first. */
-export const encoderModules = (
-  biasIsByBlock: boolean,
-): Readonly<Record<'attention' | 'feedforward', StandIns>> => ({
-  attention: { 'layer.0': biasIsByBlock ? 'SameAttention' : 'KeptBias' },
-  feedforward: { 'layer.1': 'SameStates' },
-});
+/** True if `feed_forward_proj` of config.json names a gate. */
+export const isGated = ({ feed_forward_proj: projection }: ConfigFields): boolean =>
+  String(projection).startsWith('gated-');
 
-const decoderModules = (biasIsByBlock: boolean): TowerNames['modules'] => ({
-  ...encoderModules(biasIsByBlock),
-  'cross-attention': { 'layer.1': biasIsByBlock ? 'SameAttention' : 'SameCrossAttention' },
-  feedforward: { 'layer.2': 'SameStates' },
-});
+/** The activation that `feed_forward_proj` names. */
+export function activationOf(projection: unknown): string {
+  const name = String(projection).split('-').at(-1) ?? '';
+  return projection === 'gated-gelu' ? 'gelu_new' : name;
+}
+
+/** Names that the embedding is stored under, the first that a checkpoint has. */
+export const t5Words = ['shared', 'encoder.embed_tokens', 'decoder.embed_tokens'] as const;
+
+export type Towers = ReturnType<Seq2SeqFamily['towers']>;
 
 /**
- * The towers of a model.
- * @param biasIsByBlock whether each block has a bias of its own, or all share that of the first
+ * The towers of T5 (arXiv 1910.10683).
+ * @param biasIsByBlock whether each block has a bias by distance of its own, or all share that of the first
  */
-export function towersOf(
-  { encoder, decoder }: T5Names,
-  biasIsByBlock: boolean,
-): ReturnType<Seq2SeqFamily['towers']> {
-  const { crossAttention: _none, ...ofEncoder } = encoder;
+export function t5Towers(config: ConfigFields, biasIsByBlock: boolean): Towers {
+  const attention = (layer: number, module: string): Architecture['attention'] => ({
+    wiring: preNorm(`layer.${layer}.layer_norm`),
+    queryKeyValue: ['q', 'k', 'v'].map((name) => `layer.${layer}.${module}.${name}`),
+    output: `layer.${layer}.${module}.o`,
+  });
+  const tower = (prefix: string, last: number): TowerNames => ({
+    ...{ prefix, biasIsByBlock },
+    blocks: 'block',
+    attention: attention(0, 'SelfAttention'),
+    feedforward: {
+      wiring: preNorm(`layer.${last}.layer_norm`),
+      gateUp: (isGated(config) ? ['wi_0', 'wi_1'] : ['wi']).map(
+        (name) => `layer.${last}.DenseReluDense.${name}`,
+      ),
+      down: `layer.${last}.DenseReluDense.wo`,
+    },
+    finalNorm: 'final_layer_norm',
+    distanceBias: 'layer.0.SelfAttention.relative_attention_bias',
+    modules: {
+      // The bias by distance stays in the first block.
+      attention: { 'layer.0': biasIsByBlock ? 'SameAttention' : 'KeptBias' },
+      feedforward: { [`layer.${last}`]: 'SameStates' },
+    },
+  });
+  const decoder = tower('decoder.', 2);
   return {
-    encoder: { ...ofEncoder, biasIsByBlock, modules: encoderModules(biasIsByBlock) },
-    decoder: { ...decoder, biasIsByBlock, modules: decoderModules(biasIsByBlock) },
+    encoder: tower('encoder.', 1),
+    decoder: {
+      ...decoder,
+      crossAttention: attention(1, 'EncDecAttention'),
+      modules: {
+        ...decoder.modules,
+        'cross-attention': { 'layer.1': biasIsByBlock ? 'SameAttention' : 'SameCrossAttention' },
+      },
+    },
   };
 }
 
@@ -55,7 +83,6 @@ function t5Like({
   headScale,
   biasIsByBlock,
 }: T5Form): Seq2SeqFamily {
-  const { words, head } = t5FolderNames(false);
   return {
     modelType,
     classes: {
@@ -92,9 +119,9 @@ function t5Like({
     prefix: '',
     norm: 'rms',
     biases: () => noBiases,
-    words,
-    head: { name: head },
-    towers: (config) => towersOf(t5FolderNames(isGated(config)), biasIsByBlock),
+    words: t5Words,
+    head: { name: 'lm_head' },
+    towers: (config) => t5Towers(config, biasIsByBlock),
     source: 'text',
     scales: (config) => ({ attention: 1, head: headScale(config) }),
   };

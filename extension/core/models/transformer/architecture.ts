@@ -26,14 +26,14 @@ export type FusedOrder = 'by-group' | 'query-value-key-by-quarter';
 /** What is applied to the gate of what heads give. */
 export type GateActivation = 'sigmoid' | 'softplus';
 
-/** Tensor names of one linear layer's weight, or of several that one matrix holds. */
+/** Names of linear layers, or of one matrix that holds several. */
 export type Projection =
-  | { readonly kind: 'separate'; readonly names: readonly string[] }
-  | {
-      readonly kind: 'fused';
-      readonly name: string;
-      readonly order?: FusedOrder;
-    };
+  | readonly string[]
+  | { readonly fused: string; readonly order?: FusedOrder };
+
+/** Names of the matrices of a projection. */
+export const projectionNames = (projection: Projection): readonly string[] =>
+  'fused' in projection ? [projection.fused] : projection;
 
 /** Which linear layers have a bias. */
 export interface Biases {

@@ -199,7 +199,7 @@ function missingSizes(
   const [vocabulary, hidden] = tensors.get(`${prefix}${outer.embedding}.weight`)?.shape ?? [];
   const [, inner] = rowsAndColumns(`${block}0.${feedforward.down}`);
   const queryKeyValue = attention.queryKeyValue;
-  const names = queryKeyValue.kind === 'separate' ? queryKeyValue.names : [];
+  const names = 'fused' in queryKeyValue ? [] : queryKeyValue;
   const [queries, keys] = names.map((name) => rowsAndColumns(`${block}0.${name}`)[0]);
   const { head_dim: width, num_attention_heads: heads } = config;
   const headWidth =

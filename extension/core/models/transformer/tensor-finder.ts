@@ -209,11 +209,11 @@ export class TensorFinder {
     input: number,
     biases: readonly boolean[],
   ): Linear[] {
-    if (projection.kind === 'fused') {
+    if ('fused' in projection) {
       const out = widths.reduce((sum, width) => sum + width, 0);
-      return [this.linear(`${prefix}${projection.name}`, out, input, biases[0] ?? false)];
+      return [this.linear(`${prefix}${projection.fused}`, out, input, biases[0] ?? false)];
     }
-    return projection.names.map((name, i) =>
+    return projection.map((name, i) =>
       this.linear(`${prefix}${name}`, widths[i] ?? 0, input, biases[i] ?? false),
     );
   }

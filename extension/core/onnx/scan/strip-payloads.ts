@@ -1,7 +1,5 @@
 import { UserError } from '../../user-error';
 import type { ByteWindow } from './byte-window';
-import { children, tensorFields, varintData } from './message-tables';
-import type { MessageName } from './message-tables';
 import { say } from '../../message';
 
 /** Where the elements of a tensor lie in the file that holds the graph. */
@@ -265,3 +263,33 @@ function varint(value: number): Uint8Array {
   }
   return Uint8Array.of(...bytes, rest);
 }
+
+/** Messages of onnx.proto that hold tensors, at any depth; all others are copied as they are. */
+type MessageName =
+  | 'model'
+  | 'graph'
+  | 'node'
+  | 'attribute'
+  | 'function'
+  | 'training'
+  | 'sparse'
+  | 'tensor';
+
+/** Fields that lead to tensors, by number. Field numbers: proto/onnx.proto. */
+const children: Readonly<
+  Record<Exclude<MessageName, 'tensor'>, Readonly<Record<number, MessageName>>>
+> = {
+  model: { 7: 'graph', 20: 'training', 25: 'function' },
+  graph: { 1: 'node', 5: 'tensor', 15: 'sparse' },
+  node: { 5: 'attribute' },
+  attribute: { 5: 'tensor', 6: 'graph', 10: 'tensor', 11: 'graph', 22: 'sparse', 23: 'sparse' },
+  function: { 7: 'node', 11: 'attribute' },
+  training: { 1: 'graph', 2: 'graph' },
+  sparse: { 1: 'tensor', 2: 'tensor' },
+};
+
+/** Field numbers of TensorProto. */
+const tensorFields = { docString: 12, rawData: 9, floatData: 4, doubleData: 10 } as const;
+
+/** int32_data, int64_data and uint64_data of TensorProto, whose numbers are of varying length. */
+const varintData: ReadonlySet<number> = new Set([5, 7, 11]);

@@ -2,8 +2,7 @@ import type { HiddenState } from '../../runtime/tensors';
 import type { Candidate } from '../candidates';
 import { Expectations } from './expectations';
 import type { Prediction } from './expectations';
-import { chooseFinalists, propose } from './proposals';
-import { least } from '../least';
+import { least, leastFirst } from '../least';
 import { bestOf, resultOf } from '../rounds';
 import type { Proposal, RoundInput, RoundResult } from '../rounds';
 import { screeningSetup } from '../scorer';
@@ -310,4 +309,52 @@ export class AdaptiveRounds {
       })),
     );
   }
+}
+
+/** Number of candidates per round: those with the least expected distance, and those measured longest ago. */
+const nearest = 20;
+const longestAgo = 4;
+/** Candidates measured in the previous round are not measured again: the surrogate predicts them well. */
+const leastAge = 2;
+/** Number of rounds after which all candidates are considered, because old measurements predict less. */
+const lookEvery = 4;
+/** Number of them that may win. */
+const finalists = 8;
+
+/**
+ * The candidates whose first rows are worth measuring.
+ * @param round counted from 0
+ * @param expected distances by id
+ * @param age rounds since a candidate was measured
+ */
+function propose(
+  candidates: readonly Candidate[],
+  round: number,
+  expected: ReadonlyMap<string, number>,
+  age: (candidate: Candidate) => number,
+): readonly Candidate[] {
+  const aged = candidates.filter((candidate) => age(candidate) >= leastAge);
+  if (round % lookEvery === 0) {
+    return aged;
+  }
+  const order = byDistance(candidates, expected);
+  const others = order.slice(nearest).sort((a, b) => age(b) - age(a));
+  const chosen = new Set([...order.slice(0, nearest), ...others.slice(0, longestAgo)]);
+  return aged.filter((candidate) => chosen.has(candidate));
+}
+
+/** The candidates worth measuring on more. */
+function chooseFinalists(
+  candidates: readonly Candidate[],
+  expected: ReadonlyMap<string, number>,
+): readonly Candidate[] {
+  const chosen = new Set(byDistance(candidates, expected).slice(0, finalists));
+  return candidates.filter((candidate) => chosen.has(candidate));
+}
+
+function byDistance(
+  candidates: readonly Candidate[],
+  distances: ReadonlyMap<string, number>,
+): Candidate[] {
+  return leastFirst(candidates, ({ id }) => distances.get(id) ?? Number.NaN);
 }

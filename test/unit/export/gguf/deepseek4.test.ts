@@ -5,7 +5,7 @@ import { readGgufHeader } from '../../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../../extension/core/checkpoints/gguf-values';
 import { headerEntry } from '../../../../extension/core/export/gguf/header-entries';
 import { explainUnsupportedInLlamaCpp } from '../../../../extension/core/export/gguf/llama-cpp/explain-unsupported';
-import { deepseek4 } from '../../../../extension/core/models/gguf/compressed/deepseek4';
+import { deepseek4 } from '../../../../extension/core/models/gguf/deepseek4';
 import { openModel } from '../../../../extension/core/models/open-model';
 import { decoderIn } from '../../config-source';
 import { familyFixture, relativeError } from '../../fixtures';

@@ -1,5 +1,5 @@
 import { chosen, rates } from '../../../models/families/mixtures/deepseek-v4';
-import { ratiosKey, tableBlocks } from '../../../models/gguf/compressed/deepseek4';
+import { ratiosKey, tableBlocks } from '../../../models/gguf/deepseek4';
 import { denseBlocks, ggufFields, windowPattern } from '../../../models/gguf/gguf-fields';
 import { hasIndexer, indexerTypes } from '../../../models/gguf/gguf-newer-families';
 import { hasWindows } from '../../../models/gguf/gguf-windows';

@@ -27,7 +27,7 @@ export const jinaBert: EncoderArchitecture = {
   blocks: 'encoder.layer',
   attention: bertBlocks.attention,
   feedforward: {
-    gateUp: { kind: 'fused', name: 'mlp.gated_layers' },
+    gateUp: { fused: 'mlp.gated_layers' },
     down: 'mlp.wo',
     wiring: postNorm('mlp.layernorm'),
   },

@@ -22,12 +22,12 @@ export const neoBert: EncoderArchitecture = {
   norm: 'rms',
   attention: {
     wiring: preNorm('attention_norm'),
-    queryKeyValue: { kind: 'fused', name: 'qkv', order: 'by-group' },
+    queryKeyValue: { fused: 'qkv', order: 'by-group' },
     output: 'wo',
   },
   feedforward: {
     wiring: preNorm('ffn_norm'),
-    gateUp: { kind: 'fused', name: 'ffn.w12' },
+    gateUp: { fused: 'ffn.w12' },
     down: 'ffn.w3',
   },
   // Three matrices of this width have as many weights as two of what config.json says.

@@ -45,7 +45,7 @@ const shape = {
   },
   blocks: 'encoder.layers',
   attention: {
-    queryKeyValue: { kind: 'fused', name: 'attn.Wqkv' },
+    queryKeyValue: { fused: 'attn.Wqkv' },
     output: 'attn.out_proj',
     wiring: postNorm('norm1'),
   },
@@ -60,7 +60,7 @@ const gated: EncoderArchitecture = {
   told: { activation_function: 'swiglu' },
   config: configWith('silu', false),
   feedforward: {
-    gateUp: { kind: 'separate', names: ['mlp.fc12', 'mlp.fc11'] },
+    gateUp: ['mlp.fc12', 'mlp.fc11'],
     down: 'mlp.fc2',
     wiring: postNorm('norm2'),
   },
@@ -78,7 +78,7 @@ const mixtures: EncoderArchitecture = {
     moe_normalize_expert_weights: false,
   }),
   feedforward: {
-    gateUp: { kind: 'separate', names: ['mlp.fc1'] },
+    gateUp: ['mlp.fc1'],
     down: 'mlp.fc2',
     wiring: postNorm('norm2'),
   },

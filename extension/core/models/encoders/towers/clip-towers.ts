@@ -11,15 +11,12 @@ const clipBlocks = {
   blocks: 'encoder.layers',
   attention: {
     wiring: preNorm('layer_norm1'),
-    queryKeyValue: {
-      kind: 'separate',
-      names: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
-    },
+    queryKeyValue: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
     output: 'self_attn.out_proj',
   },
   feedforward: {
     wiring: preNorm('layer_norm2'),
-    gateUp: { kind: 'separate', names: ['mlp.fc1'] },
+    gateUp: ['mlp.fc1'],
     down: 'mlp.fc2',
   },
   biases: () => allBiases,

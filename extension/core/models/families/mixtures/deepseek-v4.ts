@@ -200,7 +200,7 @@ export const deepseekV4: Architecture = {
   },
   feedforward: {
     wiring: preNorm('ffn_norm'),
-    gateUp: { kind: 'separate', names: ['ffn.w1', 'ffn.w3'] },
+    gateUp: ['ffn.w1', 'ffn.w3'],
     down: 'ffn.w2',
     clamped: (config) => ({ limit: numberIn(config, 'swiglu_limit', 10) }),
   },
@@ -223,7 +223,7 @@ export const deepseekV4: Architecture = {
     }),
     shared: ({ moe_intermediate_size: inner }) => ({
       ...gatedExpert('ffn.shared_experts', inner),
-      gateUp: { kind: 'separate', names: ['ffn.shared_experts.w1', 'ffn.shared_experts.w3'] },
+      gateUp: ['ffn.shared_experts.w1', 'ffn.shared_experts.w3'],
       down: 'ffn.shared_experts.w2',
     }),
     isSparse: () => true,

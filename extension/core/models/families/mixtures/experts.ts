@@ -51,10 +51,7 @@ const qwenExperts: ExpertNames = {
 export const sharedQwenExperts: ExpertNames = {
   ...qwenExperts,
   shared: ({ shared_expert_intermediate_size: inner }) => ({
-    gateUp: {
-      kind: 'separate',
-      names: ['mlp.shared_expert.gate_proj', 'mlp.shared_expert.up_proj'],
-    },
+    gateUp: ['mlp.shared_expert.gate_proj', 'mlp.shared_expert.up_proj'],
     down: 'mlp.shared_expert.down_proj',
     gate: 'mlp.shared_expert_gate',
     inner: inner ?? 5632,
@@ -75,7 +72,7 @@ const graniteMoe = {
   },
   feedforward: {
     wiring: feedforward.wiring,
-    gateUp: { kind: 'fused', name: 'block_sparse_moe.input_linear' },
+    gateUp: { fused: 'block_sparse_moe.input_linear' },
     down: 'block_sparse_moe.output_linear',
   },
   biases: attentionBiases,
@@ -91,7 +88,7 @@ export const graniteExperts: ExpertNames = {
 
 /** The expert of Granite that every token goes to, or that stands alone. */
 export const graniteShared = {
-  gateUp: { kind: 'fused', name: 'shared_mlp.input_linear' },
+  gateUp: { fused: 'shared_mlp.input_linear' },
   down: 'shared_mlp.output_linear',
 } as const;
 
@@ -104,10 +101,7 @@ export const sharedOfGranite: NonNullable<ExpertNames['shared']> = ({
 /** Both modules go where the branch is removed. */
 export const graniteWithShared = {
   wiring: feedforward.wiring,
-  gateUp: {
-    kind: 'separate',
-    names: ['block_sparse_moe.input_linear', 'shared_mlp.input_linear'],
-  },
+  gateUp: ['block_sparse_moe.input_linear', 'shared_mlp.input_linear'],
   down: 'block_sparse_moe.output_linear',
 } as const;
 
@@ -302,10 +296,7 @@ export const expertFamilies: readonly Architecture[] = [
       router: 'gate.wg',
       inner: ({ intermediate_size: inner }) => inner,
       shared: ({ intermediate_size: inner }) => ({
-        gateUp: {
-          kind: 'separate',
-          names: ['mlp.shared_mlp.gate_proj', 'mlp.shared_mlp.up_proj'],
-        },
+        gateUp: ['mlp.shared_mlp.gate_proj', 'mlp.shared_mlp.up_proj'],
         down: 'mlp.shared_mlp.down_proj',
         inner,
       }),

@@ -60,7 +60,7 @@ export const llama4: Architecture = {
       : {},
   feedforward: {
     wiring: preNorm('post_attention_layernorm'),
-    gateUp: { kind: 'separate', names: ['feed_forward.gate_proj', 'feed_forward.up_proj'] },
+    gateUp: ['feed_forward.gate_proj', 'feed_forward.up_proj'],
     down: 'feed_forward.down_proj',
   },
   experts: {

@@ -25,7 +25,7 @@ const mimoLayerType = (_: ConfigFields, block: number): string =>
 
 const sarvamAttention = {
   wiring: attention.wiring,
-  queryKeyValue: { kind: 'fused', name: 'attention.query_key_value' },
+  queryKeyValue: { fused: 'attention.query_key_value' },
   output: 'attention.dense',
 } as const;
 

@@ -56,15 +56,12 @@ export const recurrentGemma: Architecture = {
   norm: 'rms-offset',
   attention: {
     wiring: preNorm('temporal_pre_norm'),
-    queryKeyValue: {
-      kind: 'separate',
-      names: ['q_proj', 'k_proj', 'v_proj'].map((name) => `temporal_block.${name}`),
-    },
+    queryKeyValue: ['q_proj', 'k_proj', 'v_proj'].map((name) => `temporal_block.${name}`),
     output: 'temporal_block.o_proj',
   },
   feedforward: {
     wiring: preNorm('channel_pre_norm'),
-    gateUp: { kind: 'separate', names: ['mlp_block.gate_proj', 'mlp_block.up_proj'] },
+    gateUp: ['mlp_block.gate_proj', 'mlp_block.up_proj'],
     down: 'mlp_block.down_proj',
   },
   mixer: {

@@ -124,7 +124,7 @@ export const selectiveScanFamilies: readonly Architecture[] = [
     outer: { ...base.outer, finalNorm: 'final_layernorm' },
     feedforward: {
       wiring: preNorm('pre_ff_layernorm'),
-      gateUp: { kind: 'separate', names: ['feed_forward.gate_proj', 'feed_forward.up_proj'] },
+      gateUp: ['feed_forward.gate_proj', 'feed_forward.up_proj'],
       down: 'feed_forward.down_proj',
     },
     rotary: 'none',

@@ -14,7 +14,7 @@ import { preNorm, sandwich } from '../../modules/wiring-names';
 
 const lfmFeedforward = {
   wiring: preNorm('ffn_norm'),
-  gateUp: { kind: 'separate', names: ['feed_forward.w1', 'feed_forward.w3'] },
+  gateUp: ['feed_forward.w1', 'feed_forward.w3'],
   down: 'feed_forward.w2',
 } as const;
 

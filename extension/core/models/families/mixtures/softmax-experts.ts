@@ -127,7 +127,7 @@ export const softmaxExperts: readonly Architecture[] = [
     // Both modules go where the branch is removed.
     feedforward: {
       wiring: feedforward.wiring,
-      gateUp: { kind: 'separate', names: ['block_sparse_moe.experts', 'shared_mlp.input_linear'] },
+      gateUp: ['block_sparse_moe.experts', 'shared_mlp.input_linear'],
       down: 'block_sparse_moe.experts',
     },
     biases: attentionBiases,

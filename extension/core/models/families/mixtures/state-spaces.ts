@@ -85,7 +85,7 @@ const mamba: MixerNames = { wiring: attention.wiring, module: 'mamba', form: hyb
 
 const mambaFeedforward = {
   wiring: preNorm('pre_ff_layernorm'),
-  gateUp: { kind: 'separate', names: ['feed_forward.gate_proj', 'feed_forward.up_proj'] },
+  gateUp: ['feed_forward.gate_proj', 'feed_forward.up_proj'],
   down: 'feed_forward.down_proj',
 } as const;
 
@@ -190,12 +190,12 @@ const nemotron = {
   },
   attention: {
     wiring: preNorm('norm'),
-    queryKeyValue: { kind: 'separate', names: ['mixer.q_proj', 'mixer.k_proj', 'mixer.v_proj'] },
+    queryKeyValue: ['mixer.q_proj', 'mixer.k_proj', 'mixer.v_proj'],
     output: 'mixer.o_proj',
   },
   feedforward: {
     wiring: preNorm('norm'),
-    gateUp: { kind: 'separate', names: ['mixer.up_proj'] },
+    gateUp: ['mixer.up_proj'],
     down: 'mixer.down_proj',
   },
   rotary: 'none',
@@ -341,7 +341,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
             : undefined,
       }),
       shared: (config) => ({
-        gateUp: { kind: 'separate', names: ['mixer.shared_experts.up_proj'] },
+        gateUp: ['mixer.shared_experts.up_proj'],
         down: 'mixer.shared_experts.down_proj',
         inner: numberIn(config, 'moe_shared_expert_intermediate_size', 7688),
       }),

@@ -101,7 +101,7 @@ export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   'neo-bert': {
     modelType: 'neobert',
-    finalNorm: 'enc.output_norm',
+    names: { 'outer.finalNorm': 'enc.output_norm' },
     readsFactors: false,
     demands: () => seesAll,
     describe: describeEncoder,

@@ -1,12 +1,12 @@
-import { say } from '../../../message';
-import { mixtureType, rates, typeOfRate } from '../../families/mixtures/deepseek-v4';
-import type { ConfigFields } from '../../transformer/config-layout';
-import { readBlockCount } from '../gguf-blocks';
-import { gatingKey } from '../expert-gating';
-import { queryLatent } from '../gguf-fields';
-import type { GgufKeys } from '../gguf-keys';
-import { sharedExpertFields } from '../gguf-traits';
-import type { GgufFamily, GgufSource } from '../gguf-traits';
+import { say } from '../../message';
+import { mixtureType, rates, typeOfRate } from '../families/mixtures/deepseek-v4';
+import type { ConfigFields } from '../transformer/config-layout';
+import { readBlockCount } from './gguf-blocks';
+import { gatingKey } from './expert-gating';
+import { queryLatent } from './gguf-fields';
+import type { GgufKeys } from './gguf-keys';
+import { sharedExpertFields } from './gguf-traits';
+import type { GgufFamily, GgufSource } from './gguf-traits';
 
 /** Tokens of a run of each block, 0 without runs. */
 export const ratiosKey = 'attention.compress_ratios';

@@ -1,33 +1,35 @@
-import { distanceBias } from '../encoders/attention-variants';
-import type { EncoderArchitecture } from '../encoders/encoder-architecture';
-import { encoderModules, t5Forms } from '../seq2seq/t5';
+import { distanceBias } from './attention-variants';
+import type { EncoderArchitecture } from './encoder-architecture';
+import { activationOf, t5Forms, t5Towers, t5Words } from '../seq2seq/t5';
 import type { T5Form } from '../seq2seq/t5';
-import { activationOf, isGated, t5FolderNames } from './t5-names';
-import type { T5Names } from './t5-names';
+import type { TowerNames } from '../seq2seq/seq2seq-family';
 
-/** Names of the encoder alone; the embedding stands outside of its prefix. */
-export function encoderNames(
-  { encoder, words: [words = ''] }: T5Names,
-  biasIsByBlock: boolean,
-): Pick<
+/** Names of the encoder alone; the embedding is outside its prefix. */
+export const encoderNames = ({
+  prefix,
+  blocks,
+  attention,
+  feedforward,
+  biasIsByBlock = false,
+  distanceBias: table = '',
+  finalNorm = '',
+}: TowerNames): Pick<
   EncoderArchitecture,
-  'blocks' | 'attention' | 'feedforward' | 'embedding' | 'variant' | 'finalNorm'
-> {
-  const { prefix, blocks, attention, feedforward, distanceBias: table, finalNorm } = encoder;
-  return {
-    ...{ attention, feedforward },
-    blocks: `${prefix}${blocks}`,
-    embedding: { kind: 'text', words },
-    variant: distanceBias(table, biasIsByBlock ? 'each-block' : 'first-block'),
-    finalNorm: `${prefix}${finalNorm}`,
-  };
-}
+  'blocks' | 'attention' | 'feedforward' | 'variant' | 'finalNorm'
+> => ({
+  ...{ attention, feedforward },
+  blocks: `${prefix}${blocks}`,
+  variant: distanceBias(table, biasIsByBlock ? 'each-block' : 'first-block'),
+  finalNorm: `${prefix}${finalNorm}`,
+});
 
 /** Longest text where config.json is silent, as the models were trained. */
 export const usualLength = 512;
 
 /** The encoder of T5 alone, as text-to-image models read their texts with it. */
 function t5Encoder({ modelType, family, projection, biasIsByBlock }: T5Form): EncoderArchitecture {
+  const { encoder } = t5Towers({}, biasIsByBlock);
+  const { attention = {}, feedforward = {} } = encoder.modules;
   return {
     modelType,
     classes: { config: `${family}Config`, model: `${family}EncoderModel` },
@@ -55,15 +57,16 @@ function t5Encoder({ modelType, family, projection, biasIsByBlock }: T5Form): En
         repeated === undefined ? {} : { num_hidden_layers: blocks },
     },
     prefix: '',
-    ...encoderNames(t5FolderNames(false), biasIsByBlock),
-    form: (config) => encoderNames(t5FolderNames(isGated(config)), biasIsByBlock),
+    embedding: { kind: 'text', words: t5Words[0] },
+    ...encoderNames(encoder),
+    form: (config) => encoderNames(t5Towers(config, biasIsByBlock).encoder),
     norm: 'rms',
     aliases: { 'shared.': 'encoder.embed_tokens.' },
     unread: ['encoder.embed_tokens.'],
     biases: () => ({ queryKeyValue: false, attentionOutput: false, feedforward: false }),
     scales: () => ({ attention: 1 }),
     heads: [],
-    modules: { layers: 'encoder.block', ...encoderModules(biasIsByBlock) },
+    modules: { layers: 'encoder.block', attention, feedforward },
   };
 }
 

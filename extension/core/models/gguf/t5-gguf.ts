@@ -1,0 +1,262 @@
+import type { GgufHeader } from '../../checkpoints/gguf';
+import type { Checkpoint } from '../../checkpoints/lazy-tensor';
+import type { ModelFolder } from '../../checkpoints/model-folder';
+import { knownEncoder } from '../encoders/encoder-architectures';
+import type { EncoderModel } from '../encoders/encoder-model';
+import { readEncoder } from '../encoders/open-encoder';
+import { poolingsWith } from '../folder-pooling';
+import { describePooling } from './encoders/pooling';
+import { ggufFields, valueLength } from './gguf-fields';
+import type { GgufKeys } from './gguf-keys';
+import { parseFamily } from '../model-family';
+import type { ParsedFamily } from '../model-family';
+import { readSeq2Seq } from '../seq2seq/open-seq2seq';
+import type { Seq2SeqModel } from '../seq2seq/seq2seq-model';
+import { knownSeq2Seq } from '../seq2seq/seq2seq-families';
+import { activationOf, t5Towers, t5Words } from '../seq2seq/t5';
+import type { Towers } from '../seq2seq/t5';
+import { branchNames, namePairs } from './gguf-names';
+import { blockRoles, renamed } from './gguf-roles';
+import type { Roles } from './gguf-roles';
+import type { ConfigFields } from '../transformer/config-layout';
+import { encoderNames } from '../encoders/t5-encoder';
+import type { Refusal } from '../capability';
+import type { ModelSummary } from '../model-summary';
+import { say } from '../../message';
+
+type BlockCounts = Pick<ModelSummary, 'blocks' | 'encoderBlocks'>;
+
+/** Number of blocks of each tower among `kept` blocks of a model; all are the encoder's if it has no decoder. */
+export function towerBlocks(
+  { blocks, encoderBlocks = blocks }: BlockCounts,
+  kept: readonly number[],
+): Record<'encoder' | 'decoder', number> {
+  const encoder = kept.filter((block) => block < encoderBlocks).length;
+  return { encoder, decoder: kept.length - encoder };
+}
+
+/** Returns why llama.cpp can't load a T5 model with these blocks; undefined if it can. */
+export function explainOtherTowers(
+  summary: BlockCounts,
+  kept: readonly number[],
+): Refusal | undefined {
+  const { encoder, decoder } = towerBlocks(summary, kept);
+  if (summary.encoderBlocks === undefined || (encoder >= decoder && decoder > 0)) {
+    return undefined;
+  }
+  return {
+    code: 'blocks-not-removable',
+    ...(encoder === 0 || decoder === 0
+      ? {
+          reason: say`${t5InGguf.both} models need at least one block in the encoder and one in the decoder.`,
+          remedy: say`Keep at least one sublayer in each.`,
+        }
+      : {
+          reason: say`llama.cpp can't load a ${t5InGguf.both} model with more blocks in the decoder than in the encoder (${decoder}, ${encoder}).`,
+          remedy: say`Remove as many blocks from the decoder, or write a Hugging Face folder or ONNX.`,
+        }),
+  };
+}
+
+const towerRoles: Roles = {
+  ...blockRoles,
+  finalNorm: ['norm', 'output_norm'],
+  distanceBias: ['module', 'attn_rel_b'],
+};
+
+/** The towers under the names of GGUF files. */
+function towersInGguf({ encoder, decoder }: Towers): Towers {
+  const inGguf = <Tower extends Towers['encoder']>(tower: Tower, prefix: string): Tower => ({
+    ...renamed(tower, towerRoles, branchNames(tower, { names: { 'attention.output': 'attn_o' } })),
+    ...{ prefix, blocks: 'blk' },
+  });
+  return { encoder: inGguf(encoder, 'enc.'), decoder: inGguf(decoder, 'dec.') };
+}
+
+const [words, head] = ['token_embd', 'output'] as const;
+
+/** Returns the name in a GGUF file of a folder's tensor; undefined if it has none. */
+export function t5PlaceInGguf(config: ConfigFields): (name: string) => string | undefined {
+  const towers = t5Towers(config, false);
+  const inFile = towersInGguf(towers);
+  const outside = new Map<string, string>([
+    ...t5Words.map((name) => [name, words] as const),
+    ['lm_head', head],
+  ]);
+  const pairs = (['encoder', 'decoder'] as const).map((side) => {
+    const [known, own] = [towers[side], inFile[side]];
+    outside.set(`${known.prefix}${known.finalNorm}`, `${own.prefix}${own.finalNorm}`);
+    const parts = new Map(
+      namePairs(known, own, towerRoles).map(([part, below]) => [below, part] as const),
+    );
+    return {
+      start: `${known.prefix}${known.blocks}.`,
+      before: `${own.prefix}${own.blocks}.`,
+      parts,
+    };
+  });
+  return (name) => {
+    const [, module = '', kind = ''] = /^(.*)\.(\w+)$/.exec(name) ?? [];
+    const tower = pairs.find(({ start }) => module.startsWith(start));
+    const [, block = '', below = ''] =
+      /^(\d+)\.(.*)$/.exec(module.slice(tower?.start.length)) ?? [];
+    const part = tower === undefined ? outside.get(module) : tower.parts.get(below);
+    const before = tower === undefined ? '' : `${tower.before}${block}.`;
+    return part === undefined ? undefined : `${before}${part}.${kind}`;
+  };
+}
+
+/** `general.architecture` of T5, and of its encoder alone (src/models/t5.cpp, t5encoder.cpp). */
+export const t5InGguf = { both: 't5', encoder: 't5encoder' } as const;
+const t5Architectures: readonly string[] = Object.values(t5InGguf);
+
+/** Keys that T5 alone has. */
+export const t5Keys = {
+  decoderBlocks: 'decoder_block_count',
+  start: 'decoder_start_token_id',
+} as const;
+
+const commonFields = {
+  vocab_size: ggufFields.vocab_size,
+  hidden_size: ggufFields.hidden_size,
+  head_dim: ggufFields.head_dim,
+  rms_norm_eps: ggufFields.rms_norm_eps,
+  relative_attention_num_buckets: 'attention.relative_buckets_count',
+} as const;
+
+/** Keys by field of config.json, of a model with both towers and of an encoder. */
+export const t5Fields = {
+  [t5InGguf.both]: {
+    ...commonFields,
+    encoder_layers: ggufFields.num_hidden_layers,
+    decoder_layers: t5Keys.decoderBlocks,
+    encoder_attention_heads: ggufFields.num_attention_heads,
+    decoder_attention_heads: ggufFields.num_attention_heads,
+    encoder_ffn_dim: ggufFields.intermediate_size,
+    decoder_ffn_dim: ggufFields.intermediate_size,
+    decoder_start_token_id: t5Keys.start,
+  },
+  [t5InGguf.encoder]: {
+    ...commonFields,
+    num_hidden_layers: ggufFields.num_hidden_layers,
+    num_attention_heads: ggufFields.num_attention_heads,
+    intermediate_size: ggufFields.intermediate_size,
+    max_position_embeddings: ggufFields.max_position_embeddings,
+  },
+} as const;
+
+/** Distance from which on llama.cpp treats all alike (`llama_relative_position_bucket`). */
+export const farthestInGguf = 128;
+
+export const isT5 = ({ architecture }: GgufKeys): boolean => t5Architectures.includes(architecture);
+
+/** Blocks of the encoder and, after them, of the decoder. */
+export function t5Blocks(keys: GgufKeys): ReturnType<typeof towerBlocks> {
+  const encoder = keys.blockCount();
+  return keys.architecture === t5InGguf.encoder
+    ? { encoder, decoder: 0 }
+    : {
+        encoder,
+        decoder: keys.has(t5Keys.decoderBlocks) ? keys.blockCount(t5Keys.decoderBlocks) : encoder,
+      };
+}
+
+/** Widths and fingerprint of a model that differs from its header. */
+interface Narrowed {
+  readonly widths: Readonly<Record<string, number>>;
+  readonly fingerprint: string;
+}
+
+/**
+ * The model of a file of T5 or its encoder.
+ * @throws UserError naming the key or tensor at fault.
+ */
+export async function readT5Gguf(
+  folder: ModelFolder,
+  header: GgufHeader,
+  keys: GgufKeys,
+  narrowed?: Narrowed,
+): Promise<{ readonly model: Seq2SeqModel | EncoderModel; readonly family: ParsedFamily }> {
+  const { metadata, tensors: listed, files } = header;
+  const tensors = new Map(listed.map((tensor) => [tensor.name, tensor]));
+  const checkpoint: Checkpoint = { tensors, files, entry: folder.weights, metadata: {} };
+  const has = (name: string): boolean => tensors.has(`${name}.weight`);
+  const projection = has('enc.blk.0.ffn_gate') ? 'gated-gelu' : 'relu';
+  const biasIsByBlock = has('enc.blk.1.attn_rel_b');
+  const named = { model_type: biasIsByBlock ? 'umt5' : 't5' };
+  const towers = towersInGguf(t5Towers({ feed_forward_proj: projection }, biasIsByBlock));
+  const heads = keys.number(ggufFields.num_attention_heads);
+  const headDim =
+    keys.numberIfPresent(ggufFields.head_dim) ?? keys.number(ggufFields.hidden_size) / heads;
+  requireSame(keys, valueLength, headDim);
+  requireSame(keys, ggufFields.num_key_value_heads, heads);
+  const isEncoder = keys.architecture === t5InGguf.encoder;
+  const fields = Object.entries(t5Fields[isEncoder ? t5InGguf.encoder : t5InGguf.both]);
+  const { encoder, decoder } = t5Blocks(keys);
+  const found: ConfigFields = {
+    vocab_size: tensors.get(`${words}.weight`)?.shape[0] ?? keys.number(ggufFields.vocab_size),
+    head_dim: headDim,
+    encoder_layers: encoder,
+    decoder_layers: decoder,
+    decoder_start_token_id: keys.numberIfPresent(t5Keys.start),
+  };
+  const text = JSON.stringify({
+    ...named,
+    architectures: describePooling(keys),
+    hidden_act: activationOf(projection),
+    relative_attention_max_distance: farthestInGguf,
+    pad_token_id: metadata.get('tokenizer.ggml.padding_token_id'),
+    // The first T5 shares its embedding with the head, and was trained with scaled logits; a head of its own is not scaled.
+    tie_word_embeddings: !isEncoder && !has(head),
+    ...(narrowed === undefined ? {} : { espalier: { removed: [], widths: narrowed.widths } }),
+    ...Object.fromEntries(
+      fields.map(([field, key]) => [
+        keys.name(key),
+        Object.hasOwn(found, field) ? found[field] : keys.number(key),
+      ]),
+    ),
+  });
+  const config = {
+    names: Object.fromEntries(fields.map(([field, key]) => [field, keys.name(key)])),
+  };
+  if (isEncoder) {
+    const architecture = {
+      ...required(knownEncoder(named)),
+      ...{ config, form: () => ({}) },
+      ...encoderNames(towers.encoder),
+      embedding: { kind: 'text', words } as const,
+      heads: poolingsWith([]),
+    };
+    return {
+      model: await readEncoder(folder, text, architecture, checkpoint, narrowed?.fingerprint),
+      family: parseFamily({ kind: 'encoder', architecture }, text, folder.config),
+    };
+  }
+  const architecture = {
+    ...required(knownSeq2Seq(named)),
+    ...{ config, words: [words], head: { name: head }, towers: () => towers },
+  };
+  return {
+    model: await readSeq2Seq(folder, text, architecture, checkpoint, narrowed?.fingerprint),
+    family: parseFamily({ kind: 'encoder-decoder', architecture }, text, folder.config),
+  };
+}
+
+function required<Known>(known: Known | undefined): Known {
+  if (known === undefined) {
+    throw new Error('T5 and UMT5 are known');
+  }
+  return known;
+}
+
+/** Sizes that a file may say though they have to be those of others. */
+function requireSame(keys: GgufKeys, key: string, expected: number): void {
+  const size = keys.numberIfPresent(key) ?? expected;
+  if (size !== expected) {
+    keys.fault(
+      keys.name(key),
+      say`${size} is not supported in ${keys.architecture} files, only ${expected}.`,
+      say`Use the Hugging Face folder of the model.`,
+    );
+  }
+}
