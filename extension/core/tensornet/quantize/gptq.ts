@@ -121,7 +121,7 @@ export async function quantizeCompensating(
 }
 
 /** Where columns `start` to `end` are to be rounded, as far as the columns from `end` on tell: [end − start, out]. */
-async function targetsOf(
+export async function targetsOf(
   products: MatrixProducts,
   weights: Float32Array,
   errors: Float32Array,
@@ -151,7 +151,11 @@ async function targetsOf(
 type Range = readonly [from: number, to: number];
 
 /** What each error of the columns `later` moves each of the columns `own` by: [own, later]. */
-function movesBy({ diagonal, moves }: HessianFactor, own: Range, later: Range): Float32Array {
+export function movesBy(
+  { diagonal, moves }: HessianFactor,
+  own: Range,
+  later: Range,
+): Float32Array {
   const [size, count] = [diagonal.length, later[1] - later[0]];
   const factors = new Float32Array((own[1] - own[0]) * count);
   for (let j = own[0]; j < own[1]; j++) {
@@ -161,7 +165,7 @@ function movesBy({ diagonal, moves }: HessianFactor, own: Range, later: Range): 
   return factors;
 }
 
-function inOrder({ count, length, numbers }: Rows, order: Uint32Array): Float32Array {
+export function inOrder({ count, length, numbers }: Rows, order: Uint32Array): Float32Array {
   const result = new Float32Array(count * length);
   order.forEach((from, to) => {
     result.set(numbers.subarray(from * length, (from + 1) * length), to * length);
