@@ -187,7 +187,7 @@ export function ggufPlacesOf({
 }
 
 /** The tensor that a layer is stored in, and its expert where that holds the same layer of all. */
-function stackOf({ id, weight, expert }: PlacedMatrix): TensorPlace {
+export function stackOf({ id, weight, expert }: PlacedMatrix): TensorPlace {
   return expert === undefined || weight.sliceOf === undefined
     ? { name: id }
     : { name: weight.sliceOf, expert: expert.index };
