@@ -56,6 +56,10 @@ export const convert = defineOperation({
     model: modelField,
     ...outputFields,
     ...typeFields,
+    rounding: {
+      ...typeFields.rounding,
+      fallback: 'feedback if calibration is given, importance with --imatrix, else nearest',
+    },
     ...calibration,
     ...qualityFields,
     examples: path({ description: 'Examples to check models on that read no text' }),

@@ -4,6 +4,7 @@ import { ByteCopier } from '../../export/byte-copier';
 import type { Changes } from '../../export/changes';
 import type { OutputOption } from '../../export/output-options';
 import type { WeightWriter, WriteOptions } from '../../export/weight-writer';
+import { unattended } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { onPath } from '../../jobs/write-errors';
 import { openModelFiles } from '../../models/open-model';
@@ -34,14 +35,14 @@ export async function roundingWriter(
   partial: string,
   context: JobContext,
 ): Promise<WeightWriter> {
-  const writer = await target.writer(changes, options, context);
-  const { tensorTypes } = writer;
+  const quiet = { ...unattended, cancellation: context.cancellation };
+  const { tensorTypes } =
+    calibration === undefined ? {} : await target.writer(changes, options, quiet);
   if (calibration === undefined || tensorTypes === undefined) {
-    return writer;
+    return target.writer(changes, options, context);
   }
   const folder = join(partial, workName);
   await onPath(folder, async () => mkdir(folder));
-  const quiet = { ...context, warn: () => undefined };
   const { types, ...asStored } = options;
   const isPlain =
     model.format === 'gguf' && model.narrowed === undefined && changes.removed.length === 0;
@@ -50,7 +51,7 @@ export async function roundingWriter(
     : await writePlain(await target.writer(changes, asStored, quiet), folder, context);
   const how = { calibration, device, memoryBytes };
   const rounded = await roundModel(plain, tensorTypes, join(folder, 'rounded'), how, context);
-  return target.writer(changes, { ...options, types: { ...types, rounded } }, quiet);
+  return target.writer(changes, { ...options, types: { ...types, rounded } }, context);
 }
 
 async function writePlain(
