@@ -48,7 +48,7 @@ async function compareIn(folder) {
   const start = performance.now();
   await espalier(['imatrix', model, ...text, '--out', importance]);
   const measuring = (performance.now() - start) / 1000;
-  const layers = await layersOf(importance);
+  const layers = await readLayerNames(importance);
   const rows = [];
   let tokens = 0;
   const cases = [
@@ -92,7 +92,7 @@ async function compareIn(folder) {
  * Names of the tensors that an importance matrix has numbers of.
  * @param {string} file
  */
-async function layersOf(file) {
+async function readLayerNames(file) {
   const { tensors } = await espalier(['tensors', file]);
   return tensors
     .map((/** @type {{name: string}} */ { name }) => name)

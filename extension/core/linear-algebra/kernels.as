@@ -81,7 +81,7 @@ export function roundStep(
   }
 }
 
-/** Of four targets, the code, the float32 that it stands for, and the squared error, times `cost`, in `costs`. */
+/** Rounds four targets and returns their codes. Stores their errors, and adds `cost` times the squared error to `costs`. */
 @inline
 function roundFourTo(
   target: v128, weights: usize, scales: usize, offsets: usize, low: v128, high: v128, book: usize, cost: v128,

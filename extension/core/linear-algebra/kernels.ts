@@ -192,22 +192,22 @@ export function roundStep(all: RoundedStep): void {
 export interface RoundedGroup {
   readonly step: number;
   readonly rows: number;
-  /** What is rounded. */
+  /** Numbers to round. */
   readonly targets: Float32Array;
-  /** What errors are told from. */
+  /** Numbers from which errors are computed. */
   readonly weights: Float32Array;
   /** [step, step]: what the target of input j is moved by for each error of a later input k. */
   readonly factors: Float32Array;
-  /** q stands for scale · q + offset: [trials, rows] each. */
+  /** A weight is scale · q + offset: [trials, rows] each. */
   readonly scales: Float32Array;
   readonly offsets: Float32Array;
   /** Least and greatest q; codes are numbered from the least. */
   readonly range: readonly [number, number];
   /** Code book instead of whole numbers: its lowest value, then the border to and the growth of each further one. */
   readonly book?: Float32Array;
-  /** What the square of an error of each input costs: [step]. */
+  /** Weight of the squared error of each input: [step]. */
   readonly importance: Float32Array;
-  /** Receives what weights are more than what stands for them, by the best trial of each row. */
+  /** Receives weights minus rounded weights by the best trial of each row. */
   readonly errors: Float32Array;
   /** Receives its codes, as bytes [step, rows]. */
   readonly numbers: Uint8Array;

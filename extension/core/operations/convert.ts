@@ -31,7 +31,7 @@ const calibration = withoutSettings(calibrationFields(roundingCalibration));
  * A request with calibration is rounded by error feedback.
  * @throws UserError if it asks for another rounding.
  */
-function roundingOf(
+function withRounding(
   request: RequestOf<typeof typeFields> & RequestOf<typeof calibration>,
 ): typeof request {
   const given = calibrationNames.find((name) => request[name] !== undefined);
@@ -76,7 +76,7 @@ export const convert = defineOperation({
       {
         ...{ model, judging: judgingOf(request), plan: planFor({ path: model.path }, {}) },
         ...outputOptions(request),
-        ...(await typeOptions(roundingOf(request), model, context.environment)),
+        ...(await typeOptions(withRounding(request), model, context.environment)),
         ...runOptions(request),
         ...(examples === undefined ? {} : { examples }),
       },

@@ -56,7 +56,7 @@ export interface WriteRequest {
   readonly maxShardBytes?: number;
   /** What the tensors of a GGUF file are written as; as stored when absent. */
   readonly types?: GgufTypes;
-  /** What error-feedback rounding is calibrated with; undefined if matrices are rounded without it. */
+  /** Calibration of error-feedback rounding; undefined if matrices are rounded without it. */
   readonly feedback?: RoundingCalibration;
   readonly device: DeviceName;
   readonly memoryBytes: number;

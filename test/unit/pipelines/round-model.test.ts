@@ -76,10 +76,9 @@ const squaresBetween = (a: Float32Array, b: Float32Array): number =>
 describe('rounding by error feedback', () => {
   it('brings a model nearer to its original than importance does, in as many bytes', async () => {
     const opened = await openModelFiles(sample);
-    const held = { sequences: 1, length: 256 };
     const [{ inputs }, test] = await Promise.all([
       loadModelInputs(request, opened.model, feedback.bundledText, 0),
-      loadModelInputs(held, opened.model, sampleText('held-out.txt'), 0),
+      loadModelInputs({ sequences: 1, length: 256 }, opened.model, sampleText('held-out.txt'), 0),
     ]);
     const sums = await inputSums(opened, inputs, limits, unattended);
     const importance = new Map(

@@ -20,7 +20,7 @@ export interface Trial {
   readonly shift: number;
 }
 
-/** The scale and offset of a group, and the integers that are stored for them: q stands for scale · q + offset. */
+/** The scale and offset of a group, and the integers that store them. A weight is scale · q + offset. */
 export interface GroupGrid {
   scale: number;
   offset: number;
@@ -34,7 +34,7 @@ export interface BlockCodec {
   readonly width: 16 | 32;
   /** Least and greatest q; codes are numbered from the least. */
   readonly range: readonly [number, number];
-  /** Values that codes stand for, if they are not whole numbers. */
+  /** Value of each code, if q is not a whole number. */
   readonly book?: readonly number[];
   /** Changes of a group's scale that are worth trying, the first of them none. */
   readonly trials: readonly Trial[];
@@ -133,7 +133,7 @@ function withMinimum(bits: 4 | 5): BlockCodec {
   };
 }
 
-/** Where a K-quant keeps the integers of its groups' scales and minima. */
+/** Layout of the integers of a K-quant's scales and minima. */
 interface PackedScales {
   /** Place of the block's float16 scale, which the minima's follows. */
   readonly halves: number;
@@ -208,7 +208,7 @@ const packedSixBits: PackedScales = {
   },
 };
 
-/** Where a type of 256 numbers keeps the signed integers of its groups' scales. */
+/** Layout of the signed integers of the scales of a type of 256 numbers. */
 interface SignedScales {
   /** Place of the block's float16 scale. */
   readonly half: number;

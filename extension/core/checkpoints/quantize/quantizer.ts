@@ -1,7 +1,7 @@
 /** Importance of the columns of a row. */
 export interface ColumnImportance {
   readonly numbers: Float32Array;
-  /** Whether squared errors are weighted by importance alone. llama.cpp also weights them by the size of each number. */
+  /** True if squared errors are weighted by importance alone. llama.cpp also weights them by the size of each number. */
   readonly isAlone?: boolean;
 }
 

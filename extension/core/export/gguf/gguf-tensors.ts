@@ -73,7 +73,7 @@ export function converted(name: string, numbers: Numbers): GgufTensor {
   };
 }
 
-/** A tensor whose bytes lie in a file already, as its type. */
+/** A tensor that another file holds as its type already. */
 export function roundedTensor(
   name: string,
   { shape, type }: Pick<Numbers, 'shape' | 'type'>,

@@ -8,7 +8,7 @@ import type { WritableType } from '../../checkpoints/ggml-types';
 import { writeAll } from '../../export/byte-copier';
 import type { ByteRange } from '../../export/byte-copier';
 import { withChanges } from '../../export/changes';
-import { stackOf } from '../../export/gguf/input-sums';
+import { tensorPlace } from '../../export/gguf/input-sums';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { onPath } from '../../jobs/write-errors';
@@ -23,7 +23,7 @@ import type { InputStatistics } from '../../tensornet/statistics/input-statistic
 import { startCalibration } from '../compression/start-calibration';
 import type { CompressCalibration } from '../compression/start-calibration';
 
-/** What error-feedback rounding is calibrated with. */
+/** Calibration of error-feedback rounding. */
 export interface RoundingCalibration extends CompressCalibration {
   /** Seed of random inputs. */
   readonly seed?: number;
@@ -116,12 +116,12 @@ function planLayers(
   tensors: Map<string, ByteRange>,
 ): RoundedLayer[] {
   const experts = new Map<string, number>();
-  for (const { name, expert = 0 } of layers.map(stackOf)) {
+  for (const { name, expert = 0 } of layers.map(tensorPlace)) {
     experts.set(name, Math.max(experts.get(name) ?? 0, expert + 1));
   }
   let end = 0;
   return layers.flatMap((layer) => {
-    const { name, expert = 0 } = stackOf(layer);
+    const { name, expert = 0 } = tensorPlace(layer);
     const type = types.get(name);
     if (!isBlockType(type) || layer.transposed || !hasFloatRows(layer.weight)) {
       return [];

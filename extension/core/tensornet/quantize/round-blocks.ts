@@ -7,7 +7,7 @@ import { roundGroup } from '../../linear-algebra/kernels';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import { transpose } from '../tensor-values';
-import { inOrder, movesBy, targetsOf } from './gptq';
+import { reorderRows, errorFactors, roundingTargets } from './gptq';
 import type { HessianFactor } from './hessian';
 
 /**
@@ -27,13 +27,13 @@ export async function roundToBlocks(
   const codec = blockCodecs[type];
   const { elements, bytes: blockBytes } = ggmlBlockOf(type);
   const { width } = codec;
-  const weights = inOrder({ count: inputs, length: out, numbers: transpose(matrix) }, order);
+  const weights = reorderRows({ count: inputs, length: out, numbers: transpose(matrix) }, order);
   const errors = new Float32Array(inputs * out);
   const importance = Float32Array.from(diagonal, (x) => x ** 2);
   const written = new Uint8Array(out * rowBytes(type, inputs));
   for (let start = inputs - elements; start >= 0; start -= elements) {
     const end = start + elements;
-    const targets = await targetsOf(products, weights, errors, factor, out, start, end);
+    const targets = await roundingTargets(products, weights, errors, factor, out, start, end);
     const blocks = fitBlocks(
       type,
       targets,
@@ -59,7 +59,7 @@ export async function roundToBlocks(
           {
             count: width,
             length: end - last,
-            numbers: movesBy(factor, [first, last], [last, end]),
+            numbers: errorFactors(factor, [first, last], [last, end]),
           },
         );
         for (let i = 0; i < own.length; i++) {
@@ -77,9 +77,9 @@ export async function roundToBlocks(
           targets: own,
           weights: weights.subarray(first * out, last * out),
         },
-        factors: movesBy(factor, [first, last], [first, last]),
+        factors: errorFactors(factor, [first, last], [first, last]),
         ...{ scales, offsets, range: codec.range, importance: importance.subarray(first, last) },
-        ...(codec.book === undefined ? {} : { book: bordersOf(codec.book) }),
+        ...(codec.book === undefined ? {} : { book: bookBorders(codec.book) }),
         errors: errors.subarray(first * out, last * out),
         ...{ numbers: found, best },
       });
@@ -169,7 +169,7 @@ function storeGrids(
 }
 
 /** The lowest value of a code book, then the border to and the growth of each further one. */
-function bordersOf(book: readonly number[]): Float32Array {
+function bookBorders(book: readonly number[]): Float32Array {
   const further = book.slice(1);
   const borders = further.map((value, i) => (value + (book[i] ?? 0)) / 2);
   const growths = further.map((value, i) => value - (book[i] ?? 0));
