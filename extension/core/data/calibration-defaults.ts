@@ -5,6 +5,9 @@ export const randomInputs = 'random';
 
 export const defaultCalibration: CalibrationRequest = { sequences: 10, length: 256 };
 
+/** For rounding by error feedback, which is fitted to directions of a layer's inputs; less text will do. */
+export const roundingCalibration: CalibrationRequest = { sequences: 32, length: 256, upTo: true };
+
 /** Where each layer is measured many times, less text than a search takes. */
 export const sensitivityCalibration: CalibrationRequest = { sequences: 4, length: 128 };
 

@@ -1,5 +1,6 @@
 import type { LayoutName } from './hugging-face/layouts';
 import type { ByteCopier } from './byte-copier';
+import type { WritableType } from '../checkpoints/ggml-types';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
 import type { AnyModel } from '../models/opened-model';
@@ -21,6 +22,8 @@ export interface WeightWriter {
   readonly bytes: number;
   /** Bytes of each tensor by its name, where a GGUF file is written. */
   readonly tensorBytes?: ReadonlyMap<string, number>;
+  /** Types of the tensors of a GGUF file for which one is asked, by their names. */
+  readonly tensorTypes?: ReadonlyMap<string, WritableType>;
   /** Number of weights. */
   readonly parameters: number;
   /** How the result says what is gone, where there are several ways. */

@@ -81,6 +81,93 @@ export function roundStep(
   }
 }
 
+/** Rounds four targets and returns their codes. Stores their errors, and adds `cost` times the squared error to `costs`. */
+@inline
+function roundFourTo(
+  target: v128, weights: usize, scales: usize, offsets: usize, low: v128, high: v128, book: usize, cost: v128,
+  costs: usize, error: usize, kept: usize,
+): v128 {
+  const scale = v128.load(scales);
+  const offset = v128.load(offsets);
+  const zero = f32x4.splat(0);
+  const place = pick(f32x4.eq(scale, zero), zero, f32x4.div(f32x4.sub(target, offset), scale));
+  let code = zero;
+  let value = zero;
+  if (book === 0) {
+    code = f32x4.pmin(f32x4.pmax(f32x4.nearest(place), low), high);
+    value = code;
+  } else {
+    value = v128.load32_splat(book);
+    for (let border = book + 4; border < book + 64; border += 4) {
+      const isPast = f32x4.ge(place, v128.load32_splat(border));
+      code = f32x4.add(code, v128.and(isPast, f32x4.splat(1)));
+      value = f32x4.add(value, v128.and(isPast, v128.load32_splat(border, 60)));
+    }
+  }
+  const stands = f32x4.add(f32x4.mul(scale, value), offset);
+  const difference = f32x4.sub(v128.load(weights), stands);
+  v128.store(error, difference);
+  v128.store(kept, difference);
+  const missed = f32x4.sub(target, stands);
+  v128.store(costs, f32x4.add(v128.load(costs), f32x4.mul(cost, f32x4.mul(missed, missed))));
+  return i32x4.trunc_sat_f32x4_s(f32x4.sub(code, low));
+}
+
+/**
+ * Rounds a group of `step` inputs as `roundStep`, to scale · q + offset. Outputs are tried with several scales: trial t of
+ * output o is row t · outputs + o of everything but `targets` and `weights`.
+ * @param rows outputs, a multiple of 16
+ * @param low least integer q, `high` the greatest; codes are stored with `low` subtracted
+ * @param book lowest value of a code book, then 15 borders and 15 growths; codes are integers if 0
+ * @param importance [step] float32: what the square of each input's error costs
+ * @param costs [trials, rows] float32: receives the cost of each trial
+ */
+export function roundGroup(
+  step: i32, rows: i32, trials: i32, targets: usize, weights: usize, factors: usize, scales: usize,
+  offsets: usize, low: f32, high: f32, book: usize, importance: usize, errors: usize, numbers: usize, costs: usize,
+  panel: usize,
+): void {
+  const least = f32x4.splat(low);
+  const most = f32x4.splat(high);
+  memory.fill(costs, 0, <usize>(trials * rows) << 2);
+  for (let trial = 0; trial < trials; trial++) {
+    const ahead = <usize>trial * <usize>step * <usize>rows;
+    for (let row = 0; row < rows; row += 16) {
+      const grid = <usize>(trial * rows + row) << 2;
+      const s = scales + grid;
+      const z = offsets + grid;
+      const c = costs + grid;
+      for (let j = step - 1; j >= 0; j--) {
+        const place = <usize>(j * rows + row);
+        const at = place << 2;
+        let t0 = v128.load(targets + at);
+        let t1 = v128.load(targets + at, 16);
+        let t2 = v128.load(targets + at, 32);
+        let t3 = v128.load(targets + at, 48);
+        let factor = factors + (<usize>(j * step + j + 1) << 2);
+        const end = panel + (<usize>step << 6);
+        for (let error = panel + (<usize>(j + 1) << 6); error < end; error += 64) {
+          const f = v128.load32_splat(factor);
+          t0 = f32x4.add(t0, f32x4.mul(f, v128.load(error)));
+          t1 = f32x4.add(t1, f32x4.mul(f, v128.load(error, 16)));
+          t2 = f32x4.add(t2, f32x4.mul(f, v128.load(error, 32)));
+          t3 = f32x4.add(t3, f32x4.mul(f, v128.load(error, 48)));
+          factor += 4;
+        }
+        const own = panel + (<usize>j << 6);
+        const cost = v128.load32_splat(importance + (<usize>j << 2));
+        const e = errors + (ahead << 2) + at;
+        const w = weights + at;
+        const q0 = roundFourTo(t0, w, s, z, least, most, book, cost, c, own, e);
+        const q1 = roundFourTo(t1, w + 16, s + 16, z + 16, least, most, book, cost, c + 16, own + 16, e + 16);
+        const q2 = roundFourTo(t2, w + 32, s + 32, z + 32, least, most, book, cost, c + 32, own + 32, e + 32);
+        const q3 = roundFourTo(t3, w + 48, s + 48, z + 48, least, most, book, cost, c + 48, own + 48, e + 48);
+        v128.store(numbers + ahead + place, lowBytes(q0, q1, q2, q3));
+      }
+    }
+  }
+}
+
 /** Shares of a block's range that are tried. */
 export const shares: usize = 0;
 const shareCount = 8;

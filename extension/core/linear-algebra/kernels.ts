@@ -21,6 +21,24 @@ interface Exports {
     numbers: number,
     panel: number,
   ) => void;
+  readonly roundGroup: (
+    step: number,
+    rows: number,
+    trials: number,
+    targets: number,
+    weights: number,
+    factors: number,
+    scales: number,
+    offsets: number,
+    low: number,
+    high: number,
+    book: number,
+    importance: number,
+    errors: number,
+    numbers: number,
+    costs: number,
+    panel: number,
+  ) => void;
   readonly fitScales: (
     count: number,
     rows: number,
@@ -166,6 +184,86 @@ export function roundStep(all: RoundedStep): void {
       const [from, to] = [i * padded, i * padded + end - start];
       errors?.set(foundErrors.subarray(from, to), i * rows + start);
       numbers.set(foundNumbers.subarray(from, to), i * rows + start);
+    }
+  });
+}
+
+/** A group of inputs whose weights are rounded with several scales for each row; matrices are [step, rows]. */
+export interface RoundedGroup {
+  readonly step: number;
+  readonly rows: number;
+  /** Numbers to round. */
+  readonly targets: Float32Array;
+  /** Numbers from which errors are computed. */
+  readonly weights: Float32Array;
+  /** [step, step]: what the target of input j is moved by for each error of a later input k. */
+  readonly factors: Float32Array;
+  /** A weight is scale · q + offset: [trials, rows] each. */
+  readonly scales: Float32Array;
+  readonly offsets: Float32Array;
+  /** Least and greatest q; codes are numbered from the least. */
+  readonly range: readonly [number, number];
+  /** Code book instead of whole numbers: its lowest value, then the border to and the growth of each further one. */
+  readonly book?: Float32Array;
+  /** Weight of the squared error of each input: [step]. */
+  readonly importance: Float32Array;
+  /** Receives weights minus rounded weights by the best trial of each row. */
+  readonly errors: Float32Array;
+  /** Receives its codes, as bytes [step, rows]. */
+  readonly numbers: Uint8Array;
+  /** Receives its number: [rows]. */
+  readonly best: Uint8Array;
+}
+
+/** Rounds the inputs of a group from the last one to the first with each trial, and keeps each row's best. */
+export function roundGroup(all: RoundedGroup): void {
+  const { step, rows, targets, weights, scales, offsets, range, book, best } = all;
+  const trials = scales.length / rows;
+  const size = Float32Array.BYTES_PER_ELEMENT;
+  inRuns(rows, step * trials, (start, end, padded) => {
+    const room = new Room(shared);
+    const count = step * padded;
+    const [factor, importance] = [room.put(all.factors), room.put(all.importance)];
+    const bookAt = book === undefined ? 0 : room.put(book);
+    const [target, weight] = [room.take(count * size), room.take(count * size)];
+    const [scale, offset, cost] = [0, 0, 0].map(() => room.take(trials * padded * size)) as [
+      number,
+      number,
+      number,
+    ];
+    const [error, number] = [room.take(trials * count * size), room.take(trials * count)];
+    const panel = room.take(step * vector * size);
+    const fill = (at: number, from: Float32Array, lines: number): void => {
+      const to = room.floats(at, lines * padded);
+      for (let i = 0; i < lines; i++) {
+        to.set(from.subarray(i * rows + start, i * rows + end), i * padded);
+      }
+    };
+    fill(target, targets, step);
+    fill(weight, weights, step);
+    fill(scale, scales, trials);
+    fill(offset, offsets, trials);
+    shared.roundGroup(
+      ...([step, padded, trials, target, weight, factor, scale, offset] as const),
+      ...([...range, bookAt, importance, error, number, cost, panel] as const),
+    );
+    const costs = room.floats(cost, trials * padded);
+    const [errors, numbers] = [
+      room.floats(error, trials * count),
+      room.bytes(number, trials * count),
+    ];
+    for (let row = 0; row < end - start; row++) {
+      let own = 0;
+      for (let trial = 1; trial < trials; trial++) {
+        if ((costs[trial * padded + row] ?? 0) < (costs[own * padded + row] ?? 0)) {
+          own = trial;
+        }
+      }
+      best[start + row] = own;
+      for (let i = 0, at = own * count + row; i < step; i++, at += padded) {
+        all.errors[i * rows + start + row] = errors[at] ?? 0;
+        all.numbers[i * rows + start + row] = numbers[at] ?? 0;
+      }
     }
   });
 }

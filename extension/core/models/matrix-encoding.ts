@@ -14,7 +14,7 @@ export type MatrixEncoding<T = LazyTensor> =
   | BlockQuantizedForm<T>
   | Int8Form<T>;
 
-/** float32 or float16 [out, in]. */
+/** float32, float16 or quantization blocks of a GGUF type [out, in]. */
 export interface DenseForm<T = LazyTensor> {
   readonly kind: 'dense';
   readonly weight: T;

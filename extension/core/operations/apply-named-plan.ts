@@ -7,7 +7,7 @@ import { choicesWork, compressionFields, compressionSettings } from './compressi
 import type { RequestOf } from './fields';
 import type { OperationContext } from './operation';
 import { readPlan } from './read-plan';
-import { outputOptions, runOptions, typeOptions } from './shared-fields';
+import { calibrationNames, outputOptions, runOptions, typeOptions } from './shared-fields';
 import type { outputFields, runFields, typeFields } from './shared-fields';
 import type { Work } from './work';
 import { say } from '../message';
@@ -34,14 +34,14 @@ export async function applyNamedPlan(
   const model = await context.environment.open(path);
   const choices = plan.compress ?? [];
   if (choices.length === 0) {
-    requireNoCompression(request);
+    requireNoCompression(request, request.rounding === 'feedback' ? calibrationNames : []);
   }
   const { examples } = request;
   return applyAndMeasure(
     {
       ...{ model, plan, planFolder: folder, judging: judgingOf(request) },
       ...outputOptions(request),
-      ...(await typeOptions(request)),
+      ...(await typeOptions(request, model, context.environment)),
       ...runOptions(request),
       ...(examples === undefined ? {} : { examples }),
       ...(choices.length === 0
@@ -73,9 +73,13 @@ export async function namedPlanWork(
 }
 
 /** @throws UserError where a field would do nothing. */
-function requireNoCompression(request: Readonly<Record<string, unknown>>): void {
+function requireNoCompression(
+  request: Readonly<Record<string, unknown>>,
+  used: readonly string[],
+): void {
   for (const [field, { default: fallback }] of Object.entries(compressionFields)) {
-    if (request[field] !== undefined && request[field] !== fallback) {
+    const isGiven = request[field] !== undefined && request[field] !== fallback;
+    if (isGiven && !used.includes(field)) {
       throw new UserError(say`This has no effect: the plan compresses nothing.`, {
         field,
         remedy: say`Leave it out.`,

@@ -1,12 +1,19 @@
+import { roundingCalibration } from '../data/calibration-defaults';
+import { say } from '../message';
 import { planFor } from '../plans/plan';
+import { UserError } from '../user-error';
 import { appliedSchema } from './apply';
 import { applyAndMeasure, judgingOf, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
-import { path } from './fields';
+import { path, withoutSettings } from './fields';
+import type { RequestOf } from './fields';
 import { keepsLimits } from './gate-fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import {
+  calibrationFields,
+  calibrationNames,
+  calibrationRules,
   modelField,
   outputFields,
   outputOptions,
@@ -17,6 +24,29 @@ import {
 } from './shared-fields';
 import { compressedOutcome } from './outcomes';
 
+/** Calibration of rounding, which settings of other operations don't ask for. */
+const calibration = withoutSettings(calibrationFields(roundingCalibration));
+
+/**
+ * A request with calibration is rounded by error feedback.
+ * @throws UserError if it asks for another rounding.
+ */
+function withRounding(
+  request: RequestOf<typeof typeFields> & RequestOf<typeof calibration>,
+): typeof request {
+  const given = calibrationNames.find((name) => request[name] !== undefined);
+  if (given === undefined || request.rounding === 'feedback') {
+    return request;
+  }
+  if (request.rounding !== undefined) {
+    throw new UserError(say`Rounding by ${request.rounding} uses no calibration.`, {
+      field: given,
+      remedy: say`Leave it out, or choose --rounding feedback.`,
+    });
+  }
+  return { ...request, rounding: 'feedback' };
+}
+
 export const convert = defineOperation({
   id: 'convert',
   title: 'Convert Model',
@@ -26,11 +56,16 @@ export const convert = defineOperation({
     model: modelField,
     ...outputFields,
     ...typeFields,
+    rounding: {
+      ...typeFields.rounding,
+      fallback: 'feedback if calibration is given, importance with --imatrix, else nearest',
+    },
+    ...calibration,
     ...qualityFields,
     examples: path({ description: 'Examples to check models on that read no text' }),
     ...runFields,
   },
-  rules: qualityRules,
+  rules: [...qualityRules, ...calibrationRules],
   result: appliedSchema,
   trust: 'write',
   passes: keepsLimits,
@@ -41,7 +76,7 @@ export const convert = defineOperation({
       {
         ...{ model, judging: judgingOf(request), plan: planFor({ path: model.path }, {}) },
         ...outputOptions(request),
-        ...(await typeOptions(request)),
+        ...(await typeOptions(withRounding(request), model, context.environment)),
         ...runOptions(request),
         ...(examples === undefined ? {} : { examples }),
       },

@@ -358,3 +358,10 @@ export function describeBounds({ min, max, above }: Bounds): string | undefined 
 function mapFields(fields: Fields, change: (field: Field) => Field): Fields {
   return Object.fromEntries(Object.entries(fields).map(([key, field]) => [key, change(field)]));
 }
+
+/** The same fields, whose values no setting gives. */
+export function withoutSettings<F extends Fields>(fields: F): F {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, field]) => [name, { ...field, setting: undefined }]),
+  ) as F;
+}

@@ -87,7 +87,7 @@ export const prune = defineOperation({
       {
         ...{ model, plan, judging: judgingOf(request), examples },
         ...output,
-        ...(await typeOptions(request)),
+        ...(await typeOptions(request, model, context.environment)),
         ...runOptions(request),
       },
       context,

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { CalibrationRequest } from '../data/calibration';
 import { defaultTextPolicy, textPolicies } from '../data/text-scores';
 import type { TextPolicy } from '../data/text-scores';
@@ -10,14 +11,17 @@ import type { DeviceChoice } from '../runtime/device';
 import { deviceNames } from '../runtime/device';
 import { automatic, parseMemorySize } from '../runtime/memory-size';
 import { automaticMemory, roomOfProcess } from '../runtime/limits/process-memory';
-import { answersCalibration, orDefaults } from '../data/calibration-defaults';
+import { answersCalibration, orDefaults, roundingCalibration } from '../data/calibration-defaults';
 import { asksAnswers } from '../metrics/metrics';
 import type { MetricName } from '../metrics/metrics';
 import { choice, document, flag, group, integer, path, size } from './fields';
 import type { Field, RequestOf } from './fields';
+import type { OpenedModel } from '../models/opened-model';
+import type { Environment } from './operation';
 import { excludes, needs } from './rules';
 import type { Rule } from './rules';
 import { say } from '../message';
+import { UserError } from '../user-error';
 
 const modelFacts = {
   description: 'Model folder or any of its files: .safetensors, .gguf, .onnx',
@@ -164,21 +168,59 @@ export const typeFields = group('Output', {
     placeholder: 'TYPE',
   }),
   imatrix: path({ description: 'Importance matrix (.gguf) that rounding is weighted by' }),
+  rounding: choice(['nearest', 'importance', 'feedback'], {
+    description:
+      'How weights are rounded to a type: alone, weighted by --imatrix, or each making up for the errors of others on calibration text, which is more exact and takes longer',
+    fallback: 'importance with --imatrix, else nearest',
+    placeholder: 'HOW',
+  }),
 });
 
-/** The types that a request asks for. */
-export async function typeOptions({
-  type: mix,
-  imatrix,
-}: RequestOf<typeof typeFields>): Promise<Pick<PlanApplication, 'types'>> {
-  return mix === undefined && imatrix === undefined
-    ? {}
-    : {
-        types: {
-          ...(mix === undefined ? {} : { mix }),
-          ...(imatrix === undefined ? {} : { importance: await readImportance(imatrix) }),
-        },
-      };
+/** The types that a request asks for, and how numbers are rounded to them. */
+export async function typeOptions(
+  request: RequestOf<typeof typeFields> & Partial<RequestOf<CalibrationFields>>,
+  { summary: { maxPositions } }: Pick<OpenedModel, 'summary'>,
+  { samples }: Pick<Environment, 'samples'>,
+): Promise<Pick<PlanApplication, 'types' | 'feedback'>> {
+  const { type: mix, imatrix, rounding } = request;
+  requireRounding(request);
+  return {
+    ...(mix === undefined && imatrix === undefined
+      ? {}
+      : {
+          types: {
+            ...(mix === undefined ? {} : { mix }),
+            ...(imatrix === undefined ? {} : { importance: await readImportance(imatrix) }),
+          },
+        }),
+    ...(rounding === 'feedback'
+      ? {
+          feedback: {
+            request: calibrationOf(request, roundingCalibration, maxPositions),
+            bundledText: join(samples, 'calibration.txt'),
+          },
+        }
+      : {}),
+  };
+}
+
+/** @throws UserError if an importance matrix is given and not used, or used and not given. */
+function requireRounding({ imatrix, rounding }: RequestOf<typeof typeFields>): void {
+  if (rounding === 'importance' && imatrix === undefined) {
+    throw new UserError(say`Rounding by importance needs an importance matrix.`, {
+      field: 'rounding',
+      remedy: say`Add --imatrix; espalier imatrix measures one.`,
+    });
+  }
+  if (rounding === 'nearest' && imatrix !== undefined) {
+    throw new UserError(
+      say`Rounding to nearest uses no importance matrix, but --imatrix is given.`,
+      {
+        field: 'rounding',
+        remedy: say`Leave one of them out.`,
+      },
+    );
+  }
 }
 
 /** How the output fields read as options of a writer. */

@@ -14,6 +14,7 @@ import type { LayoutName } from '../export/hugging-face/layouts';
 import type { PruneResult } from './prune-result';
 import type { OpenedModel } from '../models/opened-model';
 import { UserError } from '../user-error';
+import type { RoundingCalibration } from './rounding/round-model';
 import { writeModel } from './write-model';
 import { say } from '../message';
 
@@ -29,6 +30,8 @@ export interface PlanApplication {
   readonly layout?: LayoutName;
   /** What the tensors of a GGUF file are written as, besides what the plan says. */
   readonly types?: GgufTypes;
+  /** Rounds matrices by error feedback, calibrated with this. */
+  readonly feedback?: RoundingCalibration;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
@@ -72,10 +75,14 @@ async function carryOut(
     overwrite,
     memoryBytes,
   };
-  const { device, compression, examples } = application;
+  const { device, compression, examples, feedback } = application;
   const choices = plan.compress ?? [];
   const types = typesOf(plan, application);
-  if (plan.byImportance === true && types?.importance === undefined) {
+  if (
+    plan.byImportance === true &&
+    types?.importance === undefined &&
+    application.feedback === undefined
+  ) {
     context.warn(
       say`The plan was measured with rounding by importance, but there is no importance matrix, so the result can be further from the original than planned. Add --imatrix; espalier imatrix measures one.`,
     );
@@ -86,6 +93,7 @@ async function carryOut(
         {
           ...how,
           ...(types === undefined ? {} : { types }),
+          ...(feedback === undefined ? {} : { feedback }),
           device: await resolveDevice(device, (message) => {
             context.warn(message);
           }),
@@ -101,19 +109,27 @@ async function carryOut(
  */
 function typesOf(
   { types = {}, compress = [] }: Plan,
-  { types: asked }: Pick<PlanApplication, 'types'>,
+  { types: asked, feedback }: Pick<PlanApplication, 'types' | 'feedback'>,
 ): GgufTypes | undefined {
   const tensors = Object.keys(types).length === 0 ? undefined : types;
-  if (compress.length > 0 && (asked ?? tensors) !== undefined) {
+  if (compress.length > 0 && (asked ?? tensors ?? feedback) !== undefined) {
     const ofPlan = tensors === undefined ? undefined : 'types';
     throw new UserError(say`A plan that compresses layers cannot give tensors types as well.`, {
-      field: ofPlan ?? (asked?.mix === undefined ? 'imatrix' : 'type'),
+      field:
+        ofPlan ??
+        (asked?.mix !== undefined ? 'type' : asked === undefined ? 'rounding' : 'imatrix'),
       remedy: say`Apply the plan first, then convert the result to GGUF.`,
     });
   }
   if (asked?.importance !== undefined && asked.mix === undefined && tensors === undefined) {
     throw new UserError(say`Importance does nothing where no tensor gets another type.`, {
       field: 'imatrix',
+      remedy: say`Add --type, such as Q4_K_M.`,
+    });
+  }
+  if (feedback !== undefined && asked?.mix === undefined && tensors === undefined) {
+    throw new UserError(say`Rounding does nothing if no tensor gets another type.`, {
+      field: 'rounding',
       remedy: say`Add --type, such as Q4_K_M.`,
     });
   }

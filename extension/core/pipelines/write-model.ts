@@ -11,6 +11,8 @@ import { describeResult } from './manifest';
 import type { LayoutName } from '../export/hugging-face/layouts';
 import { OutputFolder } from '../export/output-folder';
 import type { PruneResult } from './prune-result';
+import { removeRounded, roundingWriter } from './rounding/rounding-writer';
+import type { RoundingCalibration } from './rounding/round-model';
 import type { LayeredModel } from '../models/layered-model';
 import type { ModelSummary } from '../models/model-summary';
 import { explainNothingFreed, freeingNothing } from '../shared-weights';
@@ -54,6 +56,8 @@ export interface WriteRequest {
   readonly maxShardBytes?: number;
   /** What the tensors of a GGUF file are written as; as stored when absent. */
   readonly types?: GgufTypes;
+  /** Calibration of error-feedback rounding; undefined if matrices are rounded without it. */
+  readonly feedback?: RoundingCalibration;
   readonly device: DeviceName;
   readonly memoryBytes: number;
   /** Examples that the result is checked on, for models that are not given texts; random ones when absent. */
@@ -127,7 +131,7 @@ async function writeChecked(
     ...(request.maxShardBytes === undefined ? {} : { maxShardBytes: request.maxShardBytes }),
     ...(request.types === undefined ? {} : { types: request.types }),
   };
-  const writer = await target.writer(changes, options, context);
+  const writer = await roundingWriter(request, target, changes, options, output.partial, context);
   if (target.layout !== 'zeroed' && changes.removed.length > 0) {
     warnOfNothingSaved(writer.parameters, changes, summary, context);
   }
@@ -188,6 +192,7 @@ async function writeChecked(
     narrowed: narrowed?.widths,
     files: [...weights, ...others],
   });
+  await removeRounded(output.partial);
   await writeText(output.partial, manifestName, `${JSON.stringify(manifest, null, 2)}\n`);
   const weightFiles = await sizesOf(output.partial, weights);
   const otherFiles = await sizesOf(output.partial, others);

@@ -2,7 +2,7 @@ import { nonLinearValues } from '../code-books';
 import { numberToHalf } from '../half';
 import { clamp, nearest } from './fit';
 import { sumOfSquares, weigh } from './quantizer';
-import type { RowQuantizer } from './quantizer';
+import type { ColumnImportance, RowQuantizer } from './quantizer';
 import { block, borders, fitToBook, growths, numbers, scales, weights } from './search';
 
 const { fround, abs } = Math;
@@ -59,7 +59,7 @@ function fitGroups(
   from: number,
   count: number,
   run: number,
-  importance: Float32Array | undefined,
+  importance: ColumnImportance | undefined,
 ): void {
   block.set(x.subarray(from, from + count));
   for (let at = 0; at < count; at += run) {
@@ -83,7 +83,8 @@ function roundGroup(x: Float32Array, at: number, scale: number, to: number): voi
   }
 }
 
-function storeGroup(out: DataView, at: number, from: number): void {
+/** Stores 32 codes from `from` on. */
+export function storeIQ4(out: DataView, at: number, from: number): void {
   for (let i = 0; i < 16; i++) {
     out.setUint8(at + i, (numbers[from + i] ?? 0) | ((numbers[from + 16 + i] ?? 0) << 4));
   }
@@ -97,7 +98,7 @@ export const quantizeIQ4NL: RowQuantizer = (x, out, at, importance) => {
       const scale = scales[group] ?? 0;
       roundGroup(x, from + width * group, scale, 0);
       out.setUint16(to, numberToHalf(scale), true);
-      storeGroup(out, to + 2, 0);
+      storeIQ4(out, to + 2, 0);
     }
   }
 };
@@ -117,7 +118,7 @@ export const quantizeIQ4XS: RowQuantizer = (x, out, at, importance) => {
       const low = to + 4 + (group >> 1);
       out.setUint8(low, even ? number & 15 : out.getUint8(low) | ((number & 15) << 4));
       high |= (number >> 4) << (2 * group);
-      storeGroup(out, to + 8 + 16 * group, width * group);
+      storeIQ4(out, to + 8 + 16 * group, width * group);
     }
     out.setUint16(to, numberToHalf(unit), true);
     out.setUint16(to + 2, high, true);

@@ -1,7 +1,7 @@
 import { halfToNumber, numberToHalf } from '../half';
 import { clamp, fitPositive, fitStepwise, nearest, zeroBelow } from './fit';
 import { sumOf, sumOfSquares, weigh } from './quantizer';
-import type { RowQuantizer } from './quantizer';
+import type { ColumnImportance, RowQuantizer } from './quantizer';
 import {
   block,
   fitAffine,
@@ -21,19 +21,18 @@ const { fround, abs, sqrt } = Math;
 const size = 256;
 const minimumNumbers = new Uint8Array(16);
 
-type BlockQuantizer = (
-  out: DataView,
-  at: number,
-  importance: Float32Array | undefined,
-  importanceAt: number,
-) => void;
+type BlockQuantizer = (out: DataView, at: number, importance: ColumnImportance | undefined) => void;
 
 /** Row after row of 256 numbers, copied to `block`. */
 function inBlocks(bytes: number, quantize: BlockQuantizer): RowQuantizer {
   return (x, out, at, importance) => {
     for (let from = 0, to = at; from < x.length; from += size, to += bytes) {
       block.set(x.subarray(from, from + size));
-      quantize(out, to, importance?.subarray(from, from + size), from);
+      const own = importance && {
+        ...importance,
+        numbers: importance.numbers.subarray(from, from + size),
+      };
+      quantize(out, to, own);
     }
   };
 }
@@ -52,7 +51,7 @@ interface AffineFormat {
 /** Fits `block`, and gives the bits of the block's own scale and minimum (float16). */
 function fitGroups(
   { width, most, plain, weighted, spread }: AffineFormat,
-  importance: Float32Array | undefined,
+  importance: ColumnImportance | undefined,
 ): readonly [scale: number, minimum: number] {
   const groups = size / width;
   const squares = importance === undefined ? 0 : sumOfSquares(block, 0, size);
@@ -131,6 +130,11 @@ function storeNibbles(out: DataView, at: number): void {
   }
 }
 
+/** Stores the codes of a block, as the others of the name do. */
+export function storeQ2K(out: DataView, at: number): void {
+  storePairs(out, at + 16);
+}
+
 const afterwards = { from: -0.9, step: 0.05, steps: 36 };
 
 const formatQ2: AffineFormat = {
@@ -147,7 +151,7 @@ export const quantizeQ2K = inBlocks(84, (out, at, importance) => {
   for (let i = 0; i < 16; i++) {
     out.setUint8(at + i, (scaleNumbers[i] ?? 0) | ((minimumNumbers[i] ?? 0) << 4));
   }
-  storePairs(out, at + 16);
+  storeQ2K(out, at);
   out.setUint16(at + 80, bits[0], true);
   out.setUint16(at + 82, bits[1], true);
 });
@@ -179,17 +183,28 @@ function withSixBits(bits: 4 | 5, plain: Omit<AffineSearch, 'most'>): RowQuantiz
     out.setUint16(at, halves[0], true);
     out.setUint16(at + 2, halves[1], true);
     storeSixBits(out, at + 4);
-    if (bits === 5) {
-      for (let i = 0; i < 32; i++) {
-        let byte = 0;
-        for (let k = 0; k < 8; k++) {
-          byte |= ((numbers[32 * k + i] ?? 0) >> 4) << k;
-        }
-        out.setUint8(at + 16 + i, byte);
-      }
-    }
-    storeNibbles(out, bits === 4 ? at + 16 : at + 48);
+    (bits === 4 ? storeQ4K : storeQ5K)(out, at);
   });
+}
+
+export function storeQ4K(out: DataView, at: number): void {
+  storeNibbles(out, at + 16);
+}
+
+export function storeQ5K(out: DataView, at: number): void {
+  storeHighBits(out, at + 16, 4);
+  storeNibbles(out, at + 48);
+}
+
+/** A bit of each number, `from` on: byte i holds those of numbers i, i + 32, … */
+function storeHighBits(out: DataView, at: number, from: number): void {
+  for (let i = 0; i < 32; i++) {
+    let byte = 0;
+    for (let k = 0; k < 8; k++) {
+      byte |= (((numbers[32 * k + i] ?? 0) >> from) & 1) << k;
+    }
+    out.setUint8(at + i, byte);
+  }
 }
 
 export const quantizeQ4K = withSixBits(4, { from: -1, step: 0.1, steps: 20 });
@@ -237,14 +252,7 @@ export const quantizeQ3K = inBlocks(110, (out, at, importance) => {
     half = numberToHalf(fitScales(16, 32));
   }
   roundSymmetric(halfToNumber(half), 32, 4);
-  for (let i = 0; i < 32; i++) {
-    let byte = 0;
-    for (let k = 0; k < 8; k++) {
-      byte |= ((numbers[32 * k + i] ?? 0) >> 2) << k;
-    }
-    out.setUint8(at + i, byte);
-  }
-  storePairs(out, at + 32);
+  storeQ3K(out, at);
   for (let i = 0; i < 8; i++) {
     const [low, high] = [scaleNumbers[i] ?? 0, scaleNumbers[i + 8] ?? 0];
     out.setUint8(at + 96 + i, (low & 15) | ((high & 15) << 4));
@@ -259,9 +267,14 @@ export const quantizeQ3K = inBlocks(110, (out, at, importance) => {
   out.setUint16(at + 108, half, true);
 });
 
+export function storeQ3K(out: DataView, at: number): void {
+  storeHighBits(out, at, 2);
+  storePairs(out, at + 32);
+}
+
 export const quantizeQ6K = inBlocks(210, (out, at, importance) => {
   for (let i = 0; i < size; i++) {
-    weights[i] = importance === undefined ? (block[i] ?? 0) ** 2 : (importance[i] ?? 0);
+    weights[i] = importance === undefined ? (block[i] ?? 0) ** 2 : (importance.numbers[i] ?? 0);
   }
   fitSymmetric(16, 16, 32);
   const greatest = greatestScale();
@@ -279,6 +292,11 @@ export const quantizeQ6K = inBlocks(210, (out, at, importance) => {
     out.setInt8(at + 192 + group, scale);
   }
   roundSymmetric(halfToNumber(half), 128, 32);
+  storeQ6K(out, at);
+  out.setUint16(at + 208, half, true);
+});
+
+export function storeQ6K(out: DataView, at: number): void {
   for (let i = 0; i < 64; i++) {
     const from = 128 * (i >> 5) + (i & 31);
     const [a, b, c, d] = [0, 32, 64, 96].map((k) => numbers[from + k] ?? 0) as [
@@ -292,5 +310,4 @@ export const quantizeQ6K = inBlocks(210, (out, at, importance) => {
     out.setUint8(low + 32, (b & 15) | ((d & 15) << 4));
     out.setUint8(at + 128 + i, (a >> 4) | ((b >> 4) << 2) | ((c >> 4) << 4) | ((d >> 4) << 6));
   }
-  out.setUint16(at + 208, half, true);
-});
+}

@@ -1,7 +1,7 @@
 import { numberToHalf } from '../half';
 import { extreme } from './fit';
 import { sumOfSquares, weigh } from './quantizer';
-import type { RowQuantizer } from './quantizer';
+import type { ColumnImportance, RowQuantizer } from './quantizer';
 import { block, fitAffine, fitSymmetric, minima, numbers, scales, weights } from './search';
 import type { AffineSearch } from './search';
 
@@ -29,7 +29,7 @@ const together = 8;
 function weighGroups(
   x: Float32Array,
   from: number,
-  importance: Float32Array,
+  importance: ColumnImportance,
   spread: number,
 ): number {
   const count = Math.min(together * size, x.length - from);
@@ -46,7 +46,7 @@ export function symmetric(bits: 4 | 5): RowQuantizer {
   const bytes = bits === 4 ? 18 : 22;
   const put = (out: DataView, to: number, scale: number, group: number): void => {
     out.setUint16(to, numberToHalf(scale), true);
-    store(out, to + 2, bits, size * group);
+    storeCodes(out, to + 2, bits, size * group);
   };
   return (x, out, at, importance) => {
     const groups = x.length / size;
@@ -78,7 +78,7 @@ export function affine(bits: 4 | 5): RowQuantizer {
   ): void => {
     out.setUint16(to, numberToHalf(scale), true);
     out.setUint16(to + 2, numberToHalf(minimum), true);
-    store(out, to + 4, bits, size * group);
+    storeCodes(out, to + 4, bits, size * group);
   };
   return (x, out, at, importance) => {
     const groups = x.length / size;
@@ -128,7 +128,7 @@ function spanned(x: Float32Array, from: number, most: number): [scale: number, m
 }
 
 /** Numbers `first` + i and `first` + i + 16 share a byte; fifth bits lie before them in four bytes. */
-function store(out: DataView, at: number, bits: 4 | 5, first: number): void {
+export function storeCodes(out: DataView, at: number, bits: 4 | 5, first: number): void {
   const from = bits === 4 ? at : at + 4;
   let fifth = 0;
   for (let i = 0; i < 16; i++) {

@@ -1,3 +1,10 @@
+/** Importance of the columns of a row. */
+export interface ColumnImportance {
+  readonly numbers: Float32Array;
+  /** True if squared errors are weighted by importance alone. llama.cpp also weights them by the size of each number. */
+  readonly isAlone?: boolean;
+}
+
 /** Writes the blocks of a row of numbers; bit by bit what llama.cpp's quantizer of the format writes. */
 export type RowQuantizer = (
   /** The row; a whole number of blocks. */
@@ -6,7 +13,7 @@ export type RowQuantizer = (
   out: DataView,
   at: number,
   /** Importance of each column, where known. */
-  importance?: Float32Array,
+  importance?: ColumnImportance,
 ) => void;
 
 /** Σ x² of a run, added one by one. */
@@ -19,19 +26,23 @@ export function sumOfSquares(x: Float32Array, from: number, count: number): numb
   return sum;
 }
 
-/** Fills `weights` with importance · √(spread + x²) of a run. */
+/** Fills `weights` with importance · √(spread + x²) of a run, or with the importance alone. */
 export function weigh(
   x: Float32Array,
-  importance: Float32Array,
+  { numbers, isAlone = false }: ColumnImportance,
   from: number,
   spread: number,
   weights: Float32Array,
   count: number,
 ): void {
+  if (isAlone) {
+    weights.set(numbers.subarray(from, from + count));
+    return;
+  }
   for (let i = 0; i < count; i++) {
     const one = x[from + i] ?? 0;
     const size = Math.fround(Math.sqrt(Math.fround(spread + Math.fround(one * one))));
-    weights[i] = (importance[from + i] ?? 0) * size;
+    weights[i] = (numbers[from + i] ?? 0) * size;
   }
 }
 

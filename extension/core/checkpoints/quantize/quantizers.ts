@@ -6,7 +6,7 @@ import type { BlockDecoder } from './book-decoders';
 import { quantizeIQ4NL, quantizeIQ4XS } from './iq4-blocks';
 import { quantizeQ2K, quantizeQ3K, quantizeQ4K, quantizeQ5K, quantizeQ6K } from './k-blocks';
 import { affine, quantizeQ8, symmetric } from './legacy-blocks';
-import type { RowQuantizer } from './quantizer';
+import type { ColumnImportance, RowQuantizer } from './quantizer';
 
 const single = new Float32Array(1);
 const pattern = new Uint32Array(single.buffer);
@@ -106,8 +106,24 @@ export function quantizeRows(
   const view = new DataView(out.buffer);
   const quantize = quantizers[type];
   for (let row = 0; row * length < x.length; row++) {
-    quantize(x.subarray(row * length, (row + 1) * length), view, row * bytes, importance);
+    quantize(
+      x.subarray(row * length, (row + 1) * length),
+      view,
+      row * bytes,
+      importance && { numbers: importance },
+    );
   }
+  return out;
+}
+
+/** Writes a row whose squared errors are weighted by importance alone: other bytes than those of llama.cpp. */
+export function fitRow(
+  type: WritableType,
+  x: Float32Array,
+  importance: ColumnImportance['numbers'],
+): Uint8Array {
+  const out = new Uint8Array(rowBytes(type, x.length));
+  quantizers[type](x, new DataView(out.buffer), 0, { numbers: importance, isAlone: true });
   return out;
 }
 

@@ -1,5 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
+import type { ByteRange } from '../byte-copier';
 import type { Importance } from './importance';
 import { writableTypes } from '../../checkpoints/ggml-types';
 import { fitsRows } from '../../checkpoints/quantize/quantizers';
@@ -16,6 +17,8 @@ export interface GgufTypes {
   readonly tensors?: Readonly<Record<string, string>>;
   /** Importance of the inputs of matrices. */
   readonly importance?: Importance;
+  /** Tensors that are rounded already, by their names in the file; nothing else decides their bytes. */
+  readonly rounded?: ReadonlyMap<string, ByteRange>;
 }
 
 /** A tensor of the file, and where its numbers come from. */

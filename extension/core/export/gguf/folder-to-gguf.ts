@@ -40,7 +40,7 @@ import { importanceOf } from './importance';
 import { deciFamilies, needsDeci, whyNotGgufDeci } from './gguf-deci';
 import { whyNotHeld } from './gguf-options';
 import { whyOtherWidths } from './gguf-sizes';
-import { asIntegers, converted } from './gguf-tensors';
+import { asIntegers, converted, roundedTensor } from './gguf-tensors';
 import { bytesByName, layOutGguf, writeGguf } from './gguf-writer';
 import { placeTensors } from './place-tensors';
 import type { PlacedTensor } from './place-tensors';
@@ -267,6 +267,10 @@ export async function folderFileWriter(
       if (isTable(tensor)) {
         return asIntegers(tensor.name, tensor.stored);
       }
+      const rounded = wanted.rounded?.get(tensor.name);
+      if (rounded !== undefined) {
+        return roundedTensor(tensor.name, { shape: tensor.shape, type: typeOf(tensor) }, rounded);
+      }
       const asInSource = { ...tensor, name: file.sourceName(tensor.name) };
       const importance = importanceOf(wanted.importance, asInSource, changes);
       return areStoredBlocks(tensor) && !Object.hasOwn(wanted.tensors ?? {}, tensor.name)
@@ -293,6 +297,7 @@ export async function folderFileWriter(
   return {
     bytes: plan.bytes,
     tensorBytes: bytesByName(plan),
+    tensorTypes: types,
     parameters: file.parameters,
     layout,
     loadsWith: joined([describeGgufLoading(name, changes, layout === 'deci'), ...file.notes]),

@@ -20,7 +20,7 @@ import { asDecoder } from './folder-model';
 import { productsOf, withoutEmptied } from './block-factors';
 import { deciArchitecture, deciFamilies, deciLayout, needsDeci, whyNotGgufDeci } from './gguf-deci';
 import { narrowedKinds, narrowedSizes, whyOtherWidths } from './gguf-sizes';
-import { converted, copied } from './gguf-tensors';
+import { converted, copied, roundedTensor } from './gguf-tensors';
 import { bytesByName, planGguf, writeGguf } from './gguf-writer';
 import { describeGgufLoading } from '../preview-file';
 import { writtenLogits } from '../verify';
@@ -295,6 +295,10 @@ async function ggufWriter(
       const changed = (value: number): number => value * product;
       return converted(name, { ...allRows(tensor), type: 'F32', changed });
     }
+    const rounded = asked.rounded?.get(name);
+    if (type !== undefined && rounded !== undefined) {
+      return roundedTensor(name, { shape: tensor.shape, type }, rounded);
+    }
     const importance = importanceOf(asked.importance, tensor, changes);
     return type === undefined
       ? copied(planned)
@@ -325,6 +329,7 @@ async function ggufWriter(
   return {
     bytes: plan.bytes,
     tensorBytes: bytesByName(plan),
+    tensorTypes: types,
     parameters: parametersAfter(model, changes) - [...factors.values()].flat().length,
     layout,
     loadsWith: describeGgufLoading(name, changes, isDeci),

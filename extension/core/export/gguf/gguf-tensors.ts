@@ -73,6 +73,19 @@ export function converted(name: string, numbers: Numbers): GgufTensor {
   };
 }
 
+/** A tensor that another file holds as its type already. */
+export function roundedTensor(
+  name: string,
+  { shape, type }: Pick<Numbers, 'shape' | 'type'>,
+  range: ByteRange,
+): GgufTensor {
+  const { length } = range;
+  if (length !== bytesAs(type, shape)) {
+    throw new Error(`${name} was rounded to ${length} bytes, expected ${bytesAs(type, shape)}`);
+  }
+  return { name, shape, type, length, source: { kind: 'copy', ranges: [range] } };
+}
+
 /** A table of integers, which llama.cpp takes as int32. */
 export function asIntegers(name: string, tensor: LazyTensor): GgufTensor {
   const { shape, dtype } = tensor;

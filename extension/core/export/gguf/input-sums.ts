@@ -154,7 +154,7 @@ export function ggufPlacesOf({
   summary,
 }: OpenedModel): (matrix: PlacedMatrix, experts: number) => readonly TensorPlace[] {
   if (headers.format === 'gguf') {
-    return (layer) => [stackOf(layer)];
+    return (layer) => [tensorPlace(layer)];
   }
   const ofT5 =
     headers.format === 'safetensors' && family.kind !== 'graph'
@@ -178,7 +178,7 @@ export function ggufPlacesOf({
     );
   }
   return (layer, experts) => {
-    const { name, expert } = stackOf(layer);
+    const { name, expert } = tensorPlace(layer);
     const { weight } = layer;
     const shape = expert === undefined ? weight.shape : [experts, ...weight.shape];
     const pieces = target.place(name, { ...weight, name, shape }) ?? [];
@@ -187,7 +187,7 @@ export function ggufPlacesOf({
 }
 
 /** The tensor that a layer is stored in, and its expert where that holds the same layer of all. */
-function stackOf({ id, weight, expert }: PlacedMatrix): TensorPlace {
+export function tensorPlace({ id, weight, expert }: PlacedMatrix): TensorPlace {
   return expert === undefined || weight.sliceOf === undefined
     ? { name: id }
     : { name: weight.sliceOf, expert: expert.index };

@@ -1,3 +1,4 @@
+import { isDequantized } from '../../checkpoints/ggml-types';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
@@ -33,8 +34,9 @@ export function checkForm(
 function checkTensors(form: MatrixEncoding, id: ErrorPlace): void {
   switch (form.kind) {
     case 'dense': {
-      const { shape } = form.weight;
-      expect(form.weight, floats, shape.length === 2 ? shape : [0, 0]);
+      const { shape, dtype } = form.weight;
+      const dtypes = isDequantized(dtype) ? [dtype] : floats;
+      expect(form.weight, dtypes, shape.length === 2 ? shape : [0, 0]);
       break;
     }
     case 'low-rank':

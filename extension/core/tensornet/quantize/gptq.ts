@@ -46,17 +46,17 @@ export async function roundCompensating(
   const { order } = factor;
   const { count: out, length: inputs } = matrix;
   /** [in, out] in the order of L. */
-  const weights = inOrder({ count: inputs, length: out, numbers: transpose(matrix) }, order);
+  const weights = reorderRows({ count: inputs, length: out, numbers: transpose(matrix) }, order);
   const errors = new Float32Array(inputs * out);
   const numbers = new Uint8Array(inputs * out);
   const found = new Uint8Array(step * out);
   for (let end = inputs, start; end > 0; end = start) {
     start = Math.floor((end - 1) / step) * step;
-    const targets = await targetsOf(products, weights, errors, factor, out, start, end);
+    const targets = await roundingTargets(products, weights, errors, factor, out, start, end);
     roundStep({
       ...{ step: end - start, rows: out, targets },
       weights: weights.subarray(start * out, end * out),
-      factors: movesBy(factor, [start, end], [start, end]),
+      factors: errorFactors(factor, [start, end], [start, end]),
       ...scalesOf(start, end, targets),
       range,
       errors: errors.subarray(start * out, end * out),
@@ -121,7 +121,7 @@ export async function quantizeCompensating(
 }
 
 /** Where columns `start` to `end` are to be rounded, as far as the columns from `end` on tell: [end − start, out]. */
-async function targetsOf(
+export async function roundingTargets(
   products: MatrixProducts,
   weights: Float32Array,
   errors: Float32Array,
@@ -136,7 +136,7 @@ async function targetsOf(
   if (count === 0) {
     return targets;
   }
-  const factors = movesBy(factor, [start, end], [end, inputs]);
+  const factors = errorFactors(factor, [start, end], [end, inputs]);
   const rows = { count, length: out, numbers: errors.subarray(end * out) };
   const { numbers } = await products.applyTransposed(
     { kind: 'numbers', name: 'errors', rows },
@@ -151,7 +151,11 @@ async function targetsOf(
 type Range = readonly [from: number, to: number];
 
 /** What each error of the columns `later` moves each of the columns `own` by: [own, later]. */
-function movesBy({ diagonal, moves }: HessianFactor, own: Range, later: Range): Float32Array {
+export function errorFactors(
+  { diagonal, moves }: HessianFactor,
+  own: Range,
+  later: Range,
+): Float32Array {
   const [size, count] = [diagonal.length, later[1] - later[0]];
   const factors = new Float32Array((own[1] - own[0]) * count);
   for (let j = own[0]; j < own[1]; j++) {
@@ -161,7 +165,7 @@ function movesBy({ diagonal, moves }: HessianFactor, own: Range, later: Range): 
   return factors;
 }
 
-function inOrder({ count, length, numbers }: Rows, order: Uint32Array): Float32Array {
+export function reorderRows({ count, length, numbers }: Rows, order: Uint32Array): Float32Array {
   const result = new Float32Array(count * length);
   order.forEach((from, to) => {
     result.set(numbers.subarray(from * length, (from + 1) * length), to * length);

@@ -1,0 +1,159 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
+import { readBytes } from '../../../extension/core/checkpoints/read-tensor';
+import { loadModelInputs } from '../../../extension/core/data/model-inputs';
+import type { GgufTypes } from '../../../extension/core/export/gguf/choose-types';
+import { inputSums } from '../../../extension/core/export/gguf/input-sums';
+import { unattended } from '../../../extension/core/jobs/job';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { writeModel } from '../../../extension/core/pipelines/write-model';
+import type { WriteRequest } from '../../../extension/core/pipelines/write-model';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { runCli } from '../cli/run-cli';
+import { familyFixture } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { prune } from '../export/pruning';
+
+const samples = join(import.meta.dirname, '../../../samples');
+const sample = join(samples, 'espalier-sample');
+const sampleText = (name: string): string => join(samples, name);
+const root = temporaryFolder();
+const limits = { device: 'cpu', memoryBytes: 1 << 30 } as const;
+const request = { sequences: 8, length: 128 };
+const feedback = { request, bundledText: sampleText('calibration.txt') };
+
+const ggufIn = (folder: string): string =>
+  join(folder, readdirSync(folder).find((name) => name.endsWith('.gguf')) ?? '');
+
+async function write(
+  path: string,
+  name: string,
+  more: Partial<WriteRequest> & { readonly types?: GgufTypes },
+): Promise<string> {
+  const model = await openModelFiles(path);
+  const out = join(root, name);
+  await writeModel(
+    { model, removed: [], out, format: 'gguf', overwrite: false, ...limits, ...more },
+    unattended,
+  );
+  // Nothing else is left of the work.
+  expect(readdirSync(out).filter((one) => !one.endsWith('.gguf'))).toEqual(['espalier.json']);
+  expect(readdirSync(root).filter((one) => one.startsWith('.'))).toEqual([]);
+  return ggufIn(out);
+}
+
+/** Types and bytes of the tensors of a file. */
+async function tensorsIn(file: string): Promise<Map<string, string>> {
+  const { tensors } = await readGgufHeader(file);
+  const found = tensors.map(async (tensor): Promise<[string, string]> => {
+    const bytes = await readBytes(tensor, tensor.length);
+    return [tensor.name, `${tensor.dtype} ${bytes.toString('base64')}`];
+  });
+  return new Map(await Promise.all(found));
+}
+
+const typesIn = async (file: string): Promise<string[]> =>
+  [...(await tensorsIn(file))].map(([name, bytes]) => `${name} ${bytes.split(' ')[0] ?? ''}`);
+
+async function logits(path: string, ids: Int32Array): Promise<Float32Array> {
+  const executor = new LayeredExecutor(await openModel(path), limits.device, limits.memoryBytes);
+  try {
+    let state = await executor.embed(ids);
+    for (const index of executor.model.summary.sublayers.keys()) {
+      [state = state] = await executor.run(index, [state]);
+    }
+    return await executor.logits(state);
+  } finally {
+    await executor.dispose();
+  }
+}
+
+const squaresBetween = (a: Float32Array, b: Float32Array): number =>
+  a.reduce((sum, x, i) => sum + (x - (b[i] ?? 0)) ** 2, 0);
+
+describe('rounding by error feedback', () => {
+  it('brings a model nearer to its original than importance does, in as many bytes', async () => {
+    const opened = await openModelFiles(sample);
+    const [{ inputs }, test] = await Promise.all([
+      loadModelInputs(request, opened.model, feedback.bundledText, 0),
+      loadModelInputs({ sequences: 1, length: 256 }, opened.model, sampleText('held-out.txt'), 0),
+    ]);
+    const sums = await inputSums(opened, inputs, limits, unattended);
+    const importance = new Map(
+      [...sums].map(([name, { sums: squares, counts }]) => [
+        name,
+        squares.map((sum) => sum / (counts[0] ?? 1)),
+      ]),
+    );
+    const types = { mix: 'Q4_0', importance } as const;
+    const weighted = await write(sample, 'weighted', { types });
+    const corrected = await write(sample, 'corrected', { types, feedback });
+    expect(await typesIn(corrected)).toEqual(await typesIn(weighted));
+    const [ids] = test.inputs;
+    if (!(ids instanceof Int32Array)) {
+      throw new Error('a text has ids');
+    }
+    const original = await logits(sample, ids);
+    const [before, after] = [await logits(weighted, ids), await logits(corrected, ids)];
+    expect(squaresBetween(original, after)).toBeLessThan(0.9 * squaresBetween(original, before));
+  });
+
+  it('writes the same tensors from a folder and from its GGUF file', async () => {
+    const types = { mix: 'Q5_0' } as const;
+    const short = { ...feedback, request: { sequences: 2, length: 32 } };
+    const plain = await write(sample, 'plain', {});
+    const [fromFolder, fromFile] = [
+      await write(sample, 'from-folder', { types, feedback: short }),
+      await write(plain, 'from-file', { types, feedback: short }),
+    ];
+    expect(await tensorsIn(fromFile)).toEqual(await tensorsIn(fromFolder));
+  });
+
+  it('rounds what a removal leaves', async () => {
+    const types = { mix: 'Q4_0' } as const;
+    const removed = ['block.3.attention', 'block.3.feedforward'];
+    const short = { ...feedback, request: { sequences: 2, length: 32 } };
+    const plain = await write(sample, 'removed-plain', { removed, types });
+    const file = await write(sample, 'removed', { removed, types, feedback: short });
+    expect(await typesIn(file)).toEqual(await typesIn(plain));
+    expect(await tensorsIn(file)).not.toEqual(await tensorsIn(plain));
+  });
+
+  it('rounds experts, each by the inputs that it gets', async () => {
+    const folder = familyFixture('qwen2_moe');
+    const names = ['gate', 'up'].map((part) => `blk.1.ffn_${part}_exps.weight`);
+    const types = {
+      mix: 'F32',
+      tensors: Object.fromEntries(names.map((name) => [name, 'Q4_0'])),
+    } as const;
+    const random = { request: { file: 'random', sequences: 2, length: 8 }, bundledText: '' };
+    await prune(folder, [], join(root, 'experts-plain'), { format: 'gguf', types });
+    const plain = await tensorsIn(ggufIn(join(root, 'experts-plain')));
+    const rounded = await tensorsIn(await write(folder, 'experts', { types, feedback: random }));
+    const other = [...rounded].filter(([name, bytes]) => plain.get(name) !== bytes);
+    expect(other.map(([name]) => name).sort()).toEqual(names);
+  });
+});
+
+describe('the flags of rounding', () => {
+  it.each([
+    [['--type', 'Q4_0', '--rounding', 'importance'], /needs an importance matrix.*--imatrix/s],
+    [['--type', 'Q4_0', '--rounding', 'nearest', '--sequences', '2'], /uses no calibration/],
+    [['--rounding', 'feedback'], /no tensor gets another type.*--type/s],
+  ])('%j are refused', async (flags, message) => {
+    const out = join(root, 'refused');
+    const { code, stderr } = await runCli([
+      'convert',
+      sample,
+      '--format',
+      'gguf',
+      ...flags,
+      '--out',
+      out,
+    ]);
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(message);
+  });
+});
