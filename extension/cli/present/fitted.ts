@@ -42,7 +42,7 @@ function printSizes(terminal: Terminal, sizes: OfferedSizes, model: string): voi
     ['size', 'bytes', 'change', `memory at ${context} tokens`, 'loss', 'time', 'notes'],
     choices.map((choice) => [
       choice.size,
-      `${choice.kind === 'mix' ? '≤ ' : ''}${formatBytes(choice.bytes)}`,
+      `${choice.kind === 'mix' ? '≤ ' : runtime === 'llama.cpp' ? '' : '≈ '}${formatBytes(choice.bytes)}`,
       formatChange(bytes, choice.bytes),
       formatBytes(choice.memoryBytes),
       lossOf(choice),

@@ -35,6 +35,7 @@ import {
   leastBytes,
   namesType,
   parseSize,
+  plannedLimit,
   quantizedType,
   sizeForm,
   weightBytes,
@@ -155,7 +156,7 @@ const fields = {
   }),
   for: choice(runtimes, {
     description: 'Program that will run it',
-    fallback: "llama.cpp for GGUF, onnxruntime for ONNX, transformers for folders",
+    fallback: 'llama.cpp for GGUF, onnxruntime for ONNX, transformers for folders',
     placeholder: 'PROGRAM',
   }),
   ...group('Output', {
@@ -284,7 +285,13 @@ async function fit(
     const [known] = part.values as readonly Written[];
     let written = known !== undefined && (await isThere(known.result)) ? known : undefined;
     if (written === undefined) {
-      const job = { request, model, runtime, phases, ...(measureLimit === undefined ? {} : { measureLimit }) };
+      const job = {
+        request,
+        model,
+        runtime,
+        phases,
+        ...(measureLimit === undefined ? {} : { measureLimit }),
+      };
       written = await write(job, target, context);
       await part.add([written]);
     }
@@ -296,17 +303,24 @@ async function fit(
     const path = file === undefined ? result.path : join(result.path, file);
     const changed = await context.environment.open(path);
     const { evaluation, verdict } = await phases.run('evaluate', context, async (inner) =>
-      evaluate({ request, model, changed, text, limits, result }, { ...inner, environment: context.environment }),
+      evaluate(
+        { request, model, changed, text, limits, result },
+        { ...inner, environment: context.environment },
+      ),
     );
     const tokens = memoryContext(model.summary);
     const requantized = quantizedType(model.summary);
     if (evaluation?.perplexityRatio !== undefined) {
-      await rememberLoss(model.summary.fingerprint, { runtime, size }, {
-        perplexityRatio: evaluation.perplexityRatio.value,
-        ...(evaluation.klDivergence === undefined
-          ? {}
-          : { klDivergence: evaluation.klDivergence.value }),
-      }).catch(() => undefined);
+      await rememberLoss(
+        model.summary.fingerprint,
+        { runtime, size },
+        {
+          perplexityRatio: evaluation.perplexityRatio.value,
+          ...(evaluation.klDivergence === undefined
+            ? {}
+            : { klDivergence: evaluation.klDivergence.value }),
+        },
+      ).catch(() => undefined);
     }
     return {
       ...result,
@@ -379,7 +393,7 @@ async function reachableTarget(
   if (least === undefined) {
     return largestType(model, runtime, target.bytes, context);
   }
-  if (least > target.bytes) {
+  if (least > plannedLimit(model, runtime, target.bytes)) {
     throw outOfReach(model, target.bytes, least);
   }
   return target;
@@ -497,9 +511,6 @@ const defaultCompression = {
   seed: compressionFields.seed.default ?? 0,
 };
 
-/** Bytes by which the alignment of a tensor can exceed what a plan counts. */
-const alignment = 32;
-
 interface MixedPlan {
   readonly plan: Plan;
   /** Profile as measured, without estimates. */
@@ -541,7 +552,7 @@ async function planMix(
       {
         ...asked,
         ...{ measured: complete, takesTypes: runtime === 'llama.cpp' },
-        limits: [`bytes<${limit - alignment * (layers + (table.outer ?? []).length)}`],
+        limits: [`bytes<${plannedLimit(model, runtime, limit)}`],
       },
       folder,
       { ...inner, environment },

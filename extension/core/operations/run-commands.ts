@@ -20,7 +20,9 @@ const quoted = (path: string): string =>
 export function runCommands(runtime: Runtime, path: string, context: number): RunCommand[] {
   switch (runtime) {
     case 'llama.cpp': {
-      const name = basename(path, '.gguf').toLowerCase().replaceAll(/[^a-z0-9._-]+/g, '-');
+      const name = basename(path, '.gguf')
+        .toLowerCase()
+        .replaceAll(/[^a-z0-9._-]+/g, '-');
       return [
         { program: 'llama.cpp', command: `llama-server -m ${quoted(path)} -c ${context}` },
         {

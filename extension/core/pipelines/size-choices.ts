@@ -48,7 +48,7 @@ export const isForbidding = (mark: SizeMark): boolean =>
 export interface SizeChoice {
   /** Request for it: a percentage, or the name of a type. */
   readonly size: string;
-  /** Bytes of the weight files; the limit of a mix. */
+  /** Bytes of the weight files; the limit of a mix. Exact for GGUF files, without headers for other formats. */
   readonly bytes: number;
   /** `mix`: the best type for each tensor below a limit, which is measured. `type`: one named type. */
   readonly kind: 'mix' | 'type';
@@ -140,10 +140,13 @@ export function parseSize(size: string, bytes: number, runtime: Runtime): Target
     ? Math.floor((Number.parseFloat(size) / 100) * bytes)
     : (parseMemorySize(size) ?? 0);
   if (limit <= 0 || limit >= bytes) {
-    throw new UserError(say`${size} is not smaller than the model, which has ${formatBytes(bytes)}.`, {
-      field,
-      remedy: say`Choose a smaller size, such as 50%.`,
-    });
+    throw new UserError(
+      say`${size} is not smaller than the model, which has ${formatBytes(bytes)}.`,
+      {
+        field,
+        remedy: say`Choose a smaller size, such as 50%.`,
+      },
+    );
   }
   return { kind: 'limit', bytes: limit };
 }
@@ -183,6 +186,10 @@ export async function listSizes(
   }
   const least = await leastBytes(opened, output, runtime, context);
   const limit = Math.floor(half * bytes);
+  // Another type that is not larger and typically loses less is better in every way.
+  const useful = named.filter((one, i) =>
+    named.slice(0, i).every((better) => better.bytes > one.bytes),
+  );
   const describe = (
     choice: Pick<SizeChoice, 'size' | 'bytes' | 'kind' | 'loss'>,
     isReached: boolean,
@@ -200,25 +207,33 @@ export async function listSizes(
   const mixes: readonly SizeChoice[] =
     least === undefined
       ? []
-      : [describe({ size: '50%', bytes: limit, kind: 'mix', loss: 'least' }, least <= limit)];
+      : [
+          describe(
+            { size: '50%', bytes: limit, kind: 'mix', loss: 'least' },
+            least <= plannedLimit(opened, runtime, limit),
+          ),
+        ];
   return {
     ...{ name: summary.name, path, bytes, runtime, context: tokens },
     ...(quantized === undefined ? {} : { quantized }),
     ...(least === undefined ? {} : { leastBytes: least }),
     choices: [
       ...mixes,
-      ...named.map(({ isKept, ...one }) => describe({ ...one, kind: 'type' }, true, isKept)),
+      ...useful.map(({ isKept, ...one }) => describe({ ...one, kind: 'type' }, true, isKept)),
     ],
   };
 }
 
 /** Describes a mark of a choice. */
-export function describeMark(mark: SizeMark, { quantized = '' }: SizeChoices): Message {
+export function describeMark(
+  mark: SizeMark,
+  { quantized = '', leastBytes = 0 }: Pick<SizeChoices, 'quantized' | 'leastBytes'>,
+): Message {
   switch (mark) {
     case 'larger':
       return say`larger than the model`;
     case 'out of reach':
-      return say`out of reach of quantization`;
+      return say`out of reach: at least ${formatBytes(leastBytes)}`;
     case 'requantizes':
       return say`requantizes ${quantized}`;
     case 'memory':
@@ -229,7 +244,7 @@ export function describeMark(mark: SizeMark, { quantized = '' }: SizeChoices): M
 /** Marks of a choice in words; undefined if it has none. */
 export function describeMarks(
   { marks }: Pick<SizeChoice, 'marks'>,
-  sizes: SizeChoices,
+  sizes: Pick<SizeChoices, 'quantized' | 'leastBytes'>,
 ): Message | undefined {
   const [first, ...others] = marks.map((mark) => describeMark(mark, sizes));
   return first && listed([first, ...others]);
@@ -305,6 +320,18 @@ export function encodingChoices(opened: OpenedModel, encoding: Encoding): Compre
   return [...choices, ...all.filter(({ tensor }) => outer.has(tensor))];
 }
 
+/** Bytes by which each matrix can exceed what a plan counts: alignment, names and shapes in headers, nodes of graphs. */
+const overheads: Readonly<Record<Runtime, number>> = {
+  'llama.cpp': 32,
+  transformers: 512,
+  vllm: 512,
+  onnxruntime: 4096,
+};
+
+/** Bytes that a plan may count below a limit, so that the written files are below it too. */
+export const plannedLimit = ({ model }: OpenedModel, runtime: Runtime, limit: number): number =>
+  limit - overheads[runtime] * (layersOf(model).length + model.outerMatrices.length);
+
 /** Methods that a mix chooses from. */
 export const mixMethods = (runtime: Runtime): string[] =>
   runtime === 'llama.cpp' ? ['gguf'] : Object.keys(encodings);
@@ -332,7 +359,11 @@ export async function leastBytes(
     const writer = await option.writer(changes, { device: 'cpu', memoryBytes: 0 }, quiet);
     return matrices.reduce(
       (sum, matrix) =>
-        sum + Math.min(0, ...compressionsOf(matrix, requests).map((one) => bytesSaved(opened, matrix, one))),
+        sum +
+        Math.min(
+          0,
+          ...compressionsOf(matrix, requests).map((one) => bytesSaved(opened, matrix, one)),
+        ),
       writer.bytes,
     );
   }

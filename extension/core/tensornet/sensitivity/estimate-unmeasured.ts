@@ -1,8 +1,4 @@
-import type {
-  LayerSensitivity,
-  SensitivityEntry,
-  SensitivityProfile,
-} from './sensitivity-profile';
+import type { LayerSensitivity, SensitivityEntry, SensitivityProfile } from './sensitivity-profile';
 
 /** Profile in which layers that were not measured have estimates. */
 export interface EstimatedProfile {
