@@ -282,7 +282,7 @@ async function fit(
     const calibration = Object.fromEntries(calibrationNames.map((key) => [key, request[key]]));
     await saved.bind([model.summary.fingerprint, runtime, size, resolve(out), calibration]);
     const part = saved.part('written', writtenSchema);
-    const [known] = part.values as readonly Written[];
+    const [known] = part.values;
     let written = known !== undefined && (await isThere(known.result)) ? known : undefined;
     if (written === undefined) {
       const job = {

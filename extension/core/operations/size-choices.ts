@@ -1,4 +1,4 @@
-import { sensitivityCalibration } from '../data/calibration-defaults';
+import { defaultCalibration, sensitivityCalibration } from '../data/calibration-defaults';
 import type { JobContext } from '../jobs/job';
 import type { Phase } from '../jobs/phases';
 import type { OpenedModel } from '../models/opened-model';
@@ -10,7 +10,6 @@ import { memoryOfMachine } from '../runtime/limits/process-memory';
 import { rememberedSeconds } from '../runtime/speed/work-rates';
 import { defaultRounds } from '../tensornet/budget/plan-for-budget';
 import { defaultTokens } from '../evaluate/perplexity';
-import { defaultCalibration } from '../data/calibration-defaults';
 import { readLosses } from './measured-losses';
 import type { MeasuredLoss } from './measured-losses';
 import { sensitivityWork } from './measure-sensitivity';

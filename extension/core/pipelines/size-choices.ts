@@ -225,7 +225,7 @@ export async function listSizes(
 }
 
 /** Describes a mark of a choice. */
-export function describeMark(
+function describeMark(
   mark: SizeMark,
   { quantized = '', leastBytes = 0 }: Pick<SizeChoices, 'quantized' | 'leastBytes'>,
 ): Message {

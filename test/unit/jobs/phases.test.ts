@@ -18,10 +18,10 @@ async function runBoth(step: number): Promise<StageProgress[]> {
     () => now,
   );
   for (const name of ['first', 'second'] as const) {
-    await phases.run(name, unattended, async ({ progress }) => {
+    await phases.run(name, unattended, async (context) => {
       for (const done of [0, 5, 2, 10]) {
         now += step;
-        progress({ stage, done, total: 10, unit: 'sequences' });
+        context.progress({ stage, done, total: 10, unit: 'sequences' });
       }
       return Promise.resolve();
     });
@@ -57,9 +57,9 @@ it('a phase with a limit takes no longer than that', async () => {
     },
     () => now,
   );
-  await phases.run('only', unattended, async ({ progress }) => {
+  await phases.run('only', unattended, async (context) => {
     now = 10;
-    progress({ stage, done: 1, total: 10, unit: 'sequences' });
+    context.progress({ stage, done: 1, total: 10, unit: 'sequences' });
     return Promise.resolve();
   });
   expect(shown[0]?.secondsLeft).toBe(2);

@@ -27,10 +27,17 @@ export function estimateUnmeasured(table: SensitivityProfile): EstimatedProfile 
 
 function meanEntries(layers: readonly LayerSensitivity[]): SensitivityEntry[] {
   const [first, ...others] = layers;
-  return (first?.entries ?? []).map(({ standardError: _, ...entry }, i) => {
+  return (first?.entries ?? []).map((entry, i) => {
     const same = [entry, ...others.flatMap(({ entries }) => entries[i] ?? [])];
     const mean = (value: (one: SensitivityEntry) => number): number =>
       same.reduce((sum, one) => sum + value(one), 0) / same.length;
-    return { ...entry, distance: mean((one) => one.distance), error: mean((one) => one.error) };
+    const estimate = {
+      ...entry,
+      distance: mean((one) => one.distance),
+      error: mean((one) => one.error),
+    };
+    // That of the first layer says nothing about the others.
+    Reflect.deleteProperty(estimate, 'standardError');
+    return estimate;
   });
 }
