@@ -88,19 +88,26 @@ async function chooseRuntime(
   return chosen?.runtime;
 }
 
+/** Names of programs, the same in every language. */
+const programs = { transformers: 'transformers', onnxruntime: 'ONNX Runtime' } as const;
+
 function runtimeItem(runtime: Runtime): RuntimeItem {
   switch (runtime) {
     case 'llama.cpp':
-      return { runtime, label: l10n.t('llama.cpp, Ollama, LM Studio'), description: 'GGUF' };
+      return {
+        runtime,
+        label: l10n.t('llama.cpp, Ollama, LM Studio'),
+        description: l10n.t('GGUF'),
+      };
     case 'transformers':
     case 'vllm':
       return {
         runtime,
-        label: 'transformers',
+        label: programs.transformers,
         description: l10n.t('Hugging Face folder with a modeling file'),
       };
     case 'onnxruntime':
-      return { runtime, label: 'ONNX Runtime', description: 'ONNX' };
+      return { runtime, label: programs.onnxruntime, description: l10n.t('ONNX model') };
   }
 }
 
