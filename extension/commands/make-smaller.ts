@@ -36,8 +36,9 @@ export async function makeSmaller(
   assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const { path, name } = await services.models.summary(target.model);
   const title = l10n.t('Make {0} smaller', name);
-  const usual = await services.models.sizes(path, options.runtime);
-  const runtime = options.runtime ?? (await followedBy(1, async () => chooseRuntime(title, usual)));
+  const defaults = await services.models.sizes(path, options.runtime);
+  const runtime =
+    options.runtime ?? (await followedBy(1, async () => chooseRuntime(title, defaults)));
   if (runtime === undefined) {
     return undefined;
   }
@@ -45,12 +46,12 @@ export async function makeSmaller(
     options.size ??
     (await chooseSize(
       title,
-      runtime === usual.runtime ? usual : await services.models.sizes(path, runtime),
+      runtime === defaults.runtime ? defaults : await services.models.sizes(path, runtime),
     ));
   if (size === undefined) {
     return undefined;
   }
-  const out = options.out ?? (await freeName(`${modelStem(path)}-${nameOf(size)}`));
+  const out = options.out ?? (await freeName(`${modelStem(path)}-${folderSuffix(size)}`));
   const request = services.settings.request(fitModel, { model: path, for: runtime, size, out });
   const result = await services.jobs.run({ operation: 'fit', name, request });
   return isFitted(result) ? result : undefined;
@@ -65,7 +66,7 @@ export async function makeModelSmaller(
 }
 
 /** `half`, `40pct`, `4GB`, `Q5_K_M` */
-const nameOf = (size: string): string =>
+const folderSuffix = (size: string): string =>
   size === '50%' ? 'half' : size.replace('%', 'pct').replace(' ', '');
 
 type RuntimeItem = QuickPickItem & { readonly runtime: Runtime };
@@ -73,13 +74,13 @@ type RuntimeItem = QuickPickItem & { readonly runtime: Runtime };
 /** Asks where the model will run; not if its format leaves one answer. */
 async function chooseRuntime(
   title: string,
-  { runtime: usual, runtimes }: OfferedSizes,
+  { runtime: defaults, runtimes }: OfferedSizes,
 ): Promise<Runtime | undefined> {
   const [only, ...others] = runtimes;
   if (others.length === 0) {
     return only;
   }
-  const ordered = [usual, ...runtimes.filter((one) => one !== usual)];
+  const ordered = [defaults, ...runtimes.filter((one) => one !== defaults)];
   const chosen = await choose(ordered.map(runtimeItem), {
     title,
     placeHolder: l10n.t('Where will it run?'),
@@ -127,7 +128,7 @@ async function chooseSize(title: string, sizes: OfferedSizes): Promise<string | 
     matchOnDescription: true,
     matchOnDetail: true,
     whyNot: ({ choice }) =>
-      choice?.marks.some(isForbidding) === true ? marksOf(choice, sizes) : undefined,
+      choice?.marks.some(isForbidding) === true ? marksText(choice, sizes) : undefined,
   });
   return chosen === custom ? askSize(title, sizes) : chosen?.choice?.size;
 }
@@ -141,7 +142,7 @@ function sizeItem(choice: OfferedSize, sizes: OfferedSizes): SizeItem {
     measured === undefined
       ? localise(lossWords[loss])
       : l10n.t('perplexity {0} (measured)', formatChange(1, measured.perplexityRatio));
-  const facts = [lost, l10n.t('about {0}', formatDuration(seconds)), marksOf(choice, sizes)];
+  const facts = [lost, l10n.t('about {0}', formatDuration(seconds)), marksText(choice, sizes)];
   return {
     choice,
     label: isOut ? `$(circle-slash) ${label}` : label,
@@ -150,7 +151,7 @@ function sizeItem(choice: OfferedSize, sizes: OfferedSizes): SizeItem {
   };
 }
 
-function marksOf(choice: OfferedSize, sizes: OfferedSizes): string | undefined {
+function marksText(choice: OfferedSize, sizes: OfferedSizes): string | undefined {
   const marks = describeMarks(choice, sizes);
   return marks && localise(marks);
 }

@@ -43,7 +43,7 @@ const interval = object({ value: number(), low: number(), high: number() });
 const evaluated = { perplexity: number(), tokens: number(), tokensPerSecond: number() };
 const outcome = string();
 
-/** What a tab keeps over a reload. */
+/** State that a tab keeps over a reload. */
 export const smallerModelSchema = object({
   ...{ name: string(), source: string(), path: string(), model: string() },
   ...{ runtime: string(), size: string(), bytesBefore: number(), bytesAfter: number() },

@@ -45,9 +45,9 @@ function printSizes(terminal: Terminal, sizes: OfferedSizes, model: string): voi
       `${choice.kind === 'mix' ? '≤ ' : runtime === 'llama.cpp' ? '' : '≈ '}${formatBytes(choice.bytes)}`,
       formatChange(bytes, choice.bytes),
       formatBytes(choice.memoryBytes),
-      lossOf(choice),
+      lossText(choice),
       `about ${formatDuration(choice.seconds)}`,
-      inEnglishOr(describeMarks(choice, sizes)),
+      optionalText(describeMarks(choice, sizes)),
     ]),
   );
   const others = runtimes.filter((one) => one !== runtime);
@@ -57,10 +57,10 @@ function printSizes(terminal: Terminal, sizes: OfferedSizes, model: string): voi
   terminal.print(`Choose one: espalier fit ${model} --size 50% --out NEW-FOLDER`);
 }
 
-const inEnglishOr = (message: Parameters<typeof inEnglish>[0] | undefined): string =>
+const optionalText = (message: Parameters<typeof inEnglish>[0] | undefined): string =>
   message === undefined ? '' : inEnglish(message);
 
-function lossOf({ measured, loss }: OfferedSize): string {
+function lossText({ measured, loss }: OfferedSize): string {
   return measured === undefined
     ? inEnglish(lossWords[loss])
     : `perplexity ${formatChange(1, measured.perplexityRatio)} (measured)`;

@@ -30,7 +30,7 @@ import type { PruneResult } from '../pipelines/prune-result';
 import { runtimeOutput, runtimes } from '../pipelines/runtimes';
 import type { Runtime } from '../pipelines/runtimes';
 import {
-  bytesOfTarget,
+  targetBytes,
   encodingChoices,
   leastBytes,
   namesType,
@@ -340,7 +340,7 @@ async function fit(
   });
 }
 
-/** What the journal keeps of a model that was written but not evaluated. */
+/** Journal entry of a model that was written but not evaluated. */
 interface Written extends Pick<FittedModel, 'mix' | 'plan' | 'sensitivity'> {
   readonly result: PruneResult;
 }
@@ -377,7 +377,7 @@ async function reachableTarget(
   const bytes = await weightBytes(model);
   const target = parseSize(size, bytes, runtime);
   if (target.kind !== 'limit') {
-    const after = await bytesOfTarget(model, output, target, context);
+    const after = await targetBytes(model, output, target, context);
     if (after >= bytes) {
       throw new UserError(
         say`${size} would take ${formatBytes(after)}, and the model takes ${formatBytes(bytes)}.`,
@@ -394,7 +394,7 @@ async function reachableTarget(
     return largestType(model, runtime, target.bytes, context);
   }
   if (least > plannedLimit(model, runtime, target.bytes)) {
-    throw outOfReach(model, target.bytes, least);
+    throw unreachableSize(model, target.bytes, least);
   }
   return target;
 }
@@ -419,16 +419,16 @@ async function largestType(
   const sizes: { readonly target: TargetSize; readonly bytes: number }[] = [];
   for (const type of typeMixNames) {
     const target = { kind: 'type', type } as const;
-    sizes.push({ target, bytes: await bytesOfTarget(model, output, target, context) });
+    sizes.push({ target, bytes: await targetBytes(model, output, target, context) });
   }
   const [best] = sizes.filter(({ bytes }) => bytes <= limit).sort((a, b) => b.bytes - a.bytes);
   if (best === undefined) {
-    throw outOfReach(model, limit, Math.min(...sizes.map(({ bytes }) => bytes)));
+    throw unreachableSize(model, limit, Math.min(...sizes.map(({ bytes }) => bytes)));
   }
   return best.target;
 }
 
-const outOfReach = ({ path: file }: OpenedModel, limit: number, least: number): UserError =>
+const unreachableSize = ({ path: file }: OpenedModel, limit: number, least: number): UserError =>
   new UserError(
     say`Quantization leaves at least ${formatBytes(least)}, above the size of ${formatBytes(limit)}.`,
     {

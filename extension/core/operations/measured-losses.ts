@@ -28,8 +28,8 @@ const lossesSchema = v.strictObject({
 export async function readLosses(
   fingerprint: string,
 ): Promise<(runtime: Runtime, size: string) => MeasuredLoss | undefined> {
-  const losses = await read(fileOf(fingerprint));
-  return (runtime, size) => losses[keyOf(runtime, size)];
+  const losses = await read(lossFile(fingerprint));
+  return (runtime, size) => losses[lossKey(runtime, size)];
 }
 
 /** Remembers the loss of a smaller model, for the next list of sizes. */
@@ -38,15 +38,15 @@ export async function rememberLoss(
   { runtime, size }: { readonly runtime: Runtime; readonly size: string },
   loss: MeasuredLoss,
 ): Promise<void> {
-  const file = fileOf(fingerprint);
-  const losses = { ...(await read(file)), [keyOf(runtime, size)]: loss };
+  const file = lossFile(fingerprint);
+  const losses = { ...(await read(file)), [lossKey(runtime, size)]: loss };
   await mkdir(dirname(file), { recursive: true });
   await writeDocument(file, { format: 'espalier.losses', version: 1, losses });
 }
 
-const keyOf = (runtime: Runtime, size: string): string => `${runtime} ${size.toUpperCase()}`;
+const lossKey = (runtime: Runtime, size: string): string => `${runtime} ${size.toUpperCase()}`;
 
-const fileOf = (fingerprint: string): string => {
+const lossFile = (fingerprint: string): string => {
   const name = createHash('sha256').update(fingerprint).digest('hex').slice(0, 32);
   return join(userCacheFolder(), 'losses', `${name}.json`);
 };

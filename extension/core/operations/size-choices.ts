@@ -6,7 +6,7 @@ import { defaultRuntime, loadableBy } from '../pipelines/runtimes';
 import type { Runtime } from '../pipelines/runtimes';
 import { densePlaces, listSizes, mixMethods, namesType } from '../pipelines/size-choices';
 import type { SizeChoice, SizeChoices } from '../pipelines/size-choices';
-import { memoryOfMachine } from '../runtime/limits/process-memory';
+import { machineMemory } from '../runtime/limits/process-memory';
 import { rememberedSeconds } from '../runtime/speed/work-rates';
 import { defaultRounds } from '../tensornet/budget/plan-for-budget';
 import { defaultTokens } from '../evaluate/perplexity';
@@ -49,12 +49,12 @@ export async function chosenRuntime(
   if (asked !== undefined) {
     return asked;
   }
-  const usual = defaultRuntime(opened);
+  const preferred = defaultRuntime(opened);
   const able = await loadableBy(opened);
-  return able.includes(usual) ? usual : (able[0] ?? usual);
+  return able.includes(preferred) ? preferred : (able[0] ?? preferred);
 }
 
-/** What measuring sensitivity for a mix takes: all types, embedding and head included. */
+/** Request to measure sensitivity for a mix: all types, embedding and head included. */
 export function mixRequest(
   model: OpenedModel,
   runtime: Runtime,
@@ -117,7 +117,7 @@ export async function offerSizes(
   context: JobContext,
 ): Promise<OfferedSizes> {
   const runtime = await chosenRuntime(model, asked);
-  const sizes = await listSizes(model, runtime, memoryOfMachine(), context);
+  const sizes = await listSizes(model, runtime, machineMemory(), context);
   const measured = await readLosses(model.summary.fingerprint);
   const choices: OfferedSize[] = [];
   for (const choice of sizes.choices) {

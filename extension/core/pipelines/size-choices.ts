@@ -76,7 +76,7 @@ export interface SizeChoices {
   readonly choices: readonly SizeChoice[];
 }
 
-/** The usual types of llama.cpp, from the largest, with their typical loss. */
+/** Common types of llama.cpp, from the largest, with their typical loss. */
 const commonTypes: Readonly<Partial<Record<TypeMix, LossWord>>> = {
   Q8_0: 'almost none',
   Q6_K: 'very small',
@@ -181,7 +181,7 @@ export async function listSizes(
     const target = parseSize(size, bytes, runtime);
     named.push({
       ...{ size, loss, isKept: size === quantized },
-      bytes: await bytesOfTarget(opened, output, target, context),
+      bytes: await targetBytes(opened, output, target, context),
     });
   }
   const least = await leastBytes(opened, output, runtime, context);
@@ -265,7 +265,7 @@ export function quantizedType({ dtypes, quantization }: ModelSummary): string | 
  * Exact bytes of the weight files of a named type, or the limit of a mix. Nothing is written.
  * @throws UserError if the model has nothing to quantize.
  */
-export async function bytesOfTarget(
+export async function targetBytes(
   opened: OpenedModel,
   { option, changes }: RuntimeOutput,
   target: TargetSize,
@@ -338,7 +338,7 @@ export const mixMethods = (runtime: Runtime): string[] =>
 
 /**
  * Bytes of the smallest mix of a model.
- * @returns undefined if tensors can't get types of their own, as in mixtures of experts
+ * @returns undefined if tensors can't get types of their own, as in models with experts
  */
 export async function leastBytes(
   opened: OpenedModel,

@@ -47,7 +47,7 @@ interface Run {
   readonly result: FittedModel | OfferedSizes | undefined;
 }
 
-/** How far a run comes. */
+/** Limits of a run. */
 interface Course {
   /** Entries that are measured before the clock jumps beyond any limit of time. */
   readonly entriesInTime?: number;
@@ -103,7 +103,7 @@ async function run(
   return { stages, shares, warnings, measured, result };
 }
 
-async function sizesOf(given: Given): Promise<OfferedSizes> {
+async function listedSizes(given: Given): Promise<OfferedSizes> {
   const { result } = await run(given);
   if (result === undefined || isFitted(result)) {
     throw new Error('sizes are listed');
@@ -128,7 +128,7 @@ const tiny = fixture('llama-gqa-untied');
 
 describe('the sizes of a model', () => {
   it('are computed from its headers, without those that another type beats', async () => {
-    const { runtime, runtimes, bytes, choices } = await sizesOf({
+    const { runtime, runtimes, bytes, choices } = await listedSizes({
       model: sample,
       for: 'llama.cpp',
     });
@@ -150,7 +150,7 @@ describe('the sizes of a model', () => {
   });
 
   it('mark what would requantize or be larger', async () => {
-    const { quantized, choices } = await sizesOf({ model: gguf });
+    const { quantized, choices } = await listedSizes({ model: gguf });
     expect(quantized).toBe('Q8_0');
     const marks = new Map(choices.map((choice) => [choice.size, choice.marks]));
     expect(marks.get('Q8_0')).toEqual(['larger']);
@@ -158,7 +158,7 @@ describe('the sizes of a model', () => {
   });
 
   it('of a GGUF file are for llama.cpp only', async () => {
-    const { runtime, runtimes } = await sizesOf({ model: gguf });
+    const { runtime, runtimes } = await listedSizes({ model: gguf });
     expect([runtime, runtimes]).toEqual(['llama.cpp', ['llama.cpp']]);
     await expect(run({ model: gguf, for: 'onnxruntime' })).rejects.toThrow(
       /for: .*a GGUF file stays a GGUF file\. Choose llama\.cpp\./,
@@ -171,7 +171,7 @@ describe('a named type', () => {
   const out = join(folder, 'named');
 
   it('is written at exactly the size that was listed, and evaluated', async () => {
-    const { choices } = await sizesOf({ model: sample, for: 'llama.cpp' });
+    const { choices } = await listedSizes({ model: sample, for: 'llama.cpp' });
     const { result, stages, shares, measured } = await fitted({
       ...{ model: sample, for: 'llama.cpp', size: 'q5_k_m', out },
       require: ['perplexity<+20%', 'size<-50%'],
@@ -189,7 +189,7 @@ describe('a named type', () => {
   });
 
   it('is listed with its measured loss from then on', async () => {
-    const { choices } = await sizesOf({ model: sample, for: 'llama.cpp' });
+    const { choices } = await listedSizes({ model: sample, for: 'llama.cpp' });
     const known = choices.filter(({ measured }) => measured !== undefined);
     expect(known.map(({ size }) => size)).toEqual(['Q5_K_M']);
     expect(known[0]?.measured?.perplexityRatio).toBeGreaterThan(0.9);
@@ -267,7 +267,7 @@ describe('a size', () => {
     expect(result.bytesAfter).toBeLessThanOrEqual(result.bytesBefore / 2);
   });
 
-  it('of which nothing is known by then is refused', async () => {
+  it('is refused if nothing is measured in time', async () => {
     await expect(
       fitted(
         { ...given, sequences: 5, time: '10s', size: '50%', out: join(folder, 'never') },

@@ -30,7 +30,7 @@ export function automaticMemory(): number {
 }
 
 /** Bytes of memory that the machine has, or that its system allows this process. */
-export function memoryOfMachine(): number {
+export function machineMemory(): number {
   const limit = process.constrainedMemory();
   return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }

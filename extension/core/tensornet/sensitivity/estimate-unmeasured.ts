@@ -36,7 +36,7 @@ function meanEntries(layers: readonly LayerSensitivity[]): SensitivityEntry[] {
       distance: mean((one) => one.distance),
       error: mean((one) => one.error),
     };
-    // That of the first layer says nothing about the others.
+    // The standard error of the first layer does not apply to the mean.
     Reflect.deleteProperty(estimate, 'standardError');
     return estimate;
   });

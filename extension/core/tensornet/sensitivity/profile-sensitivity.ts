@@ -318,7 +318,7 @@ export async function profileSensitivity(
       await Promise.all(answers);
     });
     await measuring.catch((error: unknown) => {
-      // What is measured by the deadline is the result.
+      // The result has the entries that were measured before the deadline.
       if (!(error instanceof CancelledError) || context.cancellation.isCancellationRequested) {
         throw error;
       }
