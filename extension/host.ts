@@ -13,6 +13,7 @@ import { DataMapPanels } from './panels/data-map-panels';
 import { ExplorerPanels } from './panels/explorer-panels';
 import { HeatmapPanels } from './panels/heatmap-panels';
 import { PlaygroundPanels } from './panels/playground-panels';
+import { SmallerPanels } from './panels/smaller-panels';
 import { SymbolicPanels } from './panels/symbolic-panels';
 import type { DataRequests } from './protocol/data';
 import type { InspectorRequests } from './protocol/worker';
@@ -28,6 +29,7 @@ import { JobStore } from './services/jobs/job-store';
 import { Documents } from './services/documents/documents';
 import type { ModelFolders } from './services/documents/model-folders';
 import { followCompressionJobs } from './services/sessions/follow-compression-jobs';
+import { followFits } from './services/sessions/follow-fits';
 import { followDataJobs } from './services/sessions/follow-data-jobs';
 import { followModelJobs } from './services/sessions/follow-model-jobs';
 import { ModelSessions } from './services/sessions/model-sessions';
@@ -59,6 +61,7 @@ export type Espalier = Services &
   AllPanels & {
     readonly modelsView: ModelsView;
     readonly playgrounds: PlaygroundPanels;
+    readonly smallerModels: SmallerPanels;
   };
 
 export type StartedHost = Host & { readonly espalier: Espalier };
@@ -141,6 +144,8 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     settings,
     () => new WorkerClient(child('worker.js')),
   );
+  const smallerModels = new SmallerPanels(context.extensionUri);
+  followFits(jobs, smallerModels);
   const modelsView = new ModelsView(folders, models, inspector);
   const jobsView = new JobsView(jobs);
   const resultsView = new ResultsView(folders);
@@ -165,6 +170,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     synthesisSessions,
     syntheses,
     playgrounds,
+    smallerModels,
     jobPanels: followed,
     modelsView,
     places: {
@@ -187,6 +193,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     synthesisSessions,
     syntheses,
     playgrounds,
+    smallerModels,
     reports,
     watchAllDocuments(services),
     new ConfigCodeLens(models, log),
@@ -212,6 +219,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
       dataMap: dataMaps,
       symbolic: syntheses,
       playground: playgrounds,
+      smaller: smallerModels,
     },
     resolveEditor: documentEditors(services),
     tool: (name) => agentTool(services, name),

@@ -348,3 +348,51 @@ export function playgroundDocument() {
     patches: [],
   };
 }
+
+/** The report of a smaller model. */
+export function smallerDocument() {
+  const interval = (/** @type {number} */ value) => ({
+    value,
+    low: value * 0.9,
+    high: value * 1.1,
+  });
+  const evaluated = { perplexity: 39.61, tokens: 2040, tokensPerSecond: 5000 };
+  return {
+    name: 'smaller: a mix of types',
+    panel: 'smaller',
+    state: {
+      smaller: {
+        ...{ name: 'original', source: '/models/original', path: '/models/original-half' },
+        ...{ model: '/models/original-half/original.gguf', runtime: 'llama.cpp', size: '50%' },
+        ...{ bytesBefore: 7_591_000, bytesAfter: 3_792_288, requantized: 'Q8_0' },
+        memory: { context: 4096, before: 9_000_000, after: 5_200_000 },
+        types: { Q8_0: 3_000_000, Q5_1: 400_000, Q5_0: 300_000, IQ4_NL: 60_000, F32: 32_288 },
+        mix: { limit: 3_795_500, distance: 0.0004, metric: 'js', measured: 40, layers: 84 },
+        sensitivity: '/models/original-half.sensitivity.json',
+        evaluation: {
+          ...evaluated,
+          against: { ...evaluated, perplexity: 39.54 },
+          perplexityRatio: interval(1.002),
+          klDivergence: interval(0.00166),
+          agreement: interval(0.89),
+        },
+        verdict: {
+          outcome: 'accept',
+          limits: [{ limit: 'perplexity<+5%', outcome: 'accept', measured: interval(0.2) }],
+        },
+        commands: [
+          {
+            program: 'llama.cpp',
+            command: 'llama-server -m /models/original-half/original.gguf -c 4096',
+          },
+          {
+            program: 'Ollama',
+            command:
+              'echo FROM /models/original-half/original.gguf > Modelfile && ollama create original -f Modelfile',
+          },
+        ],
+      },
+    },
+    patches: [],
+  };
+}

@@ -9,6 +9,7 @@ import { drift } from './present/drift';
 import { evaluate } from './present/evaluate';
 import { exportData } from './present/export-data';
 import { facts } from './present/facts';
+import { fitted } from './present/fitted';
 import { generate } from './present/generate';
 import { inspect } from './present/inspect';
 import { latency } from './present/latency';
@@ -35,6 +36,7 @@ import type { Presenter } from './presenter';
 type ResultOf<Id extends OperationId> = Awaited<ReturnType<OperationOf<Id>['run']>>;
 
 const presenters: { readonly [Id in OperationId]?: Presenter<ResultOf<Id>> } = {
+  fit: fitted,
   inspect,
   tensors,
   compare,

@@ -2,7 +2,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { l10n, Uri, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { DataMap } from '../core/datadiet/scores/scored-data';
-import type { ScoreFormat } from '../core/datadiet/scores/score-files';
+import type { ScoreFormat } from '../core/datadiet/scores/score-format';
 import { documentNames } from '../core/document-names';
 import { formatPercent } from '../core/format';
 import type { RequestShape } from '../core/operations/build-request';

@@ -44,3 +44,5 @@ export { installCuda } from './install-cuda';
 export { scorePlans } from './score-plans';
 export { convertModel } from './convert-model';
 export { scoreExperts } from './score-experts';
+export { makeSmaller } from './make-smaller';
+export { makeModelSmaller } from './make-smaller';

@@ -13,7 +13,8 @@ export type PanelName =
   | 'datamap'
   | 'compression'
   | 'symbolic'
-  | 'playground';
+  | 'playground'
+  | 'smaller';
 
 /** The page of a panel. It holds texts, but no data: the script asks for that. */
 export function panelHtml(

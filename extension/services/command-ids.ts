@@ -46,6 +46,8 @@ export const commandIds = {
   scorePlans: 'espalier.scorePlans',
   convertModel: 'espalier.convertModel',
   scoreExperts: 'espalier.scoreExperts',
+  makeSmaller: 'espalier.makeSmaller',
+  makeModelSmaller: 'espalier.makeModelSmaller',
 } as const;
 
 export type CommandName = keyof typeof commandIds;

@@ -146,17 +146,21 @@ type BudgetRequest = Partial<RequestOf<typeof howFields>> &
 /**
  * Plans by what compressing each layer alone costs, which is measured first where no profile is given, and remembered
  * until {@link forgetMeasured}.
- * @param request takesTypes: whether it may choose types of a GGUF file
+ * @param request takesTypes: whether it may choose types of a GGUF file; measured: the profile, if it isn't in a file
  * @param folder for work, removed at the end
  */
 export async function planByBudget(
-  { takesTypes, ...request }: BudgetRequest & { readonly takesTypes: boolean },
+  {
+    takesTypes,
+    measured,
+    ...request
+  }: BudgetRequest & { readonly takesTypes: boolean; readonly measured?: SensitivityProfile },
   folder: string,
   context: OperationContext<SensitivityEvent>,
 ): Promise<RefinedPlan & { readonly note: string }> {
   const { model, rounds = defaultRounds } = request;
   const budget = budgetOf(request);
-  if (request.sensitivity === undefined) {
+  if (request.sensitivity === undefined && measured === undefined) {
     // Before it is measured.
     const { methods = encodingNames, profile, widths = [] } = request;
     const chosen = methods.map((text) => parseCompression(text, 'methods').method);
@@ -166,9 +170,10 @@ export async function planByBudget(
     }
   }
   const table =
-    request.sensitivity === undefined
+    measured ??
+    (request.sensitivity === undefined
       ? await measureSensitivity(request, undefined, context, true)
-      : await readTable(request.sensitivity, request.methods);
+      : await readTable(request.sensitivity, request.methods));
   const choices = await choicesOf(request, table);
   if (!takesTypes && ggufOf(choices.table, choices.removable.length > 0) !== undefined) {
     throw noTypes('sensitivity');

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
-import { formatOf, readScores, writeScores } from '../datadiet/scores/score-files';
-import type { ScoreFormat } from '../datadiet/scores/score-files';
+import { readScores, writeScores } from '../datadiet/scores/score-files';
+import { formatOf } from '../datadiet/scores/score-format';
+import type { ScoreFormat } from '../datadiet/scores/score-format';
 import { newFile } from './fields';
 import { defineOperation } from './operation';
 import { scoreFormatField } from './score-data';

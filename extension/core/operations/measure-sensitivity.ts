@@ -75,13 +75,15 @@ export const trialFields = group('Sensitivity', {
   }),
 });
 
-type SensitivityRequest = Partial<RequestOf<typeof trialFields>> &
+export type SensitivityRequest = Partial<RequestOf<typeof trialFields>> &
   Partial<RequestOf<typeof layerFields>> &
   RequestOf<CalibrationFields> &
   RequestOf<typeof runFields> &
   SharingRequest & {
     readonly model: OpenedModel;
     readonly seed: number;
+    /** Time by `performance.now()` after which nothing else is measured. */
+    readonly deadline?: number;
   };
 
 /** What measuring sensitivity has to do, by methods, precision and text. */
@@ -200,6 +202,7 @@ export async function measureSensitivity(
       ...(out === undefined ? { folder: await ownFolder(journal, 'forms') } : {}),
       keepsJournal,
       engine: engineOf({ ...request, workers }, context.environment),
+      deadline: request.deadline,
     },
     { bundledText: join(samples, 'calibration.txt'), version, costsFolder },
     context,

@@ -10,6 +10,7 @@ import { devices } from './devices';
 import { drift } from './drift';
 import { evaluate } from './evaluate';
 import { exportData } from './export-data';
+import { fitModel } from './fit-model';
 import { generate } from './generate';
 import { imatrix } from './imatrix';
 import { inspect } from './inspect';
@@ -40,6 +41,7 @@ import { tryFamily } from './try-family';
 
 /** Everything a user can ask for, in the order of help and docs. */
 export const operations = [
+  fitModel,
   inspect,
   tensors,
   compare,

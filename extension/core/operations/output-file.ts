@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { formatOf } from '../datadiet/scores/score-files';
-import type { ScoreFormat } from '../datadiet/scores/score-files';
+import { formatOf } from '../datadiet/scores/score-format';
+import type { ScoreFormat } from '../datadiet/scores/score-format';
 import { documentNames } from '../document-names';
 import type { DocumentId } from '../document-names';
 import { documentTypes, readDocument } from '../documents/document-types';

@@ -11,7 +11,7 @@ const unlisted = new Set<OperationId>([
 
 /** What agents of the editor are offered: the way from a model to a smaller one that was judged. */
 const inEditor = new Set<OperationId>([
-  ...(['inspect', 'compare', 'profile', 'plan', 'apply', 'evaluate', 'report'] as const),
+  ...(['fit', 'inspect', 'compare', 'profile', 'plan', 'apply', 'evaluate', 'report'] as const),
   ...(['sensitivity', 'plan-compression', 'compress', 'repair'] as const),
 ]);
 

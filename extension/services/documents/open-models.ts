@@ -10,6 +10,8 @@ import type {
   ChosenLayers,
 } from '../../core/operations/questions/choose-layers';
 import type { InspectedModel } from '../../core/operations/questions/model-questions';
+import type { OfferedSizes } from '../../core/operations/size-choices';
+import type { Runtime } from '../../core/pipelines/runtimes';
 import type { InspectorRequests } from '../../protocol/worker';
 import type { WorkerClient } from '../worker/worker-client';
 
@@ -61,6 +63,14 @@ export class OpenModels {
   /** Whether each linear layer can get a type of its own in a GGUF file. */
   public async canTypeLayers(path: string): Promise<boolean> {
     return this.#inspector.request('canTypeLayers', { model: path });
+  }
+
+  /** Sizes that a model can be written in, for the most likely runtime or another one. */
+  public async sizes(path: string, runtime?: Runtime): Promise<OfferedSizes> {
+    return this.#inspector.request('sizeChoices', {
+      model: path,
+      ...(runtime === undefined ? {} : { runtime }),
+    });
   }
 
   /** The layers that a compression is for. */

@@ -17,6 +17,7 @@ import type { InspectorRequests } from '../../../extension/protocol/worker';
 import { ExplorerSession } from '../../../extension/services/sessions/explorer-session';
 import type { Inspector } from '../../../extension/services/sessions/explorer-session';
 import { describeNarrowed } from '../../../extension/core/models/narrow/describe-narrowed';
+import { offerSizes } from '../../../extension/core/operations/size-choices';
 import { writeStructure } from '../../../extension/core/operations/questions/export-structure';
 import { showDocument } from '../../../extension/core/documents/document-types';
 import { writeEvaluations } from '../../../extension/core/operations/questions/keep-evaluations';
@@ -56,6 +57,8 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
       return { summary, capabilities };
     },
     outputs: async (request) => listOutputs(await openModelFiles(request.model), request),
+    sizeChoices: async ({ model: path, runtime }) =>
+      offerSizes(await openModelFiles(path), runtime, { costsFolder: '' }, unattended),
     chooseLayers: async (request) => chooseLayers(await openModelFiles(request.model), request),
     checkPlan: async (request) => checkPlan(request, openModelFiles),
     front: frontOf,

@@ -22,11 +22,8 @@ import {
   writeScoreDocument,
 } from './score-document';
 import type { ScoreDocument } from './score-document';
+import type { ScoreFormat } from './score-format';
 import { counted, say } from '../../message';
-
-/** Forms that scores are written in. */
-export const scoreFormats = ['espalier', 'npy', 'deepcore', 'cleanlab', 'cartography'] as const;
-export type ScoreFormat = (typeof scoreFormats)[number];
 
 const remedy = say`Scores are documents of espalier score-data, .npy arrays of one axis, DeepCore {indices, scores} as .json, training dynamics {guid, logits_epoch_0, …, gold} or their statistics {guid, confidence, variability, correctness} as .jsonl, or .csv with the columns of cleanlab.`;
 
@@ -58,20 +55,6 @@ export async function readScores(path: string): Promise<ScoreDocument> {
     }
     default:
       throw new UserError(say`Unsupported file type.`, { file: path, remedy });
-  }
-}
-
-/** The form that the end of a name asks for. */
-export function formatOf(path: string): ScoreFormat {
-  switch (extname(path).toLowerCase()) {
-    case '.npy':
-      return 'npy';
-    case '.csv':
-      return 'cleanlab';
-    case '.jsonl':
-      return 'cartography';
-    default:
-      return 'espalier';
   }
 }
 

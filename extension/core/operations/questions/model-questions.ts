@@ -11,6 +11,8 @@ import type { NarrowedModel } from '../../models/narrow/describe-narrowed';
 import type { PlannedChanges } from '../../models/narrow/narrow-model';
 import type { OutputAnswer } from '../../export/output-options';
 import type { AskedChanges } from '../../export/writable';
+import type { Runtime } from '../../pipelines/runtimes';
+import type { OfferedSizes } from '../size-choices';
 import type { ChooseLayersRequest, ChosenLayers } from './choose-layers';
 import type { ExportStructureRequest } from './export-structure';
 import { defineQuestion } from './question';
@@ -145,6 +147,22 @@ export const canTypeLayers = defineQuestion({
   trust: 'inspect',
   run: async ({ model }: ModelRequest, { open }): Promise<boolean> =>
     (await import('../../pipelines/gguf-facts')).canTypeLayers(await open(model)),
+});
+
+/** Sizes that a model can be written in, with their times and losses. */
+export const sizeChoices = defineQuestion({
+  id: 'sizeChoices',
+  trust: 'inspect',
+  run: async (
+    { model, runtime }: ModelRequest & { readonly runtime?: Runtime },
+    { open, environment, ...context },
+  ): Promise<OfferedSizes> =>
+    (await import('../size-choices')).offerSizes(
+      await open(model),
+      runtime,
+      await environment(),
+      { ...context, emit: () => undefined },
+    ),
 });
 
 /** Linear layers that a compression is for. */

@@ -17,6 +17,7 @@ import {
   narrowed,
   openQuestion,
   outputs,
+  sizeChoices,
   statistics,
 } from './model-questions';
 
@@ -31,6 +32,7 @@ export const questions = [
   narrowed,
   outputs,
   canTypeLayers,
+  sizeChoices,
   chooseLayersQuestion,
   document,
   keepEvaluations,

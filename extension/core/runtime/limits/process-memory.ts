@@ -29,6 +29,12 @@ export function automaticMemory(): number {
   return Math.floor(Math.max(leastAutomatic, automaticShare * roomOfProcess()));
 }
 
+/** Bytes of memory that the machine has, or that its system allows this process. */
+export function machineMemory(): number {
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+}
+
 /** Numbers of the system, in an object so that tests can replace them. */
 export const ownMemory = {
   /** Memory that programs can take without swapping. macOS tells only what nothing uses, so there it is all but a quarter. */

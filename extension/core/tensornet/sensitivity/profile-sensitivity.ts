@@ -4,6 +4,7 @@ import type { CalibrationRequest } from '../../data/calibration';
 import type { Engine } from '../../distribute/piece';
 import { alone } from '../../distribute/with-crew';
 import { CostAhead } from '../../jobs/cost-ahead';
+import { CancelledError } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { Journal } from '../../jobs/journal';
 import { spentOf, spentSchema } from '../../jobs/spent';
@@ -65,7 +66,15 @@ export interface SensitivityJob {
   readonly timeRuns?: (() => Promise<RunTimes | undefined>) | undefined;
   /** Whom the work is shared with; nobody if absent. */
   readonly engine?: Engine | undefined;
+  /**
+   * Time by `performance.now()` after which nothing else is measured. The profile then lacks entries; blocks from all
+   * over the model are measured first.
+   */
+  readonly deadline?: number | undefined;
 }
+
+/** If time is short, every n-th block is measured first. */
+const blockStride = 4;
 
 export interface SensitivityEnvironment {
   /** Path of the calibration text that comes with Espalier. */
@@ -263,9 +272,15 @@ export async function profileSensitivity(
         ({ layer: { sublayer, id } }) => ({ kind: 'layer', sublayer, id }) as const,
       ),
     ].sort((a, b) => a.sublayer - b.sublayer);
+    const { deadline = Number.POSITIVE_INFINITY } = job;
+    const isEarly = ({ sublayer }: { readonly sublayer: number }): boolean =>
+      (model.summary.sublayers[sublayer]?.block ?? 0) % blockStride === 0;
+    const ordered = Number.isFinite(deadline)
+      ? [...inOrder.filter(isEarly), ...inOrder.filter((part) => !isEarly(part))]
+      : inOrder;
     const parts = [
       ...openOuter.map(({ matrix: { id } }) => ({ kind: 'outer', id }) as const),
-      ...inOrder,
+      ...ordered,
     ];
     const shared = {
       engine,
@@ -277,7 +292,15 @@ export async function profileSensitivity(
         ...{ settings, device, memoryBytes: job.memoryBytes, machine },
       },
     };
-    await shareLayers(shared, work, context, async (ask) => {
+    const untilDeadline = {
+      ...context,
+      cancellation: {
+        get isCancellationRequested(): boolean {
+          return context.cancellation.isCancellationRequested || performance.now() > deadline;
+        },
+      },
+    };
+    const measuring = shareLayers(shared, work, untilDeadline, async (ask) => {
       const answers = parts.map(async (part) => {
         const { id } = part;
         const { entries, width, evaluations: spent } = await ask(part, costs.get(id) ?? 1);
@@ -293,6 +316,12 @@ export async function profileSensitivity(
         report(say`Measuring linear layers`);
       });
       await Promise.all(answers);
+    });
+    await measuring.catch((error: unknown) => {
+      // The result has the entries that were measured before the deadline.
+      if (!(error instanceof CancelledError) || context.cancellation.isCancellationRequested) {
+        throw error;
+      }
     });
     const result: SensitivityProfile = { ...table(), ...describeOrigin(environment.version) };
     if (job.out !== undefined) {

@@ -1,0 +1,115 @@
+import { describePredictions } from '../../core/evaluate/describe-accuracy';
+import {
+  formatBytes,
+  formatChange,
+  formatDistance,
+  formatDuration,
+  formatPercent,
+} from '../../core/format';
+import { glossary } from '../../core/glossary';
+import { inEnglish } from '../../core/message';
+import { isFitted } from '../../core/operations/fit-model';
+import type { FitResult, FittedModel } from '../../core/operations/fit-model';
+import { perplexityChange } from '../../core/operations/outcomes';
+import type { OfferedSize, OfferedSizes } from '../../core/operations/size-choices';
+import { describeMarks, lossWords } from '../../core/pipelines/size-choices';
+import type { Presenter } from '../presenter';
+import { printTable } from '../table';
+import type { Terminal } from '../terminal';
+import { printVerdict } from './verdict';
+
+export const fitted: Presenter<FitResult> = {
+  terms: {
+    perplexity: glossary.perplexity,
+    'KL divergence': glossary.klDivergence,
+    'top-1 agreement': glossary.agreement,
+  },
+  options: {},
+  print: (result, { terminal, request }) => {
+    if (isFitted(result)) {
+      printFitted(terminal, result);
+    } else {
+      printSizes(terminal, result, String(request['model']));
+    }
+  },
+};
+
+function printSizes(terminal: Terminal, sizes: OfferedSizes, model: string): void {
+  const { name, bytes, runtime, runtimes, context, choices } = sizes;
+  terminal.print(`${name}: ${formatBytes(bytes)}, for ${runtime}`);
+  printTable(
+    terminal,
+    ['size', 'bytes', 'change', `memory at ${context} tokens`, 'loss', 'time', 'notes'],
+    choices.map((choice) => [
+      choice.size,
+      `${choice.kind === 'mix' ? '≤ ' : runtime === 'llama.cpp' ? '' : '≈ '}${formatBytes(choice.bytes)}`,
+      formatChange(bytes, choice.bytes),
+      formatBytes(choice.memoryBytes),
+      lossText(choice),
+      `about ${formatDuration(choice.seconds)}`,
+      optionalText(describeMarks(choice, sizes)),
+    ]),
+  );
+  const others = runtimes.filter((one) => one !== runtime);
+  if (others.length > 0) {
+    terminal.print(`Sizes for ${others.join(' or ')}: add --for ${others[0] ?? ''}.`);
+  }
+  terminal.print(`Choose one: espalier fit ${model} --size 50% --out NEW-FOLDER`);
+}
+
+const optionalText = (message: Parameters<typeof inEnglish>[0] | undefined): string =>
+  message === undefined ? '' : inEnglish(message);
+
+function lossText({ measured, loss }: OfferedSize): string {
+  return measured === undefined
+    ? inEnglish(lossWords[loss])
+    : `perplexity ${formatChange(1, measured.perplexityRatio)} (measured)`;
+}
+
+function printFitted(terminal: Terminal, result: FittedModel): void {
+  const { bytesBefore, bytesAfter, memory, types, mix, evaluation, requantized } = result;
+  terminal.print(
+    `Size: ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${formatChange(bytesBefore, bytesAfter)})`,
+  );
+  terminal.print(
+    `Memory at ${memory.context} tokens of context: ${formatBytes(memory.before)} → ${formatBytes(memory.after)}`,
+  );
+  if (evaluation?.against !== undefined) {
+    const { perplexityRatio: ratio } = evaluation;
+    const range =
+      ratio === undefined
+        ? ''
+        : `, 95 % interval ${formatChange(1, ratio.low)} to ${formatChange(1, ratio.high)}`;
+    terminal.print(
+      `Perplexity: ${inEnglish(perplexityChange(evaluation.against.perplexity, evaluation.perplexity))}${range}, on ${evaluation.tokens} tokens`,
+    );
+  }
+  for (const sentence of evaluation === undefined ? [] : describePredictions(evaluation)) {
+    terminal.print(inEnglish(sentence));
+  }
+  terminal.print(`Types: ${describeTypes(types)}`);
+  if (mix !== undefined) {
+    terminal.print(
+      `Measured: ${mix.measured} of ${mix.layers} linear layers; distance of the mix ${formatDistance(mix.distance)} (${mix.metric})`,
+    );
+  }
+  if (requantized !== undefined) {
+    terminal.print(
+      `The original's weights are ${requantized}: the loss is relative to that file, not to the model it was made from.`,
+    );
+  }
+  for (const { program, command } of result.commands) {
+    terminal.print(`${program}: ${command}`);
+  }
+  terminal.print(result.path);
+  printVerdict(terminal, result.verdict);
+}
+
+/** `Q5_K 61 %, Q6_K 30 %, F32 9 %` */
+function describeTypes(types: Readonly<Record<string, number>>): string {
+  const all = Object.values(types).reduce((sum, bytes) => sum + bytes, 0);
+  return Object.entries(types)
+    .sort(([, a], [, b]) => b - a)
+    .map(([type, bytes]) => `${type} ${formatPercent(bytes / all)}`)
+    .join(', ');
+}

@@ -1,0 +1,180 @@
+import { l10n, workspace } from 'vscode';
+import type { QuickPickItem } from 'vscode';
+import { formatBytes, formatChange, formatDuration } from '../core/format';
+import { fitModel, isFitted } from '../core/operations/fit-model';
+import type { FittedModel } from '../core/operations/fit-model';
+import type { OfferedSize, OfferedSizes } from '../core/operations/size-choices';
+import type { Runtime } from '../core/pipelines/runtimes';
+import { describeMarks, isForbidding, lossWords } from '../core/pipelines/size-choices';
+import { freeName } from '../services/documents/free-name';
+import { modelStem } from '../services/documents/model-file';
+import { localise } from '../services/localise';
+import type { Services } from '../services/services';
+import { assertAllowed, whyBlocked } from '../services/trust';
+import { askText, choose } from './questions/ask';
+import { followedBy } from './questions/steps';
+import { chooseTarget } from './target';
+
+/** Answers given beforehand. */
+export interface SmallerOptions {
+  readonly runtime?: Runtime;
+  readonly size?: string;
+  /** Path of the new folder. */
+  readonly out?: string;
+}
+
+/** Makes a model smaller: asks where it will run and how small it should be, and shows a report of the result. */
+export async function makeSmaller(
+  services: Services,
+  argument: unknown,
+  options: SmallerOptions = {},
+): Promise<FittedModel | undefined> {
+  const target = await chooseTarget(argument, services, 'makeSmaller', 2);
+  if (target === undefined) {
+    return undefined;
+  }
+  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  const { path, name } = await services.models.summary(target.model);
+  const title = l10n.t('Make {0} smaller', name);
+  const defaults = await services.models.sizes(path, options.runtime);
+  const runtime =
+    options.runtime ?? (await followedBy(1, async () => chooseRuntime(title, defaults)));
+  if (runtime === undefined) {
+    return undefined;
+  }
+  const size =
+    options.size ??
+    (await chooseSize(
+      title,
+      runtime === defaults.runtime ? defaults : await services.models.sizes(path, runtime),
+    ));
+  if (size === undefined) {
+    return undefined;
+  }
+  const out = options.out ?? (await freeName(`${modelStem(path)}-${folderSuffix(size)}`));
+  const request = services.settings.request(fitModel, { model: path, for: runtime, size, out });
+  const result = await services.jobs.run({ operation: 'fit', name, request });
+  return isFitted(result) ? result : undefined;
+}
+
+/** The same in the palette, where its title has more words to be found by. */
+export async function makeModelSmaller(
+  services: Services,
+  argument: unknown,
+): Promise<FittedModel | undefined> {
+  return makeSmaller(services, argument);
+}
+
+/** `half`, `40pct`, `4GB`, `Q5_K_M` */
+const folderSuffix = (size: string): string =>
+  size === '50%' ? 'half' : size.replace('%', 'pct').replace(' ', '');
+
+type RuntimeItem = QuickPickItem & { readonly runtime: Runtime };
+
+/** Asks where the model will run; not if its format leaves one answer. */
+async function chooseRuntime(
+  title: string,
+  { runtime: defaults, runtimes }: OfferedSizes,
+): Promise<Runtime | undefined> {
+  const [only, ...others] = runtimes;
+  if (others.length === 0) {
+    return only;
+  }
+  const ordered = [defaults, ...runtimes.filter((one) => one !== defaults)];
+  const chosen = await choose(ordered.map(runtimeItem), {
+    title,
+    placeHolder: l10n.t('Where will it run?'),
+    matchOnDescription: true,
+  });
+  return chosen?.runtime;
+}
+
+/** Names of programs, the same in every language. */
+const programs = { transformers: 'transformers', onnxruntime: 'ONNX Runtime' } as const;
+
+function runtimeItem(runtime: Runtime): RuntimeItem {
+  switch (runtime) {
+    case 'llama.cpp':
+      return {
+        runtime,
+        label: l10n.t('llama.cpp, Ollama, LM Studio'),
+        description: l10n.t('GGUF'),
+      };
+    case 'transformers':
+    case 'vllm':
+      return {
+        runtime,
+        label: programs.transformers,
+        description: l10n.t('Hugging Face folder with a modeling file'),
+      };
+    case 'onnxruntime':
+      return { runtime, label: programs.onnxruntime, description: l10n.t('ONNX model') };
+  }
+}
+
+type SizeItem = QuickPickItem & { readonly choice?: OfferedSize };
+
+/** Asks for one of the sizes, or for another one. */
+async function chooseSize(title: string, sizes: OfferedSizes): Promise<string | undefined> {
+  const custom: SizeItem = {
+    label: l10n.t('Custom…'),
+    description: l10n.t('a percentage or an amount, such as 40% or 900MB'),
+    alwaysShow: true,
+  };
+  const items = [...sizes.choices.map((choice) => sizeItem(choice, sizes)), custom];
+  const chosen = await choose(items, {
+    title,
+    placeHolder: l10n.t('How small? The model has {0}.', formatBytes(sizes.bytes)),
+    matchOnDescription: true,
+    matchOnDetail: true,
+    whyNot: ({ choice }) =>
+      choice?.marks.some(isForbidding) === true ? marksText(choice, sizes) : undefined,
+  });
+  return chosen === custom ? askSize(title, sizes) : chosen?.choice?.size;
+}
+
+function sizeItem(choice: OfferedSize, sizes: OfferedSizes): SizeItem {
+  const { kind, size, bytes, marks, measured, loss, seconds } = choice;
+  const isOut = marks.some(isForbidding);
+  const label = kind === 'mix' ? l10n.t('Half the size') : size;
+  const sign = kind === 'mix' ? '≤ ' : sizes.runtime === 'llama.cpp' ? '' : '≈ ';
+  const lost =
+    measured === undefined
+      ? localise(lossWords[loss])
+      : l10n.t('perplexity {0} (measured)', formatChange(1, measured.perplexityRatio));
+  const facts = [lost, l10n.t('about {0}', formatDuration(seconds)), marksText(choice, sizes)];
+  return {
+    choice,
+    label: isOut ? `$(circle-slash) ${label}` : label,
+    description: `${sign}${formatBytes(bytes)}  ${formatChange(sizes.bytes, bytes)}`,
+    detail: facts.filter((one) => one !== undefined).join(' · '),
+  };
+}
+
+function marksText(choice: OfferedSize, sizes: OfferedSizes): string | undefined {
+  const marks = describeMarks(choice, sizes);
+  return marks && localise(marks);
+}
+
+async function askSize(
+  title: string,
+  { leastBytes, bytes }: OfferedSizes,
+): Promise<string | undefined> {
+  const least = leastBytes === undefined ? '' : formatBytes(leastBytes);
+  const typed = await askText({
+    title,
+    prompt:
+      leastBytes === undefined
+        ? l10n.t('Size of the new model, such as 40% or 900MB.')
+        : l10n.t(
+            'Size of the new model, such as 40% or 900MB: from {0} to {1}.',
+            least,
+            formatBytes(bytes),
+          ),
+    validateInput: (text) =>
+      /^\s*\d+(?:\.\d+)?(?:%|\s?[kmgt]i?b?)\s*$/i.test(text)
+        ? undefined
+        : l10n.t('Write a percentage or an amount, such as 40% or 900MB.'),
+  });
+  return typed?.trim();
+}

@@ -1,0 +1,85 @@
+import type { JobContext, StageProgress } from './job';
+
+/** Part of a job, with the seconds that it is expected to take on a machine of average speed. */
+export interface Phase {
+  readonly seconds: number;
+  /** Seconds that it takes at most, whatever the machine. */
+  readonly limit?: number;
+}
+
+/** Steps of the bar. */
+const total = 1000;
+/** Shares of the whole job and seconds before an estimate of the time left means something. */
+const leastShare = 0.03;
+const leastSeconds = 3;
+
+/** One progress bar and one time estimate over the phases of a job. The bar never goes back. */
+export class Phases<Name extends string> {
+  readonly #phases: Readonly<Record<Name, Phase>>;
+  readonly #report: JobContext['progress'];
+  readonly #now: () => number;
+  readonly #started: number;
+  /** Expected and real seconds of the phases that are over. */
+  #expectedBefore = 0;
+  #shown = 0;
+  readonly #over = new Set<Name>();
+
+  /** @param phases in the order in which they run */
+  public constructor(
+    phases: Readonly<Record<Name, Phase>>,
+    report: JobContext['progress'],
+    now: () => number = () => performance.now() / 1000,
+  ) {
+    this.#phases = phases;
+    this.#report = report;
+    this.#now = now;
+    this.#started = now();
+  }
+
+  /** Runs a phase with a context whose progress moves the bar of the whole job. */
+  public async run<Event, T>(
+    name: Name,
+    context: JobContext<Event>,
+    work: (context: JobContext<Event>) => Promise<T>,
+  ): Promise<T> {
+    const begun = this.#now();
+    const result = await work({
+      ...context,
+      progress: (progress) => {
+        this.#show(name, begun, progress);
+      },
+    });
+    this.skip(name);
+    return result;
+  }
+
+  /** Counts a phase as done. */
+  public skip(name: Name): void {
+    if (!this.#over.has(name)) {
+      this.#over.add(name);
+      this.#expectedBefore += this.#phases[name].seconds;
+    }
+  }
+
+  #show(name: Name, begun: number, { stage, done, total: all, secondsLeft }: StageProgress): void {
+    const { seconds, limit = Number.POSITIVE_INFINITY } = this.#phases[name];
+    const share = all > 0 ? Math.min(1, done / all) : 0;
+    const expected = Object.values<Phase>(this.#phases).reduce((sum, one) => sum + one.seconds, 0);
+    const passed = this.#expectedBefore + share * seconds;
+    this.#shown = Math.max(this.#shown, Math.round((total * passed) / expected));
+    const elapsed = this.#now() - this.#started;
+    const pace = elapsed / passed;
+    const later = pace * (expected - this.#expectedBefore - seconds);
+    const own = Math.min(
+      secondsLeft ?? pace * (1 - share) * seconds,
+      Math.max(0, limit - (this.#now() - begun)),
+    );
+    const isKnown = passed >= leastShare * expected && elapsed >= leastSeconds;
+    this.#report({
+      stage,
+      ...{ done: this.#shown, total, unit: 'steps' },
+      secondsLeft: isKnown ? own + later : undefined,
+      moreFollows: !isKnown,
+    });
+  }
+}

@@ -1,0 +1,87 @@
+import { chooseOutput } from '../export/output-options';
+import type { OutputOption } from '../export/output-options';
+import { checkChanges } from '../export/changes';
+import type { Changes } from '../export/changes';
+import type { OutputFormat } from '../export/output-formats';
+import { writeSource } from '../export/write-source';
+import type { OpenedModel } from '../models/opened-model';
+import { say } from '../message';
+import { UserError } from '../user-error';
+
+/** Programs that a smaller model is written for. */
+export const runtimes = ['llama.cpp', 'transformers', 'vllm', 'onnxruntime'] as const;
+export type Runtime = (typeof runtimes)[number];
+
+const formats = {
+  'llama.cpp': 'gguf',
+  transformers: 'safetensors',
+  onnxruntime: 'onnx',
+} as const satisfies Readonly<Partial<Record<Runtime, OutputFormat>>>;
+
+/** Program that a model is most likely for, by its format. */
+export function defaultRuntime({ format }: Pick<OpenedModel, 'format'>): Runtime {
+  switch (format) {
+    case 'gguf':
+      return 'llama.cpp';
+    case 'onnx':
+      return 'onnxruntime';
+    case 'safetensors':
+      return 'transformers';
+  }
+}
+
+/** Unchanged model, and the writer of a runtime's format. */
+export interface RuntimeOutput {
+  readonly option: OutputOption;
+  readonly changes: Changes;
+}
+
+/**
+ * The format that a runtime loads.
+ * @throws UserError if there is none, or the model can't be written in it.
+ */
+export async function runtimeOutput(opened: OpenedModel, runtime: Runtime): Promise<RuntimeOutput> {
+  if (runtime === 'vllm') {
+    throw new UserError(say`vLLM loads no quantized weights that Espalier writes.`, {
+      field: 'for',
+      remedy: say`Choose llama.cpp: vLLM can load GGUF files (experimental).`,
+    });
+  }
+  const source = writeSource(opened);
+  const changes = checkChanges(source.model.summary, []);
+  try {
+    const option = await chooseOutput(source, changes, { format: formats[runtime] });
+    return { option, changes };
+  } catch (error) {
+    if (error instanceof UserError) {
+      const { file = opened.path } = error.subject;
+      throw new UserError(error.problem, {
+        ...{ file, field: 'for' },
+        remedy: say`Choose ${(await loadableBy(opened)).join(' or ')}.`,
+      });
+    }
+    throw error;
+  }
+}
+
+/** Runtimes whose format the unchanged model can be written in. */
+export async function loadableBy(opened: OpenedModel): Promise<Runtime[]> {
+  const source = writeSource(opened);
+  const changes = checkChanges(source.model.summary, []);
+  const found: Runtime[] = [];
+  for (const [runtime, format] of Object.entries(formats)) {
+    const able = await chooseOutput(source, changes, { format }).then(
+      () => true,
+      (error: unknown) => {
+        if (error instanceof UserError) {
+          return false;
+        }
+        throw error;
+      },
+    );
+    if (able) {
+      found.push(runtime as Runtime);
+    }
+  }
+  return found;
+}

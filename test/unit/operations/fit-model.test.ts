@@ -1,0 +1,313 @@
+import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { unattended } from '../../../extension/core/jobs/job';
+import { costsFolder } from '../../../extension/core/jobs/user-cache';
+import { inEnglish } from '../../../extension/core/message';
+import { ModelCache } from '../../../extension/core/models/model-cache';
+import { buildRequest } from '../../../extension/core/operations/build-request';
+import type { GivenOf } from '../../../extension/core/operations/fields';
+import { fitModel, isFitted } from '../../../extension/core/operations/fit-model';
+import type { FittedModel } from '../../../extension/core/operations/fit-model';
+import type { OperationContext } from '../../../extension/core/operations/operation';
+import { listedOperations, toolName } from '../../../extension/core/operations/tool-names';
+import type { OfferedSizes } from '../../../extension/core/operations/size-choices';
+import type { SensitivityEvent } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
+import { fixture } from '../fixtures';
+import { ggufFixture } from '../gguf-fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+const samples = join(import.meta.dirname, '../../../samples');
+const sample = join(samples, 'espalier-sample');
+/** A tiny file without a tokenizer, most of whose bytes are Q8_0. */
+const gguf = ggufFixture('llama-rope.gguf');
+/** The costs of the machine are measured once for all tests. */
+const costs = costsFolder();
+const calibration = join(folder, 'calibration.txt');
+const heldOut = join(folder, 'held-out.txt');
+
+type Given = GivenOf<typeof fitModel.fields>;
+
+beforeAll(() => {
+  vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache'));
+  writeFileSync(calibration, 'the quick brown fox jumps over the lazy dog. '.repeat(60));
+  writeFileSync(heldOut, 'a stitch in time saves nine, and the early bird. '.repeat(100));
+});
+afterAll(() => {
+  vi.unstubAllEnvs();
+});
+
+interface Run {
+  readonly stages: readonly string[];
+  readonly shares: readonly number[];
+  readonly warnings: readonly string[];
+  readonly measured: number;
+  readonly result: FittedModel | OfferedSizes | undefined;
+}
+
+/** Limits of a run. */
+interface Course {
+  /** Entries that are measured before the clock jumps beyond any limit of time. */
+  readonly entriesInTime?: number;
+}
+
+/** Runs a request, and cancels it at a stage if one is named. */
+async function run(
+  given: Given,
+  stopAt?: RegExp,
+  { entriesInTime = Number.POSITIVE_INFINITY }: Course = {},
+): Promise<Run> {
+  const models = new ModelCache({ capacity: 4 });
+  const cancellation = { isCancellationRequested: false };
+  const [stages, shares, warnings]: [string[], number[], string[]] = [[], [], []];
+  let [measured, ahead] = [0, 0];
+  const now = performance.now.bind(performance);
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + ahead);
+  const context: OperationContext<SensitivityEvent> = {
+    ...unattended,
+    cancellation,
+    progress: ({ stage, done, total }) => {
+      const name = inEnglish(stage);
+      cancellation.isCancellationRequested ||= stopAt?.test(name) === true;
+      stages.push(name);
+      shares.push(done / total);
+    },
+    warn: (message) => {
+      warnings.push(inEnglish(message));
+    },
+    emit: ({ kind }) => {
+      measured += kind === 'sensitivity-entry' ? 1 : 0;
+      if (measured >= entriesInTime) {
+        ahead = 1e6;
+      }
+    },
+    environment: {
+      ...{ samples, version: '0', bundles: '', costsFolder: costs },
+      open: async (path: string) => models.open(path),
+    },
+  };
+  const request = buildRequest(fitModel, given);
+  const result = await fitModel
+    .run(request, context)
+    .catch((error: unknown) => {
+      if (stopAt === undefined) {
+        throw error;
+      }
+      return undefined;
+    })
+    .finally(() => {
+      clock.mockRestore();
+    });
+  return { stages, shares, warnings, measured, result };
+}
+
+async function listedSizes(given: Given): Promise<OfferedSizes> {
+  const { result } = await run(given);
+  if (result === undefined || isFitted(result)) {
+    throw new Error('sizes are listed');
+  }
+  return result;
+}
+
+async function fitted(
+  given: Given,
+  course?: Course,
+): Promise<Run & { readonly result: FittedModel }> {
+  const asked: Given = { device: 'cpu', text: heldOut, ...given };
+  const { result, ...rest } = await run(asked, undefined, course);
+  if (result === undefined || !isFitted(result)) {
+    throw new Error('a model is written');
+  }
+  return { result, ...rest };
+}
+
+const quick = { for: 'llama.cpp', sequences: 2, length: 16 } as const;
+const tiny = fixture('llama-gqa-untied');
+
+describe('the sizes of a model', () => {
+  it('are computed from its headers, without those that another type beats', async () => {
+    const { runtime, runtimes, bytes, choices } = await listedSizes({
+      model: sample,
+      for: 'llama.cpp',
+    });
+    expect(runtime).toBe('llama.cpp');
+    expect(runtimes).toEqual(['llama.cpp', 'transformers', 'onnxruntime']);
+    expect(bytes).toBe(statSync(join(sample, 'model.safetensors')).size);
+    expect(choices.map(({ size, kind }) => `${kind} ${size}`)).toEqual([
+      'mix 50%',
+      'type Q8_0',
+      'type Q5_K_M',
+      'type Q4_K_M',
+      'type IQ4_XS',
+      'type Q2_K',
+    ]);
+    // Below the limit of the mix, which comes first, each is smaller than the one before.
+    const [, ...sizes] = choices.map((choice) => choice.bytes);
+    expect(sizes).toEqual(sizes.toSorted((a, b) => b - a));
+    expect(choices.every(({ marks }) => marks.length === 0)).toBe(true);
+  });
+
+  it('mark what would requantize or be larger', async () => {
+    const { quantized, choices } = await listedSizes({ model: gguf });
+    expect(quantized).toBe('Q8_0');
+    const marks = new Map(choices.map((choice) => [choice.size, choice.marks]));
+    expect(marks.get('Q8_0')).toEqual(['larger']);
+    expect(marks.get('Q4_K_M')).toEqual(['requantizes']);
+  });
+
+  it('of a GGUF file are for llama.cpp only', async () => {
+    const { runtime, runtimes } = await listedSizes({ model: gguf });
+    expect([runtime, runtimes]).toEqual(['llama.cpp', ['llama.cpp']]);
+    await expect(run({ model: gguf, for: 'onnxruntime' })).rejects.toThrow(
+      /for: .*a GGUF file stays a GGUF file\. Choose llama\.cpp\./,
+    );
+    await expect(run({ model: gguf, for: 'vllm' })).rejects.toThrow(/vLLM loads no quantized/);
+  });
+});
+
+describe('a named type', () => {
+  const out = join(folder, 'named');
+
+  it('is written at exactly the size that was listed, and evaluated', async () => {
+    const { choices } = await listedSizes({ model: sample, for: 'llama.cpp' });
+    const { result, stages, shares, measured } = await fitted({
+      ...{ model: sample, for: 'llama.cpp', size: 'q5_k_m', out },
+      require: ['perplexity<+20%', 'size<-50%'],
+    });
+    expect(result.bytesAfter).toBe(choices.find(({ size }) => size === 'Q5_K_M')?.bytes);
+    expect(statSync(result.model).size).toBe(result.bytesAfter);
+    expect(measured).toBe(0);
+    expect(stages.some((stage) => /Comp|Measuring/.test(stage))).toBe(false);
+    expect(shares).toEqual(shares.toSorted((a, b) => a - b));
+    expect(result.evaluation?.klDivergence?.value).toBeGreaterThan(0);
+    expect(result.evaluation?.agreement?.value).toBeGreaterThan(0.8);
+    expect(result.verdict?.outcome).toBe('accept');
+    expect(fitModel.passes?.(result)).toBe(true);
+    expect(result.commands.map(({ command }) => command)[0]).toContain('llama-server -m ');
+  });
+
+  it('is listed with its measured loss from then on', async () => {
+    const { choices } = await listedSizes({ model: sample, for: 'llama.cpp' });
+    const known = choices.filter(({ measured }) => measured !== undefined);
+    expect(known.map(({ size }) => size)).toEqual(['Q5_K_M']);
+    expect(known[0]?.measured?.perplexityRatio).toBeGreaterThan(0.9);
+  });
+
+  it('that misses a requirement does not pass, and stays', async () => {
+    const missed = join(folder, 'missed');
+    const { result } = await fitted({
+      ...{ model: sample, for: 'llama.cpp', size: 'Q2_K', out: missed },
+      require: ['size<-99%'],
+    });
+    expect(fitModel.passes?.(result)).toBe(false);
+    expect(existsSync(result.model)).toBe(true);
+  });
+
+  it('that was canceled while it was evaluated is not written again', async () => {
+    const later = join(folder, 'later');
+    const given: Given = {
+      ...{ model: sample, for: 'llama.cpp', size: 'Q4_K_M', out: later },
+      ...{ device: 'cpu', text: heldOut },
+    };
+    const stopped = await run(given, /perplex|Evaluating|Predicting/i);
+    expect(stopped.result).toBeUndefined();
+    const [file = ''] = ['espalier-sample-Q4_K_M.gguf'].map((name) => join(later, name));
+    const { mtimeMs } = statSync(file);
+    const { result } = await fitted(given);
+    expect(statSync(file).mtimeMs).toBe(mtimeMs);
+    expect(result.evaluation?.perplexityRatio).toBeDefined();
+  });
+});
+
+describe('a size', () => {
+  const given: Given = { ...quick, model: tiny, calibration, length: 16 };
+
+  it('becomes the best mix below it, measured once for all sizes', async () => {
+    const first = await fitted({ ...given, size: '50%', out: join(folder, 'half') });
+    const { result } = first;
+    expect(result.bytesAfter).toBeLessThanOrEqual(result.bytesBefore / 2);
+    expect(result.mix?.metric).toBe('js');
+    expect(result.mix?.measured).toBe(result.mix?.layers);
+    expect(first.measured).toBeGreaterThan(0);
+    expect(first.shares).toEqual(first.shares.toSorted((a, b) => a - b));
+    const plan = JSON.parse(await readFile(result.plan ?? '', 'utf8')) as { types: object };
+    expect(Object.keys(plan.types).length).toBeGreaterThan(0);
+    expect(existsSync(result.sensitivity ?? '')).toBe(true);
+
+    const second = await fitted({ ...given, size: '48%', out: join(folder, 'less') });
+    expect(second.measured).toBe(0);
+    expect(second.result.bytesAfter).toBeLessThanOrEqual(0.48 * result.bytesBefore);
+  });
+
+  it('continues where it was canceled', async () => {
+    const sized: Given = { ...given, sequences: 3, size: '50%', out: join(folder, 'resumed') };
+    const asked: Given = { ...sized, device: 'cpu', text: heldOut };
+    const stopped = await run(asked, /Choosing/);
+    expect(stopped.result).toBeUndefined();
+    expect(stopped.measured).toBeGreaterThan(0);
+    const { measured, result } = await fitted(asked);
+    expect(measured).toBe(0);
+    expect(result.bytesAfter).toBeLessThanOrEqual(result.bytesBefore / 2);
+  });
+
+  it('that takes too long to measure uses what is known by then', async () => {
+    const late = { ...given, sequences: 4, time: '10s', size: '50%' };
+    const { result, warnings } = await fitted(
+      { ...late, out: join(folder, 'late') },
+      { entriesInTime: 40 },
+    );
+    const { measured = 0, layers = 0 } = result.mix ?? {};
+    expect(measured).toBeGreaterThan(0);
+    expect(measured).toBeLessThan(layers);
+    expect(warnings.join()).toMatch(
+      /linear layers were measured in 10 s\. The others are estimated/,
+    );
+    expect(result.bytesAfter).toBeLessThanOrEqual(result.bytesBefore / 2);
+  });
+
+  it('is refused if nothing is measured in time', async () => {
+    await expect(
+      fitted(
+        { ...given, sequences: 5, time: '10s', size: '50%', out: join(folder, 'never') },
+        { entriesInTime: 0 },
+      ),
+    ).rejects.toThrow(/time: No layer was measured in 10s\./);
+  });
+
+  it('that quantization cannot reach says what can', async () => {
+    await expect(
+      fitted({ ...quick, model: sample, size: '5%', out: join(folder, 'tiny') }),
+    ).rejects.toThrow(/size: Quantization leaves at least .* or remove blocks/);
+    expect(existsSync(join(folder, 'tiny'))).toBe(false);
+  });
+});
+
+it.each([
+  [{ size: 'Q5_K_M' }, /size needs out/],
+  [{ out: 'x' }, /out needs size/],
+  [{ size: 'Q5_K_M', out: 'x', time: '1min' }, /apply only if size is a percentage/],
+  [{ size: 'banana', out: 'x' }, /size takes a percentage of the model/],
+  [{ size: '50%', out: 'x', time: '1 day' }, /time takes a time with its unit/],
+] satisfies [Omit<Given, 'model'>, RegExp][])('%j is refused before any work', (given, problem) => {
+  expect(() => buildRequest(fitModel, { model: sample, ...given })).toThrow(problem);
+});
+
+it.each([
+  [{ size: 'Q5_K_M', for: 'transformers' }, /Q5_K_M is not a type of transformers/],
+  [{ size: '4GB', for: 'llama.cpp' }, /4GB is not smaller than the model/],
+  [{ size: 'F32', for: 'llama.cpp' }, /F32 would take/],
+  [{ size: 'Q8_0', for: 'llama.cpp', require: ['task>-2pt'] }, /task is not measured/],
+] satisfies [Omit<Given, 'model'>, RegExp][])(
+  '%j is refused before anything is written',
+  async (given, problem) => {
+    const out = join(folder, 'refused');
+    await expect(run({ model: sample, ...given, out })).rejects.toThrow(problem);
+    expect(existsSync(out)).toBe(false);
+  },
+);
+
+it('is the first tool that agents are offered', () => {
+  expect(listedOperations.map(toolName)[0]).toBe('make_model_smaller');
+});
