@@ -8,6 +8,7 @@ import type { LayerProfile } from '../../extension/core/prune/layer-profile';
 import { accessibilityViolations } from './support/accessibility';
 import { Heatmap } from './support/heatmap';
 import { holdJobs } from './support/session';
+import { isFocused, until } from './support/until';
 import { useSession } from './support/use-session';
 
 const SUBLAYERS = 24;
@@ -135,8 +136,10 @@ describe('from a model folder to a smaller model', () => {
     const panel = await heatmap();
     const cell = panel.cell('block.0.attention');
     for (const mark of ['removed', 'protected', 'keep']) {
-      await cell.click();
-      await expect.poll(() => cell.getAttribute('data-mark')).toBe(mark);
+      await until(
+        async () => cell.click(),
+        async () => (await cell.getAttribute('data-mark')) === mark,
+      );
       if (mark === 'removed') {
         const distance = panel.tile('Distance');
         await expect
@@ -150,18 +153,26 @@ describe('from a model folder to a smaller model', () => {
   it('moves and marks by keyboard in the grid', async () => {
     const panel = await heatmap();
     const { page } = session().workbench;
-    await panel.cell('block.0.attention').focus();
-    await page.keyboard.press('ArrowDown');
-    await page.keyboard.press('ArrowRight');
     const focused = panel.cell('block.1.feedforward');
-    expect(await focused.evaluate((cell) => cell === document.activeElement)).toBe(true);
+    await until(
+      async () => {
+        await panel.cell('block.0.attention').focus();
+        await page.keyboard.press('ArrowDown');
+        await page.keyboard.press('ArrowRight');
+      },
+      async () => isFocused(focused),
+    );
     await panel.frame.locator('.details', { hasText: 'block.1.feedforward' }).waitFor();
-    await page.keyboard.press('Enter');
-    await expect.poll(() => focused.getAttribute('data-mark')).toBe('removed');
-    await page.keyboard.press('Enter');
-    await expect.poll(() => focused.getAttribute('data-mark')).toBe('keep');
-    await page.keyboard.press('p');
-    await expect.poll(() => focused.getAttribute('data-mark')).toBe('protected');
+    for (const [key, mark] of [
+      ['Enter', 'removed'],
+      ['Enter', 'keep'],
+      ['p', 'protected'],
+    ] as const) {
+      await until(
+        async () => page.keyboard.press(key),
+        async () => (await focused.getAttribute('data-mark')) === mark,
+      );
+    }
   });
 
   it('comes back with its selection after the window was reloaded', async () => {

@@ -258,12 +258,12 @@ describe('espalier', () => {
         graph,
         '--against',
         out,
-        '--text',
-        text,
-        '--json',
+        ...['--text', text, '--device', 'cpu', '--json'],
       ]);
       const { perplexity, against } = JSON.parse(evaluated.stdout) as EvaluationResult;
-      const reference = await runCli(['evaluate', path, '--text', text, '--json']);
+      const reference = await runCli([
+        ...['evaluate', path, '--text', text, '--device', 'cpu', '--json'],
+      ]);
       expect(perplexity).toBeCloseTo((JSON.parse(reference.stdout) as Evaluation).perplexity, 1);
       expect(against?.perplexity).toBeGreaterThan(1);
 

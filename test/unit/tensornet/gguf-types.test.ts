@@ -39,7 +39,7 @@ import { distanceOf } from './whole-distance';
 
 const folder = temporaryFolder();
 const run = { device: 'cpu', memoryBytes: 1 << 28 } as const;
-const calibration = { file: 'random', sequences: 3, length: 12 };
+const calibration = { file: 'random', sequences: 2, length: 8 };
 const models = new ModelCache({ capacity: 1 });
 const context: OperationContext = {
   ...unattended,
@@ -56,8 +56,8 @@ const measuring = {
   workers: 1,
   device: 'cpu',
   calibration: 'random',
-  sequences: 3,
-  length: 12,
+  sequences: 2,
+  length: 8,
 } as const;
 const profile = join(folder, 'model.sensitivity.json');
 let model: string;
