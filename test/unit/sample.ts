@@ -7,6 +7,12 @@ export const runsAllCases = process.env['ESPALIER_TESTS'] === 'all';
 /** Number of random cases of a property: `all` in `npm run test:all`, else `few`. */
 export const randomRuns = (all: number, few = 1): number => (runsAllCases ? all : few);
 
+/** Numbers of bits to flip in so many bytes: all in `npm run test:all`, else one of each byte, from the first to the last in turn. */
+export const flippedBits = (bytes: number): readonly number[] =>
+  Array.from({ length: runsAllCases ? bytes * 8 : bytes }, (_, i) =>
+    runsAllCases ? i : i * 8 + (i % 8),
+  );
+
 /** All cases in `npm run test:all`; else the first of each distinct set of features. */
 export async function sampled<Case>(
   cases: readonly Case[],
@@ -65,11 +71,25 @@ async function readKinds(path: string): Promise<string> {
   return [...new Set([...kinds, ...problems, name, String(givesScores)])].sort().join();
 }
 
+/** Features that matter if linear layers take other encodings: their places, roles and storage. */
+export const layerFeatures = async (path: string): Promise<string> => once(path, readLayers);
+
 async function readFeatures(path: string): Promise<string> {
-  const { model, summary, capabilities } = await openModelFiles(path);
+  const { summary, capabilities } = await openModelFiles(path);
+  const kinds = summary.sublayers.map(
+    ({ kind, leavesParts, experts }) =>
+      `${kind} ${String(leavesParts)} ${String(experts !== undefined)}`,
+  );
+  const problems = Object.entries(capabilities).flatMap(([task, capability]) =>
+    capability.able ? [] : [`${task} ${capability.code}`],
+  );
+  return `${[...new Set([...kinds, ...problems])].sort().join()} ${await layerFeatures(path)}`;
+}
+
+async function readLayers(path: string): Promise<string> {
+  const { model, summary } = await openModelFiles(path);
   const found = new Set<string>();
-  summary.sublayers.forEach(({ kind, leavesParts, experts }, i) => {
-    found.add(`${kind} ${String(leavesParts)} ${String(experts !== undefined)}`);
+  summary.sublayers.forEach(({ kind }, i) => {
     for (const { role, expert, weight, transposed, overPositions, form } of model.sublayer(i)
       .linearLayers) {
       const rank = weight.shape.length;
@@ -79,8 +99,5 @@ async function readFeatures(path: string): Promise<string> {
       found.add(JSON.stringify([weight.dtype, form?.kind]));
     }
   });
-  for (const [task, capability] of Object.entries(capabilities)) {
-    if (!capability.able) found.add(`${task} ${capability.code}`);
-  }
   return [...found].sort().join();
 }

@@ -29,7 +29,7 @@ it('times a token of a model, without all sublayers of each kind, and with all n
   const where = { device: 'cpu', memoryBytes: 2 ** 30 } as const;
   const folder = temporaryFolder();
   const variants = runVariants({ opened, settings, ...where, folder });
-  const times = await measureRunTimes(opened.model, variants, { ...where, enough: 1000 }, context);
+  const times = await measureRunTimes(opened.model, variants, { ...where, enough: 0 }, context);
   expect(times?.changed).toMatchObject([
     { change: 'without', kind: 'attention' },
     { change: 'without', kind: 'feedforward' },
