@@ -59,10 +59,12 @@ export const sublayerFeatures = async (path: string): Promise<string> => once(pa
 
 async function readKinds(path: string): Promise<string> {
   const { model, summary, capabilities } = await openModelFiles(path);
+  const side = new Set(model.prologue.sideNames);
   const kinds = summary.sublayers.map(({ kind, leavesParts, experts }, i) => {
-    // Parallel branches, shared keys and biases by distance are further inputs.
-    const { length } = model.sublayer(i).part.inputs;
-    return `${kind} ${String(leavesParts)} ${String(experts !== undefined)} ${length}`;
+    // Parallel branches, shared keys and biases by distance are further values of the state.
+    const { part, mask } = model.sublayer(i);
+    const state = part.inputs.filter((input) => !side.has(input) && input !== mask?.input);
+    return `${kind} ${String(leavesParts)} ${String(experts !== undefined)} ${state.length}`;
   });
   const { name, givesScores } = model.output;
   const problems = Object.entries(capabilities).flatMap(([task, capability]) =>

@@ -133,7 +133,6 @@ describe('espalier', () => {
   describe('embedding and head', () => {
     const table = join(folder, 'outer.sensitivity.json');
     let profiled: Awaited<ReturnType<typeof runCli>>;
-    // The first of a run that measures what this machine costs, which takes seconds by itself.
     beforeAll(async () => {
       profiled = await runCli([
         ...['sensitivity', model, '--methods', 'int4:16,lowrank:50%', '--calibration', text],

@@ -17,7 +17,7 @@ import { inEnglish } from '../../../extension/core/message';
 const folder = temporaryFolder();
 const model = fixture('llama-gqa-untied');
 const models = new ModelCache({ capacity: 1 });
-/** What the machine costs is measured once for all tests. */
+/** Known before the cache is another. */
 const costs = costsFolder();
 
 beforeAll(() => {

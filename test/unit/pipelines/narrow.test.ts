@@ -22,7 +22,7 @@ import { familyFixture, fixture, relativeError } from '../fixtures';
 import { ggufFixture, ggufNames } from '../gguf-fixtures';
 import { makeRandomModel } from '../random-model';
 import { ignoringIn, narrowIn } from './narrowing';
-import { modelFeatures, sampled } from '../sample';
+import { layerFeatures, sampled } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
 
 const root = temporaryFolder();
@@ -186,7 +186,7 @@ const evenly = (
   });
 
 const ggufFeatures = async ([name]: readonly [name: string, ...unknown[]]): Promise<string> =>
-  modelFeatures(ggufFixture(`${name}.gguf`));
+  layerFeatures(ggufFixture(`${name}.gguf`));
 const narrowerFeedforwards = await sampled(evenly('feedforward'), ggufFeatures);
 const narrowerAttentions = evenly('attention');
 const writtenAttentions = await sampled(
@@ -320,7 +320,7 @@ describe('a narrowed encoder', async () => {
     ['imagegpt-classes', 'onnx', head],
   ] as const;
   const distinct = await sampled(losing, async ([name, format, lost = channels]) => {
-    return `${format} ${lost.sublayer} ${await modelFeatures(encoderFixture(name))}`;
+    return `${format} ${lost.sublayer} ${await layerFeatures(encoderFixture(name))}`;
   });
 
   it.each(distinct)(

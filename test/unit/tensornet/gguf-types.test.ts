@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { unattended } from '../../../extension/core/jobs/job';
+import { costsFolder } from '../../../extension/core/jobs/user-cache';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import { openModelFiles } from '../../../extension/core/models/open-model';
@@ -45,7 +46,7 @@ const context: OperationContext = {
   ...unattended,
   environment: {
     ...{ samples: join(import.meta.dirname, '../../../samples'), version: '0', bundles: '' },
-    costsFolder: join(folder, 'costs'),
+    costsFolder: costsFolder(),
     open: async (path: string) => models.open(path),
   },
 };
