@@ -19,7 +19,7 @@ export async function sampled<Case>(
   features: (one: Case) => string | Promise<string>,
 ): Promise<readonly Case[]> {
   if (runsAllCases) return cases;
-  const sets = await Promise.all(cases.map(features));
+  const sets = await Promise.all(cases.map(async (one) => features(one)));
   return cases.filter((_, i) => sets.indexOf(sets[i] ?? '') === i);
 }
 
