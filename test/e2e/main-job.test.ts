@@ -250,6 +250,9 @@ describe('from a model folder to a smaller model', () => {
     );
     await message.waitFor();
     await workbench.screenshot('pruned');
+    // The message goes after some seconds.
+    await message.getByText('Open Heatmap', { exact: true }).click();
+    await workbench.tab('Layer Heatmap: sample-pruned').waitFor();
     const config = JSON.parse(
       await readFile(inWorkspace('sample-pruned', 'config.json'), 'utf8'),
     ) as { espalier: { removed: string[] } };
@@ -259,9 +262,14 @@ describe('from a model folder to a smaller model', () => {
     const [before, after] = [await stat(weights('sample')), await stat(weights('sample-pruned'))];
     expect(after.size).toBeLessThan(before.size);
     await workbench.explorer.focus('sample-pruned');
-    await message.getByText('Open Heatmap', { exact: true }).click();
-    await workbench.tab('Layer Heatmap: sample-pruned').waitFor();
-    await workbench.page.keyboard.press('Control+F4');
+    const tab = workbench.tab('Layer Heatmap: sample-pruned');
+    await until(
+      async () => {
+        await tab.click();
+        await workbench.page.keyboard.press('Control+F4');
+      },
+      async () => tab.isHidden(),
+    );
   });
 
   it('writes an ONNX model from the plan, by the explorer', async () => {
@@ -325,8 +333,10 @@ describe('from a model folder to a smaller model', () => {
     await restored.partlyMeasured();
     // Until the search tells how far it is, the row changes its height, and a button moves from under the pointer.
     await restored.job.getByText(/ of [\d,]+ steps/).waitFor();
-    await restored.button('Cancel').click();
-    await restored.job.getByText('Canceling…').waitFor();
+    await until(
+      async () => restored.button('Cancel').click(),
+      async () => restored.job.getByText('Canceling…').isVisible(),
+    );
     await session().releaseJobs();
     await restored.job.getByText('Profiling was canceled.').waitFor();
   });

@@ -20,7 +20,7 @@ import { inEnglish } from '../../../extension/core/message';
 
 const folder = temporaryFolder();
 const where = { device: 'cpu', memoryBytes: 1 << 28, overwrite: false } as const;
-const text = { file: 'random', sequences: 16, length: 12 };
+const text = { file: 'random', sequences: 24, length: 16 };
 
 type Changes = Partial<Omit<RepairRequest, 'teacher'>> & { readonly teacher?: string };
 

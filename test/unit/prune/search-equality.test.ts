@@ -40,7 +40,7 @@ type ModelTypes = readonly NonNullable<RandomModelShape['modelType']>[];
 const scenarioOf = (modelTypes: ModelTypes, among: readonly Granularity[], memoryBytes: number) =>
   fc.record({
     seed: fc.integer({ min: 1, max: 1_000_000 }),
-    blocks: fc.integer({ min: 2, max: 3 }),
+    blocks: fc.constant(3),
     modelType: fc.constantFrom(...modelTypes),
     metric: fc.constantFrom(...metricNames),
     granularity: fc.constantFrom(...among),

@@ -21,9 +21,9 @@ import { openSession } from '../whole-session';
 
 const folder = temporaryFolder();
 const settings: EvolutionSettings = {
-  ...{ iterations: 2, population: 4, keep: 2, seed: 1, programLimit: 20_000 },
+  ...{ iterations: 2, population: 4, keep: 2, seed: 1, programLimit: 60_000 },
   ...{ size: 'small', mode: 'compat', epochs: 1, legacyWeights: false },
-  data: { mode: 'faithful', seed: 1, train: 16, validation: 20, test: 16 },
+  data: { mode: 'faithful', seed: 1, train: 16, validation: 40, test: 30 },
 };
 const request = (name: string) => ({
   ...{ settings, out: join(folder, name), pictures: 3, version: '1.2.3' },

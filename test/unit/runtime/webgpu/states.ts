@@ -36,9 +36,9 @@ describe('states on WebGPU', { timeout: 300_000 }, () => {
     const short = await searchOn('webgpu', { settings: settings(1) });
     vi.restoreAllMocks();
     const second = watchSessions();
-    const long = await searchOn('webgpu', { settings: settings(2) });
+    const long = await searchOn('webgpu', { settings: settings(3) });
     vi.restoreAllMocks();
-    expectSame(long, await searchOn('cpu', { settings: settings(2) }));
+    expectSame(long, await searchOn('cpu', { settings: settings(3) }));
     const perState = await withExecutor('cpu', async (executor) =>
       stateBytes(await executor.embed(Int32Array.from(sequences[0] ?? []))),
     );
@@ -120,7 +120,7 @@ describe('states on WebGPU', { timeout: 300_000 }, () => {
         await scorer.start();
         await scorer.advance(3);
         // Other feed-forwards stand in for the second.
-        const steps = [3, 5].map((index) => ({ ...executor.model.sublayer(index), without: [] }));
+        const steps = [5, 7].map((index) => ({ ...executor.model.sublayer(index), without: [] }));
         const whole = await scorer.distances(steps);
         const estimates = await scorer.estimates(steps, 0);
         const { buffers } = executor.states;
@@ -137,7 +137,7 @@ describe('states on WebGPU', { timeout: 300_000 }, () => {
     const onRecord = (added: readonly SearchRecord[]): void => {
       records.push(...added);
     };
-    watchSessions(60);
+    watchSessions(120);
     await expect(searchOn('webgpu', { onRecord })).rejects.toThrow(/device was lost/);
     vi.restoreAllMocks();
     expect(records.length).toBeGreaterThan(0);
