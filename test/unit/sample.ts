@@ -7,7 +7,7 @@ export const runsAllCases = process.env['ESPALIER_TESTS'] === 'all';
 /** Number of random cases of a property: `all` in `npm run test:all`, else `few`. */
 export const randomRuns = (all: number, few = 1): number => (runsAllCases ? all : few);
 
-/** Numbers of bits to flip in so many bytes: all in `npm run test:all`, else one of each byte, from the first to the last in turn. */
+/** Indices of the bits to flip in a file: all in `npm run test:all`, else one of each byte, the next in each. */
 export const flippedBits = (bytes: number): readonly number[] =>
   Array.from({ length: runsAllCases ? bytes * 8 : bytes }, (_, i) =>
     runsAllCases ? i : i * 8 + (i % 8),

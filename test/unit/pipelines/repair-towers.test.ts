@@ -87,7 +87,7 @@ async function repair(
 
 /** UMT5 differs from T5 in where it keeps the bias by distance. */
 const towers = runsAllCases ? ['t5', 'umt5', 'bart'] : ['umt5', 'bart'];
-/** Each with whose states it is repaired on, which does not depend on the model. */
+/** Model that gives the states of a repair, independent of the architecture. */
 const states = paired(towers, ['student', 'teacher'] as const);
 
 describe.each(towers)('repair of %s', (name) => {
