@@ -24,7 +24,7 @@ process.once('exit', () => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
-/** What this machine costs is measured once for all command lines of a run, and never kept for users. */
+/** Cache of command lines, which holds known costs of the machine (test/unit/known-costs.ts). */
 const cache = join(scratch, 'cache');
 
 /** Tests wait for processes, timers and files: another one computes meanwhile. */
@@ -45,7 +45,7 @@ export default defineConfig({
           name: 'unit',
           pool: reportingForks,
           env: { XDG_CACHE_HOME: cache, ORT_DISABLE_TELEMETRY: '1' },
-          setupFiles: ['test/unit/one-thread.ts'],
+          setupFiles: ['test/unit/one-thread.ts', 'test/unit/known-costs.ts'],
           include: ['test/unit/**/*.test.ts'],
           exclude: apart,
           testTimeout: hangMilliseconds,
@@ -61,6 +61,7 @@ export default defineConfig({
           name: 'unit-isolated',
           pool: reportingForks,
           env: { XDG_CACHE_HOME: cache },
+          setupFiles: ['test/unit/known-costs.ts'],
           include: apart,
           testTimeout: hangMilliseconds,
           hookTimeout: hangMilliseconds,

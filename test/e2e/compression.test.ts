@@ -7,6 +7,7 @@ import type { SensitivityProfile } from '../../extension/core/tensornet/sensitiv
 import { root } from '../../scripts/lib/repository.mjs';
 import { accessibilityViolations } from './support/accessibility';
 import { holdJobs, THEMES } from './support/session';
+import { isFocused, until } from './support/until';
 import { useSession } from './support/use-session';
 
 /** Seven matrices in each of four blocks, the embedding and the head. */
@@ -56,8 +57,12 @@ describe('the compression panel', () => {
     await frame.getByRole('button', { name: 'Measure…' }).first().click();
     await workbench.quickPick('Choose methods…').click();
     for (const method of ['int8', 'Low rank']) await workbench.quickPick(method).click();
-    await workbench.page.keyboard.press('Enter');
-    await workbench.quickPick('Embedding and head as well').click();
+    const places = workbench.quickPick('Embedding and head as well');
+    await until(
+      async () => workbench.page.keyboard.press('Enter'),
+      async () => places.isVisible(),
+    );
+    await places.click();
     await frame.locator('.cell[data-id][data-status="pending"]').first().waitFor();
     await frame.locator('.cell[data-id][data-status="measured"]').first().waitFor();
     await workbench.statusBarItem(/Measuring compression of sample/).waitFor();
@@ -77,10 +82,14 @@ describe('the compression panel', () => {
     const { workbench } = session();
     const frame = await panel();
     const embedding = frame.getByRole('gridcell', { name: /^Embedding: int8/ });
-    await frame.locator('.cell[data-id]').first().focus();
-    await workbench.page.keyboard.press('ArrowUp');
+    await until(
+      async () => {
+        await frame.locator('.cell[data-id]').first().focus();
+        await workbench.page.keyboard.press('ArrowUp');
+      },
+      async () => isFocused(embedding),
+    );
     await frame.locator('.details').getByText('model.embed_tokens.weight').waitFor();
-    expect(await embedding.evaluate((cell) => cell === document.activeElement)).toBe(true);
   });
 
   it('shows methods and levels by colour, and the numbers of a cell', async () => {

@@ -8,6 +8,7 @@ import type { LayerProfile } from '../../extension/core/prune/layer-profile';
 import { accessibilityViolations } from './support/accessibility';
 import { Heatmap } from './support/heatmap';
 import { holdJobs } from './support/session';
+import { isFocused, until } from './support/until';
 import { useSession } from './support/use-session';
 
 const SUBLAYERS = 24;
@@ -135,8 +136,10 @@ describe('from a model folder to a smaller model', () => {
     const panel = await heatmap();
     const cell = panel.cell('block.0.attention');
     for (const mark of ['removed', 'protected', 'keep']) {
-      await cell.click();
-      await expect.poll(() => cell.getAttribute('data-mark')).toBe(mark);
+      await until(
+        async () => cell.click(),
+        async () => (await cell.getAttribute('data-mark')) === mark,
+      );
       if (mark === 'removed') {
         const distance = panel.tile('Distance');
         await expect
@@ -150,18 +153,26 @@ describe('from a model folder to a smaller model', () => {
   it('moves and marks by keyboard in the grid', async () => {
     const panel = await heatmap();
     const { page } = session().workbench;
-    await panel.cell('block.0.attention').focus();
-    await page.keyboard.press('ArrowDown');
-    await page.keyboard.press('ArrowRight');
     const focused = panel.cell('block.1.feedforward');
-    expect(await focused.evaluate((cell) => cell === document.activeElement)).toBe(true);
+    await until(
+      async () => {
+        await panel.cell('block.0.attention').focus();
+        await page.keyboard.press('ArrowDown');
+        await page.keyboard.press('ArrowRight');
+      },
+      async () => isFocused(focused),
+    );
     await panel.frame.locator('.details', { hasText: 'block.1.feedforward' }).waitFor();
-    await page.keyboard.press('Enter');
-    await expect.poll(() => focused.getAttribute('data-mark')).toBe('removed');
-    await page.keyboard.press('Enter');
-    await expect.poll(() => focused.getAttribute('data-mark')).toBe('keep');
-    await page.keyboard.press('p');
-    await expect.poll(() => focused.getAttribute('data-mark')).toBe('protected');
+    for (const [key, mark] of [
+      ['Enter', 'removed'],
+      ['Enter', 'keep'],
+      ['p', 'protected'],
+    ] as const) {
+      await until(
+        async () => page.keyboard.press(key),
+        async () => (await focused.getAttribute('data-mark')) === mark,
+      );
+    }
   });
 
   it('comes back with its selection after the window was reloaded', async () => {
@@ -239,6 +250,9 @@ describe('from a model folder to a smaller model', () => {
     );
     await message.waitFor();
     await workbench.screenshot('pruned');
+    // The message goes after some seconds.
+    await message.getByText('Open Heatmap', { exact: true }).click();
+    await workbench.tab('Layer Heatmap: sample-pruned').waitFor();
     const config = JSON.parse(
       await readFile(inWorkspace('sample-pruned', 'config.json'), 'utf8'),
     ) as { espalier: { removed: string[] } };
@@ -248,9 +262,14 @@ describe('from a model folder to a smaller model', () => {
     const [before, after] = [await stat(weights('sample')), await stat(weights('sample-pruned'))];
     expect(after.size).toBeLessThan(before.size);
     await workbench.explorer.focus('sample-pruned');
-    await message.getByText('Open Heatmap', { exact: true }).click();
-    await workbench.tab('Layer Heatmap: sample-pruned').waitFor();
-    await workbench.page.keyboard.press('Control+F4');
+    const tab = workbench.tab('Layer Heatmap: sample-pruned');
+    await until(
+      async () => {
+        await tab.click();
+        await workbench.page.keyboard.press('Control+F4');
+      },
+      async () => tab.isHidden(),
+    );
   });
 
   it('writes an ONNX model from the plan, by the explorer', async () => {
@@ -314,8 +333,10 @@ describe('from a model folder to a smaller model', () => {
     await restored.partlyMeasured();
     // Until the search tells how far it is, the row changes its height, and a button moves from under the pointer.
     await restored.job.getByText(/ of [\d,]+ steps/).waitFor();
-    await restored.button('Cancel').click();
-    await restored.job.getByText('Canceling…').waitFor();
+    await until(
+      async () => restored.button('Cancel').click(),
+      async () => restored.job.getByText('Canceling…').isVisible(),
+    );
     await session().releaseJobs();
     await restored.job.getByText('Profiling was canceled.').waitFor();
   });

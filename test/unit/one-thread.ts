@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { InferenceSession } from 'onnxruntime-node';
 
@@ -16,6 +17,9 @@ const create = InferenceSession.create.bind(InferenceSession) as (
   options: InferenceSession.SessionOptions,
 ) => Promise<InferenceSession>;
 
+/** Milliseconds in which two changes of a file may have the same time. */
+const clockTick = 20n;
+
 /** By what they were made of, the longest unused first. */
 const kept = new Map<string, InferenceSession[]>();
 let count = 0;
@@ -25,15 +29,13 @@ async function createOrLend(
   options?: InferenceSession.SessionOptions,
 ): Promise<InferenceSession> {
   const all = { ...onOneThread, ...options };
-  // Files of the repository stay as they are; those that tests write may not, and devices may be lost.
-  if (
-    typeof model === 'string' ||
-    isOnDevice(all) ||
-    Buffer.from(model).includes(tmpdir().slice(1))
-  ) {
-    return create(model, all);
-  }
-  const key = createHash('sha1').update(model).update(JSON.stringify(all)).digest('hex');
+  // Devices may be lost.
+  const files = typeof model === 'string' || isOnDevice(all) ? undefined : readFiles(model);
+  if (typeof model === 'string' || files === undefined) return create(model, all);
+  const key = createHash('sha1')
+    .update(model)
+    .update(JSON.stringify([all, files]))
+    .digest('hex');
   const sessions = kept.get(key) ?? [];
   const session = sessions.pop();
   if (session === undefined) {
@@ -46,6 +48,25 @@ async function createOrLend(
 
 const isOnDevice = ({ executionProviders = [] }: InferenceSession.SessionOptions): boolean =>
   executionProviders.some((one) => (typeof one === 'string' ? one : one.name) !== 'cpu');
+
+/** A path in the folder that tests write to, as graphs name it. */
+const temporaryPath = new RegExp(`${tmpdir().slice(1).replaceAll('.', '\\.')}[\\w./-]+`, 'g');
+
+/**
+ * State of the files in the temporary folder that a graph reads weights from; undefined if one of them is unknown or was
+ * written a moment ago, since the next change might then have the same time. Files of the repository never change.
+ */
+function readFiles(model: Uint8Array): string[] | undefined {
+  const bytes = Buffer.from(model.buffer, model.byteOffset, model.byteLength);
+  if (!bytes.includes(tmpdir().slice(1))) return [];
+  const paths = new Set(bytes.toString('latin1').match(temporaryPath));
+  const states = [...paths].map((path) =>
+    statSync(`/${path}`, { bigint: true, throwIfNoEntry: false }),
+  );
+  const latest = (BigInt(Date.now()) - clockTick) * 1_000_000n;
+  if (states.some((state) => state?.isFile() !== true || state.ctimeNs > latest)) return undefined;
+  return states.map((state) => `${state?.ino} ${state?.size} ${state?.ctimeNs}`);
+}
 
 /** A session that cannot be used once it is released, though what is behind it is kept. */
 function lent(key: string, session: InferenceSession): InferenceSession {

@@ -5,6 +5,7 @@ import { expect, it } from 'vitest';
 import { root } from '../../../scripts/lib/repository.mjs';
 import { Heatmap } from '../support/heatmap';
 import type { Session } from '../support/session';
+import { until } from '../support/until';
 
 const NAN_WEIGHT = 'model.layers.1.mlp.down_proj.weight';
 
@@ -75,15 +76,14 @@ export function testDamaged(session: () => Session): void {
     const { workbench } = session();
     await workbench.explorer.open('planned.plan.json');
     await workbench.page.locator('.monaco-editor .squiggly-error').first().waitFor();
-    await workbench.page.keyboard.press('Control+Shift+M');
-    const problem = workbench.page.locator('.markers-panel .monaco-list-row', {
-      hasText: 'block.9.attention',
-    });
+    const problems = workbench.page.locator('.markers-panel');
+    const togglePanel = async (): Promise<void> => workbench.page.keyboard.press('Control+Shift+M');
+    await until(togglePanel, async () => problems.isVisible());
+    const problem = problems.locator('.monaco-list-row', { hasText: 'block.9.attention' });
     await problem.waitFor();
     expect(await problem.textContent()).toContain('Did you mean "block.0.attention"?');
     await workbench.screenshot('plan-problem');
-    await workbench.page.keyboard.press('Control+Shift+M');
-    await problem.waitFor({ state: 'hidden' });
+    await until(togglePanel, async () => problems.isHidden());
   });
 }
 

@@ -78,11 +78,10 @@ export function testExplorer(session: () => Session): void {
     await chosen.getByText('Standard deviation').waitFor();
     expect(await chosen.locator('.statistics').textContent()).toMatch(/Numbers36,864.*Mean/);
     expect(await chosen.locator('canvas').getAttribute('aria-label')).toMatch(/64 equal parts/);
-    await page.keyboard.press('ArrowLeft');
-    await page.keyboard.press('ArrowLeft');
-    await page.keyboard.press('ArrowLeft');
-    await page.keyboard.press('ArrowLeft');
-    expect(await row(frame, 'block.0').getAttribute('aria-expanded')).toBe('false');
+    for (let step = 0; step < 4; step++) await page.keyboard.press('ArrowLeft');
+    await expect
+      .poll(async () => row(frame, 'block.0').getAttribute('aria-expanded'))
+      .toBe('false');
   });
 
   it('finds tensors by the words of a search', async () => {

@@ -1,5 +1,6 @@
 import type { Locator, Page } from 'playwright-core';
 import { patienceMilliseconds } from './patience';
+import { until } from './until';
 
 /**
  * The file explorer, driven by keyboard: rows move when files appear, so that a click may meet another one, while the
@@ -24,27 +25,25 @@ export class Explorer {
   /** Opens a file to stay. */
   public async open(...path: readonly string[]): Promise<void> {
     await this.focus(...path);
+    const tab = this.page.getByRole('tab', { name: path.at(-1) ?? '', selected: true }).first();
+    // The tab may be there already, but not to stay.
     await this.list.press('Enter');
-    await this.page
-      .getByRole('tab', { name: path.at(-1) ?? '', selected: true })
-      .first()
-      .waitFor();
+    await until(
+      async () => this.list.press('Enter'),
+      async () => tab.isVisible(),
+    );
   }
 
   /** Opens the menu of a row. */
   public async openMenu(...path: readonly string[]): Promise<void> {
     const menu = this.page.locator('.monaco-menu').first();
-    for (const end = Date.now() + patienceMilliseconds; ;) {
-      await this.focus(...path);
-      await this.list.press('Shift+F10');
-      try {
-        await menu.waitFor({ timeout: 5000 });
-        return;
-      } catch (error) {
-        // A key that comes while the explorer draws its rows anew opens nothing.
-        if (Date.now() > end) throw error;
-      }
-    }
+    await until(
+      async () => {
+        await this.focus(...path);
+        await this.list.press('Shift+F10');
+      },
+      async () => menu.isVisible(),
+    );
   }
 
   /** Walks down from the first row; false where the row is not there, or not yet. */
@@ -73,18 +72,10 @@ export class Explorer {
   }
 
   private async expandFocused(): Promise<void> {
-    const expanded = this.list.locator('.monaco-list-row.focused[aria-expanded="true"]');
-    for (const end = Date.now() + patienceMilliseconds; ;) {
-      if ((await this.focused())?.expanded === 'true') return;
-      await this.list.press('ArrowRight');
-      try {
-        await expanded.waitFor({ timeout: 5000 });
-        return;
-      } catch (error) {
-        // As in {@link openMenu}, the key can be lost.
-        if (Date.now() > end) throw error;
-      }
-    }
+    await until(
+      async () => this.list.press('ArrowRight'),
+      async () => (await this.focused())?.expanded === 'true',
+    );
   }
 
   private async focused(): Promise<FocusedRow | undefined> {

@@ -5,6 +5,7 @@ import { STAND_STILL } from '../../../scripts/lib/chromium.mjs';
 import { root } from '../../../scripts/lib/repository.mjs';
 import { Explorer } from './explorer';
 import { patienceMilliseconds } from './patience';
+import { until } from './until';
 
 const ARTIFACTS = join(root, 'test', 'artifacts');
 
@@ -196,7 +197,16 @@ export class Workbench {
     await row.waitFor();
     await this.quickInput().fill(label);
     await row.and(this.page.locator('.focused')).waitFor();
-    await this.page.keyboard.press('Enter');
+    await this.#enter(label);
+  }
+
+  /** Accepts what was typed into the quick input. */
+  async #enter(typed: string): Promise<void> {
+    const input = this.quickInput();
+    await until(
+      async () => this.page.keyboard.press('Enter'),
+      async () => !(await input.isVisible()) || (await input.inputValue()) !== typed,
+    );
   }
 
   /** Answers the input box that asks so by typing. */
@@ -205,7 +215,7 @@ export class Workbench {
     const input = this.quickInput();
     await input.waitFor();
     await input.fill(text);
-    await this.page.keyboard.press('Enter');
+    await this.#enter(text);
   }
 
   /** Chooses a file of the folder that the dialog with a title begins in. */
@@ -214,7 +224,7 @@ export class Workbench {
     // While the folder is read, what is typed is replaced by its path.
     await this.quickPick(basename(path)).waitFor();
     await this.quickInput().fill(path);
-    await this.page.keyboard.press('Enter');
+    await this.#enter(path);
   }
 
   /** Opens the menu of a row of the explorer and chooses an entry; further labels choose from the submenus. */

@@ -11,6 +11,7 @@ import { root } from '../../../scripts/lib/repository.mjs';
 import { accessibilityViolations } from '../support/accessibility';
 import { THEMES } from '../support/session';
 import type { Session } from '../support/session';
+import { isFocused, until } from '../support/until';
 
 /** Data sets in the workspace and beside it. */
 export async function placeDataSets(workspace: string): Promise<void> {
@@ -104,8 +105,10 @@ export function testDataMap(session: () => Session): void {
     expect(await found.evaluate((card) => card === document.activeElement)).toBe(true);
     await workbench.screenshot('datamap-found');
     // Escape goes back to where the keyboard walks from: the next point above is another example.
-    await page.keyboard.press('Escape');
-    expect(await map.evaluate((canvas) => canvas === document.activeElement)).toBe(true);
+    await until(
+      async () => page.keyboard.press('Escape'),
+      async () => isFocused(map),
+    );
     await page.keyboard.press('ArrowUp');
     const visited = frame.getByText(/Example \d+: .*, confidence [\d.]+, variability [\d.]+/);
     const [index = ''] = /\d+/.exec((await visited.textContent()) ?? '') ?? [];

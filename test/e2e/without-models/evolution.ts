@@ -9,6 +9,7 @@ import { synthesize } from '../../../extension/core/symbolic/evolution/synthesiz
 import { accessibilityViolations } from '../support/accessibility';
 import { THEMES } from '../support/session';
 import type { Session } from '../support/session';
+import { isFocused, until } from '../support/until';
 
 /** Small, but with inventions and with graphs of several edges. */
 const settings: EvolutionSettings = {
@@ -74,12 +75,15 @@ export function testEvolution(session: () => Session): void {
     await first.click();
     const before = await selected(frame);
     expect(before).toMatch(/^K2, test [\d.]+\s%, validation [\d.]+\s%, mass \d+/);
-    await page.keyboard.press('ArrowRight');
-    await expect.poll(async () => selected(frame)).not.toBe(before);
-    await page.keyboard.press('End');
+    await until(
+      async () => page.keyboard.press('ArrowRight'),
+      async () => (await selected(frame)) !== before,
+    );
     const last = frame.locator('.population .module').last();
-    expect(await last.getAttribute('aria-selected')).toBe('true');
-    expect(await last.evaluate((card) => card === document.activeElement)).toBe(true);
+    await until(
+      async () => page.keyboard.press('End'),
+      async () => (await last.getAttribute('aria-selected')) === 'true' && (await isFocused(last)),
+    );
     const name = (await selected(frame)).split(', test')[0] ?? '';
     await frame.getByRole('heading', { name, level: 3, exact: true }).waitFor();
     const chart = frame.getByRole('application', { name: /Test accuracies of every graph/ });

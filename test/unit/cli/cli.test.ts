@@ -133,7 +133,6 @@ describe('espalier', () => {
   describe('embedding and head', () => {
     const table = join(folder, 'outer.sensitivity.json');
     let profiled: Awaited<ReturnType<typeof runCli>>;
-    // The first of a run that measures what this machine costs, which takes seconds by itself.
     beforeAll(async () => {
       profiled = await runCli([
         ...['sensitivity', model, '--methods', 'int4:16,lowrank:50%', '--calibration', text],
@@ -258,12 +257,12 @@ describe('espalier', () => {
         graph,
         '--against',
         out,
-        '--text',
-        text,
-        '--json',
+        ...['--text', text, '--device', 'cpu', '--json'],
       ]);
       const { perplexity, against } = JSON.parse(evaluated.stdout) as EvaluationResult;
-      const reference = await runCli(['evaluate', path, '--text', text, '--json']);
+      const reference = await runCli([
+        ...['evaluate', path, '--text', text, '--device', 'cpu', '--json'],
+      ]);
       expect(perplexity).toBeCloseTo((JSON.parse(reference.stdout) as Evaluation).perplexity, 1);
       expect(against?.perplexity).toBeGreaterThan(1);
 

@@ -10,6 +10,7 @@ import type { LayeredModel } from '../../../extension/core/models/layered-model'
 import { openModel } from '../../../extension/core/models/open-model';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
+import { randomRuns } from '../sample';
 
 const folder = temporaryFolder();
 let model: LayeredModel;
@@ -285,7 +286,7 @@ describe('tokens of a prefix', () => {
         const { sequences } = await loadCalibration(request, { summary }, '');
         expect([...(sequences[0] ?? [])]).toEqual([...ids.subarray(0, length)]);
       }),
-      { numRuns: 40 },
+      { numRuns: randomRuns(40, 10) },
     );
   });
 });

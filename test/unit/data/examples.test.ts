@@ -13,6 +13,7 @@ import { UserError } from '../../../extension/core/user-error';
 import { temporaryFolder } from '../temporary-folder';
 import { floatNpy, int64Npy, npyBytes, npyHeader, zipBytes } from './npy-file';
 import { inEnglish } from '../../../extension/core/message';
+import { randomRuns } from '../sample';
 
 const folder = temporaryFolder();
 const images = join(import.meta.dirname, '../../fixtures/examples/images');
@@ -487,7 +488,7 @@ describe('random examples', () => {
           }
         }
       }),
-      { numRuns: 300 },
+      { numRuns: randomRuns(300, 75) },
     );
   });
 });

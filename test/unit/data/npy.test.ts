@@ -10,6 +10,7 @@ import { UserError } from '../../../extension/core/user-error';
 import { temporaryFolder } from '../temporary-folder';
 import { floatNpy, npyBytes, npyHeader, zipBytes } from './npy-file';
 import type { ZipEntry } from './npy-file';
+import { randomRuns } from '../sample';
 
 const folder = temporaryFolder();
 const examples = join(import.meta.dirname, '../../fixtures/examples');
@@ -316,7 +317,7 @@ describe('a .npz file', () => {
           }
         }
       }),
-      { numRuns: 300 },
+      { numRuns: randomRuns(300, 75) },
     );
   });
 

@@ -20,7 +20,7 @@ const text = join(folder, 'text.txt');
 const words = ['pear', 'wall', 'branch', 'tied', 'early', 'the', 'when', 'flat', 'tree', 'against'];
 writeFileSync(
   text,
-  Array.from({ length: 4000 }, (_, i) => words[(i * i + 3 * i) % (7 + (i % 4))]).join(' '),
+  Array.from({ length: 1500 }, (_, i) => words[(i * i + 3 * i) % (7 + (i % 4))]).join(' '),
 );
 
 async function score(

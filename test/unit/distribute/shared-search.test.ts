@@ -12,6 +12,7 @@ import { runSearch } from '../prune/run-search';
 import type { SearchRun } from '../prune/run-search';
 import { makeRandomModel, randomModelVocabulary } from '../random-model';
 import { InProcessEngine } from './in-process-engine';
+import { randomRuns } from '../sample';
 
 /** Order, decisions and distances must be the same; what it cost need not be. */
 function expectEqual(shared: SearchResult, alone: SearchResult): void {
@@ -82,7 +83,7 @@ describe('a search that several workers share', () => {
           }
         },
       ),
-      { numRuns: 5 },
+      { numRuns: randomRuns(5, 2) },
     );
   });
 

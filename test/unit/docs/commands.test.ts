@@ -10,6 +10,7 @@ import { flagsOf } from '../../../extension/cli/options';
 import { presenterOf } from '../../../extension/cli/presenters';
 import { commonFields, runOperation } from '../../../extension/cli/run-operation';
 import { Terminal } from '../../../extension/cli/terminal';
+import { costsFolder } from '../../../extension/core/jobs/user-cache';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import { asFlag, buildRequest } from '../../../extension/core/operations/build-request';
 import type { AnyOperation, OperationContext } from '../../../extension/core/operations/operation';
@@ -90,7 +91,7 @@ describe('commands in docs', () => {
         samples,
         version: '0',
         bundles: '',
-        costsFolder: join(folder, 'costs'),
+        costsFolder: costsFolder(),
         open: async (path) => models.open(path),
       },
     };

@@ -7,14 +7,30 @@ import { unattended } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { fixture, readJson, relativeError } from '../fixtures';
+import { paired } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
-import { logitsOf, prune, readConfig } from './pruning';
+import { logitsOf, logitsWithout, prune, readConfig } from './pruning';
 
 const root = temporaryFolder();
 const freshFolder = async (): Promise<string> => mkdtemp(join(root, 'case-'));
 const names = ['mixtral', 'mixtral-fused', 'qwen3-moe', 'qwen3-moe-mixed'];
 
-async function mixturesOf(path: string): Promise<{ id: string; count: number }[]> {
+interface Mixture {
+  readonly id: string;
+  readonly count: number;
+}
+
+/** Experts to remove, given the MoE layers of a model. */
+const removals: Readonly<Record<string, (mixtures: readonly Mixture[]) => string[]>> = {
+  'one of each layer': (mixtures) => mixtures.map(({ id }) => `${id}.1`),
+  'two of a layer': ([first]) => [`${first?.id}.0`, `${first?.id}.2`],
+  // Fewer than a token is sent to.
+  'all of a layer but one': ([first]) =>
+    Array.from({ length: (first?.count ?? 0) - 1 }, (_, j) => `${first?.id}.${j}`),
+  'one and an attention': ([first]) => [`${first?.id}.3`, 'block.1.attention'],
+};
+
+async function mixturesOf(path: string): Promise<Mixture[]> {
   const { sublayers } = (await openModel(path)).summary;
   return sublayers.flatMap(({ id, experts }) =>
     experts === undefined ? [] : [{ id, count: experts.count }],
@@ -22,37 +38,26 @@ async function mixturesOf(path: string): Promise<{ id: string; count: number }[]
 }
 
 describe('a model without single experts', () => {
-  it.each(names)(
-    'of %s gives the logits of the source whose router passes them over',
-    async (name) => {
+  it.each(paired(names, Object.keys(removals)))(
+    'of %s gives the logits of the source whose router passes over %s',
+    async (name, which) => {
       const { inputIds } = readJson<{ inputIds: number[][] }>(name, 'golden.json');
       const source = fixture(name);
-      const [first, ...others] = await mixturesOf(source);
-      const id = first?.id ?? '';
-      const even = [first, ...others].map((mixture) => `${mixture?.id}.1`);
-      // One expert is left, fewer than a token is sent to.
-      const single = Array.from({ length: first?.count ?? 0 }, (_, j) => `${id}.${j}`).slice(0, -1);
-      const dense = await logitsOf(source, inputIds);
-      for (const removed of [
-        even,
-        [`${id}.0`, `${id}.2`],
-        single,
-        [`${id}.3`, 'block.1.attention'],
-      ]) {
-        const expected = await logitsOf(source, inputIds, removed);
-        expect(relativeError(expected, dense)).toBeGreaterThan(1e-3);
-        for (const format of ['safetensors', 'onnx'] as const) {
-          const out = join(await freshFolder(), 'pruned');
-          const result = await prune(source, removed, out, { format });
-          expect(result.verification.relativeError).toBeLessThan(1e-5);
-          expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
-          if (format === 'safetensors') {
-            const written = await openModel(out);
-            expect(written.summary.parameters).toBe(result.parametersAfter);
-            expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
-            expect(written.summary.warnings).toEqual([]);
-            expect(relativeError(await logitsOf(out, inputIds), expected)).toBeLessThan(1e-6);
-          }
+      const removed = removals[which]?.(await mixturesOf(source)) ?? [];
+      const [dense, expected] = await logitsWithout(source, inputIds, [[], removed]);
+      if (dense === undefined || expected === undefined) throw new Error('both are computed');
+      expect(relativeError(expected, dense)).toBeGreaterThan(1e-3);
+      for (const format of ['safetensors', 'onnx'] as const) {
+        const out = join(await freshFolder(), 'pruned');
+        const result = await prune(source, removed, out, { format });
+        expect(result.verification.relativeError).toBeLessThan(1e-5);
+        expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
+        if (format === 'safetensors') {
+          const written = await openModel(out);
+          expect(written.summary.parameters).toBe(result.parametersAfter);
+          expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
+          expect(written.summary.warnings).toEqual([]);
+          expect(relativeError(await logitsOf(out, inputIds), expected)).toBeLessThan(1e-6);
         }
       }
     },

@@ -29,6 +29,7 @@ import {
 } from '../models/forms/layered';
 import { contracted } from '../models/forms/made-forms';
 import { graphExample, onnxFixture } from '../onnx-fixtures';
+import { modelFeatures, paired, sampled } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
 
 const root = temporaryFolder();
@@ -98,8 +99,13 @@ const families = [
   'mixtral',
 ];
 
-describe.each(kinds)('a model with %s, written as ONNX', (_, forms, tolerance) => {
-  it.each(families)('gives the logits of %s, also from its cache', async (name) => {
+describe('a model with other encodings, written as ONNX', () => {
+  it.each(
+    paired(families, kinds).map(([name, [kind, forms, tolerance]]) => ({
+      ...{ name, kind, forms, tolerance },
+    })),
+  )('gives the logits of $name with $kind, also from its cache', async ({ name, ...one }) => {
+    const { forms, tolerance } = one;
     const { model, plain } = await formed(fixture(name), forms);
     const { inputIds } = readJson<{ inputIds: number[][] }>(name, 'golden.json');
     const [ids = []] = inputIds;
@@ -176,8 +182,11 @@ function formsOf(model: LayeredModel) {
   );
 }
 
+/** Graphs whose encodings change twice: one for each set of features. */
+const changing = await sampled(graphs, async (name) => modelFeatures(onnxFixture(name)));
+
 describe('the forms of a written graph', () => {
-  it.each(graphs)('of %s can change again', async (name) => {
+  it.each(changing)('of %s can change again', async (name) => {
     const { model } = await formed(onnxFixture(name), quantizedForms);
     const opened = await OnnxLayeredModel.open(await writeGraph(model));
     const layers = layersOf(opened);
@@ -218,8 +227,12 @@ describe('the forms of a written graph', () => {
   });
 });
 
-describe.each(kinds.slice(0, 2))('an ONNX graph with %s', (_, forms, tolerance) => {
-  it.each(graphs)('%s is written without the matrices that it had', async (name) => {
+describe('an ONNX graph with other encodings', () => {
+  it.each(
+    paired(graphs, kinds.slice(0, 2)).map(([name, [kind, forms, tolerance]]) => ({
+      ...{ name, kind, forms, tolerance },
+    })),
+  )('$name with $kind is written without its matrices', async ({ name, forms, tolerance }) => {
     const source = await OnnxLayeredModel.open(onnxFixture(name));
     const { model, plain } = await formed(onnxFixture(name), forms);
     const example = graphExample(name);

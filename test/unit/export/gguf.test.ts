@@ -29,6 +29,7 @@ import { fixture, relativeError } from '../fixtures';
 import { ggufFixture, ggufGolden } from '../gguf-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { hashes, logitsOf, prune, rejection } from './pruning';
+import { randomRuns } from '../sample';
 
 const root = temporaryFolder();
 let count = 0;
@@ -516,6 +517,6 @@ it('any choice of tensors comes out as it went in, whatever the alignment', asyn
         expect(written.tensors.map(bytesOf)).toEqual(kept.map(({ tensor }) => bytesOf(tensor)));
       },
     ),
-    { numRuns: 60 },
+    { numRuns: randomRuns(60, 15) },
   );
 });

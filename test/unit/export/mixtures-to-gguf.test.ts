@@ -5,7 +5,7 @@ import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { mixedTypes } from '../../../extension/core/export/gguf/type-mixes';
 import { openModel } from '../../../extension/core/models/open-model';
 import { familyFixture, fixture, relativeError } from '../fixtures';
-import { modelFeatures, sampled } from '../sample';
+import { sampled, sublayerFeatures } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
 import { logitsOf, prune, rejection } from './pruning';
 import { narrowIn } from '../pipelines/narrowing';
@@ -104,7 +104,7 @@ const families: readonly {
 
 const pruned = await sampled(
   families.filter(({ block }) => block !== undefined),
-  async ({ name }) => modelFeatures(folderOf(name)),
+  async ({ name }) => sublayerFeatures(folderOf(name)),
 );
 
 describe('a GGUF file of a folder with experts or mixers', () => {

@@ -18,6 +18,7 @@ import { unattended } from '../../../extension/core/jobs/job';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { prune, readConfig } from './pruning';
+import { randomRuns } from '../sample';
 
 const root = temporaryFolder();
 const freshFolder = async (): Promise<string> => mkdtemp(join(root, 'case-'));
@@ -92,7 +93,7 @@ describe('safetensors written', () => {
           }
         },
       ),
-      { numRuns: 60 },
+      { numRuns: randomRuns(60, 15) },
     );
   });
 

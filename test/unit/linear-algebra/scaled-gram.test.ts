@@ -3,6 +3,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import { scaleGram } from '../../../extension/core/linear-algebra/scaled-gram';
 import { randomRows } from '../tensornet/matrices';
+import { randomRuns } from '../sample';
 
 const products = new MatrixProducts('cpu', 0);
 afterAll(async () => products.dispose());
@@ -44,7 +45,7 @@ describe('squares weighed by a Gram matrix', () => {
           expect(Math.abs(found - wanted)).toBeLessThan(1e-4 * wanted);
         },
       ),
-      { numRuns: 40 },
+      { numRuns: randomRuns(40, 10) },
     );
   });
 

@@ -17,6 +17,7 @@ import type { Tensor } from '../../../extension/core/runtime/tensors';
 import { fixture } from '../fixtures';
 import { makeRandomModel } from '../random-model';
 import { finalStates } from './final-states';
+import { randomRuns } from '../sample';
 
 const bounding = ['js', 'kl'] as const;
 
@@ -135,7 +136,7 @@ describe.each(bounding)('a bound of %s', (name) => {
           expect(bound).toBeLessThanOrEqual(Math.max(0, truthOf(name, pair)));
         },
       ),
-      { numRuns: 200 },
+      { numRuns: randomRuns(200, 50) },
     );
   });
 
@@ -146,7 +147,7 @@ describe.each(bounding)('a bound of %s', (name) => {
         const largest = Math.max(...pair.changed.map((x, i) => Math.abs(x - (pair.z[i] ?? 0))));
         expect(bound).toBeGreaterThan(0.995 * term - 4e-5 - 1e-6 * largest);
       }),
-      { numRuns: 100 },
+      { numRuns: randomRuns(100, 25) },
     );
   });
 

@@ -9,6 +9,7 @@ import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { floatTensor, int64Tensor } from '../../../extension/core/runtime/tensors';
 import { fixture } from '../fixtures';
+import { randomRuns } from '../sample';
 
 /** Terms of one row, in float64, as their definitions have them. */
 const references: Readonly<
@@ -142,7 +143,7 @@ describe.each(metricNames)('%s', (name) => {
           });
         },
       ),
-      { numRuns: 15 },
+      { numRuns: randomRuns(15, 4) },
     );
   });
 

@@ -9,6 +9,7 @@ import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { makeRandomModel } from '../random-model';
 import { finalStates } from './final-states';
+import { randomRuns } from '../sample';
 
 const offsets = 200;
 
@@ -50,7 +51,7 @@ describe('a sample of a vocabulary', () => {
           });
         },
       ),
-      { numRuns: 40 },
+      { numRuns: randomRuns(40, 10) },
     );
   });
 

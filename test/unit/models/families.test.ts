@@ -8,7 +8,7 @@ import { LayeredExecutor } from '../../../extension/core/runtime/layered-executo
 import { prune } from '../export/pruning';
 import { familyFixture, familyNames, relativeError } from '../fixtures';
 import { runSearch } from '../prune/run-search';
-import { modelFeatures, runsAllCases, sampled } from '../sample';
+import { runsAllCases, sampled, sublayerFeatures } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
 
 const out = temporaryFolder();
@@ -61,7 +61,7 @@ const written: ReadonlySet<string> = new Set([
     const folder = familyFixture(family);
     const { summary } = await openModel(folder);
     const keeps = `${String(summary.keepsBlocks)} ${String(summary.tiedHead)}`;
-    return `${await modelFeatures(folder)} ${fieldsByBlock(folder, summary.blocks).join()} ${keeps}`;
+    return `${await sublayerFeatures(folder)} ${fieldsByBlock(folder, summary.blocks).join()} ${keeps}`;
   })),
 ]);
 

@@ -7,6 +7,7 @@ import { UserError } from '../../../extension/core/user-error';
 import { caseNames, familyFixture, fixture, readJson } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { inEnglish } from '../../../extension/core/message';
+import { randomRuns } from '../sample';
 
 const root = temporaryFolder();
 let copies = 0;
@@ -215,7 +216,7 @@ describe('config.json', () => {
           expect(result).toHaveProperty('summary');
         }
       }),
-      { numRuns: 400 },
+      { numRuns: randomRuns(400, 100) },
     );
   });
 });

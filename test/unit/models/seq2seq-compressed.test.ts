@@ -12,7 +12,7 @@ import { encoderOutput, seq2seqFixture, seq2seqGolden } from '../encoder-fixture
 import { denseValues, formNames, formsInTurn } from '../export/all-forms';
 import { prune, readConfig } from '../export/pruning';
 import { relativeError } from '../fixtures';
-import { runsAllCases } from '../sample';
+import { paired, runsAllCases } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
 import { withLetters } from './with-letters';
 
@@ -26,49 +26,53 @@ const floats = formNames.filter((name) => /^(?:low rank|mpo, \w+)$/.test(name));
 /** Norms before or after the sum, with and without biases; mBART's sublayers are those of Whisper. */
 const models = ['t5-gated', 'bart', 'whisper', ...(runsAllCases ? ['mbart'] : [])];
 
-describe.each(models)('%s', (name) => {
-  const folder = seq2seqFixture(name);
-  const { examples } = seq2seqGolden(name);
+const stored = [
+  ['floats', floats],
+  ['every form', formNames],
+] as const;
 
-  it.each([
-    ['floats', floats],
-    ['every form', formNames],
-  ])('holds %s in its linear layers, and opens again', async (label, names) => {
-    const model = await openModel(folder);
-    const layers = model.summary.sublayers.flatMap(({ id }, index) =>
-      removed.includes(id) ? [] : [...model.sublayer(index).linearLayers],
-    );
-    const forms = formsInTurn(layers, names);
-    const matrices = await storeForms(`${fresh()}.safetensors`, forms);
-    const inMemory = model.withMatrices(matrices);
-    const expected = await encoderOutput(inMemory, examples, removed);
-    if (label === 'floats') {
-      const values = await storeForms(`${fresh()}.safetensors`, denseValues(forms, layers));
-      const dense = await encoderOutput(model.withMatrices(values), examples, removed);
-      expect(relativeError(expected, dense)).toBeLessThan(1e-4);
-    }
-    const written = await prune(folder, removed, fresh(), { matrices });
-    expect(written).toMatchObject({ layout: 'auto-map' });
-    expect(relativeError(await encoderOutput(written.path, examples), expected)).toBe(0);
-    const { summary } = await openModel(written.path);
-    expect(summary.warnings).toEqual([]);
-    expect(summary.parameters).toBeLessThan(model.summary.parameters);
-    const { espalier } = readConfig(written.path) as {
-      espalier: { compressed: Record<string, Record<string, unknown>> };
-    };
-    expect(Object.values(espalier.compressed).flatMap((forms) => Object.keys(forms))).toHaveLength(
-      layers.length,
-    );
-    // What is compressed already is pruned and written again.
-    const again = await prune(written.path, ['block.1.feedforward'], fresh());
-    const twice = [...removed, 'block.1.feedforward'];
-    const both = await encoderOutput(inMemory, examples, twice);
-    expect(relativeError(await encoderOutput(again.path, examples), both)).toBe(0);
-    const graph = await prune(folder, removed, fresh(), { format: 'onnx', matrices });
-    // Inputs that are rounded to 8 bits may be rounded otherwise in one graph.
-    const { relativeError: error, tolerance } = graph.verification;
-    expect(error).toBeLessThan(label === 'floats' ? 1e-5 : tolerance);
-  });
+describe('an encoder–decoder model that is compressed', () => {
+  it.each(paired(models, stored).map(([name, [label, names]]) => [name, label, names] as const))(
+    '%s holds %s in its linear layers, and opens again',
+    async (name, label, names) => {
+      const folder = seq2seqFixture(name);
+      const { examples } = seq2seqGolden(name);
+      const model = await openModel(folder);
+      const layers = model.summary.sublayers.flatMap(({ id }, index) =>
+        removed.includes(id) ? [] : [...model.sublayer(index).linearLayers],
+      );
+      const forms = formsInTurn(layers, names);
+      const matrices = await storeForms(`${fresh()}.safetensors`, forms);
+      const inMemory = model.withMatrices(matrices);
+      const expected = await encoderOutput(inMemory, examples, removed);
+      if (label === 'floats') {
+        const values = await storeForms(`${fresh()}.safetensors`, denseValues(forms, layers));
+        const dense = await encoderOutput(model.withMatrices(values), examples, removed);
+        expect(relativeError(expected, dense)).toBeLessThan(1e-4);
+      }
+      const written = await prune(folder, removed, fresh(), { matrices });
+      expect(written).toMatchObject({ layout: 'auto-map' });
+      expect(relativeError(await encoderOutput(written.path, examples), expected)).toBe(0);
+      const { summary } = await openModel(written.path);
+      expect(summary.warnings).toEqual([]);
+      expect(summary.parameters).toBeLessThan(model.summary.parameters);
+      const { espalier } = readConfig(written.path) as {
+        espalier: { compressed: Record<string, Record<string, unknown>> };
+      };
+      expect(
+        Object.values(espalier.compressed).flatMap((forms) => Object.keys(forms)),
+      ).toHaveLength(layers.length);
+      // What is compressed already is pruned and written again.
+      const again = await prune(written.path, ['block.1.feedforward'], fresh());
+      const twice = [...removed, 'block.1.feedforward'];
+      const both = await encoderOutput(inMemory, examples, twice);
+      expect(relativeError(await encoderOutput(again.path, examples), both)).toBe(0);
+      const graph = await prune(folder, removed, fresh(), { format: 'onnx', matrices });
+      // Inputs that are rounded to 8 bits may be rounded otherwise in one graph.
+      const { relativeError: error, tolerance } = graph.verification;
+      expect(error).toBeLessThan(label === 'floats' ? 1e-5 : tolerance);
+    },
+  );
 });
 
 describe('an encoder–decoder model', async () => {

@@ -18,7 +18,7 @@ import {
 import type { ModelProto, NodeProto } from '../../../extension/core/onnx/proto/onnx_pb';
 import { relativeError } from '../fixtures';
 import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
-import { modelFeatures, sampled } from '../sample';
+import { layerFeatures, sampled } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
 import { ignoringIn, narrowIn, outputOf } from './narrowing';
 
@@ -102,7 +102,7 @@ const attending = await sampled(
     ...['vit-fused', 'vit-legacy', 'whisper-decoder-dynamo', 'whisper-decoder-legacy'],
     ...['whisper-encoder-dynamo', 'whisper-encoder-legacy'],
   ],
-  async (name) => `${name.replace(/^.*-/, '')} ${await modelFeatures(onnxFixture(name))}`,
+  async (name) => `${name.replace(/^.*-/, '')} ${await layerFeatures(onnxFixture(name))}`,
 );
 
 describe('heads of a narrowed ONNX file', () => {

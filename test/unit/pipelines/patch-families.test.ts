@@ -20,7 +20,7 @@ import {
 } from '../encoder-fixtures';
 import { caseNames, fixture, relativeError } from '../fixtures';
 import { logitsOfSession, onnxCases, onnxFixture, readOnnxGolden } from '../onnx-fixtures';
-import { modelFeatures, sampled } from '../sample';
+import { sampled, sublayerFeatures } from '../sample';
 import { patchMaker } from '../some-patch';
 import { temporaryFolder } from '../temporary-folder';
 import { openSession } from '../whole-session';
@@ -77,7 +77,7 @@ const families = await sampled(
   caseNames.filter(
     (name) => !/^llama-(?!gqa-untied)|old-config|^(?:phi3|qwen2|mistral|gpt2)-|qk-norm$/.test(name),
   ),
-  (name) => modelFeatures(fixture(name)),
+  (name) => sublayerFeatures(fixture(name)),
 );
 
 describe('patches in decoders of every family', () => {
@@ -133,7 +133,7 @@ const handsOn = (name: string): boolean => /^wavlm-|t5-encoder$/.test(name);
 
 const others = await sampled(
   stockNames.filter((name) => !handsOn(name) && !textTowers.includes(name)),
-  (name) => modelFeatures(encoderFixture(name)),
+  (name) => sublayerFeatures(encoderFixture(name)),
 );
 
 describe('patches in encoders', () => {
@@ -176,7 +176,7 @@ const removable = onnxCases.filter((name) => readOnnxGolden(name).removed !== un
 
 const patchable = await sampled(
   removable.filter((name) => !refused.test(name)),
-  (name) => modelFeatures(onnxFixture(name)),
+  (name) => sublayerFeatures(onnxFixture(name)),
 );
 
 /** torch's exporters write the same layers: patches that add something are tried in the graph of one of them. */

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import { patchModel } from '../../../extension/core/pipelines/patching/patch-model';
 import type {
@@ -29,9 +29,14 @@ const somePatch = patchMaker(root);
 const rows = [[1, 5, 9, 2, 30, 7, 7, 12]];
 const text = join(import.meta.dirname, '../../../samples/calibration.txt');
 
-/** A model of random weights: its inputs are drawn, since it has no tokenizer. */
-const random = async (shape: Partial<RandomModelShape> = {}): Promise<string> =>
-  makeRandomModel({ seed: 11, blocks: 3, ...shape });
+const made = new Map<string, Promise<string>>();
+/** A model of random weights, made once, as no test changes it; its inputs are drawn, since it has no tokenizer. */
+const random = async (shape: Partial<RandomModelShape> = {}): Promise<string> => {
+  const key = JSON.stringify(shape);
+  const model = made.get(key) ?? makeRandomModel({ seed: 11, blocks: 3, ...shape });
+  made.set(key, model);
+  return model;
+};
 
 type Asked = Omit<PatchRequest, 'model'> & { readonly modelPath: string };
 
@@ -155,10 +160,14 @@ describe('a model with patches', () => {
 });
 
 describe('patching a sublayer', () => {
+  let given: Asked;
+  let result: PatchResult;
+  beforeAll(async () => {
+    given = request(await random(), several);
+    result = await patchAt(given, unattended);
+  });
+
   it('compares all kinds, lowers the error and writes what it says', async () => {
-    const source = await random();
-    const given = request(source, several);
-    const result = await patchAt(given, unattended);
     expect(result.standings.map(({ kind }) => kind)).toEqual([...patchKinds]);
     const of = Object.fromEntries(result.standings.map((one) => [one.kind, one]));
     expect(of['graph']?.error).toBeLessThan(1);
@@ -188,21 +197,19 @@ describe('patching a sublayer', () => {
   });
 
   it('goes on where it was stopped, to the same model', async () => {
-    const source = await random();
-    const whole = await patchAt(request(source, several), unattended);
-    const given = request(source, several);
-    const after = 4 * given.fitting.epochs;
+    const again = request(await random(), several);
+    const after = 4 * again.fitting.epochs;
     const stopping: RecordedContext = new RecordedContext(({ stage, done }) => {
       stopping.cancellation.isCancellationRequested ||=
         stage.startsWith('Fitting') && done === after;
     });
-    await expect(patchAt(given, stopping)).rejects.toThrow(CancelledError);
-    expect(existsSync(given.out)).toBe(false);
-    const journal = readFileSync(join(workFolder(given.out, 'patch'), 'journal.jsonl'), 'utf8');
+    await expect(patchAt(again, stopping)).rejects.toThrow(CancelledError);
+    expect(existsSync(again.out)).toBe(false);
+    const journal = readFileSync(join(workFolder(again.out, 'patch'), 'journal.jsonl'), 'utf8');
     expect(journal.trim().split('\n')).toHaveLength(5);
-    const resumed = await patchAt(given, unattended);
-    expect(resumed.standings).toEqual(whole.standings);
-    const [a, b] = [whole, resumed].map(({ written }) => hashes(written?.path ?? ''));
+    const resumed = await patchAt(again, unattended);
+    expect(resumed.standings).toEqual(result.standings);
+    const [a, b] = [result, resumed].map(({ written }) => hashes(written?.path ?? ''));
     expect(b?.['model.safetensors']).toBe(a?.['model.safetensors']);
   });
 

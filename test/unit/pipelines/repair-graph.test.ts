@@ -25,7 +25,7 @@ const folder = temporaryFolder();
 let count = 0;
 const fresh = (): string => join(folder, String(count++));
 const where = { device: 'cpu', memoryBytes: 1 << 28, overwrite: false } as const;
-const text = { file: 'random', sequences: 20, length: 12 };
+const text = { file: 'random', sequences: 12, length: 12 };
 
 function encoder(name: string): string {
   return join(import.meta.dirname, '../../fixtures/encoders', name);
@@ -58,7 +58,7 @@ async function repair(
       text,
       bundledText: '',
       trains: 'compressed',
-      ...{ settings: { ...defaultRepair, rate: 0.03 }, epochs: 4 },
+      ...{ settings: { ...defaultRepair, rate: 0.03 }, epochs: 3 },
       ...{ scope: 'sublayers', states: 'student', version: 'test' },
       out: fresh(),
       ...others,

@@ -10,7 +10,7 @@ import type { SearchRecord } from '../../../extension/core/prune/search-memo';
 import { fixture } from '../fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel, randomModelVocabulary } from '../random-model';
-import { runsAllCases } from '../sample';
+import { randomRuns, runsAllCases } from '../sample';
 import { expectSame } from './expect-same';
 import { runSearch } from './run-search';
 
@@ -63,7 +63,7 @@ describe('adaptive search', () => {
           });
         },
       ),
-      { numRuns: 6 },
+      { numRuns: randomRuns(6, 2) },
     );
   });
 

@@ -45,11 +45,11 @@ async function withPeakedModel(
   seed: number,
   action: (run: SearchRun & { readonly settings: Partial<SearchSettings> }) => Promise<void>,
 ): Promise<void> {
-  const folder = await makeRandomModel({ seed, blocks: 4, vocabulary, headSpread: 3 });
-  const sequences = [1, 2, 3].map((first) =>
+  const folder = await makeRandomModel({ seed, blocks: 3, vocabulary, headSpread: 3 });
+  const sequences = [1, 2].map((first) =>
     Array.from({ length: 8 }, (_, i) => (first * 7919 * (i + 1)) % vocabulary),
   );
-  const settings: Partial<SearchSettings> = { mode: 'exact', budget: { kind: 'count', count: 4 } };
+  const settings: Partial<SearchSettings> = { mode: 'exact', budget: { kind: 'count', count: 3 } };
   try {
     await action({ folder, sequences, settings });
   } finally {

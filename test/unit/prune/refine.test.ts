@@ -16,6 +16,7 @@ import { SearchProgress } from '../../../extension/core/prune/search-progress';
 import { SearchWork } from '../../../extension/core/prune/search-work';
 import { makeRandomModel, randomModelVocabulary } from '../random-model';
 import { runSearch, withSetup } from './run-search';
+import { randomRuns } from '../sample';
 
 const random = seededRandom(3);
 const sequences = Array.from({ length: 2 }, () =>
@@ -70,7 +71,7 @@ describe('refinement', () => {
           expect(again.refinement).toEqual(refinement);
         },
       ),
-      { numRuns: 6 },
+      { numRuns: randomRuns(6, 2) },
     );
   });
 

@@ -8,6 +8,7 @@ import { TrajectoryScorer } from '../../../extension/core/prune/trajectory-score
 import type { HiddenState } from '../../../extension/core/runtime/tensors';
 import { makeRandomModel } from '../random-model';
 import { withSetup } from './run-search';
+import { randomRuns } from '../sample';
 
 const ids = Array.from({ length: 24 }, (_, i) => (i * 7 + 3) % 40);
 const slice: Slice = { sequence: 0, from: 0, to: 16 };
@@ -76,7 +77,7 @@ describe('surrogate', () => {
             await rm(folder, { recursive: true });
           },
         ),
-        { numRuns: 5 },
+        { numRuns: randomRuns(5, 2) },
       );
     },
     60_000,

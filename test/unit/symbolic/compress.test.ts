@@ -21,6 +21,7 @@ import type { Term } from '../../../extension/core/symbolic/language/term';
 import { printType } from '../../../extension/core/symbolic/language/type';
 import { randomPrograms } from './random-programs';
 import { archivedLibrary } from './vectors';
+import { randomRuns } from '../sample';
 
 const primitives = initialLibrary();
 
@@ -252,7 +253,7 @@ describe('compression', () => {
         }
         learned += result.inventions.length;
       }),
-      { numRuns: 60 },
+      { numRuns: randomRuns(60, 15) },
     );
     expect(learned).toBeGreaterThan(5);
   });
@@ -276,7 +277,7 @@ describe('compression', () => {
           found += best === undefined ? 0 : 1;
         },
       ),
-      { numRuns: 150 },
+      { numRuns: randomRuns(150, 38) },
     );
     expect(found).toBeGreaterThan(20);
   });
@@ -306,7 +307,7 @@ describe('compression', () => {
         expect(total(written) - total(result.programs) - bodies).toBe(utilities);
         learned += result.inventions.length;
       }),
-      { numRuns: 60 },
+      { numRuns: randomRuns(60, 15) },
     );
     expect(learned).toBeGreaterThan(15);
   });

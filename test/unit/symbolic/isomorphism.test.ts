@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { seededRandom, shuffle } from '../../../extension/core/data/random';
 import { GraphClasses, SimpleGraph } from '../../../extension/core/symbolic/evaluation/isomorphism';
+import { randomRuns } from '../sample';
 
 type Edge = readonly [number, number];
 
@@ -56,7 +57,7 @@ describe('isomorphism', () => {
           expected,
         );
       }),
-      { numRuns: 600 },
+      { numRuns: randomRuns(600, 150) },
     );
     expect(isomorphic).toBeGreaterThan(20);
   });

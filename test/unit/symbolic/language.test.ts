@@ -20,6 +20,7 @@ import { printType } from '../../../extension/core/symbolic/language/type';
 import { randomPrograms } from './random-programs';
 import { referenceGraph } from './reference-interpreter';
 import { archivedLibrary, archivedVectors, primitiveVectors } from './vectors';
+import { randomRuns } from '../sample';
 
 const primitives = initialLibrary();
 const archived = archivedLibrary();
@@ -70,7 +71,7 @@ describe('programs', () => {
         expect(graphOrRejection(program)).toEqual(expected);
         built += expected === undefined ? 0 : 1;
       }),
-      { numRuns: 1500 },
+      { numRuns: randomRuns(1500, 375) },
     );
     expect(built).toBeGreaterThan(100);
   });
@@ -92,7 +93,7 @@ describe('programs', () => {
         const program = randomPrograms(archived, seededRandom(seed), 20)();
         expect(parseProgram(printTerm(program), archived)).toEqual(program);
       }),
-      { numRuns: 200 },
+      { numRuns: randomRuns(200, 50) },
     );
     const spaced = ' ( push\n(add ( connect\tidentity) ) ) ';
     expect(printTerm(parseProgram(spaced, primitives))).toBe('(push (add (connect identity)))');

@@ -33,7 +33,7 @@ const dataOf = (count: number, seed: number) => {
   const features = randomRows(count, hidden, seed);
   return { features, targets: bent(features) };
 };
-const data = { train: dataOf(2048, 1), validation: dataOf(256, 2) };
+const data = { train: dataOf(1024, 1), validation: dataOf(256, 2) };
 
 const found = findGraphs(patchLibrary(), { graphs: 4, programs: 2000 }, unattended);
 
@@ -187,7 +187,7 @@ describe('a branch', () => {
     const used = products();
     const errors: Record<string, number> = {};
     for (const kind of ['graph', 'ridge'] as const) {
-      const settings = { epochs: 20, batch: 64, rate: 1e-3 };
+      const settings = { epochs: 20, batch: 32, rate: 1e-3 };
       const one = ofKind(await contestants(), kind);
       const { record } = await fitBranch(one, data, settings, used, unattended.cancellation);
       errors[kind] = record.error;

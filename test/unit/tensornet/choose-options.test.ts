@@ -9,6 +9,7 @@ import type {
   PartState,
 } from '../../../extension/core/tensornet/budget/budget-problem';
 import { relaxedChoice } from '../../../extension/core/tensornet/budget/relaxed-choice';
+import { randomRuns } from '../sample';
 
 const number = fc.integer({ min: 0, max: 1000 }).map((value) => value / 10);
 const option = fc.record({ costs: fc.tuple(number, number), loss: number });
@@ -95,7 +96,7 @@ describe('chooseOptions', () => {
         expect(keeps(problem, found.costs, slack)).toBe(true);
         expect(found.loss).toBeCloseTo(best, 3);
       }),
-      { numRuns: 60 },
+      { numRuns: randomRuns(60, 15) },
     );
   });
 

@@ -11,6 +11,7 @@ import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-pr
 import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
 import { reconstruct } from '../../../extension/core/tensornet/reconstruct';
 import { correlatedRows, outputDistance, randomRows, statisticsOf, withLayer } from './matrices';
+import { randomRuns } from '../sample';
 
 const products = new MatrixProducts('cpu', 0);
 afterAll(async () => products.dispose());
@@ -228,7 +229,7 @@ describe('low rank', () => {
         expect(covariance.outputError).toBeLessThanOrEqual((plain.outputError ?? 0) + 1e-4);
         expect(plain.error).toBeLessThanOrEqual(covariance.error + 1e-4);
       }),
-      { numRuns: 15 },
+      { numRuns: randomRuns(15, 4) },
     );
   });
 

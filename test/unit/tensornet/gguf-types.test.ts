@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { unattended } from '../../../extension/core/jobs/job';
+import { costsFolder } from '../../../extension/core/jobs/user-cache';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import { openModelFiles } from '../../../extension/core/models/open-model';
@@ -39,13 +40,13 @@ import { distanceOf } from './whole-distance';
 
 const folder = temporaryFolder();
 const run = { device: 'cpu', memoryBytes: 1 << 28 } as const;
-const calibration = { file: 'random', sequences: 3, length: 12 };
+const calibration = { file: 'random', sequences: 2, length: 8 };
 const models = new ModelCache({ capacity: 1 });
 const context: OperationContext = {
   ...unattended,
   environment: {
     ...{ samples: join(import.meta.dirname, '../../../samples'), version: '0', bundles: '' },
-    costsFolder: join(folder, 'costs'),
+    costsFolder: costsFolder(),
     open: async (path: string) => models.open(path),
   },
 };
@@ -56,8 +57,8 @@ const measuring = {
   workers: 1,
   device: 'cpu',
   calibration: 'random',
-  sequences: 3,
-  length: 12,
+  sequences: 2,
+  length: 8,
 } as const;
 const profile = join(folder, 'model.sensitivity.json');
 let model: string;

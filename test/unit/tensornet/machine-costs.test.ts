@@ -16,6 +16,7 @@ import { measureCosts } from '../../../extension/core/tensornet/costs/measure-co
 import { unlikeCopy } from '../../../extension/core/tensornet/costs/unlike-copy';
 import { temporaryFolder } from '../temporary-folder';
 import { machine } from './machines';
+import { randomRuns } from '../sample';
 
 const scratch = temporaryFolder();
 
@@ -96,7 +97,7 @@ describe('costs of a machine', () => {
           [found.perCall, found.perByte, found.perMac, found.perMoved].every((x) => x >= 0),
         ).toBe(true);
       }),
-      { numRuns: 30 },
+      { numRuns: randomRuns(30, 8) },
     );
   });
 

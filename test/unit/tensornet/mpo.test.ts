@@ -12,6 +12,7 @@ import {
   tensorize,
 } from '../../../extension/core/tensornet/mpo';
 import type { Mpo, SiteSizes } from '../../../extension/core/tensornet/mpo';
+import { randomRuns } from '../sample';
 
 const products = new MatrixProducts('cpu', 0);
 afterAll(async () => products.dispose());
@@ -109,7 +110,7 @@ describe('a matrix product operator', () => {
           );
         },
       ),
-      { numRuns: 15 },
+      { numRuns: randomRuns(15, 4) },
     );
   });
 

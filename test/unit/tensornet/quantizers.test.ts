@@ -30,6 +30,7 @@ import { formBytes, plannedForm } from '../../../extension/core/tensornet/planne
 import { reconstruct } from '../../../extension/core/tensornet/reconstruct';
 import { floatsOfData } from '../../../extension/core/tensornet/tensor-values';
 import { correlatedRows, outputDistance, randomRows, statisticsOf } from './matrices';
+import { randomRuns } from '../sample';
 
 const products = new MatrixProducts('cpu', 0);
 afterAll(async () => products.dispose());
@@ -132,7 +133,7 @@ describe('int8 of smoothed inputs', () => {
         const smoothed = await error(await quantizeSmoothed(products, matrix, statistics));
         expect(smoothed).toBeLessThan(0.9 * (await error(quantizePerOutput(matrix))));
       }),
-      { numRuns: 12 },
+      { numRuns: randomRuns(12, 3) },
     );
   });
 });
@@ -158,7 +159,7 @@ describe('quantizing with compensation', () => {
           expect(compensated).toBeLessThan(0.8 * (await error('clip')));
         },
       ),
-      { numRuns: 12 },
+      { numRuns: randomRuns(12, 3) },
     );
   });
 

@@ -14,6 +14,7 @@ import {
 } from '../../../extension/core/linear-algebra/small-matrix';
 import { symmetricEigen } from '../../../extension/core/linear-algebra/symmetric-eigen';
 import { fixture } from '../fixtures';
+import { randomRuns } from '../sample';
 
 const products = new MatrixProducts('cpu', 0);
 afterAll(async () => products.dispose());
@@ -103,7 +104,7 @@ describe('randomized SVD', () => {
           expect(Math.abs(error - leastError(matrix, rank))).toBeLessThan(1e-4 * found.norm);
         },
       ),
-      { numRuns: 100 },
+      { numRuns: randomRuns(100, 25) },
     );
   });
 

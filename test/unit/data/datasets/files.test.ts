@@ -8,6 +8,7 @@ import { UserError } from '../../../../extension/core/user-error';
 import { temporaryFolder } from '../../temporary-folder';
 import { floatNpy, int64Npy, npyBytes, npyHeader, zipBytes } from '../npy-file';
 import { inEnglish } from '../../../../extension/core/message';
+import { randomRuns } from '../../sample';
 
 const folder = temporaryFolder();
 const pictures = join(import.meta.dirname, '../../../fixtures/examples/images');
@@ -398,7 +399,7 @@ describe('what is no data set', () => {
           }
         },
       ),
-      { numRuns: 500 },
+      { numRuns: randomRuns(500, 125) },
     );
   });
 });

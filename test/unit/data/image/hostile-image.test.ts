@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeImage } from '../../../../extension/core/data/image/decode-image';
 import { UserError } from '../../../../extension/core/user-error';
+import { randomRuns } from '../../sample';
 
 const images = join(import.meta.dirname, '../../../fixtures/examples/images');
 const read = (name: string): Buffer => readFileSync(join(images, name));
@@ -166,7 +167,7 @@ describe.each([
           expect(data.length).toBe(width * height * 4);
         }
       }),
-      { numRuns: 200 },
+      { numRuns: randomRuns(200, 50) },
     );
   });
 });

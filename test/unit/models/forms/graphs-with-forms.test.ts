@@ -8,7 +8,7 @@ import { graphExample, onnxCases, onnxFixture, readOnnxGolden } from '../../onnx
 import { rejection } from '../../export/pruning';
 import { temporaryFolder } from '../../temporary-folder';
 import { relativeError } from '../../fixtures';
-import { modelFeatures, sampled } from '../../sample';
+import { layerFeatures, sampled } from '../../sample';
 import { patchMaker } from '../../some-patch';
 import { testForms } from './form-cases';
 import { denseForm, floatForms, layersOf, outputsOf, quantizedForms, withForms } from './layered';
@@ -25,7 +25,7 @@ const withLayers = onnxCases.filter(
 );
 
 testForms(
-  (await sampled(withLayers, (name) => modelFeatures(onnxFixture(name)))).map((name) => ({
+  (await sampled(withLayers, (name) => layerFeatures(onnxFixture(name)))).map((name) => ({
     name,
     path: onnxFixture(name),
     input: () => graphExample(name),

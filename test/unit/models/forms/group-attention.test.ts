@@ -13,6 +13,7 @@ import type { FormName } from '../../export/all-forms';
 import { prune } from '../../export/pruning';
 import { relativeError } from '../../fixtures';
 import { graphExample, logitsOfSession, onnxFixture, readOnnxGolden } from '../../onnx-fixtures';
+import { paired } from '../../sample';
 import { temporaryFolder } from '../../temporary-folder';
 import { layersOf, outputsOf } from './layered';
 
@@ -59,7 +60,14 @@ async function written(
   return { formed: model.withMatrices(matrices), path: join(out, 'model.onnx') };
 }
 
-describe.each(['llama-genai', 'phi-genai'])('a graph of onnxruntime-genai, %s', (name) => {
+const names = ['llama-genai', 'phi-genai'];
+/** Graphs and whether their values are declared, with encodings in turn. */
+const encoded = paired(
+  names.flatMap((name) => [true, false].map((isDeclared) => ({ name, isDeclared }))),
+  formNames,
+);
+
+describe.each(names)('a graph of onnxruntime-genai, %s', (name) => {
   const logitsOf = async (model: OnnxLayeredModel): Promise<Float32Array> =>
     outputsOf(model, [graphExample(name)]);
   const logitsOfFile = async (path: string): Promise<Float32Array> => {
@@ -70,7 +78,11 @@ describe.each(['llama-genai', 'phi-genai'])('a graph of onnxruntime-genai, %s', 
   };
 
   describe.each([true, false])('whose values are declared: %s', (isDeclared) => {
-    it.each(formNames)('attends to queries, keys and values made of %s', async (form) => {
+    const forms = encoded.flatMap(([one, form]) =>
+      one.name === name && one.isDeclared === isDeclared ? [form] : [],
+    );
+
+    it.each(forms)('attends to queries, keys and values made of %s', async (form) => {
       const model = await OnnxLayeredModel.open(pathOf(name, isDeclared));
       const layers = layersOf(model).filter(isPacked);
       expect(layers).toHaveLength(2);

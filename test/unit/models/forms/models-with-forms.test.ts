@@ -3,7 +3,7 @@ import { caseNames, fixture, readJson } from '../../fixtures';
 import { ggufFixture, ggufGolden } from '../../gguf-fixtures';
 import { quantizedFixture, quantizedGolden } from '../../quantized-fixtures';
 import type { quantizedCases } from '../../quantized-fixtures';
-import { modelFeatures, sampled } from '../../sample';
+import { layerFeatures, sampled } from '../../sample';
 import { temporaryFolder } from '../../temporary-folder';
 import type { FormCase } from './form-cases';
 import { testForms } from './form-cases';
@@ -55,4 +55,4 @@ const packed = packedForms.map((name) => ({
 
 /** Fixtures that are laid out by the table of their family. */
 const all: readonly FormCase[] = [...decoders, ...encoders, ...ggufFiles, ...packed];
-testForms(await sampled(all, ({ path }) => modelFeatures(path)), temporaryFolder());
+testForms(await sampled(all, ({ path }) => layerFeatures(path)), temporaryFolder());

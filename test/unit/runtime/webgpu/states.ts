@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { unattended } from '../../../../extension/core/jobs/job';
 import { say } from '../../../../extension/core/message';
+import type { SearchResult } from '../../../../extension/core/prune/search';
 import type { SearchRecord } from '../../../../extension/core/prune/search-memo';
 import type { DeviceName } from '../../../../extension/core/runtime/device';
 import { ChangeScorer } from '../../../../extension/core/tensornet/sensitivity/change-scorer';
@@ -9,6 +10,7 @@ import { negativeLogLikelihood } from '../../../../extension/core/runtime/next-t
 import { stateBytes } from '../../../../extension/core/runtime/tensors';
 import { wholeWindow, windowSums } from '../../../../extension/core/runtime/windows';
 import { relativeError } from '../../fixtures';
+import { runSearch } from '../../prune/run-search';
 import type { SearchRun } from '../../prune/run-search';
 import { makeRandomModel } from '../../random-model';
 import { runsAllCases } from '../../sample';
@@ -48,16 +50,33 @@ describe('states on WebGPU', { timeout: 300_000 }, () => {
   });
 
   it.each([
-    ['adaptive', 'kl', 'sublayer', 2],
-    ...(runsAllCases ? ([['adaptive', 'angular', 'sublayer', 1]] as const) : []),
-    ['exact', 'perplexity', 'block', 2],
-    ['naive', 'norm', 'sublayer', 1],
-  ] as const)('are searched by %s with %s, by %s, as on the CPU', async (...run) => {
-    const [mode, metric, by, count] = run;
-    const budget = { kind: 'count', count } as const;
-    const settings = { mode, metric, budget, granularity: by };
-    expectSame(await searchOn('webgpu', { settings }), await searchOn('cpu', { settings }));
-  });
+    [
+      ...(['adaptive', 'kl', 'sublayer'] as const),
+      { baselines: ['random'], refine: { method: 'swaps', sets: 4 } },
+    ],
+    ...(runsAllCases ? ([['adaptive', 'angular', 'sublayer', {}]] as const) : []),
+    ['exact', 'perplexity', 'block', {}],
+    ['naive', 'norm', 'sublayer', {}],
+  ] as const)(
+    'are searched by %s with %s, by %s, as on the CPU, and given back',
+    async (...run) => {
+      const [mode, metric, granularity, more] = run;
+      const settings = (count: number): SearchRun['settings'] => ({
+        ...{ mode, metric, granularity, ...more },
+        budget: { kind: 'count', count },
+      });
+      await withExecutor('webgpu', async (executor) => {
+        const search = async (count: number): Promise<SearchResult> =>
+          runSearch({ folder: model.folder, sequences, executor, settings: settings(count) });
+        await search(1);
+        const { buffers } = executor.states;
+        const found = await search(2);
+        // What stays are side values and the last logits, however many rounds there are.
+        expect(executor.states.buffers).toBe(buffers);
+        expectSame(found, await searchOn('cpu', { settings: settings(2) }));
+      });
+    },
+  );
 
   it.each([
     ['cohere', 'sublayer'],

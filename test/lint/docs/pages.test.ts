@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { planSchema } from '../../../extension/core/plans/plan-schema';
-import { Page, readPages } from './markdown';
+import { Page, readPages } from '../../unit/docs/markdown';
 
 const root = join(import.meta.dirname, '../../..');
 const pages = readPages();
