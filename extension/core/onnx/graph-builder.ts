@@ -46,7 +46,7 @@ export interface GraphBase {
   readonly reserved?: Iterable<string>;
 }
 
-/** A matrix of floats or quantized blocks in a file. */
+/** A matrix of floats, quantized blocks or packed numbers in a file. */
 export interface StoredRows {
   readonly name: string;
   readonly dtype: string;
@@ -56,6 +56,8 @@ export interface StoredRows {
   readonly length: number;
   /** Number of heads whose rows are stored interleaved. */
   readonly interleavedHeads?: number;
+  /** Set if other tensors stand for this one: how, for the reader of its rows. */
+  readonly packed?: object;
 }
 
 /** A weight that is computed from stored bytes when a session is created, and by nodes in a graph that is written. */

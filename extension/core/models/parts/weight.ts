@@ -74,7 +74,7 @@ function emitFloats(graph: GraphBuilder, tensor: LazyTensor): Value {
 /** Rows `ids` [batch, sequence] of a matrix as float32; only these are widened. */
 export function emitRows(graph: GraphBuilder, tensor: LazyTensor, ids: Value): Value {
   if (tensor.packed !== undefined) {
-    return graph.op('Gather', [emitFloats(graph, tensor), ids]);
+    return graph.op('Gather', [emitWeight(graph, tensor), ids]);
   }
   return isDequantized(tensor.dtype)
     ? emitDequantizedRows(graph, tensor, tensor.dtype, ids)
