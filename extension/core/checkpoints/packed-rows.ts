@@ -131,12 +131,15 @@ function downwards(words: Uint32Array, bits: number, columns: number): RowReader
     const first = Math.floor((row * bits) / wordBits) * columns;
     const shift = (row * bits) % wordBits;
     const missing = wordBits - shift;
-    for (let column = left, i = to; column < right; column++, i++) {
-      let code = (words[first + column] ?? 0) >>> shift;
-      if (missing < bits) {
-        code |= (words[first + columns + column] ?? 0) << missing;
+    if (missing >= bits) {
+      for (let column = left, i = to; column < right; column++, i++) {
+        out[i] = ((words[first + column] ?? 0) >>> shift) & mask;
       }
-      out[i] = code & mask;
+      return;
+    }
+    for (let column = left, i = to; column < right; column++, i++) {
+      const low = (words[first + column] ?? 0) >>> shift;
+      out[i] = (low | ((words[first + columns + column] ?? 0) << missing)) & mask;
     }
   };
 }
@@ -210,77 +213,97 @@ async function openStep(
   if (other === undefined) {
     return undefined;
   }
-  const readOther =
-    typeof other === 'number' ? constantRow(Math.fround(other)) : await gridRow(other, shape);
+  const others =
+    typeof other === 'number' ? constantRow(Math.fround(other)) : await gridRows(other, shape);
+  const combine = combiners[kind];
   return ({ top, bottom, left, right }, out) => {
     const width = right - left;
-    const others = new Float32Array(width);
+    const operands = new Float32Array(width);
+    let known = -1;
     for (let row = top; row < bottom; row++) {
-      readOther(row, left, right, others, 0);
-      combine(kind, out.subarray((row - top) * width, (row - top + 1) * width), others);
+      const line = others.lineOf(row);
+      if (line !== known) {
+        known = line;
+        others.read(line, left, right, operands, 0);
+      }
+      combine(out, (row - top) * width, operands);
     }
   };
 }
 
 /** Each operation is rounded to float32. */
-function combine(kind: StepKind, numbers: Float32Array, others: Float32Array): void {
-  switch (kind) {
-    case 'minus':
-      numbers.forEach((number, i) => {
-        numbers[i] = number - (others[i] ?? 0);
-      });
-      break;
-    case 'times':
-      numbers.forEach((number, i) => {
-        numbers[i] = number * (others[i] ?? 0);
-      });
-      break;
-    case 'over':
-      numbers.forEach((number, i) => {
-        numbers[i] = number / (others[i] ?? 0);
-      });
-      break;
-    case 'plus':
-      numbers.forEach((number, i) => {
-        numbers[i] = number + (others[i] ?? 0);
-      });
-      break;
-  }
+const combiners: Readonly<
+  Record<StepKind, (numbers: Float32Array, from: number, others: Float32Array) => void>
+> = {
+  minus: (numbers, from, others) => {
+    for (let i = 0; i < others.length; i++) {
+      numbers[from + i] = (numbers[from + i] ?? 0) - (others[i] ?? 0);
+    }
+  },
+  times: (numbers, from, others) => {
+    for (let i = 0; i < others.length; i++) {
+      numbers[from + i] = (numbers[from + i] ?? 0) * (others[i] ?? 0);
+    }
+  },
+  over: (numbers, from, others) => {
+    for (let i = 0; i < others.length; i++) {
+      numbers[from + i] = (numbers[from + i] ?? 0) / (others[i] ?? 0);
+    }
+  },
+  plus: (numbers, from, others) => {
+    for (let i = 0; i < others.length; i++) {
+      numbers[from + i] = (numbers[from + i] ?? 0) + (others[i] ?? 0);
+    }
+  },
+};
+
+/** Operands of the rows of a matrix: rows with the same line have the same ones. */
+interface OperandRows {
+  readonly lineOf: (row: number) => number;
+  readonly read: RowReader;
 }
 
-const constantRow =
-  (value: number): RowReader =>
-  (_row, left, right, out, to) => {
+const constantRow = (value: number): OperandRows => ({
+  lineOf: () => 0,
+  read: (_line, left, right, out, to) => {
     out.fill(value, to, to + right - left);
-  };
+  },
+});
 
-/** Numbers of a grid for the elements of a row of a matrix of `shape`. */
-async function gridRow(
+/** Numbers of a grid for the elements of a matrix of `shape`; lines are rows of the grid. */
+async function gridRows(
   { matrix, block, groups }: Grid,
   [rows, columns]: PackedMatrix['shape'],
-): Promise<RowReader> {
+): Promise<OperandRows> {
   const [down, across] = matrix.shape;
   const numbers = new Float32Array(down * across);
   (await openMatrix(matrix))({ top: 0, bottom: down, left: 0, right: across }, numbers);
-  if (groups !== undefined) {
-    const indices = await readGroups(groups.tensor, matrix.shape[groups.axis]);
-    return (row, left, right, out, to) => {
-      const ofRow = (groups.axis === 0 ? (indices[row] ?? 0) : down === 1 ? 0 : row) * across;
-      for (let column = left, i = to; column < right; column++, i++) {
-        const at = groups.axis === 1 ? (indices[column] ?? 0) : across === 1 ? 0 : column;
-        out[i] = numbers[ofRow + at] ?? 0;
-      }
+  const indices =
+    groups === undefined
+      ? undefined
+      : await readGroups(groups.tensor, matrix.shape[groups.axis]);
+  if (indices !== undefined && groups?.axis === 1) {
+    return {
+      lineOf: (row) => (down === 1 ? 0 : row),
+      read: (line, left, right, out, to) => {
+        for (let column = left, i = to; column < right; column++, i++) {
+          out[i] = numbers[line * across + (indices[column] ?? 0)] ?? 0;
+        }
+      },
     };
   }
   const [high, wide] = block ?? [rows / down, columns / across];
-  return (row, left, right, out, to) => {
-    const ofRow = Math.floor(row / high) * across;
-    for (let column = left; column < right;) {
-      const at = Math.floor(column / wide);
-      const end = Math.min(right, (at + 1) * wide);
-      out.fill(numbers[ofRow + at] ?? 0, to + column - left, to + end - left);
-      column = end;
-    }
+  return {
+    lineOf:
+      indices === undefined ? (row) => Math.floor(row / high) : (row) => indices[row] ?? 0,
+    read: (line, left, right, out, to) => {
+      for (let column = left; column < right;) {
+        const at = Math.floor(column / wide);
+        const end = Math.min(right, (at + 1) * wide);
+        out.fill(numbers[line * across + at] ?? 0, to + column - left, to + end - left);
+        column = end;
+      }
+    },
   };
 }
 

@@ -465,20 +465,34 @@ export class GraphBuilder {
     );
   }
 
-  /** Puts nodes in front of all others that compute what a session would get computed. */
+  /**
+   * Adds nodes that compute what a session would get computed, each right before the first node that reads it: ONNX Runtime
+   * runs unoptimized nodes in this order, and would else have all weights in memory together.
+   */
   private emitComputed(): void {
     const weights = [...this.computed.values()];
     this.computed.clear();
     const own = this.nodes;
-    this.nodes = [];
+    const pending = new Map<string, readonly NodeProto[]>();
     for (const { name, emit } of weights) {
+      this.nodes = [];
       const value = this.within(name, () => emit(this));
       for (const node of this.nodes) {
         node.input = node.input.map((one) => (one === value ? name : one));
         node.output = node.output.map((one) => (one === value ? name : one));
       }
+      pending.set(name, this.nodes);
     }
-    this.nodes.push(...own);
+    const ordered: NodeProto[] = [];
+    for (const node of own) {
+      for (const name of node.input) {
+        ordered.push(...(pending.get(name) ?? []));
+        pending.delete(name);
+      }
+      ordered.push(node);
+    }
+    // Read by a graph in an attribute, or by none.
+    this.nodes = [...[...pending.values()].flat(), ...ordered];
   }
 
   private rewrite(node: NodeProto): void {
