@@ -279,9 +279,7 @@ async function gridRows(
   const numbers = new Float32Array(down * across);
   (await openMatrix(matrix))({ top: 0, bottom: down, left: 0, right: across }, numbers);
   const indices =
-    groups === undefined
-      ? undefined
-      : await readGroups(groups.tensor, matrix.shape[groups.axis]);
+    groups === undefined ? undefined : await readGroups(groups.tensor, matrix.shape[groups.axis]);
   if (indices !== undefined && groups?.axis === 1) {
     return {
       lineOf: (row) => (down === 1 ? 0 : row),
@@ -294,8 +292,7 @@ async function gridRows(
   }
   const [high, wide] = block ?? [rows / down, columns / across];
   return {
-    lineOf:
-      indices === undefined ? (row) => Math.floor(row / high) : (row) => indices[row] ?? 0,
+    lineOf: indices === undefined ? (row) => Math.floor(row / high) : (row) => indices[row] ?? 0,
     read: (line, left, right, out, to) => {
       for (let column = left; column < right;) {
         const at = Math.floor(column / wide);

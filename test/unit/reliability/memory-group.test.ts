@@ -60,35 +60,53 @@ describe.skipIf(typeof made === 'string')(title, () => {
   /** 84 M parameters: 335 MB as float32, of which the head and two sublayers, 92 MB, and hidden states must fit. */
   const shape = { blocks: 12, hidden: 512, inner: 2048, vocabulary: 32_768 };
 
-  describe.each(['float16', 'gptq'] as const)('with less memory than %s weights take as float32', (encoding) => {
-    const model = join(folder, encoding);
-    const out = join(folder, `${encoding}-out`);
-    const profile = async (limit: number): Promise<GroupResult> => {
-      group.limit(limit);
-      return group.run(
-        [
-          ...[join(root, 'dist/cli.js'), 'profile', model, '--out', join(out, 'm.layerprofile.json')],
-          ...['--calibration', 'random', '--sequences', '2', '--length', '32', '--search', 'one-shot'],
-          ...['--granularity', 'block', '--remove', '1', '--no-baselines', '--no-perplexity'],
-        ],
-        { XDG_CACHE_HOME: join(folder, 'cache') },
-      );
-    };
-    beforeAll(() => {
-      makeStoredModel(model, { encoding, ...shape });
-      mkdirSync(out);
-    });
+  describe.each(['float16', 'gptq'] as const)(
+    'with less memory than %s weights take as float32',
+    (encoding) => {
+      const model = join(folder, encoding);
+      const out = join(folder, `${encoding}-out`);
+      const profile = async (limit: number): Promise<GroupResult> => {
+        group.limit(limit);
+        return group.run(
+          [
+            ...[
+              join(root, 'dist/cli.js'),
+              'profile',
+              model,
+              '--out',
+              join(out, 'm.layerprofile.json'),
+            ],
+            ...[
+              '--calibration',
+              'random',
+              '--sequences',
+              '2',
+              '--length',
+              '32',
+              '--search',
+              'one-shot',
+            ],
+            ...['--granularity', 'block', '--remove', '1', '--no-baselines', '--no-perplexity'],
+          ],
+          { XDG_CACHE_HOME: join(folder, 'cache') },
+        );
+      };
+      beforeAll(() => {
+        makeStoredModel(model, { encoding, ...shape });
+        mkdirSync(out);
+      });
 
-    it('a profile runs to its end', async () => {
-      const { code, signal, stderr } = await profile(360 * mebibyte);
-      expect({ code, signal, stderr }).toMatchObject({ code: 0, signal: null });
-      expect(readdirSync(out)).toEqual(['m.layerprofile.json']);
-    });
+      it('a profile runs to its end', async () => {
+        const { code, signal, stderr } = await profile(360 * mebibyte);
+        expect({ code, signal, stderr }).toMatchObject({ code: 0, signal: null });
+        expect(readdirSync(out)).toEqual(['m.layerprofile.json']);
+      });
 
-    it('a profile that does not fit is refused before, with a sentence', async () => {
-      const { code, signal, stderr } = await profile(230 * mebibyte);
-      expect({ code, signal }).toEqual({ code: 1, signal: null });
-      expect(stderr).toMatch(/needs \d+MiB of memory.*The system limits this process's memory/s);
-    });
-  });
+      it('a profile that does not fit is refused before, with a sentence', async () => {
+        const { code, signal, stderr } = await profile(230 * mebibyte);
+        expect({ code, signal }).toEqual({ code: 1, signal: null });
+        expect(stderr).toMatch(/needs \d+MiB of memory.*The system limits this process's memory/s);
+      });
+    },
+  );
 });
