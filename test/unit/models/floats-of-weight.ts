@@ -11,7 +11,7 @@ export async function floatsOfWeight(tensor: LazyTensor): Promise<Float32Array> 
 }
 
 /** A weight as float32, computed by the nodes of a graph that is written. */
-export async function floatsOfNodes(tensor: LazyTensor): Promise<Float32Array> {
+export async function floatsFromNodes(tensor: LazyTensor): Promise<Float32Array> {
   const graph = weightGraph(tensor);
   return run({
     externalData: graph.externalData,

@@ -15,7 +15,7 @@ import { joinPacked } from '../../../extension/core/models/quantized/packed-chec
 import { logitsOf } from '../export/pruning';
 import { quantizedCases, quantizedFixture } from '../quantized-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { floatsOfNodes, floatsOfWeight } from './floats-of-weight';
+import { floatsFromNodes, floatsOfWeight } from './floats-of-weight';
 
 const temporary = temporaryFolder();
 
@@ -56,7 +56,7 @@ it.each(quantizedCases)('rows of %s are decoded to the bits that nodes compute',
     expect(hasFloatRows(tensor)).toBe(true);
     const [count = 0] = tensor.shape;
     for (const one of [tensor, rowsOfTensor(tensor, 1, count - 1)]) {
-      expect(bitsOf(await floatsOfWeight(one))).toEqual(bitsOf(await floatsOfNodes(one)));
+      expect(bitsOf(await floatsOfWeight(one))).toEqual(bitsOf(await floatsFromNodes(one)));
     }
   }
 });

@@ -47,7 +47,7 @@ describe.skipIf(typeof made === 'string')(title, () => {
       expect(alone).toBeGreaterThan(300);
       expect(alone).toBeLessThan(500);
       const hold =
-        "const held = Buffer.alloc(150 << 20, 1); process.stdin.on('end', () => held); process.stdin.resume(); console.log(1)";
+        "const used = Buffer.alloc(150 << 20, 1); process.stdin.on('end', () => used); process.stdin.resume(); console.log(1)";
       const other = group.start(['-e', hold]);
       await once(other.stdout, 'data');
       expect(await roomInside()).toBeLessThan(alone - 150);
