@@ -1,5 +1,7 @@
 import { readSync } from 'node:fs';
 import { elementCount } from './lazy-tensor';
+import type { LazyTensor } from './lazy-tensor';
+import { readPackedRows } from './packed-rows';
 import type { StoredRows } from '../onnx/graph-builder';
 import { dequantize } from './quantize/dequantize';
 import { blockOf, isDequantized } from './ggml-types';
@@ -22,6 +24,9 @@ export async function readFloatRows(
   take: (row: number, numbers: Float32Array) => void,
 ): Promise<void> {
   const { shape, file, offset, length } = tensor;
+  if (isPacked(tensor)) {
+    return readPackedRows(tensor, take);
+  }
   const columns = shape.at(-1) ?? 1;
   const rows = elementCount(shape) / columns;
   const rowBytes = length / rows;
@@ -50,7 +55,7 @@ export async function readFloatRows(
 const nearBytes = 1 << 14;
 
 /**
- * Reads some rows of a matrix [rows, columns] as float32.
+ * Reads some rows of a matrix [rows, columns] that is not packed as float32.
  * @param rows ascending
  * @param take gets each row's place among the chosen ones and its numbers, which are overwritten afterward
  * @throws UserError if the file is shorter than its header says
@@ -92,6 +97,10 @@ export async function readChosenRows(
     return Promise.resolve();
   });
 }
+
+const isPacked = (
+  tensor: StoredRows,
+): tensor is StoredRows & Required<Pick<LazyTensor, 'packed'>> => tensor.packed !== undefined;
 
 function decoderOf({ name, dtype, shape }: StoredRows): Decoder {
   if (!isDequantized(dtype)) {

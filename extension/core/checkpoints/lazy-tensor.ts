@@ -123,12 +123,26 @@ export interface LazyTensor {
 
 const floatDTypes: ReadonlySet<DType> = new Set<DType>(['F32', 'F16', 'BF16']);
 
-/** True if a tensor is a matrix of floats or of GGUF blocks in a file, which `readFloatRows` reads. */
+/** True if a tensor is a matrix of floats, of GGUF blocks or of packed numbers in files, which `readFloatRows` reads. */
 export function hasFloatRows({ dtype, shape, packed, inline, computed }: LazyTensor): boolean {
   return (
     shape.length > 1 &&
-    (packed ?? inline ?? computed) === undefined &&
-    (floatDTypes.has(dtype) || isDequantized(dtype))
+    (inline ?? computed) === undefined &&
+    (packed === undefined
+      ? floatDTypes.has(dtype) || isDequantized(dtype)
+      : hasPackedRows(packed, shape))
+  );
+}
+
+/** True if rows of the weight are rows or columns of the packed matrix, or runs of its only row. */
+function hasPackedRows({ matrix, turned, rows }: PackedWeight, shape: readonly number[]): boolean {
+  const [count = 0, columns = 0] = shape;
+  const [down, across] = matrix.shape;
+  const all = rows === undefined ? count : elementCount(matrix.shape) / columns;
+  const [high, wide] = turned ? [columns, all] : [all, columns];
+  return (
+    shape.length === 2 &&
+    ((down === high && across === wide) || (!turned && down === 1 && across === high * wide))
   );
 }
 

@@ -1,3 +1,6 @@
+import { e2m1Values } from './code-books';
+import type { SmallFloat } from './lazy-tensor';
+
 /** The numbers of floats of one byte: a sign, then `exponentBits`, then the fraction. */
 function smallFloats(
   exponentBits: number,
@@ -19,13 +22,21 @@ function smallFloats(
 }
 
 /** Numbers by their byte. E4M3 has no infinities, and NaN where all bits are set (arXiv 2209.05433, table 1). */
-export const e4m3Values = smallFloats(4, (exponent, fraction) =>
+const e4m3Values = smallFloats(4, (exponent, fraction) =>
   exponent === 15 && fraction === 7 ? Number.NaN : undefined,
 );
-export const e5m2Values = smallFloats(5, (exponent, fraction) =>
+const e5m2Values = smallFloats(5, (exponent, fraction) =>
   exponent === 31 ? (fraction === 0 ? Number.POSITIVE_INFINITY : Number.NaN) : undefined,
 );
 /** Powers of two. */
-export const e8m0Values: readonly number[] = Array.from({ length: 256 }, (_, exponent) =>
+const e8m0Values: readonly number[] = Array.from({ length: 256 }, (_, exponent) =>
   exponent === 255 ? Number.NaN : 2 ** (exponent - 127),
 );
+
+/** Numbers of small floats by their bits. */
+export const smallFloatValues: Readonly<Record<SmallFloat, readonly number[]>> = {
+  E2M1: e2m1Values.map((doubled) => doubled / 2),
+  E4M3: e4m3Values,
+  E5M2: e5m2Values,
+  E8M0: e8m0Values,
+};

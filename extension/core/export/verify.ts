@@ -14,6 +14,7 @@ import { holdsExamples } from '../data/model-inputs';
 import { CausalOnnxModel } from '../runtime/causal-onnx-model';
 import type { DeviceName } from '../runtime/device';
 import { LayeredExecutor } from '../runtime/layered-executor';
+import { leastMemory } from '../runtime/memory-shares';
 import { explainNonFinite } from '../runtime/non-finite';
 import { floatsIn } from '../runtime/tensors';
 import type { Tensor } from '../runtime/tensors';
@@ -89,9 +90,7 @@ export async function sourceLogits(
   options: VerificationOptions,
   context: JobContext,
 ): Promise<Float32Array> {
-  const executor = new LayeredExecutor(allStatesOf(model), options.device, options.memoryBytes, {
-    asItStands: true,
-  });
+  const executor = executorOnce(allStatesOf(model), options);
   const skipped = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
   try {
     const logits = await runLayers(
@@ -118,14 +117,21 @@ export async function writtenLogits(
   context: JobContext,
 ): Promise<Float32Array> {
   const model = allStatesOf(await openModel(folder));
-  const executor = new LayeredExecutor(model, options.device, options.memoryBytes, {
-    asItStands: true,
-  });
+  const executor = executorOnce(model, options);
   try {
     return await runLayers(executor, new Set(), input, context, checkingStage);
   } finally {
     await executor.dispose();
   }
+}
+
+/** An executor that runs each sublayer once, so keeping their sessions would only take memory. */
+function executorOnce(
+  model: LayeredModel,
+  { device, memoryBytes }: VerificationOptions,
+): LayeredExecutor {
+  const bytes = Math.min(memoryBytes, leastMemory(model, device));
+  return new LayeredExecutor(model, device, bytes, { asItStands: true });
 }
 
 /** Every hidden state is compared, also where the output is one embedding of them. */

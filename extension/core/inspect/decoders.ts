@@ -1,6 +1,6 @@
 import { blockOf, isDequantized } from '../checkpoints/ggml-types';
 import { halfToNumber } from '../checkpoints/half';
-import { e4m3Values, e5m2Values, e8m0Values } from '../checkpoints/small-floats';
+import { smallFloatValues } from '../checkpoints/small-floats';
 import { blockDecoders } from '../checkpoints/quantize/block-decoders';
 
 /** How the numbers of an element type are read. */
@@ -56,9 +56,9 @@ const plain: Readonly<Record<string, Decoder>> = {
   F32: each(4, (buffer, at) => buffer.readFloatLE(at)),
   F16: table(16, halfToNumber),
   BF16: table(16, bfloat16),
-  F8_E4M3: byByte(e4m3Values),
-  F8_E5M2: byByte(e5m2Values),
-  F8_E8M0: byByte(e8m0Values),
+  F8_E4M3: byByte(smallFloatValues.E4M3),
+  F8_E5M2: byByte(smallFloatValues.E5M2),
+  F8_E8M0: byByte(smallFloatValues.E8M0),
   I8: each(1, (buffer, at) => buffer.readInt8(at)),
   U8: each(1, (buffer, at) => buffer[at] ?? 0),
   BOOL: each(1, (buffer, at) => (buffer[at] === 0 ? 0 : 1)),

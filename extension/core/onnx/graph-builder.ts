@@ -45,7 +45,7 @@ export interface GraphBase {
   readonly reserved?: Iterable<string>;
 }
 
-/** A matrix of floats or quantized blocks in a file. */
+/** A matrix of floats, quantized blocks or packed numbers in a file. */
 export interface StoredRows {
   readonly name: string;
   readonly dtype: string;
@@ -55,6 +55,8 @@ export interface StoredRows {
   readonly length: number;
   /** Number of heads whose rows are stored interleaved. */
   readonly interleavedHeads?: number;
+  /** Set if other tensors stand for this one: how, for the reader of its rows. */
+  readonly packed?: object;
 }
 
 /** A weight that is computed from stored bytes when a session is created, and by nodes in a graph that is written. */
@@ -462,20 +464,34 @@ export class GraphBuilder {
     );
   }
 
-  /** Puts nodes in front of all others that compute what a session would get computed. */
+  /**
+   * Adds nodes that compute what a session would get computed, each right before the first node that reads it: ONNX Runtime
+   * runs unoptimized nodes in this order, and would else have all weights in memory together.
+   */
   private emitComputed(): void {
     const weights = [...this.computed.values()];
     this.computed.clear();
     const own = this.nodes;
-    this.nodes = [];
+    const pending = new Map<string, readonly NodeProto[]>();
     for (const { name, emit } of weights) {
+      this.nodes = [];
       const value = this.within(name, () => emit(this));
       for (const node of this.nodes) {
         node.input = node.input.map((one) => (one === value ? name : one));
         node.output = node.output.map((one) => (one === value ? name : one));
       }
+      pending.set(name, this.nodes);
     }
-    this.nodes.push(...own);
+    const ordered: NodeProto[] = [];
+    for (const node of own) {
+      for (const name of node.input) {
+        ordered.push(...(pending.get(name) ?? []));
+        pending.delete(name);
+      }
+      ordered.push(node);
+    }
+    // Read by a graph in an attribute, or by none.
+    this.nodes = [...[...pending.values()].flat(), ...ordered];
   }
 
   private rewrite(node: NodeProto): void {

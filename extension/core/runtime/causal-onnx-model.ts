@@ -1,10 +1,11 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Tensor } from 'onnxruntime-node';
+import type { InferenceSession } from 'onnxruntime-node';
 import { emptyCache } from '../models/example';
 import type { RunnableGraph } from '../models/layered-model';
 import type { Example } from '../models/model-input';
 import { cachePortOf } from '../models/onnx/stream/cache-ports';
 import type { CachePort } from '../models/onnx/stream/cache-ports';
-import { createSession, maySpin } from './session';
+import { createSession, maySpin, openAsItStands } from './session';
 import type { SessionOptions } from './session';
 import { exampleTensor, floatsOf, int32Tensor, int64Tensor, tensorOf } from './tensors';
 
@@ -29,19 +30,9 @@ export class CausalOnnxModel {
     private readonly ports: readonly CachePort[],
   ) {}
 
-  /**
-   * Opens the file on the CPU. The graph is run as it stands and weights are mapped from their file,
-   * so that little more memory is needed than the largest weight takes as float32.
-   */
+  /** Opens the file on the CPU; see {@link openAsItStands}. */
   public static async open(file: string): Promise<CausalOnnxModel> {
-    return CausalOnnxModel.of(
-      await InferenceSession.create(file, {
-        executionProviders: ['cpu'],
-        graphOptimizationLevel: 'disabled',
-        logSeverityLevel: 3,
-        extra: { session: { disable_prepacking: '1', 'intra_op.allow_spinning': '0' } },
-      }),
-    );
+    return CausalOnnxModel.of(await openAsItStands(file));
   }
 
   /**
@@ -57,10 +48,17 @@ export class CausalOnnxModel {
     return CausalOnnxModel.of(await createSession(graph, { device, prepack: true, spin }), ports);
   }
 
-  /** As {@link open}, of a graph that is not in a file. */
+  /**
+   * As {@link open}, of a graph that is not in a file. Weights are decoded by its nodes: those that this process computes for
+   * a session would all be in memory together.
+   */
   public static async asItStands(graph: RunnableGraph): Promise<CausalOnnxModel> {
+    const { externalData } = graph;
     return CausalOnnxModel.of(
-      await createSession(graph, { device: 'cpu', prepack: false, asItStands: true }),
+      await createSession(
+        { externalData, toBytes: (locate) => graph.toBytes(locate) },
+        { device: 'cpu', prepack: false, asItStands: true },
+      ),
     );
   }
 

@@ -75,7 +75,9 @@ export function gathersLogits({ model }: Pick<LayeredExecutor, 'model'>): boolea
 }
 
 const canRead = (weight: LazyTensor): boolean =>
-  hasFloatRows(weight) && weight.interleavedHeads === undefined && weight.shape.length === 2;
+  hasFloatRows(weight) &&
+  (weight.packed ?? weight.interleavedHeads) === undefined &&
+  weight.shape.length === 2;
 
 /**
  * The outputs `ids`, an input of the graph, of a head.

@@ -90,17 +90,19 @@ export class LayeredExecutor {
     this.shares = divideMemory(model, memoryBytes, device, around === undefined);
     this.originalRoom = new Room(this.shares.originalBytes);
     const { sublayerBytes, headBytes } = this.shares;
-    const ownBytes = model.summary.sublayers.reduce(
-      (sum, _, index) => sum + privateBytes(model.sublayer(index).part, device),
-      0,
+    const own = model.summary.sublayers.map((_, index) =>
+      privateBytes(model.sublayer(index).part, device),
     );
+    const ownBytes = own.reduce((sum, bytes) => sum + bytes, 0);
     this.keepsSessions = ownBytes <= sublayerBytes;
+    // A streamed session needs room next to those that are kept.
+    const streamed = this.keepsSessions ? 0 : Math.max(...own);
     const where = { ...sessions, device };
     const stay =
       keepsOutputs(device) && model.emitter !== undefined && model.prologue.joinsExamples;
     this.states = new States(stay ? new DeviceStates(device) : undefined);
     this.pool = new SessionPool(where, {
-      bytes: sublayerBytes,
+      bytes: Math.max(0, sublayerBytes - streamed),
       repackedBytes: Math.max(0, sublayerBytes - ownBytes),
     });
     this.ownsOuterPool = around === undefined;

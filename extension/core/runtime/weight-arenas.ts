@@ -7,19 +7,25 @@ export interface WeightArena {
   readonly drop: () => void;
 }
 
-/** Arenas that stay allocated for the next session: streamed models alternate between two kinds of sublayers. */
+/** Arenas that stay allocated for the next sessions: streamed models alternate between two kinds of sublayers. */
 const mostFree = 2;
 
 /** Allocates arenas; those that are released are reused if the next session needs about as much. */
 class WeightArenas {
+  /** The one released last is the first. */
   private free: ArrayBuffer[] = [];
 
   public take(bytes: number): WeightArena {
     const fits = this.free
       .filter(({ byteLength }) => byteLength >= bytes && byteLength <= 2 * bytes)
       .sort((a, b) => a.byteLength - b.byteLength);
-    const buffer = fits[0] ?? new ArrayBuffer(bytes);
-    this.free = this.free.filter((one) => one !== buffer);
+    const [known] = fits;
+    // Before one is allocated, the oldest that is free is dropped: it may be of a model that doesn't run now.
+    this.free =
+      known === undefined
+        ? this.free.slice(0, mostFree - 1)
+        : this.free.filter((one) => one !== known);
+    const buffer = known ?? new ArrayBuffer(bytes);
     let isHeld = true;
     return {
       buffer,

@@ -1,7 +1,7 @@
-import { InferenceSession } from 'onnxruntime-node';
 import { readIds } from '../models/example';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
+import { openAsItStands } from './session';
 import { exampleTensor, floatsOf } from './tensors';
 
 /**
@@ -14,12 +14,7 @@ export async function runWholeGraph(
   input: ModelInput,
   newNames: ReadonlyMap<string, string> = new Map(),
 ): Promise<Float32Array> {
-  const session = await InferenceSession.create(file, {
-    executionProviders: ['cpu'],
-    graphOptimizationLevel: 'disabled',
-    logSeverityLevel: 3,
-    extra: { session: { disable_prepacking: '1', 'intra_op.allow_spinning': '0' } },
-  });
+  const session = await openAsItStands(file);
   try {
     const example = input instanceof Int32Array ? readIds(model, input, file) : input;
     const given = Object.fromEntries(

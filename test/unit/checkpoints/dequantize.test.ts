@@ -97,7 +97,7 @@ describe('readFloatRows', () => {
     await expect(rowsOf(tensor({ file }))).rejects.toMatchObject({ subject: { file, field: 'w' } });
   });
 
-  it('does not read vectors, packed weights or integers', () => {
+  it('does not read vectors or integers', () => {
     expect(hasFloatRows(tensor({}))).toBe(true);
     expect(hasFloatRows(tensor({ dtype: 'Q4_K' }))).toBe(true);
     expect(hasFloatRows(tensor({ shape: [8] }))).toBe(false);

@@ -95,9 +95,7 @@ it('a clock that is set back an hour, or on, changes neither the work nor what i
 
 it('a limit of the system that is too low is said before anything runs, and one that is just enough changes no result', async () => {
   const limit = (bytes: number): void => {
-    // What Node takes by itself changes while the test runs.
-    vi.spyOn(ownMemory, 'privateBytes').mockReturnValue(100 << 20);
-    vi.spyOn(process, 'constrainedMemory').mockReturnValue(bytes);
+    vi.spyOn(ownMemory, 'groups').mockReturnValue([{ limitBytes: bytes, usedBytes: 100 << 20 }]);
   };
   renew();
   limit(196 << 20);
@@ -111,8 +109,7 @@ it('a limit of the system that is too low is said before anything runs, and one 
 });
 
 it('says if the machine has too little memory available', async () => {
-  vi.spyOn(ownMemory, 'privateBytes').mockReturnValue(100 << 20);
-  vi.spyOn(process, 'constrainedMemory').mockReturnValue(0);
+  vi.spyOn(ownMemory, 'groups').mockReturnValue([]);
   vi.spyOn(ownMemory, 'availableBytes').mockReturnValue(1 << 20);
   renew();
   await expect(runTask(task, environment)).rejects.toThrow(

@@ -1,9 +1,12 @@
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { InferenceSession } from 'onnxruntime-node';
+import { expect, it, vi } from 'vitest';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { openModel } from '../../../extension/core/models/open-model';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import {
   divideMemory,
+  leastMemory,
   privateBytes,
   requireMemory,
 } from '../../../extension/core/runtime/memory-shares';
@@ -42,6 +45,33 @@ it('says how much is needed', async () => {
     requireMemory(model, 10, 'cpu');
   }).toThrow(UserError);
   requireMemory(model, 3 << 20, 'cpu');
+});
+
+it('kept sessions and a streamed one together fit the share for sublayers', async () => {
+  const model = await openModel(fixture('llama-bf16'));
+  const executor = new LayeredExecutor(model, 'cpu', leastMemory(model, 'cpu'));
+  const created = vi.spyOn(InferenceSession, 'create');
+  const [kept, streamed]: [number[], number[]] = [[], []];
+  try {
+    for (const walk of ['first', 'second']) {
+      let state = await executor.embed(Int32Array.of(1, 2, 3));
+      for (const index of model.summary.sublayers.keys()) {
+        created.mockClear();
+        [state = state] = await executor.run(index, [state]);
+        if (walk === 'second') {
+          const { bytes } = model.sublayer(index).part;
+          (created.mock.calls.length === 0 ? kept : streamed).push(bytes);
+        }
+      }
+    }
+  } finally {
+    created.mockRestore();
+    await executor.dispose();
+  }
+  expect(executor.keepsSessions).toBe(false);
+  expect(kept.length).toBeGreaterThan(0);
+  const keptBytes = kept.reduce((sum, bytes) => sum + bytes, 0);
+  expect(keptBytes + Math.max(...streamed)).toBeLessThanOrEqual(executor.shares.sublayerBytes);
 });
 
 it('float32 stays in its file on the CPU, float16 and other devices take copies', async () => {

@@ -4,7 +4,6 @@ import { emitForm } from '../forms/emit-form';
 import { emitLookup } from '../forms/emit-lookup';
 import { emitOverLast } from '../forms/emit-pointwise';
 import type { MatrixEncoding } from '../matrix-encoding';
-import { emitUnpacked } from '../quantized/unpack';
 import { emitRows, emitWeight } from './weight';
 
 /** y = x·Wᵀ + b with W stored as [out, in], as [in, out] where `transposed`, or as [out, in / groups, 1]. */
@@ -32,12 +31,18 @@ export function emitLinear(graph: GraphBuilder, linear: Linear, rows: Value): Va
   if (linear.groups !== undefined) {
     return emitGrouped(graph, weight, linear.groups, rows, bias);
   }
-  const { packed } = weight;
-  const turned = packed?.turned ?? false;
-  const matrix =
-    packed === undefined ? emitWeight(graph, weight) : emitUnpacked(graph, packed, weight.shape);
+  const { turned, ...stored } = asPacked(weight);
   const transposed = linear.transposed ?? false;
+  const matrix = emitWeight(graph, stored);
   return graph.op('Gemm', [rows, matrix, ...bias], { transB: transposed === turned ? 1 : 0 });
+}
+
+/** The weight, or its transpose if that is what is packed: Gemm takes either. */
+function asPacked(weight: LazyTensor): LazyTensor & { readonly turned: boolean } {
+  const { packed, shape } = weight;
+  return packed?.turned === true && packed.rows === undefined
+    ? { ...weight, shape: shape.toReversed(), packed: { ...packed, turned: false }, turned: true }
+    : { ...weight, turned: false };
 }
 
 /** Applies a convolution of width 1 to rows [rows, in], giving [rows, out]. */

@@ -74,7 +74,7 @@ function emitFloats(graph: GraphBuilder, tensor: LazyTensor): Value {
 /** Rows `ids` [batch, sequence] of a matrix as float32; only these are widened. */
 export function emitRows(graph: GraphBuilder, tensor: LazyTensor, ids: Value): Value {
   if (tensor.packed !== undefined) {
-    return graph.op('Gather', [emitFloats(graph, tensor), ids]);
+    return graph.op('Gather', [emitWeight(graph, tensor), ids]);
   }
   return isDequantized(tensor.dtype)
     ? emitDequantizedRows(graph, tensor, tensor.dtype, ids)
@@ -84,16 +84,17 @@ export function emitRows(graph: GraphBuilder, tensor: LazyTensor, ids: Value): V
 }
 
 /**
- * A matrix in a GGUF block format as float32 [out, in], decoded row by row when a session is created.
+ * A matrix in a GGUF block format, or one that several tensors stand for, as float32 [out, in], decoded row by row when a
+ * session is created.
  * @param emit emits nodes that decode it, for graphs that are written
- * @returns undefined if the weight isn't a matrix stored in blocks of a file
+ * @returns undefined if the weight isn't such a matrix, or its rows can't be read one by one
  */
 function dequantizedWeight(
   tensor: LazyTensor,
   emit: (graph: GraphBuilder) => Value,
 ): ComputedWeight | undefined {
-  const { name, dtype, shape } = tensor;
-  return isDequantized(dtype) && hasFloatRows(tensor)
+  const { name, dtype, shape, packed } = tensor;
+  return (isDequantized(dtype) || packed !== undefined) && hasFloatRows(tensor)
     ? {
         ...{ name: `${name}:floats`, dataType: DataType.FLOAT, shape },
         bytes: elementCount(shape) * Float32Array.BYTES_PER_ELEMENT,

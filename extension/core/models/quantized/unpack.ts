@@ -1,4 +1,3 @@
-import { e2m1Values } from '../../checkpoints/code-books';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type {
   CodeOrder,
@@ -7,9 +6,8 @@ import type {
   LazyTensor,
   PackedMatrix,
   PackedWeight,
-  SmallFloat,
 } from '../../checkpoints/lazy-tensor';
-import { e4m3Values, e5m2Values, e8m0Values } from '../../checkpoints/small-floats';
+import { smallFloatValues } from '../../checkpoints/small-floats';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 
@@ -36,13 +34,6 @@ const packings: Readonly<Record<CodeOrder, Packing>> = {
   'even-first': { bytes: [2, 2], order: [0, 1, 3, 2], stride: () => 2 },
   /** As `columns`, the first code in the highest bits of a byte. */
   'high-first': { stride: () => 1, highFirst: true },
-};
-
-const tables: Readonly<Record<SmallFloat, readonly number[]>> = {
-  E2M1: e2m1Values.map((doubled) => doubled / 2),
-  E4M3: e4m3Values,
-  E5M2: e5m2Values,
-  E8M0: e8m0Values,
 };
 
 /**
@@ -191,7 +182,7 @@ function emitValues(graph: GraphBuilder, codes: Value, values: CodeValues): Valu
   const table =
     typeof values === 'object'
       ? toFloat(graph, emitTensor(graph, values))
-      : graph.floats(tables[values], [tables[values].length]);
+      : graph.floats(smallFloatValues[values], [smallFloatValues[values].length]);
   const indices = graph.op('Cast', [codes], { to: DataType.INT32 });
   return graph.op('Gather', [table, indices]);
 }

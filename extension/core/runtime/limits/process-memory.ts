@@ -1,6 +1,7 @@
 import { freemem, totalmem } from 'node:os';
 import process from 'node:process';
-import { readProc } from '../../proc-file';
+import { memoryGroups } from './memory-groups';
+import type { MemoryGroup } from './memory-groups';
 
 /** What Node and ONNX Runtime take beside what a model takes, once both have begun to work. */
 const ownBytes = 96 << 20;
@@ -12,11 +13,10 @@ const leastAutomatic = 512 << 20;
 
 /** Bytes that this process may still take if its system limits it, as a container does; infinite if not. */
 export function roomUnderLimit(): number {
-  // Without a limit it is 0 or undefined, or a number beyond all memory.
-  const limit = process.constrainedMemory();
-  return limit > 0
-    ? Math.max(0, limit - ownMemory.privateBytes() - ownBytes)
-    : Number.POSITIVE_INFINITY;
+  const rooms = ownMemory
+    .groups()
+    .map(({ limitBytes, usedBytes }) => Math.max(0, limitBytes - usedBytes - ownBytes));
+  return Math.min(Number.POSITIVE_INFINITY, ...rooms);
 }
 
 /** Bytes that this process may still take: what its system allows it, and what the machine has available. */
@@ -41,9 +41,7 @@ export const ownMemory = {
   availableBytes(): number {
     return process.platform === 'darwin' ? 0.75 * totalmem() : freemem();
   },
-  /** What this process has for itself. Files that are mapped, such as weights, give their memory back where it is needed. */
-  privateBytes(): number {
-    const [, kilobytes] = /^RssAnon:\s+(\d+) kB/m.exec(readProc('self/status') ?? '') ?? [];
-    return kilobytes === undefined ? process.memoryUsage.rss() : Number(kilobytes) * 1024;
+  groups(): readonly MemoryGroup[] {
+    return memoryGroups();
   },
 };

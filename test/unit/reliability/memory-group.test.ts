@@ -1,0 +1,112 @@
+import { once } from 'node:events';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MemoryGroup } from '../../reliability/memory-group';
+import type { GroupResult } from '../../reliability/memory-group';
+import { makeStoredModel } from '../stored-model';
+import { temporaryFolder } from '../temporary-folder';
+
+const root = join(import.meta.dirname, '../../..');
+const mebibyte = 1 << 20;
+const made = MemoryGroup.make();
+const title =
+  typeof made === 'string' ? `a memory cgroup (none can be made: ${made})` : 'a memory cgroup';
+
+describe.skipIf(typeof made === 'string')(title, () => {
+  const folder = temporaryFolder();
+  const group = made as MemoryGroup;
+  const inner = MemoryGroup.make(group) as MemoryGroup;
+  afterAll(() => {
+    inner.remove();
+    group.remove();
+  });
+
+  describe('above the own one', () => {
+    const script = join(folder, 'room.cjs');
+    const roomInside = async (): Promise<number> => {
+      const { stdout, stderr } = await inner.run([script]);
+      return Number(stdout === '' ? stderr : stdout) / mebibyte;
+    };
+    beforeAll(async () => {
+      await build({
+        stdin: {
+          contents: `
+            import { roomOfProcess } from './extension/core/runtime/limits/process-memory';
+            console.log(roomOfProcess());`,
+          resolveDir: root,
+        },
+        ...{ outfile: script, bundle: true, platform: 'node', format: 'cjs' },
+      });
+    });
+
+    it('limits the memory of jobs, less what its other processes use', async () => {
+      group.limit(600 * mebibyte);
+      const alone = await roomInside();
+      expect(alone).toBeGreaterThan(300);
+      expect(alone).toBeLessThan(500);
+      const hold =
+        "const used = Buffer.alloc(150 << 20, 1); process.stdin.on('end', () => used); process.stdin.resume(); console.log(1)";
+      const other = group.start(['-e', hold]);
+      await once(other.stdout, 'data');
+      expect(await roomInside()).toBeLessThan(alone - 150);
+      const ended = once(other, 'exit');
+      other.stdin.end();
+      await ended;
+    });
+  });
+
+  /** 84 M parameters: 335 MB as float32, of which the head and two sublayers, 92 MB, and hidden states must fit. */
+  const shape = { blocks: 12, hidden: 512, inner: 2048, vocabulary: 32_768 };
+
+  describe.each(['float16', 'gptq'] as const)(
+    'with less memory than %s weights take as float32',
+    (encoding) => {
+      const model = join(folder, encoding);
+      const out = join(folder, `${encoding}-out`);
+      const profile = async (limit: number): Promise<GroupResult> => {
+        group.limit(limit);
+        return group.run(
+          [
+            ...[
+              join(root, 'dist/cli.js'),
+              'profile',
+              model,
+              '--out',
+              join(out, 'm.layerprofile.json'),
+            ],
+            ...[
+              '--calibration',
+              'random',
+              '--sequences',
+              '2',
+              '--length',
+              '32',
+              '--search',
+              'one-shot',
+            ],
+            ...['--granularity', 'block', '--remove', '1', '--no-baselines', '--no-perplexity'],
+          ],
+          { XDG_CACHE_HOME: join(folder, 'cache') },
+        );
+      };
+      beforeAll(() => {
+        makeStoredModel(model, { encoding, ...shape });
+        mkdirSync(out);
+      });
+
+      it('a profile runs to its end', async () => {
+        const { code, signal, stderr } = await profile(360 * mebibyte);
+        expect({ code, signal, stderr }).toMatchObject({ code: 0, signal: null });
+        expect(readdirSync(out)).toEqual(['m.layerprofile.json']);
+      });
+
+      it('a profile that does not fit is refused before, with a sentence', async () => {
+        const { code, signal, stderr } = await profile(230 * mebibyte);
+        expect({ code, signal }).toEqual({ code: 1, signal: null });
+        expect(stderr).toMatch(/needs \d+MiB of memory.*The system limits this process's memory/s);
+      });
+    },
+  );
+});
