@@ -264,10 +264,7 @@ describe('from a model folder to a smaller model', () => {
     await workbench.explorer.focus('sample-pruned');
     const tab = workbench.tab('Layer Heatmap: sample-pruned');
     await until(
-      async () => {
-        await tab.click();
-        await workbench.page.keyboard.press('Control+F4');
-      },
+      async () => tab.locator('.codicon-close').click(),
       async () => tab.isHidden(),
     );
   });

@@ -197,34 +197,35 @@ export class Workbench {
     await row.waitFor();
     await this.quickInput().fill(label);
     await row.and(this.page.locator('.focused')).waitFor();
-    await this.#enter(label);
+    await this.#enterWhile(row);
   }
 
-  /** Accepts what was typed into the quick input. */
-  async #enter(typed: string): Promise<void> {
-    const input = this.quickInput();
+  /** Accepts what the quick input asks, until what belongs to the question is gone: the next may hold the same text. */
+  async #enterWhile(asked: Locator): Promise<void> {
     await until(
       async () => this.page.keyboard.press('Enter'),
-      async () => !(await input.isVisible()) || (await input.inputValue()) !== typed,
+      async () => !(await asked.isVisible()),
     );
   }
 
   /** Answers the input box that asks so by typing. */
   public async answer(prompt: string, text: string): Promise<void> {
-    await this.inputBox(prompt).waitFor();
+    const asked = this.inputBox(prompt);
+    await asked.waitFor();
     const input = this.quickInput();
     await input.waitFor();
     await input.fill(text);
-    await this.#enter(text);
+    await this.#enterWhile(asked);
   }
 
   /** Chooses a file of the folder that the dialog with a title begins in. */
   public async chooseFile(title: string, path: string): Promise<void> {
-    await this.page.locator('.quick-input-title', { hasText: title }).waitFor();
+    const asked = this.page.locator('.quick-input-title', { hasText: title });
+    await asked.waitFor();
     // While the folder is read, what is typed is replaced by its path.
     await this.quickPick(basename(path)).waitFor();
     await this.quickInput().fill(path);
-    await this.#enter(path);
+    await this.#enterWhile(asked);
   }
 
   /** Opens the menu of a row of the explorer and chooses an entry; further labels choose from the submenus. */

@@ -88,6 +88,7 @@ const jobs: Partial<Record<OperationId, (out: string) => Given>> = {
     },
   }),
   convert: (out) => ({ model, out: join(out, 'model'), format: 'onnx', ...judged }),
+  fit: (out) => ({ model, size: '70%', out: join(out, 'model'), text, ...calibrated }),
   imatrix: (out) => ({ model, out: join(out, 'a.gguf'), ...calibrated }),
   drift: () => ({ plan, text, device: 'cpu' }),
   'try-family': (out) => {
