@@ -124,7 +124,7 @@ async function chooseSize(title: string, sizes: OfferedSizes): Promise<string | 
   const items = [...sizes.choices.map((choice) => sizeItem(choice, sizes)), custom];
   const chosen = await choose(items, {
     title,
-    placeHolder: l10n.t('How small? The model has {0}.', formatBytes(sizes.bytes)),
+    placeHolder: l10n.t('How small? The model is {0}.', formatBytes(sizes.bytes)),
     matchOnDescription: true,
     matchOnDetail: true,
     whyNot: ({ choice }) =>

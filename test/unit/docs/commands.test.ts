@@ -141,7 +141,9 @@ async function makeFolder(): Promise<string> {
 /** Trying other devices takes seconds. */
 function onCpu(args: readonly string[]): string[] {
   const operation = known.find(({ id }) => args.join(' ').startsWith(id));
-  return operation !== undefined && Object.hasOwn(operation.fields, 'device')
+  // Without a size, sizes are listed and nothing is run.
+  const isList = operation?.id === 'fit' && !args.includes('--size');
+  return operation !== undefined && !isList && Object.hasOwn(operation.fields, 'device')
     ? ['--device', 'cpu']
     : [];
 }
