@@ -30,26 +30,23 @@ const leastError = 2 ** -25;
 const superblock = 256;
 
 /**
- * Returns the grid that rows of weights lie on, the one with the fewest levels, or undefined if they lie on none.
+ * Returns the grid that rows of weights lie on, or undefined if they lie on none. Narrower blocks are reported only if
+ * they need fewer codes, and minima only if they are needed.
  * @param weights rows of `length` numbers, as stored
  */
 export function detectGrid(weights: Float32Array, length: number): WeightGrid | undefined {
   const bits = significantBits(weights);
-  const widths = [length, ...groupWidths.filter((width) => width < length)];
-  const grids = [true, false].flatMap((isSymmetric) =>
+  const widths = [length, ...groupWidths.filter((width) => width < length)].filter(
+    (width) => length % width === 0,
+  );
+  const narrowest = (isSymmetric: boolean): WeightGrid | undefined =>
     widths
-      .filter((width) => length % width === 0)
-      .flatMap((width) => gridInBlocks(weights, { length, width, isSymmetric, bits }) ?? []),
-  );
-  return grids.reduce<WeightGrid | undefined>(
-    (best, grid) => (best !== undefined && levelsOf(best) <= levelsOf(grid) ? best : grid),
-    undefined,
-  );
-}
-
-/** Number of values that a block can have. */
-export function levelsOf({ isSymmetric, codes }: WeightGrid): number {
-  return isSymmetric ? 2 * codes : codes + 1;
+      .flatMap((width) => gridInBlocks(weights, { length, width, isSymmetric, bits }) ?? [])
+      .reduce<WeightGrid | undefined>(
+        (best, grid) => (best !== undefined && grid.codes > 0.75 * best.codes ? best : grid),
+        undefined,
+      );
+  return narrowest(true) ?? narrowest(false);
 }
 
 const pattern = new Uint32Array(1);
