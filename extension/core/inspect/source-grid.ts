@@ -7,7 +7,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../checkpoints/onnx-file';
 import { detectGrid, significantBits } from '../checkpoints/quantize/detect-grid';
 import type { WeightGrid } from '../checkpoints/quantize/detect-grid';
-import { fitsRows, roundRows } from '../checkpoints/quantize/quantizers';
+import { fitsRows, fittingType, roundRows } from '../checkpoints/quantize/quantizers';
 import { cutShort, floatReaders } from '../checkpoints/read-tensor';
 import { formatPercent } from '../format';
 import { joined, say } from '../message';
@@ -100,7 +100,9 @@ export async function findSourceGrid({
   const added = addedErrors(samples);
   const bits = Math.max(...samples.map(({ weights }) => significantBits(weights)));
   const lossless = quantizationTypes.filter(
-    (one) => (added[one] ?? 1) <= Math.max(noError, 2 ** -bits),
+    (one) =>
+      (added[one] ?? 1) <= Math.max(noError, 2 ** -bits) &&
+      samples.every(({ length }) => fitsRows(one, length)),
   );
   return {
     type,
@@ -199,18 +201,15 @@ function nameOf({ isSymmetric, width, codes, distinct, hasSharedSteps }: WeightG
   return `int${Math.max(2, bits)} in groups of ${width}`;
 }
 
-/** Errors of the types that all samples can be stored as. */
+/** Errors of all types; a type that can't divide rows into blocks is replaced as llama.cpp does. */
 function addedErrors(samples: readonly Sample[]): SourceGrid['added'] {
-  const types = quantizationTypes.filter((type) =>
-    samples.every(({ length }) => fitsRows(type, length)),
-  );
   return Object.fromEntries(
-    types.map((type) => {
+    quantizationTypes.map((type) => {
       let [errors, squares] = [0, 0];
       for (const { weights, length } of samples) {
         const rows = Math.max(1, Math.floor(sampledWeights.quantize / length));
         const some = weights.subarray(0, rows * length);
-        roundRows(type, some, length).forEach((rounded, i) => {
+        roundRows(fittingType(type, length), some, length).forEach((rounded, i) => {
           const weight = some[i] ?? 0;
           errors += (rounded - weight) ** 2;
           squares += weight ** 2;
