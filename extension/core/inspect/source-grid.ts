@@ -5,7 +5,7 @@ import type { WritableType } from '../checkpoints/ggml-types';
 import { elementCount, hasFloatRows } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../checkpoints/onnx-file';
-import { detectGrid, significantBits } from '../checkpoints/quantize/detect-grid';
+import { bitsOf, detectGrid, significantBits } from '../checkpoints/quantize/detect-grid';
 import type { WeightGrid } from '../checkpoints/quantize/detect-grid';
 import { fitsRows, fittingType, roundRows } from '../checkpoints/quantize/quantizers';
 import { cutShort, floatReaders } from '../checkpoints/read-tensor';
@@ -41,9 +41,12 @@ const mostColumns = 4096;
 const noError = 0.001;
 
 /** Quantization types, fewest bytes first. */
-const quantizationTypes = writableTypes.filter(isDequantized).sort((a, b) => bitsOf(a) - bitsOf(b));
+const quantizationTypes = writableTypes
+  .filter(isDequantized)
+  .sort((a, b) => storedBits(a) - storedBits(b));
 
-function bitsOf(type: WritableType): number {
+/** Bits per weight. */
+function storedBits(type: WritableType): number {
   const { bytes, elements } = ggmlBlockOf(type);
   return (8 * bytes) / elements;
 }
@@ -182,7 +185,8 @@ function typeOf({ dtype, weights, length }: Sample): string | undefined {
 }
 
 /** The type of GGUF whose blocks a grid has, or else its bits and groups. */
-function nameOf({ isSymmetric, width, codes, distinct, hasSharedSteps }: WeightGrid): string {
+function nameOf(grid: WeightGrid): string {
+  const { isSymmetric, width, codes, distinct, hasSharedSteps } = grid;
   if (isSymmetric && width === 32) {
     const isNonlinear = codes > 16 && distinct <= 16;
     const nonlinear = hasSharedSteps ? 'IQ4_XS' : 'IQ4_NL';
@@ -197,8 +201,7 @@ function nameOf({ isSymmetric, width, codes, distinct, hasSharedSteps }: WeightG
   if (!isSymmetric && width === 32 && codes <= 31) {
     return codes <= 15 ? (hasSharedSteps ? 'Q4_K' : 'Q4_1') : hasSharedSteps ? 'Q5_K' : 'Q5_1';
   }
-  const bits = Math.ceil(Math.log2(isSymmetric ? 2 * codes : codes + 1));
-  return `int${Math.max(2, bits)} in groups of ${width}`;
+  return `int${Math.max(2, bitsOf(grid))} in groups of ${width}`;
 }
 
 /** Errors of all types; a type that can't divide rows into blocks is replaced as llama.cpp does. */

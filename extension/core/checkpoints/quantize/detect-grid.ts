@@ -31,7 +31,7 @@ const superblock = 256;
 
 /**
  * Returns the grid that rows of weights lie on, or undefined if they lie on none. Narrower blocks are reported only if
- * they need fewer codes, and minima only if they are needed.
+ * they need fewer codes, and minima only if they save bits.
  * @param weights rows of `length` numbers, as stored
  */
 export function detectGrid(weights: Float32Array, length: number): WeightGrid | undefined {
@@ -46,7 +46,15 @@ export function detectGrid(weights: Float32Array, length: number): WeightGrid | 
         (best, grid) => (best !== undefined && grid.codes > 0.75 * best.codes ? best : grid),
         undefined,
       );
-  return narrowest(true) ?? narrowest(false);
+  const [symmetric, affine] = [narrowest(true), narrowest(false)];
+  return symmetric === undefined || (affine !== undefined && bitsOf(affine) < bitsOf(symmetric))
+    ? affine
+    : symmetric;
+}
+
+/** Bits of a code. */
+export function bitsOf({ isSymmetric, codes }: WeightGrid): number {
+  return Math.ceil(Math.log2(isSymmetric ? 2 * codes : codes + 1));
 }
 
 const pattern = new Uint32Array(1);
