@@ -223,28 +223,27 @@ function addedErrors(samples: readonly Sample[]): SourceGrid['added'] {
   );
 }
 
+/** The smallest type of GGUF that keeps the weights, or else the type that adds the least error. */
+export function bestType({ lossless, added }: SourceGrid): WritableType {
+  return (
+    lossless[0] ??
+    quantizationTypes.reduce((best, one) => ((added[one] ?? 1) < (added[best] ?? 1) ? one : best))
+  );
+}
+
 /** Sentences about weights that were quantized before, and the type that keeps them. */
 export function describeGrid(grid: SourceGrid): Message {
-  const { type, isStored, matrices, onGrid, lossless } = grid;
-  const [smallest] = lossless;
-  const share =
-    onGrid === matrices
-      ? undefined
-      : say`It is the type of ${onGrid} of ${matrices} sampled matrices.`;
-  const kept =
-    smallest === undefined
-      ? say`No quantization type of GGUF keeps them without loss; ${leastLossy(grid)}.`
-      : say`${smallest} keeps them without loss; most other types add rounding errors.`;
+  const { type, isStored, matrices, onGrid, lossless, added } = grid;
+  const best = bestType(grid);
   return joined([
     isStored
       ? say`The weights are quantized to ${type}.`
       : say`The weights have been quantized before: they are on the grid of ${type}.`,
-    ...(share === undefined ? [] : [share]),
-    kept,
+    onGrid === matrices
+      ? undefined
+      : say`This is the type of ${onGrid} of ${matrices} sampled matrices.`,
+    lossless.length > 0
+      ? say`${best} keeps them without loss; most other types add rounding errors.`
+      : say`All quantization types of GGUF add rounding errors, ${best} the smallest (${formatPercent(added[best] ?? 1)}).`,
   ]);
-}
-
-function leastLossy({ added }: SourceGrid): Message {
-  const [[type, error] = ['F16', 0]] = Object.entries(added).sort((a, b) => a[1] - b[1]);
-  return say`${type} adds the least error (${formatPercent(error)})`;
 }

@@ -1,7 +1,7 @@
 import { roundingCalibration } from '../data/calibration-defaults';
 import { typeMixes, typeMixNames } from '../export/gguf/type-mixes';
 import { formatPercent } from '../format';
-import { describeGrid, findSourceGrid } from '../inspect/source-grid';
+import { bestType, describeGrid, findSourceGrid } from '../inspect/source-grid';
 import { joined, say } from '../message';
 import type { Message } from '../message';
 import type { OpenedModel } from '../models/opened-model';
@@ -64,13 +64,13 @@ async function adviseOnType(
   if (grid === undefined || (type === undefined && grid.isStored)) {
     return undefined;
   }
-  const { lossless, added } = grid;
+  const best = bestType(grid);
   const base = type === undefined ? undefined : typeMixes[type].base;
-  if (base !== undefined && [...lossless, 'F32', 'F16', 'BF16'].includes(base)) {
+  if (base !== undefined && [best, ...grid.lossless, 'F32', 'F16', 'BF16'].includes(base)) {
     return undefined;
   }
-  const mix = typeMixNames.find((name) => typeMixes[name].base === lossless[0]);
-  const error = base === undefined ? undefined : added[base];
+  const mix = typeMixNames.find((name) => typeMixes[name].base === best);
+  const error = base === undefined ? undefined : grid.added[base];
   return joined([
     describeGrid(grid),
     error === undefined ? undefined : say`${type ?? ''} adds an error of ${formatPercent(error)}.`,

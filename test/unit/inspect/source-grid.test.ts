@@ -156,7 +156,7 @@ describe('weights that were quantized before', () => {
     expect(grid).toMatchObject({ type: 'Q4_1', matrices: 4, onGrid: 3 });
     expect(inEnglish(describeGrid(grid ?? expect.fail()))).toBe(
       'The weights have been quantized before: they are on the grid of Q4_1. ' +
-        'It is the type of 3 of 4 sampled matrices. ' +
+        'This is the type of 3 of 4 sampled matrices. ' +
         'Q4_1 keeps them without loss; most other types add rounding errors.',
     );
   });
