@@ -5,7 +5,7 @@ import type { WritableType } from '../checkpoints/ggml-types';
 import { elementCount, hasFloatRows } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../checkpoints/onnx-file';
-import { bitsOf, detectGrid, significantBits } from '../checkpoints/quantize/detect-grid';
+import { codeBits, detectGrid, significantBits } from '../checkpoints/quantize/detect-grid';
 import type { WeightGrid } from '../checkpoints/quantize/detect-grid';
 import { fitsRows, fittingType, roundRows } from '../checkpoints/quantize/quantizers';
 import { cutShort, floatReaders } from '../checkpoints/read-tensor';
@@ -85,7 +85,7 @@ export async function findSourceGrid({
   const found: { readonly type: string; readonly sample: Sample }[] = [];
   for (const tensor of chosen) {
     for await (const sample of samplesOf(tensor)) {
-      const type = typeOf(sample);
+      const type = quantizationType(sample);
       if (type !== undefined) {
         found.push({ type, sample });
         break;
@@ -142,9 +142,9 @@ async function readRows(tensor: LazyTensor): Promise<Sample> {
   const columns = shape.at(-1) ?? 1;
   const count = elementCount(shape) / columns;
   const length = Math.min(columns, mostColumns);
-  const some = Math.min(count, Math.max(leastRows, Math.ceil(sampledWeights.detect / length)));
-  const rows = Int32Array.from({ length: some }, (_, i) => Math.floor((i * count) / some));
-  const weights = new Float32Array(some * length);
+  const sampled = Math.min(count, Math.max(leastRows, Math.ceil(sampledWeights.detect / length)));
+  const rows = Int32Array.from({ length: sampled }, (_, i) => Math.floor((i * count) / sampled));
+  const weights = new Float32Array(sampled * length);
   await readChosenRows(tensor, rows, (place, numbers) => {
     weights.set(numbers.subarray(0, length), place * length);
   });
@@ -156,12 +156,12 @@ async function readColumns(tensor: LazyTensor): Promise<Sample> {
   const { shape, dtype, file, offset, length: bytes } = tensor;
   const [count = 1, columns = 1] = shape;
   const length = Math.min(count, mostColumns);
-  const some = Math.min(columns, Math.max(leastRows, Math.ceil(sampledWeights.detect / length)));
+  const sampled = Math.min(columns, Math.max(leastRows, Math.ceil(sampledWeights.detect / length)));
   const elementBytes = bytes / (count * columns);
-  const first = Math.floor((columns - some) / 2);
-  const weights = new Float32Array(some * length);
+  const first = Math.floor((columns - sampled) / 2);
+  const weights = new Float32Array(sampled * length);
   await withRegularFile(file, ({ handle }) => {
-    const part = Buffer.from(new ArrayBuffer(some * elementBytes));
+    const part = Buffer.from(new ArrayBuffer(sampled * elementBytes));
     for (let row = 0; row < length; row++) {
       const from = offset + (row * columns + first) * elementBytes;
       if (readSync(handle.fd, part, 0, part.length, from) < part.length) {
@@ -176,16 +176,16 @@ async function readColumns(tensor: LazyTensor): Promise<Sample> {
   return { dtype, weights, length };
 }
 
-function typeOf({ dtype, weights, length }: Sample): string | undefined {
+function quantizationType({ dtype, weights, length }: Sample): string | undefined {
   if (isDequantized(dtype)) {
     return dtype;
   }
   const grid = detectGrid(weights, length);
-  return grid && nameOf(grid);
+  return grid && gridName(grid);
 }
 
 /** The type of GGUF whose blocks a grid has, or else its bits and groups. */
-function nameOf(grid: WeightGrid): string {
+function gridName(grid: WeightGrid): string {
   const { isSymmetric, width, codes, distinct, hasSharedSteps } = grid;
   if (isSymmetric && width === 32) {
     const isNonlinear = codes > 16 && distinct <= 16;
@@ -201,7 +201,7 @@ function nameOf(grid: WeightGrid): string {
   if (!isSymmetric && width === 32 && codes <= 31) {
     return codes <= 15 ? (hasSharedSteps ? 'Q4_K' : 'Q4_1') : hasSharedSteps ? 'Q5_K' : 'Q5_1';
   }
-  return `int${Math.max(2, bitsOf(grid))} in groups of ${width}`;
+  return `int${Math.max(2, codeBits(grid))} in groups of ${width}`;
 }
 
 /** Errors of all types; a type that can't divide rows into blocks is replaced as llama.cpp does. */
@@ -211,9 +211,9 @@ function addedErrors(samples: readonly Sample[]): SourceGrid['added'] {
       let [errors, squares] = [0, 0];
       for (const { weights, length } of samples) {
         const rows = Math.max(1, Math.floor(sampledWeights.quantize / length));
-        const some = weights.subarray(0, rows * length);
-        roundRows(fittingType(type, length), some, length).forEach((rounded, i) => {
-          const weight = some[i] ?? 0;
+        const sampled = weights.subarray(0, rows * length);
+        roundRows(fittingType(type, length), sampled, length).forEach((rounded, i) => {
+          const weight = sampled[i] ?? 0;
           errors += (rounded - weight) ** 2;
           squares += weight ** 2;
         });

@@ -32,7 +32,7 @@ function normals(count: number, seed: number): Float32Array {
 const weights = normals(rows * columns, 7);
 
 /** Weights rounded to integers of `bits` bits with a scale, and a minimum if asymmetric, per group. */
-function inGroups(
+function roundGroups(
   x: Float32Array,
   width: number,
   bits: number,
@@ -97,8 +97,8 @@ function modelWith(
 const byName = <T extends { name: string }>(items: readonly T[]): Map<string, T> =>
   new Map(items.map((item) => [item.name, item]));
 
-/** What is found in a model of four matrices, made of different numbers. */
-async function gridOf(
+/** The grid of a model of four matrices with different weights. */
+async function detectedGrid(
   change: (matrix: Float32Array) => Float32Array,
   dtype: (typeof floats)[number],
 ): Promise<SourceGrid | undefined> {
@@ -106,12 +106,12 @@ async function gridOf(
   return findSourceGrid(modelWith(matrices, dtype));
 }
 
-const keptByOwnType = ['Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'Q4_K', 'Q6_K'] as const;
+const losslessTypes = ['Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'Q4_K', 'Q6_K'] as const;
 
 describe('weights that were quantized before', () => {
   for (const dtype of floats) {
-    it.each(keptByOwnType)(`are found to be %s, which keeps them, in ${dtype}`, async (type) => {
-      const grid = await gridOf((x) => roundRows(type, x, columns), dtype);
+    it.each(losslessTypes)(`are found to be %s, which keeps them, in ${dtype}`, async (type) => {
+      const grid = await detectedGrid((x) => roundRows(type, x, columns), dtype);
       expect(grid).toMatchObject({ isStored: false, matrices: 4, onGrid: 4 });
       expect(grid?.lossless[0]).toBe(type);
       // The steps of bfloat16 are too coarse to see that those of a K-quant are multiples of one number.
@@ -121,7 +121,7 @@ describe('weights that were quantized before', () => {
     it.each(['Q2_K', 'Q3_K', 'IQ4_NL', 'IQ4_XS'] as const)(
       `are found to be %s in ${dtype}`,
       async (type) => {
-        const grid = await gridOf((x) => roundRows(type, x, columns), dtype);
+        const grid = await detectedGrid((x) => roundRows(type, x, columns), dtype);
         expect(grid?.type).toBe(type);
       },
     );
@@ -136,14 +136,14 @@ describe('weights that were quantized before', () => {
     ] as const)(
       `are found to be int4 in groups of %i (symmetric: %s) in ${dtype}`,
       async (width, isSymmetric, type) => {
-        const grid = await gridOf((x) => inGroups(x, width, 4, isSymmetric), dtype);
+        const grid = await detectedGrid((x) => roundGroups(x, width, 4, isSymmetric), dtype);
         expect(grid?.type).toBe(type);
       },
     );
   }
 
   it('are found if a row has one scale', async () => {
-    const grid = await gridOf((x) => inGroups(x, columns, 8, true), 'F16');
+    const grid = await detectedGrid((x) => roundGroups(x, columns, 8, true), 'F16');
     expect(grid?.type).toBe(`int8 in groups of ${columns}`);
   });
 
@@ -172,7 +172,7 @@ describe('weights that were quantized before', () => {
   });
 
   it('say what other types add', async () => {
-    const grid = await gridOf((x) => roundRows('Q4_1', x, columns), 'F16');
+    const grid = await detectedGrid((x) => roundRows('Q4_1', x, columns), 'F16');
     expect(grid?.added.Q4_1).toBeLessThan(0.0005);
     expect(grid?.added.Q4_0).toBeGreaterThan(0.05);
     expect(grid?.added.Q8_0).toBeGreaterThan(0.004);
@@ -181,7 +181,7 @@ describe('weights that were quantized before', () => {
 
 describe('weights that were never quantized', () => {
   it.each(floats)('have no grid in %s', async (dtype) => {
-    expect(await gridOf((x) => x, dtype)).toBeUndefined();
+    expect(await detectedGrid((x) => x, dtype)).toBeUndefined();
   });
 
   it.each(floats)('have none if most matrices are floats, in %s', async (dtype) => {
@@ -214,7 +214,7 @@ describe('weights that were never quantized', () => {
     ['sinusoids', (_: number, i: number) => Math.sin((i % columns) / 7 + Math.floor(i / columns))],
   ])('have none if they are %s', async (_, value) => {
     for (const dtype of floats) {
-      expect(await gridOf((x) => x.map(value), dtype)).toBeUndefined();
+      expect(await detectedGrid((x) => x.map(value), dtype)).toBeUndefined();
     }
   });
 

@@ -47,13 +47,13 @@ export function detectGrid(weights: Float32Array, length: number): WeightGrid | 
         undefined,
       );
   const [symmetric, affine] = [narrowest(true), narrowest(false)];
-  return symmetric === undefined || (affine !== undefined && bitsOf(affine) < bitsOf(symmetric))
+  return symmetric === undefined || (affine !== undefined && codeBits(affine) < codeBits(symmetric))
     ? affine
     : symmetric;
 }
 
 /** Bits of a code. */
-export function bitsOf({ isSymmetric, codes }: WeightGrid): number {
+export function codeBits({ isSymmetric, codes }: WeightGrid): number {
   return Math.ceil(Math.log2(isSymmetric ? 2 * codes : codes + 1));
 }
 
@@ -105,7 +105,7 @@ function gridInBlocks(weights: Float32Array, blocks: Blocks): WeightGrid | undef
   return fitting < leastBlocks || fitting < leastShare * (fitting + missing)
     ? undefined
     : {
-        ...{ isSymmetric, width, distinct, codes: mostOf([...steps.values()]) },
+        ...{ isSymmetric, width, distinct, codes: typicalCodes([...steps.values()]) },
         hasSharedSteps: length % superblock === 0 && width <= 32 && shareSteps(steps, width),
       };
 }
@@ -119,7 +119,7 @@ interface Step {
 }
 
 /** Greatest code of all blocks but a twentieth: rounded steps of a few can be too small by a factor. */
-function mostOf(steps: readonly Step[]): number {
+function typicalCodes(steps: readonly Step[]): number {
   const codes = steps.map((step) => step.codes).sort((a, b) => a - b);
   return codes[Math.ceil(leastShare * codes.length) - 1] ?? 0;
 }
