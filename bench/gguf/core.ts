@@ -24,12 +24,6 @@ export async function write(
   );
 }
 
-/** Types that a model's tensors are stored as. */
-export async function storedTypes(path: string): Promise<readonly string[]> {
-  const { summary } = await openModelFiles(path);
-  return Object.keys(summary.dtypes);
-}
-
 /** Logits of the last of `ids`, [vocabulary]. */
 export async function lastLogits(path: string, ids: readonly number[]): Promise<Float32Array> {
   const executor = new LayeredExecutor(await openModel(path), limits.device, limits.memoryBytes);

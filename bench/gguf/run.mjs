@@ -1,6 +1,7 @@
 /**
  * Writes a model as GGUF files of several types, loads each with llama.cpp, and compares its logits and its tokens with ours.
  * node-llama-cpp (prebuilt llama.cpp, from npm) is looked for in TOOLS/node_modules. The files stay in OUT.
+ * Run `npm run build` first.
  *
  *     node bench/gguf/run.mjs TOOLS MODEL OUT [--imatrix FILE.gguf] [TYPE ...]
  */
@@ -10,7 +11,7 @@ import process from 'node:process';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { bundleCore } from '../../scripts/lib/bundle.mjs';
-import { describeStoredTypes } from '../lib/source-types.mjs';
+import { describeSource } from '../lib/source-types.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const text = 'The quick brown fox jumps over 12 lazy dogs, and the river runs to the sea.';
@@ -29,7 +30,7 @@ const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error' });
 const { version } = createRequire(entry)('../package.json');
 process.stdout.write(
   `llama.cpp of node-llama-cpp ${version}, CPU, key/value cache float32\n\n` +
-    `${await describeStoredTypes(model, await core.storedTypes(model))}\n\n` +
+    `${await describeSource(model)}\n\n` +
     '| type | bytes | processor s to write and check | error to the source | llama.cpp to us | top token |\n| --- | --- | --- | --- | --- | --- |\n',
 );
 for (const type of ['as stored', ...types]) {

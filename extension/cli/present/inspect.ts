@@ -1,5 +1,6 @@
 import { formatBytes, formatCount } from '../../core/format';
 import { counted } from '../counted';
+import { describeGrid } from '../../core/inspect/source-grid';
 import { countForms } from '../../core/models/forms/form-spec';
 import { refusalsOf } from '../../core/models/capabilities';
 import type { SublayerSummary } from '../../core/models/model-summary';
@@ -29,6 +30,9 @@ export const inspect: Presenter<Inspection> = {
       terminal.print(`compressed: ${countForms(summary.compressed)}`);
     }
     terminal.print(`stored as: ${describeDTypes(summary.dtypes)}`);
+    if (summary.grid?.isStored === false) {
+      terminal.print(inEnglish(describeGrid(summary.grid)));
+    }
     for (const { name: file, bytes: size, types } of summary.projectors ?? []) {
       const kind = types.length === 0 ? '' : ` of type ${types.join(', ')}`;
       terminal.print(`projector${kind}: ${file}, ${formatBytes(size)}`);

@@ -1,5 +1,10 @@
 import { roundingCalibration } from '../data/calibration-defaults';
-import { say } from '../message';
+import { typeMixes, typeMixNames } from '../export/gguf/type-mixes';
+import { formatPercent } from '../format';
+import { bestType, describeGrid, findSourceGrid } from '../inspect/source-grid';
+import { joined, say } from '../message';
+import type { Message } from '../message';
+import type { OpenedModel } from '../models/opened-model';
 import { planFor } from '../plans/plan';
 import { UserError } from '../user-error';
 import { appliedSchema } from './apply';
@@ -47,6 +52,32 @@ function withRounding(
   return { ...request, rounding: 'feedback' };
 }
 
+/** Warns about a type that rounds weights which have been quantized before, or names the one that keeps them. */
+async function adviseOnType(
+  model: OpenedModel,
+  { format, type }: RequestOf<typeof outputFields> & RequestOf<typeof typeFields>,
+): Promise<Message | undefined> {
+  if ((format ?? model.format) !== 'gguf') {
+    return undefined;
+  }
+  const grid = await findSourceGrid(model);
+  if (grid === undefined || (type === undefined && grid.isStored)) {
+    return undefined;
+  }
+  const best = bestType(grid);
+  const base = type === undefined ? undefined : typeMixes[type].base;
+  if (base !== undefined && [best, ...grid.lossless, 'F32', 'F16', 'BF16'].includes(base)) {
+    return undefined;
+  }
+  const mix = typeMixNames.find((name) => typeMixes[name].base === best);
+  const error = base === undefined ? undefined : grid.added[base];
+  return joined([
+    describeGrid(grid),
+    error === undefined ? undefined : say`${type ?? ''} adds an error of ${formatPercent(error)}.`,
+    mix === undefined ? undefined : say`Choose --type ${mix}.`,
+  ]);
+}
+
 export const convert = defineOperation({
   id: 'convert',
   title: 'Convert Model',
@@ -72,6 +103,10 @@ export const convert = defineOperation({
   run: async (request, context: OperationContext<unknown>): Promise<ApplyResult> => {
     const { examples } = request;
     const model = await context.environment.open(request.model);
+    const advice = await adviseOnType(model, request);
+    if (advice !== undefined) {
+      context.warn(advice);
+    }
     return applyAndMeasure(
       {
         ...{ model, judging: judgingOf(request), plan: planFor({ path: model.path }, {}) },

@@ -1,6 +1,8 @@
 import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { isGguf, locateOnnx } from '../checkpoints/model-folder';
+import { findSourceGrid } from '../inspect/source-grid';
+import type { SourceGrid } from '../inspect/source-grid';
 import type { Capabilities } from '../models/capabilities';
 import type { ModelSummary } from '../models/model-summary';
 import { openOnnxModel } from '../models/onnx/onnx-model';
@@ -15,13 +17,15 @@ export type Inspection = ModelSummary & {
   readonly capabilities?: Capabilities;
   /** For images or audio, beside a GGUF file that has some. */
   readonly projectors?: readonly Projector[];
+  /** The quantization type that the weights have or had; absent if they were not quantized. */
+  readonly grid?: SourceGrid;
 };
 
 export const inspect = defineOperation({
   id: 'inspect',
   title: 'Inspect Model',
   verb: 'Inspecting',
-  summary: 'Show the structure of a model, from its headers alone.',
+  summary: 'Show the structure of a model, from its headers and a few rows of its weights.',
   fields: { model: modelField },
   rules: [],
   result: v.looseObject({
@@ -42,13 +46,30 @@ export const inspect = defineOperation({
     projectors: v.optional(
       v.array(v.object({ name: v.string(), bytes: v.number(), types: v.array(v.string()) })),
     ),
+    grid: v.optional(
+      v.object({
+        type: v.string(),
+        isStored: v.boolean(),
+        matrices: v.number(),
+        onGrid: v.number(),
+        lossless: v.array(v.string()),
+        added: v.record(v.string(), v.number()),
+      }),
+    ),
   }),
   trust: 'inspect',
   run: async ({ model }, { environment }): Promise<Inspection> => {
     try {
-      const { summary, capabilities } = await environment.open(model);
+      const opened = await environment.open(model);
+      const { summary, capabilities } = opened;
+      const grid = await findSourceGrid(opened);
       const projectors = isGguf(summary.path) ? await findProjectors(dirname(summary.path)) : [];
-      return { ...summary, capabilities, ...(projectors.length === 0 ? {} : { projectors }) };
+      return {
+        ...summary,
+        capabilities,
+        ...(projectors.length === 0 ? {} : { projectors }),
+        ...(grid === undefined ? {} : { grid }),
+      };
     } catch (error) {
       // A graph that cannot be cut into layers still has a structure.
       const onnx = error instanceof UserError ? await locateOnnx(model) : undefined;
