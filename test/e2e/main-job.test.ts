@@ -264,7 +264,10 @@ describe('from a model folder to a smaller model', () => {
     await workbench.explorer.focus('sample-pruned');
     const tab = workbench.tab('Layer Heatmap: sample-pruned');
     await until(
-      async () => tab.locator('.codicon-close').click(),
+      async () => {
+        await tab.click();
+        await workbench.runCommand('View: Close Editor');
+      },
       async () => tab.isHidden(),
     );
   });
