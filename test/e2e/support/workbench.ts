@@ -100,8 +100,17 @@ export class Workbench {
 
   /** Runs a command by its palette title, such as `Espalier: Profile Layers`. */
   public async runCommand(title: string): Promise<void> {
-    await this.#typeCommand(title);
-    await this.quickPick(title).click();
+    const end = Date.now() + patienceMilliseconds;
+    for (;;) {
+      await this.#typeCommand(title);
+      try {
+        // A window that is still starting may close the palette before the click.
+        await this.quickPick(title).click({ timeout: 10_000 });
+        return;
+      } catch (error) {
+        if (Date.now() > end) throw error;
+      }
+    }
   }
 
   /** A window that is still starting may close the palette again. */
