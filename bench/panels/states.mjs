@@ -364,6 +364,7 @@ export function smallerDocument() {
       smaller: {
         ...{ name: 'original', source: '/models/original', path: '/models/original-half' },
         ...{ model: '/models/original-half/original.gguf', runtime: 'llama.cpp', size: '50%' },
+        verified: 'Verified: it opens and runs, top-1 agreement with the plan 97 % on 64 tokens.',
         ...{ bytesBefore: 7_591_000, bytesAfter: 3_792_288, requantized: 'Q8_0' },
         memory: { context: 4096, before: 9_000_000, after: 5_200_000 },
         types: { Q8_0: 3_000_000, Q5_1: 400_000, Q5_0: 300_000, IQ4_NL: 60_000, F32: 32_288 },

@@ -101,7 +101,6 @@ function runtimeItem(runtime: Runtime): RuntimeItem {
         description: l10n.t('GGUF'),
       };
     case 'transformers':
-    case 'vllm':
       return {
         runtime,
         label: programs.transformers,

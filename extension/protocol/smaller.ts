@@ -35,6 +35,8 @@ export interface SmallerModel extends Pick<
   /** Name and path of the original. */
   readonly name: string;
   readonly source: string;
+  /** Sentence that says what was verified. */
+  readonly verified: string;
   readonly evaluation?: EvaluationResult;
   readonly verdict?: Verdict;
 }
@@ -46,6 +48,7 @@ const outcome = string();
 /** State that a tab keeps over a reload. */
 export const smallerModelSchema = object({
   ...{ name: string(), source: string(), path: string(), model: string() },
+  verified: string(),
   ...{ runtime: string(), size: string(), bytesBefore: number(), bytesAfter: number() },
   memory: object({ context: number(), before: number(), after: number() }),
   types: record(string(), number()),

@@ -9,7 +9,7 @@ import {
 import type { CancellationToken, LanguageModelTool, PreparedToolInvocation } from 'vscode';
 import { formatEstimate } from '../core/format';
 import type { Translate } from '../core/message';
-import { fit } from '../core/operations/fit';
+import { shortenResult } from '../core/operations/shorten-result';
 import type { AnyOperation } from '../core/operations/operation';
 import type { OperationId } from '../core/operations/operations';
 import { editorOperations, editorToolName, isReading } from '../core/operations/tool-names';
@@ -77,7 +77,7 @@ class AgentTool implements LanguageModelTool<Given> {
       const asked = await this.#asked(input);
       const result = await this.#run(asked, token);
       const { out } = asked.request as { readonly out?: unknown };
-      const text = fit({ ...(out === undefined ? {} : { out }), result });
+      const text = shortenResult({ ...(out === undefined ? {} : { out }), result });
       return new LanguageModelToolResult([new LanguageModelTextPart(text)]);
     } catch (error) {
       // The language model reads it.

@@ -25,7 +25,7 @@ export interface Measure {
 /** Looks whose median counts: memory that happens to be given back before one look would seem to grow after it. */
 const compared = 3;
 
-/** What grew from the median of the first looks to that of the last by more than its bound, in words. */
+/** Growth beyond the bounds, from the median of the first looks to that of the last, in words. */
 export function growth(looks: readonly Measure[], bounds: Measure): string[] {
   return (Object.keys(bounds) as (keyof Measure)[]).flatMap((key) => {
     const values = looks.map((look) => look[key]);

@@ -61,6 +61,7 @@ export function Main({ panel }: { readonly panel: SmallerPanel }): VNode {
           <Sizes smaller={smaller} />
           <Losses smaller={smaller} />
         </dl>
+        <p class="muted">{smaller.verified}</p>
       </Section>
       <Limits smaller={smaller} />
       <Commands panel={panel} smaller={smaller} />

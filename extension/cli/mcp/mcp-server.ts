@@ -19,7 +19,7 @@ const instructions =
   'Paths are those of this machine. Start with inspect_model. Then profile_layers, plan_removal and apply_plan write a ' +
   'smaller model, and evaluate_model compares it with the original. The original is never changed.';
 
-/** How often the parent process is looked for, in milliseconds. */
+/** Milliseconds between checks that the parent process is alive. */
 const parentInterval = 1000;
 
 /**

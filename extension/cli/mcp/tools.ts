@@ -6,7 +6,7 @@ import type { TaskJob } from '../../core/jobs/child-task';
 import { WorkerLostError } from '../../core/jobs/child-task';
 import { SpareChild } from '../../core/jobs/spare-child';
 import { buildRequest } from '../../core/operations/build-request';
-import { fit } from '../../core/operations/fit';
+import { shortenResult } from '../../core/operations/shorten-result';
 import type { AnyOperation, OperationContext } from '../../core/operations/operation';
 import { runOperation } from '../../core/operations/run-operation';
 import { toolDeclaration } from '../../core/operations/tool-declaration';
@@ -123,7 +123,7 @@ export async function callTool(
       },
     });
     return {
-      text: fit({
+      text: shortenResult({
         ...(out === undefined ? {} : { out }),
         ...(warnings.length === 0 ? {} : { warnings }),
         result: toJson(result),

@@ -19,12 +19,15 @@ import { printTable } from '../table';
 import type { Terminal } from '../terminal';
 import { printVerdict } from './verdict';
 
+/** Terms of an evaluation that are explained. */
+export const evaluationTerms = {
+  perplexity: glossary.perplexity,
+  'KL divergence': glossary.klDivergence,
+  'top-1 agreement': glossary.agreement,
+};
+
 export const evaluate: Presenter<Evaluated> = {
-  terms: {
-    perplexity: glossary.perplexity,
-    'KL divergence': glossary.klDivergence,
-    'top-1 agreement': glossary.agreement,
-  },
+  terms: evaluationTerms,
   options: {},
   print: (result, { terminal, request }) => {
     const { out } = request;
@@ -48,8 +51,9 @@ export const evaluate: Presenter<Evaluated> = {
       ],
     );
     if (result.against !== undefined) {
+      const interval = ratioInterval(result.perplexityRatio);
       terminal.print(
-        `Perplexity ${formatChange(result.against.perplexity, result.perplexity)} from ${against}${rangeOf(result.perplexityRatio)}: ${inEnglish(perplexityWord(result.against.perplexity, result.perplexity))}`,
+        `Perplexity ${formatChange(result.against.perplexity, result.perplexity)} from ${against}${interval && ` (${interval})`}: ${inEnglish(perplexityWord(result.against.perplexity, result.perplexity))}`,
       );
     }
     for (const sentence of describePredictions(result)) {
@@ -86,10 +90,11 @@ function printTask(
 }
 
 /** ` (95 % interval +8.1 % to +12.3 %)` */
-function rangeOf(ratio: Interval | undefined): string {
+/** `95 % interval −0.1 % to +0.4 %`; empty if it was not measured. */
+export function ratioInterval(ratio: Interval | undefined): string {
   return ratio === undefined
     ? ''
-    : ` (95 % interval ${formatChange(1, ratio.low)} to ${formatChange(1, ratio.high)})`;
+    : `95 % interval ${formatChange(1, ratio.low)} to ${formatChange(1, ratio.high)}`;
 }
 
 function columns({ perplexity, tokens, tokensPerSecond }: Evaluation): string[] {

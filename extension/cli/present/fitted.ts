@@ -1,4 +1,5 @@
 import { describePredictions } from '../../core/evaluate/describe-accuracy';
+import { describeVerification } from '../../core/export/verification';
 import {
   formatBytes,
   formatChange,
@@ -6,7 +7,6 @@ import {
   formatDuration,
   formatPercent,
 } from '../../core/format';
-import { glossary } from '../../core/glossary';
 import { inEnglish } from '../../core/message';
 import { isFitted } from '../../core/operations/fit-model';
 import type { FitResult, FittedModel } from '../../core/operations/fit-model';
@@ -16,14 +16,11 @@ import { describeMarks, lossWords } from '../../core/pipelines/size-choices';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
+import { evaluationTerms, ratioInterval } from './evaluate';
 import { printVerdict } from './verdict';
 
 export const fitted: Presenter<FitResult> = {
-  terms: {
-    perplexity: glossary.perplexity,
-    'KL divergence': glossary.klDivergence,
-    'top-1 agreement': glossary.agreement,
-  },
+  terms: evaluationTerms,
   options: {},
   print: (result, { terminal, request }) => {
     if (isFitted(result)) {
@@ -75,13 +72,10 @@ function printFitted(terminal: Terminal, result: FittedModel): void {
     `Memory at ${memory.context} tokens of context: ${formatBytes(memory.before)} → ${formatBytes(memory.after)}`,
   );
   if (evaluation?.against !== undefined) {
-    const { perplexityRatio: ratio } = evaluation;
-    const range =
-      ratio === undefined
-        ? ''
-        : `, 95 % interval ${formatChange(1, ratio.low)} to ${formatChange(1, ratio.high)}`;
+    const change = perplexityChange(evaluation.against.perplexity, evaluation.perplexity);
+    const interval = ratioInterval(evaluation.perplexityRatio);
     terminal.print(
-      `Perplexity: ${inEnglish(perplexityChange(evaluation.against.perplexity, evaluation.perplexity))}${range}, on ${evaluation.tokens} tokens`,
+      `Perplexity: ${inEnglish(change)}${interval && `, ${interval}`}, on ${evaluation.tokens} tokens`,
     );
   }
   for (const sentence of evaluation === undefined ? [] : describePredictions(evaluation)) {
@@ -98,6 +92,7 @@ function printFitted(terminal: Terminal, result: FittedModel): void {
       `The original's weights are ${requantized}: the loss is relative to that file, not to the model it was made from.`,
     );
   }
+  terminal.print(inEnglish(describeVerification(result.verification)));
   for (const { program, command } of result.commands) {
     terminal.print(`${program}: ${command}`);
   }

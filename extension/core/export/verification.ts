@@ -15,7 +15,7 @@ export interface Verification {
   readonly examples?: boolean;
 }
 
-/** What was compared, such as `64 tokens`. */
+/** Amount that was compared, such as `64 tokens`. */
 export function describeCompared({
   tokens,
   examples,

@@ -3,7 +3,7 @@ import type { JobContext, StageProgress } from './job';
 /** Part of a job, with the seconds that it is expected to take on a machine of average speed. */
 export interface Phase {
   readonly seconds: number;
-  /** Seconds that it takes at most, whatever the machine. */
+  /** Most seconds that it takes on any machine. */
   readonly limit?: number;
 }
 

@@ -67,6 +67,16 @@ type Numbers = Float32Array | Float64Array | Uint8Array;
 const create = wasmModule(kernelsBytes) as () => Exports;
 const [pageBytes, lineBytes] = [65_536, 64];
 
+/** Columns of a matrix that are computed together. */
+interface Columns {
+  readonly lines: number;
+  readonly width: number;
+  readonly start: number;
+  readonly end: number;
+  /** Floats of a line where they are put. */
+  readonly padded: number;
+}
+
 /** What a call needs in the memory of an instance, one thing behind the other. Views are made when all is there. */
 class Room {
   private end = lineBytes;
@@ -91,6 +101,18 @@ class Room {
       new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength),
     );
     return at;
+  }
+
+  /** Copies columns `start` to `end` of a matrix [lines, width] to a place for [lines, padded]. */
+  public putColumns(
+    at: number,
+    from: Float32Array,
+    { lines, width, start, end, padded }: Columns,
+  ): void {
+    const to = this.floats(at, lines * padded);
+    for (let i = 0; i < lines; i++) {
+      to.set(from.subarray(i * width + start, i * width + end), i * padded);
+    }
   }
 
   public bytes(at: number, count: number): Uint8Array {
@@ -165,10 +187,7 @@ export function roundStep(all: RoundedStep): void {
     const panel = room.take(step * vector * Float32Array.BYTES_PER_ELEMENT);
     const factor = factors === undefined ? 0 : room.put(factors);
     const fill = (at: number, from: Float32Array, lines: number): void => {
-      const to = room.floats(at, lines * padded);
-      for (let i = 0; i < lines; i++) {
-        to.set(from.subarray(i * rows + start, i * rows + end), i * padded);
-      }
+      room.putColumns(at, from, { lines, width: rows, start, end, padded });
     };
     fill(target, targets, step);
     fill(weight, weights, step);
@@ -234,10 +253,7 @@ export function roundGroup(all: RoundedGroup): void {
     const [error, number] = [room.take(trials * count * size), room.take(trials * count)];
     const panel = room.take(step * vector * size);
     const fill = (at: number, from: Float32Array, lines: number): void => {
-      const to = room.floats(at, lines * padded);
-      for (let i = 0; i < lines; i++) {
-        to.set(from.subarray(i * rows + start, i * rows + end), i * padded);
-      }
+      room.putColumns(at, from, { lines, width: rows, start, end, padded });
     };
     fill(target, targets, step);
     fill(weight, weights, step);

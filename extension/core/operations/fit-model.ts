@@ -27,7 +27,7 @@ import { memoryAt } from '../models/model-summary';
 import { applyPlan } from '../pipelines/apply-plan';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import type { PruneResult } from '../pipelines/prune-result';
-import { runtimeOutput, runtimes } from '../pipelines/runtimes';
+import { runtimeNames, runtimeOutput } from '../pipelines/runtimes';
 import type { Runtime } from '../pipelines/runtimes';
 import {
   targetBytes,
@@ -61,6 +61,7 @@ import { operationJournal, ownFolder } from './journals';
 import { rememberLoss } from './measured-losses';
 import { measureSensitivity, sensitivityJournal } from './measure-sensitivity';
 import { defineOperation } from './operation';
+import { compressedOutcome } from './outcomes';
 import type { OperationContext } from './operation';
 import { runCommands } from './run-commands';
 import type { RunCommand } from './run-commands';
@@ -154,7 +155,7 @@ const fields = {
     fallback: 'none: sizes are listed',
     placeholder: '50%|4GB|TYPE',
   }),
-  for: choice(runtimes, {
+  for: choice(runtimeNames, {
     description: 'Program that will run it',
     fallback: 'llama.cpp for GGUF, onnxruntime for ONNX, transformers for folders',
     placeholder: 'PROGRAM',
@@ -242,8 +243,7 @@ export const fitModel = defineOperation({
     outcome: (result) =>
       isFitted(result)
         ? {
-            summary: say`${basename(result.path)} takes ${formatBytes(result.bytesAfter)} instead of ${formatBytes(result.bytesBefore)}.`,
-            isWarning: result.verdict?.outcome === 'regression',
+            ...compressedOutcome(result),
             shown: true,
           }
         : { summary: say`Listed sizes.`, shown: true, writesNothing: true },

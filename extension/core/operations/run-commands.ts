@@ -32,7 +32,6 @@ export function runCommands(runtime: Runtime, path: string, context: number): Ru
       ];
     }
     case 'transformers':
-    case 'vllm':
       return [
         {
           program: 'transformers',

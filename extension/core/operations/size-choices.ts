@@ -2,8 +2,8 @@ import { defaultCalibration, sensitivityCalibration } from '../data/calibration-
 import type { JobContext } from '../jobs/job';
 import type { Phase } from '../jobs/phases';
 import type { OpenedModel } from '../models/opened-model';
-import { defaultRuntime, loadableBy } from '../pipelines/runtimes';
-import type { Runtime } from '../pipelines/runtimes';
+import { defaultRuntime, loadableBy, requireRuntime } from '../pipelines/runtimes';
+import type { Runtime, runtimeNames } from '../pipelines/runtimes';
 import { densePlaces, listSizes, mixMethods, namesType } from '../pipelines/size-choices';
 import type { SizeChoice, SizeChoices } from '../pipelines/size-choices';
 import { machineMemory } from '../runtime/limits/process-memory';
@@ -44,10 +44,10 @@ export type FitPhase = (typeof fitPhases)[number];
 /** The runtime that is asked for, or the first that loads the model. */
 export async function chosenRuntime(
   opened: OpenedModel,
-  asked: Runtime | undefined,
+  asked: (typeof runtimeNames)[number] | undefined,
 ): Promise<Runtime> {
   if (asked !== undefined) {
-    return asked;
+    return requireRuntime(asked);
   }
   const preferred = defaultRuntime(opened);
   const able = await loadableBy(opened);
@@ -112,7 +112,7 @@ export function fitWork(model: OpenedModel, runtime: Runtime, size: string): Wor
 /** Lists the sizes of a model with their times and losses. Runs no model. */
 export async function offerSizes(
   model: OpenedModel,
-  asked: Runtime | undefined,
+  asked: (typeof runtimeNames)[number] | undefined,
   { costsFolder }: Pick<Environment, 'costsFolder'>,
   context: JobContext,
 ): Promise<OfferedSizes> {

@@ -8,15 +8,28 @@ import type { OpenedModel } from '../models/opened-model';
 import { say } from '../message';
 import { UserError } from '../user-error';
 
-/** Programs that a smaller model is written for. */
-export const runtimes = ['llama.cpp', 'transformers', 'vllm', 'onnxruntime'] as const;
-export type Runtime = (typeof runtimes)[number];
+/** Programs that can be asked for. */
+export const runtimeNames = ['llama.cpp', 'transformers', 'vllm', 'onnxruntime'] as const;
 
 const formats = {
   'llama.cpp': 'gguf',
   transformers: 'safetensors',
   onnxruntime: 'onnx',
-} as const satisfies Readonly<Partial<Record<Runtime, OutputFormat>>>;
+} as const satisfies Readonly<Partial<Record<(typeof runtimeNames)[number], OutputFormat>>>;
+
+/** Programs that a smaller model can be written for. */
+export type Runtime = keyof typeof formats;
+
+/** @throws UserError for a program that can't load what is written. */
+export function requireRuntime(name: (typeof runtimeNames)[number]): Runtime {
+  if (name === 'vllm') {
+    throw new UserError(say`vLLM loads no quantized weights that Espalier writes.`, {
+      field: 'for',
+      remedy: say`Choose llama.cpp: vLLM can load GGUF files (experimental).`,
+    });
+  }
+  return name;
+}
 
 /** Program that a model is most likely for, by its format. */
 export function defaultRuntime({ format }: Pick<OpenedModel, 'format'>): Runtime {
@@ -38,15 +51,9 @@ export interface RuntimeOutput {
 
 /**
  * The format that a runtime loads.
- * @throws UserError if there is none, or the model can't be written in it.
+ * @throws UserError if the model can't be written in it.
  */
 export async function runtimeOutput(opened: OpenedModel, runtime: Runtime): Promise<RuntimeOutput> {
-  if (runtime === 'vllm') {
-    throw new UserError(say`vLLM loads no quantized weights that Espalier writes.`, {
-      field: 'for',
-      remedy: say`Choose llama.cpp: vLLM can load GGUF files (experimental).`,
-    });
-  }
   const source = writeSource(opened);
   const changes = checkChanges(source.model.summary, []);
   try {

@@ -324,7 +324,6 @@ export function encodingChoices(opened: OpenedModel, encoding: Encoding): Compre
 const overheads: Readonly<Record<Runtime, number>> = {
   'llama.cpp': 32,
   transformers: 512,
-  vllm: 512,
   onnxruntime: 4096,
 };
 

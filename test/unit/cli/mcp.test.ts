@@ -13,7 +13,7 @@ import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { say } from '../../../extension/core/message';
-import { fit } from '../../../extension/core/operations/fit';
+import { shortenResult } from '../../../extension/core/operations/shorten-result';
 import { serve } from '../../../extension/cli/mcp/mcp-server';
 import { callInChild, callTool, toolsOf } from '../../../extension/cli/mcp/tools';
 import { unattended } from '../../../extension/core/jobs/job';
@@ -321,17 +321,17 @@ it('a server stops its calls when its input ends', async () => {
 
 describe('a result', () => {
   it('is whole where it is short, else its lists are cut and say so', () => {
-    expect(fit({ a: [1, 2] })).toBe('{"a":[1,2]}');
-    expect(fit({ said: say`${2} of ${'3'}` })).toBe('{"said":"2 of 3"}');
+    expect(shortenResult({ a: [1, 2] })).toBe('{"a":[1,2]}');
+    expect(shortenResult({ said: say`${2} of ${'3'}` })).toBe('{"said":"2 of 3"}');
     const long = {
       rows: Array.from({ length: 5000 }, (_, i) => ({ id: `row ${i}` })),
       more: 'kept',
     };
-    const cut = fit(long);
+    const cut = shortenResult(long);
     expect(cut.length).toBeLessThanOrEqual(24_000);
     const read = JSON.parse(cut) as { readonly rows: readonly unknown[]; readonly more: string };
     expect(read.more).toBe('kept');
     expect(read.rows.at(-1)).toBe('… 4900 more');
-    expect(fit({ text: 'x'.repeat(50_000) }).length).toBeLessThan(24_100);
+    expect(shortenResult({ text: 'x'.repeat(50_000) }).length).toBeLessThan(24_100);
   });
 });

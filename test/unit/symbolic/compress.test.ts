@@ -21,7 +21,6 @@ import type { Term } from '../../../extension/core/symbolic/language/term';
 import { printType } from '../../../extension/core/symbolic/language/type';
 import { randomPrograms } from './random-programs';
 import { archivedLibrary } from './vectors';
-import { randomRuns } from '../sample';
 
 const primitives = initialLibrary();
 
@@ -253,9 +252,9 @@ describe('compression', () => {
         }
         learned += result.inventions.length;
       }),
-      { numRuns: randomRuns(60, 30) },
+      { numRuns: 60 },
     );
-    expect(learned).toBeGreaterThan(0);
+    expect(learned).toBeGreaterThan(5);
   });
 
   it('finds the highest utility that any pattern has', async () => {
@@ -277,9 +276,9 @@ describe('compression', () => {
           found += best === undefined ? 0 : 1;
         },
       ),
-      { numRuns: randomRuns(150, 75) },
+      { numRuns: 150 },
     );
-    expect(found).toBeGreaterThan(0);
+    expect(found).toBeGreaterThan(20);
   });
 
   it('keeps what every program is, and accounts for its utility', async () => {
@@ -307,9 +306,9 @@ describe('compression', () => {
         expect(total(written) - total(result.programs) - bodies).toBe(utilities);
         learned += result.inventions.length;
       }),
-      { numRuns: randomRuns(60, 30) },
+      { numRuns: 60 },
     );
-    expect(learned).toBeGreaterThan(0);
+    expect(learned).toBeGreaterThan(15);
   });
 
   it('can be cancelled', async () => {

@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { seededRandom, shuffle } from '../../../extension/core/data/random';
 import { GraphClasses, SimpleGraph } from '../../../extension/core/symbolic/evaluation/isomorphism';
-import { randomRuns } from '../sample';
 
 type Edge = readonly [number, number];
 
@@ -57,9 +56,9 @@ describe('isomorphism', () => {
           expected,
         );
       }),
-      { numRuns: randomRuns(600, 150) },
+      { numRuns: 600 },
     );
-    expect(isomorphic).toBeGreaterThan(0);
+    expect(isomorphic).toBeGreaterThan(20);
   });
 
   it('holds for every renaming of larger graphs', () => {

@@ -71,9 +71,9 @@ describe('programs', () => {
         expect(graphOrRejection(program)).toEqual(expected);
         built += expected === undefined ? 0 : 1;
       }),
-      { numRuns: randomRuns(1500, 375) },
+      { numRuns: 1500 },
     );
-    expect(built).toBeGreaterThan(0);
+    expect(built).toBeGreaterThan(100);
   });
 
   it('may hold lambdas and partial applications', () => {

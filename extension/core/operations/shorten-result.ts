@@ -6,7 +6,7 @@ const mostCharacters = 24_000;
 const lengths = [100, 40, 20, 10, 5, 2];
 
 /** A result as JSON that is short enough; lists that were cut say how much is missing. */
-export function fit(result: object): string {
+export function shortenResult(result: object): string {
   const whole = JSON.stringify(result, englishInJson);
   if (whole.length <= mostCharacters) return whole;
   const said: unknown = JSON.parse(whole);
