@@ -17,7 +17,7 @@ const bundles = [
   'queue-library',
 ];
 
-const samples = ['calibration.txt', 'held-out.txt', 'espalier-sample'];
+const samples = ['calibration.txt', 'held-out.txt', 'domains', 'espalier-sample'];
 
 /** What the npm package consists of beside its package.json: where each comes from, relative to the repository. */
 function contents() {

@@ -9,6 +9,7 @@ import {
   describePredictions,
   formatAccuracy,
 } from '../../core/evaluate/describe-accuracy';
+import { domainCells, domainTitles } from '../../core/evaluate/domain-table';
 import type { TaskEvaluation } from '../../core/evaluate/evaluate-models';
 import type { Evaluation } from '../../core/evaluate/evaluation';
 import type { Interval } from '../../core/evaluate/paired';
@@ -30,12 +31,12 @@ export const evaluate: Presenter<Evaluated> = {
   terms: evaluationTerms,
   options: {},
   print: (result, { terminal, request }) => {
-    const { out } = request;
+    const { out, saveBase } = request;
     if (typeof out === 'string') {
       terminal.note(`Evaluation: ${out}`);
     }
     const model = String(request['model'] ?? request['plan']);
-    const { against: other } = request;
+    const other = request['against'] ?? request['base'];
     const against = typeof other === 'string' ? other : '';
     if ('task' in result) {
       printTask(terminal, [model, against], result);
@@ -50,6 +51,9 @@ export const evaluate: Presenter<Evaluated> = {
         ...(result.against === undefined ? [] : [[against, ...columns(result.against)]]),
       ],
     );
+    if (typeof saveBase === 'string') {
+      terminal.note(`Log-probabilities: ${saveBase}`);
+    }
     if (result.against !== undefined) {
       const interval = ratioInterval(result.perplexityRatio);
       terminal.print(
@@ -58,6 +62,15 @@ export const evaluate: Presenter<Evaluated> = {
     }
     for (const sentence of describePredictions(result)) {
       terminal.print(inEnglish(sentence));
+    }
+    const domains = ('domains' in result && result.domains) || [];
+    if (domains.length > 0) {
+      const isCompared = domains.some(({ against: other }) => other !== undefined);
+      printTable(
+        terminal,
+        ['domain', ...(isCompared ? domainTitles : domainTitles.slice(0, 2))],
+        domains.map((one) => [one.domain, ...domainCells(one, isCompared)]),
+      );
     }
     printVerdict(terminal, result.verdict);
   },
@@ -89,7 +102,6 @@ function printTask(
   }
 }
 
-/** ` (95 % interval +8.1 % to +12.3 %)` */
 /** `95 % interval −0.1 % to +0.4 %`; empty if it was not measured. */
 export function ratioInterval(ratio: Interval | undefined): string {
   return ratio === undefined
@@ -97,6 +109,9 @@ export function ratioInterval(ratio: Interval | undefined): string {
     : `95 % interval ${formatChange(1, ratio.low)} to ${formatChange(1, ratio.high)}`;
 }
 
-function columns({ perplexity, tokens, tokensPerSecond }: Evaluation): string[] {
-  return [perplexity.toFixed(2), String(tokens), tokensPerSecond.toFixed(0)];
+/** A model that didn't run has no speed. */
+type Measured = Omit<Evaluation, 'tokensPerSecond'> & Partial<Evaluation>;
+
+function columns({ perplexity, tokens, tokensPerSecond }: Measured): string[] {
+  return [perplexity.toFixed(2), String(tokens), tokensPerSecond?.toFixed(0) ?? '–'];
 }

@@ -17,7 +17,9 @@ export const formatPoints = (difference: number): string =>
 /** What two models predict, in a sentence each; none where they were not compared. */
 export function describePredictions({
   klDivergence,
+  klPercentiles,
   agreement,
+  probabilityChange,
 }: {
   readonly [Figure in keyof PredictionsCompared]: PredictionsCompared[Figure] | undefined;
 }): Message[] {
@@ -25,15 +27,30 @@ export function describePredictions({
   const percent = (share: number): string => (100 * share).toFixed(1);
   const divergence = klDivergence && inWords(klDivergence, nats);
   const share = agreement && inWords(agreement, percent);
+  const change = probabilityChange && inWords(probabilityChange, percent);
+  const percentiles = klPercentiles && {
+    p99: inWords(klPercentiles.p99, nats),
+    p999: inWords(klPercentiles.p999, nats),
+  };
   return [
     ...(divergence === undefined
       ? []
       : [
           say`KL divergence: ${divergence.value} nats per token (95 % interval ${divergence.low} to ${divergence.high})`,
         ]),
+    ...(klPercentiles === undefined || percentiles === undefined
+      ? []
+      : [
+          say`KL divergence of single tokens: median ${nats(klPercentiles.median.value)}, 99 % below ${percentiles.p99.value} (${percentiles.p99.low} to ${percentiles.p99.high}), 99.9 % below ${percentiles.p999.value} (${percentiles.p999.low} to ${percentiles.p999.high}), maximum ${nats(klPercentiles.maximum)}`,
+        ]),
     ...(share === undefined
       ? []
       : [say`Top-1 agreement: ${share.value} % (95 % interval ${share.low} to ${share.high} %)`]),
+    ...(change === undefined
+      ? []
+      : [
+          say`RMS change of the next token's probability: ${change.value} % (95 % interval ${change.low} to ${change.high} %)`,
+        ]),
   ];
 }
 

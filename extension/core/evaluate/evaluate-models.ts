@@ -14,11 +14,14 @@ import { requireExperts } from '../prune/candidates';
 import type { DeviceChoice, DeviceName } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
+import { divideIds } from '../runtime/windows';
 import { leastMemory, requireMemory } from '../runtime/memory-shares';
 import { UserError } from '../user-error';
-import type { Evaluation, EvaluationResult } from './evaluation';
+import { comparePredictions } from './compared-tokens';
+import type { ComparedWindow } from './compared-tokens';
+import type { DomainEvaluation, Evaluation, EvaluationResult } from './evaluation';
 import { compareAnswers, comparePerplexity } from './paired';
-import type { AnswersCompared } from './paired';
+import type { AnswersCompared, Loss } from './paired';
 import {
   fingerprintHeldOut,
   isReadWhole,
@@ -27,7 +30,12 @@ import {
   warnHalves,
 } from './held-out';
 import type { HeldOut } from './held-out';
-import { defaultWindowLength, evaluatePerplexity, windowLossSchema } from './perplexity';
+import {
+  defaultWindowLength,
+  evaluatePerplexity,
+  perplexityFrom,
+  windowLossSchema,
+} from './perplexity';
 import type { MeasuredText } from './perplexity';
 import { evaluateSideBySide, timedWindowSchema, VocabularyMismatch } from './side-by-side';
 import { answerTask } from './answer-task';
@@ -54,10 +62,16 @@ export interface ModelsRequest {
   readonly saved?: SavedParts;
 }
 
+/** Text of one domain, such as prose or code. */
+export interface DomainText {
+  readonly domain: string;
+  readonly file: string;
+}
+
 /** What to evaluate, on what. */
 export interface EvaluationRequest extends ModelsRequest {
-  /** Held-out text: a .txt, .md or .jsonl file. */
-  readonly text: string;
+  /** Held-out text: a .txt, .md or .jsonl file; or several, each measured by itself as well. */
+  readonly text: string | readonly DomainText[];
   /** Whether all of it is read; some windows from all over it when absent. */
   readonly whole?: boolean;
   /** Tokens per window. */
@@ -82,7 +96,8 @@ export interface TaskEvaluation extends TaskResult {
 
 /** @throws UserError where windows are asked of a text of pairs. */
 async function requireWindows(
-  { text, ...request }: EvaluationRequest,
+  request: EvaluationRequest,
+  text: string,
   model: LayeredModel,
 ): Promise<void> {
   const field = (['length', 'stride'] as const).find((one) => request[one] !== undefined);
@@ -104,20 +119,22 @@ export async function evaluateModels(
 ): Promise<EvaluationResult> {
   const [own, other] = await modelsOf(request);
   const { model } = own;
-  const { text, whole = false, stride, memoryBytes, saved = nothingSaved } = request;
+  const { text, stride, memoryBytes, saved = nothingSaved } = request;
   const models = other === undefined ? [model] : [model, other];
   const positions = models.map(({ summary }) => summary.maxPositions ?? Infinity);
   const length = Math.min(request.length ?? defaultWindowLength, ...positions);
-  const read: HeldOut[] = [];
-  for (const one of models) {
-    await requireWindows(request, one);
-    read.push(await (whole ? readWholeText : readHeldOut)(text, one, length));
+  const { text: ids, domains } = await readTexts(request, model, length);
+  const otherIds = other === undefined ? ids : (await readTexts(request, other, length)).text;
+  for (const { file } of textsOf(text)) {
+    await warnHalves(file, models, context);
   }
-  await warnHalves(text, models, context);
   const device = await deviceOf(request, context);
   const options = { length, ...(stride === undefined ? {} : { stride }) };
-  const [ids = [], otherIds = ids] = read;
-  await saved.bind([await identityOf(request, device), options, read.map(fingerprintHeldOut)]);
+  await saved.bind([
+    await identityOf(request, device),
+    options,
+    [ids, otherIds].map(fingerprintHeldOut),
+  ]);
   const changed = { model, removed: own.removed, text: ids };
   const original = { model: other ?? model, removed: new Set<number>(), text: otherIds };
   const evaluate = async (
@@ -134,7 +151,8 @@ export async function evaluateModels(
       );
     });
   if (other === undefined) {
-    return withoutLosses(await evaluate('changed', changed));
+    const after = await evaluate('changed', changed);
+    return { ...withoutLosses(after), ...domainsOf(domains, { after }) };
   }
   const evaluateEach = async (obstacle: Message): Promise<EvaluationResult> => {
     if (request.needsAgreement === true) {
@@ -148,7 +166,8 @@ export async function evaluateModels(
     return {
       ...withoutLosses(after),
       against: withoutLosses(before),
-      ...(isSame ? ratioOf(before, after) : {}),
+      ...(isSame ? ratioOf(before.losses, after.losses) : {}),
+      ...domainsOf(domains, isSame ? { before, after } : { after }),
     };
   };
   const obstacle = whyNotCompared(original, changed, { device, memoryBytes });
@@ -159,7 +178,7 @@ export async function evaluateModels(
   try {
     return await withExecutor(other, half, async (first) =>
       withExecutor(model, half, async (second) => {
-        const { before, after, ...compared } = await evaluateSideBySide(
+        const { before, after, windows } = await evaluateSideBySide(
           { ...original, executor: first },
           { ...changed, executor: second },
           { ...options, saved: saved.part('compared', timedWindowSchema) },
@@ -168,8 +187,9 @@ export async function evaluateModels(
         return {
           ...withoutLosses(after),
           against: withoutLosses(before),
-          ...ratioOf(before, after),
-          ...compared,
+          ...ratioOf(before.losses, after.losses),
+          ...comparePredictions(windows),
+          ...domainsOf(domains, { before, after, windows }),
         };
       }),
     );
@@ -187,12 +207,86 @@ const withoutLosses = ({ perplexity, tokens, tokensPerSecond }: MeasuredText): E
   tokensPerSecond,
 });
 
-function ratioOf(
-  before: MeasuredText,
-  after: MeasuredText,
+export function ratioOf(
+  before: readonly Loss[],
+  after: readonly Loss[],
 ): Pick<EvaluationResult, 'perplexityRatio'> {
-  const perplexityRatio = comparePerplexity(before.losses, after.losses);
+  const perplexityRatio = comparePerplexity(before, after);
   return perplexityRatio === undefined ? {} : { perplexityRatio };
+}
+
+/** The texts of a request; one without a name has no domain. */
+const textsOf = (
+  text: EvaluationRequest['text'],
+): readonly (Pick<DomainText, 'file'> & Partial<DomainText>)[] =>
+  typeof text === 'string' ? [{ file: text }] : text;
+
+/** A domain of a text, and how many of its windows, in the order of the text. */
+interface DomainRead {
+  readonly domain: string;
+  readonly windows: number;
+}
+
+/** What a model reads: one text as it is, several as windows behind each other. */
+async function readTexts(
+  request: EvaluationRequest,
+  model: LayeredModel,
+  length: number,
+): Promise<{ readonly text: HeldOut; readonly domains: readonly DomainRead[] }> {
+  const { text, whole = false } = request;
+  const read = whole ? readWholeText : readHeldOut;
+  const parts: HeldOut[] = [];
+  for (const { file } of textsOf(text)) {
+    await requireWindows(request, file, model);
+    parts.push(await read(file, model, length));
+  }
+  const [first] = parts;
+  if (typeof text === 'string' && first !== undefined) {
+    return { text: first, domains: [] };
+  }
+  const windows = parts.map((part) =>
+    part instanceof Int32Array ? divideIds(part, length) : part,
+  );
+  const domains = textsOf(text).map(({ domain = '' }, i) => ({
+    domain,
+    windows: windows[i]?.length ?? 0,
+  }));
+  return { text: windows.flat(), domains };
+}
+
+/** What was found in all windows, of each domain. */
+function domainsOf(
+  domains: readonly DomainRead[],
+  {
+    before,
+    after,
+    windows,
+  }: {
+    readonly before?: MeasuredText;
+    readonly after: MeasuredText;
+    readonly windows?: readonly ComparedWindow[];
+  },
+): Pick<EvaluationResult, 'domains'> {
+  if (domains.length === 0) {
+    return {};
+  }
+  let end = 0;
+  return {
+    domains: domains.map(({ domain, windows: count }): DomainEvaluation => {
+      const range = [end, (end += count)] as const;
+      const losses = after.losses.slice(...range);
+      const others = before?.losses.slice(...range);
+      return {
+        domain,
+        perplexity: perplexityFrom(losses),
+        tokens: losses.reduce((sum, { tokens }) => sum + tokens, 0),
+        ...(others === undefined
+          ? {}
+          : { against: perplexityFrom(others), ...ratioOf(others, losses) }),
+        ...(windows === undefined ? {} : comparePredictions(windows.slice(...range))),
+      };
+    }),
+  };
 }
 
 /** Where models run. */
@@ -266,12 +360,15 @@ async function modelsOf(
   return [await asPlanned(request), request.against?.model];
 }
 
-const deviceOf = async ({ device }: ModelsRequest, context: JobContext): Promise<DeviceName> =>
+export const deviceOf = async (
+  { device }: ModelsRequest,
+  context: JobContext,
+): Promise<DeviceName> =>
   resolveDevice(device, (message) => {
     context.warn(message);
   });
 
-async function withExecutor<T>(
+export async function withExecutor<T>(
   model: LayeredModel,
   { memoryBytes, device }: RunsOn,
   use: (executor: LayeredExecutor) => Promise<T>,
@@ -286,7 +383,7 @@ async function withExecutor<T>(
 }
 
 /** What numbers of models depend on, besides what they are evaluated on. */
-async function identityOf(
+export async function identityOf(
   { model, removed, patch = [], against }: ModelsRequest,
   device: DeviceName,
 ): Promise<unknown> {

@@ -8,6 +8,39 @@ import { outcomes } from './gate';
 const interval = v.object({ value: v.number(), low: v.number(), high: v.number() });
 const evaluated = v.object({ name: v.string(), path: v.string() });
 
+const predictionEntries = {
+  klDivergence: described(
+    v.optional(interval),
+    'KL divergence from that model in nats, mean over tokens, with its 95 % interval',
+  ),
+  klPercentiles: described(
+    v.optional(v.object({ median: interval, p99: interval, p999: interval, maximum: v.number() })),
+    'Percentiles of that divergence over tokens, in nats, with their 95 % intervals',
+  ),
+  agreement: described(
+    v.optional(interval),
+    'Share of the tokens for which both models rank the same next token first, with its 95 % interval',
+  ),
+  probabilityChange: described(
+    v.optional(interval),
+    "Root mean square change of the next token's probability (RMS Δp), with its 95 % interval",
+  ),
+};
+
+const perplexityRatio = described(
+  v.optional(interval),
+  'Perplexity over that of the other model, with its 95 % interval',
+);
+
+const domain = v.object({
+  domain: described(v.string(), 'What kind of text it is'),
+  perplexity: described(v.number(), 'Perplexity on it'),
+  tokens: described(v.number(), 'Tokens of it that were predicted'),
+  against: described(v.optional(v.number()), 'Perplexity of the other model on it'),
+  perplexityRatio,
+  ...predictionEntries,
+});
+
 const measuredEntries = {
   perplexity: described(v.optional(v.number()), 'exp(mean negative log-likelihood) of the text'),
   tokens: described(v.optional(v.number()), 'Tokens of the text that were predicted'),
@@ -39,18 +72,9 @@ export const evaluationSchema = v.object({
     ),
     'How the answers of the two differ',
   ),
-  perplexityRatio: described(
-    v.optional(interval),
-    'Perplexity over that of the other model, with the interval that holds it with 95 % confidence',
-  ),
-  klDivergence: described(
-    v.optional(interval),
-    'KL divergence from that model in nats of a token, with its interval',
-  ),
-  agreement: described(
-    v.optional(interval),
-    'Share of the tokens for which both models find the same next token likeliest, with its interval',
-  ),
+  perplexityRatio,
+  ...predictionEntries,
+  domains: described(v.optional(v.array(domain)), 'The same of each domain of the text'),
   verdict: described(
     v.optional(
       v.object({

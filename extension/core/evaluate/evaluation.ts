@@ -14,13 +14,45 @@ export interface Evaluation {
 export interface PredictionsCompared {
   /** KL(p‖q) in nats of a token, p being the original's probabilities, mean over tokens. */
   readonly klDivergence?: Interval;
-  /** Share of the tokens for which both find the same next token likeliest. */
+  /** How that divergence is spread over tokens. */
+  readonly klPercentiles?: DivergencePercentiles;
+  /** Share of the tokens for which both models rank the same next token first. */
   readonly agreement?: Interval;
+  /** Root mean square change of the probability of the token that comes next (RMS Δp). */
+  readonly probabilityChange?: Interval;
 }
 
+/** Percentiles of the KL divergence over tokens, in nats. */
+export interface DivergencePercentiles {
+  readonly median: Interval;
+  /** 99 % of the tokens are below. */
+  readonly p99: Interval;
+  /** 99.9 % of the tokens are below. */
+  readonly p999: Interval;
+  readonly maximum: number;
+}
+
+/** What was measured of a model on a text, or of two. */
 export interface EvaluationResult extends Evaluation, PredictionsCompared {
   /** The model that it is compared with. */
   readonly against?: Evaluation;
   /** Its perplexity over that model's; absent where the two read the text as different tokens, or in too few windows. */
   readonly perplexityRatio?: Interval;
+  /** The same of each domain, if the text has several. */
+  readonly domains?: readonly DomainEvaluation[];
+}
+
+/** What was measured on one domain of a text, such as prose or code. */
+export interface DomainEvaluation extends PredictionsCompared {
+  readonly domain: string;
+  readonly perplexity: number;
+  readonly tokens: number;
+  /** Perplexity of the model that it is compared with. */
+  readonly against?: number;
+  readonly perplexityRatio?: Interval;
+}
+
+/** What was measured of a model against saved log-probabilities of another, which has no speed as it didn't run. */
+export interface BaseEvaluation extends Omit<EvaluationResult, 'against' | 'domains'> {
+  readonly against: Omit<Evaluation, 'tokensPerSecond'>;
 }

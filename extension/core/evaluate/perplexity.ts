@@ -130,13 +130,12 @@ export function perplexityOf(
     sum: sums[i] ?? Number.NaN,
     tokens: targets.filter((id) => id >= 0).length,
   }));
-  const loss = losses.reduce((total, { sum }) => total + sum, 0);
   const run = windows.reduce((total, { input, targets }) => total + tokensOf(input, targets), 0);
   const tokens = losses.reduce((total, window) => total + window.tokens, 0);
-  const perplexity = Math.exp(loss / tokens);
+  const perplexity = perplexityFrom(losses);
   if (!Number.isFinite(perplexity)) {
     throw new UserError(
-      say`A loss of ${(loss / tokens).toFixed(0)} nats per token has no perplexity.`,
+      say`A loss of ${meanLoss(losses).toFixed(0)} nats per token has no perplexity.`,
       {
         file: path,
         remedy: say`Remove fewer sublayers.`,
@@ -145,6 +144,13 @@ export function perplexityOf(
   }
   return { perplexity, tokens, tokensPerSecond: (run * 1000) / milliseconds, losses };
 }
+
+/** exp(mean negative log-likelihood) over all tokens of some windows. */
+export const perplexityFrom = (losses: readonly Loss[]): number => Math.exp(meanLoss(losses));
+
+const meanLoss = (losses: readonly Loss[]): number =>
+  losses.reduce((total, { sum }) => total + sum, 0) /
+  losses.reduce((total, { tokens }) => total + tokens, 0);
 
 /** What is run of a text, or written of a recording. */
 const tokensOf = (input: ModelInput, targets: Int32Array): number =>

@@ -12,12 +12,11 @@ import { emitBest, isBest, negativeLogLikelihood } from '../runtime/next-token';
 import { explainNonFinite } from '../runtime/non-finite';
 import { int64Tensor, tensorOf } from '../runtime/tensors';
 import type { HiddenState, Tensor } from '../runtime/tensors';
-import { predictedRows, termSums, tokenLogits } from '../runtime/token-sums';
+import { predictedRows, termValues, tokenLogits } from '../runtime/token-sums';
 import { batchEqual, finalStates, windowsPerBatch } from '../runtime/windows';
 import type { TextWindow } from '../runtime/windows';
-import type { PredictionsCompared } from './evaluation';
-import { meanOverWindows, shareOverWindows } from './paired';
-import type { Interval, Loss } from './paired';
+import { comparedWindowSchema, totalOf } from './compared-tokens';
+import type { ComparedWindow } from './compared-tokens';
 import { perplexityOf, windowsToPredict } from './perplexity';
 import type { HeldOutIds, MeasuredText, PerplexityOptions } from './perplexity';
 
@@ -29,21 +28,9 @@ export interface Reader {
   readonly removed: ReadonlySet<number>;
 }
 
-/** Sums over the predicted tokens of a window. */
-const windowComparedSchema = v.object({
-  /** Negative log-likelihoods in nats. */
-  before: v.number(),
-  after: v.number(),
-  /** KL(p‖q) in nats, p being the original's probabilities. */
-  divergence: v.number(),
-  /** Tokens that both find likeliest. */
-  same: v.number(),
-});
-type WindowCompared = Readonly<v.InferOutput<typeof windowComparedSchema>>;
-
-/** The same, with the milliseconds that each model has run. */
+/** A compared window, with the milliseconds that each model ran. */
 export const timedWindowSchema = v.object({
-  ...windowComparedSchema.entries,
+  ...comparedWindowSchema.entries,
   clock: v.object({ before: v.number(), after: v.number() }),
 });
 type TimedWindow = Readonly<v.InferOutput<typeof timedWindowSchema>>;
@@ -69,7 +56,11 @@ export async function evaluateSideBySide(
   changed: Reader,
   { saved, ...options }: ComparedOptions,
   watcher: Pick<JobContext, 'cancellation' | 'progress'>,
-): Promise<PredictionsCompared & { readonly before: MeasuredText; readonly after: MeasuredText }> {
+): Promise<{
+  readonly before: MeasuredText;
+  readonly after: MeasuredText;
+  readonly windows: readonly ComparedWindow[];
+}> {
   const pair = new Pair(original, changed, watcher);
   const windows = {
     before: windowsToPredict(original.executor.model, original.text, options),
@@ -104,35 +95,15 @@ export async function evaluateSideBySide(
     sums.push(...found);
     await saved.add(found);
   }
-  const tokens = windows.before.map(({ targets }) => targets.filter((id) => id >= 0).length);
-  const of = (read: (window: WindowCompared) => number): Loss[] =>
-    sums.map((window, i) => ({ sum: read(window), tokens: tokens[i] ?? 0 }));
-  const klDivergence = meanOverWindows(of(({ divergence }) => divergence));
-  const agreement = shareOverWindows(of(({ same }) => same));
+  const total = (model: keyof Clock): number =>
+    sums.reduce((sum, { clock }) => sum + clock[model], 0);
+  const loss = (model: keyof Clock): number[] => sums.map((window) => totalOf(window[model]));
   return {
-    before: perplexityOf(
-      original.executor.model,
-      windows.before,
-      sums.map((one) => one.before),
-      sums.reduce((total, { clock }) => total + clock.before, 0),
-    ),
-    after: perplexityOf(
-      changed.executor.model,
-      windows.after,
-      sums.map((one) => one.after),
-      sums.reduce((total, { clock }) => total + clock.after, 0),
-    ),
-    ...(klDivergence === undefined ? {} : { klDivergence: notNegative(klDivergence) }),
-    ...(agreement === undefined ? {} : { agreement }),
+    before: perplexityOf(original.executor.model, windows.before, loss('before'), total('before')),
+    after: perplexityOf(changed.executor.model, windows.after, loss('after'), total('after')),
+    windows: sums,
   };
 }
-
-/** A divergence is not negative, but rounding and the interval can be. */
-const notNegative = ({ value, low, high }: Interval): Interval => ({
-  value: Math.max(0, value),
-  low: Math.max(0, low),
-  high: Math.max(0, high),
-});
 
 /** Milliseconds that each model has run. */
 type Clock = Record<'before' | 'after', number>;
@@ -161,9 +132,9 @@ class Pair {
     before: readonly TextWindow[],
     after: readonly TextWindow[],
     { clock, report }: Told = untold(),
-  ): Promise<WindowCompared[]> {
+  ): Promise<ComparedWindow[]> {
     const { original, changed } = this;
-    const found: WindowCompared[] = [];
+    const found: ComparedWindow[] = [];
     const states = await timed(clock, 'before', async () =>
       this.statesOf(original, before, (share) => {
         report(share / 2);
@@ -182,10 +153,10 @@ class Pair {
             throw new RangeError('both models read as many windows');
           }
           await checkpoint(this.watcher.cancellation);
-          const sums = await this.compareTokens(window.targets, state, otherState, clock);
-          await requireFinite(original, window, sums.before);
-          await requireFinite(changed, other, sums.after);
-          found.push(sums);
+          const tokens = await this.compareTokens(window.targets, state, otherState, clock);
+          await requireFinite(original, window, totalOf(tokens.before));
+          await requireFinite(changed, other, totalOf(tokens.after));
+          found.push(tokens);
         }
       } finally {
         changed.executor.states.release(...others);
@@ -211,45 +182,46 @@ class Pair {
     state: HiddenState,
     otherState: HiddenState,
     clock: Clock,
-  ): Promise<WindowCompared> {
+  ): Promise<ComparedWindow> {
     const [first, second] = [this.original.executor, this.changed.executor];
     const logits = await timed(clock, 'before', async () => tokenLogits(first, targets, state));
     const others = await timed(clock, 'after', async () =>
       tokenLogits(second, targets, otherState),
     );
-    const sums = { before: 0, after: 0, divergence: 0, same: 0 };
+    const found = { before: [], after: [], divergence: [], same: [] } as Record<
+      keyof ComparedWindow,
+      number[]
+    >;
     for (const rows of predictedRows(targets, Math.min(logits.perRun, others.perRun))) {
       const next = targets.subarray(rows.start, rows.end);
-      const loss = [negativeLogLikelihood];
       const [z, before] = await timed(clock, 'before', async () => {
         const given = await logits.of(rows);
-        return [given, await termSums(first, loss, given, next)] as const;
+        return [given, await termValues(first, negativeLogLikelihood, given, next)] as const;
       });
       const [changed, after] = await timed(clock, 'after', async () => {
         const given = await others.of(rows);
-        return [given, await termSums(second, loss, given, next)] as const;
+        return [given, await termValues(second, negativeLogLikelihood, given, next)] as const;
       });
       requireOneVocabulary(this.original, this.changed, z, changed);
-      sums.before += before[0] ?? Number.NaN;
-      sums.after += after[0] ?? Number.NaN;
-      sums.divergence += await this.divergenceOf(z, changed, next);
-      const [same = Number.NaN] = await termSums(
-        second,
-        [isBest],
-        changed,
-        await likeliest(first, z, next),
-      );
-      sums.same += same;
+      const divergence = await this.divergenceOf(z, changed, next);
+      const best = await likeliest(first, z, next);
+      const same = await termValues(second, isBest, changed, best);
+      for (const [name, values] of Object.entries({ before, after, divergence, same })) {
+        found[name as keyof ComparedWindow].push(
+          ...values.filter((_, row) => (next[row] ?? -1) >= 0),
+        );
+      }
     }
-    return sums;
+    return found;
   }
 
-  private async divergenceOf(z: Tensor, changed: Tensor, next: Int32Array): Promise<number> {
+  /** KL(p‖q) in nats of each row; of no use where the next token doesn't count. */
+  private async divergenceOf(z: Tensor, changed: Tensor, next: Int32Array): Promise<Float32Array> {
     const { states } = this.changed.executor;
     const read = await this.meter.originalOf(z);
     const terms = await this.meter.terms(read, changed, int64Tensor(next, [1, next.length]));
     states.letGo(...Object.values(read));
-    return terms.reduce((sum, term, row) => sum + ((next[row] ?? -1) < 0 ? 0 : term), 0);
+    return terms;
   }
 }
 

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { evaluateModels, judgeModels } from '../evaluate/evaluate-models';
 import type { TaskEvaluation } from '../evaluate/evaluate-models';
-import type { EvaluationResult } from '../evaluate/evaluation';
+import { defaultBaseLength, evaluateWithBase, saveBase } from '../evaluate/evaluate-base';
+import type { BaseEvaluation, EvaluationResult } from '../evaluate/evaluation';
 import { asksFor, judge } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
 import { defaultWindowLength, defaultWindows } from '../evaluate/perplexity';
@@ -18,7 +19,7 @@ import type { OpenedModel } from '../models/opened-model';
 import { describeOrigin } from '../runtime/origin';
 import type { Origin } from '../runtime/origin';
 import { UserError } from '../user-error';
-import { integer, newFile, path } from './fields';
+import { flag, integer, newFile, path } from './fields';
 import {
   gateField,
   heldOutText,
@@ -35,6 +36,7 @@ import { defineOperation } from './operation';
 import { planField, readPlan } from './read-plan';
 import type { NamedPlan } from './read-plan';
 import { anyOf, needs, replaces } from './rules';
+import { domainTexts } from './domain-texts';
 import { optionalModelField, runFields, runOptions } from './shared-fields';
 import { roughTokens, wholeModel } from './text-work';
 import { runsOf } from './work';
@@ -42,7 +44,7 @@ import { say } from '../message';
 import { evaluationOutcome } from './evaluation-outcome';
 
 /** What was measured, and what the request's limits say of it. */
-export type Evaluated = (EvaluationResult | TaskEvaluation) &
+export type Evaluated = (EvaluationResult | BaseEvaluation | TaskEvaluation) &
   Origin & {
     readonly format: 'espalier.evaluation';
     readonly version: 1;
@@ -54,6 +56,10 @@ export type Evaluated = (EvaluationResult | TaskEvaluation) &
     readonly text?: string;
     readonly verdict?: Verdict;
   };
+
+interface Judged {
+  readonly verdict?: Verdict;
+}
 
 /** A model of an evaluation. */
 interface EvaluatedModel {
@@ -87,10 +93,15 @@ export const evaluate = defineOperation({
       fallback: 'the text that comes with Espalier',
       setting: 'evaluation.file',
     }),
+    domains: flag({
+      description:
+        'Measure prose, code, dialogue and non-Latin scripts by themselves, on texts that come with Espalier',
+      default: false,
+    }),
     wholeText: wholeTextField,
     length: integer({
       description: 'Length of a window, at most what the model can read',
-      fallback: String(defaultWindowLength),
+      fallback: `${defaultWindowLength}, with saveBase ${defaultBaseLength}`,
       placeholder: 'L',
       unit: 'tokens',
       min: 2,
@@ -100,6 +111,15 @@ export const evaluate = defineOperation({
       fallback: 'the length: windows do not overlap',
       unit: 'tokens',
       min: 1,
+    }),
+    base: path({
+      description:
+        'Compare with log-probabilities in a file, of --save-base or llama-perplexity --kl-divergence-base, instead of a second model',
+      placeholder: 'FILE',
+    }),
+    saveBase: newFile('baseProbabilities', {
+      description:
+        'Save log-probabilities of the model to a file, for --base or llama-perplexity --kl-divergence',
     }),
     task: path({ description: 'Measure the accuracy on a task (.jsonl) instead of perplexity' }),
     ...shotsFields,
@@ -111,10 +131,21 @@ export const evaluate = defineOperation({
   },
   rules: [
     anyOf('model', 'plan'),
-    replaces('task', ['text', 'wholeText', 'length', 'stride'], say`a task has its own texts`),
+    replaces(
+      'task',
+      ['text', 'domains', 'wholeText', 'length', 'stride', 'base', 'saveBase'],
+      say`a task has its own texts`,
+    ),
+    replaces('domains', ['text', 'stride'], say`the domains have texts of their own`),
+    replaces(
+      'base',
+      ['against', 'text', 'domains', 'wholeText', 'length', 'stride', 'saveBase'],
+      say`the file holds what is compared, and the text`,
+    ),
+    replaces('saveBase', ['against', 'domains', 'stride', 'gate'], say`one model is saved`),
     needs('stride', 'wholeText'),
     ...shotsRules,
-    needs('gate', 'against'),
+    needs('gate', 'against', 'base'),
   ],
   result: v.looseObject({
     ...measured.entries,
@@ -130,7 +161,7 @@ export const evaluate = defineOperation({
   work: async (request, { open, samples }) => {
     const { task, plan, length = defaultWindowLength, stride = length, against } = request;
     const all = roughTokens(request.text ?? join(samples, heldOutText));
-    if (task !== undefined || all === undefined) {
+    if (task !== undefined || request.base !== undefined || all === undefined) {
       return undefined;
     }
     const tokens = request.wholeText ? all : Math.min(all, defaultWindows * length);
@@ -142,8 +173,9 @@ export const evaluate = defineOperation({
   },
   run: async (request, context): Promise<Evaluated> => {
     const { open } = context.environment;
-    const { plan, task, against, wholeText, length, stride, model = '', gate, out } = request;
-    const text = request.text ?? join(context.environment.samples, heldOutText);
+    const { plan, task, against, base, domains, wholeText, length, stride, gate, out } = request;
+    const { samples } = context.environment;
+    const text = request.text ?? join(samples, heldOutText);
     requireMeasured(gate ?? [], task);
     const planned =
       plan === undefined ? undefined : await planToRun(await readPlan(plan, request.model), open);
@@ -156,7 +188,7 @@ export const evaluate = defineOperation({
     const measure = async (
       narrowed: OpenedModel,
       saved: SavedParts,
-    ): Promise<(EvaluationResult | TaskEvaluation) & { readonly verdict?: Verdict }> => {
+    ): Promise<(EvaluationResult | BaseEvaluation | TaskEvaluation) & Judged> => {
       const models = { ...changes, model: narrowed, saved };
       if (task !== undefined) {
         const result = await judgeModels({ ...models, task, ...shotsOf(request) }, context);
@@ -165,10 +197,24 @@ export const evaluate = defineOperation({
           ? result
           : { ...result, verdict: judge(gate, { task: compared }) };
       }
+      if (base !== undefined) {
+        const result = await evaluateWithBase({ ...models, base }, context);
+        const { perplexityRatio, agreement } = result;
+        return gate === undefined
+          ? result
+          : { ...result, verdict: judge(gate, { perplexityRatio, agreement }) };
+      }
+      if (request.saveBase !== undefined) {
+        const chunks = length === undefined ? {} : { length };
+        return saveBase(
+          { ...models, base: request.saveBase, text, whole: wholeText, ...chunks },
+          context,
+        );
+      }
       const result = await evaluateModels(
         {
           ...models,
-          text,
+          text: domains ? domainTexts(samples) : text,
           whole: wholeText,
           needsAgreement: asksFor(gate ?? [], 'agreement'),
           ...(length === undefined ? {} : { length }),
@@ -181,7 +227,7 @@ export const evaluate = defineOperation({
         ? result
         : { ...result, verdict: judge(gate, { perplexityRatio, agreement }) };
     };
-    const opened = await open(planned?.model ?? model);
+    const opened = await open(planned?.model ?? request.model ?? '');
     const place = async (): Promise<string> => journalOf(request).prepare(out, journaled(request));
     const { version } = context.environment;
     return resumable({ place, out, version }, context, async (saved) => {
@@ -191,7 +237,7 @@ export const evaluate = defineOperation({
         evaluated: nameOf(opened),
         ...(changes.against === undefined ? {} : { other: nameOf(changes.against) }),
         removed: changes.removed.length,
-        ...(task === undefined ? { text } : {}),
+        ...(task === undefined && base === undefined && !domains ? { text } : {}),
         ...(await withNarrowed(opened, planned?.plan ?? { remove: [] }, undefined, async (one) =>
           measure(one, saved),
         )),

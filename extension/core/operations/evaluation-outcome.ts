@@ -6,7 +6,7 @@ import {
   formatAccuracy,
 } from '../evaluate/describe-accuracy';
 import type { TaskEvaluation } from '../evaluate/evaluate-models';
-import type { Evaluation, EvaluationResult } from '../evaluate/evaluation';
+import type { BaseEvaluation, Evaluation, EvaluationResult } from '../evaluate/evaluation';
 import { perplexityWord } from '../change-size';
 import { formatChange, formatCount } from '../format';
 import { joined, say } from '../message';
@@ -20,6 +20,7 @@ interface EvaluatedRequest {
   readonly model?: string;
   readonly plan?: string | Plan;
   readonly against?: string;
+  readonly base?: string;
 }
 
 /** Evaluated model and what it was compared with, by name. */
@@ -30,7 +31,7 @@ export interface EvaluatedNames {
 
 /** Perplexity and speed, or the score on a task, next to the original's if it is known. */
 export function evaluationOutcome(
-  result: EvaluationResult | TaskEvaluation,
+  result: EvaluationResult | BaseEvaluation | TaskEvaluation,
   job: FinishedJob<EvaluatedRequest>,
 ): Outcome {
   if ('task' in result) {
@@ -38,7 +39,7 @@ export function evaluationOutcome(
   }
   const { request, original } = job;
   const { against } = result;
-  const other = otherModel(request);
+  const other = request.base === undefined ? otherModel(request) : basename(request.base);
   const change = plannedChange(request.plan);
   const [perplexity, speed] = figures(result);
   const predictions = describePredictions(result).map((sentence) => say`${sentence}.`);
@@ -120,7 +121,10 @@ function plannedChange(plan: EvaluatedRequest['plan']): Message | undefined {
     : say`with ${several(remove.length - patch.length, 'sublayer')} removed and ${patch.length} patched`;
 }
 
-const figures = ({ perplexity, tokensPerSecond }: Evaluation): readonly [string, string] => [
+/** A model that didn't run has no speed. */
+type Measured = Omit<Evaluation, 'tokensPerSecond'> & Partial<Evaluation>;
+
+const figures = ({ perplexity, tokensPerSecond }: Measured): readonly [string, string] => [
   perplexity.toPrecision(4),
-  formatCount(tokensPerSecond),
+  tokensPerSecond === undefined ? '–' : formatCount(tokensPerSecond),
 ];

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { baseMagic } from '../evaluate/base-probabilities';
 import { formatOf } from '../datadiet/scores/score-format';
 import type { ScoreFormat } from '../datadiet/scores/score-format';
 import { documentNames } from '../document-names';
@@ -13,7 +14,7 @@ import { reportMark, reportSuffixes } from '../report/report';
 import { UserError } from '../user-error';
 
 /** Kinds of files that operations write: documents, and files for other programs and for people. */
-export type FileKind = DocumentId | 'report' | 'importance' | 'study';
+export type FileKind = DocumentId | 'report' | 'importance' | 'study' | 'baseProbabilities';
 
 /** What a file is named, and which existing file it may replace. */
 interface OutputFile {
@@ -40,6 +41,12 @@ export function outputFile(
     // Other programs write such files, too: nobody can see whose an existing one is.
     case 'importance':
       return { what: 'an importance matrix', suffixes: ['.gguf'] };
+    case 'baseProbabilities':
+      return {
+        what: 'a file of log-probabilities',
+        suffixes: ['.kld', '.dat', '.bin'],
+        isOne: async (file) => (await readStart(file, baseMagic.length)).includes(baseMagic),
+      };
     case 'study':
       return { what: 'a study', suffixes: ['.json'] };
     case 'scores':
@@ -80,12 +87,16 @@ const indices = '.npy';
  * Refuses a place for a file before any work is done for it.
  * @throws UserError if its name has another ending, or if it would replace something else. Nothing of that is quoted.
  */
-export async function requireOutputFile(out: string, file: OutputFile): Promise<void> {
+export async function requireOutputFile(
+  out: string,
+  file: OutputFile,
+  field = 'out',
+): Promise<void> {
   const { what, suffixes } = file;
   const name = basename(out);
   if (!suffixes.some((suffix) => name.endsWith(suffix) && name !== suffix)) {
     throw new UserError(say`The name ${name} does not end with ${suffixes.join(' or ')}.`, {
-      field: 'out',
+      field,
       remedy: say`Name ${what} such as ${`${name.replace(/\..*$/, '')}${suffixes[0] ?? ''}`}.`,
     });
   }

@@ -39,9 +39,11 @@ export async function runOperation(
     if (out !== undefined) {
       // A run that is refused because the model exists never gets to remove them.
       await removeLeftovers(out);
-      const writes = operation.fields['out']?.writes;
-      if (writes !== undefined) {
-        await requireOutputFile(out, outputFile(writes, request));
+    }
+    for (const [field, { writes }] of Object.entries(operation.fields)) {
+      const file = (request as Readonly<Record<string, unknown>>)[field];
+      if (writes !== undefined && typeof file === 'string') {
+        await requireOutputFile(file, outputFile(writes, { ...request, out: file }), field);
       }
     }
     return await runLocked(operation, request, context);

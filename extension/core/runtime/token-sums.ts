@@ -48,10 +48,11 @@ export async function sumsOverTokens(
   const sums = terms.map(() => 0);
   for (const rows of predictedRows(targets, logits.perRun)) {
     const next = targets.subarray(rows.start, rows.end);
-    const found = await termSums(executor, terms, await logits.of(rows), next);
-    found.forEach((sum, i) => {
-      sums[i] = (sums[i] ?? 0) + sum;
-    });
+    const given = await logits.of(rows);
+    for (const [i, term] of terms.entries()) {
+      const values = await termValues(executor, term, given, next);
+      sums[i] = values.reduce((sum, value) => sum + value, sums[i] ?? 0);
+    }
   }
   return sums;
 }
@@ -119,29 +120,29 @@ async function outputLogits(
   return logits;
 }
 
-/** Sums over rows of logits [1, rows, vocabulary]. */
-export async function termSums(
+/**
+ * One term for each row of logits [1, rows, vocabulary].
+ * @param targets id that comes next behind each row, −1 where it doesn't count (its value is then 0)
+ * @returns float32 [rows]
+ */
+export async function termValues(
   executor: LayeredExecutor,
-  terms: readonly TokenTerm[],
+  { key, emit }: TokenTerm,
   logits: Tensor,
   targets: Int32Array,
-): Promise<number[]> {
+): Promise<Float32Array> {
   const [, rows = 0, vocabulary = 0] = logits.dims;
-  const next = int64Tensor(targets, [1, rows]);
-  const sums: number[] = [];
-  for (const { key, emit } of terms) {
-    const graph = {
+  const outputs = await executor.compute(
+    {
       key: `${key}.${vocabulary}`,
       keepMemory: true,
       build: (builder: GraphBuilder) => {
         const input = builder.input('logits', DataType.FLOAT, [1, 'sequence', vocabulary]);
         const wanted = builder.input('targets', DataType.INT64, [1, 'sequence']);
-        const all = builder.op('ReduceSum', [emit(builder, input, wanted)], { keepdims: 0 });
-        builder.output('sum', all, DataType.FLOAT, []);
+        builder.output('values', emit(builder, input, wanted), DataType.FLOAT);
       },
-    };
-    const outputs = await executor.compute(graph, { logits, targets: next });
-    sums.push(floatsOf(outputs, 'sum')[0] ?? Number.NaN);
-  }
-  return sums;
+    },
+    { logits, targets: int64Tensor(targets, [1, rows]) },
+  );
+  return floatsOf(outputs, 'values');
 }

@@ -26,15 +26,19 @@ export interface TextWindow {
   readonly targets: Int32Array;
 }
 
-/** What is summed over the tokens of each window. */
-export interface WindowWork {
-  readonly terms: readonly TokenTerm[];
+/** How windows are read. */
+export interface WindowReading<Found> {
   /** Units that the model lacks, see RemovableUnits. */
   readonly removed?: ReadonlySet<number>;
   /** What the user is told meanwhile. */
   readonly stage: Message;
-  /** Holds the sums of the first windows, and gets those of the others as soon as they are known. */
-  readonly saved?: SavedPart<WindowSums>;
+  /** Holds what was found in the first windows, and gets that of the others as soon as it is known. */
+  readonly saved?: SavedPart<Found>;
+}
+
+/** What is summed over the tokens of each window. */
+export interface WindowWork extends WindowReading<WindowSums> {
+  readonly terms: readonly TokenTerm[];
 }
 
 /** The sum of each term. */
@@ -70,9 +74,28 @@ export const positionsOf = (input: ModelInput): number =>
 export async function windowSums(
   executor: LayeredExecutor,
   windows: readonly TextWindow[],
-  { terms, removed = new Set(), stage, saved = unsavedPart() }: WindowWork,
-  { cancellation, progress }: Watcher,
+  { terms, ...work }: WindowWork,
+  watcher: Watcher,
 ): Promise<WindowSums[]> {
+  return readWindows(executor, windows, work, watcher, async ({ input, targets }, state) => {
+    const sums = await sumsOverTokens(executor, targets, state, terms);
+    if (!sums.every(Number.isFinite)) {
+      throw await explainNonFinite(executor, input, work.removed ?? new Set());
+    }
+    return sums;
+  });
+}
+
+/**
+ * What is read of the final hidden state of each window, in the windows' order, some windows of one length at a time.
+ */
+export async function readWindows<Found>(
+  executor: LayeredExecutor,
+  windows: readonly TextWindow[],
+  { removed = new Set(), stage, saved = unsavedPart() }: WindowReading<Found>,
+  { cancellation, progress }: Watcher,
+  read: (window: TextWindow, state: HiddenState, index: number) => Promise<Found>,
+): Promise<Found[]> {
   const all = [...saved.values];
   // As large as they would be without an earlier run: which windows run together moves the last digits.
   const size = windowsPerBatch(executor, windows);
@@ -87,16 +110,12 @@ export async function windowSums(
     };
     const inputs = batch.map(({ input }) => input);
     const states = await finalStates(executor, inputs, removed, { cancellation, report });
-    const found: WindowSums[] = [];
+    const found: Found[] = [];
     try {
       for (const [i, state] of states.entries()) {
-        const { input, targets } = batch[i] ?? wholeWindow(executor.model, new Int32Array());
         await checkpoint(cancellation);
-        const sums = await sumsOverTokens(executor, targets, state, terms);
-        if (!sums.every(Number.isFinite)) {
-          throw await explainNonFinite(executor, input, removed);
-        }
-        found.push(sums);
+        const window = batch[i] ?? wholeWindow(executor.model, new Int32Array());
+        found.push(await read(window, state, all.length + i));
       }
     } finally {
       executor.states.release(...states);

@@ -1,5 +1,5 @@
 import type { Drift } from '../../core/evaluate/drift';
-import type { Evaluation } from '../../core/evaluate/evaluation';
+import type { Evaluation, EvaluationResult } from '../../core/evaluate/evaluation';
 import { patchesOfPlan } from '../../core/pipelines/patching/planned-patches';
 import type { Plan } from '../../core/plans/plan';
 import { bundledText } from '../../core/prune/layer-profile';
@@ -8,7 +8,6 @@ import type { Documents } from '../documents/documents';
 import type { JobRecord } from '../jobs/job-record';
 import type { JobService } from '../jobs/job-service';
 import { operationOf, operations } from '../jobs/operations';
-import type { ResultOf } from '../jobs/operations';
 import { inOwnIds } from './drift-in-own-ids';
 import type { ModelSession } from './model-session';
 import type { ModelSessions } from './model-sessions';
@@ -77,8 +76,13 @@ export function followModelJobs(
     },
   });
   jobs.follow('evaluate', {
-    done: async (result, job) =>
-      'task' in result ? undefined : addEvaluation(result, job, sessions, documents),
+    done: async (result, job) => {
+      // Perplexities of other texts than a held-out one don't compare with those in the heatmap.
+      const { base, saveBase, domains } = job.request;
+      if (!('task' in result) && base === undefined && saveBase === undefined && !domains) {
+        await addEvaluation(result as EvaluationResult, job, sessions, documents);
+      }
+    },
     original: ({ request: { model = '' } }) => sessions.of(model)[0]?.originalEvaluation,
   });
   for (const operation of operations) {
@@ -97,7 +101,7 @@ export function followModelJobs(
 }
 
 async function addEvaluation(
-  result: Exclude<ResultOf<'evaluate'>, { readonly task: string }>,
+  result: EvaluationResult,
   { request: { model = '', plan, against, text } }: JobRecord<'evaluate'>,
   sessions: ModelSessions,
   documents: Documents,

@@ -16,7 +16,13 @@ import { UserError } from '../../../extension/core/user-error';
 
 const profile = (model: string): RequestOfOperation<'profile'> =>
   buildRequest(profileOperation, { model, out: 'none' });
-const evaluate = { model: 'any', device: 'cpu', memory: '4GiB', wholeText: false } as const;
+const evaluate = {
+  model: 'any',
+  device: 'cpu',
+  memory: '4GiB',
+  wholeText: false,
+  domains: false,
+} as const;
 const devices = { costs: false, device: 'auto' } as const;
 
 const graceMilliseconds = 300;

@@ -6,6 +6,7 @@ import {
   describePredictions,
   formatAccuracy,
 } from '../../evaluate/describe-accuracy';
+import { domainCells, domainTitles } from '../../evaluate/domain-table';
 import { describeMeasured, outcomeWords } from '../../evaluate/gate';
 import type { EvaluationDocument } from '../../evaluate/evaluation-document';
 import { formatChange } from '../../format';
@@ -35,6 +36,7 @@ export function reportOfEvaluation(evaluation: EvaluationDocument): Report {
     ],
     sections: [
       task === undefined ? perplexitySection(evaluation) : taskSection(evaluation),
+      ...domainSection(evaluation),
       ...verdictSection(verdict),
     ],
     origin: describeOrigin(evaluation),
@@ -80,6 +82,25 @@ function perplexitySection(evaluation: EvaluationDocument): Section {
       ]),
     },
   };
+}
+
+/** A row for each domain of the text. */
+function domainSection({ domains = [] }: EvaluationDocument): readonly Section[] {
+  if (domains.length === 0) {
+    return [];
+  }
+  const isCompared = domains.some(({ against }) => against !== undefined);
+  return [
+    {
+      title: 'By domain',
+      table: {
+        columns: numbers(...(isCompared ? domainTitles : domainTitles.slice(0, 2))).with(0, {
+          title: 'domain',
+        }),
+        rows: domains.map((one) => [one.domain, ...domainCells(one, isCompared)]),
+      },
+    },
+  ];
 }
 
 function taskSection(evaluation: EvaluationDocument): Section {
