@@ -69,7 +69,7 @@ export const evaluate: Presenter<Evaluated> = {
       printTable(
         terminal,
         ['domain', ...(isCompared ? domainTitles : domainTitles.slice(0, 2))],
-        domains.map((one) => [one.domain, ...domainCells(one, isCompared)]),
+        domains.map((one) => [one.domain, ...domainCells(one, { isCompared, intervals: false })]),
       );
     }
     printVerdict(terminal, result.verdict);

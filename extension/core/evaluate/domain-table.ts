@@ -17,7 +17,7 @@ export const domainTitles = [
   'RMS Δp',
 ] as const;
 
-/** Cells of those columns, with 95 % intervals in brackets. */
+/** Cells of those columns, with 95 % intervals in brackets if asked for. */
 export function domainCells(
   {
     tokens,
@@ -28,10 +28,17 @@ export function domainCells(
     agreement,
     probabilityChange,
   }: Domain,
-  isCompared: boolean,
+  { isCompared, intervals }: { readonly isCompared: boolean; readonly intervals: boolean },
 ): string[] {
   const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
   const ratio = (factor: number): string => formatChange(1, factor);
+  const withInterval = (
+    interval: Interval | undefined,
+    format: (value: number) => string,
+  ): string => {
+    const ends = interval && ` [${format(interval.low)}, ${format(interval.high)}]`;
+    return interval === undefined ? '–' : `${format(interval.value)}${intervals ? ends : ''}`;
+  };
   const one = [String(tokens), perplexity.toFixed(2)];
   return isCompared
     ? [
@@ -48,8 +55,3 @@ export function domainCells(
 }
 
 const nats = (amount: number): string => (amount === 0 ? '0' : amount.toPrecision(3));
-
-const withInterval = (interval: Interval | undefined, format: (value: number) => string): string =>
-  interval === undefined
-    ? '–'
-    : `${format(interval.value)} [${format(interval.low)}, ${format(interval.high)}]`;

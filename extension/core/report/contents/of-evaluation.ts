@@ -97,7 +97,10 @@ function domainSection({ domains = [] }: EvaluationDocument): readonly Section[]
         columns: numbers(...(isCompared ? domainTitles : domainTitles.slice(0, 2))).with(0, {
           title: 'domain',
         }),
-        rows: domains.map((one) => [one.domain, ...domainCells(one, isCompared)]),
+        rows: domains.map((one) => [
+          one.domain,
+          ...domainCells(one, { isCompared, intervals: true }),
+        ]),
       },
     },
   ];
