@@ -53,7 +53,7 @@ export function animatedPng(frames: readonly Frame[]): Buffer {
     Buffer.from('89504e470d0a1a0a', 'hex'),
     chunk('IHDR', header),
     chunk('acTL', animation),
-    chunk('PLTE', Buffer.from(palette.flatMap((color) => [...channelsOf(color)]))),
+    chunk('PLTE', Buffer.from(palette.flatMap((color) => [...rgbChannels(color)]))),
     ...chunks,
     chunk('IEND', Buffer.alloc(0)),
   ]);
@@ -71,9 +71,12 @@ function mostFrequent(pictures: readonly Uint32Array[]): number[] {
 }
 
 /** Index of the nearest color of the palette for each pixel. */
-function indexByPalette(pictures: readonly Uint32Array[], palette: readonly number[]): Uint8Array[] {
+function indexByPalette(
+  pictures: readonly Uint32Array[],
+  palette: readonly number[],
+): Uint8Array[] {
   const nearest = new Map(palette.map((color, i) => [color, i]));
-  const indexOf = (color: number): number => {
+  const nearestIndex = (color: number): number => {
     const known = nearest.get(color);
     if (known !== undefined) return known;
     const distances = palette.map((other) => squaredDistance(color, other));
@@ -81,15 +84,15 @@ function indexByPalette(pictures: readonly Uint32Array[], palette: readonly numb
     nearest.set(color, index);
     return index;
   };
-  return pictures.map((picture) => Uint8Array.from(picture, indexOf));
+  return pictures.map((picture) => Uint8Array.from(picture, nearestIndex));
 }
 
-function channelsOf(color: number): readonly [red: number, green: number, blue: number] {
+function rgbChannels(color: number): readonly [red: number, green: number, blue: number] {
   return [color >> 16, (color >> 8) & 255, color & 255];
 }
 
 function squaredDistance(a: number, b: number): number {
-  const [other, channels] = [channelsOf(b), channelsOf(a)];
+  const [other, channels] = [rgbChannels(b), rgbChannels(a)];
   return channels.reduce((sum, value, i) => sum + (value - (other[i] ?? 0)) ** 2, 0);
 }
 
