@@ -46,7 +46,7 @@ it('from a right-click to a smaller model', async () => {
   // The workspace is a temporary folder with a long path.
   await report.locator('code').evaluateAll((commands, folder) => {
     for (const command of commands) {
-      command.textContent = (command.textContent ?? '').replaceAll(`${folder}/`, '');
+      command.textContent = command.textContent.replaceAll(`${folder}/`, '');
     }
   }, workspace);
   await page.mouse.move(0, 0);
