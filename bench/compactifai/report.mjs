@@ -11,7 +11,7 @@ export function report(sections, prompt) {
     '# CompactifAI: what compression costs and what repair brings back',
     '',
     'Commands: `npm run build && node bench/compactifai/run.mjs`, then, on a quiet machine, `node bench/compactifai/run.mjs --timing`.',
-    'Notes on the columns are in [docs/research/compactifai.md](../../docs/research/compactifai.md#how-to-repeat-it).',
+    'Notes on the columns are in [NOTES.md](NOTES.md#how-to-repeat-it).',
     '',
     ...sections.flatMap((section) => sectionLines(section, prompt)),
   ].join('\n');

@@ -4,7 +4,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { runtimeFiles } from './onnx-runtime.mjs';
 import { run } from './processes.mjs';
-import { root } from './repository.mjs';
+import { manifest, root } from './repository.mjs';
 
 /** Where the packaged extension of a platform lies. */
 export function vsixFile(target = `${process.platform}-${process.arch}`) {
@@ -40,7 +40,10 @@ export async function packageExtension(target) {
       vsce,
       'package',
       ...['--target', target, '--ignoreFile', ignoreFile, '--out', out],
-      ...['--allow-missing-repository', '--no-rewrite-relative-links'],
+      // With a repository, vsce points the links and pictures of the README there.
+      ...('repository' in manifest
+        ? []
+        : ['--allow-missing-repository', '--no-rewrite-relative-links']),
     ],
     { cwd: root, quiet: true },
   );

@@ -24,7 +24,7 @@ const minRows = 8;
 const arraysPerRun = 6;
 /**
  * Ids that stand for a vocabulary, drawn for at most {@link maxRows} rows: distances are off by some 0.5 %, their
- * differences by a tenth of what the choice of the text makes (docs/research/speed.md).
+ * differences by a tenth of what the choice of the text makes (bench/finercut/NOTES.md).
  */
 const sampledIds = 3072;
 /** Rows in one run of a sample, whose weights are gathered for each run. */

@@ -7,11 +7,8 @@ import { Page, readPages } from '../../unit/docs/markdown';
 
 const root = join(import.meta.dirname, '../../..');
 const pages = readPages();
-/** Results are written by benches and fixtures' scripts, as wide as they need. */
-const prose = pages.filter(
-  ({ path }) =>
-    !/^(bench|samples|test\/fixtures)\//.test(path) && path !== 'docs/research/speed.md',
-);
+/** Results and lab notes are as wide as they need. */
+const prose = pages.filter(({ path }) => !/^(bench|samples|test\/fixtures)\//.test(path));
 
 describe('pages', () => {
   it.each(pages.map((page) => [page.path, page] as const))('%s: links resolve', (_, page) => {

@@ -7,7 +7,7 @@ type Known = Pick<HeatmapState, 'model' | 'profile' | 'removed' | 'narrowed' | '
 /**
  * The distance expected of a selection that was not measured. What removals cost alone nearly adds up, and how
  * nearly is told by the round of the search that has most in common with the selection (Jaccard index): its distance
- * over its own sum, to the power of that index, times the sum over the selection (docs/research/speed.md). Undefined
+ * over its own sum, to the power of that index, times the sum over the selection (bench/finercut/NOTES.md). Undefined
  * where it is not known what a removal costs alone, and of a selection that narrows.
  */
 export function expectedDistance(known: Known): number | undefined {

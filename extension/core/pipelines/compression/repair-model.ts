@@ -239,7 +239,7 @@ function requireLikes(student: AnyModel, teacher: AnyModel, scope: RepairScope |
 
 /**
  * Sublayers of a pruned model are as good as they were: what is missing is learned sooner by the full model at once
- * (docs/research/compactifai.md). Who asks for the teacher's states asks for sublayers.
+ * (bench/compactifai/NOTES.md). Who asks for the teacher's states asks for sublayers.
  */
 function scopeOf(
   { states, compressedScope = 'both' }: RepairRequest,

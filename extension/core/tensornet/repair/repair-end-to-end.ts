@@ -30,7 +30,7 @@ export interface EndToEndSetup extends Omit<RepairSetup, 'places'> {
 
 /**
  * Learning rates in units of the slices': all tensors move together, and what slices have found is near
- * (docs/research/compactifai.md).
+ * (bench/compactifai/NOTES.md).
  */
 const ratesOfWhole = { model: 0.2, both: 0.1 };
 /** Steps on which the rate grows, while Adam's second moments are those of few gradients. */
@@ -38,7 +38,7 @@ const warmUpSteps = 8;
 
 /**
  * Likeliest ids of the teacher whose probabilities are learned one by one; that of all others is one term
- * (docs/research/compactifai.md).
+ * (bench/compactifai/NOTES.md).
  */
 const likeliest = 64;
 

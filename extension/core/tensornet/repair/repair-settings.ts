@@ -23,7 +23,7 @@ export const defaultRepair: Omit<RepairSettings, 'epochs'> = {
 export const repairScopes = ['sublayers', 'model', 'both'] as const;
 export type RepairScope = (typeof repairScopes)[number];
 
-/** Text to learn from: more of it, read fewer times, is better (docs/research/compactifai.md). */
+/** Text to learn from: more of it, read fewer times, is better (bench/compactifai/NOTES.md). */
 export const defaultRepairText = { sequences: 512, length: 128 };
 
 /** Passes over a text, as many as it takes to read `wanted` sequences, but not more than two. */

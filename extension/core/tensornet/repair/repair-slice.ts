@@ -20,7 +20,7 @@ import type { SliceData, SlicePair } from './slice';
 import { smallestScale } from './smallest-scale';
 import { differentiable, hasWholeNumbers, trainedTensors } from './trainable-encoding';
 
-/** A scale moves all numbers of its block at once, so that a smaller step is best (docs/research/compactifai.md). */
+/** A scale moves all numbers of its block at once, so that a smaller step is best (bench/compactifai/NOTES.md). */
 const rateOfScales = 1 / 3;
 
 /** What training a slice has found. */
