@@ -22,7 +22,7 @@ const length = 32;
 const saved = await saveBase({ ...request, text, whole: true, length }, unattended);
 
 describe('saved log-probabilities of a model', () => {
-  it('have the size that their head tells, and the perplexity of second halves', async () => {
+  it('have the size that their head tells, and the perplexity of second halves', () => {
     const { vocabularySize = 0 } = model.summary;
     const chunks = readFileSync(base).readInt32LE(16);
     expect(chunks).toBeGreaterThanOrEqual(4);
