@@ -72,7 +72,7 @@ export async function measureQuality(
   const device = await resolveDevice(request.device, (message) => {
     context.warn(message);
   });
-  // What was run before, such as the check of a written model, has taken some of the memory.
+  // The check of a written model may have taken some of the memory.
   weightArenas.clear();
   const memoryBytes = Math.min(request.memoryBytes, roomOfProcess());
   const models = [original, changed];

@@ -65,7 +65,7 @@ vi.mock('papaparse', async (original) => {
   return { ...library, parse: vi.fn(library.parse) };
 });
 
-/** What takes memory and time by the number of values in a file. */
+/** Decoders, which take memory and time for each value in a file. */
 const decoders: Readonly<Record<string, Mock>> = {
   'JSON.parse': vi.spyOn(JSON, 'parse'),
   fromBinary: vi.mocked(fromBinary),

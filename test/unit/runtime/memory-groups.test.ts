@@ -95,7 +95,7 @@ it('version 2: without limits, nothing bounds the process', () => {
   expect(roomUnderLimit()).toBe(Number.POSITIVE_INFINITY);
 });
 
-it('version 1 counts where it has the memory controller, as beside version 2', () => {
+it('version 1 counts if it has the memory controller, also if version 2 is there', () => {
   const memory = '/sys/fs/cgroup/memory/docker/4f2a';
   showSystem({
     'proc/self/cgroup': '5:cpu,cpuacct:/docker/4f2a\n4:memory:/docker/4f2a\n0::/unified\n',

@@ -508,7 +508,7 @@ const powerOf =
   });
 
 /** An exponent that a node computes from two constants. */
-const powerOfQuotient: MakeCase = (random) => ({
+const quotientPower: MakeCase = (random) => ({
   inputs: [input(random, random.shape(2), 'positive')],
   emit: (graph, [x = ''], type) => {
     const number = (value: number): Value => graph.numbers(type, [value], []);
@@ -586,7 +586,7 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
   'Pow, 3': powerOf(3),
   'Pow, 1': powerOf(1),
   'Pow, -0.5': powerOf(-0.5),
-  'Pow, 3 / 2': powerOfQuotient,
+  'Pow, 3 / 2': quotientPower,
   Min: broadcast('Min', 'distinct', 3),
   Max: broadcast('Max', 'distinct'),
   Sum: broadcast('Sum', 'normals', 3),

@@ -5,7 +5,7 @@ import type { ModelSummary, SublayerKind } from '../../models/model-summary';
 import type { NarrowedFrom } from '../../models/opened-model';
 import { setField } from '../../set-json-field';
 
-/** How families spell the number of blocks. */
+/** Names of the number of blocks in families. */
 const blockFields = ['num_hidden_layers', 'n_layer', 'num_layers', 'n_layers'];
 /** Lists with an entry for each block. */
 const blockLists = ['layer_types', 'mlp_layer_types'];
