@@ -13,7 +13,9 @@ const apart = [
   'operations/changing-operations',
   'operations/run-operation',
   'prune/screening',
+  'reliability/bombs',
   'runtime/devices',
+  'runtime/memory-groups',
   'runtime/webgpu',
 ].map((name) => `test/unit/${name}.test.ts`);
 

@@ -77,7 +77,7 @@ export async function reportError(
   const message =
     failed === undefined
       ? describeError(error)
-      : [`${failed.job.title}: ${describeError(error)}`, failed.job.saved]
+      : [l10n.t('{0}: {1}', failed.job.title, describeError(error)), failed.job.saved]
           .filter(Boolean)
           .join(' ');
   const showLog: Action = [

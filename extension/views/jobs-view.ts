@@ -128,7 +128,7 @@ function workerItem({ id, worker }: WorkerRow): TreeItem {
   item.id = id;
   item.description = describeWorker(worker);
   item.iconPath = new ThemeIcon(isBusy ? 'server-process' : 'circle-outline');
-  item.tooltip = `${name}: ${state}`;
+  item.tooltip = l10n.t('{0}: {1}', name, state);
   item.contextValue = 'worker';
   item.accessibilityInformation = { label: `${name}, ${describeWorker(worker)}, ${state}` };
   return item;

@@ -57,8 +57,12 @@ export const inspect: Presenter<Inspection> = {
         ...(hasExperts ? [describeExperts(sublayer)] : []),
       ]),
     );
-    for (const line of new Set([...summary.warnings, ...refusalsIn(summary)].map(inEnglish))) {
-      terminal.note(line);
+    const notes = new Set([...summary.warnings, ...refusalsIn(summary)].map(inEnglish));
+    for (const note of notes) {
+      // A warning may be the first sentence of a refusal, which adds what to do.
+      if (![...notes].some((other) => other !== note && other.startsWith(note))) {
+        terminal.note(note);
+      }
     }
   },
 };

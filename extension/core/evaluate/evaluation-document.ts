@@ -90,6 +90,7 @@ export const evaluationSchema = v.object({
     ),
     'What limits say of it',
   ),
+  warnings: described(v.optional(v.array(v.string())), 'Warnings about the measurement'),
   ...originEntries,
 });
 

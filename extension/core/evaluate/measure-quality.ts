@@ -13,7 +13,10 @@ import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
+import { roomOfProcess } from '../runtime/limits/process-memory';
+import { leastMemory, requireMemory } from '../runtime/memory-shares';
 import { floatsIn } from '../runtime/tensors';
+import { weightArenas } from '../runtime/weight-arenas';
 import { UserError } from '../user-error';
 import { readHeldOut } from './held-out';
 import { windowLengthOf } from './perplexity';
@@ -69,10 +72,22 @@ export async function measureQuality(
   const device = await resolveDevice(request.device, (message) => {
     context.warn(message);
   });
-  const { memoryBytes } = request;
-  const executors = [original, changed].map(
-    (model) => new LayeredExecutor(model, device, memoryBytes / 2),
-  );
+  // The check of a written model may have taken some of the memory.
+  weightArenas.clear();
+  const memoryBytes = Math.min(request.memoryBytes, roomOfProcess());
+  const models = [original, changed];
+  const fitTogether = models.every((model) => leastMemory(model, device) <= memoryBytes / 2);
+  const executors = models.map((model) => {
+    requireMemory(model, memoryBytes, device);
+    return new LayeredExecutor(model, device, fitTogether ? memoryBytes / 2 : memoryBytes);
+  });
+  const run = async (executor: LayeredExecutor, input: ModelInput): Promise<Output> => {
+    const output = await outputOf(executor, input, context);
+    if (!fitTogether) {
+      await executor.rest();
+    }
+    return output;
+  };
   const [before, after] = executors;
   if (before === undefined || after === undefined) {
     throw new RangeError('two models are compared');
@@ -92,10 +107,7 @@ export async function measureQuality(
         total: inputs.length,
         unit: 'sequences',
       });
-      const [a, b] = [
-        await outputOf(before, input, context),
-        await outputOf(after, input, context),
-      ];
+      const [a, b] = [await run(before, input), await run(after, input)];
       sums.add(a, b, areText ? predictedIds(original, input) : undefined);
     }
     // Without caches memory is the size once more.

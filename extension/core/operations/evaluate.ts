@@ -40,7 +40,8 @@ import { domainTexts } from './domain-texts';
 import { optionalModelField, runFields, runOptions } from './shared-fields';
 import { roughTokens, wholeModel } from './text-work';
 import { runsOf } from './work';
-import { say } from '../message';
+import { inEnglish, say } from '../message';
+import type { Message } from '../message';
 import { evaluationOutcome } from './evaluation-outcome';
 
 /** What was measured, and what the request's limits say of it. */
@@ -55,6 +56,8 @@ export type Evaluated = (EvaluationResult | BaseEvaluation | TaskEvaluation) &
     /** The held-out text that was read. */
     readonly text?: string;
     readonly verdict?: Verdict;
+    /** Warnings about the measurement, in English. */
+    readonly warnings?: readonly string[];
   };
 
 interface Judged {
@@ -171,7 +174,15 @@ export const evaluate = defineOperation({
     const runs = wholeModel((tokens * models * length) / stride, model.summary);
     return runsOf(model, runs, models, length, stride);
   },
-  run: async (request, context): Promise<Evaluated> => {
+  run: async (request, given): Promise<Evaluated> => {
+    const warnings: string[] = [];
+    const context = {
+      ...given,
+      warn: (message: Message) => {
+        warnings.push(inEnglish(message));
+        given.warn(message);
+      },
+    };
     const { open } = context.environment;
     const { plan, task, against, base, domains, wholeText, length, stride, gate, out } = request;
     const { samples } = context.environment;
@@ -241,6 +252,7 @@ export const evaluate = defineOperation({
         ...(await withNarrowed(opened, planned?.plan ?? { remove: [] }, undefined, async (one) =>
           measure(one, saved),
         )),
+        ...(warnings.length === 0 ? {} : { warnings }),
         ...describeOrigin(version),
       };
       if (out !== undefined) {

@@ -7,6 +7,7 @@ import type { Plan } from '../plans/plan';
 import { requireMadeFor } from '../plans/plan-schema';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
+import { requireMemory } from '../runtime/memory-shares';
 import { compressModel } from './compression/compress-model';
 import type { CompressionSettings, CompressResult } from './compression/compress-model';
 import type { GgufTypes } from '../export/gguf/choose-types';
@@ -53,6 +54,8 @@ export async function applyPlan(
   requireMadeFor(plan, model.summary, {
     remedy: say`Profile this model again, or delete the field to apply the plan anyway.`,
   });
+  // Other devices need no less.
+  requireMemory(model.model, application.memoryBytes, 'cpu');
   return withNarrowed(model, plan, workFolder(out, 'narrow'), async (narrowed) =>
     carryOut({ ...application, model: narrowed }, context),
   );

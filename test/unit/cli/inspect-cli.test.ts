@@ -153,3 +153,13 @@ describe('espalier compare', () => {
     expect(stderr).toContain(message);
   });
 });
+
+describe('espalier inspect', () => {
+  it('says once why nothing can be removed, with what to do', async () => {
+    const { code, stderr } = await runCli(['inspect', onnxFixture('plain-dynamo')]);
+    expect(code).toBe(0);
+    expect(stderr.split('\n').filter((line) => line.includes('residual'))).toEqual([
+      'The graph has no residual branch, so there is no sublayer to remove. Choose a model with a residual stream.',
+    ]);
+  });
+});

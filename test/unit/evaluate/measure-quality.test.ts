@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { readExcerpts, readTokens } from '../../../extension/core/data/text-tokens';
 import { evaluateModels } from '../../../extension/core/evaluate/evaluate-models';
 import { comparedMemory, measureQuality } from '../../../extension/core/evaluate/measure-quality';
@@ -10,6 +10,8 @@ import { perplexityOfRounds } from '../../../extension/core/evaluate/perplexity-
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import { unattended } from '../../../extension/core/jobs/job';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { ownMemory } from '../../../extension/core/runtime/limits/process-memory';
+import { leastMemory } from '../../../extension/core/runtime/memory-shares';
 import { positionsOf } from '../../../extension/core/runtime/windows';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { familyFixture, fixture } from '../fixtures';
@@ -31,6 +33,25 @@ it('finds no distance between a model and itself', async () => {
   expect(quality.distance).toBeCloseTo(0, 9);
   expect(quality.top1Agreement).toBe(1);
   expect(quality.perplexity?.before).toBe(quality.perplexity?.after);
+});
+
+it('runs the models in turn if the memory holds only one of them, and none that does not fit', async () => {
+  const model = await openModelFiles(fixture('llama-bf16'));
+  const least = leastMemory(model.model, 'cpu');
+  const rest = vi.spyOn(LayeredExecutor.prototype, 'rest');
+  const measure = async (memoryBytes: number): ReturnType<typeof measureQuality> =>
+    measureQuality({ original: model, changed: model, text, ...run, memoryBytes }, unattended);
+  const together = await measure(2 * least);
+  // Each is disposed at the end.
+  expect(rest).toHaveBeenCalledTimes(2);
+  rest.mockClear();
+  expect(await measure(1.9 * least)).toEqual(together);
+  expect(rest.mock.calls.length).toBeGreaterThan(2);
+  await expect(measure(0.9 * least)).rejects.toThrow(/needs \d+MiB of memory/);
+  const room = vi.spyOn(ownMemory, 'availableBytes').mockReturnValue(0.9 * least);
+  await expect(measure(2 * least)).rejects.toThrow(/close other programs/);
+  room.mockRestore();
+  rest.mockRestore();
 });
 
 it('compares memory with caches where both are known, and of no model without caches', async () => {

@@ -1,6 +1,7 @@
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { parseEvaluation } from '../../../extension/core/evaluate/evaluation-document';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import { inEnglish } from '../../../extension/core/message';
 import { ModelCache } from '../../../extension/core/models/model-cache';
@@ -9,8 +10,10 @@ import { evaluate } from '../../../extension/core/operations/evaluate';
 import type { Evaluated } from '../../../extension/core/operations/evaluate';
 import type { OperationContext } from '../../../extension/core/operations/operation';
 import { planFor } from '../../../extension/core/plans/plan';
+import { reportOfEvaluation } from '../../../extension/core/report/contents/of-evaluation';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { fixture } from '../fixtures';
+import { withLetters } from '../models/with-letters';
 import { temporaryFolder } from '../temporary-folder';
 
 const root = join(import.meta.dirname, '../../..');
@@ -180,4 +183,15 @@ it('takes no answers to a task that another tokenizer has read', async () => {
   tokenizer.normalizer = { type: 'Replace', pattern: { String: 'e' }, content: 'a' };
   writeFileSync(file, JSON.stringify(tokenizer));
   expect((await run(given)).first).toBe(0);
+});
+
+it('writes warnings about the measurement into the document', async () => {
+  const out = join(folder, 'halves.evaluation.json');
+  const halved = withLetters('t5', join(folder, 't5'));
+  const { result } = await run({ model: halved, text, out });
+  expect(result?.warnings).toEqual([expect.stringContaining('the first half of each window')]);
+  const saved = parseEvaluation(readFileSync(out, 'utf8'), out);
+  expect(saved.warnings).toEqual(result?.warnings);
+  const facts = reportOfEvaluation(saved).facts.filter(({ name }) => name === 'Warning');
+  expect(facts.map(({ value }) => value)).toEqual(saved.warnings);
 });

@@ -4,12 +4,33 @@ import { describe, expect, it } from 'vitest';
 import { unattended } from '../../../extension/core/jobs/job';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
+import { planFor } from '../../../extension/core/plans/plan';
 import type { Plan } from '../../../extension/core/plans/plan';
 import { rejection } from '../export/pruning';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 
 const root = temporaryFolder();
+
+it('a model that needs more memory than the setting is refused before anything is written', async () => {
+  const source = fixture('llama-gqa-untied');
+  const out = join(root, 'too-large');
+  const how = {
+    out,
+    format: 'onnx',
+    overwrite: false,
+    device: 'cpu',
+    memoryBytes: 1 << 20,
+  } as const;
+  const plan = planFor({ path: source }, {});
+  const applied = applyPlan({ model: await openModelFiles(source), plan, ...how }, unattended);
+  const error = await rejection(applied);
+  expect(error).toMatchObject({ subject: { field: 'memory' } });
+  expect(error.message).toMatch(
+    /needs \d+MiB of memory: two sublayers.*Set the memory to at least/,
+  );
+  expect(existsSync(out)).toBe(false);
+});
 
 describe('types of GGUF tensors', () => {
   it.each([

@@ -131,6 +131,31 @@ describe('heads of a narrowed ONNX file', () => {
     }
   });
 
+  it('can go if a node whose result nobody reads takes all of them', async () => {
+    const name = 'llama-legacy';
+    const file = await edited(name, 'unread', (nodes) => {
+      const weights = nodes.filter(({ opType }) => opType === 'Softmax');
+      nodes.push(
+        ...weights.map(({ output }, i) =>
+          create(NodeProtoSchema, { opType: 'Size', input: output, output: [`unread/${i}`] }),
+        ),
+        ...weights.map(({ output: [scores = ''] }, i) =>
+          create(NodeProtoSchema, {
+            ...{ opType: 'MatMul', input: [scores, scores], output: [`unread/product/${i}`] },
+          }),
+        ),
+      );
+    });
+    const { error, change } = await errors(
+      file,
+      name,
+      [{ sublayer: 'block.0.attention', remove: '0' }],
+      'unread-out',
+    );
+    expect(change).toBeGreaterThan(1e-4);
+    expect(error).toBeLessThan(1e-5);
+  });
+
   it('of MultiHeadAttention behind one product go', async () => {
     const folder = join(root, 'parted');
     await cp(dirname(onnxFixture('bert-fused')), folder, { recursive: true });

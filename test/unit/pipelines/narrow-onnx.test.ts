@@ -153,12 +153,15 @@ describe('a narrowed ONNX file', () => {
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
   });
 
-  it('says its widths in config.json where all blocks have the same ones', async () => {
+  it('says its blocks and its widths in config.json where all blocks have the same ones', async () => {
     const folder = join(root, 'with-config');
     await cp(dirname(onnxFixture('llama-legacy')), folder, { recursive: true });
     const file = join(folder, 'model.onnx');
     const sizes = { hidden_size: 16, num_attention_heads: 4, num_key_value_heads: 2 };
-    const config = { model_type: 'llama', ...sizes, intermediate_size: 24, vocab_size: 48 };
+    const config = {
+      ...{ model_type: 'llama', ...sizes, intermediate_size: 24, vocab_size: 48 },
+      ...{ num_hidden_layers: 2, layer_types: ['full_attention', 'sliding_attention'] },
+    };
     await writeFile(join(folder, 'config.json'), JSON.stringify(config));
     const written = async (
       narrowed: readonly PlannedNarrowing[],
@@ -193,7 +196,14 @@ describe('a narrowed ONNX file', () => {
     const gone = ['block.1.attention', 'block.1.feedforward'];
     const first = await written([channelsOut(0), headsOut(0)], 'first', gone);
     expect(first.config).toMatchObject({ intermediate_size: 19, num_key_value_heads: 1 });
+    expect(first.config).toMatchObject({ num_hidden_layers: 1, layer_types: ['full_attention'] });
     expect(first.warnings).toEqual([]);
+    const shorter = await written([], 'shorter', ['block.0.attention', 'block.0.feedforward']);
+    expect(shorter.config).toEqual({
+      ...config,
+      ...{ num_hidden_layers: 1, layer_types: ['sliding_attention'] },
+    });
+    expect((await written([], 'as-long', gone.slice(1))).config).toEqual(config);
     const uneven = await written([channelsOut(0), headsOut(1)], 'uneven');
     expect(uneven.config).toEqual(config);
     expect(uneven.warnings).toEqual([

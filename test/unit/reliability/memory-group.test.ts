@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -65,47 +65,43 @@ describe.skipIf(typeof made === 'string')(title, () => {
     (encoding) => {
       const model = join(folder, encoding);
       const out = join(folder, `${encoding}-out`);
-      const profile = async (limit: number): Promise<GroupResult> => {
+      const runWithin = async (limit: number, args: readonly string[]): Promise<GroupResult> => {
         group.limit(limit);
-        return group.run(
-          [
-            ...[
-              join(root, 'dist/cli.js'),
-              'profile',
-              model,
-              '--out',
-              join(out, 'm.layerprofile.json'),
-            ],
-            ...[
-              '--calibration',
-              'random',
-              '--sequences',
-              '2',
-              '--length',
-              '32',
-              '--search',
-              'one-shot',
-            ],
-            ...['--granularity', 'block', '--remove', '1', '--no-baselines', '--no-perplexity'],
-          ],
-          { XDG_CACHE_HOME: join(folder, 'cache') },
-        );
+        return group.run([join(root, 'dist/cli.js'), ...args], {
+          XDG_CACHE_HOME: join(folder, 'cache'),
+        });
       };
+      const profile = [
+        ...['profile', model, '--out', join(out, 'm.layerprofile.json')],
+        ...['--calibration', 'random', '--sequences', '2', '--length', '32'],
+        ...['--search', 'one-shot', '--granularity', 'block', '--remove', '1'],
+        ...['--no-baselines', '--no-perplexity'],
+      ];
+      const convert = ['convert', model, '--format', 'onnx', '--out', join(out, 'onnx')];
       beforeAll(() => {
         makeStoredModel(model, { encoding, ...shape });
         mkdirSync(out);
       });
 
-      it('a profile runs to its end', async () => {
-        const { code, signal, stderr } = await profile(360 * mebibyte);
+      it.each([
+        ['a profile', profile, 'm.layerprofile.json'],
+        ['writing and checking an ONNX file', convert, 'onnx'],
+      ])('%s runs to its end', async (_, args, result) => {
+        const { code, signal, stderr } = await runWithin(360 * mebibyte, args);
         expect({ code, signal, stderr }).toMatchObject({ code: 0, signal: null });
-        expect(readdirSync(out)).toEqual(['m.layerprofile.json']);
+        expect(readdirSync(out)).toContain(result);
       });
 
-      it('a profile that does not fit is refused before, with a sentence', async () => {
-        const { code, signal, stderr } = await profile(230 * mebibyte);
+      it.each([
+        ['a profile', profile],
+        ['writing and checking an ONNX file', convert],
+      ])('%s that does not fit is refused before, with a sentence', async (_, args) => {
+        rmSync(out, { recursive: true });
+        mkdirSync(out);
+        const { code, signal, stderr } = await runWithin(230 * mebibyte, args);
         expect({ code, signal }).toEqual({ code: 1, signal: null });
         expect(stderr).toMatch(/needs \d+MiB of memory.*The system limits this process's memory/s);
+        expect(readdirSync(out)).toEqual([]);
       });
     },
   );

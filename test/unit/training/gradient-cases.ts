@@ -507,6 +507,15 @@ const powerOf =
     emit: (graph, [x = ''], type) => graph.op('Pow', [x, graph.numbers(type, [exponent], [])]),
   });
 
+/** An exponent that a node computes from two constants. */
+const quotientPower: MakeCase = (random) => ({
+  inputs: [input(random, random.shape(2), 'positive')],
+  emit: (graph, [x = ''], type) => {
+    const number = (value: number): Value => graph.numbers(type, [value], []);
+    return graph.op('Pow', [x, graph.op('Div', [number(3), number(2)])]);
+  },
+});
+
 type Emit = (graph: GraphBuilder, x: Value, number: (value: number) => Value) => Value;
 
 /** The exact GELU as it is written in graphs. */
@@ -577,6 +586,7 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
   'Pow, 3': powerOf(3),
   'Pow, 1': powerOf(1),
   'Pow, -0.5': powerOf(-0.5),
+  'Pow, 3 / 2': quotientPower,
   Min: broadcast('Min', 'distinct', 3),
   Max: broadcast('Max', 'distinct'),
   Sum: broadcast('Sum', 'normals', 3),

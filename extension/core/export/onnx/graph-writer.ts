@@ -9,7 +9,8 @@ import { runWholeGraph } from '../../runtime/whole-graph';
 import { countParameters } from '../../models/onnx/onnx-model';
 import { removeFromGraph } from './onnx-surgery';
 import { genaiConfig, genaiPackage } from './genai-package';
-import { narrowerConfig } from './narrower-config';
+import { narrowerConfig, shorterConfig } from './narrower-config';
+import type { NarrowerConfig } from './narrower-config';
 import { planOnnxData, writeOnnx } from './onnx-writer';
 import { describeGraphLoading } from '../preview-file';
 import { withChanges } from '../changes';
@@ -56,10 +57,14 @@ export async function graphWriter(
     context.warn(found.problem);
   }
   const { text: configText } = await configBeside(dirname(source.file.path));
-  const config =
-    narrowed === undefined || configText === undefined
+  const removed = new Set(changes.removed);
+  const shorter = configText && shorterConfig(configText, summary, removed);
+  const config: NarrowerConfig | undefined =
+    shorter === undefined || (narrowed === undefined && shorter === configText)
       ? undefined
-      : narrowerConfig(configText, narrowed, new Set(changes.removed));
+      : narrowed === undefined
+        ? { text: shorter, problem: undefined }
+        : narrowerConfig(shorter, narrowed, removed);
   if (config?.problem !== undefined) {
     context.warn(config.problem);
   }

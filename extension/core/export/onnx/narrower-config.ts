@@ -1,19 +1,51 @@
 import { listed, say } from '../../message';
 import type { Message } from '../../message';
 import type { LayeredModel } from '../../models/layered-model';
-import type { SublayerKind } from '../../models/model-summary';
+import type { ModelSummary, SublayerKind } from '../../models/model-summary';
 import type { NarrowedFrom } from '../../models/opened-model';
 import { setField } from '../../set-json-field';
 
+/** Names of the number of blocks in families. */
+const blockFields = ['num_hidden_layers', 'n_layer', 'num_layers', 'n_layers'];
+/** Lists with an entry for each block. */
+const blockLists = ['layer_types', 'mlp_layer_types'];
 /** How families spell the width of feed-forwards. */
 const sizeFields = ['intermediate_size', 'n_inner', 'ffn_dim', 'd_ff', 'ffn_hidden_size'];
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** The config.json beside a narrowed graph, and what of the graph it can't say. */
+/** The config.json of a changed graph, and what of the graph it can't say. */
 export interface NarrowerConfig {
   readonly text: string;
   readonly problem: Message | undefined;
+}
+
+/** Says the number of blocks that keep a sublayer, if `text` says that of the original. */
+export function shorterConfig(
+  text: string,
+  { blocks, sublayers }: Pick<ModelSummary, 'blocks' | 'sublayers'>,
+  removed: ReadonlySet<string>,
+): string {
+  const fields = JSON.parse(text) as Fields;
+  const isKept = (block: number): boolean => {
+    const own = sublayers.filter((one) => one.block === block);
+    return own.length === 0 || own.some(({ id }) => !removed.has(id));
+  };
+  const kept = Array.from({ length: blocks }, (_, block) => block).filter(isKept);
+  const field = blockFields.find((name) => fields[name] === blocks);
+  if (kept.length === blocks || field === undefined) {
+    return text;
+  }
+  const lists = blockLists.flatMap((name): [string, unknown[]][] => {
+    const list = fields[name];
+    return Array.isArray(list) && list.length === blocks
+      ? [[name, kept.map((block): unknown => list[block])]]
+      : [];
+  });
+  return lists.reduce(
+    (edited, [name, list]) => setField(edited, [name], list),
+    setField(text, [field], kept.length),
+  );
 }
 
 /**

@@ -91,6 +91,7 @@ export class GraphIndex {
   public readonly nodes: readonly GraphNode[];
   public readonly producers = new Map<string, GraphNode>();
   public readonly consumers = new Map<string, GraphNode[]>();
+  private live: ReadonlySet<GraphNode> | undefined;
   /** Values that no input of the graph has an influence on. */
   public readonly constants: ReadonlySet<string>;
   /** Values made of token ids, positions, shapes and single numbers alone, such as masks. */
@@ -161,6 +162,25 @@ export class GraphIndex {
 
   public consumersOf(value: string): readonly GraphNode[] {
     return this.consumers.get(value) ?? [];
+  }
+
+  /** True if an output of the graph depends on the node. */
+  public isLive(node: GraphNode): boolean {
+    this.live ??= this.findLive();
+    return this.live.has(node);
+  }
+
+  private findLive(): ReadonlySet<GraphNode> {
+    const live = new Set<GraphNode>();
+    const open = [...this.outputs];
+    for (let value = open.pop(); value !== undefined; value = open.pop()) {
+      const node = this.producers.get(value);
+      if (node !== undefined && !live.has(node)) {
+        live.add(node);
+        open.push(...node.inputs);
+      }
+    }
+    return live;
   }
 
   private spend(steps: number): void {

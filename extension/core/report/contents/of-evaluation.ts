@@ -19,7 +19,7 @@ type Measured = NonNullable<EvaluationDocument['against']>;
 
 /** What a model scores on held-out text or a task, what another does, and what limits say of it. */
 export function reportOfEvaluation(evaluation: EvaluationDocument): Report {
-  const { evaluated, other, removed, text, task, examples, verdict } = evaluation;
+  const { evaluated, other, removed, text, task, examples, verdict, warnings = [] } = evaluation;
   const fact = (name: string, value: string | undefined): readonly Fact[] =>
     value === undefined ? [] : [{ name, value }];
   return {
@@ -33,6 +33,7 @@ export function reportOfEvaluation(evaluation: EvaluationDocument): Report {
       ...fact('Examples', examples?.toString()),
       ...fact('Parts left out', removed === 0 ? undefined : String(removed)),
       ...fact('Verdict', verdict && outcomeWords[verdict.outcome]),
+      ...warnings.flatMap((warning) => fact('Warning', warning)),
     ],
     sections: [
       task === undefined ? perplexitySection(evaluation) : taskSection(evaluation),

@@ -11,19 +11,21 @@ export interface MemoryGroup {
 /** Interface files of a version of control groups. */
 interface Version {
   readonly root: string;
-  readonly limit: string;
+  /** Files of limits. The lowest counts. */
+  readonly limits: readonly string[];
   /** Keys of memory.stat whose sum is {@link MemoryGroup.usedBytes}. */
   readonly used: readonly string[];
 }
 
 const version1: Version = {
   root: '/sys/fs/cgroup/memory',
-  limit: 'memory.limit_in_bytes',
+  limits: ['memory.limit_in_bytes'],
   used: ['total_rss', 'total_shmem'],
 };
 const version2: Version = {
   root: '/sys/fs/cgroup',
-  limit: 'memory.max',
+  // Above `memory.high`, the kernel slows processes down until they hardly run.
+  limits: ['memory.max', 'memory.high'],
   used: ['anon', 'shmem'],
 };
 
@@ -46,8 +48,13 @@ function groupsFrom(version: Version, path: string): MemoryGroup[] {
 }
 
 /** @returns undefined without a limit, or if the folder isn't visible, as in a container */
-function readGroup({ limit, used }: Version, folder: string): MemoryGroup | undefined {
-  const limitBytes = Number(readSystemFile(join(folder, limit)) ?? Number.NaN);
+function readGroup({ limits, used }: Version, folder: string): MemoryGroup | undefined {
+  // "max" is not a number.
+  const limitBytes = Math.min(
+    ...limits
+      .map((name) => Number(readSystemFile(join(folder, name)) ?? Number.NaN))
+      .filter((bytes) => Number.isFinite(bytes)),
+  );
   const stat = readSystemFile(join(folder, 'memory.stat'));
   if (!Number.isFinite(limitBytes) || stat === undefined) {
     return undefined;

@@ -232,7 +232,8 @@ export class HeadWalk {
         node.proto.output.every(
           (name, output) =>
             outputs.has(output) ||
-            (index.consumersOf(name).length === 0 && !index.outputs.has(name)) ||
+            (!index.outputs.has(name) &&
+              !index.consumersOf(name).some((reader) => index.isLive(reader))) ||
             this.stop(node),
         ),
       )
@@ -245,7 +246,10 @@ export class HeadWalk {
     const isGiven = !index.outputs.has(value) || isPresent(value) || this.presents.has(value);
     const readers = index.consumersOf(value);
     return isGiven
-      ? readers.every((reader) => this.isKnown(reader, value, place) || this.stop(reader))
+      ? readers.every(
+          (reader) =>
+            !index.isLive(reader) || this.isKnown(reader, value, place) || this.stop(reader),
+        )
       : this.stop(index.producers.get(value));
   }
 

@@ -71,7 +71,9 @@ class Channels {
       (value) =>
         this.numbers.has(value) ||
         (!index.outputs.has(value) &&
-          index.consumersOf(value).every((reader) => reader === last || this.nodes.has(reader))),
+          index
+            .consumersOf(value)
+            .every((reader) => reader === last || this.nodes.has(reader) || !index.isLive(reader))),
     );
   }
 

@@ -1,7 +1,7 @@
 import type { Dimension } from '../../../onnx/graph-builder';
 import { intAttribute, tensorAttribute } from '../node-attributes';
 import type { ShapeQuery } from './shape-query';
-import { mostNumbers, tensorNumbers } from './tensor-numbers';
+import { isFloatType, mostNumbers, tensorNumbers } from './tensor-numbers';
 
 type Contents = readonly Dimension[] | undefined;
 type ContentRule = (query: ShapeQuery) => Contents;
@@ -63,17 +63,20 @@ function numbers(values: Contents): number[] | undefined {
 /** Elements of short one-dimensional values, by operator. */
 export const contentRules: Readonly<Record<string, ContentRule>> = {
   Identity: same,
-  Cast: same,
+  Cast: ({ node, contents, isFloat }) =>
+    isFloat(0) && !isFloatType(intAttribute(node, 'to', 0))
+      ? contents(0)?.map((value) => (typeof value === 'number' ? Math.trunc(value) : value))
+      : contents(0),
   Squeeze: same,
   Unsqueeze: same,
   Reshape: same,
   Add: arithmetic((a, b) => a + b, 0),
   Sub: arithmetic((a, b) => a - b, Number.NaN),
   Mul: arithmetic((a, b) => a * b, 1),
-  Div: ({ contents, fresh }) =>
+  Div: ({ contents, fresh, isFloat }) =>
     each([contents(0), contents(1)])?.map(([a, b]) => {
-      // Of integers, as sizes are.
-      const ratio = Math.trunc(Number(a) / Number(b));
+      const exact = Number(a) / Number(b);
+      const ratio = isFloat(0) ? exact : Math.trunc(exact);
       return Number.isFinite(ratio) ? ratio : fresh();
     }),
   Mod: ({ node, contents, fresh }) =>

@@ -42,6 +42,16 @@ const forms: Readonly<Record<number, NumberForm>> = {
   },
 };
 
+const floatTypes: readonly number[] = [
+  DataType.FLOAT,
+  DataType.DOUBLE,
+  DataType.FLOAT16,
+  DataType.BFLOAT16,
+];
+
+/** True for element types of floating-point numbers. */
+export const isFloatType = (dataType: number): boolean => floatTypes.includes(dataType);
+
 /** The numbers of a short tensor that the graph itself holds; undefined for all others. */
 export function tensorNumbers(tensor: TensorProto): number[] | undefined {
   const count = tensor.dims.reduce((product, size) => product * Number(size), 1);

@@ -3,15 +3,17 @@ import type { GraphProto, NodeProto, ValueInfoProto } from '../../../onnx/proto/
 import { operatorName } from '../graph-index';
 import type { GraphIndex } from '../graph-index';
 import { contentRules } from './content-rules';
-import { tensorAttribute } from '../node-attributes';
+import { intAttribute, tensorAttribute } from '../node-attributes';
 import { shapeRules } from './shape-rules';
-import { tensorNumbers } from './tensor-numbers';
+import { isFloatType, tensorNumbers } from './tensor-numbers';
 import type { Shape, ShapeQuery } from './shape-query';
 
 /** Shapes of a graph's values, as far as they follow from the declared ones, and short contents. */
 export class ValueShapes {
   private readonly shapes = new Map<string, Shape>();
   private readonly known = new Map<string, readonly Dimension[]>();
+  /** Values whose contents are floating-point numbers. */
+  private readonly floats = new Set<string>();
   private counter = 0;
 
   public constructor(graph: GraphProto, index: Pick<GraphIndex, 'nodes'>) {
@@ -20,7 +22,7 @@ export class ValueShapes {
     }
     for (const tensor of graph.initializer) {
       this.shapes.set(tensor.name, tensor.dims.map(Number));
-      this.learn(tensor.name, tensorNumbers(tensor));
+      this.learn(tensor.name, tensorNumbers(tensor), isFloatType(tensor.dataType));
     }
     for (const { proto } of index.nodes) {
       this.infer(proto);
@@ -64,6 +66,7 @@ export class ValueShapes {
       node,
       shape: (place) => this.shapes.get(at(place)),
       contents: (place) => this.known.get(at(place)),
+      isFloat: (place) => this.floats.has(at(place)),
       fresh: () => this.fresh(),
     };
     const operator = operatorName(node);
@@ -82,16 +85,24 @@ export class ValueShapes {
     const [output = ''] = node.output;
     if (output !== '') {
       const constant = operator === 'Constant' ? tensorAttribute(node, 'value') : undefined;
-      this.learn(
-        output,
-        constant === undefined ? contentRules[operator]?.(query) : tensorNumbers(constant),
-      );
+      if (constant === undefined) {
+        const isFloat =
+          operator === 'Cast'
+            ? isFloatType(intAttribute(node, 'to', 0))
+            : node.input.some((input) => this.floats.has(input));
+        this.learn(output, contentRules[operator]?.(query), isFloat);
+      } else {
+        this.learn(output, tensorNumbers(constant), isFloatType(constant.dataType));
+      }
     }
   }
 
-  private learn(value: string, contents: readonly Dimension[] | undefined): void {
+  private learn(value: string, contents: readonly Dimension[] | undefined, isFloat: boolean): void {
     if (contents !== undefined) {
       this.known.set(value, contents);
+      if (isFloat) {
+        this.floats.add(value);
+      }
     }
   }
 
