@@ -25,7 +25,7 @@ describe('from a model folder to a smaller model', () => {
     preloads: [holdJobs],
     settings: {
       'espalier.device': 'cpu',
-      'espalier.calibration.length': 128,
+      'espalier.calibration.length': 32,
       'espalier.calibration.sequences': 4,
       'espalier.search.mode': 'exact',
     },
@@ -322,7 +322,7 @@ describe('from a model folder to a smaller model', () => {
     await session().holdJobs(partialRoundLines(16));
     await profileAgain();
     const panel = await heatmap();
-    await panel.frame.getByText(/^16 × 128 tokens/).waitFor();
+    await panel.frame.getByText(/^16 × 32 tokens/).waitFor();
     await panel.partlyMeasured();
     await workbench.reload();
     const restored = await heatmap();
