@@ -25,7 +25,7 @@ describe('from a model folder to a smaller model', () => {
     preloads: [holdJobs],
     settings: {
       'espalier.device': 'cpu',
-      'espalier.calibration.length': 128,
+      'espalier.calibration.length': 32,
       'espalier.calibration.sequences': 4,
       'espalier.search.mode': 'exact',
     },
@@ -195,7 +195,8 @@ describe('from a model folder to a smaller model', () => {
     await panel.button('Evaluate').click();
     const perplexity = panel.tile('Perplexity');
     await perplexity.getByText(/original [\d.]+, [+−]/).waitFor();
-    expect(await perplexity.locator('.tile-value').textContent()).toMatch(/^\d+\.\d+$/);
+    const value = Number(await perplexity.locator('.tile-value').textContent());
+    expect(value).toBeGreaterThan(1);
     await panel.button('Perplexity (held-out)').waitFor();
   });
 
@@ -322,7 +323,7 @@ describe('from a model folder to a smaller model', () => {
     await session().holdJobs(partialRoundLines(16));
     await profileAgain();
     const panel = await heatmap();
-    await panel.frame.getByText(/^16 × 128 tokens/).waitFor();
+    await panel.frame.getByText(/^16 × 32 tokens/).waitFor();
     await panel.partlyMeasured();
     await workbench.reload();
     const restored = await heatmap();
@@ -419,7 +420,15 @@ describe('from a model folder to a smaller model', () => {
     const result = /perplexity [\d.]+ on .* tokens per second/;
     await workbench.notification(result).waitFor();
     const evaluated = row(/^Evaluating sample-pruned, done, perplexity/);
-    await evaluated.click();
+    const actions = page.locator('.quick-input-title', { hasText: 'Evaluating sample-pruned' });
+    // Rows move as jobs end, so that a click may open the actions of another job.
+    await until(
+      async () => {
+        await page.keyboard.press('Escape');
+        await evaluated.click();
+      },
+      async () => actions.isVisible(),
+    );
     await workbench.quickPick('Run Again').waitFor();
     await workbench.screenshot('job-actions');
     await workbench.quickPick('Copy as Command Line').click();

@@ -5,6 +5,7 @@ import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MemoryGroup } from '../../reliability/memory-group';
 import type { GroupResult } from '../../reliability/memory-group';
+import { runsAllCases } from '../sample';
 import { makeStoredModel } from '../stored-model';
 import { temporaryFolder } from '../temporary-folder';
 
@@ -60,7 +61,7 @@ describe.skipIf(typeof made === 'string')(title, () => {
   /** 84 M parameters: 335 MB as float32, of which the head and two sublayers, 92 MB, and hidden states must fit. */
   const shape = { blocks: 12, hidden: 512, inner: 2048, vocabulary: 32_768 };
 
-  describe.each(['float16', 'gptq'] as const)(
+  describe.each(runsAllCases ? (['float16', 'gptq'] as const) : (['gptq'] as const))(
     'with less memory than %s weights take as float32',
     (encoding) => {
       const model = join(folder, encoding);
