@@ -1,9 +1,8 @@
-import { everyItem, isGroup } from './flow-document';
+import { blockLabel, everyItem, isGroup } from './flow-document';
 import type { Flow, FlowDifference, FlowEdge, FlowGroup, FlowItem } from './flow-document';
 import { inSource } from '../../models/units';
 import type { BlockNumbers } from '../../models/units';
 import type { Numbering } from '../model-comparison';
-import { blockLabel } from './flow-builder';
 import { foldBlocks } from './fold-blocks';
 import type { Foldable } from './fold-blocks';
 import { signatureOf, textsOf } from './signature';

@@ -5,9 +5,9 @@ import { UserError } from '../../user-error';
 import type { BlockNames, InputPort, ModelOutput, Step } from '../layered-model';
 import type { OuterMatrix } from '../matrix-encoding';
 import { stream } from '../model-emitter';
-import type { SideValue, Values } from '../model-emitter';
+import type { EmitOptions, SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
-import { ComposedModel } from '../modules/composed-model';
+import { BlockModel } from '../modules/block-model';
 import { costsOf } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { Width } from '../narrow/width';
@@ -40,7 +40,7 @@ export const encoded = 'encoded';
  * An encoder and a decoder, laid out from a checkpoint, as one residual stream: that of the encoder, whose result is
  * part of the state from there on, and then that of the decoder.
  */
-export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
+export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   public readonly kind = 'encoder-decoder';
   public readonly inputs: readonly InputPort[];
   /** Inputs of the encoder. */
@@ -140,22 +140,33 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
         };
   }
 
-  protected emitInputs(graph: GraphBuilder): { state: Values; side: Values } {
+  public emitInputs(graph: GraphBuilder): { state: Values; side: Values } {
     const source = emitSource(graph, this.layout);
     const first = emitTarget(graph, this.layout);
     return {
       state: this.isOfEncoder(0)
         ? { [stream]: source, [target]: first }
         : { [stream]: first, [encoded]: emitEncoded(graph, this.layout, source) },
-      side: emitMasks(graph, this.layout),
+      side: graph.step('side', () => emitMasks(graph, this.layout)),
     };
   }
 
-  public emitSublayer(graph: GraphBuilder, index: number, state: Values, side: Values): Values {
+  public override cachesAt(index: number): boolean {
+    return super.cachesAt(index) && !this.isOfEncoder(index) && !this.isCross(index);
+  }
+
+  public emitSublayer(
+    graph: GraphBuilder,
+    index: number,
+    state: Values,
+    side: Values,
+    options: EmitOptions = {},
+  ): Values {
     const [name = ''] = this.sidesOf(index);
     const { [name]: mask, [encoded]: othersStream } = { ...side, ...state };
     const next = this.at(index).emit(graph, {
       hidden: state[stream] ?? '',
+      options,
       side: {
         ...(mask === undefined ? {} : { mask }),
         ...(othersStream === undefined ? {} : { othersStream }),
@@ -235,7 +246,7 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
     return sublayer.kind === 'attention' && sublayer.isCross;
   }
 
-  private isOfEncoder(index: number): boolean {
+  public isOfEncoder(index: number): boolean {
     return index < this.layout.encoder.sublayers.length;
   }
 
@@ -243,7 +254,7 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
     return index === this.layout.encoder.sublayers.length - 1;
   }
 
-  private towerAt(index: number): Tower {
+  public towerAt(index: number): Tower {
     return this.isOfEncoder(index) ? this.layout.encoder : this.layout.decoder;
   }
 
