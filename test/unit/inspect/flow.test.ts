@@ -17,6 +17,7 @@ import { modelFeatures, sampled } from '../sample';
 import { fill, inEnglish, say, verbatim } from '../../../extension/core/message';
 
 const ggufFolder = join(import.meta.dirname, '../../fixtures/gguf');
+const quantizedFolder = join(import.meta.dirname, '../../fixtures/quantized');
 
 async function flowOf(path: string): Promise<Flow> {
   const flow = await describeFlow(path);
@@ -111,6 +112,18 @@ describe('flows that the architecture tells', () => {
         leaves.flatMap(({ id, kind }) => (kind === end || kept.has(id) ? [] : [id]));
       expect(without(read, 'input')).toEqual([]);
       expect(without(left, 'output')).toEqual([]);
+    },
+  );
+
+  it.each(['awq', 'gptq-4-act-order', 'fp8', 'bnb-nf4'])(
+    'draws the packed weights of %s by their names in the file, and decodes none',
+    async (name) => {
+      const flow = await flowOf(join(quantizedFolder, name));
+      const query = [...everyItem(flow.items)].find(({ id }) => id === 'block.0.attention/query');
+      expect(query).toMatchObject({
+        kind: 'weights',
+        tensors: [expect.stringMatching(/layers\.0\.self_attn\.q_proj\.(?:q?weight)$/)],
+      });
     },
   );
 

@@ -75,12 +75,33 @@ export class Frame {
   }
 }
 
+/** Origin of a value: the boxes that compute it, or else the stored tensors that it follows from. */
+interface Origin {
+  readonly boxes: ReadonlySet<Box>;
+  readonly tensors: ReadonlySet<string>;
+  /** Step that computes it from tensors alone, such as an embedding of positions. */
+  readonly step?: string | Message | undefined;
+}
+
+const nowhere: Origin = { boxes: new Set(), tensors: new Set() };
+
+/** The union of sets; the only one that has elements, if there is just one. */
+function union<T>(sets: readonly ReadonlySet<T>[]): ReadonlySet<T> {
+  const [first = new Set<T>(), ...others] = sets.filter(({ size }) => size > 0);
+  return others.every((other) => other === first)
+    ? first
+    : new Set([first, ...others].flatMap((set) => [...set]));
+}
+
 /** A box of the diagram. */
 export class Box {
   public readonly id: string;
   public readonly base: string;
   /** Names of the tensors that it reads. */
   public readonly tensors = new Set<string>();
+  public readonly sources = new Set<Box>();
+  /** Origin of its outputs. */
+  public readonly origin: Origin = { boxes: new Set([this]), tensors: nowhere.tensors };
   /** Shape of its output, if known. */
   public shape: readonly Dimension[] | undefined;
   /** Width of the input of a linear layer. */
@@ -107,14 +128,6 @@ export class Box {
   }
 }
 
-/** Origin of a value: the boxes that compute it, or else the stored tensors that it follows from. */
-interface Origin {
-  readonly boxes: ReadonlySet<Box>;
-  readonly tensors: ReadonlySet<string>;
-  /** Step that computes it from tensors alone, such as an embedding of positions. */
-  readonly step?: string | Message | undefined;
-}
-
 interface Step {
   readonly name: string | Message;
   weight?: string;
@@ -128,7 +141,6 @@ export class DrawnGraph extends GraphBuilder {
   public readonly inputBoxes: Box[] = [];
   /** Label of linear layers that belong to no sublayer. */
   public outerLinears: 'projection' | 'head' = 'projection';
-  private readonly joined = new Set<string>();
   private readonly shapes = new ValueShapes();
   private readonly origins = new Map<Value, Origin>();
   private readonly once = new Map<string, Box>();
@@ -136,6 +148,8 @@ export class DrawnGraph extends GraphBuilder {
   private block: Frame | undefined;
   private sublayer: Frame | undefined;
   private current: Step | undefined;
+  /** True in a part that is like the first of its kind, whose shapes stand for all. */
+  private isRepeated = false;
   private placeholders = 0;
   private readonly layers: ReadonlyMap<string, LinearLayer>;
 
@@ -178,11 +192,14 @@ export class DrawnGraph extends GraphBuilder {
     if (this.current !== undefined) {
       return emit();
     }
-    const [kind, number = ''] = name.split('.');
+    const [kind, number = '0'] = name.split('.');
     const label = kind === 'expert' ? say`Expert ${number}` : say`Shared expert`;
     const frame = new Frame(`${this.frame.id}/${name}`, 'part', label);
     this.frame.items.push(frame);
-    return this.inFrame(frame, emit);
+    this.isRepeated = number !== '0';
+    const result = this.inFrame(frame, emit);
+    this.isRepeated = false;
+    return result;
   }
 
   public override mark(name: string): void {
@@ -194,7 +211,7 @@ export class DrawnGraph extends GraphBuilder {
   public override input(name: string, _type: DataType, shape?: readonly Dimension[]): Value {
     const box = new Box(this.whole, name, inputLabels[name] ?? verbatim(name), 'input', undefined);
     this.inputBoxes.push(box);
-    this.origins.set(name, { boxes: new Set([box]), tensors: new Set() });
+    this.origins.set(name, box.origin);
     if (shape !== undefined) {
       this.shapes.set(name, shape);
     }
@@ -212,8 +229,9 @@ export class DrawnGraph extends GraphBuilder {
   public override placeholder(tensor: StoredRows): Value {
     const name = this.undrawn(tensor.shape);
     const stored = this.stored.find(tensor);
-    const tensors = new Set(stored === undefined ? [] : [stored]);
-    this.origins.set(name, { boxes: new Set(), tensors });
+    if (stored !== undefined) {
+      this.origins.set(name, { boxes: nowhere.boxes, tensors: new Set([stored]) });
+    }
     return name;
   }
 
@@ -222,7 +240,7 @@ export class DrawnGraph extends GraphBuilder {
     const label = stepLabels[name]?.label ?? verbatim(name);
     const box = new Box(this.whole, name, label, 'output', undefined);
     this.whole.items.push(box);
-    this.connect(box, [value]);
+    this.connect(box, this.origins.get(value)?.boxes ?? nowhere.boxes);
   }
 
   protected override addConstant(key: string, tensor: TensorProto): void {
@@ -231,11 +249,12 @@ export class DrawnGraph extends GraphBuilder {
   }
 
   protected override add(node: NodeProto): void {
-    this.shapes.infer(node);
-    const inputs = [
-      ...node.input,
-      ...node.attribute.flatMap(({ g }) => g?.node.flatMap(({ input }) => input) ?? []),
-    ];
+    if (!this.isRepeated) {
+      this.shapes.infer(node);
+    }
+    // The body of a scan reads values around it.
+    const bodies = node.opType === 'Scan' ? node.attribute.flatMap(({ g }) => g?.node ?? []) : [];
+    const inputs = [...node.input, ...bodies.flatMap(({ input }) => input)];
     const origin = this.originOf(node, inputs);
     for (const output of node.output) {
       this.origins.set(output, origin);
@@ -243,15 +262,15 @@ export class DrawnGraph extends GraphBuilder {
   }
 
   private originOf(node: NodeProto, inputs: readonly Value[]): Origin {
-    const origins = inputs.flatMap((input) => this.origins.get(input) ?? []);
-    const boxes = new Set(origins.flatMap((origin) => [...origin.boxes]));
-    const tensors = new Set(origins.flatMap((origin) => [...origin.tensors]));
     if (node.opType === 'Shape') {
-      return { boxes: new Set(), tensors: new Set() };
+      return nowhere;
     }
+    const origins = inputs.flatMap((input) => this.origins.get(input) ?? []);
+    const boxes = union(origins.map((origin) => origin.boxes));
+    const tensors = union(origins.map((origin) => origin.tensors));
     const step = this.current?.name ?? origins.find((origin) => origin.step !== undefined)?.step;
     if (boxes.size === 0 || this.current?.name === 'side') {
-      return { boxes: new Set(), tensors, step };
+      return { boxes: nowhere.boxes, tensors, step };
     }
     const isMoved = movingOperators.has(node.opType) && tensors.size === 0;
     const box = isMoved ? undefined : this.boxOf(node, boxes.size, tensors.size > 0, step);
@@ -259,9 +278,9 @@ export class DrawnGraph extends GraphBuilder {
       return { boxes, tensors };
     }
     tensors.forEach((name) => box.tensors.add(name));
-    this.connect(box, inputs);
+    this.connect(box, boxes);
     box.shape = this.drawnShape(node.output[0] ?? '');
-    return { boxes: new Set([box]), tensors: new Set() };
+    return box.origin;
   }
 
   /** The box that a node is drawn as; undefined if it isn't drawn. */
@@ -330,11 +349,10 @@ export class DrawnGraph extends GraphBuilder {
     return box;
   }
 
-  private connect(box: Box, values: readonly Value[]): void {
-    for (const source of values.flatMap((value) => [...(this.origins.get(value)?.boxes ?? [])])) {
-      const key = `${source.id}\n${box.id}`;
-      if (source !== box && !this.joined.has(key)) {
-        this.joined.add(key);
+  private connect(box: Box, sources: ReadonlySet<Box>): void {
+    for (const source of sources) {
+      if (source !== box && !box.sources.has(source)) {
+        box.sources.add(source);
         const { shape } = source;
         this.edges.push({ from: source.id, to: box.id, ...(shape && { shape }) });
       }
