@@ -224,7 +224,7 @@ export class GraphBuilder {
     return emit();
   }
 
-  /** Value that stands for a stored tensor in a graph that is only drawn; undefined in a graph that runs. */
+  /** Value that represents a stored tensor in a graph that is only drawn; undefined in a graph that runs. */
   public placeholder(_tensor: StoredRows): Value | undefined {
     return undefined;
   }

@@ -34,7 +34,7 @@ describe('a drawn graph', () => {
     expect(labels).toEqual(['Sigmoid', '×', 'y']);
   });
 
-  it('draws what follows from a weight alone in the box that reads it, whatever its type', () => {
+  it('draws values computed from a weight alone in the box that reads it, whatever its type', () => {
     const { graph, labels } = drawn((draw, x) =>
       draw.op('MatMul', [x, draw.op('Neg', [draw.placeholder(tensor)])]),
     );
@@ -50,7 +50,7 @@ describe('a drawn graph', () => {
       );
       if (block === undefined || sublayer === undefined) throw new Error('no frames');
       draw.whole.items.push(block);
-      return draw.inSublayer(block, sublayer, () =>
+      return draw.drawSublayer(block, sublayer, () =>
         draw.within('sublayer', () => {
           const branch = draw.op('Tanh', [x]);
           return draw.step('sum', () => draw.op('Add', [x, branch]));

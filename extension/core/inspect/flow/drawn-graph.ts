@@ -139,8 +139,8 @@ export class DrawnGraph extends GraphBuilder {
   public readonly whole = new Frame('model', 'part', verbatim('model'));
   public readonly edges: FlowEdge[] = [];
   public readonly inputBoxes: Box[] = [];
-  /** Label of linear layers that belong to no sublayer. */
-  public outerLinears: 'projection' | 'head' = 'projection';
+  /** Step name of linear layers outside of the sublayers. */
+  public outsideLabel: 'projection' | 'head' = 'projection';
   private readonly shapes = new ValueShapes();
   private readonly origins = new Map<Value, Origin>();
   private readonly once = new Map<string, Box>();
@@ -148,7 +148,7 @@ export class DrawnGraph extends GraphBuilder {
   private block: Frame | undefined;
   private sublayer: Frame | undefined;
   private current: Step | undefined;
-  /** True in a part that is like the first of its kind, whose shapes stand for all. */
+  /** True in a part that repeats an earlier one: shapes are only inferred in the first. */
   private isRepeated = false;
   private placeholders = 0;
   private readonly layers: ReadonlyMap<string, LinearLayer>;
@@ -162,7 +162,7 @@ export class DrawnGraph extends GraphBuilder {
   }
 
   /** Draws what `emit` adds into the frame of a sublayer and that of its block. */
-  public inSublayer<T>(block: Frame, sublayer: Frame, emit: () => T): T {
+  public drawSublayer<T>(block: Frame, sublayer: Frame, emit: () => T): T {
     [this.block, this.sublayer, this.frame] = [block, sublayer, block];
     block.items.push(sublayer);
     try {
@@ -173,7 +173,7 @@ export class DrawnGraph extends GraphBuilder {
   }
 
   public override within<T>(scope: string, emit: () => T): T {
-    return this.inFrame(scope === this.sublayer?.id ? this.sublayer : this.frame, emit);
+    return this.drawFrame(scope === this.sublayer?.id ? this.sublayer : this.frame, emit);
   }
 
   public override step<T>(name: string | Message, emit: () => T): T {
@@ -197,7 +197,7 @@ export class DrawnGraph extends GraphBuilder {
     const frame = new Frame(`${this.frame.id}/${name}`, 'part', label);
     this.frame.items.push(frame);
     this.isRepeated = number !== '0';
-    const result = this.inFrame(frame, emit);
+    const result = this.drawFrame(frame, emit);
     this.isRepeated = false;
     return result;
   }
@@ -334,7 +334,7 @@ export class DrawnGraph extends GraphBuilder {
   /** A linear layer is called by its role, or else as in the file. */
   private linearBox(weight: string): Box {
     const layer = this.layers.get(weight);
-    const role = this.sublayer === undefined ? this.outerLinears : (layer?.role ?? 'other');
+    const role = this.sublayer === undefined ? this.outsideLabel : (layer?.role ?? 'other');
     const own = /([^.]*\D)(?:\.\d+)*$/.exec(weight.replace(/\.weight$/, ''))?.[1] ?? weight;
     const label = stepLabels[role]?.label;
     const box = label === undefined ? this.newBox(own, verbatim(own)) : this.newBox(role, label);
@@ -363,7 +363,7 @@ export class DrawnGraph extends GraphBuilder {
     return this.shapes.of(value)?.flatMap(drawnSizes);
   }
 
-  private inFrame<T>(frame: Frame, emit: () => T): T {
+  private drawFrame<T>(frame: Frame, emit: () => T): T {
     const outer = this.frame;
     this.frame = frame;
     try {

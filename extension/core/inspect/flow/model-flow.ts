@@ -42,7 +42,7 @@ export function modelFlow(model: ModuleModel, tensors: readonly StoredTensor[]):
     }
     const own = sublayerFrame(model, sublayer, index);
     const before = state;
-    state = graph.inSublayer(frame, own, () =>
+    state = graph.drawSublayer(frame, own, () =>
       model.emitSublayer(
         graph,
         index,
@@ -52,9 +52,9 @@ export function modelFlow(model: ModuleModel, tensors: readonly StoredTensor[]):
       ),
     );
   }
-  graph.outerLinears = 'head';
+  graph.outsideLabel = 'head';
   graph.output(output.name, model.emitEpilogue(graph, state[stream] ?? '', side));
-  return flowOf(graph, tensors);
+  return drawnFlow(graph, tensors);
 }
 
 const undrawnCache = (graph: DrawnGraph): SublayerCache => ({
@@ -62,7 +62,10 @@ const undrawnCache = (graph: DrawnGraph): SublayerCache => ({
   keep: () => undefined,
 });
 
-function flowOf({ whole, inputBoxes, edges }: DrawnGraph, tensors: readonly StoredTensor[]): Flow {
+function drawnFlow(
+  { whole, inputBoxes, edges }: DrawnGraph,
+  tensors: readonly StoredTensor[],
+): Flow {
   const used = new Set(edges.map(({ from }) => from));
   const shared = shareTensors(whole.items.filter((item) => item instanceof Box));
   const inputs = inputBoxes.flatMap((box) => (used.has(box.id) ? [box.toNode()] : []));
@@ -135,7 +138,7 @@ function describe(
     case 'attention': {
       const detail = describeHeads(sublayer);
       const attention = describeScores(model, sublayer, index, detail);
-      const rotary = rotaryOf(model, sublayer);
+      const rotary = rotatedDimensions(model, sublayer);
       const { headDim } = sublayer.shape;
       const numbers = sublayer.cachedNumbers;
       return {
@@ -213,7 +216,7 @@ function seesPast(model: ModuleModel, index: number): boolean {
     case 'encoder':
       return model.layout.causal;
     case 'encoder-decoder':
-      return !model.isOfEncoder(index);
+      return !model.isInEncoder(index);
     case 'stages':
       return false;
   }
@@ -236,7 +239,7 @@ function isBiasedByDistance(model: ModuleModel, index: number): boolean {
 }
 
 /** Number of dimensions of a head that are rotated. */
-function rotaryOf({ layout }: ModuleModel, { rotary }: Attention): number | undefined {
+function rotatedDimensions({ layout }: ModuleModel, { rotary }: Attention): number | undefined {
   return rotary !== undefined && 'rotaries' in layout
     ? layout.rotaries.get(rotary)?.dimensions
     : undefined;

@@ -2,7 +2,7 @@ import { say, verbatim } from '../../message';
 import type { Message } from '../../message';
 import type { FlowKind } from './flow-document';
 
-/** How a diagram shows a step that emission names by `GraphBuilder.step`. */
+/** Label of a step of `GraphBuilder.step` in diagrams. */
 interface StepLabel {
   readonly label: Message;
   /** `weights` if the step reads tensors, else `operator`, unless given. */

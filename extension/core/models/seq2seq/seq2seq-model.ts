@@ -124,7 +124,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
 
   /** Without any sublayer the encoder gives the norm of what it reads. */
   public override givenAt(boundary: number): readonly string[] {
-    return boundary === 0 ? [this.isOfEncoder(0) ? target : encoded] : [];
+    return boundary === 0 ? [this.isInEncoder(0) ? target : encoded] : [];
   }
 
   public override nextState(boundary: number, next: string): Step['next'] {
@@ -136,7 +136,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
       ? { [stream]: target, [encoded]: next }
       : {
           [stream]: next,
-          ...(this.isOfEncoder(boundary) ? { [target]: target } : { [encoded]: encoded }),
+          ...(this.isInEncoder(boundary) ? { [target]: target } : { [encoded]: encoded }),
         };
   }
 
@@ -144,7 +144,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
     const source = emitSource(graph, this.layout);
     const first = emitTarget(graph, this.layout);
     return {
-      state: this.isOfEncoder(0)
+      state: this.isInEncoder(0)
         ? { [stream]: source, [target]: first }
         : { [stream]: first, [encoded]: emitEncoded(graph, this.layout, source) },
       side: graph.step('side', () => emitMasks(graph, this.layout)),
@@ -152,7 +152,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   }
 
   public override cachesAt(index: number): boolean {
-    return super.cachesAt(index) && !this.isOfEncoder(index) && !this.isCross(index);
+    return super.cachesAt(index) && !this.isInEncoder(index) && !this.isCross(index);
   }
 
   public emitSublayer(
@@ -246,7 +246,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
     return sublayer.kind === 'attention' && sublayer.isCross;
   }
 
-  public isOfEncoder(index: number): boolean {
+  public isInEncoder(index: number): boolean {
     return index < this.layout.encoder.sublayers.length;
   }
 
@@ -255,7 +255,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   }
 
   public towerAt(index: number): Tower {
-    return this.isOfEncoder(index) ? this.layout.encoder : this.layout.decoder;
+    return this.isInEncoder(index) ? this.layout.encoder : this.layout.decoder;
   }
 
   protected get outerTensors(): readonly LazyTensor[] {
@@ -273,7 +273,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
         ...[start.wordNorm, ...start.norms].flatMap((norm) => partTensors(norm)),
         ...(distanceBias === undefined ? [] : [distanceBias.table]),
       ]),
-      ...(this.isOfEncoder(0) ? [] : partTensors(encoder.finalNorm)),
+      ...(this.isInEncoder(0) ? [] : partTensors(encoder.finalNorm)),
     ];
   }
 
