@@ -14,9 +14,8 @@ import type { TransformerModel } from '../../models/transformer/transformer-mode
 import type { StoredTensor } from '../model-description';
 import { Box, DrawnGraph, Frame } from './drawn-graph';
 import { blockLabel, isGroup } from './flow-document';
-import type { Flow, FlowGroup, FlowItem } from './flow-document';
-import { foldBlocks } from './fold-blocks';
-import type { Foldable } from './fold-blocks';
+import type { Flow } from './flow-document';
+import { foldItems } from './fold-blocks';
 import { edgesWithin, signatureOf } from './signature';
 import { sublayerLabels } from './step-labels';
 import { StoredNames } from './stored-names';
@@ -70,9 +69,14 @@ function drawnFlow(
   const shared = shareTensors(whole.items.filter((item) => item instanceof Box));
   const inputs = inputBoxes.flatMap((box) => (used.has(box.id) ? [box.toNode()] : []));
   const { children } = whole;
+  const shapes = new Map(tensors.map(({ name, shape }) => [name, shape]));
+  const within = edgesWithin(children.filter(isGroup), edges);
+  const folded = foldItems(children, (block) =>
+    signatureOf(block, within.get(block.id) ?? [], shapes),
+  );
   return {
     source: 'architecture',
-    items: [...inputs, ...foldedBlocks(children, edges, tensors)],
+    items: [...inputs, ...folded],
     edges: [...edges, ...shared],
     omitted: 0,
   };
@@ -91,29 +95,6 @@ function shareTensors(boxes: readonly Box[]): Flow['edges'] {
     head.detail = say`shares the embedding`;
     return [{ from: embedding.id, to: head.id, shared: true }];
   });
-}
-
-/** Items with blocks of equal structure that follow each other as runs. */
-function foldedBlocks(
-  items: readonly FlowItem[],
-  edges: Flow['edges'],
-  tensors: readonly StoredTensor[],
-): FlowItem[] {
-  const isBlock = (item: FlowItem): item is FlowGroup => isGroup(item) && item.kind === 'block';
-  const shapes = new Map(tensors.map(({ name, shape }) => [name, shape]));
-  const within = edgesWithin(items.filter(isBlock), edges);
-  const folded: FlowItem[] = [];
-  let run: Foldable[] = [];
-  for (const item of items) {
-    if (isBlock(item)) {
-      const signature = signatureOf(item, within.get(item.id) ?? [], shapes);
-      run.push({ group: item, signature });
-    } else {
-      folded.push(...foldBlocks(run), item);
-      run = [];
-    }
-  }
-  return [...folded, ...foldBlocks(run)];
 }
 
 function sublayerFrame(

@@ -4,7 +4,7 @@ import type { OnnxModel } from '../../models/onnx/stream/stream-of-graph';
 import { ValueShapes } from '../../models/onnx/values/value-shapes';
 import { blockLabel } from './flow-document';
 import type { Flow, FlowEdge, FlowGroup, FlowItem, FlowKind, FlowNode } from './flow-document';
-import { foldBlocks } from './fold-blocks';
+import { foldItems } from './fold-blocks';
 import { placeNodes } from './onnx-places';
 import type { Place } from './onnx-places';
 import { edgesWithin, signatureOf } from './signature';
@@ -103,16 +103,12 @@ class GraphFlow {
     const ends = new Set(
       branches.flatMap(({ joined }, i) => (joined ? [] : [summary.sublayers[i]?.block])),
     );
-    let stream: { group: FlowGroup; signature: string }[] = [];
-    const folded: FlowItem[] = [];
     const within = edgesWithin(groups, edges);
-    for (const [i, group] of groups.entries()) {
-      stream.push({ group, signature: signatureOf(group, within.get(group.id) ?? [], shapes) });
-      if (ends.has(i) || i === groups.length - 1) {
-        folded.push(...foldBlocks(stream));
-        stream = [];
-      }
-    }
+    const folded = foldItems(
+      groups,
+      (group) => signatureOf(group, within.get(group.id) ?? [], shapes),
+      (group) => ends.has(groups.indexOf(group)),
+    );
     return {
       source: 'graph',
       items: [
