@@ -225,7 +225,7 @@ export class GraphBuilder {
   }
 
   /** Value that represents a stored tensor in a graph that is only drawn; undefined in a graph that runs. */
-  public placeholder(_tensor: StoredRows): Value | undefined {
+  public placeholder(_tensor: Pick<StoredRows, 'shape' | 'file' | 'offset'>): Value | undefined {
     return undefined;
   }
 

@@ -34,9 +34,15 @@ describe('a drawn graph', () => {
     expect(labels).toEqual(['Sigmoid', '×', 'y']);
   });
 
-  it('draws values computed from a weight alone in the box that reads it, whatever its type', () => {
+  it.each([
+    ['stored in a dtype that cannot run', (graph: DrawnGraph) => graph.placeholder(tensor)],
+    [
+      'of an encoding',
+      (graph: DrawnGraph) => graph.weight({ ...tensor, dataType: DataType.UINT4 }),
+    ],
+  ])('draws values computed from a weight %s in the box that reads it', (_, weight) => {
     const { graph, labels } = drawn((draw, x) =>
-      draw.op('MatMul', [x, draw.op('Neg', [draw.placeholder(tensor)])]),
+      draw.op('MatMul', [x, draw.op('Neg', [weight(draw)])]),
     );
     expect(labels).toEqual(['MatMul', 'y']);
     expect(graph.whole.children[0]).toMatchObject({ kind: 'weights', tensors: ['a.weight'] });

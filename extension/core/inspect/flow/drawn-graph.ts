@@ -3,7 +3,13 @@ import type { Message } from '../../message';
 import type { LinearLayer } from '../../models/matrix-encoding';
 import { ValueShapes } from '../../models/onnx/values/value-shapes';
 import { GraphBuilder } from '../../onnx/graph-builder';
-import type { DataType, Dimension, StoredRows, Value } from '../../onnx/graph-builder';
+import type {
+  DataType,
+  Dimension,
+  ExternalData,
+  StoredRows,
+  Value,
+} from '../../onnx/graph-builder';
 import type { NodeProto, TensorProto } from '../../onnx/proto/onnx_pb';
 import { isGroup } from './flow-document';
 import type { FlowEdge, FlowGroup, FlowItem, FlowKind } from './flow-document';
@@ -226,7 +232,11 @@ export class DrawnGraph extends GraphBuilder {
     return name;
   }
 
-  public override placeholder(tensor: StoredRows): Value {
+  public override weight(data: ExternalData): Value {
+    return this.placeholder(data);
+  }
+
+  public override placeholder(tensor: Pick<StoredRows, 'shape' | 'file' | 'offset'>): Value {
     const name = this.undrawn(tensor.shape);
     const stored = this.stored.find(tensor);
     if (stored !== undefined) {
