@@ -7,6 +7,7 @@ import {
   TensorProtoSchema,
   TensorProto_DataType as DataType,
 } from './proto/onnx_pb';
+import type { Message } from '../message';
 import { attribute, entry, externalTensor, float, numberArrays, valueInfo } from './messages';
 import type { Attribute, Dimension, ExternalData, ExternalLocation } from './messages';
 import type {
@@ -213,6 +214,21 @@ export class GraphBuilder {
     }
   }
 
+  /** Emits one step of the computation. Diagrams draw it as one box, see `inspect/flow/step-labels.ts`. */
+  public step<T>(_name: string | Message, emit: () => T): T {
+    return emit();
+  }
+
+  /** Emits a part of a sublayer that is used like others of its kind, such as an expert. Diagrams draw it as a frame. */
+  public part<T>(_name: string, emit: () => T): T {
+    return emit();
+  }
+
+  /** Value that represents a stored tensor in a graph that is only drawn; undefined in a graph that runs. */
+  public placeholder(_tensor: Pick<StoredRows, 'shape' | 'file' | 'offset'>): Value | undefined {
+    return undefined;
+  }
+
   /** A graph for an attribute of a node of this one, none of whose names this one has. */
   public nested(): GraphBuilder {
     const name = this.freeName(() => `${this.scope}/body_${this.counter++}`);
@@ -413,8 +429,12 @@ export class GraphBuilder {
     } else if (this.opset <= lastGemmWithSum) {
       rewriteForOpset10(node, () => this.floats([0], [1]));
     }
-    this.nodes.push(node);
+    this.add(node);
     return outputs;
+  }
+
+  protected add(node: NodeProto): void {
+    this.nodes.push(node);
   }
 
   /** A reduction such as ReduceMean over fixed axes, whatever the opset. */
@@ -510,11 +530,15 @@ export class GraphBuilder {
     }
     let number = this.constants.size;
     const name = this.freeName(() => `${this.root}constant_${number++}`);
-    this.constants.set(
+    this.addConstant(
       key,
       create(TensorProtoSchema, { name, dataType, dims: shape.map(BigInt), rawData }),
     );
     return name;
+  }
+
+  protected addConstant(key: string, tensor: TensorProto): void {
+    this.constants.set(key, tensor);
   }
 
   /** The first of the proposed names that nothing has; it is taken from now on. */

@@ -17,6 +17,7 @@ import { modelFeatures, sampled } from '../sample';
 import { fill, inEnglish, say, verbatim } from '../../../extension/core/message';
 
 const ggufFolder = join(import.meta.dirname, '../../fixtures/gguf');
+const quantizedFolder = join(import.meta.dirname, '../../fixtures/quantized');
 
 async function flowOf(path: string): Promise<Flow> {
   const flow = await describeFlow(path);
@@ -114,39 +115,55 @@ describe('flows that the architecture tells', () => {
     },
   );
 
+  it.each(['awq', 'gptq-4-act-order', 'fp8', 'bnb-nf4'])(
+    'draws the packed weights of %s by their names in the file, and decodes none',
+    async (name) => {
+      const flow = await flowOf(join(quantizedFolder, name));
+      const query = [...everyItem(flow.items)].find(({ id }) => id === 'block.0.attention/query');
+      expect(query).toMatchObject({
+        kind: 'weights',
+        tensors: [expect.stringMatching(/layers\.0\.self_attn\.q_proj\.(?:q?weight)$/)],
+      });
+    },
+  );
+
   it('draws norms, heads, rotary and cache where they are', async () => {
     const flow = await flowOf(fixture('llama-gqa-untied'));
     const { before } = joints(flow);
     const at = 'block.0.attention/';
-    expect(before(`${at}query`)).toEqual([`${at}norm`]);
-    expect(before(`${at}rotate-key`)).toEqual([`${at}key`]);
-    expect(before(`${at}cache`)).toEqual([`${at}rotate-key`, `${at}value`]);
-    expect(before(`${at}attention`)).toEqual([`${at}rotate-query`, `${at}cache`]);
-    expect(before('block.0/attention-sum')).toEqual(['model/embedding', `${at}output`]);
-    expect(before('block.0.feedforward/norm')).toEqual(['block.0/attention-sum']);
-    expect(flow.edges.find(({ from }) => from === `${at}cache`)?.shape).toEqual([
-      ...['batch', 'sequence', 2, 12],
+    expect(before(`${at}query`)).toEqual([`${at}rms-norm`]);
+    expect(before(`${at}rotate`)).toEqual([`${at}query`]);
+    expect(before(`${at}rotate-2`)).toEqual([`${at}key`]);
+    expect(before(`${at}cache`)).toEqual([`${at}rotate-2`, `${at}value`]);
+    expect(before(`${at}attention`)).toEqual([`${at}rotate`, `${at}cache`]);
+    expect(before('block.0/sum')).toEqual(['model/embedding', `${at}output`]);
+    expect(before('block.0.feedforward/rms-norm')).toEqual(['block.0/sum']);
+    const shapes = ['query', 'cache'].map(
+      (name) => flow.edges.find(({ from }) => from === `${at}${name}`)?.shape,
+    );
+    expect(shapes).toEqual([
+      ['batch', 'sequence', 48],
+      ['batch', 2, '?', 12],
     ]);
     expect(flow.edges.some(({ shared }) => shared)).toBe(false);
   });
 
   it('tells parallel branches, shared and sandwich norms, and norms of sums', async () => {
     const phi = joints(await flowOf(fixture('phi')));
-    expect(phi.after('block.0/norm')).toEqual([
-      ...['query', 'key', 'value'].map((name) => `block.0.attention/${name}`),
-      'block.0.feedforward/up',
+    const branches = ['attention', 'feedforward'].map((kind) => `block.0.${kind}/layer-norm`);
+    // Both branches read the block's input; the norm that they share is emitted for each.
+    expect(branches.map((norm) => phi.before(norm))).toEqual([
+      ['model/embedding'],
+      ['model/embedding'],
     ]);
-    expect(phi.before('block.0/feedforward-sum')).toEqual([
-      'block.0/attention-sum',
-      'block.0.feedforward/down',
-    ]);
+    expect(phi.before('block.0/sum-2')).toEqual(['block.0/sum', 'block.0.feedforward/down']);
     const falcon = joints(await flowOf(fixture('falcon-new')));
-    expect(falcon.before('block.0.feedforward/norm')).toEqual(['model/embedding']);
+    expect(falcon.before('block.0.feedforward/layer-norm')).toEqual(['model/embedding']);
     const gemma = joints(await flowOf(fixture('gemma2')));
-    expect(gemma.before('block.0/attention-sum')[1]).toBe('block.0.attention/post-norm');
+    expect(gemma.before('block.0/sum')[1]).toBe('block.0.attention/rms-norm-2');
     const bert = joints(await flowOf(encoderFixture('bert-plain')));
-    expect(bert.before('block.0/attention-sum-norm')).toEqual(['block.0/attention-sum']);
-    expect(bert.before('block.0.attention/query')).toEqual(['model/norm']);
+    expect(bert.before('block.0/sum-norm')).toEqual(['block.0/sum']);
+    expect(bert.before('block.0.attention/query')).toEqual(['model/layer-norm']);
   });
 
   it.each([
@@ -168,7 +185,16 @@ describe('flows that the architecture tells', () => {
     ]);
     const { before } = joints(await flowOf(fixture('mixtral')));
     expect(before('block.0.expert/choose')).toEqual(['block.0.expert/router']);
-    expect(before('block.0.expert/sum').at(-1)).toBe('block.0.expert/choose');
+    expect(before('block.0.expert/weighted-sum')).toEqual([
+      ...[
+        'rms-norm',
+        'choose',
+        'expert.0/mul-2',
+        'expert.1/mul-2',
+        'expert.2/mul-2',
+        'expert.3/mul-2',
+      ].map((name) => `block.0.expert/${name}`),
+    ]);
   });
 
   it('says why a flow is not known', async () => {
@@ -284,7 +310,7 @@ describe('the layout', () => {
       const said = nodes.flatMap(({ label, detail = '' }) => [label, detail]);
       const known = /RMS|Softmax|silu|logits/;
       expect(said.filter((text) => /[A-Za-z]{2}/.test(text) && !known.test(text))).toEqual([]);
-      expect(edges.flatMap(({ shape }) => shape?.text ?? [])).toContain('批次 × 序列 × 4 × 8');
+      expect(edges.flatMap(({ shape }) => shape?.text ?? [])).toContain('批次 × 序列 × 32');
       for (const { label, detail = '', width } of nodes.filter(({ frame }) => !frame)) {
         const wide = [label, detail].map((text) => text.replace(/[^\u4E00-\u9FFF]/g, '').length);
         expect(width, label).toBeGreaterThan(Math.max(12 * (wide[0] ?? 0), 11 * (wide[1] ?? 0)));

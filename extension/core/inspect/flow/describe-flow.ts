@@ -4,9 +4,7 @@ import { describeModel } from '../describe-model';
 import { graphOf } from '../onnx-source';
 import { allTensors } from '../tensor-table';
 import type { Flow, UnknownFlow } from './flow-document';
-import { encoderFlow, transformerFlow } from './layout-flow';
-import { seq2seqFlow } from './seq2seq-flow';
-import { stagedFlow } from './staged-flow';
+import { modelFlow } from './model-flow';
 import { onnxFlow } from './onnx-flow';
 import { say } from '../../message';
 
@@ -36,18 +34,7 @@ export async function describeFlow(
   }
   const { model } = await open(description.path);
   const tensors = allTensors(description).map(({ tensor }) => tensor);
-  switch (model.kind) {
-    case 'decoder':
-      return transformerFlow(model, tensors);
-    case 'encoder':
-      return encoderFlow(model, tensors);
-    case 'encoder-decoder':
-      return seq2seqFlow(model, tensors);
-    case 'stages':
-      return stagedFlow(model, tensors);
-    case 'graph':
-      return {
-        reason: say`The data flow of ${description.family ?? 'this'} models is not supported.`,
-      };
-  }
+  return model.kind === 'graph'
+    ? { reason: say`The data flow of ${description.family ?? 'this'} models is not supported.` }
+    : modelFlow(model, tensors);
 }

@@ -1,4 +1,5 @@
 import type { Dimension } from '../../onnx/graph-builder';
+import { say } from '../../message';
 import type { Message } from '../../message';
 
 /** What a node of a flow does, which says how it is drawn. */
@@ -76,6 +77,8 @@ export interface Flow {
 export interface UnknownFlow {
   readonly reason: Message;
 }
+
+export const blockLabel = (block: number | string): Message => say`Block ${block}`;
 
 export function isGroup(item: FlowItem): item is FlowGroup {
   return 'children' in item;

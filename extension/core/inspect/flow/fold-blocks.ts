@@ -38,6 +38,37 @@ export function foldBlocks(blocks: readonly Foldable[]): FlowItem[] {
   return folded;
 }
 
+/**
+ * Items with their blocks folded. Other items end a run of blocks.
+ * @param signature see {@link Foldable}
+ * @param endsRun true for a block that the next one is not folded with
+ */
+export function foldItems(
+  items: readonly FlowItem[],
+  signature: (block: FlowGroup) => string,
+  endsRun: (block: FlowGroup) => boolean = () => false,
+): FlowItem[] {
+  const folded: FlowItem[] = [];
+  let run: Foldable[] = [];
+  const close = (): void => {
+    folded.push(...foldBlocks(run));
+    run = [];
+  };
+  for (const item of items) {
+    if (isGroup(item) && item.kind === 'block') {
+      run.push({ group: item, signature: signature(item) });
+      if (endsRun(item)) {
+        close();
+      }
+    } else {
+      close();
+      folded.push(item);
+    }
+  }
+  close();
+  return folded;
+}
+
 /** The pattern that takes most runs from `at` on; a single run where none repeats. */
 function longestPattern(runs: readonly Foldable[], at: number): { period: number; times: number } {
   let best = { period: 1, times: 1 };

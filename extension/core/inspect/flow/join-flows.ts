@@ -1,11 +1,9 @@
-import { everyItem, isGroup } from './flow-document';
+import { blockLabel, everyItem, isGroup } from './flow-document';
 import type { Flow, FlowDifference, FlowEdge, FlowGroup, FlowItem } from './flow-document';
 import { inSource } from '../../models/units';
 import type { BlockNumbers } from '../../models/units';
 import type { Numbering } from '../model-comparison';
-import { blockLabel } from './flow-builder';
-import { foldBlocks } from './fold-blocks';
-import type { Foldable } from './fold-blocks';
+import { foldItems } from './fold-blocks';
 import { signatureOf, textsOf } from './signature';
 
 /**
@@ -21,7 +19,11 @@ export function joinFlows(one: Flow, other: Flow, numbers: Numbering = {}): Flow
   }
   const joined = [...edges.values()];
   const items = join(model.items, against.items);
-  return { ...model, items: folded(items, joined), edges: joined };
+  return {
+    ...model,
+    items: foldItems(items, (block) => signatureWith(block, joined)).map(withShared),
+    edges: joined,
+  };
 }
 
 /** A flow whose blocks stand one by one, in the numbers of the model that it was made from. */
@@ -95,26 +97,6 @@ function marked(item: FlowItem, difference: FlowDifference): FlowItem {
   return isGroup(item)
     ? { ...item, difference, children: item.children.map((child) => marked(child, difference)) }
     : { ...item, difference };
-}
-
-/** Folds blocks that follow each other where they are equal in their differences too. */
-function folded(items: readonly FlowItem[], edges: readonly FlowEdge[]): FlowItem[] {
-  const result: FlowItem[] = [];
-  let blocks: Foldable[] = [];
-  const fold = (): void => {
-    result.push(...foldBlocks(blocks).map(withShared));
-    blocks = [];
-  };
-  for (const item of items) {
-    if (isGroup(item) && item.kind === 'block') {
-      blocks.push({ group: item, signature: signatureWith(item, edges) });
-    } else {
-      fold();
-      result.push(item);
-    }
-  }
-  fold();
-  return result;
 }
 
 /** A run with what all that stands in it is marked by. */

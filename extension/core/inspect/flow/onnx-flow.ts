@@ -2,12 +2,13 @@ import { isShape, operatorName } from '../../models/onnx/graph-index';
 import type { GraphIndex, GraphNode } from '../../models/onnx/graph-index';
 import type { OnnxModel } from '../../models/onnx/stream/stream-of-graph';
 import { ValueShapes } from '../../models/onnx/values/value-shapes';
+import { blockLabel } from './flow-document';
 import type { Flow, FlowEdge, FlowGroup, FlowItem, FlowKind, FlowNode } from './flow-document';
-import { blockLabel } from './flow-builder';
-import { foldBlocks } from './fold-blocks';
+import { foldItems } from './fold-blocks';
 import { placeNodes } from './onnx-places';
 import type { Place } from './onnx-places';
-import { signatureOf } from './signature';
+import { edgesWithin, signatureOf } from './signature';
+import { sublayerLabels } from './step-labels';
 import { mostDrawn } from './visible-flow';
 import { counted, say, verbatim } from '../../message';
 import type { Message } from '../../message';
@@ -102,16 +103,12 @@ class GraphFlow {
     const ends = new Set(
       branches.flatMap(({ joined }, i) => (joined ? [] : [summary.sublayers[i]?.block])),
     );
-    let stream: { group: FlowGroup; signature: string }[] = [];
-    const folded: FlowItem[] = [];
     const within = edgesWithin(groups, edges);
-    for (const [i, group] of groups.entries()) {
-      stream.push({ group, signature: signatureOf(group, within.get(group.id) ?? [], shapes) });
-      if (ends.has(i) || i === groups.length - 1) {
-        folded.push(...foldBlocks(stream));
-        stream = [];
-      }
-    }
+    const folded = foldItems(
+      groups,
+      (group) => signatureOf(group, within.get(group.id) ?? [], shapes),
+      (group) => ends.has(groups.indexOf(group)),
+    );
     return {
       source: 'graph',
       items: [
@@ -256,44 +253,8 @@ class GraphFlow {
   }
 }
 
-/** Edges that lead to a node of each group. */
-function edgesWithin(
-  groups: readonly FlowGroup[],
-  edges: readonly FlowEdge[],
-): Map<string, FlowEdge[]> {
-  const homes = new Map<string, string>();
-  const visit = (items: readonly FlowItem[], home: string): void => {
-    for (const item of items) {
-      homes.set(item.id, home);
-      visit('children' in item ? item.children : [], home);
-    }
-  };
-  groups.forEach(({ id, children }) => {
-    visit(children, id);
-  });
-  const found = new Map<string, FlowEdge[]>();
-  for (const edge of edges) {
-    const home = homes.get(edge.to);
-    if (home !== undefined) {
-      found.set(home, [...(found.get(home) ?? []), edge]);
-    }
-  }
-  return found;
-}
-
-const sublayerNames: Readonly<Record<string, Message>> = {
-  attention: say`Attention`,
-  'cross-attention': say`Cross-attention`,
-  mixer: say`Mixer`,
-  feedforward: say`Feed-forward`,
-  convolution: say`Convolution`,
-  expert: say`Experts`,
-  parallel: say`Parallel branches`,
-  other: say`Branch`,
-};
-
 function sublayerGroup(id: string, kind: string, children: readonly FlowItem[]): FlowGroup {
-  const label = sublayerNames[kind] ?? verbatim(kind);
+  const label = sublayerLabels[kind] ?? verbatim(kind);
   return {
     id,
     kind: 'sublayer',

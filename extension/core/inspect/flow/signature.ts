@@ -32,3 +32,23 @@ export function signatureOf(
     .map(({ from, to }) => `${places.get(from) ?? ''}>${places.get(to) ?? ''}`);
   return [...operations, ...joints.sort()].join('\n');
 }
+
+/** Edges that lead to a node of each group. */
+export function edgesWithin(
+  groups: readonly FlowGroup[],
+  edges: readonly FlowEdge[],
+): Map<string, FlowEdge[]> {
+  const homes = new Map(
+    groups.flatMap(({ id, children }) => [...everyItem(children)].map((item) => [item.id, id])),
+  );
+  const found = new Map<string, FlowEdge[]>();
+  for (const edge of edges) {
+    const home = homes.get(edge.to);
+    if (home !== undefined) {
+      const list = found.get(home) ?? [];
+      found.set(home, list);
+      list.push(edge);
+    }
+  }
+  return found;
+}

@@ -202,33 +202,37 @@ export function emitAudioEmbedding(
   const between = { kind: 'layer', epsilon: convolutionEpsilon } as const;
   const overChannels = (x: Value, norm: Norm): Value =>
     turn(emitNorm(graph, between, turn(x), norm));
-  const channels = convolutions.reduce(
-    (x, { weight, bias, stride, norm }) => {
-      const inputs = [weight, ...(bias === undefined ? [] : [bias])];
-      const y = graph.op('Conv', [x, ...inputs.map((tensor) => emitWeight(graph, tensor))], {
-        kernel_shape: weight.shape.slice(2),
-        strides: [stride],
-      });
-      const normed =
-        norm === undefined ? y : normsTime ? emitTimeNorm(graph, y, norm) : overChannels(y, norm);
-      return activate(normed);
-    },
-    graph.op('Unsqueeze', [samples, graph.ints([1])]),
+  const channels = graph.step('convolutions', () =>
+    convolutions.reduce(
+      (x, { weight, bias, stride, norm }) => {
+        const inputs = [weight, ...(bias === undefined ? [] : [bias])];
+        const y = graph.op('Conv', [x, ...inputs.map((tensor) => emitWeight(graph, tensor))], {
+          kernel_shape: weight.shape.slice(2),
+          strides: [stride],
+        });
+        const normed =
+          norm === undefined ? y : normsTime ? emitTimeNorm(graph, y, norm) : overChannels(y, norm);
+        return activate(normed);
+      },
+      graph.op('Unsqueeze', [samples, graph.ints([1])]),
+    ),
   );
   const frames = turn(channels);
   const { norm, linear } = projection;
   const read = norm === undefined ? frames : emitNorm(graph, style, frames, norm);
   const projected = emitLinearOver(graph, linear, read);
-  const places = positions.reduce((x, { weight, lengths, bias }) => {
-    const [out = 1, inGroup = 1, kernel = 1] = weight.shape;
-    const half = Math.trunc(kernel / 2);
-    const y = graph.op('Conv', [x, emitWindow(graph, weight, lengths), emitWeight(graph, bias)], {
-      kernel_shape: [kernel],
-      pads: [half, kernel - 1 - half],
-      group: out / inGroup,
-    });
-    return activate(lengths === undefined ? overChannels(y, {}) : y);
-  }, turn(projected));
+  const places = graph.step('position-convolution', () =>
+    positions.reduce((x, { weight, lengths, bias }) => {
+      const [out = 1, inGroup = 1, kernel = 1] = weight.shape;
+      const half = Math.trunc(kernel / 2);
+      const y = graph.op('Conv', [x, emitWindow(graph, weight, lengths), emitWeight(graph, bias)], {
+        kernel_shape: [kernel],
+        pads: [half, kernel - 1 - half],
+        group: out / inGroup,
+      });
+      return activate(lengths === undefined ? overChannels(y, {}) : y);
+    }, turn(projected)),
+  );
   return graph.op('Add', [projected, turn(places)]);
 }
 

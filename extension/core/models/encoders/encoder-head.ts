@@ -36,7 +36,9 @@ export function emitHead(
   if (head === undefined) {
     return normed;
   }
-  const pooled = emitPooled(graph, head.reads, embedding, normed, side);
+  const pooled = graph.step(head.reads, () =>
+    emitPooled(graph, head.reads, embedding, normed, side),
+  );
   const read = head.norm === undefined ? pooled : emitNorm(graph, norm, pooled, head.norm);
   return head.steps.reduce((x, step) => {
     const linear = emitLinearOver(graph, step.linear, x);

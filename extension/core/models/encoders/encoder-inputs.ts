@@ -39,8 +39,12 @@ export function emitTextEmbedding(
       : graph.op('Add', [numbers, graph.ints([positionOffset], [])]);
   };
   const added = [
-    ...(types === undefined ? [] : [emitRows(graph, types, segments)]),
-    ...(positions === undefined ? [] : [emitRows(graph, positions, places())]),
+    ...(types === undefined
+      ? []
+      : [graph.step('segments', () => emitRows(graph, types, segments))]),
+    ...(positions === undefined
+      ? []
+      : [graph.step('positions', () => emitRows(graph, positions, places()))]),
     ...firstRows.map((table) => emitRows(graph, table, graph.ints([0]))),
   ];
   const sum = added.reduce(
@@ -113,10 +117,12 @@ export function emitPatches(
     : values;
   const { weight, bias } = embedding.patches;
   const [hidden = 0, , ...patch] = weight.shape;
-  const projected = graph.op(
-    'Conv',
-    [pixels, emitWeight(graph, weight), ...(bias === undefined ? [] : [emitWeight(graph, bias)])],
-    { kernel_shape: patch, strides: [...embedding.strides] },
+  const biases = bias === undefined ? [] : [bias];
+  const projected = graph.step('patches', () =>
+    graph.op('Conv', [pixels, ...[weight, ...biases].map((tensor) => emitWeight(graph, tensor))], {
+      kernel_shape: patch,
+      strides: [...embedding.strides],
+    }),
   );
   const patches = graph.op(
     'Transpose',
@@ -129,11 +135,16 @@ export function emitPatches(
     graph.op('Expand', [emitWeight(graph, token), size]),
   );
   const tokens =
-    first.length === 0 ? patches : graph.op('Concat', [...first, patches], { axis: 1 });
+    first.length === 0
+      ? patches
+      : graph.step('class-token', () => graph.op('Concat', [...first, patches], { axis: 1 }));
+  const { positions } = embedding;
   const placed =
-    embedding.positions === undefined
+    positions === undefined
       ? tokens
-      : graph.op('Add', [tokens, emitWeight(graph, embedding.positions)]);
+      : graph.step('added-positions', () =>
+          graph.op('Add', [tokens, emitWeight(graph, positions)]),
+        );
   if (embedding.registers === undefined) {
     return placed;
   }
@@ -145,7 +156,6 @@ export function emitPatches(
     graph.op('Concat', [batch, graph.ints([1, 1])], { axis: 0 }),
   ]);
   const [height, width] = embedding.grid;
-  return graph.op('Concat', [part(0, count), registers, part(count, count + height * width)], {
-    axis: 1,
-  });
+  const parts = [part(0, count), registers, part(count, count + height * width)];
+  return graph.step('registers', () => graph.op('Concat', parts, { axis: 1 }));
 }

@@ -4,7 +4,7 @@ import type { BlockNames, InputPort, ModelOutput } from '../layered-model';
 import { stream } from '../model-emitter';
 import type { SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
-import { ComposedModel } from '../modules/composed-model';
+import { BlockModel } from '../modules/block-model';
 import { costsOf } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { Width } from '../narrow/width';
@@ -25,7 +25,7 @@ import {
 } from './encoder-sides';
 
 /** An encoder of text, images or sounds laid out from a checkpoint, as a residual stream. */
-export class EncoderModel extends ComposedModel<EncoderLayout, EncoderModel> {
+export class EncoderModel extends BlockModel<EncoderLayout, EncoderModel> {
   public readonly kind = 'encoder';
   public readonly inputs: readonly InputPort[] = inputsOf(this.layout.embedding);
   public readonly output: ModelOutput = outputOf(this.layout);
@@ -106,13 +106,13 @@ export class EncoderModel extends ComposedModel<EncoderLayout, EncoderModel> {
   }
 
   /** The first hidden states, and side values of the blocks. */
-  protected emitInputs(graph: GraphBuilder): { state: Values; side: Values } {
+  public emitInputs(graph: GraphBuilder): { state: Values; side: Values } {
     const { embedding, norm, startNorms } = this.layout;
     return graph.within('prologue', () => {
       const first = emitEmbedding(graph, embedding, norm);
       return {
         state: { [stream]: emitNorms(graph, norm, first, startNorms) },
-        side: emitEncoderSides(graph, this.layout, first),
+        side: graph.step('side', () => emitEncoderSides(graph, this.layout, first)),
       };
     });
   }

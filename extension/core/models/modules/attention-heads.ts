@@ -178,46 +178,56 @@ export function emitHeads(
     cache?.keep(name, joined);
     return joined;
   };
-  const key = all('key', headDim, newKey);
-  const value = all('value', valueDim, newValue);
-
-  // The queries of a group are stacked along the sequence, so keys and values need no repeating.
-  const grouped = reshape(query, 0, numKeyValueHeads, -1, headDim);
-  const scaled = graph.op('Mul', [grouped, graph.scalar(shape.scale)]);
-  const scores = graph.op('MatMul', [scaled, graph.op('Transpose', [key], { perm: [0, 1, 3, 2] })]);
-  const perHead = reshape(scores, 0, numHeads, -1, 0);
-  const related = emitRelativeScores(graph, shape, weights, { scores: perHead, query, key });
-  const { gridBias, distanceBias } = weights;
-  const bias =
-    gridBias !== undefined
-      ? emitGridBias(graph, gridBias)
-      : distanceBias &&
-        emitAttentionDistances(graph, distanceBias, {
-          queries: emitLength(graph, input, 1),
-          keys: emitLength(graph, key, 2),
-        });
-  const biased = bias === undefined ? related : graph.op('Add', [related, bias]);
-  const capped = emitSoftCap(graph, biased, shape.softCap);
-  const mask =
-    weights.biasGate === undefined || side.mask === undefined
-      ? side.mask
-      : emitGatedBias(graph, weights.biasGate, shape, input, side.mask);
-  const probabilities = emitProbabilities(graph, shape, weights, capped, mask);
-  const stacked = reshape(probabilities, 0, numKeyValueHeads, -1, 0);
-  const { difference } = weights;
-  const seen = difference === undefined ? value : emitPairs(graph, value);
-  const width = difference === undefined ? valueDim : 2 * valueDim;
-  const given = reshape(graph.op('MatMul', [stacked, seen]), 0, numHeads, -1, width);
-  const attended =
-    difference === undefined ? given : emitDifference(graph, shape, difference, given);
-  const context =
-    weights.valueConvolution === undefined
-      ? unit(attended)
-      : graph.op('Add', [unit(attended), emitConvolution(graph, weights.valueConvolution, value)]);
-  const joined = graph.op('Reshape', [
-    graph.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
-    graph.ints([-1, numHeads * valueDim]),
+  const [key, value] = graph.step('cache', (): [Value, Value] => [
+    all('key', headDim, newKey),
+    all('value', valueDim, newValue),
   ]);
+
+  const joined = graph.step('attention', () => {
+    // The queries of a group are stacked along the sequence, so keys and values need no repeating.
+    const grouped = reshape(query, 0, numKeyValueHeads, -1, headDim);
+    const scaled = graph.op('Mul', [grouped, graph.scalar(shape.scale)]);
+    const scores = graph.op('MatMul', [
+      scaled,
+      graph.op('Transpose', [key], { perm: [0, 1, 3, 2] }),
+    ]);
+    const perHead = reshape(scores, 0, numHeads, -1, 0);
+    const related = emitRelativeScores(graph, shape, weights, { scores: perHead, query, key });
+    const { gridBias, distanceBias } = weights;
+    const bias =
+      gridBias !== undefined
+        ? emitGridBias(graph, gridBias)
+        : distanceBias &&
+          emitAttentionDistances(graph, distanceBias, {
+            queries: emitLength(graph, input, 1),
+            keys: emitLength(graph, key, 2),
+          });
+    const biased = bias === undefined ? related : graph.op('Add', [related, bias]);
+    const capped = emitSoftCap(graph, biased, shape.softCap);
+    const mask =
+      weights.biasGate === undefined || side.mask === undefined
+        ? side.mask
+        : emitGatedBias(graph, weights.biasGate, shape, input, side.mask);
+    const probabilities = emitProbabilities(graph, shape, weights, capped, mask);
+    const stacked = reshape(probabilities, 0, numKeyValueHeads, -1, 0);
+    const { difference } = weights;
+    const seen = difference === undefined ? value : emitPairs(graph, value);
+    const width = difference === undefined ? valueDim : 2 * valueDim;
+    const given = reshape(graph.op('MatMul', [stacked, seen]), 0, numHeads, -1, width);
+    const attended =
+      difference === undefined ? given : emitDifference(graph, shape, difference, given);
+    const context =
+      weights.valueConvolution === undefined
+        ? unit(attended)
+        : graph.op('Add', [
+            unit(attended),
+            emitConvolution(graph, weights.valueConvolution, value),
+          ]);
+    return graph.op('Reshape', [
+      graph.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
+      graph.ints([-1, numHeads * valueDim]),
+    ]);
+  });
   const gate = weights.gate === undefined ? heads.gate : emitLinear(graph, weights.gate, rows);
   const gated = gate === undefined ? joined : emitGate(graph, shape, joined, gate);
   return normed(gated, weights.innerNorm);

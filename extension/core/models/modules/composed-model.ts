@@ -20,32 +20,48 @@ import type { EmitOptions, ModelEmitter, SideValue, Values } from '../model-emit
 import type { ModelSummary } from '../model-summary';
 import type { Width } from '../narrow/width';
 import { endLinears, endSides } from '../parts/block-end';
-import { withPatches } from '../patch/patched-layout';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
-import type { PartKind } from '../transformer/architecture';
 import type { ExpertTensors } from '../transformer/part-tensors';
-import type { RoutedRows } from './sublayer';
+import type { RoutedRows, SublayerModule } from './sublayer';
 import { outputName } from '../transformer/carried-streams';
-import { withFormFiles, withForms } from '../transformer/linear-layers';
 import { outerMatricesOf } from '../transformer/outer-matrices';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import { requireRunnableTensors } from '../transformer/runnable';
 import { declareInputs, emittedPart, tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
 import { costsOf } from './costs';
-import type { Sublayer } from './sublayer-list';
 
 /** Output of a sublayer: an input and an output of a graph cannot share a name. */
 const nextStream = 'next';
-
-const rows = ['batch', 'sequence'];
 
 /** Layout of a model whose blocks are made of modules. */
 interface ComposedLayout {
   /** Ids of sublayers that an earlier pruning removed. */
   readonly absent: readonly string[];
   /** Modules of a block that patches replace, by the kind of the sublayer. */
-  readonly patchModules?: Readonly<Partial<Record<PartKind, string>>>;
+  readonly patchModules?: Readonly<Partial<Record<string, string>>>;
+}
+
+/** A module as one sublayer of a composed model. */
+export interface ComposedModule extends Pick<
+  SublayerModule,
+  | 'id'
+  | 'block'
+  | 'ends'
+  | 'stayingTensors'
+  | 'outputTensors'
+  | 'floatTensors'
+  | 'expertTensors'
+  | 'routedRows'
+  | 'cachedNumbers'
+  | 'runningCosts'
+  | 'width'
+> {
+  readonly place: string;
+  /** The sublayer without what stays when it is removed. */
+  readonly upToSum: ComposedModule;
+  tensors(): readonly LazyTensor[];
+  linearLayers(sublayer: number): LinearLayer[];
 }
 
 /**
@@ -54,7 +70,8 @@ interface ComposedLayout {
  */
 export abstract class ComposedModel<
   Layout extends ComposedLayout,
-  Self extends ComposedModel<Layout, Self>,
+  Module extends ComposedModule,
+  Self extends ComposedModel<Layout, Module, Self>,
 > implements LayeredModel {
   public abstract readonly kind: ModelKind;
   public abstract readonly inputs: readonly InputPort[];
@@ -73,18 +90,21 @@ export abstract class ComposedModel<
 
   /** Every side value of the prologue. */
   public abstract get sideValues(): readonly SideValue[];
-  public abstract get sublayers(): readonly Sublayer[];
+  public abstract get sublayers(): readonly Module[];
   public abstract get outer(): OuterLinears;
-  /** Whether attention keeps keys and values for later tokens. */
+  /** True if attention caches keys and values for later tokens. */
   protected abstract get keepsCache(): boolean;
-  public abstract get hidden(): number;
+  /** True if the attention of sublayer `index` caches keys and values for later tokens. */
+  public cachesAt(index: number): boolean {
+    return this.keepsCache && this.at(index).cachedNumbers !== undefined;
+  }
   protected abstract get prologueCosts(): RunningCosts;
   protected abstract get epilogueCosts(): RunningCosts;
   /** Stored tensors outside the sublayers. */
   protected abstract get outerTensors(): readonly LazyTensor[];
-  protected abstract get outputShape(): readonly Dimension[];
+  protected abstract get outputShape(): readonly Dimension[] | undefined;
   /** Emits the state and side values in front of the first sublayer, from the declared inputs. */
-  protected abstract emitInputs(graph: GraphBuilder): { state: Values; side: Values };
+  public abstract emitInputs(graph: GraphBuilder): { state: Values; side: Values };
   public abstract emitSublayer(
     graph: GraphBuilder,
     index: number,
@@ -101,7 +121,7 @@ export abstract class ComposedModel<
   public abstract emitEpilogue(graph: GraphBuilder, hidden: Value, side: Values): Value;
   /** Names of the side values that sublayer `index` reads. */
   public abstract sidesOf(index: number): readonly string[];
-  public abstract layoutWith(sublayers: readonly Sublayer[], outer: OuterLinears): Layout;
+  public abstract layoutWith(sublayers: readonly Module[], outer: OuterLinears): Layout;
   public abstract remade(summary: ModelSummary, files: readonly string[], layout: Layout): Self;
 
   /** Names of the values of the state that sublayer `index` reads. */
@@ -129,9 +149,8 @@ export abstract class ComposedModel<
     return stream;
   }
 
-  protected shapeOf(_value: string): readonly Dimension[] {
-    return [...rows, this.hidden];
-  }
+  /** Shape of a value of the state; undefined if it differs from block to block. */
+  protected abstract shapeOf(value: string): readonly Dimension[] | undefined;
 
   protected get epilogueSides(): readonly string[] {
     return [];
@@ -224,9 +243,7 @@ export abstract class ComposedModel<
   }
 
   /** Last size of what patches read; undefined if none can be put in. */
-  public get patchWidth(): number | undefined {
-    return this.hidden;
-  }
+  public abstract get patchWidth(): number | undefined;
 
   /** Value of the state that the branch of sublayer `index` reads. */
   public branchInput(_index: number): string {
@@ -237,24 +254,8 @@ export abstract class ComposedModel<
     return outerMatricesOf(this.outer);
   }
 
-  public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): Self {
-    const { keepsCache } = this;
-    const all = { sublayers: this.sublayers, outer: this.outer, keepsCache };
-    const { summary, sublayers, outer } = withForms(this.summary, all, forms);
-    return this.remade(
-      summary,
-      withFormFiles(this.files, forms),
-      this.layoutWith(sublayers, outer),
-    );
-  }
-
-  /** @throws UserError if there is no such sublayer. */
-  public withPatches(patches: ReadonlyMap<string, SymbolicPatch>): Self {
-    const { keepsCache, summary: before } = this;
-    const all = { summary: before, files: this.files, sublayers: this.sublayers, keepsCache };
-    const { summary, files, sublayers } = withPatches(all, patches);
-    return this.remade(summary, files, this.layoutWith(sublayers, this.outer));
-  }
+  public abstract withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): Self;
+  public abstract withPatches(patches: ReadonlyMap<string, SymbolicPatch>): Self;
 
   public requireRunnable(): void {
     requireRunnableTensors([
@@ -277,7 +278,7 @@ export abstract class ComposedModel<
     graph.output(this.output.name, output, DataType.FLOAT, this.outputShape);
   }
 
-  public at(index: number): Sublayer {
+  public at(index: number): Module {
     const sublayer = this.sublayers[index];
     if (sublayer === undefined) {
       throw new RangeError(`sublayer ${index} of ${this.sublayers.length}`);
@@ -337,7 +338,7 @@ export abstract class ComposedModel<
   }
 }
 
-type AnyComposedModel = ComposedModel<ComposedLayout, AnyComposedModel>;
+type AnyComposedModel = ComposedModel<ComposedLayout, ComposedModule, AnyComposedModel>;
 
 /** A sublayer of a composed model: the step of its module between two boundaries. */
 export class ComposedSublayer implements LayeredSublayer {
@@ -371,7 +372,7 @@ export class ComposedSublayer implements LayeredSublayer {
     }
   }
 
-  private get module(): Sublayer {
+  private get module(): ComposedModule {
     return this.model.at(this.index);
   }
 

@@ -105,7 +105,10 @@ export class CompressedAttention extends Attention<CompressedWeights> {
       inHeads(emitNorm(graph, norm, applied(keys, rows), latentNorms?.keyValue ?? {}), 1),
     );
     const past = cache?.past('key', [1, 'positions', headDim]);
-    const near = past === undefined ? own : graph.op('Concat', [past, own], { axis: 2 });
+    const near =
+      past === undefined
+        ? own
+        : graph.step('cache', () => graph.op('Concat', [past, own], { axis: 2 }));
     cache?.keep('key', near);
 
     const scaled = graph.op('Mul', [query, graph.scalar(scale)]);
@@ -121,22 +124,24 @@ export class CompressedAttention extends Attention<CompressedWeights> {
     const parts = [{ keys: near, bias: mask ?? '' }, ...(runs === undefined ? [] : [runs])];
     const joined = (all: readonly Value[], axis: number): Value =>
       all.length === 1 ? (all[0] ?? '') : graph.op('Concat', all, { axis });
-    const scores = joined(
-      parts.map((part) => scoresOf(part.keys, part.bias)),
-      3,
-    );
-    const probabilities = emitProbabilities(
-      graph,
-      { hashes: undefined },
-      this.weights,
-      scores,
-      undefined,
-    );
-    const seen = joined(
-      parts.map((part) => part.keys),
-      2,
-    );
-    const attended = graph.op('MatMul', [probabilities, seen]);
+    const attended = graph.step('attention', () => {
+      const scores = joined(
+        parts.map((part) => scoresOf(part.keys, part.bias)),
+        3,
+      );
+      const probabilities = emitProbabilities(
+        graph,
+        { hashes: undefined },
+        this.weights,
+        scores,
+        undefined,
+      );
+      const seen = joined(
+        parts.map((part) => part.keys),
+        2,
+      );
+      return graph.op('MatMul', [probabilities, seen]);
+    });
     const back = emitTurnedBack(graph, rotary, headDim, attended, rotation);
     const inRows = graph.op('Reshape', [
       graph.op('Transpose', [back], { perm: [0, 2, 1, 3] }),
@@ -159,12 +164,16 @@ function emitRuns(
   if (compressor === undefined) {
     return undefined;
   }
-  const keys = emitCompressed(graph, compressor, compressing, 'compressor');
+  const keys = graph.step('compressed-keys', () =>
+    emitCompressed(graph, compressor, compressing, 'compressor'),
+  );
   const ended = emitEnded(graph, compressor, positions, keys);
   const choice =
     indexer === undefined
       ? graph.scalar(0)
-      : emitChoice(graph, indexer, compressing, latent, tables, ended);
+      : graph.step('chosen-keys', () =>
+          emitChoice(graph, indexer, compressing, latent, tables, ended),
+        );
   const bias = graph.op('Where', [ended, choice, graph.scalar(maskedScore)]);
   return { keys, bias: graph.op('Unsqueeze', [bias, graph.ints([1])]) };
 }

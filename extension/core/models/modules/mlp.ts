@@ -17,7 +17,7 @@ import type { RoledLinear } from './sublayer';
 import { findWiring } from './wiring';
 import type { BranchShape, Wiring } from './wiring';
 
-export const xieluTensors = (curve: Xielu | undefined): LazyTensor[] =>
+const xieluTensors = (curve: Xielu | undefined): LazyTensor[] =>
   curve === undefined ? [] : [curve.positive, curve.negative, curve.beta, curve.epsilon];
 
 /** Sizes shared by every feed-forward sublayer of a model. */
@@ -200,16 +200,19 @@ function emitXielu(
   x: Value,
   { positive, negative, ...constants }: Xielu,
 ): Value {
-  const beta = emitWeight(graph, constants.beta);
-  const epsilon = emitWeight(graph, constants.epsilon);
-  const softplus = (tensor: LazyTensor): Value => graph.op('Softplus', [emitWeight(graph, tensor)]);
-  const above = graph.op('Mul', [softplus(positive), graph.op('Mul', [x, x])]);
-  const exponential = graph.op('Exp', [graph.op('Min', [x, epsilon])]);
-  const curve = graph.op('Sub', [graph.op('Sub', [exponential, graph.scalar(1)]), x]);
-  const below = graph.op('Mul', [graph.op('Add', [softplus(negative), beta]), curve]);
-  const isAbove = graph.op('Greater', [x, graph.scalar(0)]);
-  const bent = graph.op('Where', [isAbove, above, below]);
-  return graph.op('Add', [bent, graph.op('Mul', [x, beta])]);
+  return graph.step('xielu', () => {
+    const beta = emitWeight(graph, constants.beta);
+    const epsilon = emitWeight(graph, constants.epsilon);
+    const softplus = (tensor: LazyTensor): Value =>
+      graph.op('Softplus', [emitWeight(graph, tensor)]);
+    const above = graph.op('Mul', [softplus(positive), graph.op('Mul', [x, x])]);
+    const exponential = graph.op('Exp', [graph.op('Min', [x, epsilon])]);
+    const curve = graph.op('Sub', [graph.op('Sub', [exponential, graph.scalar(1)]), x]);
+    const below = graph.op('Mul', [graph.op('Add', [softplus(negative), beta]), curve]);
+    const isAbove = graph.op('Greater', [x, graph.scalar(0)]);
+    const bent = graph.op('Where', [isAbove, above, below]);
+    return graph.op('Add', [bent, graph.op('Mul', [x, beta])]);
+  });
 }
 
 /** Weights of the feed-forward of the block whose tensors begin with `prefix`. */

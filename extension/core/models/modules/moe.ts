@@ -234,37 +234,43 @@ function emitMixture(
   const read = apart === undefined ? rows : toRows(emitNorm(graph, norm, input, apart.norm));
   const judged =
     apart === undefined ? rows : emitRouterInput(graph, norm, toRows(input), apart.routerScale);
-  const { chosen, shares: plainShares } = emitRouting(graph, shape, {
-    scores: emitScores(graph, weights, judged),
-    bias: emitPieces(graph, weights.choiceBias),
-    ...(mask === undefined ? {} : { mask: emitMaskRows(graph, shape, input, mask) }),
-    ...emitChosen(graph, weights, input, tokens),
+  const scores = graph.step('router', () => emitScores(graph, weights, judged));
+  const { chosen, shares } = graph.step('choose', () => {
+    const routed = emitRouting(graph, shape, {
+      scores,
+      bias: emitPieces(graph, weights.choiceBias),
+      ...(mask === undefined ? {} : { mask: emitMaskRows(graph, shape, input, mask) }),
+      ...emitChosen(graph, weights, input, tokens),
+    });
+    const factors = emitPieces(graph, weights.shareFactors);
+    return factors === undefined
+      ? routed
+      : {
+          chosen: routed.chosen,
+          shares: graph.op('Mul', [routed.shares, graph.op('Gather', [factors, routed.chosen])]),
+        };
   });
-  const factors = emitPieces(graph, weights.shareFactors);
-  const shares =
-    factors === undefined
-      ? plainShares
-      : graph.op('Mul', [plainShares, graph.op('Gather', [factors, chosen])]);
-  const beside = shared === undefined ? undefined : emitShared(graph, shape, shared, rows);
-  const nothing = (): Value => graph.op('Mul', [read, graph.scalar(0)]);
+  const beside =
+    shared === undefined
+      ? undefined
+      : graph.part('shared', () => emitShared(graph, shape, shared, rows));
+  const nothing = (): Value =>
+    graph.step('weighted-sum', () => graph.op('Mul', [read, graph.scalar(0)]));
   let sum = apart === undefined ? (beside ?? nothing()) : nothing();
   for (const [j, expert] of weights.experts.entries()) {
-    const isChosen = graph.op('Equal', [chosen, graph.ints([j], [])]);
-    const share = graph.op('ReduceSum', [
-      graph.op('Where', [isChosen, shares, graph.scalar(0)]),
-      graph.ints([1]),
-    ]);
-    // NonZero gives the places of true values as [rank, count]; a row has an expert once.
-    const places = graph.op('NonZero', [isChosen]);
-    const numbers = graph.op('Gather', [places, graph.ints([0], [])]);
-    const own = graph.op('Gather', [share, numbers]);
-    const sent = graph.op('Gather', [read, numbers]);
-    const output = shape.scalesInput
-      ? emitDown(graph, shape, expert, graph.op('Mul', [sent, own]))
-      : graph.op('Mul', [emitDown(graph, shape, expert, sent), own]);
+    const { own, numbers } = graph.step('choose', () => emitOwnRows(graph, chosen, shares, j));
+    const output = graph.part(`expert.${j}`, () => {
+      const sent = graph.op('Gather', [read, numbers]);
+      return shape.scalesInput
+        ? emitDown(graph, shape, expert, graph.op('Mul', [sent, own]))
+        : graph.op('Mul', [emitDown(graph, shape, expert, sent), own]);
+    });
     graph.mark(routedName(expert), output);
-    const indices = graph.op('Unsqueeze', [numbers, graph.ints([1])]);
-    sum = graph.op('ScatterND', [sum, indices, output], { reduction: 'add' });
+    const before = sum;
+    sum = graph.step('weighted-sum', () => {
+      const indices = graph.op('Unsqueeze', [numbers, graph.ints([1])]);
+      return graph.op('ScatterND', [before, indices, output], { reduction: 'add' });
+    });
   }
   const all =
     apart === undefined || beside === undefined
@@ -277,6 +283,24 @@ function emitMixture(
   const { sumBias } = weights;
   const whole = sumBias === undefined ? mean : graph.op('Add', [mean, emitWeight(graph, sumBias)]);
   return graph.op('Reshape', [whole, graph.op('Shape', [input])]);
+}
+
+/** Emits the numbers of the rows that expert `j` gets, and its share of each. */
+function emitOwnRows(
+  graph: GraphBuilder,
+  chosen: Value,
+  shares: Value,
+  j: number,
+): { readonly own: Value; readonly numbers: Value } {
+  const isChosen = graph.op('Equal', [chosen, graph.ints([j], [])]);
+  const share = graph.op('ReduceSum', [
+    graph.op('Where', [isChosen, shares, graph.scalar(0)]),
+    graph.ints([1]),
+  ]);
+  // NonZero gives the places of true values as [rank, count]; a row has an expert once.
+  const places = graph.op('NonZero', [isChosen]);
+  const numbers = graph.op('Gather', [places, graph.ints([0], [])]);
+  return { own: graph.op('Gather', [share, numbers]), numbers };
 }
 
 /** Emits the experts that a table chooses by token: int64 [rows, perToken], of ids [batch | 1, sequence, 1] as floats. */

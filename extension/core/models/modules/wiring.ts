@@ -76,6 +76,12 @@ export function emitWired(
     layerScale === undefined ? normed : graph.op('Mul', [normed, emitWeight(graph, layerScale)]);
   const scaled =
     residualScale === 1 ? byChannel : graph.op('Mul', [byChannel, graph.scalar(residualScale)]);
-  const kept = streamFactor === 1 ? hidden : graph.op('Mul', [hidden, graph.scalar(streamFactor)]);
-  return emitNorms(graph, style, graph.op('Add', [kept, scaled]), sumNorms);
+  const sum = graph.step('sum', () => {
+    const kept =
+      streamFactor === 1 ? hidden : graph.op('Mul', [hidden, graph.scalar(streamFactor)]);
+    return graph.op('Add', [kept, scaled]);
+  });
+  return sumNorms === undefined
+    ? sum
+    : graph.step('sum-norm', () => emitNorms(graph, style, sum, sumNorms));
 }

@@ -53,5 +53,5 @@ export function emitActivation(graph: GraphBuilder, name: string, x: Value): Val
   if (activation === undefined) {
     throw new Error(`unknown activation ${name}, which was to be refused on opening`);
   }
-  return activation(graph, x);
+  return graph.step(name, () => activation(graph, x));
 }

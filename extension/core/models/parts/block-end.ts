@@ -117,7 +117,9 @@ export function emitEnds(
     const { block, predict } = end;
     if (predict !== undefined) {
       return graph.within(`block.${block}.start`, () => {
-        const expected = emitPrediction(graph, shape.norm, predict, before.expected);
+        const expected = graph.step('expected-streams', () =>
+          emitPrediction(graph, shape.norm, predict, before.expected),
+        );
         return { hidden: expected[0] ?? '', expected };
       });
     }
@@ -136,13 +138,21 @@ function emitEnd(
   side: Readonly<Record<string, Value>>,
 ): Streams {
   if (laurel !== undefined) {
-    return { hidden: emitLaurel(graph, norm, laurel, expected[0] ?? '', hidden), expected };
+    const sum = graph.step('laurel', () =>
+      emitLaurel(graph, norm, laurel, expected[0] ?? '', hidden),
+    );
+    return { hidden: sum, expected };
   }
   if (merge !== undefined) {
-    return { hidden: emitMerged(graph, merge, expected), expected: [] };
+    const mean = graph.step('mean-stream', () => emitMerged(graph, merge, expected));
+    return { hidden: mean, expected: [] };
   }
   const all =
-    correct === undefined ? [hidden] : emitCorrection(graph, norm, correct, expected, hidden);
+    correct === undefined
+      ? [hidden]
+      : graph.step('corrected-streams', () =>
+          emitCorrection(graph, norm, correct, expected, hidden),
+        );
   const [first = '', ...others] = all;
   const brought =
     perLayer === undefined
@@ -185,20 +195,26 @@ export function emitPerLayer(
   ids: Value,
   embedded: Value,
 ): Record<string, Value> {
-  const inBlocks = (x: Value): Value => graph.op('Reshape', [x, graph.ints([0, 0, blocks, width])]);
-  const times = (x: Value, factor: number): Value => graph.op('Mul', [x, graph.scalar(factor)]);
-  const [, hidden = 1] = projection.weight.shape;
-  const read = times(emitLinearOver(graph, projection, embedded), hidden ** -0.5);
-  const [known = 0] = table.weight.shape;
-  const rows = times(
-    emitTableRows(graph, table, known < words ? emitKnown(graph, ids, known) : ids),
-    Math.sqrt(width),
-  );
-  const both = graph.op('Add', [emitNorm(graph, style, inBlocks(read), norm), inBlocks(rows)]);
-  const flat = graph.op('Reshape', [times(both, Math.SQRT1_2), graph.ints([0, 0, blocks * width])]);
-  const sizes = graph.ints(Array.from({ length: blocks }, () => width));
-  const cut = graph.ops('Split', [flat, sizes], blocks, { axis: -1 });
-  return Object.fromEntries(cut.map((value, block) => [perLayerName(block), value]));
+  return graph.step('per-layer', () => {
+    const inBlocks = (x: Value): Value =>
+      graph.op('Reshape', [x, graph.ints([0, 0, blocks, width])]);
+    const times = (x: Value, factor: number): Value => graph.op('Mul', [x, graph.scalar(factor)]);
+    const [, hidden = 1] = projection.weight.shape;
+    const read = times(emitLinearOver(graph, projection, embedded), hidden ** -0.5);
+    const [known = 0] = table.weight.shape;
+    const rows = times(
+      emitTableRows(graph, table, known < words ? emitKnown(graph, ids, known) : ids),
+      Math.sqrt(width),
+    );
+    const both = graph.op('Add', [emitNorm(graph, style, inBlocks(read), norm), inBlocks(rows)]);
+    const flat = graph.op('Reshape', [
+      times(both, Math.SQRT1_2),
+      graph.ints([0, 0, blocks * width]),
+    ]);
+    const sizes = graph.ints(Array.from({ length: blocks }, () => width));
+    const cut = graph.ops('Split', [flat, sizes], blocks, { axis: -1 });
+    return Object.fromEntries(cut.map((value, block) => [perLayerName(block), value]));
+  });
 }
 
 /** Emits ids, and 0 for those of `known` and more. */

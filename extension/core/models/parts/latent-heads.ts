@@ -115,8 +115,10 @@ export function emitLatentHeads(
 /** Rows [rows, in] by a weight [heads, in, size]: [rows, heads · size]. */
 function emitTurned(graph: GraphBuilder, { weight }: Linear, rows: Value): Value {
   const [heads = 0, input = 0, size = 0] = weight.shape;
-  graph.mark(weight.name, rows);
-  const byInput = graph.op('Transpose', [emitWeight(graph, weight)], { perm: [1, 0, 2] });
-  const matrix = graph.op('Reshape', [byInput, graph.ints([input, heads * size])]);
-  return graph.op('MatMul', [rows, matrix]);
+  return graph.step('linear', () => {
+    graph.mark(weight.name, rows);
+    const byInput = graph.op('Transpose', [emitWeight(graph, weight)], { perm: [1, 0, 2] });
+    const matrix = graph.op('Reshape', [byInput, graph.ints([input, heads * size])]);
+    return graph.op('MatMul', [rows, matrix]);
+  });
 }

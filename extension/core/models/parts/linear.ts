@@ -23,18 +23,20 @@ export interface Linear {
  */
 export function emitLinear(graph: GraphBuilder, linear: Linear, rows: Value): Value {
   const { weight, form } = linear;
-  graph.mark(weight.name, rows);
-  const bias = linear.bias === undefined ? [] : [emitWeight(graph, linear.bias)];
-  if (form !== undefined) {
-    return emitForm(graph, form, rows, bias[0]);
-  }
-  if (linear.groups !== undefined) {
-    return emitGrouped(graph, weight, linear.groups, rows, bias);
-  }
-  const { turned, ...stored } = asPacked(weight);
-  const transposed = linear.transposed ?? false;
-  const matrix = emitWeight(graph, stored);
-  return graph.op('Gemm', [rows, matrix, ...bias], { transB: transposed === turned ? 1 : 0 });
+  return graph.step('linear', () => {
+    graph.mark(weight.name, rows);
+    const bias = linear.bias === undefined ? [] : [emitWeight(graph, linear.bias)];
+    if (form !== undefined) {
+      return emitForm(graph, form, rows, bias[0]);
+    }
+    if (linear.groups !== undefined) {
+      return emitGrouped(graph, weight, linear.groups, rows, bias);
+    }
+    const { turned, ...stored } = asPacked(weight);
+    const transposed = linear.transposed ?? false;
+    const matrix = emitWeight(graph, stored);
+    return graph.op('Gemm', [rows, matrix, ...bias], { transB: transposed === turned ? 1 : 0 });
+  });
 }
 
 /** The weight, or its transpose if that is what is packed: Gemm takes either. */
@@ -67,7 +69,9 @@ export function emitLinearOver(graph: GraphBuilder, linear: Linear, x: Value): V
 
 /** Rows `ids` [batch, sequence] of a table as float32, in whatever form it is. */
 export function emitTableRows(graph: GraphBuilder, { weight, form }: Linear, ids: Value): Value {
-  return form === undefined ? emitRows(graph, weight, ids) : emitLookup(graph, form, ids);
+  return graph.step('embedding', () =>
+    form === undefined ? emitRows(graph, weight, ids) : emitLookup(graph, form, ids),
+  );
 }
 
 /** Applies the outputs `ids` [count] of `linear` alone to `rows` [rows, in], giving [rows, count]. */

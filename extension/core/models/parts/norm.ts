@@ -27,18 +27,20 @@ export interface Norm {
 }
 
 export function emitNorm(graph: GraphBuilder, style: NormStyle, x: Value, norm: Norm): Value {
-  const gain = emitGain(graph, style, norm);
-  if (style.kind.startsWith('layer') && norm.weight?.shape.length === 1) {
-    const bias = norm.bias === undefined ? [] : [emitWeight(graph, norm.bias)];
-    const attributes = { axis: -1, epsilon: float(style.epsilon) };
-    return graph.op('LayerNormalization', [x, gain ?? '', ...bias], attributes);
-  }
-  // The operator takes one gain for all heads, and not none.
-  const shifted = style.kind.startsWith('layer') ? graph.op('Sub', [x, emitMean(graph, x)]) : x;
-  const square = emitMean(graph, graph.op('Pow', [shifted, graph.scalar(2)]));
-  const root = graph.op('Sqrt', [graph.op('Add', [square, graph.scalar(style.epsilon)])]);
-  const normed = graph.op('Div', [shifted, root]);
-  return gain === undefined ? normed : graph.op('Mul', [normed, gain]);
+  return graph.step(style.kind.startsWith('layer') ? 'layer-norm' : 'rms-norm', () => {
+    const gain = emitGain(graph, style, norm);
+    if (style.kind.startsWith('layer') && norm.weight?.shape.length === 1) {
+      const bias = norm.bias === undefined ? [] : [emitWeight(graph, norm.bias)];
+      const attributes = { axis: -1, epsilon: float(style.epsilon) };
+      return graph.op('LayerNormalization', [x, gain ?? '', ...bias], attributes);
+    }
+    // The operator takes one gain for all heads, and not none.
+    const shifted = style.kind.startsWith('layer') ? graph.op('Sub', [x, emitMean(graph, x)]) : x;
+    const square = emitMean(graph, graph.op('Pow', [shifted, graph.scalar(2)]));
+    const root = graph.op('Sqrt', [graph.op('Add', [square, graph.scalar(style.epsilon)])]);
+    const normed = graph.op('Div', [shifted, root]);
+    return gain === undefined ? normed : graph.op('Mul', [normed, gain]);
+  });
 }
 
 function emitGain(
@@ -83,6 +85,8 @@ export function emitSoftCap(graph: GraphBuilder, x: Value, cap: number | undefin
   if (cap === undefined) {
     return x;
   }
-  const tanh = graph.op('Tanh', [graph.op('Div', [x, graph.scalar(cap)])]);
-  return graph.op('Mul', [tanh, graph.scalar(cap)]);
+  return graph.step('soft-cap', () => {
+    const tanh = graph.op('Tanh', [graph.op('Div', [x, graph.scalar(cap)])]);
+    return graph.op('Mul', [tanh, graph.scalar(cap)]);
+  });
 }

@@ -11,16 +11,21 @@ export function emitPlaces(
   positionIds: Value,
   width: number,
 ): Value {
-  const numbers = graph.op('Add', [positionIds, graph.ints([positions.offset], [])]);
-  if ('weight' in positions) {
-    return emitRows(graph, positions.weight, numbers);
-  }
-  const half = width / 2;
-  const inverse = Array.from({ length: half }, (_, i) => 10_000 ** (-i / positions.divisor(half)));
-  const column = graph.op('Unsqueeze', [
-    graph.op('Cast', [numbers], { to: DataType.FLOAT }),
-    graph.ints([2]),
-  ]);
-  const angles = graph.op('Mul', [column, graph.floats(inverse, [1, 1, half])]);
-  return graph.op('Concat', [graph.op('Sin', [angles]), graph.op('Cos', [angles])], { axis: 2 });
+  return graph.step('positions', () => {
+    const numbers = graph.op('Add', [positionIds, graph.ints([positions.offset], [])]);
+    if ('weight' in positions) {
+      return emitRows(graph, positions.weight, numbers);
+    }
+    const half = width / 2;
+    const inverse = Array.from(
+      { length: half },
+      (_, i) => 10_000 ** (-i / positions.divisor(half)),
+    );
+    const column = graph.op('Unsqueeze', [
+      graph.op('Cast', [numbers], { to: DataType.FLOAT }),
+      graph.ints([2]),
+    ]);
+    const angles = graph.op('Mul', [column, graph.floats(inverse, [1, 1, half])]);
+    return graph.op('Concat', [graph.op('Sin', [angles]), graph.op('Cos', [angles])], { axis: 2 });
+  });
 }

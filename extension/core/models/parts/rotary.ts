@@ -317,20 +317,22 @@ export function emitRotation(
   tables: { readonly cos: Value; readonly sin: Value },
 ): Value {
   const { dimensions, interleaved, reversed } = rotary;
-  const rest = headDim - dimensions;
-  const [turned = '', ...untouched] =
-    rest === 0
-      ? [heads]
-      : graph.ops('Split', [heads, graph.ints([dimensions, rest])], 2, { axis: -1 });
-  const halves = interleaved ? emitHalves(graph, turned, dimensions) : turned;
-  const pair = graph.ops('Split', [halves], 2, { axis: -1 });
-  const [first = '', second = ''] = reversed ? pair.toReversed() : pair;
-  const { cos, sin } = tables;
-  const rotated = [
-    graph.op('Sub', [graph.op('Mul', [first, cos]), graph.op('Mul', [second, sin])]),
-    graph.op('Add', [graph.op('Mul', [second, cos]), graph.op('Mul', [first, sin])]),
-  ];
-  return graph.op('Concat', [...rotated, ...untouched], { axis: -1 });
+  return graph.step('rotate', () => {
+    const rest = headDim - dimensions;
+    const [turned = '', ...untouched] =
+      rest === 0
+        ? [heads]
+        : graph.ops('Split', [heads, graph.ints([dimensions, rest])], 2, { axis: -1 });
+    const halves = interleaved ? emitHalves(graph, turned, dimensions) : turned;
+    const pair = graph.ops('Split', [halves], 2, { axis: -1 });
+    const [first = '', second = ''] = reversed ? pair.toReversed() : pair;
+    const { cos, sin } = tables;
+    const rotated = [
+      graph.op('Sub', [graph.op('Mul', [first, cos]), graph.op('Mul', [second, sin])]),
+      graph.op('Add', [graph.op('Mul', [second, cos]), graph.op('Mul', [first, sin])]),
+    ];
+    return graph.op('Concat', [...rotated, ...untouched], { axis: -1 });
+  });
 }
 
 /** Emits heads with their dimensions in the order 0, 2, 4, …, 1, 3, 5, …. */

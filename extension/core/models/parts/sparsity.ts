@@ -25,9 +25,11 @@ function deviationsAbove(share: number): number {
 
 /** Emits max(0, x − mean − z · deviation) of rows x [rows, inner]. */
 export function emitOpen(graph: GraphBuilder, x: Value, z: number): Value {
-  const mean = (of: Value): Value => graph.op('ReduceMean', [of], { axes: [-1], keepdims: 1 });
-  const centred = graph.op('Sub', [x, mean(x)]);
-  const deviation = graph.op('Sqrt', [mean(graph.op('Mul', [centred, centred]))]);
-  const bound = graph.op('Mul', [deviation, graph.scalar(z)]);
-  return graph.op('Relu', [graph.op('Sub', [centred, bound])]);
+  return graph.step('largest-gates', () => {
+    const mean = (of: Value): Value => graph.op('ReduceMean', [of], { axes: [-1], keepdims: 1 });
+    const centred = graph.op('Sub', [x, mean(x)]);
+    const deviation = graph.op('Sqrt', [mean(graph.op('Mul', [centred, centred]))]);
+    const bound = graph.op('Mul', [deviation, graph.scalar(z)]);
+    return graph.op('Relu', [graph.op('Sub', [centred, bound])]);
+  });
 }

@@ -18,6 +18,10 @@ const onnxDataTypes: Readonly<Partial<Record<DType, DataType>>> = {
 
 /** The tensor in its own dtype. */
 export function emitStored(graph: GraphBuilder, tensor: LazyTensor): Value {
+  const placeholder = graph.placeholder(tensor);
+  if (placeholder !== undefined) {
+    return placeholder;
+  }
   const dataType = onnxDataTypes[tensor.dtype];
   if (dataType === undefined) {
     throw new Error(`${tensor.name} has dtype ${tensor.dtype}, which requireRunnable refuses`);
@@ -35,6 +39,10 @@ export function emitStored(graph: GraphBuilder, tensor: LazyTensor): Value {
 
 /** The tensor as float32. Half precision is widened by ONNX Runtime when the session is created. */
 export function emitWeight(graph: GraphBuilder, tensor: LazyTensor): Value {
+  const placeholder = graph.placeholder(tensor);
+  if (placeholder !== undefined) {
+    return placeholder;
+  }
   const weight = dequantizedWeight(tensor, (expanded) =>
     emitOrdered(expanded, tensor, emitFloats(expanded, tensor)),
   );
@@ -73,8 +81,9 @@ function emitFloats(graph: GraphBuilder, tensor: LazyTensor): Value {
 
 /** Rows `ids` [batch, sequence] of a matrix as float32; only these are widened. */
 export function emitRows(graph: GraphBuilder, tensor: LazyTensor, ids: Value): Value {
-  if (tensor.packed !== undefined) {
-    return graph.op('Gather', [emitWeight(graph, tensor), ids]);
+  const placeholder = graph.placeholder(tensor);
+  if (placeholder !== undefined || tensor.packed !== undefined) {
+    return graph.op('Gather', [placeholder ?? emitWeight(graph, tensor), ids]);
   }
   return isDequantized(tensor.dtype)
     ? emitDequantizedRows(graph, tensor, tensor.dtype, ids)

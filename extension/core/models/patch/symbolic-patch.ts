@@ -135,23 +135,26 @@ export function emitPatchBranch(builder: GraphBuilder, patch: SymbolicPatch, inp
       throw new Error(`a patch has no tensor ${name}`);
     }
     const inputs = [rows, emitWeight(builder, weight), emitWeight(builder, bias)];
-    return builder.op('Gemm', inputs, { transB: 1 });
+    return builder.step(name, () => builder.op('Gemm', inputs, { transB: 1 }));
   };
   const like = (value: Value, shape: readonly number[]): Value =>
     builder.op('Reshape', [value, builder.ints(shape)]);
   const inner = dense('down', like(input, [-1, tensors['up.bias']?.shape[0] ?? 0]));
-  const pooled = emitGraphConvolutions(builder, graph, inner, {
-    mode: patchMode,
-    width: patchWidth,
-    layers: patchLayers,
-    drop: (features) => features,
-    mix: (layer, features) =>
-      like(dense(`module.convolution_${layer}`, like(features, [-1, patchWidth])), [
-        -1,
-        graph.nodes.length,
-        patchWidth,
-      ]),
+  const out = builder.step('graph-module', () => {
+    const pooled = emitGraphConvolutions(builder, graph, inner, {
+      mode: patchMode,
+      width: patchWidth,
+      layers: patchLayers,
+      drop: (features) => features,
+      mix: (layer, features) =>
+        like(dense(`module.convolution_${layer}`, like(features, [-1, patchWidth])), [
+          -1,
+          graph.nodes.length,
+          patchWidth,
+        ]),
+    });
+    return dense('module.readout', pooled);
   });
-  const added = dense('up', dense('module.readout', pooled));
+  const added = dense('up', out);
   return builder.op('Reshape', [added, builder.op('Shape', [input])]);
 }

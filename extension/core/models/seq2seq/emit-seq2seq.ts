@@ -88,9 +88,11 @@ export function emitSource(graph: GraphBuilder, layout: Seq2SeqLayout): Value {
     );
   }
   return graph.within('source', () => {
-    const heard = convolutions.reduce(
-      (x, convolution, i) => emitConvolution(graph, convolution, i + 1, x),
-      'input_features',
+    const heard = graph.step('convolutions', () =>
+      convolutions.reduce(
+        (x, convolution, i) => emitConvolution(graph, convolution, i + 1, x),
+        'input_features',
+      ),
     );
     const frames = graph.op('Transpose', [heard], { perm: [0, 2, 1] });
     const { positions, norms } = encoder.start;
@@ -161,7 +163,9 @@ export function emitEncoded(
   { norm, encoder: { finalNorm } }: Seq2SeqLayout,
   hidden: Value,
 ): Value {
-  return finalNorm === undefined ? hidden : emitNorm(graph, norm, hidden, finalNorm);
+  return finalNorm === undefined
+    ? hidden
+    : graph.step('encoder-norm', () => emitNorm(graph, norm, hidden, finalNorm));
 }
 
 /** Emits what the model gives of the decoder's last hidden states: their norm, and the head where there is one. */

@@ -5,9 +5,9 @@ import { UserError } from '../../user-error';
 import type { BlockNames, InputPort, ModelOutput, Step } from '../layered-model';
 import type { OuterMatrix } from '../matrix-encoding';
 import { stream } from '../model-emitter';
-import type { SideValue, Values } from '../model-emitter';
+import type { EmitOptions, SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
-import { ComposedModel } from '../modules/composed-model';
+import { BlockModel } from '../modules/block-model';
 import { costsOf } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { Width } from '../narrow/width';
@@ -40,7 +40,7 @@ export const encoded = 'encoded';
  * An encoder and a decoder, laid out from a checkpoint, as one residual stream: that of the encoder, whose result is
  * part of the state from there on, and then that of the decoder.
  */
-export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
+export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   public readonly kind = 'encoder-decoder';
   public readonly inputs: readonly InputPort[];
   /** Inputs of the encoder. */
@@ -124,7 +124,7 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
 
   /** Without any sublayer the encoder gives the norm of what it reads. */
   public override givenAt(boundary: number): readonly string[] {
-    return boundary === 0 ? [this.isOfEncoder(0) ? target : encoded] : [];
+    return boundary === 0 ? [this.isInEncoder(0) ? target : encoded] : [];
   }
 
   public override nextState(boundary: number, next: string): Step['next'] {
@@ -136,26 +136,37 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
       ? { [stream]: target, [encoded]: next }
       : {
           [stream]: next,
-          ...(this.isOfEncoder(boundary) ? { [target]: target } : { [encoded]: encoded }),
+          ...(this.isInEncoder(boundary) ? { [target]: target } : { [encoded]: encoded }),
         };
   }
 
-  protected emitInputs(graph: GraphBuilder): { state: Values; side: Values } {
+  public emitInputs(graph: GraphBuilder): { state: Values; side: Values } {
     const source = emitSource(graph, this.layout);
     const first = emitTarget(graph, this.layout);
     return {
-      state: this.isOfEncoder(0)
+      state: this.isInEncoder(0)
         ? { [stream]: source, [target]: first }
         : { [stream]: first, [encoded]: emitEncoded(graph, this.layout, source) },
-      side: emitMasks(graph, this.layout),
+      side: graph.step('side', () => emitMasks(graph, this.layout)),
     };
   }
 
-  public emitSublayer(graph: GraphBuilder, index: number, state: Values, side: Values): Values {
+  public override cachesAt(index: number): boolean {
+    return super.cachesAt(index) && !this.isInEncoder(index) && !this.isCross(index);
+  }
+
+  public emitSublayer(
+    graph: GraphBuilder,
+    index: number,
+    state: Values,
+    side: Values,
+    options: EmitOptions = {},
+  ): Values {
     const [name = ''] = this.sidesOf(index);
     const { [name]: mask, [encoded]: othersStream } = { ...side, ...state };
     const next = this.at(index).emit(graph, {
       hidden: state[stream] ?? '',
+      options,
       side: {
         ...(mask === undefined ? {} : { mask }),
         ...(othersStream === undefined ? {} : { othersStream }),
@@ -235,7 +246,7 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
     return sublayer.kind === 'attention' && sublayer.isCross;
   }
 
-  private isOfEncoder(index: number): boolean {
+  public isInEncoder(index: number): boolean {
     return index < this.layout.encoder.sublayers.length;
   }
 
@@ -243,8 +254,8 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
     return index === this.layout.encoder.sublayers.length - 1;
   }
 
-  private towerAt(index: number): Tower {
-    return this.isOfEncoder(index) ? this.layout.encoder : this.layout.decoder;
+  public towerAt(index: number): Tower {
+    return this.isInEncoder(index) ? this.layout.encoder : this.layout.decoder;
   }
 
   protected get outerTensors(): readonly LazyTensor[] {
@@ -262,7 +273,7 @@ export class Seq2SeqModel extends ComposedModel<Seq2SeqLayout, Seq2SeqModel> {
         ...[start.wordNorm, ...start.norms].flatMap((norm) => partTensors(norm)),
         ...(distanceBias === undefined ? [] : [distanceBias.table]),
       ]),
-      ...(this.isOfEncoder(0) ? [] : partTensors(encoder.finalNorm)),
+      ...(this.isInEncoder(0) ? [] : partTensors(encoder.finalNorm)),
     ];
   }
 

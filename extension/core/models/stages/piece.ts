@@ -33,9 +33,15 @@ export function chain(label: Message, ...all: readonly (Piece | undefined)[]): P
     linears: linearsOf(pieces),
     outputs: pieces.findLast(({ outputs = [] }) => outputs.length > 0)?.outputs ?? [],
     pieces,
-    emit: (graph, x) => pieces.reduce((value, piece) => piece.emit(graph, value), x),
+    emit: (graph, x) => pieces.reduce((value, piece) => emitPiece(graph, piece, value), x),
   };
 }
+
+/** Emits a piece, which is a step of the computation unless it consists of others. */
+export const emitPiece = (graph: GraphBuilder, piece: Piece, x: Value): Value =>
+  piece.pieces === undefined
+    ? graph.step(piece.label, () => piece.emit(graph, x))
+    : piece.emit(graph, x);
 
 /** The linear layers of several pieces. */
 export const linearsOf = (pieces: readonly Piece[]): readonly PieceLinear[] =>
@@ -54,9 +60,4 @@ export function added(label: Message, shortcut: Piece | undefined, branch: Piece
     linears: linearsOf(shortcut === undefined ? [branch] : [shortcut, branch]),
     emit: (graph, x) => graph.op('Add', [shortcut?.emit(graph, x) ?? x, branch.emit(graph, x)]),
   };
-}
-
-/** The steps that a piece consists of, for a picture. */
-export function flatPieces(piece: Piece): readonly Piece[] {
-  return piece.pieces === undefined ? [piece] : piece.pieces.flatMap(flatPieces);
 }

@@ -9,18 +9,9 @@ import { PieceFinder } from './piece-finder';
 import { sidesAt } from './staged-config';
 import type { StagedConfig } from './staged-config';
 import { classesOf, placesOf } from './staged-family';
+import { StagedSublayer } from './staged-sublayer';
 import type { BlockGroup, StagedFamily, StagedKind } from './staged-family';
 import { say } from '../../message';
-
-/** A branch x + f(x), and what follows it whether it is there or not. */
-export interface StagedSublayer {
-  readonly id: string;
-  readonly block: number;
-  readonly kind: StagedKind;
-  readonly branch: Piece;
-  /** Such as an activation of the sum, and what leads to the next stage. */
-  readonly behind: Piece;
-}
 
 /** A model of stages whose every tensor has been found in the checkpoint. */
 export interface StagedLayout {
@@ -79,7 +70,12 @@ export function layOutStages(
   const removed = new Set(config.espalier?.removed ?? []);
   const absent: string[] = [];
   const start: Piece[] = [];
-  const sublayers: (Omit<StagedSublayer, 'behind'> & { readonly behind: Piece[] })[] = [];
+  const sublayers: {
+    readonly block: number;
+    readonly kind: StagedKind;
+    readonly branch: Piece;
+    readonly behind: Piece[];
+  }[] = [];
   for (const step of family.steps(config, new PieceFinder(tensors, prefix, forms))) {
     if (!('branch' in step)) {
       (sublayers.at(-1)?.behind ?? start).push(step);
@@ -90,7 +86,7 @@ export function layOutStages(
     if (removed.has(id)) {
       absent.push(id);
     } else {
-      sublayers.push({ id, block, kind, branch: branch(), behind: [] });
+      sublayers.push({ block, kind, branch: branch(), behind: [] });
     }
   }
   tensors.requireAllForms();
@@ -99,10 +95,10 @@ export function layOutStages(
     channels: config.num_channels,
     image: family.fixesImage === true ? sidesAt(config, 'image_size') : undefined,
     start: chain(say`Stem`, ...start),
-    sublayers: sublayers.map((sublayer) => ({
-      ...sublayer,
-      behind: chain(say`Behind the sum`, ...sublayer.behind),
-    })),
+    sublayers: sublayers.map(
+      ({ block, kind, branch, behind }) =>
+        new StagedSublayer(block, kind, branch, chain(say`Behind the sum`, ...behind)),
+    ),
     head,
     blockPlaces: placesOf(groups).map(({ place, number }) => `${prefix}${place}${number}.`),
     keepsBlocks: family.config.pruned === undefined,

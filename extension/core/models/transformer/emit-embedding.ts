@@ -7,7 +7,7 @@ import { emitLinearOver, emitTableRows } from '../parts/linear';
 import { emitNorm, emitNorms } from '../parts/norm';
 import { emitPlaces } from '../parts/places';
 import { emitSpread } from '../parts/streams/hyper-connections';
-import { emitSides, givesEmbedded } from './side-values';
+import { emitIds, emitSides, givesEmbedded } from './side-values';
 import type { TransformerLayout } from './transformer-layout';
 
 /** Emits rows of the embedding, scaled, with what positions add, normed. */
@@ -50,15 +50,20 @@ export function emitStart(
     const { attention, feedforward, perLayer, startNorms, startEnds, altUp, streams } = layout;
     const embedded = emitEmbedding(graph, layout, inputs);
     const side = {
-      ...emitSides(graph, layout, inputs),
+      ...graph.step('side', () => emitSides(graph, layout, inputs)),
+      ...emitIds(graph, layout, inputs),
       ...(givesEmbedded(layout) ? { embedded } : {}),
       ...(perLayer === undefined
         ? {}
         : emitPerLayer(graph, attention.norm, perLayer, inputs.inputIds, embedded)),
     };
     const normed = emitNorms(graph, attention.norm, embedded, startNorms);
-    const expected = altUp === undefined ? [] : emitEnter(graph, altUp, normed);
-    const hidden = streams === undefined ? normed : emitSpread(graph, streams, normed);
+    const expected =
+      altUp === undefined ? [] : graph.step('streams', () => emitEnter(graph, altUp, normed));
+    const hidden =
+      streams === undefined
+        ? normed
+        : graph.step('streams', () => emitSpread(graph, streams, normed));
     const first = { hidden, expected };
     return { ...emitEnds(graph, feedforward, startEnds, first, side, seen), side };
   });

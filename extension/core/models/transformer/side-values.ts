@@ -116,16 +116,18 @@ export function emitSides(
       side['starts'] = graph.op('Unsqueeze', [numbers, graph.ints([2])]);
     }
   }
-  const asColumn = (numbers: Value): Value =>
-    graph.op('Unsqueeze', [graph.op('Cast', [numbers], { to: DataType.FLOAT }), graph.ints([2])]);
-  if (readsSide(layout, 'ids')) {
-    side['ids'] = asColumn(inputs.inputIds);
-  }
   if (readsSide(layout, 'positions')) {
-    side['positions'] = asColumn(inputs.positionIds);
+    side['positions'] = emitColumn(graph, inputs.positionIds);
   }
   return side;
 }
+
+/** Emits the ids of the tokens as a side value, if a sublayer reads them. */
+export const emitIds = (graph: GraphBuilder, layout: Sided, { inputIds }: ModelInputs): Values =>
+  readsSide(layout, 'ids') ? { ids: emitColumn(graph, inputIds) } : {};
+
+const emitColumn = (graph: GraphBuilder, numbers: Value): Value =>
+  graph.op('Unsqueeze', [graph.op('Cast', [numbers], { to: DataType.FLOAT }), graph.ints([2])]);
 
 /** The attention mask of this sequence alone, without the positions in front of it: [batch, sequence]. */
 function emitOwnMask(graph: GraphBuilder, { attentionMask, inputIds }: ModelInputs): Value {

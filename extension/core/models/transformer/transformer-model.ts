@@ -11,7 +11,7 @@ import type {
   Values,
 } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
-import { ComposedModel } from '../modules/composed-model';
+import { BlockModel } from '../modules/block-model';
 import { costsOf, lookupCosts } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { Wiring } from '../modules/wiring';
@@ -42,7 +42,7 @@ const blockInput = 'input';
 
 /** A decoder-only transformer laid out from a checkpoint, as a residual stream. */
 export class TransformerModel
-  extends ComposedModel<TransformerLayout, TransformerModel>
+  extends BlockModel<TransformerLayout, TransformerModel>
   implements ModelEmitter
 {
   public readonly kind = 'decoder';
@@ -155,7 +155,7 @@ export class TransformerModel
     return { prefix, sharedModules };
   }
 
-  protected emitInputs(graph: GraphBuilder): { state: Values; side: Values } {
+  public emitInputs(graph: GraphBuilder): { state: Values; side: Values } {
     const [inputIds = '', attentionMask = '', positionIds = ''] = this.inputs.map(
       ({ name }) => name,
     );

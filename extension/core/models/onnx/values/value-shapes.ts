@@ -1,5 +1,10 @@
 import type { Dimension } from '../../../onnx/graph-builder';
-import type { GraphProto, NodeProto, ValueInfoProto } from '../../../onnx/proto/onnx_pb';
+import type {
+  GraphProto,
+  NodeProto,
+  TensorProto,
+  ValueInfoProto,
+} from '../../../onnx/proto/onnx_pb';
 import { operatorName } from '../graph-index';
 import type { GraphIndex } from '../graph-index';
 import { contentRules } from './content-rules';
@@ -16,17 +21,27 @@ export class ValueShapes {
   private readonly floats = new Set<string>();
   private counter = 0;
 
-  public constructor(graph: GraphProto, index: Pick<GraphIndex, 'nodes'>) {
-    for (const info of [...graph.valueInfo, ...graph.output, ...graph.input]) {
-      this.declare(info);
+  public constructor(graph?: GraphProto, index?: Pick<GraphIndex, 'nodes'>) {
+    if (graph !== undefined) {
+      for (const info of [...graph.valueInfo, ...graph.output, ...graph.input]) {
+        this.declare(info);
+      }
+      graph.initializer.forEach((tensor) => {
+        this.initialize(tensor);
+      });
     }
-    for (const tensor of graph.initializer) {
-      this.shapes.set(tensor.name, tensor.dims.map(Number));
-      this.learn(tensor.name, tensorNumbers(tensor), isFloatType(tensor.dataType));
-    }
-    for (const { proto } of index.nodes) {
+    for (const { proto } of index?.nodes ?? []) {
       this.infer(proto);
     }
+  }
+
+  public set(value: string, shape: Shape): void {
+    this.shapes.set(value, shape);
+  }
+
+  public initialize(tensor: TensorProto): void {
+    this.shapes.set(tensor.name, tensor.dims.map(Number));
+    this.learn(tensor.name, tensorNumbers(tensor), isFloatType(tensor.dataType));
   }
 
   /** Undefined where not even the rank is known. */
@@ -60,7 +75,8 @@ export class ValueShapes {
     this.shapes.set(name, sizes);
   }
 
-  private infer(node: NodeProto): void {
+  /** Infers the shapes of a node's outputs; nodes come after those that they read. */
+  public infer(node: NodeProto): void {
     const at = (place: number): string => node.input[place] ?? '';
     const query: ShapeQuery = {
       node,

@@ -25,9 +25,11 @@ export function emitTurnedEnd(
   heads: Value,
   tables: Tables,
 ): Value {
-  const [plain = '', turning = ''] = emitParts(graph, rotary, size, heads);
-  const turned = emitRotation(graph, rotary, rotary.dimensions, turning, tables);
-  return graph.op('Concat', [plain, turned], { axis: -1 });
+  return graph.step('rotate', () => {
+    const [plain = '', turning = ''] = emitParts(graph, rotary, size, heads);
+    const turned = emitRotation(graph, rotary, rotary.dimensions, turning, tables);
+    return graph.op('Concat', [plain, turned], { axis: -1 });
+  });
 }
 
 /** Emits heads turned back, with their pairs side by side again. */
@@ -38,15 +40,17 @@ export function emitTurnedBack(
   heads: Value,
   { cos, sin }: Tables,
 ): Value {
-  const [plain = '', turning = ''] = emitParts(graph, rotary, size, heads);
-  const halves = { ...rotary, interleaved: false };
-  const { dimensions } = rotary;
-  const back = emitRotation(graph, halves, dimensions, turning, {
-    cos,
-    sin: graph.op('Neg', [sin]),
+  return graph.step('rotate', () => {
+    const [plain = '', turning = ''] = emitParts(graph, rotary, size, heads);
+    const halves = { ...rotary, interleaved: false };
+    const { dimensions } = rotary;
+    const back = emitRotation(graph, halves, dimensions, turning, {
+      cos,
+      sin: graph.op('Neg', [sin]),
+    });
+    const stacked = graph.op('Reshape', [back, graph.ints([0, 0, 0, 2, dimensions / 2])]);
+    const pairs = graph.op('Transpose', [stacked], { perm: [0, 1, 2, 4, 3] });
+    const beside = graph.op('Reshape', [pairs, graph.ints([0, 0, 0, dimensions])]);
+    return graph.op('Concat', [plain, beside], { axis: -1 });
   });
-  const stacked = graph.op('Reshape', [back, graph.ints([0, 0, 0, 2, dimensions / 2])]);
-  const pairs = graph.op('Transpose', [stacked], { perm: [0, 1, 2, 4, 3] });
-  const beside = graph.op('Reshape', [pairs, graph.ints([0, 0, 0, dimensions])]);
-  return graph.op('Concat', [plain, beside], { axis: -1 });
 }

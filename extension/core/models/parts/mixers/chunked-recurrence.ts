@@ -57,36 +57,38 @@ export function emitChunkedRecurrence(
   { logDecay, key, query, value, rate }: ChunkedRecurrence,
 ): Value {
   const { graph, leading } = input;
-  const { groups, perGroup, keys, values } = size;
-  const sequence = graph.op('Slice', [leading, graph.ints([1]), graph.ints([2])]);
-  const missing = graph.op('Mod', [graph.op('Neg', [sequence]), graph.ints([length])]);
-  const pads = graph.op('Concat', [graph.ints([0, 0, 0, 0]), missing, graph.ints([0])], {
-    axis: 0,
-  });
-  const split = (x: Value, each: number, width: number): Value => {
-    const padded = graph.op('Pad', [emitSequence(input, x, groups * each * width), pads]);
-    const shape = graph.ints([0, -1, length, groups, each, width]);
-    return graph.op('Transpose', [graph.op('Reshape', [padded, shape])], {
-      perm: [0, 1, 3, 4, 2, 5],
+  return graph.step('recurrence', () => {
+    const { groups, perGroup, keys, values } = size;
+    const sequence = graph.op('Slice', [leading, graph.ints([1]), graph.ints([2])]);
+    const missing = graph.op('Mod', [graph.op('Neg', [sequence]), graph.ints([length])]);
+    const pads = graph.op('Concat', [graph.ints([0, 0, 0, 0]), missing, graph.ints([0])], {
+      axis: 0,
     });
-  };
-  const keyRows = split(key, 1, keys);
-  const chunks: Chunks = {
-    query: split(query, 1, keys),
-    key: keyRows,
-    keyColumns: turned(graph, keyRows),
-    value: split(value, perGroup, values),
-    ...emitDecays(graph, split(logDecay, perGroup, 1)),
-  };
-  const given =
-    rate === undefined
-      ? emitSums(input, size, chunks)
-      : emitReplacements(input, size, chunks, split(rate, perGroup, 1));
-  const ordered = graph.op('Transpose', [given], { perm: [0, 1, 4, 2, 3, 5] });
-  const width = groups * perGroup * values;
-  const padded = graph.op('Reshape', [ordered, graph.ints([0, -1, width])]);
-  const first = graph.op('Slice', [padded, graph.ints([0]), sequence, graph.ints([1])]);
-  return emitRowsOf(input, first, width);
+    const split = (x: Value, each: number, width: number): Value => {
+      const padded = graph.op('Pad', [emitSequence(input, x, groups * each * width), pads]);
+      const shape = graph.ints([0, -1, length, groups, each, width]);
+      return graph.op('Transpose', [graph.op('Reshape', [padded, shape])], {
+        perm: [0, 1, 3, 4, 2, 5],
+      });
+    };
+    const keyRows = split(key, 1, keys);
+    const chunks: Chunks = {
+      query: split(query, 1, keys),
+      key: keyRows,
+      keyColumns: turned(graph, keyRows),
+      value: split(value, perGroup, values),
+      ...emitDecays(graph, split(logDecay, perGroup, 1)),
+    };
+    const given =
+      rate === undefined
+        ? emitSums(input, size, chunks)
+        : emitReplacements(input, size, chunks, split(rate, perGroup, 1));
+    const ordered = graph.op('Transpose', [given], { perm: [0, 1, 4, 2, 3, 5] });
+    const width = groups * perGroup * values;
+    const padded = graph.op('Reshape', [ordered, graph.ints([0, -1, width])]);
+    const first = graph.op('Slice', [padded, graph.ints([0]), sequence, graph.ints([1])]);
+    return emitRowsOf(input, first, width);
+  });
 }
 
 const turned = (graph: GraphBuilder, x: Value): Value =>

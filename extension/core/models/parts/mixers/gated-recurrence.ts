@@ -85,11 +85,13 @@ function emitGate(
 ): Value {
   const { graph } = input;
   const size = width / heads;
-  const byHead = turned(graph, graph.op('Reshape', [x, graph.ints([-1, heads, size])]));
   const stored = (tensor: LazyTensor | undefined): Value =>
     tensor === undefined ? '' : emitWeight(graph, tensor);
-  const product = turned(graph, graph.op('MatMul', [byHead, stored(weight)]));
-  const sum = graph.op('Add', [product, stored(bias)]);
+  const sum = graph.step('gate', () => {
+    const byHead = turned(graph, graph.op('Reshape', [x, graph.ints([-1, heads, size])]));
+    const product = turned(graph, graph.op('MatMul', [byHead, stored(weight)]));
+    return graph.op('Add', [product, stored(bias)]);
+  });
   return graph.op('Sigmoid', [emitRowsOf(input, sum, width)]);
 }
 

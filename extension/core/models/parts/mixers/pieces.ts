@@ -43,28 +43,30 @@ export function emitConvolution(
   rows: Value,
 ): Value {
   const { graph } = input;
-  const channels = convolutions.reduce((sum, { weight }) => sum + (weight.shape[0] ?? 0), 0);
-  const kernel = convolutions[0]?.weight.shape[2] ?? 1;
-  const joined = (pieces: readonly Value[]): Value[] =>
-    pieces.length > 1 ? [graph.op('Concat', pieces, { axis: 0 })] : [...pieces];
-  const weights = joined(convolutions.map(({ weight }) => emitWeight(graph, weight)));
-  const biases = joined(
-    convolutions.flatMap(({ bias }) => (bias === undefined ? [] : [emitWeight(graph, bias)])),
-  );
-  const perChannel = graph.op('Transpose', [emitSequence(input, rows, channels)], {
-    perm: [0, 2, 1],
+  return graph.step('convolution', () => {
+    const channels = convolutions.reduce((sum, { weight }) => sum + (weight.shape[0] ?? 0), 0);
+    const kernel = convolutions[0]?.weight.shape[2] ?? 1;
+    const joined = (pieces: readonly Value[]): Value[] =>
+      pieces.length > 1 ? [graph.op('Concat', pieces, { axis: 0 })] : [...pieces];
+    const weights = joined(convolutions.map(({ weight }) => emitWeight(graph, weight)));
+    const biases = joined(
+      convolutions.flatMap(({ bias }) => (bias === undefined ? [] : [emitWeight(graph, bias)])),
+    );
+    const perChannel = graph.op('Transpose', [emitSequence(input, rows, channels)], {
+      perm: [0, 2, 1],
+    });
+    const before = input.cache?.past(convolutionState, [channels, kernel - 1]);
+    const all =
+      before === undefined ? perChannel : graph.op('Concat', [before, perChannel], { axis: 2 });
+    const convolved = graph.op('Conv', [all, ...weights, ...biases], {
+      group: channels,
+      kernel_shape: [kernel],
+      pads: [before === undefined ? kernel - 1 : 0, 0],
+    });
+    input.cache?.keep(convolutionState, emitLast(graph, all, kernel - 1));
+    const back = graph.op('Transpose', [convolved], { perm: [0, 2, 1] });
+    return emitRowsOf(input, back, channels);
   });
-  const before = input.cache?.past(convolutionState, [channels, kernel - 1]);
-  const all =
-    before === undefined ? perChannel : graph.op('Concat', [before, perChannel], { axis: 2 });
-  const convolved = graph.op('Conv', [all, ...weights, ...biases], {
-    group: channels,
-    kernel_shape: [kernel],
-    pads: [before === undefined ? kernel - 1 : 0, 0],
-  });
-  input.cache?.keep(convolutionState, emitLast(graph, all, kernel - 1));
-  const back = graph.op('Transpose', [convolved], { perm: [0, 2, 1] });
-  return emitRowsOf(input, back, channels);
 }
 
 /** The last positions of x [batch, channels, positions], which are more. */
@@ -85,21 +87,23 @@ export function emitCarriedScan(
   shape: readonly Dimension[],
   step: ScanStep,
 ): Value {
-  const zeros = (): Value => {
-    const batch = graph.op('Slice', [leading, graph.ints([0]), graph.ints([1])]);
-    const size = graph.op('Concat', [batch, graph.ints(sizes)], { axis: 0 });
-    return graph.op('Expand', [graph.scalar(0), size]);
-  };
-  const value = cache?.past(recurrentState, sizes) ?? zeros();
-  const { last, results } = emitScan(
-    graph,
-    { value, shape: ['batch', ...sizes] },
-    items,
-    shape,
-    step,
-  );
-  cache?.keep(recurrentState, last);
-  return results;
+  return graph.step('recurrence', () => {
+    const zeros = (): Value => {
+      const batch = graph.op('Slice', [leading, graph.ints([0]), graph.ints([1])]);
+      const size = graph.op('Concat', [batch, graph.ints(sizes)], { axis: 0 });
+      return graph.op('Expand', [graph.scalar(0), size]);
+    };
+    const value = cache?.past(recurrentState, sizes) ?? zeros();
+    const { last, results } = emitScan(
+      graph,
+      { value, shape: ['batch', ...sizes] },
+      items,
+      shape,
+      step,
+    );
+    cache?.keep(recurrentState, last);
+    return results;
+  });
 }
 
 export const emitSilu = (graph: GraphBuilder, x: Value): Value => emitActivation(graph, 'silu', x);
@@ -112,23 +116,27 @@ export function emitGroupNorm(
   { width, size, epsilon }: { width: number; size: number; epsilon: number },
 ): Value {
   const { graph } = input;
-  const groups = graph.op('Reshape', [x, graph.ints([-1, width / size, size])]);
-  const gain = norm.weight?.shape[0] === width ? norm.weight : undefined;
-  const each = gain === undefined ? norm : {};
-  const rows = emitRowsOf(input, emitNorm(graph, { kind: 'rms', epsilon }, groups, each), width);
-  return gain === undefined ? rows : graph.op('Mul', [rows, emitWeight(graph, gain)]);
+  return graph.step('rms-norm', () => {
+    const groups = graph.op('Reshape', [x, graph.ints([-1, width / size, size])]);
+    const gain = norm.weight?.shape[0] === width ? norm.weight : undefined;
+    const each = gain === undefined ? norm : {};
+    const rows = emitRowsOf(input, emitNorm(graph, { kind: 'rms', epsilon }, groups, each), width);
+    return gain === undefined ? rows : graph.op('Mul', [rows, emitWeight(graph, gain)]);
+  });
 }
 
 /** x / √(Σx² + 10⁻⁶) over the last axis. */
 export function emitUnit(graph: GraphBuilder, x: Value): Value {
-  const square = graph.reduce('ReduceSum', graph.op('Mul', [x, x]), [-1], 1);
-  const length = graph.op('Sqrt', [graph.op('Add', [square, graph.scalar(1e-6)])]);
-  return graph.op('Div', [x, length]);
+  return graph.step('unit', () => {
+    const square = graph.reduce('ReduceSum', graph.op('Mul', [x, x]), [-1], 1);
+    const length = graph.op('Sqrt', [graph.op('Add', [square, graph.scalar(1e-6)])]);
+    return graph.op('Div', [x, length]);
+  });
 }
 
 /** ln(1 + exp(x + bias)) */
 export function emitSoftplus(graph: GraphBuilder, x: Value, bias: Value): Value {
-  return graph.op('Softplus', [graph.op('Add', [x, bias])]);
+  return graph.step('softplus', () => graph.op('Softplus', [graph.op('Add', [x, bias])]));
 }
 
 /** Emits the factors on steps or decays, which are −exp of what most families store. */

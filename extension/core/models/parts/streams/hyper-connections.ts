@@ -50,38 +50,44 @@ export function emitConnected(
   branch: (input: Value) => Value,
 ): Value {
   const hidden = hiddenIn(connection, count);
-  const sizes = graph.ints([count, count, count * count]);
-  const split = (x: Value, axis: number): Value[] => graph.ops('Split', [x, sizes], 3, { axis });
-  const products = split(emitFactors(graph, style, connection, streams), 1);
-  const bases = split(emitWeight(graph, connection.base), 0);
-  const scales = graph.ops(
-    'Split',
-    [emitWeight(graph, connection.scale), graph.ints([1, 1, 1])],
-    3,
-    { axis: 0 },
-  );
-  const [pre = '', post = '', mix = ''] = products.map((product, i) =>
-    graph.op('Add', [graph.op('Mul', [product, scales[i] ?? '']), bases[i] ?? '']),
-  );
-  const stacked = emitStacked(graph, count, streams, hidden);
-  const read = graph.op('Add', [graph.op('Sigmoid', [pre]), graph.scalar(epsilon)]);
-  const given = graph.op('Reshape', [
-    branch(emitSum(graph, read, stacked, streams)),
-    graph.ints([-1, 1, hidden]),
-  ]);
-  const shares = graph.op('Unsqueeze', [
-    graph.op('Mul', [graph.op('Sigmoid', [post]), graph.scalar(2)]),
-    graph.ints([2]),
-  ]);
-  const matrix = emitDoublyStochastic(
-    graph,
-    graph.op('Reshape', [mix, graph.ints([-1, count, count])]),
-    rounds,
-    epsilon,
-  );
-  const mixed = graph.op('MatMul', [graph.op('Transpose', [matrix], { perm: [0, 2, 1] }), stacked]);
-  const sum = graph.op('Add', [graph.op('Mul', [shares, given]), mixed]);
-  return graph.op('Reshape', [sum, graph.op('Shape', [streams])]);
+  const { post, mix, stacked, read } = graph.step('read-streams', () => {
+    const sizes = graph.ints([count, count, count * count]);
+    const split = (x: Value, axis: number): Value[] => graph.ops('Split', [x, sizes], 3, { axis });
+    const products = split(emitFactors(graph, style, connection, streams), 1);
+    const bases = split(emitWeight(graph, connection.base), 0);
+    const scales = graph.ops(
+      'Split',
+      [emitWeight(graph, connection.scale), graph.ints([1, 1, 1])],
+      3,
+      { axis: 0 },
+    );
+    const [pre = '', post = '', mix = ''] = products.map((product, i) =>
+      graph.op('Add', [graph.op('Mul', [product, scales[i] ?? '']), bases[i] ?? '']),
+    );
+    const stacked = emitStacked(graph, count, streams, hidden);
+    const weights = graph.op('Add', [graph.op('Sigmoid', [pre]), graph.scalar(epsilon)]);
+    return { post, mix, stacked, read: emitSum(graph, weights, stacked, streams) };
+  });
+  const out = branch(read);
+  return graph.step('mix-streams', () => {
+    const given = graph.op('Reshape', [out, graph.ints([-1, 1, hidden])]);
+    const shares = graph.op('Unsqueeze', [
+      graph.op('Mul', [graph.op('Sigmoid', [post]), graph.scalar(2)]),
+      graph.ints([2]),
+    ]);
+    const matrix = emitDoublyStochastic(
+      graph,
+      graph.op('Reshape', [mix, graph.ints([-1, count, count])]),
+      rounds,
+      epsilon,
+    );
+    const mixed = graph.op('MatMul', [
+      graph.op('Transpose', [matrix], { perm: [0, 2, 1] }),
+      stacked,
+    ]);
+    const sum = graph.op('Add', [graph.op('Mul', [shares, given]), mixed]);
+    return graph.op('Reshape', [sum, graph.op('Shape', [streams])]);
+  });
 }
 
 /** Emits matrices of positive numbers whose columns, and nearly rows, add up to 1 (Sinkhorn and Knopp), of logits. */
@@ -111,11 +117,13 @@ export function emitJoined(
   { count, epsilon, head }: ConnectedStreams,
   streams: Value,
 ): Value {
-  const factors = graph.op('Add', [
-    graph.op('Mul', [emitFactors(graph, style, head, streams), emitWeight(graph, head.scale)]),
-    emitWeight(graph, head.base),
-  ]);
-  const read = graph.op('Add', [graph.op('Sigmoid', [factors]), graph.scalar(epsilon)]);
-  const stacked = emitStacked(graph, count, streams, hiddenIn(head, count));
-  return emitSum(graph, read, stacked, streams);
+  return graph.step('read-streams', () => {
+    const factors = graph.op('Add', [
+      graph.op('Mul', [emitFactors(graph, style, head, streams), emitWeight(graph, head.scale)]),
+      emitWeight(graph, head.base),
+    ]);
+    const read = graph.op('Add', [graph.op('Sigmoid', [factors]), graph.scalar(epsilon)]);
+    const stacked = emitStacked(graph, count, streams, hiddenIn(head, count));
+    return emitSum(graph, read, stacked, streams);
+  });
 }
