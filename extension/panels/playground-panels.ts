@@ -37,7 +37,10 @@ export class PlaygroundPanels
     const open = this.panels.find(({ session }) => session.models.join('\n') === models.join('\n'));
     if (open === undefined) {
       const session = this.#session(models);
-      this.#keep(newTab(playgroundPanel, playgroundPanel.titleOf(session)), session);
+      this.#keep(
+        newTab(playgroundPanel, playgroundPanel.titleOf(session), models.at(-1) ?? ''),
+        session,
+      );
     } else {
       open.show(open.session);
     }

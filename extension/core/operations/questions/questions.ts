@@ -5,6 +5,7 @@ import {
   front,
   keepEvaluations,
   predictPlanQuestion,
+  reportQuestion,
   viewEvolution,
 } from './document-questions';
 import {
@@ -35,6 +36,7 @@ export const questions = [
   sizeChoices,
   chooseLayersQuestion,
   document,
+  reportQuestion,
   keepEvaluations,
   viewEvolution,
   checkPlanQuestion,
