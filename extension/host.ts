@@ -143,6 +143,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
   const playgrounds = new PlaygroundPanels(
     context.extensionUri,
     settings,
+    models,
     () => new WorkerClient(child('worker.js')),
   );
   const smallerModels = new SmallerPanels(context.extensionUri, reportStore);

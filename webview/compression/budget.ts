@@ -69,6 +69,36 @@ export function withLimit(
   return { ...form, limits: { ...limits, [unit]: { ...limits[unit], ...change } } };
 }
 
+/** Difference of shares below which a plan is for the limit that the slider shows. */
+const sameShare = 0.01;
+
+/** True if a plan was made for a choice. */
+export function isPlanFor({ result, ...plan }: MadePlan, choice: BudgetChoice): boolean {
+  const rest = ({ limits, ways, ...others }: BudgetChoice): string =>
+    JSON.stringify([
+      limits.map(({ unit }) => unit),
+      ways.map(wayKey),
+      Object.entries(others).sort(),
+    ]);
+  return (
+    rest(plan) === rest(choice) &&
+    choice.limits.every((limit, i) => {
+      const kept = result.limits[i];
+      const share = 'ratio' in limit ? limit.ratio : limit.most / (kept?.before ?? 1);
+      return kept !== undefined && Math.abs(kept.most / kept.before - share) <= sameShare;
+    })
+  );
+}
+
+/** Bytes of the model with each layer in the smallest setting that was measured of a way. */
+export function leastBytes({ model, layers, outer = [] }: ShownTable, way: Way): number {
+  const key = wayKey(way);
+  return [...layers, ...outer].reduce((bytes, layer) => {
+    const sizes = layer.entries.filter((one) => wayKey(one) === key).map((one) => one.bytes);
+    return bytes - layer.bytes + Math.min(layer.bytes, ...sizes);
+  }, model.bytes);
+}
+
 /** The least percent of the whole model that can be left, rounded up; 1 where that is not known. */
 export function leastPercent(unit: BudgetUnit, reach: BudgetSurvey['reach'] = []): number {
   const known = reach.find((one) => one.unit === unit);

@@ -10,6 +10,7 @@ import {
 } from './document-questions';
 import {
   canTypeLayers,
+  chatTemplate,
   chooseLayersQuestion,
   compareQuestion,
   describe,
@@ -33,6 +34,7 @@ export const questions = [
   narrowed,
   outputs,
   canTypeLayers,
+  chatTemplate,
   sizeChoices,
   chooseLayersQuestion,
   document,
