@@ -9,7 +9,7 @@ import type { Services } from '../services/services';
 import { chooseCompression } from './open-compression';
 import { say } from '../core/message';
 
-/** What is asked first. */
+/** Questions before a plan is measured. */
 export interface PlanOptions {
   /** Ask before the plan is measured, with an estimate of the time. */
   readonly asks?: boolean;
@@ -42,7 +42,7 @@ export async function planCompression(
   return session.plan;
 }
 
-/** Asks if the plan is to be measured, and says how long that takes. */
+/** Asks before the plan is measured, with an estimate of the time. */
 async function confirmMeasuring(
   { inspector }: Services,
   { table }: CompressionSession,

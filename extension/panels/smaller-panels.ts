@@ -20,13 +20,13 @@ export class SmallerPanels extends Panels<SmallerSession, SmallerPanel> {
 
   /** Shows a report, and keeps it for later windows if the disk allows. */
   public show(smaller: SmallerModel): void {
-    void this.#store.save(keyOf(smaller.path), JSON.stringify(smaller)).catch(() => undefined);
+    void this.#store.save(storeKey(smaller.path), JSON.stringify(smaller)).catch(() => undefined);
     this.#show(smaller);
   }
 
   /** Shows the report of a folder again; false if it is no longer kept. */
   public async reopen(folder: string): Promise<boolean> {
-    const text = await this.#store.load(keyOf(folder));
+    const text = await this.#store.load(storeKey(folder));
     if (text === undefined) {
       return false;
     }
@@ -51,4 +51,4 @@ export class SmallerPanels extends Panels<SmallerSession, SmallerPanel> {
   }
 }
 
-const keyOf = (folder: string): string => `smaller ${folder}`;
+const storeKey = (folder: string): string => `smaller ${folder}`;

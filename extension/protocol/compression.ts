@@ -154,7 +154,7 @@ export interface CompressionCalls {
   usePredicted(choice: BudgetChoice): Promise<void>;
   /** Writes the model of the plan by single changes. */
   apply(choice: BudgetChoice): Promise<void>;
-  /** Asks first. Measures the plan as a whole, and chooses anew by what that shows. */
+  /** Asks, then measures the whole plan and improves it. */
   plan(choice: BudgetChoice): void;
   /** Runs the models of plans of all sizes on a task that the user chooses. */
   scorePlans(choice: BudgetChoice): void;

@@ -33,9 +33,9 @@ export function withMark(
   byRounds: readonly string[],
 ): ManualMarks {
   const without = (ids: readonly string[]): readonly string[] => ids.filter((one) => one !== id);
-  const isOfRound = byRounds.includes(id);
+  const isInRounds = byRounds.includes(id);
   return {
-    removed: mark === 'removed' && !isOfRound ? [...without(removed), id] : without(removed),
-    kept: mark === 'keep' && isOfRound ? [...without(kept), id] : without(kept),
+    removed: mark === 'removed' && !isInRounds ? [...without(removed), id] : without(removed),
+    kept: mark === 'keep' && isInRounds ? [...without(kept), id] : without(kept),
   };
 }

@@ -91,14 +91,14 @@ export class ResultsView implements TreeDataProvider<Result>, Disposable {
       .map((result) => this.#withModelFile(result))
       .sort((a, b) => b.changed - a.changed)
       .slice(0, mostShown);
-    this.#names = namesOf(shown);
+    this.#names = resultNames(shown);
     return shown;
   }
 
   public async getTreeItem(result: Result): Promise<TreeItem> {
     const { kind, resourceUri } = result;
     const item = new TreeItem(resourceUri);
-    const name = this.#names.get(keyOf(result)) ?? stemOf(result);
+    const name = this.#names.get(resultKey(result)) ?? resultStem(result);
     const kindText = kindName(kind);
     item.label = name;
     item.description = kindText;
@@ -143,24 +143,25 @@ async function resultAt(file: Uri): Promise<Result | undefined> {
   return found && { kind, resourceUri, changed: found.mtimeMs };
 }
 
-const keyOf = ({ kind, resourceUri }: Result): string => `${kind} ${resourceUri.path}`;
+const resultKey = ({ kind, resourceUri }: Result): string => `${kind} ${resourceUri.path}`;
 
 /** Names of results, distinct among those of the same kind, by their keys. */
-function namesOf(results: readonly Result[]): ReadonlyMap<string, string> {
-  const placeOf = (result: Result): string =>
-    `${Uri.joinPath(result.resourceUri, '..').path}/${stemOf(result)}`;
+function resultNames(results: readonly Result[]): ReadonlyMap<string, string> {
+  const pathWithoutSuffix = (result: Result): string =>
+    `${Uri.joinPath(result.resourceUri, '..').path}/${resultStem(result)}`;
   const names = [...new Set(results.map(({ kind }) => kind))].flatMap((kind) => {
-    const ofKind = results.filter((result) => result.kind === kind);
-    const distinct = distinctNames(ofKind.map(placeOf));
-    return ofKind.map(
-      (result) => [keyOf(result), distinct.get(placeOf(result)) ?? stemOf(result)] as const,
+    const sameKind = results.filter((result) => result.kind === kind);
+    const distinct = distinctNames(sameKind.map(pathWithoutSuffix));
+    return sameKind.map(
+      (result) =>
+        [resultKey(result), distinct.get(pathWithoutSuffix(result)) ?? resultStem(result)] as const,
     );
   });
   return new Map(names);
 }
 
 /** The file's name without the suffix of its kind. */
-function stemOf({ kind, resourceUri: { path } }: Result): string {
+function resultStem({ kind, resourceUri: { path } }: Result): string {
   const name = path.split('/').at(-1) ?? '';
   if (kind === 'model') {
     return name;

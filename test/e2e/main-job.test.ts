@@ -5,7 +5,7 @@ import process from 'node:process';
 import type { Locator } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import type { LayerProfile } from '../../extension/core/prune/layer-profile';
-import { roundsOfSmallLoss } from '../../extension/services/sessions/selection';
+import { smallLossRounds } from '../../extension/services/sessions/selection';
 import { accessibilityViolations } from './support/accessibility';
 import { Heatmap } from './support/heatmap';
 import { holdJobs } from './support/session';
@@ -104,7 +104,7 @@ describe('from a model folder to a smaller model', () => {
       expect(label).toMatch(/distance [\d.]+.*, rank \d+ of 24/);
     }
     const profile = await readProfile();
-    const resting = roundsOfSmallLoss(profile);
+    const resting = smallLossRounds(profile);
     expect(await panel.slider.inputValue()).toBe(String(resting));
     expect(await panel.removed.count()).toBe(resting);
     await panel.slider.press('End');

@@ -28,23 +28,26 @@ export function Types({ panel, types }: TypesProps): VNode {
             { title: strings.sizeChange, isNumber: true },
             { title: strings.loss },
             { title: strings.time, isNumber: true },
-            { title: strings.plan },
+            { title: strings.actions },
           ]}
           rows={types.map((one) => [
             one.isMix ? strings.half : one.size,
             `${one.isMix ? '≤ ' : ''}${formatBytes(one.bytes)}`,
             formatChange(bytes, one.bytes),
-            listed([lossText(one), ...(one.marks === undefined ? [] : [tell(one.marks)])]),
+            <span key={one.size} class="wrap">
+              {listed([lossText(one), ...(one.marks === undefined ? [] : [tell(one.marks)])])}
+            </span>,
             formatDuration(one.seconds),
-            <Button
-              key={one.size}
-              label={strings.write}
-              title={strings.writeTitle(one.size)}
-              reason={one.isForbidden && one.marks !== undefined ? tell(one.marks) : undefined}
-              onClick={() => {
-                panel.run.makeSmaller(one.size);
-              }}
-            />,
+            <span key="write" class="nowrap">
+              <Button
+                label={strings.write}
+                title={strings.writeTitle(one.size)}
+                reason={one.isForbidden && one.marks !== undefined ? tell(one.marks) : undefined}
+                onClick={() => {
+                  panel.run.makeSmaller(one.size);
+                }}
+              />
+            </span>,
           ])}
         />
       </div>

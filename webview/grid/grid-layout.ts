@@ -20,7 +20,7 @@ const GAP = 2;
 const DENSE_GAP = 1;
 /** Narrower cells cannot show an order number of two digits. */
 const NUMBER_WIDTH = 14;
-/** Narrower cells can neither be told apart nor hit. */
+/** Narrower cells are hard to see and to click. */
 export const LEAST_CELL_WIDTH = 5;
 const DENSE_CELL_WIDTH = 22;
 export const MOST_CELL_WIDTH = 112;

@@ -130,7 +130,7 @@ function losesLittle({ selected, expected }: Frame): boolean {
   if (original !== undefined && perplexity !== undefined) {
     return isSmallPerplexity(original, perplexity);
   }
-  const distance = distanceOf(selected) ?? expected;
+  const distance = measuredDistance(selected) ?? expected;
   const { metric = '' } = selected.profile?.settings ?? {};
   return distance !== undefined && isSmallDistance(metric, distance);
 }
@@ -192,7 +192,7 @@ interface DistanceProps {
 
 function Distance({ selected, expected }: DistanceProps): VNode {
   const { profile, selectedRounds } = selected;
-  const distance = distanceOf(selected);
+  const distance = measuredDistance(selected);
   const { metric = '' } = profile?.settings ?? {};
   if (distance === undefined && expected !== undefined) {
     return (
@@ -273,8 +273,8 @@ function distanceNote(metric: string, distance: number): string {
   return word === undefined ? metric : named(metric, tell(word));
 }
 
-/** Distance of the selected model, where a round of the search has measured it. */
-function distanceOf({ profile, selectedRounds }: Selected): number | undefined {
+/** Distance of the selected model, if a round of the search measured it. */
+function measuredDistance({ profile, selectedRounds }: Selected): number | undefined {
   if (profile === undefined || selectedRounds === undefined) return undefined;
   if (selectedRounds > 0) return profile.rounds[selectedRounds - 1]?.distance;
   return isZeroAtOriginal(profile) ? 0 : undefined;

@@ -1,6 +1,6 @@
 import type { HeatmapState } from '../../extension/protocol/heatmap';
 import { noMarks, removedIds, withMark } from '../../extension/protocol/marks';
-import { expandSublayers, idsOfRounds } from './selection';
+import { expandSublayers, removedByRounds } from './selection';
 import type { Mark } from './types';
 
 /** What the user wants of the selection. */
@@ -40,15 +40,15 @@ export function withChoice(selected: Selected, choice: Choice): Selected {
 
 function withSlider(selected: Selected, rounds: number): Selected {
   const { model, profile, protectedIds, narrowed, byHand } = selected;
-  const isOfRounds =
+  const isSearchResult =
     byHand.removed.length + byHand.kept.length + Object.keys(narrowed).length === 0;
-  const byRounds = idsOfRounds(profile?.rounds ?? [], rounds, model);
+  const byRounds = removedByRounds(profile?.rounds ?? [], rounds, model);
   return {
     ...selected,
     slider: rounds,
-    selectedRounds: isOfRounds ? rounds : undefined,
+    selectedRounds: isSearchResult ? rounds : undefined,
     removed: removedIds(byRounds, byHand, expandSublayers(protectedIds, model)),
-    selectionEvaluation: isOfRounds
+    selectionEvaluation: isSearchResult
       ? profile?.evaluations.find((one) => one.rounds === rounds)
       : undefined,
   };
@@ -58,7 +58,7 @@ function withHandMark(selected: Selected, sublayer: string, mark: Mark): Selecte
   const { model, profile, slider } = selected;
   const others = expandSublayers(selected.protectedIds, model).filter((id) => id !== sublayer);
   const protectedIds = mark === 'protected' ? [...others, sublayer] : others;
-  const byRounds = idsOfRounds(profile?.rounds ?? [], slider, model);
+  const byRounds = removedByRounds(profile?.rounds ?? [], slider, model);
   const byHand = withMark(selected.byHand, sublayer, mark, byRounds);
   const removed = removedIds(byRounds, byHand, protectedIds);
   const isSame = removed.join() === selected.removed.join();

@@ -42,7 +42,7 @@ export function Header({ panel, selected }: HeaderProps): VNode {
   );
 }
 
-/** What starts jobs. Profiling is the main button while there are no rounds. */
+/** Buttons that start jobs. Profiling is the main one while there are no rounds. */
 function Buttons({ panel, selected }: HeaderProps): VNode {
   const { run } = panel;
   const [job, profile] = [panel.get('job'), panel.get('profile')];

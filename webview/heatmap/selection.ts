@@ -38,7 +38,7 @@ export function expandSublayers(candidates: readonly string[], model: ModelSumma
 }
 
 /** Ids that the first `count` rounds remove. */
-export const idsOfRounds = (
+export const removedByRounds = (
   rounds: readonly Round[],
   count: number,
   model: ModelSummary,

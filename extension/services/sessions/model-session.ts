@@ -27,7 +27,7 @@ import {
   isOfPatch,
   markSublayer,
   matchingRounds,
-  roundsOfSmallLoss,
+  smallLossRounds,
   selectPlan,
   selectRounds,
   wholeModel,
@@ -365,7 +365,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
   /** Selects the last round with a small loss, unless the user has chosen. */
   #selectSmallLoss(): void {
     if (!this.#isChosen && this.#profile !== undefined) {
-      const rounds = roundsOfSmallLoss({ ...this.#profile, evaluations: this.evaluations });
+      const rounds = smallLossRounds({ ...this.#profile, evaluations: this.evaluations });
       this.#select(selectRounds(this.#selection, rounds, this.#profile.rounds, this.model));
     }
   }

@@ -30,7 +30,7 @@ export const emptySelection: Selection = {
  * Number of rounds up to the last one with a small loss, by its perplexity if that was measured, else by its distance.
  * 0 if no round has one.
  */
-export function roundsOfSmallLoss({
+export function smallLossRounds({
   settings: { metric },
   rounds,
   evaluations,
@@ -48,7 +48,7 @@ export function roundsOfSmallLoss({
 }
 
 /** Ids that the first `count` rounds remove. */
-const idsOfRounds = (
+const removedByRounds = (
   rounds: readonly Round[],
   count: number,
   model: ModelSummary,
@@ -63,7 +63,7 @@ export function selectRounds(
 ): Selection {
   const slider = Math.max(0, Math.min(Math.trunc(count), rounds.length));
   const { protectedIds, byHand } = selection;
-  const removed = removedIds(idsOfRounds(rounds, slider, model), byHand, protectedIds);
+  const removed = removedIds(removedByRounds(rounds, slider, model), byHand, protectedIds);
   const isByHand = byHand.removed.length + byHand.kept.length > 0;
   return {
     ...{ removed, protectedIds, slider, byHand },
@@ -80,7 +80,7 @@ export function markSublayer(
   model: ModelSummary,
 ): Selection {
   const others = protectedIds.filter((one) => one !== id);
-  const byRounds = idsOfRounds(rounds, slider, model);
+  const byRounds = removedByRounds(rounds, slider, model);
   const marked = {
     protectedIds: mark === 'protected' ? [...others, id] : others,
     byHand: withMark(byHand, id, mark, byRounds),

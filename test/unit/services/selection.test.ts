@@ -4,7 +4,7 @@ import {
   emptySelection,
   markSublayer,
   matchingRounds,
-  roundsOfSmallLoss,
+  smallLossRounds,
   selectionCost,
   selectPlan,
   selectRounds,
@@ -111,18 +111,18 @@ describe('the last round with a small loss', () => {
   const at = (...distances: readonly number[]) =>
     distances.map((distance, i) => ({ removed: `block.${i}.attention`, distance }));
 
-  it('is told by its distance, or by its perplexity if that was measured', () => {
+  it('goes by perplexity if it was measured, else by distance', () => {
     const profile = { settings, rounds: at(0.001, 0.02, 0.05), evaluations: [] };
-    expect(roundsOfSmallLoss(profile)).toBe(2);
+    expect(smallLossRounds(profile)).toBe(2);
     const evaluations = [measured(0, 20), measured(2, 40), measured(3, 21)];
-    expect(roundsOfSmallLoss({ ...profile, evaluations: evaluations.slice(0, 2) })).toBe(1);
-    expect(roundsOfSmallLoss({ ...profile, evaluations })).toBe(3);
+    expect(smallLossRounds({ ...profile, evaluations: evaluations.slice(0, 2) })).toBe(1);
+    expect(smallLossRounds({ ...profile, evaluations })).toBe(3);
   });
 
   it('is none where no round loses little, or the metric has no scale', () => {
-    expect(roundsOfSmallLoss({ settings, rounds: at(0.5, 0.6), evaluations: [] })).toBe(0);
+    expect(smallLossRounds({ settings, rounds: at(0.5, 0.6), evaluations: [] })).toBe(0);
     const norm = { ...settings, metric: 'norm' } as const;
-    expect(roundsOfSmallLoss({ settings: norm, rounds: at(0.001), evaluations: [] })).toBe(0);
+    expect(smallLossRounds({ settings: norm, rounds: at(0.001), evaluations: [] })).toBe(0);
   });
 });
 

@@ -272,7 +272,7 @@ describe('a budget', () => {
     ]);
   });
 
-  it('says if a plan was made for it, whatever shows its limit', () => {
+  it('recognizes a plan that was made for it, by share or by amount', () => {
     const plan = planOf({ limits: [{ unit: 'bytes', cost: 90, before: 200, most: 100 }] });
     const { result: _, ...choice } = plan;
     expect(isPlanFor(plan, choice)).toBe(true);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   expandSublayers,
-  idsOfRounds,
+  removedByRounds,
   nextMark,
   totalsOf,
 } from '../../../webview/heatmap/selection';
@@ -32,7 +32,7 @@ describe('totals of a selection', () => {
 
 it('lists what the first rounds remove, both sublayers of a block', () => {
   const rounds = roundsOf('block.2.attention', 'block.1', 'block.0.attention');
-  expect(idsOfRounds(rounds, 2, model)).toEqual([
+  expect(removedByRounds(rounds, 2, model)).toEqual([
     'block.2.attention',
     'block.1.attention',
     'block.1.feedforward',
