@@ -40,7 +40,7 @@ export function Budget({ panel, frame: { table, ways }, asked }: BudgetProps): V
   const { choice } = asked;
   const reason = choice === undefined ? strings.reasonNothing : asked.plan?.error;
   const against = useComputed(() => reasonAgainst(panel)).value;
-  const isMade = plan !== undefined && (choice === undefined || isPlanFor(plan, choice));
+  const isMade = plan !== undefined && (choice === undefined || isPlanFor(plan, choice, table));
   const ask = (run: (asked: BudgetChoice) => void): void => {
     if (choice === undefined) return;
     panel.setView({ shown: 'plan' });

@@ -72,18 +72,25 @@ export function withLimit(
 /** Difference of shares below which a plan is for the limit that the slider shows. */
 const sameShare = 0.01;
 
-/** True if a plan was made for a choice. */
-export function isPlanFor({ result, ...plan }: MadePlan, choice: BudgetChoice): boolean {
-  const rest = ({ limits, ways, ...others }: BudgetChoice): string =>
+/** True if a plan was made for a choice. Fields that mean nothing for the table are not compared. */
+export function isPlanFor(
+  { result, ...plan }: MadePlan,
+  choice: BudgetChoice,
+  { widths, outer }: ShownTable,
+): boolean {
+  const relevant = (one: BudgetChoice): string =>
     JSON.stringify([
-      limits.map(({ unit }) => unit),
-      ways.map(wayKey),
-      Object.entries(others).sort(),
+      one.limits.map(({ unit }) => unit),
+      one.ways.map(wayKey).sort(),
+      one.removes,
+      widths !== undefined && one.narrows,
+      outer !== undefined && one.outer,
+      one.limits.some(({ unit }) => unit === 'memory') ? (one.context ?? usualContext) : 0,
     ]);
   return (
-    rest(plan) === rest(choice) &&
-    choice.limits.every((limit, i) => {
-      const kept = result.limits[i];
+    relevant(plan) === relevant(choice) &&
+    choice.limits.every((limit) => {
+      const kept = result.limits.find(({ unit }) => unit === limit.unit);
       const share = 'ratio' in limit ? limit.ratio : limit.most / (kept?.before ?? 1);
       return kept !== undefined && Math.abs(kept.most / kept.before - share) <= sameShare;
     })

@@ -241,7 +241,7 @@ export const strings = {
   blocksRemoved: t('Blocks removed'),
   byHand: (marks: string) => t('{0} by hand', marks),
   clearMarks: t('Clear Marks'),
-  clearMarksTitle: t('Forget what was removed, kept or protected by hand'),
+  clearMarksTitle: t('Undo all marks that were set by hand'),
   changed: {
     clearMarks: t('Marks cleared'),
     undo: t('Undone'),

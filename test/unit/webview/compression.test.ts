@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { sublayersOf } from '../../../extension/protocol/compression';
-import type { CompressionState, MadePlan } from '../../../extension/protocol/compression';
+import type {
+  BudgetChoice,
+  CompressionState,
+  MadePlan,
+} from '../../../extension/protocol/compression';
 import {
   choiceAt,
   choiceOf,
@@ -275,10 +279,13 @@ describe('a budget', () => {
   it('recognizes a plan that was made for it, by share or by amount', () => {
     const plan = planOf({ limits: [{ unit: 'bytes', cost: 90, before: 200, most: 100 }] });
     const { result: _, ...choice } = plan;
-    expect(isPlanFor(plan, choice)).toBe(true);
-    expect(isPlanFor(plan, { ...choice, limits: [{ unit: 'bytes', most: 101 }] })).toBe(true);
-    expect(isPlanFor(plan, { ...choice, limits: [{ unit: 'bytes', ratio: 0.6 }] })).toBe(false);
-    expect(isPlanFor(plan, { ...choice, removes: false })).toBe(false);
+    const isFor = (asked: BudgetChoice) => isPlanFor(plan, asked, tableOf());
+    expect(isFor(choice)).toBe(true);
+    expect(isFor({ ...choice, limits: [{ unit: 'bytes', most: 101 }] })).toBe(true);
+    expect(isFor({ ...choice, limits: [{ unit: 'bytes', ratio: 0.6 }] })).toBe(false);
+    expect(isFor({ ...choice, removes: false })).toBe(false);
+    // A job that measured the plan tells neither a context nor what the table lacks.
+    expect(isFor({ ...choice, context: undefined, narrows: true, outer: true })).toBe(true);
   });
 
   it('says how small each way makes the model', () => {
