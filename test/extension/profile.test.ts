@@ -13,9 +13,8 @@ import type { WrittenReport } from '../../extension/core/operations/report';
 import { shownProfile } from '../../extension/core/prune/layer-profile';
 import type { LayerProfile } from '../../extension/core/prune/layer-profile';
 import type { Espalier } from '../../extension/host';
-import { smallLossRounds } from '../../extension/services/sessions/selection';
 import type { ModelSession } from '../../extension/services/sessions/model-session';
-import { wholeModel } from '../../extension/services/sessions/selection';
+import { smallLossRounds, wholeModel } from '../../extension/services/sessions/selection';
 import { answering } from './answers';
 import {
   activate,
