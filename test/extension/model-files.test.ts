@@ -83,6 +83,7 @@ describe('Models in one file', () => {
     const session = await espalier.sessions.open(vit);
     assert.match(session.profile?.calibration.source ?? '', /^random \(seed \d+\)$/);
     assert.equal(session.profile?.rounds.length, 1);
+    session.chooseRounds(1);
     const out = workspacePath('tiny-vit-pruned');
     const result = await vscode.commands.executeCommand<PruneResult>(
       'espalier.pruneLayers',
