@@ -102,7 +102,8 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
   const store = new SessionStore(context.workspaceState);
   const sessions = new ModelSessions(models, documents, store, jobs, log);
   const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
-  const reports = new Reports(models, new ReportStore(stored(context, 'reports')));
+  const reportStore = new ReportStore(stored(context, 'reports'));
+  const reports = new Reports(models, reportStore);
   const drifts = followModelJobs(jobs, sessions, documents);
   const budgetPlans = new BudgetPlans(inspector, settings);
   const compressionSessions = new CompressionSessions(
@@ -142,13 +143,14 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
   const playgrounds = new PlaygroundPanels(
     context.extensionUri,
     settings,
+    models,
     () => new WorkerClient(child('worker.js')),
   );
-  const smallerModels = new SmallerPanels(context.extensionUri);
+  const smallerModels = new SmallerPanels(context.extensionUri, reportStore);
   followFits(jobs, smallerModels);
   const modelsView = new ModelsView(folders, models, inspector);
   const jobsView = new JobsView(jobs);
-  const resultsView = new ResultsView(folders);
+  const resultsView = new ResultsView(folders, models);
   const services = {
     log,
     worker,

@@ -163,6 +163,7 @@ export function heatmapDocument(blocks = 128, count = 200) {
           search: { seconds: 600, sublayerEvaluations: 1e5, naiveSublayerEvaluations: 1e7 },
         },
       },
+      ...{ slider: 64, byHand: { removed: [], kept: [] } },
       ...{ selectedRounds: 64, removed: rounds.slice(0, 64).map(({ removed }) => removed) },
       configPreview: {
         lines: Array.from({ length: 60 }, (_, i) => line(i)),

@@ -19,6 +19,7 @@ import { chooseOutput, withImportance } from './questions/choose-output';
 import type { OutputOptions } from './questions/choose-output';
 import { methodItems } from './questions/method-items';
 import { chooseCompression } from './open-compression';
+import { offerOtherWays } from './other-ways';
 import { chooseTarget, uriOf } from './target';
 import { counts } from '../services/counts';
 import { choose } from './questions/ask';
@@ -44,6 +45,13 @@ export async function compressModel(
   const planPath = uri?.scheme === 'file' && isPlan(uri.path) ? uri.fsPath : undefined;
   const session = await sessionOf(services, argument, planPath);
   if (session === undefined) {
+    return undefined;
+  }
+  const isAsked =
+    planPath === undefined && options.plan === undefined && options.compression === undefined;
+  const { path, name } = session.model;
+  const title = l10n.t('Compress {0}', name);
+  if (isAsked && (await offerOtherWays(services, path, title, 'compress'))) {
     return undefined;
   }
   assertAllowed(session.blocked);

@@ -46,3 +46,6 @@ export { convertModel } from './convert-model';
 export { scoreExperts } from './score-experts';
 export { makeSmaller } from './make-smaller';
 export { makeModelSmaller } from './make-smaller';
+export { openResult } from './open-result';
+export { revealPath } from './open-result';
+export { copyPath } from './open-result';

@@ -1,10 +1,11 @@
 import { readdir } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import { commands, env, l10n, Uri } from 'vscode';
+import { commands, l10n, Uri } from 'vscode';
 import { fileExists } from '../services/documents/documents';
 import { commandIds } from '../services/command-ids';
 import { isModelFile } from '../services/documents/model-file';
 import type { EvaluateOptions } from './evaluate-model';
+import { openPage } from './open-result';
 import type { NextStep } from '../core/operations/presentation';
 import { documentOf } from '../services/jobs/job-panels';
 import { operationOf } from '../services/jobs/operations';
@@ -31,10 +32,7 @@ export async function openResult(services: Services, job: JobRecord): Promise<vo
 /** Opens the output of a job; a folder, or a file that no editor shows, in the Explorer. */
 async function openFile(file: Uri, opens: ReturnType<typeof operationOf>['opens']): Promise<void> {
   if (opens === 'report') {
-    // A page in the browser, Markdown as it reads.
-    await (extname(file.path) === '.md'
-      ? commands.executeCommand('markdown.showPreview', file)
-      : env.openExternal(file));
+    await openPage(file);
   } else if (opens === 'folder' || (opens === undefined && extname(file.path) === '')) {
     await revealFolder(file);
   } else {

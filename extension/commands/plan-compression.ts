@@ -1,15 +1,25 @@
+import { l10n, window } from 'vscode';
+import { formatDuration } from '../core/format';
 import { UserError } from '../core/user-error';
 import { runFor } from '../services/jobs/model-requests';
 import type { BudgetChoice, MadePlan } from '../protocol/compression';
+import type { RequestOf } from '../services/jobs/operations';
+import type { CompressionSession } from '../services/sessions/compression-session';
 import type { Services } from '../services/services';
 import { chooseCompression } from './open-compression';
 import { say } from '../core/message';
+
+/** Questions before a plan is measured. */
+export interface PlanOptions {
+  /** Ask before the plan is measured, with an estimate of the time. */
+  readonly asks?: boolean;
+}
 
 /** Plans what becomes of every layer under a budget, as the panel's form asks. */
 export async function planCompression(
   services: Services,
   argument: unknown,
-  choice: Partial<BudgetChoice> = {},
+  { asks = false, ...choice }: Partial<BudgetChoice> & PlanOptions = {},
 ): Promise<MadePlan | undefined> {
   const session = await chooseCompression(services, argument, 'planCompression');
   if (session === undefined) {
@@ -25,6 +35,34 @@ export async function planCompression(
   const request = services.plans.request(session, {
     ...{ limits, context, ways, removes, narrows, outer },
   });
+  if (asks && !(await confirmMeasuring(services, session, request))) {
+    return undefined;
+  }
   await runFor(services.jobs, session, 'plan-compression', request);
   return session.plan;
+}
+
+/** Asks before the plan is measured, with an estimate of the time. */
+async function confirmMeasuring(
+  { inspector }: Services,
+  { table }: CompressionSession,
+  request: RequestOf<'plan-compression'>,
+): Promise<boolean> {
+  const operation = 'plan-compression';
+  const seconds = await inspector.request('estimate', { operation, request }).catch(() => null);
+  const time =
+    seconds === null
+      ? l10n.t(
+          'Measuring the layers took {0}; a plan usually takes less.',
+          formatDuration(table?.seconds ?? 0),
+        )
+      : l10n.t('It takes about {0}.', formatDuration(seconds));
+  const kept = l10n.t('You can cancel and resume: what was measured is kept.');
+  const measure = l10n.t('Measure');
+  const chosen = await window.showInformationMessage(
+    l10n.t('Run the model with this plan?'),
+    { modal: true, detail: `${time} ${kept}` },
+    measure,
+  );
+  return chosen === measure;
 }

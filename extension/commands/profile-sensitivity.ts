@@ -13,6 +13,7 @@ import { confirmAnew } from './questions/confirm-replace';
 import { methodItems } from './questions/method-items';
 import { chooseCompression } from './open-compression';
 import { choose, chooseMany } from './questions/ask';
+import { offerOtherWays } from './other-ways';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface SensitivityOptions {
@@ -34,10 +35,13 @@ export async function profileSensitivity(
   if (session === undefined) {
     return;
   }
-  assertAllowed(session.blocked);
-  services.compressions.show(session);
   const { model } = session;
   const title = l10n.t('Profile compression sensitivity of {0}', model.name);
+  if (given === undefined && (await offerOtherWays(services, model.path, title, 'compress'))) {
+    return;
+  }
+  assertAllowed(session.blocked);
+  services.compressions.show(session);
   const { capabilities } = await services.models.inspect(model.path);
   const trials =
     given === undefined

@@ -11,6 +11,7 @@ import type { RequestOf } from '../services/jobs/operations';
 import { modelStem } from '../services/documents/model-file';
 import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
+import { offerOtherWays } from './other-ways';
 import { chooseFolder } from './questions/choose-output';
 import { askLearningText, learningText } from './questions/learning-text';
 import { chooseSource } from './source-model';
@@ -42,8 +43,13 @@ export async function repairModel(
     return undefined;
   }
   assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
-  await services.models.require(target.model, 'repair');
   const model = await services.models.summary(target.model);
+  const title = l10n.t('Repair {0}', model.name);
+  const isAsked = given.teacher === undefined;
+  if (isAsked && (await offerOtherWays(services, model.path, title, 'repair'))) {
+    return undefined;
+  }
+  await services.models.require(target.model, 'repair');
   const request = await askRequest(services, model, given);
   return request === undefined
     ? undefined

@@ -11,7 +11,7 @@ import type { CommandName } from '../services/command-ids';
 import { commandTitle } from '../services/command-titles';
 import { whyUnreadable } from '../services/trust';
 import { askPath, choose } from './questions/ask';
-import { verbatim } from '../core/message';
+import { say, verbatim } from '../core/message';
 import { followedBy } from './questions/steps';
 
 /** What a command acts on. */
@@ -76,6 +76,17 @@ export function uriOf(argument: unknown): Uri | undefined {
     return uriOf(argument.resourceUri);
   }
   return undefined;
+}
+
+/** @throws UserError if nothing was clicked. */
+export function requireUri(argument: unknown): Uri {
+  const uri = uriOf(argument);
+  if (uri === undefined) {
+    throw new UserError(say`Choose a model or a result in the side bar first.`, {
+      remedy: undefined,
+    });
+  }
+  return uri;
 }
 
 async function activeModelFile(services: Services): Promise<Uri | undefined> {

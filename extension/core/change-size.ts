@@ -16,7 +16,7 @@ const distanceBounds: Readonly<Record<string, readonly number[]>> = {
 export const [, moderateDistance] = js;
 
 /** More perplexity, as a fraction. */
-const perplexityBounds = [0.02, 0.1, 0.4];
+const perplexityBounds = [0.02, 0.1, 0.4] as const;
 
 const words = [say`very small`, say`small`, say`moderate`, say`large`] as const;
 
@@ -29,6 +29,14 @@ export const distanceWord = (metric: string, distance: number): Message | undefi
 /** How much more perplexity is, in a word. */
 export const perplexityWord = (original: number, changed: number): Message =>
   changed <= original ? say`no loss` : wordOf(changed / original - 1, perplexityBounds);
+
+/** True if a distance is a small loss or less; false if its metric has no scale. */
+export const isSmallDistance = (metric: string, distance: number): boolean =>
+  distance < (distanceBounds[metric]?.[1] ?? Number.NEGATIVE_INFINITY);
+
+/** True if a perplexity is a small loss or less. */
+export const isSmallPerplexity = (original: number, changed: number): boolean =>
+  changed / original - 1 < perplexityBounds[1];
 
 const wordOf = (value: number, [low = 0, middle = 0, high = 0]: readonly number[]): Message =>
   words[value < low ? 0 : value < middle ? 1 : value < high ? 2 : 3];

@@ -28,13 +28,22 @@ export const compressionPanel: PanelDefinition<
     survey: (choice) => session.survey(choice),
     predict: (choice) => session.predict(choice),
     usePredicted: (choice) => session.usePredicted(choice),
-    plan: (choice) => runCommand(commandIds.planCompression, session, choice),
+    apply: async (choice) => {
+      await session.usePredicted(choice);
+      await runCommand(commandIds.compressModel, session);
+    },
+    plan: (choice) => runCommand(commandIds.planCompression, session, { ...choice, asks: true }),
     scorePlans: (choice) => runCommand(commandIds.scorePlans, session, { choice }),
     forgetPlan: () => {
       session.setPlan(undefined);
     },
     savePlan: () => runCommand(commandIds.saveCompressionPlan, session),
     compress: () => runCommand(commandIds.compressModel, session),
+    makeSmaller: (size) =>
+      runCommand(commandIds.makeSmaller, Uri.file(session.model.path), {
+        runtime: 'llama.cpp',
+        size,
+      }),
     openHeatmap: () => runCommand(commandIds.openHeatmap, Uri.file(session.model.path)),
     openText: () =>
       runCommand('vscode.openWith', Uri.file(session.file), 'default', ViewColumn.Beside),

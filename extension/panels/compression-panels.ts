@@ -23,7 +23,10 @@ export class CompressionPanels
   public show(session: CompressionSession, left?: WebviewPanel): void {
     const open = this.panels.find((panel) => panel.session.file === session.file);
     if (open === undefined) {
-      this.fill(left ?? newTab(compressionPanel, compressionPanel.titleOf(session)), session);
+      this.fill(
+        left ?? newTab(compressionPanel, compressionPanel.titleOf(session), session.model.path),
+        session,
+      );
     } else {
       left?.dispose();
       open.show(session);

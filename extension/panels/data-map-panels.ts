@@ -65,7 +65,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
       }
     }
     const session = this.#session(source);
-    await this.#open(newTab(dataMapPanel, dataMapPanel.titleOf(session)), session);
+    await this.#open(newTab(dataMapPanel, dataMapPanel.titleOf(session), source.scores), session);
     return session;
   }
 

@@ -27,11 +27,21 @@ export const heatmapPanel: PanelDefinition<ModelSession, HeatmapState, HeatmapCa
       session.chooseMark(sublayer, mark);
       tellDone('chooseLayers');
     },
+    clearMarks: () => {
+      session.clearMarks();
+    },
+    undo: () => {
+      session.undo();
+    },
+    redo: () => {
+      session.redo();
+    },
     keepWidths: () => {
       session.keepWidths();
     },
     profile: () => runCommand(commandIds.profileLayers, session),
     prune: () => runCommand(commandIds.pruneLayers, session),
+    makeSmaller: () => runCommand(commandIds.makeSmaller, Uri.file(session.model.path)),
     evaluate: () => runCommand(commandIds.evaluateModel, session, { selection: true }),
     showDrift: () => runCommand(commandIds.showDrift, session),
     cancel: () => runCommand(commandIds.cancelJob, idOf(session.job)),

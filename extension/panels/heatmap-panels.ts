@@ -25,7 +25,10 @@ export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements
     const open = this.panels.find((panel) => panel.session.profilePath === session.profilePath);
     if (open === undefined) {
       const title = heatmapPanel.titleOf(session);
-      this.fill(left ?? newTab(heatmapPanel, title, this.#columnBeside()), session);
+      this.fill(
+        left ?? newTab(heatmapPanel, title, session.model.path, this.#columnBeside()),
+        session,
+      );
     } else {
       left?.dispose();
       open.show(session);

@@ -1,3 +1,4 @@
+import { basename, dirname } from 'node:path';
 import { Disposable, l10n, ViewColumn, window } from 'vscode';
 import type { Event, Uri, WebviewPanel, WebviewPanelSerializer } from 'vscode';
 import { describeError } from '../services/report-error';
@@ -64,9 +65,19 @@ export abstract class Panels<Session, P extends OpenPanel<Session>>
 export function newTab(
   { viewType }: { readonly viewType: string },
   title: string,
+  path: string,
   viewColumn = ViewColumn.Active,
 ): WebviewPanel {
-  return window.createWebviewPanel(viewType, title, { viewColumn, preserveFocus: false }, {});
+  const shown = distinctTitle(title, path);
+  return window.createWebviewPanel(viewType, shown, { viewColumn, preserveFocus: false }, {});
+}
+
+/** The title, with the folder of what it shows if another tab has the same title. */
+function distinctTitle(title: string, path: string): string {
+  const isTaken = window.tabGroups.all.some(({ tabs }) =>
+    tabs.some(({ label }) => label === title),
+  );
+  return isTaken ? l10n.t('{0} ({1})', title, basename(dirname(path))) : title;
 }
 
 /** A text of what a webview has kept, if it is there. */

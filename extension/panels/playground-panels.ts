@@ -5,6 +5,7 @@ import type { GenerationEvent } from '../core/generate/generate';
 import { generate } from '../core/operations/generate';
 import { localise } from '../services/localise';
 import { describeError } from '../services/report-error';
+import type { OpenModels } from '../services/documents/open-models';
 import type { Playgrounds } from '../services/services';
 import { PlaygroundSession } from '../services/sessions/playground-session';
 import type { Settings } from '../services/settings';
@@ -23,13 +24,21 @@ export class PlaygroundPanels
   readonly #settings: Settings;
   readonly #newWorker: () => WorkerClient;
 
+  readonly #models: OpenModels;
+
   /** @param newWorker a process for each playground, so that it waits for no job and its memory goes with its tab */
-  public constructor(extension: Uri, settings: Settings, newWorker: () => WorkerClient) {
+  public constructor(
+    extension: Uri,
+    settings: Settings,
+    models: OpenModels,
+    newWorker: () => WorkerClient,
+  ) {
     super(
       extension,
       refreshOnTrust(() => this.panels.map(({ session }) => session)),
     );
     this.#settings = settings;
+    this.#models = models;
     this.#newWorker = newWorker;
   }
 
@@ -37,7 +46,10 @@ export class PlaygroundPanels
     const open = this.panels.find(({ session }) => session.models.join('\n') === models.join('\n'));
     if (open === undefined) {
       const session = this.#session(models);
-      this.#keep(newTab(playgroundPanel, playgroundPanel.titleOf(session)), session);
+      this.#keep(
+        newTab(playgroundPanel, playgroundPanel.titleOf(session), models.at(-1) ?? ''),
+        session,
+      );
     } else {
       open.show(open.session);
     }
@@ -78,6 +90,7 @@ export class PlaygroundPanels
           },
         });
       },
+      hasChatTemplate: async (model) => this.#models.hasChatTemplate(model),
       describeError,
       localise,
       blocked: () => whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),

@@ -16,6 +16,7 @@ import {
   tuple,
   union,
 } from 'valibot';
+import type { Message } from '../core/message';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { TaskResult } from '../core/evaluate/task-accuracy';
 import type { BudgetLimit, BudgetUnit } from '../core/tensornet/budget/budget-limits';
@@ -99,6 +100,23 @@ export interface PredictedPlan extends PlanSize {
 /** A table as far as it is known: complete when loaded, growing while a job runs. */
 export type ShownTable = Omit<SensitivityProfile, 'created' | 'versions' | 'machine'>;
 
+/** A size that a GGUF file can be written in. */
+export interface OfferedType {
+  /** Request for it: a type such as `Q5_K_M`, or a percentage for the best mix. */
+  readonly size: string;
+  readonly isMix: boolean;
+  readonly bytes: number;
+  /** Typical loss of other models. */
+  readonly loss: Message;
+  /** Perplexity over the original's, if this model was written so before. */
+  readonly perplexityRatio: number | undefined;
+  readonly seconds: number;
+  /** Reasons to think twice. */
+  readonly marks: Message | undefined;
+  /** True if it can't be chosen, for the reason in `marks`. */
+  readonly isForbidden: boolean;
+}
+
 /** Everything the compression panel draws from. The host owns it. */
 export interface CompressionState {
   readonly model: ModelSummary;
@@ -116,6 +134,8 @@ export interface CompressionState {
   readonly removable: number;
   /** What limits can count, by the table. */
   readonly units: readonly BudgetUnit[];
+  /** Sizes of a GGUF file, whose linear layers can't be compressed otherwise; undefined for other models. */
+  readonly types: readonly OfferedType[] | undefined;
   /** What the user should know of the table, such as that it is of other weights. */
   readonly warnings: string | undefined;
   /** The sentence that says why no job may run, if so. */
@@ -132,13 +152,17 @@ export interface CompressionCalls {
   predict(choice: BudgetChoice): Promise<PredictedPlan>;
   /** Makes that plan the session's, without measuring it. */
   usePredicted(choice: BudgetChoice): Promise<void>;
-  /** Measures the plan as a whole, and chooses anew by what that shows. */
+  /** Writes the model of the plan by single changes. */
+  apply(choice: BudgetChoice): Promise<void>;
+  /** Asks, then measures the whole plan and improves it. */
   plan(choice: BudgetChoice): void;
   /** Runs the models of plans of all sizes on a task that the user chooses. */
   scorePlans(choice: BudgetChoice): void;
   forgetPlan(): void;
   savePlan(): void;
   compress(): void;
+  /** Makes the model smaller, in the size of an {@link OfferedType}. */
+  makeSmaller(size: string): void;
   openHeatmap(): void;
   openText(): void;
   showLog(): void;
@@ -176,11 +200,13 @@ export const compressionCalls: CallSchemas<CompressionCalls> = {
   survey: tuple([budgetChoice]),
   predict: tuple([budgetChoice]),
   usePredicted: tuple([budgetChoice]),
+  apply: tuple([budgetChoice]),
   plan: tuple([budgetChoice]),
   scorePlans: tuple([budgetChoice]),
   forgetPlan: tuple([]),
   savePlan: tuple([]),
   compress: tuple([]),
+  makeSmaller: tuple([string()]),
   openHeatmap: tuple([]),
   openText: tuple([]),
   showLog: tuple([]),

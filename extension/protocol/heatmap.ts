@@ -1,6 +1,7 @@
 import { integer, minValue, number, picklist, pipe, string, tuple } from 'valibot';
 import type { CalibrationSummary } from '../core/data/calibration';
 import type { Drift } from '../core/evaluate/drift';
+import type { Message } from '../core/message';
 import type { Unable } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { NarrowedSublayer } from '../core/models/narrow/describe-narrowed';
@@ -14,6 +15,7 @@ import type {
 import type { GraphJson } from '../core/symbolic/graph-json';
 import type { BaselineName, SearchSettings } from '../core/prune/options';
 import type { PanelJob } from './jobs';
+import type { ManualMarks } from './marks';
 import type { CallSchemas } from './panel';
 
 export type { NarrowedSublayer } from '../core/models/narrow/describe-narrowed';
@@ -35,8 +37,6 @@ export interface ProfileState {
   readonly cosineLocal: readonly CandidateDistance[];
   readonly rounds: readonly Round[];
   readonly baselines: Readonly<Partial<Record<BaselineName, readonly Round[]>>>;
-  /** What a running adaptive search expects of the rounds behind round `after`. */
-  readonly predicted?: { readonly after: number; readonly rounds: readonly Round[] };
   readonly evaluations: readonly ProfileEvaluation[];
   /** What the search runs, or ran, on. */
   readonly device?: string;
@@ -70,6 +70,10 @@ export interface HeatmapState {
   readonly job: HeatmapJob;
   /** Rounds of the profile applied in the current selection, or undefined when edited by hand. */
   readonly selectedRounds: number | undefined;
+  /** Rounds that the slider is at. */
+  readonly slider: number;
+  /** Marks that moving the slider keeps. */
+  readonly byHand: ManualMarks;
   /** Sublayer ids chosen for removal, in order of removal where known. */
   readonly removed: readonly string[];
   /** Sublayer ids that must stay. */
@@ -86,12 +90,27 @@ export interface HeatmapState {
   readonly drift: Drift | undefined;
   /** Values of units that operations have measured, by the ids of columns and of units. */
   readonly measurements: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** Size that quantizing the whole model reaches with a small loss, if any. */
+  readonly quantized: QuantizedSize | undefined;
   /** File the profile was loaded from or saved to, where there is one. */
   readonly profileFile: string | undefined;
   /** Whether jobs may run (workspace trust); otherwise the sentence that says why not. */
   readonly blocked: string | undefined;
   /** What the model cannot do: why, and the way out. */
   readonly cannot: Unable;
+}
+
+/** The smallest quantization of a model with a small loss. */
+export interface QuantizedSize {
+  /** Name of the type, such as `Q5_K_M`. */
+  readonly type: string;
+  readonly bytes: number;
+  /** Bytes of the model's weight files. */
+  readonly bytesBefore: number;
+  /** Typical loss of other models. */
+  readonly loss: Message;
+  /** Perplexity over the original's, if this model was quantized so before. */
+  readonly perplexityRatio: number | undefined;
 }
 
 /** A profile without its candidates, which arrive one by one. */
@@ -105,10 +124,15 @@ export type Mark = (typeof marks)[number];
 export interface HeatmapCalls {
   selectRounds(rounds: number): void;
   setMark(sublayer: string, mark: Mark): void;
+  /** Removes all marks that were set by hand. */
+  clearMarks(): void;
+  undo(): void;
+  redo(): void;
   /** Narrows nothing any more. */
   keepWidths(): void;
   profile(): void;
   prune(): void;
+  makeSmaller(): void;
   evaluate(): void;
   showDrift(): void;
   cancel(): void;
@@ -122,9 +146,13 @@ export interface HeatmapCalls {
 export const heatmapCalls: CallSchemas<HeatmapCalls> = {
   selectRounds: tuple([pipe(number(), integer(), minValue(0))]),
   setMark: tuple([string(), picklist(marks)]),
+  clearMarks: tuple([]),
+  undo: tuple([]),
+  redo: tuple([]),
   keepWidths: tuple([]),
   profile: tuple([]),
   prune: tuple([]),
+  makeSmaller: tuple([]),
   evaluate: tuple([]),
   showDrift: tuple([]),
   cancel: tuple([]),

@@ -56,6 +56,8 @@ export interface PlaygroundState {
   /** By model; fewer before their first tokens. */
   readonly paces: readonly PlaygroundPace[];
   readonly warnings: readonly string[];
+  /** True if all models have a chat template. */
+  readonly isChat: boolean;
   /** What was said before in this chat. */
   readonly turns: readonly Turn[];
   /** Whether the texts that are shown are the last turn of a chat. */

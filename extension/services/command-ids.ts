@@ -48,6 +48,9 @@ export const commandIds = {
   scoreExperts: 'espalier.scoreExperts',
   makeSmaller: 'espalier.makeSmaller',
   makeModelSmaller: 'espalier.makeModelSmaller',
+  openResult: 'espalier.openResult',
+  revealPath: 'espalier.revealPath',
+  copyPath: 'espalier.copyPath',
 } as const;
 
 export type CommandName = keyof typeof commandIds;

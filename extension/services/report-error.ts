@@ -86,7 +86,10 @@ export async function reportError(
       log.show();
     },
   ];
-  await offer(message, [...remediesOf(error, failed?.job), showLog], 'error');
+  // The message of a user error says all that the log says.
+  const isExplained = error instanceof UserError && failed === undefined;
+  const remedies = remediesOf(error, failed?.job);
+  await offer(message, isExplained ? remedies : [...remedies, showLog], 'error');
 }
 
 /** What can be done about an error. */

@@ -44,6 +44,7 @@ export interface Services {
   readonly synthesisSessions: SynthesisSessions;
   readonly syntheses: Syntheses;
   readonly playgrounds: Playgrounds;
+  readonly smallerModels: SmallerModels;
   /** The panels by the names that operations declare. */
   readonly jobPanels: JobPanels;
   readonly places: Places;
@@ -53,6 +54,12 @@ export interface Services {
 export interface Playgrounds {
   /** @param models paths of the original and of the changed model, or of one alone */
   show(models: readonly string[]): void;
+}
+
+/** Shows reports of smaller models. */
+export interface SmallerModels {
+  /** Shows the report of a folder again; false if it is no longer kept. */
+  reopen(folder: string): Promise<boolean>;
 }
 
 /** Folders of the extension. */

@@ -11,7 +11,7 @@ import {
 import type { TreeDataProvider } from 'vscode';
 import { commandIds } from '../services/command-ids';
 import { documentGlob } from '../core/document-names';
-import { formatCount } from '../core/format';
+import { distinctNames } from '../services/documents/distinct-names';
 import { Descriptions } from '../services/documents/descriptions';
 import type { Inspector } from '../services/sessions/explorer-session';
 import { fileExists, sensitivityPathOf } from '../services/documents/documents';
@@ -19,9 +19,9 @@ import { describeError } from '../services/report-error';
 import type { ModelFolders } from '../services/documents/model-folders';
 import type { OpenModels } from '../services/documents/open-models';
 import { Throttle } from '../services/throttle';
+import { describeModelItem } from './model-item';
 import { entriesOf, failureEntry, sensitivityEntry, treeItemOf } from './model-entries';
 import type { ModelEntry } from './model-entries';
-import { counts } from '../services/counts';
 
 /** Files that a model's description comes from. */
 const modelFiles = '**/{config.json,*.safetensors,*.gguf,*.onnx}';
@@ -111,32 +111,18 @@ export class ModelsView implements TreeDataProvider<Uri | ModelEntry>, Disposabl
     this.#disposable.dispose();
   }
 
-  async #modelItem(folder: Uri): Promise<TreeItem> {
-    const name = folder.path.split('/').at(-1) ?? folder.path;
+  async #modelItem(model: Uri): Promise<TreeItem> {
+    const names = distinctNames(this.#folders.folders.map(({ path }) => path));
+    const name = names.get(model.path) ?? model.path.split('/').at(-1) ?? model.path;
     const item = new TreeItem(name, TreeItemCollapsibleState.Collapsed);
-    item.resourceUri = folder;
+    item.resourceUri = model;
     item.iconPath = new ThemeIcon('layers');
-    item.contextValue = 'model';
     item.command = {
-      command: commandIds.openHeatmap,
-      title: l10n.t('Open Layer Heatmap'),
-      arguments: [folder],
+      command: commandIds.inspectModel,
+      title: l10n.t('Show Overview'),
+      arguments: [model],
     };
-    try {
-      const model = await this.#models.summary(folder.fsPath);
-      const size = l10n.t('{0} parameters', formatCount(model.parameters));
-      item.description = `${model.architecture} · ${size}`;
-      item.tooltip = l10n.t(
-        '{0}: {1}, {2}',
-        workspace.asRelativePath(folder),
-        counts.blocksOf(model),
-        counts.sublayers(model.sublayers.length),
-      );
-    } catch (error) {
-      item.description = l10n.t('cannot be opened');
-      item.tooltip = error instanceof Error ? error.message : String(error);
-      item.iconPath = new ThemeIcon('warning');
-    }
+    await describeModelItem(item, model, this.#models);
     return item;
   }
 }

@@ -1,10 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { Disposable, EventEmitter, l10n, ThemeIcon, TreeItem, Uri, workspace } from 'vscode';
-import type { Command, TreeDataProvider } from 'vscode';
+import type { TreeDataProvider } from 'vscode';
 import { documentIds, documentNames, documentOf, manifestName } from '../core/document-names';
 import type { DocumentId } from '../core/document-names';
+import { describeModelItem } from './model-item';
 import { commandIds } from '../services/command-ids';
+import { distinctNames } from '../services/documents/distinct-names';
 import type { ModelFolders } from '../services/documents/model-folders';
+import type { OpenModels } from '../services/documents/open-models';
 import { Throttle } from '../services/throttle';
 
 /** What a result is: a document, a page about one, or a model that Espalier wrote. */
@@ -45,13 +48,17 @@ const icons: Readonly<Record<ResultKind, string>> = {
 /** What was measured, planned and written in the workspace, the latest first. */
 export class ResultsView implements TreeDataProvider<Result>, Disposable {
   readonly #folders: ModelFolders;
+  readonly #models: OpenModels;
   readonly #changed = new EventEmitter<undefined>();
+  /** Names of the results, by kind and path. */
+  #names: ReadonlyMap<string, string> = new Map();
   readonly #disposable: Disposable;
 
   public readonly onDidChangeTreeData = this.#changed.event;
 
-  public constructor(folders: ModelFolders) {
+  public constructor(folders: ModelFolders, models: OpenModels) {
     this.#folders = folders;
+    this.#models = models;
     const refresh = new Throttle(() => {
       this.#changed.fire(undefined);
     }, 1000);
@@ -80,19 +87,34 @@ export class ResultsView implements TreeDataProvider<Result>, Disposable {
       const some = await Promise.all(files.slice(start, start + atOnce).map(resultAt));
       results.push(...some.filter((one) => one !== undefined));
     }
-    return results.sort((a, b) => b.changed - a.changed).slice(0, mostShown);
+    const shown = results
+      .map((result) => this.#withModelFile(result))
+      .sort((a, b) => b.changed - a.changed)
+      .slice(0, mostShown);
+    this.#names = resultNames(shown);
+    return shown;
   }
 
-  public getTreeItem({ kind, resourceUri }: Result): TreeItem {
+  public async getTreeItem(result: Result): Promise<TreeItem> {
+    const { kind, resourceUri } = result;
     const item = new TreeItem(resourceUri);
-    const [name, what] = [nameOf(kind, resourceUri), kindName(kind)];
+    const name = this.#names.get(resultKey(result)) ?? resultStem(result);
+    const kindText = kindName(kind);
     item.label = name;
-    item.description = what;
-    item.accessibilityInformation = { label: `${name}, ${what}` };
+    item.description = kindText;
     item.tooltip = workspace.asRelativePath(resourceUri);
     item.iconPath = new ThemeIcon(icons[kind]);
     item.contextValue = kind;
-    item.command = this.#commandOf(kind, resourceUri);
+    item.command = {
+      command: commandIds.openResult,
+      title: l10n.t('Open'),
+      arguments: [result],
+    };
+    if (kind === 'model') {
+      await describeModelItem(item, resourceUri, this.#models);
+      item.description = `${kindText} · ${item.description}`;
+    }
+    item.accessibilityInformation = { label: `${name}, ${item.description}` };
     return item;
   }
 
@@ -100,16 +122,14 @@ export class ResultsView implements TreeDataProvider<Result>, Disposable {
     this.#disposable.dispose();
   }
 
-  #commandOf(kind: ResultKind, place: Uri): Command {
-    const title = l10n.t('Open');
-    if (kind !== 'layerProfile' && kind !== 'model') {
-      return { command: 'vscode.open', title, arguments: [place] };
-    }
-    // A folder may hold the model as one file.
-    const inside = this.#folders.folders.find(
-      (model) => model.path === place.path || Uri.joinPath(model, '..').path === place.path,
-    );
-    return { command: commandIds.openHeatmap, title, arguments: [inside ?? place] };
+  /** A folder that Espalier wrote may contain the model as one file. */
+  #withModelFile(result: Result): Result {
+    const inside =
+      result.kind === 'model' &&
+      this.#folders.folders.find(
+        (model) => Uri.joinPath(model, '..').path === result.resourceUri.path,
+      );
+    return inside ? { ...result, resourceUri: inside } : result;
   }
 }
 
@@ -123,8 +143,25 @@ async function resultAt(file: Uri): Promise<Result | undefined> {
   return found && { kind, resourceUri, changed: found.mtimeMs };
 }
 
-/** The file's name without what its kind says. */
-function nameOf(kind: ResultKind, { path }: Uri): string {
+const resultKey = ({ kind, resourceUri }: Result): string => `${kind} ${resourceUri.path}`;
+
+/** Names of results, distinct among those of the same kind, by their keys. */
+function resultNames(results: readonly Result[]): ReadonlyMap<string, string> {
+  const pathWithoutSuffix = (result: Result): string =>
+    `${Uri.joinPath(result.resourceUri, '..').path}/${resultStem(result)}`;
+  const names = [...new Set(results.map(({ kind }) => kind))].flatMap((kind) => {
+    const sameKind = results.filter((result) => result.kind === kind);
+    const distinct = distinctNames(sameKind.map(pathWithoutSuffix));
+    return sameKind.map(
+      (result) =>
+        [resultKey(result), distinct.get(pathWithoutSuffix(result)) ?? resultStem(result)] as const,
+    );
+  });
+  return new Map(names);
+}
+
+/** The file's name without the suffix of its kind. */
+function resultStem({ kind, resourceUri: { path } }: Result): string {
   const name = path.split('/').at(-1) ?? '';
   if (kind === 'model') {
     return name;

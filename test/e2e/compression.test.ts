@@ -68,14 +68,16 @@ describe('the compression panel', () => {
     await workbench.statusBarItem(/Measuring compression of sample/).waitFor();
     await workbench.screenshot('compression-running');
     await session().releaseJobs();
-    await frame.getByText(/^sample\.sensitivity\.json$/).waitFor({ timeout: 150_000 });
+    await frame
+      .getByText(/^sample\.sensitivity\.json$/)
+      .waitFor({ state: 'attached', timeout: 150_000 });
     expect(await frame.locator('.cell[data-id][data-status="measured"]').count()).toBe(MATRICES);
     const { layers, outer, fitting } = await readTable();
     expect(layers.map(({ entries }) => entries.length)).toEqual(Array(LAYERS).fill(7));
     expect(outer?.map(({ entries }) => entries.length)).toEqual([2, 2]);
     // As many as by default, which are more than 16 for each of the 64 inputs of the widest layer.
     expect(fitting?.tokens).toBe(2560);
-    await frame.getByText('40 × 64 other tokens').waitFor();
+    await frame.getByText('40 × 64 other tokens').waitFor({ state: 'attached' });
   });
 
   it('shows the embedding in front of the blocks, and reaches it by the keyboard', async () => {
@@ -129,6 +131,7 @@ describe('the compression panel', () => {
 
   it('says what the paper says and what this model shows', async () => {
     const frame = await panel();
+    await frame.getByText('The paper and this model').click();
     const findings = frame.getByRole('table', { name: 'What the paper says beside' });
     expect(await findings.locator('tbody tr').count()).toBe(2);
     expect(await findings.textContent()).toMatch(/(Holds|Not) here/);
@@ -157,9 +160,13 @@ describe('the compression panel', () => {
     await frame.getByText('Plans of all sizes').click();
     const front = frame.getByRole('table', { name: 'Plans of all sizes' }).locator('tbody tr');
     await front.nth(2).getByRole('button', { name: 'Use' }).click();
-    await frame.locator('.made-plan').getByText('not measured').waitFor();
+    await frame.locator('.made-plan').getByText('Predicted distance').waitFor();
     await left.fill('70');
-    await frame.getByRole('button', { name: 'Measure Plan' }).first().click();
+    // The plan at 70 % is another one: it is predicted again.
+    await predicted.waitFor();
+    await frame.getByRole('button', { name: 'Measure Plan…' }).click();
+    await workbench.dialog().getByText('what was measured is kept').waitFor();
+    await workbench.dialog().getByRole('button', { name: 'Measure', exact: true }).click();
     const made = frame.getByRole('heading', { name: 'Plan for 70 % of the bytes' });
     await made.waitFor();
     const tile = async (name: string) => {

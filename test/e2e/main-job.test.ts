@@ -5,6 +5,7 @@ import process from 'node:process';
 import type { Locator } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import type { LayerProfile } from '../../extension/core/prune/layer-profile';
+import { smallLossRounds } from '../../extension/services/sessions/selection';
 import { accessibilityViolations } from './support/accessibility';
 import { Heatmap } from './support/heatmap';
 import { holdJobs } from './support/session';
@@ -102,14 +103,17 @@ describe('from a model folder to a smaller model', () => {
       .evaluateAll((cells) => cells.map((cell) => cell.getAttribute('aria-label')))) {
       expect(label).toMatch(/distance [\d.]+.*, rank \d+ of 24/);
     }
-    expect(await panel.slider.inputValue()).toBe(String(ROUNDS));
-    expect(await panel.removed.count()).toBe(ROUNDS);
+    const profile = await readProfile();
+    const resting = smallLossRounds(profile);
+    expect(await panel.slider.inputValue()).toBe(String(resting));
+    expect(await panel.removed.count()).toBe(resting);
+    await panel.slider.press('End');
+    await expect.poll(() => panel.removed.count()).toBe(ROUNDS);
     const chart = panel.frame.getByRole('img', { name: /^Line chart of the distance/ });
     expect((await chart.boundingBox())?.height).toBeGreaterThan(100);
     for (const series of ['Greedy search', 'One-shot', 'Reverse order', 'Random']) {
       expect(await panel.button(series).isVisible()).toBe(true);
     }
-    const profile = await readProfile();
     expect(profile.rounds).toHaveLength(ROUNDS);
     expect(await panel.distance()).toBeCloseTo(profile.rounds.at(-1)?.distance ?? 0, 4);
     whole = comparable(profile);
@@ -147,6 +151,24 @@ describe('from a model folder to a smaller model', () => {
           .toMatch(/≈ 0\.\d+.*expected, not measured/);
       }
     }
+    expect(await panel.slider.inputValue()).toBe('3');
+  });
+
+  it('keeps a mark when the slider moves, and takes choices back with Ctrl+Z', async () => {
+    const panel = await heatmap();
+    const { page } = session().workbench;
+    const cell = panel.cell('block.0.attention');
+    await cell.click();
+    await expect.poll(() => panel.removed.count()).toBe(4);
+    await panel.slider.press('ArrowLeft');
+    await expect.poll(() => panel.removed.count()).toBe(3);
+    expect(await cell.getAttribute('data-mark')).toBe('removed');
+    await panel.frame.getByText('2 of 6, 1 by hand').waitFor();
+    for (const count of [4, 3]) {
+      await page.keyboard.press('Control+z');
+      await expect.poll(() => panel.removed.count()).toBe(count);
+    }
+    expect(await cell.getAttribute('data-mark')).toBe('keep');
     expect(await panel.slider.inputValue()).toBe('3');
   });
 
@@ -192,7 +214,7 @@ describe('from a model folder to a smaller model', () => {
 
   it('measures perplexity of the selection', async () => {
     const panel = await heatmap();
-    await panel.button('Evaluate').click();
+    await panel.button('Measure').click();
     const perplexity = panel.tile('Perplexity');
     await perplexity.getByText(/original [\d.]+, [+−]/).waitFor();
     const value = Number(await perplexity.locator('.tile-value').textContent());
@@ -323,7 +345,7 @@ describe('from a model folder to a smaller model', () => {
     await session().holdJobs(partialRoundLines(16));
     await profileAgain();
     const panel = await heatmap();
-    await panel.frame.getByText(/^16 × 32 tokens/).waitFor();
+    await panel.frame.getByText(/^16 × 32 tokens/).waitFor({ state: 'attached' });
     await panel.partlyMeasured();
     await workbench.reload();
     const restored = await heatmap();

@@ -7,6 +7,7 @@ import type { ApplyResult } from '../../extension/core/operations/apply-plan';
 import type { PruneResult } from '../../extension/core/pipelines/prune-result';
 import type { Espalier } from '../../extension/host';
 import type { ExplorerSession } from '../../extension/services/sessions/explorer-session';
+import { answering } from './answers';
 import {
   activate,
   configure,
@@ -57,6 +58,33 @@ describe('Models in one file', () => {
     assert.ok(sublayersOf(await inspect(onnx)).includes('block.1.feedforward'));
   });
 
+  it('of GGUF are led to types and blocks where they cannot be compressed or repaired', async () => {
+    const uri = vscode.Uri.file(gguf);
+    for (const [command, first] of [
+      ['compressModel', 'Types of the tensors…'],
+      ['profileSensitivity', 'Types of the tensors…'],
+      ['repairModel', 'Repair another model…'],
+    ] as const) {
+      const { asked } = await answering([undefined], () =>
+        vscode.commands.executeCommand(`espalier.${command}`, uri),
+      );
+      assert.equal(asked[0]?.offered[0], first);
+      assert.ok(asked[0].offered.includes('Blocks and sublayers…'));
+    }
+    const session = await espalier.compressionSessions.open(gguf);
+    const { types = [] } = session.snapshot();
+    assert.ok(types.some(({ size, bytes }) => size === 'Q8_0' && bytes > 0));
+  });
+
+  it('are shown with type and size, and what menus offer for them', async () => {
+    const item = await espalier.modelsView.getTreeItem(vscode.Uri.file(gguf));
+    assert.match(String(item.description), /^F16 · [\d.]+ KiB · llama · /);
+    assert.match(String(item.contextValue), /^model\b/);
+    assert.equal(item.command?.command, 'espalier.inspectModel');
+    const broken = await espalier.modelsView.getTreeItem(vscode.Uri.file(`${gguf}.missing`));
+    assert.equal(broken.contextValue, 'broken');
+  });
+
   it('are profiled, and a GGUF file is pruned to one', async () => {
     await vscode.commands.executeCommand('espalier.profileLayers', vscode.Uri.file(gguf));
     const session = await espalier.sessions.open(gguf);
@@ -83,6 +111,7 @@ describe('Models in one file', () => {
     const session = await espalier.sessions.open(vit);
     assert.match(session.profile?.calibration.source ?? '', /^random \(seed \d+\)$/);
     assert.equal(session.profile?.rounds.length, 1);
+    session.chooseRounds(1);
     const out = workspacePath('tiny-vit-pruned');
     const result = await vscode.commands.executeCommand<PruneResult>(
       'espalier.pruneLayers',

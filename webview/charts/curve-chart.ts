@@ -34,16 +34,16 @@ export interface ChartSeries {
   /** Which vertical axis: `y` on the left, `y2` on the right. */
   readonly axis: 'y' | 'y2';
   readonly emphasised: boolean;
+  /** True if no line connects the points. */
+  readonly pointsOnly?: boolean;
 }
 
 export interface ChartContent {
   readonly series: readonly ChartSeries[];
   readonly titles: { readonly x: string; readonly y: string; readonly y2: string };
   readonly logarithmic: boolean;
-  /** Horizontal place of the selection and its value on `y`, where that is measured or expected. */
-  readonly selection:
-    | { readonly x: number; readonly y: number | undefined; readonly isExpected?: boolean }
-    | undefined;
+  /** Horizontal place of the selection and its value on `y`, if it is measured. */
+  readonly selection: { readonly x: number; readonly y: number | undefined } | undefined;
   /** Distance between the numbers of the horizontal axis, where the chart's own are not round. */
   readonly stepX: number | undefined;
   /** Whether `x` counts something. */
@@ -107,7 +107,6 @@ export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> 
     if (top >= chartArea.top - 1 && top <= chartArea.bottom + 1) {
       ctx.beginPath();
       ctx.lineWidth = 2;
-      ctx.setLineDash(selection.isExpected === true ? [3, 3] : []);
       ctx.arc(left, top, 8, 0, 2 * Math.PI);
       ctx.stroke();
     }
@@ -166,10 +165,11 @@ function dataset(
     borderColor: color,
     backgroundColor: color,
     pointBackgroundColor: series.emphasised ? color : colors.background,
+    showLine: series.pointsOnly !== true,
     borderDash: [...series.dash],
     borderWidth: series.emphasised ? 2 : 1.5,
     pointStyle: series.marker,
-    pointRadius: series.points.length > 40 ? 1.5 : 3,
+    pointRadius: series.pointsOnly === true ? 4 : series.points.length > 40 ? 1.5 : 3,
     pointHoverRadius: 5,
     // A mark at the end of an axis is whole.
     clip: 6,

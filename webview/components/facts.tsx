@@ -1,4 +1,6 @@
 import type { VNode } from 'preact';
+import { Button } from './controls';
+import type { ButtonProps } from './controls';
 
 /** Something that is told of a model, a document or a run. */
 export interface Fact {
@@ -35,16 +37,19 @@ interface TileProps {
   readonly reason?: string | undefined;
   /** What it means. */
   readonly meaning?: string;
+  /** Button that measures the number. */
+  readonly action?: ButtonProps | undefined;
 }
 
 /** A number with its name, and a word on it; stands in a list of definitions. */
-export function Tile({ name, value, note, reason, meaning }: TileProps): VNode {
+export function Tile({ name, value, note, reason, meaning, action }: TileProps): VNode {
   return (
     <div class={reason === undefined ? 'tile' : 'tile disabled'} title={reason ?? meaning}>
       <dt>{name}</dt>
       <dd>
         <span class="tile-value">{value}</span>
         <span class="muted">{note}</span>
+        {action && <Button {...action} />}
       </dd>
     </div>
   );

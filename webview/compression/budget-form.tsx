@@ -4,12 +4,14 @@ import { Button, Checkbox, Dropdown } from '../components/controls';
 import { Facts } from '../components/facts';
 import { Slider } from '../components/slider';
 import { Section } from '../components/section';
-import { formatCount, formatDistance, formatShare } from '../format';
+import { formatBytes, formatCount, formatDistance, formatShare } from '../format';
 import {
   contextOf,
   contextsOf,
   formatAmount,
+  isPlanFor,
   isTime,
+  leastBytes,
   leastPercent,
   withLimit,
   withSet,
@@ -22,7 +24,7 @@ import { Plan } from './plan';
 import { strings } from './strings';
 import { tell } from '../translate';
 import { glossary } from '../../extension/core/glossary';
-import type { ShownTable } from '../../extension/protocol/compression';
+import type { BudgetChoice, ShownTable } from '../../extension/protocol/compression';
 import type { CompressionPanel } from './compression-panel';
 import type { AskedBudget } from './use-budget';
 
@@ -32,43 +34,50 @@ interface BudgetProps {
   readonly asked: AskedBudget;
 }
 
-/** What a plan is made for, and what came of it. */
+/** Limits of a plan, and the plan: predicted as the form changes, or made. */
 export function Budget({ panel, frame: { table, ways }, asked }: BudgetProps): VNode {
   const plan = panel.get('plan');
   const { choice } = asked;
   const reason = choice === undefined ? strings.reasonNothing : asked.plan?.error;
   const against = useComputed(() => reasonAgainst(panel)).value;
+  const isMade = plan !== undefined && (choice === undefined || isPlanFor(plan, choice, table));
+  const ask = (run: (asked: BudgetChoice) => void): void => {
+    if (choice === undefined) return;
+    panel.setView({ shown: 'plan' });
+    run(choice);
+  };
   return (
     <Section class="budget" id="budget-title" title={strings.budget}>
       <Limits panel={panel} table={table} asked={asked} />
       <Changes panel={panel} table={table} ways={ways} />
-      <Prediction plan={asked.plan} />
-      <div class="actions">
-        <Button
-          primary={plan === undefined}
-          label={strings.measurePlan}
-          title={strings.measurePlanTitle}
-          reason={against ?? reason}
-          onClick={() => {
-            if (choice === undefined) return;
-            panel.setView({ shown: 'plan' });
-            panel.run.plan(choice);
-          }}
-        />
-        <Button
-          label={strings.usePlan}
-          title={strings.usePlanTitle}
-          reason={reason}
-          onClick={() => {
-            if (choice === undefined) return;
-            panel.setView({ shown: 'plan' });
-            panel.run.usePredicted(choice);
-          }}
-        />
-      </div>
-      <div class="made-plan" hidden={plan === undefined}>
-        {plan !== undefined && <Plan panel={panel} plan={plan} table={table} />}
-      </div>
+      {isMade ? (
+        <div class="made-plan">
+          <Plan panel={panel} plan={plan} table={table} />
+        </div>
+      ) : (
+        <>
+          <Prediction plan={asked.plan} />
+          <div class="actions">
+            <Button
+              primary
+              label={strings.applyPlan}
+              title={strings.applyPlanTitle}
+              reason={against ?? reason}
+              onClick={() => {
+                ask(panel.run.apply);
+              }}
+            />
+            <Button
+              label={strings.measurePlan}
+              title={strings.measurePlanTitle}
+              reason={against ?? reason}
+              onClick={() => {
+                ask(panel.run.plan);
+              }}
+            />
+          </div>
+        </>
+      )}
     </Section>
   );
 }
@@ -174,7 +183,7 @@ function Changes({ panel, table, ways }: ChangesProps): VNode {
           return (
             <Checkbox
               key={key}
-              label={strings.way(way)}
+              label={strings.wayDownTo(way, formatBytes(leastBytes(table, way)))}
               checked={!form.without.includes(key)}
               onChange={(checked) => {
                 change({ without: checked ? others : [...others, key] });

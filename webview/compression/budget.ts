@@ -69,6 +69,43 @@ export function withLimit(
   return { ...form, limits: { ...limits, [unit]: { ...limits[unit], ...change } } };
 }
 
+/** Difference of shares below which a plan is for the limit that the slider shows. */
+const sameShare = 0.01;
+
+/** True if a plan was made for a choice. Fields that mean nothing for the table are not compared. */
+export function isPlanFor(
+  { result, ...plan }: MadePlan,
+  choice: BudgetChoice,
+  { widths, outer }: ShownTable,
+): boolean {
+  const relevant = (one: BudgetChoice): string =>
+    JSON.stringify([
+      one.limits.map(({ unit }) => unit),
+      one.ways.map(wayKey).sort(),
+      one.removes,
+      widths !== undefined && one.narrows,
+      outer !== undefined && one.outer,
+      one.limits.some(({ unit }) => unit === 'memory') ? (one.context ?? usualContext) : 0,
+    ]);
+  return (
+    relevant(plan) === relevant(choice) &&
+    choice.limits.every((limit) => {
+      const kept = result.limits.find(({ unit }) => unit === limit.unit);
+      const share = 'ratio' in limit ? limit.ratio : limit.most / (kept?.before ?? 1);
+      return kept !== undefined && Math.abs(kept.most / kept.before - share) <= sameShare;
+    })
+  );
+}
+
+/** Bytes of the model with each layer in the smallest setting that was measured of a way. */
+export function leastBytes({ model, layers, outer = [] }: ShownTable, way: Way): number {
+  const key = wayKey(way);
+  return [...layers, ...outer].reduce((bytes, layer) => {
+    const sizes = layer.entries.filter((one) => wayKey(one) === key).map((one) => one.bytes);
+    return bytes - layer.bytes + Math.min(layer.bytes, ...sizes);
+  }, model.bytes);
+}
+
 /** The least percent of the whole model that can be left, rounded up; 1 where that is not known. */
 export function leastPercent(unit: BudgetUnit, reach: BudgetSurvey['reach'] = []): number {
   const known = reach.find((one) => one.unit === unit);

@@ -5,7 +5,6 @@ import {
   formatBytes,
   formatCompact,
   formatDistance,
-  formatInRow,
   formatPercent,
   formatTime,
   formatWithError,
@@ -29,7 +28,7 @@ function statusTexts({ status, entry, loss, layer }: LayerCell): string[] {
   return [
     strings.way(entry),
     strings.level(entry),
-    `${strings.distance.toLowerCase()} ${formatInRow(loss)}`,
+    `${strings.distance.toLowerCase()} ${formatDistance(loss)}`,
     strings.change(formatBytes(layer.bytes), formatBytes(entry.bytes)),
   ];
 }

@@ -1,7 +1,7 @@
 import { Fragment } from 'preact';
 import type { VNode } from 'preact';
 import type { CompressionState } from '../../extension/protocol/compression';
-import { Section } from '../components/section';
+import { Folded } from '../components/section';
 import { Table } from '../components/table';
 import { formatShare } from '../format';
 import { strings } from './strings';
@@ -15,28 +15,30 @@ interface FindingsProps {
 /** What the paper says of blocks and matrices, beside what this model shows. */
 export function Findings({ findings }: FindingsProps): VNode {
   return (
-    <Section class="findings" id="findings-title" title={strings.findings}>
-      <p class="muted">{strings.findingsNote}</p>
-      {findings.length === 0 ? (
-        <p class="muted">{strings.findingsWaiting}</p>
-      ) : (
-        <div class="table-scroll wraps">
-          <Table
-            caption={strings.findingsTable}
-            columns={[
-              { title: strings.findingMethod },
-              { title: strings.findingEarly },
-              { title: strings.findingDown },
-            ]}
-            rows={findings.map((one) => [
-              strings.method(one.method),
-              earlyCell(one),
-              downCell(one),
-            ])}
-          />
-        </div>
-      )}
-    </Section>
+    <section class="findings">
+      <Folded title={strings.findings}>
+        <p class="muted">{strings.findingsNote}</p>
+        {findings.length === 0 ? (
+          <p class="muted">{strings.findingsWaiting}</p>
+        ) : (
+          <div class="table-scroll wraps">
+            <Table
+              caption={strings.findingsTable}
+              columns={[
+                { title: strings.findingMethod },
+                { title: strings.findingEarly },
+                { title: strings.findingDown },
+              ]}
+              rows={findings.map((one) => [
+                strings.method(one.method),
+                earlyCell(one),
+                downCell(one),
+              ])}
+            />
+          </div>
+        )}
+      </Folded>
+    </section>
   );
 }
 

@@ -5,6 +5,7 @@ import { Facts } from '../components/facts';
 import type { Fact } from '../components/facts';
 import { Notice } from '../components/notice';
 import { PageHeader } from '../components/page-header';
+import { Folded } from '../components/section';
 import { fileName } from '../file-name';
 import { formatDuration } from '../../extension/core/format';
 import { formatBytes, formatCount } from '../format';
@@ -24,12 +25,13 @@ export function Header({ panel }: { readonly panel: CompressionPanel }): VNode {
   ];
   const reason = reasonAgainst(panel);
   const resumes = resumesMeasuring(job);
+  const isGguf = panel.get('types') !== undefined;
   return (
     <PageHeader
       title={model.name}
       tooltip={model.path}
       tags={[model.architecture]}
-      blocked={panel.get('blocked')}
+      blocked={isGguf ? undefined : panel.get('blocked')}
       actionsLabel={strings.actions}
       actions={
         <>
@@ -50,12 +52,14 @@ export function Header({ panel }: { readonly panel: CompressionPanel }): VNode {
               onClick={run.profile}
             />
           )}
-          <Button
-            label={strings.compress}
-            title={strings.compressTitle}
-            reason={reason}
-            onClick={run.compress}
-          />
+          {!isGguf && (
+            <Button
+              label={strings.compress}
+              title={strings.compressTitle}
+              reason={reason}
+              onClick={run.compress}
+            />
+          )}
           <Button label={strings.heatmap} title={strings.heatmapTitle} onClick={run.openHeatmap} />
           {table !== undefined && job.kind !== 'running' && !resumes && (
             <Button label={strings.openText} title={strings.openTextTitle} onClick={run.openText} />
@@ -64,7 +68,9 @@ export function Header({ panel }: { readonly panel: CompressionPanel }): VNode {
       }
     >
       {warnings !== undefined && <Notice text={warnings} />}
-      <Facts facts={factsOf(model, table, job, panel.get('file'))} />
+      <Folded title={strings.details}>
+        <Facts facts={factsOf(model, table, job, panel.get('file'))} />
+      </Folded>
     </PageHeader>
   );
 }

@@ -3,7 +3,7 @@ import { useMemo } from 'preact/hooks';
 import { paletteColor } from '../charts/palette';
 import { Section } from '../components/section';
 import { SortedTable } from '../components/table';
-import { formatBytes, formatCount, formatInRow, formatPercent } from '../format';
+import { formatBytes, formatCount, formatDistance, formatPercent } from '../format';
 import { timeText } from './cell-text';
 import { isOuter, roleName } from './cells';
 import type { CellSet, LayerCell } from './cells';
@@ -93,7 +93,7 @@ function Row({ cell, position }: RowProps): VNode {
             style={{ backgroundColor: paletteColor(position) }}
           />
         )}
-        {loss === undefined ? strings.none : formatInRow(loss)}
+        {loss === undefined ? strings.none : formatDistance(loss)}
       </td>
       <td class="number">{share(entry?.error)}</td>
       <td class="number">{share(entry?.outputError)}</td>

@@ -15,6 +15,7 @@ import { SensitivityGrid } from './sensitivity-grid';
 import { strings as common } from '../strings';
 import { strings } from './strings';
 import type { CompressionPanel } from './compression-panel';
+import { Types } from './types-list';
 import { useBudget } from './use-budget';
 
 /** What a plan is made for, and what sizes there are to choose from. */
@@ -22,10 +23,7 @@ function Planning({ panel, frame }: PlanningProps): VNode {
   const asked = useBudget(panel, panel.view.value.form, frame);
   return (
     <div class="columns even">
-      <div>
-        <Budget panel={panel} frame={frame} asked={asked} />
-        <FoundSoFar panel={panel} />
-      </div>
+      <Budget panel={panel} frame={frame} asked={asked} />
       <Front panel={panel} frame={frame} asked={asked} />
     </div>
   );
@@ -34,10 +32,6 @@ function Planning({ panel, frame }: PlanningProps): VNode {
 interface PlanningProps {
   readonly panel: CompressionPanel;
   readonly frame: PlannedFrame;
-}
-
-function FoundSoFar({ panel }: Pick<PlanningProps, 'panel'>): VNode {
-  return <Findings findings={panel.get('findings')} />;
 }
 
 /** Drawn anew with another table only: what is measured meanwhile changes no plan. */
@@ -57,6 +51,7 @@ function usePlanning(panel: CompressionPanel): VNode | undefined {
 /** What compression costs each linear layer, and a plan under a budget. */
 export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
   const job = panel.get('job');
+  const types = panel.get('types');
   const frame = useFrame(panel);
   const planning = usePlanning(panel);
   const isActive = job.kind === 'running' || job.kind === 'queued';
@@ -73,7 +68,8 @@ export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
         onShowLog={panel.run.showLog}
         announce={panel.announce}
       />
-      {frame === undefined && !isActive && !resumesMeasuring(job) && (
+      {types !== undefined && <Types panel={panel} types={types} />}
+      {frame === undefined && types === undefined && !isActive && !resumesMeasuring(job) && (
         <EmptyState
           id="empty-title"
           title={strings.empty}
@@ -85,13 +81,14 @@ export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
           }}
         />
       )}
+      {planning}
       {frame?.cells !== undefined && frame.shown !== undefined && (
         <SensitivityGrid panel={panel} frame={frame} cells={frame.cells} shown={frame.shown} />
       )}
-      {planning}
       {frame?.cells !== undefined && (
         <AfterPaint>
           <Layers panel={panel} cells={frame.cells} />
+          <Findings findings={panel.get('findings')} />
         </AfterPaint>
       )}
     </div>

@@ -48,22 +48,21 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
             note={strings.costNote(formatAmount(unit, cost), formatAmount(unit, before))}
           />
         ))}
-        <Tile
-          name={strings.predicted}
-          value={formatDistance(result.sumOfDistances)}
-          note={strings.predictedNote}
-          meaning={tell(glossary.predictedDistance)}
-        />
-        <Tile
-          name={strings.measured}
-          value={distance === undefined ? strings.none : formatDistance(distance - table.original)}
-          note={
-            distance === undefined
-              ? strings.notMeasured
-              : judged(table.metric, distance, strings.measuredNote(formatCount(tried.length)))
-          }
-          meaning={tell(glossary.measuredDistance)}
-        />
+        {distance === undefined ? (
+          <Tile
+            name={strings.predicted}
+            value={formatDistance(result.sumOfDistances)}
+            note={strings.predictedNote}
+            meaning={tell(glossary.predictedDistance)}
+          />
+        ) : (
+          <Tile
+            name={strings.measured}
+            value={formatDistance(distance - table.original)}
+            note={judged(table.metric, distance, strings.measuredNote(formatCount(tried.length)))}
+            meaning={tell(glossary.measuredDistance)}
+          />
+        )}
         <Tile
           name={strings.changed}
           value={formatCount(result.compress.length)}

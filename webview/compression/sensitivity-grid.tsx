@@ -7,7 +7,7 @@ import { GridLegend, LegendKey } from '../components/legend';
 import { Section } from '../components/section';
 import { Slider } from '../components/slider';
 import { setAttribute } from '../dom';
-import { formatCount, formatInCell, formatShare } from '../format';
+import { formatCount, formatDistanceShort, formatShare } from '../format';
 import { Grid } from '../grid/grid';
 import { t, listed } from '../translate';
 import { cellFacts, cellLabel } from './cell-text';
@@ -88,7 +88,7 @@ function drawCell(
   setAttribute(element, 'data-mark', status === 'removed' ? 'removed' : 'keep');
   setAttribute(element, 'aria-label', cellLabel(cell));
   setAttribute(element, 'data-drawback', drawbacks.length > 0);
-  setAttribute(element, 'data-value', loss === undefined ? undefined : formatInCell(loss));
+  setAttribute(element, 'data-value', loss === undefined ? undefined : formatDistanceShort(loss));
   if (loss === undefined || status === 'removed') {
     fill.style.removeProperty('--cell');
     setAttribute(element, 'data-ink', undefined);

@@ -86,6 +86,7 @@ export const strings = {
   loading: t('Loading the model…'),
 
   // Header
+  details: t('Details'),
   actions: t('Actions'),
   profile: t('Measure…'),
   profileAgain: t('Measure Again…'),
@@ -134,6 +135,18 @@ export const strings = {
     'Each linear layer is compressed alone with several methods and settings, and the change in the output is measured on calibration data. The model stays as it is.',
   ),
 
+  // Types of a GGUF file
+  types: t('Types of this GGUF file'),
+  typesNote: t('Computed for this file. Blocks and experts are removed in the heatmap.'),
+  type: t('Type'),
+  half: t('Half the size'),
+  sizeChange: t('Change'),
+  loss: t('Loss'),
+  time: t('Time'),
+  write: t('Make…'),
+  writeTitle: (size: string) => t('Write a new file in {0}, check it and evaluate it', size),
+  perplexityMeasured: (change: string) => t('perplexity {0} (measured)', change),
+
   // Grid
   grid: t('Sensitivity to compression'),
   gridHint: t(
@@ -149,6 +162,7 @@ export const strings = {
       ...(variant === undefined ? [] : [`(${variant})`]),
       ...(then === undefined ? [] : [`+ ${then}`]),
     ].join(' '),
+  wayDownTo: (way: Way, size: string): string => t('{0}, down to {1}', strings.way(way), size),
   method: (method: Method) => methods[method],
   level: ({ method, level, type }: Pick<Entry, 'method' | 'level' | 'type'>) =>
     levels[method](level, type),
@@ -250,9 +264,8 @@ export const strings = {
   narrows: (count: string) => t('Allow narrowing sublayers ({0} in the profile)', count),
   noPrediction: t('Nothing is predicted until a measured profile and a limit are there.'),
   leftOf: (unit: string) => t('Left of the {0}', unit),
-  measurePlan: t('Measure Plan'),
+  measurePlan: t('Measure Plan…'),
   measurePlanTitle: t('Run the model with this plan, and improve the plan by what that shows'),
-  usePlan: t('Use Without Measuring'),
   usePlanTitle: t('Take the plan as predicted from single changes'),
   reasonNothing: t('Set a limit and allow a change first'),
   front: t('Size and distance'),
@@ -295,7 +308,6 @@ export const strings = {
   predicted: t('Predicted distance'),
   predictedNote: t('sum over the layers'),
   measured: t('Measured distance'),
-  notMeasured: t('not measured'),
   measuredNote: (tried: string) =>
     tried === '1' ? t('one plan measured') : t('best of {0} plans', tried),
   changed: t('Layers compressed'),

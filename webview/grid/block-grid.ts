@@ -117,6 +117,7 @@ export class BlockGrid<Item extends GridItem> {
     this.layout = layout;
     setAttribute(this.grid, 'data-label-every', layout.labelEvery);
     this.grid.classList.toggle('dense', layout.dense);
+    this.grid.classList.toggle('narrow', layout.narrow);
     this.grid.classList.toggle('low', layout.low);
     this.grid.classList.toggle('with-values', layout.showValues);
     for (const item of this.items.values()) {

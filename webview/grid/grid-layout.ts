@@ -7,6 +7,8 @@ export interface GridLayout {
   readonly labelEvery: number;
   /** Whether cells are so small that gaps and numbers shrink. */
   readonly dense: boolean;
+  /** True if cells are too narrow for the order of removal. */
+  readonly narrow: boolean;
   /** Whether there are so many lines, one for each expert, that they are low. */
   readonly low: boolean;
   /** Whether cells are wide enough to show their distance. */
@@ -17,7 +19,9 @@ const LABEL_WIDTH = 96;
 const GAP = 2;
 const DENSE_GAP = 1;
 /** Narrower cells cannot show an order number of two digits. */
-export const LEAST_CELL_WIDTH = 14;
+const NUMBER_WIDTH = 14;
+/** Narrower cells are hard to see and to click. */
+export const LEAST_CELL_WIDTH = 5;
 const DENSE_CELL_WIDTH = 22;
 export const MOST_CELL_WIDTH = 112;
 const NARROW_PANEL = 640;
@@ -35,12 +39,16 @@ export function gridLayout(width: number, blocks: number, lines: number): GridLa
   const dense = share - GAP < DENSE_CELL_WIDTH;
   const fitting = share - (dense ? DENSE_GAP : GAP);
   if (fitting < LEAST_CELL_WIDTH && width < NARROW_PANEL && !low) {
-    return { orientation: 'down', labelEvery: 1, dense: false, low, showValues: true };
+    return {
+      ...{ orientation: 'down', labelEvery: 1, dense: false },
+      ...{ narrow: false, low, showValues: true },
+    };
   }
   const cell = Math.min(Math.max(fitting, LEAST_CELL_WIDTH), MOST_CELL_WIDTH);
   return {
     orientation: 'across',
     dense,
+    narrow: cell < NUMBER_WIDTH,
     low,
     labelEvery: cell >= BLOCK_NUMBER_WIDTH ? 1 : 5,
     showValues: cell >= VALUE_WIDTH,

@@ -1,11 +1,13 @@
 import type { HeatmapState } from '../../extension/protocol/heatmap';
-import { expandSublayers, removedAfter } from './selection';
+import { noMarks, removedIds, withMark } from '../../extension/protocol/marks';
+import { expandSublayers, removedByRounds } from './selection';
 import type { Mark } from './types';
 
 /** What the user wants of the selection. */
 export type Choice =
   | { readonly type: 'selectRounds'; readonly rounds: number }
-  | { readonly type: 'setMark'; readonly sublayer: string; readonly mark: Mark };
+  | { readonly type: 'setMark'; readonly sublayer: string; readonly mark: Mark }
+  | { readonly type: 'clearMarks' | 'undo' | 'redo' };
 
 /** What is selected, and what it follows from. */
 export type Selected = Pick<
@@ -13,42 +15,56 @@ export type Selected = Pick<
   | 'model'
   | 'profile'
   | 'selectedRounds'
+  | 'slider'
+  | 'byHand'
   | 'removed'
   | 'protectedIds'
   | 'narrowed'
   | 'selectionEvaluation'
 >;
 
-/** The selection as it will be once the host has taken a choice. */
+/** The selection as it will be once the host has taken a choice. Only the host knows what Undo brings back. */
 export function withChoice(selected: Selected, choice: Choice): Selected {
-  if (choice.type === 'selectRounds') {
-    const { model, profile, protectedIds, narrowed } = selected;
-    const isWide = Object.keys(narrowed).length === 0;
-    return {
-      ...selected,
-      selectedRounds: isWide ? choice.rounds : undefined,
-      removed: removedAfter(profile?.rounds ?? [], choice.rounds, protectedIds, model),
-      selectionEvaluation: isWide
-        ? profile?.evaluations.find(({ rounds }) => rounds === choice.rounds)
-        : undefined,
-    };
+  switch (choice.type) {
+    case 'selectRounds':
+      return withSlider(selected, choice.rounds);
+    case 'clearMarks':
+      return withSlider({ ...selected, byHand: noMarks, protectedIds: [] }, selected.slider);
+    case 'setMark':
+      return withHandMark(selected, choice.sublayer, choice.mark);
+    case 'undo':
+    case 'redo':
+      return selected;
   }
-  const { sublayer, mark } = choice;
-  const removed = expandSublayers(selected.removed, selected.model);
-  const protectedIds = expandSublayers(selected.protectedIds, selected.model);
-  const next = listed(removed, sublayer, mark, 'removed');
-  const same = next.length === removed.length;
+}
+
+function withSlider(selected: Selected, rounds: number): Selected {
+  const { model, profile, protectedIds, narrowed, byHand } = selected;
+  const isSearchResult =
+    byHand.removed.length + byHand.kept.length + Object.keys(narrowed).length === 0;
+  const byRounds = removedByRounds(profile?.rounds ?? [], rounds, model);
   return {
     ...selected,
-    selectedRounds: same ? selected.selectedRounds : undefined,
-    removed: next,
-    protectedIds: listed(protectedIds, sublayer, mark, 'protected'),
-    selectionEvaluation: same ? selected.selectionEvaluation : undefined,
+    slider: rounds,
+    selectedRounds: isSearchResult ? rounds : undefined,
+    removed: removedIds(byRounds, byHand, expandSublayers(protectedIds, model)),
+    selectionEvaluation: isSearchResult
+      ? profile?.evaluations.find((one) => one.rounds === rounds)
+      : undefined,
   };
 }
 
-/** `ids` with `id` in it exactly when its mark is that of the list. */
-function listed(ids: readonly string[], id: string, mark: Mark, list: Mark): readonly string[] {
-  if (mark === list) return ids.includes(id) ? ids : [...ids, id];
-  return ids.filter((one) => one !== id);
+function withHandMark(selected: Selected, sublayer: string, mark: Mark): Selected {
+  const { model, profile, slider } = selected;
+  const others = expandSublayers(selected.protectedIds, model).filter((id) => id !== sublayer);
+  const protectedIds = mark === 'protected' ? [...others, sublayer] : others;
+  const byRounds = removedByRounds(profile?.rounds ?? [], slider, model);
+  const byHand = withMark(selected.byHand, sublayer, mark, byRounds);
+  const removed = removedIds(byRounds, byHand, protectedIds);
+  const isSame = removed.join() === selected.removed.join();
+  return {
+    ...{ ...selected, protectedIds, byHand, removed },
+    selectedRounds: isSame ? selected.selectedRounds : undefined,
+    selectionEvaluation: isSame ? selected.selectionEvaluation : undefined,
+  };
 }

@@ -18,6 +18,7 @@ export interface Frame {
   readonly expected: number | undefined;
   readonly selectRounds: (rounds: number) => void;
   readonly setMark: (sublayer: string, mark: Mark) => void;
+  readonly change: (choice: 'clearMarks' | 'undo' | 'redo') => void;
 }
 
 /** Computed where what it is made of has changed. */
@@ -28,8 +29,10 @@ export function useFrame(panel: HeatmapPanel): Frame {
     panel.get('candidates'),
     panel.get('patches'),
   ];
-  const [selectedRounds, removed, protectedIds, narrowed, selectionEvaluation] = [
+  const [selectedRounds, slider, byHand, removed, protectedIds, narrowed, selectionEvaluation] = [
     panel.get('selectedRounds'),
+    panel.get('slider'),
+    panel.get('byHand'),
     panel.get('removed'),
     panel.get('protectedIds'),
     panel.get('narrowed'),
@@ -42,9 +45,13 @@ export function useFrame(panel: HeatmapPanel): Frame {
   const selected = useMemo(
     () =>
       waiting.reduce(withChoice, {
-        ...{ model, profile, selectedRounds, removed, protectedIds, narrowed, selectionEvaluation },
+        ...{ model, profile, selectedRounds, slider, byHand },
+        ...{ removed, protectedIds, narrowed, selectionEvaluation },
       }),
-    [model, profile, selectedRounds, removed, protectedIds, narrowed, selectionEvaluation, waiting],
+    [
+      ...[model, profile, selectedRounds, slider, byHand],
+      ...[removed, protectedIds, narrowed, selectionEvaluation, waiting],
+    ],
   );
   const before = useRef<CellSet>(undefined);
   const cells = useMemo(() => {
@@ -72,6 +79,10 @@ export function useFrame(panel: HeatmapPanel): Frame {
         choices.add(choice);
         panel.announce(strings.marked(sublayer, strings.markName(mark, order)));
       },
+      change: (type: 'clearMarks' | 'undo' | 'redo') => {
+        choices.add({ type });
+        panel.announce(strings.changed[type]);
+      },
     }),
     [panel, choices],
   );
@@ -83,9 +94,9 @@ export function useFrame(panel: HeatmapPanel): Frame {
 
 async function tell({ call, showError }: HeatmapPanel, choice: Choice): Promise<void> {
   try {
-    await (choice.type === 'selectRounds'
-      ? call.selectRounds(choice.rounds)
-      : call.setMark(choice.sublayer, choice.mark));
+    if (choice.type === 'selectRounds') await call.selectRounds(choice.rounds);
+    else if (choice.type === 'setMark') await call.setMark(choice.sublayer, choice.mark);
+    else await call[choice.type]();
   } catch (error) {
     showError(error);
   }

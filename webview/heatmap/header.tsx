@@ -3,6 +3,7 @@ import { Button } from '../components/controls';
 import { Facts } from '../components/facts';
 import type { Fact } from '../components/facts';
 import { Notes, PageHeader } from '../components/page-header';
+import { Folded } from '../components/section';
 import { counted } from '../counted';
 import { fileName } from '../file-name';
 import { formatDuration } from '../../extension/core/format';
@@ -33,13 +34,15 @@ export function Header({ panel, selected }: HeaderProps): VNode {
       actionsLabel={strings.actions}
       actions={<Buttons panel={panel} selected={selected} />}
     >
-      <Facts facts={factsOf(model, panel.get('profile'), panel.get('profileFile'))} />
+      <Folded title={strings.details}>
+        <Facts facts={factsOf(model, panel.get('profile'), panel.get('profileFile'))} />
+      </Folded>
       <Notes title={strings.warnings} texts={[...new Set(model.warnings.map(tell))]} open={false} />
     </PageHeader>
   );
 }
 
-/** What starts jobs. The main button is what comes next: profiling first, then pruning. */
+/** Buttons that start jobs. Profiling is the main one while there are no rounds. */
 function Buttons({ panel, selected }: HeaderProps): VNode {
   const { run } = panel;
   const [job, profile] = [panel.get('job'), panel.get('profile')];
@@ -62,12 +65,6 @@ function Buttons({ panel, selected }: HeaderProps): VNode {
         />
       )}
       <Button
-        label={strings.evaluate}
-        title={strings.evaluateTitle}
-        reason={available.evaluate}
-        onClick={run.evaluate}
-      />
-      <Button
         label={strings.showDrift}
         title={strings.showDriftTitle}
         reason={available.showDrift}
@@ -81,13 +78,6 @@ function Buttons({ panel, selected }: HeaderProps): VNode {
         title={strings.savePlanTitle}
         reason={available.savePlan}
         onClick={run.savePlan}
-      />
-      <Button
-        primary={!profilesNext}
-        label={strings.prune}
-        title={strings.pruneTitle}
-        reason={available.prune}
-        onClick={run.prune}
       />
       <Button
         label={strings.compression}

@@ -1,18 +1,22 @@
 import { useComputed } from '@preact/signals';
 import type { VNode } from 'preact';
+import { useEffect, useMemo } from 'preact/hooks';
 import { JobLine } from '../components/job-line';
 import { EmptyState } from '../components/notice';
 import { AfterPaint } from '../kit/after-paint';
 import { strings as common } from '../strings';
+import { Answer } from './answer';
 import { availabilityOf, isEmpty, isWhole, resumesProfile } from './availability';
 import { Candidates } from './candidates';
 import { ConfigPreview } from './config/config-preview';
 import { CurveSection } from './curves/curve-section';
 import type { Selected } from './draft';
 import { useFrame } from './frame';
+import type { Frame } from './frame';
 import { Header } from './header';
 import { HeatmapSection } from './heatmap-section';
 import { Removal } from './removal';
+import { expandSublayers, totalsOf } from './selection';
 import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
 
@@ -28,15 +32,23 @@ export function Main({ panel }: PanelProps): VNode {
     isEmpty({ profile: panel.get('profile'), job: panel.get('job') }),
   ).value;
   const hasChanges = !isWhole(selected);
+  const hasAnswer = !isNew || hasChanges;
+  const { removed, model, narrowed } = selected;
+  const totals = useMemo(
+    () => totalsOf(expandSublayers(removed, model), model, narrowed),
+    [removed, model, narrowed],
+  );
+  useUndoKeys(frame);
   return (
     <div>
       <Header panel={panel} selected={selected} />
       <Job panel={panel} />
       {isNew && <NoProfile panel={panel} selected={selected} />}
+      {hasAnswer && <Answer panel={panel} frame={frame} totals={totals} />}
       <HeatmapSection panel={panel} frame={frame} />
-      {(!isNew || hasChanges) && (
+      {hasAnswer && (
         <AfterPaint>
-          <Removal panel={panel} frame={frame} />
+          <Removal panel={panel} frame={frame} totals={totals} />
         </AfterPaint>
       )}
       <div class="columns">
@@ -46,7 +58,7 @@ export function Main({ panel }: PanelProps): VNode {
               <CurveSection panel={panel} frame={frame} />
             </AfterPaint>
           )}
-          {(!isNew || hasChanges) && (
+          {hasAnswer && (
             <AfterPaint>
               <ConfigPreview panel={panel} hasChanges={hasChanges} />
             </AfterPaint>
@@ -58,6 +70,25 @@ export function Main({ panel }: PanelProps): VNode {
       </div>
     </div>
   );
+}
+
+/** Ctrl+Z and Ctrl+Y, or Cmd+Z and Shift+Cmd+Z, except in text fields. */
+function useUndoKeys({ change }: Frame): void {
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent) => {
+      const { ctrlKey, metaKey, altKey, shiftKey, target } = event;
+      const key = event.key.toLowerCase();
+      const isRedo = (key === 'z' && shiftKey) || (key === 'y' && !shiftKey);
+      const isField = target instanceof Element && target.closest('vscode-text-field') !== null;
+      if (!(ctrlKey || metaKey) || altKey || isField || !(isRedo || key === 'z')) return;
+      event.preventDefault();
+      change(isRedo ? 'redo' : 'undo');
+    };
+    document.addEventListener('keydown', pressed);
+    return () => {
+      document.removeEventListener('keydown', pressed);
+    };
+  }, [change]);
 }
 
 function Job({ panel }: PanelProps): VNode {

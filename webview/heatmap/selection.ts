@@ -1,7 +1,7 @@
 import { memoryContext } from '../../extension/core/change-size';
 import type { HeatmapState } from '../../extension/protocol/heatmap';
 import type { Mark, ModelSummary, Round } from './types';
-import { overlap, unitsOf } from './units';
+import { unitsOf } from './units';
 
 /** What a selection takes out of a model, and its share of the model. */
 export interface SelectionTotals {
@@ -37,17 +37,16 @@ export function expandSublayers(candidates: readonly string[], model: ModelSumma
   return [...new Set(candidates.flatMap((one) => sublayersOf(one, model)))];
 }
 
-/** Sublayer ids that the first `count` rounds remove, without those that must stay. */
-export function removedAfter(
+/** Ids that the first `count` rounds remove. */
+export const removedByRounds = (
   rounds: readonly Round[],
   count: number,
-  protectedIds: readonly string[],
   model: ModelSummary,
-): string[] {
-  const kept = expandSublayers(protectedIds, model);
-  const removed = rounds.slice(0, count).map((round) => round.removed);
-  return expandSublayers(removed, model).filter((id) => !kept.some((one) => overlap(id, one)));
-}
+): readonly string[] =>
+  expandSublayers(
+    rounds.slice(0, count).map((round) => round.removed),
+    model,
+  );
 
 /**
  * The place of each removed sublayer in the order of removal, from 1; what one round removes, as a whole block, has one

@@ -37,6 +37,7 @@ export const strings = {
   loading: t('Loading the model…'),
 
   // Header
+  details: t('Details'),
   parameters: t('Parameters'),
   size: t('Size'),
   structure: t('Structure'),
@@ -88,7 +89,9 @@ export const strings = {
   actions: t('Actions'),
   profile: t('Profile'),
   prune: t('Prune…'),
-  evaluate: t('Evaluate'),
+  makeSmaller: t('Make Smaller…'),
+  makeSmallerTitle: t('Quantize the original: choose where it will run and how small it becomes'),
+  measure: t('Measure'),
   showDrift: t('Show Drift'),
   savePlan: t('Save Plan'),
   compression: t('Compression'),
@@ -99,7 +102,7 @@ export const strings = {
   showDriftTitle: t(
     'Color the heatmap by how far the selection drifts from the original. Without a selection: how far a model that Espalier wrote drifts from its original',
   ),
-  evaluateTitle: t('Measure the perplexity of the selection on held-out text'),
+  measureTitle: t('Measure the perplexity of the selection on held-out text'),
   savePlanTitle: t('Write the selection to a plan, which you can edit'),
   reasonActive: (job: JobName, kind: 'queued' | 'running') =>
     kind === 'queued' ? t('{0} is queued', jobNames[job]) : t('{0} is running', jobNames[job]),
@@ -226,9 +229,24 @@ export const strings = {
   marked: (id: string, mark: string) => t('{0} is {1}', id, mark),
   lockedFirst: (id: string) => t('{0} is protected. Press P to remove the protection first.', id),
 
+  // Answer
+  answer: t('Result of the selection'),
+  nextStep: t('Next step'),
+  changeFrom: (before: string, change: string) => t('of {0}, {1}', before, change),
+  quantized: (type: string, size: string, change: string, loss: string) =>
+    t('Quantized to {0} instead: {1} ({2}), {3}', type, size, change, loss),
+  perplexityMeasured: (change: string) => t('perplexity {0} (measured)', change),
+
   // Slider
-  budget: t('What to remove'),
-  rounds: t('Rounds of the search'),
+  blocksRemoved: t('Blocks removed'),
+  byHand: (marks: string) => t('{0} by hand', marks),
+  clearMarks: t('Clear Marks'),
+  clearMarksTitle: t('Undo all marks that were set by hand'),
+  changed: {
+    clearMarks: t('Marks cleared'),
+    undo: t('Undone'),
+    redo: t('Redone'),
+  },
   roundsValue: (rounds: string, of: string) => t('{0} of {1}', rounds, of),
   sliderText: (rounds: number, of: number, units: string, parameters: string) =>
     t('{0} of {1} rounds, {2} and {3} of the parameters removed', rounds, of, units, parameters),
@@ -238,6 +256,7 @@ export const strings = {
     ),
   editedByHand: t('edited by hand'),
   ofEarlierProfile: t('of an earlier profile'),
+  removal: t('Savings'),
   noRounds: t('You can choose after the first round of the search.'),
   sublayersRemoved: t('Sublayers removed'),
   expertsRemoved: t('Experts removed'),
@@ -259,7 +278,6 @@ export const strings = {
   perplexityOriginal: (original: string) => t('original {0}', original),
   firstTokens: (count: string) => t('first {0} tokens', count),
   perplexityChange: (original: string, change: string) => t('original {0}, {1}', original, change),
-  notEvaluated: t('not evaluated'),
   originalModel: t('original'),
 
   // Chart
@@ -273,7 +291,6 @@ export const strings = {
   logarithmic: t('Log scale'),
   series: t('Series shown'),
   greedy: t('Greedy search'),
-  predicted: t('Predicted'),
   baseline: (name: BaselineName) => baselines[name],
   perplexitySeries: t('Perplexity (held-out)'),
   curveWaiting: t('The curve appears after the first round of the search.'),
@@ -289,8 +306,6 @@ export const strings = {
   curveSummaryPerplexity: (first: string, last: string) =>
     t('Held-out perplexity goes from {0} to {1}.', first, last),
   curveSummarySelection: (rounds: number) => t('Round {0} is selected.', rounds),
-  curveSummaryExpected: (distance: string) =>
-    t('The selection is expected at a distance of {0}.', distance),
   curveTable: t('Numbers of the chart'),
   tooltipRound: (rounds: number) => (rounds === 1 ? t('Round 1') : t('Round {0}', rounds)),
   roundColumn: t('Round'),

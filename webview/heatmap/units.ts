@@ -34,11 +34,6 @@ function expertsOf({ id, block, kind, experts }: SublayerSummary): Unit[] {
   }));
 }
 
-/** Whether two ids are of one unit, or of a mixture and one of its experts. */
-export function overlap(a: string, b: string): boolean {
-  return a === b || a.startsWith(`${b}.`) || b.startsWith(`${a}.`);
-}
-
 /** Whether an id is that of a single expert, `block.N.expert.J`. */
 export function isExpert(id: string): boolean {
   return /^block\.\d+\.expert\.\d+$/.test(id);

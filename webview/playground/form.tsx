@@ -1,15 +1,30 @@
-import type { VNode } from 'preact';
-import { useRef, useState } from 'preact/hooks';
+import type { RefObject, VNode } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { Button, Checkbox, TextField } from '../components/controls';
 import type { PlaygroundPanel } from './playground-panel';
 import { numberFields, promptOf } from './prompt-of';
 import { strings } from './strings';
 
+/** Focuses the prompt when the panel gets the focus for the first time. */
+function useFirstFocus(prompt: RefObject<HTMLTextAreaElement | null>): void {
+  useEffect(() => {
+    const focus = () => {
+      if (document.activeElement === document.body) prompt.current?.focus();
+    };
+    if (document.hasFocus()) focus();
+    window.addEventListener('focus', focus, { once: true });
+    return () => {
+      window.removeEventListener('focus', focus);
+    };
+  }, [prompt]);
+}
+
 /** The prompt, and how it is continued. */
 export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
   const view = panel.view.value;
   const isRunning = panel.get('run').kind === 'running';
-  const asked = promptOf(view);
+  const isChat = panel.get('isChat');
+  const asked = promptOf(view, isChat);
   const wrong = 'wrong' in asked ? strings.wrong[asked.wrong] : undefined;
   const reason = panel.get('blocked') ?? wrong;
   const generate = (): void => {
@@ -18,6 +33,7 @@ export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
     panel.run.generate(asked.prompt);
   };
   const prompt = useRef<HTMLTextAreaElement>(null);
+  useFirstFocus(prompt);
   // What is typed is drawn once: a text that comes back later would move the caret.
   const [first] = useState(view.prompt);
   return (
@@ -66,7 +82,7 @@ export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
         />
         <Checkbox
           label={strings.chat}
-          checked={view.chat}
+          checked={view.chat ?? isChat}
           onChange={(chat) => {
             panel.setView({ chat });
           }}

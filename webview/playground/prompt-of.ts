@@ -12,8 +12,11 @@ export type Asked =
   | { readonly prompt: PlaygroundPrompt }
   | { readonly wrong: NumberField | 'prompt' };
 
-/** Reads the form. The limits may be left empty. */
-export function promptOf(view: View): Asked {
+/**
+ * Reads the form. The limits may be left empty.
+ * @param isChat true if the models have a chat template
+ */
+export function promptOf(view: View, isChat: boolean): Asked {
   if (view.prompt === '') return { wrong: 'prompt' };
   const numbers = numberFields.flatMap((name) => {
     const text = view[name].trim();
@@ -22,7 +25,7 @@ export function promptOf(view: View): Asked {
     // An empty text would be 0.
     return [[name, text === '' ? Number.NaN : Number(text)] as const];
   });
-  const { prompt, chat } = view;
+  const { prompt, chat = isChat } = view;
   const asked = safeParse(playgroundPrompt, { prompt, chat, ...Object.fromEntries(numbers) });
   if (asked.success) return { prompt: asked.output };
   const [issue] = asked.issues;

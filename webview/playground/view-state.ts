@@ -1,11 +1,12 @@
-import { object } from 'valibot';
+import { boolean, object } from 'valibot';
 import type { InferOutput } from 'valibot';
-import { count, flagOr, group, maybe, textOr } from '../kit/saved-view';
+import { count, group, maybe, textOr } from '../kit/saved-view';
 
 /** How the user looks at the panel; numbers as they are typed. */
 export const savedView = group({
   prompt: textOr(''),
-  chat: flagOr(false),
+  /** Undefined until it is switched: on for chat models. */
+  chat: maybe(boolean()),
   tokens: textOr('64'),
   temperature: textOr('0'),
   topK: textOr(''),

@@ -133,6 +133,10 @@ async function formatOf(file: string): Promise<DocumentId | undefined> {
   return success ? documentIds.find((id) => documentNames[id].format === output.format) : undefined;
 }
 
+/** Markdown report of a document, or of a model that Espalier wrote. */
+export const reportMarkdown = async (file: string): Promise<string> =>
+  toMarkdown(await reportOf(file));
+
 /** @throws UserError where nothing can be told of the file. */
 async function reportOf(file: string): Promise<Report> {
   const id = documentOf(file) ?? (await formatOf(file));

@@ -35,6 +35,8 @@ export const lossWords = {
   least: say`best mix per tensor`,
 } as const satisfies Readonly<Record<string, Message>>;
 export type LossWord = keyof typeof lossWords;
+/** Losses up to a small one. */
+export const smallLosses: ReadonlySet<LossWord> = new Set(['almost none', 'very small', 'small']);
 
 /** Reason to think twice about a choice. */
 export const sizeMarks = ['larger', 'out of reach', 'requantizes', 'memory'] as const;

@@ -64,6 +64,11 @@ export class Documents {
     return (await this.#inspector.request('document', request)) as ShownContent<Id>;
   }
 
+  /** Report of a document, or of a model that Espalier wrote by its manifest, as Markdown. */
+  public async report(file: string): Promise<string> {
+    return this.#inspector.request('report', { file });
+  }
+
   /** What is wrong with the text of a plan, by its places. */
   public async problemsOfPlan(file: string, text: string): Promise<readonly PlanProblem[]> {
     return this.#inspector.request('checkPlan', { file, text });

@@ -7,6 +7,9 @@ export const importanceEnding = '.imatrix.gguf';
 export const isModelFile = (path: string): boolean =>
   /\.(?:gguf|onnx)$/i.test(path) && !path.toLowerCase().endsWith(importanceEnding);
 
+/** Folder of a model: its own, or that of its file. */
+export const modelFolder = (path: string): string => (isModelFile(path) ? dirname(path) : path);
+
 /** Path that the names of what lies beside a model begin with. */
 export const modelStem = (path: string): string =>
   isModelFile(path) ? join(dirname(path), basename(path, extname(path))) : path;

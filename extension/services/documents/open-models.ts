@@ -65,6 +65,11 @@ export class OpenModels {
     return this.#inspector.request('canTypeLayers', { model: path });
   }
 
+  /** True if a model has a chat template. */
+  public async hasChatTemplate(path: string): Promise<boolean> {
+    return this.#inspector.request('hasChatTemplate', { model: path });
+  }
+
   /** Sizes that a model can be written in, for the most likely runtime or another one. */
   public async sizes(path: string, runtime?: Runtime): Promise<OfferedSizes> {
     return this.#inspector.request('sizeChoices', {

@@ -18,6 +18,7 @@ import type {
   CompressionJob,
   CompressionState,
   MadePlan,
+  OfferedType,
   PredictedPlan,
   ScoredFront,
   ShownTable,
@@ -56,6 +57,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     scores: () => this.#scores,
     removable: () => this.removable.length,
     units: () => (this.#table === undefined ? [] : countedUnits(this.#table)),
+    types: () => this.#types,
     warnings: () => this.#warningTexts(),
     blocked: () => this.blocked?.reason,
   };
@@ -70,6 +72,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
   /** What the worker has warned of. */
   #warnings: readonly string[] = [];
   #tableWarning: string | undefined;
+  #types: readonly OfferedType[] | undefined;
 
   public constructor(
     public readonly model: ModelSummary,
@@ -185,6 +188,12 @@ export class CompressionSession extends PanelSession<CompressionState> {
     this.#scores = scores;
     this.#save();
     this.tell('scores');
+  }
+
+  /** Sizes of a GGUF file. */
+  public setTypes(types: readonly OfferedType[]): void {
+    this.#types = types;
+    this.tell('types');
   }
 
   /** The workspace became trusted. */

@@ -2,6 +2,8 @@ import { basename } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { LogOutputChannel, Memento } from 'vscode';
 import { refusalsOf } from '../../core/models/capabilities';
+import { describeMarks, isForbidding, lossWords } from '../../core/pipelines/size-choices';
+import type { OfferedType } from '../../protocol/compression';
 import type { ModelSummary } from '../../core/models/model-summary';
 import type { BudgetPlans } from '../documents/budget-plans';
 import { CompressionSession } from './compression-session';
@@ -129,7 +131,20 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
       stored?.fingerprint === model.fingerprint ? stored : undefined,
     );
     await this.#load(session);
+    if (unable !== undefined && /\.gguf$/i.test(model.path)) {
+      session.setTypes(await this.#typesOf(model.path));
+    }
     return session;
+  }
+
+  async #typesOf(path: string): Promise<readonly OfferedType[]> {
+    const sizes = await this.#models.sizes(path, 'llama.cpp');
+    return sizes.choices.map((choice) => ({
+      ...{ size: choice.size, isMix: choice.kind === 'mix', bytes: choice.bytes },
+      ...{ loss: lossWords[choice.loss], perplexityRatio: choice.measured?.perplexityRatio },
+      ...{ seconds: choice.seconds, marks: describeMarks(choice, sizes) },
+      isForbidden: choice.marks.some(isForbidding),
+    }));
   }
 
   async #load(session: CompressionSession): Promise<void> {

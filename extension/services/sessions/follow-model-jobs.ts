@@ -38,10 +38,8 @@ export function followModelJobs(
     },
     event: (event, job) => profiled(job)?.applyEvent(event),
     done: (profile, job) => {
-      profiled(job)?.searchEnded();
       profiled(job)?.loadProfile(profile);
     },
-    stopped: (job) => profiled(job)?.searchEnded(),
   });
   jobs.follow('patch', {
     done: async ({ plan, sublayer }, { request }) => {

@@ -13,8 +13,10 @@ import type {
   HeatmapState,
   Mark,
   ProfileState,
+  QuantizedSize,
   ShownProfile,
 } from '../../protocol/heatmap';
+import { noMarks } from '../../protocol/marks';
 import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
 import { shownPatches } from './patches';
@@ -25,6 +27,7 @@ import {
   isOfPatch,
   markSublayer,
   matchingRounds,
+  smallLossRounds,
   selectPlan,
   selectRounds,
   wholeModel,
@@ -51,6 +54,11 @@ export interface SessionHost {
   readonly save: (session: StoredSession) => void;
 }
 
+/** The slider is being dragged if it moves again within this time. */
+const dragMilliseconds = 1000;
+/** Number of choices that can be undone. */
+const mostUndone = 200;
+
 /** One model with its profile, the user's choice and the job that runs for it. */
 export class ModelSession extends PanelSession<HeatmapState> {
   protected readonly parts: Parts<HeatmapState> = {
@@ -62,6 +70,8 @@ export class ModelSession extends PanelSession<HeatmapState> {
       ),
     job: () => this.#job,
     selectedRounds: () => (this.narrow.length === 0 ? this.#selection.rounds : undefined),
+    slider: () => this.#selection.slider,
+    byHand: () => this.#selection.byHand,
     removed: () => this.#selection.removed,
     protectedIds: () => this.#selection.protectedIds,
     patches: () => shownPatches(this.model, this.#patches),
@@ -70,6 +80,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     selectionEvaluation: () => this.#evaluationOf(this.choice),
     drift: () => this.#drifts.get(choiceKey(this.choice)),
     measurements: () => this.#measurements,
+    quantized: () => this.#quantized,
     profileFile: () => (this.#profile?.search === undefined ? undefined : this.profilePath),
     blocked: () => this.blocked?.reason,
     cannot: () => this.host.cannot,
@@ -88,8 +99,14 @@ export class ModelSession extends PanelSession<HeatmapState> {
   /** By the choice that was looked at. */
   readonly #drifts = new Map<string, Drift>();
   #measurements: HeatmapState['measurements'] = {};
-  /** While a search runs and the user has not chosen: the choice follows its rounds. */
-  #following = false;
+  #quantized: QuantizedSize | undefined;
+  /** True if the user has chosen. Until then, the choice is the last round with a small loss. */
+  #isChosen: boolean;
+  /** Selections that Undo and Redo bring back, the latest last. */
+  readonly #undo: Selection[] = [];
+  readonly #redo: Selection[] = [];
+  /** When the slider was moved last, in milliseconds: moves in quick succession are undone together. */
+  #sliderMoved = Number.NEGATIVE_INFINITY;
   #fileWarning: string | undefined;
 
   public constructor(
@@ -101,6 +118,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
   ) {
     super();
     this.#selection = stored?.selection ?? emptySelection;
+    this.#isChosen = stored?.isChosen ?? false;
     this.#evaluations = stored?.evaluations ?? {};
     this.#patches = stored?.patches ?? [];
     this.#narrow = stored?.narrow ?? [];
@@ -170,11 +188,12 @@ export class ModelSession extends PanelSession<HeatmapState> {
     };
     this.#tellProfile();
     this.tell('selectedRounds', 'selectionEvaluation');
+    this.#selectSmallLoss();
   }
 
   /** A search starts, or is resumed. */
   public searchStarted(resumed: boolean): void {
-    this.#following = this.#selection.removed.length === 0 || resumed;
+    this.#isChosen &&= !resumed && this.#selection.removed.length > 0;
   }
 
   public applyEvent(event: ProfileEvent): void {
@@ -183,10 +202,8 @@ export class ModelSession extends PanelSession<HeatmapState> {
     if (this.#profile === before) {
       return;
     }
-    if (event.kind === 'round' && this.#following) {
-      this.#select(
-        selectRounds(this.#selection, event.round, this.#profile?.rounds ?? [], this.model),
-      );
+    if (event.kind === 'round') {
+      this.#selectSmallLoss();
     }
     if (event.kind === 'candidate') {
       this.tellEntry('candidates', event.distance.sublayer);
@@ -195,10 +212,6 @@ export class ModelSession extends PanelSession<HeatmapState> {
     } else {
       this.tell('profile');
     }
-  }
-
-  public searchEnded(): void {
-    this.#following = false;
   }
 
   /** @param warnings what the worker has warned of in the latest job */
@@ -210,17 +223,38 @@ export class ModelSession extends PanelSession<HeatmapState> {
   }
 
   public chooseRounds(rounds: number): void {
-    this.#following = false;
-    this.#select(selectRounds(this.#selection, rounds, this.#profile?.rounds ?? [], this.model));
+    const now = Date.now();
+    const isDragged = now - this.#sliderMoved < dragMilliseconds;
+    this.#sliderMoved = now;
+    this.#choose(
+      selectRounds(this.#selection, rounds, this.#profile?.rounds ?? [], this.model),
+      isDragged,
+    );
   }
 
   public chooseMark(sublayer: string, mark: Mark): void {
-    this.#following = false;
+    this.#sliderMoved = Number.NEGATIVE_INFINITY;
     if (unitsMeant(sublayer, this.model).includes(sublayer)) {
-      this.#select(
+      this.#choose(
         markSublayer(this.#selection, sublayer, mark, this.#profile?.rounds ?? [], this.model),
       );
     }
+  }
+
+  /** Removes all marks that were set by hand. */
+  public clearMarks(): void {
+    const cleared = { ...this.#selection, byHand: noMarks, protectedIds: [] };
+    this.#choose(selectRounds(cleared, cleared.slider, this.#profile?.rounds ?? [], this.model));
+  }
+
+  /** Takes back the latest choice; does nothing if there is none. */
+  public undo(): void {
+    this.#exchange(this.#undo, this.#redo);
+  }
+
+  /** Makes the choice again that was taken back last. */
+  public redo(): void {
+    this.#exchange(this.#redo, this.#undo);
   }
 
   /**
@@ -230,13 +264,12 @@ export class ModelSession extends PanelSession<HeatmapState> {
   public async choosePlan(plan: Plan, path: string): Promise<void> {
     const { narrow = [] } = plan;
     const narrowed = narrow.length === 0 ? undefined : await this.host.narrowed(plan);
-    this.#following = false;
     this.#narrow = narrow;
     this.#narrowed = narrowed;
     this.#patches = patchesOfPlan(plan, path);
     const patched = this.#patches.map(({ sublayer }) => sublayer);
     const remove = [...new Set([...plan.remove, ...patched])];
-    this.#select(selectPlan({ ...plan, remove }, this.#profile?.rounds ?? [], this.model));
+    this.#choose(selectPlan({ ...plan, remove }, this.#profile?.rounds ?? [], this.model));
     this.tell('patches', 'narrowed', 'configPreview');
   }
 
@@ -292,6 +325,12 @@ export class ModelSession extends PanelSession<HeatmapState> {
     this.tell('measurements');
   }
 
+  /** Size that quantization reaches with a small loss; undefined if it reaches none. */
+  public setQuantized(quantized: QuantizedSize | undefined): void {
+    this.#quantized = quantized;
+    this.tell('quantized');
+  }
+
   /** Something the user should know of the profile: shown among the model's warnings. */
   public setWarning(warning: string | undefined): void {
     this.#fileWarning = warning;
@@ -303,11 +342,39 @@ export class ModelSession extends PanelSession<HeatmapState> {
     this.tell('blocked');
   }
 
+  /** @param isSame true if it continues the latest choice, with which it is undone */
+  #choose(selection: Selection, isSame = false): void {
+    if (!isSame || this.#undo.length === 0) {
+      this.#undo.push(this.#selection);
+      this.#undo.splice(0, this.#undo.length - mostUndone);
+    }
+    this.#redo.length = 0;
+    this.#isChosen = true;
+    this.#select(selection);
+  }
+
+  #exchange(from: Selection[], to: Selection[]): void {
+    const selection = from.pop();
+    if (selection !== undefined) {
+      this.#sliderMoved = Number.NEGATIVE_INFINITY;
+      to.push(this.#selection);
+      this.#select(selection);
+    }
+  }
+
+  /** Selects the last round with a small loss, unless the user has chosen. */
+  #selectSmallLoss(): void {
+    if (!this.#isChosen && this.#profile !== undefined) {
+      const rounds = smallLossRounds({ ...this.#profile, evaluations: this.evaluations });
+      this.#select(selectRounds(this.#selection, rounds, this.#profile.rounds, this.model));
+    }
+  }
+
   #select(selection: Selection): void {
     const before = this.#selection.removed.join();
     const narrowBefore = this.narrow;
     this.#selection = selection;
-    this.tell('removed', 'protectedIds');
+    this.tell('removed', 'protectedIds', 'slider', 'byHand');
     if (selection.removed.join() !== before) {
       this.tell('configPreview');
     }
@@ -356,6 +423,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     this.host.save({
       fingerprint: this.model.fingerprint,
       selection: this.#selection,
+      isChosen: this.#isChosen,
       evaluations: this.#evaluations,
       ...(this.#patches.length === 0 ? {} : { patches: this.#patches }),
       ...(this.#narrow.length === 0 ? {} : { narrow: this.#narrow }),

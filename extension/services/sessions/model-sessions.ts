@@ -8,7 +8,10 @@ import { refusalsOf } from '../../core/models/capabilities';
 import type { Unable } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
 import type { NarrowedModel } from '../../core/models/narrow/describe-narrowed';
-import type { HeatmapState } from '../../protocol/heatmap';
+import type { HeatmapState, QuantizedSize } from '../../protocol/heatmap';
+import type { OfferedSizes } from '../../core/operations/size-choices';
+import { lossWords, smallLosses } from '../../core/pipelines/size-choices';
+import { isSmallPerplexity } from '../../core/change-size';
 import { inTurns } from '../activation/in-turns';
 import { fileExists, findModel, profilePathOf } from '../documents/documents';
 import type { Documents } from '../documents/documents';
@@ -175,6 +178,13 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
     );
     await this.#loadProfile(session);
     if (missing === undefined) {
+      void this.#models.sizes(model.path).then(
+        (sizes) => {
+          session.setQuantized(quantizedSize(sizes));
+        },
+        // No format for this model: there is nothing to offer.
+        () => undefined,
+      );
       // Another version may refuse what this one remembers: the heatmap opens without it.
       await session.restoreNarrowing().catch((error: unknown) => {
         session.keepWidths();
@@ -214,6 +224,24 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
       }
     }
   }
+}
+
+/** The smallest size of a named type that loses little and can be taken without a warning. */
+function quantizedSize({ choices, bytes: bytesBefore }: OfferedSizes): QuantizedSize | undefined {
+  const [smallest] = choices
+    .filter(({ kind, marks }) => kind === 'type' && marks.length === 0)
+    .filter(({ loss, measured }) =>
+      measured === undefined
+        ? smallLosses.has(loss)
+        : isSmallPerplexity(1, measured.perplexityRatio),
+    )
+    .sort((a, b) => a.bytes - b.bytes);
+  return (
+    smallest && {
+      ...{ type: smallest.size, bytes: smallest.bytes, bytesBefore },
+      ...{ loss: lossWords[smallest.loss], perplexityRatio: smallest.measured?.perplexityRatio },
+    }
+  );
 }
 
 /** Whether a job has ended without a result, and with nothing to go on from. */

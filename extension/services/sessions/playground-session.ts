@@ -29,6 +29,7 @@ export interface PlaygroundEnvironment {
     turns: readonly Turn[],
     watch: GenerationWatch,
   ): Promise<GenerationResult>;
+  hasChatTemplate(model: string): Promise<boolean>;
   describeError(error: unknown): string;
   localise(message: Message): string;
   /** Why models cannot be run, if so. */
@@ -47,11 +48,13 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     paces: () => this.#paces,
     warnings: () => this.#warnings,
     turns: () => this.#turns,
+    isChat: () => this.#isChat,
     inChat: () => this.#chatted !== undefined,
   };
 
   readonly #environment: PlaygroundEnvironment;
   #models: readonly string[];
+  #isChat = false;
   #run: PlaygroundRun = { kind: 'idle' };
   #tokens: Record<string, GeneratedToken> = {};
   #paces: readonly PlaygroundPace[] = [];
@@ -68,6 +71,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     super();
     this.#models = models;
     this.#environment = environment;
+    void this.#askChat();
   }
 
   public get models(): readonly string[] {
@@ -80,6 +84,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     this.#models = [...this.#models.slice(0, 1), other];
     this.newChat();
     this.tell('models');
+    void this.#askChat();
   }
 
   /** Forgets what was said, and what both have written. */
@@ -171,6 +176,21 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
   public dispose(): void {
     this.stop();
     this.#environment.dispose();
+  }
+
+  /** Finds out if all models have a chat template. */
+  async #askChat(): Promise<void> {
+    const models = this.#models;
+    const found = await Promise.all(
+      models.map(async (model) =>
+        // Generating says what is wrong with the model.
+        this.#environment.hasChatTemplate(model).catch(() => false),
+      ),
+    );
+    if (models === this.#models) {
+      this.#isChat = found.every(Boolean);
+      this.tell('isChat');
+    }
   }
 
   /** What is shown becomes a turn of the chat, where the next prompt continues it. */

@@ -66,7 +66,8 @@ export function reduceProfile(
         rounds: withRound(profile.rounds, event.round, shownRound(event.result)),
       };
     case 'predicted':
-      return { ...profile, predicted: { after: event.round - 1, rounds: event.rounds } };
+      // Only what was measured is shown.
+      return profile;
     case 'baseline':
       return { ...profile, baselines: { ...profile.baselines, [event.name]: event.rounds } };
   }

@@ -2,9 +2,12 @@ import { createHash } from 'node:crypto';
 import type { PlannedNarrowing } from '../../core/models/narrow/planned-narrowing';
 import type { PlannedPatch } from '../../core/plans/plan';
 import type { ExpertSummary, ModelSummary } from '../../core/models/model-summary';
-import { expertIds, overlap, unitsMeant } from '../../core/models/units';
+import { isSameText, isSmallDistance, isSmallPerplexity } from '../../core/change-size';
+import { expertIds, unitsMeant } from '../../core/models/units';
 import type { Round } from '../../core/prune/layer-profile';
-import type { Mark } from '../../protocol/heatmap';
+import type { Mark, ProfileState } from '../../protocol/heatmap';
+import { noMarks, removedIds, withMark } from '../../protocol/marks';
+import type { ManualMarks } from '../../protocol/marks';
 
 /** What a person chose for one model. Ids are of sublayers and single experts, never of whole blocks. */
 export interface Selection {
@@ -13,53 +16,77 @@ export interface Selection {
   readonly protectedIds: readonly string[];
   /** Rounds of the profile that `removed` stands for; undefined when edited by hand. */
   readonly rounds: number | undefined;
+  /** Rounds that the slider is at. */
+  readonly slider: number;
+  readonly byHand: ManualMarks;
 }
 
-export const emptySelection: Selection = { removed: [], protectedIds: [], rounds: 0 };
+export const emptySelection: Selection = {
+  ...{ removed: [], protectedIds: [], rounds: 0 },
+  ...{ slider: 0, byHand: noMarks },
+};
 
-/** The sublayers that the first rounds remove, protected ones left out. */
-function removedBy(
+/**
+ * Number of rounds up to the last one with a small loss, by its perplexity if that was measured, else by its distance.
+ * 0 if no round has one.
+ */
+export function smallLossRounds({
+  settings: { metric },
+  rounds,
+  evaluations,
+}: Pick<ProfileState, 'settings' | 'rounds' | 'evaluations'>): number {
+  const original = evaluations.find((one) => one.rounds === 0);
+  const isSmall = ({ distance }: Round, count: number): boolean => {
+    const measured = evaluations.find(
+      (one) => one.rounds === count && original !== undefined && isSameText(one, original),
+    );
+    return original === undefined || measured === undefined
+      ? isSmallDistance(metric, distance)
+      : isSmallPerplexity(original.perplexity, measured.perplexity);
+  };
+  return rounds.findLastIndex((round, i) => isSmall(round, i + 1)) + 1;
+}
+
+/** Ids that the first `count` rounds remove. */
+const removedByRounds = (
   rounds: readonly Round[],
-  protectedIds: readonly string[],
+  count: number,
   model: ModelSummary,
-): readonly string[] {
-  return rounds
-    .flatMap((round) => unitsMeant(round.removed, model))
-    .filter((id) => !protectedIds.some((kept) => overlap(id, kept)));
-}
+): readonly string[] => rounds.slice(0, count).flatMap((round) => unitsMeant(round.removed, model));
 
-/** Takes the first `count` rounds of a profile as the choice. */
+/** Moves the slider to `count` rounds. Marks set by hand stay. */
 export function selectRounds(
   selection: Selection,
   count: number,
   rounds: readonly Round[],
   model: ModelSummary,
 ): Selection {
-  const taken = Math.max(0, Math.min(Math.trunc(count), rounds.length));
+  const slider = Math.max(0, Math.min(Math.trunc(count), rounds.length));
+  const { protectedIds, byHand } = selection;
+  const removed = removedIds(removedByRounds(rounds, slider, model), byHand, protectedIds);
+  const isByHand = byHand.removed.length + byHand.kept.length > 0;
   return {
-    ...selection,
-    removed: removedBy(rounds.slice(0, taken), selection.protectedIds, model),
-    rounds: taken,
+    ...{ removed, protectedIds, slider, byHand },
+    rounds: isByHand ? matchingRounds(removed, rounds, model) : slider,
   };
 }
 
-/** Marks one sublayer by hand. */
+/** Marks one sublayer or expert by hand. */
 export function markSublayer(
-  selection: Selection,
+  { protectedIds, byHand, slider }: Selection,
   id: string,
   mark: Mark,
   rounds: readonly Round[],
   model: ModelSummary,
 ): Selection {
-  const without = (ids: readonly string[]): readonly string[] =>
-    ids.filter((other) => other !== id);
-  const removed = without(selection.removed);
-  const protectedIds = without(selection.protectedIds);
+  const others = protectedIds.filter((one) => one !== id);
+  const byRounds = removedByRounds(rounds, slider, model);
   const marked = {
-    removed: mark === 'removed' ? [...removed, id] : removed,
-    protectedIds: mark === 'protected' ? [...protectedIds, id] : protectedIds,
+    protectedIds: mark === 'protected' ? [...others, id] : others,
+    byHand: withMark(byHand, id, mark, byRounds),
   };
-  return { ...marked, rounds: matchingRounds(marked.removed, rounds, model) };
+  const removed = removedIds(byRounds, marked.byHand, marked.protectedIds);
+  return { ...marked, removed, slider, rounds: matchingRounds(removed, rounds, model) };
 }
 
 /** A choice taken from a plan. Unknown ids are dropped: the plan's diagnostics name them. */
@@ -70,7 +97,11 @@ export function selectPlan(
 ): Selection {
   const removed = [...new Set(plan.remove.flatMap((id) => unitsMeant(id, model)))];
   const protectedIds = [...new Set((plan.protect ?? []).flatMap((id) => unitsMeant(id, model)))];
-  return { removed, protectedIds, rounds: matchingRounds(removed, rounds, model) };
+  const matching = matchingRounds(removed, rounds, model);
+  return {
+    ...{ removed, protectedIds, rounds: matching, slider: matching ?? 0 },
+    byHand: matching === undefined ? { removed, kept: [] } : noMarks,
+  };
 }
 
 /** How many rounds remove exactly these sublayers, if any number does. */

@@ -9,6 +9,8 @@ export interface StoredSession {
   /** Of the model that all this is about. */
   readonly fingerprint: string;
   readonly selection: Selection;
+  /** True if the user has chosen it. */
+  readonly isChosen: boolean;
   /** Perplexities by choiceKey. */
   readonly evaluations: Readonly<Record<string, ProfileEvaluation>>;
   /** Patches planned for it, their files by absolute path. */

@@ -59,7 +59,7 @@ export function testPanel(session: () => Session): void {
       expect(focused).not.toBe('');
       reached.add(focused);
     }
-    for (const name of ['Profile', 'Evaluate', 'Save Plan', 'Prune…', 'Horizontal axis']) {
+    for (const name of ['Profile', 'Measure', 'Save Plan', 'Prune…', 'Horizontal axis']) {
       expect(reached).toContain(name);
     }
     // The grid is one stop.

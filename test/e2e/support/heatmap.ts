@@ -31,7 +31,7 @@ export class Heatmap {
   }
 
   public get slider(): Locator {
-    return this.frame.getByRole('slider', { name: 'Rounds of the search' });
+    return this.frame.getByRole('slider', { name: 'Sublayers removed' });
   }
 
   /** The line that says what runs, or how the last job ended. */
@@ -72,7 +72,8 @@ export class Heatmap {
 
   /** Waits until no job runs and the profile is whole. */
   public async finished(): Promise<void> {
-    await this.frame.getByText(/^(adaptive|exact), /).waitFor();
+    // Folded under Details.
+    await this.frame.getByText(/^(adaptive|exact), /).waitFor({ state: 'attached' });
     await this.job.waitFor({ state: 'hidden' });
   }
 }

@@ -17,6 +17,8 @@ import type { InspectorRequests } from '../../../extension/protocol/worker';
 import { ExplorerSession } from '../../../extension/services/sessions/explorer-session';
 import type { Inspector } from '../../../extension/services/sessions/explorer-session';
 import { describeNarrowed } from '../../../extension/core/models/narrow/describe-narrowed';
+import { hasChatTemplate } from '../../../extension/core/data/has-chat-template';
+import { reportMarkdown } from '../../../extension/core/operations/report';
 import { offerSizes } from '../../../extension/core/operations/size-choices';
 import { writeStructure } from '../../../extension/core/operations/questions/export-structure';
 import { showDocument } from '../../../extension/core/documents/document-types';
@@ -38,12 +40,14 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
     ) => Promise<InspectorRequests[M][1]>;
   } = {
     document: async ({ id, file, text }) => showDocument(id, file, text),
+    report: async ({ file }) => reportMarkdown(file),
     keepEvaluations: writeEvaluations,
     narrowed: async ({ model: path, ...changes }) =>
       describeNarrowed(await openModelFiles(path), changes),
     exportStructure: async (request) => writeStructure(request, openModelFiles),
     viewEvolution: async (state) => Promise.resolve(viewEvolution(state)),
     describe: async (request) => describeModel(request.model),
+    hasChatTemplate: async ({ model: path }) => hasChatTemplate(await openModelFiles(path)),
     canTypeLayers: async ({ model: path }) => canTypeLayers(await openModelFiles(path)),
     statistics: async (request, token) => tensorStatistics(request.tensor, token),
     diagram: async ({ model: path, open, ...options }) =>

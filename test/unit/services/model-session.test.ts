@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import { defaultSettings } from '../../../extension/core/prune/options';
 import type { NarrowedModel } from '../../../extension/core/models/narrow/describe-narrowed';
@@ -209,7 +209,49 @@ describe('ModelSession', () => {
       result: { removed: 'block.3.attention', distance: 1 },
     });
     expect(session.selection.removed).toEqual([]);
-    session.searchEnded();
+  });
+
+  it('rests at the last round with a small loss until the user chooses', () => {
+    session.loadProfile(profile);
+    // Distances 0, 1 and 2.
+    expect(session.snapshot()).toMatchObject({ selectedRounds: 1, slider: 1 });
+    session.chooseRounds(2);
+    session.loadProfile(profile);
+    expect(session.snapshot().selectedRounds).toBe(2);
+    const restored = open(saved);
+    restored.loadProfile(profile);
+    expect(restored.snapshot().selectedRounds).toBe(2);
+  });
+
+  it('undoes and redoes choices, and moves of the slider in quick succession together', () => {
+    vi.useFakeTimers();
+    try {
+      session.loadProfile(profile);
+      const start = session.selection;
+      session.chooseRounds(2);
+      session.chooseRounds(3);
+      const moved = session.selection;
+      session.chooseMark('block.0.attention', 'removed');
+      vi.advanceTimersByTime(5000);
+      session.chooseRounds(0);
+      expect(session.selection.removed).toEqual(['block.0.attention']);
+      session.undo();
+      session.undo();
+      expect(session.selection).toEqual(moved);
+      session.undo();
+      expect(session.selection).toEqual(start);
+      session.undo();
+      expect(session.selection).toEqual(start);
+      session.redo();
+      session.redo();
+      expect(session.selection.removed).toEqual([...order, 'block.0.attention']);
+      session.clearMarks();
+      expect(session.selection).toEqual(moved);
+      session.redo();
+      expect(session.selection).toEqual(moved);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('shows what the worker has warned of beside what the model is warned of', () => {

@@ -25,7 +25,7 @@ function started(models = ['/original', '/changed']) {
     readonly fail: (error: Error) => void;
   }
   const asked: Asked[] = [];
-  const world = { blocked: false, disposed: false };
+  const world = { blocked: false, disposed: false, chatModels: ['/original', '/chat'] };
   const session = new PlaygroundSession(models, {
     generate: async (paths, { prompt: text }, turns, watch) =>
       new Promise((answer, fail) => {
@@ -34,6 +34,7 @@ function started(models = ['/original', '/changed']) {
           fail(new RequestCancelled());
         });
       }),
+    hasChatTemplate: async (model) => Promise.resolve(world.chatModels.includes(model)),
     describeError: (error) => (error as Error).message,
     localise: inEnglish,
     blocked: () => (world.blocked ? { reason: 'not trusted', needsTrust: true } : undefined),
@@ -50,6 +51,15 @@ function started(models = ['/original', '/changed']) {
 }
 
 describe('a playground', () => {
+  it('knows if all its models have a chat template', async () => {
+    const { session } = started(['/original']);
+    await expect.poll(() => session.snapshot().isChat).toBe(true);
+    session.compareWith('/changed');
+    await expect.poll(() => session.snapshot().isChat).toBe(false);
+    session.compareWith('/chat');
+    await expect.poll(() => session.snapshot().isChat).toBe(true);
+  });
+
   it('collects the tokens of both models, and their paces', async () => {
     const { session, last } = started();
     const grown: string[] = [];

@@ -58,7 +58,6 @@ describe('reduceProfile', () => {
       ],
       cosineLocal: [{ sublayer: 'block.0.attention', distance: 0.5 }],
       rounds: [{ removed: 'block.1.attention' }, { removed: 'block.0.feedforward' }],
-      predicted: { after: 2, rounds: [{ removed: 'block.1.feedforward' }] },
       baselines: { reverse: [{ removed: 'block.1.feedforward' }] },
     });
   });

@@ -4,10 +4,15 @@ import {
   emptySelection,
   markSublayer,
   matchingRounds,
+  smallLossRounds,
   selectionCost,
   selectPlan,
   selectRounds,
 } from '../../../extension/services/sessions/selection';
+import { defaultSettings } from '../../../extension/core/prune/options';
+import type { Mark } from '../../../extension/protocol/heatmap';
+import { noMarks } from '../../../extension/protocol/marks';
+import type { Selection } from '../../../extension/services/sessions/selection';
 import { smallModel } from './small-model';
 
 const model = smallModel(4);
@@ -21,7 +26,7 @@ describe('selecting rounds', () => {
     expect(selectRounds(emptySelection, 2, rounds, model)).toEqual({
       removed: ['block.2.attention', 'block.1.attention', 'block.1.feedforward'],
       protectedIds: [],
-      rounds: 2,
+      ...{ rounds: 2, slider: 2, byHand: noMarks },
     });
   });
 
@@ -57,10 +62,11 @@ describe('marking by hand', () => {
     expect(removed).toEqual({
       removed: ['block.0.attention'],
       protectedIds: [],
-      rounds: undefined,
+      ...{ rounds: undefined, slider: 0 },
+      byHand: { removed: ['block.0.attention'], kept: [] },
     });
     const locked = markSublayer(removed, 'block.0.attention', 'protected', rounds, model);
-    expect(locked).toEqual({ removed: [], protectedIds: ['block.0.attention'], rounds: 0 });
+    expect(locked).toEqual({ ...emptySelection, protectedIds: ['block.0.attention'] });
     expect(markSublayer(locked, 'block.0.attention', 'keep', rounds, model)).toEqual(
       emptySelection,
     );
@@ -72,13 +78,62 @@ describe('marking by hand', () => {
   });
 });
 
+describe('moving the slider after marking by hand', () => {
+  const mark = (id: string, how: Mark, from: Selection): Selection =>
+    markSublayer(from, id, how, rounds, model);
+
+  it('keeps what was removed, and what was kept against the rounds', () => {
+    const start = selectRounds(emptySelection, 2, rounds, model);
+    const kept = mark('block.1.attention', 'keep', mark('block.0.attention', 'removed', start));
+    expect(kept.removed).toEqual(['block.2.attention', 'block.1.feedforward', 'block.0.attention']);
+    expect(selectRounds(kept, 3, rounds, model)).toMatchObject({
+      removed: [
+        ...['block.2.attention', 'block.1.feedforward', 'block.3.feedforward'],
+        'block.0.attention',
+      ],
+      ...{ rounds: undefined, slider: 3 },
+    });
+    expect(selectRounds(kept, 0, rounds, model).removed).toEqual(['block.0.attention']);
+  });
+
+  it('ends a mark with the opposite one', () => {
+    const start = selectRounds(emptySelection, 2, rounds, model);
+    const kept = mark('block.1.attention', 'keep', start);
+    expect(mark('block.1.attention', 'removed', kept)).toEqual(start);
+  });
+});
+
+describe('the last round with a small loss', () => {
+  const settings = { ...defaultSettings, metric: 'js' } as const;
+  const measured = (count: number, perplexity: number) => ({
+    ...{ rounds: count, text: 'bundled', perplexity, tokens: 8, tokensPerSecond: 1 },
+  });
+  const at = (...distances: readonly number[]) =>
+    distances.map((distance, i) => ({ removed: `block.${i}.attention`, distance }));
+
+  it('goes by perplexity if it was measured, else by distance', () => {
+    const profile = { settings, rounds: at(0.001, 0.02, 0.05), evaluations: [] };
+    expect(smallLossRounds(profile)).toBe(2);
+    const evaluations = [measured(0, 20), measured(2, 40), measured(3, 21)];
+    expect(smallLossRounds({ ...profile, evaluations: evaluations.slice(0, 2) })).toBe(1);
+    expect(smallLossRounds({ ...profile, evaluations })).toBe(3);
+  });
+
+  it('is none where no round loses little, or the metric has no scale', () => {
+    expect(smallLossRounds({ settings, rounds: at(0.5, 0.6), evaluations: [] })).toBe(0);
+    const norm = { ...settings, metric: 'norm' } as const;
+    expect(smallLossRounds({ settings: norm, rounds: at(0.001), evaluations: [] })).toBe(0);
+  });
+});
+
 describe('taking over a plan', () => {
   it('expands blocks, drops repetitions and unknown ids', () => {
     const plan = { remove: ['block.1', 'block.1.attention', 'block.9'], protect: ['block.0'] };
     expect(selectPlan(plan, rounds, model)).toEqual({
       removed: ['block.1.attention', 'block.1.feedforward'],
       protectedIds: ['block.0.attention', 'block.0.feedforward'],
-      rounds: undefined,
+      ...{ rounds: undefined, slider: 0 },
+      byHand: { removed: ['block.1.attention', 'block.1.feedforward'], kept: [] },
     });
   });
 });

@@ -9,7 +9,10 @@ const profile = profileOf({
   rounds: roundsOf('block.2.attention', 'block.1.attention', 'block.0.attention'),
   evaluations: [evaluationOf(2, 30)],
 });
-const start = stateOf({ profile, selectedRounds: 1, removed: ['block.2.attention'] });
+const start = stateOf({
+  ...{ profile, selectedRounds: 1, slider: 1 },
+  removed: ['block.2.attention'],
+});
 
 describe('a choice shown ahead of the host', () => {
   it('applies rounds with what is known of them', () => {
@@ -34,6 +37,25 @@ describe('a choice shown ahead of the host', () => {
     const sublayer = 'block.0.feedforward';
     const changed = withChoice(start, { type: 'setMark', sublayer, mark: 'protected' });
     expect(changed).toMatchObject({ selectedRounds: 1, protectedIds: [sublayer] });
+  });
+
+  it('keeps marks that were set by hand when the slider moves', () => {
+    const removed = withChoice(start, {
+      ...{ type: 'setMark', sublayer: 'block.0.feedforward', mark: 'removed' },
+    });
+    const kept = withChoice(removed, {
+      ...{ type: 'setMark', sublayer: 'block.2.attention', mark: 'keep' },
+    });
+    expect(kept).toMatchObject({ removed: ['block.0.feedforward'], slider: 1 });
+    const moved = withChoice(kept, { type: 'selectRounds', rounds: 2 });
+    expect(moved).toMatchObject({
+      removed: ['block.1.attention', 'block.0.feedforward'],
+      ...{ slider: 2, selectedRounds: undefined, selectionEvaluation: undefined },
+    });
+    expect(withChoice(moved, { type: 'clearMarks' })).toMatchObject({
+      removed: ['block.2.attention', 'block.1.attention'],
+      ...{ selectedRounds: 2, selectionEvaluation: { perplexity: 30 } },
+    });
   });
 
   it('splits a protected block when one of its sublayers is freed', () => {

@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { sublayersOf } from '../../../extension/protocol/compression';
-import type { CompressionState, MadePlan } from '../../../extension/protocol/compression';
+import type {
+  BudgetChoice,
+  CompressionState,
+  MadePlan,
+} from '../../../extension/protocol/compression';
 import {
   choiceAt,
   choiceOf,
@@ -8,6 +12,8 @@ import {
   countOf,
   countsOf,
   initialForm,
+  isPlanFor,
+  leastBytes,
   leastPercent,
   withinReach,
   withLimit,
@@ -117,7 +123,7 @@ describe('the cells of the compression panel', () => {
       ['removed', undefined],
     ]);
     expect(cells.map(cellLabel)).toEqual([
-      'Down, block 0: int8, per output, distance <0.001, 20 B → 10 B',
+      'Down, block 0: int8, per output, distance 1.00e-4, 20 B → 10 B',
       'Query, block 0: Low rank + int4, rank 2, distance 0.01, 20 B → 6 B',
       'Down, block 1: kept as it is by the plan',
       'Query, block 1: removed by the plan with its sublayer',
@@ -270,6 +276,26 @@ describe('a budget', () => {
     ]);
   });
 
+  it('recognizes a plan that was made for it, by share or by amount', () => {
+    const plan = planOf({ limits: [{ unit: 'bytes', cost: 90, before: 200, most: 100 }] });
+    const { result: _, ...choice } = plan;
+    const isFor = (asked: BudgetChoice) => isPlanFor(plan, asked, tableOf());
+    expect(isFor(choice)).toBe(true);
+    expect(isFor({ ...choice, limits: [{ unit: 'bytes', most: 101 }] })).toBe(true);
+    expect(isFor({ ...choice, limits: [{ unit: 'bytes', ratio: 0.6 }] })).toBe(false);
+    expect(isFor({ ...choice, removes: false })).toBe(false);
+    // A job that measured the plan tells neither a context nor what the table lacks.
+    expect(isFor({ ...choice, context: undefined, narrows: true, outer: true })).toBe(true);
+  });
+
+  it('says how small each way makes the model', () => {
+    const table = tableOf();
+    const [first, second] = waysOf(table).map((way) => leastBytes(table, way));
+    // Layers of 20 bytes: four become 10, or two become 6.
+    expect(first).toBe(table.model.bytes - 4 * 10);
+    expect(second).toBe(table.model.bytes - 2 * 14);
+  });
+
   it('is told of all matrices that take part', () => {
     const outer = { ...planOf(), outer: true };
     expect(countOf(outer, tableOf({ outer: outside() }))).toBe(6);
@@ -298,6 +324,7 @@ describe('what the host tells', () => {
     scores: undefined,
     removable: 0,
     units: ['bytes'],
+    types: undefined,
     warnings: 'old',
     blocked: undefined,
   };

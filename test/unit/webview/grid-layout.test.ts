@@ -7,6 +7,7 @@ describe('layout', () => {
     expect(gridLayout(1360, 12, 2)).toEqual({
       orientation: 'across',
       dense: false,
+      narrow: false,
       low: false,
       labelEvery: 1,
       showValues: true,
@@ -18,6 +19,7 @@ describe('layout', () => {
     expect(gridLayout(1360, 80, 2)).toEqual({
       orientation: 'across',
       dense: true,
+      narrow: false,
       low: false,
       labelEvery: 5,
       showValues: false,
@@ -27,6 +29,11 @@ describe('layout', () => {
   it('runs down in a narrow panel that cannot hold the blocks', () => {
     expect(gridLayout(440, 80, 2)).toMatchObject({ orientation: 'down', showValues: true });
     expect(gridLayout(800, 80, 2)).toMatchObject({ orientation: 'across' });
+  });
+
+  it('keeps thirty blocks across in half of a small window, without numbers', () => {
+    expect(gridLayout(285, 30, 2)).toMatchObject({ orientation: 'across', narrow: true });
+    expect(gridLayout(602, 30, 2)).toMatchObject({ orientation: 'across', narrow: false });
   });
 
   it('has low lines where each of many experts has one, below each other in any panel', () => {

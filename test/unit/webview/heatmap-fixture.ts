@@ -1,4 +1,5 @@
 import type { HeatmapState, ProfileState } from '../../../extension/protocol/heatmap';
+import { noMarks } from '../../../extension/protocol/marks';
 import type { ModelSummary } from '../../../extension/core/models/model-summary';
 
 /** A model whose attention has 10 parameters and whose feed-forward has 30, in 2 bytes each. */
@@ -92,6 +93,8 @@ export function stateOf(
     candidates: Object.fromEntries(candidates.map((one) => [one.sublayer, one])),
     job: { kind: 'idle' },
     selectedRounds: undefined,
+    slider: 0,
+    byHand: noMarks,
     removed: [],
     protectedIds: [],
     narrowed: {},
@@ -100,6 +103,7 @@ export function stateOf(
     selectionEvaluation: undefined,
     drift: undefined,
     measurements: {},
+    quantized: undefined,
     blocked: undefined,
     cannot: {},
     ...changes,

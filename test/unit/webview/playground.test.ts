@@ -30,8 +30,10 @@ describe('the form', () => {
 
   it('asks greedily for 64 tokens, with limits only where they are typed', () => {
     const prompt = { prompt: 'The', chat: false, tokens: 64, temperature: 0, seed: 0 };
-    expect(promptOf(view)).toEqual({ prompt });
-    expect(promptOf({ ...view, topK: '40', topP: ' 0.9 ' })).toEqual({
+    expect(promptOf(view, false)).toEqual({ prompt });
+    expect(promptOf(view, true)).toEqual({ prompt: { ...prompt, chat: true } });
+    expect(promptOf({ ...view, chat: false }, true)).toEqual({ prompt });
+    expect(promptOf({ ...view, topK: '40', topP: ' 0.9 ' }, false)).toEqual({
       prompt: { ...prompt, topK: 40, topP: 0.9 },
     });
   });
@@ -46,6 +48,6 @@ describe('the form', () => {
     ['topP', '2'],
     ['seed', ''],
   ])('names the field that is wrong: %s "%s"', (field, text) => {
-    expect(promptOf({ ...view, [field]: text })).toEqual({ wrong: field });
+    expect(promptOf({ ...view, [field]: text }, false)).toEqual({ wrong: field });
   });
 });

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import {
   expandSublayers,
+  removedByRounds,
   nextMark,
-  removedAfter,
   totalsOf,
 } from '../../../webview/heatmap/selection';
 import { modelOf, roundsOf } from './heatmap-fixture';
@@ -30,25 +30,13 @@ describe('totals of a selection', () => {
   });
 });
 
-describe('what rounds remove', () => {
-  it('takes the first rounds in order and spares protected sublayers', () => {
-    const rounds = roundsOf('block.2.attention', 'block.1.feedforward', 'block.0.attention');
-    expect(removedAfter(rounds, 2, [], model)).toEqual([
-      'block.2.attention',
-      'block.1.feedforward',
-    ]);
-    expect(removedAfter(rounds, 3, ['block.1'], model)).toEqual([
-      'block.2.attention',
-      'block.0.attention',
-    ]);
-  });
-
-  it('takes both sublayers of a block', () => {
-    expect(removedAfter(roundsOf('block.1'), 1, [], model)).toEqual([
-      'block.1.attention',
-      'block.1.feedforward',
-    ]);
-  });
+it('lists what the first rounds remove, both sublayers of a block', () => {
+  const rounds = roundsOf('block.2.attention', 'block.1', 'block.0.attention');
+  expect(removedByRounds(rounds, 2, model)).toEqual([
+    'block.2.attention',
+    'block.1.attention',
+    'block.1.feedforward',
+  ]);
 });
 
 it('lists a sublayer once though its block is named too', () => {

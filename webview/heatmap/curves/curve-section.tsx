@@ -67,7 +67,7 @@ interface ChartProps extends CurveProps {
 
 function Chart({ panel, profile, frame }: ChartProps): VNode {
   const { axis, logarithmic, hiddenSeries } = panel.view.value;
-  const { selected, expected, selectRounds } = frame;
+  const { selected, selectRounds } = frame;
   const { model, removed, selectedRounds } = selected;
   const curves = useMemo(() => curvesOf(profile, model, axis), [profile, model, axis]);
   const series = useMemo(() => seriesOf(curves), [curves]);
@@ -88,14 +88,14 @@ function Chart({ panel, profile, frame }: ChartProps): VNode {
       pointTitle: ({ index, x }) =>
         `${strings.tooltipRound(index)} · ${named(strings.axisName[axis], formatOf[axis](x))}`,
     }),
-    [series, hiddenSeries, axis, logarithmic, profile, model, removed, selectedRounds, expected],
+    [series, hiddenSeries, axis, logarithmic, profile, model, removed, selectedRounds],
   );
   return (
     <>
       <SeriesSwitches
         label={strings.series}
-        items={series.map(({ key, label, color, dash }) => ({
-          ...{ key, name: label, color, mark: { dash } },
+        items={series.map(({ key, label, color, dash, pointsOnly }) => ({
+          ...{ key, name: label, color, mark: pointsOnly === true ? 'crossRot' : { dash } },
         }))}
         hidden={hiddenSeries}
         onChange={(hidden) => {
@@ -104,7 +104,7 @@ function Chart({ panel, profile, frame }: ChartProps): VNode {
       />
       <CurvePlot
         content={content}
-        label={curveSummary({ ...selected, expected }, curves, formatOf[axis])}
+        label={curveSummary(selected, curves, formatOf[axis])}
         onPick={selectRounds}
       />
       <CurveTable profile={profile} model={model} axis={axis} formatX={formatOf[axis]} />
@@ -119,25 +119,27 @@ const formatOf: Readonly<Record<Axis, (value: number) => string>> = {
   bytes: formatBytes,
 };
 
-type SeriesName = 'greedy' | 'predicted' | BaselineName | 'perplexity';
+type SeriesName = 'greedy' | BaselineName | 'perplexity';
 type Series = ChartSeries & { readonly key: SeriesName };
-type Look = Pick<ChartSeries, 'color' | 'dash' | 'marker' | 'axis' | 'emphasised'>;
+type Look = Pick<ChartSeries, 'color' | 'dash' | 'marker' | 'axis' | 'emphasised' | 'pointsOnly'>;
 
 /** Series differ in dash and marker as well as in colour. */
 const looks: Readonly<Record<SeriesName, Look>> = {
   greedy: { color: 'blue', dash: [], marker: 'circle', axis: 'y', emphasised: true },
-  predicted: { color: 'blue', dash: [4, 4], marker: 'circle', axis: 'y', emphasised: false },
   'one-shot': { color: 'yellow', dash: [8, 4], marker: 'rect', axis: 'y', emphasised: false },
   reverse: { color: 'green', dash: [2, 3], marker: 'triangle', axis: 'y', emphasised: false },
   random: { color: 'purple', dash: [9, 3, 2, 3], marker: 'rectRot', axis: 'y', emphasised: false },
-  perplexity: { color: 'red', dash: [1, 2], marker: 'crossRot', axis: 'y2', emphasised: false },
+  perplexity: {
+    ...{ color: 'red', dash: [], marker: 'crossRot', axis: 'y2', emphasised: false },
+    // Few rounds are evaluated: a line would claim values between them.
+    pointsOnly: true,
+  },
 };
 
-function seriesOf({ greedy, predicted, baselines, perplexity }: Curves): Series[] {
+function seriesOf({ greedy, baselines, perplexity }: Curves): Series[] {
   const all = [
     { key: 'greedy', points: greedy, label: strings.greedy },
     ...baselines.map(({ name, points }) => ({ key: name, points, label: strings.baseline(name) })),
-    { key: 'predicted', points: predicted, label: strings.predicted },
     { key: 'perplexity', points: perplexity, label: strings.perplexitySeries },
   ] as const;
   return all
@@ -149,18 +151,18 @@ function seriesOf({ greedy, predicted, baselines, perplexity }: Curves): Series[
     }));
 }
 
-function mostRemoved({ greedy, predicted, baselines }: Curves): number {
-  const points = [...greedy, ...predicted, ...baselines.flatMap((baseline) => baseline.points)];
+function mostRemoved({ greedy, baselines }: Curves): number {
+  const points = [...greedy, ...baselines.flatMap((baseline) => baseline.points)];
   return Math.max(...points.map((point) => point.x));
 }
 
 function selectionOf(
-  { selected: { removed, narrowed, model, selectedRounds }, expected }: Frame,
+  { selected: { removed, narrowed, model, selectedRounds } }: Frame,
   axis: Axis,
   { greedy }: Curves,
 ): ChartContent['selection'] {
   const point = greedy.find(({ rounds }) => rounds === selectedRounds);
   if (point !== undefined) return { x: point.x, y: point.y };
   const { [axis]: x } = totalsOf(expandSublayers(removed, model), model, narrowed);
-  return { x, y: expected, isExpected: true };
+  return { x, y: undefined };
 }

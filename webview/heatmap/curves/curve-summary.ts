@@ -5,10 +5,7 @@ import type { Curves } from './curves';
 
 /** The chart in words, for those who do not see it. */
 export function curveSummary(
-  {
-    selectedRounds,
-    expected,
-  }: Pick<HeatmapState, 'selectedRounds'> & { readonly expected: number | undefined },
+  { selectedRounds }: Pick<HeatmapState, 'selectedRounds'>,
   curves: Curves,
   formatX: (value: number) => string,
 ): string {
@@ -35,8 +32,5 @@ export function curveSummary(
     sentences.push(strings.curveSummaryPerplexity(formatDistance(from.y), formatDistance(to.y)));
   }
   if (selectedRounds !== undefined) sentences.push(strings.curveSummarySelection(selectedRounds));
-  if (expected !== undefined) {
-    sentences.push(strings.curveSummaryExpected(formatDistance(expected)));
-  }
   return sentences.join(' ');
 }

@@ -16,8 +16,6 @@ export interface CurvePoint {
 
 export interface Curves {
   readonly greedy: readonly CurvePoint[];
-  /** What a running search expects, from the last round that is known on. */
-  readonly predicted: readonly CurvePoint[];
   readonly baselines: readonly { readonly name: BaselineName; readonly points: CurvePoint[] }[];
   readonly perplexity: readonly CurvePoint[];
 }
@@ -49,14 +47,8 @@ export function curvesOf(profile: ShownProfile, model: ModelSummary, axis: Axis)
     ];
   };
   const amounts = removedAmounts(profile.rounds, model, axis);
-  const known = profile.rounds.length;
-  const expected = expectedRounds(profile);
   return {
     greedy: curve(profile.rounds),
-    predicted:
-      expected.length === 0
-        ? []
-        : curve([...profile.rounds, ...expected]).filter(({ rounds }) => rounds >= known),
     baselines: BASELINES.flatMap((name) => {
       const rounds = profile.baselines[name];
       return rounds === undefined || rounds.length === 0 ? [] : [{ name, points: curve(rounds) }];
@@ -76,13 +68,6 @@ function comparableEvaluations({ evaluations }: ShownProfile): readonly Evaluati
   return original === undefined
     ? evaluations
     : evaluations.filter((one) => isSameText(one, original));
-}
-
-/** Rounds that a running search expects beyond those it knows. */
-function expectedRounds({ rounds, predicted, search }: ShownProfile): readonly Round[] {
-  return predicted === undefined || search !== undefined
-    ? []
-    : predicted.rounds.slice(rounds.length - predicted.after);
 }
 
 /** What is gone after 0, 1, 2 … rounds. */

@@ -25,6 +25,14 @@ export const document = defineQuestion({
     (await import('../../documents/document-types')).showDocument(id, file, text),
 });
 
+/** Report of a document, or of a model that Espalier wrote, as Markdown. */
+export const reportQuestion = defineQuestion({
+  id: 'report',
+  trust: 'inspect',
+  run: async ({ file }: { readonly file: string }): Promise<string> =>
+    (await import('../report')).reportMarkdown(file),
+});
+
 /** Puts perplexities that were measured after the search into the layer profile they belong to. */
 export const keepEvaluations = defineQuestion({
   id: 'keepEvaluations',

@@ -149,6 +149,14 @@ export const canTypeLayers = defineQuestion({
     (await import('../../pipelines/gguf-facts')).canTypeLayers(await open(model)),
 });
 
+/** True if a model has a chat template. */
+export const chatTemplate = defineQuestion({
+  id: 'hasChatTemplate',
+  trust: 'inspect',
+  run: async ({ model }: ModelRequest, { open }): Promise<boolean> =>
+    (await import('../../data/has-chat-template')).hasChatTemplate(await open(model)),
+});
+
 /** Sizes that a model can be written in, with their times and losses. */
 export const sizeChoices = defineQuestion({
   id: 'sizeChoices',

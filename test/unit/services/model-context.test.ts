@@ -1,0 +1,35 @@
+import { expect, it } from 'vitest';
+import { capabilityNames } from '../../../extension/core/models/capabilities';
+import type { Capabilities, CapabilityName } from '../../../extension/core/models/capabilities';
+import { able, unable } from '../../../extension/core/models/capability';
+import { say } from '../../../extension/core/message';
+import { distinctNames } from '../../../extension/services/documents/distinct-names';
+import { mainType, modelContext } from '../../../extension/services/documents/model-context';
+
+const without = (...names: readonly CapabilityName[]): Capabilities =>
+  Object.fromEntries(
+    capabilityNames.map((name) => [
+      name,
+      names.includes(name) ? unable('no-tokenizer', say`No.`, say`Choose another.`) : able,
+    ]),
+  ) as Capabilities;
+
+it('the context of a model says what menus offer for it', () => {
+  expect(modelContext(without())).toBe('model generate evaluate profile repair');
+  // An encoder.
+  expect(modelContext(without('generate', 'evaluate'))).toBe('model profile repair');
+  expect(modelContext(without('run', 'generate', 'evaluate', 'repair'))).toBe('model');
+});
+
+it('the type of a model is that of most of its bytes, or its quantization', () => {
+  expect(mainType({ dtypes: { F32: 10, Q4_K: 900, Q6_K: 200 } })).toBe('Q4_K');
+  expect(mainType({ dtypes: {} })).toBe('');
+});
+
+it('names are as long as it takes to tell them apart', () => {
+  const paths = ['/w/a/model.onnx', '/w/b/model.onnx', '/w/c/other.onnx', '/w/x/a/model.onnx'];
+  expect([...distinctNames(paths).values()]).toEqual([
+    ...['w/a/model.onnx', 'b/model.onnx', 'other.onnx', 'x/a/model.onnx'],
+  ]);
+  expect([...distinctNames(['/a', '/a']).values()]).toEqual(['a']);
+});

@@ -1,0 +1,62 @@
+import type { VNode } from 'preact';
+import { formatChange, formatDuration } from '../../extension/core/format';
+import type { OfferedType } from '../../extension/protocol/compression';
+import { Button } from '../components/controls';
+import { Section } from '../components/section';
+import { Table } from '../components/table';
+import { formatBytes } from '../format';
+import { listed, tell } from '../translate';
+import type { CompressionPanel } from './compression-panel';
+import { strings } from './strings';
+
+interface TypesProps {
+  readonly panel: CompressionPanel;
+  readonly types: readonly OfferedType[];
+}
+
+/** Types that a GGUF file can be written in, with size and loss. */
+export function Types({ panel, types }: TypesProps): VNode {
+  const { bytes } = panel.get('model');
+  return (
+    <Section id="types-title" title={strings.types} note={strings.typesNote}>
+      <div class="table-scroll wraps">
+        <Table
+          caption={strings.types}
+          columns={[
+            { title: strings.type },
+            { title: strings.size, isNumber: true },
+            { title: strings.sizeChange, isNumber: true },
+            { title: strings.loss },
+            { title: strings.time, isNumber: true },
+            { title: strings.actions },
+          ]}
+          rows={types.map((one) => [
+            one.isMix ? strings.half : one.size,
+            `${one.isMix ? '≤ ' : ''}${formatBytes(one.bytes)}`,
+            formatChange(bytes, one.bytes),
+            <span key={one.size} class="wrap">
+              {listed([lossText(one), ...(one.marks === undefined ? [] : [tell(one.marks)])])}
+            </span>,
+            formatDuration(one.seconds),
+            <span key="write" class="nowrap">
+              <Button
+                label={strings.write}
+                title={strings.writeTitle(one.size)}
+                reason={one.isForbidden && one.marks !== undefined ? tell(one.marks) : undefined}
+                onClick={() => {
+                  panel.run.makeSmaller(one.size);
+                }}
+              />
+            </span>,
+          ])}
+        />
+      </div>
+    </Section>
+  );
+}
+
+function lossText({ loss, perplexityRatio }: OfferedType): string {
+  return perplexityRatio === undefined
+    ? tell(loss)
+    : strings.perplexityMeasured(formatChange(1, perplexityRatio));
+}
