@@ -73,7 +73,7 @@ export async function installLlama(
       llamaCpp: await releaseOf(join(unpacked, binaries, '_nlcBuildMetadata.json')),
     };
     const installed = { ...record, folder };
-    await writeFile(recordOf(unpacked), formatRecord(installed));
+    await writeFile(recordOf(unpacked), formatRecord(record));
     if ((await installedLlama(folder)) !== undefined) {
       await removeLlama(folder);
     }

@@ -26,10 +26,10 @@ const installationSchema = v.object({
   files: v.array(plainPath),
 });
 
+type LlamaRecord = v.InferOutput<typeof installationSchema>;
+
 /** llama.cpp as it is installed. */
-export type LlamaInstallation = v.InferOutput<typeof installationSchema> & {
-  readonly folder: string;
-};
+export type LlamaInstallation = LlamaRecord & { readonly folder: string };
 
 /** Folder of the user's cache with the package. */
 export const llamaFolder = (): string => join(userCacheFolder(), 'llama');
@@ -40,9 +40,7 @@ const recordName = 'installed.json';
 export const recordOf = (folder: string): string => join(folder, recordName);
 
 /** Text of the record of an installation. */
-export function formatRecord({ folder: _, ...record }: LlamaInstallation): string {
-  return `${JSON.stringify(record, null, 2)}\n`;
-}
+export const formatRecord = (record: LlamaRecord): string => `${JSON.stringify(record, null, 2)}\n`;
 
 /** llama.cpp if the user has installed it; undefined if not, or if its files are gone. */
 export async function installedLlama(
@@ -58,7 +56,7 @@ export async function installedLlama(
     : undefined;
 }
 
-function parseRecord(text: string): v.InferOutput<typeof installationSchema> | undefined {
+function parseRecord(text: string): LlamaRecord | undefined {
   try {
     return v.parse(installationSchema, parseJsonText(text));
   } catch {

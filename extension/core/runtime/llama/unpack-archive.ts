@@ -125,7 +125,7 @@ function parseHeader(bytes: Buffer, archive: string): TarHeader | undefined {
 
 /** Bytes of a stream in the amounts that are asked for. */
 class ByteReader {
-  private readonly chunks: AsyncIterator<Buffer>;
+  private readonly chunks: AsyncIterator<Buffer, undefined>;
   private rest: Buffer = Buffer.alloc(0);
 
   public constructor(chunks: AsyncIterable<Buffer>) {
@@ -137,12 +137,12 @@ class ByteReader {
     const parts = [this.rest];
     let have = this.rest.length;
     while (have < length) {
-      const { done, value } = await this.chunks.next();
-      if (done === true) {
+      const next: IteratorResult<Buffer, undefined> = await this.chunks.next();
+      if (next.done === true) {
         throw new TruncatedError();
       }
-      parts.push(value);
-      have += value.length;
+      parts.push(next.value);
+      have += next.value.length;
     }
     const all = parts.length === 1 ? this.rest : Buffer.concat(parts);
     this.rest = all.subarray(length);
