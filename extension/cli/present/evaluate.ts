@@ -9,6 +9,7 @@ import {
   describePredictions,
   formatAccuracy,
 } from '../../core/evaluate/describe-accuracy';
+import { describeLlamaSpeed } from '../../core/evaluate/describe-llama-speed';
 import type { TaskEvaluation } from '../../core/evaluate/evaluate-models';
 import type { Evaluation } from '../../core/evaluate/evaluation';
 import type { Interval } from '../../core/evaluate/paired';
@@ -56,7 +57,7 @@ export const evaluate: Presenter<Evaluated> = {
         `Perplexity ${formatChange(result.against.perplexity, result.perplexity)} from ${against}${interval && ` (${interval})`}: ${inEnglish(perplexityWord(result.against.perplexity, result.perplexity))}`,
       );
     }
-    for (const sentence of describePredictions(result)) {
+    for (const sentence of [...describePredictions(result), ...describeLlamaSpeed(result)]) {
       terminal.print(inEnglish(sentence));
     }
     printVerdict(terminal, result.verdict);

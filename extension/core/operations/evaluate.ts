@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { evaluateModels, judgeModels } from '../evaluate/evaluate-models';
 import type { TaskEvaluation } from '../evaluate/evaluate-models';
+import { addLlamaSpeeds } from '../evaluate/llama-speed';
 import type { EvaluationResult } from '../evaluate/evaluation';
 import { asksFor, judge } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
@@ -176,10 +177,19 @@ export const evaluate = defineOperation({
         },
         context,
       );
-      const { perplexityRatio, agreement } = result;
+      const isWhole = changes.removed.length === 0 && narrowed === opened;
+      const timed = await addLlamaSpeeds(
+        result,
+        {
+          model: isWhole ? opened : undefined,
+          ...{ against: changes.against, memoryBytes: changes.memoryBytes },
+        },
+        context,
+      );
+      const { perplexityRatio, agreement } = timed;
       return gate === undefined
-        ? result
-        : { ...result, verdict: judge(gate, { perplexityRatio, agreement }) };
+        ? timed
+        : { ...timed, verdict: judge(gate, { perplexityRatio, agreement }) };
     };
     const opened = await open(planned?.model ?? model);
     const place = async (): Promise<string> => journalOf(request).prepare(out, journaled(request));

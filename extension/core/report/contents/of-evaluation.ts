@@ -6,6 +6,7 @@ import {
   describePredictions,
   formatAccuracy,
 } from '../../evaluate/describe-accuracy';
+import { describeLlamaSpeed } from '../../evaluate/describe-llama-speed';
 import { describeMeasured, outcomeWords } from '../../evaluate/gate';
 import type { EvaluationDocument } from '../../evaluate/evaluation-document';
 import { formatChange } from '../../format';
@@ -69,7 +70,7 @@ function perplexitySection(evaluation: EvaluationDocument): Section {
       ...(before === undefined || after === undefined
         ? []
         : [`${formatChange(before, after)}: ${inEnglish(perplexityWord(before, after))}.${range}`]),
-      ...sentences(describePredictions(evaluation)),
+      ...sentences([...describePredictions(evaluation), ...describeLlamaSpeed(evaluation)]),
     ],
     table: {
       columns: numbers('perplexity', 'tokens', 'tokens/s'),

@@ -2,8 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { TaskJob } from '../../jobs/child-task';
 import { checkpoint } from '../../jobs/job';
 import { median } from '../../median';
-import { say, verbatim } from '../../message';
-import { UserError } from '../../user-error';
+import { say } from '../../message';
 import { loadAddon } from './addon';
 import type { LlamaAddon } from './addon';
 
@@ -34,8 +33,10 @@ export interface TimeTask {
   readonly context: number;
   /** Tokens that are decoded after it. */
   readonly tokens: number;
-  /** Runs after one to warm up. */
+  /** Most runs after one to warm up. */
   readonly repeats: number;
+  /** After so long, timing ends with what is known. */
+  readonly seconds: number;
   readonly vocabularySize: number;
 }
 
@@ -60,6 +61,14 @@ export interface LlamaDescription {
   readonly system: string;
 }
 
+/** Decoded tokens that are timed in any case. */
+const fewestSteps = 4;
+
+/** Answer if llama.cpp can't do it. */
+export interface LlamaRefusal {
+  readonly refusal: string;
+}
+
 /** Time for log lines of a failure to arrive from the addon's thread, in milliseconds. */
 const logMilliseconds = 50;
 
@@ -67,7 +76,7 @@ const logMilliseconds = 50;
 export async function performLlamaTask(
   task: LlamaTask,
   job: TaskJob,
-): Promise<LlamaDescription | LlamaPredictions | LlamaSpeed> {
+): Promise<LlamaDescription | LlamaPredictions | LlamaSpeed | LlamaRefusal> {
   const errors: string[] = [];
   const addon = await loadAddon(task.addon, (text) => errors.push(text.trim()));
   if (task.kind === 'describe') {
@@ -80,12 +89,8 @@ export async function performLlamaTask(
       throw error;
     }
     await setTimeout(logMilliseconds);
-    // The first says why, the others who gave up.
-    const reason = errors.find(Boolean) ?? error.message;
-    throw new UserError(say`llama.cpp can't run it: ${verbatim(reason.replace(/\.$/, ''))}.`, {
-      file: task.model,
-      remedy: undefined,
-    });
+    // The first line says why, the others which steps gave up.
+    return { refusal: errors.find(Boolean) ?? error.message };
   }
 }
 
@@ -166,26 +171,25 @@ async function time(addon: LlamaAddon, task: TimeTask, job: TaskJob): Promise<Ll
     await step(async () => context.decodeBatch());
     return (performance.now() - started) / 1000;
   };
+  // The first run reads the weights from disk.
+  await run(0, length);
+  await run(length, 1);
   const prefills: number[] = [];
   const decodes: number[] = [];
-  for (let repeat = 0; repeat <= repeats; repeat++) {
-    const prefill = await run(0, length);
-    const steps: number[] = [];
-    for (let i = 0; i < tokens; i++) {
-      await checkpoint(job.cancellation);
-      steps.push(await run(length + i, 1));
-    }
-    // The first run reads the weights from disk.
-    if (repeat > 0) {
-      prefills.push(prefill);
-      decodes.push(...steps);
-    }
+  const started = performance.now();
+  const isLate = (): boolean => performance.now() - started > 1000 * task.seconds;
+  do {
     context.disposeSequence(0);
+    prefills.push(await run(0, length));
+    for (let i = 0; i < tokens && (i < fewestSteps || !isLate()); i++) {
+      await checkpoint(job.cancellation);
+      decodes.push(await run(length + i, 1));
+    }
     job.progress({
       ...{ stage: say`Timing in llama.cpp`, unit: 'steps' },
-      ...{ done: repeat, total: repeats },
+      ...{ done: prefills.length, total: repeats },
     });
-  }
+  } while (prefills.length < repeats && !isLate());
   return {
     prefillTokensPerSecond: length / median(prefills),
     decodeTokensPerSecond: 1 / median(decodes),

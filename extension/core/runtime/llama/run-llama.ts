@@ -1,66 +1,65 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { Child, WorkerLostError } from '../../jobs/child-task';
+import { Child } from '../../jobs/child-task';
 import type { TaskJob } from '../../jobs/child-task';
+import { CancelledError } from '../../jobs/job';
 import { say, verbatim } from '../../message';
 import { UserError } from '../../user-error';
 import type { LlamaInstallation } from './installation';
 import type {
   LlamaDescription,
   LlamaPredictions,
+  LlamaRefusal,
   LlamaSpeed,
   LlamaTask,
   PredictTask,
   TimeTask,
 } from './perform-task';
 
-/** Longest time to load the addon, in seconds. */
-const describeSeconds = 60;
+/** Longest time of a task, in seconds. */
+const mostSeconds = 600;
 
-type Installed = Pick<LlamaInstallation, 'folder' | 'addon'>;
-
-/** @throws UserError if llama.cpp doesn't load on this machine. */
-export async function describeLlama(
-  { folder, addon }: Installed,
-  job: TaskJob,
-): Promise<LlamaDescription> {
-  const task = { kind: 'describe', addon: join(folder, addon) } as const;
-  try {
-    return (await perform(task, job, describeSeconds)) as LlamaDescription;
-  } catch (error) {
-    if (error instanceof Error && error.name === 'Error') {
-      throw lost(undefined, error.message.split('\n')[0] ?? '');
-    }
-    throw error;
+/** llama.cpp doesn't load, refuses a file, or ended. */
+export class LlamaError extends UserError {
+  public constructor(
+    /** Last words of llama.cpp or of its process, without a full stop. */
+    public readonly reason: string,
+    file: string | undefined,
+  ) {
+    super(say`llama.cpp can't run it: ${verbatim(reason)}.`, {
+      ...(file === undefined ? {} : { file }),
+      remedy: undefined,
+    });
   }
 }
 
-/**
- * Runs tokens through a GGUF file.
- * @throws UserError naming the file if llama.cpp refuses it or ends.
- */
+type Installed = Pick<LlamaInstallation, 'folder' | 'addon'>;
+
+/** @throws LlamaError if llama.cpp doesn't load on this machine. */
+export const describeLlama = async (
+  { folder, addon }: Installed,
+  job: TaskJob,
+): Promise<LlamaDescription> =>
+  perform<LlamaDescription>({ kind: 'describe', addon: join(folder, addon) }, job);
+
+/** Runs tokens through a GGUF file. @throws LlamaError */
 export const predictWithLlama = async (
   { folder, addon }: Installed,
   task: Omit<PredictTask, 'kind' | 'addon'>,
   job: TaskJob,
 ): Promise<LlamaPredictions> =>
-  (await perform(
-    { ...task, kind: 'predict', addon: join(folder, addon) },
-    job,
-  )) as LlamaPredictions;
+  perform<LlamaPredictions>({ ...task, kind: 'predict', addon: join(folder, addon) }, job);
 
-/**
- * Times prefill and decode of a GGUF file.
- * @throws UserError naming the file if llama.cpp refuses it or ends.
- */
+/** Times prefill and decode of a GGUF file. @throws LlamaError */
 export const timeWithLlama = async (
   { folder, addon }: Installed,
   task: Omit<TimeTask, 'kind' | 'addon'>,
   job: TaskJob,
 ): Promise<LlamaSpeed> =>
-  (await perform({ ...task, kind: 'time', addon: join(folder, addon) }, job)) as LlamaSpeed;
+  perform<LlamaSpeed>({ ...task, kind: 'time', addon: join(folder, addon) }, job);
 
-async function perform(task: LlamaTask, job: TaskJob, seconds?: number): Promise<unknown> {
+/** Performs a task in a process of its own: whatever happens to llama.cpp is a {@link LlamaError}. */
+async function perform<T extends object>(task: LlamaTask, job: TaskJob): Promise<T> {
   // Next to this bundle; in dist/ if the sources are run.
   const script = ['.', '../../../../dist']
     .map((folder) => join(import.meta.dirname, folder, 'llama.js'))
@@ -68,20 +67,25 @@ async function perform(task: LlamaTask, job: TaskJob, seconds?: number): Promise
   if (script === undefined) {
     throw new Error('llama.js is not built');
   }
+  const file = 'model' in task ? task.model : undefined;
   const child = new Child({ script });
-  try {
-    return await child.run(task, job, seconds);
-  } catch (error) {
-    throw error instanceof WorkerLostError
-      ? lost('model' in task ? task.model : undefined, error.message)
-      : error;
-  } finally {
-    child.end();
+  const answer = await child
+    .run(task, job, mostSeconds)
+    .catch((error: unknown) => {
+      if (error instanceof CancelledError) {
+        throw error;
+      }
+      const [line = ''] = (error as Error).message.split('\n');
+      throw new LlamaError(withoutStop(line), file);
+    })
+    .finally(() => {
+      child.end();
+    });
+  const found = answer as T | LlamaRefusal;
+  if ('refusal' in found) {
+    throw new LlamaError(withoutStop(found.refusal), file);
   }
+  return found;
 }
 
-const lost = (file: string | undefined, reason: string): UserError =>
-  new UserError(say`llama.cpp ended: ${verbatim(reason.replace(/\.$/, ''))}.`, {
-    ...(file === undefined ? {} : { file }),
-    remedy: undefined,
-  });
+const withoutStop = (text: string): string => text.replace(/\.$/, '');

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { mkdir, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
@@ -39,7 +38,6 @@ export async function sha512Of(
 interface TarHeader {
   readonly name: string;
   readonly size: number;
-  readonly type: string;
 }
 
 /**
@@ -52,35 +50,43 @@ export async function unpackArchive(
   folder: string,
   cancellation: JobContext['cancellation'],
 ): Promise<readonly string[]> {
-  const names: string[] = [];
-  await withRegularFile(archive, async ({ handle }) => {
+  return withRegularFile(archive, async ({ handle }) => {
+    const bytes = handle.createReadStream({ autoClose: false });
+    const chunks = createGunzip();
+    bytes.once('error', (error) => chunks.destroy(error)).pipe(chunks);
     try {
-      await pipeline(
-        handle.createReadStream({ autoClose: false }),
-        createGunzip(),
-        async (chunks: AsyncIterable<Buffer>) => {
-          const reader = new ByteReader(chunks);
-          let total = 0;
-          for (;;) {
-            const header = parseHeader(await reader.read(block), archive);
-            if (header === undefined) {
-              return;
-            }
-            total += header.size;
-            if (total > mostBytes || names.length >= mostFiles) {
-              throw damaged(archive, say`It is larger than a package of llama.cpp.`);
-            }
-            await writeEntry(reader, header.size, join(folder, header.name));
-            names.push(header.name);
-            await checkpoint(cancellation);
-          }
-        },
-      );
+      return await unpackFiles(new ByteReader(chunks), archive, folder, cancellation);
     } catch (error) {
       throw isOfArchive(error) ? damaged(archive, say`It can't be unpacked.`) : error;
+    } finally {
+      bytes.destroy();
+      chunks.destroy();
     }
   });
-  return names;
+}
+
+async function unpackFiles(
+  reader: ByteReader,
+  archive: string,
+  folder: string,
+  cancellation: JobContext['cancellation'],
+): Promise<readonly string[]> {
+  const names: string[] = [];
+  let total = 0;
+  for (;;) {
+    const header = parseHeader(await reader.read(block), archive);
+    if (header === undefined) {
+      await reader.finish();
+      return names;
+    }
+    total += header.size;
+    if (total > mostBytes || names.length >= mostFiles) {
+      throw damaged(archive, say`It is larger than a package of llama.cpp.`);
+    }
+    await writeEntry(reader, header.size, join(folder, header.name));
+    names.push(header.name);
+    await checkpoint(cancellation);
+  }
 }
 
 async function writeEntry(reader: ByteReader, size: number, path: string): Promise<void> {
@@ -120,7 +126,7 @@ function parseHeader(bytes: Buffer, archive: string): TarHeader | undefined {
   ) {
     throw damaged(archive, say`It contains ${JSON.stringify(path)}, which isn't a plain file.`);
   }
-  return { name, size, type };
+  return { name, size };
 }
 
 /** Bytes of a stream in the amounts that are asked for. */
@@ -147,6 +153,13 @@ class ByteReader {
     const all = parts.length === 1 ? this.rest : Buffer.concat(parts);
     this.rest = all.subarray(length);
     return all.subarray(0, length);
+  }
+
+  /** Reads the rest, whose checksum is at its end. */
+  public async finish(): Promise<void> {
+    while ((await this.chunks.next()).done !== true) {
+      // Nothing of it is needed.
+    }
   }
 }
 

@@ -1,0 +1,58 @@
+import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { formatBytes } from '../format';
+import type { JobContext } from '../jobs/job';
+import { say } from '../message';
+import { installedLlama } from '../runtime/llama/installation';
+import { LlamaError, predictWithLlama } from '../runtime/llama/run-llama';
+import type { LlamaCheck } from './verification';
+
+/** A written GGUF file, and the logits that it has to give. */
+interface LlamaCheckRequest {
+  readonly file: string;
+  readonly ids: Int32Array;
+  /** [ids, vocabulary] */
+  readonly expected: Float32Array;
+  readonly memoryBytes: number;
+}
+
+/**
+ * Runs a written GGUF file in llama.cpp if that is installed. Whatever happens there doesn't fail the job.
+ * @returns undefined if llama.cpp is not installed, or the file doesn't fit in the memory of the job
+ */
+export async function verifyInLlama(
+  { file, ids, expected, memoryBytes }: LlamaCheckRequest,
+  context: JobContext,
+): Promise<LlamaCheck | undefined> {
+  const llama = await installedLlama();
+  if (llama === undefined) {
+    return undefined;
+  }
+  const { llamaCpp: release } = llama;
+  const bytes = (await stat(file)).size + expected.byteLength;
+  if (bytes > memoryBytes) {
+    context.warn(
+      say`Not checked in llama.cpp ${release}: it needs ${formatBytes(bytes)} of memory, and ${formatBytes(memoryBytes)} are allowed.`,
+    );
+    return undefined;
+  }
+  context.progress({ stage: say`Running it in llama.cpp`, done: 0, total: 1, unit: 'steps' });
+  try {
+    const task = { model: file, ids, withLogits: false, text: '' };
+    const { tokens } = await predictWithLlama(llama, task, context);
+    const vocabulary = expected.length / ids.length;
+    const same = tokens.filter((token, position) => {
+      const row = expected.subarray(position * vocabulary, (position + 1) * vocabulary);
+      return (row[token] ?? -Infinity) === largest(row);
+    });
+    return { release, top1Agreement: same.length / ids.length };
+  } catch (error) {
+    if (!(error instanceof LlamaError)) {
+      throw error;
+    }
+    context.warn(say`${basename(file)} does not run in llama.cpp ${release}: ${error.reason}.`);
+    return { release, failure: error.reason };
+  }
+}
+
+const largest = (row: Float32Array): number => row.reduce((a, b) => Math.max(a, b), -Infinity);
