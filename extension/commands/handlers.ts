@@ -46,3 +46,4 @@ export { convertModel } from './convert-model';
 export { scoreExperts } from './score-experts';
 export { makeSmaller } from './make-smaller';
 export { makeModelSmaller } from './make-smaller';
+export { installLlama } from './install-llama';

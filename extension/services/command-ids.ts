@@ -48,6 +48,7 @@ export const commandIds = {
   scoreExperts: 'espalier.scoreExperts',
   makeSmaller: 'espalier.makeSmaller',
   makeModelSmaller: 'espalier.makeModelSmaller',
+  installLlama: 'espalier.installLlama',
 } as const;
 
 export type CommandName = keyof typeof commandIds;

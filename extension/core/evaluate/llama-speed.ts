@@ -52,11 +52,7 @@ async function timeModel(
 ): Promise<LlamaTiming | undefined> {
   const { summary, emitter } = model;
   const { name, maxPositions = Infinity } = summary;
-  if (
-    format !== 'gguf' ||
-    emitter === undefined ||
-    maxPositions < timing.context + timing.tokens
-  ) {
+  if (format !== 'gguf' || emitter === undefined || maxPositions < timing.context + timing.tokens) {
     return undefined;
   }
   const release = llama.llamaCpp;

@@ -227,7 +227,9 @@ describe('the operation install-llama', () => {
         response.end(archive);
       },
       async (registry) => {
-        await expect(run({ yes: true, registry })).rejects.toThrow(/The SHA-512 of @node-llama-cpp/);
+        await expect(run({ yes: true, registry })).rejects.toThrow(
+          /The SHA-512 of @node-llama-cpp/,
+        );
       },
     );
     expect(siblings()).toEqual([]);
@@ -242,7 +244,11 @@ describe('the operation install-llama', () => {
 });
 
 it('archives have the addresses that npm gives them', () => {
-  const source = { ...packageOf(Buffer.alloc(1)), name: '@node-llama-cpp/win-x64', version: '1.0.0' };
+  const source = {
+    ...packageOf(Buffer.alloc(1)),
+    name: '@node-llama-cpp/win-x64',
+    version: '1.0.0',
+  };
   expect(archiveUrl(source, npmRegistry)).toBe(
     'https://registry.npmjs.org/@node-llama-cpp/win-x64/-/win-x64-1.0.0.tgz',
   );

@@ -7,6 +7,8 @@ import { addLlamaSpeeds } from '../../../../extension/core/evaluate/llama-speed'
 import type { EvaluationResult } from '../../../../extension/core/evaluate/evaluation';
 import { describeLlamaSpeed } from '../../../../extension/core/evaluate/describe-llama-speed';
 import { verifyInLlama } from '../../../../extension/core/export/verify-in-llama';
+import { loadTokenizer } from '../../../../extension/core/data/tokenizer';
+import { writtenLogits } from '../../../../extension/core/export/verify';
 import { unattended } from '../../../../extension/core/jobs/job';
 import type { JobContext } from '../../../../extension/core/jobs/job';
 import { inEnglish } from '../../../../extension/core/message';
@@ -19,6 +21,7 @@ import {
   predictWithLlama,
   timeWithLlama,
 } from '../../../../extension/core/runtime/llama/run-llama';
+import { relativeError } from '../../fixtures';
 import { temporaryFolder } from '../../temporary-folder';
 import { fakeCrash, fakeRefusal, installFake } from './fake-llama';
 
@@ -30,12 +33,11 @@ const crashing = join(scratch, 'crashing.gguf');
 let count = 0;
 
 /** Writes the sample as a GGUF file. */
-async function write(context: JobContext, type?: 'Q8_0'): Promise<PruneResult> {
+async function write(context: JobContext): Promise<PruneResult> {
   return writeModel(
     {
       ...{ model: await openModelFiles(sample), removed: [], out: join(scratch, `out-${count++}`) },
       ...{ format: 'gguf', overwrite: false, device: 'cpu', memoryBytes: 2 ** 30 },
-      ...(type === undefined ? {} : { types: { mix: type } }),
     },
     context,
   );
@@ -120,7 +122,9 @@ describe('llama.cpp in a child process', () => {
     expect(await verifyInLlama({ ...check, expected, file: refused }, context)).toEqual({
       ...{ release: 'v9.9.9', failure },
     });
-    expect(context.warnings).toEqual([`refused.gguf does not run in llama.cpp v9.9.9: ${failure}.`]);
+    expect(context.warnings).toEqual([
+      `refused.gguf does not run in llama.cpp v9.9.9: ${failure}.`,
+    ]);
     const verification = { relativeError: 0, tolerance: 1, tokens: 1 };
     const llamaCpp = { release: 'v9.9.9', failure };
     expect(inEnglish(describeVerification({ ...verification, llamaCpp }))).toMatch(
@@ -160,25 +164,28 @@ const own = await (async () => {
   return found;
 })();
 
-describe.skipIf(own === undefined)('the real llama.cpp, if `espalier install-llama` was run', () => {
-  beforeAll(() => {
-    vi.stubEnv('XDG_CACHE_HOME', join(scratch, 'real'));
-    mkdirSync(join(scratch, 'real'));
-  });
-  afterAll(() => {
-    vi.unstubAllEnvs();
-  });
+describe.skipIf(own === undefined)(
+  'the real llama.cpp, if `espalier install-llama` was run',
+  () => {
+    beforeAll(() => {
+      vi.stubEnv('XDG_CACHE_HOME', join(scratch, 'real'));
+      mkdirSync(join(scratch, 'real'));
+    });
+    afterAll(() => {
+      vi.unstubAllEnvs();
+    });
 
-  it('predicts the tokens that we predict', async () => {
-    const { path, files } = await write(unattended, 'Q8_0');
-    expect(own).toBeDefined();
-    const task = { ids: Int32Array.of(5, 6, 7, 8), withLogits: true, text: 'A river.' };
-    const found = await predictWithLlama(
-      own as LlamaInstallation,
-      { ...task, model: join(path, files[0]?.name ?? '') },
-      unattended,
-    );
-    expect(found.tokens).toHaveLength(4);
-    expect(found.logits.every(Number.isFinite)).toBe(true);
-  });
-});
+    it('gives the logits that we get from the same file', async () => {
+      const { path, files } = await write(unattended);
+      const model = join(path, files[0]?.name ?? '');
+      const ids = Int32Array.from({ length: 16 }, (_, i) => 5 + 7 * i);
+      const task = { model, ids, withLogits: true, text: 'A river.' };
+      const theirs = await predictWithLlama(own as LlamaInstallation, task, unattended);
+      const options = { device: 'cpu', memoryBytes: 2 ** 30 } as const;
+      const ours = await writtenLogits(model, ids, options, unattended);
+      expect(relativeError(theirs.logits, ours)).toBeLessThan(1e-3);
+      const tokenizer = await loadTokenizer(model);
+      expect(theirs.textTokens).toEqual(tokenizer.encodePlain(task.text));
+    });
+  },
+);
