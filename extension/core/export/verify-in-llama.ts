@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { formatBytes } from '../format';
+import { formatBytes, formatPercent } from '../format';
 import type { JobContext } from '../jobs/job';
 import { say } from '../message';
 import { installedLlama } from '../runtime/llama/installation';
@@ -13,15 +13,20 @@ interface LlamaCheckRequest {
   readonly ids: Int32Array;
   /** [ids, vocabulary] */
   readonly expected: Float32Array;
+  /** Share of tokens with the same most likely next token when Espalier runs the file. */
+  readonly ownAgreement: number;
   readonly memoryBytes: number;
 }
+
+/** Loss of agreement in llama.cpp that is more than its 8-bit activations explain. */
+const largeLoss = 0.25;
 
 /**
  * Runs a written GGUF file in llama.cpp if that is installed. Whatever happens there doesn't fail the job.
  * @returns undefined if llama.cpp is not installed, or the file doesn't fit in the memory of the job
  */
 export async function verifyInLlama(
-  { file, ids, expected, memoryBytes }: LlamaCheckRequest,
+  { file, ids, expected, ownAgreement, memoryBytes }: LlamaCheckRequest,
   context: JobContext,
 ): Promise<LlamaCheck | undefined> {
   const llama = await installedLlama();
@@ -45,7 +50,13 @@ export async function verifyInLlama(
       const row = expected.subarray(position * vocabulary, (position + 1) * vocabulary);
       return (row[token] ?? -Infinity) === largest(row);
     });
-    return { release, top1Agreement: same.length / ids.length };
+    const top1Agreement = same.length / ids.length;
+    if (top1Agreement < ownAgreement - largeLoss) {
+      context.warn(
+        say`${basename(file)} predicts other tokens in llama.cpp ${release}: top-1 agreement with the plan ${formatPercent(top1Agreement)}, ${formatPercent(ownAgreement)} in Espalier.`,
+      );
+    }
+    return { release, top1Agreement };
   } catch (error) {
     if (!(error instanceof LlamaError)) {
       throw error;

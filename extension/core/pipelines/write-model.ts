@@ -31,7 +31,6 @@ import type { GgufTypes } from '../export/gguf/choose-types';
 import type { OutputFormat } from '../export/output-formats';
 import { compareLogits, sourceLogits, verificationInput, runningError } from '../export/verify';
 import type { ComparedOutput } from '../export/verify';
-import type { LlamaCheck } from '../export/verification';
 import { verifyInLlama } from '../export/verify-in-llama';
 import { onPath } from '../jobs/write-errors';
 import { say } from '../message';
@@ -173,7 +172,19 @@ async function writeChecked(
     checked.push(compareLogits(expected, actual, how, output.path));
   }
   const worst = checked.reduce((a, b) => (b.relativeError > a.relativeError ? b : a));
-  const llamaCpp = await checkInLlama(request, target, output, weights, compared, context);
+  const [first] = compared;
+  const { top1Agreement: ownAgreement } = worst;
+  const llamaCpp =
+    target.format === 'gguf' && first?.input instanceof Int32Array && ownAgreement !== undefined
+      ? await verifyInLlama(
+          {
+            file: join(output.partial, weights[0] ?? ''),
+            ...{ ids: first.input, expected: first.expected, ownAgreement },
+            memoryBytes: request.memoryBytes,
+          },
+          context,
+        )
+      : undefined;
   const verification = { ...worst, ...(llamaCpp === undefined ? {} : { llamaCpp }) };
 
   const { loadsWith, parameters, layout } = writer;
@@ -211,25 +222,6 @@ async function writeChecked(
     bytesAfter: totalBytes(weightFiles),
     files: [...weightFiles, ...otherFiles],
   };
-}
-
-/** Runs a written decoder in llama.cpp, if it is a GGUF file and llama.cpp is installed. */
-async function checkInLlama(
-  { memoryBytes }: WriteRequest,
-  { format }: OutputOption,
-  { partial }: OutputFolder,
-  [name = '']: readonly string[],
-  [compared]: readonly (ComparedOutput & { readonly expected: Float32Array })[],
-  context: JobContext,
-): Promise<LlamaCheck | undefined> {
-  if (format !== 'gguf' || compared === undefined) {
-    return undefined;
-  }
-  const { input, model, expected } = compared;
-  const vocabulary = model.emitter?.vocabularySize;
-  return input instanceof Int32Array && expected.length === input.length * (vocabulary ?? 0)
-    ? verifyInLlama({ file: join(partial, name), ids: input, expected, memoryBytes }, context)
-    : undefined;
 }
 
 /** What is shared with sublayers that stay goes with none of them. */

@@ -21,7 +21,7 @@ export interface PredictTask {
   readonly ids: Int32Array;
   /** True if all logits are returned, too. */
   readonly withLogits: boolean;
-  /** Text to tokenize without special tokens. */
+  /** Text to tokenize without special tokens, or empty. */
   readonly text: string;
 }
 
@@ -154,7 +154,9 @@ async function predict(
       logits[position * vocabulary + (pairs[2 * i] ?? 0)] = pairs[2 * i + 1] ?? Number.NaN;
     }
   }
-  return { tokens, logits, textTokens: Int32Array.from(model.tokenize(text, false)) };
+  // llama.cpp aborts if a file without a tokenizer is asked to tokenize.
+  const textTokens = text === '' ? new Int32Array() : Int32Array.from(model.tokenize(text, false));
+  return { tokens, logits, textTokens };
 }
 
 async function time(addon: LlamaAddon, task: TimeTask, job: TaskJob): Promise<LlamaSpeed> {

@@ -112,12 +112,18 @@ describe('llama.cpp in a child process', () => {
   });
 
   it('compares with the largest logits, and warns instead of failing the job', async () => {
-    const check = { ids: Int32Array.of(0, 1), memoryBytes: 1e6 };
+    const check = { ids: Int32Array.of(0, 1), memoryBytes: 1e6, ownAgreement: 0.75 };
     const expected = Float32Array.of(3, 2, 3, 2);
     expect(await verifyInLlama({ ...check, expected, file: good }, unattended)).toEqual({
       ...{ release: 'v9.9.9', top1Agreement: 0.5 },
     });
     const context = listening();
+    await verifyInLlama({ ...check, ownAgreement: 0.8, expected, file: good }, context);
+    expect(context.warnings.splice(0)).toEqual([
+      expect.stringMatching(
+        /^good\.gguf predicts other tokens in llama\.cpp v9\.9\.9: top-1 agreement with the plan 50\s%, 80\s% in/,
+      ),
+    ]);
     const failure = "unknown model architecture: 'fake'";
     expect(await verifyInLlama({ ...check, expected, file: refused }, context)).toEqual({
       ...{ release: 'v9.9.9', failure },
@@ -134,7 +140,12 @@ describe('llama.cpp in a child process', () => {
 
   it('runs no file that is larger than the memory of the job', async () => {
     const context = listening();
-    const request = { file: refused, ids: Int32Array.of(0), expected: Float32Array.of(1, 2) };
+    const request = {
+      file: refused,
+      ids: Int32Array.of(0),
+      expected: Float32Array.of(1, 2),
+      ownAgreement: 1,
+    };
     expect(await verifyInLlama({ ...request, memoryBytes: 10 }, context)).toBeUndefined();
     expect(context.warnings).toEqual([
       expect.stringMatching(/^Not checked in llama\.cpp v9\.9\.9: it needs 17 B of memory/),
