@@ -11,7 +11,7 @@ import type { EvaluationResult, LlamaTiming } from './evaluation';
 /** Tokens of the prompt and after it, most runs of both, and time after which no other starts. */
 const timing = { context: 128, tokens: 32, repeats: 3, seconds: 10 } as const;
 
-/** Two models, of which the second was evaluated as it is. */
+/** Models that were evaluated. */
 interface LlamaSpeedRequest {
   /** Undefined if sublayers of it were left out, so that there is no file of it. */
   readonly model: OpenedModel | undefined;

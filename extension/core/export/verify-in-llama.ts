@@ -22,7 +22,7 @@ interface LlamaCheckRequest {
 const largeLoss = 0.25;
 
 /**
- * Runs a written GGUF file in llama.cpp if that is installed. Whatever happens there doesn't fail the job.
+ * Runs a written GGUF file in llama.cpp if that is installed. A failure there is a warning and doesn't fail the job.
  * @returns undefined if llama.cpp is not installed, or the file doesn't fit in the memory of the job
  */
 export async function verifyInLlama(

@@ -42,7 +42,7 @@ export const installLlama = defineOperation({
     }),
     yes: flag({ description: 'Download and install it', default: false }),
     registry: formed(urlForm, {
-      description: 'Registry of npm packages; whatever it sends must have the known SHA-512',
+      description: 'Registry of npm packages; its package must have the known SHA-512',
       fallback: npmRegistry,
       placeholder: 'URL',
     }),

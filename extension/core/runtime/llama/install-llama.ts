@@ -8,17 +8,17 @@ import { say, verbatim } from '../../message';
 import { parseJsonText } from '../../parse-json';
 import { readSmallText } from '../../regular-file';
 import { UserError } from '../../user-error';
-import { formatRecord, installedLlama, llamaFolder, recordOf, removeLlama } from './installation';
+import { formatRecord, installedLlama, llamaFolder, recordPath, removeLlama } from './installation';
 import type { LlamaInstallation } from './installation';
 import { archiveUrl } from './package';
 import type { LlamaPackage } from './package';
 import { describeLlama } from './run-llama';
-import { sha512Of, unpackArchive } from './unpack-archive';
+import { fileSha512, unpackArchive } from './unpack-archive';
 
 /** Longest time without a byte of a download, in milliseconds. */
 const stallMilliseconds = 60_000;
 
-/** What is installed from where. */
+/** Package and its source. */
 interface InstallRequest {
   readonly source: LlamaPackage;
   readonly registry: string;
@@ -35,7 +35,7 @@ const metadataSchema = v.object({
 });
 
 /**
- * Downloads the package, compares its SHA-512 with the known one, unpacks it in place of an earlier installation and
+ * Downloads the package, compares its SHA-512 with the known one, replaces an earlier installation and
  * loads it in a child process. If it doesn't load, it is removed again.
  * @returns the installation, and the features of the processor that llama.cpp uses
  * @throws UserError
@@ -53,7 +53,7 @@ export async function installLlama(
     if (file === undefined) {
       await download(archiveUrl(source, registry), source.bytes, archive, job);
     }
-    const sha512 = await sha512Of(archive, job);
+    const sha512 = await fileSha512(archive, job);
     if (sha512 !== source.sha512) {
       throw new UserError(
         say`The SHA-512 of ${source.name} ${source.version} is ${sha512}, expected ${source.sha512}.`,
@@ -70,10 +70,10 @@ export async function installLlama(
     const record = {
       ...{ format: 'espalier.llama' as const, name, version, files: [...files] },
       addon: files.find((one) => one.startsWith(`${binaries}/llama-addon.`)) ?? '',
-      llamaCpp: await releaseOf(join(unpacked, binaries, '_nlcBuildMetadata.json')),
+      llamaCpp: await readRelease(join(unpacked, binaries, '_nlcBuildMetadata.json')),
     };
     const installed = { ...record, folder };
-    await writeFile(recordOf(unpacked), formatRecord(record));
+    await writeFile(recordPath(unpacked), formatRecord(record));
     if ((await installedLlama(folder)) !== undefined) {
       await removeLlama(folder);
     }
@@ -89,7 +89,7 @@ export async function installLlama(
   }
 }
 
-async function releaseOf(file: string): Promise<string> {
+async function readRelease(file: string): Promise<string> {
   const { buildOptions } = v.parse(metadataSchema, parseJsonText(await readSmallText(file)));
   return buildOptions.llamaCpp.release;
 }

@@ -37,16 +37,16 @@ export const llamaFolder = (): string => join(userCacheFolder(), 'llama');
 const recordName = 'installed.json';
 
 /** Path of the record of an installation. */
-export const recordOf = (folder: string): string => join(folder, recordName);
+export const recordPath = (folder: string): string => join(folder, recordName);
 
 /** Text of the record of an installation. */
 export const formatRecord = (record: LlamaRecord): string => `${JSON.stringify(record, null, 2)}\n`;
 
-/** llama.cpp if the user has installed it; undefined if not, or if its files are gone. */
+/** llama.cpp if the user has installed it; undefined if not, or if its files are missing. */
 export async function installedLlama(
   folder = llamaFolder(),
 ): Promise<LlamaInstallation | undefined> {
-  const text = await readSmallText(recordOf(folder)).catch(() => undefined);
+  const text = await readSmallText(recordPath(folder)).catch(() => undefined);
   if (text === undefined) {
     return undefined;
   }
@@ -76,7 +76,7 @@ export async function removeLlama(folder = llamaFolder()): Promise<LlamaInstalla
       remedy: say`There is nothing to remove in ${folder}.`,
     });
   }
-  await rm(recordOf(folder));
+  await rm(recordPath(folder));
   const folders = new Set([folder]);
   for (const file of installed.files) {
     await rm(join(folder, file), { force: true });

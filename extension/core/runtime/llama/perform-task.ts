@@ -6,7 +6,7 @@ import { say } from '../../message';
 import { loadAddon } from './addon';
 import type { LlamaAddon } from './addon';
 
-/** What the child process is asked. Each names the addon's path. */
+/** Task of the child process, with the path of the addon. */
 export type LlamaTask =
   | { readonly kind: 'describe'; readonly addon: string }
   | PredictTask

@@ -58,7 +58,7 @@ export const timeWithLlama = async (
 ): Promise<LlamaSpeed> =>
   perform<LlamaSpeed>({ ...task, kind: 'time', addon: join(folder, addon) }, job);
 
-/** Performs a task in a process of its own: whatever happens to llama.cpp is a {@link LlamaError}. */
+/** Performs a task in a separate process. Any failure of llama.cpp is a {@link LlamaError}. */
 async function perform<T extends object>(task: LlamaTask, job: TaskJob): Promise<T> {
   // Next to this bundle; in dist/ if the sources are run.
   const script = ['.', '../../../../dist']

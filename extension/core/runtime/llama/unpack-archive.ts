@@ -17,7 +17,7 @@ const regularFile = '0';
 const prefix = 'package/';
 
 /** Base64 of a file's SHA-512. */
-export async function sha512Of(
+export async function fileSha512(
   file: string,
   { cancellation, progress }: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<string> {
@@ -57,7 +57,7 @@ export async function unpackArchive(
     try {
       return await unpackFiles(new ByteReader(chunks), archive, folder, cancellation);
     } catch (error) {
-      throw isOfArchive(error) ? damaged(archive, say`It can't be unpacked.`) : error;
+      throw isArchiveError(error) ? damaged(archive, say`It can't be unpacked.`) : error;
     } finally {
       bytes.destroy();
       chunks.destroy();
@@ -134,7 +134,7 @@ class ByteReader {
   private readonly chunks: AsyncIterator<Buffer, undefined>;
   private rest: Buffer = Buffer.alloc(0);
 
-  public constructor(chunks: AsyncIterable<Buffer>) {
+  public constructor(chunks: AsyncIterable<Buffer, undefined>) {
     this.chunks = chunks[Symbol.asyncIterator]();
   }
 
@@ -158,14 +158,14 @@ class ByteReader {
   /** Reads the rest, whose checksum is at its end. */
   public async finish(): Promise<void> {
     while ((await this.chunks.next()).done !== true) {
-      // Nothing of it is needed.
+      // The bytes are not needed.
     }
   }
 }
 
 class TruncatedError extends Error {}
 
-const isOfArchive = (error: unknown): boolean =>
+const isArchiveError = (error: unknown): boolean =>
   error instanceof TruncatedError ||
   (error instanceof Error && 'code' in error && String(error.code).startsWith('Z_'));
 

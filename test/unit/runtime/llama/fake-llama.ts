@@ -78,7 +78,7 @@ export function packFiles(files: Files, type = '0'): Buffer {
   return gzipSync(Buffer.concat([...parts, Buffer.alloc(1024)]));
 }
 
-export const packageOf = (archive: Buffer): LlamaPackage => ({
+export const fakePackage = (archive: Buffer): LlamaPackage => ({
   ...{ name: '@fake/linux', version: '1.2.3', bytes: archive.length, binaries: 'bins/fake' },
   sha512: createHash('sha512').update(archive).digest('base64'),
 });
@@ -107,6 +107,6 @@ export async function installFake(): ReturnType<typeof installLlama> {
     (_, response) => {
       response.end(archive);
     },
-    async (registry) => installLlama({ source: packageOf(archive), registry }, unattended),
+    async (registry) => installLlama({ source: fakePackage(archive), registry }, unattended),
   );
 }

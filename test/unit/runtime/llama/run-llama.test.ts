@@ -166,14 +166,20 @@ describe('llama.cpp in a child process', () => {
 const evaluated = { perplexity: 2, tokens: 1, tokensPerSecond: 1 };
 const isGguf = (name: string): boolean => name.endsWith('.gguf');
 
-/** The user's own cache folder: tests have another. */
-const ownCache = join(homedir(), '.cache');
-const own = await (async () => {
-  vi.stubEnv('XDG_CACHE_HOME', ownCache);
-  const found = await installedLlama();
-  vi.unstubAllEnvs();
+/** Installation in the user's own cache folder: tests have another. */
+async function findOwn(): Promise<LlamaInstallation | undefined> {
+  return installedLlama(join(homedir(), '.cache', 'espalier', 'llama'));
+}
+
+async function requireOwn(): Promise<LlamaInstallation> {
+  const found = await findOwn();
+  if (found === undefined) {
+    throw new Error('llama.cpp is not installed');
+  }
   return found;
-})();
+}
+
+const own = await findOwn();
 
 describe.skipIf(own === undefined)(
   'the real llama.cpp, if `espalier install-llama` was run',
@@ -191,7 +197,7 @@ describe.skipIf(own === undefined)(
       const model = join(path, files[0]?.name ?? '');
       const ids = Int32Array.from({ length: 16 }, (_, i) => 5 + 7 * i);
       const task = { model, ids, withLogits: true, text: 'A river.' };
-      const theirs = await predictWithLlama(own as LlamaInstallation, task, unattended);
+      const theirs = await predictWithLlama(await requireOwn(), task, unattended);
       const options = { device: 'cpu', memoryBytes: 2 ** 30 } as const;
       const ours = await writtenLogits(model, ids, options, unattended);
       expect(relativeError(theirs.logits, ours)).toBeLessThan(1e-3);
