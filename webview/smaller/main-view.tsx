@@ -1,7 +1,6 @@
 import type { VNode } from 'preact';
 import { perplexityWord } from '../../extension/core/change-size';
-import { formatSpeed } from '../../extension/core/evaluate/describe-llama-speed';
-import { formatChange } from '../../extension/core/format';
+import { formatChange, formatSpeed } from '../../extension/core/format';
 import { Button } from '../components/controls';
 import { Tile } from '../components/facts';
 import { Notice } from '../components/notice';

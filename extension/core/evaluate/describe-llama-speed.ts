@@ -1,3 +1,4 @@
+import { formatSpeed } from '../format';
 import { say } from '../message';
 import type { Message } from '../message';
 import type { LlamaTiming } from './evaluation';
@@ -7,10 +8,6 @@ interface TimedModels {
   readonly llamaCpp?: LlamaTiming | undefined;
   readonly against?: { readonly llamaCpp?: LlamaTiming | undefined } | undefined;
 }
-
-/** `96.1`, `812`: tokens per second. */
-export const formatSpeed = (perSecond: number): string =>
-  perSecond < 100 ? perSecond.toPrecision(3) : perSecond.toFixed(0);
 
 /** Speeds of a model, or of the original and the model; none if it was not timed. */
 export function describeLlamaSpeed({ llamaCpp: after, against }: TimedModels): Message[] {

@@ -51,15 +51,19 @@ const packages: Readonly<Record<string, LlamaPackage>> = {
   },
 };
 
+const platform = (): string => `${process.platform}-${process.arch}`;
+
+/** True if there is a package for this machine. */
+export const canInstallLlama = (): boolean => packages[platform()] !== undefined;
+
 /**
  * Package for this machine.
  * @throws UserError if there is none.
  */
 export function llamaPackage(): LlamaPackage {
-  const platform = `${process.platform}-${process.arch}`;
-  const found = packages[platform];
+  const found = packages[platform()];
   if (found === undefined) {
-    throw new UserError(say`There is no prebuilt llama.cpp for ${platform}.`, {
+    throw new UserError(say`There is no prebuilt llama.cpp for ${platform()}.`, {
       remedy: say`Everything else works without it.`,
     });
   }
