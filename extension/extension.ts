@@ -4,6 +4,7 @@ import { commands, Uri } from 'vscode';
 import type { ExtensionContext } from 'vscode';
 import { workRoot } from './core/jobs/work-folder';
 import { canInstallCuda } from './core/runtime/cuda/can-install';
+import { canInstallLlama } from './core/runtime/llama/package';
 import type * as Host from './host';
 import { inTurns } from './services/activation/in-turns';
 import { loadQuietly, registerAll } from './services/activation/register-all';
@@ -48,6 +49,7 @@ export function activate(context: ExtensionContext): Activated {
     offerPlanTasks(context.extensionUri),
   );
   void commands.executeCommand('setContext', 'espalier.canInstallCuda', canInstallCuda());
+  void commands.executeCommand('setContext', 'espalier.canInstallLlama', canInstallLlama());
   // Report jobs that earlier windows left interrupted.
   void access(jobsFile(context)).then(
     () => {

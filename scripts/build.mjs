@@ -155,6 +155,7 @@ const bundles = [
     outfile: 'dist/queue-library.js',
   },
   { ...node, entryPoints: ['extension/worker/parquet-check.ts'], outfile: 'dist/parquet-check.js' },
+  { ...node, entryPoints: ['extension/worker/llama.ts'], outfile: 'dist/llama.js' },
   {
     ...node,
     entryPoints: ['extension/cli/main.ts'],

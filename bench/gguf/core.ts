@@ -1,35 +1,53 @@
 // What run.mjs needs of the core, bundled by it.
-import { readImportance } from '../../extension/core/export/gguf/importance';
-import type { TypeMix } from '../../extension/core/export/gguf/type-mixes';
+import { loadTokenizer } from '../../extension/core/data/tokenizer';
+import { readHeldOut } from '../../extension/core/evaluate/held-out';
 import { unattended } from '../../extension/core/jobs/job';
-import { openModel, openModelFiles } from '../../extension/core/models/open-model';
-import { writeModel } from '../../extension/core/pipelines/write-model';
+import { openModel } from '../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../extension/core/runtime/layered-executor';
+import { installedLlama } from '../../extension/core/runtime/llama/installation';
+import { predictWithLlama } from '../../extension/core/runtime/llama/run-llama';
 
 const limits = { device: 'cpu', memoryBytes: 2 ** 32 } as const;
+const tokens = 128;
 
-/** Writes a model as a GGUF file; as stored without a mix. */
-export async function write(
-  path: string,
-  out: string,
-  mix: TypeMix | undefined,
-  imatrix: string | undefined,
-): ReturnType<typeof writeModel> {
-  const importance = imatrix === undefined ? {} : { importance: await readImportance(imatrix) };
-  const types = mix === undefined ? {} : { types: { mix, ...importance } };
-  const model = await openModelFiles(path);
-  return writeModel(
-    { model, removed: [], out, format: 'gguf', overwrite: true, ...types, ...limits },
-    unattended,
-  );
+/** Release of llama.cpp that is installed. */
+export const release = async (): Promise<string | undefined> => (await installedLlama())?.llamaCpp;
+
+interface Comparison {
+  /** max |a − b| / max |a| over all logits. */
+  readonly error: number;
+  /** KL(ours ‖ llama.cpp's) in nats, mean over tokens. */
+  readonly klDivergence: number;
+  /** Positions with the same most likely next token. */
+  readonly sameTop: number;
+  readonly positions: number;
+  /** True if both tokenize the text into the same ids. */
+  readonly sameTokens: boolean;
 }
 
-/** Logits of the last of `ids`, [vocabulary]. */
-export async function lastLogits(path: string, ids: readonly number[]): Promise<Float32Array> {
-  const executor = new LayeredExecutor(await openModel(path), limits.device, limits.memoryBytes);
+/** Logits of llama.cpp against ours, on the first tokens of a held-out text. */
+export async function compareWithLlama(path: string, file: string): Promise<Comparison> {
+  const llama = await installedLlama();
+  const model = await openModel(path);
+  const [ids] = await readHeldOut(file, model, tokens);
+  if (llama === undefined || !(ids instanceof Int32Array)) {
+    throw new Error('llama.cpp is not installed, or the model reads no text');
+  }
+  const tokenizer = await loadTokenizer(path);
+  const sample = tokenizer.decode([...ids]);
+  const theirs = await predictWithLlama(
+    llama,
+    { model: path, ids, withLogits: true, text: sample },
+    unattended,
+  );
+  const ownIds = tokenizer.encodePlain(sample);
+  const executor = new LayeredExecutor(model, limits.device, limits.memoryBytes);
   try {
-    const logits = await logitsOf(executor, Int32Array.from(ids));
-    return logits.slice(-logits.length / ids.length);
+    const ours = await logitsOf(executor, ids);
+    return {
+      ...compareLogits(ours, theirs.logits, ids.length),
+      sameTokens: ownIds.join() === theirs.textTokens.join(),
+    };
   } finally {
     await executor.dispose();
   }
@@ -42,4 +60,43 @@ async function logitsOf(executor: LayeredExecutor, ids: Int32Array): Promise<Flo
     [state = state] = await executor.run(index, [state]);
   }
   return executor.logits(state);
+}
+
+function compareLogits(
+  ours: Float32Array,
+  theirs: Float32Array,
+  positions: number,
+): Omit<Comparison, 'sameTokens'> {
+  if (ours.length !== theirs.length) {
+    throw new Error(`${ours.length} logits, and ${theirs.length} of llama.cpp`);
+  }
+  const width = ours.length / positions;
+  let [difference, largest, divergence, sameTop] = [0, 0, 0, 0];
+  for (let start = 0; start < ours.length; start += width) {
+    const [a, b] = [ours, theirs].map((all) => all.subarray(start, start + width));
+    if (a === undefined || b === undefined) continue;
+    const [logA, logB] = [a, b].map(logSumExp);
+    let [bestA, bestB] = [0, 0];
+    for (const [i, x] of a.entries()) {
+      const y = b[i] ?? Number.NaN;
+      difference = Math.max(difference, Math.abs(x - y));
+      largest = Math.max(largest, Math.abs(x));
+      const logP = x - (logA ?? 0);
+      divergence += Math.exp(logP) * (logP - y + (logB ?? 0));
+      bestA = x > (a[bestA] ?? 0) ? i : bestA;
+      bestB = y > (b[bestB] ?? 0) ? i : bestB;
+    }
+    sameTop += bestA === bestB ? 1 : 0;
+  }
+  return {
+    error: difference / largest,
+    klDivergence: divergence / positions,
+    sameTop,
+    positions,
+  };
+}
+
+function logSumExp(values: Float32Array): number {
+  const most = values.reduce((a, b) => Math.max(a, b), -Infinity);
+  return most + Math.log(values.reduce((sum, x) => sum + Math.exp(x - most), 0));
 }

@@ -49,3 +49,4 @@ export { makeModelSmaller } from './make-smaller';
 export { openResult } from './open-result';
 export { revealPath } from './open-result';
 export { copyPath } from './open-result';
+export { installLlama } from './install-llama';

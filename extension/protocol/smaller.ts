@@ -42,7 +42,15 @@ export interface SmallerModel extends Pick<
 }
 
 const interval = object({ value: number(), low: number(), high: number() });
-const evaluated = { perplexity: number(), tokens: number(), tokensPerSecond: number() };
+const evaluated = {
+  ...{ perplexity: number(), tokens: number(), tokensPerSecond: number() },
+  llamaCpp: optional(
+    object({
+      ...{ release: string(), threads: number() },
+      ...{ prefillTokensPerSecond: number(), decodeTokensPerSecond: number() },
+    }),
+  ),
+};
 const outcome = string();
 
 /** State that a tab keeps over a reload. */

@@ -51,6 +51,7 @@ export const commandIds = {
   openResult: 'espalier.openResult',
   revealPath: 'espalier.revealPath',
   copyPath: 'espalier.copyPath',
+  installLlama: 'espalier.installLlama',
 } as const;
 
 export type CommandName = keyof typeof commandIds;

@@ -14,6 +14,7 @@ const bundles = [
   'probe',
   'quantize',
   'parquet-check',
+  'llama',
   'queue-library',
 ];
 

@@ -34,7 +34,8 @@ describe('the packaged extension', () => {
       ...['LICENSE.txt', 'changelog.md', 'dist/architectures.js', 'dist/cli.js'],
       ...['dist/cli.js.LEGAL.txt', 'dist/data-reader.js', 'dist/data-reader.js.LEGAL.txt'],
       ...['dist/encoder-architectures.js', 'dist/extension.js', 'dist/highs.wasm', 'dist/host.js'],
-      ...['dist/inspector.js', 'dist/mcp-server.js', 'dist/mixtures-and-mixers.js'],
+      ...['dist/inspector.js', 'dist/llama.js', 'dist/mcp-server.js'],
+      'dist/mixtures-and-mixers.js',
       ...['dist/operations.js', 'dist/parquet-check.js', 'dist/pieces.js'],
       ...['dist/pieces.js.LEGAL.txt', 'dist/preview-config.js', 'dist/probe.js'],
       'dist/quantize.js',
@@ -81,7 +82,8 @@ it('the npm package holds the command line alone, and runs where it is unpacked'
     .map((name) => name.replaceAll('\\', '/'));
   expect(files.sort()).toEqual([
     ...['CHANGELOG.md', 'LICENSE', 'README.md', 'dist/cli.js', 'dist/cli.js.LEGAL.txt'],
-    ...['dist/highs.wasm', 'dist/mcp-server.js', 'dist/parquet-check.js', 'dist/pieces.js'],
+    ...['dist/highs.wasm', 'dist/llama.js', 'dist/mcp-server.js', 'dist/parquet-check.js'],
+    'dist/pieces.js',
     ...['dist/pieces.js.LEGAL.txt', 'dist/probe.js', 'dist/quantize.js'],
     ...['dist/queue-library.js', 'package.json'],
     ...['samples/calibration.txt', 'samples/espalier-sample/config.json'],

@@ -1,6 +1,6 @@
 import type { VNode } from 'preact';
 import { perplexityWord } from '../../extension/core/change-size';
-import { formatChange } from '../../extension/core/format';
+import { formatChange, formatSpeed } from '../../extension/core/format';
 import { Button } from '../components/controls';
 import { Tile } from '../components/facts';
 import { Notice } from '../components/notice';
@@ -60,6 +60,7 @@ export function Main({ panel }: { readonly panel: SmallerPanel }): VNode {
         <dl class="tiles">
           <Sizes smaller={smaller} />
           <Losses smaller={smaller} />
+          <Speed smaller={smaller} />
         </dl>
         <p class="muted">{smaller.verified}</p>
       </Section>
@@ -141,6 +142,24 @@ function Losses({ smaller: { evaluation } }: PartProps): VNode | null {
           note={between(agreement, formatPercent)}
         />
       )}
+    </>
+  );
+}
+
+/** Speed in llama.cpp, if it was timed there. */
+function Speed({ smaller: { evaluation } }: PartProps): VNode | null {
+  const after = evaluation?.llamaCpp;
+  if (after === undefined) return null;
+  const before = evaluation?.against?.llamaCpp;
+  const speed = (key: 'prefillTokensPerSecond' | 'decodeTokensPerSecond'): string =>
+    strings.speed(
+      [...(before === undefined ? [] : [before[key]]), after[key]].map(formatSpeed).join(' → '),
+    );
+  const note = strings.speedNote(after.release, String(after.threads));
+  return (
+    <>
+      <Tile name={strings.decode} value={speed('decodeTokensPerSecond')} note={note} />
+      <Tile name={strings.prefill} value={speed('prefillTokensPerSecond')} note={note} />
     </>
   );
 }

@@ -27,6 +27,11 @@ export const strings = {
   nats: t('nats per token'),
   agreement: t('Top-1 agreement'),
   interval: (low: string, high: string) => t('95 % interval {0} to {1}', low, high),
+  decode: t('Decode'),
+  prefill: t('Prefill'),
+  speed: (amount: string) => t('{0} tokens/s', amount),
+  speedNote: (release: string, threads: string) =>
+    t('in llama.cpp {0}, CPU threads: {1}', release, threads),
   measuredOn: (tokens: string) => t('Measured on {0} tokens of held-out text.', tokens),
   notMeasured: t('It was not evaluated: the model reads no text, or it could not be run.'),
   requantized: (type: string) =>

@@ -10,6 +10,7 @@ import {
   formatAccuracy,
 } from '../../core/evaluate/describe-accuracy';
 import { domainCells, domainTitles } from '../../core/evaluate/domain-table';
+import { describeLlamaSpeed } from '../../core/evaluate/describe-llama-speed';
 import type { TaskEvaluation } from '../../core/evaluate/evaluate-models';
 import type { Evaluation } from '../../core/evaluate/evaluation';
 import type { Interval } from '../../core/evaluate/paired';
@@ -60,7 +61,7 @@ export const evaluate: Presenter<Evaluated> = {
         `Perplexity ${formatChange(result.against.perplexity, result.perplexity)} from ${against}${interval && ` (${interval})`}: ${inEnglish(perplexityWord(result.against.perplexity, result.perplexity))}`,
       );
     }
-    for (const sentence of describePredictions(result)) {
+    for (const sentence of [...describePredictions(result), ...describeLlamaSpeed(result)]) {
       terminal.print(inEnglish(sentence));
     }
     const domains = ('domains' in result && result.domains) || [];

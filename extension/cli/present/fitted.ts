@@ -1,4 +1,5 @@
 import { describePredictions } from '../../core/evaluate/describe-accuracy';
+import { describeLlamaSpeed } from '../../core/evaluate/describe-llama-speed';
 import { describeVerification } from '../../core/export/verification';
 import {
   formatBytes,
@@ -78,7 +79,11 @@ function printFitted(terminal: Terminal, result: FittedModel): void {
       `Perplexity: ${inEnglish(change)}${interval && `, ${interval}`}, on ${evaluation.tokens} tokens`,
     );
   }
-  for (const sentence of evaluation === undefined ? [] : describePredictions(evaluation)) {
+  const sentences =
+    evaluation === undefined
+      ? []
+      : [...describePredictions(evaluation), ...describeLlamaSpeed(evaluation)];
+  for (const sentence of sentences) {
     terminal.print(inEnglish(sentence));
   }
   terminal.print(`Types: ${describeTypes(types)}`);

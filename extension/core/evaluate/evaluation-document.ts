@@ -45,6 +45,15 @@ const measuredEntries = {
   perplexity: described(v.optional(v.number()), 'exp(mean negative log-likelihood) of the text'),
   tokens: described(v.optional(v.number()), 'Tokens of the text that were predicted'),
   tokensPerSecond: described(v.optional(v.number()), 'Tokens of the text read in a second'),
+  llamaCpp: described(
+    v.optional(
+      v.object({
+        ...{ release: v.string(), threads: v.number() },
+        ...{ prefillTokensPerSecond: v.number(), decodeTokensPerSecond: v.number() },
+      }),
+    ),
+    'Speed of a GGUF file in llama.cpp: a prompt of 128 tokens, then 32 tokens one by one',
+  ),
   kind: described(v.optional(v.string()), 'Kind of the task'),
   examples: described(v.optional(v.number()), 'Examples of the task'),
   acc: described(v.optional(v.number()), 'Share of the examples that are answered right'),

@@ -8,6 +8,17 @@ export interface Evaluation {
   readonly tokens: number;
   /** Tokens run through the model per second (whole sequences at once, not generation). */
   readonly tokensPerSecond: number;
+  /** Present for GGUF files if llama.cpp is installed. */
+  readonly llamaCpp?: LlamaTiming;
+}
+
+/** Speed of a GGUF file in llama.cpp, medians: a prompt of 128 tokens at once, then 32 tokens one by one. */
+export interface LlamaTiming {
+  /** Release of llama.cpp. */
+  readonly release: string;
+  readonly prefillTokensPerSecond: number;
+  readonly decodeTokensPerSecond: number;
+  readonly threads: number;
 }
 
 /** What two models predict behind the same tokens; absent where they can't be compared, or windows are too few. */

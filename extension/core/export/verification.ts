@@ -1,6 +1,16 @@
 import { formatError, formatPercent } from '../format';
-import { counted, say } from '../message';
+import { counted, joined, say } from '../message';
 import type { Message } from '../message';
+
+/** The written GGUF file in llama.cpp. */
+export interface LlamaCheck {
+  /** Release of llama.cpp. */
+  readonly release: string;
+  /** Share of tokens with the plan's most likely next token; absent if it failed. */
+  readonly top1Agreement?: number;
+  /** Why llama.cpp can't run it. */
+  readonly failure?: string;
+}
 
 /** The re-opened result against the source model with the sublayers skipped. */
 export interface Verification {
@@ -13,6 +23,8 @@ export interface Verification {
   readonly tokens: number;
   /** Present where the model was run on examples of its inputs. */
   readonly examples?: boolean;
+  /** Present if llama.cpp is installed and a GGUF file was written. */
+  readonly llamaCpp?: LlamaCheck;
 }
 
 /** Amount that was compared, such as `64 tokens`. */
@@ -23,11 +35,22 @@ export function describeCompared({
   return counted(tokens, examples === true ? 'example' : 'token');
 }
 
-/** Sentence that says what was checked: `Verified: it opens and runs, top-1 agreement with the plan 98 % on 64 tokens.` */
+/**
+ * Sentences that say what was checked: `Verified: it opens and runs, top-1 agreement with the plan 98 % on 64 tokens. It
+ * loads in llama.cpp v0.5.0, top-1 agreement with the plan 97 %.`
+ */
 export function describeVerification(verification: Verification): Message {
-  const { top1Agreement: agreement, relativeError } = verification;
+  const { top1Agreement: agreement, relativeError, llamaCpp } = verification;
   const compared = describeCompared(verification);
-  return agreement === undefined
-    ? say`Verified: it opens and runs, relative error against the plan ${formatError(relativeError)} on ${compared}.`
-    : say`Verified: it opens and runs, top-1 agreement with the plan ${formatPercent(agreement)} on ${compared}.`;
+  return joined([
+    agreement === undefined
+      ? say`Verified: it opens and runs, relative error against the plan ${formatError(relativeError)} on ${compared}.`
+      : say`Verified: it opens and runs, top-1 agreement with the plan ${formatPercent(agreement)} on ${compared}.`,
+    llamaCpp && describeLlamaCheck(llamaCpp),
+  ]);
 }
+
+const describeLlamaCheck = ({ release, top1Agreement = 0, failure }: LlamaCheck): Message =>
+  failure === undefined
+    ? say`It loads in llama.cpp ${release}, top-1 agreement with the plan ${formatPercent(top1Agreement)}.`
+    : say`It does not run in llama.cpp ${release}: ${failure}.`;

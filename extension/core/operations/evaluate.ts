@@ -4,6 +4,7 @@ import { evaluateModels, judgeModels } from '../evaluate/evaluate-models';
 import type { TaskEvaluation } from '../evaluate/evaluate-models';
 import { defaultBaseLength, evaluateWithBase, saveBase } from '../evaluate/evaluate-base';
 import type { BaseEvaluation, EvaluationResult } from '../evaluate/evaluation';
+import { addLlamaSpeeds } from '../evaluate/llama-speed';
 import { asksFor, judge } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
 import { defaultWindowLength, defaultWindows } from '../evaluate/perplexity';
@@ -233,10 +234,19 @@ export const evaluate = defineOperation({
         },
         context,
       );
-      const { perplexityRatio, agreement } = result;
+      const isWhole = changes.removed.length === 0 && narrowed === opened;
+      const timed = await addLlamaSpeeds(
+        result,
+        {
+          model: isWhole ? opened : undefined,
+          ...{ against: changes.against, memoryBytes: changes.memoryBytes },
+        },
+        context,
+      );
+      const { perplexityRatio, agreement } = timed;
       return gate === undefined
-        ? result
-        : { ...result, verdict: judge(gate, { perplexityRatio, agreement }) };
+        ? timed
+        : { ...timed, verdict: judge(gate, { perplexityRatio, agreement }) };
     };
     const opened = await open(planned?.model ?? request.model ?? '');
     const place = async (): Promise<string> => journalOf(request).prepare(out, journaled(request));

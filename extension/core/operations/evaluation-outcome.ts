@@ -5,6 +5,7 @@ import {
   describePredictions,
   formatAccuracy,
 } from '../evaluate/describe-accuracy';
+import { describeLlamaSpeed } from '../evaluate/describe-llama-speed';
 import type { TaskEvaluation } from '../evaluate/evaluate-models';
 import type { BaseEvaluation, Evaluation, EvaluationResult } from '../evaluate/evaluation';
 import { perplexityWord } from '../change-size';
@@ -42,7 +43,9 @@ export function evaluationOutcome(
   const other = request.base === undefined ? otherModel(request) : basename(request.base);
   const change = plannedChange(request.plan);
   const [perplexity, speed] = figures(result);
-  const predictions = describePredictions(result).map((sentence) => say`${sentence}.`);
+  const predictions = [...describePredictions(result), ...describeLlamaSpeed(result)].map(
+    (sentence) => say`${sentence}.`,
+  );
   if (other !== undefined && against !== undefined) {
     const [otherPerplexity, otherSpeed] = figures(against);
     return {

@@ -7,6 +7,7 @@ import { loadModelInputs } from '../data/model-inputs';
 import { defaultDocumentPath } from '../document-names';
 import { evaluateModels } from '../evaluate/evaluate-models';
 import type { EvaluationResult } from '../evaluate/evaluation';
+import { addLlamaSpeeds } from '../evaluate/llama-speed';
 import { asksFor, judge } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
 import { meanFactor } from '../evaluate/paired';
@@ -634,16 +635,18 @@ async function evaluate(
   const { version } = context.environment;
   const place = async (): Promise<string> => evaluationJournal.prepare(undefined, model.path);
   const evaluation = await attempt(async () =>
-    resumable({ place, out: undefined, version }, inner, async (saved) =>
-      evaluateModels(
+    resumable({ place, out: undefined, version }, inner, async (saved) => {
+      const result = await evaluateModels(
         {
           ...{ model: changed, removed: [], against: model, text, saved },
           needsAgreement: asksFor(limits, 'agreement'),
           ...options,
         },
         inner,
-      ),
-    ),
+      );
+      const { memoryBytes } = options;
+      return addLlamaSpeeds(result, { model: changed, against: model, memoryBytes }, inner);
+    }),
   );
   const found = evaluation === undefined ? {} : { evaluation };
   if (limits.length === 0) {

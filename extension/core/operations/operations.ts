@@ -15,6 +15,7 @@ import { generate } from './generate';
 import { imatrix } from './imatrix';
 import { inspect } from './inspect';
 import { installCuda } from './install-cuda';
+import { installLlama } from './install-llama';
 import { latency } from './latency';
 import { pareto } from './pareto';
 import { patch } from './patch';
@@ -80,6 +81,7 @@ export const operations = [
   workForQueue,
   report,
   installCuda,
+  installLlama,
 ] as const;
 
 type Known = (typeof operations)[number];

@@ -6,7 +6,7 @@ import type { OperationId } from './operations';
 const unlisted = new Set<OperationId>([
   ...(['demo', 'try-family', 'symbolic enumerate', 'symbolic evaluate'] as const),
   ...(['convert-scores', 'study-groups', 'train', 'worker', 'queue'] as const),
-  ...(['install-cuda'] as const),
+  ...(['install-cuda', 'install-llama'] as const),
 ]);
 
 /** What agents of the editor are offered: the way from a model to a smaller one that was judged. */

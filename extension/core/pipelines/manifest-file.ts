@@ -97,6 +97,13 @@ export const manifestSchema = v.object({
     top1Agreement: v.optional(v.number()),
     tokens: count,
     examples: v.optional(v.boolean()),
+    llamaCpp: v.optional(
+      v.object({
+        release: v.string(),
+        top1Agreement: v.optional(v.number()),
+        failure: v.optional(v.string()),
+      }),
+    ),
   }),
   created: v.string(),
   versions: v.object({ espalier: v.string(), onnxruntime: v.string(), node: v.string() }),

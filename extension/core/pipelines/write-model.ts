@@ -31,6 +31,7 @@ import type { GgufTypes } from '../export/gguf/choose-types';
 import type { OutputFormat } from '../export/output-formats';
 import { compareLogits, sourceLogits, verificationInput, runningError } from '../export/verify';
 import type { ComparedOutput } from '../export/verify';
+import { verifyInLlama } from '../export/verify-in-llama';
 import { onPath } from '../jobs/write-errors';
 import { say } from '../message';
 
@@ -170,7 +171,21 @@ async function writeChecked(
     const actual = await writer.output(output.partial, how.input, how.model);
     checked.push(compareLogits(expected, actual, how, output.path));
   }
-  const verification = checked.reduce((a, b) => (b.relativeError > a.relativeError ? b : a));
+  const worst = checked.reduce((a, b) => (b.relativeError > a.relativeError ? b : a));
+  const [first] = compared;
+  const { top1Agreement: ownAgreement } = worst;
+  const llamaCpp =
+    target.format === 'gguf' && first?.input instanceof Int32Array && ownAgreement !== undefined
+      ? await verifyInLlama(
+          {
+            file: join(output.partial, weights[0] ?? ''),
+            ...{ ids: first.input, expected: first.expected, ownAgreement },
+            memoryBytes: request.memoryBytes,
+          },
+          context,
+        )
+      : undefined;
+  const verification = { ...worst, ...(llamaCpp === undefined ? {} : { llamaCpp }) };
 
   const { loadsWith, parameters, layout } = writer;
   const written = {

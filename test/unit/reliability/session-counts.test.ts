@@ -138,6 +138,7 @@ const others: Partial<Record<OperationId, string>> = {
   queue: 'reads a queue',
   worker: 'runs what several workers run below',
   'install-cuda': 'unpacks an archive',
+  'install-llama': 'downloads and unpacks an archive',
 };
 
 /** Sessions that a job has created. */

@@ -7,6 +7,7 @@ import {
   formatAccuracy,
 } from '../../evaluate/describe-accuracy';
 import { domainCells, domainTitles } from '../../evaluate/domain-table';
+import { describeLlamaSpeed } from '../../evaluate/describe-llama-speed';
 import { describeMeasured, outcomeWords } from '../../evaluate/gate';
 import type { EvaluationDocument } from '../../evaluate/evaluation-document';
 import { formatChange } from '../../format';
@@ -72,7 +73,7 @@ function perplexitySection(evaluation: EvaluationDocument): Section {
       ...(before === undefined || after === undefined
         ? []
         : [`${formatChange(before, after)}: ${inEnglish(perplexityWord(before, after))}.${range}`]),
-      ...sentences(describePredictions(evaluation)),
+      ...sentences([...describePredictions(evaluation), ...describeLlamaSpeed(evaluation)]),
     ],
     table: {
       columns: numbers('perplexity', 'tokens', 'tokens/s'),

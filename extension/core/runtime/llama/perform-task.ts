@@ -1,0 +1,200 @@
+import { setTimeout } from 'node:timers/promises';
+import type { TaskJob } from '../../jobs/child-task';
+import { checkpoint } from '../../jobs/job';
+import { median } from '../../median';
+import { say } from '../../message';
+import { loadAddon } from './addon';
+import type { LlamaAddon } from './addon';
+
+/** Task of the child process, with the path of the addon. */
+export type LlamaTask =
+  | { readonly kind: 'describe'; readonly addon: string }
+  | PredictTask
+  | TimeTask;
+
+/** Most likely next token after each of the tokens, from one batch. */
+export interface PredictTask {
+  readonly kind: 'predict';
+  readonly addon: string;
+  /** Path of a GGUF file. */
+  readonly model: string;
+  readonly ids: Int32Array;
+  /** True if all logits are returned, too. */
+  readonly withLogits: boolean;
+  /** Text to tokenize without special tokens, or empty. */
+  readonly text: string;
+}
+
+export interface TimeTask {
+  readonly kind: 'time';
+  readonly addon: string;
+  readonly model: string;
+  /** Length of the prompt. */
+  readonly context: number;
+  /** Tokens that are decoded after it. */
+  readonly tokens: number;
+  /** Most runs after one to warm up. */
+  readonly repeats: number;
+  /** After so long, timing ends with what is known. */
+  readonly seconds: number;
+  readonly vocabularySize: number;
+}
+
+export interface LlamaPredictions {
+  /** Most likely next token by position. */
+  readonly tokens: Int32Array;
+  /** [tokens, vocabulary]; empty if not asked for. */
+  readonly logits: Float32Array;
+  /** Tokens of the text. */
+  readonly textTokens: Int32Array;
+}
+
+/** Medians over the runs. */
+export interface LlamaSpeed {
+  readonly prefillTokensPerSecond: number;
+  readonly decodeTokensPerSecond: number;
+  readonly threads: number;
+}
+
+/** Features of the processor that llama.cpp uses. */
+export interface LlamaDescription {
+  readonly system: string;
+}
+
+/** Decoded tokens that are timed in any case. */
+const fewestSteps = 4;
+
+/** Answer if llama.cpp can't do it. */
+export interface LlamaRefusal {
+  readonly refusal: string;
+}
+
+/** Time for log lines of a failure to arrive from the addon's thread, in milliseconds. */
+const logMilliseconds = 50;
+
+/** Performs a task with llama.cpp in this process. */
+export async function performLlamaTask(
+  task: LlamaTask,
+  job: TaskJob,
+): Promise<LlamaDescription | LlamaPredictions | LlamaSpeed | LlamaRefusal> {
+  const errors: string[] = [];
+  const addon = await loadAddon(task.addon, (text) => errors.push(text.trim()));
+  if (task.kind === 'describe') {
+    return { system: addon.systemInfo() };
+  }
+  try {
+    return await (task.kind === 'predict' ? predict(addon, task) : time(addon, task, job));
+  } catch (error) {
+    if (!(error instanceof FailedStep)) {
+      throw error;
+    }
+    await setTimeout(logMilliseconds);
+    // The first line says why, the others which steps gave up.
+    return { refusal: errors.find(Boolean) ?? error.message };
+  }
+}
+
+/** Failure of llama.cpp, whose log says why. */
+class FailedStep extends Error {}
+
+const step = async <T>(work: () => Promise<T>): Promise<T> => {
+  const result = await work().catch((error: unknown) => {
+    throw new FailedStep((error as Error).message);
+  });
+  if (result === false) {
+    throw new FailedStep('the file was refused');
+  }
+  return result;
+};
+
+type Model = InstanceType<LlamaAddon['AddonModel']>;
+type Context = InstanceType<LlamaAddon['AddonContext']>;
+
+async function open(
+  addon: LlamaAddon,
+  path: string,
+  { contextSize, batchSize }: { readonly contextSize: number; readonly batchSize: number },
+): Promise<{ readonly model: Model; readonly context: Context; readonly threads: number }> {
+  const model = new addon.AddonModel(path, { addonExports: addon, gpuLayers: 0, useMmap: true });
+  await step(async () => model.init());
+  const threads = Math.max(1, Math.floor(addon.getMathCores()));
+  const context = new addon.AddonContext(model, {
+    ...{ contextSize, batchSize, sequences: 1, threads },
+    flashAttention: 'auto',
+  });
+  await step(async () => context.init());
+  return { model, context, threads };
+}
+
+async function predict(
+  addon: LlamaAddon,
+  { model: path, ids, withLogits, text }: PredictTask,
+): Promise<LlamaPredictions> {
+  const { length } = ids;
+  const { model, context } = await open(addon, path, { contextSize: length, batchSize: length });
+  context.initBatch(length);
+  const rows = context.addToBatch(0, 0, Uint32Array.from(ids), Uint32Array.from(ids.keys()));
+  await step(async () => context.decodeBatch());
+  const sampler = new addon.AddonSampler(model);
+  sampler.applyConfig({ temperature: 0 });
+  const tokens = new Int32Array(length);
+  let logits = new Float32Array();
+  for (const [position, row] of rows.entries()) {
+    if (!withLogits) {
+      tokens[position] = await step(async () => context.sampleToken(row, sampler));
+      continue;
+    }
+    const [token, , , pairs = []] = await step(async () =>
+      context.sampleToken(row, sampler, false, false, true),
+    );
+    tokens[position] = token;
+    const vocabulary = pairs.length / 2;
+    logits = position === 0 ? new Float32Array(length * vocabulary) : logits;
+    for (let i = 0; i < vocabulary; i++) {
+      logits[position * vocabulary + (pairs[2 * i] ?? 0)] = pairs[2 * i + 1] ?? Number.NaN;
+    }
+  }
+  // llama.cpp aborts if a file without a tokenizer is asked to tokenize.
+  const textTokens = text === '' ? new Int32Array() : Int32Array.from(model.tokenize(text, false));
+  return { tokens, logits, textTokens };
+}
+
+async function time(addon: LlamaAddon, task: TimeTask, job: TaskJob): Promise<LlamaSpeed> {
+  const { context: length, tokens, repeats, vocabularySize } = task;
+  const size = { contextSize: length + tokens, batchSize: length };
+  const { context, threads } = await open(addon, task.model, size);
+  // Any tokens take the same time. 7919 is prime to most sizes of vocabularies.
+  const tokenAt = (position: number): number => (position * 7919) % vocabularySize;
+  const run = async (first: number, count: number): Promise<number> => {
+    const started = performance.now();
+    context.initBatch(count);
+    const batch = Uint32Array.from({ length: count }, (_, i) => tokenAt(first + i));
+    context.addToBatch(0, first, batch, Uint32Array.of(count - 1));
+    await step(async () => context.decodeBatch());
+    return (performance.now() - started) / 1000;
+  };
+  // The first run reads the weights from disk.
+  await run(0, length);
+  await run(length, 1);
+  const prefills: number[] = [];
+  const decodes: number[] = [];
+  const started = performance.now();
+  const isLate = (): boolean => performance.now() - started > 1000 * task.seconds;
+  do {
+    context.disposeSequence(0);
+    prefills.push(await run(0, length));
+    for (let i = 0; i < tokens && (i < fewestSteps || !isLate()); i++) {
+      await checkpoint(job.cancellation);
+      decodes.push(await run(length + i, 1));
+    }
+    job.progress({
+      ...{ stage: say`Timing in llama.cpp`, unit: 'steps' },
+      ...{ done: prefills.length, total: repeats },
+    });
+  } while (prefills.length < repeats && !isLate());
+  return {
+    prefillTokensPerSecond: length / median(prefills),
+    decodeTokensPerSecond: 1 / median(decodes),
+    threads,
+  };
+}
