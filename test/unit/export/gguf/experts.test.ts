@@ -204,7 +204,7 @@ describe('a router that chooses from groups', () => {
   const one = [0, 4].map((expert) => `block.1.expert.${expert}`);
 
   it('keeps as many of each, in a folder, an ONNX file and a GGUF file', async () => {
-    const folder = await withMoreExperts('deepseek_v3', fresh());
+    const folder = await withMoreExperts(folderOf('deepseek_v3'), fresh());
     const { sublayers } = (await openModel(folder)).summary;
     const layers = sublayers.filter(({ kind }) => kind === 'expert');
     expect(layers.map(({ experts }) => [experts?.count, experts?.groups, experts?.least])).toEqual(
@@ -225,7 +225,7 @@ describe('a router that chooses from groups', () => {
   });
 
   it('refuses other numbers, and too few', async () => {
-    const folder = await withMoreExperts('deepseek_v3', fresh());
+    const folder = await withMoreExperts(folderOf('deepseek_v3'), fresh());
     const uneven = await rejection(prune(folder, one.slice(1), fresh()));
     expect(uneven.message).toMatch(
       /remove: The router of block\.1\.expert chooses from 2 equal groups of 4 experts, and they would keep different numbers\. Remove as many from each group/,

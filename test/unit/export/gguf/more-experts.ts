@@ -1,16 +1,15 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readSafetensorsHeader } from '../../../../extension/core/checkpoints/safetensors';
-import { familyFixture } from '../../fixtures';
 
 interface Stored {
   readonly shape: readonly number[];
   readonly bytes: Buffer;
 }
 
-/** A family's fixture in float16 with twice as many experts; the new ones have the numbers of the others, reversed. */
-export async function withMoreExperts(name: string, folder: string): Promise<string> {
-  cpSync(familyFixture(name), folder, { recursive: true });
+/** A folder in float16 with twice as many experts; the new ones have the numbers of the others, reversed. */
+export async function withMoreExperts(source: string, folder: string): Promise<string> {
+  cpSync(source, folder, { recursive: true });
   const [weights, config] = [join(folder, 'model.safetensors'), join(folder, 'config.json')];
   const fields = JSON.parse(readFileSync(config, 'utf8')) as { n_routed_experts: number };
   const { n_routed_experts: count } = fields;
