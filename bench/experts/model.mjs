@@ -3,7 +3,15 @@ import { randomFillSync } from 'node:crypto';
 import { open } from 'node:fs/promises';
 
 /** Sizes of Qwen3-30B-A3B, but for its number of blocks and its vocabulary. */
-const sizes = { hidden: 2048, heads: 32, keyValueHeads: 4, headDim: 128, experts: 128, used: 8, inner: 768 };
+const sizes = {
+  hidden: 2048,
+  heads: 32,
+  keyValueHeads: 4,
+  headDim: 128,
+  experts: 128,
+  used: 8,
+  inner: 768,
+};
 const vocabulary = 32_768;
 const alignment = 32;
 
@@ -130,12 +138,20 @@ async function writeTensor(handle, tensor, position) {
 function headerKeys(blocks) {
   const { hidden, heads, keyValueHeads, headDim, experts, used, inner } = sizes;
   const integers = Object.entries({
-    ...{ block_count: blocks, context_length: 4096, embedding_length: hidden, feed_forward_length: 3 * hidden },
+    ...{
+      block_count: blocks,
+      context_length: 4096,
+      embedding_length: hidden,
+      feed_forward_length: 3 * hidden,
+    },
     ...{ 'attention.head_count': heads, 'attention.head_count_kv': keyValueHeads },
     ...{ 'attention.key_length': headDim, 'attention.value_length': headDim },
     ...{ expert_count: experts, expert_used_count: used, expert_feed_forward_length: inner },
   });
-  const floats = Object.entries({ 'attention.layer_norm_rms_epsilon': 1e-6, 'rope.freq_base': 1e6 });
+  const floats = Object.entries({
+    'attention.layer_norm_rms_epsilon': 1e-6,
+    'rope.freq_base': 1e6,
+  });
   const names = Array.from({ length: vocabulary }, (_, i) => text(`t${i}`));
   const kinds = Array.from({ length: vocabulary }, () => uint32(1));
   return [

@@ -40,14 +40,37 @@ try {
   const program = join(folder, 'core.cjs');
   await bundleCore(fileURLToPath(new URL('core.ts', import.meta.url)), program);
   const core = createRequire(import.meta.url)(program);
-  const [model, plan, out] = ['model.gguf', 'model.plan.json', 'small'].map((name) => join(folder, name));
+  const [model, plan, out] = ['model.gguf', 'model.plan.json', 'small'].map((name) =>
+    join(folder, name),
+  );
   await writeMoeGguf(model, Number(options.blocks), options.type === 'MXFP4' ? 'MXFP4' : 'Q4_K');
   const { sequences, length, memory } = options;
   const scored = await measure([
-    ...['score-experts', model, '--ratio', '0.5', '--out', plan, '--calibration', 'random', '--device', 'cpu'],
+    ...[
+      'score-experts',
+      model,
+      '--ratio',
+      '0.5',
+      '--out',
+      plan,
+      '--calibration',
+      'random',
+      '--device',
+      'cpu',
+    ],
     ...['--sequences', sequences, '--length', length, '--memory', memory],
   ]);
-  const applied = await measure(['apply', plan, '--out', out, '--device', 'cpu', '--memory', memory, '--no-quality']);
+  const applied = await measure([
+    'apply',
+    plan,
+    '--out',
+    out,
+    '--device',
+    'cpu',
+    '--memory',
+    memory,
+    '--no-quality',
+  ]);
   const [name = ''] = (await readdir(out)).filter((one) => one.endsWith('.gguf'));
   const written = join(out, name);
   const { remove } = JSON.parse(await readFile(plan, 'utf8'));
@@ -64,7 +87,8 @@ try {
     `keys with other values: ${compared.otherKeys.join(', ')}`,
     `tensors: ${compared.tensors}, ${compared.stacks} with fewer experts, ${compared.bytes} bytes compared, other bytes: ${compared.otherTensors.join(', ') || 'none'}`,
     ...(options.tools === undefined ? [] : [await runWithLlamaCpp(options.tools, written)]),
-    ((share) => `Other processes took ${share === undefined ? 'an unknown share' : `${Math.round(100 * share)} %`} of the processors.`)(
+    ((share) =>
+      `Other processes took ${share === undefined ? 'an unknown share' : `${Math.round(100 * share)} %`} of the processors.`)(
       await machine.othersShare(),
     ),
   ]);
@@ -87,9 +111,12 @@ async function measure(args) {
   let peak = 0;
   let processor = 0;
   const timer = setInterval(async () => {
-    const text = await readFile(`/proc/${child.pid}/smaps_rollup`, 'utf8').catch(() => '');
-    peak = Math.max(peak, 1024 * Number(/^Anonymous:\s+(\d+)/m.exec(text)?.[1] ?? 0));
-    const times = (await readFile(`/proc/${child.pid}/stat`, 'utf8').catch(() => '')).split(') ')[1]?.split(' ');
+    // smaps_rollup would lock the memory of the command for as long as it is summed.
+    const text = await readFile(`/proc/${child.pid}/status`, 'utf8').catch(() => '');
+    peak = Math.max(peak, 1024 * Number(/^RssAnon:\s+(\d+)/m.exec(text)?.[1] ?? 0));
+    const times = (await readFile(`/proc/${child.pid}/stat`, 'utf8').catch(() => ''))
+      .split(') ')[1]
+      ?.split(' ');
     processor = Math.max(processor, (Number(times?.[11] ?? 0) + Number(times?.[12] ?? 0)) / 100);
   }, interval);
   const code = await new Promise((resolve) => child.once('exit', resolve));

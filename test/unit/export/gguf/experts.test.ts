@@ -6,10 +6,12 @@ import type { GgufHeader } from '../../../../extension/core/checkpoints/gguf';
 import { readSafetensorsHeader } from '../../../../extension/core/checkpoints/safetensors';
 import { headerEntry } from '../../../../extension/core/export/gguf/header-entries';
 import { GgufKeys } from '../../../../extension/core/models/gguf/gguf-keys';
+import { listCandidates, nothingToRemove } from '../../../../extension/core/prune/candidates';
 import { openModel } from '../../../../extension/core/models/open-model';
 import { relativeError } from '../../fixtures';
 import { ggufFixture, ggufGolden } from '../../gguf-fixtures';
 import { sampled } from '../../sample';
+import { runCli } from '../../cli/run-cli';
 import { logitsOf, logitsWithout, prune, rejection } from '../pruning';
 import { fileIn, folderOf, fresh, ids, inFloats, none, rewritten } from './family-files';
 import { withMoreExperts } from './more-experts';
@@ -138,7 +140,7 @@ describe('a GGUF file without some experts', () => {
     await expectRemoved(source, ggufGolden('qwen3moe').inputIds, removed);
   });
 
-  it.each(['exaone_moe', 'afmoe-scaled', 'cohere2_moe', 'ernie4_5_moe', 'glm_moe_dsa'])(
+  it.each(['exaone_moe', 'ernie4_5_moe'])(
     'of the folder of %s is that of the file without them',
     async (name) => {
       const [whole, fromFolder] = [fresh(), fresh()];
@@ -200,6 +202,36 @@ describe('a GGUF file without some experts', () => {
   });
 });
 
+describe('score-experts and apply', () => {
+  const score = async (model: string, plan: string) =>
+    runCli([
+      ...['score-experts', model, '--ratio', '0.5', '--out', plan, '--calibration', 'random'],
+      ...['--sequences', '2', '--length', '8', '--device', 'cpu'],
+    ]);
+
+  it('write a GGUF file with half of the experts', async () => {
+    const [plan, out] = [`${fresh()}.plan.json`, fresh()];
+    const scored = await score(ggufFixture('gpt-oss.gguf'), plan);
+    expect(scored.code, scored.stderr).toBe(0);
+    expect(scored.stdout).toMatch(
+      /^expert +mean gate × output +tokens +share of tokens +removed$/m,
+    );
+    expect(scored.stdout.match(/ yes$/gm)).toHaveLength(4);
+    const applied = await runCli(['apply', plan, '--out', out, '--device', 'cpu', '--no-quality']);
+    expect(applied.code, applied.stderr).toBe(0);
+    const { metadata } = await readGgufHeader(fileIn(out));
+    expect(metadata.get('gpt-oss.expert_count')).toBe(2);
+  });
+
+  it('refuse before the pass what a GGUF file cannot hold', async () => {
+    const out = fresh();
+    await prune(folderOf('deepseek_v4-three'), [], out, inFloats);
+    const { code, stderr } = await score(fileIn(out), `${fresh()}.plan.json`);
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(/deepseek4\.expert_count: llama\.cpp reads one number of experts/);
+  });
+});
+
 describe('a router that chooses from groups', () => {
   const one = [0, 4].map((expert) => `block.1.expert.${expert}`);
 
@@ -222,6 +254,14 @@ describe('a router that chooses from groups', () => {
     expect(relativeError(await logitsOf(pruned, ids), masked)).toBeLessThan(1e-6);
     const { verification } = await prune(folder, removed, fresh(), { format: 'onnx' });
     expect(verification.relativeError).toBeLessThan(1e-5);
+  });
+
+  it('has no candidates of a search, and says how its experts are removed', async () => {
+    const { summary } = await openModel(await withMoreExperts(folderOf('deepseek_v3'), fresh()));
+    expect(listCandidates(summary, 'expert')).toEqual([]);
+    expect(nothingToRemove(summary, 'expert').message).toMatch(
+      /granularity expert: The router of block\.1\.expert chooses from groups of experts.* `espalier score-experts --ratio`/,
+    );
   });
 
   it('refuses other numbers, and too few', async () => {
