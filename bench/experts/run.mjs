@@ -20,7 +20,7 @@ import { cli } from '../lib/espalier.mjs';
 import { Machine } from '../lib/machine.mjs';
 import { writeMoeGguf } from './model.mjs';
 
-const { values: options } = parseArgs({
+const { values } = parseArgs({
   options: {
     blocks: { type: 'string', default: '4' },
     type: { type: 'string', default: 'Q4_K' },
@@ -30,6 +30,7 @@ const { values: options } = parseArgs({
     tools: { type: 'string' },
   },
 });
+const { blocks = '', type, memory = '', sequences = '', length = '', tools } = values;
 /** Milliseconds between two looks at the memory of a command. */
 const interval = 200;
 const ids = Array.from({ length: 16 }, (_, i) => 3 + i * 101);
@@ -40,11 +41,12 @@ try {
   const program = join(folder, 'core.cjs');
   await bundleCore(fileURLToPath(new URL('core.ts', import.meta.url)), program);
   const core = createRequire(import.meta.url)(program);
-  const [model, plan, out] = ['model.gguf', 'model.plan.json', 'small'].map((name) =>
-    join(folder, name),
-  );
-  await writeMoeGguf(model, Number(options.blocks), options.type === 'MXFP4' ? 'MXFP4' : 'Q4_K');
-  const { sequences, length, memory } = options;
+  const [model, plan, out] = [
+    join(folder, 'model.gguf'),
+    join(folder, 'model.plan.json'),
+    join(folder, 'small'),
+  ];
+  await writeMoeGguf(model, Number(blocks), type === 'MXFP4' ? 'MXFP4' : 'Q4_K');
   const scored = await measure([
     ...[
       'score-experts',
@@ -78,7 +80,7 @@ try {
   const sizes = await Promise.all([model, written].map(async (path) => (await stat(path)).size));
   print([
     await machine.describe(),
-    `${options.blocks} blocks in ${options.type}, ${sequences} × ${length} tokens, --memory ${memory}`,
+    `${blocks} blocks in ${type}, ${sequences} × ${length} tokens, --memory ${memory}`,
     `bytes: ${sizes.join(' → ')}`,
     ...Object.entries({ 'score-experts': scored, apply: applied }).map(
       ([command, { wall, processor, peak }]) =>
@@ -86,7 +88,7 @@ try {
     ),
     `keys with other values: ${compared.otherKeys.join(', ')}`,
     `tensors: ${compared.tensors}, ${compared.stacks} with fewer experts, ${compared.bytes} bytes compared, other bytes: ${compared.otherTensors.join(', ') || 'none'}`,
-    ...(options.tools === undefined ? [] : [await runWithLlamaCpp(options.tools, written)]),
+    ...(tools === undefined ? [] : [await runWithLlamaCpp(tools, written)]),
     ((share) =>
       `Other processes took ${share === undefined ? 'an unknown share' : `${Math.round(100 * share)} %`} of the processors.`)(
       await machine.othersShare(),
