@@ -1,6 +1,7 @@
 import type { OperationOf } from '../../core/operations/operations';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
+import { formatPercent } from '../../core/format';
 
 /** A row for each expert, the least salient of each mixture first. */
 export const scoreExperts: Presenter<Awaited<ReturnType<OperationOf<'score-experts'>['run']>>> = {
@@ -9,14 +10,21 @@ export const scoreExperts: Presenter<Awaited<ReturnType<OperationOf<'score-exper
     const gone = new Set(remove);
     printTable(
       terminal,
-      ['expert', 'mean gate × output', 'tokens', ...(gone.size === 0 ? [] : ['removed'])],
+      [
+        'expert',
+        'mean gate × output',
+        'tokens',
+        'share of tokens',
+        ...(gone.size === 0 ? [] : ['removed']),
+      ],
       mixtures.flatMap((experts) =>
         [...experts]
           .sort((a, b) => a.saliency - b.saliency)
-          .map(({ expert, saliency, tokens }) => [
+          .map(({ expert, saliency, tokens, frequency }) => [
             expert,
             saliency.toPrecision(3),
             String(tokens),
+            formatPercent(frequency),
             ...(gone.size === 0 ? [] : [gone.has(expert) ? 'yes' : '']),
           ]),
       ),

@@ -207,12 +207,13 @@ function withExperts(
   rest: string,
 ): PlannedTensor[] {
   if (byRow.has(tensor.name)) {
-    const rows = kept.map((expert) => rowsOfTensor(tensor, expert, expert + 1));
-    const [, ...shape] = tensor.shape;
+    // The bias of ERNIE's routers is [1, count].
+    const axis = tensor.shape.findIndex((size) => size > 1);
+    const stack = { ...tensor, shape: tensor.shape.slice(axis) };
+    const rows = kept.map((expert) => rowsOfTensor(stack, expert, expert + 1));
+    const shape = tensor.shape.with(axis, kept.length);
     const length = rows.reduce((sum, row) => sum + row.length, 0);
-    return [
-      { name: rest, tensor: { ...tensor, shape: [kept.length, ...shape], length }, ranges: rows },
-    ];
+    return [{ name: rest, tensor: { ...tensor, shape, length }, ranges: rows }];
   }
   const [, before, number, after] = /^(.*\bexperts\.)(\d+)(\..*)$/.exec(rest) ?? [];
   if (number === undefined) {

@@ -16,8 +16,9 @@ export interface ExpertSaliency {
   readonly expert: string;
   /** Mean over the tokens that were sent to it of gate × ‖expert(x)‖₂; 0 where there were none. */
   readonly saliency: number;
-  /** Tokens that were sent to it. */
+  /** Tokens that were sent to it, and their share of all tokens. */
   readonly tokens: number;
+  readonly frequency: number;
 }
 
 /** Sums over the tokens of one expert. */
@@ -26,7 +27,12 @@ interface Tally {
   tokens: number;
 }
 
-const saliencySchema = v.object({ expert: v.string(), saliency: v.number(), tokens: v.number() });
+export const saliencySchema = v.object({
+  expert: v.string(),
+  saliency: v.number(),
+  tokens: v.number(),
+  frequency: v.number(),
+});
 
 /**
  * REAP's criterion (Router-weighted Expert Activation Pruning, ICLR 2026) for every expert that can be removed by
@@ -76,9 +82,11 @@ async function scoreStep(
     },
     afterRun,
   );
+  const sent = tallies.reduce((sum, { tokens }) => sum + tokens, 0);
+  const all = Math.max(1, sent / (sublayer.experts?.perToken ?? 1));
   const found = expertIds(sublayer).map((expert, i) => {
     const { norms, tokens } = tallies[i] ?? { norms: 0, tokens: 0 };
-    return { expert, saliency: norms / Math.max(1, tokens), tokens };
+    return { expert, saliency: norms / Math.max(1, tokens), tokens, frequency: tokens / all };
   });
   return { states: behind, found };
 }

@@ -22,6 +22,7 @@ const sublayer = v.object({
       count,
       perToken: count,
       least: v.optional(count),
+      groups: v.optional(count),
       parameters: count,
       bytes: count,
     }),

@@ -28,6 +28,8 @@ export interface ExpertSummary {
   readonly perToken: number;
   /** How many have to stay, where one is not enough. */
   readonly least?: number | undefined;
+  /** Number of groups of consecutive experts that the router chooses from; each keeps the same number of experts. */
+  readonly groups?: number | undefined;
   /** Number of weights of one, its row of the router included. */
   readonly parameters: number;
   /** Bytes of those weights as stored. */

@@ -1,4 +1,6 @@
 import type { ModelSummary, SublayerSummary } from './model-summary';
+import { say } from '../message';
+import type { Message } from '../message';
 
 interface Unit {
   readonly id: string;
@@ -83,6 +85,21 @@ export class RemovableUnits {
     });
   }
 
+  /** The first MoE layer whose groups of experts would keep different numbers. */
+  public unevenGroups(removed: ReadonlySet<number>): SublayerSummary | undefined {
+    return this.model.sublayers.find(({ experts }, index) => {
+      const groups = experts?.groups ?? 1;
+      const units = removed.has(index) ? [] : this.expertsOf(index);
+      const size = units.length / groups;
+      const left = Array.from(
+        { length: groups },
+        (_, group) =>
+          units.slice(group * size, (group + 1) * size).filter((unit) => !removed.has(unit)).length,
+      );
+      return new Set(left).size > 1;
+    });
+  }
+
   private at(unit: number): Unit {
     const found = this.units[unit];
     if (found === undefined) {
@@ -116,6 +133,10 @@ export function inSource(id: string, blocks: BlockNumbers): string {
     (_, block: string) => `block.${blocks[Number(block)] ?? block}`,
   );
 }
+
+/** Reason that groups of experts can't keep different numbers. */
+export const explainUnevenGroups = ({ id, experts }: SublayerSummary): Message =>
+  say`The router of ${id} chooses from ${experts?.groups ?? 1} equal groups of ${(experts?.count ?? 0) / (experts?.groups ?? 1)} experts, and they would keep different numbers.`;
 
 /** Whether two ids are of one unit, or of a mixture and one of its experts. */
 export function overlap(a: string, b: string): boolean {

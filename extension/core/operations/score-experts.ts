@@ -5,10 +5,15 @@ import { loadModelInputs } from '../data/model-inputs';
 import { resumable } from '../jobs/saved-parts';
 import type { SavedParts } from '../jobs/saved-parts';
 import { writeDocument } from '../jobs/write-document';
+import { checkChanges } from '../export/changes';
+import { chooseOutput } from '../export/output-options';
+import { writeSource } from '../export/write-source';
 import { requireAble } from '../models/capability';
+import type { ExpertSummary, ModelSummary } from '../models/model-summary';
 import type { OpenedModel } from '../models/opened-model';
+import { expertIds } from '../models/units';
 import { planFor } from '../plans/plan';
-import { expertSaliency } from '../metrics/expert-saliency';
+import { expertSaliency, saliencySchema } from '../metrics/expert-saliency';
 import type { ExpertSaliency } from '../metrics/expert-saliency';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
@@ -62,9 +67,7 @@ export const scoreExperts = defineOperation({
   },
   rules: [needs('out', 'ratio'), ...calibrationRules],
   result: v.looseObject({
-    mixtures: v.array(
-      v.array(v.object({ expert: v.string(), saliency: v.number(), tokens: v.number() })),
-    ),
+    mixtures: v.array(v.array(saliencySchema)),
     remove: v.array(v.string()),
   }),
   trust: 'run',
@@ -76,7 +79,9 @@ export const scoreExperts = defineOperation({
     const model = await open(request.model);
     requireAble(model.capabilities.run, model.path);
     const { ratio, out } = request;
-    requireWhole(ratio, model);
+    if (ratio !== undefined) {
+      await requireRemovable(ratio, model);
+    }
     const calibration = calibrationOf(request, defaultCalibration, model.summary.maxPositions);
     const { inputs, summary, warnings } = await loadModelInputs(
       calibration,
@@ -92,10 +97,10 @@ export const scoreExperts = defineOperation({
       if (mixtures.length === 0) {
         throw new UserError(say`The model has no experts that can be scored.`, {
           file: model.path,
-          remedy: say`Choose a mixture of experts in a Hugging Face folder. Search the experts of an ONNX file with \`espalier profile --granularity expert\`.`,
+          remedy: say`Choose the Hugging Face folder or the GGUF file of a model with MoE layers. Search the experts of an ONNX file with \`espalier profile --granularity expert\`.`,
         });
       }
-      const remove = ratio === undefined ? [] : leastSalient(mixtures, ratio);
+      const remove = ratio === undefined ? [] : leastSalient(mixtures, ratio, model.summary);
       if (out !== undefined) {
         const { fingerprint } = model.summary;
         const note = `experts by REAP, ${ratio} of each mixture`;
@@ -129,32 +134,85 @@ export const scoreExperts = defineOperation({
   },
 });
 
-/** @throws UserError where a fraction of the largest mixture is not a single expert. */
-function requireWhole(ratio: number | undefined, { summary }: OpenedModel): void {
-  const largest = Math.max(0, ...summary.sublayers.map(({ experts }) => experts?.count ?? 0));
-  if (ratio !== undefined && largest > 1 && shareOfExperts(ratio, largest) === 0) {
-    throw new UserError(say`${ratio} of ${largest} experts is less than one, so none is removed.`, {
-      field: 'ratio',
-      remedy: say`Give at least ${Number((1 / largest).toPrecision(3))}.`,
-    });
+/**
+ * Checks before the pass that a plan can be carried out: which experts it names is all that the pass decides.
+ * @throws UserError if no expert would be removed, or if the result can't be written.
+ */
+async function requireRemovable(ratio: number, model: OpenedModel): Promise<void> {
+  const { summary } = model;
+  const scored = summary.sublayers.flatMap((sublayer, index) =>
+    sublayer.experts !== undefined && model.model.sublayer(index).routed !== undefined
+      ? [{ ...sublayer, experts: sublayer.experts }]
+      : [],
+  );
+  const { experts: largest } =
+    scored.toSorted((a, b) => b.experts.count - a.experts.count)[0] ?? {};
+  if (largest === undefined) {
+    return;
   }
+  const { count, least = 1, groups = 1 } = largest;
+  if (groups > 1 && count <= least) {
+    throw new UserError(
+      say`Routers choose from ${groups} groups, and each of them needs its ${count / groups} experts.`,
+      { file: model.path, remedy: say`Remove blocks: \`espalier profile --granularity block\`.` },
+    );
+  }
+  if (count > 1 && scored.every(({ experts }) => shareOfExperts(ratio, experts) === 0)) {
+    throw new UserError(
+      groups === 1
+        ? say`${ratio} of ${count} experts is less than one, so none is removed.`
+        : say`${ratio} of the ${count / groups} experts in a group is less than one, so none is removed.`,
+      {
+        field: 'ratio',
+        remedy: say`Give at least ${Number((groups / count).toPrecision(3))}.`,
+      },
+    );
+  }
+  const any = scored.map((sublayer) =>
+    expertIds(sublayer).map((expert) => ({ expert, saliency: 0 })),
+  );
+  const changes = checkChanges(summary, leastSalient(any, ratio, summary));
+  await chooseOutput(writeSource(model), changes, {});
 }
 
-/** Experts with the least saliency: the same fraction of each MoE layer, rounded down; at least one is kept. */
+/**
+ * Experts with the least saliency: the same fraction of each MoE layer, and of each group that its router chooses from,
+ * rounded down; as many are kept as the layer needs.
+ */
 export function leastSalient(
-  mixtures: readonly (readonly ExpertSaliency[])[],
+  mixtures: readonly (readonly Pick<ExpertSaliency, 'expert' | 'saliency'>[])[],
   ratio: number,
+  { sublayers }: Pick<ModelSummary, 'sublayers'>,
 ): string[] {
+  const shapes = new Map(
+    sublayers.flatMap((one) => expertIds(one).map((id) => [id, one.experts] as const)),
+  );
   return mixtures.flatMap((experts) => {
-    const count = shareOfExperts(ratio, experts.length);
-    return [...experts]
-      .sort((a, b) => a.saliency - b.saliency)
-      .slice(0, count)
-      .map(({ expert }) => expert);
+    const shape = shapes.get(experts[0]?.expert ?? '');
+    if (shape === undefined) {
+      return [];
+    }
+    const { groups = 1 } = shape;
+    const size = experts.length / groups;
+    const count = shareOfExperts(ratio, shape);
+    return Array.from({ length: groups }, (_, group) =>
+      experts
+        .slice(group * size, (group + 1) * size)
+        .sort((a, b) => a.saliency - b.saliency)
+        .slice(0, count)
+        .map(({ expert }) => expert),
+    ).flat();
   });
 }
 
-/** Number of experts in a fraction of `count`, rounded down, at most `count` − 1. 0.29 of 100 is 29 despite floating-point error. */
-export function shareOfExperts(ratio: number, count: number): number {
-  return Math.min(count - 1, Math.floor(Number((ratio * count).toPrecision(12))));
+/**
+ * Number of experts in a fraction of each group, rounded down, leaving as many as the layer needs. 0.29 of 100 is 29
+ * despite floating-point error.
+ */
+export function shareOfExperts(
+  ratio: number,
+  { count, least = 1, groups = 1 }: Pick<ExpertSummary, 'count' | 'least' | 'groups'>,
+): number {
+  const share = Math.floor(Number(((ratio * count) / groups).toPrecision(12)));
+  return Math.min((count - least) / groups, share);
 }

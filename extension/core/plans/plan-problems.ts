@@ -4,7 +4,13 @@ import type { Node, ParseError } from 'jsonc-parser';
 import { closestNames } from '../closest-names';
 import type { Message } from '../message';
 import type { ModelSummary } from '../models/model-summary';
-import { expertIds, overlap, unitsMeant } from '../models/units';
+import {
+  expertIds,
+  explainUnevenGroups,
+  overlap,
+  RemovableUnits,
+  unitsMeant,
+} from '../models/units';
 import { explainNothingFreed, freeingNothing } from '../shared-weights';
 
 /** Something wrong with a plan, at a place of its text. */
@@ -60,6 +66,7 @@ export function planProblems(text: string, model: ModelSummary): readonly PlanPr
     ...conflicts(remove, protect, model),
     ...compressedTwice(findNodeAtLocation(root, ['compress'])),
     ...noExpertLeft(remove, model),
+    ...unevenGroups(remove, model),
     ...nothingLeft(findNodeAtLocation(root, ['remove']), remove, model),
     ...nothingFreed(remove, model),
     ...otherModel(findNodeAtLocation(root, ['model', 'fingerprint']), model),
@@ -159,6 +166,17 @@ function nothingFreed(remove: readonly Item[], model: ModelSummary): readonly Pl
     const message = explainNothingFreed(unitsMeant(id, model).filter((one) => ids.includes(one)));
     return message === undefined ? [] : [at(node, 'warning', { kind: 'message', message })];
   });
+}
+
+/** Groups that the router chooses from stay equal. */
+function unevenGroups(remove: readonly Item[], model: ModelSummary): readonly PlanProblem[] {
+  const units = new RemovableUnits(model);
+  const gone = remove.flatMap(({ id }) => unitsMeant(id, model));
+  const uneven = units.unevenGroups(new Set(gone.flatMap((id) => units.numberOf(id) ?? [])));
+  const last = uneven && remove.findLast(({ id }) => expertIds(uneven).includes(id));
+  return uneven === undefined || last === undefined
+    ? []
+    : [at(last.node, 'error', { kind: 'message', message: explainUnevenGroups(uneven) })];
 }
 
 /** The last expert of a mixture is the mixture, and some send each token to several whatever goes. */

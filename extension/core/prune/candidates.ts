@@ -1,6 +1,6 @@
 import { hasOwnParts, requireAble } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
-import { RemovableUnits, unitsMeant } from '../models/units';
+import { explainUnevenGroups, RemovableUnits, unitsMeant } from '../models/units';
 import { UserError } from '../user-error';
 import type { Budget, Granularity, SearchSettings } from './options';
 import { counted, joined, say } from '../message';
@@ -39,8 +39,9 @@ export function listCandidates(
     const units = new RemovableUnits(model);
     return sublayers.flatMap((_, first) => {
       const experts = units.expertsOf(first);
-      // The only expert of a mixture is the mixture.
-      return experts.length <= (sublayers[first]?.experts?.least ?? 1)
+      // The only expert of a mixture is the mixture, and groups lose experts together.
+      const { least = 1, groups } = sublayers[first]?.experts ?? {};
+      return experts.length <= least || groups !== undefined
         ? []
         : experts.map((unit) => ({ id: units.idOf(unit), members: [unit], first }));
     });
@@ -96,15 +97,32 @@ function expertRemedy({ sublayers }: ModelSummary): string {
     : `, ${mixture.id}.0 to ${mixture.id}.${mixture.experts.count - 1} for single experts`;
 }
 
-/** @throws UserError where a mixture would stay with fewer experts than it needs. */
+/** @throws UserError where a mixture would stay with fewer experts than it needs, or with groups of several sizes. */
 export function requireExperts(
   model: ModelSummary,
   removed: ReadonlySet<number>,
   subject: Subject,
 ): void {
-  const emptied = new RemovableUnits(model).emptied(removed);
+  const units = new RemovableUnits(model);
+  const uneven = units.unevenGroups(removed);
+  if (uneven !== undefined) {
+    throw new UserError(explainUnevenGroups(uneven), {
+      ...subject,
+      remedy: say`Remove as many from each group: \`espalier score-experts --ratio\` plans it so.`,
+    });
+  }
+  const emptied = units.emptied(removed);
   if (emptied !== undefined) {
-    const { id, experts: { count = 0, perToken = 0, least = 1 } = {} } = emptied;
+    const { id, experts: { count = 0, perToken = 0, least = 1, groups } = {} } = emptied;
+    if (groups !== undefined) {
+      throw new UserError(
+        say`Too many of the ${count} experts of ${id} would be removed: each of its ${groups} groups needs ${least / groups}.`,
+        {
+          ...subject,
+          remedy: say`Write ${id} to remove the whole mixture, or keep ${least} of its experts.`,
+        },
+      );
+    }
     if (least > perToken && least > 1) {
       throw new UserError(
         say`A table of ${id} chooses experts by token, so none of them can be removed alone.`,
@@ -172,7 +190,8 @@ export function checkBudget(
 function countOf({ sublayers }: ModelSummary, granularity: Granularity): number {
   return granularity === 'expert'
     ? sublayers.reduce(
-        (sum, { experts: { count = 0, least = 1 } = {} }) => sum + (count > least ? count : 0),
+        (sum, { experts: { count = 0, least = 1, groups } = {} }) =>
+          sum + (count > least && groups === undefined ? count : 0),
         0,
       )
     : sublayers.length;
@@ -204,9 +223,20 @@ export function eligibility(
 
 /** The error for a model without candidates of a granularity. */
 export function nothingToRemove(
-  { path, warnings }: ModelSummary,
+  { path, warnings, sublayers }: ModelSummary,
   granularity: Granularity,
 ): UserError {
+  const grouped = sublayers.find(({ experts }) => experts?.groups !== undefined);
+  if (granularity === 'expert' && grouped !== undefined) {
+    return new UserError(
+      say`The router of ${grouped.id} chooses from groups of experts, which must lose the same number, so no expert can be removed alone.`,
+      {
+        file: path,
+        field: `granularity ${granularity}`,
+        remedy: say`Plan the removal with \`espalier score-experts --ratio\`.`,
+      },
+    );
+  }
   const reasons =
     granularity === 'expert'
       ? warnings.filter(({ code }) => code.startsWith('Single experts'))

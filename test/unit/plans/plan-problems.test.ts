@@ -63,6 +63,25 @@ describe('planProblems', () => {
     expect(found(of('attention'))).toEqual([]);
   });
 
+  it('knows groups of experts, which keep the same number', () => {
+    const mixture = mixtureOf(2);
+    const grouped = {
+      ...mixture,
+      sublayers: mixture.sublayers.map((one) => ({
+        ...one,
+        ...(one.experts === undefined ? {} : { experts: { ...one.experts, groups: 2 } }),
+      })),
+    };
+    const found = (...experts: number[]): unknown[] =>
+      planProblems(plan({ remove: experts.map((j) => `block.1.expert.${j}`) }), grouped).map(
+        ({ problem }) => (problem.kind === 'message' ? inEnglish(problem.message) : problem.kind),
+      );
+    expect(found(0, 3)).toEqual([]);
+    expect(found(0, 1)).toEqual([
+      'The router of block.1.expert chooses from 2 equal groups of 2 experts, and they would keep different numbers.',
+    ]);
+  });
+
   it('knows single experts, and that a mixture keeps one', () => {
     const mixture = mixtureOf(2);
     const kinds = (remove: string[]): string[] =>

@@ -6,6 +6,7 @@ import { openModel } from '../../../extension/core/models/open-model';
 import { expertSaliency } from '../../../extension/core/metrics/expert-saliency';
 import type { ExpertSaliency } from '../../../extension/core/metrics/expert-saliency';
 import { leastSalient, shareOfExperts } from '../../../extension/core/operations/score-experts';
+import type { SublayerSummary } from '../../../extension/core/models/model-summary';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -21,6 +22,14 @@ async function saliencyOf(path: string): Promise<ExpertSaliency[][]> {
   await executor.dispose();
   return scored;
 }
+
+type Layer = Required<Pick<SublayerSummary, 'id' | 'experts'>> & {
+  readonly worths: readonly number[];
+};
+const blank: Omit<SublayerSummary, 'id' | 'experts'> = {
+  ...{ block: 0, kind: 'expert', parameters: 0 },
+  ...{ bytes: 0, flopsPerToken: 0, kvBytesPerToken: 0 },
+};
 
 /** A copy of a model, the last matrix of one of whose experts is multiplied by a factor. */
 async function withExpertTimes(source: string, expert: number, factor: number): Promise<string> {
@@ -66,12 +75,45 @@ describe('the saliency of experts', () => {
     expect(others(twice)).toEqual(others(before));
   });
 
-  it('lets the same share of each mixture go, and never the last expert', () => {
-    const mixture = (block: number, worths: readonly number[]): ExpertSaliency[] =>
-      worths.map((saliency, i) => ({ expert: `block.${block}.expert.${i}`, saliency, tokens: 1 }));
-    const mixtures = [mixture(0, [3, 1, 2, 4]), mixture(1, [5])];
-    expect(leastSalient(mixtures, 0.5)).toEqual(['block.0.expert.1', 'block.0.expert.2']);
-    expect(leastSalient(mixtures, 1)).toHaveLength(3);
-    expect(shareOfExperts(0.29, 100)).toBe(29);
+  it('is listed with the share of tokens that each expert gets', async () => {
+    for (const experts of await saliencyOf(fixture('mixtral'))) {
+      expect(experts.map(({ frequency }) => frequency)).toEqual(
+        experts.map(({ tokens }) => tokens / 12),
+      );
+    }
+  });
+});
+
+describe('a fraction of the experts', () => {
+  const layer = (block: number, worths: readonly number[], groups?: number): Layer => ({
+    id: `block.${block}.expert`,
+    experts: {
+      ...{ count: worths.length, perToken: 1, parameters: 1, bytes: 1 },
+      ...(groups === undefined ? {} : { groups, least: 2 * groups }),
+    },
+    worths,
+  });
+  const removed = (layers: readonly Layer[], ratio: number): string[] =>
+    leastSalient(
+      layers.map(({ id, worths }) =>
+        worths.map((saliency, i) => ({ expert: `${id}.${i}`, saliency })),
+      ),
+      ratio,
+      { sublayers: layers.map((one) => ({ ...blank, ...one })) },
+    );
+
+  it('is the same of each layer, and leaves one', () => {
+    const layers = [layer(0, [3, 1, 2, 4]), layer(1, [5])];
+    expect(removed(layers, 0.5)).toEqual(['block.0.expert.1', 'block.0.expert.2']);
+    expect(removed(layers, 1)).toHaveLength(3);
+    expect(shareOfExperts(0.29, { count: 100 })).toBe(29);
+  });
+
+  it('is the same of each group that a router chooses from, and leaves as many as the group needs', () => {
+    const layers = [layer(0, [9, 8, 7, 6, 1, 3, 2, 4], 2)];
+    const ids = [3, 4].map((expert) => `block.0.expert.${expert}`);
+    expect(removed(layers, 0.25)).toEqual(ids);
+    expect(removed(layers, 0.49)).toEqual(ids);
+    expect(removed(layers, 1)).toEqual([3, 2, 4, 6].map((expert) => `block.0.expert.${expert}`));
   });
 });

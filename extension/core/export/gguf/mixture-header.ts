@@ -1,5 +1,11 @@
 import { gatingKey, sigmoid, softmax } from '../../models/gguf/expert-gating';
-import { denseBlocks, ggufFields, queryLatent, valueLength } from '../../models/gguf/gguf-fields';
+import {
+  denseBlocks,
+  expertGroups,
+  ggufFields,
+  queryLatent,
+  valueLength,
+} from '../../models/gguf/gguf-fields';
 import { attentionInterval, mixerFlags } from '../../models/gguf/gguf-mixers';
 import { hasExperts } from '../../models/gguf/placing';
 import type { MixerForm } from '../../models/parts/mixers/mixer-form';
@@ -42,7 +48,7 @@ export function expertEntries(
     entries.integer(gatingKey, sigmoid);
   }
   if (groups !== undefined) {
-    entries.integer('expert_group_count', groups.count);
+    entries.integer(expertGroups, groups.count);
     entries.integer('expert_group_used_count', groups.chosen);
   }
   if (hasDense) {

@@ -3,7 +3,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Biases } from '../transformer/architecture';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufBlocks } from './gguf-blocks';
-import { denseBlocks, ggufFields, queryLatent, valueLength } from './gguf-fields';
+import { denseBlocks, expertGroups, ggufFields, queryLatent, valueLength } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import { readMixed } from './gguf-mixers';
 import { describeRotary } from './gguf-rotary';
@@ -181,7 +181,7 @@ function describeExperts(
       i < dense ? 'dense' : 'sparse',
     ),
     shared_expert_intermediate_size: shapeOf('ffn_up_shexp')[0],
-    n_group: keys.numberIfPresent('expert_group_count') ?? 1,
+    n_group: keys.numberIfPresent(expertGroups) ?? null,
     topk_group: keys.numberIfPresent('expert_group_used_count') ?? 1,
     norm_topk_prob: keys.flagIfPresent('expert_weights_norm') ?? normsExpertWeights,
   };

@@ -53,6 +53,9 @@ export const clampKey = 'attention.clamp_kqv';
 /** Number of blocks in front without experts. */
 export const denseBlocks = 'leading_dense_block_count';
 
+/** Number of groups that routers choose experts from. */
+export const expertGroups = 'expert_group_count';
+
 /** Size of the values of heads. */
 export const valueLength = 'attention.value_length';
 

@@ -1,4 +1,4 @@
-import { partOfTensor, rowsOfTensor } from '../../checkpoints/lazy-tensor';
+import { elementCount, partOfTensor, rowsOfTensor } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { projectionNames } from '../transformer/architecture';
 import type { ExpertNames, OuterNames, Projection } from '../transformer/architecture';
@@ -341,7 +341,11 @@ function placeRouter(places: Places, from: ExpertNames, inside: (name: string) =
   places.set(inside(`${from.router}.bias`), expertRows('ffn_gate_inp', 'bias'));
   if (from.choiceBias !== undefined) {
     const { choiceBias: name, choiceBiasIsOfBlock: isOfBlock = false } = from;
-    places.set(isOfBlock ? name : inside(name), expertRows('exp_probs_b', 'bias'));
+    const rows = expertRows('exp_probs_b', 'bias');
+    // Folders of ERNIE have it as [1, experts].
+    places.set(isOfBlock ? name : inside(name), (tensor, kept) =>
+      rows({ ...tensor, shape: [elementCount(tensor.shape)] }, kept),
+    );
   }
 }
 

@@ -140,18 +140,11 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
     });
   }
 
-  /**
-   * Undefined unless the router's rows are stored one after the other, groups of experts need not stay equal, and the
-   * architecture allows it.
-   */
+  /** Undefined unless the router's rows are stored one after the other and the architecture allows it. */
   public override get expertTensors(): ExpertTensors | undefined {
     const { router: pieces, routerBias, choiceBias, shareFactors, experts } = this.weights;
     const [router] = pieces;
-    return router === undefined ||
-      router.packed !== undefined ||
-      this.shape.groups !== undefined ||
-      this.shape.staysWhole ||
-      choiceBias.some(({ shape }) => shape.length > 1)
+    return router === undefined || router.packed !== undefined || this.shape.staysWhole
       ? undefined
       : {
           byRow: [router, ...routerBias, ...choiceBias, ...shareFactors],
@@ -166,7 +159,7 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
     if (expertTensors === undefined) {
       return undefined;
     }
-    const { count, perToken } = this.shape;
+    const { count, perToken, groups } = this.shape;
     const all = [...expertTensors.byRow, ...expertTensors.experts.flat()];
     const mean = (value: (tensor: LazyTensor) => number): number =>
       Math.round(all.reduce((sum, tensor) => sum + value(tensor), 0) / count);
@@ -175,6 +168,9 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
       perToken,
       // The table of experts would still name a removed one.
       ...(this.weights.byToken === undefined ? {} : { least: count }),
+      ...(groups === undefined
+        ? {}
+        : { groups: groups.count, least: groups.count * leastInGroup(groups, perToken) }),
       parameters: mean(weightCounter(this.linears)),
       bytes: mean(({ length }) => length),
     };
@@ -213,6 +209,12 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
     );
   }
 }
+
+/** Experts that each group needs for its score, and for the experts of a token to come from the chosen groups. */
+const leastInGroup = (
+  { chosen, best }: NonNullable<ExpertShape['groups']>,
+  perToken: number,
+): number => Math.max(best, Math.ceil(perToken / chosen));
 
 const expertLinears = ({ gateUp, down }: Expert): readonly Linear[] => [...gateUp, down];
 

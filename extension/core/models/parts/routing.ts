@@ -54,10 +54,10 @@ export function emitRouting(
     graph.op('GatherElements', [weights, chosen], { axis: -1 });
   const choose = (): { chosen: Value; shares: Value } => {
     const judged = routing.choosesByScores ? masked : weights;
-    const preferred = emitBestGroups(graph, routing, plus(judged, bias));
-    // A bias alone, or a mask over groups, would let a masked expert win.
-    const choice =
-      bias === undefined && routing.groups === undefined ? preferred : plus(preferred, mask);
+    // A bias, or the weight 0 in the score of a group, would let a masked expert win.
+    const isOpen = bias !== undefined || routing.groups !== undefined;
+    const preferred = plus(judged, bias);
+    const choice = emitBestGroups(graph, routing, isOpen ? plus(preferred, mask) : preferred);
     const [highest = '', best = ''] = graph.ops('TopK', [choice, graph.ints([perToken])], 2, {
       axis: -1,
     });

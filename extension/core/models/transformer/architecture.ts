@@ -129,8 +129,6 @@ export interface ExpertNames {
   readonly choiceBias?: string | undefined;
   /** Whether that is a name below the block, and not the module. */
   readonly choiceBiasIsOfBlock?: boolean;
-  /** Whether that is stored as [1, experts]. */
-  readonly choiceBiasIsRow?: boolean;
   /** Gate and up; up alone where nothing gates it. */
   readonly gateUp: readonly string[];
   readonly down: string;

@@ -74,7 +74,7 @@ export function findExperts(
     throw new Error('a family without experts has none to be found');
   }
   const { hiddenSize: hidden, count } = shape;
-  const { modules, router, routerBias = false, choiceBiasIsRow: isRow = false } = names;
+  const { modules, router, routerBias = false } = names;
   const byToken = names.byToken?.isOf(config, block) === true ? names.byToken.name : undefined;
   const choiceBias = byToken === undefined ? names.choiceBias : undefined;
   const [usual = ''] = modules;
@@ -90,10 +90,9 @@ export function findExperts(
       choiceBias === undefined
         ? []
         : [
-            tensors.reshaped(
-              `${names.choiceBiasIsOfBlock === true ? prefix : own}${choiceBias}`,
-              isRow ? [1, count] : [count],
-            ),
+            tensors.reshaped(`${names.choiceBiasIsOfBlock === true ? prefix : own}${choiceBias}`, [
+              count,
+            ]),
           ],
     shareFactors:
       names.shareFactors === undefined

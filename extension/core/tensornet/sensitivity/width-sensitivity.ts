@@ -61,6 +61,9 @@ function openWidth(
 ):
   | (Pick<OpenWidth, 'of' | 'count' | 'width'> & { readonly least?: number | undefined })
   | undefined {
+  if (experts?.groups !== undefined) {
+    return undefined; // The experts of least worth are rarely the same number in each group.
+  }
   if (experts !== undefined && model.sublayer(index).routed !== undefined) {
     const { count, least, perToken } = experts;
     return { of: 'experts', count, least: Math.max(least ?? 1, perToken) };

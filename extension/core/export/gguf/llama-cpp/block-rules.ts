@@ -1,6 +1,11 @@
 import { chosen, rates } from '../../../models/families/mixtures/deepseek-v4';
 import { ratiosKey, tableBlocks } from '../../../models/gguf/deepseek4';
-import { denseBlocks, ggufFields, windowPattern } from '../../../models/gguf/gguf-fields';
+import {
+  denseBlocks,
+  expertGroups,
+  ggufFields,
+  windowPattern,
+} from '../../../models/gguf/gguf-fields';
 import { hasIndexer, indexerTypes } from '../../../models/gguf/gguf-newer-families';
 import { hasWindows } from '../../../models/gguf/gguf-windows';
 import { partsOf, sizesOf } from '../folder-model';
@@ -67,9 +72,25 @@ export const blockRules: readonly LlamaCppRule[] = [
       new Set(expertCounts.values()).size < 2
         ? undefined
         : {
-            reason: say`A GGUF file has the same number of experts in every block of a ${target.architecture} model.`,
-            remedy: say`Remove the same number of experts from every block, or write a Hugging Face folder or ONNX.`,
+            reason: say`llama.cpp reads one number of experts for all blocks of ${target.architecture} models, and ${[...new Set(expertCounts.values())].join(', ')} would be left.`,
+            remedy: say`Remove the same number of experts from every block, as \`espalier score-experts --ratio\` plans it. A Hugging Face folder or an ONNX file can have different numbers.`,
           },
+  },
+  {
+    field: 'n_group',
+    key: expertGroups,
+    // The conversion of a folder writes no number of groups if there is only one.
+    applies: (facts) => facts.source === 'header' && hasMixture(facts),
+    check: ({ config, target }, { expertCounts }) => {
+      const least = Math.min(...expertCounts.values());
+      const groups = config.n_group ?? 0;
+      return least > groups
+        ? undefined
+        : {
+            reason: say`llama.cpp needs more experts than groups in ${target.architecture} models: ${counted(least, 'expert')} would be left, in ${counted(groups, 'group')}.`,
+            remedy: say`Keep at least ${groups + 1} experts in every block.`,
+          };
+    },
   },
   {
     field: 'num_experts',

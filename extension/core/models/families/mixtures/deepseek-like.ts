@@ -384,7 +384,6 @@ export const deepseekFamilies: readonly Architecture[] = [
     experts: {
       ...experts,
       choiceBias: 'moe_statics.e_score_correction_bias',
-      choiceBiasIsRow: true,
       routing: () => ({}),
       isSparse: ({ moe_layer_start_index: first = 1, moe_layer_end_index: last = -1 }, block) =>
         block >= Number(first) && (Number(last) < 0 || block <= Number(last)),
