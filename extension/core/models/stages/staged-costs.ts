@@ -6,7 +6,17 @@ import { dtypesWith, fingerprintForms } from '../transformer/linear-layers';
 import { costsOf, weightCounter } from '../modules/costs';
 import type { RunningCosts } from '../transformer/tapped-part';
 import type { Piece, PieceLinear } from './piece';
-import type { StagedLayout } from './staged-layout';
+import type { StagedKind } from './staged-family';
+
+/** Sublayers of a layout, as far as their costs depend on them. */
+interface StagedParts {
+  readonly sublayers: readonly {
+    readonly id: string;
+    readonly block: number;
+    readonly kind: StagedKind;
+    readonly branch: Piece;
+  }[];
+}
 
 /** Weights in some tensors, those of forms counted as what they stand for. */
 export function weightsIn(tensors: readonly LazyTensor[], linears: readonly PieceLinear[]): number {
@@ -18,9 +28,7 @@ export const bytesIn = (tensors: readonly LazyTensor[]): number =>
   tensors.reduce((sum, { length }) => sum + length, 0);
 
 /** What each sublayer costs. */
-export function summarizeStages({
-  sublayers,
-}: Pick<StagedLayout, 'sublayers'>): readonly SublayerSummary[] {
+export function summarizeStages({ sublayers }: StagedParts): readonly SublayerSummary[] {
   return sublayers.map(({ id, block, kind, branch }) => {
     const { tensors, linears = [] } = branch;
     const others = plainTensors(branch).filter(({ shape }) => shape.length > 1);
@@ -55,11 +63,11 @@ export const costsOfPiece = (piece: Piece): RunningCosts =>
 /** The summary of a model whose matrices have taken these forms. */
 export function withFormCosts(
   summary: ModelSummary,
-  before: StagedLayout,
-  after: StagedLayout,
+  before: StagedParts,
+  after: StagedParts,
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): ModelSummary {
-  const tensorsOf = ({ sublayers }: StagedLayout): readonly LazyTensor[] =>
+  const tensorsOf = ({ sublayers }: StagedParts): readonly LazyTensor[] =>
     sublayers.flatMap(({ branch }) => branch.tensors);
   const [old, formed] = [tensorsOf(before), tensorsOf(after)];
   const sublayers = summarizeStages(after);
