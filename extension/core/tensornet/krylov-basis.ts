@@ -1,9 +1,9 @@
 import type { Random } from '../data/random';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import type { MatrixSource, Rows } from '../linear-algebra/matrix-source';
-import { sizesOf } from '../linear-algebra/matrix-source';
+import { matrixSizes } from '../linear-algebra/matrix-source';
 import { choleskyBlocked, invertLowerBlocked } from '../linear-algebra/blocked-cholesky';
-import { copyOf, shifted, trace } from '../linear-algebra/small-matrix';
+import { copyMatrix, shifted, trace } from '../linear-algebra/small-matrix';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import { rootMeanSquare } from '../linear-algebra/squares';
 import { UserError } from '../user-error';
@@ -51,7 +51,7 @@ export class KrylovBasis {
     private readonly products: MatrixProducts,
     private readonly problem: KrylovProblem,
   ) {
-    const { rows, columns } = sizesOf(problem.matrix);
+    const { rows, columns } = matrixSizes(problem.matrix);
     this.rows = rows;
     this.columns = columns;
     // The system gives memory only to what is written.
@@ -180,13 +180,15 @@ function scaled(rows: Rows, factor: number): Rows {
 
 /** Orthonormal directions of a matrix's inputs: random ones, or all. */
 async function firstDirections(products: MatrixProducts, problem: KrylovProblem): Promise<Rows> {
-  const { columns } = sizesOf(problem.matrix);
+  const { columns } = matrixSizes(problem.matrix);
   return problem.blockSize === columns
     ? identity(columns)
     : (await orthonormal(products, randomRows(problem, columns))).rows;
 }
 
-/** Numbers between −1 and 1: for a sketch they do as well as normal ones (Martinsson and Tropp, arXiv 2002.01387, § 8). */
+/**
+ * Numbers between −1 and 1: for a sketch they do as well as normal ones (Martinsson and Tropp, arXiv 2002.01387, § 8).
+ */
 function randomRows({ random, blockSize }: KrylovProblem, length: number): Rows {
   const numbers = new Float32Array(blockSize * length);
   for (let i = 0; i < numbers.length; i++) {
@@ -209,7 +211,7 @@ async function orthonormal(
       remedy: say`Leave this layer as it is.`,
     });
   }
-  let lower = await choleskyBlocked(products, copyOf(gram));
+  let lower = await choleskyBlocked(products, copyMatrix(gram));
   const isDefinite = lower !== undefined;
   for (let share = shift; lower === undefined; share *= 10) {
     lower = await choleskyBlocked(products, shifted(gram, share));

@@ -1,11 +1,11 @@
 import { seededRandom, standardNormal } from '../data/random';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import { choleskyBlocked, invertLowerBlocked } from '../linear-algebra/blocked-cholesky';
-import { copyOf, shifted } from '../linear-algebra/small-matrix';
+import { copyMatrix, shifted } from '../linear-algebra/small-matrix';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import {
   diagonalize,
-  scaleOf,
+  normalizingScale,
   symmetricEigen,
   tridiagonalize,
 } from '../linear-algebra/symmetric-eigen';
@@ -39,7 +39,7 @@ export async function leadingEigen(
     const { values, vectors } = symmetricEigen(matrix);
     return { values, vectors: vectors.subarray(0, count * size) };
   }
-  const scale = scaleOf(matrix);
+  const scale = normalizingScale(matrix);
   const reduced = tridiagonalize(
     numbers.map((x) => x * scale),
     size,
@@ -166,7 +166,7 @@ async function orthonormal(
       break;
     }
     const gram = { size: count, numbers };
-    let lower = await choleskyBlocked(products, copyOf(gram));
+    let lower = await choleskyBlocked(products, copyMatrix(gram));
     for (let share = shift; lower === undefined; share *= 10) {
       lower = await choleskyBlocked(products, shifted(gram, share));
     }

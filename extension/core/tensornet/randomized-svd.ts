@@ -1,7 +1,7 @@
 import { seededRandom } from '../data/random';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import type { MatrixSource, Rows } from '../linear-algebra/matrix-source';
-import { sizesOf } from '../linear-algebra/matrix-source';
+import { matrixSizes } from '../linear-algebra/matrix-source';
 import { scaleGram } from '../linear-algebra/scaled-gram';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import { sumOfSquares } from '../linear-algebra/squares';
@@ -68,7 +68,7 @@ export async function randomizedSvd(
   options: SvdOptions,
 ): Promise<LowRank> {
   const { rank, seed, weights, tolerance = defaultTolerance } = options;
-  const { rows, columns } = sizesOf(matrix);
+  const { rows, columns } = matrixSizes(matrix);
   const smallest = Math.min(rows, columns);
   const kept = Math.min(rank, smallest);
   const squaredNorm = await products.squaredNorm(matrix);

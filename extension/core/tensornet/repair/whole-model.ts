@@ -9,7 +9,7 @@ import type { TrainableModel } from '../../training/trainable-model';
 import {
   adaptableMatrices,
   adaptedTransformer,
-  streamsBehind,
+  sublayerOutputs,
   trainableTransformer,
 } from '../../training/trainable-transformer';
 import { smallestScale } from './smallest-scale';
@@ -88,5 +88,5 @@ export async function wholeModel(
       });
       return sum;
     };
-  return { model, streams: streamsBehind(emitted), unit, merged };
+  return { model, streams: sublayerOutputs(emitted), unit, merged };
 }

@@ -4,7 +4,7 @@ import type { MetricName } from '../../metrics/metrics';
 import { createReadout } from '../../metrics/metric-readout';
 import type { MetricReadout } from '../../metrics/row-readout';
 import { metrics } from '../../metrics/metrics';
-import { blockTerms, looksOf, prefixTokens, Prefixes } from '../../metrics/slices';
+import { blockTerms, splitIntoLooks, prefixTokens, Prefixes } from '../../metrics/slices';
 import type { Slice } from '../../metrics/slices';
 import { TermSample } from '../../metrics/term-sample';
 import type { EstimatedDistance } from '../../metrics/term-sample';
@@ -152,7 +152,7 @@ export class ChangeScorer {
     const { executor, inputs } = this.setup;
     const changes = this.changesOf(steps);
     const isCausal = inputs.every((input) => prefixTokens(executor.model, input) > 0);
-    const [look = [], ...others] = looksOf(this.rows, isCausal);
+    const [look = [], ...others] = splitIntoLooks(this.rows, isCausal);
     const first = new Set(ladders.flatMap((ladder) => measuredFirst(ladder, precision)));
     const later = new Set(
       ladders
@@ -345,7 +345,9 @@ export class ChangeScorer {
   }
 }
 
-/** The change that others are held against: one of larger distance, as those of int8 and int4 are told less by tokens. */
+/**
+ * The change that others are held against: one of larger distance, as those of int8 and int4 are told less by tokens.
+ */
 function referenceOf(changes: readonly Change[]): Change {
   const ordered = [...changes].sort((a, b) => a.sample.total - b.sample.total);
   return ordered[Math.floor(ordered.length * referencePlace)] ?? lost();
