@@ -18,7 +18,7 @@ import type { RefinedPlan } from '../tensornet/budget/refine-plan';
 import { resolveDevice } from '../runtime/devices';
 import { encodingNames, parseCompression } from '../tensornet/compression-choice';
 import { choosesTypes, ggufOf } from '../tensornet/sensitivity/gguf-facts';
-import { calibrationOf as calibrationOfTable } from '../tensornet/sensitivity/sensitivity-profile';
+import { profileCalibration } from '../tensornet/sensitivity/sensitivity-profile';
 import type {
   SensitivityEvent,
   SensitivityProfile,
@@ -184,7 +184,7 @@ export async function planByBudget(
     ...{ model, ...choices, budget, rounds },
     calibration: isGiven
       ? calibrationOf(request, sensitivityCalibration, model.summary.maxPositions, table.metric)
-      : calibrationOfTable(table),
+      : profileCalibration(table),
     ...{ bundledText: join(samples, 'calibration.txt'), folder },
     ...runOptions(request),
     time: await timerOf(request, context),

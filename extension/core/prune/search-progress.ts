@@ -38,9 +38,7 @@ export class SearchProgress implements SearchListener {
   private reported = 0;
   private roundStart = 0;
   private total: number;
-  /**
-   * The largest part of the whole that was told: it never gets smaller, however long the next round turns out to be.
-   */
+  /** The largest part of the whole that was told: it never gets smaller, however long the next round turns out to be. */
   private share = 0;
   /** No more is told before the round is over, even if it takes longer than all was expected to. */
   private mostShare: number;

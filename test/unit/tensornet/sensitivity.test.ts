@@ -9,8 +9,8 @@ import type { JobContext } from '../../../extension/core/jobs/job';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
 import { onlyLimit } from '../../../extension/core/tensornet/budget/budget-limits';
 import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
-import { costsOf } from '../../../extension/core/tensornet/costs/machine-costs';
-import { findingsOf } from '../../../extension/core/tensornet/sensitivity/findings';
+import { fitCosts } from '../../../extension/core/tensornet/costs/machine-costs';
+import { summarizeFindings } from '../../../extension/core/tensornet/sensitivity/findings';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
 import { parseSensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile-schema';
 import type {
@@ -88,7 +88,7 @@ describe('the sensitivity profile', () => {
         await mkdir(costsFolder);
         const sample = { calls: 1, bytes: 1, macs: 1000, moved: 1, milliseconds: 1 };
         const chain = { ...sample, kernel: 'chain' as const, milliseconds: time };
-        const costs = costsOf('cpu', [{ ...sample, kernel: 'dense' }, chain]);
+        const costs = fitCosts('cpu', [{ ...sample, kernel: 'dense' }, chain]);
         await writeFile(join(costsFolder, 'cpu.json'), JSON.stringify(costs));
         return profileSensitivity(
           {
@@ -131,7 +131,7 @@ describe('the sensitivity profile', () => {
     const costsFolder = join(folder, 'costs-of-maps');
     await mkdir(costsFolder);
     const sample = { calls: 1, bytes: 1, macs: 1000, moved: 1, milliseconds: 1 };
-    const costs = costsOf('cpu', [{ ...sample, kernel: 'dense' }]);
+    const costs = fitCosts('cpu', [{ ...sample, kernel: 'dense' }]);
     await writeFile(join(costsFolder, 'cpu.json'), JSON.stringify(costs));
     const profile = async (path: string): Promise<SensitivityProfile> =>
       profileSensitivity(
@@ -222,7 +222,7 @@ describe('the sensitivity profile', () => {
   });
 
   it('compares depths and roles at about half of the bytes', () => {
-    const [lowRank] = findingsOf(table);
+    const [lowRank] = summarizeFindings(table);
     expect(lowRank?.method).toBe('lowrank');
     expect(lowRank?.byDepth.map(({ group, layers }) => [group, layers])).toEqual([
       ['early', 7],

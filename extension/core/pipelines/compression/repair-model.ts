@@ -28,7 +28,7 @@ import {
 } from '../../tensornet/repair/repair-slices';
 import type { RepairOutcome } from '../../tensornet/repair/repair-slices';
 import { RepairStore } from '../../tensornet/repair/repair-store';
-import { lossUnitOf } from '../../tensornet/repair/output-distance';
+import { lossUnit } from '../../tensornet/repair/output-distance';
 import type { LossUnit } from '../../tensornet/repair/output-distance';
 import type { SliceRecord } from '../../tensornet/repair/repair-store';
 import { storeRepaired } from '../../tensornet/repair/trainable-encoding';
@@ -48,7 +48,9 @@ import { manifestName } from '../../document-names';
 import { readManifest } from '../manifest-file';
 import { stepsFrom } from '../source-blocks';
 
-/** Whose states each sublayer is trained on: the student's, as those repaired before it leave them, or the teacher's. */
+/**
+ * Whose states each sublayer is trained on: the student's, as those repaired before it leave them, or the teacher's.
+ */
 export const learnedStates = ['student', 'teacher'] as const;
 export type LearnedStates = (typeof learnedStates)[number];
 
@@ -183,7 +185,7 @@ export async function repairModel(
     };
     const losses = {
       learned,
-      unit: lossUnitOf(teacher),
+      unit: lossUnit(teacher),
       lossBefore,
       lossAfter,
       slices: sliced.slices,

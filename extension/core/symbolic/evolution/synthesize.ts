@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import * as v from 'valibot';
 import type { Dispatcher } from '../../distribute/dispatcher';
 import type { Engine, PieceSetup } from '../../distribute/piece';
-import { alone, withCrew } from '../../distribute/with-workers';
+import { alone, withCrew } from '../../distribute/with-crew';
 import { encodePng } from '../../data/image/png';
 import { Journal } from '../../jobs/journal';
 import type { JobContext } from '../../jobs/job';

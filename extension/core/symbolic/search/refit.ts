@@ -29,8 +29,8 @@ export function refit(
     return library;
   }
   const logSumExp = legacyWeights
-    ? (values: readonly number[]) => logSumExp(values.map(Math.exp))
-    : logSumExp;
+    ? (values: readonly number[]) => exactLogSumExp(values.map(Math.exp))
+    : exactLogSumExp;
   const uniform = -Math.log(library.entries.length);
   const choices = choicesByType(library);
   const counted = programs.map((program) => {
@@ -101,7 +101,7 @@ function collectUses(program: Term, { entries }: Library): readonly Use[] {
   return uses;
 }
 
-function logSumExp(values: readonly number[]): number {
+function exactLogSumExp(values: readonly number[]): number {
   const largest = Math.max(...values);
   return largest + Math.log(values.reduce((sum, value) => sum + Math.exp(value - largest), 0));
 }
