@@ -1,8 +1,8 @@
 import type { SquareMatrix } from './small-matrix';
 
 /**
- * Gram matrix G as s·W·s with ones on the diagonal of W. Some inputs are so much larger than others that float32
- * matmuls with G would lose the small ones.
+ * Gram matrix G as s·W·s with ones on the diagonal of W. Some inputs are several orders of magnitude larger than
+ * others, and float32 matmuls with G would lose the small ones.
  */
 export interface ScaledGram {
   readonly scales: Float32Array;

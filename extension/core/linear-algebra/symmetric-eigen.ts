@@ -14,7 +14,7 @@ export interface Tridiagonal {
   readonly off: Float64Array;
 }
 
-/** T = P·A·Pᵀ, where P is the product of reflections I − factorₖ·vₖ·vₖᵀ, the last one first. */
+/** T = P·A·Pᵀ with P the product of reflections I − factorₖ·vₖ·vₖᵀ, the last one first. */
 export interface Reduction extends Tridiagonal {
   /** vₖ from element k + 1; earlier elements are 0. */
   readonly reflections: readonly Float64Array[];

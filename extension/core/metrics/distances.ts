@@ -4,7 +4,7 @@ import type { VocabularySums } from './vocabulary-sums';
 /** Lower bound of the probabilities, so that no sum over them is 0. */
 export const leastProbability = 1e-37;
 
-/** Closest that the estimate D comes to 0 and 1; beyond this, rounding errors dominate. */
+/** Minimum distance of the estimate D from 0 and 1; closer values would be dominated by rounding errors. */
 const leastGuess = 1e-3;
 
 /*

@@ -17,7 +17,7 @@ import { planNote } from '../tensornet/budget/refine-plan';
 import type { RefinedPlan } from '../tensornet/budget/refine-plan';
 import { resolveDevice } from '../runtime/devices';
 import { encodingNames, parseCompression } from '../tensornet/compression-choice';
-import { choosesTypes, ggufOf } from '../tensornet/sensitivity/gguf-facts';
+import { choosesTypes, findGgufFacts } from '../tensornet/sensitivity/gguf-facts';
 import { profileCalibration } from '../tensornet/sensitivity/sensitivity-profile';
 import type {
   SensitivityEvent,
@@ -175,7 +175,7 @@ export async function planByBudget(
       ? await measureSensitivity(request, undefined, context, true)
       : await readTable(request.sensitivity, request.methods));
   const choices = await choicesOf(request, table);
-  if (!takesTypes && ggufOf(choices.table, choices.removable.length > 0) !== undefined) {
+  if (!takesTypes && findGgufFacts(choices.table, choices.removable.length > 0) !== undefined) {
     throw noTypes('sensitivity');
   }
   const isGiven = calibrationNames.some((name) => request[name] !== undefined);

@@ -46,7 +46,7 @@ export function embeddingRequest(request: CompressionRequest): CompressionReques
 }
 
 /**
- * Matrices of the given places, each of which is changed separately. Tied embeddings appear once, as the embedding,
+ * Matrices of the given places, each changed separately. Tied embeddings appear once, as the embedding,
  * since different encodings would have to be stored twice.
  * @throws UserError if a place has none, or only one of tied embeddings is selected
  */

@@ -8,7 +8,7 @@ export interface LayerOption {
   readonly loss: number;
 }
 
-/** State of a part of a model: whole, narrower or removed. */
+/** State of a part of a model: unchanged, width-pruned or removed. */
 export interface PartState {
   /** Costs of tensors outside its layers, such as norms, and of KV caches. */
   readonly costs: Costs;

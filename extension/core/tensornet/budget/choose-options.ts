@@ -33,7 +33,7 @@ export async function chooseOptions(
   seconds = defaultSeconds,
 ): Promise<BudgetSolution> {
   const relaxed = relaxedChoice(problem);
-  const solved = await solve(problem, seconds);
+  const solved = await runSolver(problem, seconds);
   const [best] = [...(solved ? [solved] : []), ...(relaxed ? [relaxed] : [])]
     .map((choice) => ({ parts: choice, ...totals(problem, choice) }))
     .sort((a, b) => a.loss - b.loss);
@@ -51,7 +51,7 @@ const stateName = (part: number, state: number): string => `y${part}_${state}`;
 const optionName = (part: number, state: number, layer: number, option: number): string =>
   `x${part}_${state}_${layer}_${option}`;
 
-async function solve(
+async function runSolver(
   problem: BudgetProblem,
   seconds: number,
 ): Promise<readonly PartChoice[] | undefined> {

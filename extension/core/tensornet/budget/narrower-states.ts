@@ -14,7 +14,7 @@ export type Offered = readonly (readonly (SensitivityEntry | undefined)[])[];
 /** Matrix with its expert, if it has one. */
 type Matrix = MatrixSensitivity & Partial<Pick<LayerSensitivity, 'expert' | 'role'>>;
 
-/** Share of a layer's cost that remains in a narrower sublayer. */
+/** Share of a layer's cost that remains after width pruning of its sublayer. */
 export type LeftOver = (
   unit: BudgetUnit,
   matrix: Matrix,
@@ -27,14 +27,14 @@ export interface WidthShare {
   readonly count: number;
 }
 
-/** Options of layers in a narrower sublayer: unchanged, and integer encodings, which work for any size. */
+/** Options of layers in a width-pruned sublayer: unchanged, and integer encodings, which work for any size. */
 export function narrowable(matrices: readonly MatrixSensitivity[]): Offered {
   const isQuantized = ({ method }: SensitivityEntry): boolean =>
     quantizerNames.some((name) => name === method);
   return matrices.map(({ entries }) => [undefined, ...entries.filter(isQuantized)]);
 }
 
-/** Share of a layer's cost that remains in a narrower sublayer, in whole rows of quantization blocks. */
+/** Share of a layer's cost that remains after width pruning, in whole rows of quantization blocks. */
 export function remainingShare(
   { kept, count }: WidthShare,
   matrix: Matrix,

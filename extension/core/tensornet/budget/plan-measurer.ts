@@ -64,7 +64,7 @@ export class PlanMeasurer {
   private readonly forms = new Map<string, MatrixEncoding>();
   /** Sublayer index of each linear layer. */
   private readonly places: ReadonlyMap<string, number>;
-  /** Base models for encodings, by narrowing: the original, or one with narrower sublayers. */
+  /** Base models for encodings, by width pruning: the original, or one with width-pruned sublayers. */
   private readonly bases = new Map<string, LayeredModel>();
   /** Embedding and head by id; a tied pair has one entry. */
   private readonly outer: ReadonlyMap<string, OuterMatrix>;
@@ -159,7 +159,7 @@ export class PlanMeasurer {
     await this.original.dispose();
   }
 
-  /** Model with narrower sublayers, with its tensors in the folder. */
+  /** Width-pruned model, with its tensors in the folder. */
   private async baseModel(narrow: readonly PlannedNarrowing[]): Promise<LayeredModel> {
     const key = narrow.map(({ sublayer, remove }) => `${sublayer} ${remove}`).join('\n');
     const known = this.bases.get(key);
@@ -207,7 +207,7 @@ export class PlanMeasurer {
     );
   }
 
-  /** Key of an encoding; encodings for a narrower sublayer have their own. */
+  /** Key of an encoding; encodings for a width-pruned sublayer have their own. */
   private encodingKey(choice: CompressionChoice, { narrow }: Pick<MeasuredPlan, 'narrow'>): string {
     const { id } = this.setup.model.summary.sublayers[this.places.get(choice.tensor) ?? -1] ?? {};
     const width = narrow.find(({ sublayer }) => sublayer === id)?.remove ?? '';

@@ -7,7 +7,7 @@ import { levelType } from '../compression-choice';
 import type { CompressionChoice } from '../compression-choice';
 import { resolveVariant } from '../compression-methods';
 import { byImportance } from '../gguf-types';
-import { asInFile, ggufOf } from '../sensitivity/gguf-facts';
+import { asInFile, findGgufFacts } from '../sensitivity/gguf-facts';
 import type {
   GgufFacts,
   LayerSensitivity,
@@ -109,7 +109,7 @@ export interface PlannedProblem extends BudgetProblem {
  * unchanged, and so is the first option of every layer.
  * @param how isTimed: plans will be timed, so limits in milliseconds below the profile's minimum are raised to it
  * @throws UserError if a share is invalid, a limit can't be met, or the profile lacks required times; see
- * {@link ggufOf}
+ * {@link findGgufFacts}
  */
 export function planProblem(
   table: SensitivityProfile,
@@ -119,7 +119,7 @@ export function planProblem(
 ): PlannedProblem {
   const { limits, context = memoryContext(table.model) } = budget;
   limits.forEach(requireShare);
-  const gguf = ggufOf(table, removable.length > 0);
+  const gguf = findGgufFacts(table, removable.length > 0);
   const counted = gguf === undefined ? table : asInFile(table, gguf);
   const { model, outer = [], widths = [], original } = counted;
   const { layers, besides, rest: restOf } = timedByRuns(counted);

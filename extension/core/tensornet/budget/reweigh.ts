@@ -71,7 +71,7 @@ function stateKind(planned: PlannedState | undefined): Kind {
   return planned?.isGone === true ? 'gone' : planned?.width === undefined ? 'whole' : 'narrower';
 }
 
-/** Factors of a part; a narrower or removed part is restored as a whole, so its layers share one factor. */
+/** Factors of a part; a width-pruned or removed part is restored as a whole, so its layers share one factor. */
 function partFactors(
   { sublayer, matrices, states }: PlannedPart,
   part: BudgetPart | undefined,

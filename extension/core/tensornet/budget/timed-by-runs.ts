@@ -114,7 +114,7 @@ function runCosts(
           saving * layer[key] + (timedOne(layer.entries, as)?.[key] ?? 0) - entry[key];
     return Math.max(0, layerTime(layer) - by);
   };
-  /** Measured saving of narrowing relative to a time in proportion to the width. */
+  /** Ratio of the measured saving of width pruning to a saving in proportion to the width. */
   const paid = new Map(
     changed.flatMap((run) => {
       if (run.change !== 'narrowed') {

@@ -89,7 +89,7 @@ function int8Form(
 }
 
 /**
- * Smoothing factors of the inputs: √(max |W[·, i]| / size of input i), where size is computed over all rows
+ * Smoothing factors of the inputs: √(max |W[·, i]| / size of input i), with the size over all rows
  * (SmoothQuant, arXiv 2211.10438, eq. 4 with α = ½).
  */
 function smoothingScale(

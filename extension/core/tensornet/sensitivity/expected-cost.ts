@@ -53,7 +53,7 @@ export function layerCosts(
   );
 }
 
-/** Approximate cost of measuring narrower sublayers, by id: running them, and reading their layers' inputs. */
+/** Approximate cost of measuring width-pruned sublayers, by id: running them, and reading their layers' inputs. */
 export function widthCosts(
   { summary: { sublayers } }: LayeredModel,
   widths: readonly OpenWidth[],

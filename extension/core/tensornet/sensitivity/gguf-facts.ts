@@ -17,7 +17,7 @@ export function entryType({ method, level }: Compression): Pick<SensitivityEntry
 
 /**
  * True if a plan chooses among types of a GGUF file.
- * @throws UserError if it also uses other methods, narrower sublayers or removals
+ * @throws UserError if it also uses other methods, width pruning or removals
  */
 export function choosesTypes(
   methods: readonly MethodName[],
@@ -48,7 +48,7 @@ export function choosesTypes(
  * The model as a GGUF file, if a plan from the profile chooses GGUF types.
  * @throws UserError like {@link choosesTypes}, and if the profile lacks the facts of the file
  */
-export function ggufOf(table: SensitivityProfile, removes: boolean): GgufFacts | undefined {
+export function findGgufFacts(table: SensitivityProfile, removes: boolean): GgufFacts | undefined {
   const methods = allMatrices(table).flatMap(({ entries }) => entries.map(({ method }) => method));
   const narrows = (table.widths ?? []).length > 0;
   if (!choosesTypes(methods, { removes, narrows })) {

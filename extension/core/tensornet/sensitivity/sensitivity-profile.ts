@@ -99,7 +99,7 @@ export interface OuterSensitivity extends MatrixSensitivity {
   readonly tiedTo?: string;
 }
 
-/** Effect of narrowing one sublayer alone. */
+/** Effect of width pruning one sublayer alone. */
 export interface WidthEntry {
   /** Remaining channels, key/value heads or experts. */
   readonly kept: number;
