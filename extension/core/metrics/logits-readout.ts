@@ -11,7 +11,7 @@ import { byteLength, floatsOf, floatTensor, int64Tensor } from '../runtime/tenso
 import type { HiddenState, Tensor, Tensors } from '../runtime/tensors';
 import { LogitsMeter } from './logits-meter';
 import type { Metric, MetricName } from './metrics';
-import { firstAsked, MetricReadout, nextTokens } from './row-readout';
+import { firstAnswerRow, MetricReadout, nextTokens } from './row-readout';
 import type { AfterRun, Rows } from './row-readout';
 import type { Vocabulary } from './vocabulary';
 import { mostProbableIds, sampleVocabulary } from './vocabulary-sample';
@@ -121,7 +121,7 @@ export class LogitsReadout extends MetricReadout {
     const perRun = this.vocabulary === 'sampled' ? maxSampledRows : this.rowsPerRun();
     const perChunk = Math.min(perRun, maxRows);
     const terms = candidates.map(() => new Float32Array(rows.to - rows.from));
-    const asked = firstAsked(this.executor.model, input);
+    const asked = firstAnswerRow(this.executor.model, input);
     for (let start = Math.max(rows.from, asked); start < rows.to; start += perChunk) {
       const end = Math.min(start + perChunk, rows.to);
       const count = end - start;
@@ -332,9 +332,9 @@ function rowBytes(rows: RowTensors): number {
 
 function idBytes({ sample, places, logSums }: ChosenIds): number {
   const { ids, logWeights, rows } = sample;
-  const kept = [ids, logSums, ...(logWeights === noWeights ? [] : [logWeights])];
+  const tensors = [ids, logSums, ...(logWeights === noWeights ? [] : [logWeights])];
   return (
     places.byteLength +
-    [...kept, ...Object.values(rows?.feeds ?? {})].reduce((sum, one) => sum + byteLength(one), 0)
+    [...tensors, ...Object.values(rows?.feeds ?? {})].reduce((sum, one) => sum + byteLength(one), 0)
   );
 }

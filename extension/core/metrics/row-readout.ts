@@ -53,7 +53,7 @@ export abstract class MetricReadout {
 }
 
 /** First output row whose next token is part of the answer. */
-export const firstAsked = (model: LayeredModel, input: ModelInput): number =>
+export const firstAnswerRow = (model: LayeredModel, input: ModelInput): number =>
   targetStartId(model) === undefined && input instanceof AnsweredIds ? input.answerFrom - 1 : 0;
 
 /** Next token ids of some rows of an output with `rows` rows; −1 if unknown or not part of the answer. */
@@ -65,7 +65,7 @@ export function nextTokens(
 ): Int32Array {
   const ids = predictedIds(model, input);
   const known = ids.length === rows - 1 ? ids : new Int32Array();
-  const first = firstAsked(model, input);
+  const first = firstAnswerRow(model, input);
   return Int32Array.from({ length: to - from }, (_, i) =>
     from + i < first ? -1 : (known[from + i] ?? -1),
   );

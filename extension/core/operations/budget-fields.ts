@@ -9,7 +9,7 @@ import type { LayerProfile } from '../prune/layer-profile';
 import { parseLayerProfile } from '../prune/layer-profile-schema';
 import { defaultRounds, planForBudget } from '../tensornet/budget/plan-for-budget';
 import type { TimePlan } from '../tensornet/budget/plan-for-budget';
-import { budgetUnits, limitForm, parseLimit } from '../tensornet/budget/budget-limits';
+import { budgetUnits, limitSyntax, parseLimit } from '../tensornet/budget/budget-limits';
 import type { Budget } from '../tensornet/budget/budget-limits';
 import { planUnderBudget } from '../tensornet/budget/plan-under-budget';
 import type { CompressionPlan, RemovalCost } from '../tensornet/budget/plan-under-budget';
@@ -75,7 +75,7 @@ export const sizeFields = {
   limits: list({
     description:
       'Limits that must hold as well, such as memory<2GB,parameters<100M,decode<20; a percentage is a share of the model',
-    form: limitForm,
+    form: limitSyntax,
     placeholder: 'LIMIT,…',
   }),
   keepWidths: flag({

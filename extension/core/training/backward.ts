@@ -28,7 +28,13 @@ const floatTypes: ReadonlySet<number> = new Set([
 ]);
 
 /** Operators without gradient: they only depend on the shape or order of their inputs. */
-const blind: ReadonlySet<string> = new Set(['Shape', 'Size', 'ArgMax', 'ArgMin', 'NonZero']);
+const nonDifferentiable: ReadonlySet<string> = new Set([
+  'Shape',
+  'Size',
+  'ArgMax',
+  'ArgMin',
+  'NonZero',
+]);
 
 /**
  * Appends the nodes that compute the gradient of the scalar `loss` with respect to each of `targets` to a graph
@@ -140,7 +146,10 @@ export function dependents(
 ): ReadonlySet<Value> {
   const found = new Set(targets);
   for (const { proto } of nodes) {
-    if (!blind.has(operatorName(proto)) && proto.input.some((input) => found.has(input))) {
+    if (
+      !nonDifferentiable.has(operatorName(proto)) &&
+      proto.input.some((input) => found.has(input))
+    ) {
       proto.output
         .filter((output) => output !== '' && floatTypes.has(types.of(output)))
         .forEach((output) => found.add(output));

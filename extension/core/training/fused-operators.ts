@@ -15,7 +15,7 @@ const fusedActivations: Readonly<Record<string, string>> = {
 };
 
 /** Replaces ONNX Runtime's fused operators in a float32 graph by basic operators that have gradients. */
-export function withoutFused(base: GraphBase): GraphBase {
+export function replaceFused(base: GraphBase): GraphBase {
   const builder = GraphBuilder.over('unfused', { ...base, nodes: [], reserved: namesIn(base) });
   const nodes = base.nodes.flatMap((node) => {
     const activate = activations[fusedActivations[operatorName(node)] ?? ''];

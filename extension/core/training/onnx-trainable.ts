@@ -32,9 +32,9 @@ const weightInputs: Readonly<Record<string, readonly number[]>> = {
   Einsum: [0, 1],
 };
 /** Elementwise operators; a weight of theirs is an initializer with more than one element. */
-const mixing: ReadonlySet<string> = new Set(['Add', 'Sub', 'Mul', 'Div']);
+const elementwiseOperators: ReadonlySet<string> = new Set(['Add', 'Sub', 'Mul', 'Div']);
 /** Operators that a weight may pass through before it is used. */
-const passing: ReadonlySet<string> = new Set([
+const passThroughOperators: ReadonlySet<string> = new Set([
   'Transpose',
   'Reshape',
   'Cast',
@@ -140,8 +140,8 @@ function findWeights(file: OnnxFile, index: GraphIndex): TrainableWeight[] {
       const place = proto.input.indexOf(value);
       return (
         (weightInputs[op] ?? []).includes(place) ||
-        (mixing.has(op) && elements > 1) ||
-        (passing.has(op) && place === 0 && isWeight(proto.output[0] ?? '', elements))
+        (elementwiseOperators.has(op) && elements > 1) ||
+        (passThroughOperators.has(op) && place === 0 && isWeight(proto.output[0] ?? '', elements))
       );
     });
   const isStatistic = (value: string): boolean =>

@@ -12,7 +12,7 @@ import type { TensorProto, ValueInfoProto } from '../onnx/proto/onnx_pb';
 import { floatsIn } from '../runtime/tensors';
 import type { Tensors } from '../runtime/tensors';
 import { UserError } from '../user-error';
-import { withoutFused } from './fused-operators';
+import { replaceFused } from './fused-operators';
 import { GraphModel } from './graph-model';
 import type { ShapedValue } from './losses';
 import { trainedOpsets } from './onnx-trainable';
@@ -62,7 +62,7 @@ export function partModel(
     ...inside.map(({ name, dims }) => ({ name, shape: dims.map(Number) })),
   ].filter(({ name }) => trained.has(name));
   return new GraphModel(
-    withoutFused({
+    replaceFused({
       nodes: node,
       inputs: input
         .filter(({ name }) => fixed[name] === undefined)

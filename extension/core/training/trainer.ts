@@ -43,7 +43,7 @@ interface Program extends Pick<StepGraph, 'state'> {
 }
 
 /** Result of a run without gradients. */
-type Judged = 'output' | 'loss';
+type Evaluation = 'output' | 'loss';
 
 /**
  * Trains a model on the CPU with a session that runs forward pass, backward pass and update: it reads the parameters
@@ -56,7 +56,7 @@ export class Trainer {
   private readonly optimizer: Optimizer;
 
   /** Evaluation sessions, created on first use. */
-  private readonly judging = new Map<Judged, Promise<Session>>();
+  private readonly evaluationSessions = new Map<Evaluation, Promise<Session>>();
 
   private constructor(
     private readonly model: TrainableModel,
@@ -169,7 +169,7 @@ export class Trainer {
 
   /** Returns the model's output in evaluation mode. */
   public async evaluate(inputs: Tensors): Promise<Tensor> {
-    return this.judged('output', inputs);
+    return this.runEvaluation('output', inputs);
   }
 
   /** Computes the loss of a batch in evaluation mode, without gradients. */
@@ -177,7 +177,7 @@ export class Trainer {
     const loss =
       this.first instanceof SegmentedPass
         ? await this.first.lossOf(batch, this.state)
-        : await this.judged('loss', batch);
+        : await this.runEvaluation('loss', batch);
     return firstElement(floatsIn(loss));
   }
 
@@ -204,10 +204,12 @@ export class Trainer {
   }
 
   public async dispose(): Promise<void> {
-    const { first, update, judging } = this;
+    const { first, update, evaluationSessions } = this;
     await (first instanceof SegmentedPass ? first.dispose() : first.session.release());
     await update?.session.release();
-    await Promise.all([...judging.values()].map(async (session) => (await session).release()));
+    await Promise.all(
+      [...evaluationSessions.values()].map(async (session) => (await session).release()),
+    );
   }
 
   private async applyUpdate(update: Program): Promise<number | undefined> {
@@ -226,14 +228,14 @@ export class Trainer {
     return norm;
   }
 
-  private async judged(what: Judged, inputs: Tensors): Promise<Tensor> {
-    const known = this.judging.get(what);
+  private async runEvaluation(what: Evaluation, inputs: Tensors): Promise<Tensor> {
+    const known = this.evaluationSessions.get(what);
     const opening =
       known ??
-      createSession(judgingGraph(this.model, what, this.options), sessionOptions(this.options));
-    this.judging.set(what, opening);
+      createSession(evaluationGraph(this.model, what, this.options), sessionOptions(this.options));
+    this.evaluationSessions.set(what, opening);
     const session = await opening.catch((error: unknown) => {
-      this.judging.delete(what);
+      this.evaluationSessions.delete(what);
       throw error;
     });
     const feeds = session.inputNames.map(
@@ -281,7 +283,11 @@ const sessionOptions = ({ keepReshapes, threads }: TrainerOptions): SessionOptio
 });
 
 /** Graph of the model in evaluation mode. */
-function judgingGraph(model: TrainableModel, what: Judged, { loss }: TrainerOptions): GraphBuilder {
+function evaluationGraph(
+  model: TrainableModel,
+  what: Evaluation,
+  { loss }: TrainerOptions,
+): GraphBuilder {
   const { graph, output } = model.forward('evaluate');
   if (what === 'output') {
     graph.output(names.output, output.value, DataType.FLOAT, output.shape);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   countedUnits,
   formatLimit,
-  onlyLimit,
+  singleLimit,
   parseLimit,
 } from '../../../extension/core/tensornet/budget/budget-limits';
 import type { BudgetUnit } from '../../../extension/core/tensornet/budget/budget-limits';
@@ -75,7 +75,7 @@ describe('how far a model can go down', () => {
     const table = tableOf({ layers: [{ ...layerOf(0, 'down', compressions), ...times }] });
     expect([leastOf(table, 'decode'), leastOf(table, 'prefill')]).toEqual([0.3, 0.1]);
     const chosen = async (limit: string): Promise<string[]> => {
-      const plan = await planUnderBudget(table, onlyLimit(parseLimit(limit)));
+      const plan = await planUnderBudget(table, singleLimit(parseLimit(limit)));
       return plan.compress.map(({ method }) => method);
     };
     expect(await chosen('decode<0.5')).toEqual(['lowrank']);

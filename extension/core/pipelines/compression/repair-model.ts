@@ -18,7 +18,7 @@ import {
   requireTrainsAsWhole,
   trainsAsWhole,
 } from '../../tensornet/repair/repair-end-to-end';
-import { defaultRepairText, passesOver } from '../../tensornet/repair/repair-settings';
+import { defaultRepairText, epochsToRead } from '../../tensornet/repair/repair-settings';
 import type { RepairScope, RepairSettings } from '../../tensornet/repair/repair-settings';
 import {
   measureBefore,
@@ -131,7 +131,7 @@ export async function repairModel(
   const device = await resolveDevice(request.device, warn);
   const { text, bundledText, memoryBytes, out, reads = defaultRepairText.sequences } = request;
   const loaded = await loadModelInputs(text, student, bundledText, request.settings.seed);
-  const epochs = request.epochs ?? passesOver(loaded.inputs.length, reads);
+  const epochs = request.epochs ?? epochsToRead(loaded.inputs.length, reads);
   const settings = { ...request.settings, epochs };
   loaded.warnings.forEach(warn);
   const {

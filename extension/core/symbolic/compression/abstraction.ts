@@ -7,7 +7,7 @@ import type { Type } from '../language/type';
 import { CostQueue } from '../search/cost-queue';
 import { applicationCost, symbolCost } from './corpus';
 import type { Corpus } from './corpus';
-import { cheapestRewriting, savedBy } from './rewriting';
+import { cheapestRewriting, totalSavings } from './rewriting';
 import type { Matches, Rewriting } from './rewriting';
 
 /** A term with holes that several programs share. */
@@ -177,7 +177,7 @@ function finish(corpus: Corpus, { tokens, matches, holes, bodyCost }: Pattern): 
         args.map((id) => corpus.node(id).type),
         corpus.node(result).type,
       ),
-      utility: savedBy(corpus, rewriting) - bodyCost,
+      utility: totalSavings(corpus, rewriting) - bodyCost,
       matches: typed,
       rewriting,
     };

@@ -40,7 +40,7 @@ export function cheapestRewriting(corpus: Corpus, abstractions: readonly Matches
 }
 
 /** Cost saved by the rewriting in all programs. */
-export function savedBy(corpus: Corpus, { costs }: Rewriting): number {
+export function totalSavings(corpus: Corpus, { costs }: Rewriting): number {
   return corpus.roots.reduce((sum, root) => sum + corpus.node(root).cost - (costs[root] ?? 0), 0);
 }
 

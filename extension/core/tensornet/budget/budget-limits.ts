@@ -21,11 +21,11 @@ export const budgetUnits = ['bytes', 'parameters', 'memory', 'flops', 'decode', 
 export type BudgetUnit = (typeof budgetUnits)[number];
 
 /** True for units in milliseconds. */
-export const isTime = (unit: BudgetUnit): unit is 'decode' | 'prefill' =>
+export const isTimeUnit = (unit: BudgetUnit): unit is 'decode' | 'prefill' =>
   unit === 'decode' || unit === 'prefill';
 
 /** True for units that count the work of a token instead of storage. */
-export const isWork = (unit: BudgetUnit): boolean => unit === 'flops' || isTime(unit);
+export const isWorkUnit = (unit: BudgetUnit): boolean => unit === 'flops' || isTimeUnit(unit);
 
 /** Upper limit: a share of the original model, in (0, 1), or an amount in the unit. */
 export type BudgetLimit = ShareLimit | AmountLimit;
@@ -65,24 +65,24 @@ export function countedUnits(
 }
 
 /** Budget with a single limit. */
-export const onlyLimit = (limit: BudgetLimit): Budget => ({ limits: [limit] });
+export const singleLimit = (limit: BudgetLimit): Budget => ({ limits: [limit] });
 
 /** Syntax of limits: a unit, and a share of the model or an amount. */
-export const limitForm = {
+export const limitSyntax = {
   pattern:
     /^(?:(?:bytes|memory)<\d+(?:\.\d+)?(?:%|[kmgt]?i?b?)|(?:parameters|flops)<\d+(?:\.\d+)?[kmgt%]?|(?:decode|prefill)<\d+(?:\.\d+)?%?)$/i,
   takes: say`limits such as ${'memory<2GB'}, ${'bytes<50%'}, ${'parameters<100M'} or ${'decode<20'}`,
 };
 
 /**
- * Parses a limit that matches {@link limitForm}.
+ * Parses a limit that matches {@link limitSyntax}.
  * @throws UserError if a percentage isn't between 0 and 100
  */
 export function parseLimit(text: string): BudgetLimit {
   const [name = '', amount = ''] = text.split('<');
   const unit = budgetUnits.find((one) => one === name.toLowerCase()) ?? 'bytes';
   if (!amount.endsWith('%')) {
-    const most = isTime(unit) ? Number(amount) : (parseMemorySize(amount) ?? 0);
+    const most = isTimeUnit(unit) ? Number(amount) : (parseMemorySize(amount) ?? 0);
     return { unit, most, field: 'limits' };
   }
   const ratio = Number.parseFloat(amount) / 100;

@@ -5,17 +5,17 @@ import type {
   MatrixSensitivity,
   SensitivityEntry,
 } from '../sensitivity/sensitivity-profile';
-import { unitCosts, isWork, noWork, ownCost } from './budget-limits';
+import { unitCosts, isWorkUnit, noWork, ownCost } from './budget-limits';
 import type { BudgetUnit } from './budget-limits';
 
 /** Profile entries of the options of each layer; undefined for the unchanged layer. */
-export type Offered = readonly (readonly (SensitivityEntry | undefined)[])[];
+export type OfferedEntries = readonly (readonly (SensitivityEntry | undefined)[])[];
 
 /** Matrix with its expert, if it has one. */
 type Matrix = MatrixSensitivity & Partial<Pick<LayerSensitivity, 'expert' | 'role'>>;
 
 /** Share of a layer's cost that remains after width pruning of its sublayer. */
-export type LeftOver = (
+export type RemainingCost = (
   unit: BudgetUnit,
   matrix: Matrix,
   entry: SensitivityEntry | undefined,
@@ -28,7 +28,7 @@ export interface WidthShare {
 }
 
 /** Options of layers in a width-pruned sublayer: unchanged, and integer encodings, which work for any size. */
-export function narrowable(matrices: readonly MatrixSensitivity[]): Offered {
+export function widthPruningOptions(matrices: readonly MatrixSensitivity[]): OfferedEntries {
   const isQuantized = ({ method }: SensitivityEntry): boolean =>
     quantizerNames.some((name) => name === method);
   return matrices.map(({ entries }) => [undefined, ...entries.filter(isQuantized)]);
@@ -48,7 +48,10 @@ export function remainingShare(
 }
 
 /** Options of layers if some experts are removed: none for theirs, all for the others. */
-export function staying(matrices: readonly Matrix[], without: ReadonlySet<number>): Offered {
+export function optionsWithoutExperts(
+  matrices: readonly Matrix[],
+  without: ReadonlySet<number>,
+): OfferedEntries {
   return matrices.map((matrix) => [undefined, ...(isGone(matrix, without) ? [] : matrix.entries)]);
 }
 
@@ -56,12 +59,15 @@ const isGone = (matrix: Matrix, without: ReadonlySet<number>): boolean =>
   matrix.expert !== undefined && without.has(matrix.expert);
 
 /** Tokens of removed experts are routed to the others, which need the same storage but do more work. */
-export function lessExperts(without: ReadonlySet<number>, { kept, count }: WidthShare): LeftOver {
+export function remainingExpertShare(
+  without: ReadonlySet<number>,
+  { kept, count }: WidthShare,
+): RemainingCost {
   return (unit, matrix) => {
     if (isGone(matrix, without)) {
       return 0;
     }
-    return matrix.expert === undefined || !isWork(unit) ? 1 : count / kept;
+    return matrix.expert === undefined || !isWorkUnit(unit) ? 1 : count / kept;
   };
 }
 
@@ -71,7 +77,7 @@ export function expertRestCost(
   { experts }: SublayerSummary,
   matrices: readonly LayerSensitivity[],
 ): number {
-  if (experts === undefined || isWork(unit)) {
+  if (experts === undefined || isWorkUnit(unit)) {
     return 0;
   }
   const whole = unitCosts[unit]({ ...experts, ...noWork });

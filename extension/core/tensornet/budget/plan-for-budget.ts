@@ -16,7 +16,7 @@ import { loadProfileInputs } from '../statistics/profile-inputs';
 import { PlanMeasurer } from './plan-measurer';
 import { planProblem } from './plan-under-budget';
 import type { RemovalCost } from './plan-under-budget';
-import { isTime } from './budget-limits';
+import { isTimeUnit } from './budget-limits';
 import type { Budget } from './budget-limits';
 import { refinePlan } from './refine-plan';
 import type { RefinedPlan } from './refine-plan';
@@ -84,7 +84,7 @@ export async function planForBudget(
 ): Promise<RefinedPlan> {
   requireMatchingTable(request);
   const { budget, table, removable } = request;
-  const time = budget.limits.some(({ unit }) => isTime(unit)) ? request.time : undefined;
+  const time = budget.limits.some(({ unit }) => isTimeUnit(unit)) ? request.time : undefined;
   const problem = planProblem(table, budget, removable, { isTimed: time !== undefined });
   const { rounds, calibration, saved = nothingSaved } = request;
   const { model, layers, outer, widths, runs } = table;

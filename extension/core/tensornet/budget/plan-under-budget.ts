@@ -7,7 +7,7 @@ import { levelType } from '../compression-choice';
 import type { CompressionChoice } from '../compression-choice';
 import { resolveVariant } from '../compression-methods';
 import { byImportance } from '../gguf-types';
-import { asInFile, findGgufFacts } from '../sensitivity/gguf-facts';
+import { withFileSizes, findGgufFacts } from '../sensitivity/gguf-facts';
 import type {
   GgufFacts,
   LayerSensitivity,
@@ -23,23 +23,23 @@ import {
   unitCosts,
   formatAmount,
   isShare,
-  isTime,
+  isTimeUnit,
   maxCost,
   wholeCost,
 } from './budget-limits';
 import type { Budget, BudgetLimit, BudgetUnit } from './budget-limits';
 import {
-  lessExperts,
-  narrowable,
+  remainingExpertShare,
+  widthPruningOptions,
   restCost,
   expertRestCost,
   remainingShare,
-  staying,
+  optionsWithoutExperts,
   totalCost,
 } from './narrower-states';
-import type { LeftOver, Offered } from './narrower-states';
+import type { RemainingCost, OfferedEntries } from './narrower-states';
 import { chooseOptions } from './choose-options';
-import { timedByRuns } from './timed-by-runs';
+import { timesFromRuns } from './timed-by-runs';
 import { leastCost, slack, totals, undominated } from './budget-problem';
 import type { BudgetProblem, BudgetSolution, Costs, PartChoice, PartState } from './budget-problem';
 import { say } from '../../message';
@@ -82,7 +82,7 @@ export interface PlannedState {
   /** Width of the part if it is narrowed. */
   readonly width?: WidthEntry & Pick<WidthSensitivity, 'of'>;
   readonly isGone?: true;
-  readonly entries: Offered;
+  readonly entries: OfferedEntries;
 }
 
 /** Sublayer, embedding or head. */
@@ -120,22 +120,22 @@ export function planProblem(
   const { limits, context = memoryContext(table.model) } = budget;
   limits.forEach(requireShare);
   const gguf = findGgufFacts(table, removable.length > 0);
-  const counted = gguf === undefined ? table : asInFile(table, gguf);
+  const counted = gguf === undefined ? table : withFileSizes(table, gguf);
   const { model, outer = [], widths = [], original } = counted;
-  const { layers, besides, rest: restOf } = timedByRuns(counted);
+  const { layers, besides, rest: restOf } = timesFromRuns(counted);
   const units = limits.map(({ unit }) => unit);
   // Distances by perplexity start at the original's perplexity.
   const excessDistance = ({ distance }: { readonly distance: number }): number =>
     Math.max(0, distance - original);
-  const whole = (matrices: readonly MatrixSensitivity[]): Offered =>
+  const whole = (matrices: readonly MatrixSensitivity[]): OfferedEntries =>
     matrices.map(({ entries }) => [undefined, ...entries]);
   /** Options without those that are dominated by another one. */
   const offered = (
     matrices: readonly (LayerSensitivity | OuterSensitivity)[],
-    entries: Offered,
-    left?: LeftOver,
+    entries: OfferedEntries,
+    left?: RemainingCost,
   ): Pick<PlannedState, 'entries'> & Pick<PartState, 'layers'> => {
-    const kept = matrices.map((matrix, i) => {
+    const undominatedOptions = matrices.map((matrix, i) => {
       const all = (entries[i] ?? []).map((entry) => ({
         entry,
         costs: units.map(
@@ -149,8 +149,10 @@ export function planProblem(
       return all.filter((_, index) => index === 0 || best.has(index));
     });
     return {
-      entries: kept.map((options) => options.map(({ entry }) => entry)),
-      layers: kept.map((options) => options.map(({ costs, loss }) => ({ costs, loss }))),
+      entries: undominatedOptions.map((options) => options.map(({ entry }) => entry)),
+      layers: undominatedOptions.map((options) =>
+        options.map(({ costs, loss }) => ({ costs, loss })),
+      ),
     };
   };
   const parts: { readonly planned: PlannedPart; readonly states: readonly PartState[] }[] = [];
@@ -178,8 +180,14 @@ export function planProblem(
       const without = new Set(of === 'experts' ? parseRanges(entry.remove) : []);
       const left =
         of === 'experts'
-          ? offered(matrices, staying(matrices, without), lessExperts(without, share))
-          : offered(matrices, narrowable(matrices), (_, ...made) => remainingShare(share, ...made));
+          ? offered(
+              matrices,
+              optionsWithoutExperts(matrices, without),
+              remainingExpertShare(without, share),
+            )
+          : offered(matrices, widthPruningOptions(matrices), (_, ...made) =>
+              remainingShare(share, ...made),
+            );
       states.push({
         planned: { width: { of, ...entry }, entries: left.entries },
         state: {
@@ -222,12 +230,12 @@ export function planProblem(
   const fixed = before.map((cost, i) => cost - (listed[i] ?? 0));
   const left = limits.map((limit, i) => {
     const most = maxCost(limit, before[i] ?? 0);
-    if (isTime(limit.unit)) {
+    if (isTimeUnit(limit.unit)) {
       requireTimes(limit, before[i] ?? 0, table);
     }
     const least = leastCost(problem.parts, i);
     const own = fixed[i] ?? 0;
-    if (own + least > most && !(isTimed && isTime(limit.unit))) {
+    if (own + least > most && !(isTimed && isTimeUnit(limit.unit))) {
       throw tooLow(limit, own + least, most);
     }
     return Math.max(slack * least, most - own);

@@ -1,11 +1,11 @@
 import type { JobContext } from '../../jobs/job';
 import { chooseOptions } from './choose-options';
 import { leastLimit } from './budget-problem';
-import { formatAmount, isTime } from './budget-limits';
+import { formatAmount, isTimeUnit } from './budget-limits';
 import type { BudgetLimit } from './budget-limits';
 import { toPlan, tooLow } from './plan-under-budget';
 import type { CompressionPlan, LimitKept, PlannedProblem } from './plan-under-budget';
-import { reweighed } from './reweigh';
+import { reweighLosses } from './reweigh';
 import type { PlanMeasurement } from './plan-measurer';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
@@ -98,7 +98,7 @@ export async function refinePlan(
         costs[i]?.push({ planned: limit.cost, found: own.cost });
       }
     });
-    current = retimed(reweighed(current, solution, measured), plan, costs);
+    current = retimed(reweighLosses(current, solution, measured), plan, costs);
   }
   const { plan, distance } = best ?? noPlan();
   plan.limits.forEach((limit, i) => {
@@ -128,7 +128,7 @@ const furtherPlans = 3;
  * True if more plans should be timed after the last round: refinement is on, and the best plan is far from its limit.
  */
 function mayTimeMore(round: number, rounds: number, best: MeasuredChoice | undefined): boolean {
-  const timed = best?.plan.limits.filter(({ unit }) => isTime(unit)) ?? [];
+  const timed = best?.plan.limits.filter(({ unit }) => isTimeUnit(unit)) ?? [];
   const used = Math.max(...timed.map(({ cost, most }) => cost / most));
   const isFar = timed.length > 0 && (used < nearly || used > tolerance);
   return isFar && rounds > 0 && round <= rounds + furtherPlans;
@@ -142,7 +142,7 @@ interface MeasuredChoice {
 
 function timed(plan: CompressionPlan, { distance, times }: PlanMeasurement): MeasuredChoice {
   const limits = plan.limits.map((limit): LimitKept => {
-    const share = isTime(limit.unit) ? times?.[`${limit.unit}MsPerToken`] : undefined;
+    const share = isTimeUnit(limit.unit) ? times?.[`${limit.unit}MsPerToken`] : undefined;
     return share === undefined ? limit : { ...limit, cost: share * limit.before };
   });
   return { plan: { ...plan, limits, cost: limits[0]?.cost ?? plan.cost }, distance };

@@ -20,7 +20,7 @@ interface Factors {
  * Replaces the losses of chosen changes by those measured together with the others. Other changes get the median factor
  * of their kind. Kinds without a chosen change keep the profile's losses, so that later plans try them.
  */
-export function reweighed(
+export function reweighLosses(
   problem: PlannedProblem,
   { parts: choices }: BudgetSolution,
   { distance, without }: PlanMeasurement,

@@ -1,5 +1,5 @@
 import type { SublayerSummary } from '../../models/model-summary';
-import { timedAs, timedOne } from '../sensitivity/run-change';
+import { timingKey, timingRepresentative } from '../sensitivity/run-change';
 import type {
   LayerSensitivity,
   RunTimes,
@@ -7,7 +7,7 @@ import type {
   SensitivityProfile,
   TokenTimes,
 } from '../sensitivity/sensitivity-profile';
-import { isTime } from './budget-limits';
+import { isTimeUnit } from './budget-limits';
 import type { BudgetUnit } from './budget-limits';
 
 /** Profile with times from runs of the whole model, if it has any. */
@@ -28,7 +28,7 @@ export interface TimedTable {
  * sublayers of its kind, split among its layers in proportion to their matmul times. The saving of an encoding is split
  * in the same way.
  */
-export function timedByRuns(table: SensitivityProfile): TimedTable {
+export function timesFromRuns(table: SensitivityProfile): TimedTable {
   const { layers, runs } = table;
   if (runs === undefined) {
     return { layers, besides: () => 0, rest: () => 0 };
@@ -48,8 +48,9 @@ export function timedByRuns(table: SensitivityProfile): TimedTable {
         prefillMsPerToken: costs.prefill.entry(layer, entry),
       })),
     })),
-    besides: (unit, sublayer, share) => (isTime(unit) ? costs[unit].besides(sublayer, share) : 0),
-    rest: (unit) => (isTime(unit) ? costs[unit].rest : 0),
+    besides: (unit, sublayer, share) =>
+      isTimeUnit(unit) ? costs[unit].besides(sublayer, share) : 0,
+    rest: (unit) => (isTimeUnit(unit) ? costs[unit].rest : 0),
   };
 }
 
@@ -100,18 +101,20 @@ function runCosts(
       if (run.change !== 'compressed') {
         return [];
       }
-      const dense = sum(layers.filter(({ entries }) => timedOne(entries, run.as) !== undefined));
+      const dense = sum(
+        layers.filter(({ entries }) => timingRepresentative(entries, run.as) !== undefined),
+      );
       return dense > 0 ? [[run.as, savedBy(run) / dense]] : [];
     }),
   );
   const entryTime = (layer: LayerSensitivity, entry: SensitivityEntry): number => {
-    const as = timedAs(entry);
+    const as = timingKey(entry);
     const saving = savings.get(as);
     const by =
       saving === undefined
         ? layer[key] - entry[key]
         : // Levels differ by what their products take.
-          saving * layer[key] + (timedOne(layer.entries, as)?.[key] ?? 0) - entry[key];
+          saving * layer[key] + (timingRepresentative(layer.entries, as)?.[key] ?? 0) - entry[key];
     return Math.max(0, layerTime(layer) - by);
   };
   /** Ratio of the measured saving of width pruning to a saving in proportion to the width. */

@@ -12,7 +12,7 @@ import { differentiable, trainedTensors } from './trainable-encoding';
  * Name of the residual stream after sublayer `index`. A part of a graph that continues beyond the stream, such as the
  * last one with the output, uses that output instead.
  */
-export function streamBehind(model: LayeredModel, index: number): string {
+export function streamAfter(model: LayeredModel, index: number): string {
   const { after } = model.sublayer(index).streamNames;
   const { next, part } = model.sublayer(index);
   const made = Object.entries(next).find(([, source]) => part.outputs.includes(source));
@@ -35,7 +35,7 @@ export function graphSlice(
 ): Slice {
   const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
   const { part, mask, next } = model.withMatrices(changed).sublayer(index);
-  const after = streamBehind(model, index);
+  const after = streamAfter(model, index);
   const states = [...data.train.inputs, ...data.heldOut.inputs];
   const targets = [...data.train.targets, ...data.heldOut.targets];
   const shape = commonShape('after', targets);

@@ -27,5 +27,5 @@ export type RepairScope = (typeof repairScopes)[number];
 export const defaultRepairText = { sequences: 512, length: 128 };
 
 /** Number of epochs needed to read `wanted` sequences, at most two. */
-export const passesOver = (sequences: number, wanted: number): number =>
+export const epochsToRead = (sequences: number, wanted: number): number =>
   Math.min(2, Math.max(1, Math.round(wanted / sequences)));

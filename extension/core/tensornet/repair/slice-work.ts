@@ -10,7 +10,7 @@ import type { HiddenState } from '../../runtime/tensors';
 import { repairSlice } from './repair-slice';
 import { sublayerForms } from './trained-forms';
 import { trainedTensors } from './trainable-encoding';
-import { embedAll, splitPair, placeBehind, TeacherWalk } from './walk';
+import { embedAll, splitPair, nextTeacherIndex, TeacherWalk } from './walk';
 import type { Pause, RepairSetup } from './walk';
 
 /** Request to train a sublayer on the teacher's states. */
@@ -86,7 +86,7 @@ export class SliceWork {
     }
     const pause: Pause = async () => checkpoint(cancellation);
     const states = await this.statesBefore(sublayer, pause);
-    const targets = await this.teacher.targets(placeBehind(setup, sublayer), pause);
+    const targets = await this.teacher.targets(nextTeacherIndex(setup, sublayer), pause);
     const slice = splitPair(states, targets, setup);
     const { numbers, ...errors } = await repairSlice(
       ...([student, sublayer, forms, slice, settings, cancellation] as const),

@@ -4,7 +4,7 @@ import type { ModelInput } from '../../models/model-input';
 import type { DeviceName } from '../../runtime/device';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { HiddenState, Tensor } from '../../runtime/tensors';
-import { streamBehind } from './graph-slice';
+import { streamAfter } from './graph-slice';
 import { outputDistance } from './output-distance';
 import type { RepairSettings } from './repair-settings';
 import type { SliceData, SlicePair } from './slice';
@@ -54,7 +54,7 @@ export class TeacherWalk {
 
   /** Residual stream before sublayer `index`, which isn't the first: [1, sequence, hidden] each. */
   public async targets(index: number, pause: Pause): Promise<readonly Tensor[]> {
-    const after = streamBehind(this.executor.model, index - 1);
+    const after = streamAfter(this.executor.model, index - 1);
     const states = await this.before(index, pause);
     return states.map(({ values }) => values[after] ?? lost(after));
   }
@@ -75,7 +75,7 @@ export async function embedAll(
 }
 
 /** Index of the teacher's sublayer that follows after the student's sublayer `index`. */
-export const placeBehind = (
+export const nextTeacherIndex = (
   { places, teacher }: Pick<RepairSetup, 'places' | 'teacher'>,
   index: number,
 ): number => places[index + 1] ?? teacher.summary.sublayers.length;
@@ -121,7 +121,7 @@ export class Walk {
    * student also learns the teacher's sublayers in between that it lacks.
    */
   public async slice(index: number): Promise<SlicePair> {
-    const targets = await this.teacher.targets(placeBehind(this.setup, index), this.pause);
+    const targets = await this.teacher.targets(nextTeacherIndex(this.setup, index), this.pause);
     return splitPair(this.studentStates, targets, this.setup);
   }
 

@@ -64,7 +64,7 @@ export function findGgufFacts(table: SensitivityProfile, removes: boolean): Gguf
 }
 
 /** Profile with the sizes of unchanged matrices as stored in the GGUF file. */
-export function asInFile(
+export function withFileSizes(
   table: SensitivityProfile,
   { bytes, tensors }: GgufFacts,
 ): SensitivityProfile {

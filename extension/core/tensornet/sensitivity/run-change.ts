@@ -9,7 +9,7 @@ export type RunChange =
   | { readonly change: 'without'; readonly kind: SublayerKind }
   /** Every sublayer that can be narrowed has its minimum width. */
   | { readonly change: 'narrowed'; readonly of: Width['of'] | 'experts' }
-  /** Every layer is compressed as {@link timedOne} selects. */
+  /** Every layer is compressed as {@link timingRepresentative} selects. */
   | { readonly change: 'compressed'; readonly as: string };
 
 /** Changed model to time against the original. */
@@ -21,14 +21,14 @@ export interface TimedVariant<Change> {
 }
 
 /** Key of compressions whose matmuls have the same speed for the same sizes. */
-export const timedAs = ({ method, level, then }: Compression): string =>
+export const timingKey = ({ method, level, then }: Compression): string =>
   [method, ...(level === 0 ? ['0'] : []), ...(then === undefined ? [] : [then])].join(':');
 
 /** Representative for timing among a layer's compressions with the same key. */
-export function timedOne<One extends Compression>(
+export function timingRepresentative<One extends Compression>(
   all: readonly One[],
   as: string,
 ): One | undefined {
-  const alike = all.filter((one) => timedAs(one) === as);
+  const alike = all.filter((one) => timingKey(one) === as);
   return alike[Math.floor(alike.length / 2)];
 }

@@ -13,7 +13,7 @@ import { unlikeCopy } from '../costs/unlike-copy';
 import { storageDtype } from '../storage-dtype';
 import { chosenLayers } from './chosen-matrices';
 import { expandCompressions } from './compressions-of';
-import { timedAs, timedOne } from './run-change';
+import { timingKey, timingRepresentative } from './run-change';
 import type { RunChange, TimedVariant } from './run-change';
 import type { SensitivitySettings } from './sensitivity-profile';
 import { chosenWidths } from './width-sensitivity';
@@ -42,7 +42,7 @@ export function runVariants(setup: VariantSetup): RunVariant[] {
     layer,
     compressions: expandCompressions(layer, settings.compressions),
   }));
-  const ways = new Set(layers.flatMap(({ compressions }) => compressions.map(timedAs)));
+  const ways = new Set(layers.flatMap(({ compressions }) => compressions.map(timingKey)));
   return [
     ...[...new Set(sublayers.map(({ kind }) => kind))].map((kind): RunVariant => ({
       change: { change: 'without', kind },
@@ -85,7 +85,7 @@ async function compressed(
   const forms = new Map<string, MatrixEncoding<TensorData>>();
   try {
     for (const { layer, compressions } of layers) {
-      const compression = timedOne(compressions, as);
+      const compression = timingRepresentative(compressions, as);
       if (compression === undefined) {
         continue;
       }

@@ -65,7 +65,7 @@ export class CalibrationPass {
   private async statesAt(index: number): Promise<readonly HiddenState[]> {
     const { executor, inputs, removed = new Set(), afterRun } = this.setup;
     if (index < this.next) {
-      throw new Error(`calibration has already passed sublayer ${index}`);
+      throw new Error(`calibration is behind sublayer ${index} already`);
     }
     if (this.states === undefined) {
       const states: HiddenState[] = [];
