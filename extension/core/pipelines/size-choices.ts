@@ -320,9 +320,7 @@ export function encodingChoices(opened: OpenedModel, encoding: Encoding): Compre
   return [...choices, ...all.filter(({ tensor }) => outer.has(tensor))];
 }
 
-/**
- * Bytes by which each matrix can exceed what a plan counts: alignment, names and shapes in headers, nodes of graphs.
- */
+/** Bytes by which each matrix can exceed what a plan counts: alignment, names and shapes in headers, nodes of graphs. */
 const overheads: Readonly<Record<Runtime, number>> = {
   'llama.cpp': 32,
   transformers: 512,

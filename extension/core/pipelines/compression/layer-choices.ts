@@ -183,8 +183,7 @@ function pays({ out, in: input }: LinearLayer, { method, level, sites }: Compres
 
 /**
  * The layer of each choice.
- * @throws UserError for layers that there are not, that are removed, that have another form already, or that occur
- *   twice.
+ * @throws UserError for layers that there are not, that are removed, that have another form already, or that occur twice.
  */
 export function layersOfChoices(
   model: LayeredModel,

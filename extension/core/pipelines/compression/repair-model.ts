@@ -48,9 +48,7 @@ import { manifestName } from '../../document-names';
 import { readManifest } from '../manifest-file';
 import { stepsFrom } from '../source-blocks';
 
-/**
- * Whose states each sublayer is trained on: the student's, as those repaired before it leave them, or the teacher's.
- */
+/** Whose states each sublayer is trained on: the student's, as those repaired before it leave them, or the teacher's. */
 export const learnedStates = ['student', 'teacher'] as const;
 export type LearnedStates = (typeof learnedStates)[number];
 
