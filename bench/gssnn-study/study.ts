@@ -13,8 +13,8 @@ import { evolve } from '../../extension/core/symbolic/evolution/evolve';
 import type { IterationRecord } from '../../extension/core/symbolic/evolution/gssnn-document';
 import {
   correlation,
-  expectedBestOf,
-  spreadOf,
+  expectedBestScore,
+  describeSpread,
 } from '../../extension/core/symbolic/evolution/spread';
 import type { Spread } from '../../extension/core/symbolic/evolution/spread';
 import { createNetwork } from '../../extension/core/symbolic/module/network';
@@ -149,15 +149,20 @@ function rowOf(name: string, runs: readonly (readonly NetworkMetrics[])[]): Row 
   const all = runs.flat();
   const [trains, tests] = [all.map(({ train }) => train), all.map(({ test }) => test)];
   const selected = runs.map((run) =>
-    expectedBestOf(
+    expectedBestScore(
       run.map(({ validation, test }) => ({ validation, score: test })),
       budget,
     ),
   );
   return {
-    ...{ name, networks: all.length, train: spreadOf(trains).mean, test: spreadOf(tests) },
+    ...{
+      name,
+      networks: all.length,
+      train: describeSpread(trains).mean,
+      test: describeSpread(tests),
+    },
     correlation: correlation(trains, tests),
-    selected: spreadOf(selected),
+    selected: describeSpread(selected),
   };
 }
 

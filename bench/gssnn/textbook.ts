@@ -3,8 +3,8 @@ import type { Library } from '../../extension/core/symbolic/language/library';
 import { applied, symbol } from '../../extension/core/symbolic/language/term';
 import type { Term } from '../../extension/core/symbolic/language/term';
 import { CostQueue } from '../../extension/core/symbolic/search/cost-queue';
-import { costOf } from '../../extension/core/symbolic/search/costs';
-import { grammarOf } from '../../extension/core/symbolic/search/grammar';
+import { weightCost } from '../../extension/core/symbolic/search/costs';
+import { createGrammar } from '../../extension/core/symbolic/search/grammar';
 import { referenceGraph } from '../../test/unit/symbolic/reference-interpreter';
 
 interface Candidate {
@@ -21,7 +21,7 @@ interface Candidate {
  * @returns the number of graphs
  */
 export function textbookSearch(library: Library, programLimit: number): number {
-  const productions = grammarOf(library)[0]?.productions ?? [];
+  const productions = createGrammar(library)[0]?.productions ?? [];
   const heap = new CostQueue<Candidate>();
   const programs: { readonly term: Term; readonly cost: number }[] = [];
   const seen = new Set<string>();
@@ -46,7 +46,7 @@ export function textbookSearch(library: Library, programLimit: number): number {
   };
 
   for (const { entry, args } of productions) {
-    offer({ name: entry.name, args: args.map(() => 0), ownCost: costOf(entry.logWeight) });
+    offer({ name: entry.name, args: args.map(() => 0), ownCost: weightCost(entry.logWeight) });
   }
   while (programs.length < programLimit) {
     const best = heap.pop();

@@ -3,7 +3,7 @@ import { formatBytes, formatPercent } from '../../core/format';
 import { counted } from '../counted';
 import { sensitivityOf } from '../../core/report/contents/of-sensitivity';
 import { formatCompression } from '../../core/tensornet/compression-choice';
-import { findingsOf } from '../../core/tensornet/sensitivity/findings';
+import { summarizeFindings } from '../../core/tensornet/sensitivity/findings';
 import type { GroupSensitivity } from '../../core/tensornet/sensitivity/findings';
 import type { SensitivityProfile } from '../../core/tensornet/sensitivity/sensitivity-profile';
 import { printHeatmap } from '../heatmap';
@@ -30,7 +30,7 @@ function printSensitivity(table: SensitivityProfile, terminal: Terminal): void {
   terminal.print(
     `${model.name} · ${layers.length} linear layers · ${sequences} × ${counted(length, 'token')} · ${metricDefinition}`,
   );
-  for (const finding of findingsOf(table)) {
+  for (const finding of summarizeFindings(table)) {
     terminal.print();
     terminal.print(finding.method);
     printHeatmap(terminal, sensitivityOf(table, finding.method));

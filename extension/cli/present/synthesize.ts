@@ -1,5 +1,5 @@
 import { formatPercent } from '../../core/format';
-import { spreadOf } from '../../core/symbolic/evolution/spread';
+import { describeSpread } from '../../core/symbolic/evolution/spread';
 import type { Spread } from '../../core/symbolic/evolution/spread';
 import type { SynthesisResult } from '../../core/symbolic/evolution/synthesize';
 import type { Presenter } from '../presenter';
@@ -43,7 +43,7 @@ export const synthesize: Presenter<SynthesisResult> = {
     );
     if (baselines.length > 0) {
       const tests = baselines.map((metrics) => metrics.test);
-      terminal.print(`With a dense layer in place of a graph: ${accuracy(spreadOf(tests))}`);
+      terminal.print(`With a dense layer in place of a graph: ${accuracy(describeSpread(tests))}`);
     }
     terminal.note(`Log: ${log}. Network: ${network}. Library of the programs: ${library}`);
   },

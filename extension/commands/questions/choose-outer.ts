@@ -2,7 +2,7 @@ import { l10n } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { OuterPlace } from '../../core/models/matrix-encoding';
 import type { ModelSummary } from '../../core/models/model-summary';
-import { outerMethods } from '../../core/tensornet/compression-choice';
+import { embeddingMethods } from '../../core/tensornet/compression-choice';
 import type { CompressionRequest } from '../../core/tensornet/compression-choice';
 import { choose } from './ask';
 
@@ -19,7 +19,7 @@ export async function chooseOuter(
   { unties }: { readonly unties: boolean },
 ): Promise<readonly OuterPlace[] | undefined> {
   const isRounded = compressions.some(
-    ({ method, then }) => outerMethods.some((name) => name === method) || then !== undefined,
+    ({ method, then }) => embeddingMethods.some((name) => name === method) || then !== undefined,
   );
   if (!isRounded || vocabularySize === undefined) {
     return [];

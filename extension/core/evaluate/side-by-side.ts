@@ -218,7 +218,7 @@ class Pair {
   /** KL(p‖q) in nats of each row; of no use where the next token doesn't count. */
   private async divergenceOf(z: Tensor, changed: Tensor, next: Int32Array): Promise<Float32Array> {
     const { states } = this.changed.executor;
-    const read = await this.meter.originalOf(z);
+    const read = await this.meter.readOriginal(z);
     const terms = await this.meter.terms(read, changed, int64Tensor(next, [1, next.length]));
     states.letGo(...Object.values(read));
     return terms;

@@ -2,13 +2,13 @@ import type { MatrixProducts } from './matrix-products';
 import { cholesky, invertLower } from './small-matrix';
 import type { SquareMatrix } from './small-matrix';
 
-/** Columns that are factored at once; smaller matrices take one step. */
+/** Columns per block; smaller matrices take one step. */
 const blockSize = 128;
 
 /**
- * Cholesky factor of a matrix, of which the lower triangle is read and which it replaces; undefined
- * where it is not positive definite. Block columns from left to right, the products in ONNX Runtime
- * (Golub and Van Loan, 4th edition, § 4.2.9).
+ * Replaces a matrix, given by its lower triangle, by its Cholesky factor; returns undefined if it isn't positive
+ * definite. Block columns from left to right; the matmuls run in ONNX Runtime (Golub and Van Loan, 4th edition, §
+ * 4.2.9).
  */
 export async function choleskyBlocked(
   products: MatrixProducts,
@@ -17,7 +17,7 @@ export async function choleskyBlocked(
   for (let start = 0; start < size; start += blockSize) {
     const width = Math.min(blockSize, size - start);
     const below = size - start;
-    const panel = partOf({ size, numbers }, start, start, below, width);
+    const panel = copyPart({ size, numbers }, start, start, below, width);
     if (start > 0) {
       // A[start:, block] −= L[start:, :start] · L[block, :start]ᵀ
       const known = await products.leadingInner(numbers.subarray(start * size), size, width, start);
@@ -29,7 +29,7 @@ export async function choleskyBlocked(
     if (factor === undefined) {
       return undefined;
     }
-    // The panel times the inverse of its square is L there; in the square itself, but for rounding.
+    // The panel times the inverse of its square block is L; equals L up to rounding in the square block itself.
     const solved =
       below === width
         ? factor.numbers
@@ -46,8 +46,8 @@ export async function choleskyBlocked(
 }
 
 /**
- * L⁻¹ of a lower triangular matrix. With L of the parts A, B and C, B below A, it has A⁻¹, −C⁻¹·B·A⁻¹ and C⁻¹ in
- * their places; the products of large parts run in ONNX Runtime.
+ * L⁻¹ of a lower triangular matrix. With the blocks A and C on the diagonal and B below A, the inverse has A⁻¹, C⁻¹ and
+ * −C⁻¹·B·A⁻¹ at the same positions. Large matmuls run in ONNX Runtime.
  */
 export async function invertLowerBlocked(
   products: MatrixProducts,
@@ -59,7 +59,7 @@ export async function invertLowerBlocked(
   }
   const half = Math.ceil(size / 2);
   const part = (row: number, column: number, height: number, width: number): Float64Array =>
-    partOf(lower, row, column, height, width);
+    copyPart(lower, row, column, height, width);
   const rest = size - half;
   const first = await invertLowerBlocked(products, {
     size: half,
@@ -85,8 +85,8 @@ export async function invertLowerBlocked(
   return { size, numbers };
 }
 
-/** `height` rows of `width` numbers, from a row and a column on. */
-function partOf(
+/** Copies `height` rows of `width` elements, from `row` and `column`. */
+function copyPart(
   { size, numbers }: SquareMatrix,
   row: number,
   column: number,

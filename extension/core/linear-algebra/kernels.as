@@ -1,13 +1,13 @@
-// The loops of compressing, two or four numbers at a time: rounding with compensation, scales of blocks, triangles, and the
-// reduction to a tridiagonal matrix. Places are in bytes, of float32 or float64 numbers as kernels.ts says.
-// AssemblyScript; node scripts/generate.mjs makes kernels-bytes.ts of it.
+// Loops of compression, vectorized over two or four numbers: rounding with error feedback, scales of blocks, triangular
+// matrices, and tridiagonalization. Pointers are byte offsets of float32 or float64 elements, as declared in
+// kernels.ts. AssemblyScript; node scripts/generate.mjs compiles it to kernels-bytes.ts.
 
 @inline
 function pick(mask: v128, one: v128, other: v128): v128 {
   return v128.bitselect(one, other, mask);
 }
 
-/** Of 16 bytes, the lowest of each lane of four vectors. */
+/** Packs the lowest byte of each lane of four vectors into 16 bytes. */
 @inline
 function lowBytes(a: v128, b: v128, c: v128, d: v128): v128 {
   const ab = v128.shuffle<u8>(a, b, 0, 4, 8, 12, 16, 20, 24, 28, 0, 0, 0, 0, 0, 0, 0, 0);
@@ -15,7 +15,7 @@ function lowBytes(a: v128, b: v128, c: v128, d: v128): v128 {
   return v128.shuffle<u8>(ab, cd, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
 }
 
-/** The integer of four targets, as float32; its error is stored in both places. */
+/** Rounds four targets to integers, as float32; stores their errors at both addresses. */
 @inline
 function roundFour(
   target: v128, weights: usize, scales: usize, zeros: usize, low: v128, high: v128, error: usize,
@@ -35,11 +35,11 @@ function roundFour(
 
 /**
  * Rounds `step` inputs of `rows` outputs, a multiple of 16, from the last input to the first.
- * @param targets [step, rows], as `weights` and `errors`, what weights then differ by
- * @param factors [step, step]: what row j is moved by for each error of a later row k; nothing is moved where it is 0
- * @param scales of each output, as `zeros`; those of the next input lie `apart` bytes on
- * @param numbers [step, rows] bytes: the integers, `low` to `high`
- * @param panel room for the errors of 16 outputs, [step, 16]
+ * @param targets [step, rows], like `weights` and `errors` (weight minus rounded weight)
+ * @param factors [step, step]: change of target j per error of a later row k; 0 is skipped
+ * @param scales of each output, like `zeros`; those of the next input are `apart` bytes further
+ * @param numbers [step, rows] bytes: receives the integers, `low` to `high`
+ * @param panel scratch for the errors of 16 outputs, [step, 16]
  */
 export function roundStep(
   step: i32, rows: i32, targets: usize, weights: usize, factors: usize, scales: usize,
@@ -81,7 +81,9 @@ export function roundStep(
   }
 }
 
-/** Rounds four targets and returns their codes. Stores their errors, and adds `cost` times the squared error to `costs`. */
+/**
+ * Rounds four targets and returns their codes. Stores their errors, and adds `cost` times the squared error to `costs`.
+ */
 @inline
 function roundFourTo(
   target: v128, weights: usize, scales: usize, offsets: usize, low: v128, high: v128, book: usize, cost: v128,
@@ -114,12 +116,12 @@ function roundFourTo(
 }
 
 /**
- * Rounds a group of `step` inputs as `roundStep`, to scale · q + offset. Outputs are tried with several scales: trial t of
- * output o is row t · outputs + o of everything but `targets` and `weights`.
+ * Rounds a group of `step` inputs like `roundStep`, to scale · q + offset. Tries several scales per output: trial t of
+ * output o is row t · outputs + o of every array except `targets` and `weights`.
  * @param rows outputs, a multiple of 16
- * @param low least integer q, `high` the greatest; codes are stored with `low` subtracted
- * @param book lowest value of a code book, then 15 borders and 15 growths; codes are integers if 0
- * @param importance [step] float32: what the square of each input's error costs
+ * @param low smallest integer q, `high` the largest; codes are stored minus `low`
+ * @param book lowest value of a code book, then 15 boundaries and 15 increments; codes are integers if 0
+ * @param importance [step] float32: weight of each input's squared error
  * @param costs [trials, rows] float32: receives the cost of each trial
  */
 export function roundGroup(
@@ -168,7 +170,7 @@ export function roundGroup(
   }
 }
 
-/** Shares of a block's range that are tried. */
+/** Fractions of a block's range that the search tries. */
 export const shares: usize = 0;
 const shareCount = 8;
 
@@ -181,7 +183,7 @@ function rounded32(value: v128): v128 {
   return f64x2.promote_low_f32x4(f32x4.demote_f64x2_zero(value));
 }
 
-/** Rounds two blocks at a scale each, and fits the scales that suit these integers best. */
+/** Rounds two blocks, each with its scale, and refits the scales to these integers. */
 function attempt(count: i32, blocks: usize, costs: usize, most: v128, scale: v128, zero: v128): void {
   const none = f64x2.splat(0);
   const inverse = f64x2.div(f64x2.splat(1), scale);
@@ -213,10 +215,10 @@ function storeTwo(to: usize, value: v128): void {
 }
 
 /**
- * Scales and zeros of blocks of `count` numbers, those of `rows` outputs, an even count, see block-grid.ts.
+ * Finds scales and zeros of blocks of `count` weights, for an even number of `rows`; see block-grid.ts.
  * @param values [count, rows]
- * @param costs of each number of a block, float64
- * @param blocks room for [count, 2] float64
+ * @param costs weight of each element's squared error, float64
+ * @param blocks scratch for [count, 2] float64
  */
 export function fitScales(
   count: i32, rows: i32, half: f64, isAsymmetric: bool, searches: bool, values: usize,
@@ -246,7 +248,7 @@ export function fitScales(
         zero = pick(f64x2.eq(scale, none), none, f64x2.pmin(nearest, most));
       }
       if (i == 0) {
-        // The full range, which is best where no attempt can be told from another.
+        // The full range, used if no trial is better than another.
         explainedMost = pick(f64x2.eq(scale, none), f64x2.splat(Infinity), f64x2.splat(-Infinity));
         bestScale = scale;
         bestZero = zero;
@@ -254,7 +256,7 @@ export function fitScales(
       }
       attempt(count, blocks, costs, most, scale, zero);
       if (!isAsymmetric) {
-        // Its lowest number, which has no counterpart, stands for the largest weight.
+        // The lowest integer, which has no positive counterpart, represents the largest weight.
         const longer = f64x2.div(f64x2.mul(f64x2.neg(largest), share), f64x2.splat(half));
         attempt(count, blocks, costs, most, rounded32(longer), zero);
       }
@@ -264,7 +266,7 @@ export function fitScales(
   }
 }
 
-/** Σ x·y of two runs of float64 numbers. */
+/** Σ x·y of two float64 arrays. */
 function dot(x: usize, y: usize, count: i32): f64 {
   let a = f64x2.splat(0);
   let b = f64x2.splat(0);
@@ -301,7 +303,7 @@ function subtractScaled(x: usize, y: usize, factor: f64, count: i32): void {
   if (i < count) store<f64>(x, load<f64>(x) - factor * load<f64>(y));
 }
 
-/** Replaces the lower triangle of a symmetric matrix by its Cholesky factor; false where it is not positive definite. */
+/** Replaces the lower triangle of a symmetric matrix by its Cholesky factor; false if it isn't positive definite. */
 export function cholesky(size: i32, a: usize): bool {
   const stride = <usize>size << 3;
   for (let row = 0; row < size; row++) {
@@ -319,7 +321,7 @@ export function cholesky(size: i32, a: usize): bool {
   return true;
 }
 
-/** L⁻¹ of a lower triangular matrix, in a place that is 0. Row by row, so that memory is read in order. */
+/** L⁻¹ of a lower triangular matrix, into zeroed memory. Row by row, so that memory is read sequentially. */
 export function invertLower(size: i32, lower: usize, inverse: usize): void {
   const stride = <usize>size << 3;
   for (let row = 0; row < size; row++) {
@@ -338,8 +340,8 @@ export function invertLower(size: i32, lower: usize, inverse: usize): void {
 }
 
 /**
- * A ← A − v·wᵀ − w·vᵀ on the lower triangle of the rows and columns `from` to `to`, then y ← y + A·x there. Places of
- * vectors are those of element 0.
+ * A ← A − v·wᵀ − w·vᵀ on the lower triangle of the rows and columns `from` to `to`, then y ← y + A·x there. Pointers of
+ * vectors refer to element 0.
  */
 function moveTriangle(from: i32, to: i32, bytes: usize, a: usize, v: usize, w: usize, x: usize, y: usize): void {
   for (let i = from; i < to; i++) {
@@ -373,7 +375,7 @@ function addSum(to: usize, sums: v128): void {
   store<f64>(to, load<f64>(to) + f64x2.extract_lane(sums, 0) + f64x2.extract_lane(sums, 1));
 }
 
-/** The same on the rows and columns from `start`: two rows at a time. */
+/** Does the same for the rows and columns from `start`, two rows at a time. */
 function moveAndMultiply(size: i32, start: i32, a: usize, v: usize, w: usize, x: usize, y: usize): void {
   const bytes = <usize>size << 3;
   const first = start + ((size - start) & 1);
@@ -392,7 +394,7 @@ function moveAndMultiply(size: i32, start: i32, a: usize, v: usize, w: usize, x:
     let s1 = f64x2.splat(0);
     let j = <usize>start << 3;
     if ((i - start) & 1) {
-      // Lanes of which the second counts for nothing.
+      // Vectors whose second lane is unused.
       const vj = v128.load64_zero(v + j);
       const wj = v128.load64_zero(w + j);
       const one = f64x2.sub(f64x2.sub(v128.load64_zero(r0 + j), f64x2.mul(v0, wj)), f64x2.mul(w0, vj));
@@ -424,15 +426,15 @@ function moveAndMultiply(size: i32, start: i32, a: usize, v: usize, w: usize, x:
 }
 
 /**
- * Householder reduction of a symmetric matrix [size, size]. Reads and overwrites the lower triangle: row k holds
- * reflection k from element k + 1 on afterwards. The reflection of one column and the product with the next
- * vector are one pass over the triangle.
- * @param off [size], as `factors`; the diagonal of T is that of `a` afterwards
- * @param room for 4 · `size` float64
+ * Householder reduction of a symmetric matrix [size, size]. Reads and overwrites the lower triangle: afterwards row k
+ * holds reflection k from element k + 1 on. Applying one reflection and multiplying by the next vector is one pass over
+ * the triangle.
+ * @param off [size], like `factors`; the diagonal of T is that of `a` afterwards
+ * @param room scratch for 4 · `size` float64
  */
 export function tridiagonalize(size: i32, a: usize, off: usize, factors: usize, room: usize): void {
   const bytes = <usize>size << 3;
-  // v and w of the reflection to be made up for, and those of the next one.
+  // v and w of the pending reflection, and of the next one.
   let v = room;
   let w = v + bytes;
   let nextV = w + bytes;
@@ -440,7 +442,7 @@ export function tridiagonalize(size: i32, a: usize, off: usize, factors: usize, 
   memory.fill(v, 0, bytes << 1);
   for (let k = 0; k < size - 2; k++) {
     const start = k + 1;
-    // Column k, once the reflection before it is in it.
+    // Column k after the previous reflection.
     const vk = load<f64>(v + (<usize>k << 3));
     const wk = load<f64>(w + (<usize>k << 3));
     let square: f64 = 0;
@@ -464,10 +466,10 @@ export function tridiagonalize(size: i32, a: usize, off: usize, factors: usize, 
     memory.fill(nextW, 0, bytes);
     moveAndMultiply(size, start, a, v, w, nextV, nextW);
     const along = factor * dot(firstAt, nextW + (<usize>start << 3), size - start);
-    const halfOf = (along * factor) / 2;
+    const halfAlong = (along * factor) / 2;
     for (let i = <usize>start; i < <usize>size; i++) {
       const at = nextW + (i << 3);
-      store<f64>(at, factor * load<f64>(at) - halfOf * load<f64>(nextV + (i << 3)));
+      store<f64>(at, factor * load<f64>(at) - halfAlong * load<f64>(nextV + (i << 3)));
     }
     memory.copy(a + <usize>k * bytes + (<usize>start << 3), firstAt, <usize>(size - start) << 3);
     const oldV = v;
@@ -477,7 +479,7 @@ export function tridiagonalize(size: i32, a: usize, off: usize, factors: usize, 
     nextV = oldV;
     nextW = oldW;
   }
-  // What is left of the last reflection: nothing is multiplied, as what comes next is 0.
+  // Applies the last reflection; the vectors to multiply are 0.
   memory.fill(nextV, 0, bytes);
   moveTriangle(max(0, size - 2), size, bytes, a, v, w, nextV, nextW);
   if (size > 1) {

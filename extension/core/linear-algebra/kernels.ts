@@ -2,7 +2,7 @@ import { wasmModule } from '../web-assembly';
 import type { WasmMemory } from '../web-assembly';
 import { kernelsBytes } from './kernels-bytes';
 
-/** What kernels.as exports. Numbers that are places are in bytes. */
+/** Exports of kernels.as. Pointers are in bytes. */
 interface Exports {
   readonly memory: WasmMemory;
   readonly shares: { readonly value: number };
@@ -67,23 +67,26 @@ type Numbers = Float32Array | Float64Array | Uint8Array;
 const create = wasmModule(kernelsBytes) as () => Exports;
 const [pageBytes, lineBytes] = [65_536, 64];
 
-/** Columns of a matrix that are computed together. */
+/** Columns of a matrix that are processed together. */
 interface Columns {
   readonly lines: number;
   readonly width: number;
   readonly start: number;
   readonly end: number;
-  /** Floats of a line where they are put. */
+  /** Floats per line in WebAssembly memory, including padding. */
   readonly padded: number;
 }
 
-/** What a call needs in the memory of an instance, one thing behind the other. Views are made when all is there. */
+/**
+ * Allocates the buffers of one call in an instance's memory. Create views only after all allocations: growing detaches
+ * them.
+ */
 class Room {
   private end = lineBytes;
 
   public constructor(private readonly wasm: Exports) {}
 
-  /** Place of so many bytes. */
+  /** Allocates bytes and returns their address. */
   public take(bytes: number): number {
     const { memory } = this.wasm;
     const at = this.end;
@@ -103,7 +106,7 @@ class Room {
     return at;
   }
 
-  /** Copies columns `start` to `end` of a matrix [lines, width] to a place for [lines, padded]. */
+  /** Copies columns `start` to `end` of a matrix [lines, width] to a buffer [lines, padded]. */
   public putColumns(
     at: number,
     from: Float32Array,
@@ -128,18 +131,18 @@ class Room {
   }
 }
 
-/** For what is small; who needs more makes an instance, whose memory goes with it. */
+/** Instance for small inputs; larger ones create their own instance, which frees its memory with it. */
 const shared = create();
 
-/** Shares of a block's range that a search for its scale tries; more of them lower errors by less than 0.1 %. */
+/** Fractions of a block's range that the search for its scale tries; more of them lower errors by less than 0.1 %. */
 const shares = [1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6];
 new Float64Array(shared.memory.buffer, shared.shares.value, shares.length).set(shares);
 
-/** Numbers that are worked on at once; rows go through the module in vectors of 16. */
+/** Elements processed per call, and rows per vector step. */
 const [mostNumbers, vector] = [1 << 18, 16];
 
-/** Calls `work` with runs of rows of `step` numbers each, and with what a run is padded to. */
-function inRuns(
+/** Calls `work` with ranges of rows, of `step` elements each, and with the padded length of a range. */
+function forEachRange(
   rows: number,
   step: number,
   work: (start: number, end: number, padded: number) => void,
@@ -151,32 +154,32 @@ function inRuns(
   }
 }
 
-/** Some inputs of a matrix whose weights are rounded; matrices are [step, rows]. */
+/** Inputs of a matrix whose weights are rounded together; matrices are [step, rows]. */
 export interface RoundedStep {
   readonly step: number;
   readonly rows: number;
-  /** What is rounded. */
+  /** Values to round. */
   readonly targets: Float32Array;
-  /** What errors are told from. */
+  /** Weights that errors are measured against. */
   readonly weights: Float32Array;
-  /** [step, step]: what the target of input j is moved by for each error of a later input k. */
+  /** [step, step]: change of the target of input j per error of a later input k. */
   readonly factors?: Float32Array;
-  /** q stands for (q − zero) · scale: of each row, or of each input and row. */
+  /** A weight is (q − zero) · scale; scales and zeros are per row, or per input and row. */
   readonly scales: Float32Array;
   readonly zeros: Float32Array;
-  /** Least and greatest integer. */
+  /** Smallest and largest integer. */
   readonly range: readonly [number, number];
-  /** Receives what weights are more than what stands for them. */
+  /** Receives weights minus dequantized weights. */
   readonly errors?: Float32Array;
   /** Receives the integers, as bytes. */
   readonly numbers: Uint8Array;
 }
 
-/** Rounds the inputs of a step from the last one to the first, in float32. */
+/** Rounds the inputs of a step from the last to the first, in float32. */
 export function roundStep(all: RoundedStep): void {
   const { step, rows, targets, weights, factors, scales, zeros, range, errors, numbers } = all;
   const grids = scales.length / rows;
-  inRuns(rows, step, (start, end, padded) => {
+  forEachRange(rows, step, (start, end, padded) => {
     const room = new Room(shared);
     const count = step * padded;
     const places = [count, count, grids * padded, grids * padded, count].map((of) =>
@@ -207,39 +210,39 @@ export function roundStep(all: RoundedStep): void {
   });
 }
 
-/** A group of inputs whose weights are rounded with several scales for each row; matrices are [step, rows]. */
+/** Group of inputs whose weights are rounded with several scales per row; matrices are [step, rows]. */
 export interface RoundedGroup {
   readonly step: number;
   readonly rows: number;
-  /** Numbers to round. */
+  /** Values to round. */
   readonly targets: Float32Array;
-  /** Numbers from which errors are computed. */
+  /** Weights that errors are measured against. */
   readonly weights: Float32Array;
-  /** [step, step]: what the target of input j is moved by for each error of a later input k. */
+  /** [step, step]: change of the target of input j per error of a later input k. */
   readonly factors: Float32Array;
   /** A weight is scale · q + offset: [trials, rows] each. */
   readonly scales: Float32Array;
   readonly offsets: Float32Array;
-  /** Least and greatest q; codes are numbered from the least. */
+  /** Smallest and largest q; codes are numbered from the smallest. */
   readonly range: readonly [number, number];
-  /** Code book instead of whole numbers: its lowest value, then the border to and the growth of each further one. */
+  /** Code book instead of integers: its lowest value, then the boundaries and the increments of the other values. */
   readonly book?: Float32Array;
   /** Weight of the squared error of each input: [step]. */
   readonly importance: Float32Array;
-  /** Receives weights minus rounded weights by the best trial of each row. */
+  /** Receives weights minus rounded weights of each row's best trial. */
   readonly errors: Float32Array;
-  /** Receives its codes, as bytes [step, rows]. */
+  /** Receives the codes of the best trial, as bytes [step, rows]. */
   readonly numbers: Uint8Array;
-  /** Receives its number: [rows]. */
+  /** Receives the index of the best trial: [rows]. */
   readonly best: Uint8Array;
 }
 
-/** Rounds the inputs of a group from the last one to the first with each trial, and keeps each row's best. */
+/** Rounds the inputs of a group from the last to the first with each trial, and stores each row's best. */
 export function roundGroup(all: RoundedGroup): void {
   const { step, rows, targets, weights, scales, offsets, range, book, best } = all;
   const trials = scales.length / rows;
   const size = Float32Array.BYTES_PER_ELEMENT;
-  inRuns(rows, step * trials, (start, end, padded) => {
+  forEachRange(rows, step * trials, (start, end, padded) => {
     const room = new Room(shared);
     const count = step * padded;
     const [factor, importance] = [room.put(all.factors), room.put(all.importance)];
@@ -284,27 +287,27 @@ export function roundGroup(all: RoundedGroup): void {
   });
 }
 
-/** Blocks of one number of weights, one of each row. */
+/** Quantization blocks of `count` weights, one per row. */
 export interface Blocks {
   readonly count: number;
   readonly rows: number;
   /** [count, rows] */
   readonly values: Float32Array;
-  /** What the square of an error of each weight of a block costs. */
+  /** Weight of each element's squared error. */
   readonly costs: Float64Array;
-  /** A symmetric grid's zero: half of its numbers. */
+  /** Zero point of a symmetric grid: half of its integers. */
   readonly half: number;
   readonly isAsymmetric: boolean;
   readonly searches: boolean;
-  /** [rows] each, receive what is found. */
+  /** [rows] each; receive the result. */
   readonly scales: Float32Array;
   readonly zeros: Float32Array;
 }
 
-/** Finds scales and zeros of blocks, in float64. */
+/** Finds scales and zeros of quantization blocks, in float64. */
 export function fitScales(all: Blocks): void {
   const { count, rows, values, costs, half, isAsymmetric, searches, scales, zeros } = all;
-  inRuns(rows, count, (start, end, padded) => {
+  forEachRange(rows, count, (start, end, padded) => {
     const room = new Room(shared);
     const size = padded * Float32Array.BYTES_PER_ELEMENT;
     const [value, scale, zero] = [room.take(count * size), room.take(size), room.take(size)];
@@ -323,7 +326,7 @@ export function fitScales(all: Blocks): void {
   });
 }
 
-/** The lower triangle of a matrix becomes its Cholesky factor; false where it is not positive definite. */
+/** Replaces the lower triangle of a matrix by its Cholesky factor; false if it isn't positive definite. */
 export function choleskyInPlace(size: number, numbers: Float64Array): boolean {
   const room = new Room(shared);
   const at = room.put(numbers);
@@ -333,7 +336,7 @@ export function choleskyInPlace(size: number, numbers: Float64Array): boolean {
 }
 
 /** L⁻¹ of a lower triangular matrix. */
-export function inverseOfLower(size: number, lower: Float64Array): Float64Array {
+export function invertLowerTriangle(size: number, lower: Float64Array): Float64Array {
   const room = new Room(shared);
   const [from, to] = [room.put(lower), room.take(lower.byteLength)];
   const inverse = room.doubles(to, lower.length);
@@ -341,14 +344,14 @@ export function inverseOfLower(size: number, lower: Float64Array): Float64Array 
   return inverse.slice();
 }
 
-/** Matrices with more rows than these have an instance of their own. */
+/** Rows above which a matrix gets its own instance. */
 const mostShared = 1024;
 
 /**
- * Householder reduction of a matrix [size, size]. Reads and overwrites the lower triangle: row k then holds reflection k
- * from element k + 1 on, and the diagonal is that of T.
- * @param off beside the diagonal of T, [size]
- * @param factors of the reflections, [size]
+ * Householder reduction of a matrix [size, size]. Reads and overwrites the lower triangle: afterwards row k holds
+ * reflection k from element k + 1 on, and the diagonal is that of T.
+ * @param off receives the off-diagonal of T, [size]
+ * @param factors receives the factors of the reflections, [size]
  */
 export function reduceToTridiagonal(
   size: number,

@@ -7,14 +7,14 @@ import { SessionPool } from '../runtime/session-pool';
 import { doublesOf, doubleTensor, floatTensor, floatsOf, int64Tensor } from '../runtime/tensors';
 import type { Tensor } from '../runtime/tensors';
 import {
-  bytesOf,
+  matrixBytes,
   emitMatrix,
-  feedOf,
+  matrixFeed,
   isTransposed,
-  keyOf,
+  matrixKey,
   requireFinite,
-  sizesOf,
-  tensorOf,
+  matrixSizes,
+  rowsTensor,
 } from './matrix-source';
 import type { MatrixSource, Rows, StoredMatrix } from './matrix-source';
 import type { ScaledGram } from './scaled-gram';
@@ -22,16 +22,16 @@ import type { SquareMatrix } from './small-matrix';
 import { sumOfSquares } from './squares';
 import { emitCrossProducts, emitWeighedSquares } from './symmetric-products';
 
-/** Numbers that are weighed in one run. */
+/** Elements weighted in one run. */
 const numbersPerRun = 1 << 22;
 /**
- * The large products of matrix algorithms, run by ONNX Runtime; matrices in files are mapped from
- * there. Vectors are rows, so that no matrix is transposed: A·y is yᵀ·Aᵀ, one Gemm.
+ * Large matmuls of matrix algorithms, run by ONNX Runtime; matrices in files are memory-mapped. Vectors are rows, so
+ * that no matrix is transposed: A·y is yᵀ·Aᵀ, one Gemm.
  */
 export class MatrixProducts {
   private readonly large: SessionPool;
   private readonly stored: OneMatrixPool;
-  /** Gram matrices are float64, which not every device has. */
+  /** Sessions for Gram matrices in float64, which not every device supports. */
   private readonly exact: SessionPool;
 
   /** @param threads see SessionOptions.threads */
@@ -45,13 +45,13 @@ export class MatrixProducts {
 
   /** A·y for each row y, `length` being A's columns. */
   public async apply(matrix: MatrixSource, vectors: Rows): Promise<Rows> {
-    const { rows } = sizesOf(matrix);
+    const { rows } = matrixSizes(matrix);
     return this.product(matrix, vectors, 'apply', rows);
   }
 
   /** Aᵀ·y for each row y, `length` being A's rows. */
   public async applyTransposed(matrix: MatrixSource, vectors: Rows): Promise<Rows> {
-    const { columns } = sizesOf(matrix);
+    const { columns } = matrixSizes(matrix);
     return this.product(matrix, vectors, 'applyTransposed', columns);
   }
 
@@ -60,7 +60,7 @@ export class MatrixProducts {
     return { size: rows.count, numbers: await this.sums('rows', rows, rows) };
   }
 
-  /** Σ xᵀ·x over all rows x, [length, length] in float64: what lies on both sides of the diagonal is computed once. */
+  /** Σ xᵀ·x over all rows x, [length, length] in float64; only one triangle is computed. */
   public async crossProducts(rows: Rows): Promise<Float64Array> {
     const { length } = rows;
     const outputs = await this.run(
@@ -71,7 +71,7 @@ export class MatrixProducts {
         const sums = emitCrossProducts(graph, inputs, length);
         graph.output('sums', sums, DataType.DOUBLE, [length, length]);
       },
-      { rows: tensorOf(rows) },
+      { rows: rowsTensor(rows) },
     );
     return doublesOf(outputs, 'sums');
   }
@@ -101,7 +101,7 @@ export class MatrixProducts {
         graph.output('weighed', product, DataType.FLOAT, ['count', 'size']);
       },
       {
-        rows: tensorOf(rows),
+        rows: rowsTensor(rows),
         weights: doubleTensor(numbers, [size, size]),
       },
     );
@@ -183,15 +183,15 @@ export class MatrixProducts {
     return doublesOf(outputs, 'product');
   }
 
-  /** Σ y·G·yᵀ over all rows y, in float32 but for the sum over rows. */
+  /** Σ y·G·yᵀ over all rows y, in float32 except for the sum over rows. */
   public async weighedSquares(rows: Rows, gram: ScaledGram): Promise<number> {
     const { weighed = Number.NaN } = await this.squares(rows, undefined, gram);
     return weighed;
   }
 
   /**
-   * Σ y² and, with a Gram matrix, Σ y·G·yᵀ over the rows y, or over what they are more than those of `less`; in float32
-   * but for the sums over rows.
+   * Σ y² and, with a Gram matrix, Σ y·G·yᵀ over the rows y, or over the differences to the rows of `less`; float32
+   * except for the sums over rows.
    */
   public async squares(
     { count, length, numbers }: Rows,
@@ -203,7 +203,7 @@ export class MatrixProducts {
     let [plain, weighed] = [0, 0];
     for (let start = 0; start < count; start += perRun) {
       const end = Math.min(count, start + perRun);
-      const some = (all: Float32Array): Tensor =>
+      const slice = (all: Float32Array): Tensor =>
         floatTensor(all.subarray(start * length, end * length), [end - start, length]);
       const outputs = await this.run(
         this.large,
@@ -224,8 +224,8 @@ export class MatrixProducts {
           }
         },
         {
-          rows: some(numbers),
-          ...(less === undefined ? {} : { less: some(less.numbers) }),
+          rows: slice(numbers),
+          ...(less === undefined ? {} : { less: slice(less.numbers) }),
           ...(gram === undefined
             ? {}
             : {
@@ -234,43 +234,43 @@ export class MatrixProducts {
               }),
         },
       );
-      plain += sumOf(floatsOf(outputs, 'plain'));
-      weighed += isWeighed ? sumOf(floatsOf(outputs, 'weighed')) : 0;
+      plain += sumElements(floatsOf(outputs, 'plain'));
+      weighed += isWeighed ? sumElements(floatsOf(outputs, 'weighed')) : 0;
     }
     return { plain, weighed: isWeighed ? weighed : undefined };
   }
 
-  /** Inner products in float64 of the rows of `a`, or of its columns, with those of `b`. */
+  /** Inner products, in float64, of the rows or columns of `a` with those of `b`. */
   private async sums(over: 'rows' | 'columns', a: Rows, b: Rows): Promise<Float64Array> {
     const isOne = a === b;
-    const sizeOf = (name: string): string => `${name}.${over}`;
+    const sizeName = (name: string): string => `${name}.${over}`;
     const outputs = await this.run(
       this.exact,
       `sums.${over}.${isOne ? 'one' : 'two'}`,
       (graph) => {
         const exact = (name: string): Value => {
-          const shape = over === 'rows' ? [sizeOf(name), 'shared'] : ['shared', sizeOf(name)];
+          const shape = over === 'rows' ? [sizeName(name), 'shared'] : ['shared', sizeName(name)];
           return graph.op('Cast', [graph.input(name, DataType.FLOAT, shape)], {
             to: DataType.DOUBLE,
           });
         };
         const left = exact('a');
         const right = isOne ? left : exact('b');
-        const turned = over === 'rows' ? { transB: 1 } : { transA: 1 };
-        const sums = graph.op('Gemm', [left, right], turned);
-        graph.output('sums', sums, DataType.DOUBLE, [sizeOf('a'), sizeOf(isOne ? 'a' : 'b')]);
+        const transpose = over === 'rows' ? { transB: 1 } : { transA: 1 };
+        const sums = graph.op('Gemm', [left, right], transpose);
+        graph.output('sums', sums, DataType.DOUBLE, [sizeName('a'), sizeName(isOne ? 'a' : 'b')]);
       },
-      { a: tensorOf(a), ...(isOne ? {} : { b: tensorOf(b) }) },
+      { a: rowsTensor(a), ...(isOne ? {} : { b: rowsTensor(b) }) },
     );
     return doublesOf(outputs, 'sums');
   }
 
-  /** The whole matrix, row by row. */
+  /** Reads the whole matrix, row by row. */
   public async read(matrix: MatrixSource): Promise<Rows> {
     if (matrix.kind === 'numbers') {
       return matrix.rows;
     }
-    const { rows, columns } = sizesOf(matrix);
+    const { rows, columns } = matrixSizes(matrix);
     const isTurned = isTransposed(matrix);
     const asMeant = isTurned ? undefined : await floatsInFile(matrix.tensor);
     if (asMeant !== undefined) {
@@ -279,15 +279,15 @@ export class MatrixProducts {
     const build = (): GraphBuilder => {
       const graph = new GraphBuilder('read');
       const weight = emitWeight(graph, matrix.tensor);
-      const turned = isTurned ? graph.op('Transpose', [weight], { perm: [1, 0] }) : weight;
-      graph.output('matrix', turned, DataType.FLOAT, [rows, columns]);
+      const transpose = isTurned ? graph.op('Transpose', [weight], { perm: [1, 0] }) : weight;
+      graph.output('matrix', transpose, DataType.FLOAT, [rows, columns]);
       return graph;
     };
     const outputs = await this.exact.once({ build }, async (session) => session.run({}));
     return { count: rows, length: columns, numbers: floatsOf(outputs, 'matrix') };
   }
 
-  /** Rows that are combinations of `rows`: C·rows with C [count', count] in float64. */
+  /** Linear combinations of `rows`: C·rows with C [count', count] in float64. */
   public async combine(combinations: Float64Array, rows: Rows): Promise<Rows> {
     const { count, length, numbers } = rows;
     const size = combinations.length / count;
@@ -311,7 +311,7 @@ export class MatrixProducts {
     return { count: size, length, numbers: floatsOf(outputs, 'combined') };
   }
 
-  /** Rows less their parts along the orthonormal rows of a basis, in float32. */
+  /** Rows minus their projection on the orthonormal rows of a basis, in float32. */
   public async reject(rows: Rows, basis: Rows): Promise<Rows> {
     const outputs = await this.run(
       this.exact,
@@ -323,12 +323,12 @@ export class MatrixProducts {
         const rest = graph.op('Sub', [inputs, graph.op('MatMul', [parts, along])]);
         graph.output('rest', rest, DataType.FLOAT, ['count', 'length']);
       },
-      { rows: tensorOf(rows), basis: tensorOf(basis) },
+      { rows: rowsTensor(rows), basis: rowsTensor(basis) },
     );
     return { ...rows, numbers: floatsOf(outputs, 'rest') };
   }
 
-  /** Σ of all squares; those of a row in a file are added in float32. @throws UserError where it is not finite. */
+  /** Sum of squares; summed in float32 within a row that comes from a file. @throws UserError if it isn't finite */
   public async squaredNorm(matrix: MatrixSource): Promise<number> {
     const isKnown = matrix.kind === 'numbers';
     const sum = isKnown ? sumOfSquares(matrix.rows.numbers) : await this.storedSquares(matrix);
@@ -363,7 +363,7 @@ export class MatrixProducts {
   ): Promise<Rows> {
     const outputs = await this.run(
       matrix.kind === 'stored' ? await this.stored.for(matrix) : this.large,
-      `${way}.${keyOf(matrix)}`,
+      `${way}.${matrixKey(matrix)}`,
       (graph) => {
         const vectors = graph.input('vectors', DataType.FLOAT, ['count', 'length']);
         const inputs = [vectors, emitMatrix(graph, matrix)];
@@ -371,8 +371,8 @@ export class MatrixProducts {
         const product = graph.op('Gemm', inputs, { transB: isTurned ? 1 : 0 });
         graph.output('product', product, DataType.FLOAT, ['count', 'size']);
       },
-      { vectors: floatTensor(numbers, [count, length]), ...feedOf(matrix) },
-      bytesOf(matrix),
+      { vectors: floatTensor(numbers, [count, length]), ...matrixFeed(matrix) },
+      matrixBytes(matrix),
     );
     return { count, length: resultLength, numbers: floatsOf(outputs, 'product') };
   }
@@ -393,11 +393,11 @@ export class MatrixProducts {
   }
 }
 
-function sumOf(numbers: Float32Array): number {
+function sumElements(numbers: Float32Array): number {
   return numbers.reduce((sum, x) => sum + x, 0);
 }
 
-/** Sessions with a matrix of a file in them, in float32: those of the next matrix take their place. */
+/** Sessions that embed one matrix of a file, in float32; the next matrix replaces them. */
 export class OneMatrixPool {
   private readonly pool: SessionPool;
   private key = '';
@@ -407,7 +407,7 @@ export class OneMatrixPool {
   }
 
   public async for(matrix: StoredMatrix): Promise<SessionPool> {
-    const key = keyOf(matrix);
+    const key = matrixKey(matrix);
     if (key !== this.key) {
       await this.pool.dispose();
       this.key = key;

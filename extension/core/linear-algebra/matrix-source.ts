@@ -7,7 +7,7 @@ import type { Tensor } from '../runtime/tensors';
 import { say } from '../message';
 import { UserError } from '../user-error';
 
-/** Float32 vectors of one length, one after the other. */
+/** Float32 vectors of the same length, contiguous. */
 export interface Rows {
   readonly count: number;
   readonly length: number;
@@ -17,7 +17,7 @@ export interface Rows {
 export interface StoredMatrix {
   readonly kind: 'stored';
   readonly tensor: LazyTensor;
-  /** Whether the file holds [columns, rows]. */
+  /** True if the file stores [columns, rows]. */
   readonly transposed?: boolean;
 }
 
@@ -26,7 +26,7 @@ export type MatrixSource =
   | StoredMatrix
   | { readonly kind: 'numbers'; readonly name: string; readonly rows: Rows };
 
-/** @throws UserError naming the matrix where the sum of its squares is not finite. */
+/** @throws UserError that names the matrix if the sum of its squares isn't finite */
 export function requireFinite(matrix: MatrixSource, squares: number): void {
   if (!Number.isFinite(squares)) {
     throw new UserError(say`The matrix holds NaN or infinity, so it cannot be compressed.`, {
@@ -37,7 +37,10 @@ export function requireFinite(matrix: MatrixSource, squares: number): void {
   }
 }
 
-export function sizesOf(matrix: MatrixSource): { readonly rows: number; readonly columns: number } {
+export function matrixSizes(matrix: MatrixSource): {
+  readonly rows: number;
+  readonly columns: number;
+} {
   if (matrix.kind === 'numbers') {
     return { rows: matrix.rows.count, columns: matrix.rows.length };
   }
@@ -49,20 +52,20 @@ export function isTransposed(matrix: MatrixSource): boolean {
   return matrix.kind === 'stored' && matrix.transposed === true;
 }
 
-/** Sessions are kept by it: graphs of matrices in memory take the matrix as an input. */
-export function keyOf(matrix: MatrixSource): string {
+/** Session key; graphs of matrices in memory take the matrix as an input. */
+export function matrixKey(matrix: MatrixSource): string {
   return matrix.kind === 'numbers'
     ? 'input'
     : `${isTransposed(matrix) ? 'transposed.' : ''}${matrix.tensor.file}:${matrix.tensor.name}`;
 }
 
-/** As float32, where the matrix comes from a file. */
-export function bytesOf(matrix: MatrixSource): number {
-  const { rows, columns } = sizesOf(matrix);
+/** Size in float32 of a matrix that comes from a file; 0 in memory. */
+export function matrixBytes(matrix: MatrixSource): number {
+  const { rows, columns } = matrixSizes(matrix);
   return matrix.kind === 'numbers' ? 0 : rows * columns * Float32Array.BYTES_PER_ELEMENT;
 }
 
-export function tensorOf({ count, length, numbers }: Rows): Tensor {
+export function rowsTensor({ count, length, numbers }: Rows): Tensor {
   return floatTensor(numbers, [count, length]);
 }
 
@@ -72,6 +75,6 @@ export function emitMatrix(graph: GraphBuilder, matrix: MatrixSource): Value {
     : graph.input('matrix', DataType.FLOAT, ['rows', 'columns']);
 }
 
-export function feedOf(matrix: MatrixSource): Readonly<Record<string, Tensor>> {
-  return matrix.kind === 'stored' ? {} : { matrix: tensorOf(matrix.rows) };
+export function matrixFeed(matrix: MatrixSource): Readonly<Record<string, Tensor>> {
+  return matrix.kind === 'stored' ? {} : { matrix: rowsTensor(matrix.rows) };
 }

@@ -5,7 +5,7 @@ import { shifted } from './small-matrix';
 import type { SquareMatrix } from './small-matrix';
 import { solveCholesky } from './solve-cholesky';
 
-/** Sums over examples that a linear regression with an offset needs, in float64. */
+/** Sums over the examples for a linear regression with intercept, in float64. */
 interface Moments {
   /** Σ zᵀz with z = (features, 1). */
   readonly gram: SquareMatrix;
@@ -21,11 +21,11 @@ export interface LinearMap {
   readonly weight: Float32Array;
   /** [outputs] */
   readonly bias: Float32Array;
-  /** Share of the trace of the Gram matrix that was added to each of its diagonal's entries. */
+  /** Ridge penalty on the Gram matrix's diagonal, as a share of its trace. */
   readonly penalty: number;
 }
 
-/** Examples of a regression, as many of the one as of the other. */
+/** Examples of a regression. */
 export interface RegressionData {
   /** [examples, features] */
   readonly features: Rows;
@@ -33,14 +33,14 @@ export interface RegressionData {
   readonly targets: Rows;
 }
 
-/** Penalties that are tried, beside an infinite one. */
+/** Penalties to try, in addition to an infinite one. */
 const penalties = [1e-9, 1e-7, 1e-5, 1e-3, 1e-2, 1e-1];
 
 /**
- * Ridge regression in closed form, by normal equations in float64; the penalty is the one of least squared
- * error on held-out examples (Hoerl and Kennard 1970), and counts for the offset as well. Where none does
- * better than nothing, the map is 0.
- * @param pause is awaited before each penalty; may throw to stop
+ * Ridge regression in closed form, from the normal equations in float64 (Hoerl and Kennard 1970). Uses the penalty with
+ * the least squared error on held-out examples; the intercept is penalized too. If no penalty beats predicting 0, the
+ * map is 0.
+ * @param pause awaited before each penalty; may throw to stop
  */
 export async function ridge(
   products: MatrixProducts,
@@ -48,8 +48,8 @@ export async function ridge(
   heldOut: RegressionData,
   pause: () => Promise<void> = () => Promise.resolve(),
 ): Promise<LinearMap> {
-  const known = await momentsOf(products, train);
-  const other = await momentsOf(products, heldOut);
+  const known = await computeMoments(products, train);
+  const other = await computeMoments(products, heldOut);
   const size = known.gram.size;
   let best: { error: number; penalty: number; numbers: Float64Array } = {
     error: other.squares,
@@ -63,7 +63,7 @@ export async function ridge(
       continue;
     }
     const numbers = await solveCholesky(products, factor, Float64Array.from(known.cross));
-    const error = await errorOf(products, numbers, other);
+    const error = await squaredError(products, numbers, other);
     if (error < best.error) {
       best = { error, penalty, numbers };
     }
@@ -77,7 +77,7 @@ export async function ridge(
   return { weight, bias: Float32Array.from(numbers.subarray(features * outputs)), penalty };
 }
 
-async function momentsOf(
+async function computeMoments(
   products: MatrixProducts,
   { features, targets }: RegressionData,
 ): Promise<Moments> {
@@ -89,8 +89,8 @@ async function momentsOf(
   };
 }
 
-/** Σ (y − Wᵀ·z)² from the sums. */
-async function errorOf(
+/** Σ (y − Wᵀ·z)², computed from the moments. */
+async function squaredError(
   products: MatrixProducts,
   numbers: Float64Array,
   { gram, cross, squares }: Moments,
@@ -102,7 +102,7 @@ async function errorOf(
   );
 }
 
-/** Each row with a 1 behind it. */
+/** Appends a 1 to each row. */
 function withOne({ count, length, numbers }: Rows): Rows {
   const longer = new Float32Array(count * (length + 1)).fill(1);
   for (let row = 0; row < count; row++) {

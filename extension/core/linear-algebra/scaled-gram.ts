@@ -1,8 +1,8 @@
 import type { SquareMatrix } from './small-matrix';
 
 /**
- * A Gram matrix G as s·W·s with ones on the diagonal of W: single inputs are so much larger than others that float32
- * products with G would lose what those weigh.
+ * Gram matrix G as s·W·s with ones on the diagonal of W. Some inputs are several orders of magnitude larger than
+ * others, and float32 matmuls with G would lose the small ones.
  */
 export interface ScaledGram {
   readonly scales: Float32Array;

@@ -1,15 +1,12 @@
-import { choleskyInPlace, inverseOfLower } from './kernels';
+import { choleskyInPlace, invertLowerTriangle } from './kernels';
 
-/** A square matrix in float64, row by row. */
+/** A square matrix in float64, row-major. */
 export interface SquareMatrix {
   readonly size: number;
   readonly numbers: Float64Array;
 }
 
-/**
- * Lower triangular L with G = L·Lᵀ (Cholesky), or undefined where G is not positive definite in
- * float64.
- */
+/** Lower triangular L with G = L·Lᵀ (Cholesky), or undefined if G isn't positive definite in float64. */
 export function cholesky({ size, numbers }: SquareMatrix): SquareMatrix | undefined {
   const lower = numbers.slice();
   if (!choleskyInPlace(size, lower)) {
@@ -23,15 +20,15 @@ export function cholesky({ size, numbers }: SquareMatrix): SquareMatrix | undefi
 
 /** L⁻¹ of a lower triangular matrix. */
 export function invertLower({ size, numbers }: SquareMatrix): SquareMatrix {
-  return { size, numbers: inverseOfLower(size, numbers) };
+  return { size, numbers: invertLowerTriangle(size, numbers) };
 }
 
-/** A copy, for what replaces a matrix. */
-export function copyOf({ size, numbers }: SquareMatrix): SquareMatrix {
+/** Copies a matrix that is going to be overwritten. */
+export function copyMatrix({ size, numbers }: SquareMatrix): SquareMatrix {
   return { size, numbers: numbers.slice() };
 }
 
-/** G + share·tr(G)·I, which is positive definite where G is positive semidefinite up to rounding. */
+/** G + share·tr(G)·I, which is positive definite if G is positive semidefinite up to rounding. */
 export function shifted({ size, numbers }: SquareMatrix, share: number): SquareMatrix {
   const moved = Float64Array.from(numbers);
   const shift = share * trace({ size, numbers });

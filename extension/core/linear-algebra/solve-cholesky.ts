@@ -1,13 +1,13 @@
 import type { MatrixProducts } from './matrix-products';
 import type { SquareMatrix } from './small-matrix';
 
-/** Rows that are solved one after the other; what lies between such blocks is products. */
+/** Rows solved by substitution; everything between such blocks is a matmul. */
 const blockSize = 64;
 
 /**
- * X with L·Lᵀ·X = B, which replaces B [size, columns]: L·Y = B from the first rows on, then Lᵀ·X = Y from the
- * last. Blocks of rows by substitution, the products of those that are known in ONNX Runtime (Golub and Van
- * Loan, 4th edition, § 3.1.4). No inverse is formed.
+ * Solves L·Lᵀ·X = B and replaces B [size, columns] by X: L·Y = B from the first rows, then Lᵀ·X = Y from the last.
+ * Blocks of rows by substitution, the matmuls with known rows in ONNX Runtime (Golub and Van Loan, 4th edition, §
+ * 3.1.4). Forms no inverse.
  * @param lower L, lower triangular with a positive diagonal
  */
 export async function solveCholesky(
@@ -22,7 +22,7 @@ export async function solveCholesky(
   for (let start = 0; start < size; start += blockSize) {
     const end = Math.min(size, start + blockSize);
     if (start > 0) {
-      const factors = blockOf(lower, [start, end], [0, start]);
+      const factors = copyBlock(lower, [start, end], [0, start]);
       subtract(rows(start, end), await products.multiply(factors, start, rows(0, start)));
     }
     substituteForward(lower, start, end, rows);
@@ -30,7 +30,7 @@ export async function solveCholesky(
   for (let start = size - (size % blockSize || blockSize); start >= 0; start -= blockSize) {
     const end = Math.min(size, start + blockSize);
     if (end < size) {
-      const factors = turnedBlockOf(lower, [end, size], [start, end]);
+      const factors = copyTransposedBlock(lower, [end, size], [start, end]);
       subtract(rows(start, end), await products.multiply(factors, size - end, rows(end, size)));
     }
     substituteBackward(lower, start, end, rows);
@@ -65,7 +65,7 @@ function entry({ size, numbers }: SquareMatrix, row: number, column: number): nu
   return numbers[row * size + column] ?? 0;
 }
 
-/** target − factor·other, in the place of target. */
+/** target ← target − factor·other. */
 function subtract(target: Float64Array, other: Float64Array, factor = 1): void {
   for (let i = 0; i < target.length; i++) {
     target[i] = (target[i] ?? 0) - factor * (other[i] ?? 0);
@@ -78,7 +78,7 @@ function divide(target: Float64Array, divisor: number): void {
   }
 }
 
-function blockOf({ size, numbers }: SquareMatrix, rows: Range, columns: Range): Float64Array {
+function copyBlock({ size, numbers }: SquareMatrix, rows: Range, columns: Range): Float64Array {
   const width = columns[1] - columns[0];
   const block = new Float64Array((rows[1] - rows[0]) * width);
   for (let row = rows[0]; row < rows[1]; row++) {
@@ -88,8 +88,12 @@ function blockOf({ size, numbers }: SquareMatrix, rows: Range, columns: Range): 
   return block;
 }
 
-/** The same transposed. */
-function turnedBlockOf({ size, numbers }: SquareMatrix, rows: Range, columns: Range): Float64Array {
+/** Copies the block of the transposed matrix. */
+function copyTransposedBlock(
+  { size, numbers }: SquareMatrix,
+  rows: Range,
+  columns: Range,
+): Float64Array {
   const count = rows[1] - rows[0];
   const block = new Float64Array(count * (columns[1] - columns[0]));
   for (let row = 0; row < count; row++) {

@@ -1,4 +1,4 @@
-/** Σ x², added in float64. A loop over values instead of pairs takes ten times as long. */
+/** Σ x², added in float64. Looping over single values instead of pairs takes ten times as long. */
 export function sumOfSquares(numbers: Float32Array): number {
   let [even, odd] = [0, 0];
   for (let i = 0; i < numbers.length; i += 2) {
@@ -8,7 +8,7 @@ export function sumOfSquares(numbers: Float32Array): number {
   return even + odd;
 }
 
-/** ‖ŷ − y‖² / ‖y‖²: 1 of an ŷ that is 0; ‖ŷ‖² where y is 0. */
+/** ‖ŷ − y‖² / ‖y‖²; ‖ŷ‖² if y is 0. */
 export function relativeSquares(found: Float32Array, wanted: Float32Array): number {
   let [difference, whole] = [0, 0];
   for (let i = 0; i < wanted.length; i++) {
@@ -19,7 +19,7 @@ export function relativeSquares(found: Float32Array, wanted: Float32Array): numb
   return whole > 0 ? difference / whole : difference;
 }
 
-/** √(mean x²), 0 of no numbers. */
+/** √(mean x²); 0 for an empty array. */
 export function rootMeanSquare(numbers: Float32Array): number {
   return Math.sqrt(sumOfSquares(numbers) / Math.max(1, numbers.length));
 }

@@ -1,7 +1,7 @@
 import { reduceToTridiagonal } from './kernels';
 import type { SquareMatrix } from './small-matrix';
 
-/** Eigenvalues, largest first, and their orthonormal vectors as rows. */
+/** Eigenvalues in descending order, and their orthonormal eigenvectors as rows. */
 export interface Eigen {
   readonly values: Float64Array;
   readonly vectors: Float64Array;
@@ -10,30 +10,30 @@ export interface Eigen {
 /** A symmetric tridiagonal matrix. */
 export interface Tridiagonal {
   readonly diagonal: Float64Array;
-  /** Element i lies between rows i and i + 1; the last is 0. */
+  /** Off-diagonal: element i is between rows i and i + 1; the last is 0. */
   readonly off: Float64Array;
 }
 
 /** T = P·A·Pᵀ with P the product of reflections I − factorₖ·vₖ·vₖᵀ, the last one first. */
 export interface Reduction extends Tridiagonal {
-  /** vₖ from element k + 1 on; those before are 0. */
+  /** vₖ from element k + 1; earlier elements are 0. */
   readonly reflections: readonly Float64Array[];
   readonly factors: Float64Array;
 }
 
-/** Sweeps that one eigenvalue may take; 2 are usual. */
+/** Maximum number of sweeps per eigenvalue; 2 are typical. */
 const maxSweeps = 60;
 
-/** Sums of squares that are smaller may have lost what is small in them; matrices are scaled, so that none is too large. */
+/** Sums of squares below this may have underflowed; matrices are scaled so that none overflows. */
 const leastSquare = 1e-280;
 
 /**
- * Eigenvalues and vectors of a symmetric matrix, of which the lower triangle is read: Householder
- * reduction and implicit QL (Golub and Van Loan, 4th edition, § 8.3). All inner loops run along rows.
- * @throws Error where the matrix holds NaN or infinity.
+ * Eigenvalues and eigenvectors of a symmetric matrix given by its lower triangle: Householder reduction and implicit QL
+ * (Golub and Van Loan, 4th edition, § 8.3). All inner loops run along rows.
+ * @throws Error if the matrix contains NaN or infinity
  */
 export function symmetricEigen({ size, numbers }: SquareMatrix): Eigen {
-  const scale = scaleOf({ size, numbers });
+  const scale = normalizingScale({ size, numbers });
   const reduced = tridiagonalize(
     numbers.map((x) => x * scale),
     size,
@@ -49,8 +49,8 @@ export function symmetricEigen({ size, numbers }: SquareMatrix): Eigen {
   return { values: Float64Array.from(order, (i) => (diagonal[i] ?? 0) / scale), vectors };
 }
 
-/** A power of two that brings the largest number near to 1, so that squares neither vanish nor overflow. */
-export function scaleOf({ size, numbers }: SquareMatrix): number {
+/** Power of two that scales the largest element to about 1, so that squares neither underflow nor overflow. */
+export function normalizingScale({ size, numbers }: SquareMatrix): number {
   let largest = 0;
   for (let row = 0; row < size; row++) {
     for (let i = row * size; i <= row * size + row; i++) {
@@ -102,18 +102,19 @@ function accumulate({ reflections, factors }: Reduction, size: number): Float64A
   return basis;
 }
 
-/** Rotates T to a diagonal matrix, and the rows of its basis with it where there is one. */
+/** Rotates T to a diagonal matrix, and applies the rotations to the rows of the basis if given. */
 export function diagonalize(
   { diagonal: d, off: e }: Tridiagonal,
   size: number,
   basis?: Float64Array,
 ): void {
-  // What is negligible beside the rows that are done is rounding: such a block would never fall apart by its own sizes.
+  // Elements that are negligible relative to the finished rows are rounding errors; compared with neighbors, they might
+  // never vanish.
   let done = 0;
   for (let low = 0; low < size; low++) {
     done = Math.max(done, Math.abs(d[low] ?? 0) + Math.abs(e[low] ?? 0));
     for (let sweep = 0; ; sweep++) {
-      const high = endOfBlock(d, e, low, size, done);
+      const high = findBlockEnd(d, e, low, size, done);
       if (high === low) {
         break;
       }
@@ -125,8 +126,8 @@ export function diagonalize(
   }
 }
 
-/** The first row from `low` on whose element to the next one is negligible, beside its neighbours or beside `done`. */
-function endOfBlock(
+/** First row from `low` whose off-diagonal is negligible relative to its neighbors or to `done`. */
+function findBlockEnd(
   d: Float64Array,
   e: Float64Array,
   low: number,
@@ -144,8 +145,8 @@ function endOfBlock(
   return high;
 }
 
-/** √(x² + y²): Math.hypot takes ten times as long, and is needed where squares vanish. */
-function lengthOf(x: number, y: number): number {
+/** √(x² + y²). Math.hypot takes ten times as long, and is only needed if squares underflow. */
+function norm2(x: number, y: number): number {
   const square = x * x + y * y;
   return square > leastSquare ? Math.sqrt(square) : Math.hypot(x, y);
 }
@@ -161,16 +162,16 @@ function sweepBlock(
 ): void {
   const next = e[low] ?? 0;
   let g = ((d[low + 1] ?? 0) - (d[low] ?? 0)) / (2 * next);
-  const root = lengthOf(g, 1);
+  const root = norm2(g, 1);
   g = (d[high] ?? 0) - (d[low] ?? 0) + next / (g + (g >= 0 ? root : -root));
   let [sine, cosine, moved] = [1, 1, 0];
   for (let i = high - 1; i >= low; i--) {
     const f = sine * (e[i] ?? 0);
     const b = cosine * (e[i] ?? 0);
-    const radius = lengthOf(f, g);
+    const radius = norm2(f, g);
     e[i + 1] = radius;
     if (radius === 0) {
-      // The matrix splits here by underflow: the rest is for the next step.
+      // The matrix splits here because of underflow; the next step continues with the remaining rows.
       d[i + 1] = (d[i + 1] ?? 0) - moved;
       e[high] = 0;
       return;
@@ -178,10 +179,10 @@ function sweepBlock(
     sine = f / radius;
     cosine = g / radius;
     g = (d[i + 1] ?? 0) - moved;
-    const turned = ((d[i] ?? 0) - g) * sine + 2 * cosine * b;
-    moved = sine * turned;
+    const rotated = ((d[i] ?? 0) - g) * sine + 2 * cosine * b;
+    moved = sine * rotated;
     d[i + 1] = g + moved;
-    g = cosine * turned - b;
+    g = cosine * rotated - b;
     if (basis !== undefined) {
       rotate(basis, i * size, size, cosine, sine);
     }
@@ -191,7 +192,7 @@ function sweepBlock(
   e[high] = 0;
 }
 
-/** Rotates the row at `start` and the one behind it. */
+/** Rotates the row at `start` and the next one. */
 function rotate(
   basis: Float64Array,
   start: number,

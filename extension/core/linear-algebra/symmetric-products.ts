@@ -1,18 +1,18 @@
 import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 
-/** Parts of the columns in which a symmetric product is computed: of n², n·(n + 1) / 2 are. */
+/** Column blocks of a symmetric matmul; of n² blocks, n·(n + 1) / 2 are computed. */
 const symmetricParts = 4;
-/** Columns that are worth dividing. */
+/** Columns from which splitting pays off. */
 const leastDivided = 256;
 
-/** Where parts of so many columns begin, and the end. */
-function boundsOf(length: number): number[] {
+/** Boundaries of the column blocks, including both ends. */
+function blockBounds(length: number): number[] {
   const parts = length < leastDivided ? 1 : symmetricParts;
   return Array.from({ length: parts + 1 }, (_, i) => Math.floor((i * length) / parts));
 }
 
-function columnsOf(graph: GraphBuilder, matrix: Value, bounds: readonly number[]): Value[] {
+function sliceColumns(graph: GraphBuilder, matrix: Value, bounds: readonly number[]): Value[] {
   const axis = graph.ints([1]);
   return bounds
     .slice(1)
@@ -21,21 +21,21 @@ function columnsOf(graph: GraphBuilder, matrix: Value, bounds: readonly number[]
     );
 }
 
-/** Σ xᵀ·x over all rows x [count, length] in float64: what lies on both sides of the diagonal is computed once. */
+/** Σ xᵀ·x over all rows x [count, length] in float64; only one triangle is computed. */
 export function emitCrossProducts(graph: GraphBuilder, rows: Value, length: number): Value {
-  const columns = columnsOf(
+  const columns = sliceColumns(
     graph,
     graph.op('Cast', [rows], { to: DataType.DOUBLE }),
-    boundsOf(length),
+    blockBounds(length),
   );
   const known = new Map<string, Value>();
   const lines = columns.map((left, row) => {
     const line = columns.map((right, column) => {
-      const turned = known.get(`${column} ${row}`);
+      const transposed = known.get(`${column} ${row}`);
       const sums =
-        turned === undefined
+        transposed === undefined
           ? graph.op('Gemm', [left, right], { transA: 1 })
-          : graph.op('Transpose', [turned], { perm: [1, 0] });
+          : graph.op('Transpose', [transposed], { perm: [1, 0] });
       known.set(`${row} ${column}`, sums);
       return sums;
     });
@@ -44,27 +44,27 @@ export function emitCrossProducts(graph: GraphBuilder, rows: Value, length: numb
   return graph.op('Concat', lines, { axis: 0 });
 }
 
-/** y·G·yᵀ of each row y [count, length] with a symmetric G [length, length]: [count]. */
+/** y·G·yᵀ for each row y [count, length] with a symmetric G [length, length]: [count]. */
 export function emitWeighedSquares(
   graph: GraphBuilder,
   rows: Value,
   weights: Value,
   length: number,
 ): Value {
-  const bounds = boundsOf(length);
-  const parts = columnsOf(graph, rows, bounds);
+  const bounds = blockBounds(length);
+  const parts = sliceColumns(graph, rows, bounds);
   const axes = graph.ints([0, 1]);
   const squares = parts.map((own, i) => {
     const [start, end] = [bounds[i] ?? 0, bounds[i + 1] ?? length];
     const weighed = (from: number, to: number): Value => {
-      const some = graph.op('Slice', [rows, graph.ints([from]), graph.ints([to]), graph.ints([1])]);
+      const part = graph.op('Slice', [rows, graph.ints([from]), graph.ints([to]), graph.ints([1])]);
       const factors = graph.op('Slice', [
         weights,
         graph.ints([from, start]),
         graph.ints([to, end]),
         axes,
       ]);
-      return graph.op('MatMul', [some, factors]);
+      return graph.op('MatMul', [part, factors]);
     };
     const inside = weighed(start, end);
     const twice = (before: Value): Value => graph.op('Add', [before, before]);

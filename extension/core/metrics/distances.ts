@@ -1,21 +1,21 @@
 import type { Value } from '../onnx/graph-builder';
 import type { VocabularySums } from './vocabulary-sums';
 
-/** Probabilities below this are raised to it, so that no sum over them is 0. */
+/** Lower bound of the probabilities, so that no sum over them is 0. */
 export const leastProbability = 1e-37;
 
-/** Nearer to 0 and 1 a guess would make more of rounding than it tells. */
+/** Minimum distance of the estimate D from 0 and 1; closer values would be dominated by rounding errors. */
 const leastGuess = 1e-3;
 
 /*
- * With δ = ẑ − z and Z = E_p[exp δ], q/p = exp(δ)/Z. So a distance needs the exponential of δ alone, and
- * sums of products for the rest; and it does not lose what little a small change makes, as a difference
- * of the logarithms of p and q would. P is the sum of p, which rounding leaves a little off 1.
+ * With δ = ẑ − z and Z = E_p[exp δ], q/p = exp(δ)/Z. So a distance needs only the exponential of δ and sums of
+ * products. This is more accurate for small changes than the difference of log p and log q.
+ * P is the sum of p, which differs slightly from 1 because of rounding.
  */
 
 /**
  * Jensen–Shannon divergence of p and q, from four passes over the vocabulary: [batch, rows, 1].
- * `from-mixture` is ½[KL(p‖m) + KL(q‖m)], `to-mixture` ½[KL(m‖p) + KL(m‖q)].
+ * `from-mixture`: ½[KL(p‖m) + KL(q‖m)]; `to-mixture`: ½[KL(m‖p) + KL(m‖q)].
  */
 export function emitJensenShannon(
   sums: VocabularySums,
@@ -27,13 +27,13 @@ export function emitJensenShannon(
   const op = (type: string, ...inputs: Value[]): Value => graph.op(type, inputs);
   const exp = op('Exp', change);
   const weighted = op('Mul', p, exp);
-  const z = sums.of(weighted);
+  const z = sums.sum(weighted);
   // log(exp(δ) + Z) = log(m/p) + log(2Z)
   const log = op('Log', op('Add', exp, z));
   const [logZ, log2Z] = [op('Log', z), op('Log', op('Add', z, z))];
-  const [total, half] = [sums.of(p), graph.scalar(0.5)];
-  const overP = (x: Value): Value => sums.ofProduct(p, x);
-  const overQ = (x: Value): Value => op('Div', sums.ofProduct(weighted, x), z);
+  const [total, half] = [sums.sum(p), graph.scalar(0.5)];
+  const overP = (x: Value): Value => sums.product(p, x);
+  const overQ = (x: Value): Value => op('Div', sums.product(weighted, x), z);
   const offset = op('Mul', log2Z, op('Add', total, graph.scalar(1)));
   if (direction === 'from-mixture') {
     // ½ E_q[δ − log Z − log(m/p)] − ½ E_p[log(m/p)]
@@ -51,22 +51,22 @@ export function emitJensenShannon(
 /** KL(p‖q) = log E_p[exp δ] − E_p[δ]: [batch, rows, 1]. */
 export function emitKullbackLeibler(sums: VocabularySums, p: Value, change: Value): Value {
   const { graph } = sums;
-  const total = sums.of(p);
-  const mean = (x: Value): Value => graph.op('Div', [sums.ofProduct(p, x), total]);
+  const total = sums.sum(p);
+  const mean = (x: Value): Value => graph.op('Div', [sums.product(p, x), total]);
   const logZ = graph.op('Log', [mean(graph.op('Exp', [change]))]);
   return graph.op('Sub', [logZ, mean(change)]);
 }
 
 /*
- * Taking ids together makes no divergence greater (data processing inequality). So one over some ids, the rest taken
- * as one, bounds it from below. p is given for these ids alone and sums to P; which share t of q they have is unknown
- * without the rest. Z = Σ p·exp δ is over these ids too, and s = p·exp δ / Z is q among them.
+ * Merging ids never increases a divergence (data processing inequality). So the divergence over some ids, with the
+ * others merged into one, is a lower bound. p is known at the selected ids only and sums to P there; the share t of q
+ * at these ids is unknown. Z = Σ p·exp δ is a sum over the same ids, and s = p·exp δ / Z is q normalized over them.
  */
 
 /**
- * At most ½[KL(p‖m) + KL(q‖m)], whatever t is: [batch, rows, 1]. For any numbers D between 0 and 1 that divergence
- * is at least ½(E_p[log D] + E_q[log(1 − D)]) + log 2. D = p/(p + P·s) at the ids and one D for the rest; t only
- * divides E_q between E_s[log(1 − D)] and log(1 − D) of the rest, so the smaller of the two is what holds for every t.
+ * Lower bound of ½[KL(p‖m) + KL(q‖m)] for every t: [batch, rows, 1]. For any numbers D between 0 and 1, the divergence
+ * is at least ½(E_p[log D] + E_q[log(1 − D)]) + log 2. D = p/(p + P·s) at the ids, and one D for the others. t only
+ * splits E_q between E_s[log(1 − D)] and log(1 − D) of the others, so the smaller of the two is valid for every t.
  */
 export function emitJensenShannonBound(sums: VocabularySums, p: Value, change: Value): Value {
   const { graph } = sums;
@@ -74,37 +74,41 @@ export function emitJensenShannonBound(sums: VocabularySums, p: Value, change: V
   const one = graph.scalar(1);
   const exp = op('Exp', change);
   const weighted = op('Mul', p, exp);
-  const z = sums.of(weighted);
-  const share = sums.of(p);
+  const z = sums.sum(weighted);
+  const share = sums.sum(p);
   const ratio = op('Div', z, share);
-  // log(exp(δ) + Z/P), so that D = (Z/P) / exp of it, and 1 − D = exp(δ) / exp of it.
+  // log(exp(δ) + Z/P), so D = (Z/P) / exp of it, and 1 − D = exp(δ) / exp of it.
   const log = op('Log', op('Add', exp, ratio));
-  const overP = op('Sub', op('Mul', share, op('Log', ratio)), sums.ofProduct(p, log));
-  const overQ = op('Div', sums.ofProduct(weighted, op('Sub', change, log)), z);
+  const overP = op('Sub', op('Mul', share, op('Log', ratio)), sums.product(p, log));
+  const overQ = op('Div', sums.product(weighted, op('Sub', change, log)), z);
   const inside = (x: Value): Value =>
     op('Min', op('Max', x, graph.scalar(leastGuess)), graph.scalar(1 - leastGuess));
   const guess = inside(op('Sub', one, op('Exp', overQ)));
   const rest = op('Relu', op('Sub', one, share));
-  const ofP = op('Add', overP, op('Mul', rest, op('Log', guess)));
-  const ofQ = op('Min', overQ, op('Log', op('Sub', one, guess)));
-  return op('Add', op('Mul', op('Add', ofP, ofQ), graph.scalar(0.5)), graph.scalar(Math.LN2));
+  const expectationP = op('Add', overP, op('Mul', rest, op('Log', guess)));
+  const expectationQ = op('Min', overQ, op('Log', op('Sub', one, guess)));
+  return op(
+    'Add',
+    op('Mul', op('Add', expectationP, expectationQ), graph.scalar(0.5)),
+    graph.scalar(Math.LN2),
+  );
 }
 
-/** At most KL(p‖q): P times the divergence among the ids, which t = P leaves of it, [batch, rows, 1]. */
+/** Lower bound of KL(p‖q): P times the divergence over the ids, the minimum at t = P. [batch, rows, 1] */
 export function emitKullbackLeiblerBound(sums: VocabularySums, p: Value, change: Value): Value {
-  return sums.graph.op('Mul', [emitKullbackLeibler(sums, p, change), sums.of(p)]);
+  return sums.graph.op('Mul', [emitKullbackLeibler(sums, p, change), sums.sum(p)]);
 }
 
 /**
- * The angle between z and z + δ, at most a right one: [batch, rows, 1]. 2·arcsin of half the chord between
- * unit vectors keeps its accuracy where arccos near 1 loses it; chord² = (‖δ‖² − (‖ẑ‖ − ‖z‖)²) / ‖z‖‖ẑ‖.
+ * Angle between z and z + δ, at most π/2: [batch, rows, 1]. 2·arcsin of half the chord between unit vectors is accurate
+ * for small angles, unlike arccos near 1; chord² = (‖δ‖² − (‖ẑ‖ − ‖z‖)²) / ‖z‖‖ẑ‖.
  */
 export function emitAngle(sums: VocabularySums, z: Value, change: Value): Value {
   const { graph } = sums;
   const op = (type: string, ...inputs: Value[]): Value => graph.op(type, inputs);
-  const squares = sums.ofProduct(z, z);
-  const changeSquares = sums.ofProduct(change, change);
-  const product = sums.ofProduct(z, change);
+  const squares = sums.product(z, z);
+  const changeSquares = sums.product(change, change);
+  const product = sums.product(z, change);
   // ‖ẑ‖² − ‖z‖²
   const growth = op('Add', op('Add', product, product), changeSquares);
   const norm = op('Sqrt', squares);

@@ -10,14 +10,15 @@ import { floatsIn } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 import { say } from '../message';
 
-/** What an expert has done on calibration. */
+/** Importance of an expert on the calibration text. */
 export interface ExpertSaliency {
   /** Id, such as `block.3.expert.5`. */
   readonly expert: string;
-  /** Mean over the tokens that were sent to it of gate × ‖expert(x)‖₂; 0 where there were none. */
+  /** Mean of gate × ‖expert(x)‖₂ over the tokens routed to the expert; 0 if there are none. */
   readonly saliency: number;
-  /** Tokens that were sent to it, and their share of all tokens. */
+  /** Number of tokens routed to the expert. */
   readonly tokens: number;
+  /** That number as a share of all tokens. */
   readonly frequency: number;
 }
 
@@ -35,8 +36,8 @@ export const saliencySchema = v.object({
 });
 
 /**
- * REAP's criterion (Router-weighted Expert Activation Pruning, ICLR 2026) for every expert that can be removed by
- * itself, mixture by mixture, in one pass over the inputs.
+ * Scores every removable expert with REAP's criterion (Router-weighted Expert Activation Pruning, ICLR 2026).
+ * One pass over the inputs; results are ordered by MoE layer.
  */
 export async function expertSaliency(
   executor: LayeredExecutor,
@@ -57,7 +58,7 @@ export async function expertSaliency(
   return found.filter(({ length }) => length > 0);
 }
 
-/** Takes states through a sublayer, and scores its experts where it is a mixture of such. */
+/** Runs a sublayer on the states; if it is an MoE layer, adds its experts' scores. */
 async function scoreStep(
   executor: LayeredExecutor,
   index: number,

@@ -9,20 +9,20 @@ import { leastProbability } from './distances';
 import type { Metric, MetricInput, MetricInputs } from './metrics';
 import { VocabularySums } from './vocabulary-sums';
 
-/** What of a candidate is given: its logits ẑ, or ẑ − z where the head gives that by itself. */
+/** Input of a candidate: its logits ẑ, or the change ẑ − z if the head computes that directly. */
 export type Given = Extract<MetricInput, 'candidate' | 'change'>;
 
-/** Logits that go through a metric at once, for each core: what is computed of so many stays in its caches. */
+/** Logits per core in one run of a metric; intermediate arrays of this size fit in the CPU caches. */
 export const logitsPerCore = 3 << 17;
 
-/** Runs a metric over rows of logits that somebody else computes. */
+/** Runs a metric over rows of logits that the caller computes. */
 export class LogitsMeter {
-  /** What the metric is given of the original. */
+  /** Inputs of the metric that come from the original. */
   private readonly reads: readonly MetricInput[];
 
   public constructor(
     private readonly executor: LayeredExecutor,
-    /** Tells its graphs from others. */
+    /** Prefix of the session keys. */
     private readonly name: string,
     private readonly metric: Metric,
     private readonly given: Given,
@@ -34,17 +34,17 @@ export class LogitsMeter {
     );
   }
 
-  /** Whether anything of the original's logits is read. */
+  /** True if the metric reads the original's logits. */
   public get readsOriginal(): boolean {
     return this.reads.length > 0;
   }
 
   /**
-   * What is read of the original, from its logits [1, rows, vocabulary]; on a device held by the caller.
-   * @param logSums log Σ exp z over all ids, float32 [1, rows, 1], where the logits are those of some
+   * Metric inputs from the original's logits [1, rows, vocabulary]; the caller disposes tensors on a device.
+   * @param logSums log Σ exp z over all ids, float32 [1, rows, 1], if the logits cover only some ids
    */
-  public async originalOf(logits: Tensor, logSums?: Tensor): Promise<Tensors> {
-    const width = widthOf(logits);
+  public async readOriginal(logits: Tensor, logSums?: Tensor): Promise<Tensors> {
+    const width = lastDimension(logits);
     const shape = [1, logits.dims[1] ?? 1, width];
     const { states } = this.executor;
     const original = this.reads.includes('original')
@@ -80,12 +80,14 @@ export class LogitsMeter {
   }
 
   /**
-   * Terms [batch · rows] of candidates, from what is read of the original's rows, and the candidates'
-   * logits or change [batch, rows, vocabulary]; targets are int64 [1, rows].
+   * Metric terms of the candidates, [batch · rows].
+   * @param original inputs from the original's rows
+   * @param given the candidates' logits or change, [batch, rows, vocabulary]
+   * @param targets int64 [1, rows]
    */
   public async terms(original: Tensors, given: Tensor, targets: Tensor): Promise<Float32Array> {
     const [batch = 1, rows = 1] = given.dims;
-    const most = Math.floor((availableParallelism() * logitsPerCore) / widthOf(given));
+    const most = Math.floor((availableParallelism() * logitsPerCore) / lastDimension(given));
     if (this.executor.states.stay || batch * rows <= most) {
       return this.termsAtOnce(original, given, targets);
     }
@@ -114,7 +116,7 @@ export class LogitsMeter {
     given: Tensor,
     targets: Tensor,
   ): Promise<Float32Array> {
-    const width = widthOf(given);
+    const width = lastDimension(given);
     const feeds = {
       ...original,
       [this.given]: given,
@@ -123,7 +125,7 @@ export class LogitsMeter {
     const outputs = await this.executor.compute(
       {
         key: `metric.${this.name}.${this.given}.${width}`,
-        // Its arrays are as large as logits: to take them from the system in each run costs more than to keep them.
+        // Arrays are as large as the logits: allocating them in each run is slower than keeping them.
         keepMemory: true,
         build: (graph) => {
           this.build(graph, width);
@@ -153,7 +155,7 @@ export class LogitsMeter {
       return;
     }
     const change = ports.change ?? graph.op('Sub', [candidate, original]);
-    // Metrics of probabilities do not see what all logits of a row have in common; without it no exponential passes 1.
+    // Softmax is invariant to a constant per row; subtracting the maximum keeps exponentials at most 1.
     const shifted = this.metric.reads.includes('probabilities')
       ? graph.op('Sub', [change, new VocabularySums(graph, width).largest(change)])
       : change;
@@ -161,6 +163,6 @@ export class LogitsMeter {
   }
 }
 
-function widthOf({ dims }: Tensor): number {
+function lastDimension({ dims }: Tensor): number {
   return dims.at(-1) ?? 1;
 }

@@ -11,60 +11,60 @@ import { byteLength, floatsOf, floatTensor, int64Tensor } from '../runtime/tenso
 import type { HiddenState, Tensor, Tensors } from '../runtime/tensors';
 import { LogitsMeter } from './logits-meter';
 import type { Metric, MetricName } from './metrics';
-import { firstAsked, MetricReadout, nextTokens } from './row-readout';
+import { firstAnswerRow, MetricReadout, nextTokens } from './row-readout';
 import type { AfterRun, Rows } from './row-readout';
 import type { Vocabulary } from './vocabulary';
-import { likeliestIds, sampleVocabulary } from './vocabulary-sample';
+import { mostProbableIds, sampleVocabulary } from './vocabulary-sample';
 
-/** More rows than this in one run make the head's matrix product no faster. */
+/** Rows per run of the head; more don't make its matmul faster. */
 const maxRows = 64;
-/** Fewer leave it waiting for memory. */
+/** Rows below which the head's matmul is limited by memory bandwidth. */
 const minRows = 8;
-/** Arrays of the size of the logits that are in use at once; those of ONNX Runtime are rounded up to powers of two. */
+/** Arrays of the logits' size that are in use at once, including ONNX Runtime's rounding up to powers of two. */
 const arraysPerRun = 6;
 /**
- * Ids that stand for a vocabulary, drawn for at most {@link maxRows} rows: distances are off by some 0.5 %, their
- * differences by a tenth of what the choice of the text makes (bench/finercut/NOTES.md).
+ * Vocabulary ids sampled for at most {@link maxRows} rows. Distances are off by about 0.5 %, differences between
+ * distances by a tenth of the effect of the choice of text (bench/finercut/NOTES.md).
  */
 const sampledIds = 3072;
-/** Rows in one run of a sample, whose weights are gathered for each run. */
+/** Rows per run over sampled ids; the head's weights are gathered in each run. */
 const maxSampledRows = 512;
 
-/** Likeliest ids that distances are bounded by: 0.96 of SmolLM2-135M's at least, for a sixth of its head's products. */
+/** Most probable ids used for lower bounds: at least 0.96 of SmolLM2-135M's mass for a sixth of the head's matmul. */
 export const boundedIds = 8192;
-/** None of them is drawn, so none counts for more than itself. */
+/** Log weights of the most probable ids: all 0, since these ids aren't sampled. */
 const noWeights = floatTensor(new Float32Array(boundedIds), [boundedIds]);
 
-/** The share of a vocabulary that a sample or the likeliest ids are; 1 where it is too small for either. */
-export function shareOfIds(vocabulary: Vocabulary, vocabularySize = 0): number {
+/** Share of the vocabulary that is read; 1 if the vocabulary is too small for a sample or bounds. */
+export function vocabularyShare(vocabulary: Vocabulary, vocabularySize = 0): number {
   const ids = { whole: vocabularySize, sampled: sampledIds, bounded: boundedIds }[vocabulary];
   return vocabularySize >= 2 * ids ? ids / vocabularySize : 1;
 }
 
-/** What a metric reads of some rows of the original. */
+/** Metric inputs from some rows of the original. */
 interface OriginalRows {
-  /** Its normed stream, where a linear head gives changes by itself. */
+  /** Hidden states after the final norm, if a linear head computes changes directly. */
   readonly normed: Tensor | undefined;
   readonly read: Tensors;
-  /** Ids behind the rows, int64 [1, rows]; their places among the chosen ones. */
+  /** Next token ids, int64 [1, rows]; indices into the selected ids if there is a sample. */
   readonly targets: Tensor;
   readonly sample: HeadSample | undefined;
-  /** Whether they stay for the next call. */
+  /** True if they are cached for the next call. */
   readonly isKept: boolean;
 }
 
-/** Ids that some rows of the original are read at. */
+/** Ids at which some rows of the original are read. */
 interface ChosenIds {
   readonly sample: HeadSample;
-  /** Where the id behind each row is among them, −1 where it is not. */
+  /** Index of each row's next token among the selected ids, −1 if it isn't selected. */
   readonly places: Int32Array;
   /** log Σ exp z of each row over all ids, float32 [1, rows, 1]. */
   readonly logSums: Tensor;
 }
 
 /**
- * Head, then metric, some tokens at a time. Where the head is linear it is given the change of its
- * input, and so gives the change of the logits without the error of a difference.
+ * Runs the head and then the metric, a few rows at a time. A linear head gets the change of its input, so it returns
+ * the change of the logits without cancellation.
  */
 export class LogitsReadout extends MetricReadout {
   private readonly meter: LogitsMeter;
@@ -72,14 +72,17 @@ export class LogitsReadout extends MetricReadout {
   private readonly originalHead: Head;
   private readonly givesChange: boolean;
   public override readonly vocabulary: Vocabulary;
-  /** Whether the metric is read over bounded ids as well, here or beside this. */
+  /** True if bounds are read too, by this readout or a sibling. */
   private readonly hasBounds: boolean;
-  /** What was read of the original, by the first row and the last; the first to come are kept. */
+  /** Original rows by state, then by first and last row; rows are cached in order until memory is used up. */
   private readonly known = new Map<HiddenState, Map<string, OriginalRows>>();
-  /** Ids by the same. */
+  /** Selected ids, by state and rows. */
   private readonly chosen = new Map<HiddenState, Map<string, ChosenIds>>();
 
-  /** @param vocabulary what terms may be taken over, which takes a metric of probabilities and a large vocabulary */
+  /**
+   * @param vocabulary ids that terms may be summed over; a subset needs a metric of probabilities and a large
+   *   vocabulary
+   */
   public constructor(
     private readonly executor: LayeredExecutor,
     name: MetricName,
@@ -112,13 +115,13 @@ export class LogitsReadout extends MetricReadout {
     input: ModelInput,
     original: HiddenState,
     candidates: readonly HiddenState[],
-    rows: Rows = { from: 0, to: lengthOf(original) },
+    rows: Rows = { from: 0, to: tokenCount(original) },
     afterRun?: AfterRun,
   ): Promise<Float32Array[]> {
     const perRun = this.vocabulary === 'sampled' ? maxSampledRows : this.rowsPerRun();
     const perChunk = Math.min(perRun, maxRows);
     const terms = candidates.map(() => new Float32Array(rows.to - rows.from));
-    const asked = firstAsked(this.executor.model, input);
+    const asked = firstAnswerRow(this.executor.model, input);
     for (let start = Math.max(rows.from, asked); start < rows.to; start += perChunk) {
       const end = Math.min(start + perChunk, rows.to);
       const count = end - start;
@@ -136,7 +139,7 @@ export class LogitsReadout extends MetricReadout {
           states.letGo(hidden);
           const found = await this.meter.terms(reference.read, given, reference.targets);
           if (this.vocabulary === 'bounded') {
-            // Logits that are no numbers have no bound.
+            // The bound of NaN logits is 0.
             found.forEach((bound, i) => {
               found[i] = bound > 0 ? bound : 0;
             });
@@ -148,7 +151,7 @@ export class LogitsReadout extends MetricReadout {
         }
       } finally {
         if (!reference.isKept) {
-          states.letGo(...tensorsOf(reference));
+          states.letGo(...rowTensors(reference));
         }
       }
     }
@@ -156,24 +159,24 @@ export class LogitsReadout extends MetricReadout {
   }
 
   public rows(_input: ModelInput, original: HiddenState): Promise<number> {
-    return Promise.resolve(lengthOf(original));
+    return Promise.resolve(tokenCount(original));
   }
 
   public override end(): void {
     const { states, originalRoom } = this.executor;
-    for (const rows of [...this.known.values()].flatMap((ofState) => [...ofState.values()])) {
-      states.letGo(...tensorsOf(rows));
-      originalRoom.giveBack(bytesOf(rows));
+    for (const rows of [...this.known.values()].flatMap((stateRows) => [...stateRows.values()])) {
+      states.letGo(...rowTensors(rows));
+      originalRoom.giveBack(rowBytes(rows));
     }
-    for (const ids of [...this.chosen.values()].flatMap((ofState) => [...ofState.values()])) {
-      originalRoom.giveBack(bytesOfIds(ids));
+    for (const ids of [...this.chosen.values()].flatMap((stateRows) => [...stateRows.values()])) {
+      originalRoom.giveBack(idBytes(ids));
     }
     this.known.clear();
     this.chosen.clear();
   }
 
   private isLargeFor(vocabulary: Vocabulary): boolean {
-    return shareOfIds(vocabulary, this.emitters.candidates.vocabularySize) < 1;
+    return vocabularyShare(vocabulary, this.emitters.candidates.vocabularySize) < 1;
   }
 
   private mayBound(): boolean {
@@ -181,15 +184,15 @@ export class LogitsReadout extends MetricReadout {
     return isKnown && this.rowsFitting('bounded') >= maxRows;
   }
 
-  /** @param vocabulary what logits are over */
+  /** @param vocabulary ids that the logits cover */
   private rowsPerRun(vocabulary = this.vocabulary): number {
     const most = vocabulary === 'bounded' ? maxSampledRows : maxRows;
     return Math.max(minRows, Math.min(most, this.rowsFitting(vocabulary)));
   }
 
   /**
-   * Rows that the memory for a metric's arrays holds, beside the head's weights that bounds gather. Sessions keep
-   * their arrays: those over all ids and those over bounded ones have half of it each.
+   * Rows whose arrays fit in memory, after the head weights gathered for bounds. Sessions keep their arrays, so
+   * sessions over all ids and sessions over bounded ids get half of the memory each.
    */
   private rowsFitting(vocabulary: Vocabulary): number {
     const { vocabularySize, hiddenSize } = this.emitters.candidates;
@@ -206,21 +209,24 @@ export class LogitsReadout extends MetricReadout {
     start: number,
     end: number,
   ): Promise<OriginalRows> {
-    const ofState = this.known.get(state) ?? new Map<string, OriginalRows>();
+    const stateRows = this.known.get(state) ?? new Map<string, OriginalRows>();
     const key = `${start}-${end}`;
-    const known = ofState.get(key);
+    const known = stateRows.get(key);
     if (known !== undefined) {
       return known;
     }
     const { states, originalRoom } = this.executor;
     const hidden = await states.join([state], stream, { start, end });
-    const next = nextTokens(this.executor.model, input, lengthOf(state), { from: start, to: end });
+    const next = nextTokens(this.executor.model, input, tokenCount(state), {
+      from: start,
+      to: end,
+    });
     const ids =
       this.vocabulary === 'whole' ? undefined : await this.idsFor(state, start, end, next);
     const found = {
       normed: this.givesChange ? await this.head.normed(hidden) : undefined,
       read: this.meter.readsOriginal
-        ? await this.meter.originalOf(
+        ? await this.meter.readOriginal(
             ids === undefined
               ? await this.originalHead.logits(hidden)
               : await this.originalHead.sampledLogits(hidden, ids.sample),
@@ -231,23 +237,23 @@ export class LogitsReadout extends MetricReadout {
       sample: ids?.sample,
     };
     states.letGo(hidden);
-    const rows = { ...found, isKept: originalRoom.take(bytesOf(found)) };
+    const rows = { ...found, isKept: originalRoom.take(rowBytes(found)) };
     if (rows.isKept) {
-      this.known.set(state, ofState.set(key, rows));
+      this.known.set(state, stateRows.set(key, rows));
     }
     return rows;
   }
 
-  /** Ids for some rows of the original, kept where there is room; those that come next are among the drawn ones. */
+  /** Selects ids for some rows of the original, cached if memory allows; next tokens are among the sampled ids. */
   private async idsFor(
     state: HiddenState,
     start: number,
     end: number,
     next: Int32Array,
   ): Promise<ChosenIds> {
-    const ofState = this.chosen.get(state) ?? new Map<string, ChosenIds>();
+    const stateRows = this.chosen.get(state) ?? new Map<string, ChosenIds>();
     const key = `${start}-${end}`;
-    const known = ofState.get(key);
+    const known = stateRows.get(key);
     if (known !== undefined) {
       return known;
     }
@@ -273,8 +279,8 @@ export class LogitsReadout extends MetricReadout {
       places: next.map((id) => places.get(id) ?? -1),
       logSums: floatTensor(logSums, [1, logSums.length, 1]),
     };
-    if (this.executor.originalRoom.take(bytesOfIds(chosen))) {
-      this.chosen.set(state, ofState.set(key, chosen));
+    if (this.executor.originalRoom.take(idBytes(chosen))) {
+      this.chosen.set(state, stateRows.set(key, chosen));
     }
     return chosen;
   }
@@ -284,7 +290,7 @@ export class LogitsReadout extends MetricReadout {
     next: Int32Array,
   ): { readonly ids: Int32Array; readonly logWeights: Tensor } {
     if (this.vocabulary === 'bounded') {
-      return { ids: likeliestIds(masses, boundedIds), logWeights: noWeights };
+      return { ids: mostProbableIds(masses, boundedIds), logWeights: noWeights };
     }
     const asked = next.filter((id) => id >= 0);
     const { ids, logWeights } = sampleVocabulary(masses, sampledIds, asked);
@@ -292,7 +298,7 @@ export class LogitsReadout extends MetricReadout {
   }
 }
 
-/** From logits [1, rows, vocabulary]: each id's probability, summed over rows, and each row's log Σ exp z. */
+/** From logits [1, rows, vocabulary]: probability of each id summed over rows, and log Σ exp z of each row. */
 const massGraph: OwnGraph = {
   key: 'masses',
   build: (graph) => {
@@ -300,35 +306,35 @@ const massGraph: OwnGraph = {
     const probabilities = graph.op('Softmax', [z], { axis: -1 });
     const masses = graph.reduce('ReduceSum', probabilities, [0, 1], 0);
     graph.output('masses', masses, DataType.FLOAT, ['vocabulary']);
-    // The likeliest id's logarithm of its probability is its logit less the one of the sum.
+    // For the most probable id, log p = z − log Σ exp z.
     const largest = (x: Value): Value => graph.reduce('ReduceMax', x, [-1], 1);
     const logSums = graph.op('Sub', [largest(z), graph.op('Log', [largest(probabilities)])]);
     graph.output('logSums', logSums, DataType.FLOAT, [1, 'rows', 1]);
   },
 };
 
-/** Tokens of one example. */
-function lengthOf({ values }: HiddenState): number {
+/** Number of tokens of an example. */
+function tokenCount({ values }: HiddenState): number {
   return values[stream]?.dims[1] ?? 1;
 }
 
 type RowTensors = Pick<OriginalRows, 'normed' | 'read'>;
 
-const tensorsOf = ({ normed, read }: RowTensors): Tensor[] => [
+const rowTensors = ({ normed, read }: RowTensors): Tensor[] => [
   ...(normed === undefined ? [] : [normed]),
   ...Object.values(read),
 ];
 
-function bytesOf(rows: RowTensors): number {
-  const elements = tensorsOf(rows).reduce((sum, { size }) => sum + size, 0);
+function rowBytes(rows: RowTensors): number {
+  const elements = rowTensors(rows).reduce((sum, { size }) => sum + size, 0);
   return elements * Float32Array.BYTES_PER_ELEMENT;
 }
 
-function bytesOfIds({ sample, places, logSums }: ChosenIds): number {
+function idBytes({ sample, places, logSums }: ChosenIds): number {
   const { ids, logWeights, rows } = sample;
-  const kept = [ids, logSums, ...(logWeights === noWeights ? [] : [logWeights])];
+  const tensors = [ids, logSums, ...(logWeights === noWeights ? [] : [logWeights])];
   return (
     places.byteLength +
-    [...kept, ...Object.values(rows?.feeds ?? {})].reduce((sum, one) => sum + byteLength(one), 0)
+    [...tensors, ...Object.values(rows?.feeds ?? {})].reduce((sum, one) => sum + byteLength(one), 0)
   );
 }

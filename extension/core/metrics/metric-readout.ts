@@ -6,9 +6,9 @@ import type { MetricReadout } from './row-readout';
 import type { Vocabulary } from './vocabulary';
 
 interface ReadoutOptions {
-  /** Runs the original, where that has another head than the candidates. */
+  /** Executor of the original, if its head differs from the candidates'. */
   readonly original?: LayeredExecutor | undefined;
-  /** What terms may be taken over: `sampled` ids are right in the mean, `bounded` ones at most right. */
+  /** Ids that terms may be summed over: `sampled` ids are unbiased, `bounded` ids give a lower bound. */
   readonly vocabulary?: Vocabulary;
 }
 
@@ -25,7 +25,7 @@ export function createReadout(
     : new LogitsReadout(executor, name, metric, original, { candidates, reference }, vocabulary);
 }
 
-/** A readout for each vocabulary; over the whole one where a model, metric or memory has no other. */
+/** One readout per vocabulary; reads the whole vocabulary if the model, metric or memory doesn't allow another. */
 export function createReadouts(
   executor: LayeredExecutor,
   name: MetricName,

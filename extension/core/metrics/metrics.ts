@@ -14,61 +14,61 @@ import { VocabularySums } from './vocabulary-sums';
 import { inEnglish, say } from '../message';
 import type { Message } from '../message';
 
-/** What a metric may read of the logits z of the original and ẑ of a candidate; all but targets float32. */
+/** Inputs of a metric from the logits z of the original and ẑ of a candidate; float32 except for targets. */
 export interface MetricInputs {
   /** z [1, rows, vocabulary] */
   readonly original: Value;
-  /** softmax(z) [1, rows, vocabulary], no number below {@link leastProbability} */
+  /** softmax(z) [1, rows, vocabulary], at least {@link leastProbability} */
   readonly probabilities: Value;
   /**
-   * ẑ − z [batch, rows, vocabulary]; for metrics that read probabilities, less a constant of each row
-   * where that keeps its exponential finite
+   * ẑ − z [batch, rows, vocabulary]; for metrics that read probabilities, minus a constant of each row that keeps the
+   * exponential finite.
    */
   readonly change: Value;
   /** ẑ [batch, rows, vocabulary] */
   readonly candidate: Value;
-  /** int64 [1, rows]: the next token's id, or −1 where there is none. */
+  /** int64 [1, rows]: the next token's id, or −1 if there is none. */
   readonly targets: Value;
 }
 
 export type MetricInput = keyof MetricInputs;
 
 /**
- * A distance between the logits z of the original and ẑ of a pruned model. Every metric is a monotone
- * function of a sum of non-negative terms over tokens, which is what makes early stopping exact.
+ * Distance between the logits z of the original and ẑ of a pruned model. Every metric is a monotone function of a sum
+ * of non-negative terms over tokens; this makes early stopping exact.
  */
 export interface Metric {
-  /** Whether it compares probabilities, so that the output must be logits of classes or tokens. */
+  /** True if it compares probabilities; the output must be logits of classes or tokens. */
   readonly needsScores: boolean;
-  /** What it tells, in everyday words. */
+  /** Explanation in everyday words. */
   readonly meaning: string;
-  /** Formula and normalisation, for people. */
+  /** Formula and normalization, for users. */
   readonly definition: Message;
   readonly reads: readonly MetricInput[];
-  /** Whether it is measured on the right answers of a task. */
+  /** True if it is measured on the correct answers of a task. */
   readonly asksAnswers?: true;
-  /** Emits one non-negative term per token, [batch, rows], from at least what it reads. */
+  /** Emits one non-negative term per token, [batch, rows], from the inputs that it reads. */
   readonly emitTerms: (
     graph: GraphBuilder,
     inputs: Partial<MetricInputs>,
     vocabulary: number,
   ) => Value;
-  /** The same from some ids alone, given the original's probabilities of these: no term is less than its bound. */
+  /** Emits lower bounds of the terms from some ids, given the original's probabilities at these ids. */
   readonly emitBounds?: Metric['emitTerms'];
-  /** A sequence's share of the total, from the sum of its tokens' terms. */
+  /** A sequence's contribution to the total, from the sum of its tokens' terms. */
   readonly sequenceTerm: (sum: number) => number;
-  /** The distance, from the total over sequences. */
+  /** Distance computed from the total over sequences. */
   readonly distance: (total: number, sequences: number, length: number) => number;
 }
 
-/** What float32 rounding may make of a token's bound and term: both are sums of thousands of products. */
+/** Tolerance for float32 rounding of a token's bound and term, both sums of thousands of products. */
 const boundSlack = { share: 1e-3, nats: 3e-5 };
 
 const perToken = (total: number, sequences: number, length: number): number =>
   total / (sequences * length);
 const unchanged = (sum: number): number => sum;
 
-/** Terms that read what is asked for, not the original: its distance is not 0. */
+/** Loss terms, which read the targets but not the original; the distance of the original to itself isn't 0. */
 const nextTokenLoss = {
   needsScores: true,
   reads: ['candidate', 'targets'],
@@ -117,7 +117,7 @@ const formulas = {
     needsScores: false,
     meaning: 'How far apart the raw outputs (logits) are, whatever that means for the prediction',
     definition: say`Frobenius norm ‖Z − Ẑ‖ of each sequence’s logits, mean over sequences`,
-    ...reading(['change'], (sums, { change }) => sums.ofProduct(change, change)),
+    ...reading(['change'], (sums, { change }) => sums.product(change, change)),
     sequenceTerm: Math.sqrt,
     distance: (total, sequences) => total / sequences,
   },
@@ -154,7 +154,7 @@ const formulas = {
       return emitMiss(graph, candidate, targets);
     },
     asksAnswers: true,
-    // One wrong token makes an answer wrong.
+    // One wrong token makes the answer wrong.
     sequenceTerm: (misses) => Math.min(1, misses),
     distance: (total, sequences) => total / sequences,
   },
@@ -165,16 +165,19 @@ export type MetricName = keyof typeof formulas;
 export const metrics: Readonly<Record<MetricName, Metric>> = formulas;
 export const metricNames = Object.keys(formulas) as MetricName[];
 
-/** Whether a metric is measured on the right answers of a task. */
+/** True if a metric is measured on the correct answers of a task. */
 export const asksAnswers = (name: MetricName | undefined): boolean =>
   name !== undefined && metrics[name].asksAnswers === true;
 
-/** The distance where none is asked for. */
+/** Metric used if none is requested. */
 export const defaultMetric: MetricName = 'js';
-/** What is measured in place of the default where the output holds values. */
+/** Default metric of models whose output holds values instead of logits. */
 const valuesMetric: MetricName = 'norm';
 
-/** Formula of a metric for a model's output, in English, as documents have it; says why where that has no logits. */
+/**
+ * English formula of a metric for a model's output, for saved documents; explains the replacement if there are no
+ * logits.
+ */
 export function describeMetric(name: MetricName, model: Pick<LayeredModel, 'output'>): string {
   const definition = inEnglish(metrics[name].definition);
   const logits = givesLogits(model);
@@ -184,9 +187,8 @@ export function describeMetric(name: MetricName, model: Pick<LayeredModel, 'outp
 }
 
 /**
- * The distance to measure a model by: the one asked for, or, where the default does not fit its
- * output, one of values.
- * @throws UserError where another was asked for that does not fit.
+ * Metric to measure a model by: the requested one, or {@link valuesMetric} if the default doesn't fit the output.
+ * @throws UserError if another metric was requested that doesn't fit
  */
 export function fittingMetric(
   { output, summary }: Pick<LayeredModel, 'output' | 'summary'>,
@@ -212,7 +214,7 @@ export function fittingMetric(
   return valuesMetric;
 }
 
-/** A metric whose terms [batch, rows, 1] come from sums over the vocabulary. */
+/** Metric whose terms [batch, rows, 1] are computed from sums over the vocabulary. */
 function reading<K extends MetricInput>(
   reads: readonly K[],
   emit: (sums: VocabularySums, inputs: Pick<MetricInputs, K>) => Value,
@@ -221,13 +223,13 @@ function reading<K extends MetricInput>(
     reads,
     emitTerms: (graph, inputs, vocabulary) => {
       const terms = emit(new VocabularySums(graph, vocabulary), chosen(inputs, reads));
-      // Rounding may leave a sum a little under 0.
+      // Rounding may make a sum slightly negative.
       return graph.op('Relu', [graph.op('Squeeze', [terms, graph.ints([-1])])]);
     },
   };
 }
 
-/** Bounds [batch, rows] from sums over some ids. */
+/** Lower bounds [batch, rows] computed from sums over some ids. */
 function bounding(
   emit: (sums: VocabularySums, probabilities: Value, change: Value) => Value,
 ): Metric['emitTerms'] {

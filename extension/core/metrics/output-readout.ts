@@ -7,12 +7,12 @@ import type { Metric, MetricName } from './metrics';
 import { MetricReadout, nextTokens } from './row-readout';
 import type { AfterRun, Rows } from './row-readout';
 
-/** Numbers of an output in one run of the metric. */
+/** Elements of an output in one run of the metric. */
 const maxNumbers = 1 << 22;
 
 /**
- * For a model that is a graph already, whose head may do anything and whose operators may be of
- * another version: its output, then the metric.
+ * Readout of a model that already is a graph. Its head may be anything and its operators of another opset, so the
+ * output is computed first, then the metric.
  */
 export class OutputReadout extends MetricReadout {
   private readonly meter: LogitsMeter;
@@ -66,7 +66,7 @@ export class OutputReadout extends MetricReadout {
   }
 
   private async originalRows(logits: Tensor): Promise<Tensors> {
-    return this.meter.readsOriginal ? this.meter.originalOf(logits) : {};
+    return this.meter.readsOriginal ? this.meter.readOriginal(logits) : {};
   }
 
   private async originalOutput(state: HiddenState): Promise<Tensor> {

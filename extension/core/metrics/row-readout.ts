@@ -6,7 +6,7 @@ import type { HiddenState } from '../runtime/tensors';
 import type { Metric } from './metrics';
 import type { Vocabulary } from './vocabulary';
 
-/** Rows `from` to `to` of an example's output; of a language model, its tokens. */
+/** Rows `from` to `to` of an example's output; rows are tokens for a language model. */
 export interface Rows {
   readonly from: number;
   readonly to: number;
@@ -15,16 +15,15 @@ export interface Rows {
 /** Awaited after each run of ONNX Runtime, which blocks the thread; may throw to stop. */
 export type AfterRun = () => Promise<void>;
 
-/** Measures candidates' final states against the original's. */
+/** Compares the final states of candidates with the original's. */
 export abstract class MetricReadout {
-  /** What terms are taken over: the whole vocabulary where a model or a metric has nothing else. */
+  /** Ids that terms are summed over; `whole` if the model or metric doesn't support another vocabulary. */
   public readonly vocabulary: Vocabulary = 'whole';
 
   public constructor(protected readonly metric: Metric) {}
 
   /**
-   * Each candidate's term of each row; of all rows unless some are named. States may end behind the
-   * last row that is read.
+   * Term of each row for each candidate, by default for all rows. States may end after the last row that is read.
    */
   public abstract rowTerms(
     input: ModelInput,
@@ -34,15 +33,15 @@ export abstract class MetricReadout {
     afterRun?: AfterRun,
   ): Promise<Float32Array[]>;
 
-  /** Rows of the output that an example's terms are summed over: tokens of a language model. */
+  /** Number of output rows that an example's terms are summed over: tokens of a language model. */
   public abstract rows(input: ModelInput, original: HiddenState): Promise<number>;
 
-  /** Gives back what is kept of the original: nothing need be read again soon. */
+  /** Releases cached data of the original. */
   public end(): void {
-    // Most keep nothing.
+    // Nothing is cached by default.
   }
 
-  /** Each candidate's term for one example, see {@link Metric.sequenceTerm}. */
+  /** Term of each candidate for one example, see {@link Metric.sequenceTerm}. */
   public async terms(
     input: ModelInput,
     original: HiddenState,
@@ -53,11 +52,11 @@ export abstract class MetricReadout {
   }
 }
 
-/** The first row of an output whose next token is asked for. */
-export const firstAsked = (model: LayeredModel, input: ModelInput): number =>
+/** First output row whose next token is part of the answer. */
+export const firstAnswerRow = (model: LayeredModel, input: ModelInput): number =>
   targetStartId(model) === undefined && input instanceof AnsweredIds ? input.answerFrom - 1 : 0;
 
-/** The ids behind some rows of an output of `rows`, −1 where none is known or asked for. */
+/** Next token ids of some rows of an output with `rows` rows; −1 if unknown or not part of the answer. */
 export function nextTokens(
   model: LayeredModel,
   input: ModelInput,
@@ -66,7 +65,7 @@ export function nextTokens(
 ): Int32Array {
   const ids = predictedIds(model, input);
   const known = ids.length === rows - 1 ? ids : new Int32Array();
-  const first = firstAsked(model, input);
+  const first = firstAnswerRow(model, input);
   return Int32Array.from({ length: to - from }, (_, i) =>
     from + i < first ? -1 : (known[from + i] ?? -1),
   );

@@ -6,8 +6,8 @@ import { rowsOf } from '../runtime/tensors';
 import type { HiddenState, Tensors } from '../runtime/tensors';
 
 /**
- * Rows `from` to `to` of one calibration sequence: tokens of a language model. What comes behind `to`
- * is not run, which takes a causal model; others have slices of whole sequences alone.
+ * Rows `from` to `to` of one calibration sequence (tokens for a language model). Causal models don't run the rows
+ * after `to`; other models only have slices of whole sequences.
  */
 export interface Slice {
   readonly sequence: number;
@@ -15,15 +15,15 @@ export interface Slice {
   readonly to: number;
 }
 
-/** Rows of the first slice: what everything is measured on before anything is measured on more. */
+/** Rows of the first slice. All candidates are measured on it before any is measured on more. */
 export const firstRows = 64;
 
 /**
- * The first sequence in prefixes that double, where the model is causal; then the others as a whole. Of several
- * texts, the first rows of each come first.
- * @param texts how many there are; the first sequence of each is among the first ones
+ * Splits the first sequence into prefixes of doubling length if the model is causal, and adds the others as a whole.
+ * With several texts, the first rows of each text are measured first.
+ * @param texts number of texts; the first sequences are the first one of each text
  */
-export function slicesOf(rows: readonly number[], isCausal: boolean, texts = 1): Slice[] {
+export function splitIntoSlices(rows: readonly number[], isCausal: boolean, texts = 1): Slice[] {
   const [heads, rests]: [Slice[], Slice[]] = [[], []];
   for (const [sequence, all] of rows.entries()) {
     for (let from = 0; from < all;) {
@@ -37,20 +37,20 @@ export function slicesOf(rows: readonly number[], isCausal: boolean, texts = 1):
 }
 
 /**
- * Rows whose terms are kept as one sum. Terms of neighbouring tokens depend on each other a little, so
- * larger blocks tell their spread more truly, but later: four lose no best candidate where measured.
+ * Rows whose terms are stored as one sum. Terms of neighboring tokens are correlated, so larger blocks estimate the
+ * spread more accurately, but later. With 4 rows, no best candidate was lost in measurements.
  */
 export const blockRows = 4;
 
-/** Sequences that a look is spread over, where prefixes can be run. */
+/** Sequences per look if prefixes can be run. */
 const sequencesPerLook = 4;
 
 /**
- * All rows in looks. Each look is measured where those before it tell too little: prefixes of the first
- * sequences that double, {@link firstRows} to begin with, then the other sequences one by one. Of as many
- * tokens, those of four texts tell a ratio of two changes more surely than those of one (0.20 instead of 0.29).
+ * Splits all rows into looks, each measured only if the earlier ones leave too much uncertainty: prefixes of the first
+ * sequences with doubling length, from {@link firstRows}, then the other sequences one by one. With the same number of
+ * tokens, four texts estimate the ratio of two changes better than one (error 0.20 instead of 0.29).
  */
-export function looksOf(rows: readonly number[], isCausal: boolean): Slice[][] {
+export function splitIntoLooks(rows: readonly number[], isCausal: boolean): Slice[][] {
   const spread = isCausal ? Math.min(sequencesPerLook, rows.length) : 0;
   const least = blockRows * Math.ceil(firstRows / spread / blockRows);
   const looks: Slice[][] = [];
@@ -67,10 +67,10 @@ export function looksOf(rows: readonly number[], isCausal: boolean): Slice[][] {
   return looks;
 }
 
-/** A candidate's sums of terms over blocks of {@link blockRows} rows of a slice, the last maybe shorter. */
+/** A candidate's sums of terms over blocks of {@link blockRows} rows of a slice; the last block may be shorter. */
 export type BlockTerms = readonly number[];
 
-/** @param terms a term per row */
+/** @param terms one term per row */
 export function blockTerms(terms: Float32Array): BlockTerms {
   const blocks: number[] = [];
   for (let start = 0; start < terms.length; start += blockRows) {
@@ -79,7 +79,10 @@ export function blockTerms(terms: Float32Array): BlockTerms {
   return blocks;
 }
 
-/** Tokens of an input whose first ones can be run without those behind them; 0 where they cannot, or end before an answer. */
+/**
+ * Tokens of an input whose prefixes can be run alone; 0 if the model isn't causal or a prefix could end before the
+ * answer.
+ */
 export function prefixTokens(model: LayeredModel, input: ModelInput): number {
   const { emitter, output } = model;
   const isCausal = emitter !== undefined && output.seesWhole !== true;
@@ -87,17 +90,17 @@ export function prefixTokens(model: LayeredModel, input: ModelInput): number {
   return isCausal && isText ? input.length : 0;
 }
 
-/** Cuts states of causal models down to their first tokens. */
+/** Truncates states of causal models to their first tokens. */
 export class Prefixes {
   private readonly byLength = new Map<number, Tensors>();
   private readonly byText = new WeakMap<Int32Array, Map<number, Tensors>>();
 
   public constructor(private readonly executor: LayeredExecutor) {}
 
-  /** The state of the first `tokens` of an input, given that of at least so many. */
+  /** State of the first `tokens` of an input, from the state of at least that many tokens. */
   public async cut(input: ModelInput, state: HiddenState, tokens: number): Promise<HiddenState> {
     const { values } = state;
-    const isWhole = tokensOf(state) <= tokens || prefixTokens(this.executor.model, input) === 0;
+    const isWhole = countTokens(state) <= tokens || prefixTokens(this.executor.model, input) === 0;
     return isWhole || !(input instanceof Int32Array)
       ? state
       : {
@@ -108,7 +111,7 @@ export class Prefixes {
         };
   }
 
-  /** Side values of the first tokens, which depend on their number alone where examples can be joined. */
+  /** Side values of the first tokens; they depend on the length only if examples can be joined. */
   private async sideOf(input: Int32Array, tokens: number): Promise<Tensors> {
     const sides = this.executor.model.prologue.joinsExamples ? this.byLength : this.sidesOf(input);
     const side = sides.get(tokens) ?? (await this.executor.embed(input.slice(0, tokens))).side;
@@ -123,7 +126,7 @@ export class Prefixes {
   }
 }
 
-/** Tokens of a state of a causal model, [1, tokens, hidden]. */
-export function tokensOf({ values }: HiddenState): number {
+/** Number of tokens of a causal model's state, [1, tokens, hidden]. */
+export function countTokens({ values }: HiddenState): number {
   return Math.max(0, ...Object.values(values).map(({ dims }) => dims[1] ?? 1));
 }

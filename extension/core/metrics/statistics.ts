@@ -10,7 +10,7 @@ export function normalCdf(z: number): number {
   return z < 0 ? tail : 1 - tail;
 }
 
-/** The z that a standard normal variable exceeds with probability `tail`, 0 < tail ≤ ½, within 5e-4 (26.2.23). */
+/** The z that a standard normal variable exceeds with probability `tail`, 0 < tail ≤ ½; error below 5e-4 (26.2.23). */
 export function normalQuantile(tail: number): number {
   const t = Math.sqrt(-2 * Math.log(tail));
   const above = 2.515517 + t * (0.802853 + t * 0.010328);
@@ -18,7 +18,7 @@ export function normalQuantile(tail: number): number {
   return Math.max(0, t - above / below);
 }
 
-/** As {@link normalQuantile}, of Student's t with at least 3 degrees of freedom (Gaver and Kafadar, 1984). */
+/** Like {@link normalQuantile}, for Student's t with at least 3 degrees of freedom (Gaver and Kafadar, 1984). */
 export function studentQuantile(tail: number, freedom: number): number {
   const z = normalQuantile(tail);
   const exponent = (z * z * (freedom - 1.5)) / (freedom - 1) ** 2;

@@ -2,46 +2,46 @@ import type { Metric } from './metrics';
 import { blockRows } from './slices';
 import type { BlockTerms, Slice } from './slices';
 
-/** Fewer sequences do not tell how much they differ. */
+/** Sequences needed to estimate the variance between sequences. */
 const leastSequences = 3;
-/** How much greater errors are for that than blocks of one sequence tell (SmolLM2-135M 1.5, the sample 1.8). */
+/** Ratio of errors over sequences to errors over blocks of one sequence (SmolLM2-135M 1.5, the sample 1.8). */
 const sequenceEffect = 1.6;
 
-/** Terms of neighbouring rows. */
+/** Sum of the terms of neighboring rows. */
 interface Block {
   readonly sequence: number;
   readonly rows: number;
   readonly sum: number;
 }
 
-/** A total over all rows as estimated from some, with its standard error for text like the one measured. */
+/** Total over all rows, estimated from some, with its standard error for similar text. */
 export interface Estimate {
   readonly total: number;
   readonly standardError: number;
   readonly blocks: number;
   readonly sequences: number;
-  /** Share of all rows that were measured. */
+  /** Measured share of all rows. */
   readonly share: number;
 }
 
-/** The logarithm of a ratio, with its standard error for text like the one measured. */
+/** Logarithm of a ratio, with its standard error for similar text. */
 export interface LogRatio {
   readonly value: number;
   readonly standardError: number;
 }
 
-/** A distance, exact where all rows were measured; without an error where too few tell it. */
+/** Distance; exact if all rows were measured, without an error if there are too few rows to estimate it. */
 export interface EstimatedDistance {
   readonly distance: number;
   readonly standardError?: number;
 }
 
-/** What was measured of one change of a model, slice by slice. */
+/** Measured terms of one change of a model, slice by slice. */
 export class TermSample {
   private readonly blocks: Block[] = [];
   private readonly allRows: number;
 
-  /** @param rowCounts rows of each sequence that there is to measure */
+  /** @param rowCounts number of rows of each sequence */
   public constructor(
     private readonly metric: Metric,
     private readonly rowCounts: readonly number[],
@@ -55,7 +55,7 @@ export class TermSample {
     });
   }
 
-  /** Rows measured so far. */
+  /** Number of rows measured so far. */
   public get rows(): number {
     return rowsIn(this.blocks);
   }
@@ -64,18 +64,18 @@ export class TermSample {
     return this.rows === this.allRows;
   }
 
-  /** The total over sequences as far as known: no more than the whole, as terms are not negative. */
+  /** Lower bound of the total over sequences; terms are never negative. */
   public get total(): number {
-    const sums = [...sumsOf(this.blocks).values()];
+    const sums = [...sequenceSums(this.blocks).values()];
     return sums.reduce((total, { sum }) => total + this.metric.sequenceTerm(sum), 0);
   }
 
-  /** The total as estimated from the rows measured. */
+  /** Total over all rows, estimated from the measured rows. */
   public estimate(): Estimate {
     return this.estimateFrom(this.shares());
   }
 
-  /** How much greater its total is than another's, from the rows both were measured on in the same order. */
+  /** Estimated difference of its total and another's, from the rows that both were measured on in the same order. */
   public difference(other: TermSample): Estimate {
     const theirs = other.shares();
     const paired = this.shares().slice(0, theirs.length);
@@ -85,8 +85,8 @@ export class TermSample {
   }
 
   /**
-   * The distance over all rows.
-   * @param correction what totals are multiplied by
+   * Distance over all rows.
+   * @param correction factor of the total
    */
   public distance(correction = 1): EstimatedDistance {
     const estimate = this.estimate();
@@ -95,9 +95,10 @@ export class TermSample {
   }
 
   /**
-   * The distance over all rows by that of another change of the same place, which was measured on all of them: the
-   * ratio of the two hardly depends on the rows, while each by itself does (ratio estimation from two phases,
-   * Cochran, Sampling Techniques, § 12.8). Its error is that against all rows, so without any once it has them.
+   * Distance over all rows, from that of a reference change of the same sublayer measured on all rows: the ratio of the
+   * two varies little between rows, unlike the distances (ratio estimation with two phases, Cochran, Sampling
+   * Techniques, § 12.8). The error is relative to the value over all rows, so it is undefined if all rows were
+   * measured.
    */
   public distanceBy(reference: TermSample): EstimatedDistance {
     if (this.isComplete) {
@@ -112,8 +113,8 @@ export class TermSample {
   }
 
   /**
-   * How its total compares with another's, from the rows both were measured on in the same order: what makes a row
-   * hard for both cancels out. A total of nothing is infinitely less, without an error.
+   * Logarithm of the ratio of its total to another's, from the rows that both were measured on in the same order; how
+   * hard a row is cancels out. −∞ without an error if its total is 0.
    */
   public logRatio(reference: TermSample): LogRatio {
     const { sum, ratio, rest } = this.over(reference);
@@ -121,14 +122,14 @@ export class TermSample {
     return { value: Math.log(ratio), standardError: error };
   }
 
-  /** The distance over the first `few` rows alone. */
+  /** Distance over the first `few` rows. */
   public distanceOfFirst(few: number): number {
     const first = this.blocks.slice(0, Math.ceil(few / blockRows));
     const sum = first.reduce((total, block) => total + block.sum, 0);
     return this.metric.distance(this.metric.sequenceTerm(sum), 1, few);
   }
 
-  /** The ratio of its sum to another's over the same rows, and what that ratio leaves of its blocks. */
+  /** Ratio of its sum to another's over the same rows, and the residuals of its blocks. */
   private over(reference: TermSample): {
     readonly sum: number;
     readonly theirSum: number;
@@ -159,11 +160,11 @@ export class TermSample {
     return this.metric.distance(total, count, this.allRows / Math.max(1, count));
   }
 
-  /** Blocks, each with what it adds to the total: its part of its sequence's term. */
+  /** Blocks with their contributions to the total, a part of their sequence's term. */
   private shares(): readonly Block[] {
     const { metric, rowCounts, blocks } = this;
     const scales = new Map(
-      [...sumsOf(blocks)].map(([sequence, { rows, sum }]) => {
+      [...sequenceSums(blocks)].map(([sequence, { rows, sum }]) => {
         const whole = (sum * (rowCounts[sequence] ?? rows)) / rows;
         return [sequence, whole === 0 ? 0 : metric.sequenceTerm(whole) / whole];
       }),
@@ -174,14 +175,14 @@ export class TermSample {
     }));
   }
 
-  /** The ratio estimator, its error the greater of that over blocks and that over sequences. */
+  /** Ratio estimator; its error is the larger of the errors over blocks and over sequences. */
   private estimateFrom(blocks: readonly Block[]): Estimate {
     const rows = rowsIn(blocks);
     const perRow = sumIn(blocks) / rows;
-    const sequences = [...sumsOf(blocks).values()];
+    const sequences = [...sequenceSums(blocks).values()];
     const error = Math.max(
-      errorOfSum(blocks, perRow),
-      sequences.length < leastSequences ? 0 : errorOfSum(sequences, perRow),
+      sumError(blocks, perRow),
+      sequences.length < leastSequences ? 0 : sumError(sequences, perRow),
     );
     return {
       total: perRow * this.allRows,
@@ -193,13 +194,13 @@ export class TermSample {
   }
 }
 
-/** An estimate's standard error for other text, where few sequences tell little of it. */
+/** Standard error for other text, enlarged if there are too few sequences. */
 function errorForText({ standardError, sequences }: Estimate): number {
   return sequences < leastSequences ? standardError * sequenceEffect : standardError;
 }
 
-/** Standard error of the parts' sum, were they drawn at random. */
-function errorOfSum(
+/** Standard error of the sum of the parts, treated as a random sample. */
+function sumError(
   parts: readonly { readonly rows: number; readonly sum: number }[],
   perRow: number,
 ): number {
@@ -215,7 +216,9 @@ function rowsIn(blocks: readonly Block[]): number {
   return blocks.reduce((sum, { rows }) => sum + rows, 0);
 }
 
-function sumsOf(blocks: readonly Block[]): ReadonlyMap<number, { rows: number; sum: number }> {
+function sequenceSums(
+  blocks: readonly Block[],
+): ReadonlyMap<number, { rows: number; sum: number }> {
   const sums = new Map<number, { rows: number; sum: number }>();
   for (const { sequence, rows, sum } of blocks) {
     const known = sums.get(sequence) ?? { rows: 0, sum: 0 };

@@ -1,23 +1,23 @@
-/** Ids that stand for a whole vocabulary. */
+/** Sample of ids that represents the whole vocabulary. */
 export interface VocabularySample {
   /** Ascending. */
   readonly ids: Int32Array;
-  /** log(1/π) of each, π being the chance with which it was drawn. */
+  /** log(1/π) of each id, where π is its inclusion probability. */
   readonly logWeights: Float32Array;
 }
 
-/** Draws improbable ids more often than their mass says, for what another model finds probable. */
+/** Exponent below 1: improbable ids are sampled more often, since the other model may find them probable. */
 const massExponent = 0.85;
-/** Added to every mass, so that each id has a chance. */
+/** Added to every mass, so that each id can be sampled. */
 const leastMass = 1e-9;
 
 /**
- * Draws ids with chances that follow their probabilities, so that sums over the vocabulary with weights
- * 1/π are right in the mean (Horvitz and Thompson 1952). Ids are taken at equal steps of the summed chances
- * (systematic sampling), those too probable for that and those in `always` for certain.
- * @param masses each id's probability, summed over rows
- * @param count how many to draw, less than there are
- * @param offset where in the first step the first id is taken, from 0 up to 1
+ * Samples ids with inclusion probabilities π that follow their masses, so that sums over the vocabulary with weights
+ * 1/π are unbiased (Horvitz and Thompson 1952). Uses systematic sampling: ids at equal steps of the cumulative
+ * probability. Ids with π ≥ 1 and those in `always` are included with certainty.
+ * @param masses probability of each id, summed over rows
+ * @param count sample size, less than the vocabulary size
+ * @param offset position of the first id in the first step, from 0 up to 1
  */
 export function sampleVocabulary(
   masses: Float32Array,
@@ -53,8 +53,8 @@ export function sampleVocabulary(
   return { ids: ids.subarray(0, drawn), logWeights: logWeights.subarray(0, drawn) };
 }
 
-/** The ids of the greatest masses, ascending. */
-export function likeliestIds(masses: Float32Array, count: number): Int32Array {
+/** Ids with the largest masses, ascending. */
+export function mostProbableIds(masses: Float32Array, count: number): Int32Array {
   const least = masses.toSorted().at(-count) ?? 0;
   let ties = count - masses.reduce((above, mass) => above + (mass > least ? 1 : 0), 0);
   const ids = new Int32Array(count);
@@ -67,7 +67,7 @@ export function likeliestIds(masses: Float32Array, count: number): Int32Array {
   return ids;
 }
 
-/** Marks the ids whose chance would pass 1. @returns the chance of the others per size */
+/** Marks the ids whose inclusion probability would exceed 1. @returns inclusion probability of the others per size */
 function markCertain(sizes: Float64Array, isCertain: Uint8Array, count: number): number {
   for (;;) {
     let rest = 0;

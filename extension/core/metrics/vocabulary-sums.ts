@@ -1,11 +1,11 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 
-/** Fewer numbers than this in a block cost more time than they win accuracy. */
+/** Elements per block, at least; smaller blocks are slower without a gain in accuracy. */
 const minBlock = 1024;
 
 /**
- * Sums over the vocabulary, the last of three axes: [batch, rows, 1]. Each is taken over blocks first:
- * a float32 sum over a whole vocabulary loses a digit or two, which differences of such sums would show.
+ * Sums over the vocabulary, the last of three axes: [batch, rows, 1]. Summed in blocks first: a plain float32 sum over
+ * a whole vocabulary loses one or two digits, which would show in differences of such sums.
  */
 export class VocabularySums {
   private readonly blocks: number;
@@ -19,16 +19,16 @@ export class VocabularySums {
   }
 
   /** Σᵥ x */
-  public of(x: Value): Value {
-    const inBlocks = this.shaped(x, [0, -1, this.blocks, this.width / this.blocks]);
-    return this.lastAxis(this.graph.reduce('ReduceSum', inBlocks, [-1], 0));
+  public sum(x: Value): Value {
+    const blocks = this.shaped(x, [0, -1, this.blocks, this.width / this.blocks]);
+    return this.lastAxis(this.graph.reduce('ReduceSum', blocks, [-1], 0));
   }
 
   /** Σᵥ x·y. One of the two may have batch 1. */
-  public ofProduct(x: Value, y: Value): Value {
+  public product(x: Value, y: Value): Value {
     const size = this.width / this.blocks;
     const rows = this.shaped(x, [0, -1, 1, size]);
-    // ONNX Runtime joins the transposition and the product into one dot product per block.
+    // ONNX Runtime fuses the transposition and the matmul into one dot product per block.
     const columns = this.graph.op('Transpose', [this.shaped(y, [0, -1, 1, size])], {
       perm: [0, 1, 3, 2],
     });

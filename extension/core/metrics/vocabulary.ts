@@ -1,6 +1,6 @@
 /**
- * What a distance is measured over: the whole vocabulary; ids drawn to stand for it; or its likeliest ids, from which
- * no more follows than how great the distance is at least. See {@link createReadout}.
+ * Ids that a distance is measured over: the whole vocabulary, a random sample, or the most probable ids, which give a
+ * lower bound. See {@link createReadout}.
  */
 export const vocabularies = ['whole', 'sampled', 'bounded'] as const;
 export type Vocabulary = (typeof vocabularies)[number];

@@ -9,7 +9,7 @@ import type { LayerProfile } from '../prune/layer-profile';
 import { parseLayerProfile } from '../prune/layer-profile-schema';
 import { defaultRounds, planForBudget } from '../tensornet/budget/plan-for-budget';
 import type { TimePlan } from '../tensornet/budget/plan-for-budget';
-import { budgetUnits, limitForm, parseLimit } from '../tensornet/budget/budget-limits';
+import { budgetUnits, limitSyntax, parseLimit } from '../tensornet/budget/budget-limits';
 import type { Budget } from '../tensornet/budget/budget-limits';
 import { planUnderBudget } from '../tensornet/budget/plan-under-budget';
 import type { CompressionPlan, RemovalCost } from '../tensornet/budget/plan-under-budget';
@@ -17,8 +17,8 @@ import { planNote } from '../tensornet/budget/refine-plan';
 import type { RefinedPlan } from '../tensornet/budget/refine-plan';
 import { resolveDevice } from '../runtime/devices';
 import { encodingNames, parseCompression } from '../tensornet/compression-choice';
-import { choosesTypes, ggufOf } from '../tensornet/sensitivity/gguf-facts';
-import { calibrationOf as calibrationOfTable } from '../tensornet/sensitivity/sensitivity-profile';
+import { choosesTypes, findGgufFacts } from '../tensornet/sensitivity/gguf-facts';
+import { profileCalibration } from '../tensornet/sensitivity/sensitivity-profile';
 import type {
   SensitivityEvent,
   SensitivityProfile,
@@ -75,7 +75,7 @@ export const sizeFields = {
   limits: list({
     description:
       'Limits that must hold as well, such as memory<2GB,parameters<100M,decode<20; a percentage is a share of the model',
-    form: limitForm,
+    form: limitSyntax,
     placeholder: 'LIMIT,…',
   }),
   keepWidths: flag({
@@ -175,7 +175,7 @@ export async function planByBudget(
       ? await measureSensitivity(request, undefined, context, true)
       : await readTable(request.sensitivity, request.methods));
   const choices = await choicesOf(request, table);
-  if (!takesTypes && ggufOf(choices.table, choices.removable.length > 0) !== undefined) {
+  if (!takesTypes && findGgufFacts(choices.table, choices.removable.length > 0) !== undefined) {
     throw noTypes('sensitivity');
   }
   const isGiven = calibrationNames.some((name) => request[name] !== undefined);
@@ -184,7 +184,7 @@ export async function planByBudget(
     ...{ model, ...choices, budget, rounds },
     calibration: isGiven
       ? calibrationOf(request, sensitivityCalibration, model.summary.maxPositions, table.metric)
-      : calibrationOfTable(table),
+      : profileCalibration(table),
     ...{ bundledText: join(samples, 'calibration.txt'), folder },
     ...runOptions(request),
     time: await timerOf(request, context),

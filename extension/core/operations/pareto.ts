@@ -6,11 +6,11 @@ import { scorePlans } from '../evaluate/score-plans';
 import type { PlanScore, PlanScores } from '../evaluate/score-plans';
 import { planFor, plannedChanges } from '../plans/plan';
 import type { BudgetUnit } from '../tensornet/budget/budget-limits';
-import { paretoFront, reachOf } from '../tensornet/budget/pareto-front';
+import { paretoFront, costRanges } from '../tensornet/budget/pareto-front';
 import type { Reach } from '../tensornet/budget/pareto-front';
 import { planProblem } from '../tensornet/budget/plan-under-budget';
 import type { CompressionPlan } from '../tensornet/budget/plan-under-budget';
-import { calibrationOf } from '../tensornet/sensitivity/sensitivity-profile';
+import { profileCalibration } from '../tensornet/sensitivity/sensitivity-profile';
 import type { SensitivityProfile } from '../tensornet/sensitivity/sensitivity-profile';
 import {
   asWide,
@@ -176,7 +176,7 @@ async function frontOfTable(known: SensitivityProfile, request: FrontRequest): P
   return {
     ...{ unit, metric },
     before: plans[0]?.costBefore ?? 0,
-    reach: reachOf(table, context, removable),
+    reach: costRanges(table, context, removable),
     points: plans.map(({ remove, narrow, compress, types, byImportance, ...plan }) => ({
       ...{ cost: plan.cost, share: plan.cost / plan.costBefore },
       ...{ sumOfDistances: plan.sumOfDistances, remove, narrow, compress },
@@ -202,7 +202,7 @@ async function scored(
     {
       ...{ model, table, task, journal: file, version },
       ...shotsOf(request),
-      calibration: calibrationOf(table),
+      calibration: profileCalibration(table),
       bundledText: join(samples, 'calibration.txt'),
       folder: await ownFolder(file, 'forms'),
       ...runOptions(request),

@@ -10,7 +10,7 @@ import { readLibrary } from '../symbolic/language/library-file';
 import { reducedMass } from '../symbolic/language/mass';
 import { parseProgram } from '../symbolic/language/parse-program';
 import { Rejection } from '../symbolic/language/rejection';
-import { sizeOf } from '../symbolic/language/term';
+import { termSize } from '../symbolic/language/term';
 import { path, text } from './fields';
 import { defineOperation } from './operation';
 import { say } from '../message';
@@ -72,7 +72,7 @@ export const symbolicEvaluate = defineOperation({
       const program = parseProgram(written, library);
       return {
         graph: evaluateProgram(program, new Machine(library)),
-        size: sizeOf(program),
+        size: termSize(program),
         mass: reducedMass(program, library),
       };
     } catch (error) {

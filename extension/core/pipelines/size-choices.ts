@@ -16,7 +16,7 @@ import { parseMemorySize } from '../runtime/memory-size';
 import type { Compression, CompressionChoice } from '../tensornet/compression-choice';
 import { compressionMethods } from '../tensornet/compression-methods';
 import { formBytes, plannedForm } from '../tensornet/planned-encoding';
-import { compressionsOf } from '../tensornet/sensitivity/compressions-of';
+import { expandCompressions } from '../tensornet/sensitivity/compressions-of';
 import { storageDtype } from '../tensornet/storage-dtype';
 import { UserError } from '../user-error';
 import { chooseForAll, layersOf } from './compression/layer-choices';
@@ -363,7 +363,7 @@ export async function leastBytes(
         sum +
         Math.min(
           0,
-          ...compressionsOf(matrix, requests).map((one) => bytesSaved(opened, matrix, one)),
+          ...expandCompressions(matrix, requests).map((one) => bytesSaved(opened, matrix, one)),
         ),
       writer.bytes,
     );
@@ -374,7 +374,7 @@ export async function leastBytes(
   const { bytes, tensors } = await ggufFacts(opened, matrices, 0, context);
   return matrices.reduce((sum, matrix) => {
     const stored = Object.values(tensors[matrix.id] ?? {}).reduce((all, one) => all + one, 0);
-    const sizes = compressionsOf(matrix, requests).map(
+    const sizes = expandCompressions(matrix, requests).map(
       ({ level }) => compressionMethods.gguf.bytes?.(matrix, level) ?? stored,
     );
     return sum + Math.min(0, ...sizes.map((size) => size - stored));

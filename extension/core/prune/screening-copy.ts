@@ -1,4 +1,4 @@
-import { shareOfIds } from '../metrics/logits-readout';
+import { vocabularyShare } from '../metrics/logits-readout';
 import { int8Copy } from '../models/int8-copy';
 import type { LayeredModel } from '../models/layered-model';
 import type { DeviceName } from '../runtime/device';
@@ -64,7 +64,7 @@ async function tryScreening(
   if (isShared) {
     return { reason: say`A search that several processes share compares candidates in float32.` };
   }
-  if (shareOfIds('sampled', model.emitter?.vocabularySize) === 1) {
+  if (vocabularyShare('sampled', model.emitter?.vocabularySize) === 1) {
     return { reason: say`Only language models with a large vocabulary are compared in int8.` };
   }
   const copy = int8Copy(model);

@@ -1,7 +1,7 @@
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
 import type { ModelSummary } from '../models/model-summary';
-import { shareOfIds } from '../metrics/logits-readout';
+import { vocabularyShare } from '../metrics/logits-readout';
 import type { CalibrationSummary } from '../data/calibration';
 import { listCandidates } from './candidates';
 import type { CandidateDistance, ProfileEvent, Round } from './layer-profile';
@@ -185,7 +185,7 @@ export function expectedWork(
   // The original run, then every candidate from its own position to the end.
   const behind = candidates.reduce((sum, candidate) => sum + count - candidate.first, 0);
   // An adaptive search reads the original and each winner whole, and the others in part.
-  const share = isAdaptive ? shareOfIds('sampled', summary.vocabularySize) : 1;
+  const share = isAdaptive ? vocabularyShare('sampled', summary.vocabularySize) : 1;
   const sets = expectedSets(settings, rounds, candidates.length);
   const refined = sets * refineShare;
   const baselines = settings.baselines.filter((name) => name !== settings.mode).length;

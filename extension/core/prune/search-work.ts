@@ -1,5 +1,5 @@
 import type { LayeredModel } from '../models/layered-model';
-import { shareOfIds } from '../metrics/logits-readout';
+import { vocabularyShare } from '../metrics/logits-readout';
 import type { Vocabulary } from '../metrics/vocabulary';
 
 /** What head and metric cost of one candidate, in products of a row with the head's matrix. */
@@ -21,7 +21,7 @@ export class SearchWork {
     const bytes = (parameters * Float32Array.BYTES_PER_ELEMENT) / Math.max(1, sublayers.length);
     const whole = (passesOverVocabulary * epilogue.bytes) / Math.max(1, bytes);
     const costOf = (vocabulary: Vocabulary): number =>
-      whole * shareOfIds(vocabulary, emitter?.vocabularySize);
+      whole * vocabularyShare(vocabulary, emitter?.vocabularySize);
     this.perReadout = { whole, sampled: costOf('sampled'), bounded: costOf('bounded') };
   }
 

@@ -1,7 +1,7 @@
 import type { States } from '../runtime/states/states';
 import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
-import { tokensOf } from '../metrics/slices';
+import { countTokens } from '../metrics/slices';
 
 /** Name of the trajectory of the model with everything removed so far. */
 export const mainTrajectory = 'main';
@@ -44,7 +44,7 @@ export class TrajectoryStore {
     }
     const boundaries = this.boundaries(trajectory, sequence);
     const known = boundaries.get(at.boundary);
-    if (known !== undefined && tokensOf(known) > tokensOf(at.state)) {
+    if (known !== undefined && countTokens(known) > countTokens(at.state)) {
       return;
     }
     this.bytes += size - bytesOf(known);
@@ -62,7 +62,7 @@ export class TrajectoryStore {
     const boundaries = this.trajectories.get(trajectory)?.get(sequence);
     for (let boundary = atMost; boundaries !== undefined && boundary >= 0; boundary--) {
       const state = boundaries.get(boundary);
-      if (state !== undefined && tokensOf(state) >= tokens) {
+      if (state !== undefined && countTokens(state) >= tokens) {
         return { boundary, state };
       }
     }

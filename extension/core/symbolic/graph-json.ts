@@ -1,14 +1,14 @@
 import type { SymbolicGraph } from '../models/patch/symbolic-graph';
 import { portCount } from './evaluation/state-space';
 
-/** A graph as the released code writes it. */
+/** A graph in the format of the released code. */
 export interface GraphJson {
-  /** `[[node, port], [edge id, neighbour]]`, from the largest node and port down. */
+  /** `[[node, port], [edge id, neighbor]]`, in descending order of node and port. */
   readonly edges: readonly (readonly [readonly [number, number], readonly [number, number]])[];
   readonly next_id: number;
-  /** Nodes. */
+  /** Number of nodes. */
   readonly size: number;
-  /** Ports of a node. */
+  /** Number of ports of a node. */
   readonly max_conn: number;
 }
 

@@ -2,13 +2,12 @@ import type { Random } from '../data/random';
 import { shuffle } from '../data/random';
 import type { SymbolicEdge, SymbolicGraph } from '../models/patch/symbolic-graph';
 
-/** Ports of a node. */
+/** Number of ports of a node. */
 const ports = 10;
 
 /**
- * A connected graph such as a program could build, each edge at a port that is free at both ends: a random
- * tree, and `more` edges between other pairs of nodes as long as there are some. The control for graphs
- * that a search has found.
+ * Connected graph that a program could build, with each edge at a port that is free at both ends: a random tree, plus
+ * up to `more` edges between other pairs of nodes. Baseline for graphs found by a search.
  */
 export function randomGraph(count: number, more: number, random: Random): SymbolicGraph {
   const nodes = [0];

@@ -3,7 +3,7 @@ import { formParameters } from '../models/forms/form-facts';
 import type { MatrixEncoding, ModelMatrix } from '../models/matrix-encoding';
 import type { Compression } from './compression-choice';
 import type { CompressionContext } from './compression-context';
-import { compressionMethods, requireFit, variantOf } from './compression-methods';
+import { compressionMethods, requireFit, resolveVariant } from './compression-methods';
 import type { Compress } from './compression-methods';
 import { requireFinite } from '../linear-algebra/matrix-source';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
@@ -14,14 +14,14 @@ import { formBytes } from './planned-encoding';
 import { reconstruct } from './reconstruct';
 import { sumOfSquares } from '../linear-algebra/squares';
 
-/** What became of a matrix. */
+/** Result of compressing a matrix. */
 export interface CompressedMatrix {
   readonly form: MatrixEncoding<TensorData>;
   /** ‖W − W′‖ / ‖W‖ (Frobenius); 0 for a matrix of zeros. */
   readonly error: number;
   /**
-   * √(tr(Δ·G·Δᵀ) / tr(W·G·Wᵀ)) with Δ = W − W′: the error of the outputs on calibration, where there
-   * are statistics.
+   * √(tr(Δ·G·Δᵀ) / tr(W·G·Wᵀ)) with Δ = W − W′: relative error of the outputs on the calibration text, if there are
+   * statistics.
    */
   readonly outputError?: number;
   readonly parameters: number;
@@ -29,9 +29,9 @@ export interface CompressedMatrix {
 }
 
 /**
- * Compresses the matrix of a linear layer; the model's files are only read.
- * @throws UserError where the choice does not fit the layer, a variant lacks the statistics it needs,
- * or the matrix holds NaN or infinity.
+ * Compresses the matrix of a linear layer. Only reads the model's files.
+ * @throws UserError if the choice doesn't fit the layer, statistics that the variant needs are missing, or the matrix
+ * contains NaN or infinity
  */
 export async function compressMatrix(
   context: CompressionContext,
@@ -46,9 +46,9 @@ export async function compressMatrix(
 }
 
 /**
- * Compresses one matrix in several ways, one after the other. What these share is done once: the
- * matrix is read, and decomposed for the highest rank of a variant.
- * @throws UserError as {@link compressMatrix}, before the first result.
+ * Compresses one matrix in several ways, one after another. Reads the matrix once, and decomposes it once for the
+ * highest rank of a variant.
+ * @throws UserError like {@link compressMatrix}, before the first result
  */
 export async function* compressInWays(
   context: CompressionContext,
@@ -74,12 +74,14 @@ export async function* compressInWays(
   const ways = new Map<string, Compress>();
   for (const compression of compressions) {
     const { method } = compression;
-    const variant = variantOf(compression, isCalibrated);
+    const variant = resolveVariant(compression, isCalibrated);
     const key = `${method}:${variant}`;
     let way = ways.get(key);
     if (way === undefined) {
       const levels = compressions
-        .filter((other) => other.method === method && variantOf(other, isCalibrated) === variant)
+        .filter(
+          (other) => other.method === method && resolveVariant(other, isCalibrated) === variant,
+        )
         .map(({ level }) => level);
       const { prepare } = compressionMethods[method];
       way = await prepare({ context, name: layer.id, matrix }, variant, Math.max(...levels));
@@ -91,19 +93,19 @@ export async function* compressInWays(
   return undefined;
 }
 
-/** Sums of squares that errors are shares of: of the weights, and of the outputs on calibration. */
+/** Denominators of relative errors: sums of squares of the weights, and of the outputs on the calibration text. */
 interface Whole {
   readonly squares: number;
   readonly outputs: { readonly gram: ScaledGram; readonly squares: number } | undefined;
 }
 
-/** A form, and how it was made. */
+/** Encoding with the settings that it was created with. */
 interface Compressed {
   readonly form: MatrixEncoding<TensorData>;
   readonly compression: Compression;
 }
 
-/** The form with its errors and sizes. */
+/** Adds errors and sizes to an encoding. */
 async function measured(
   products: MatrixProducts,
   matrix: Rows,

@@ -5,43 +5,43 @@ import { UserError } from '../user-error';
 import { say } from '../message';
 import type { Message } from '../message';
 
-/** What can be put in the place of a dense matrix. */
+/** Encodings that can replace a dense matrix. */
 export const encodingNames = ['mpo', 'lowrank', 'int8', 'int4'] as const;
 export type EncodingName = (typeof encodingNames)[number];
 
-/** All that can be tried on a matrix: encodings, and types of tensors in GGUF files. */
+/** Methods for a matrix: encodings, and tensor types of GGUF files. */
 export const methodNames = [...encodingNames, 'gguf'] as const;
 export type MethodName = (typeof methodNames)[number];
 
-/** Methods that can quantize what another one leaves. */
+/** Methods that can quantize the result of another method. */
 export const quantizerNames = ['int8', 'int4'] as const;
 export type QuantizerName = (typeof quantizerNames)[number];
 
-/** Methods for matrices outside the sublayers, which are rounded without calibration. */
-export const outerMethods = [...quantizerNames, 'gguf'] as const;
+/** Methods for embedding and head, which are quantized without calibration. */
+export const embeddingMethods = [...quantizerNames, 'gguf'] as const;
 
-/** On how many sites a matrix is laid out, or the factors of its sizes. */
+/** Number of MPO sites, or the factors of the matrix sizes. */
 export type SiteChoice =
   | number
   | { readonly out: readonly number[]; readonly in: readonly number[] };
 
-/** How a matrix is compressed, whichever it is. */
+/** Compression of a matrix. */
 export interface Compression {
   readonly method: MethodName;
   /**
-   * Bond dimension χ (mpo), rank (lowrank), block size (int4, block-wise int8), or 0: int8 with a
-   * scale for each output and inputs quantized as they come. Of gguf the number that ggml gives the type.
+   * Bond dimension χ (mpo), rank (lowrank), group size (int4, groupwise int8), or 0: int8 with a scale per output and
+   * inputs that are quantized at run time. For gguf, ggml's number of the type.
    */
   readonly level: number;
-  /** One of the method's variants; the method's usual one when absent. */
+  /** Variant of the method; the method's default if absent. */
   readonly variant?: string;
-  /** Quantizes what the method leaves: the factors of a low rank. */
+  /** Method that quantizes the result, such as the low-rank factors. */
   readonly then?: QuantizerName;
-  /** For mpo; found from the sizes when absent. */
+  /** Sites of an MPO; derived from the sizes if absent. */
   readonly sites?: SiteChoice;
 }
 
-/** What is done to one linear layer: an entry of a plan. */
+/** Compression of one linear layer: an entry of a plan. */
 export interface CompressionChoice extends Compression {
   /** Id of the linear layer. */
   readonly tensor: string;
@@ -55,7 +55,7 @@ function isBlockSize(level: number): boolean {
   return blockSizes.some((size) => size === level);
 }
 
-/** What each method is, for editors of documents. */
+/** Descriptions of the methods for editors of documents. */
 const methodFacts: Readonly<Record<MethodName, string>> = {
   mpo: 'Matrix product operator (CompactifAI).',
   lowrank: 'Two matrices of a smaller rank.',
@@ -73,7 +73,7 @@ const methodEntry = <const Name extends MethodName>(names: readonly Name[]) =>
     }),
   );
 
-/** Entries of a document that say how a matrix is compressed. */
+/** Document fields that describe a compression. */
 export const compressionEntries = {
   method: methodEntry(methodNames),
   level: v.pipe(
@@ -103,7 +103,7 @@ export const compressionEntries = {
   ),
 };
 
-/** An entry of a plan; that the variant exists is for the table of methods to say. */
+/** Entry of a plan; the table of methods checks that the variant exists. */
 export const compressionChoiceSchema = v.pipe(
   v.strictObject({
     tensor: v.pipe(
@@ -114,7 +114,7 @@ export const compressionChoiceSchema = v.pipe(
     method: methodEntry(encodingNames),
   }),
   v.check(({ method, level }) => isLevel(method, level), 'The level does not fit the method'),
-  // What the check says, and examples, for editors of plans.
+  // Conditions of the check and examples for editors of plans.
   v.metadata({
     allOf: [
       {
@@ -149,7 +149,7 @@ export const compressionChoiceSchema = v.pipe(
   }),
 );
 
-/** Whether `level` can be one of `method`, whatever the matrix. */
+/** True if `level` is valid for a method, regardless of the matrix. */
 export function isLevel(method: MethodName, level: number): boolean {
   switch (method) {
     case 'mpo':
@@ -164,8 +164,8 @@ export function isLevel(method: MethodName, level: number): boolean {
   }
 }
 
-/** The type that a level of gguf stands for. */
-export function typeOfLevel(level: number): WritableType {
+/** GGUF type of a level. */
+export function levelType(level: number): WritableType {
   const type = writableTypeOf(level);
   if (type === undefined) {
     throw new RangeError(`${level} is the number of no type that can be written`);
@@ -173,19 +173,19 @@ export function typeOfLevel(level: number): WritableType {
   return type;
 }
 
-/** A level as people write it. */
-function levelOf(method: MethodName, amount: string): number {
+/** Parses a level as written by users. */
+function parseLevel(method: MethodName, amount: string): number {
   const type = method === 'gguf' ? writableTypes.find((one) => one === amount) : undefined;
   return type === undefined ? Number(amount) : ggmlTypeNumber(type);
 }
 
-/** As {@link Compression}, with a level for each matrix found from what is to be left of it. */
+/** Like {@link Compression}, with a level per matrix that is derived from its target size. */
 export type CompressionRequest = Omit<Compression, 'level'> &
   (
     | { readonly level: number }
     /** Share of the parameters of the dense matrix, in (0, 1]. */
     | { readonly ratio: number }
-    /** The method's usual level. */
+    /** The method's default level. */
     | { readonly level?: undefined; readonly ratio?: undefined }
   );
 
@@ -202,10 +202,10 @@ const requestForm =
   /^(?<method>[a-z0-9]+)(?::(?<amount>\d+(?:\.\d+)?%?|[A-Z]\w*))?(?::(?<variant>[a-z-]+))?(?:\+(?<then>[a-z0-9]+))?$/;
 
 /**
- * Parses a compression as people write it: `lowrank:512`, `mpo:10%`, `int4:32:gptq`,
- * `lowrank:50%:covariance+int4`, `gguf:Q4_K`.
- * @param field where it stands, for errors
- * @throws UserError naming what is wrong with it.
+ * Parses a compression as written by users: `lowrank:512`, `mpo:10%`, `int4:32:gptq`, `lowrank:50%:covariance+int4`,
+ * `gguf:Q4_K`.
+ * @param field name of the field, for errors
+ * @throws UserError that names the invalid part
  */
 export function parseCompression(text: string, field?: string): CompressionRequest {
   const { method, amount, variant, then } = requestForm.exec(text.trim())?.groups ?? {};
@@ -232,7 +232,7 @@ export function parseCompression(text: string, field?: string): CompressionReque
     }
     return { ...rest, ratio };
   }
-  const level = levelOf(named, amount);
+  const level = parseLevel(named, amount);
   if (!isLevel(named, level)) {
     throw malformed(
       text,
@@ -243,7 +243,7 @@ export function parseCompression(text: string, field?: string): CompressionReque
   return { ...rest, level };
 }
 
-/** Writes what {@link parseCompression} reads; sites are not said. */
+/** Formats a compression so that {@link parseCompression} can read it; omits sites. */
 export function formatCompression(request: CompressionRequest): string {
   const { method, variant, then } = request;
   const amount =
@@ -257,11 +257,11 @@ export function formatCompression(request: CompressionRequest): string {
 }
 
 const levelName = (method: MethodName, level: number | undefined): string | number | undefined =>
-  method === 'gguf' && level !== undefined ? typeOfLevel(level) : level;
+  method === 'gguf' && level !== undefined ? levelType(level) : level;
 
 const blockSizeWords = `a power of two from ${blockSizes[0]} to ${blockSizes[4]}`;
 
-/** What levels of a method are, in words. */
+/** Descriptions of each method's levels. */
 export const levelWords: Readonly<Record<MethodName, string>> = {
   mpo: 'a bond dimension from 1',
   lowrank: 'a rank from 1',

@@ -6,11 +6,11 @@ import { outerNames } from '../models/matrix-encoding';
 import type { MatrixEncoding, ModelMatrix, OuterMatrix } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
 import type { MatrixWork } from './compression-context';
-import { isLevel, levelWords, outerMethods, typeOfLevel } from './compression-choice';
+import { isLevel, levelWords, embeddingMethods, levelType } from './compression-choice';
 import type { Compression, MethodName } from './compression-choice';
-import { byImportance, bytesOfType, ggufVariants, roundToType } from './gguf-types';
+import { byImportance, typeBytes, ggufVariants, roundToType } from './gguf-types';
 import { decompose, lowRankForm, lowRankVariants, rankForRatio } from './low-rank';
-import { bondForRatio, sitesOf } from './mpo-sites';
+import { bondForRatio, chooseSites } from './mpo-sites';
 import { mpoVariants, prepareMpo } from './mpo-form';
 import {
   blockSizesFor,
@@ -27,27 +27,26 @@ import { say } from '../message';
 /** Sizes of a matrix. */
 export type MatrixSizes = Pick<ModelMatrix, 'out' | 'in'>;
 
-/** A way to compress matrices. Everything in which methods differ stands here. */
+/** Compression method; defines everything that differs between methods. */
 export interface CompressionMethod {
-  /** Ways to go about it, the default without calibration first. */
+  /** Variants; the default without calibration is first. */
   readonly variants: readonly string[];
-  /** The default with calibration. */
+  /** Default variant with calibration. */
   readonly calibratedVariant: (level: number | undefined) => string;
   readonly needsCalibration: (variant: string) => boolean;
   /**
-   * By how much the logarithm of distance over squared error of the outputs typically changes from level to level,
-   * for each unit of the logarithm of that error (SmolLM2-135M).
+   * Typical change of log(distance / squared output error) from level to level, per unit of the logarithm of that error
+   * (measured on SmolLM2-135M).
    */
   readonly turn: number;
-  /** Whether a level rounds a layer's inputs too, which the error of its outputs by changed weights does not show. */
+  /** True if a level also quantizes a layer's inputs, which its output error from changed weights doesn't include. */
   readonly roundsInputs?: (level: number) => boolean;
-  /** Calibration tokens for each input of a layer, beyond which the default variant gains little by more. */
+  /** Calibration tokens per input of a layer, above which the default variant gains little. */
   readonly tokensPerInput: number;
-  /** Levels worth trying on a matrix, the mildest first. */
+  /** Levels worth trying on a matrix, from the mildest to the strongest. */
   readonly levels: (layer: MatrixSizes) => number[];
   /**
-   * The mildest level that leaves at most `ratio` of the parameters; undefined where levels do not
-   * change their number.
+   * Mildest level that keeps at most `ratio` of the parameters; undefined if levels don't change their number.
    */
   readonly levelForRatio?: (
     layer: MatrixSizes,
@@ -55,13 +54,13 @@ export interface CompressionMethod {
     compression?: Partial<Compression>,
   ) => number;
   readonly defaultLevel: (layer: MatrixSizes) => number;
-  /** The level that a matrix takes for the one that is asked for, where its sizes don't fit that. */
+  /** Level to use for a matrix whose sizes don't fit the requested one. */
   readonly fittingLevel?: (layer: MatrixSizes, level: number) => number;
-  /** Bytes where they are others than those of the form that stands for it. */
+  /** Size in bytes, if it differs from the encoding's. */
   readonly bytes?: (layer: MatrixSizes, level: number) => number;
   /**
-   * Does what all levels of a variant share, up to the highest one that will be asked for.
-   * @throws UserError where the matrix cannot be taken.
+   * Computes what all levels of a variant share, up to the highest requested level.
+   * @throws UserError if the matrix isn't supported
    */
   readonly prepare: (
     work: MatrixWork,
@@ -70,15 +69,15 @@ export interface CompressionMethod {
   ) => Compress | Promise<Compress>;
 }
 
-/** Gives the form of a matrix at a level. */
+/** Encodes a matrix at a level. */
 export type Compress = (compression: Compression) => Promise<MatrixEncoding<TensorData>>;
 
-/** Shares of the parameters that are tried, and the defaults. */
+/** Parameter ratios to try, and the defaults. */
 const ratios = [0.6, 0.4, 0.3, 0.2, 0.1];
 const defaultMpoRatio = 0.3;
 const defaultRankRatio = 0.4;
 
-/** Types of GGUF files that are tried, the mildest first, and the default. */
+/** GGUF types to try, from the mildest to the strongest, and the default. */
 const ggufTypes: readonly WritableType[] = [
   'Q8_0',
   'Q6_K',
@@ -99,10 +98,10 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     turn: 0.4,
     tokensPerInput: 0,
     levels: ({ out, in: inputs }) =>
-      distinct(ratios.map((ratio) => bondForRatio(sitesOf(out, inputs), ratio))),
+      distinct(ratios.map((ratio) => bondForRatio(chooseSites(out, inputs), ratio))),
     levelForRatio: ({ out, in: inputs }, ratio, compression) =>
-      bondForRatio(sitesOf(out, inputs, compression?.sites), ratio),
-    defaultLevel: ({ out, in: inputs }) => bondForRatio(sitesOf(out, inputs), defaultMpoRatio),
+      bondForRatio(chooseSites(out, inputs, compression?.sites), ratio),
+    defaultLevel: ({ out, in: inputs }) => bondForRatio(chooseSites(out, inputs), defaultMpoRatio),
     prepare: prepareMpo,
   },
   lowrank: {
@@ -110,7 +109,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     calibratedVariant: () => 'covariance',
     needsCalibration: (variant) => variant !== 'plain',
     turn: 0.12,
-    // Directions of the outputs that few tokens take are lost.
+    // Output directions that few tokens use are lost.
     tokensPerInput: 16,
     levels: (layer) => distinct(ratios.map((ratio) => rankForRatio(layer, ratio))),
     levelForRatio: rankForRatio,
@@ -127,7 +126,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     turn: 0.45,
     roundsInputs: (level) => level === 0,
     tokensPerInput: 0,
-    // A scale for each output is faster on many rows.
+    // One scale per output is faster for many rows.
     levels: () => [defaultBlockSize, 0],
     defaultLevel: () => defaultBlockSize,
     prepare:
@@ -156,16 +155,16 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     tokensPerInput: 0,
     levels: (layer) => distinct(ggufTypes.map((type) => fittingNumber(layer, type))),
     defaultLevel: (layer) => fittingNumber(layer, defaultGgufType),
-    fittingLevel: (layer, level) => fittingNumber(layer, typeOfLevel(level)),
-    bytes: (layer, level) => bytesOfType(layer, typeOfLevel(level)),
+    fittingLevel: (layer, level) => fittingNumber(layer, levelType(level)),
+    bytes: (layer, level) => typeBytes(layer, levelType(level)),
     prepare:
       ({ context, matrix }, variant) =>
       async ({ level }) =>
-        roundToType(context, matrix, typeOfLevel(level), variant),
+        roundToType(context, matrix, levelType(level), variant),
   },
 };
 
-/** The number of a type, or of the one that llama.cpp takes where rows can't be divided into its blocks. */
+/** ggml's number of a type, or of llama.cpp's fallback type if rows can't be divided into its blocks. */
 function fittingNumber({ in: inputs }: MatrixSizes, type: WritableType): number {
   return ggmlTypeNumber(fittingType(type, inputs));
 }
@@ -174,13 +173,13 @@ function distinct(levels: readonly number[]): number[] {
   return [...new Set(levels)];
 }
 
-/** What decides which variant a compression takes; its level may not be known yet. */
+/** Inputs for choosing a compression's variant; the level may not be known yet. */
 export interface VariantChoice extends Pick<Compression, 'method' | 'variant'> {
   readonly level?: number | undefined;
 }
 
-/** The variant that a compression takes. */
-export function variantOf(
+/** Variant of a compression. */
+export function resolveVariant(
   { method, level, variant }: VariantChoice,
   isCalibrated: boolean,
 ): string {
@@ -189,8 +188,8 @@ export function variantOf(
 }
 
 /**
- * What goes into an embedding or a head is not measured.
- * @throws UserError naming the layer where a compression cannot be had of it.
+ * Checks that a compression fits a layer. The inputs of an embedding or a head aren't measured.
+ * @throws UserError that names the layer if the compression isn't possible
  */
 export function requireFit(
   layer: ModelMatrix | OuterMatrix,
@@ -208,13 +207,13 @@ export function requireFit(
   if (!isLevel(method, level)) {
     refuse(say`${level} is not a valid setting of ${method}.`, say`Give ${levelWords[method]}.`);
   }
-  if ('place' in layer && !outerMethods.some((name) => name === method)) {
+  if ('place' in layer && !embeddingMethods.some((name) => name === method)) {
     refuse(
       say`The ${outerNames[layer.place]} cannot be compressed by ${method}.`,
-      say`Use one of ${outerMethods.join(', ')}.`,
+      say`Use one of ${embeddingMethods.join(', ')}.`,
     );
   }
-  const variant = variantOf(compression, isCalibrated && !('place' in layer));
+  const variant = resolveVariant(compression, isCalibrated && !('place' in layer));
   if (!variants.includes(variant)) {
     refuse(say`${method} has no variant "${variant}".`, say`Use one of ${variants.join(', ')}.`);
   }

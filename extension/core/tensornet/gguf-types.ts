@@ -5,14 +5,14 @@ import type { Rows } from '../linear-algebra/matrix-source';
 import type { MatrixEncoding, ModelMatrix } from '../models/matrix-encoding';
 import type { CompressionContext } from './compression-context';
 
-/** Rounding that is weighted by the mean squares of a layer's inputs, as by an importance matrix. */
+/** Variant that weights rounding by the mean square of a layer's inputs, like an importance matrix. */
 export const byImportance = 'importance';
 
 export const ggufVariants: readonly string[] = ['plain', byImportance];
 
 /**
- * The numbers of a matrix [out, in] as they are read from a GGUF file that it was written to as `type`.
- * @throws Error where `importance` has no statistics.
+ * Dequantized values of a matrix [out, in] after storing it as a GGUF `type`.
+ * @throws Error if `importance` has no statistics
  */
 export async function roundToType(
   { statistics }: CompressionContext,
@@ -28,7 +28,7 @@ export async function roundToType(
   });
 }
 
-/** Mean square of each input; 1 where none was seen, as importance matrices are read. */
+/** Mean square of each input; 1 for inputs without data, as llama.cpp reads importance matrices. */
 function meanSquares(statistics: CompressionContext['statistics']): Float32Array {
   if (statistics === undefined) {
     throw new Error(`${byImportance} needs statistics of the inputs`);
@@ -42,8 +42,8 @@ function meanSquares(statistics: CompressionContext['statistics']): Float32Array
   );
 }
 
-/** Bytes of a matrix as a type. */
-export function bytesOfType(
+/** Bytes of a matrix stored as a type. */
+export function typeBytes(
   { out, in: inputs }: Pick<ModelMatrix, 'out' | 'in'>,
   type: WritableType,
 ): number {

@@ -1,77 +1,76 @@
 import type { Random } from '../data/random';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import type { MatrixSource, Rows } from '../linear-algebra/matrix-source';
-import { sizesOf } from '../linear-algebra/matrix-source';
+import { matrixSizes } from '../linear-algebra/matrix-source';
 import { choleskyBlocked, invertLowerBlocked } from '../linear-algebra/blocked-cholesky';
-import { copyOf, shifted, trace } from '../linear-algebra/small-matrix';
+import { copyMatrix, shifted, trace } from '../linear-algebra/small-matrix';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import { rootMeanSquare } from '../linear-algebra/squares';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
-/** What a basis is made for. */
+/** Matrix and settings of a Krylov basis. */
 export interface KrylovProblem {
   readonly matrix: MatrixSource;
-  /** ‖A·C^½‖: blocks are scaled by it, so that float32 neither overflows nor underflows. */
+  /** ‖A·C^½‖; blocks are divided by it, so that float32 neither overflows nor underflows. */
   readonly norm: number;
-  /** y·C for each row y, with C the weights of the matrix's inputs; the identity when absent. */
+  /** Multiplies each row y by C, the weights of the matrix's inputs; identity if absent. */
   readonly weigh?: (rows: Rows) => Promise<Rows>;
   readonly random: Random;
-  /** Vectors that are added at once. */
+  /** Vectors added at once. */
   readonly blockSize: number;
 }
 
-/** What is added to a Gram matrix that is not positive definite, as a share of its trace. */
+/** Added to a Gram matrix that isn't positive definite, as a share of its trace. */
 const shift = 1e-12;
-/** Norm that unit vectors must keep without their parts along the basis, or that is done again. */
-const keptNorm = 0.5;
+/** Norm that unit vectors must have after orthogonalization; otherwise it is repeated. */
+const minNorm = 0.5;
 const maxRounds = 6;
-/** Noise that a new block gets, relative to its numbers: as much as float32 products round. */
+/** Noise added to a new block, relative to its values: about float32 rounding. */
 const noise = 1e-6;
 
 /**
- * An orthonormal basis Q of the block Krylov space of A·C·Aᵀ: of A·Ω with random Ω, then of
- * A·C·Aᵀ times the block before (Golub and Underwood 1977; Musco and Musco 2015, arXiv 1504.05477).
- * Each block loses its parts along all before it, twice. Where the space ends, noise takes Q on in
- * random directions. Vectors are rows.
+ * Orthonormal basis Q of the block Krylov space of A·C·Aᵀ: A·Ω with random Ω, then A·C·Aᵀ times the previous block
+ * (Golub and Underwood 1977; Musco and Musco 2015, arXiv 1504.05477). Each block is orthogonalized against all earlier
+ * ones, twice. When the space is exhausted, noise extends Q in random directions. Vectors are rows.
  */
 export class KrylovBasis {
   private readonly rows: number;
   private readonly columns: number;
   private readonly vectors: Float32Array;
   private readonly images: Float32Array;
-  /** Images times C; the images themselves without weights. */
+  /** Images times C; equal to the images without weights. */
   private readonly weighed: Float32Array;
   private count = 0;
   private lastCount = 0;
-  /** What the next block is made from. */
+  /** Source of the next block. */
   private candidate: { readonly rows: Rows; readonly scale: number } | undefined;
 
   public constructor(
     private readonly products: MatrixProducts,
     private readonly problem: KrylovProblem,
   ) {
-    const { rows, columns } = sizesOf(problem.matrix);
+    const { rows, columns } = matrixSizes(problem.matrix);
     this.rows = rows;
     this.columns = columns;
-    // The system gives memory only to what is written.
+    // The operating system only allocates memory that is written.
     const most = this.smallest;
     this.vectors = new Float32Array(most * rows);
     this.images = new Float32Array(most * columns);
     this.weighed = problem.weigh === undefined ? this.images : new Float32Array(most * columns);
   }
 
-  /** The most vectors that it can have. */
+  /** Maximum number of vectors. */
   public get smallest(): number {
     return Math.min(this.rows, this.columns);
   }
 
-  /** Q, `length` being A's rows. */
+  /** Q, where `length` is the number of rows of A. */
   public get basis(): Rows {
     return part(this.vectors, this.rows, 0, this.count);
   }
 
-  /** Q·A, `length` being A's columns. */
+  /** Q·A, where `length` is the number of columns of A. */
   public get projected(): Rows {
     return part(this.images, this.columns, 0, this.count);
   }
@@ -88,7 +87,7 @@ export class KrylovBasis {
   public async growTo(count: number): Promise<void> {
     const { products, problem, rows, columns } = this;
     while (this.count < count) {
-      // All directions at once are those of the rows themselves.
+      // A block with all directions consists of the rows themselves.
       const isWhole = problem.blockSize === rows;
       const block = isWhole ? identity(rows) : await this.nextBlock(count - this.count);
       const images = isWhole
@@ -106,8 +105,8 @@ export class KrylovBasis {
   }
 
   /**
-   * ‖A·C·Aᵀ·u − θ·u‖² of Ritz vectors u, which are combinations of Q by eigenvectors of the Gram matrix,
-   * one a row. Only the last block has an image outside of Q.
+   * ‖A·C·Aᵀ·u − θ·u‖² of Ritz vectors u, one per row, which are combinations of Q by eigenvectors of the Gram matrix.
+   * Only the last block has an image outside of Q.
    */
   public async squaredResiduals(combinations: Float64Array): Promise<Float64Array> {
     const { count } = this;
@@ -127,7 +126,7 @@ export class KrylovBasis {
     });
   }
 
-  /** At most `most` orthonormal vectors outside of Q. */
+  /** Returns at most `most` orthonormal vectors outside of Q. */
   private async nextBlock(most: number): Promise<Rows> {
     const { products, problem, rows: length, basis } = this;
     const { rows, scale } = await this.nextCandidate();
@@ -136,7 +135,7 @@ export class KrylovBasis {
       block.numbers[i] = (block.numbers[i] ?? 0) + scale * (problem.random() - 0.5);
     }
     let { rows: found } = await orthonormal(products, block);
-    for (let round = 0, least = 0; least < keptNorm && round < maxRounds; round++) {
+    for (let round = 0, least = 0; least < minNorm && round < maxRounds; round++) {
       const outside = basis.count === 0 ? found : await products.reject(found, basis);
       ({ rows: found, least } = await orthonormal(products, outside));
     }
@@ -147,7 +146,7 @@ export class KrylovBasis {
     if (this.candidate === undefined) {
       const { count, lastCount, columns, products, problem, basis } = this;
       const last = part(this.weighed, columns, count - lastCount, count);
-      // Orthonormal, so that no direction of A is lost among others that the block has almost twice.
+      // Orthonormal, so that no direction of A is lost among directions that the block contains almost twice.
       const start =
         count > 0 ? scaled(last, 1 / problem.norm) : await firstDirections(products, problem);
       const found = await products.apply(problem.matrix, start);
@@ -169,7 +168,7 @@ function identity(size: number): Rows {
   return { count: size, length: size, numbers };
 }
 
-/** Rows `from` to `to` of vectors one after the other; they share its memory. */
+/** Rows `from` to `to` of contiguous vectors, as a view. */
 function part(numbers: Float32Array, length: number, from: number, to: number): Rows {
   return { count: to - from, length, numbers: numbers.subarray(from * length, to * length) };
 }
@@ -180,13 +179,15 @@ function scaled(rows: Rows, factor: number): Rows {
 
 /** Orthonormal directions of a matrix's inputs: random ones, or all. */
 async function firstDirections(products: MatrixProducts, problem: KrylovProblem): Promise<Rows> {
-  const { columns } = sizesOf(problem.matrix);
+  const { columns } = matrixSizes(problem.matrix);
   return problem.blockSize === columns
     ? identity(columns)
     : (await orthonormal(products, randomRows(problem, columns))).rows;
 }
 
-/** Numbers between −1 and 1: for a sketch they do as well as normal ones (Martinsson and Tropp, arXiv 2002.01387, § 8). */
+/**
+ * Uniform random values from −1 to 1; as good as normal ones for a sketch (Martinsson and Tropp, arXiv 2002.01387, § 8).
+ */
 function randomRows({ random, blockSize }: KrylovProblem, length: number): Rows {
   const numbers = new Float32Array(blockSize * length);
   for (let i = 0; i < numbers.length; i++) {
@@ -196,8 +197,8 @@ function randomRows({ random, blockSize }: KrylovProblem, length: number): Rows 
 }
 
 /**
- * Rows made orthonormal by Cholesky of their Gram matrix in float64, up to rounding that grows with its
- * condition; `least` is the smallest norm of a row without its parts along those before it, 0 after a shift.
+ * Orthonormalizes rows by Cholesky of their Gram matrix in float64, up to rounding that grows with its condition number.
+ * `least` is the smallest norm of a row after removing its projection on earlier rows; 0 after a shift.
  */
 async function orthonormal(
   products: MatrixProducts,
@@ -209,7 +210,7 @@ async function orthonormal(
       remedy: say`Leave this layer as it is.`,
     });
   }
-  let lower = await choleskyBlocked(products, copyOf(gram));
+  let lower = await choleskyBlocked(products, copyMatrix(gram));
   const isDefinite = lower !== undefined;
   for (let share = shift; lower === undefined; share *= 10) {
     lower = await choleskyBlocked(products, shifted(gram, share));

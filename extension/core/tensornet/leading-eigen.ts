@@ -1,33 +1,32 @@
 import { seededRandom, standardNormal } from '../data/random';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import { choleskyBlocked, invertLowerBlocked } from '../linear-algebra/blocked-cholesky';
-import { copyOf, shifted } from '../linear-algebra/small-matrix';
+import { copyMatrix, shifted } from '../linear-algebra/small-matrix';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import {
   diagonalize,
-  scaleOf,
+  normalizingScale,
   symmetricEigen,
   tridiagonalize,
 } from '../linear-algebra/symmetric-eigen';
 import type { Eigen, Reduction, Tridiagonal } from '../linear-algebra/symmetric-eigen';
 
-/** Smaller matrices are rotated whole. */
+/** Size below which the full eigendecomposition is computed. */
 const smallSize = 96;
-/** Solves of inverse iteration; more would turn the vectors of close eigenvalues to each other. */
-const solves = 2;
-/** How far inner products of orthonormal vectors may be from 0 and 1. */
+/** Steps of inverse iteration; more would align the vectors of close eigenvalues. */
+const iterations = 2;
+/** Tolerance of inner products of orthonormal vectors. */
 const skew = 1e-13;
 const maxPasses = 4;
-/** Added to a Gram matrix that is not positive definite, as a share of its trace. */
+/** Added to a Gram matrix that isn't positive definite, as a share of its trace. */
 const shift = 1e-14;
-/** Reflections that are applied at once. */
+/** Reflections applied at once. */
 const blockSize = 64;
 
 /**
- * The largest `count` eigenvalues of a symmetric matrix with their vectors, and all its eigenvalues:
- * Householder reduction, QL for the values, inverse iteration for the vectors, which are then made
- * orthonormal by Cholesky of their Gram matrix (Golub and Van Loan, 4th edition, § 8.2 and § 8.3). All
- * large products run in ONNX Runtime.
+ * Largest `count` eigenvalues of a symmetric matrix with their eigenvectors, and all its eigenvalues: Householder
+ * reduction, QL for the values, inverse iteration for the vectors, which are then orthonormalized by Cholesky of their
+ * Gram matrix (Golub and Van Loan, 4th edition, § 8.2 and § 8.3). Large matmuls run in ONNX Runtime.
  */
 export async function leadingEigen(
   products: MatrixProducts,
@@ -39,7 +38,7 @@ export async function leadingEigen(
     const { values, vectors } = symmetricEigen(matrix);
     return { values, vectors: vectors.subarray(0, count * size) };
   }
-  const scale = scaleOf(matrix);
+  const scale = normalizingScale(matrix);
   const reduced = tridiagonalize(
     numbers.map((x) => x * scale),
     size,
@@ -56,19 +55,19 @@ export async function leadingEigen(
     }
     iterateInversely(reduced, values[i] ?? 0, vector);
   }
-  const turned = await orthonormal(products, vectors, size);
+  const orthonormalized = await orthonormal(products, vectors, size);
   return {
     values: values.map((value) => value / scale),
-    vectors: await reflectBack(products, turned, size, reduced),
+    vectors: await reflectBack(products, orthonormalized, size, reduced),
   };
 }
 
-/** Replaces a vector by an eigenvector of T: solves (T − value·I)·y = x again and again. */
+/** Replaces a vector by an eigenvector of T: solves (T − value·I)·y = x repeatedly. */
 function iterateInversely(tridiagonal: Tridiagonal, value: number, vector: Float64Array): void {
   const factors = factorize(tridiagonal, value);
-  for (let solve = 0; solve < solves; solve++) {
+  for (let iteration = 0; iteration < iterations; iteration++) {
     solveWith(factors, vector);
-    // The largest number is made 1 first: squares of solutions may overflow.
+    // Normalizes the largest element to 1 first: squares of solutions may overflow.
     let largest = 0;
     for (let i = vector.length - 1; i >= 0; i--) {
       largest = Math.max(largest, Math.abs(vector[i] ?? 0));
@@ -86,7 +85,7 @@ function iterateInversely(tridiagonal: Tridiagonal, value: number, vector: Float
   }
 }
 
-/** P·(T − value·I) = L·U with rows exchanged in pairs; U has two diagonals above its own. */
+/** P·(T − value·I) = L·U with pairwise row exchanges; U has two superdiagonals. */
 interface TridiagonalFactors {
   readonly pivots: Float64Array;
   readonly first: Float64Array;
@@ -95,7 +94,7 @@ interface TridiagonalFactors {
   readonly isExchanged: Uint8Array;
 }
 
-/** Gaussian elimination with partial pivoting. A pivot of 0 becomes as small as rounding. */
+/** Gaussian elimination with partial pivoting. A pivot of 0 is replaced by machine epsilon. */
 function factorize({ diagonal, off }: Tridiagonal, value: number): TridiagonalFactors {
   const size = diagonal.length;
   const pivots = diagonal.map((x) => x - value);
@@ -103,7 +102,7 @@ function factorize({ diagonal, off }: Tridiagonal, value: number): TridiagonalFa
   const second = new Float64Array(size);
   const multipliers = new Float64Array(size);
   const isExchanged = new Uint8Array(size);
-  // The matrix is scaled, so that its largest number is near 1.
+  // The matrix is scaled so that its largest element is about 1.
   const least = Number.EPSILON;
   for (let i = 0; i < size - 1; i++) {
     const below = off[i] ?? 0;
@@ -152,7 +151,7 @@ function solveWith(factors: TridiagonalFactors, x: Float64Array): void {
   }
 }
 
-/** Rows that are nearly orthonormal but for close eigenvalues, made so. */
+/** Orthonormalizes rows that are nearly orthonormal except for close eigenvalues. */
 async function orthonormal(
   products: MatrixProducts,
   vectors: Float64Array,
@@ -166,7 +165,7 @@ async function orthonormal(
       break;
     }
     const gram = { size: count, numbers };
-    let lower = await choleskyBlocked(products, copyOf(gram));
+    let lower = await choleskyBlocked(products, copyMatrix(gram));
     for (let share = shift; lower === undefined; share *= 10) {
       lower = await choleskyBlocked(products, shifted(gram, share));
     }
@@ -176,7 +175,7 @@ async function orthonormal(
   return result;
 }
 
-/** Rows y of eigenvectors of T to those of A: y·P, a block of reflections at a time (§ 5.1.7). */
+/** Transforms eigenvectors y of T to those of A: y·P, a block of reflections at a time (§ 5.1.7). */
 async function reflectBack(
   products: MatrixProducts,
   rows: Float64Array,
@@ -193,7 +192,7 @@ async function reflectBack(
     }
     // The product of reflections, the last one first, is I − Vᵀ·Tᵀ·V with rows V.
     const inner = await products.multiplyTransposed(block, size, block);
-    const triangle = triangleOf(inner, factors.subarray(start, end));
+    const triangle = blockReflector(inner, factors.subarray(start, end));
     const along = await products.multiplyTransposed(result, size, block);
     const weighed = await products.multiplyTransposed(along, count, triangle);
     const change = await products.multiply(weighed, count, block);
@@ -204,8 +203,8 @@ async function reflectBack(
   return result;
 }
 
-/** T, upper triangular, with H₁·H₂·… = I − Vᵀ·T·V for reflections along the rows of V. */
-function triangleOf(inner: Float64Array, factors: Float64Array): Float64Array {
+/** Upper triangular T with H₁·H₂·… = I − Vᵀ·T·V for reflections along the rows of V. */
+function blockReflector(inner: Float64Array, factors: Float64Array): Float64Array {
   const count = factors.length;
   const triangle = new Float64Array(count * count);
   for (let j = 0; j < count; j++) {

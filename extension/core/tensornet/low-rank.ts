@@ -11,13 +11,13 @@ import { reconstruct } from './reconstruct';
 import { floatData, transpose } from './tensor-values';
 
 /**
- * What is least: the error of the weights (`plain`), of the weights scaled by mean |x|^½ (`scaled`;
- * ASVD, arXiv 2312.05821), or of the outputs (`covariance`): W′ = U·Uᵀ·W with U the top eigenvectors of
- * the outputs' covariance W·G·Wᵀ (as SVD-LLM, arXiv 2403.07378, which roots and inverts G for it).
+ * Error that is minimized: of the weights (`plain`), of the weights scaled by mean |x|^½ (`scaled`; ASVD,
+ * arXiv 2312.05821), or of the outputs (`covariance`): W′ = U·Uᵀ·W with U the top eigenvectors of the outputs'
+ * covariance W·G·Wᵀ (like SVD-LLM, arXiv 2403.07378, which computes a root and an inverse of G instead).
  */
 export const lowRankVariants = ['plain', 'scaled', 'covariance'] as const;
 
-/** The largest rank whose factors have at most `ratio` of the matrix's numbers; at least 1. */
+/** Largest rank whose factors have at most `ratio` of the matrix's elements; at least 1. */
 export function rankForRatio(
   { out, in: inputs }: Pick<LinearLayer, 'out' | 'in'>,
   ratio: number,
@@ -26,7 +26,7 @@ export function rankForRatio(
   return Math.min(Math.max(1, rank), out, inputs);
 }
 
-/** The leading directions of a matrix by a variant: those of a lower rank are the first of them. */
+/** Leading directions of a matrix for a variant; those of a lower rank are a prefix. */
 export async function decompose(
   { context, name, matrix }: MatrixWork,
   rank: number,
@@ -34,7 +34,7 @@ export async function decompose(
 ): Promise<LowRank> {
   const { products, statistics, seed = 0 } = context;
   const source = { kind: 'numbers', name, rows: matrix } as const;
-  const weights = weightsOf(variant, statistics);
+  const weights = variantWeights(variant, statistics);
   return randomizedSvd(products, source, {
     rank,
     seed,
@@ -42,7 +42,7 @@ export async function decompose(
   });
 }
 
-function weightsOf(
+function variantWeights(
   variant: string,
   statistics: CompressionContext['statistics'],
 ): InputWeights | undefined {
@@ -55,7 +55,7 @@ function weightsOf(
   return variant === 'scaled' ? scaledWeights(statistics) : covarianceWeights(statistics);
 }
 
-/** The first `rank` directions as factors, quantized where that is asked for. */
+/** First `rank` directions as factors, quantized if requested. */
 export async function lowRankForm(
   context: CompressionContext,
   found: LowRank,
@@ -75,7 +75,7 @@ export async function lowRankForm(
   }
   const { products, statistics } = context;
   const right = await quantizeFactor(context, rightRows, then, statistics?.gram);
-  // The left factor meets what the quantized right one gives.
+  // The input of the left factor is the output of the quantized right factor.
   const gram =
     statistics === undefined
       ? undefined
@@ -88,7 +88,7 @@ export async function lowRankForm(
   };
 }
 
-/** Gram matrix R·G·Rᵀ of what a right factor R gives. */
+/** Gram matrix R·G·Rᵀ of the output of a right factor R. */
 async function middleGram(
   { products }: CompressionContext,
   right: Rows,

@@ -5,24 +5,24 @@ import type { CompressionContext, MatrixWork } from './compression-context';
 import { chooseMpoRun } from './costs/machine-costs';
 import { inputScales } from './statistics/input-weights';
 import { tensorize } from './mpo';
-import { sitesOf } from './mpo-sites';
+import { chooseSites } from './mpo-sites';
 import { float32Data, floatData, scaleColumns } from './tensor-values';
 
-/** What is tensorized: the weights (`plain`), or the weights scaled by mean |x|^½ (`scaled`). */
+/** Matrix that is tensorized: the weights (`plain`), or the weights scaled by mean |x|^½ (`scaled`). */
 export const mpoVariants = ['plain', 'scaled'] as const;
 
-/** MPOs up to a bond, whose truncations are least in the metric of a variant. */
+/** MPOs up to a bond dimension, with truncations that are optimal in a variant's metric. */
 export function prepareMpo(
   { context, name, matrix }: MatrixWork,
   variant: string,
   highest: number,
 ): (compression: Pick<Compression, 'level' | 'sites'>) => Promise<MatrixEncoding<TensorData>> {
   const { products, statistics, seed = 0, dtype = 'F32', mpoRun, costs } = context;
-  const scales = variant === 'scaled' ? scalesOf(statistics) : undefined;
+  const scales = variant === 'scaled' ? requireScales(statistics) : undefined;
   const scaled = scales === undefined ? matrix : scaleColumns(matrix, scales);
   const known = new Map<string, ReturnType<typeof tensorize>>();
   return async ({ level, sites: choice }) => {
-    const sites = sitesOf(matrix.count, matrix.length, choice);
+    const sites = chooseSites(matrix.count, matrix.length, choice);
     const key = JSON.stringify(sites);
     const at = known.get(key) ?? tensorize(products, name, scaled, sites, highest, seed);
     known.set(key, at);
@@ -48,7 +48,7 @@ export function prepareMpo(
   };
 }
 
-function scalesOf(statistics: CompressionContext['statistics']): Float64Array {
+function requireScales(statistics: CompressionContext['statistics']): Float64Array {
   if (statistics === undefined) {
     throw new Error('scaled needs statistics of the inputs');
   }

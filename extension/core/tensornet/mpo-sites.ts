@@ -2,16 +2,15 @@ import type { SiteChoice } from './compression-choice';
 import { bondFor, bondSizes, factorize } from './mpo';
 import type { SiteSizes } from './mpo';
 
-/** Sites of the paper's examples. */
+/** Number of sites in the paper's examples. */
 const defaultSites = 3;
 const fewestSites = 2;
 
 /**
- * The sites of a matrix. By itself: three, of factors as near to each other as can be, where both
- * sizes divide into three; else two. A prime has the factors 1 and itself: nothing is padded, as
- * that would cost every product more than unequal sites do.
+ * Sites of a matrix. By default three with factors as equal as possible, or two if a size can't be divided into three.
+ * A prime has the factors 1 and itself: padding would cost more in every matmul than unequal sites.
  */
-export function sitesOf(out: number, inputs: number, choice?: SiteChoice): SiteSizes {
+export function chooseSites(out: number, inputs: number, choice?: SiteChoice): SiteSizes {
   if (typeof choice === 'object') {
     return choice;
   }
@@ -23,10 +22,10 @@ export function sitesOf(out: number, inputs: number, choice?: SiteChoice): SiteS
   return { out: factorize(out, count), in: factorize(inputs, count) };
 }
 
-/** The largest bond whose cores have at most `ratio` of the matrix's numbers; 1 where none has. */
+/** Largest bond dimension whose cores have at most `ratio` of the matrix's elements; 1 if none has. */
 export function bondForRatio(sites: SiteSizes, ratio: number): number {
   const numbers = [...sites.out, ...sites.in].reduce((all, size) => all * size, 1);
   const bond = bondFor(sites, ratio * numbers) ?? 1;
-  // Beyond the largest bond nothing changes any more.
+  // Above the largest useful bond nothing changes.
   return Math.min(bond, Math.max(...bondSizes(sites, bond)));
 }

@@ -6,7 +6,7 @@ import type { LowRank } from './randomized-svd';
 import { transpose } from './tensor-values';
 import { say } from '../message';
 
-/** How a matrix [Π out, Π in] is laid out on sites. */
+/** Layout of a matrix [Π out, Π in] on sites. */
 export interface SiteSizes {
   /** o₁ … o_N */
   readonly out: readonly number[];
@@ -14,21 +14,21 @@ export interface SiteSizes {
   readonly in: readonly number[];
 }
 
-/** One site: [left bond, out, in, right bond], the last index running fastest. */
+/** One site: [left bond, out, in, right bond], row-major. */
 export interface MpoCore {
   readonly shape: readonly [number, number, number, number];
   readonly numbers: Float32Array;
 }
 
-/** A matrix as a matrix product operator (CompactifAI, arXiv 2401.14109, § 2). */
+/** Matrix as a matrix product operator (CompactifAI, arXiv 2401.14109, § 2). */
 export interface Mpo {
   readonly sites: SiteSizes;
   readonly cores: readonly MpoCore[];
-  /** Squared Frobenius norm of what the truncations dropped, summed over the bonds: a bound of the error. */
+  /** Squared Frobenius norm dropped by the truncations, summed over the bonds; an upper bound of the error. */
   readonly droppedSquares: number;
 }
 
-/** Divides a size into `count` factors as near to each other as can be: 11008 in three is 16 · 16 · 43. */
+/** Divides a size into `count` factors that are as equal as possible: 11008 into 16 · 16 · 43. */
 export function factorize(size: number, count: number): number[] {
   if (!Number.isSafeInteger(size) || size < 1 || !Number.isSafeInteger(count) || count < 1) {
     throw new RangeError(`${size} cannot be divided into ${count} factors`);
@@ -43,7 +43,7 @@ export function factorize(size: number, count: number): number[] {
   return [...factors, rest].sort((a, b) => a - b);
 }
 
-/** The divisor whose ratio to `wanted` is nearest to 1; the smaller of two. */
+/** Divisor closest to `wanted` by ratio; the smaller one of two. */
 function nearestDivisor(size: number, wanted: number): number {
   let best = 1;
   for (let divisor = 1; divisor * divisor <= size; divisor++) {
@@ -62,7 +62,7 @@ function distance(a: number, b: number): number {
   return Math.abs(Math.log(a / b));
 }
 
-/** The largest bonds between the sites that can hold anything: min(Π_{≤k} o·i, Π_{>k} o·i), at most χ. */
+/** Maximum useful bond dimensions between the sites: min(Π_{≤k} o·i, Π_{>k} o·i), at most χ. */
 export function bondSizes({ out, in: inputs }: SiteSizes, bond: number): number[] {
   const sizes = out.map((size, k) => size * (inputs[k] ?? 1));
   return sizes.slice(0, -1).map((_, k) => {
@@ -80,7 +80,7 @@ export function countParameters(sites: SiteSizes, bond: number): number {
   );
 }
 
-/** The largest bond whose parameters are at most `parameters`, or undefined where not even 1 fits. */
+/** Largest bond dimension with at most `parameters` parameters, or undefined if not even 1 fits. */
 export function bondFor(sites: SiteSizes, parameters: number): number | undefined {
   const most = Math.max(1, ...bondSizes(sites, Number.POSITIVE_INFINITY));
   let [low, high] = [0, most];
@@ -96,10 +96,10 @@ export function bondFor(sites: SiteSizes, parameters: number): number | undefine
 }
 
 /**
- * Tensorizes a matrix [out, in] by truncated SVDs from the first site to the last; the isometries
- * stay in the cores on the left, the singular values move on. What it gives does so at any bond up to
- * `highest`: the first SVD is shared.
- * @throws UserError where the sites do not fit the matrix, or it holds NaN or infinity.
+ * Tensorizes a matrix [out, in] by truncated SVDs from the first site to the last; isometries stay in the left cores,
+ * the singular values move right. Returns a function for any bond dimension up to `highest`, which shares the first
+ * SVD.
+ * @throws UserError if the sites don't fit the matrix, or it contains NaN or infinity
  */
 export async function tensorize(
   products: MatrixProducts,
@@ -167,7 +167,7 @@ function checkSites(name: string, { count, length }: Rows, sites: SiteSizes, bon
   }
 }
 
-/** Contracts the cores back to the matrix [out, in]. */
+/** Contracts the cores to the matrix [out, in]. */
 export async function contract(
   products: MatrixProducts,
   { sites, cores }: Pick<Mpo, 'sites' | 'cores'>,
@@ -195,7 +195,7 @@ function interleave(numbers: Float32Array, sites: SiteSizes): Float32Array {
   const result = new Float32Array(numbers.length);
   let to = 0;
   for (let from of places) {
-    // Runs are too short for views of them.
+    // Runs are too short for subarrays.
     for (const end = from + run; from < end; from++) {
       result[to++] = numbers[from] ?? 0;
     }
@@ -215,7 +215,7 @@ function deinterleave(numbers: Float32Array, sites: SiteSizes): Float32Array {
   return result;
 }
 
-/** Where each run of i_N numbers, which stay together, begins in the matrix. */
+/** Start offset in the matrix of each run of i_N contiguous elements. */
 function interleavedRuns({ out, in: inputs }: SiteSizes): { places: Uint32Array; run: number } {
   const columns = inputs.reduce((all, size) => all * size, 1);
   const last = out.length - 1;

@@ -2,14 +2,14 @@ import type { LayeredModel } from '../models/layered-model';
 import { outerNames } from '../models/matrix-encoding';
 import type { OuterMatrix, OuterPlace } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
-import { outerMethods } from './compression-choice';
+import { embeddingMethods } from './compression-choice';
 import type { CompressionRequest } from './compression-choice';
 import { compressionMethods } from './compression-methods';
 import { say } from '../message';
 
 /**
- * The matrices of a place that are stored dense.
- * @throws UserError where the model has none.
+ * Dense matrices of the embedding or the head.
+ * @throws UserError if the model has none
  */
 export function denseOuter(model: LayeredModel, place: OuterPlace): OuterMatrix[] {
   const matrices = model.outerMatrices.filter((matrix) => matrix.place === place);
@@ -29,11 +29,11 @@ export function denseOuter(model: LayeredModel, place: OuterPlace): OuterMatrix[
 }
 
 /**
- * What a request does to matrices outside the sublayers, which take whole numbers and are rounded
- * without calibration: its method, or what it has for layers that are left; undefined where neither can.
+ * Part of a request that applies to embedding and head, which are quantized to integers without calibration: its
+ * method, or its second quantizer; undefined if neither is supported.
  */
-export function outerRequest(request: CompressionRequest): CompressionRequest | undefined {
-  const method = outerMethods.find((name) => name === request.method) ?? request.then;
+export function embeddingRequest(request: CompressionRequest): CompressionRequest | undefined {
+  const method = embeddingMethods.find((name) => name === request.method) ?? request.then;
   if (method === undefined) {
     return undefined;
   }
@@ -46,11 +46,14 @@ export function outerRequest(request: CompressionRequest): CompressionRequest | 
 }
 
 /**
- * The matrices of some places, each of which is changed alone; embedding and head that are one matrix
- * stand once, as the embedding, since in different forms both would be stored.
- * @throws UserError where a place has none, or one of such a pair is asked for alone.
+ * Matrices of the given places, each changed separately. Tied embeddings appear once, as the embedding,
+ * since different encodings would have to be stored twice.
+ * @throws UserError if a place has none, or only one of tied embeddings is selected
  */
-export function outerToMeasure(model: LayeredModel, places: readonly OuterPlace[]): OuterMatrix[] {
+export function embeddingsToMeasure(
+  model: LayeredModel,
+  places: readonly OuterPlace[],
+): OuterMatrix[] {
   const asked = places.flatMap((place) => denseOuter(model, place));
   const ids = new Set(asked.map(({ id }) => id));
   for (const { place, tiedTo } of asked) {
@@ -68,12 +71,12 @@ export function outerToMeasure(model: LayeredModel, places: readonly OuterPlace[
   return asked.filter((matrix) => !isTiedHead(matrix));
 }
 
-/** Its id, and that of the head where it is that as well. */
-export function outerIds({ id, tiedTo }: Pick<OuterMatrix, 'id' | 'tiedTo'>): string[] {
+/** Id of the matrix, and of its tied head. */
+export function tiedIds({ id, tiedTo }: Pick<OuterMatrix, 'id' | 'tiedTo'>): string[] {
   return tiedTo === undefined ? [id] : [id, tiedTo];
 }
 
-/** Whether it is stored as the embedding. */
+/** True if the head is stored as the embedding. */
 export function isTiedHead({ place, tiedTo }: Pick<OuterMatrix, 'place' | 'tiedTo'>): boolean {
   return place === 'head' && tiedTo !== undefined;
 }

@@ -2,7 +2,7 @@ import type { JobContext } from '../jobs/job';
 import { checkpoint } from '../jobs/job';
 import type { LinearLayer } from '../models/matrix-encoding';
 import type { CompressionChoice } from './compression-choice';
-import { variantOf } from './compression-methods';
+import { resolveVariant } from './compression-methods';
 import { decompose } from './low-rank';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import { allocateRanks } from './rank-allocation';
@@ -11,21 +11,21 @@ import type { CalibrationPass } from './statistics/calibration-pass';
 import type { InputStatistics } from './statistics/input-statistics';
 import { say } from '../message';
 
-/** Which layers get ranks, and what they may keep together. */
+/** Layers to allocate ranks to. */
 export interface RankPlanRequest {
-  /** Low ranks of layers, in the order of their sublayers: all their parameters are the budget. */
+  /** Low-rank choices of layers, in the order of their sublayers; the sum of their parameters is the budget. */
   readonly choices: readonly { readonly layer: LinearLayer; readonly choice: CompressionChoice }[];
   readonly products: MatrixProducts;
-  /** Needed where a variant needs statistics. */
+  /** Required if a variant needs statistics. */
   readonly calibration?: CalibrationPass;
   readonly seed?: number;
 }
 
 /**
- * Gives low ranks under one budget of parameters to where they are worth most: what a matrix is worth
- * is the share of its outputs (of its weights, without calibration) that is lost at the rank given.
- * @returns the choices with other ranks
- * @throws UserError as the decomposition.
+ * Allocates ranks under one budget of parameters by importance: the share of a matrix's outputs (or of its weights
+ * without calibration) that is lost at the given rank.
+ * @returns the choices with new ranks
+ * @throws UserError like the decomposition
  */
 export async function planRanks(
   { choices, products, calibration, seed = 0 }: RankPlanRequest,
@@ -33,7 +33,7 @@ export async function planRanks(
 ): Promise<CompressionChoice[]> {
   const layers: RankedLayer[] = [];
   let parameters = 0;
-  // Layers of one sublayer share its statistics, which a run over all of the calibration gives.
+  // Layers of a sublayer share its statistics, which need a run over all of the calibration text.
   let known: { sublayer: number; statistics: ReadonlyMap<string, InputStatistics> } | undefined;
   for (const { layer, choice } of choices) {
     context.progress({
@@ -54,14 +54,14 @@ export async function planRanks(
       transposed: layer.transposed,
     });
     const settings = { products, seed, ...(statistics === undefined ? {} : { statistics }) };
-    const variant = variantOf(choice, statistics !== undefined);
+    const variant = resolveVariant(choice, statistics !== undefined);
     const found = await decompose(
       { context: settings, name: layer.id, matrix },
       choice.level,
       variant,
     );
-    const kept = found.singularValues.reduce((sum, value) => sum + value ** 2, 0);
-    const importance = found.energy > 0 ? Math.max(0, 1 - kept / found.energy) : 0;
+    const capturedEnergy = found.singularValues.reduce((sum, value) => sum + value ** 2, 0);
+    const importance = found.energy > 0 ? Math.max(0, 1 - capturedEnergy / found.energy) : 0;
     layers.push({ id: layer.id, out: layer.out, in: layer.in, importance });
     parameters += choice.level * (layer.out + layer.in);
   }

@@ -4,13 +4,13 @@ import { formTensors } from '../models/forms/form-facts';
 import type { MatrixEncoding } from '../models/matrix-encoding';
 import type { Compression, QuantizerName } from './compression-choice';
 import type { CompressionContext } from './compression-context';
-import { compressionMethods, variantOf } from './compression-methods';
+import { compressionMethods, resolveVariant } from './compression-methods';
 import type { MatrixSizes } from './compression-methods';
 import { bondSizes } from './mpo';
-import { sitesOf } from './mpo-sites';
+import { chooseSites } from './mpo-sites';
 import { isAsymmetric, smooth } from './quantize/quantizers';
 
-/** A tensor that is not there yet. */
+/** Tensor that doesn't exist yet. */
 export type PlannedTensor = Pick<TensorData, 'dtype' | 'shape'>;
 
 const elementBytes: Readonly<Record<TensorData['dtype'], number>> = {
@@ -20,7 +20,7 @@ const elementBytes: Readonly<Record<TensorData['dtype'], number>> = {
   I8: 1,
 };
 
-/** Bytes of all tensors of a form as they are stored. */
+/** Stored bytes of all tensors of an encoding. */
 export function formBytes(form: MatrixEncoding<PlannedTensor>): number {
   return formTensors<PlannedTensor>(form).reduce(
     (sum, { dtype, shape }) => sum + elementCount(shape) * elementBytes[dtype],
@@ -28,7 +28,7 @@ export function formBytes(form: MatrixEncoding<PlannedTensor>): number {
   );
 }
 
-/** What compressing a matrix will give, to the last byte, without computing it. */
+/** Predicts the tensors of a compressed matrix, exact to the byte, without computing it. */
 export function plannedForm(
   layer: MatrixSizes,
   compression: Compression,
@@ -39,7 +39,7 @@ export function plannedForm(
   const { out, in: inputs } = layer;
   const { method, level, then, sites: choice } = compression;
   const { dtype = 'F32', run = 'matmul-nbits', mpoRun = 'contracted', isCalibrated } = settings;
-  const variant = variantOf(compression, isCalibrated);
+  const variant = resolveVariant(compression, isCalibrated);
   const dense = (...shape: number[]): MatrixEncoding<PlannedTensor> => ({
     kind: 'dense',
     weight: { dtype, shape },
@@ -85,7 +85,7 @@ export function plannedForm(
       return { kind: 'low-rank', rank, left: factor(out, rank), right: factor(rank, inputs) };
     }
     case 'mpo': {
-      const sites = sitesOf(out, inputs, choice);
+      const sites = chooseSites(out, inputs, choice);
       const bonds = bondSizes(sites, level);
       return {
         kind: 'mpo',

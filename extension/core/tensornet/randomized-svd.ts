@@ -1,7 +1,7 @@
 import { seededRandom } from '../data/random';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import type { MatrixSource, Rows } from '../linear-algebra/matrix-source';
-import { sizesOf } from '../linear-algebra/matrix-source';
+import { matrixSizes } from '../linear-algebra/matrix-source';
 import { scaleGram } from '../linear-algebra/scaled-gram';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import { sumOfSquares } from '../linear-algebra/squares';
@@ -12,13 +12,13 @@ import type { Eigen } from '../linear-algebra/symmetric-eigen';
 export interface SvdOptions {
   readonly rank: number;
   readonly seed: number;
-  /** Stops when another block would lower the squared residual by less than this share of it. */
+  /** Stops if another block would lower the squared residual by less than this share of it. */
   readonly tolerance?: number;
-  /** C of the error ‖(A − A′)·C^½‖ that is least; the identity when absent. */
+  /** C of the minimized error ‖(A − A′)·C^½‖; identity if absent. */
   readonly weights?: InputWeights;
 }
 
-/** What directions of a matrix's inputs weigh: a symmetric matrix, positive definite by its damping. */
+/** Weights of directions of a matrix's inputs: a symmetric matrix that damping makes positive definite. */
 export interface InputWeights {
   readonly gram: SquareMatrix | Float64Array;
   /** Added to the diagonal. */
@@ -27,40 +27,41 @@ export interface InputWeights {
 
 /** A ≈ Σᵢ uᵢ·vᵢᵀ of a matrix [rows, columns]. */
 export interface LowRank {
-  /** Orthonormal left vectors uᵢ, `length` being A's rows. */
+  /** Orthonormal left vectors uᵢ, where `length` is the number of rows of A. */
   readonly left: Rows;
-  /** vᵢ = Aᵀ·uᵢ, `length` being A's columns: never divided by a singular value. */
+  /** vᵢ = Aᵀ·uᵢ, where `length` is the number of columns of A; never divided by a singular value. */
   readonly right: Rows;
-  /** σᵢ of A, or of A·C^½ where inputs are weighed, largest first. */
+  /** σᵢ of A, or of A·C^½ if inputs are weighted, in descending order. */
   readonly singularValues: Float64Array;
-  /** ‖A·C^½‖², of which σ² are the parts that are kept; ‖A‖² without weights. */
+  /** ‖A·C^½‖², whose kept part is Σ σ²; ‖A‖² without weights. */
   readonly energy: number;
   /** ‖A − Σ uᵢvᵢᵀ‖ (Frobenius), and ‖A‖. */
   readonly error: number;
   readonly norm: number;
-  /** Vectors of the Krylov space: each took one product with A and one with Aᵀ. */
+  /** Vectors of the Krylov space; each took one matmul with A and one with Aᵀ. */
   readonly basisSize: number;
 }
 
-/** Vectors of the basis for each one of the rank, and beside them. */
+/** Basis vectors per rank, and additional ones. */
 const [vectorsPerRank, oversampling] = [2, 64];
-/** Blocks that the first basis is made of: smaller ones gain more for each vector, but run slower. */
+/** Blocks of the first basis: smaller ones gain more per vector, but run slower. */
 const blocks = 16;
-/** An excess error of some 0.3 % at most: all blocks to come gain up to ten times what the next one does. */
+/**
+ * Limits the excess error to about 0.3 %: all remaining blocks together gain up to ten times as much as the next one.
+ */
 const defaultTolerance = 5e-4;
-/** Least distance of a Ritz value to what is outside of the basis, as a share of the value. */
+/** Minimum distance of a Ritz value to the spectrum outside of the basis, as a share of the value. */
 const least = 0.1;
-/** Least singular value, as a share of the largest, whose left vector is divided by it. */
+/** Minimum singular value whose left vector is divided by it, as a share of the largest. */
 const smallestShare = 1e-2;
-/** Below this share of the whole, residuals are float32's rounding. */
+/** Share of the total below which residuals are float32 rounding. */
 const rounding = 1e-7;
 
 /**
- * Randomized SVD by a block Krylov space (Musco and Musco 2015, arXiv 1504.05477, algorithm 2), with
- * as many blocks as the spectrum needs. The rank is cut to that of the matrix's sizes. With weights C
- * the space is that of A·C·Aᵀ, whose eigenvectors u give the best A′ = Σ u·uᵀ·A: no root and no inverse
- * of C is taken.
- * @throws UserError where the matrix holds NaN or infinity.
+ * Randomized SVD by a block Krylov space (Musco and Musco 2015, arXiv 1504.05477, algorithm 2), with as many blocks as
+ * the spectrum needs. The rank is limited by the matrix sizes. With weights C the space is that of A·C·Aᵀ, whose
+ * eigenvectors u give the best A′ = Σ u·uᵀ·A, without a root or an inverse of C.
+ * @throws UserError if the matrix contains NaN or infinity
  */
 export async function randomizedSvd(
   products: MatrixProducts,
@@ -68,20 +69,20 @@ export async function randomizedSvd(
   options: SvdOptions,
 ): Promise<LowRank> {
   const { rank, seed, weights, tolerance = defaultTolerance } = options;
-  const { rows, columns } = sizesOf(matrix);
+  const { rows, columns } = matrixSizes(matrix);
   const smallest = Math.min(rows, columns);
-  const kept = Math.min(rank, smallest);
+  const numVectors = Math.min(rank, smallest);
   const squaredNorm = await products.squaredNorm(matrix);
   if (squaredNorm === 0) {
-    return zeroMatrix(kept, rows, columns);
+    return zeroMatrix(numVectors, rows, columns);
   }
   const whole =
     weights === undefined ? squaredNorm : await weighedNorm(products, matrix, weights, squaredNorm);
-  const share = Math.ceil((vectorsPerRank * kept + oversampling) / blocks);
-  // A basis of everything is best made at once: what earlier blocks leave for the last is mostly rounding.
+  const share = Math.ceil((vectorsPerRank * numVectors + oversampling) / blocks);
+  // A full basis is best computed at once: the remainder for the last block would mostly be rounding errors.
   const isWhole = blocks * share >= smallest;
   if (isWhole && weights === undefined && smallest < rows) {
-    const found = await fromColumns(products, matrix, kept, squaredNorm);
+    const found = await fromColumns(products, matrix, numVectors, squaredNorm);
     if (found !== undefined) {
       return found;
     }
@@ -97,36 +98,36 @@ export async function randomizedSvd(
   let count = Math.min(blocks * share, smallest);
   for (;;) {
     await basis.growTo(count);
-    const found = await leadingEigen(products, await basis.gram(), kept);
-    // A basis as large as the matrix holds all of it.
-    if (count === smallest || (await gain(basis, found, kept, whole)) < tolerance) {
+    const found = await leadingEigen(products, await basis.gram(), numVectors);
+    // A basis as large as the matrix spans all of it.
+    if (count === smallest || (await gain(basis, found, numVectors, whole)) < tolerance) {
       const isWeighed = weights !== undefined;
-      return await lowRankOf(products, basis, found, { energy: whole, squaredNorm, isWeighed });
+      return await toLowRank(products, basis, found, { energy: whole, squaredNorm, isWeighed });
     }
-    count = Math.min(count + Math.ceil(kept / blockSize) * blockSize, smallest);
+    count = Math.min(count + Math.ceil(numVectors / blockSize) * blockSize, smallest);
   }
 }
 
 /**
- * From the Gram matrix of the columns in float64, where there are few: u = A·v / σ. Undefined where a singular value is
- * so small beside the largest that rounding would show in u.
+ * SVD from the Gram matrix of the columns in float64, for few columns: u = A·v / σ. Undefined if a singular value is so
+ * small relative to the largest that rounding errors would show in u.
  */
 async function fromColumns(
   products: MatrixProducts,
   matrix: MatrixSource,
-  kept: number,
+  numVectors: number,
   squaredNorm: number,
 ): Promise<LowRank | undefined> {
   const { count: rows, length: columns, numbers } = await products.read(matrix);
   const gram = await products.crossProducts({ count: rows, length: columns, numbers });
-  const found = await leadingEigen(products, { size: columns, numbers: gram }, kept);
-  const values = found.values.slice(0, kept);
-  if (!((values[kept - 1] ?? 0) > smallestShare ** 2 * (values[0] ?? 0))) {
+  const found = await leadingEigen(products, { size: columns, numbers: gram }, numVectors);
+  const values = found.values.slice(0, numVectors);
+  if (!((values[numVectors - 1] ?? 0) > smallestShare ** 2 * (values[0] ?? 0))) {
     return undefined;
   }
   const singularValues = values.map(Math.sqrt);
   const times = (power: number): Rows => ({
-    count: kept,
+    count: numVectors,
     length: columns,
     numbers: Float32Array.from(
       found.vectors,
@@ -138,51 +139,51 @@ async function fromColumns(
     right: times(1),
     singularValues,
     energy: squaredNorm,
-    error: Math.sqrt(Math.max(0, squaredNorm - sumOf(values))),
+    error: Math.sqrt(Math.max(0, squaredNorm - sumValues(values))),
     norm: Math.sqrt(squaredNorm),
     basisSize: columns,
   };
 }
 
 /**
- * By what share another block would lower the squared residual: Σ ρᵢ² / (θᵢ − τ), to second order,
- * with residuals ρᵢ of Ritz values θᵢ, and τ the mean of what is outside of the basis.
+ * Share by which another block would lower the squared residual: Σ ρᵢ² / (θᵢ − τ), to second order, with residuals ρᵢ
+ * of Ritz values θᵢ, and τ the mean eigenvalue outside of the basis.
  */
 async function gain(
   basis: KrylovBasis,
   { values, vectors }: Eigen,
-  kept: number,
+  numVectors: number,
   whole: number,
 ): Promise<number> {
   const residuals = await basis.squaredResiduals(vectors);
-  const outside = (whole - sumOf(values)) / (basis.smallest - values.length);
+  const outside = (whole - sumValues(values)) / (basis.smallest - values.length);
   const floor = rounding * whole;
   let lowered = 0;
-  for (let i = 0; i < kept; i++) {
+  for (let i = 0; i < numVectors; i++) {
     const value = values[i] ?? 0;
     lowered += (residuals[i] ?? 0) / Math.max(value - outside, least * value, floor);
   }
-  return lowered / Math.max(whole - sumOf(values.subarray(0, kept)), floor);
+  return lowered / Math.max(whole - sumValues(values.subarray(0, numVectors)), floor);
 }
 
-/** Ritz vectors as factors. */
-async function lowRankOf(
+/** Converts Ritz vectors to factors. */
+async function toLowRank(
   products: MatrixProducts,
   basis: KrylovBasis,
   { values, vectors }: Eigen,
   about: Pick<LowRank, 'energy'> & { readonly squaredNorm: number; readonly isWeighed: boolean },
 ): Promise<LowRank> {
   const { energy, squaredNorm, isWeighed } = about;
-  const kept = vectors.length / values.length;
-  const captured = values.slice(0, kept).map((value) => Math.max(0, value));
+  const numVectors = vectors.length / values.length;
+  const captured = values.slice(0, numVectors).map((value) => Math.max(0, value));
   const right = await products.combine(vectors, basis.projected);
-  const held = isWeighed ? sumOfSquares(right.numbers) : sumOf(captured);
+  const capturedSquares = isWeighed ? sumOfSquares(right.numbers) : sumValues(captured);
   return {
     left: await products.combine(vectors, basis.basis),
     right,
     singularValues: captured.map(Math.sqrt),
     energy,
-    error: Math.sqrt(Math.max(0, squaredNorm - held)),
+    error: Math.sqrt(Math.max(0, squaredNorm - capturedSquares)),
     norm: Math.sqrt(squaredNorm),
     basisSize: values.length,
   };
@@ -223,7 +224,7 @@ async function weighedNorm(
   return sum;
 }
 
-/** The first `rank` directions of a matrix that was decomposed without weights. */
+/** First `rank` directions of a matrix that was decomposed without weights. */
 export function leading(found: LowRank, rank: number): LowRank {
   const { left, right, norm } = found;
   const singularValues = found.singularValues.slice(0, rank);
@@ -232,28 +233,28 @@ export function leading(found: LowRank, rank: number): LowRank {
     left: firstRows(left, rank),
     right: firstRows(right, rank),
     singularValues,
-    error: Math.sqrt(Math.max(0, norm ** 2 - sumOf(singularValues.map((x) => x ** 2)))),
+    error: Math.sqrt(Math.max(0, norm ** 2 - sumValues(singularValues.map((x) => x ** 2)))),
   };
 }
 
-/** Rows 0 to `count`; they share its memory. */
+/** Rows 0 to `count`, as a view. */
 export function firstRows({ length, numbers }: Rows, count: number): Rows {
   return { count, length, numbers: numbers.subarray(0, count * length) };
 }
 
-function sumOf(numbers: Float64Array): number {
+function sumValues(numbers: Float64Array): number {
   return numbers.reduce((sum, value) => sum + value, 0);
 }
 
-function zeroMatrix(kept: number, rows: number, columns: number): LowRank {
-  const left = new Float32Array(kept * rows);
-  for (let i = 0; i < kept; i++) {
+function zeroMatrix(numVectors: number, rows: number, columns: number): LowRank {
+  const left = new Float32Array(numVectors * rows);
+  for (let i = 0; i < numVectors; i++) {
     left[i * rows + i] = 1;
   }
   return {
-    left: { count: kept, length: rows, numbers: left },
-    right: { count: kept, length: columns, numbers: new Float32Array(kept * columns) },
-    singularValues: new Float64Array(kept),
+    left: { count: numVectors, length: rows, numbers: left },
+    right: { count: numVectors, length: columns, numbers: new Float32Array(numVectors * columns) },
+    singularValues: new Float64Array(numVectors),
     energy: 0,
     error: 0,
     norm: 0,

@@ -2,20 +2,20 @@ import type { LinearLayer } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
-/** A matrix that gets a rank. */
+/** Matrix that gets a rank. */
 export interface RankedLayer extends Pick<LinearLayer, 'id' | 'out' | 'in'> {
-  /** What a parameter is worth here beside those of other layers, from 0. */
+  /** Value of a parameter relative to those of other layers, from 0. */
   readonly importance: number;
 }
 
-/** Share of the rank that equal shares would give which every matrix keeps. */
+/** Minimum rank of every matrix, as a share of its rank under an equal split. */
 const defaultFloor = 0.5;
 
 /**
- * Ranks k of matrices [m, n] whose factors, k(m + n) numbers each, have at most `parameters` together.
- * Each gets `floor` of the rank it had if all were cut to the same share; the rest goes by
- * importance × size, up to the rank at which factors have as many numbers as the matrix.
- * @throws UserError where not even rank 1 can be had of each.
+ * Ranks k of matrices [m, n] whose factors, with k(m + n) elements each, have at most `parameters` in total. Each gets
+ * `floor` of its rank under an equal split; the rest is allocated by importance × size, up to the rank at which the
+ * factors have as many elements as the matrix.
+ * @throws UserError if not every matrix can have rank 1
  */
 export function allocateRanks(
   layers: readonly RankedLayer[],
@@ -40,7 +40,7 @@ export function allocateRanks(
   }
   const wishes = layers.map((layer) => Math.max(0, layer.importance) * size(layer));
   const isOpen = (i: number): boolean => (ranks[i] ?? 0) < (most[i] ?? 0);
-  // What full matrices cannot take is shared out among the others.
+  // Budget that full matrices can't use is split among the others.
   for (;;) {
     const open = layers.map((_, i) => i).filter((i) => isOpen(i) && (wishes[i] ?? 0) > 0);
     const [budget, wished] = [left(), open.reduce((sum, i) => sum + (wishes[i] ?? 0), 0)];
@@ -57,7 +57,7 @@ export function allocateRanks(
       ranks[i] = (ranks[i] ?? 0) + (gains[place] ?? 0);
     });
   }
-  // Single ranks that are left over, the most important matrices first.
+  // Single remaining ranks, the most important matrices first.
   const order = layers.map((_, i) => i).sort((a, b) => (wishes[b] ?? 0) - (wishes[a] ?? 0));
   for (const i of order) {
     const layer = layers[i];

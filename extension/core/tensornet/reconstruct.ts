@@ -8,9 +8,9 @@ import type {
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import type { Rows } from '../linear-algebra/matrix-source';
 import { contract } from './mpo';
-import { floatsOfData, scaleColumns, transpose } from './tensor-values';
+import { dataToFloats, scaleColumns, transpose } from './tensor-values';
 
-/** The dense matrix [out, in] that a form stands for, in float32. */
+/** Decodes an encoding to the dense matrix [out, in], in float32. */
 export async function reconstruct(
   products: MatrixProducts,
   form: MatrixEncoding<TensorData>,
@@ -18,7 +18,7 @@ export async function reconstruct(
   switch (form.kind) {
     case 'dense': {
       const [count = 1, length = 1] = form.weight.shape;
-      return { count, length, numbers: floatsOfData(form.weight) };
+      return { count, length, numbers: dataToFloats(form.weight) };
     }
     case 'low-rank': {
       const left = await reconstruct(products, form.left);
@@ -42,38 +42,38 @@ async function reconstructMpo(
     sites,
     cores: cores.map((core) => {
       const [left = 1, out = 1, input = 1, right = 1] = core.shape;
-      return { shape: [left, out, input, right], numbers: floatsOfData(core) };
+      return { shape: [left, out, input, right], numbers: dataToFloats(core) };
     }),
   });
-  return inputScale === undefined ? matrix : scaleColumns(matrix, floatsOfData(inputScale));
+  return inputScale === undefined ? matrix : scaleColumns(matrix, dataToFloats(inputScale));
 }
 
-/** (q − zero) · scale, block by block. */
+/** Computes (q − zero) · scale, block by block. */
 function dequantizeBlocks(form: BlockQuantizedForm<TensorData>): Rows {
   const { bits, blockSize, out, in: inputs, quants, zeros } = form;
-  const scales = floatsOfData(form.scales);
+  const scales = dataToFloats(form.scales);
   const blocks = Math.ceil(inputs / blockSize);
   const numbers = new Float32Array(out * inputs);
-  const quantsOfRow = new Uint8Array(blocks * blockSize);
-  const zerosOfRow = new Uint8Array(blocks).fill(2 ** (bits - 1));
+  const rowQuants = new Uint8Array(blocks * blockSize);
+  const rowZeros = new Uint8Array(blocks).fill(2 ** (bits - 1));
   for (let row = 0; row < out; row++) {
-    unpack(quants.bytes, bits, row, quantsOfRow);
+    unpack(quants.bytes, bits, row, rowQuants);
     if (zeros !== undefined) {
-      unpack(zeros.bytes, bits, row, zerosOfRow);
+      unpack(zeros.bytes, bits, row, rowZeros);
     }
     for (let block = 0; block < blocks; block++) {
       const scale = scales[row * blocks + block] ?? 0;
-      const zero = zerosOfRow[block] ?? 0;
+      const zero = rowZeros[block] ?? 0;
       const end = Math.min(inputs, (block + 1) * blockSize);
       for (let column = block * blockSize; column < end; column++) {
-        numbers[row * inputs + column] = ((quantsOfRow[column] ?? 0) - zero) * scale;
+        numbers[row * inputs + column] = ((rowQuants[column] ?? 0) - zero) * scale;
       }
     }
   }
   return { count: out, length: inputs, numbers };
 }
 
-/** The integers of a row; of two in a byte, the first is the low one. */
+/** Unpacks the integers of a row; the first of two in a byte is the low one. */
 function unpack(bytes: Uint8Array, bits: 4 | 8, row: number, integers: Uint8Array): void {
   const width = Math.ceil((integers.length * bits) / 8);
   const start = row * width;
@@ -92,14 +92,14 @@ function dequantizeOutputs({ quants, scales, inputScale }: Int8Form<TensorData>)
   const [inputs = 1, out = 1] = quants.shape;
   const { buffer, byteOffset, byteLength } = quants.bytes;
   const numbers = new Float32Array(new Int8Array(buffer, byteOffset, byteLength));
-  const turned = transpose({ count: inputs, length: out, numbers });
-  const factors = floatsOfData(scales);
-  const inputFactors = inputScale === undefined ? undefined : floatsOfData(inputScale);
+  const transposed = transpose({ count: inputs, length: out, numbers });
+  const factors = dataToFloats(scales);
+  const inputFactors = inputScale === undefined ? undefined : dataToFloats(inputScale);
   for (let row = 0; row < out; row++) {
-    const numbersOfRow = turned.subarray(row * inputs, (row + 1) * inputs);
+    const rowNumbers = transposed.subarray(row * inputs, (row + 1) * inputs);
     for (let i = 0; i < inputs; i++) {
-      numbersOfRow[i] = (numbersOfRow[i] ?? 0) * (factors[row] ?? 0) * (inputFactors?.[i] ?? 1);
+      rowNumbers[i] = (rowNumbers[i] ?? 0) * (factors[row] ?? 0) * (inputFactors?.[i] ?? 1);
     }
   }
-  return { count: out, length: inputs, numbers: turned };
+  return { count: out, length: inputs, numbers: transposed };
 }

@@ -2,12 +2,12 @@ import { floatsToHalves, halvesToFloats } from '../checkpoints/half';
 import type { TensorData } from '../checkpoints/tensor-data';
 import type { Rows } from '../linear-algebra/matrix-source';
 
-/** Numbers as a tensor that shares their memory. */
+/** Wraps float32 values as a tensor without copying. */
 export function float32Data(shape: readonly number[], numbers: Float32Array): TensorData {
-  return { dtype: 'F32', shape, bytes: bytesOf(numbers) };
+  return { dtype: 'F32', shape, bytes: viewBytes(numbers) };
 }
 
-/** Numbers as a tensor in the dtype asked for. */
+/** Converts values to a tensor of the requested dtype. */
 export function floatData(
   shape: readonly number[],
   numbers: Float32Array,
@@ -15,7 +15,7 @@ export function floatData(
 ): TensorData {
   return dtype === 'F32'
     ? float32Data(shape, numbers)
-    : { dtype, shape, bytes: bytesOf(floatsToHalves(numbers)) };
+    : { dtype, shape, bytes: viewBytes(floatsToHalves(numbers)) };
 }
 
 export function uint8Data(shape: readonly number[], bytes: Uint8Array): TensorData {
@@ -23,11 +23,11 @@ export function uint8Data(shape: readonly number[], bytes: Uint8Array): TensorDa
 }
 
 export function int8Data(shape: readonly number[], numbers: Int8Array): TensorData {
-  return { dtype: 'I8', shape, bytes: bytesOf(numbers) };
+  return { dtype: 'I8', shape, bytes: viewBytes(numbers) };
 }
 
-/** The numbers of a float32 or float16 tensor; those of float32 are not copied. */
-export function floatsOfData({ dtype, bytes }: TensorData): Float32Array {
+/** Values of a float32 or float16 tensor; float32 isn't copied. */
+export function dataToFloats({ dtype, bytes }: TensorData): Float32Array {
   const { buffer, byteOffset, byteLength } = bytes;
   if (dtype === 'F32') {
     return new Float32Array(buffer, byteOffset, byteLength / Float32Array.BYTES_PER_ELEMENT);
@@ -39,14 +39,14 @@ export function floatsOfData({ dtype, bytes }: TensorData): Float32Array {
   throw new Error(`a tensor of ${dtype} holds no floating-point numbers`);
 }
 
-function bytesOf(numbers: Float32Array | Uint16Array | Int8Array): Uint8Array {
+function viewBytes(numbers: Float32Array | Uint16Array | Int8Array): Uint8Array {
   return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
 }
 
-/** Side of the squares that are turned one by one, so that what is read stays in the cache. */
+/** Side of the tiles for transposing, which fit in the CPU cache. */
 const tile = 32;
 
-/** A matrix [count, length] as [length, count]; with `from` and `to` some of its columns, as [to − from, count]. */
+/** Transposes a matrix [count, length]; with `from` and `to`, only these columns, to [to − from, count]. */
 export function transpose({ count, length, numbers }: Rows, from = 0, to = length): Float32Array {
   const result = new Float32Array((to - from) * count);
   for (let top = 0; top < count; top += tile) {
@@ -63,7 +63,7 @@ export function transpose({ count, length, numbers }: Rows, from = 0, to = lengt
   return result;
 }
 
-/** Column j times factor j. */
+/** Multiplies column j by factor j. */
 export function scaleColumns(
   { count, length, numbers }: Rows,
   factors: Float32Array | Float64Array,

@@ -6,7 +6,7 @@ import type { GraphModel } from './graph-model';
 import { drawParameter } from './initialization';
 import type { ForwardGraph, Mode, Parameter, TrainableModel } from './trainable-model';
 
-/** A model whose graph has adapters: their factors are parameters beside those that the graph has. */
+/** Graph model with LoRA adapters; the adapters' factors are additional parameters. */
 export class AdaptedModel implements TrainableModel {
   public readonly parameters: readonly Parameter[];
   public readonly buffers: readonly Parameter[];
@@ -43,7 +43,7 @@ export class AdaptedModel implements TrainableModel {
   }
 }
 
-/** scale · left · right [out, in]: what an adapter adds to its matrix. */
+/** scale · left · right [out, in], the change that an adapter adds to its matrix. */
 export function adapterProduct(
   { left, right, scale }: Adapter,
   numbers: ReadonlyMap<string, Float32Array>,

@@ -5,24 +5,24 @@ import type { NodeProto } from '../onnx/proto/onnx_pb';
 import { renameOutputs } from '../models/onnx/edits/node-edits';
 import type { Parameter } from './trainable-model';
 
-/** What learns instead of a matrix W [out, in], which stays: W + scale · left · right. */
+/** Low-rank adapter (LoRA) of a frozen matrix W [out, in]: W + scale · left · right. */
 export interface Adapter {
   /** Name of the matrix. */
   readonly weight: string;
-  /** [out, rank], zeros at first. */
+  /** [out, rank], initialized to zeros. */
   readonly left: Parameter;
-  /** [rank, in], drawn with the standard deviation `unit` at first. */
+  /** [rank, in], initialized with the standard deviation `unit`. */
   readonly right: Parameter;
   readonly unit: number;
-  /** Such that numbers of size ε · unit in `left` change the products by ε of their size. */
+  /** Factor by which a change of size ε · unit in `left` changes the outputs by a relative ε. */
   readonly scale: number;
 }
 
-/** How adapters are made. */
+/** Options for creating adapters. */
 export interface AdapterOptions {
-  /** Their rank, at most. */
+  /** Maximum rank. */
   readonly rank: number;
-  /** Size of the numbers in their factors: that of what else is trained at the same rate. */
+  /** Size of the values in the factors, equal to that of other parameters trained at the same learning rate. */
   readonly unit: number;
 }
 
@@ -35,7 +35,7 @@ export interface AdaptableMatrix {
   readonly rootMeanSquare: number;
 }
 
-export function adapterOf(matrix: AdaptableMatrix, { rank, unit }: AdapterOptions): Adapter {
+export function createAdapter(matrix: AdaptableMatrix, { rank, unit }: AdapterOptions): Adapter {
   const { name, out, in: width } = matrix;
   const size = Math.min(rank, out, width);
   return {
@@ -48,8 +48,8 @@ export function adapterOf(matrix: AdaptableMatrix, { rank, unit }: AdapterOption
 }
 
 /**
- * A graph whose products x·Wᵀ become x·Wᵀ + scale · (x·rightᵀ)·leftᵀ (LoRA; Hu et al. 2021, arXiv 2106.09685, § 4.1),
- * the factors being inputs. W needs no gradient, and the optimiser keeps nothing of its size.
+ * Replaces the matmuls x·Wᵀ of a graph by x·Wᵀ + scale · (x·rightᵀ)·leftᵀ (LoRA; Hu et al. 2021, arXiv 2106.09685, §
+ * 4.1). The factors become inputs. W needs no gradient and no optimizer state.
  */
 export function withAdapters(base: GraphBase, adapters: readonly Adapter[]): GraphBase {
   const byWeight = new Map(adapters.map((adapter) => [adapter.weight, adapter]));
@@ -60,7 +60,7 @@ export function withAdapters(base: GraphBase, adapters: readonly Adapter[]): Gra
     nodes: [],
     reserved: base.nodes.flatMap(({ name, output }) => [name, ...output]),
   });
-  const casts = castsOf(base.nodes);
+  const casts = castSources(base.nodes);
   const nodes = base.nodes.flatMap((node) => {
     const [, matrix = ''] = node.input;
     const adapter = node.opType === 'Gemm' ? byWeight.get(casts.get(matrix) ?? matrix) : undefined;
@@ -71,7 +71,7 @@ export function withAdapters(base: GraphBase, adapters: readonly Adapter[]): Gra
   return { ...base, nodes, inputs: [...base.inputs, ...inputs], constants };
 }
 
-/** The product, and what the adapter adds to it under the product's name. */
+/** Emits the matmul and the adapter's addition, with the matmul's output name. */
 function adapted(
   builder: GraphBuilder,
   product: NodeProto,
@@ -89,9 +89,9 @@ function adapted(
   return [copyWith(product, { output: [plain] }), ...renameOutputs(nodes, [result], [given])];
 }
 
-/** Names of the matrices that rows are multiplied by in exactly one product of the graph, and read nowhere else. */
+/** Names of the matrices that are used in exactly one matmul of the graph, and nowhere else. */
 export function adaptable({ nodes }: Pick<GraphBase, 'nodes'>): ReadonlySet<string> {
-  const casts = castsOf(nodes);
+  const casts = castSources(nodes);
   const uses = new Map<string, { products: number; all: number }>();
   for (const { opType, input, output } of nodes) {
     input.forEach((name, place) => {
@@ -110,8 +110,8 @@ export function adaptable({ nodes }: Pick<GraphBase, 'nodes'>): ReadonlySet<stri
   );
 }
 
-/** What each cast of a weight is a cast of. */
-function castsOf(nodes: readonly NodeProto[]): ReadonlyMap<string, string> {
+/** Sources of the casts of weights, by name of the cast. */
+function castSources(nodes: readonly NodeProto[]): ReadonlyMap<string, string> {
   const made = new Set(nodes.flatMap(({ output }) => output));
   return new Map(
     nodes.flatMap(({ opType, input: [from = ''], output: [to = ''] }) =>

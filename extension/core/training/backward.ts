@@ -7,7 +7,7 @@ import { ValueShapes } from '../models/onnx/values/value-shapes';
 import { ValueTypes } from '../models/onnx/values/value-types';
 import { UserError } from '../user-error';
 import { Emitted } from './gradients/emitted';
-import { geluOf } from './gradients/gelu-nodes';
+import { matchGelu } from './gradients/gelu-nodes';
 import { NodeGradient } from './gradients/node-gradient';
 import { say } from '../message';
 import { convolutionRules } from './gradients/convolution';
@@ -27,14 +27,20 @@ const floatTypes: ReadonlySet<number> = new Set([
   DataType.BFLOAT16,
 ]);
 
-/** Operators of which only the shape of the inputs, or their order, matters. */
-const blind: ReadonlySet<string> = new Set(['Shape', 'Size', 'ArgMax', 'ArgMin', 'NonZero']);
+/** Operators without gradient: they only depend on the shape or order of their inputs. */
+const nonDifferentiable: ReadonlySet<string> = new Set([
+  'Shape',
+  'Size',
+  'ArgMax',
+  'ArgMin',
+  'NonZero',
+]);
 
 /**
- * Appends to a graph the nodes that compute the gradient of `loss`, a single number, with respect to
- * each of `targets` (reverse mode over the nodes; Griewank and Walther 2008, § 3.2), in operators of
- * opset 17 and, in float32, FusedMatMul of ONNX Runtime. A target that the loss does not depend on has zeros.
- * @throws UserError naming a node between a target and the loss whose operator has no rule.
+ * Appends the nodes that compute the gradient of the scalar `loss` with respect to each of `targets` to a graph
+ * (reverse mode; Griewank and Walther 2008, § 3.2). Uses operators of opset 17 and, in float32, ONNX Runtime's
+ * FusedMatMul. Targets that the loss doesn't depend on get zeros.
+ * @throws UserError that names a node between a target and the loss whose operator has no rule
  */
 export function backward(
   graph: GraphBuilder,
@@ -50,7 +56,7 @@ export function backward(
   );
 }
 
-/** The same of several values whose gradients are known: those of `given`, by value. */
+/** Continues the backward pass from several values with known gradients, `given` by value. */
 export function backwardFrom(
   graph: GraphBuilder,
   given: ReadonlyMap<Value, Value>,
@@ -69,7 +75,7 @@ function emitBackward(
   const { result, nodes } = graph.recorded(() =>
     graph.within('backward', () => emitGradients(graph, start, targets)),
   );
-  graph.drop(unreadOf(nodes, result.values()));
+  graph.drop(findUnread(nodes, result.values()));
   return result;
 }
 
@@ -101,7 +107,7 @@ function emitGradients(
     numberOf: (value: Value) => shapes.number(value),
   };
   for (const { proto } of [...index.nodes].reverse()) {
-    const node = geluOf(proto, makers) ?? proto;
+    const node = matchGelu(proto, makers) ?? proto;
     const gradients = node.output.map((output) =>
       output !== '' && moving.has(output) ? total(output) : undefined,
     );
@@ -110,11 +116,11 @@ function emitGradients(
     }
     if (node.opType !== 'Split' && gradients.some((gradient, place) => place > 0 && gradient)) {
       throw new UserError(say`Gradients flow only through its first output.`, {
-        field: nameOf(node),
+        field: nodeName(node),
         remedy: say`Export the model in basic ONNX operators.`,
       });
     }
-    const emitters = ruleOf(node)(new NodeGradient(graph, node, facts, emitted, gradients));
+    const emitters = requireRule(node)(new NodeGradient(graph, node, facts, emitted, gradients));
     node.input.forEach((input, place) => {
       const emit = emitters[place];
       if (emit !== undefined && moving.has(input)) {
@@ -132,7 +138,7 @@ function emitGradients(
   );
 }
 
-/** The targets and the floating-point values that change with them. */
+/** The targets and all floating-point values that depend on them. */
 export function dependents(
   nodes: readonly GraphNode[],
   targets: readonly Value[],
@@ -140,7 +146,10 @@ export function dependents(
 ): ReadonlySet<Value> {
   const found = new Set(targets);
   for (const { proto } of nodes) {
-    if (!blind.has(operatorName(proto)) && proto.input.some((input) => found.has(input))) {
+    if (
+      !nonDifferentiable.has(operatorName(proto)) &&
+      proto.input.some((input) => found.has(input))
+    ) {
       proto.output
         .filter((output) => output !== '' && floatTypes.has(types.of(output)))
         .forEach((output) => found.add(output));
@@ -149,8 +158,8 @@ export function dependents(
   return found;
 }
 
-/** Nodes whose outputs are not among `kept`, and which no other node of these reads. */
-function unreadOf(nodes: readonly NodeProto[], kept: Iterable<Value>): ReadonlySet<NodeProto> {
+/** Nodes whose outputs aren't in `outputs` and aren't read by any other node. */
+function findUnread(nodes: readonly NodeProto[], kept: Iterable<Value>): ReadonlySet<NodeProto> {
   const read = new Set(kept);
   return new Set(
     nodes.toReversed().filter(({ input, output }) => {
@@ -163,14 +172,14 @@ function unreadOf(nodes: readonly NodeProto[], kept: Iterable<Value>): ReadonlyS
   );
 }
 
-function ruleOf(node: NodeProto) {
+function requireRule(node: NodeProto) {
   const name = operatorName(node);
   const rule = gradientRules[name];
   if (rule === undefined) {
     throw new UserError(
       say`The operator ${name} has no gradient, so nothing before it can be trained.`,
       {
-        field: nameOf(node),
+        field: nodeName(node),
         remedy: say`Freeze the parameters before it, or export the model in basic ONNX operators.`,
       },
     );
@@ -178,11 +187,11 @@ function ruleOf(node: NodeProto) {
   return rule;
 }
 
-function nameOf({ name, output }: NodeProto): string {
+function nodeName({ name, output }: NodeProto): string {
   return name === '' ? (output[0] ?? '') : name;
 }
 
-/** The reverse rule of every operator that can be trained through, by its name in ONNX. */
+/** Gradient rule of every differentiable operator, by ONNX operator name. */
 export const gradientRules: Readonly<Record<string, Rule>> = {
   ...elementwiseRules,
   ...linearRules,

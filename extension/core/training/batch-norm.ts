@@ -8,17 +8,16 @@ export interface RunningStatistics {
 }
 
 /**
- * Statistics to give a batch norm in training mode whose momentum is 0: it then gives those of the batch.
- * ONNX Runtime writes a batch norm's running statistics over its inputs, graph inputs not excepted, so they
- * must be values that nobody else reads.
+ * Copies of the running statistics for a batch norm in training mode with momentum 0, which then returns the statistics
+ * of the batch. ONNX Runtime overwrites the inputs of a batch norm, even graph inputs, so nothing else may read them.
  */
 export function emitScratch(graph: GraphBuilder, { mean, variance }: RunningStatistics): Value[] {
   return [mean, variance].map((value) => graph.op('Mul', [value, graph.scalar(0)]));
 }
 
 /**
- * Emits the running statistics after a step, as PyTorch defines them: momentum · old + (1 − momentum) · new,
- * the new variance being the unbiased one.
+ * Emits the running statistics after a step as in PyTorch: momentum · old + (1 − momentum) · new, with the unbiased
+ * variance.
  */
 export function emitRunningStatistics(
   graph: GraphBuilder,
@@ -40,7 +39,7 @@ export function emitRunningStatistics(
   return { mean: moved(old.mean, batch.mean), variance: moved(old.variance, unbiased) };
 }
 
-/** Emits batch norm with the statistics of the batch, and the running statistics after it. */
+/** Emits batch norm with the statistics of the batch, and the updated running statistics. */
 export function emitTrainingBatchNorm(
   graph: GraphBuilder,
   x: Value,

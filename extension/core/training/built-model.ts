@@ -10,10 +10,10 @@ import type { Layer, LayerContext } from './layers';
 import { dropoutKey } from './trainable-model';
 import type { ForwardGraph, Mode, Parameter, TrainableModel } from './trainable-model';
 
-/** What goes into a model of layers. */
+/** Input of a model built from layers. */
 export interface ModelInput {
   readonly name: string;
-  /** Indices for an embedding are int64; everything else is float32. */
+  /** int64 for indices of an embedding; float32 by default. */
   readonly type?: 'float32' | 'int64';
   readonly shape: readonly Dimension[];
 }
@@ -22,14 +22,14 @@ interface DrawnParameter extends Parameter {
   readonly initialization: Initialization;
 }
 
-/** A model made of layers. */
+/** Model built from layers. */
 export class BuiltModel implements TrainableModel {
   public readonly parameters: readonly Parameter[];
   public readonly buffers: readonly Parameter[];
   public readonly inputs: readonly string[];
   private readonly drawn: readonly DrawnParameter[];
 
-  /** Parameters are drawn from `seed`. */
+  /** Parameters are initialized from `seed`. */
   public constructor(
     private readonly input: ModelInput,
     private readonly layer: Layer,
@@ -69,7 +69,7 @@ export class BuiltModel implements TrainableModel {
     const sizes = new Map<string, Value>();
     let key: Value | undefined;
     let dropouts = 0;
-    const contextOf = (scope: string): LayerContext => {
+    const createContext = (scope: string): LayerContext => {
       const declare =
         (list: DrawnParameter[], own: string, initialization: Initialization) =>
         (sizes: readonly number[]): Value => {
@@ -92,10 +92,10 @@ export class BuiltModel implements TrainableModel {
           once(sizes, of.slice(0, axes).join(), () =>
             graph.op('Slice', [graph.op('Shape', [value]), graph.ints([0]), graph.ints([axes])]),
           ),
-        within: (inner) => contextOf(`${scope}${inner}.`),
+        within: (inner) => createContext(`${scope}${inner}.`),
       };
     };
-    const output = this.layer(contextOf(''), x);
+    const output = this.layer(createContext(''), x);
     return { forward: { graph, output, buffers: next }, parameters, buffers };
   }
 }

@@ -15,9 +15,9 @@ const metadataKey = 'espalier.training';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const progressSchema = v.object({
-  /** Updates made. */
+  /** Number of updates. */
   step: count,
-  /** Batches whose gradients wait for the next update. */
+  /** Batches accumulated since the last update. */
   batches: count,
   plateau: v.object({
     best: v.nullable(v.number()),
@@ -26,12 +26,12 @@ const progressSchema = v.object({
     factor: v.number(),
   }),
 });
-/** Where a training run stands. */
+/** Progress of a training run. */
 export type Progress = v.InferOutput<typeof progressSchema>;
 
 /**
- * Writes tensors and progress as one safetensors file, whole or not at all.
- * @throws UserError when the folder cannot be written to.
+ * Writes tensors and progress atomically to one safetensors file.
+ * @throws UserError if the folder isn't writable
  */
 export async function writeCheckpoint(
   path: string,
@@ -71,8 +71,8 @@ export async function writeCheckpoint(
 }
 
 /**
- * Reads a checkpoint whose tensors have these shapes.
- * @throws UserError naming a tensor that is missing or of another shape.
+ * Reads a checkpoint and checks the shapes of its tensors.
+ * @throws UserError that names a tensor that is missing or has another shape
  */
 export async function readCheckpoint(
   path: string,
@@ -104,8 +104,8 @@ export async function readCheckpoint(
   return { tensors, progress };
 }
 
-/** Updates that a checkpoint holds; 0 where there is none that can be read. */
-export async function stepsOfCheckpoint(path: string): Promise<number> {
+/** Number of updates in a checkpoint; 0 if it doesn't exist or isn't readable. */
+export async function readCheckpointStep(path: string): Promise<number> {
   try {
     const { metadata } = await openSafetensors(path);
     return parseProgress(metadata[metadataKey], path).step;

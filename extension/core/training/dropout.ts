@@ -4,10 +4,10 @@ import type { GraphBuilder, Value } from '../onnx/graph-builder';
 /** Odd factors of MurmurHash3's finalizer and of the golden ratio, as signed 32-bit numbers. */
 const factors = [0x85ebca6b | 0, 0xc2b2ae35 | 0] as const;
 const golden = 0x9e3779b9 | 0;
-/** Bits of a random number that are compared with the rate: as many as float32 keeps exactly. */
+/** Bits of a random number that are compared with the rate; float32 represents them exactly. */
 const bits = 24;
 
-/** The key of one training step, a signed 32-bit number that neighbours do not resemble. */
+/** Key of a training step, a signed 32-bit hash. */
 export function stepKey(seed: number, step: number): number {
   let x = Math.imul(seed | 0, golden) + Math.imul(step | 0, factors[0]);
   for (const factor of factors) {
@@ -17,10 +17,9 @@ export function stepKey(seed: number, step: number): number {
 }
 
 /**
- * Emits inverted dropout (Srivastava et al. 2014): each element of float32 `x` is 0 with probability
- * `rate`, and else divided by 1 − rate. Whether it is follows from `key` (int32, no dimensions), `layer`
- * and the element's place alone: a counter-based hash in 32-bit arithmetic, so that a step can be repeated
- * exactly.
+ * Emits inverted dropout (Srivastava et al. 2014): each element of float32 `x` is 0 with probability `rate`, and
+ * divided by 1 − rate otherwise. A counter-based hash in 32-bit arithmetic of `key` (int32 scalar), `layer` and the
+ * element's index decides, so a step can be repeated exactly.
  */
 export function emitDropout(
   graph: GraphBuilder,
@@ -38,8 +37,8 @@ export function emitDropout(
     });
     return cast(shifted, DataType.INT32);
   };
-  // x · (2x + 1), the permutation of RC6 (Rivest et al. 1998), carries every bit upward, the shift carries
-  // the upper ones back. Sums alone do not do in the place of exclusive or, which opset 17 lacks.
+  // x · (2x + 1), the permutation of RC6 (Rivest et al. 1998), propagates every bit upward, and the shift propagates
+  // upper bits down. Addition alone can't replace exclusive or, which opset 17 lacks.
   const mix = (value: Value): Value =>
     factors.reduce((mixed, factor) => {
       const odd = graph.op('Add', [graph.op('Mul', [mixed, int(2)]), int(1)]);
@@ -53,8 +52,8 @@ export function emitDropout(
     const spread = graph.op('Mul', [places, int(golden)]);
     const random = shiftRight(mix(graph.op('Add', [spread, start])), 32 - bits);
     const threshold = int(Math.round(rate * 2 ** bits));
-    const kept = graph.op('GreaterOrEqual', [random, threshold]);
-    const scaled = graph.op('Mul', [cast(kept, DataType.FLOAT), graph.scalar(1 / (1 - rate))]);
+    const mask = graph.op('GreaterOrEqual', [random, threshold]);
+    const scaled = graph.op('Mul', [cast(mask, DataType.FLOAT), graph.scalar(1 / (1 - rate))]);
     return graph.op('Mul', [x, graph.op('Reshape', [scaled, graph.op('Shape', [x])])]);
   });
 }

@@ -5,11 +5,11 @@ import { floatsIn } from '../runtime/tensors';
 import type { Tensors } from '../runtime/tensors';
 import type { BuiltModel } from './built-model';
 
-/** Name of an exported model's output. */
+/** Output name of an exported model. */
 export const exportedOutput = 'output';
 
 /**
- * A trained model as an ONNX file in evaluation mode, its parameters being initializers.
+ * Exports a trained model as an ONNX file in evaluation mode; parameters become initializers.
  * @param weights parameters and buffers by name
  */
 export function exportModel(

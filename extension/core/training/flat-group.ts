@@ -2,15 +2,15 @@ import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { Parameter } from './trainable-model';
 
-/** Up to this size the time of an operator on the CPU is that of starting it. */
+/** Elements up to which the launch overhead dominates an operator's time on the CPU. */
 const smallElements = 4096;
 
 /**
- * Parameters that the optimiser updates together: small ones as one vector, as a dozen operators for each of
- * a hundred biases would take longer than the biases; large ones alone, as joining them would copy them.
- * The small ones come first: of what does not depend on each other ONNX Runtime runs what is emitted last first, so that
- * a large parameter is updated while what its gradient is made of is in the processor's caches.
- * @param kindOf parameters of different kinds are never together
+ * Groups of parameters that the optimizer updates together. Small parameters are concatenated to one vector: a dozen
+ * operators for each of a hundred biases would take longer than the biases themselves. Large ones stay separate, since
+ * concatenating copies them. Small groups are emitted first: ONNX Runtime runs independent nodes in reverse order of
+ * emission, so a large parameter is updated while the operands of its gradient are still in the CPU caches.
+ * @param kindOf parameters of different kinds are never grouped
  */
 export function flatGroups(
   parameters: readonly Parameter[],
@@ -25,11 +25,11 @@ export function flatGroups(
   return groups.filter(({ length }) => length > 0).map((group) => new FlatGroup(group));
 }
 
-/** Tensors of known shapes that a graph handles as one vector; a single one stays as it is. */
+/** Tensors of known shapes that a graph handles as one vector; a single tensor keeps its shape. */
 export class FlatGroup {
   public constructor(public readonly parameters: readonly Parameter[]) {}
 
-  /** What a joined value has. */
+  /** Shape of the joined value. */
   public get shape(): readonly number[] {
     const [only, ...more] = this.parameters.map(({ shape }) => shape);
     return only !== undefined && more.length === 0
@@ -37,7 +37,7 @@ export class FlatGroup {
       : [this.sizes.reduce((sum, size) => sum + size, 0)];
   }
 
-  /** Joins values of the parameters' shapes, in their order. */
+  /** Concatenates values with the parameters' shapes, in order. */
   public join(graph: GraphBuilder, values: readonly Value[]): Value {
     const [only = '', ...more] = values;
     if (more.length === 0) {
@@ -51,7 +51,7 @@ export class FlatGroup {
     return graph.op('Concat', vectors, { axis: 0 });
   }
 
-  /** Undoes `join`. */
+  /** Splits a joined value into the parameters' shapes. */
   public split(graph: GraphBuilder, joined: Value): Value[] {
     if (this.parameters.length === 1) {
       return [joined];

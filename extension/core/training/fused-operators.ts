@@ -7,15 +7,15 @@ import type { GraphBase, Value } from '../onnx/graph-builder';
 import { normalizationNodes, sumNodes } from '../onnx/normalization-nodes';
 import type { NodeProto } from '../onnx/proto/onnx_pb';
 
-/** Activations that ONNX Runtime fuses, with a bias of their own or none. */
+/** Activations that ONNX Runtime fuses, with or without a bias. */
 const fusedActivations: Readonly<Record<string, string>> = {
   'com.microsoft:BiasGelu': 'gelu',
   'com.microsoft:Gelu': 'gelu',
   'com.microsoft:FastGelu': 'gelu_new',
 };
 
-/** A float32 graph without the operators of ONNX Runtime that basic ones with gradients can stand for. */
-export function withoutFused(base: GraphBase): GraphBase {
+/** Replaces ONNX Runtime's fused operators in a float32 graph by basic operators that have gradients. */
+export function replaceFused(base: GraphBase): GraphBase {
   const builder = GraphBuilder.over('unfused', { ...base, nodes: [], reserved: namesIn(base) });
   const nodes = base.nodes.flatMap((node) => {
     const activate = activations[fusedActivations[operatorName(node)] ?? ''];

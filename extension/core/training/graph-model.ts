@@ -13,13 +13,13 @@ import {
 import { floatAttribute } from '../models/onnx/node-attributes';
 import { emitRunningStatistics, emitScratch } from './batch-norm';
 
-/** A weight of a graph that training changes. */
+/** A trainable weight of a graph. */
 export interface TrainableWeight extends Parameter {
-  /** A running statistic, which has no gradient. */
+  /** True for running statistics, which have no gradient. */
   readonly isBuffer: boolean;
 }
 
-/** A model that is a graph already: weights named here become inputs of it, the others stay. */
+/** Trainable model from a graph: the weights named here become inputs, the others stay initializers. */
 export class GraphModel implements TrainableModel {
   public readonly parameters: readonly Parameter[];
   public readonly buffers: readonly Parameter[];
@@ -48,7 +48,7 @@ export class GraphModel implements TrainableModel {
       weights: fixed(this.base.weights),
     });
     for (const { name, shape } of [...this.parameters, ...this.buffers]) {
-      // Stored in fewer bits or not, they are trained in float32: a cast behind them has nothing to do.
+      // Parameters are trained in float32 even if the file stores float16: a cast of such a weight becomes an identity.
       graph.input(name, DataType.FLOAT, shape);
     }
     const buffers = mode === 'train' ? trainBatchNorms(graph, this.buffers) : {};
@@ -59,7 +59,7 @@ export class GraphModel implements TrainableModel {
     return this.read([...this.parameters, ...this.buffers]);
   }
 
-  /** The numbers of some weights, float32. Read by ONNX Runtime, which knows every form that initializers are stored in. */
+  /** Values of some weights, float32. Read by ONNX Runtime, which supports every storage of initializers. */
   public async read(weights: readonly Parameter[]): Promise<Readonly<Record<string, Tensor>>> {
     const wanted = new Set(weights.map(({ name }) => name));
     const graph = GraphBuilder.over('weights', {
@@ -90,8 +90,8 @@ export class GraphModel implements TrainableModel {
 const defaultMomentum = 0.9;
 
 /**
- * Lets the batch norms of a graph take the statistics of the batch. Gives what their running statistics
- * are after a step; one that several nodes share is moved by the last of them.
+ * Switches the batch norms of a graph to the statistics of the batch. Returns the running statistics after a step; if
+ * several nodes share one, the last of them updates it.
  */
 function trainBatchNorms(
   graph: GraphBuilder,

@@ -1,6 +1,6 @@
-/** How a parameter's numbers are drawn. */
+/** Distribution of a parameter's initial values. */
 export type Initialization =
-  /** Uniform within ±√(3 · gain² / fanIn), gain² = 2 for ReLU (He et al. 2015); PyTorch takes 1/3. */
+  /** Uniform within ±√(3 · gain² / fanIn), gain² = 2 for ReLU (He et al. 2015); PyTorch uses 1/3. */
   | { readonly kind: 'kaiming-uniform'; readonly fanIn: number; readonly gainSquared: number }
   | { readonly kind: 'kaiming-normal'; readonly fanIn: number; readonly gainSquared: number }
   /** Uniform within ±√(6 / (fanIn + fanOut)) (Glorot and Bengio 2010, eq. 16). */
@@ -9,8 +9,7 @@ export type Initialization =
   | { readonly kind: 'constant'; readonly value: number };
 
 /**
- * Draws `count` numbers that follow from seed and name alone: another layer more leaves the numbers of
- * the others as they were.
+ * Draws `count` values that depend on seed and name only, so adding a layer doesn't change the values of the others.
  */
 export function drawParameter(
   how: Initialization,

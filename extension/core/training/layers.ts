@@ -10,11 +10,11 @@ import type { Mode } from './trainable-model';
 import { say } from '../message';
 import type { Message } from '../message';
 
-/** What layers are emitted into. */
+/** Graph and naming scope that layers are emitted into. */
 export interface LayerContext {
   readonly graph: GraphBuilder;
   readonly mode: Mode;
-  /** Declares a parameter of the layer, named after the layers around it. */
+  /** Declares a parameter of the layer, named after the enclosing layers. */
   readonly parameter: (
     name: string,
     shape: readonly number[],
@@ -22,20 +22,20 @@ export interface LayerContext {
   ) => Value;
   /** Declares a running statistic. */
   readonly buffer: (name: string, shape: readonly number[], value: number) => Value;
-  /** Says what a buffer is after the step. */
+  /** Sets the value of a buffer after the step. */
   readonly update: (buffer: Value, next: Value) => void;
-  /** Number of this dropout in the model, and the key of the step. */
+  /** Index of this dropout in the model, and the key of the step. */
   readonly dropout: () => { readonly layer: number; readonly key: Value };
-  /** The sizes of the first axes of a value, int64. */
+  /** Sizes of the first axes of a value, int64. */
   readonly sizes: (of: ShapedValue, axes: number) => Value;
-  /** The same context for a layer within this one. */
+  /** Context of a nested layer. */
   readonly within: (name: string) => LayerContext;
 }
 
-/** One part of a model: emits itself behind `x`. */
+/** Part of a model: emits its nodes for the input `x`. */
 export type Layer = (context: LayerContext, x: ShapedValue) => ShapedValue;
 
-/** The size of an axis, which parameters depend on. */
+/** Size of an axis that parameters depend on. */
 function known(size: Dimension | undefined, what: Message): number {
   if (typeof size !== 'number') {
     throw new UserError(
@@ -48,7 +48,7 @@ function known(size: Dimension | undefined, what: Message): number {
   return size;
 }
 
-/** Uniform within ±1/√fanIn: what PyTorch draws for dense and convolutional layers. */
+/** Uniform within ±1/√fanIn, PyTorch's default for linear and convolutional layers. */
 const torchUniform = (fanIn: number): Initialization => ({
   kind: 'kaiming-uniform',
   fanIn,
@@ -60,7 +60,7 @@ export interface DenseOptions {
   readonly initialization?: (fanIn: number, fanOut: number) => Initialization;
 }
 
-/** y = x·Wᵀ + b over the last axis, W being [units, in]. */
+/** y = x·Wᵀ + b over the last axis, with W [units, in]. */
 export function dense(units: number, options: DenseOptions = {}): Layer {
   const { bias = true, initialization = torchUniform } = options;
   return (context, x) => {
@@ -79,7 +79,7 @@ export function dense(units: number, options: DenseOptions = {}): Layer {
   };
 }
 
-/** Reshapes to the first axes of `like` and further ones of these sizes. */
+/** Reshapes to the first axes of `like`, followed by these sizes. */
 function reshape(
   { graph, sizes }: LayerContext,
   value: Value,
@@ -105,7 +105,7 @@ export interface ConvOptions {
   readonly initialization?: (fanIn: number, fanOut: number) => Initialization;
 }
 
-/** Cross-correlation over images [batch, channels, height, width], W being [filters, channels / groups, k, k]. */
+/** Cross-correlation over images [batch, channels, height, width], with W [filters, channels / groups, k, k]. */
 export function conv2d(filters: number, kernel: number, options: ConvOptions = {}): Layer {
   const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true } = options;
   const { initialization = torchUniform } = options;
@@ -173,7 +173,7 @@ export const globalAveragePool: Layer = ({ graph }, { value, shape }) => {
   return { value: graph.op('Flatten', [pooled], { axis: 1 }), shape: shape.slice(0, 2) };
 };
 
-/** [batch, everything else] */
+/** Flattens to [batch, features]. */
 export const flatten: Layer = ({ graph }, { value, shape }) => ({
   value: graph.op('Flatten', [value], { axis: 1 }),
   shape: [
@@ -182,7 +182,7 @@ export const flatten: Layer = ({ graph }, { value, shape }) => ({
   ],
 });
 
-/** An activation by the name it has in config.json (relu, gelu, silu, …), or tanh and sigmoid. */
+/** Activation by its name in config.json (relu, gelu, silu, …), or tanh and sigmoid. */
 export function activation(name: string): Layer {
   return ({ graph }, { value, shape }) => {
     const simple = { tanh: 'Tanh', sigmoid: 'Sigmoid' }[name];
@@ -197,7 +197,7 @@ export function activation(name: string): Layer {
   };
 }
 
-/** Each element is 0 with probability `rate` in training. */
+/** Sets each element to 0 with probability `rate` in training. */
 export function dropout(rate: number): Layer {
   return ({ graph, mode, dropout: draw }, { value, shape }) => {
     if (mode === 'evaluate' || rate === 0) {
@@ -208,7 +208,7 @@ export function dropout(rate: number): Layer {
   };
 }
 
-/** Norm per channel, axis 1, with running statistics that move by 1 − `momentum` a step. */
+/** Norm per channel, axis 1; running statistics are updated with the factor 1 − `momentum`. */
 export function batchNorm({ epsilon = 1e-5, momentum = 0.9 } = {}): Layer {
   return ({ graph, mode, parameter, buffer, update }, { value: x, shape }) => {
     const channels = [known(shape[1], say`channels`)];
@@ -250,8 +250,8 @@ export function embedding(count: number, width: number): Layer {
 }
 
 /**
- * Mean of the rows of a matrix [count, width] by int64 indices [batch, length]: [batch, width]. Index 0 is
- * padding and does not count; a row of nothing else gives 0.
+ * Mean of the rows of a matrix [count, width] by int64 indices [batch, length]: [batch, width]. Index 0 is padding and
+ * is ignored; the mean of padding only is 0.
  */
 export function meanEmbedding(count: number, width: number): Layer {
   return (context, x) => {
@@ -268,7 +268,7 @@ export function meanEmbedding(count: number, width: number): Layer {
   };
 }
 
-/** Layers one after the other, numbered from 0, or named. */
+/** Runs layers in sequence; they are numbered from 0, or named. */
 export function sequential(layers: readonly Layer[] | Readonly<Record<string, Layer>>): Layer {
   return (context, x) =>
     Object.entries(layers).reduce(
@@ -281,17 +281,17 @@ export function sequential(layers: readonly Layer[] | Readonly<Record<string, La
 export function residual(branch: Layer, shortcut?: Layer): Layer {
   return (context, x) => {
     const added = branch(context.within('branch'), x);
-    const kept = shortcut?.(context.within('shortcut'), x) ?? x;
-    return { value: context.graph.op('Add', [added.value, kept.value]), shape: added.shape };
+    const skipped = shortcut?.(context.within('shortcut'), x) ?? x;
+    return { value: context.graph.op('Add', [added.value, skipped.value]), shape: added.shape };
   };
 }
 
 export interface AttentionOptions {
   readonly heads: number;
-  /** Width of a head; that of the input divided by the heads if absent. */
+  /** Width of a head; input width divided by the number of heads by default. */
   readonly headSize?: number;
   readonly causal?: boolean;
-  /** Whether the projections in and out have one. */
+  /** True if the input and output projections have a bias. */
   readonly bias?: boolean;
 }
 
@@ -334,7 +334,7 @@ export function attention(options: AttentionOptions): Layer {
   };
 }
 
-/** Very negative above the diagonal of [sequence, sequence], else 0. */
+/** Causal mask [sequence, sequence]: very negative above the diagonal, otherwise 0. */
 function emitMask({ graph, sizes }: LayerContext, x: ShapedValue): Value {
   const length = graph.op('Gather', [sizes(x, 2), graph.ints([1])]);
   const square = graph.op('Concat', [length, length], { axis: 0 });

@@ -1,42 +1,39 @@
 import { DataType } from '../onnx/graph-builder';
 import type { Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
 
-/** A value of a graph being built, with its shape. */
+/** Value of a graph under construction, with its shape. */
 export interface ShapedValue {
   readonly value: Value;
   readonly shape: readonly Dimension[];
 }
 
-/**
- * Emits a loss, a float32 number, of a model's output; what it is compared with becomes an input of the
- * graph.
- */
+/** Emits the loss of a model's output, a float32 scalar; what it compares with becomes an input of the graph. */
 export type Loss = (graph: GraphBuilder, output: ShapedValue) => Value;
 
 /** Names of the inputs that losses add. */
 export const lossInputs = {
-  /** int64, the output's shape without its last axis: the class of each row. */
+  /** int64, the output's shape without the last axis: class of each row. */
   labels: 'labels',
-  /** float32 of the output's shape: probabilities or values. */
+  /** float32, the output's shape: probabilities or values. */
   targets: 'targets',
-  /** int64, the output's shape with any last axis: the likeliest ids of the model that is imitated. */
+  /** int64, the output's shape with any last axis: the teacher's most probable ids. */
   teacherIds: 'teacher_ids',
-  /** float32, one more for each row: their probabilities, and that of all others together. */
+  /** float32, with one more element per row: probabilities of these ids, then the total probability of all others. */
   teacher: 'teacher_probabilities',
 } as const;
 
-/** Labels of this value do not count; PyTorch's default. */
+/** Label that is ignored; PyTorch's default. */
 const ignoredLabel = -100;
 
-/** What hides an id from a sum of exponentials. */
+/** Logit that excludes an id from a sum of exponentials. */
 const hiddenLogit = -1e30;
-/** Of which the logarithm is taken where a probability is 0. */
+/** Minimum probability before taking the logarithm. */
 const smallestProbability = 1e-30;
 
-/** What the squared norm of a row of zeros counts as. */
+/** Minimum squared norm of a row, to avoid division by 0. */
 const smallestNorm = 1e-12;
 
-/** Mean over the labels that count of −log softmax(logits)[label], in nats. 0 where none counts. */
+/** Mean over the labels that aren't ignored of −log softmax(logits)[label], in nats; 0 if all are ignored. */
 export function crossEntropy({ ignore = ignoredLabel }: { ignore?: number } = {}): Loss {
   return (graph, { value, shape }) => {
     const labels = graph.input(lossInputs.labels, DataType.INT64, shape.slice(0, -1));
@@ -57,7 +54,7 @@ export function crossEntropy({ ignore = ignoredLabel }: { ignore?: number } = {}
 export const softCrossEntropy: Loss = (graph, { value, shape }) => {
   const targets = graph.input(lossInputs.targets, DataType.FLOAT, shape);
   const logProbabilities = graph.op('LogSoftmax', [value], { axis: -1 });
-  return graph.op('Neg', [meanOfRows(graph, graph.op('Mul', [targets, logProbabilities]))]);
+  return graph.op('Neg', [rowMean(graph, graph.op('Mul', [targets, logProbabilities]))]);
 };
 
 /** Mean of softplus(logit) − logit · target, the binary cross-entropy of logits. */
@@ -75,9 +72,9 @@ export const meanSquaredError: Loss = (graph, { value, shape }) => {
 };
 
 /**
- * Mean over the rows of ‖output − target‖² / ‖target‖², so that a row of large numbers counts as much as
- * any other: the first token of a text has a hundred times the norm of the others in many models
- * (massive activations; Sun et al. 2024, arXiv 2402.17762).
+ * Mean over the rows of ‖output − target‖² / ‖target‖². The normalization gives all rows the same weight: in many
+ * models the first token of a text has a hundred times the norm of the others (massive activations; Sun et al. 2024,
+ * arXiv 2402.17762).
  */
 export const relativeSquaredError: Loss = (graph, { value, shape }) => {
   const targets = graph.input(lossInputs.targets, DataType.FLOAT, shape);
@@ -87,7 +84,7 @@ export const relativeSquaredError: Loss = (graph, { value, shape }) => {
   return graph.op('ReduceMean', [ratios], { keepdims: 0 });
 };
 
-/** A loss whose rows are whole outputs: what it compares with is [1, size]. */
+/** Applies a loss to whole outputs as one row; the target is [1, size]. */
 export function flattened(loss: Loss): Loss {
   return (graph, { value }) => {
     const row = graph.op('Reshape', [value, graph.ints([1, -1])]);
@@ -96,15 +93,15 @@ export function flattened(loss: Loss): Loss {
 }
 
 /**
- * KL(teacher ‖ softmax(logits)), mean over the rows, of the teacher's likeliest ids one by one and of all others
- * together: their probability is one term, so that what the student gives them counts, but not to which of them.
- * At most the KL of all ids, and the same where all are given.
+ * KL(teacher ‖ softmax(logits)), mean over the rows. The teacher's most probable ids are one term each; all others are
+ * merged into one term, so their total probability counts, but not its distribution among them. A lower bound of the KL
+ * over all ids, equal to it if all ids are given.
  */
 export const distillation: Loss = (graph, { value, shape }) => {
   const rows = shape.slice(0, -1);
   const ids = graph.input(lossInputs.teacherIds, DataType.INT64, [...rows, 'ids']);
   const known = graph.input(lossInputs.teacher, DataType.FLOAT, [...rows, 'terms']);
-  const sumOf = (logits: Value): Value => graph.reduce('ReduceLogSumExp', logits, [-1], 1);
+  const logSumExp = (logits: Value): Value => graph.reduce('ReduceLogSumExp', logits, [-1], 1);
   const hidden = graph.op(
     'ScatterElements',
     [
@@ -115,15 +112,15 @@ export const distillation: Loss = (graph, { value, shape }) => {
     { axis: -1 },
   );
   const chosen = graph.op('GatherElements', [value, ids], { axis: -1 });
-  const others = sumOf(graph.op('Add', [value, hidden]));
+  const others = logSumExp(graph.op('Add', [value, hidden]));
   const terms = graph.op('Concat', [chosen, others], { axis: -1 });
-  const student = graph.op('Sub', [terms, sumOf(value)]);
+  const student = graph.op('Sub', [terms, logSumExp(value)]);
   const teacher = graph.op('Log', [graph.op('Max', [known, graph.scalar(smallestProbability)])]);
   const differences = graph.op('Sub', [teacher, student]);
-  return meanOfRows(graph, graph.op('Mul', [known, differences]));
+  return rowMean(graph, graph.op('Mul', [known, differences]));
 };
 
-function meanOfRows(graph: GraphBuilder, terms: Value): Value {
+function rowMean(graph: GraphBuilder, terms: Value): Value {
   const sums = graph.reduce('ReduceSum', terms, [-1], 0);
   return graph.op('ReduceMean', [sums], { keepdims: 0 });
 }

@@ -13,13 +13,13 @@ import { GraphModel } from './graph-model';
 import type { TrainableWeight } from './graph-model';
 import { say } from '../message';
 
-/** Opset that gradients are emitted in, and the oldest that means the same by its operators. */
+/** Opset that gradients are emitted in, and the oldest opset with compatible operators. */
 const [opset, oldestOpset] = [17, 13] as const;
 
 const float32: number = DataType.FLOAT;
 const halfTypes: ReadonlySet<number> = new Set([DataType.FLOAT16, DataType.BFLOAT16]);
 
-/** Inputs that hold weights, by operator; other float initializers are constants of the computation. */
+/** Inputs that are weights, by operator; other float initializers are constants of the computation. */
 const weightInputs: Readonly<Record<string, readonly number[]>> = {
   Gemm: [0, 1, 2],
   MatMul: [0, 1],
@@ -31,10 +31,10 @@ const weightInputs: Readonly<Record<string, readonly number[]>> = {
   PRelu: [1],
   Einsum: [0, 1],
 };
-/** Operators that add or scale: there a weight is what has more than one element. */
-const mixing: ReadonlySet<string> = new Set(['Add', 'Sub', 'Mul', 'Div']);
-/** Operators through which a weight may pass on its way. */
-const passing: ReadonlySet<string> = new Set([
+/** Elementwise operators; a weight of theirs is an initializer with more than one element. */
+const elementwiseOperators: ReadonlySet<string> = new Set(['Add', 'Sub', 'Mul', 'Div']);
+/** Operators that a weight may pass through before it is used. */
+const passThroughOperators: ReadonlySet<string> = new Set([
   'Transpose',
   'Reshape',
   'Cast',
@@ -43,16 +43,16 @@ const passing: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Opens a user's ONNX file for training: its float weights become parameters, the statistics of batch norms
- * buffers. Numbers that are part of the computation, such as the constants of GELU, stay.
- * @param output name of the output that the loss is made of; the first if absent
- * @throws UserError when the file is damaged or its operators are of another opset.
+ * Opens an ONNX file for training: its float weights become parameters, the statistics of batch norms become buffers.
+ * Constants of the computation, such as those of GELU, stay constants.
+ * @param output name of the output that the loss is computed from; the first by default
+ * @throws UserError if the file is damaged or its opset isn't supported
  */
 export async function openTrainableOnnx(path: string, output?: string): Promise<GraphModel> {
   const file = await openOnnx(path);
   await restoreNestedTensors(file.graph.node, file);
   const index = new GraphIndex(file.graph, path);
-  const base = baseOf(file, index, path);
+  const base = graphBase(file, index, path);
   const named = file.graph.output.find(({ name }) => output === undefined || name === output);
   if (named === undefined) {
     throw new UserError(say`The graph has no output named ${output ?? ''}.`, {
@@ -72,7 +72,7 @@ export async function openTrainableOnnx(path: string, output?: string): Promise<
   return new GraphModel(base, weights, { value: named.name, shape: openSizes(shape) });
 }
 
-/** Names made up while shapes were inferred mean nothing outside. */
+/** Removes the symbolic names that shape inference made up. */
 function openSizes(shape: readonly Dimension[]): Dimension[] {
   return shape.map((size, axis) =>
     typeof size === 'string' && size.startsWith('?') ? `output_${axis}` : size,
@@ -80,8 +80,8 @@ function openSizes(shape: readonly Dimension[]): Dimension[] {
 }
 
 /**
- * Opset imports of a graph that is trained.
- * @throws UserError where its operators are of an older set than gradients.
+ * Opset imports of a trainable graph.
+ * @throws UserError if its opset is older than gradients need
  */
 export function trainedOpsets(
   opsetImport: readonly OperatorSetIdProto[],
@@ -105,7 +105,7 @@ export function trainedOpsets(
   );
 }
 
-function baseOf(file: OnnxFile, index: GraphIndex, path: string): GraphBase {
+function graphBase(file: OnnxFile, index: GraphIndex, path: string): GraphBase {
   const { graph, model, initializers } = file;
   const opsets = trainedOpsets(model.opsetImport, path);
   const all = [...initializers.values()];
@@ -140,8 +140,8 @@ function findWeights(file: OnnxFile, index: GraphIndex): TrainableWeight[] {
       const place = proto.input.indexOf(value);
       return (
         (weightInputs[op] ?? []).includes(place) ||
-        (mixing.has(op) && elements > 1) ||
-        (passing.has(op) && place === 0 && isWeight(proto.output[0] ?? '', elements))
+        (elementwiseOperators.has(op) && elements > 1) ||
+        (passThroughOperators.has(op) && place === 0 && isWeight(proto.output[0] ?? '', elements))
       );
     });
   const isStatistic = (value: string): boolean =>

@@ -1,6 +1,6 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 
-/** Stochastic gradient descent as PyTorch defines it: g += λw; v = μv + g; w −= η·v, or η·(g + μv). */
+/** Stochastic gradient descent as in PyTorch: g += λw; v = μv + g; w −= η·v, or η·(g + μv) with Nesterov momentum. */
 export interface SgdOptions {
   readonly kind: 'sgd';
   readonly momentum?: number;
@@ -8,7 +8,7 @@ export interface SgdOptions {
   readonly weightDecay?: number;
 }
 
-/** Adam (Kingma and Ba 2015, algorithm 1), or with decoupled decay (Loshchilov and Hutter 2019). */
+/** Adam (Kingma and Ba 2015, algorithm 1), or AdamW with decoupled decay (Loshchilov and Hutter 2019). */
 export interface AdamOptions {
   readonly kind: 'adam' | 'adamw';
   readonly betas?: readonly [number, number];
@@ -18,17 +18,17 @@ export interface AdamOptions {
 
 export type OptimizerOptions = SgdOptions | AdamOptions;
 
-/** One parameter, or several joined to a vector, in the update. */
+/** Inputs of the update of one parameter, or of several joined to a vector. */
 export interface UpdateInputs {
   readonly parameter: Value;
   readonly gradient: Value;
-  /** scale · gradient + factor · addend: in the product that gives the gradient, where one does and nothing has read it. */
+  /** scale · gradient + factor · addend; fused into the Gemm that computes the gradient if nothing else reads it. */
   readonly combined: (scale: number, addend: Value, factor: number) => Value;
-  /** State of the optimiser, of the parameter's shape, by name. */
+  /** Optimizer state by name, with the parameter's shape. */
   readonly slots: Readonly<Record<string, Value>>;
-  /** Numbers that change from step to step, float32 without dimensions, by name. */
+  /** Values that change from step to step, float32 scalars, by name. */
   readonly scalars: Readonly<Record<string, Value>>;
-  /** Whether weight decay acts on it. */
+  /** True if weight decay applies. */
   readonly decayed: boolean;
 }
 
@@ -37,11 +37,11 @@ export interface Update {
   readonly slots: Readonly<Record<string, Value>>;
 }
 
-/** An optimiser as nodes of the graph. */
+/** Optimizer that emits its update as graph nodes. */
 export interface Optimizer {
-  /** Names of the state it keeps for each parameter, zero at first. */
+  /** Names of the state tensors per parameter, initialized to zeros. */
   readonly slots: readonly string[];
-  /** The numbers of step `step`, counted from 1. */
+  /** Scalars for step `step`, counted from 1. */
   readonly scalars: (learningRate: number, step: number) => Readonly<Record<string, number>>;
   readonly emit: (graph: GraphBuilder, inputs: UpdateInputs) => Update;
 }
@@ -51,8 +51,8 @@ export function createOptimizer(options: OptimizerOptions): Optimizer {
 }
 
 /**
- * The slot holds v·μ/λ where there is decay: μv + λw is then λ times the sum of slot and parameter, which goes into the
- * product that gives g, as each pass over the parameters counts.
+ * SGD. With weight decay the slot stores v·μ/λ: then μv + λw is λ · (slot + parameter), which is fused into the Gemm
+ * that computes g and saves a pass over the parameters.
  */
 function sgd({ momentum = 0, nesterov = false, weightDecay = 0 }: SgdOptions): Optimizer {
   const unit = momentum / weightDecay;
@@ -84,8 +84,8 @@ function sgd({ momentum = 0, nesterov = false, weightDecay = 0 }: SgdOptions): O
 }
 
 /**
- * With the slots sum = Σ β₁ᵏ·g and squares = Σ β₂ᵏ·g² over the steps before, the moments without their constant
- * factors, which go into two numbers instead: each pass over the parameters counts.
+ * Adam. The slots are sum = Σ β₁ᵏ·g and squares = Σ β₂ᵏ·g² over the previous steps, the moments without their constant
+ * factors; two scalars contain these factors, which saves passes over the parameters.
  */
 function adam(options: AdamOptions): Optimizer {
   const { kind, betas = [0.9, 0.999], epsilon = 1e-8 } = options;
@@ -98,7 +98,7 @@ function adam(options: AdamOptions): Optimizer {
       return {
         stepSize: (learningRate * (1 - beta1)) / (1 - beta1 ** step) / root,
         epsilon: epsilon / root,
-        kept: 1 - learningRate * weightDecay,
+        decayedParameter: 1 - learningRate * weightDecay,
       };
     },
     emit: (graph, { parameter, gradient, slots, scalars, decayed }) => {
@@ -111,12 +111,12 @@ function adam(options: AdamOptions): Optimizer {
       const squares = graph.op('Add', [scaled(slots['squares'] ?? '', beta2), square]);
       const root = graph.op('Add', [graph.op('Sqrt', [squares]), scalars['epsilon'] ?? '']);
       const direction = graph.op('Div', [sum, root]);
-      const kept =
+      const decayedParameter =
         decays && kind === 'adamw'
-          ? graph.op('Mul', [parameter, scalars['kept'] ?? ''])
+          ? graph.op('Mul', [parameter, scalars['decayedParameter'] ?? ''])
           : parameter;
       const step = graph.op('Mul', [direction, scalars['stepSize'] ?? '']);
-      return { parameter: graph.op('Sub', [kept, step]), slots: { sum, squares } };
+      return { parameter: graph.op('Sub', [decayedParameter, step]), slots: { sum, squares } };
     },
   };
 }

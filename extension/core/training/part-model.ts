@@ -12,28 +12,28 @@ import type { TensorProto, ValueInfoProto } from '../onnx/proto/onnx_pb';
 import { floatsIn } from '../runtime/tensors';
 import type { Tensors } from '../runtime/tensors';
 import { UserError } from '../user-error';
-import { withoutFused } from './fused-operators';
+import { replaceFused } from './fused-operators';
 import { GraphModel } from './graph-model';
 import type { ShapedValue } from './losses';
 import { trainedOpsets } from './onnx-trainable';
 import { say } from '../message';
 
-/** How a part of a model is trained. */
+/** Options for training a part of a model. */
 export interface PartTraining {
   /** Names of the weights that become parameters. */
   readonly trained: ReadonlySet<string>;
-  /** Shapes of the inputs, as far as they are known; a name stands for a size that is open. */
+  /** Shapes of the inputs, as far as known; unknown sizes are names. */
   readonly shapes: Readonly<Record<string, readonly Dimension[]>>;
-  /** Inputs that always have these numbers. */
+  /** Inputs with constant values. */
   readonly fixed: Tensors;
-  /** An output of the part, float32, and its shape. */
+  /** Output of the part, float32, with its shape. */
   readonly output: ShapedValue;
 }
 
 /**
- * A part of a model as a model of its own, in operators that have gradients as far as they are known.
- * @param path the file that it is of, for errors
- * @throws UserError where its operators are too old, or the output is no float32.
+ * Extracts a part of a graph as a trainable model, with operators that have gradients if such are known.
+ * @param path source file, for error messages
+ * @throws UserError if its operators are too old or the output isn't float32
  */
 export function partModel(
   part: GraphPart,
@@ -62,7 +62,7 @@ export function partModel(
     ...inside.map(({ name, dims }) => ({ name, shape: dims.map(Number) })),
   ].filter(({ name }) => trained.has(name));
   return new GraphModel(
-    withoutFused({
+    replaceFused({
       nodes: node,
       inputs: input
         .filter(({ name }) => fixed[name] === undefined)
@@ -71,7 +71,7 @@ export function partModel(
           return shape === undefined ? info : withShape(info, shape);
         }),
       outputs: [],
-      constants: [...inside, ...constantsOf(fixed)],
+      constants: [...inside, ...createConstants(fixed)],
       weights,
       opsets,
     }),
@@ -92,7 +92,7 @@ function elementType({ type }: ValueInfoProto): number {
   return type?.value.case === 'tensorType' ? type.value.value.elemType : 0;
 }
 
-/** A weight where {@link partModel} has located it. */
+/** Location of a weight in its file, as stored by {@link partModel}. */
 function external({ name, dataType, dims, externalData }: TensorProto): ExternalData {
   const entries = new Map(externalData.map(({ key, value }) => [key, value]));
   const [offset, length] = [Number(entries.get('offset')), Number(entries.get('length'))];
@@ -100,7 +100,7 @@ function external({ name, dataType, dims, externalData }: TensorProto): External
   return { name, dataType, shape: dims.map(Number), file, offset, length };
 }
 
-function constantsOf(fixed: Tensors): TensorProto[] {
+function createConstants(fixed: Tensors): TensorProto[] {
   return Object.entries(fixed).map(([name, tensor]) => {
     const { buffer, byteOffset, byteLength } = floatsIn(tensor);
     return create(TensorProtoSchema, {

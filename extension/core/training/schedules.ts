@@ -1,29 +1,29 @@
-/** How the learning rate changes with the step. */
+/** Learning rate schedule. */
 export type Schedule =
   | { readonly kind: 'constant' }
   /** Multiplied by `factor` at each of the steps `at`. */
   | { readonly kind: 'step'; readonly at: readonly number[]; readonly factor: number }
-  /** From 1 to `minimum` along half a cosine, over `steps` (Loshchilov and Hutter 2017, eq. 5). */
+  /** Decays from 1 to `minimum` along half a cosine, over `steps` (Loshchilov and Hutter 2017, eq. 5). */
   | { readonly kind: 'cosine'; readonly steps: number; readonly minimum?: number }
-  /** Multiplied by `factor` when the loss has not fallen for more than `patience` observations. */
+  /** Multiplied by `factor` after the loss hasn't improved for more than `patience` observations. */
   | {
       readonly kind: 'plateau';
       readonly factor: number;
       readonly patience: number;
-      /** A fall counts when it is more than this share of the best loss. */
+      /** Relative improvement of the best loss that counts. */
       readonly threshold?: number;
-      /** Observations after a reduction during which none is counted. */
+      /** Observations after a reduction that are ignored. */
       readonly cooldown?: number;
     };
 
 export interface LearningRateOptions {
   readonly rate: number;
   readonly schedule?: Schedule;
-  /** Steps over which the rate grows from rate / (steps + 1) to the whole. */
+  /** Steps over which the rate rises linearly from rate / (steps + 1) to its full value. */
   readonly warmUpSteps?: number;
 }
 
-/** What a plateau schedule remembers; part of a checkpoint. */
+/** State of a plateau schedule; part of a checkpoint. */
 export interface PlateauState {
   readonly best: number | null;
   readonly bad: number;
@@ -31,7 +31,7 @@ export interface PlateauState {
   readonly factor: number;
 }
 
-/** The learning rate of each step, the first being 0. */
+/** Learning rate of each step, counted from 0. */
 export class LearningRate {
   private plateau: PlateauState = { best: null, bad: 0, cooling: 0, factor: 1 };
 
@@ -51,7 +51,7 @@ export class LearningRate {
     return rate * warm * this.factor(schedule, Math.max(0, step - warmUpSteps));
   }
 
-  /** Tells a plateau schedule the loss of a step or of an epoch, whichever it is to look at. */
+  /** Reports the loss of a step or an epoch to a plateau schedule. */
   public observe(loss: number): void {
     const { schedule } = this.options;
     if (schedule?.kind !== 'plateau') {

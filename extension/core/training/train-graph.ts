@@ -8,55 +8,55 @@ import { createOptimizer } from './optimizers';
 import type { Optimizer, OptimizerOptions } from './optimizers';
 import type { Parameter, TrainableModel } from './trainable-model';
 
-/** What a step of training consists of. */
+/** Options of a training step. */
 export interface TrainingOptions {
   readonly loss: Loss;
   readonly optimizer: OptimizerOptions;
-  /** Largest Euclidean norm of all gradients together; larger ones are scaled down to it. */
+  /** Maximum Euclidean norm of all gradients together; larger gradients are scaled down. */
   readonly clipNorm?: number;
-  /** Batches whose gradients are averaged for one update; 1 if absent. */
+  /** Number of batches whose gradients are averaged for one update; 1 by default. */
   readonly accumulate?: number;
-  /** Whether each step gives the model's output; not where its graph is cut. */
+  /** True if each step returns the model's output; not supported with cuts. */
   readonly withOutput?: boolean;
-  /** Which parameters are trained; all if absent. */
+  /** Selects the parameters to train; all by default. */
   readonly trains?: (name: string) => boolean;
-  /** On which parameters weight decay acts; on all if absent. */
+  /** Selects the parameters that weight decay applies to; all by default. */
   readonly decays?: (name: string) => boolean;
   /**
-   * Where the model's graph is cut for less memory: only what is needed behind a cut is kept on the way forward, and
-   * the rest is computed again on the way back (Chen et al. 2016, arXiv 1604.06174). Such a model is the same in both
-   * modes, but for dropout, and has no buffers.
+   * Values at which the graph is cut to save memory (gradient checkpointing; Chen et al. 2016, arXiv 1604.06174): the
+   * forward pass stores only values that later segments read, the backward pass recomputes the others. The model must
+   * be the same in both modes except for dropout, and have no buffers.
    */
   readonly cuts?: readonly Value[];
 }
 
-/** Names of values of training graphs that are not the model's. */
+/** Names of values that training adds to the model's graph. */
 export const names = {
   loss: 'loss',
   output: 'model_output',
   norm: 'gradient_norm',
-  /** What a tensor is after the step. */
+  /** Value of a tensor after the step. */
   next: (name: string): string => `next/${name}`,
   gradient: (parameter: string): string => `gradient/${parameter}`,
-  /** Of the loss, by a value between two segments. */
+  /** Gradient of the loss with respect to a value between two segments. */
   flowing: (value: string): string => `flowing/${value}`,
-  /** A value that later segments read. */
+  /** Value that later segments read. */
   kept: (value: string): string => `kept/${value}`,
-  /** Of a parameter, or of a group that is updated together, by its first. */
+  /** Optimizer state of a parameter, or of a group under the name of its first parameter. */
   slot: (slot: string, parameter: string): string => `optimizer/${slot}/${parameter}`,
   scalar: (name: string): string => `step/${name}`,
 };
 
-/** A graph of one step, and the tensors that it hands on to the next. */
+/** Graph of one step, and the tensors that it updates. */
 export interface StepGraph {
   readonly graph: GraphBuilder;
   /** Inputs that the outputs `names.next(name)` replace. */
   readonly state: readonly Parameter[];
-  /** Inputs that stay as they are. */
+  /** Inputs that don't change. */
   readonly fixed: readonly string[];
 }
 
-/** Emits the model in training mode, its loss and the gradients of the parameters that are trained. */
+/** Emits the model in training mode, its loss and the gradients of the trained parameters. */
 function emitGradients(model: TrainableModel, options: TrainingOptions) {
   const { graph, output, buffers } = model.forward('train');
   const { trains = () => true } = options;
@@ -78,14 +78,14 @@ function emitGradients(model: TrainableModel, options: TrainingOptions) {
   return { graph, gradients, parameters, fixed: fixed.map(({ name }) => name) };
 }
 
-/** One batch, one update. */
+/** Graph of a step with one batch per update. */
 export function stepGraph(model: TrainableModel, options: TrainingOptions): StepGraph {
   const { graph, gradients, parameters, fixed } = emitGradients(model, options);
   const slots = emitUpdate(graph, parameters, gradients, options);
   return { graph, state: [...parameters, ...slots, ...model.buffers], fixed };
 }
 
-/** Adds the gradients of one batch to those of the batches before it. */
+/** Graph that adds the gradients of one batch to the accumulated gradients. */
 export function accumulationGraph(model: TrainableModel, options: TrainingOptions): StepGraph {
   const { graph, gradients, parameters, fixed } = emitGradients(model, options);
   const sums = emitSums(graph, parameters, gradients);
@@ -93,7 +93,7 @@ export function accumulationGraph(model: TrainableModel, options: TrainingOption
   return { graph, state: [...sums, ...model.buffers], fixed: [...fixed, ...read] };
 }
 
-/** Adds gradients to what the state has of them; gives that. */
+/** Adds gradients to the accumulated ones in the state; returns these state tensors. */
 export function emitSums(
   graph: GraphBuilder,
   parameters: readonly Parameter[],
@@ -107,7 +107,7 @@ export function emitSums(
   });
 }
 
-/** The update alone, from gradients that `accumulate` batches have added up. */
+/** Graph of the update from the accumulated gradients of `accumulate` batches. */
 export function updateGraph(
   graph: GraphBuilder,
   model: TrainableModel,
@@ -127,7 +127,7 @@ export function updateGraph(
   return { graph, state: [...parameters, ...slots], fixed: sums };
 }
 
-/** Emits clipping and the optimiser; gives the optimiser's state. */
+/** Emits clipping and the optimizer; returns the optimizer's state. */
 function emitUpdate(
   graph: GraphBuilder,
   parameters: readonly Parameter[],
@@ -205,12 +205,12 @@ function emitCombined(
   return graph.op('Add', [scaled(gradient, scale), scaled(addend, factor)]);
 }
 
-/** Names of the numbers that an optimiser takes at each step. */
+/** Names of the scalars that an optimizer reads at each step. */
 function scalarNames(optimizer: Optimizer): string[] {
   return Object.keys(optimizer.scalars(1, 1));
 }
 
-/** g · min(1, most / (‖g‖ + 1e-6)) over all gradients together, as PyTorch's clip_grad_norm_. */
+/** g · min(1, most / (‖g‖ + 1e-6)) over all gradients together, like PyTorch's clip_grad_norm_. */
 function emitClipping(
   graph: GraphBuilder,
   gradients: ReadonlyMap<string, Value>,

@@ -3,7 +3,7 @@ import type { GraphBase, Value } from '../onnx/graph-builder';
 import { stream } from '../models/model-emitter';
 import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
-import { adaptable, adapterOf, withAdapters } from './adapters';
+import { adaptable, createAdapter, withAdapters } from './adapters';
 import type { AdaptableMatrix, AdapterOptions } from './adapters';
 import { AdaptedModel } from './adapted-model';
 import { GraphModel } from './graph-model';
@@ -11,16 +11,16 @@ import type { TrainableWeight } from './graph-model';
 import type { ShapedValue } from './losses';
 import { say } from '../message';
 
-/** Quantized weights are stored as bytes or parts of them. */
+/** Trainable storage types; quantized weights are stored as bytes or parts of bytes. */
 const floats: readonly number[] = [DataType.FLOAT, DataType.FLOAT16, DataType.BFLOAT16];
 
 const sizes = ['batch', 'sequence'] as const;
 /**
- * A language model of a checkpoint as a model that can be trained: inputs input_ids, attention_mask and
- * position_ids, int64 [batch, sequence]; its output are logits [batch, sequence, vocabulary]. Parameters
- * have the names of the checkpoint; a matrix that is used twice is one parameter.
- * @param trained names of the tensors that are parameters; all when absent
- * @throws UserError when the model is a graph already, or its weights are quantized.
+ * Language model of a checkpoint as a trainable model. Inputs are input_ids, attention_mask and position_ids, int64
+ * [batch, sequence]; the output is logits [batch, sequence, vocabulary]. Parameters have the checkpoint's tensor names;
+ * a matrix that is used twice is one parameter.
+ * @param trained names of the tensors to train; all by default
+ * @throws UserError if the model is an ONNX graph, or its weights are quantized
  */
 export function trainableTransformer(
   model: LayeredModel,
@@ -30,16 +30,16 @@ export function trainableTransformer(
   return new GraphModel(base, trainedWeights(model, base, trained), output);
 }
 
-/** Names of the matrices that can have adapters: those that the model multiplies by once, and reads nowhere else. */
+/** Names of the matrices that can have adapters: the model uses each in one matmul and nowhere else. */
 export const adaptableMatrices = (model: LayeredModel): ReadonlySet<string> =>
   adaptable(transformerGraph(model).base);
 
-/** Names of the stream behind each sublayer, where the graph of the model can be cut. */
-export const streamsBehind = (model: LayeredModel): readonly Value[] =>
+/** Names of the residual stream after each sublayer, at which the model's graph can be cut. */
+export const sublayerOutputs = (model: LayeredModel): readonly Value[] =>
   transformerGraph(model).streams;
 
 /**
- * The same with adapters of some matrices, beside tensors that are trained themselves.
+ * Language model as in {@link trainableTransformer}, with adapters of some matrices in addition to trained tensors.
  * @param matrices some of {@link adaptableMatrices}
  */
 export function adaptedTransformer(
@@ -49,7 +49,7 @@ export function adaptedTransformer(
   options: AdapterOptions & { readonly seed: number },
 ): AdaptedModel {
   const { base, output } = transformerGraph(model);
-  const adapters = matrices.map((matrix) => adapterOf(matrix, options));
+  const adapters = matrices.map((matrix) => createAdapter(matrix, options));
   const weights = trainedWeights(model, base, trained);
   return new AdaptedModel(
     new GraphModel(withAdapters(base, adapters), weights, output),

@@ -19,20 +19,20 @@ import { dropoutKey } from './trainable-model';
 import type { TrainableModel } from './trainable-model';
 import { say } from '../message';
 
-/** What a trainer is made with. */
+/** Options of a trainer. */
 export interface TrainerOptions extends TrainingOptions, Pick<SessionOptions, 'keepReshapes'> {
   readonly learningRate: LearningRateOptions;
-  /** What dropout is drawn from. */
+  /** Seed of dropout. */
   readonly seed: number;
-  /** Threads of its sessions; one for each core if absent. */
+  /** Number of threads of its sessions; one per core by default. */
   readonly threads?: number;
 }
 
 export interface StepResult {
   readonly loss: number;
-  /** Where gradients are clipped: their norm before it. */
+  /** Norm of the gradients before clipping, if they are clipped. */
   readonly gradientNorm?: number;
-  /** The model's output for the batch, where it was asked for. */
+  /** The model's output for the batch, if requested. */
   readonly output?: Tensor;
 }
 
@@ -42,12 +42,12 @@ interface Program extends Pick<StepGraph, 'state'> {
   readonly session: Session;
 }
 
-/** What is run without gradients. */
-type Judged = 'output' | 'loss';
+/** Result of a run without gradients. */
+type Evaluation = 'output' | 'loss';
 
 /**
- * Trains a model on the CPU: a session of forward pass, backward pass and update that reads the parameters
- * and the optimiser's state and writes them anew.
+ * Trains a model on the CPU with a session that runs forward pass, backward pass and update: it reads the parameters
+ * and the optimizer's state, and outputs their new values.
  */
 export class Trainer {
   private step = 0;
@@ -55,23 +55,23 @@ export class Trainer {
   private readonly rate: LearningRate;
   private readonly optimizer: Optimizer;
 
-  /** Sessions that were asked for. */
-  private readonly judging = new Map<Judged, Promise<Session>>();
+  /** Evaluation sessions, created on first use. */
+  private readonly evaluationSessions = new Map<Evaluation, Promise<Session>>();
 
   private constructor(
     private readonly model: TrainableModel,
     private readonly options: TrainerOptions,
     private readonly state: State,
-    /** Forward and backward, with the update unless gradients are accumulated. */
+    /** Forward and backward pass, including the update unless gradients are accumulated. */
     private readonly first: Program | SegmentedPass,
-    /** The update, where gradients are accumulated. */
+    /** Update, if gradients are accumulated. */
     private readonly update: Program | undefined,
   ) {
     this.rate = new LearningRate(options.learningRate);
     this.optimizer = createOptimizer(options.optimizer);
   }
 
-  /** @throws UserError when the model has an operator without gradient. */
+  /** @throws UserError if the model has an operator without gradient */
   public static async create(model: TrainableModel, options: TrainerOptions): Promise<Trainer> {
     return withSessions(async (create) => Trainer.open(model, options, create));
   }
@@ -103,7 +103,7 @@ export class Trainer {
     return new Trainer(model, options, state, first, update);
   }
 
-  /** Updates made so far. */
+  /** Number of updates so far. */
   public get steps(): number {
     return this.step;
   }
@@ -113,15 +113,15 @@ export class Trainer {
     return [...this.model.parameters, ...this.model.buffers].map(({ name }) => name);
   }
 
-  /** A parameter, a buffer or a tensor of the optimiser's; valid until the next step but one. */
+  /** Current value of a parameter, buffer or optimizer tensor; valid until the next step but one. */
   public tensor(name: string): Tensor {
     return this.state.of(name);
   }
 
   /**
-   * Trains on one batch: the model's inputs and what the loss compares with, by name. With accumulation
-   * every so many batches make one update.
-   * @throws UserError when the loss is not finite; the parameters are then those before this batch.
+   * Trains on one batch: the model's inputs and the targets of the loss, by name. With accumulation, `accumulate`
+   * batches make one update.
+   * @throws UserError if the loss isn't finite; the parameters are then unchanged
    */
   public async train(batch: Tensors): Promise<StepResult> {
     const { clipNorm, accumulate = 1, seed, withOutput = false } = this.options;
@@ -137,9 +137,9 @@ export class Trainer {
       first instanceof SegmentedPass
         ? await first.train(feeds, this.state)
         : await this.run(first, feeds, wanted);
-    const loss = scalarOf(floatsOf(outputs, names.loss));
+    const loss = firstElement(floatsOf(outputs, names.loss));
     const own = clipNorm === undefined || this.update !== undefined ? undefined : outputs;
-    const norm = own === undefined ? undefined : scalarOf(floatsOf(own, names.norm));
+    const norm = own === undefined ? undefined : firstElement(floatsOf(own, names.norm));
     this.requireFinite(loss, norm);
     if (!(first instanceof SegmentedPass)) {
       this.state.accept(first.state.map(({ name }) => name));
@@ -157,31 +157,31 @@ export class Trainer {
     return { loss, ...(gradientNorm === undefined ? {} : { gradientNorm }), ...output };
   }
 
-  /** Tells a plateau schedule the loss that it is to look at. */
+  /** Reports a loss to a plateau schedule. */
   public observe(loss: number): void {
     this.rate.observe(loss);
   }
 
-  /** The learning rate of the next update. */
+  /** Learning rate of the next update. */
   public get learningRate(): number {
     return this.rate.at(this.step);
   }
 
-  /** The model's output in evaluation mode. */
+  /** Returns the model's output in evaluation mode. */
   public async evaluate(inputs: Tensors): Promise<Tensor> {
-    return this.judged('output', inputs);
+    return this.runEvaluation('output', inputs);
   }
 
-  /** The loss of a batch in evaluation mode, without gradients. */
+  /** Computes the loss of a batch in evaluation mode, without gradients. */
   public async lossOf(batch: Tensors): Promise<number> {
     const loss =
       this.first instanceof SegmentedPass
         ? await this.first.lossOf(batch, this.state)
-        : await this.judged('loss', batch);
-    return scalarOf(floatsIn(loss));
+        : await this.runEvaluation('loss', batch);
+    return firstElement(floatsIn(loss));
   }
 
-  /** Writes all that the next step depends on into a safetensors file. */
+  /** Saves everything that the next step depends on to a safetensors file. */
   public async save(path: string): Promise<void> {
     const tensors = Object.fromEntries(this.state.names.map((name) => [name, this.state.of(name)]));
     const { step, batches, rate } = this;
@@ -189,8 +189,8 @@ export class Trainer {
   }
 
   /**
-   * Goes on from a file that `save` wrote for the same model and optimiser.
-   * @throws UserError when its tensors are not those of this trainer.
+   * Resumes from a file that `save` wrote for the same model and optimizer.
+   * @throws UserError if its tensors don't match this trainer's
    */
   public async resume(path: string): Promise<void> {
     const shapes = new Map(this.state.names.map((name) => [name, this.state.of(name).dims]));
@@ -204,16 +204,18 @@ export class Trainer {
   }
 
   public async dispose(): Promise<void> {
-    const { first, update, judging } = this;
+    const { first, update, evaluationSessions } = this;
     await (first instanceof SegmentedPass ? first.dispose() : first.session.release());
     await update?.session.release();
-    await Promise.all([...judging.values()].map(async (session) => (await session).release()));
+    await Promise.all(
+      [...evaluationSessions.values()].map(async (session) => (await session).release()),
+    );
   }
 
   private async applyUpdate(update: Program): Promise<number | undefined> {
     const wanted = this.options.clipNorm === undefined ? [] : [names.norm];
     const outputs = await this.run(update, this.scalars(), wanted);
-    const norm = wanted.length === 0 ? undefined : scalarOf(floatsOf(outputs, names.norm));
+    const norm = wanted.length === 0 ? undefined : firstElement(floatsOf(outputs, names.norm));
     this.requireFinite(0, norm);
     this.state.accept(update.state.map(({ name }) => name));
     for (const { name } of this.first.state) {
@@ -226,14 +228,14 @@ export class Trainer {
     return norm;
   }
 
-  private async judged(what: Judged, inputs: Tensors): Promise<Tensor> {
-    const known = this.judging.get(what);
+  private async runEvaluation(what: Evaluation, inputs: Tensors): Promise<Tensor> {
+    const known = this.evaluationSessions.get(what);
     const opening =
       known ??
-      createSession(judgingGraph(this.model, what, this.options), sessionOptions(this.options));
-    this.judging.set(what, opening);
+      createSession(evaluationGraph(this.model, what, this.options), sessionOptions(this.options));
+    this.evaluationSessions.set(what, opening);
     const session = await opening.catch((error: unknown) => {
-      this.judging.delete(what);
+      this.evaluationSessions.delete(what);
       throw error;
     });
     const feeds = session.inputNames.map(
@@ -280,8 +282,12 @@ const sessionOptions = ({ keepReshapes, threads }: TrainerOptions): SessionOptio
   ...(threads === undefined ? {} : { threads }),
 });
 
-/** The model in evaluation mode. */
-function judgingGraph(model: TrainableModel, what: Judged, { loss }: TrainerOptions): GraphBuilder {
+/** Graph of the model in evaluation mode. */
+function evaluationGraph(
+  model: TrainableModel,
+  what: Evaluation,
+  { loss }: TrainerOptions,
+): GraphBuilder {
   const { graph, output } = model.forward('evaluate');
   if (what === 'output') {
     graph.output(names.output, output.value, DataType.FLOAT, output.shape);
@@ -291,6 +297,6 @@ function judgingGraph(model: TrainableModel, what: Judged, { loss }: TrainerOpti
   return graph;
 }
 
-function scalarOf([value = Number.NaN]: Float32Array): number {
+function firstElement([value = Number.NaN]: Float32Array): number {
   return value;
 }

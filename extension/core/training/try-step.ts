@@ -2,7 +2,7 @@ import type { Tensors } from '../runtime/tensors';
 import type { Trainer } from './trainer';
 import { UserError } from '../user-error';
 
-/** One step; false where the loss left the finite numbers, after which nothing is gained. */
+/** Trains one step; returns false if the loss isn't finite, after which training can't continue. */
 export async function tryStep(trainer: Trainer, batch: Tensors): Promise<boolean> {
   try {
     await trainer.train(batch);

@@ -2,8 +2,8 @@ import type { ModelSummary } from '../../core/models/model-summary';
 import { countedUnits } from '../../core/tensornet/budget/budget-limits';
 import { removalCosts } from '../../core/operations/budget-fields';
 import type { RemovalCost } from '../../core/tensornet/budget/plan-under-budget';
-import { findingsOf } from '../../core/tensornet/sensitivity/findings';
-import { matricesOf } from '../../core/tensornet/sensitivity/sensitivity-profile';
+import { summarizeFindings } from '../../core/tensornet/sensitivity/findings';
+import { allMatrices } from '../../core/tensornet/sensitivity/sensitivity-profile';
 import type {
   LayerSensitivity,
   MatrixSensitivity,
@@ -51,7 +51,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     table: () => this.#table,
     measured: () =>
       Object.fromEntries([...this.#matrices].map(([tensor, { entries }]) => [tensor, entries])),
-    findings: () => (this.table === undefined ? [] : findingsOf(this.table)),
+    findings: () => (this.table === undefined ? [] : summarizeFindings(this.table)),
     job: () => this.#job,
     plan: () => this.#plan,
     scores: () => this.#scores,
@@ -148,7 +148,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
       return;
     }
     const { tensor, entry } = event;
-    const matrices = this.#table === undefined ? [] : matricesOf(this.#table);
+    const matrices = this.#table === undefined ? [] : allMatrices(this.#table);
     const known = this.#matrices.get(tensor) ?? matrices.find((one) => one.tensor === tensor);
     if (known !== undefined) {
       this.#matrices.set(tensor, { ...known, entries: [...known.entries, entry] });

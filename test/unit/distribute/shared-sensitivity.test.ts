@@ -12,7 +12,7 @@ import type {
   SensitivitySettings,
 } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { LayerWork } from '../../../extension/core/tensornet/sensitivity/layer-work';
-import { timingOf } from '../../../extension/core/tensornet/sensitivity/timing';
+import { createTiming } from '../../../extension/core/tensornet/sensitivity/timing';
 import { buildChild } from '../build-child';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
@@ -72,7 +72,7 @@ describe('a sensitivity profile that several workers share', () => {
     const opened = await openModelFiles(model);
     const work = new LayerWork({
       ...{ model: opened, device: 'cpu', memoryBytes: 1 << 28, settings },
-      ...{ measured: inputs, fitting: inputs, timing: timingOf(undefined) },
+      ...{ measured: inputs, fitting: inputs, timing: createTiming(undefined) },
       ...{ folder: join(folder, 'forms'), onWork: () => undefined },
     });
     const measure = async (sublayer: number, steps: number): Promise<unknown> => {

@@ -8,7 +8,7 @@ import { LogitsMeter } from '../../../extension/core/metrics/logits-meter';
 import { boundedIds } from '../../../extension/core/metrics/logits-readout';
 import { createReadout } from '../../../extension/core/metrics/metric-readout';
 import { metricNames, metrics } from '../../../extension/core/metrics/metrics';
-import { likeliestIds } from '../../../extension/core/metrics/vocabulary-sample';
+import { mostProbableIds } from '../../../extension/core/metrics/vocabulary-sample';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { compressModel } from '../../../extension/core/pipelines/compression/compress-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
@@ -101,7 +101,7 @@ async function measure(
   const changes = z.map((x, i) => (changed[i] ?? 0) - x);
   const at = (numbers: readonly number[]): Tensor => row(ids.map((id) => numbers[id] ?? 0));
   const run = async (meter: LogitsMeter, logits: Tensor, given: Tensor, sum?: Tensor) => {
-    const read = await meter.originalOf(logits, sum);
+    const read = await meter.readOriginal(logits, sum);
     const [value = Number.NaN] = await meter.terms(read, given, int64Tensor([-1], [1, 1]));
     return value;
   };
@@ -283,6 +283,6 @@ it('bounds nothing else, nothing of a small vocabulary, nothing in little memory
 
 it('takes the likeliest ids, the first of equal ones', () => {
   const masses = Float32Array.of(1, 3, 2, 2, 0, 2);
-  expect([...likeliestIds(masses, 3)]).toEqual([1, 2, 3]);
-  expect([...likeliestIds(masses, 6)]).toEqual([0, 1, 2, 3, 4, 5]);
+  expect([...mostProbableIds(masses, 3)]).toEqual([1, 2, 3]);
+  expect([...mostProbableIds(masses, 6)]).toEqual([0, 1, 2, 3, 4, 5]);
 });

@@ -93,7 +93,7 @@ async function measure(
     given === 'change' ? x - (original[i % original.length] ?? 0) : x,
   );
   return meter.terms(
-    meter.readsOriginal ? await meter.originalOf(floatTensor(original, [1, rows, width])) : {},
+    meter.readsOriginal ? await meter.readOriginal(floatTensor(original, [1, rows, width])) : {},
     floatTensor(numbers, [candidates.length, rows, width]),
     int64Tensor(next, [1, rows]),
   );

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { looksOf, slicesOf } from '../../../extension/core/metrics/slices';
+import { splitIntoLooks, splitIntoSlices } from '../../../extension/core/metrics/slices';
 
 describe('slices', () => {
   it('covers every row once, each sequence from its first row on', () => {
@@ -9,7 +9,7 @@ describe('slices', () => {
       fc.property(lengths, fc.boolean(), fc.integer({ min: 1, max: 6 }), (rows, isCausal, most) => {
         const ends = rows.map(() => 0);
         const texts = Math.min(most, rows.length);
-        for (const { sequence, from, to } of slicesOf(rows, isCausal, texts)) {
+        for (const { sequence, from, to } of splitIntoSlices(rows, isCausal, texts)) {
           expect(from).toBe(ends[sequence]);
           expect(to).toBeGreaterThan(from);
           ends[sequence] = to;
@@ -20,14 +20,14 @@ describe('slices', () => {
   });
 
   it('takes whole sequences where rows depend on those that follow', () => {
-    expect(slicesOf([100, 30], false)).toEqual([
+    expect(splitIntoSlices([100, 30], false)).toEqual([
       { sequence: 0, from: 0, to: 100 },
       { sequence: 1, from: 0, to: 30 },
     ]);
   });
 
   it('begins with 64 rows, which double, where rows depend on those before them alone', () => {
-    expect(slicesOf([200, 40], true)).toEqual([
+    expect(splitIntoSlices([200, 40], true)).toEqual([
       { sequence: 0, from: 0, to: 64 },
       { sequence: 0, from: 64, to: 128 },
       { sequence: 0, from: 128, to: 200 },
@@ -36,7 +36,7 @@ describe('slices', () => {
   });
 
   it('begins with the first rows of each text', () => {
-    expect(slicesOf([100, 100, 80], true, 2)).toEqual([
+    expect(splitIntoSlices([100, 100, 80], true, 2)).toEqual([
       { sequence: 0, from: 0, to: 64 },
       { sequence: 1, from: 0, to: 64 },
       { sequence: 0, from: 64, to: 100 },
@@ -48,14 +48,16 @@ describe('slices', () => {
 
 describe('looks', () => {
   const rowsOf = (rows: readonly number[], isCausal: boolean): number[] =>
-    looksOf(rows, isCausal).map((look) => look.reduce((sum, { from, to }) => sum + to - from, 0));
+    splitIntoLooks(rows, isCausal).map((look) =>
+      look.reduce((sum, { from, to }) => sum + to - from, 0),
+    );
 
   it('cover every row once, each sequence from its first row on', () => {
     const lengths = fc.array(fc.integer({ min: 1, max: 300 }), { minLength: 1, maxLength: 6 });
     fc.assert(
       fc.property(lengths, fc.boolean(), (rows, isCausal) => {
         const ends = rows.map(() => 0);
-        for (const { sequence, from, to } of looksOf(rows, isCausal).flat()) {
+        for (const { sequence, from, to } of splitIntoLooks(rows, isCausal).flat()) {
           expect(from).toBe(ends[sequence]);
           expect(to).toBeGreaterThan(from);
           ends[sequence] = to;

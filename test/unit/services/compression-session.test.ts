@@ -4,7 +4,7 @@ import type {
   SensitivityEntry,
   SensitivityProfile,
 } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
-import { calibrationOf } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
+import { profileCalibration } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { withWays } from '../../../extension/core/tensornet/sensitivity/ways';
 import type { BudgetChoice, MadePlan } from '../../../extension/protocol/compression';
 import { CompressionSession } from '../../../extension/services/sessions/compression-session';
@@ -206,8 +206,8 @@ describe('a sensitivity table', () => {
   it('says what it was calibrated with, to measure on it again', () => {
     const table = tableOf();
     const from = (source: string) =>
-      calibrationOf({ ...table, calibration: { ...table.calibration, source } });
-    expect(calibrationOf(table)).toEqual({ sequences: 2, length: 8 });
+      profileCalibration({ ...table, calibration: { ...table.calibration, source } });
+    expect(profileCalibration(table)).toEqual({ sequences: 2, length: 8 });
     expect(from('/texts/a.txt')).toEqual({ file: '/texts/a.txt', sequences: 2, length: 8 });
     expect(from('random (seed 3)')).toEqual({ file: 'random', sequences: 2, length: 8 });
   });

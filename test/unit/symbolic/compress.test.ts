@@ -11,12 +11,12 @@ import { evaluateProgram } from '../../../extension/core/symbolic/evaluation/eva
 import { Machine } from '../../../extension/core/symbolic/evaluation/machine';
 import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
 import { inferType } from '../../../extension/core/symbolic/language/infer-type';
-import { initialLibrary, typesOf } from '../../../extension/core/symbolic/language/library';
+import { initialLibrary, typeLookup } from '../../../extension/core/symbolic/language/library';
 import type { Library } from '../../../extension/core/symbolic/language/library';
 import { parseProgram } from '../../../extension/core/symbolic/language/parse-program';
 import { reduceTerm } from '../../../extension/core/symbolic/language/reduce';
 import { Rejection } from '../../../extension/core/symbolic/language/rejection';
-import { printTerm, sizeOf, symbol } from '../../../extension/core/symbolic/language/term';
+import { printTerm, termSize, symbol } from '../../../extension/core/symbolic/language/term';
 import type { Term } from '../../../extension/core/symbolic/language/term';
 import { printType } from '../../../extension/core/symbolic/language/type';
 import { randomPrograms } from './random-programs';
@@ -104,7 +104,7 @@ function subterms(term: Term): Term[] {
 
 /** The highest utility of all patterns, each tried; 0 where none has more. */
 function bestUtility(programs: readonly Term[], library: Library): number {
-  const typeOf = (term: Term): string => printType(inferType(term, typesOf(library)));
+  const typeOf = (term: Term): string => printType(inferType(term, typeLookup(library)));
   const all = new Map<string, Term>();
   for (const program of programs) {
     for (const part of subterms(program)) {
@@ -269,8 +269,8 @@ describe('compression', () => {
         async (seed, count, budget) => {
           const make = randomPrograms(library, seededRandom(seed), budget);
           const programs = Array.from({ length: count }, make);
-          fc.pre(programs.every((program) => sizeOf(program) < 10));
-          const corpus = new Corpus(programs, typesOf(library));
+          fc.pre(programs.every((program) => termSize(program) < 10));
+          const corpus = new Corpus(programs, typeLookup(library));
           const best = await bestAbstraction(corpus, 2, unattended.cancellation);
           expect(best?.utility ?? 0).toBe(bestUtility(programs, library));
           found += best === undefined ? 0 : 1;

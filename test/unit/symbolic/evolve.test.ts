@@ -11,8 +11,8 @@ import type {
 import type { EvolutionSettings } from '../../../extension/core/symbolic/evolution/gssnn-document';
 import {
   correlation,
-  expectedBestOf,
-  spreadOf,
+  expectedBestScore,
+  describeSpread,
 } from '../../../extension/core/symbolic/evolution/spread';
 import { graphToJson } from '../../../extension/core/symbolic/graph-json';
 import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
@@ -56,7 +56,7 @@ describe('evolve', () => {
       expect(models.filter(({ kept }) => kept)).toHaveLength(Math.min(3, models.length));
       const worstKept = Math.min(...models.filter((m) => m.kept).map((m) => m.metrics.train));
       expect(models.every((m) => m.kept || m.metrics.train <= worstKept)).toBe(true);
-      expect(spread).toEqual(spreadOf(models.map(({ metrics }) => metrics.test)));
+      expect(spread).toEqual(describeSpread(models.map(({ metrics }) => metrics.test)));
       // Every program builds the graph that it is said to, in the library as it became.
       for (const { program, graph, name } of models) {
         const built = evaluateProgram(parseProgram(program, library), machine);
@@ -130,10 +130,10 @@ describe('graphName', () => {
 
 describe('Statistics', () => {
   it('are those of samples', () => {
-    const { deviation, ...others } = spreadOf([1, 2, 4]);
+    const { deviation, ...others } = describeSpread([1, 2, 4]);
     expect(others).toEqual({ mean: 7 / 3, least: 1, most: 4 });
     expect(deviation).toBeCloseTo(Math.sqrt(7 / 3), 12);
-    expect(spreadOf([5]).deviation).toBeNull();
+    expect(describeSpread([5]).deviation).toBeNull();
     expect(correlation([1, 2, 3], [2, 4, 6])).toBeCloseTo(1, 12);
     expect(correlation([1, 2, 3], [6, 4, 2])).toBeCloseTo(-1, 12);
     expect(correlation([1, 2, 3, 4], [1, 3, 2, 4])).toBeCloseTo(0.8, 12);
@@ -151,7 +151,7 @@ describe('Statistics', () => {
         choice.reduce((best, one) => (one.validation > best.validation ? one : best)),
       );
       const average = scores.reduce((sum, { score }) => sum + score, 0) / scores.length;
-      expect(expectedBestOf(candidates, count)).toBeCloseTo(average, 12);
+      expect(expectedBestScore(candidates, count)).toBeCloseTo(average, 12);
     }
   });
 });

@@ -6,15 +6,15 @@ import { Machine } from '../../../extension/core/symbolic/evaluation/machine';
 import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
 import { graphToJson } from '../../../extension/core/symbolic/graph-json';
 import { inferType } from '../../../extension/core/symbolic/language/infer-type';
-import { initialLibrary, typesOf } from '../../../extension/core/symbolic/language/library';
+import { initialLibrary, typeLookup } from '../../../extension/core/symbolic/language/library';
 import type { Library } from '../../../extension/core/symbolic/language/library';
 import { parseLibrary } from '../../../extension/core/symbolic/language/library-file';
-import { massesOf, reducedMass } from '../../../extension/core/symbolic/language/mass';
+import { createMass, reducedMass } from '../../../extension/core/symbolic/language/mass';
 import { parseProgram } from '../../../extension/core/symbolic/language/parse-program';
 import { parseTerm } from '../../../extension/core/symbolic/language/parse-term';
 import { reduceTerm } from '../../../extension/core/symbolic/language/reduce';
 import { Rejection } from '../../../extension/core/symbolic/language/rejection';
-import { printTerm, sizeOf } from '../../../extension/core/symbolic/language/term';
+import { printTerm, termSize } from '../../../extension/core/symbolic/language/term';
 import type { Term } from '../../../extension/core/symbolic/language/term';
 import { printType } from '../../../extension/core/symbolic/language/type';
 import { randomPrograms } from './random-programs';
@@ -53,7 +53,7 @@ function graphOrRejection(program: Term): SymbolicGraph | undefined {
 describe('programs', () => {
   it.each(archivedVectors)('$program builds the archived graph', (vector) => {
     const term = parseProgram(vector.program, archived);
-    expect(sizeOf(term)).toBe(vector.size);
+    expect(termSize(term)).toBe(vector.size);
     expect(reducedMass(term, archived)).toBe(vector.mass);
     expect(JSON.stringify(graphToJson(evaluateProgram(term, machine)))).toBe(vector.json);
   });
@@ -103,7 +103,7 @@ describe('programs', () => {
 
   it('have a mass with inventions replaced, reduced or not', () => {
     const program = parseProgram('(push (add (connect fn_3)))', archived);
-    expect(massesOf(archived)(program)).toBe(8);
+    expect(createMass(archived)(program)).toBe(8);
     expect(reducedMass(program, archived)).toBe(7);
     expect(printTerm(reduceTerm(program, archived))).toBe(
       '(push (add (connect (add (next_port (connect identity))))))',
@@ -146,7 +146,7 @@ describe('rejections', () => {
   it('says that a program is too big', () => {
     const nested = (count: number): string =>
       `${'(push '.repeat(count)}identity${')'.repeat(count)}`;
-    expect(sizeOf(parseProgram(nested(149), primitives))).toBe(150);
+    expect(termSize(parseProgram(nested(149), primitives))).toBe(150);
     expect(rejectionOf(() => parseProgram(nested(150), primitives)).reason).toBe('too-big');
     expect(rejectionOf(() => parseProgram(nested(100_000), primitives)).reason).toBe('too-big');
     expect(rejectionOf(() => parseProgram('('.repeat(100_000), primitives)).reason).toBe('too-big');
@@ -239,7 +239,7 @@ describe('types', () => {
     const type = printType(
       inferType(
         parseTerm(text, () => true),
-        typesOf(primitives),
+        typeLookup(primitives),
       ),
     );
     // Variables are numbered as they come: names do not matter.

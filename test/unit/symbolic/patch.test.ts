@@ -7,7 +7,10 @@ import { ridge } from '../../../extension/core/linear-algebra/ridge';
 import { patchTensorShapes } from '../../../extension/core/models/patch/symbolic-patch';
 import { floatsIn, floatTensor } from '../../../extension/core/runtime/tensors';
 import { branchModel, runBranch } from '../../../extension/core/symbolic/patch/branch-run';
-import { contestantsOf, layersOf } from '../../../extension/core/symbolic/patch/contestants';
+import {
+  createContestants,
+  contestantLayers,
+} from '../../../extension/core/symbolic/patch/contestants';
 import type { Contestant } from '../../../extension/core/symbolic/patch/contestants';
 import { fitBranch } from '../../../extension/core/symbolic/patch/fit-branch';
 import { findGraphs, patchLibrary } from '../../../extension/core/symbolic/patch/found-graphs';
@@ -38,7 +41,7 @@ const data = { train: dataOf(1024, 1), validation: dataOf(256, 2) };
 const found = findGraphs(patchLibrary(), { graphs: 4, programs: 2000 }, unattended);
 
 async function contestants(): Promise<Contestant[]> {
-  return contestantsOf(await found, 7);
+  return createContestants(await found, 7);
 }
 
 const ofKind = (all: readonly Contestant[], kind: Contestant['kind']): Contestant => {
@@ -109,7 +112,7 @@ describe('contestants', () => {
     async (hiddenSize) => {
       const all = await contestants();
       const count = (one: Contestant): number =>
-        branchModel(layersOf(one, hiddenSize), hiddenSize, 0).parameters.reduce(
+        branchModel(contestantLayers(one, hiddenSize), hiddenSize, 0).parameters.reduce(
           (sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1),
           0,
         );
@@ -138,7 +141,7 @@ describe('contestants', () => {
 describe('a branch', () => {
   it('whose last layer is zero adds nothing', async () => {
     const one = ofKind(await contestants(), 'graph');
-    const model = branchModel(layersOf(one, hidden), hidden, one.seed);
+    const model = branchModel(contestantLayers(one, hidden), hidden, one.seed);
     const drawn = await model.initial();
     const zero = Object.fromEntries(
       Object.entries(drawn).map(([name, tensor]) => [
@@ -162,7 +165,7 @@ describe('a branch', () => {
       expect(record.ridgeError).toBeLessThan(1);
       expect(record.error).toBeLessThanOrEqual(record.ridgeError);
       // What is recorded is what the numbers give.
-      const model = branchModel(layersOf(one, hidden), hidden, one.seed);
+      const model = branchModel(contestantLayers(one, hidden), hidden, one.seed);
       const given = await runBranch(model, tensors, data.validation.features, pause);
       const { numbers } = data.validation.targets;
       const [difference, whole] = numbers.reduce(

@@ -2,11 +2,11 @@ import type { Random } from '../../../extension/core/data/random';
 import type { Library } from '../../../extension/core/symbolic/language/library';
 import { applied, symbol } from '../../../extension/core/symbolic/language/term';
 import type { Term } from '../../../extension/core/symbolic/language/term';
-import { grammarOf } from '../../../extension/core/symbolic/search/grammar';
+import { createGrammar } from '../../../extension/core/symbolic/search/grammar';
 
 /** Gives random programs of a library; those of more than about `budget` symbols end as soon as they can. */
 export function randomPrograms(library: Library, random: Random, budget: number): () => Term {
-  const grammar = grammarOf(library);
+  const grammar = createGrammar(library);
   return () => {
     let left = budget;
     const make = (nonterminal: number): Term => {

@@ -9,7 +9,7 @@ import {
   matrixTypes,
 } from '../../../extension/core/symbolic/raven/matrix-types';
 import type { MatrixKind } from '../../../extension/core/symbolic/raven/matrix-types';
-import { drawRaven, linesOf } from '../../../extension/core/symbolic/raven/raven-data';
+import { drawRaven, baselineAccuracies } from '../../../extension/core/symbolic/raven/raven-data';
 import type { RavenExample, RavenMode } from '../../../extension/core/symbolic/raven/raven-data';
 import { renderMatrix } from '../../../extension/core/symbolic/raven/render';
 import { placesRange, startRange } from '../../../extension/core/symbolic/raven/rules';
@@ -164,7 +164,7 @@ describe('Data', () => {
       within(count / faithful.length, matrixKinds[type].probability);
     }
     within(faithful.filter(({ label }) => label).length / faithful.length, 0.41875);
-    const { majority, shortcut } = linesOf(faithful);
+    const { majority, shortcut } = baselineAccuracies(faithful);
     within(majority, 0.58125);
     within(shortcut, 0.73125);
   });
@@ -172,7 +172,7 @@ describe('Data', () => {
   it('leave out the type that tells the label, in balanced mode', () => {
     const balanced = take(600, 16, 'balanced', 1);
     expect(balanced.some(({ matrix }) => matrix.type === 'SHAPE_IN_SHAPE')).toBe(false);
-    const { majority, shortcut } = linesOf(balanced);
+    const { majority, shortcut } = baselineAccuracies(balanced);
     expect(shortcut).toBe(majority);
   });
 

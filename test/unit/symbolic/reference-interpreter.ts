@@ -1,5 +1,5 @@
 import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
-import { spineOf } from '../../../extension/core/symbolic/language/term';
+import { splitSpine } from '../../../extension/core/symbolic/language/term';
 import type { Term } from '../../../extension/core/symbolic/language/term';
 
 interface State {
@@ -68,7 +68,7 @@ const primitives: Readonly<Record<string, (...args: Program[]) => Program>> = {
 };
 
 function programOf(term: Term): Program {
-  const { head, args } = spineOf(term);
+  const { head, args } = splitSpine(term);
   const primitive = head.kind === 'symbol' ? primitives[head.name] : undefined;
   if (primitive === undefined) {
     throw new Error('The reference knows primitives only.');

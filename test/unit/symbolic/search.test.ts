@@ -7,7 +7,7 @@ import { SimpleGraph } from '../../../extension/core/symbolic/evaluation/isomorp
 import { Machine } from '../../../extension/core/symbolic/evaluation/machine';
 import { initialLibrary } from '../../../extension/core/symbolic/language/library';
 import type { Library } from '../../../extension/core/symbolic/language/library';
-import { massesOf } from '../../../extension/core/symbolic/language/mass';
+import { createMass } from '../../../extension/core/symbolic/language/mass';
 import { parseProgram } from '../../../extension/core/symbolic/language/parse-program';
 import {
   applied,
@@ -16,7 +16,7 @@ import {
   symbol,
 } from '../../../extension/core/symbolic/language/term';
 import type { Term } from '../../../extension/core/symbolic/language/term';
-import { costOf } from '../../../extension/core/symbolic/search/costs';
+import { weightCost } from '../../../extension/core/symbolic/search/costs';
 import {
   countPrograms,
   enumerateBySize,
@@ -24,7 +24,7 @@ import {
 import { Enumeration } from '../../../extension/core/symbolic/search/enumeration';
 import { explore } from '../../../extension/core/symbolic/search/explore';
 import type { Exploration } from '../../../extension/core/symbolic/search/explore';
-import { grammarOf } from '../../../extension/core/symbolic/search/grammar';
+import { createGrammar } from '../../../extension/core/symbolic/search/grammar';
 import type { PopulationMember } from '../../../extension/core/symbolic/search/population';
 import { refit } from '../../../extension/core/symbolic/search/refit';
 import { archivedLibrary } from './vectors';
@@ -42,7 +42,9 @@ function withRandomWeights({ entries }: Library, seed: number): Library {
 }
 
 function costOfTerm(term: Term, library: Library): number {
-  const costs = new Map(library.entries.map(({ name, logWeight }) => [name, costOf(logWeight)]));
+  const costs = new Map(
+    library.entries.map(({ name, logWeight }) => [name, weightCost(logWeight)]),
+  );
   let cost = 0;
   forEachSymbol(term, (name) => {
     cost += costs.get(name) ?? NaN;
@@ -52,10 +54,10 @@ function costOfTerm(term: Term, library: Library): number {
 
 /** All programs that cost at most `most`, by trying every production. */
 function bruteForce(library: Library, most: number): string[] {
-  const grammar = grammarOf(library);
+  const grammar = createGrammar(library);
   const make = (nonterminal: number, budget: number): { term: Term; cost: number }[] =>
     (grammar[nonterminal]?.productions ?? []).flatMap(({ entry, args }) => {
-      let partial = [{ args: [] as Term[], cost: costOf(entry.logWeight) }];
+      let partial = [{ args: [] as Term[], cost: weightCost(entry.logWeight) }];
       for (const argument of args) {
         partial = partial
           .filter(({ cost }) => cost <= budget)
@@ -154,7 +156,7 @@ function preservedOf(library: Library): PopulationMember[] {
   return secondTexts.map((text) => {
     const program = parseProgram(text, library);
     const graph = evaluateProgram(program, new Machine(library));
-    return { program, graph, mass: massesOf(library)(program) };
+    return { program, graph, mass: createMass(library)(program) };
   });
 }
 
@@ -202,7 +204,7 @@ describe('exploration', () => {
 
   it('counts 1 062 914 programs of the released weights at a cost of 0.35807 at most', () => {
     const enumeration = new Enumeration(legacy, new Machine(legacy));
-    const most = costOf(-0.35807);
+    const most = weightCost(-0.35807);
     let count = 0;
     for (const progress of enumeration.run()) {
       if (progress.cost > most) {
@@ -228,13 +230,13 @@ describe('exploration', () => {
       if (member === undefined) {
         throw new Error(`${printTerm(program)} is missing`);
       }
-      const mass = massesOf(legacy)(program);
+      const mass = createMass(legacy)(program);
       best.set(member, Math.min(best.get(member) ?? Infinity, mass));
     }
     expect(population.length).toBeGreaterThan(2);
     for (const member of population) {
       expect(member.mass).toBe(best.get(member));
-      expect(massesOf(legacy)(member.program)).toBe(member.mass);
+      expect(createMass(legacy)(member.program)).toBe(member.mass);
       expect(evaluateProgram(member.program, machine)).toEqual(member.graph);
     }
   });

@@ -8,7 +8,7 @@ import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import { planFor } from '../../../extension/core/plans/plan';
 import { parseLimit } from '../../../extension/core/tensornet/budget/budget-limits';
 import type { BudgetUnit } from '../../../extension/core/tensornet/budget/budget-limits';
-import { reachOf } from '../../../extension/core/tensornet/budget/pareto-front';
+import { costRanges } from '../../../extension/core/tensornet/budget/pareto-front';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
 import { PlanMeasurer } from '../../../extension/core/tensornet/budget/plan-measurer';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
@@ -66,13 +66,13 @@ describe('experts of a mixture', () => {
 
   it('save what they store, and no work', () => {
     const compressions = { ...table, layers: table.layers.map((one) => ({ ...one, entries: [] })) };
-    const reach = reachOf(compressions, context, []);
+    const reach = costRanges(compressions, context, []);
     const { experts } = model.summary.sublayers.find((one) => one.experts !== undefined) ?? {};
     const gone = (table.widths ?? [])
       .filter(({ of }) => of === 'experts')
       .reduce((sum, { count, entries }) => sum + count - (entries.at(-1)?.kept ?? count), 0);
     const others = (table.widths ?? []).filter(({ of }) => of !== 'experts');
-    const without = reachOf({ ...compressions, widths: others }, context, []);
+    const without = costRanges({ ...compressions, widths: others }, context, []);
     const saved = (unit: BudgetUnit): number => {
       const [most, least] = [without, reach].map((one) => one.find((u) => u.unit === unit)?.least);
       return (most ?? Number.NaN) - (least ?? Number.NaN);

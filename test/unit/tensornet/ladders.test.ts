@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   interpolate,
-  laddersOf,
+  buildLadders,
   measuredFirst,
   nextToMeasure,
 } from '../../../extension/core/tensornet/sensitivity/ladders';
@@ -14,7 +14,7 @@ describe('ladders of levels', () => {
     // Errors of outputs do not show what rounding the inputs does.
     const int8 = { method: 'int8', level: 0 } as const;
     const rungsOf = (errors: readonly number[]) =>
-      laddersOf([...ranks, int4, int8], errors).map(({ rungs }) => rungs);
+      buildLadders([...ranks, int4, int8], errors).map(({ rungs }) => rungs);
     expect(rungsOf([0.1, 0.5, 0.2, 0.3, 0.3])).toEqual([
       [
         { place: 0, size: expect.closeTo(0.01) as number },

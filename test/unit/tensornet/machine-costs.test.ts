@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { formFlops } from '../../../extension/core/models/forms/form-facts';
 import type { MatrixEncoding, MpoForm } from '../../../extension/core/models/matrix-encoding';
-import { fitRates, millisecondsOf } from '../../../extension/core/tensornet/costs/fit-rates';
-import { kernelNames, worksOf } from '../../../extension/core/tensornet/costs/kernels';
+import { fitRates, predictTime } from '../../../extension/core/tensornet/costs/fit-rates';
+import { kernelNames, encodingWork } from '../../../extension/core/tensornet/costs/kernels';
 import {
   chooseMpoRun,
   explainMpoRun,
@@ -60,13 +60,13 @@ const forms: Form[] = [
 describe('the work of forms', () => {
   it('has the multiplications that the forms tell', () => {
     for (const form of forms) {
-      const macs = worksOf(form, 3).reduce((sum, work) => sum + work.macs, 0);
+      const macs = encodingWork(form, 3).reduce((sum, work) => sum + work.macs, 0);
       expect(2 * macs).toBe(3 * formFlops(form));
     }
   });
 
   it('of a chain of d³ × d³ is d⁴(χ² + 2χ)', () => {
-    expect(worksOf(mpo(80), 1)[0]?.macs).toBe(16 ** 4 * (80 ** 2 + 2 * 80));
+    expect(encodingWork(mpo(80), 1)[0]?.macs).toBe(16 ** 4 * (80 ** 2 + 2 * 80));
   });
 });
 
@@ -83,15 +83,15 @@ describe('costs of a machine', () => {
         };
         const samples = [64, 256, 1024].flatMap((width) =>
           [1, 16, 128].flatMap((rows) =>
-            worksOf({ kind: 'dense', weight: tensor(width, width) }, rows).map((work) => ({
+            encodingWork({ kind: 'dense', weight: tensor(width, width) }, rows).map((work) => ({
               ...work,
-              milliseconds: millisecondsOf(rates, work),
+              milliseconds: predictTime(rates, work),
             })),
           ),
         );
         const found = fitRates(samples);
         for (const sample of samples) {
-          expect(millisecondsOf(found, sample) / sample.milliseconds).toBeCloseTo(1, 1);
+          expect(predictTime(found, sample) / sample.milliseconds).toBeCloseTo(1, 1);
         }
         expect(
           [found.perCall, found.perByte, found.perMac, found.perMoved].every((x) => x >= 0),

@@ -8,7 +8,7 @@ import type { OuterPlace } from '../../../extension/core/models/matrix-encoding'
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
 import type { RefinedPlan } from '../../../extension/core/tensornet/budget/refine-plan';
-import { onlyLimit } from '../../../extension/core/tensornet/budget/budget-limits';
+import { singleLimit } from '../../../extension/core/tensornet/budget/budget-limits';
 import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import type { CompressionChoice } from '../../../extension/core/tensornet/compression-choice';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
@@ -108,7 +108,7 @@ describe.each([
   it('let a budget reach less', async () => {
     const least = async (of: SensitivityProfile): Promise<number> => {
       for (let percent = 5; percent < 100; percent += 5) {
-        const budget = onlyLimit({ unit: 'bytes', ratio: percent / 100 });
+        const budget = singleLimit({ unit: 'bytes', ratio: percent / 100 });
         const plan = await planUnderBudget(of, budget).catch(() => undefined);
         if (plan !== undefined) {
           return percent;
@@ -129,7 +129,7 @@ describe.each([
         ...{
           model: await openModelFiles(source),
           table: of,
-          budget: onlyLimit({ unit: 'bytes', ratio }),
+          budget: singleLimit({ unit: 'bytes', ratio }),
           rounds,
         },
         ...{ calibration, bundledText, folder: fresh(), ...run },
@@ -170,7 +170,10 @@ describe.each([
   });
 
   it('are counted in the work of a model, as far as they multiply', async () => {
-    const { costBefore } = await planUnderBudget(table, onlyLimit({ unit: 'flops', ratio: 0.99 }));
+    const { costBefore } = await planUnderBudget(
+      table,
+      singleLimit({ unit: 'flops', ratio: 0.99 }),
+    );
     const sublayers = table.model.sublayers.reduce((sum, one) => sum + one.flopsPerToken, 0);
     expect(costBefore).toBe(sublayers + (table.outer?.at(-1)?.flopsPerToken ?? 0));
   });

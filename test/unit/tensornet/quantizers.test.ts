@@ -28,7 +28,7 @@ import {
 import { compressionMethods } from '../../../extension/core/tensornet/compression-methods';
 import { formBytes, plannedForm } from '../../../extension/core/tensornet/planned-encoding';
 import { reconstruct } from '../../../extension/core/tensornet/reconstruct';
-import { floatsOfData } from '../../../extension/core/tensornet/tensor-values';
+import { dataToFloats } from '../../../extension/core/tensornet/tensor-values';
 import { correlatedRows, outputDistance, randomRows, statisticsOf } from './matrices';
 import { randomRuns } from '../sample';
 
@@ -53,7 +53,7 @@ describe('rounding to nearest in blocks', () => {
         async (matrix, bits, blockSize, isAsymmetric) => {
           const grid = { bits, blockSize, isAsymmetric, searches: false };
           const form = roundToNearest(matrix, grid, 'qdq');
-          const scales = floatsOfData(form.scales);
+          const scales = dataToFloats(form.scales);
           const { numbers } = await dequantized(form);
           const blocks = Math.ceil(matrix.length / blockSize);
           numbers.forEach((x, i) => {
@@ -88,7 +88,7 @@ describe('rounding to nearest in blocks', () => {
       ...[0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xdc, 0xfe],
       ...[0, 0, 0, 0, 0, 0, 0, 0],
     ]);
-    expect([...floatsOfData(form.scales)]).toEqual([1, 0]);
+    expect([...dataToFloats(form.scales)]).toEqual([1, 0]);
     expect([...(form.zeros?.bytes ?? [])]).toEqual([0x08]);
     expect([form.quants.shape, form.scales.shape, form.zeros?.shape]).toEqual([
       [1, 2, 8],
@@ -110,7 +110,7 @@ describe('int8 with a scale per output', () => {
     await fc.assert(
       fc.asyncProperty(matrices, async (matrix) => {
         const form = quantizePerOutput(matrix);
-        const scales = floatsOfData(form.scales);
+        const scales = dataToFloats(form.scales);
         const { numbers } = await dequantized(form);
         numbers.forEach((x, i) => {
           const scale = scales[Math.floor(i / matrix.length)] ?? 0;

@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import {
   countedUnits,
   formatLimit,
-  onlyLimit,
+  singleLimit,
   parseLimit,
 } from '../../../extension/core/tensornet/budget/budget-limits';
 import type { BudgetUnit } from '../../../extension/core/tensornet/budget/budget-limits';
-import { reachOf } from '../../../extension/core/tensornet/budget/pareto-front';
+import { costRanges } from '../../../extension/core/tensornet/budget/pareto-front';
 import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import type { RemovalCost } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
@@ -24,7 +24,7 @@ function leastOf(
   unit: BudgetUnit = 'bytes',
   removable: readonly RemovalCost[] = [],
 ): number | undefined {
-  return reachOf(table, undefined, removable).find((one) => one.unit === unit)?.least;
+  return costRanges(table, undefined, removable).find((one) => one.unit === unit)?.least;
 }
 
 describe('how far a model can go down', () => {
@@ -51,7 +51,7 @@ describe('how far a model can go down', () => {
     expect(leastOf(table)).toBe(120 + 6 + 5 + 10 + 10);
     // A quarter of the keys and values goes, 4 bytes each time: the model reads 16 tokens.
     expect(leastOf(table, 'memory')).toBe(151 + (2 * 16 * 4 * 3) / 4);
-    const memory = reachOf(table, 4096, []).find(({ unit }) => unit === 'memory');
+    const memory = costRanges(table, 4096, []).find(({ unit }) => unit === 'memory');
     expect(memory?.least).toBe(151 + (2 * 4096 * 4 * 3) / 4);
     const removable = [{ sublayer: 'block.1.attention', distance: 1 }];
     expect(leastOf(tableOf(), 'bytes', removable)).toBe(120 + 32 - 10);
@@ -75,7 +75,7 @@ describe('how far a model can go down', () => {
     const table = tableOf({ layers: [{ ...layerOf(0, 'down', compressions), ...times }] });
     expect([leastOf(table, 'decode'), leastOf(table, 'prefill')]).toEqual([0.3, 0.1]);
     const chosen = async (limit: string): Promise<string[]> => {
-      const plan = await planUnderBudget(table, onlyLimit(parseLimit(limit)));
+      const plan = await planUnderBudget(table, singleLimit(parseLimit(limit)));
       return plan.compress.map(({ method }) => method);
     };
     expect(await chosen('decode<0.5')).toEqual(['lowrank']);
@@ -91,7 +91,7 @@ describe('how far a model can go down', () => {
       { change: 'without', kind: 'feedforward', decodeMsPerToken: 8, prefillMsPerToken: 2 },
     ] as const;
     const runs = { whole: { decodeMsPerToken: 10, prefillMsPerToken: 3 }, changed };
-    const reach = reachOf(tableOf({ layers, runs }), undefined, []);
+    const reach = costRanges(tableOf({ layers, runs }), undefined, []);
     const decode = reach.find(({ unit }) => unit === 'decode');
     // Of 10 ms, 5 are of two attentions and 2 of two feed-forwards; 4 layers take 1 ms each, or 0.25.
     expect(decode).toMatchObject({ before: 10, least: 10 - 4 * 0.75 });
@@ -107,7 +107,7 @@ describe('how far a model can go down', () => {
     expect(least).toBeCloseTo(0, 10);
     // Without the head in the table it is among the rest.
     const head = outside().map((matrix) => ({ ...matrix, decodeMsPerToken: 1 }));
-    const counted = reachOf(tableOf({ layers, runs, outer: head }), undefined, []);
+    const counted = costRanges(tableOf({ layers, runs, outer: head }), undefined, []);
     expect(counted.find(({ unit }) => unit === 'decode')?.before).toBe(10);
   });
 

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { inEnglish } from '../../../extension/core/message';
 import type { Message } from '../../../extension/core/message';
-import { onlyLimit, parseLimit } from '../../../extension/core/tensornet/budget/budget-limits';
+import { singleLimit, parseLimit } from '../../../extension/core/tensornet/budget/budget-limits';
 import { planProblem } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import type { CompressionPlan } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import { refinePlan } from '../../../extension/core/tensornet/budget/refine-plan';
@@ -26,7 +26,7 @@ const context = {
 /** The plan where a compressed layer really saves so much of the model's time. */
 async function refined(limit: string, saving: number, rounds = 3, firstShare?: number) {
   const tried: number[] = [];
-  const problem = planProblem(table, onlyLimit(parseLimit(limit)), [], { isTimed: true });
+  const problem = planProblem(table, singleLimit(parseLimit(limit)), [], { isTimed: true });
   const measure = async ({ compress }: CompressionPlan) => {
     tried.push(compress.length);
     const own = 1 - saving * compress.length;
@@ -84,7 +84,7 @@ it('rounds where removals cost more together than alone: each kind of change has
     layerOf(Math.floor(i / 2), i % 2 === 0 ? 'down' : 'query', [int8(0.03)]),
   );
   const removable = layers.map(({ sublayer }) => ({ sublayer, distance: 0.01 }));
-  const problem = planProblem(tableOf({ layers }), onlyLimit(parseLimit('bytes<60%')), removable);
+  const problem = planProblem(tableOf({ layers }), singleLimit(parseLimit('bytes<60%')), removable);
   const tried: (readonly number[])[] = [];
   // Alone a removal costs a third of what rounding does. Together removals cost eight times that, rounding does not.
   const costOf = (removed: number, rounded: number): number =>

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { passesOver } from '../../../extension/core/tensornet/repair/repair-settings';
+import { epochsToRead } from '../../../extension/core/tensornet/repair/repair-settings';
 
 it.each([
   [512, 512, 1],
@@ -8,5 +8,5 @@ it.each([
   [256, 512, 2],
   [10, 512, 2],
 ])('of %i sequences where %i are wanted, passes are %i', (sequences, wanted, passes) => {
-  expect(passesOver(sequences, wanted)).toBe(passes);
+  expect(epochsToRead(sequences, wanted)).toBe(passes);
 });

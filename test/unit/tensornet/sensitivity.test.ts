@@ -7,10 +7,10 @@ import { openModelFiles } from '../../../extension/core/models/open-model';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
-import { onlyLimit } from '../../../extension/core/tensornet/budget/budget-limits';
+import { singleLimit } from '../../../extension/core/tensornet/budget/budget-limits';
 import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
-import { costsOf } from '../../../extension/core/tensornet/costs/machine-costs';
-import { findingsOf } from '../../../extension/core/tensornet/sensitivity/findings';
+import { fitCosts } from '../../../extension/core/tensornet/costs/machine-costs';
+import { summarizeFindings } from '../../../extension/core/tensornet/sensitivity/findings';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
 import { parseSensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile-schema';
 import type {
@@ -88,7 +88,7 @@ describe('the sensitivity profile', () => {
         await mkdir(costsFolder);
         const sample = { calls: 1, bytes: 1, macs: 1000, moved: 1, milliseconds: 1 };
         const chain = { ...sample, kernel: 'chain' as const, milliseconds: time };
-        const costs = costsOf('cpu', [{ ...sample, kernel: 'dense' }, chain]);
+        const costs = fitCosts('cpu', [{ ...sample, kernel: 'dense' }, chain]);
         await writeFile(join(costsFolder, 'cpu.json'), JSON.stringify(costs));
         return profileSensitivity(
           {
@@ -131,7 +131,7 @@ describe('the sensitivity profile', () => {
     const costsFolder = join(folder, 'costs-of-maps');
     await mkdir(costsFolder);
     const sample = { calls: 1, bytes: 1, macs: 1000, moved: 1, milliseconds: 1 };
-    const costs = costsOf('cpu', [{ ...sample, kernel: 'dense' }]);
+    const costs = fitCosts('cpu', [{ ...sample, kernel: 'dense' }]);
     await writeFile(join(costsFolder, 'cpu.json'), JSON.stringify(costs));
     const profile = async (path: string): Promise<SensitivityProfile> =>
       profileSensitivity(
@@ -166,7 +166,7 @@ describe('the sensitivity profile', () => {
     expect(new Set(times(convolutions))).toEqual(new Set([0]));
     expect(Math.min(...convolutions.layers.map((one) => one.flopsPerToken))).toBeGreaterThan(0);
     await expect(
-      planUnderBudget(convolutions, onlyLimit({ unit: 'decode', ratio: 0.5 })),
+      planUnderBudget(convolutions, singleLimit({ unit: 'decode', ratio: 0.5 })),
     ).rejects.toThrow('Count bytes, parameters or flops');
     expect(Math.min(...times(await profile(model)))).toBeGreaterThan(0);
   });
@@ -222,7 +222,7 @@ describe('the sensitivity profile', () => {
   });
 
   it('compares depths and roles at about half of the bytes', () => {
-    const [lowRank] = findingsOf(table);
+    const [lowRank] = summarizeFindings(table);
     expect(lowRank?.method).toBe('lowrank');
     expect(lowRank?.byDepth.map(({ group, layers }) => [group, layers])).toEqual([
       ['early', 7],
@@ -236,24 +236,26 @@ describe('the sensitivity profile', () => {
   it('plans within a budget, at a higher loss for a smaller one', async () => {
     const sums: number[] = [];
     for (const ratio of [0.9, 0.7, 0.5]) {
-      const plan = await planUnderBudget(table, onlyLimit({ unit: 'bytes', ratio }));
+      const plan = await planUnderBudget(table, singleLimit({ unit: 'bytes', ratio }));
       expect(plan.cost).toBeLessThanOrEqual(ratio * plan.costBefore * (1 + 1e-6));
       expect(plan.costBefore).toBe(table.model.bytes);
       expect(plan.remove).toEqual([]);
       sums.push(plan.sumOfDistances);
     }
     expect([...sums].sort((a, b) => a - b)).toEqual(sums);
-    await expect(planUnderBudget(table, onlyLimit({ unit: 'bytes', ratio: 0.01 }))).rejects.toThrow(
+    await expect(
+      planUnderBudget(table, singleLimit({ unit: 'bytes', ratio: 0.01 })),
+    ).rejects.toThrow(
       /The measured options leave at least [\d.]+ KiB \(bytes\), above the budget of [\d.]+ K?i?B\./,
     );
-    await expect(planUnderBudget(table, onlyLimit({ unit: 'bytes', ratio: 1.5 }))).rejects.toThrow(
-      '1.5 is not a share',
-    );
+    await expect(
+      planUnderBudget(table, singleLimit({ unit: 'bytes', ratio: 1.5 })),
+    ).rejects.toThrow('1.5 is not a share');
   });
 
   it('removes a sublayer where that costs least', async () => {
     const removable = [{ sublayer: 'block.1.attention', distance: 0 }];
-    const budget = onlyLimit({ unit: 'parameters', ratio: 0.95 });
+    const budget = singleLimit({ unit: 'parameters', ratio: 0.95 });
     const { compress, remove } = await planUnderBudget(table, budget, removable);
     expect(remove).toEqual(['block.1.attention']);
     expect(compress.filter(({ tensor }) => tensor.includes('layers.1.self_attn'))).toEqual([]);
@@ -265,7 +267,7 @@ describe('the sensitivity profile', () => {
       {
         model: await openModelFiles(model),
         table,
-        budget: onlyLimit({ unit: 'bytes', ratio: 0.6 }),
+        budget: singleLimit({ unit: 'bytes', ratio: 0.6 }),
         removable: [{ sublayer: 'block.1.feedforward', distance: 0.05 }],
         rounds: 3,
         calibration,

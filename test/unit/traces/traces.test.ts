@@ -108,7 +108,7 @@ await scratch.insert(
     needsScores: false,
     meaning: 'How far apart the raw outputs are',
     definition: say\`Squared norm of the change, mean over tokens\`,
-    ...reading(['change'], (sums, { change }) => sums.ofProduct(change, change)),
+    ...reading(['change'], (sums, { change }) => sums.product(change, change)),
     sequenceTerm: unchanged,
     distance: perToken,
   },`,

@@ -18,7 +18,7 @@ import { cutGraph } from '../../../extension/core/training/segments/cut-graph';
 import { Trainer } from '../../../extension/core/training/trainer';
 import type { TrainableModel } from '../../../extension/core/training/trainable-model';
 import {
-  streamsBehind,
+  sublayerOutputs,
   trainableTransformer,
 } from '../../../extension/core/training/trainable-transformer';
 import { fixture, relativeError } from '../fixtures';
@@ -77,7 +77,7 @@ describe('a graph that is cut', () => {
     'has the gradients of the whole: %s, an update from %i batches',
     async (name, accumulate) => {
       const opened = await openModel(fixture(name));
-      const streams = streamsBehind(opened);
+      const streams = sublayerOutputs(opened);
       // All of the weights, so that matrices that are used twice are among them.
       const whole = await trained(trainableTransformer(opened), accumulate, []);
       const cut = await trained(trainableTransformer(opened), accumulate, streams);
@@ -116,7 +116,7 @@ describe('a graph that is cut', () => {
       optimizer: { kind: 'adam' },
       learningRate: { rate: 1e-3 },
       seed: 1,
-      cuts: streamsBehind(opened),
+      cuts: sublayerOutputs(opened),
     } as const;
     await expect(Trainer.create(trainableTransformer(opened), options)).rejects.toThrow(
       'no memory',

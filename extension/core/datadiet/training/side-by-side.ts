@@ -7,7 +7,7 @@ import type { PieceDoer } from '../../distribute/piece-doer';
 import { alone, withCrew } from '../../distribute/with-crew';
 import type { JobContext } from '../../jobs/job';
 import type { TaskJob } from '../../jobs/child-task';
-import { stepsOfCheckpoint } from '../../training/checkpoint';
+import { readCheckpointStep } from '../../training/checkpoint';
 import type { SeedPiece } from './seed-setup';
 import { measureStep, threadsOf } from './training-run';
 import type { RunRequest } from './training-run';
@@ -93,7 +93,7 @@ export async function shareSeeds<Result>(
   job: JobContext<unknown>,
 ): Promise<void> {
   const cost = Math.max(1, steps);
-  const done = await Promise.all(pieces.map(async (one) => stepsOfCheckpoint(one.checkpoint)));
+  const done = await Promise.all(pieces.map(async (one) => readCheckpointStep(one.checkpoint)));
   await withCrew(engine, setup, home, job, async (crew) => {
     const report = (index: number, made: number): void => {
       // One that is begun again, or twice, does not take back what was told.

@@ -5,7 +5,7 @@ import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
 import { floatsIn, int64Tensor } from '../../runtime/tensors';
 import type { Tensors } from '../../runtime/tensors';
-import { stepsOfCheckpoint } from '../../training/checkpoint';
+import { readCheckpointStep } from '../../training/checkpoint';
 import { crossEntropy, lossInputs } from '../../training/losses';
 import { Trainer } from '../../training/trainer';
 import { UserError } from '../../user-error';
@@ -68,7 +68,7 @@ export async function trainRun(
       await hooks.epoch?.(epoch + 1, trainer);
       const { checkpoint: file } = hooks;
       // Another process that trains the same may be ahead, or done: its weights stay.
-      if (file !== undefined && (await stepsOfCheckpoint(file)) < trainer.steps) {
+      if (file !== undefined && (await readCheckpointStep(file)) < trainer.steps) {
         await trainer.save(file);
       }
     }

@@ -14,7 +14,11 @@ import { compressMatrix } from '../../tensornet/compress-matrix';
 import type { CompressedMatrix } from '../../tensornet/compress-matrix';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
 import type { CompressionContext } from '../../tensornet/compression-context';
-import { compressionMethods, requireFit, variantOf } from '../../tensornet/compression-methods';
+import {
+  compressionMethods,
+  requireFit,
+  resolveVariant,
+} from '../../tensornet/compression-methods';
 import { costsInFolder } from '../../tensornet/costs/costs-in-folder';
 import { chooseMpoRun } from '../../tensornet/costs/machine-costs';
 import type { MachineCosts, MpoRunChoice } from '../../tensornet/costs/machine-costs';
@@ -218,7 +222,7 @@ async function compressLayers(
   const isCalibrated = request.calibration !== undefined;
   const todo = new Set([...chosen.keys()].filter((id) => !store.has(id)));
   const needsInputs = (choice: CompressionChoice): boolean =>
-    compressionMethods[choice.method].needsCalibration(variantOf(choice, isCalibrated));
+    compressionMethods[choice.method].needsCalibration(resolveVariant(choice, isCalibrated));
   const inner = [...chosen.values()].filter(isInSublayer);
   const outer = [...chosen.values()].filter(isOutside);
   const needy = inner.filter(({ choice }) => needsInputs(choice));
@@ -246,7 +250,7 @@ async function compressLayers(
     await checkpoint(context.cancellation);
     report(say`Compressing ${layer.id}`);
     const isInner = 'sublayer' in layer;
-    const variant = variantOf(choice, isCalibrated && isInner);
+    const variant = resolveVariant(choice, isCalibrated && isInner);
     // Maps have many positions: cores are multiplied out, unless something else is asked for.
     const own: CompressionContext =
       isInner && layer.overPositions === true ? { mpoRun: 'contracted', ...settings } : settings;

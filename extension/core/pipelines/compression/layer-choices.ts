@@ -15,8 +15,8 @@ import type {
 import { compressionMethods, requireFit } from '../../tensornet/compression-methods';
 import type { MatrixSizes } from '../../tensornet/compression-methods';
 import { countParameters } from '../../tensornet/mpo';
-import { sitesOf } from '../../tensornet/mpo-sites';
-import { denseOuter, outerRequest } from '../../tensornet/outer-choice';
+import { chooseSites } from '../../tensornet/mpo-sites';
+import { denseOuter, embeddingRequest } from '../../tensornet/outer-choice';
 import { UserError } from '../../user-error';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
@@ -122,7 +122,7 @@ function chooseOuter(
 ): CompressionChoice[] {
   return places.flatMap((place) => {
     const dense = denseOuter(model, place);
-    const own = outerRequest(request);
+    const own = embeddingRequest(request);
     if (own === undefined) {
       throw new UserError(
         say`The ${outerNames[place]} cannot be compressed by ${request.method}.`,
@@ -173,7 +173,7 @@ function compressionFor(layer: MatrixSizes, request: CompressionRequest): Compre
 function pays({ out, in: input }: LinearLayer, { method, level, sites }: Compression): boolean {
   const counts: Readonly<Record<Compression['method'], () => number>> = {
     lowrank: () => level * (out + input),
-    mpo: () => countParameters(sitesOf(out, input, sites), level),
+    mpo: () => countParameters(chooseSites(out, input, sites), level),
     int8: () => 0,
     int4: () => 0,
     gguf: () => 0,

@@ -18,7 +18,7 @@ import {
   requireTrainsAsWhole,
   trainsAsWhole,
 } from '../../tensornet/repair/repair-end-to-end';
-import { defaultRepairText, passesOver } from '../../tensornet/repair/repair-settings';
+import { defaultRepairText, epochsToRead } from '../../tensornet/repair/repair-settings';
 import type { RepairScope, RepairSettings } from '../../tensornet/repair/repair-settings';
 import {
   measureBefore,
@@ -28,7 +28,7 @@ import {
 } from '../../tensornet/repair/repair-slices';
 import type { RepairOutcome } from '../../tensornet/repair/repair-slices';
 import { RepairStore } from '../../tensornet/repair/repair-store';
-import { lossUnitOf } from '../../tensornet/repair/output-distance';
+import { lossUnit } from '../../tensornet/repair/output-distance';
 import type { LossUnit } from '../../tensornet/repair/output-distance';
 import type { SliceRecord } from '../../tensornet/repair/repair-store';
 import { storeRepaired } from '../../tensornet/repair/trainable-encoding';
@@ -129,7 +129,7 @@ export async function repairModel(
   const device = await resolveDevice(request.device, warn);
   const { text, bundledText, memoryBytes, out, reads = defaultRepairText.sequences } = request;
   const loaded = await loadModelInputs(text, student, bundledText, request.settings.seed);
-  const epochs = request.epochs ?? passesOver(loaded.inputs.length, reads);
+  const epochs = request.epochs ?? epochsToRead(loaded.inputs.length, reads);
   const settings = { ...request.settings, epochs };
   loaded.warnings.forEach(warn);
   const {
@@ -183,7 +183,7 @@ export async function repairModel(
     };
     const losses = {
       learned,
-      unit: lossUnitOf(teacher),
+      unit: lossUnit(teacher),
       lossBefore,
       lossAfter,
       slices: sliced.slices,

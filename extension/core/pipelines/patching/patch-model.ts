@@ -27,9 +27,9 @@ import { libraryDocument } from '../../symbolic/language/library-file';
 import type { Library } from '../../symbolic/language/library';
 import { compete, parseFitRecord } from '../../symbolic/patch/compete';
 import type { Standing } from '../../symbolic/patch/compete';
-import { lossOf } from '../../symbolic/patch/sublayer-states';
+import { patchLoss } from '../../symbolic/patch/sublayer-states';
 import type { PatchLoss } from '../../symbolic/patch/sublayer-states';
-import { contestantsOf } from '../../symbolic/patch/contestants';
+import { createContestants } from '../../symbolic/patch/contestants';
 import { findGraphs } from '../../symbolic/patch/found-graphs';
 import type { PatchFitting } from '../../symbolic/patch/fit-branch';
 import { checkChanges, patchesStandingIn, withChanges } from '../../export/changes';
@@ -119,7 +119,7 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
     say`A patch needs three sequences at least: to fit, to choose and to judge.`,
   );
   const texts = { train, validation, test };
-  const contestants = contestantsOf(await findGraphs(library, limits, context), seed);
+  const contestants = createContestants(await findGraphs(library, limits, context), seed);
   const folder = workFolder(out, 'patch');
   await makeWorkFolder(folder);
   const identity = {
@@ -145,7 +145,14 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
     throw new Error('the best patch has a graph');
   }
   const result = {
-    ...{ sublayer, loss: lossOf(model), accepted, program, graph: graphToJson(graph), standings },
+    ...{
+      sublayer,
+      loss: patchLoss(model),
+      accepted,
+      program,
+      graph: graphToJson(graph),
+      standings,
+    },
     sequences: { train: train.length, validation: validation.length, test: test.length },
   };
   if (!accepted && !request.anyway) {

@@ -9,7 +9,7 @@ import { screeningSetup } from '../scorer';
 import type { FinalObserver, OriginalStates } from '../scorer';
 import type { SearchListener } from '../search-listener';
 import type { SearchPlan } from '../search-plan';
-import { slicesOf } from '../../metrics/slices';
+import { splitIntoSlices } from '../../metrics/slices';
 import type { Slice } from '../../metrics/slices';
 import { studentQuantile } from '../../metrics/statistics';
 import { Surrogate } from './surrogate';
@@ -50,7 +50,7 @@ export class AdaptiveRounds {
   /** Takes the original's final states: of the first sequence at least. */
   public async start(original: OriginalStates): Promise<void> {
     const { setup, rows, hasPrefixes } = this.plan;
-    this.slices = slicesOf(rows, hasPrefixes, this.plan.texts);
+    this.slices = splitIntoSlices(rows, hasPrefixes, this.plan.texts);
     const [slice] = this.slices;
     const state = original.get(0);
     if (slice !== undefined && state !== undefined) {

@@ -1,7 +1,7 @@
 import { seededRandom, shuffle } from '../../data/random';
 import type { Random } from '../../data/random';
 import { checkpoint } from '../../jobs/job';
-import { slicesOf } from '../../metrics/slices';
+import { splitIntoSlices } from '../../metrics/slices';
 import { TermSample } from '../../metrics/term-sample';
 import type { Candidate } from '../candidates';
 import { followOrder } from '../fixed-order';
@@ -181,7 +181,7 @@ function keyOf(set: RemovalSet): string {
 /** Measures sets of removals, each as one candidate. */
 class SetRace {
   private readonly scorer: Scorer;
-  private readonly slices: ReturnType<typeof slicesOf>;
+  private readonly slices: ReturnType<typeof splitIntoSlices>;
 
   public constructor(
     private readonly plan: SearchPlan,
@@ -189,7 +189,7 @@ class SetRace {
   ) {
     this.scorer = newScorer(plan.setup, { line: raceStep });
     this.scorer.startFrom(original);
-    this.slices = slicesOf(plan.rows, plan.hasPrefixes, plan.texts);
+    this.slices = splitIntoSlices(plan.rows, plan.hasPrefixes, plan.texts);
   }
 
   /** Total over all tokens. */

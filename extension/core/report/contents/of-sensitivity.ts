@@ -6,9 +6,9 @@ import {
   formatError,
   formatPercent,
 } from '../../format';
-import { typeOfLevel } from '../../tensornet/compression-choice';
+import { levelType } from '../../tensornet/compression-choice';
 import type { MethodName } from '../../tensornet/compression-choice';
-import { findingsOf, nearestToHalf } from '../../tensornet/sensitivity/findings';
+import { summarizeFindings, nearestToHalf } from '../../tensornet/sensitivity/findings';
 import type {
   SensitivityEntry,
   SensitivityProfile,
@@ -31,7 +31,7 @@ export function reportOfSensitivity(profile: SensitivityProfile): Report {
     ],
     sections: [
       levelsSection(profile),
-      ...findingsOf(profile).map(({ method }) => ({
+      ...summarizeFindings(profile).map(({ method }) => ({
         title: `Layers compressed by ${method}`,
         figure: sensitivityOf(profile, method),
       })),
@@ -76,7 +76,7 @@ const settings: Readonly<Record<MethodName, (level: number) => string>> = {
   lowrank: (level) => `rank ${level}`,
   int8: (level) => (level === 0 ? 'per output' : `groups of ${level}`),
   int4: (level) => `groups of ${level}`,
-  gguf: typeOfLevel,
+  gguf: levelType,
 };
 
 /** What every method leaves of the layers at each of its levels, and how far that is from the original. */

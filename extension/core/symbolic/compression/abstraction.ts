@@ -7,51 +7,51 @@ import type { Type } from '../language/type';
 import { CostQueue } from '../search/cost-queue';
 import { applicationCost, symbolCost } from './corpus';
 import type { Corpus } from './corpus';
-import { cheapestRewriting, savedBy } from './rewriting';
+import { cheapestRewriting, totalSavings } from './rewriting';
 import type { Matches, Rewriting } from './rewriting';
 
-/** A term with holes that programs share. */
+/** A term with holes that several programs share. */
 export interface Abstraction {
-  /** Closed: a lambda for every hole. */
+  /** Closed term: one lambda per hole. */
   readonly term: Term;
   readonly type: Type;
-  /** Cost that it takes off the programs, less what its body costs. */
+  /** Cost saved in the programs, minus the cost of its body. */
   readonly utility: number;
   readonly matches: Matches;
   readonly rewriting: Rewriting;
 }
 
-/** What stands at the next place of a pattern, in the order of its text. */
+/** Next token of a pattern, in prefix order. */
 type Token =
   | { readonly kind: 'symbol'; readonly name: string }
   | { readonly kind: 'application' }
   | { readonly kind: 'hole'; readonly index: number };
 
 /**
- * A pattern of which only the beginning is known, and where it matches. A column holds a node for every match.
+ * Prefix of a pattern, and its matches. A column has one node per match.
  */
 interface Pattern {
   readonly tokens: readonly Token[];
-  /** Where it matches. */
+  /** Nodes that it matches. */
   readonly matches: readonly number[];
-  /** Columns of what stands at the places that are still open, the next one last. */
+  /** Columns of the positions that are still open, the next one last. */
   readonly open: readonly (readonly number[])[];
   /** Columns of the arguments. */
   readonly holes: readonly (readonly number[])[];
-  /** Cost of the tokens, holes being free. */
+  /** Cost of the tokens; holes are free. */
   readonly bodyCost: number;
-  /** The negative of a bound on the utility of every pattern that begins so. */
+  /** Negative upper bound of the utility of every pattern with this prefix. */
   readonly cost: number;
 }
 
-/** Patterns looked at between two looks at the cancellation. */
+/** Patterns expanded between two checks for cancellation. */
 const batchSize = 2000;
 
 /**
- * The abstraction of highest utility with at most `arity` holes, which may stand where a function does and more than
- * once; undefined where none has a utility above 0. Top-down, best first, with an upper bound (Bowers et al. 2023,
- * arXiv 2211.16605): a pattern begun so saves, wherever it matches, no more than what stands there costs, less the use
- * of the abstraction and its arguments.
+ * Abstraction of highest utility with at most `arity` holes, which may be functions and may be used more than once;
+ * undefined if no utility is above 0. Top-down best-first search with an upper bound (Bowers et al. 2023,
+ * arXiv 2211.16605): at each match, a pattern with this prefix saves at most the cost of the matched node, minus the
+ * use of the abstraction and its arguments.
  * @throws CancelledError
  */
 export async function bestAbstraction(
@@ -89,18 +89,18 @@ export async function bestAbstraction(
   return best;
 }
 
-/** The patterns with one more token that match in two programs at least. */
+/** Extends a pattern by one token; returns those that match in at least two programs. */
 function expand(corpus: Corpus, pattern: Pattern, arity: number): Pattern[] {
   const open = pattern.open.slice(0, -1);
   const column = pattern.open.at(-1) ?? [];
   const { tokens, holes, bodyCost } = pattern;
-  const rowsOf = new Map<string, number[]>();
+  const rowsByKey = new Map<string, number[]>();
   column.forEach((id, row) => {
     const node = corpus.node(id);
     const key = node.kind === 'symbol' ? node.name : '';
-    const rows = rowsOf.get(key) ?? [];
+    const rows = rowsByKey.get(key) ?? [];
     rows.push(row);
-    rowsOf.set(key, rows);
+    rowsByKey.set(key, rows);
   });
   const expanded: Pattern[] = [];
   const add = (rows: readonly number[], next: Omit<Pattern, 'matches' | 'cost'>): void => {
@@ -109,10 +109,10 @@ function expand(corpus: Corpus, pattern: Pattern, arity: number): Pattern[] {
     const matches = pick(pattern.matches);
     if (corpus.isShared(matches)) {
       const picked = { ...next, matches, open: next.open.map(pick), holes: next.holes.map(pick) };
-      expanded.push({ ...picked, cost: -boundOf(corpus, picked) });
+      expanded.push({ ...picked, cost: -utilityBound(corpus, picked) });
     }
   };
-  for (const [name, rows] of rowsOf) {
+  for (const [name, rows] of rowsByKey) {
     if (name === '') {
       const parts = column.map((id) => {
         const node = corpus.node(id);
@@ -141,7 +141,7 @@ function expand(corpus: Corpus, pattern: Pattern, arity: number): Pattern[] {
   return expanded;
 }
 
-function boundOf(corpus: Corpus, { matches, holes, bodyCost }: Omit<Pattern, 'cost'>): number {
+function utilityBound(corpus: Corpus, { matches, holes, bodyCost }: Omit<Pattern, 'cost'>): number {
   let bound = -bodyCost;
   matches.forEach((id, row) => {
     let saved = corpus.node(id).cost - symbolCost;
@@ -154,8 +154,7 @@ function boundOf(corpus: Corpus, { matches, holes, bodyCost }: Omit<Pattern, 'co
 }
 
 /**
- * The abstractions of a whole pattern: one for every choice of types that its matches have, as an invention has one
- * type.
+ * Abstractions of a complete pattern: one per combination of types among its matches, since an invention has one type.
  */
 function finish(corpus: Corpus, { tokens, matches, holes, bodyCost }: Pattern): Abstraction[] {
   const byType = new Map<string, Map<number, readonly number[]>>();
@@ -173,20 +172,20 @@ function finish(corpus: Corpus, { tokens, matches, holes, bodyCost }: Pattern): 
     }
     const rewriting = cheapestRewriting(corpus, [typed]);
     return {
-      term: termOf(tokens, holes.length),
+      term: buildTerm(tokens, holes.length),
       type: functionType(
         args.map((id) => corpus.node(id).type),
         corpus.node(result).type,
       ),
-      utility: savedBy(corpus, rewriting) - bodyCost,
+      utility: totalSavings(corpus, rewriting) - bodyCost,
       matches: typed,
       rewriting,
     };
   });
 }
 
-/** The closed term of a pattern: its first hole is the first argument. */
-function termOf(tokens: readonly Token[], arity: number): Term {
+/** Closed term of a pattern; its first hole is the first argument. */
+function buildTerm(tokens: readonly Token[], arity: number): Term {
   let next = 0;
   const read = (): Term => {
     const token = tokens[next++];

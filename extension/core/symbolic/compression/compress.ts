@@ -1,5 +1,5 @@
 import type { JobContext } from '../../jobs/job';
-import { typesOf, withInvention } from '../language/library';
+import { typeLookup, withInvention } from '../language/library';
 import type { Library } from '../language/library';
 import type { Term } from '../language/term';
 import { bestAbstraction } from './abstraction';
@@ -9,25 +9,25 @@ import { rewrite } from './rewriting';
 import { say } from '../../message';
 
 export interface CompressOptions {
-  /** Abstractions at most. */
+  /** Maximum number of abstractions. */
   readonly iterations?: number;
-  /** Holes of an abstraction at most. */
+  /** Maximum number of holes of an abstraction. */
   readonly arity?: number;
 }
 
 export interface Compression {
-  /** The new inventions before the old entries, all weights uniform; the same library where there are none. */
+  /** New inventions followed by the old entries, with uniform weights; the original library if there are none. */
   readonly library: Library;
-  /** The programs with the inventions in them, in their order. */
+  /** The programs rewritten with the inventions, in the same order. */
   readonly programs: readonly Term[];
-  /** The latest last. */
+  /** New inventions in the order they were learned. */
   readonly inventions: readonly LearnedInvention[];
 }
 
 export interface LearnedInvention {
   readonly name: string;
   readonly term: Term;
-  /** Cost taken off the programs, less what the invention's body costs. */
+  /** Cost saved in the programs, minus the cost of the invention's body. */
   readonly utility: number;
 }
 
@@ -35,9 +35,9 @@ const defaultIterations = 3;
 const defaultArity = 2;
 
 /**
- * Learns inventions from programs, each one the abstraction of highest utility that two programs at least share, and
- * writes the programs with them. What the library has a name for already is written with that name, and is not learned
- * again. Every program keeps its graph.
+ * Learns inventions from programs, each the abstraction of highest utility that at least two programs share, and
+ * rewrites the programs with them. Existing inventions of the library are used and not learned again. Programs keep
+ * their graphs.
  * @throws CancelledError
  */
 export async function compress(
@@ -55,13 +55,13 @@ export async function compress(
       total: iterations,
       unit: 'steps',
     });
-    const corpus = new Corpus(state.programs, typesOf(state.library));
+    const corpus = new Corpus(state.programs, typeLookup(state.library));
     const best = await bestAbstraction(corpus, arity, context.cancellation);
     if (best === undefined) {
       break;
     }
     const { term, type, utility, matches, rewriting } = best;
-    const known = new KnownInventions(state.library).nameOf(term, type);
+    const known = new KnownInventions(state.library).findName(term, type);
     const name = known ?? freeName(state.library);
     const written = rewrite(corpus, [matches], rewriting, [name]);
     if (known === undefined) {
@@ -74,7 +74,7 @@ export async function compress(
   return { ...state, inventions };
 }
 
-/** `fn_` and the number after the largest there is. */
+/** `fn_` and the number after the largest used one. */
 function freeName({ entries }: Library): string {
   const numbers = entries.flatMap(({ name }) => /^fn_(\d+)$/.exec(name)?.[1] ?? []).map(Number);
   return `fn_${Math.max(-1, ...numbers) + 1}`;

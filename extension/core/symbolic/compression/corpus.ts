@@ -2,15 +2,15 @@ import type { Term } from '../language/term';
 import { printType, programType } from '../language/type';
 import type { Type } from '../language/type';
 
-/** What compression pays for a symbol or a variable, and for an application (Bowers et al. 2023, stitch). */
+/** Cost of a symbol or a variable, and of an application, in compression (Bowers et al. 2023, stitch). */
 export const symbolCost = 100;
 export const applicationCost = 1;
 
-/** A subterm of the corpus; equal ones are one node. Applications are of one argument. */
+/** A subterm of the corpus; equal subterms share a node. Applications have one argument. */
 export type CorpusNode = {
   readonly term: Term;
   readonly type: Type;
-  /** The type's text. */
+  /** Printed type. */
   readonly typeName: string;
   readonly cost: number;
 } & (
@@ -18,20 +18,20 @@ export type CorpusNode = {
   | { readonly kind: 'application'; readonly head: number; readonly argument: number }
 );
 
-/** Programs without lambdas as one graph of their subterms, which compression searches. */
+/** Programs without lambdas as a graph of their distinct subterms, searched by compression. */
 export class Corpus {
-  /** Subterms before the terms they are part of. */
+  /** Subterms, before the terms that contain them. */
   public readonly nodes: CorpusNode[] = [];
-  /** Of every program. */
+  /** Root node of each program. */
   public readonly roots: readonly number[];
-  /** How often a node occurs in all programs. */
+  /** Number of occurrences of a node in all programs. */
   public readonly uses: Float64Array;
-  /** The programs a node occurs in, as a set of bits in words of 32: [node, word]. */
+  /** Programs that contain a node, as a bit set in words of 32 bits: [node, word]. */
   private readonly owners: Uint32Array;
   private readonly words: number;
   private readonly ids = new Map<string, number>();
 
-  /** @param typeOf gives the types of symbols */
+  /** @param typeOf returns the type of a symbol */
   public constructor(
     public readonly programs: readonly Term[],
     private readonly typeOf: (name: string) => Type,
@@ -57,7 +57,7 @@ export class Corpus {
     return node;
   }
 
-  /** Whether the nodes occur in two programs at least. */
+  /** True if the nodes occur in at least two programs. */
   public isShared(nodes: Iterable<number>): boolean {
     const seen = new Uint32Array(this.words);
     for (const node of nodes) {
@@ -67,7 +67,7 @@ export class Corpus {
     }
     let occupied = 0;
     for (const bits of seen) {
-      // A word with one bit set loses it here.
+      // Zero if the word has one bit set.
       occupied += bits === 0 ? 0 : (bits & (bits - 1)) === 0 ? 1 : 2;
     }
     return occupied >= 2;

@@ -1,28 +1,28 @@
-import { inventionsInOrder, typesOf } from '../language/library';
+import { inventionsInOrder, typeLookup } from '../language/library';
 import type { Library } from '../language/library';
 import { reduceTerm } from '../language/reduce';
 import { Rejection } from '../language/rejection';
-import { printTerm, sizeOf } from '../language/term';
+import { printTerm, termSize } from '../language/term';
 import type { Term } from '../language/term';
-import { functionType, parametersOf, printType, programType } from '../language/type';
+import { functionType, parameterTypes, printType, programType } from '../language/type';
 import type { Type } from '../language/type';
 import { Corpus } from './corpus';
 import { cheapestRewriting, rewrite } from './rewriting';
 import type { Matches } from './rewriting';
 
-/** Symbols of a program with its inventions replaced, beyond which it is only looked at as it stands. */
+/** Symbols of an expanded program above which it is only matched as written. */
 const longestForm = 2000;
 
-/** What an invention stands for, variables of its lambdas being holes. */
+/** Expanded term of an invention; the variables of its lambdas are holes. */
 interface Pattern {
   readonly name: string;
   readonly type: Type;
   readonly body: Term;
-  /** Its lambdas. */
+  /** Number of lambdas. */
   readonly arity: number;
 }
 
-/** The inventions that a library has, told by what they stand for. */
+/** Inventions of a library, indexed by their expanded terms. */
 export class KnownInventions {
   private readonly names = new Map<string, string>();
   private readonly patterns: readonly Pattern[];
@@ -31,30 +31,30 @@ export class KnownInventions {
     this.patterns = inventionsInOrder(library).flatMap(({ name, term, type }) => {
       const normal = normalForm(term, library);
       if (normal !== undefined) {
-        this.names.set(keyOf(normal, type), name);
+        this.names.set(typedKey(normal, type), name);
       }
       const bodies = normal === undefined ? [term] : [term, normal];
-      return bodies.flatMap((body) => patternOf(name, type, body));
+      return bodies.flatMap((body) => createPattern(name, type, body));
     });
   }
 
-  /** The invention that is the same term after beta-reduction, and of the same type. */
-  public nameOf(term: Term, type: Type): string | undefined {
+  /** Name of the invention with the same type that is equal after beta-reduction. */
+  public findName(term: Term, type: Type): string | undefined {
     const normal = normalForm(term, this.library);
-    return normal && this.names.get(keyOf(normal, type));
+    return normal && this.names.get(typedKey(normal, type));
   }
 
   /**
-   * The programs, those written with inventions that become cheaper so: the search keeps the program of least
-   * mass, which often spells out what the library has a name for. Every program stays equal after beta-reduction.
+   * Rewrites programs with inventions if that makes them cheaper: the search returns the program of least mass, which
+   * often spells out an existing invention. Programs stay equal after beta-reduction.
    */
   public useIn(programs: readonly Term[]): readonly Term[] {
     if (this.patterns.length === 0) {
       return programs;
     }
     const normal = programs.map((program) => normalForm(program, this.library) ?? program);
-    const corpus = new Corpus([...programs, ...normal], typesOf(this.library));
-    const matches = this.patterns.map((pattern) => matchesOf(corpus, pattern));
+    const corpus = new Corpus([...programs, ...normal], typeLookup(this.library));
+    const matches = this.patterns.map((pattern) => findMatches(corpus, pattern));
     const rewriting = cheapestRewriting(corpus, matches);
     const names = this.patterns.map(({ name }) => name);
     const written = rewrite(corpus, matches, rewriting, names);
@@ -67,13 +67,13 @@ export class KnownInventions {
   }
 }
 
-const keyOf = (term: Term, type: Type): string => `${printTerm(term)}: ${printType(type)}`;
+const typedKey = (term: Term, type: Type): string => `${printTerm(term)}: ${printType(type)}`;
 
-/** The term after beta-reduction, inventions replaced; undefined where that is too big. */
+/** Expands inventions and beta-reduces; undefined if the result is too large. */
 function normalForm(term: Term, library: Library): Term | undefined {
   try {
     const normal = reduceTerm(term, library);
-    return sizeOf(normal) <= longestForm ? normal : undefined;
+    return termSize(normal) <= longestForm ? normal : undefined;
   } catch (error) {
     if (error instanceof Rejection) {
       return undefined;
@@ -82,8 +82,8 @@ function normalForm(term: Term, library: Library): Term | undefined {
   }
 }
 
-/** Patterns can be found in programs, which have no lambdas, if each hole is told by where it stands. */
-function patternOf(name: string, type: Type, term: Term): Pattern[] {
+/** Pattern of an invention; empty if a hole isn't identified by its position, since programs have no lambdas. */
+function createPattern(name: string, type: Type, term: Term): Pattern[] {
   let body = term;
   let arity = 0;
   for (; body.kind === 'lambda'; body = body.body) {
@@ -103,9 +103,9 @@ function patternOf(name: string, type: Type, term: Term): Pattern[] {
     : [];
 }
 
-/** Where an invention can stand: it has one type, which its arguments are to have. */
-function matchesOf(corpus: Corpus, { body, arity, type }: Pattern): Matches {
-  const parameters = parametersOf(type);
+/** Matches of an invention; the types of the arguments must agree with its type. */
+function findMatches(corpus: Corpus, { body, arity, type }: Pattern): Matches {
+  const parameters = parameterTypes(type);
   const wanted = parameters.slice(0, arity).map(printType);
   const result = printType(functionType(parameters.slice(arity), programType));
   const matches = new Map<number, readonly number[]>();

@@ -3,18 +3,18 @@ import type { Term } from '../language/term';
 import { applicationCost, symbolCost } from './corpus';
 import type { Corpus } from './corpus';
 
-/** Where an abstraction matches: a node, and the nodes that are its arguments there. */
+/** Matches of an abstraction: nodes with their argument nodes. */
 export type Matches = ReadonlyMap<number, readonly number[]>;
 
-/** The cheapest way to write every node with some abstractions at hand. */
+/** Cheapest way to write every node with a set of abstractions. */
 export interface Rewriting {
-  /** Of every node. */
+  /** Cost of every node. */
   readonly costs: Float64Array;
-  /** Which abstraction every node becomes a use of; −1 where it stays. */
+  /** Index of the abstraction used at every node; −1 for none. */
   readonly used: Int32Array;
 }
 
-/** Decides for every node, parts first, which abstraction to use there, if any: exact. */
+/** Selects the abstraction for every node, subterms first. Exact. */
 export function cheapestRewriting(corpus: Corpus, abstractions: readonly Matches[]): Rewriting {
   const costs = new Float64Array(corpus.nodes.length);
   const used = new Int32Array(corpus.nodes.length).fill(-1);
@@ -39,12 +39,12 @@ export function cheapestRewriting(corpus: Corpus, abstractions: readonly Matches
   return { costs, used };
 }
 
-/** The cost that the rewriting takes off all programs together. */
-export function savedBy(corpus: Corpus, { costs }: Rewriting): number {
+/** Cost saved by the rewriting in all programs. */
+export function totalSavings(corpus: Corpus, { costs }: Rewriting): number {
   return corpus.roots.reduce((sum, root) => sum + corpus.node(root).cost - (costs[root] ?? 0), 0);
 }
 
-/** The programs with the abstractions in them, under their names. */
+/** Programs rewritten with named abstractions. */
 export function rewrite(
   corpus: Corpus,
   abstractions: readonly Matches[],

@@ -1,15 +1,15 @@
 import { GrowableArray } from './growable-array';
 
-/** The operation of code that is a lambda; its argument is the body. */
+/** Operation of a lambda; its argument is the body. */
 export const lambdaOperation = -1;
-/** The operation of code that applies its first argument to the others. */
+/** Operation that applies its first argument to the others. */
 export const applyOperation = -2;
-/** The operation of code whose head is the variable of index 0; the next index is one less. */
+/** Operation whose head is the variable of index 0; the next index is one less. */
 export const firstVariableOperation = -3;
 
 /**
- * Terms without texts: an operation, which is the head's symbol if it is not negative, and the codes of its
- * arguments. Kept in rows of numbers because a search holds millions of them.
+ * Compact terms: an operation, which is the head's symbol if not negative, and the codes of its arguments. Stored in
+ * integer arrays because a search creates millions of them.
  */
 export class Code {
   private readonly operations = new GrowableArray();
@@ -20,7 +20,7 @@ export class Code {
     this.starts.push(0);
   }
 
-  /** How many codes there are; the next one is this. */
+  /** Number of codes, and the next code. */
   public get length(): number {
     return this.operations.length;
   }
@@ -34,7 +34,7 @@ export class Code {
     return this.operations.length - 1;
   }
 
-  /** Adds a code whose last argument stands apart. */
+  /** Adds a code with a separately passed last argument. */
   public addWithLast(operation: number, before: readonly number[], last: number): number {
     for (const argument of before) {
       this.allArguments.push(argument);

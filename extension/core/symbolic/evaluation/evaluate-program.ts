@@ -5,8 +5,8 @@ import { overrun } from './machine';
 import type { Machine } from './machine';
 
 /**
- * The graph that a program of type `T` builds.
- * @throws Rejection where evaluation passes its step limit, or the graph is one that is not kept.
+ * Graph that a program of type `T` builds.
+ * @throws Rejection if evaluation exceeds its step limit, or the graph isn't a valid result
  */
 export function evaluateProgram(program: Term, machine: Machine): SymbolicGraph {
   const { space } = machine;

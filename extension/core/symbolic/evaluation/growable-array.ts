@@ -1,4 +1,4 @@
-/** Whole numbers of 32 bits in a row that grows at its end; the room doubles when it runs out. */
+/** Growable array of 32-bit integers with doubling capacity. */
 export class GrowableArray {
   public values = new Int32Array(1024);
   public length = 0;
@@ -14,7 +14,7 @@ export class GrowableArray {
     return this.values[index] ?? 0;
   }
 
-  /** Makes room for `count` more. */
+  /** Reserves capacity for `count` more. */
   public reserve(count: number): void {
     if (this.length + count > this.values.length) {
       const grown = new Int32Array(Math.max(2 * this.values.length, this.length + count));

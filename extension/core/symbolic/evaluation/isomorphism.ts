@@ -1,15 +1,15 @@
 import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
 
-/** Rounds of colour refinement; more of them tell larger graphs apart before they are matched. */
+/** Rounds of color refinement; more rounds distinguish larger graphs before matching. */
 const rounds = 8;
 
-/** A simple undirected graph: ports, ids and the number of edges between two nodes are forgotten. */
+/** Simple undirected graph: ignores ports, ids and multiple edges. */
 export class SimpleGraph {
-  /** [node, node]: 1 where they are neighbours. */
+  /** [node, node]: 1 if they are adjacent. */
   private readonly adjacency: Uint8Array;
-  /** A number for each node that isomorphic graphs give the same nodes (Weisfeiler and Leman). */
+  /** Color of each node, invariant under isomorphism (Weisfeiler and Leman). */
   private readonly colours: Int32Array;
-  /** The same for isomorphic graphs: nodes, and their colours in order, which tell the degrees. */
+  /** Invariant under isomorphism: number of nodes and sorted colors, which imply the degrees. */
   public readonly key: string;
 
   public constructor(
@@ -38,7 +38,7 @@ export class SimpleGraph {
     return this.adjacency[a * this.nodeCount + b] === 1;
   }
 
-  /** Whether the nodes can be paired so that neighbours are paired with neighbours: exact, by backtracking. */
+  /** True if a bijection of the nodes preserves adjacency; exact, by backtracking. */
   public isIsomorphic(other: SimpleGraph): boolean {
     if (this.key !== other.key) {
       return false;
@@ -70,7 +70,7 @@ export class SimpleGraph {
     return place(0);
   }
 
-  /** Whether `candidate` may be the image of the node at `depth`, given the images of those before. */
+  /** True if `candidate` can be the image of the node at `depth`, given the images of earlier nodes. */
   private agrees(
     other: SimpleGraph,
     order: readonly number[],
@@ -88,7 +88,7 @@ export class SimpleGraph {
     return true;
   }
 
-  /** Nodes so that each has a neighbour before it where it can: a wrong pairing shows early. */
+  /** Orders the nodes so that each has an earlier neighbor if possible, which detects wrong matches early. */
   private connectedOrder(): number[] {
     const order: number[] = [];
     const seen = new Uint8Array(this.nodeCount);
@@ -134,7 +134,7 @@ function mix(value: number): number {
   return mixed ^ (mixed >>> 16);
 }
 
-/** Numbers for graphs, from 0: the same for two graphs exactly where they are isomorphic. */
+/** Assigns class ids to graphs, from 0; two graphs have the same id if and only if they are isomorphic. */
 export class GraphClasses {
   private readonly buckets = new Map<
     string,

@@ -2,42 +2,42 @@ import { inventionsInOrder } from '../language/library';
 import type { Invention, Library } from '../language/library';
 import { primitiveNames } from '../language/primitives';
 import type { PrimitiveName } from '../language/primitives';
-import { applied, forEachSymbol, spineOf, symbol } from '../language/term';
+import { applied, forEachSymbol, splitSpine, symbol } from '../language/term';
 import type { Term } from '../language/term';
-import { parametersOf } from '../language/type';
+import { parameterTypes } from '../language/type';
 import { applyOperation, Code, firstVariableOperation, lambdaOperation } from './code';
 import { GrowableArray } from './growable-array';
 import { StateSpace } from './state-space';
 
-/** Steps of an evaluation before it is given up: stands for the 0.1 s of the released code, but repeats. */
+/** Step limit of an evaluation: replaces the 0.1 s of the released code, but is deterministic. */
 const stepLimit = 100_000;
-/** Evaluations inside one another (`func`, `if_positions_equal`) before one is given up. */
+/** Limit of nested evaluations (`func`, `if_positions_equal`). */
 const depthLimit = 150;
 /**
- * Inventions whose terms use inventions of one another, so many deep, are remembered as functions of the state. Each
- * may go to its own limit of depth, and JavaScript's stack bears so many.
+ * Maximum nesting of inventions that are memoized as functions of the state. Each may reach its own depth limit, and
+ * JavaScript's stack is large enough for this many.
  */
 const rememberedLevels = 6;
 
-/** What {@link Machine.run} answers where a limit was passed. */
+/** Result of {@link Machine.run} if a limit was exceeded. */
 export const overrun = -1;
 const unknown = -2;
 
-/** How a symbol acts, once it has its arguments. */
+/** Evaluation rule of a symbol with all its arguments. */
 const enum Kind {
-  /** Ends: a type `T` whose effect depends on the state alone. */
+  /** Ends: type `T`, and the effect depends on the state only. */
   Constant,
-  /** A function of the state, then the continuation. */
+  /** Function of the state, followed by the continuation. */
   Step,
   Func,
   IfPositionsEqual,
-  /** Its term is run with the arguments bound. */
+  /** Runs its term with the arguments bound. */
   Call,
 }
 
 /**
- * A list of terms not yet run, each with the values of its variables: an environment, or arguments to come. The empty
- * list is its own rest.
+ * List of closures (terms with their environments): an environment, or a stack of arguments. The empty list is its own
+ * rest.
  */
 class Cell {
   public readonly environment: Cell;
@@ -56,9 +56,8 @@ class Cell {
 const end = new Cell(0);
 
 /**
- * Runs programs on states: Krivine's machine, call by name. What a symbol does to a state is remembered wherever it
- * depends on the state alone (steps, and inventions that end in their only variable), so that a program of such
- * symbols costs a look-up for each.
+ * Runs programs on states with Krivine's machine (call by name). Effects that depend on the state only (steps, and
+ * inventions that end in their only variable) are memoized, so a program of such symbols costs one lookup per symbol.
  */
 export class Machine {
   public readonly code = new Code();
@@ -66,11 +65,11 @@ export class Machine {
   private readonly symbols = new Map<string, number>();
   private readonly names: string[] = [];
   private readonly kinds: Kind[] = [];
-  /** Code of an invention's term, by symbol; of a primitive none. */
+  /** Code of an invention's term, by symbol; undefined for primitives. */
   private readonly bodies: (number | undefined)[] = [];
-  /** How deep inventions' terms use inventions, by symbol. */
+  /** Nesting depth of inventions in an invention's term, by symbol. */
   private readonly levels: number[] = [];
-  /** [state, symbol]: the state after it. */
+  /** [state, symbol]: resulting state. */
   private readonly transitions = new GrowableArray();
   private readonly identity: Cell;
   private steps = 0;
@@ -78,7 +77,7 @@ export class Machine {
 
   public constructor(library: Library) {
     for (const name of primitiveNames) {
-      this.define(name, kindOfPrimitive(name));
+      this.define(name, primitiveKind(name));
     }
     this.identity = new Cell(this.compile({ kind: 'symbol', name: 'identity' }), end, end);
     for (const invention of inventionsInOrder(library)) {
@@ -86,7 +85,7 @@ export class Machine {
     }
   }
 
-  /** The number of a symbol, as codes hold it. */
+  /** Index of a symbol in codes. */
   public symbolOf(name: string): number {
     const symbol = this.symbols.get(name);
     if (symbol === undefined) {
@@ -95,9 +94,9 @@ export class Machine {
     return symbol;
   }
 
-  /** Code of a term, for {@link run}. */
+  /** Compiles a term for {@link run}. */
   public compile(term: Term): number {
-    const { head, args } = spineOf(term);
+    const { head, args } = splitSpine(term);
     const codes = args.map((argument) => this.compile(argument));
     switch (head.kind) {
       case 'symbol':
@@ -111,7 +110,7 @@ export class Machine {
     }
   }
 
-  /** The program of a code without variables and lambdas. */
+  /** Decompiles a code without variables and lambdas. */
   public termOf(code: number): Term {
     const args = Array.from({ length: this.code.argumentCount(code) }, (_, index) =>
       this.termOf(this.code.argument(code, index)),
@@ -119,7 +118,7 @@ export class Machine {
     return applied(symbol(this.names[this.code.operation(code)] ?? ''), args);
   }
 
-  /** The state a program of type `T` makes of the initial one; {@link overrun} beyond a limit. */
+  /** Final state of a program of type `T`, from the initial state; {@link overrun} if a limit is exceeded. */
   public evaluate(code: number): number {
     this.steps = 0;
     this.depth = 0;
@@ -143,7 +142,7 @@ export class Machine {
     forEachSymbol(term, (used) => {
       level = Math.max(level, 1 + (this.levels[this.symbolOf(used)] ?? 0));
     });
-    const { length } = parametersOf(type);
+    const { length } = parameterTypes(type);
     const isStep = length === 1 && endsInVariable(term, remembered);
     const kind =
       level > rememberedLevels || !(length === 0 || isStep)
@@ -254,7 +253,7 @@ export class Machine {
     }
   }
 
-  /** The state after a symbol whose effect depends on the state alone. */
+  /** State after a symbol whose effect depends on the state only. */
   private transition(state: number, symbol: number): number {
     const columns = this.kinds.length;
     const at = state * columns + symbol;
@@ -274,7 +273,7 @@ export class Machine {
     if (body === undefined) {
       return this.space.step(state, primitiveNames[symbol] ?? 'identity');
     }
-    // Counts of its own, so that what is remembered does not depend on who asked first.
+    // Separate counters, so that memoized results don't depend on the caller.
     const { steps, depth } = this;
     this.steps = 0;
     this.depth = 0;
@@ -285,7 +284,7 @@ export class Machine {
     return next;
   }
 
-  /** The arguments of a code from `first` on, in front of the list. */
+  /** Pushes the arguments of a code from `first` on the list. */
   private pushArguments(code: number, first: number, environment: Cell, list: Cell): Cell {
     let stack = list;
     for (let i = this.code.argumentCount(code) - 1; i >= first; i--) {
@@ -295,7 +294,7 @@ export class Machine {
   }
 }
 
-function kindOfPrimitive(name: PrimitiveName): Kind {
+function primitiveKind(name: PrimitiveName): Kind {
   switch (name) {
     case 'identity':
       return Kind.Constant;
@@ -308,13 +307,13 @@ function kindOfPrimitive(name: PrimitiveName): Kind {
   }
 }
 
-/** Number of arguments of primitives that are not steps; the last is the continuation. */
+/** Number of arguments of primitives that aren't steps; the last is the continuation. */
 const argumentCounts: Readonly<Record<string, number>> = { func: 2, if_positions_equal: 5 };
 
 /**
- * Whether a term of type `T -> T` does something to the state that its argument has no part in, and then goes on with
- * the argument: whether it is a lambda whose variable stands only at the end. Then it is a function of the state.
- * @param isStateFunction tells the same of a symbol that is an invention or a primitive
+ * True if a term of type `T -> T` is a function of the state: a lambda whose variable occurs only as the last
+ * continuation, so that its argument doesn't influence the effect.
+ * @param isStateFunction returns the same property of an invention or a primitive
  */
 function endsInVariable(term: Term, isStateFunction: (name: string) => boolean): boolean {
   if (term.kind !== 'lambda') {
@@ -322,7 +321,7 @@ function endsInVariable(term: Term, isStateFunction: (name: string) => boolean):
   }
   let rest: Term = term.body;
   for (;;) {
-    const { head, args } = spineOf(rest);
+    const { head, args } = splitSpine(rest);
     if (head.kind === 'variable') {
       return head.index === 0 && args.length === 0;
     }

@@ -3,29 +3,28 @@ import type { PrimitiveName } from '../language/primitives';
 import { GrowableArray } from './growable-array';
 import { TupleTable } from './tuple-table';
 
-/** Ports of a node; `max_conn` of the released code. */
+/** Number of ports of a node; `max_conn` of the released code. */
 export const portCount = 10;
 
-/** The third field of a graph that added a node, where one that added an edge has an end. */
+/** Third field of a graph that added a node; for an added edge, the field is one of its ends. */
 const nodeAdded = -1;
 
 /**
- * The states that programs reach: a graph, a position, a port and a stack of positions (spec of arXiv 2303.03340's
- * released code). Every distinct state has one id, and so has every graph. A graph is its history, the graph before
- * and what was added, because ids of nodes and edges tell the order in which they came: so two graphs with the same
- * edges have the same history.
+ * States that programs reach: graph, position, port and stack of positions (specification of arXiv 2303.03340's
+ * released code). Every distinct state and every graph has one id. A graph is stored as its history, the previous graph
+ * and the addition: ids of nodes and edges encode their order, so two graphs with the same edges have the same history.
  */
 export class StateSpace {
-  /** (graph before, end, other end or {@link nodeAdded}, port), ends ascending. */
+  /** (previous graph, end, other end or {@link nodeAdded}, port), ends ascending. */
   private readonly graphs = new TupleTable();
   private readonly nodeCounts = new GrowableArray();
   private readonly nextIds = new GrowableArray();
   private readonly componentCounts = new GrowableArray();
-  /** (the rest of the stack, its top, 0, 0); stack 0 is empty. */
+  /** (rest of the stack, top, 0, 0); stack 0 is empty. */
   private readonly stacks = new TupleTable();
   /** (graph, position, port, stack). */
   private readonly states = new TupleTable();
-  /** The state programs start in: node 0, no edge, position 0, port 0, empty stack. */
+  /** Initial state: node 0, no edges, position 0, port 0, empty stack. */
   public readonly initial: number;
 
   public constructor() {
@@ -55,17 +54,17 @@ export class StateSpace {
     return this.nodeCounts.at(graph);
   }
 
-  /** 2 between adding a node and connecting it, else 1. */
+  /** 2 between adding a node and connecting it, otherwise 1. */
   public componentCount(graph: number): number {
     return this.componentCounts.at(graph);
   }
 
-  /** Whether a graph is a result: more than one node, all of them connected. */
-  public isKept(graph: number): boolean {
+  /** True if a graph is a valid result: connected, with more than one node. */
+  public isResult(graph: number): boolean {
     return this.nodeCount(graph) > 1 && this.componentCount(graph) === 1;
   }
 
-  /** The state after a primitive that takes at most its continuation; the same one where it has no effect there. */
+  /** State after a primitive that takes at most its continuation; unchanged if the primitive has no effect. */
   public step(state: number, step: PrimitiveName): number {
     const graph = this.states.field(state, 0);
     const position = this.states.field(state, 1);
@@ -103,7 +102,7 @@ export class StateSpace {
     }
   }
 
-  /** `func`: the state with the graph of another one, unless that has a node left unconnected. */
+  /** `func`: the state with the graph of another state, unless that has an unconnected node. */
   public withGraphOf(state: number, other: number): number {
     const graph = this.graphOf(other);
     return this.componentCount(graph) > 1
@@ -156,7 +155,7 @@ export class StateSpace {
     return grown;
   }
 
-  /** Keeps what is known of the last graph of `count`, if it is new. */
+  /** Stores the properties of the graph with id `count` − 1 if it is new. */
   private describeGraph(count: number, nodes: number, nextId: number, components = 1): void {
     if (this.nodeCounts.length < count) {
       this.nodeCounts.push(nodes);
@@ -165,7 +164,7 @@ export class StateSpace {
     }
   }
 
-  /** With a node left unconnected, its only way back to the others must stay on the stack. */
+  /** True if popping is allowed: an unconnected node must keep its only path to the others on the stack. */
   private mayPop(graph: number, position: number, stack: number): boolean {
     if (this.componentCount(graph) === 1) {
       return true;
@@ -178,7 +177,7 @@ export class StateSpace {
     return false;
   }
 
-  /** The node across the port, or the node itself where the port is free. */
+  /** Node at the other end of the port, or the node itself if the port is free. */
   private neighbour(graph: number, node: number, port: number): number {
     for (let rest = graph; rest >= 0; rest = this.graphs.field(rest, 0)) {
       const other = this.graphs.field(rest, 2);

@@ -1,8 +1,8 @@
 const emptySlot = -1;
 
 /**
- * Tuples of four whole numbers from −2³¹ up, each stored once under an id, ids from 0 in order of arrival. It is
- * what keeps graphs, stacks and states small and makes comparing them a comparison of ids.
+ * Interned tuples of four 32-bit integers, with ids from 0 in order of insertion. Keeps graphs, stacks and states
+ * small, and reduces comparing them to comparing ids.
  */
 export class TupleTable {
   private fields = new Int32Array(4 * 256);
@@ -13,7 +13,7 @@ export class TupleTable {
     return this.count;
   }
 
-  /** The id of the tuple. */
+  /** Returns the id of the tuple, and adds it if necessary. */
   public intern(a: number, b: number, c: number, d: number): number {
     let slot = this.hash(a, b, c, d);
     for (;;) {
@@ -34,7 +34,7 @@ export class TupleTable {
     }
   }
 
-  /** A number of the tuple: `field` is 0 to 3. */
+  /** Element of the tuple, `field` 0 to 3. */
   public field(id: number, field: number): number {
     return this.fields[4 * id + field] ?? 0;
   }

@@ -5,7 +5,7 @@ import { isPrimitive } from '../language/primitives';
 import { parseTerm } from '../language/parse-term';
 import { reduceTerm } from '../language/reduce';
 import { Rejection } from '../language/rejection';
-import { forEachSymbol, printTerm, sizeOf } from '../language/term';
+import { forEachSymbol, printTerm, termSize } from '../language/term';
 import type { Term } from '../language/term';
 import type { NetworkMetrics } from '../module/train-network';
 import type {
@@ -15,38 +15,38 @@ import type {
   ModelRecord,
 } from './gssnn-document';
 
-/** What is known of an evolution while it runs, and when it is done. */
+/** State of an evolution, running or finished. */
 export interface EvolutionState extends Partial<Pick<GssnnDocument, 'baselines' | 'best'>> {
   readonly settings: EvolutionSettings;
-  /** Not known before the data are drawn. */
+  /** Undefined until the data have been drawn. */
   readonly lines?: GssnnDocument['lines'];
   readonly iterations: readonly IterationRecord[];
-  /** Of the iteration that goes on. */
+  /** Models of the current iteration. */
   readonly models: readonly Omit<ModelRecord, 'kept'>[];
 }
 
-/** A program as it is written, and with its inventions replaced and all reduced. */
+/** Program as written, and fully reduced with expanded inventions. */
 export interface WrittenProgram {
   readonly text: string;
-  /** Undefined where it is too long to be written out. */
+  /** Undefined if it is too long to print. */
   readonly reduced?: { readonly text: string; readonly symbols: number };
-  /** Inventions that stand in it. */
+  /** Inventions used in it. */
   readonly uses: readonly string[];
 }
 
 export interface ModelView {
   readonly name: string;
   readonly graph: GraphJson;
-  /** The same number for all models whose graphs are isomorphic, from 0 on. */
+  /** Equal for models with isomorphic graphs; from 0. */
   readonly graphClass: number;
   readonly program: WrittenProgram;
   readonly mass: number;
   readonly metrics: NetworkMetrics;
-  /** Not known before its iteration is done. */
+  /** Undefined until its iteration is done. */
   readonly kept?: boolean;
 }
 
-/** One population, with what is told of it once all are trained. */
+/** A population, with statistics once all its networks are trained. */
 export interface IterationView extends Partial<
   Pick<IterationRecord, 'exploration' | 'spread' | 'correlation'>
 > {
@@ -56,26 +56,28 @@ export interface IterationView extends Partial<
 export interface InventionView {
   readonly name: string;
   readonly body: WrittenProgram;
-  /** Number, from 1 on, of the iteration whose programs taught it; the search knows it from the next one on. */
+  /**
+   * Number, from 1, of the iteration whose programs it was learned from; the search uses it from the next iteration.
+   */
   readonly iteration: number;
   readonly utility: number;
-  /** How many programs of each population it stands in. */
+  /** Number of programs in each population that use it. */
   readonly programs: readonly number[];
 }
 
-/** An evolution as it is shown. */
+/** Evolution as displayed. */
 export interface EvolutionView {
   readonly settings: EvolutionSettings;
   readonly lines?: GssnnDocument['lines'];
   readonly baselines: readonly NetworkMetrics[];
   readonly iterations: readonly IterationView[];
-  /** In the order in which they were learned. */
+  /** In the order they were learned. */
   readonly inventions: readonly InventionView[];
-  /** Numbers, from 1 on, of the model that validates best; not known before the end. */
+  /** Numbers, from 1, of the model with the best validation accuracy; undefined until the end. */
   readonly best?: { readonly iteration: number; readonly model: number };
 }
 
-/** Says what an evolution has found, with all programs written out. */
+/** Describes the result of an evolution, with printed programs. */
 export function viewEvolution({
   settings,
   lines,
@@ -117,7 +119,7 @@ export function viewEvolution({
   };
 }
 
-/** Writes terms of a library that has these inventions; none may use a later one. */
+/** Printer for terms of a library with these inventions; none may use a later one. */
 function writer(
   inventions: readonly { readonly name: string; readonly term: string }[],
 ): (text: string) => WrittenProgram {
@@ -129,7 +131,7 @@ function writer(
   const library = {
     entries: [
       ...entries,
-      // Reduction looks at terms alone: every entry may have the same type.
+      // Reduction only reads terms, so every entry can have the same type.
       ...inventions.flatMap(({ name, term }) =>
         primitive === undefined ? [] : [{ ...primitive, name, term: parse(term) }],
       ),
@@ -153,7 +155,7 @@ function reduced(
 ): Pick<WrittenProgram, 'reduced'> {
   try {
     const result = reduceTerm(term, library);
-    return { reduced: { text: printTerm(result), symbols: sizeOf(result) } };
+    return { reduced: { text: printTerm(result), symbols: termSize(result) } };
   } catch (error) {
     if (error instanceof Rejection) {
       return {};

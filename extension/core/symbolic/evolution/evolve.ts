@@ -7,7 +7,7 @@ import { graphToJson } from '../graph-json';
 import { initialLibrary } from '../language/library';
 import type { Library } from '../language/library';
 import { libraryDocument } from '../language/library-file';
-import { massesOf } from '../language/mass';
+import { createMass } from '../language/mass';
 import { printTerm } from '../language/term';
 import { fits } from '../../models/patch/graph-slots';
 import { networkSizes } from '../module/network-sizes';
@@ -22,27 +22,27 @@ import type {
   IterationRecord,
   ModelRecord,
 } from './gssnn-document';
-import { correlation, spreadOf } from './spread';
+import { correlation, describeSpread } from './spread';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
-/** A network to be trained. */
+/** Request to train a network. */
 export interface TrainingOrder {
   readonly graph: SymbolicGraph;
-  /** What its parameters, dropout and order of examples are drawn from. */
+  /** Seed of its parameters, dropout and order of examples. */
   readonly seed: number;
-  /** Its number in the evolution, from 0 on. */
+  /** Index in the evolution, from 0. */
   readonly number: number;
   readonly record: Omit<ModelRecord, 'metrics' | 'kept'>;
-  /** What is going on, for a progress bar. */
+  /** Stage shown in the progress bar. */
   readonly stage: Message;
   readonly total: number;
 }
 
-/** What a watcher of an evolution learns while it runs. */
+/** Event of a running evolution. */
 export type EvolutionEvent =
   | { readonly kind: 'lines'; readonly lines: GssnnDocument['lines'] }
-  /** A baseline that was trained. */
+  /** A trained baseline. */
   | { readonly kind: 'baseline'; readonly metrics: NetworkMetrics }
   | {
       readonly kind: 'model';
@@ -52,17 +52,17 @@ export type EvolutionEvent =
   | { readonly kind: 'iteration'; readonly iteration: number; readonly record: IterationRecord };
 
 export interface Evolution extends Pick<GssnnDocument, 'iterations' | 'best'> {
-  /** What the last iteration has left; it has all inventions. */
+  /** Library after the last iteration, with all inventions. */
   readonly library: Library;
 }
 
 /**
- * The outer loop of arXiv 2303.03340 (algorithm 1): search for graphs, train a fresh network of each, keep
- * the programs of those that fit their training data best, learn inventions from them, fit the weights, and
- * search again. All follows from the settings.
- * @param train trains a network and tells its accuracies
- * @param ahead hears of all networks of an iteration before the first is asked for: none needs another
- * @throws UserError when the search finds no graph, CancelledError
+ * Main loop of arXiv 2303.03340 (algorithm 1): search for graphs, train a new network with each, keep the programs
+ * whose networks fit their training data best, learn inventions from them, refit the weights, and search again. The
+ * settings determine the result.
+ * @param train trains a network and returns its accuracies
+ * @param ahead receives all networks of an iteration before the first is requested; they are independent
+ * @throws UserError if the search finds no graph, CancelledError
  */
 export async function evolve(
   settings: EvolutionSettings,
@@ -99,7 +99,7 @@ export async function evolve(
         job.emit({ kind: 'model', iteration, model });
       }
     }
-    // Sorting is stable: of equal ones the lighter, then the earlier stays.
+    // The sort is stable: ties are won by the smaller mass, then by the earlier model.
     const kept = [...models]
       .sort(
         (a, b) => b.record.metrics.train - a.record.metrics.train || a.record.mass - b.record.mass,
@@ -129,10 +129,10 @@ export async function evolve(
     records.push(record);
     job.emit({ kind: 'iteration', iteration, record });
   }
-  return { iterations: records, library, best: bestOf(records) };
+  return { iterations: records, library, best: findBest(records) };
 }
 
-/** Members whose graph has room in the network; of others the user is told. */
+/** Members whose graph fits in the network; reports the others to the user. */
 function fitting(
   population: readonly PopulationMember[],
   { mode, size }: EvolutionSettings,
@@ -157,12 +157,12 @@ function fitting(
 
 interface Lesson {
   readonly library: Library;
-  /** The kept members, their programs written with the inventions. */
+  /** The kept members, with programs rewritten with the inventions. */
   readonly preserved: readonly PopulationMember[];
   readonly inventions: Compression['inventions'];
 }
 
-/** Learns inventions from the programs that stay, and fits the weights to them. */
+/** Learns inventions from the kept programs, and refits the weights to them. */
 async function learn(
   library: Library,
   kept: readonly PopulationMember[],
@@ -175,10 +175,10 @@ async function learn(
     {},
     job,
   );
-  const massOf = massesOf(compressed.library);
+  const programMass = createMass(compressed.library);
   const preserved = kept.map((member, i) => {
     const program = compressed.programs[i] ?? member.program;
-    return { ...member, program, mass: massOf(program) };
+    return { ...member, program, mass: programMass(program) };
   });
   return {
     library: refit(compressed.library, compressed.programs, { legacyWeights }),
@@ -195,13 +195,13 @@ function describe({
   return { name: graphName(graph), graph: graphToJson(graph), program: printTerm(program), mass };
 }
 
-/** The spread of the test accuracies, and how they go with those on the training data. */
+/** Spread of the test accuracies, and their correlation with the training accuracies. */
 function summarize(
   metrics: readonly NetworkMetrics[],
 ): Pick<IterationRecord, 'spread' | 'correlation'> {
   const tests = metrics.map(({ test }) => test);
   return {
-    spread: spreadOf(tests),
+    spread: describeSpread(tests),
     correlation: correlation(
       metrics.map(({ train }) => train),
       tests,
@@ -209,15 +209,15 @@ function summarize(
   };
 }
 
-/** The model that validates best; of equal ones the lighter, then the earlier. */
-function bestOf(records: readonly IterationRecord[]): GssnnDocument['best'] {
+/** Model with the best validation accuracy; ties are won by the smaller mass, then by the earlier model. */
+function findBest(records: readonly IterationRecord[]): GssnnDocument['best'] {
   const all = records.flatMap(({ models }, iteration) =>
     models.map((model, i) => ({ iteration: iteration + 1, model: i + 1, ...model })),
   );
   return all.reduce((best, one) => (isBetter(one, best) ? one : best));
 }
 
-/** Whether a model validates better than another, or as well with a lighter program. */
+/** True if a model has a better validation accuracy than another, or the same with a smaller mass. */
 export function isBetter(
   one: Omit<ModelRecord, 'kept'>,
   other: Omit<ModelRecord, 'kept'>,
@@ -227,8 +227,8 @@ export function isBetter(
 }
 
 /**
- * A name for people: complete graphs, paths, cycles and stars have their usual ones, others are told by their
- * nodes, edges and degrees. Several edges between the same nodes count once.
+ * Display name of a graph: complete graphs, paths, cycles and stars by name, others by their nodes, edges and degrees.
+ * Multiple edges between two nodes count once.
  */
 export function graphName({ nodes, edges }: SymbolicGraph): string {
   const pairs = new Set(edges.map(({ ends: [a, b] }) => `${Math.min(a, b)} ${Math.max(a, b)}`));

@@ -14,7 +14,7 @@ const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 export type NetworkSizeName = keyof typeof networkSizes;
 export const networkSizeNames = Object.keys(networkSizes) as NetworkSizeName[];
 
-/** What an evolution trains on. */
+/** Training data of an evolution. */
 export const dataSettingsSchema = v.object({
   mode: v.picklist(ravenModes),
   seed: v.pipe(v.number(), v.integer()),
@@ -25,23 +25,23 @@ export const dataSettingsSchema = v.object({
 
 const settingsSchema = v.object({
   iterations: positive,
-  /** Graphs of a population at most. */
+  /** Maximum number of graphs in a population. */
   population: positive,
-  /** Graphs whose programs stay and teach the library. */
+  /** Graphs whose programs are kept and used to extend the library. */
   keep: positive,
   seed: v.pipe(v.number(), v.integer()),
-  /** Programs that each search looks at. */
+  /** Number of programs that each search enumerates. */
   programLimit: positive,
   size: v.picklist(networkSizeNames),
   mode: v.picklist(moduleModes),
   epochs: positive,
-  /** Weights as the released code fits them. */
+  /** True to fit weights like the released code. */
   legacyWeights: v.boolean(),
-  /** Networks with a dense layer in place of a graph that are trained for comparison; none when absent. */
+  /** Number of baseline networks with a dense layer instead of a graph; none by default. */
   baselines: v.optional(count),
   data: dataSettingsSchema,
 });
-/** What an evolution is started with. */
+/** Settings of an evolution. */
 export type EvolutionSettings = v.InferOutput<typeof settingsSchema>;
 
 const pair = v.pipe(v.tuple([count, count]), v.readonly());
@@ -64,13 +64,13 @@ const modelSchema = v.object({
   name: v.string(),
   graph: graphSchema,
   program: v.string(),
-  /** Symbols of the program with its inventions replaced. */
+  /** Symbols of the program with expanded inventions. */
   mass: count,
   metrics: metricsSchema,
-  /** Whether its program stayed for the next iteration. */
+  /** True if its program was kept for the next iteration. */
   kept: v.boolean(),
 });
-/** A graph of a population and the network that was trained of it. */
+/** Graph of a population, with the network trained for it. */
 export type ModelRecord = v.InferOutput<typeof modelSchema>;
 
 const spreadSchema = v.object({
@@ -81,26 +81,26 @@ const spreadSchema = v.object({
 });
 
 const iterationSchema = v.object({
-  /** The search that made the population. */
+  /** Statistics of the search for the population. */
   exploration: v.object({ enumerated: count, added: count, replaced: count, total: count }),
-  /** What it searched with. */
+  /** Library of the search. */
   library: v.array(libraryEntrySchema),
   models: v.array(modelSchema),
-  /** Of the test accuracies. */
+  /** Spread of the test accuracies. */
   spread: spreadSchema,
-  /** Between the accuracies on the training and on the test data; null where one is the same for all. */
+  /** Correlation of training and test accuracies; null if either is constant. */
   correlation: v.nullable(v.number()),
-  /** Inventions that the kept programs have taught. */
+  /** Inventions learned from the kept programs. */
   learned: v.array(
     v.object({
       name: v.string(),
       term: v.string(),
-      /** Cost that it took off the kept programs, less its own (stitch). */
+      /** Cost saved in the kept programs, minus its own cost (stitch). */
       utility: v.number(),
     }),
   ),
 });
-/** What one round of searching, training and learning has given. */
+/** Result of one round of searching, training and learning. */
 export type IterationRecord = v.InferOutput<typeof iterationSchema>;
 
 const linesSchema = v.object({ majority: share, shortcut: share });
@@ -127,10 +127,10 @@ export const evolutionSchema = v.object({
   ),
   versions: described(v.object({ espalier: v.string() }), 'What made it'),
 });
-/** The document `*.gssnn.json`: what an evolution did and found. */
+/** The document `*.gssnn.json`: settings and results of an evolution. */
 export type GssnnDocument = v.InferOutput<typeof evolutionSchema>;
 
-/** @throws UserError naming the field at fault. */
+/** @throws UserError that names the invalid field */
 export function parseGssnnDocument(text: string, file: string): GssnnDocument {
   return parseDocument(
     evolutionSchema,

@@ -20,10 +20,10 @@ import { dataSettingsSchema, metricsSchema, networkSizeNames } from './gssnn-doc
 import type { EvolutionSettings } from './gssnn-document';
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-/** Numbers that are compared before a worker joins. */
+/** Maximum number of weights compared before a worker joins. */
 const mostNumbers = 512;
 
-/** What networks of an evolution share. */
+/** Settings shared by the networks of an evolution. */
 const sharedSchema = v.object({
   size: v.picklist(networkSizeNames),
   mode: v.picklist(moduleModes),
@@ -39,7 +39,7 @@ const graphSchema: v.GenericSchema<SymbolicGraph> = v.object({
 });
 
 const requestSchema = v.object({
-  /** What the network has in its middle; a dense layer if absent. */
+  /** Graph in the middle of the network; a dense layer if absent. */
   graph: v.optional(graphSchema),
   seed: v.number(),
 });
@@ -47,12 +47,12 @@ export type NetworkRequest = v.InferInput<typeof requestSchema>;
 
 const resultSchema = v.object({
   metrics: metricsSchema,
-  /** Float32. */
+  /** Float32 weights. */
   weights: v.record(v.string(), v.object({ dims: v.array(count), data: v.instance(Float32Array) })),
 });
 export type NetworkResult = v.InferOutput<typeof resultSchema>;
 
-/** The data that an evolution trains on. */
+/** Request for the data of an evolution. */
 export function splitRequest({
   size,
   data,
@@ -60,7 +60,7 @@ export function splitRequest({
   return { ...data, size: networkSizes[size].encoder.imageSize };
 }
 
-/** What whoever trains networks of an evolution gets. It has no files: the pictures are drawn from their seed. */
+/** Setup sent to workers that train networks. It contains no files: the images are generated from their seed. */
 export function networkSetup(
   { size, mode, epochs, data }: EvolutionSettings,
   version: string,
@@ -79,8 +79,8 @@ export function networkPiece(
   return { key, lane: number, cost: 1, request, result: resultSchema };
 }
 
-/** The network of a request. */
-export const networkOf = (
+/** Creates the untrained network of a request. */
+export const networkFor = (
   { size, mode }: Pick<Shared, 'size' | 'mode'>,
   { graph, seed }: NetworkRequest,
 ): ReturnType<typeof createNetwork> => {
@@ -88,13 +88,13 @@ export const networkOf = (
   return createNetwork(networkSizes[size], head, seed);
 };
 
-/** Weights as {@link networkPiece} gives them. */
-export const weightsOf = ({ weights }: NetworkResult): Tensors =>
+/** Weights from the result of a {@link networkPiece}. */
+export const resultWeights = ({ weights }: NetworkResult): Tensors =>
   Object.fromEntries(
     Object.entries(weights).map(([name, { dims, data }]) => [name, floatTensor(data, dims)]),
   );
 
-/** Trains networks on data that are drawn. */
+/** Trains networks on generated data. */
 export const networkWork = (
   shared: Shared,
   splits: RavenSplits,
@@ -108,7 +108,7 @@ export const networkWork = (
     const { epochs, data } = shared;
     const total = trainingSteps(data.train, epochs);
     const { metrics, weights } = await trainNetwork(
-      networkOf(shared, request),
+      networkFor(shared, request),
       splits,
       { epochs, seed },
       {
@@ -124,7 +124,7 @@ export const networkWork = (
     const { train, validation } = splits;
     const few = { ...splits, train: train.first(1), validation: validation.first(0) };
     const { weights } = await trainNetwork(
-      networkOf(shared, { seed: 0 }),
+      networkFor(shared, { seed: 0 }),
       { ...few, test: few.validation },
       { epochs: 1, seed: 0 },
       unattended,
@@ -143,7 +143,7 @@ const sent = (weights: Tensors): NetworkResult['weights'] =>
     ]),
   );
 
-/** Opens what a worker trains networks with. */
+/** Opens the training of networks on a worker. */
 export const openNetworkPieces: OpenPieces = async (data) => {
   const shared = readMessage(sharedSchema, data, 'What pieces share');
   const splits = await drawSplits(splitRequest(shared), unattended);

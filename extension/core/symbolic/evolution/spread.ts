@@ -1,7 +1,7 @@
-/** How values lie. */
+/** Mean, deviation and range of values. */
 export interface Spread {
   readonly mean: number;
-  /** Of the sample, divided by its number − 1; null for fewer than two. */
+  /** Sample standard deviation (divisor n − 1); null for fewer than two values. */
   readonly deviation: number | null;
   readonly least: number;
   readonly most: number;
@@ -10,7 +10,7 @@ export interface Spread {
 const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 
-export function spreadOf(values: readonly number[]): Spread {
+export function describeSpread(values: readonly number[]): Spread {
   const middle = mean(values);
   const squares = values.reduce((sum, value) => sum + (value - middle) ** 2, 0);
   return {
@@ -21,7 +21,7 @@ export function spreadOf(values: readonly number[]): Spread {
   };
 }
 
-/** Pearson's correlation; null where one side is all equal. */
+/** Pearson correlation; null if either side is constant. */
 export function correlation(a: readonly number[], b: readonly number[]): number | null {
   const [meanA, meanB] = [mean(a), mean(b)];
   let [covariance, varianceA, varianceB] = [0, 0, 0];
@@ -35,16 +35,16 @@ export function correlation(a: readonly number[], b: readonly number[]): number 
 }
 
 /**
- * Expected score of the candidate that validates best among `count` drawn at random from all: what makes
- * populations of different sizes comparable. Of equal ones the first counts.
+ * Expected score of the candidate with the best validation among `count` drawn at random. Makes populations of
+ * different sizes comparable. The first one wins ties.
  */
-export function expectedBestOf(
+export function expectedBestScore(
   candidates: readonly { readonly validation: number; readonly score: number }[],
   count: number,
 ): number {
   const ordered = [...candidates].sort((a, b) => b.validation - a.validation);
   const drawn = Math.min(count, ordered.length);
-  // The i-th is the best when it is drawn and none before it is: C(n − i − 1, k − 1) / C(n, k).
+  // The i-th is the best if it is drawn and none before it is: C(n − i − 1, k − 1) / C(n, k).
   let chance = drawn / Math.max(1, ordered.length);
   return ordered.reduce((sum, { score }, i) => {
     const term = sum + chance * score;

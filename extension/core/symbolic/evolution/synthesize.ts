@@ -26,12 +26,12 @@ import { documentNames } from '../../document-names';
 import { metricsSchema, parseGssnnDocument } from './gssnn-document';
 import type { EvolutionSettings, GssnnDocument, ModelRecord } from './gssnn-document';
 import {
-  networkOf,
+  networkFor,
   networkPiece,
   networkSetup,
   networkWork,
   splitRequest,
-  weightsOf,
+  resultWeights,
 } from './network-pieces';
 import type { NetworkRequest, NetworkResult } from './network-pieces';
 import { say } from '../../message';
@@ -39,9 +39,9 @@ import { readSmallText } from '../../regular-file';
 
 export interface SynthesisRequest {
   readonly settings: EvolutionSettings;
-  /** Folder of what is written. */
+  /** Output folder. */
   readonly out: string;
-  /** Pictures of the training data that are written as PNG files, to be looked at. */
+  /** Number of training images to write as PNG files. */
   readonly pictures: number;
   /** Version of Espalier. */
   readonly version: string;
@@ -53,7 +53,7 @@ export interface SynthesisResult {
   readonly log: string;
   /** Path of the best network, ONNX. */
   readonly network: string;
-  /** Path of the library after the last iteration, in which all programs can be read. */
+  /** Path of the library after the last iteration, which contains all inventions that programs use. */
   readonly library: string;
 }
 
@@ -61,9 +61,9 @@ const entrySchema = v.object({ number: v.number(), program: v.string(), metrics:
 type Entry = v.InferOutput<typeof entrySchema>;
 
 /**
- * Runs an evolution and writes its log and its best network. Started again with the same settings it goes on
- * where it was, and does nothing if it was done.
- * @throws UserError when the folder holds another evolution or cannot be written to, CancelledError
+ * Runs an evolution and writes its log and its best network. Resumes if started again with the same settings, and does
+ * nothing if it was finished.
+ * @throws UserError if the folder contains another evolution or isn't writable, CancelledError
  */
 export async function synthesize(
   { settings, out, pictures, version }: SynthesisRequest,
@@ -127,18 +127,18 @@ export async function synthesize(
   return { document, ...result };
 }
 
-/** Trains networks whose accuracies the journal does not have, and keeps the best as a file. */
+/** Trains networks that aren't in the journal yet, and stores the best in a file. */
 class JournaledTrainer {
   private readonly done: ReadonlyMap<number, Entry>;
   private best: Omit<ModelRecord, 'kept'> | undefined;
-  /** Networks that somebody trains, or will, by their numbers. */
+  /** Networks in training or queued, by number. */
   private readonly begun = new Map<number, Promise<NetworkResult>>();
-  /** Steps of those that are trained together. */
+  /** Steps done by the networks that are trained together. */
   private readonly made = new Map<number, number>();
 
   public constructor(
     private readonly settings: EvolutionSettings,
-    private readonly crew: { readonly pieces: Dispatcher; readonly setup: PieceSetup },
+    private readonly workers: { readonly pieces: Dispatcher; readonly setup: PieceSetup },
     private readonly journal: Journal<Entry>,
     private readonly file: string,
     private readonly job: JobContext<EvolutionEvent>,
@@ -146,13 +146,13 @@ class JournaledTrainer {
     this.done = new Map(journal.replayed.map((entry) => [entry.number, entry]));
   }
 
-  /** Lets workers train networks that are asked for later. */
+  /** Starts training networks that will be requested later. */
   public begin(orders: readonly TrainingOrder[]): void {
     this.made.clear();
     for (const order of orders) {
       const { number, record, graph, seed } = order;
       if (this.known(number, record.program) === undefined) {
-        // Whoever asks for it hears how it went.
+        // Errors are reported to the caller of `train`.
         void this.fit({ graph, seed }, order).catch(() => undefined);
       } else {
         this.made.set(number, this.steps);
@@ -170,18 +170,21 @@ class JournaledTrainer {
     const result = await this.fit({ graph, seed }, order);
     const model = { ...record, metrics: result.metrics };
     if (this.offer(model)) {
-      const network = networkOf(this.settings, { graph, seed });
-      // Before the journal: a run that is killed between trains this network again and writes it again.
-      await writeText(this.file, exportModel(network, weightsOf(result), metadataOf(model)));
+      const network = networkFor(this.settings, { graph, seed });
+      // Before the journal entry: a run killed in between trains and writes this network again.
+      await writeText(
+        this.file,
+        exportModel(network, resultWeights(result), networkMetadata(model)),
+      );
     }
     const { metrics, program } = model;
     await this.journal.append([{ number, program, metrics }]);
-    // Weights of all networks would fill the memory.
+    // Weights of all networks wouldn't fit in memory.
     this.begun.delete(number);
     return metrics;
   }
 
-  /** Networks with a dense layer where others have a graph: what those have to be better than. */
+  /** Trains baseline networks with a dense layer instead of a graph. */
   public async trainBaselines(): Promise<NetworkMetrics[]> {
     const { baselines: total = 0, seed } = this.settings;
     // Numbers below those of the models.
@@ -193,7 +196,7 @@ class JournaledTrainer {
       const known = this.known(place.number, '');
       return known ?? this.fit({ seed: stepKey(seed, place.number) }, place);
     });
-    // Where one fails, those behind it are not waited for.
+    // If one fails, the following ones aren't awaited.
     results.forEach((result) => {
       result.catch(() => undefined);
     });
@@ -211,7 +214,9 @@ class JournaledTrainer {
     return trained;
   }
 
-  /** What the journal has of a network. A search of another version may have found another graph. */
+  /**
+   * Journal entry of a network, if it has the same program; a search of another version may have found another graph.
+   */
   private known(number: number, program: string): Entry | undefined {
     const entry = this.done.get(number);
     return entry?.program === program ? entry : undefined;
@@ -221,12 +226,12 @@ class JournaledTrainer {
     return trainingSteps(this.settings.data.train, this.settings.epochs);
   }
 
-  /** The result of a network, which is begun once. */
+  /** Result of a network; starts its training if necessary. */
   private async fit(
     request: NetworkRequest,
     { number, stage, total }: Pick<TrainingOrder, 'number' | 'stage' | 'total'>,
   ): Promise<NetworkResult> {
-    const { pieces, setup } = this.crew;
+    const { pieces, setup } = this.workers;
     const progress = ({ done: made }: { readonly done: number }): void => {
       this.made.set(number, made);
       const done = [...this.made.values()].reduce((sum, one) => sum + one, 0);
@@ -241,7 +246,7 @@ class JournaledTrainer {
     return found;
   }
 
-  /** Whether the model is the best so far. */
+  /** Records a model if it is the best so far; returns true if it is. */
   private offer(model: Omit<ModelRecord, 'kept'>): boolean {
     const better = this.best === undefined || isBetter(model, this.best);
     this.best = better ? model : this.best;
@@ -249,14 +254,14 @@ class JournaledTrainer {
   }
 }
 
-/** What the network's file says of itself. */
-const metadataOf = ({ name, program, graph, metrics }: Omit<ModelRecord, 'kept'>) => ({
+/** Metadata of the network's file. */
+const networkMetadata = ({ name, program, graph, metrics }: Omit<ModelRecord, 'kept'>) => ({
   'espalier.program': program,
   'espalier.graph': JSON.stringify({ name, ...graph }),
   'espalier.accuracies': JSON.stringify(metrics),
 });
 
-/** The finished evolution of these settings; undefined where there is none. */
+/** Finished evolution with these settings, or undefined. */
 async function readDone(
   file: string,
   settings: EvolutionSettings,
@@ -272,7 +277,7 @@ async function readDone(
   return document;
 }
 
-/** @throws UserError if a result would replace a file that no evolution in this folder wrote. */
+/** @throws UserError if a result would replace a file that wasn't written by an evolution in this folder */
 function refuseOthers(out: string, files: readonly string[]): void {
   const [other] = existsSync(evolutionJournal(out)) ? [] : files.filter((file) => existsSync(file));
   if (other !== undefined) {
@@ -294,7 +299,7 @@ async function makeFolder(path: string): Promise<void> {
   }
 }
 
-/** The first training examples as files that tell number, type and label. */
+/** Writes the first training examples as images named by number, type and label. */
 async function writePictures(folder: string, data: SplitRequest, count: number): Promise<void> {
   if (count === 0) {
     return;

@@ -4,7 +4,7 @@ import type { Term } from './term';
 import { functionType, printType, programType } from './type';
 import type { Type } from './type';
 
-/** The types that variables were found to stand for, in one inference. */
+/** Types bound to type variables during one inference. */
 class Substitution {
   private readonly bound: (Type | undefined)[] = [];
 
@@ -13,7 +13,7 @@ class Substitution {
     return { kind: 'variable', id: this.bound.length - 1 };
   }
 
-  /** The type with every variable replaced that is known. */
+  /** Replaces all bound variables of a type. */
   public resolve(type: Type): Type {
     if (type.kind === 'arrow') {
       return functionType([this.resolve(type.parameter)], this.resolve(type.result));
@@ -22,7 +22,7 @@ class Substitution {
     return known === undefined ? type : this.resolve(known);
   }
 
-  /** Makes the two types equal, if they can be (Robinson's unification). */
+  /** Unifies two types (Robinson); returns false if they can't be equal. */
   public unify(left: Type, right: Type): boolean {
     const [a, b] = [this.shallow(left), this.shallow(right)];
     if (a.kind === 'variable' || b.kind === 'variable') {
@@ -66,9 +66,9 @@ class Substitution {
 }
 
 /**
- * The most general type of a closed term (Hindley and Milner; symbols have one type each, without variables).
- * @param typeOf gives the types of symbols
- * @throws Rejection where a function is applied to what it does not take.
+ * Most general type of a closed term (Hindley–Milner; each symbol has one type without variables).
+ * @param typeOf returns the type of a symbol
+ * @throws Rejection if a function is applied to an argument of another type
  */
 export function inferType(term: Term, typeOf: (name: string) => Type): Type {
   const substitution = new Substitution();
@@ -116,7 +116,7 @@ function mismatch(
   );
 }
 
-/** Whether the general type becomes `instance` for some choice of its variables. */
+/** True if substituting the variables of the general type yields `instance`. */
 export function isInstance(general: Type, instance: Type): boolean {
   const chosen = new Map<number, string>();
   const match = (pattern: Type, type: Type): boolean => {
@@ -135,7 +135,7 @@ export function isInstance(general: Type, instance: Type): boolean {
   return match(general, instance);
 }
 
-/** The instance in which every variable is `T`. */
+/** The type with every variable replaced by `T`. */
 export function groundType(type: Type): Type {
   return type.kind === 'arrow'
     ? functionType([groundType(type.parameter)], groundType(type.result))

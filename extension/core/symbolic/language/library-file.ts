@@ -22,11 +22,11 @@ export const libraryEntrySchema = v.pipe(
       ),
       v.check((name) => name !== 'lam', '"lam" is no name'),
     ),
-    /** Of an invention: a closed term. */
+    /** Closed term of an invention. */
     term: v.optional(v.string()),
-    /** `T -> T`; by default the term's most general type, in which every variable is T. */
+    /** `T -> T`; defaults to the term's most general type, with every variable replaced by T. */
     type: v.optional(v.string()),
-    /** By default that of a uniform distribution. */
+    /** Defaults to a uniform distribution. */
     logWeight: v.optional(v.pipe(v.number(), v.maxValue(0, 'A log-weight is 0 at most'))),
   }),
   v.check(
@@ -38,7 +38,7 @@ export const libraryEntrySchema = v.pipe(
 const schema = v.object({
   format: v.literal('espalier.symboliclibrary'),
   version: v.literal(1),
-  /** In the order in which the search takes up programs of equal likelihood. */
+  /** In the order in which the search enumerates programs of equal likelihood. */
   entries: v.pipe(
     v.array(libraryEntrySchema),
     v.minLength(1, 'A library has an entry'),
@@ -49,16 +49,16 @@ const schema = v.object({
   ),
 });
 
-/** A library as its file holds it. */
+/** Content of a library file. */
 export type LibraryDocument = v.InferOutput<typeof schema>;
 
-/** @throws UserError naming file and field where the text is no library. */
+/** @throws UserError that names the file and the invalid field */
 export function parseLibrary(text: string, file: string): Library {
   const { entries } = parseDocument(schema, text, file, say`a library of symbolic programs`);
   const names = new Set(entries.map(({ name }) => name));
 
-  /** Blames a field of an entry for what is rejected. */
-  const inField = <Result>(name: string, field: string, action: () => Result): Result => {
+  /** Converts rejections to errors that name a field of an entry. */
+  const withField = <Result>(name: string, field: string, action: () => Result): Result => {
     try {
       return action();
     } catch (error) {
@@ -79,7 +79,7 @@ export function parseLibrary(text: string, file: string): Library {
       name,
       term === undefined
         ? undefined
-        : inField(name, 'term', () =>
+        : withField(name, 'term', () =>
             parseTerm(term, (other) => isPrimitive(other) || names.has(other)),
           ),
     ]),
@@ -87,7 +87,7 @@ export function parseLibrary(text: string, file: string): Library {
   const declared = new Map(entries.map(({ name, type }) => [name, type]));
   const types = new Map<string, Type>();
   const open = new Set<string>();
-  const typeOf = (name: string): Type => {
+  const resolveType = (name: string): Type => {
     const known = types.get(name);
     if (known !== undefined) {
       return known;
@@ -99,9 +99,9 @@ export function parseLibrary(text: string, file: string): Library {
     const term = terms.get(name);
     const general =
       term === undefined || isPrimitive(name)
-        ? primitiveTypeOf(name)
-        : inField(name, 'term', () => inferType(term, typeOf));
-    const type = inField(name, 'type', () => chosenType(general, declared.get(name)));
+        ? symbolType(name)
+        : withField(name, 'term', () => inferType(term, resolveType));
+    const type = withField(name, 'type', () => chosenType(general, declared.get(name)));
     types.set(name, type);
     return type;
   };
@@ -109,16 +109,16 @@ export function parseLibrary(text: string, file: string): Library {
   return {
     entries: entries.map(({ name, logWeight = -Math.log(entries.length) }) => {
       const term = terms.get(name);
-      return { name, ...(term === undefined ? {} : { term }), type: typeOf(name), logWeight };
+      return { name, ...(term === undefined ? {} : { term }), type: resolveType(name), logWeight };
     }),
   };
 }
 
-function primitiveTypeOf(name: string): Type {
+function symbolType(name: string): Type {
   return isPrimitive(name) ? primitiveType(name) : programType;
 }
 
-/** The instance of the general type that is declared. */
+/** Declared instance of the general type. */
 function chosenType(general: Type, declared: string | undefined): Type {
   if (declared === undefined) {
     return groundType(general);
@@ -136,12 +136,12 @@ function chosenType(general: Type, declared: string | undefined): Type {
   return type;
 }
 
-/** @throws UserError where the file cannot be read or is no library. */
+/** @throws UserError if the file isn't readable or isn't a library */
 export async function readLibrary(file: string): Promise<Library> {
   return parseLibrary(await readText(file), file);
 }
 
-/** The library as a document to write. */
+/** Converts a library to its document. */
 export function libraryDocument({ entries }: Library): LibraryDocument {
   return {
     format: 'espalier.symboliclibrary',
@@ -155,10 +155,10 @@ export function libraryDocument({ entries }: Library): LibraryDocument {
   };
 }
 
-/** Parses what `printType` writes of a type without variables; undefined where the text is none. */
+/** Parses the output of `printType` for a type without variables; undefined if the text is invalid. */
 function parseType(text: string): Type | undefined {
   const tokens = text.match(/->|[()]|[^\s()]+?(?=->|[\s()]|$)/g) ?? [];
-  // A type of the language has few parts; this bounds how deep the parser goes.
+  // Real types are short; this limits the parser's recursion depth.
   if (tokens.length > 200) {
     return undefined;
   }

@@ -5,39 +5,39 @@ import { forEachSymbol } from './term';
 import type { Term } from './term';
 import type { Type } from './type';
 
-/** A symbol that programs may use, with what the search pays for it. */
+/** Symbol that programs can use, with its search cost. */
 export interface LibraryEntry {
   readonly name: string;
-  /** Of an invention: its closed term, which may use other entries. A primitive has none. */
+  /** Closed term of an invention, which may use other entries; undefined for primitives. */
   readonly term?: Term;
-  /** Without type variables. */
+  /** Type without type variables. */
   readonly type: Type;
-  /** Natural logarithm; weights are not normalised. */
+  /** Natural logarithm; weights aren't normalized. */
   readonly logWeight: number;
 }
 
-/** What programs are made of: inventions, the latest first, then primitives. */
+/** Symbols of programs: inventions, latest first, then primitives. */
 export interface Library {
   readonly entries: readonly LibraryEntry[];
 }
 
-/** The ten primitives, each of weight 1/10. */
+/** Library of the ten primitives with weight 1/10 each. */
 export function initialLibrary(): Library {
   return withUniformWeights(
     primitiveNames.map((name) => ({ name, type: primitiveType(name), logWeight: 0 })),
   );
 }
 
-/** The library of these entries, each of weight 1/entries. */
+/** Library of these entries with weight 1/n each. */
 export function withUniformWeights(entries: readonly LibraryEntry[]): Library {
   const logWeight = -Math.log(entries.length);
   return { entries: entries.map((entry) => ({ ...entry, logWeight })) };
 }
 
 /**
- * The library with an invention before its other entries, all weights uniform again.
- * @param type the instance of the term's type to use; by default every type variable is `T`
- * @throws Rejection where the term has no type.
+ * Adds an invention before the other entries and resets the weights to uniform.
+ * @param type instance of the term's type; by default every type variable is `T`
+ * @throws Rejection if the term has no type
  */
 export function withInvention(library: Library, name: string, term: Term, type?: Type): Library {
   const invention = { name, term, type: type ?? inventionType(library, term), logWeight: 0 };
@@ -45,11 +45,11 @@ export function withInvention(library: Library, name: string, term: Term, type?:
 }
 
 function inventionType(library: Library, term: Term): Type {
-  return groundType(inferType(term, typesOf(library)));
+  return groundType(inferType(term, typeLookup(library)));
 }
 
-/** The types of all primitives and of the library's inventions, by name. */
-export function typesOf({ entries }: Library): (name: string) => Type {
+/** Lookup of the types of all primitives and the library's inventions, by name. */
+export function typeLookup({ entries }: Library): (name: string) => Type {
   const types = new Map<string, Type>(primitiveNames.map((name) => [name, primitiveType(name)]));
   for (const { name, type } of entries) {
     types.set(name, type);
@@ -63,12 +63,12 @@ export function typesOf({ entries }: Library): (name: string) => Type {
   };
 }
 
-/** An entry that is an invention. */
+/** Library entry of an invention. */
 export type Invention = LibraryEntry & { readonly term: Term };
 
 /**
- * The inventions, each after those that its term uses.
- * @throws Rejection where one uses itself.
+ * Inventions in dependency order.
+ * @throws Rejection if an invention uses itself
  */
 export function inventionsInOrder({ entries }: Library): readonly Invention[] {
   const inventions = new Map(

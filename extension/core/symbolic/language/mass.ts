@@ -1,14 +1,14 @@
 import { inventionsInOrder } from './library';
 import type { Library } from './library';
 import { reduceTerm } from './reduce';
-import { sizeOf } from './term';
+import { termSize } from './term';
 import type { Term } from './term';
 
 /**
- * Gives the unreduced mass of programs: symbols and bound variables, an invention counting what its term counts. The
- * search keeps the program of the lowest.
+ * Returns a function that computes the unreduced mass of a program: the number of symbols and bound variables with
+ * expanded inventions. The search keeps the program of least mass.
  */
-export function massesOf(library: Library): (term: Term) => number {
+export function createMass(library: Library): (term: Term) => number {
   const inventions = new Map<string, number>();
   const mass = (term: Term): number => {
     switch (term.kind) {
@@ -29,9 +29,9 @@ export function massesOf(library: Library): (term: Term) => number {
 }
 
 /**
- * Symbols of a program once its inventions are replaced and all is reduced, as the released code's archive has it.
- * @throws Rejection where that is too big.
+ * Number of symbols of a program after expanding inventions and full reduction, as in the released code's archive.
+ * @throws Rejection if the result is too large
  */
 export function reducedMass(program: Term, library: Library): number {
-  return sizeOf(reduceTerm(program, library));
+  return termSize(reduceTerm(program, library));
 }

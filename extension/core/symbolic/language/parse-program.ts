@@ -1,31 +1,31 @@
-import { typesOf } from './library';
+import { typeLookup } from './library';
 import type { Library } from './library';
 import { inferType, isInstance } from './infer-type';
 import { parseTerm } from './parse-term';
 import { isPrimitive } from './primitives';
 import { Rejection } from './rejection';
-import { sizeOf } from './term';
+import { termSize } from './term';
 import type { Term } from './term';
 import { printType, programType } from './type';
 
-/** Symbols of the largest program. */
+/** Maximum number of symbols of a program. */
 export const maxProgramSize = 150;
 
 /**
  * Parses a program of the library: a closed term of type `T` with at most {@link maxProgramSize} symbols.
- * @throws Rejection naming what is wrong, and where.
+ * @throws Rejection with the error and its position
  */
 export function parseProgram(text: string, library: Library): Term {
   const names = new Set(library.entries.map(({ name }) => name));
   const term = parseTerm(text, (name) => isPrimitive(name) || names.has(name));
-  const size = sizeOf(term);
+  const size = termSize(term);
   if (size > maxProgramSize) {
     throw new Rejection(
       'too-big',
       `The program has ${size} symbols; at most ${maxProgramSize} are allowed.`,
     );
   }
-  const type = inferType(term, typesOf(library));
+  const type = inferType(term, typeLookup(library));
   if (!isInstance(type, programType)) {
     throw new Rejection(
       'type-error',

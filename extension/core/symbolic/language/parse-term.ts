@@ -3,8 +3,8 @@ import { symbol } from './term';
 import type { Term } from './term';
 
 /**
- * Tokens of the longest text that is read. Far above {@link maxProgramSize}; it bounds the depth of terms, which
- * other functions descend into.
+ * Maximum number of tokens of a text. Far above {@link maxProgramSize}; limits the recursion depth of functions on
+ * terms.
  */
 const maxTokens = 2000;
 
@@ -15,8 +15,8 @@ interface Token {
 
 /**
  * Parses a closed term: `name`, `$0`, `(lam body)`, `(function argument …)`.
- * @param knows whether there is a symbol of the name
- * @throws Rejection with the place of the error, or where the text is too long.
+ * @param knows returns true if a symbol exists
+ * @throws Rejection with the position of the error, or if the text is too long
  */
 export function parseTerm(text: string, knows: (name: string) => boolean): Term {
   const tokens = tokenize(text);

@@ -2,7 +2,8 @@ import { functionType, programType } from './type';
 import type { Type } from './type';
 
 /**
- * The primitives. All but `identity` act on a state and go on with their continuation, so the outermost acts first.
+ * Names of the primitives. All except `identity` act on a state and then run their continuation, so the outermost acts
+ * first.
  */
 export const primitiveNames = [
   'identity',

@@ -3,20 +3,19 @@ import { Rejection } from './rejection';
 import { applied } from './term';
 import type { Term } from './term';
 
-/** Reductions before a term is given up as too big. */
+/** Maximum number of reductions of a term. */
 const reductionLimit = 20_000;
-/** Reductions inside one another; JavaScript's own stack bears more. */
+/** Maximum nesting of reductions; JavaScript's stack allows more. */
 const nestingLimit = 1000;
 
-/** What a term stands for during reduction: a function, or a head that nothing reduces. */
+/** Value of a term during reduction: a function, or a head that can't be reduced. */
 type Value =
   | { readonly kind: 'function'; readonly apply: (argument: Value) => Value }
   | { readonly kind: 'stuck'; readonly head: Term; readonly args: readonly Value[] };
 
 /**
- * The term with every invention replaced by its term and every application of a lambda carried out (full
- * beta-reduction, by evaluation).
- * @throws Rejection where the result is too big.
+ * Expands all inventions and applies all lambdas (full beta-reduction by evaluation).
+ * @throws Rejection if the result is too large
  */
 export function reduceTerm(term: Term, library: Library): Term {
   const terms = new Map(library.entries.map((entry) => [entry.name, entry.term]));
@@ -62,7 +61,10 @@ export function reduceTerm(term: Term, library: Library): Term {
       }
     });
 
-  /** `lambdas` is how many are around: a variable is known by its level until its index is. */
+  /**
+   * Converts a value to a term. `lambdas` is the number of enclosing lambdas; variables have levels until their indices
+   * are known.
+   */
   const readBack = (value: Value, lambdas: number): Term =>
     guarded(() => {
       if (value.kind === 'function') {

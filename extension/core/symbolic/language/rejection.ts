@@ -1,4 +1,4 @@
-/** Why a text is no program, or its graph is not kept. */
+/** Reason why a text isn't a program, or its graph isn't a valid result. */
 export type RejectionReason =
   | 'parse-error'
   | 'type-error'
@@ -7,15 +7,15 @@ export type RejectionReason =
   | 'size-1'
   | 'components-2';
 
-/** The language's answer to a program that builds no graph to keep. */
+/** Error for a program that doesn't build a valid graph. */
 export class Rejection extends Error {
   public override readonly name = 'Rejection';
 
   public constructor(
     public readonly reason: RejectionReason,
-    /** What is wrong, as one sentence. */
+    /** Description of the error, one sentence. */
     message: string,
-    /** Of a parse error: characters of the text before it. */
+    /** Number of characters before a parse error. */
     public readonly position?: number,
   ) {
     super(message);

@@ -1,4 +1,4 @@
-/** A term of the language: symbols are primitives and inventions, variables are de Bruijn indices. */
+/** A term: symbols are primitives and inventions, variables are de Bruijn indices. */
 export type Term =
   | { readonly kind: 'symbol'; readonly name: string }
   | { readonly kind: 'variable'; readonly index: number }
@@ -7,7 +7,7 @@ export type Term =
 
 export const symbol = (name: string): Term => ({ kind: 'symbol', name });
 
-/** The function applied to the arguments, one after the other. */
+/** Applies a function to arguments (curried). */
 export function applied(head: Term, args: readonly Term[]): Term {
   return args.reduce<Term>(
     (result, argument) => ({ kind: 'application', function: result, argument }),
@@ -15,13 +15,13 @@ export function applied(head: Term, args: readonly Term[]): Term {
   );
 }
 
-/** A term as the head that is applied and its arguments. */
+/** Head and arguments of a term. */
 export interface Spine {
   readonly head: Exclude<Term, { kind: 'application' }>;
   readonly args: readonly Term[];
 }
 
-export function spineOf(term: Term): Spine {
+export function splitSpine(term: Term): Spine {
   const args: Term[] = [];
   let head = term;
   for (; head.kind === 'application'; head = head.function) {
@@ -30,7 +30,7 @@ export function spineOf(term: Term): Spine {
   return { head, args: args.reverse() };
 }
 
-/** The text of a term, as {@link parseTerm} reads it: `(push (add (connect identity)))`. */
+/** Prints a term as {@link parseTerm} reads it: `(push (add (connect identity)))`. */
 export function printTerm(term: Term): string {
   switch (term.kind) {
     case 'symbol':
@@ -40,22 +40,22 @@ export function printTerm(term: Term): string {
     case 'lambda':
       return `(lam ${printTerm(term.body)})`;
     case 'application': {
-      const { head, args } = spineOf(term);
+      const { head, args } = splitSpine(term);
       return `(${[head, ...args].map(printTerm).join(' ')})`;
     }
   }
 }
 
-/** Symbols and variables of a term; an invention counts 1. */
-export function sizeOf(term: Term): number {
+/** Number of symbols and variables of a term; an invention counts as 1. */
+export function termSize(term: Term): number {
   switch (term.kind) {
     case 'symbol':
     case 'variable':
       return 1;
     case 'lambda':
-      return sizeOf(term.body);
+      return termSize(term.body);
     case 'application':
-      return sizeOf(term.function) + sizeOf(term.argument);
+      return termSize(term.function) + termSize(term.argument);
   }
 }
 

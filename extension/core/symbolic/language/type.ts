@@ -1,6 +1,6 @@
 /**
- * A type of the language (arXiv 2303.03340, released code). `T` is what a program is, a function from states to
- * states; states themselves never stand in a program, so that `T` has no parts here.
+ * Type of the language (arXiv 2303.03340, released code). `T` is the type of programs, functions from states to states.
+ * States aren't values of the language, so `T` is atomic here.
  */
 export type Type =
   | { readonly kind: 'program' }
@@ -9,7 +9,7 @@ export type Type =
 
 export const programType: Type = { kind: 'program' };
 
-/** The type of a function of these parameters, curried. */
+/** Type of a curried function with these parameters. */
 export function functionType(parameters: readonly Type[], result: Type): Type {
   return parameters.reduceRight<Type>(
     (rest, parameter) => ({ kind: 'arrow', parameter, result: rest }),
@@ -17,8 +17,8 @@ export function functionType(parameters: readonly Type[], result: Type): Type {
   );
 }
 
-/** The parameters a value of the type takes before it has a type that is not an arrow. */
-export function parametersOf(type: Type): readonly Type[] {
+/** Parameters of a curried function type. */
+export function parameterTypes(type: Type): readonly Type[] {
   const parameters: Type[] = [];
   for (let rest = type; rest.kind === 'arrow'; rest = rest.result) {
     parameters.push(rest.parameter);
@@ -26,7 +26,7 @@ export function parametersOf(type: Type): readonly Type[] {
   return parameters;
 }
 
-/** `(T -> T) -> T`; a type variable is `t0`. Two types are equal where their texts are. */
+/** Prints a type, such as `(T -> T) -> T`; type variables are `t0`, … Types are equal if their texts are equal. */
 export function printType(type: Type): string {
   switch (type.kind) {
     case 'program':

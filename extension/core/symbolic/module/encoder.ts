@@ -11,27 +11,27 @@ import type { Layer } from '../../training/layers';
 import { sinCosPositions } from '../../models/patch/positions';
 import type { Place } from '../../models/patch/positions';
 
-/** An encoder of square images of one channel. */
+/** Options of an encoder of square images with one channel. */
 export interface EncoderOptions {
-  /** Pixels on a side of the image. */
+  /** Side of the image in pixels. */
   readonly imageSize: number;
-  /** Pixels on a side of the patch that becomes one token. */
+  /** Side of the patch of one token, in pixels. */
   readonly patch: number;
   readonly width: number;
   readonly convolutionBlocks: number;
   readonly transformerBlocks: number;
   readonly heads: number;
   readonly headSize: number;
-  /** Hidden width of a transformer block's feed-forward part. */
+  /** Hidden size of a transformer block's MLP. */
   readonly hidden: number;
 }
 
 const gelu = activation('gelu');
 
 /**
- * The image encoder of arXiv 2303.03340's released code: [batch, 1, size, size] → [batch, width]. Patches are
- * moved into channels, convolutions mix neighbours, a pre-norm transformer (Beyer et al. 2022) all tokens,
- * of which the mean is taken.
+ * Image encoder of arXiv 2303.03340's released code: [batch, 1, size, size] → [batch, width]. Patches become channels,
+ * convolutions mix neighbors, a pre-norm transformer (Beyer et al. 2022) mixes all tokens, and the output is their
+ * mean.
  */
 export function encoder(options: EncoderOptions): Layer {
   const { imageSize, patch, width, convolutionBlocks, transformerBlocks } = options;
@@ -72,7 +72,7 @@ function transformerBlock({ width, heads, headSize, hidden }: EncoderOptions): L
   });
 }
 
-/** [batch, 1, side · patch, side · patch] → [batch, patch², side, side], rows of a patch one after the other. */
+/** [batch, 1, side · patch, side · patch] → [batch, patch², side, side], patches row by row. */
 const pixelUnshuffle =
   (patch: number, side: number): Layer =>
   ({ graph }, { value, shape }) => {

@@ -10,23 +10,23 @@ import { say } from '../../message';
 export interface GraphModuleOptions {
   readonly mode: ModuleMode;
   readonly outputs: number;
-  /** Graph convolutions; 3 in the paper. */
+  /** Number of graph convolutions; 3 in the paper. */
   readonly layers?: number;
-  /** Probability with which features of nodes and edges are dropped in training; 0.3 in the paper. */
+  /** Dropout rate of node and edge features in training; 0.3 in the paper. */
   readonly dropout?: number;
 }
 
 /**
- * The neural module of a graph (arXiv 2303.03340, § 3.2): [rows, d] → [rows, outputs], a linear readout
- * behind the graph's convolutions, see {@link emitGraphConvolutions}. d is a multiple of 4 and has a
- * number for each slot of the graph.
+ * Neural module of a graph (arXiv 2303.03340, § 3.2): [rows, d] → [rows, outputs], a linear readout after the graph
+ * convolutions, see {@link emitGraphConvolutions}. d is a multiple of 4 with at least one element per slot of the
+ * graph.
  */
 export function graphModule(graph: SymbolicGraph, options: GraphModuleOptions): Layer {
   const { mode, outputs, layers = 3, dropout: rate = 0.3 } = options;
   return (context, x) => {
-    const width = widthOf(x);
+    const width = requireWidth(x);
     const dropped = dropout(rate);
-    const featuresOf = (value: string, ids: number): ShapedValue => ({
+    const shapeFeatures = (value: string, ids: number): ShapedValue => ({
       value,
       shape: [...x.shape.slice(0, 1), ids, width],
     });
@@ -34,16 +34,18 @@ export function graphModule(graph: SymbolicGraph, options: GraphModuleOptions): 
       mode,
       width,
       layers,
-      drop: (value, ids) => dropped(context, featuresOf(value, ids)).value,
+      drop: (value, ids) => dropped(context, shapeFeatures(value, ids)).value,
       mix: (layer, value) =>
-        dense(width)(context.within(`convolution_${layer}`), featuresOf(value, graph.nodes.length))
-          .value,
+        dense(width)(
+          context.within(`convolution_${layer}`),
+          shapeFeatures(value, graph.nodes.length),
+        ).value,
     });
     return dense(outputs)(context.within('readout'), { value: pooled, shape: x.shape });
   };
 }
 
-function widthOf({ shape }: ShapedValue): number {
+function requireWidth({ shape }: ShapedValue): number {
   const width = shape.at(-1);
   if (typeof width !== 'number' || shape.length !== 2) {
     throw new UserError(say`The input of a graph module must be rows of a known width.`, {

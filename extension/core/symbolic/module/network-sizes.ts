@@ -3,11 +3,11 @@ import type { EncoderOptions } from './encoder';
 /** Sizes of the network of arXiv 2303.03340. */
 export interface NetworkSize {
   readonly encoder: EncoderOptions;
-  /** Width d of what a graph module or its substitute reads. */
+  /** Input width d of the graph module or its replacement. */
   readonly features: number;
 }
 
-/** The published one, and one that an ordinary machine trains in seconds. */
+/** The published size, and one that trains in seconds on a typical machine. */
 export const networkSizes = {
   paper: {
     encoder: {

@@ -7,18 +7,18 @@ import { graphModule } from './graph-module';
 import type { ModuleMode } from '../../models/patch/graph-slots';
 import type { NetworkSize } from './network-sizes';
 
-/** What stands behind the encoder. */
+/** Layers after the encoder. */
 export type Head =
   /** One dense layer: the baseline. */
   | { readonly kind: 'linear' }
-  /** As many parameters as a graph module, without a graph. */
+  /** MLP with the same number of parameters as a graph module. */
   | { readonly kind: 'mlp' }
   | { readonly kind: 'graph'; readonly graph: SymbolicGraph; readonly mode: ModuleMode };
 
-/** Name of a network's input, float32 [batch, 1, size, size] within −1 to 1. */
+/** Input name of a network, float32 [batch, 1, size, size] from −1 to 1. */
 export const imageInput = 'image';
 
-/** An untrained network of one logit; parameters are drawn from `seed`. */
+/** Untrained network with one logit; parameters are initialized from `seed`. */
 export function createNetwork(size: NetworkSize, head: Head, seed: number): BuiltModel {
   const { imageSize } = size.encoder;
   const layers = sequential({ encoder: encoder(size.encoder), ...headLayers(size, head) });

@@ -10,11 +10,11 @@ import { Trainer } from '../../training/trainer';
 import type { RavenSplit, RavenSplits } from '../raven/splits';
 import { imageInput } from './network';
 
-/** Accuracies of one network, 0 to 1. */
+/** Accuracies of a network, 0 to 1. */
 export interface NetworkMetrics {
-  /** Over all steps of training, each batch before its update. */
+  /** Running accuracy during training, each batch before its update. */
   readonly training: number;
-  /** Of the trained network on the training data. */
+  /** Accuracy of the trained network on the training data. */
   readonly train: number;
   readonly validation: number;
   readonly test: number;
@@ -22,23 +22,23 @@ export interface NetworkMetrics {
 
 export interface TrainingPlan {
   readonly epochs: number;
-  /** What order and dropout are drawn from. */
+  /** Seed of the order of examples and of dropout. */
   readonly seed: number;
 }
 
 const batchSize = 8;
-/** Examples that are examined at once. */
+/** Examples per evaluation batch. */
 const evaluationBatch = 100;
 
-/** Updates that a network gets. */
+/** Number of updates of a network. */
 export const trainingSteps = (examples: number, epochs: number): number =>
   epochs * Math.ceil(examples / batchSize);
 
 /**
- * Trains a network as arXiv 2303.03340's released code does: binary cross-entropy, Adam, a learning rate of
- * 10⁻³ that is halved when the loss of the batches does not fall. One thread: seed and data fix the result.
+ * Trains a network like arXiv 2303.03340's released code: binary cross-entropy, Adam, and a learning rate of 10⁻³ that
+ * is halved on plateaus of the batch loss. Uses one thread, so seed and data determine the result.
  * @returns its accuracies, and its weights by name
- * @throws UserError when the loss is not finite, CancelledError
+ * @throws UserError if the loss isn't finite, CancelledError
  */
 export async function trainNetwork(
   network: BuiltModel,
@@ -67,12 +67,12 @@ export async function trainNetwork(
         const batch = { [imageInput]: images, [lossInputs.targets]: labels };
         const { loss, output } = await trainer.train(batch);
         trainer.observe(loss);
-        right += output === undefined ? 0 : rightOnes(output, labels);
+        right += output === undefined ? 0 : countCorrect(output, labels);
         hooks.step?.(trainer.steps);
       }
     }
     const accuracy = async (split: RavenSplit): Promise<number> =>
-      accuracyOf(trainer, split, hooks.cancellation);
+      measureAccuracy(trainer, split, hooks.cancellation);
     const metrics = {
       training: right / Math.max(1, epochs * train.size),
       train: await accuracy(train),
@@ -86,7 +86,7 @@ export async function trainNetwork(
   }
 }
 
-async function accuracyOf(
+async function measureAccuracy(
   trainer: Trainer,
   split: RavenSplit,
   cancellation: Cancellation,
@@ -95,13 +95,13 @@ async function accuracyOf(
   for (const examples of batches(indices(split.size), evaluationBatch)) {
     await checkpoint(cancellation);
     const { images, labels } = split.batch(examples);
-    right += rightOnes(await trainer.evaluate({ [imageInput]: images }), labels);
+    right += countCorrect(await trainer.evaluate({ [imageInput]: images }), labels);
   }
   return right / Math.max(1, split.size);
 }
 
-/** How many logits are on the side of their label. */
-function rightOnes(logits: Tensor, labels: Tensor): number {
+/** Number of correct predictions. */
+function countCorrect(logits: Tensor, labels: Tensor): number {
   const truth = floatsIn(labels);
   return floatsIn(logits).filter((logit, i) => logit > 0 === (truth[i] ?? 0) > 0.5).length;
 }

@@ -7,13 +7,13 @@ import { BuiltModel } from '../../training/built-model';
 import { sequential } from '../../training/layers';
 import type { Layer } from '../../training/layers';
 
-/** Name of a branch's input, float32 [rows, hidden]. */
+/** Input name of a branch, float32 [rows, hidden]. */
 export const branchInput = 'stream';
 const output = 'branch';
-/** Rows that are run at once. */
+/** Rows per run. */
 const rowsPerRun = 1 << 12;
 
-/** Layers from rows of the stream on, their parameters drawn from a seed and their own names. */
+/** Model of layers on rows of the residual stream; parameters are initialized from a seed and their names. */
 export function branchModel(
   layers: Readonly<Record<string, Layer>>,
   hiddenSize: number,
@@ -26,7 +26,7 @@ export function branchModel(
   );
 }
 
-/** What layers give for rows of the stream. */
+/** Runs layers on rows of the residual stream. */
 export async function runBranch(
   model: BuiltModel,
   tensors: Tensors,

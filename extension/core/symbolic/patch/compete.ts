@@ -11,7 +11,7 @@ import type { LayeredExecutor } from '../../runtime/layered-executor';
 import type { Tensors } from '../../runtime/tensors';
 import { UserError } from '../../user-error';
 import { branchModel, runBranch } from './branch-run';
-import { layersOf, patchKinds } from './contestants';
+import { contestantLayers, patchKinds } from './contestants';
 import type { Contestant, PatchKind } from './contestants';
 import { fitBranch } from './fit-branch';
 import type { FitRecord, FittedBranch, PatchFitting } from './fit-branch';
@@ -19,12 +19,12 @@ import { divergences, regressionData, statesAround } from './sublayer-states';
 import type { Branch } from './sublayer-states';
 import { say } from '../../message';
 
-/** A sublayer that something is to stand in for. */
+/** Sublayer to replace, with the candidates. */
 export interface Competition {
   readonly executor: LayeredExecutor;
-  /** Of the sublayer. */
+  /** Index of the sublayer. */
   readonly index: number;
-  /** Texts to fit to, to choose by, and to judge by. */
+  /** Texts for fitting, selection and final evaluation. */
   readonly texts: {
     readonly train: readonly ModelInput[];
     readonly validation: readonly ModelInput[];
@@ -35,20 +35,20 @@ export interface Competition {
   readonly memoryBytes: number;
 }
 
-/** The best try of one kind, chosen by its error on the validation texts. */
+/** Best candidate of one kind, selected by its error on the validation texts. */
 export interface Standing {
   readonly kind: PatchKind;
   readonly parameters: number;
-  /** How many were fitted. */
+  /** Number of fitted candidates. */
   readonly tries: number;
-  /** ‖ŷ − y‖² / ‖y‖² of what the sublayer adds to the stream, on the validation texts. */
+  /** ‖ŷ − y‖² / ‖y‖² of the sublayer's output on the validation texts. */
   readonly ridgeError: number;
   readonly error: number;
-  /** KL to the whole model on the test texts, in nats per token; see {@link PatchLoss}. */
+  /** KL divergence from the original model on the test texts, in nats per token; see {@link PatchLoss}. */
   readonly loss: number;
 }
 
-/** A contestant that won within its kind. */
+/** Best contestant of its kind. */
 interface Winner {
   readonly contestant: Contestant;
   readonly fitted: FittedBranch;
@@ -57,9 +57,9 @@ interface Winner {
 export interface CompetitionResult {
   /** In the order of {@link patchKinds}. */
   readonly standings: readonly Standing[];
-  /** The graph of lowest error. */
+  /** The graph with the lowest error. */
   readonly best: Winner;
-  /** Whether its loss is below those of all others. */
+  /** True if its loss is below those of all others. */
   readonly accepted: boolean;
 }
 
@@ -70,17 +70,16 @@ const recordSchema = v.object({
   error: v.number(),
 });
 
-/** A record as a journal holds it. */
+/** Parses a record from a journal. */
 export function parseFitRecord(value: unknown): FitRecord | undefined {
   const result = v.safeParse(recordSchema, value);
   return result.success ? result.output : undefined;
 }
 
 /**
- * Fits all contestants to what a sublayer adds to the stream, keeps the best of each kind, and measures
- * what each does to the model's output on texts that neither fitting nor choosing has seen.
- * @param journal what an earlier run has fitted is taken from there; the best are fitted again, which
- * gives the same numbers
+ * Fits all contestants to a sublayer's output, keeps the best of each kind, and measures their effect on the model's
+ * output on texts that neither fitting nor selection has used.
+ * @param journal results of an earlier run are reused; the best are fitted again, with the same result
  */
 export async function compete(
   competition: Competition,
@@ -88,9 +87,9 @@ export async function compete(
   context: JobContext,
 ): Promise<CompetitionResult> {
   const { executor, index, texts, contestants, fitting, memoryBytes } = competition;
-  const dataOf = async (inputs: readonly ModelInput[]): Promise<RegressionData> =>
+  const loadData = async (inputs: readonly ModelInput[]): Promise<RegressionData> =>
     regressionData(executor, index, inputs, context);
-  const data = { train: await dataOf(texts.train), validation: await dataOf(texts.validation) };
+  const data = { train: await loadData(texts.train), validation: await loadData(texts.validation) };
   const products = new MatrixProducts('cpu', memoryBytes);
   const { epochs } = fitting;
   const fit = async (contestant: Contestant): Promise<FittedBranch> => {
@@ -139,7 +138,7 @@ export async function compete(
   }
 }
 
-/** What the best of each kind do to the output. */
+/** Effect of the best of each kind on the model's output. */
 async function judge(
   { executor, index, texts, contestants }: Competition,
   winners: ReadonlyMap<PatchKind, Winner>,
@@ -153,7 +152,7 @@ async function judge(
   }
   const branches = patchKinds.map((kind): Branch => {
     const winner = winners.get(kind);
-    return winner === undefined ? nothing : branchOf(winner, context);
+    return winner === undefined ? nothing : createBranch(winner, context);
   });
   const states = await statesAround(executor, index, texts.test, context);
   const losses = await divergences(executor, index, texts.test, states, branches, context);
@@ -178,10 +177,10 @@ async function judge(
 const nothing: Branch = (rows) =>
   Promise.resolve({ ...rows, numbers: new Float32Array(rows.numbers.length) });
 
-function branchOf({ contestant, fitted }: Winner, { cancellation }: JobContext): Branch {
+function createBranch({ contestant, fitted }: Winner, { cancellation }: JobContext): Branch {
   return async (rows: Rows) =>
     runBranch(
-      branchModel(layersOf(contestant, rows.length), rows.length, contestant.seed),
+      branchModel(contestantLayers(contestant, rows.length), rows.length, contestant.seed),
       fitted.tensors,
       rows,
       async () => checkpoint(cancellation),

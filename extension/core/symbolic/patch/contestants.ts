@@ -7,37 +7,37 @@ import type { Layer } from '../../training/layers';
 import { randomGraph } from '../random-graph';
 import { graphModule } from '../module/graph-module';
 
-/** What may stand in the place of a removed sublayer: graphs of programs, and what they are compared with. */
+/** Replacements of a removed sublayer: graphs of programs, and baselines. */
 export const patchKinds = ['graph', 'skip', 'ridge', 'low-rank', 'mlp', 'random-graph'] as const;
 export type PatchKind = (typeof patchKinds)[number];
 
-/** What is fitted, all of it following from its seed. */
+/** Candidate to fit; its seed determines the result. */
 export interface Contestant {
-  /** Unique among the contestants of one sublayer. */
+  /** Unique among the contestants of a sublayer. */
   readonly key: string;
   readonly kind: Exclude<PatchKind, 'skip'>;
   readonly seed: number;
-  /** Share of the learning rate that it is trained with. */
+  /** Factor of the learning rate. */
   readonly rateShare: number;
-  /** The program of least mass that builds the graph, of primitives alone. */
+  /** Program of least mass that builds the graph, using primitives only. */
   readonly program?: string;
   readonly graph?: SymbolicGraph;
 }
 
-/** A graph that a search has found. */
+/** Graph found by a search. */
 export interface FoundGraph {
   readonly program: string;
   readonly graph: SymbolicGraph;
 }
 
-/** Learning rates that the tries of a kind take turns at, as shares: what is best for one is not for another. */
+/** Factors of the learning rate, used in turn by the tries of a kind: the best factor differs between tries. */
 const rateShares = [1, 0.25];
 
 /**
- * A contestant for each graph, and as many tries for each control: a random graph of as many nodes and
- * edges, the others drawn from another seed.
+ * Creates a contestant for each graph, and the same number of tries for each baseline: a random graph with the same
+ * number of nodes and edges, and the other kinds with different seeds.
  */
-export function contestantsOf(found: readonly FoundGraph[], seed: number): Contestant[] {
+export function createContestants(found: readonly FoundGraph[], seed: number): Contestant[] {
   const own = (
     kind: Contestant['kind'],
     i: number,
@@ -65,11 +65,11 @@ export function contestantsOf(found: readonly FoundGraph[], seed: number): Conte
 }
 
 /**
- * Layers of a contestant by name, from the stream to what is added to it; `up` is the last and linear. A
- * graph's and a bottleneck's have as many parameters; the rank of the low-rank adapter is the one that comes
- * closest to them. Ridge regression is one dense layer, whose size follows from the stream.
+ * Layers of a contestant by name, from the residual stream to the output that is added to it; `up` is the last one and
+ * linear. A graph and a bottleneck MLP have the same number of parameters, and the low-rank adapter has the closest
+ * rank. Ridge regression is one dense layer of the hidden size.
  */
-export function layersOf(
+export function contestantLayers(
   { kind, graph }: Pick<Contestant, 'kind' | 'graph'>,
   hiddenSize: number,
 ): Readonly<Record<string, Layer>> {
@@ -97,7 +97,7 @@ export function layersOf(
   }
 }
 
-/** The rank at which U·D + b has as many parameters as a patch, as nearly as can be. */
+/** Rank at which U·D + b has about as many parameters as a patch. */
 function adapterRank(hiddenSize: number): number {
   const square = patchWidth * patchWidth + patchWidth;
   const budget = (2 * hiddenSize + 1) * patchWidth + (patchLayers + 1) * square;

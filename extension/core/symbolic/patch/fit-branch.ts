@@ -15,34 +15,34 @@ import type { TrainableModel } from '../../training/trainable-model';
 import { Trainer } from '../../training/trainer';
 import { tryStep } from '../../training/try-step';
 import { branchInput, branchModel, runBranch } from './branch-run';
-import { layersOf } from './contestants';
+import { contestantLayers } from './contestants';
 import type { Contestant } from './contestants';
 
-/** Rows of the stream, and what the removed sublayer adds to each. */
+/** Rows of the residual stream, and the removed sublayer's output for each. */
 export interface PatchData {
   readonly train: RegressionData;
-  /** Chooses penalties, epochs and graphs. */
+  /** Data for selecting penalties, epochs and graphs. */
   readonly validation: RegressionData;
 }
 
 export interface PatchFitting {
-  /** Passes of Adam over the rows; the numbers of the best are kept. */
+  /** Number of epochs with Adam; the weights of the best epoch are kept. */
   readonly epochs: number;
-  /** Rows of one step. */
+  /** Rows per step. */
   readonly batch: number;
-  /** Adam's largest; tries take turns at shares of it. */
+  /** Maximum learning rate of Adam; tries use fractions of it. */
   readonly rate: number;
 }
 
 export const defaultFitting: PatchFitting = { epochs: 30, batch: 64, rate: 1e-3 };
 
-/** Errors are ‖ŷ − y‖² / ‖y‖² on the validation rows: 1 of a branch that adds nothing. */
+/** Errors of a fitted branch: ‖ŷ − y‖² / ‖y‖² on the validation rows, 1 for a branch that adds nothing. */
 export interface FitRecord {
   readonly key: string;
   readonly parameters: number;
-  /** With the last layer in closed form, everything in front of it as drawn. */
+  /** Error with the last layer in closed form and the initial values of the others. */
   readonly ridgeError: number;
-  /** After Adam, at its best epoch. */
+  /** Error after Adam, at its best epoch. */
   readonly error: number;
 }
 
@@ -52,9 +52,9 @@ export interface FittedBranch {
 }
 
 /**
- * Fits a contestant to what a removed sublayer adds to the stream: the last layer by ridge regression, then
- * all of it by Adam where something stands in front. One thread: data and seed fix the result.
- * @param begin is told each epoch, the first as 0
+ * Fits a contestant to a removed sublayer's output: the last layer by ridge regression, then all layers by Adam if
+ * there is more than one. Uses one thread, so data and seed determine the result.
+ * @param begin called with the index of each epoch, from 0
  */
 export async function fitBranch(
   contestant: Contestant,
@@ -66,7 +66,7 @@ export async function fitBranch(
 ): Promise<FittedBranch> {
   const pause = async (): Promise<void> => checkpoint(cancellation);
   const { length: hiddenSize } = train.features;
-  // Not 0, since numbers are divided by it.
+  // Not 0, since values are divided by it.
   const scale = rootMeanSquare(train.targets.numbers) || 1;
   const scaled = { train: divided(train, scale), validation: divided(validation, scale) };
   const { model, start } = await startingPoint(contestant, scaled, products, pause);
@@ -129,8 +129,8 @@ export async function fitBranch(
 }
 
 /**
- * The branch with its first layer standardized, so that what lies behind it sees numbers of mean 0 and
- * variance 1, and its last layer in closed form.
+ * Initializes the branch: standardizes the outputs of its first layer to mean 0 and variance 1, and fits its last layer
+ * in closed form.
  */
 async function startingPoint(
   contestant: Contestant,
@@ -139,7 +139,7 @@ async function startingPoint(
   pause: () => Promise<void>,
 ): Promise<{ model: BuiltModel; start: Tensors }> {
   const hiddenSize = train.features.length;
-  const layers = layersOf(contestant, hiddenSize);
+  const layers = contestantLayers(contestant, hiddenSize);
   const inner = Object.fromEntries(Object.entries(layers).filter(([name]) => name !== 'up'));
   const model = branchModel(layers, hiddenSize, contestant.seed);
   let start: Tensors = await model.initial();
@@ -168,7 +168,7 @@ async function startingPoint(
   };
 }
 
-/** The first layer so that each of its outputs has mean 0 and variance 1 over these rows. */
+/** Scales the first layer so that each output has mean 0 and variance 1 over these rows. */
 function standardized(tensors: Tensors, { count, length, numbers }: Rows): Tensors {
   const { 'down.weight': weight, 'down.bias': bias } = tensors;
   if (weight === undefined || bias === undefined) {
@@ -197,14 +197,14 @@ function standardized(tensors: Tensors, { count, length, numbers }: Rows): Tenso
   };
 }
 
-/** The model with other numbers to begin with. */
+/** The model with other initial values. */
 function startingFrom(model: BuiltModel, start: Tensors): TrainableModel {
   return {
     parameters: model.parameters,
     buffers: model.buffers,
     inputs: model.inputs,
     forward: (mode) => model.forward(mode),
-    // Training writes into the tensors that it is given.
+    // Copies, since training writes to the tensors that it is given.
     initial: () =>
       Promise.resolve(
         Object.fromEntries(
@@ -217,7 +217,7 @@ function startingFrom(model: BuiltModel, start: Tensors): TrainableModel {
   };
 }
 
-/** Numbers of the last layer in units of the targets. */
+/** Converts the last layer from the scaled to the original targets. */
 function withScale(tensors: Tensors, scale: number): Tensors {
   return Object.fromEntries(
     Object.entries(tensors).map(([name, tensor]) => [

@@ -8,8 +8,8 @@ import { explore } from '../search/explore';
 import type { FoundGraph } from './contestants';
 
 /**
- * Inventions that the search of arXiv 2303.03340 has learned first (released logs): with primitives alone a
- * million programs build two graphs.
+ * Inventions that the search of arXiv 2303.03340 learned first (released logs): with primitives alone, a million
+ * programs build two graphs.
  */
 const inventions = [
   ['fn_0', '(lam (push (add (connect $0))))'],
@@ -17,7 +17,7 @@ const inventions = [
   ['fn_2', '(lam (add (connect $0)))'],
 ] as const;
 
-/** The primitives and a few inventions that build chains, stars and rings. */
+/** Library of the primitives and inventions that build chains, stars and rings. */
 export function patchLibrary(): Library {
   return inventions.reduce((library, [name, text]) => {
     const names = new Set(library.entries.map((entry) => entry.name));
@@ -29,12 +29,12 @@ export function patchLibrary(): Library {
   }, initialLibrary());
 }
 
-/** Graphs that are tried for a patch, and programs looked at for them, where nothing else is asked. */
+/** Default limits of the search for patches: graphs to try, and programs to enumerate. */
 export const defaultPatchLimits = { graphs: 4, programs: 20_000 };
 
 /**
- * The first graphs that programs build in order of likelihood, each with its program of least mass among
- * those that were looked at, written in primitives alone.
+ * First graphs that programs build in order of likelihood, each with the enumerated program of least mass that builds
+ * it, expanded to primitives.
  */
 export async function findGraphs(
   library: Library,

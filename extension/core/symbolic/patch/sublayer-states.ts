@@ -12,19 +12,19 @@ import type { HiddenState, Tensor } from '../../runtime/tensors';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 
-/** [batch, sequence, features]: images have more axes. */
+/** Maximum rank: [batch, sequence, features]; images have more axes. */
 const longestShape = 3;
 
-/** Gives what is added to rows of the stream. */
+/** Computes the output added to rows of the residual stream. */
 export type Branch = (rows: Rows) => Promise<Rows>;
 
-/** States around one sublayer. */
+/** States before and after a sublayer. */
 export interface SublayerStates {
   readonly before: readonly HiddenState[];
   readonly after: readonly HiddenState[];
 }
 
-/** Takes texts through a model up to behind sublayer `index`. */
+/** Runs texts through a model up to and including sublayer `index`. */
 export async function statesAround(
   executor: LayeredExecutor,
   index: number,
@@ -36,7 +36,7 @@ export async function statesAround(
   return { before, after: await executor.run(index, before, pause) };
 }
 
-/** Takes texts through a model up to sublayer `index`. */
+/** Runs texts through a model up to sublayer `index`. */
 async function statesBefore(
   executor: LayeredExecutor,
   index: number,
@@ -63,8 +63,8 @@ async function statesBefore(
 }
 
 /**
- * What a patch of sublayer `index` reads, and what the sublayer adds to the stream, token by token of `inputs`.
- * @throws UserError where the stream is no rows of numbers.
+ * Inputs of a patch of sublayer `index`, and the sublayer's output, for each token of `inputs`.
+ * @throws UserError if the residual stream doesn't consist of rows
  */
 export async function regressionData(
   executor: LayeredExecutor,
@@ -78,8 +78,8 @@ export async function regressionData(
   const summed = await executor.through(model.sublayer(index).summed, before, async () =>
     checkpoint(context.cancellation),
   );
-  const features = rowsOf(before, model.sublayer(index).patchInput);
-  const [own, next] = [rowsOf(before, stream.before), rowsOf(summed, stream.after)];
+  const features = concatRows(before, model.sublayer(index).patchInput);
+  const [own, next] = [concatRows(before, stream.before), concatRows(summed, stream.after)];
   if (own.length !== next.length || own.count !== next.count || own.length !== features.length) {
     throw new Error('a sublayer keeps the shape of the stream');
   }
@@ -87,9 +87,9 @@ export async function regressionData(
   return { features, targets: { ...next, numbers } };
 }
 
-/** Tokens of all states, one after the other. */
-function rowsOf(states: readonly HiddenState[], name: string): Rows {
-  const tensors = states.map((state) => valueOf(state, name));
+/** Tokens of all states, concatenated. */
+function concatRows(states: readonly HiddenState[], name: string): Rows {
+  const tensors = states.map((state) => requireValue(state, name));
   const length = tensors[0]?.dims.at(-1) ?? 1;
   const other = tensors.find(({ dims }) => dims.at(-1) !== length || dims.length > longestShape);
   if (other !== undefined) {
@@ -108,16 +108,16 @@ function rowsOf(states: readonly HiddenState[], name: string): Rows {
   return { count: size / length, length, numbers };
 }
 
-/** How far outputs are from the whole model's: KL in nats per token, or of values the norm of the difference. */
+/** Measure of the change of outputs: KL divergence in nats per token, or the norm of the difference for values. */
 export type PatchLoss = 'kl' | 'norm';
 
-/** What the output of a model is compared by. */
-export const lossOf = ({ output }: Pick<LayeredModel, 'output'>): PatchLoss =>
+/** Measure for the output of a model. */
+export const patchLoss = ({ output }: Pick<LayeredModel, 'output'>): PatchLoss =>
   output.givesScores ? 'kl' : 'norm';
 
 /**
- * KL(p‖q) of the model's and each branch's output where the branch stands in the place of sublayer
- * `index`, in nats per token over the texts of `states`; of outputs that are values ‖p − q‖, mean over texts.
+ * Divergence of the model's output if each branch replaces sublayer `index`: KL(p‖q) in nats per token over the texts
+ * of `states`; for outputs that are values ‖p − q‖, mean over texts.
  */
 export async function divergences(
   executor: LayeredExecutor,
@@ -134,8 +134,8 @@ export async function divergences(
   const candidates = [after];
   const leavesParts = model.summary.sublayers[index]?.leavesParts === true;
   const skipped = await executor.skip(index, before, pause);
-  const inputRows = rowsOf(before, model.sublayer(index).patchInput);
-  const streamRows = rowsOf(before, stream.before);
+  const inputRows = concatRows(before, model.sublayer(index).patchInput);
+  const streamRows = concatRows(before, stream.before);
   for (const branch of branches) {
     const added = await branch(inputRows);
     candidates.push(
@@ -154,7 +154,7 @@ export async function divergences(
     });
     states = await executor.run(i, states, pause);
   }
-  const loss = lossOf(model);
+  const loss = patchLoss(model);
   const readout = createReadout(executor, loss, metrics[loss]);
   const sums = branches.map(() => 0);
   let tokens = 0;
@@ -170,7 +170,7 @@ export async function divergences(
   return sums.map((sum) => sum / Math.max(1, loss === 'kl' ? tokens : inputs.length));
 }
 
-/** States with what a branch adds to each row of the stream, which is called `name` behind the sublayer. */
+/** Adds a branch's output to each row of the residual stream, which is `name` after the sublayer. */
 function withAdded(
   states: readonly HiddenState[],
   name: string,
@@ -179,7 +179,7 @@ function withAdded(
 ): HiddenState[] {
   let at = 0;
   return states.map(({ values, side }) => {
-    const tensor = valueOf({ values, side }, name);
+    const tensor = requireValue({ values, side }, name);
     const end = at + tensor.size;
     const numbers = rows.numbers.slice(at, end);
     for (let i = 0; i < numbers.length; i++) {
@@ -190,7 +190,7 @@ function withAdded(
   });
 }
 
-function valueOf({ values, side }: HiddenState, name: string): Tensor {
+function requireValue({ values, side }: HiddenState, name: string): Tensor {
   return values[name] ?? side[name] ?? lost();
 }
 

@@ -2,32 +2,32 @@ import { choose } from '../../data/random';
 import type { Random } from '../../data/random';
 import { attributes, matrixKinds } from './matrix-types';
 import type { MatrixKind, MatrixType } from './matrix-types';
-import { drawRules, drawWithin, pick, rangesOf } from './rules';
+import { drawRules, drawWithin, pick, attributeRanges } from './rules';
 import type { ComponentRules, RuledComponent } from './rules';
 import { drawPlaces, drawValues } from './rows';
 
-/** The shapes of one component in one panel, as indices of attributes. */
+/** Shapes of one component in one panel, as indices of attributes. */
 export interface PanelComponent {
   readonly shape: number;
   readonly color: number;
   readonly size: number;
-  /** Which slots are taken, and how each shape is turned. */
+  /** Occupied slots with the rotation of their shapes. */
   readonly places: readonly { readonly slot: number; readonly angle: number }[];
 }
 
-/** A completed matrix of 3 × 3 panels. */
+/** Complete matrix of 3 × 3 panels. */
 export interface RavenMatrix {
   readonly type: MatrixType;
   readonly rules: readonly ComponentRules[];
-  /** Row by row; each has all components. */
+  /** Panels row by row, each with all components. */
   readonly panels: readonly (readonly PanelComponent[])[];
 }
 
-/** The label `constant_color`: whether the colour rule of any component is constant. */
+/** Label `constant_color`: true if the color rule of any component is constant. */
 export const hasConstantColor = ({ rules }: RavenMatrix): boolean =>
   rules.some(({ color }) => color.kind === 'constant');
 
-/** A matrix of a type whose attributes follow rules (Zhang et al. 2019, § 3, as arXiv 2303.03340 sets it). */
+/** Draws a matrix of a type whose attributes follow rules (Zhang et al. 2019, § 3, as in arXiv 2303.03340). */
 export function drawMatrix(type: MatrixType, random: Random): RavenMatrix {
   const kinds: MatrixKind['components'] = matrixKinds[type].components;
   const ruled = drawRules(kinds, random);
@@ -38,9 +38,9 @@ export function drawMatrix(type: MatrixType, random: Random): RavenMatrix {
   return { type, rules: ruled.map(({ rules }) => rules), panels };
 }
 
-/** One component in all nine panels. */
+/** Draws one component of all nine panels. */
 function drawComponent({ kind, rules }: RuledComponent, random: Random): PanelComponent[] {
-  const ranges = rangesOf(kind);
+  const ranges = attributeRanges(kind);
   const slots = kind.slots.length;
   const sizes = { low: kind.minSize, high: attributes.size.length - 1 };
   const size = drawValues({ kind: 'constant' }, sizes, random).flat();
@@ -52,7 +52,7 @@ function drawComponent({ kind, rules }: RuledComponent, random: Random): PanelCo
         .flat()
         .map((count) => choose(count, slots, random))
     : drawPlaces(rules.arrangement, slots, random).flat();
-  // No rule speaks of angles; in a quarter of the components the shapes of a panel share theirs.
+  // Angles have no rules; in a quarter of the components the shapes of a panel share theirs.
   const alike = random() < 0.25;
   return places.map((taken, panel) => {
     const angle = (): number => drawWithin({ low: 0, high: attributes.angle.length - 1 }, random);
@@ -66,7 +66,7 @@ function drawComponent({ kind, rules }: RuledComponent, random: Random): PanelCo
   });
 }
 
-/** One of the types, by their probabilities. */
+/** Draws one of the types by their probabilities. */
 export function drawType(types: readonly MatrixType[], random: Random): MatrixType {
   const total = types.reduce((sum, type) => sum + matrixKinds[type].probability, 0);
   let left = random() * total;

@@ -6,14 +6,14 @@ import type { MatrixType } from './matrix-types';
 import { renderMatrix } from './render';
 import { pick } from './rules';
 
-/** `faithful` draws all types; `balanced` leaves out the one whose type tells the label. */
+/** `faithful` draws all types; `balanced` excludes the type that determines the label. */
 export type RavenMode = 'faithful' | 'balanced';
 export const ravenModes: readonly RavenMode[] = ['faithful', 'balanced'];
 
 const shortcut: MatrixType = 'SHAPE_IN_SHAPE';
 
 export interface RavenRequest {
-  /** Pixels on a side. */
+  /** Side in pixels. */
   readonly size: number;
   readonly mode: RavenMode;
   readonly seed: number;
@@ -23,11 +23,11 @@ export interface RavenExample {
   readonly matrix: RavenMatrix;
   /** Gray [size, size]. */
   readonly pixels: Uint8Array;
-  /** Whether a colour rule is constant. */
+  /** True if a color rule is constant. */
   readonly label: boolean;
 }
 
-/** Draws examples without end. */
+/** Draws examples indefinitely. */
 export function* drawRaven({ size, mode, seed }: RavenRequest): Generator<RavenExample, never> {
   const random = seededRandom(seed);
   const types = matrixTypes.filter((type) => mode === 'faithful' || type !== shortcut);
@@ -38,15 +38,15 @@ export function* drawRaven({ size, mode, seed }: RavenRequest): Generator<RavenE
   }
 }
 
-/** Accuracies that need no look at the picture, 0 to 1. */
+/** Accuracies of baselines that don't use the image, 0 to 1. */
 export interface RavenLines {
-  /** Always the more frequent label. */
+  /** Always predicts the more frequent label. */
   readonly majority: number;
-  /** 1 for the type whose outer shape is always white, else 0. */
+  /** Predicts 1 for the type whose enclosing shape is always white, otherwise 0. */
   readonly shortcut: number;
 }
 
-export function linesOf(examples: readonly RavenExample[]): RavenLines {
+export function baselineAccuracies(examples: readonly RavenExample[]): RavenLines {
   const share = (holds: (example: RavenExample) => boolean): number =>
     examples.filter(holds).length / Math.max(1, examples.length);
   const positive = share(({ label }) => label);

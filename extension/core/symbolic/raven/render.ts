@@ -2,14 +2,13 @@ import { attributes, matrixKinds } from './matrix-types';
 import type { MatrixKind, Slot } from './matrix-types';
 import type { PanelComponent, RavenMatrix } from './matrix';
 
-/** Pixels on a side of the published pictures, in which lines are one pixel wide. */
+/** Side of the published images in pixels; their lines are one pixel wide. */
 const publishedSize = 128;
 const black = 0;
 
 /**
- * Draws a matrix as gray [size, size], 0 black, 255 white. Pixels have one colour each, as the published
- * pictures do; a picture smaller than those is drawn as a multiple that is not, and averaged over squares
- * of pixels, so that it keeps the lines and the mean of what it shows.
+ * Draws a matrix as gray [size, size], 0 black, 255 white. Not antialiased, like the published images; smaller images
+ * are drawn at a multiple of their size and averaged, which preserves lines and mean values.
  */
 export function renderMatrix(matrix: RavenMatrix, background: number, size: number): Uint8Array {
   const scale = Math.max(1, Math.ceil(publishedSize / size));
@@ -42,7 +41,7 @@ interface Circle {
   readonly radius: number;
 }
 
-/** The circle in a slot, in pixels. */
+/** Circle in a slot, in pixels. */
 function at(slot: Slot | undefined, left: number, top: number, side: number): Circle {
   if (slot === undefined) {
     throw new Error('a place names a slot of its component');
@@ -59,23 +58,31 @@ function drawShape(
   const radius = circle.radius * (attributes.size[size] ?? 0);
   const corners = attributes.shape[shape] ?? 0;
   const turn = ((attributes.angle[angle] ?? 0) * Math.PI) / 180;
-  canvas.fill({ ...circle, radius }, attributes.color[color] ?? 0, depthOf(corners, radius, turn));
+  canvas.fill(
+    { ...circle, radius },
+    attributes.color[color] ?? 0,
+    signedDistance(corners, radius, turn),
+  );
 }
 
-/** How deep a point lies inside a regular polygon, or a circle, around the origin; negative outside. */
-function depthOf(corners: number, radius: number, turn: number): (x: number, y: number) => number {
+/** Signed distance of a point from the boundary of a regular polygon or circle around the origin; negative outside. */
+function signedDistance(
+  corners: number,
+  radius: number,
+  turn: number,
+): (x: number, y: number) => number {
   if (corners === 0) {
     return (x, y) => radius - Math.hypot(x, y);
   }
   const inner = radius * Math.cos(Math.PI / corners);
-  // Polygons stand on a side: one normal points down.
+  // Polygons have a side at the bottom: one normal points down.
   const directions = Array.from(
     { length: corners },
     (_, i) => Math.PI / 2 + turn + (2 * Math.PI * i) / corners,
   );
   const across = Float64Array.from(directions, Math.cos);
   const down = Float64Array.from(directions, Math.sin);
-  // A loop without closures, as it runs for each pixel.
+  // A loop without closures, since it runs for each pixel.
   return (x, y) => {
     let least = Infinity;
     for (let side = 0; side < corners && least >= 0; side++) {
@@ -95,7 +102,7 @@ class Canvas {
     this.pixels = new Float32Array(size * size).fill(background);
   }
 
-  /** Fills what lies inside, with a black border of one pixel. */
+  /** Fills the interior, with a black border of one pixel. */
   public fill(
     { x, y, radius }: Circle,
     color: number,
@@ -111,14 +118,14 @@ class Canvas {
     }
   }
 
-  /** A line across the whole picture, one pixel wide. */
+  /** Draws a line across the whole image, one pixel wide. */
   public line(direction: 'vertical' | 'horizontal', place: number): void {
     for (let i = 0; i < this.size; i++) {
       this.pixels[direction === 'vertical' ? i * this.size + place : place * this.size + i] = black;
     }
   }
 
-  /** Means of squares of `scale` pixels on a side. */
+  /** Averages squares of `scale` × `scale` pixels. */
   public reduced(scale: number): Uint8Array {
     const size = this.size / scale;
     return Uint8Array.from({ length: size * size }, (_, pixel) => {

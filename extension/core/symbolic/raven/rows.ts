@@ -9,7 +9,7 @@ type Rows<T> = readonly (readonly T[])[];
 const rowCount = 3;
 
 /**
- * Values of an attribute under a rule, row by row.
+ * Draws values of an attribute under a rule, row by row.
  * @param range of all values
  */
 export function drawValues(rule: Rule, range: Range, random: Random): Rows<number> {
@@ -29,7 +29,7 @@ export function drawValues(rule: Rule, range: Range, random: Random): Rows<numbe
         const first = drawWithin(start, random);
         const high = rule.sign > 0 ? range.high - first : first - range.low;
         const second = drawWithin({ low: range.low, high }, random);
-        // To add nothing twice would look like a constant.
+        // Adding 0 twice would look like a constant.
         if (second !== 0 || rows.length !== 1 || rows[0]?.[1] !== 0) {
           rows.push([first, second, first + rule.sign * second]);
         }
@@ -42,7 +42,7 @@ export function drawValues(rule: Rule, range: Range, random: Random): Rows<numbe
   }
 }
 
-/** Sets of places under a rule for positions, row by row. */
+/** Draws sets of slots under a position rule, row by row. */
 export function drawPlaces(rule: Rule, slots: number, random: Random): Rows<readonly number[]> {
   const range = required(placesRange(rule, slots));
   const draw = (): readonly number[] => choose(drawWithin(range, random), slots, random);
@@ -63,9 +63,9 @@ export function drawPlaces(rule: Rule, slots: number, random: Random): Rows<read
         for (;;) {
           const second = draw();
           const added = second.filter((place) => !first.includes(place));
-          const kept = first.filter((place) => !second.includes(place));
-          const third = rule.sign > 0 ? [...first, ...added] : kept;
-          if ((rule.sign > 0 ? added : kept).length > 0) {
+          const remaining = first.filter((place) => !second.includes(place));
+          const third = rule.sign > 0 ? [...first, ...added] : remaining;
+          if ((rule.sign > 0 ? added : remaining).length > 0) {
             return [first, second, third];
           }
         }
@@ -82,7 +82,7 @@ export function drawPlaces(rule: Rule, slots: number, random: Random): Rows<read
   }
 }
 
-/** The first three of `items`, turned on by one or by two from row to row. */
+/** First three of `items`, rotated by one or two from row to row. */
 function distribute<T>(items: readonly T[], random: Random): Rows<T> {
   const three = items.slice(0, rowCount);
   const turn = random() < 0.5 ? 1 : 2;

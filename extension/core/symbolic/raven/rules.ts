@@ -2,7 +2,7 @@ import type { Random } from '../../data/random';
 import { attributes } from './matrix-types';
 import type { ComponentKind } from './matrix-types';
 
-/** How an attribute changes from column to column of each row. */
+/** Change of an attribute between the columns of each row. */
 export type Rule =
   | { readonly kind: 'constant' }
   | { readonly kind: 'progression'; readonly by: number }
@@ -11,16 +11,16 @@ export type Rule =
   /** Each row has the same three values in another order. */
   | { readonly kind: 'distribute-three' };
 
-/** The rules of one component; sizes are constant. */
+/** Rules of one component; sizes are constant. */
 export interface ComponentRules {
-  /** Whether places or only their number are ruled; a constant rule keeps both. */
+  /** Target of the arrangement rule: positions, or only their number; a constant rule keeps both. */
   readonly arranges: 'position' | 'number';
   readonly arrangement: Rule;
   readonly shape: Rule;
   readonly color: Rule;
 }
 
-/** Whole numbers from `low` to `high`, both included. */
+/** Integers from `low` to `high`, inclusive. */
 export interface Range {
   readonly low: number;
   readonly high: number;
@@ -32,8 +32,8 @@ export const pick = <T>(items: readonly T[], random: Random): T =>
 export const drawWithin = ({ low, high }: Range, random: Random): number =>
   low + Math.floor(random() * (high - low + 1));
 
-/** What each attribute of a component may be, as indices; of slots, how many are taken. */
-export function rangesOf({
+/** Index ranges of a component's attributes; for slots, the number of occupied ones. */
+export function attributeRanges({
   slots,
   maxColor,
 }: ComponentKind): Record<'slots' | 'shape' | 'color', Range> {
@@ -44,13 +44,13 @@ export function rangesOf({
   };
 }
 
-/** A component and the rules that were drawn for it. */
+/** A component with its rules. */
 export interface RuledComponent {
   readonly kind: ComponentKind;
   readonly rules: ComponentRules;
 }
 
-/** Rules for all components of a matrix: a combination that some attribute has no room for is drawn anew. */
+/** Draws rules for all components of a matrix; redraws combinations that don't fit in an attribute's range. */
 export function drawRules(kinds: readonly ComponentKind[], random: Random): RuledComponent[] {
   for (;;) {
     const drawn = kinds.map((kind) => ({ kind, rules: drawComponentRules(random) }));
@@ -94,7 +94,7 @@ function drawRule(kinds: readonly Rule['kind'][], random: Random): Rule {
 
 function hasRoom({ kind, rules }: RuledComponent): boolean {
   const { arranges, arrangement, shape, color } = rules;
-  const ranges = rangesOf(kind);
+  const ranges = attributeRanges(kind);
   const starts = [
     arranges === 'number'
       ? startRange(arrangement, ranges.slots)
@@ -108,7 +108,7 @@ function hasRoom({ kind, rules }: RuledComponent): boolean {
 const unlessEmpty = (range: Range): Range | undefined =>
   range.low <= range.high ? range : undefined;
 
-/** From which values a rule can begin, so that the row stays within the range; undefined for none. */
+/** Start values of a rule that keep the row within the range; undefined if there are none. */
 export function startRange(rule: Rule, { low, high }: Range): Range | undefined {
   switch (rule.kind) {
     case 'constant':
@@ -127,7 +127,7 @@ export function startRange(rule: Rule, { low, high }: Range): Range | undefined 
   }
 }
 
-/** How many of `slots` places may be taken under a rule for positions; undefined for none. */
+/** Number of the `slots` positions that a position rule can occupy; undefined if none is possible. */
 export function placesRange(rule: Rule, slots: number): Range | undefined {
   switch (rule.kind) {
     case 'constant':
@@ -135,7 +135,7 @@ export function placesRange(rule: Rule, slots: number): Range | undefined {
     case 'progression':
       return unlessEmpty({ low: 1, high: slots - 2 * Math.abs(rule.by) });
     case 'arithmetic':
-      // Unions are of sets that are not whole; of differences half must be left to take away.
+      // Unions must be of incomplete sets; differences need at least half of the slots to remove some.
       return unlessEmpty({
         low: rule.sign > 0 ? 1 : Math.floor((slots - 1) / 2) + 1,
         high: slots - 1,

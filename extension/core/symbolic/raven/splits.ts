@@ -2,22 +2,22 @@ import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { floatTensor } from '../../runtime/tensors';
 import type { Tensor } from '../../runtime/tensors';
-import { drawRaven, linesOf } from './raven-data';
+import { drawRaven, baselineAccuracies } from './raven-data';
 import type { RavenExample, RavenLines, RavenRequest } from './raven-data';
 import { say } from '../../message';
 
-/** What data a study trains on and examines by. */
+/** Training and evaluation data of a study. */
 export interface SplitRequest extends RavenRequest {
-  /** Numbers of examples. */
+  /** Number of examples. */
   readonly train: number;
   readonly validation: number;
   readonly test: number;
 }
 
-/** Examples as a network reads them. */
+/** Examples as inputs of a network. */
 export class RavenSplit {
   public constructor(
-    /** [examples, 1, size, size], −1 black, 1 white. */
+    /** [examples, 1, size, size], from −1 (black) to 1 (white). */
     private readonly images: Float32Array,
     /** 0 or 1. */
     public readonly labels: Float32Array,
@@ -29,7 +29,7 @@ export class RavenSplit {
     return this.labels.length;
   }
 
-  /** The first examples as a split of their own; the lines are those of all. */
+  /** Split of the first examples; baseline accuracies refer to all. */
   public first(count: number): RavenSplit {
     const { images, labels, side, lines } = this;
     const pixels = images.subarray(0, count * side ** 2);
@@ -57,11 +57,11 @@ export interface RavenSplits {
   readonly test: RavenSplit;
 }
 
-/** Matrices that are drawn between two looks at whether the job goes on. */
+/** Matrices drawn between two checks for cancellation. */
 const portion = 50;
 
 /**
- * Draws data once and cuts them into train, validation and test.
+ * Draws data and splits them into train, validation and test.
  * @throws CancelledError
  */
 export async function drawSplits(request: SplitRequest, job: JobContext): Promise<RavenSplits> {
@@ -77,7 +77,7 @@ export async function drawSplits(request: SplitRequest, job: JobContext): Promis
     }
   }
   const part = (start: number, count: number): RavenSplit =>
-    splitOf(all.slice(start, start + count), size);
+    createSplit(all.slice(start, start + count), size);
   return {
     train: part(0, train),
     validation: part(train, validation),
@@ -85,12 +85,12 @@ export async function drawSplits(request: SplitRequest, job: JobContext): Promis
   };
 }
 
-function splitOf(examples: readonly RavenExample[], size: number): RavenSplit {
+function createSplit(examples: readonly RavenExample[], size: number): RavenSplit {
   const images = new Float32Array(examples.length * size * size);
   examples.forEach(({ pixels }, i) => {
     const scaled = Float32Array.from(pixels, (gray) => (2 * gray) / 255 - 1);
     images.set(scaled, i * size * size);
   });
   const labels = Float32Array.from(examples, ({ label }) => Number(label));
-  return new RavenSplit(images, labels, size, linesOf(examples));
+  return new RavenSplit(images, labels, size, baselineAccuracies(examples));
 }

@@ -1,8 +1,8 @@
-/** A binary heap: gives the items in order of cost, the lowest first. */
+/** Binary heap: returns items in order of cost, lowest first. */
 export class CostQueue<Item extends { readonly cost: number }> {
   private readonly items: Item[] = [];
 
-  /** The lowest cost; infinite where there is no item. */
+  /** Lowest cost; infinite if empty. */
   public get lowest(): number {
     return this.items[0]?.cost ?? Infinity;
   }
@@ -30,7 +30,7 @@ export class CostQueue<Item extends { readonly cost: number }> {
     return first;
   }
 
-  /** Puts an item in the root's place, then below all that cost less. */
+  /** Inserts an item at the root and sinks it below all cheaper items. */
   private sink(item: Item): void {
     let at = 0;
     for (;;) {

@@ -7,20 +7,20 @@ import { UserError } from '../../user-error';
 import { Enumeration, maxPrograms } from './enumeration';
 import { ProgramGraphs } from './program-graphs';
 import { say } from '../../message';
-import { grammarOf } from './grammar';
+import { createGrammar } from './grammar';
 
-/** Of programs of size 1, 2, …: an item each. */
+/** Statistics of the programs of size 1, 2, …, one element per size. */
 export interface SizeTable {
   readonly programs: readonly number[];
-  /** Programs whose graph is kept: more than one node, connected. */
+  /** Programs with a valid graph: connected, more than one node. */
   readonly kept: readonly number[];
-  /** Graphs that are not isomorphic, of this size and those below. */
+  /** Number of non-isomorphic graphs up to this size. */
   readonly distinctGraphs: readonly number[];
 }
 
 /**
- * Enumerates and evaluates all programs of a library up to a size, whatever its weights.
- * @throws UserError where there are too many; CancelledError
+ * Enumerates and evaluates all programs of a library up to a size, regardless of weights.
+ * @throws UserError if there are too many; CancelledError
  */
 export async function enumerateBySize(
   library: Library,
@@ -64,10 +64,10 @@ export async function enumerateBySize(
 
 /** Number of programs of size 1, 2, … `maxSize` of a library, counted without creating them. */
 export function countPrograms(library: Library, maxSize: number): readonly number[] {
-  const grammar = grammarOf(library);
+  const grammar = createGrammar(library);
   /** [size, nonterminal]; size 0 has none. */
   const counts: number[][] = [grammar.map(() => 0)];
-  /** Ways to choose programs of the nonterminals from `position` on that have `size` symbols together. */
+  /** Number of ways to choose programs of the nonterminals from `position` with `size` symbols in total. */
   const ways = (args: readonly number[], position: number, size: number): number => {
     const argument = args[position];
     if (argument === undefined) {

@@ -3,63 +3,63 @@ import type { Machine } from '../evaluation/machine';
 import type { Library } from '../language/library';
 import { maxProgramSize } from '../language/parse-program';
 import { CostQueue } from './cost-queue';
-import { costOf, leadsOf } from './costs';
-import { grammarOf } from './grammar';
+import { weightCost, computeLeads } from './costs';
+import { createGrammar } from './grammar';
 
-/** Programs that memory holds: some 30 bytes each, twice that while rows grow. */
+/** Maximum number of programs: about 30 bytes each, twice that while arrays grow. */
 export const maxPrograms = 20_000_000;
-/** Programs that are made between two answers of {@link Enumeration.run}. */
+/** Programs created between two results of {@link Enumeration.run}. */
 const batchSize = 4096;
 
-/** Where an enumeration is. */
+/** Progress of an enumeration. */
 export interface EnumerationProgress {
-  /** Whole programs so far. */
+  /** Number of whole programs so far. */
   readonly count: number;
-  /** What the programs cost that are being made, in units. */
+  /** Cost of the programs being created, in units. */
   readonly cost: number;
 }
 
-/** All programs of a pool that have one cost: a range of them. */
+/** Range of all programs of a pool with the same cost. */
 interface Level {
   readonly cost: number;
   readonly from: number;
   readonly to: number;
 }
 
-/** A production with its pools at hand. */
+/** A production with its pools. */
 interface Rule {
-  /** The entry's number in codes. */
+  /** Index of the entry in codes. */
   readonly symbol: number;
   readonly cost: number;
   readonly args: readonly Pool[];
 }
 
-/** All programs of a rule whose arguments are of given levels. They have one cost. */
+/** Programs of a rule whose arguments have given levels, and therefore the same cost. */
 interface Family {
   readonly rule: Rule;
-  /** Index of the level of every argument. */
+  /** Level index of every argument. */
   readonly levels: readonly number[];
-  /** The argument whose level rose last. Only it and those after it rise further: no family comes twice. */
+  /** Argument whose level was raised last. Only it and later ones are raised further, so no family is created twice. */
   readonly risen: number;
   readonly cost: number;
 }
 
-/** A family whose arguments' levels may not be known yet. */
+/** Family whose arguments' levels may not exist yet. */
 type NewFamily = Omit<Family, 'cost'>;
 
-/** The programs of a nonterminal that there are so far. */
+/** Programs of a nonterminal created so far. */
 class Pool {
   /** Codes, in order of cost. */
   public readonly programs = new GrowableArray();
-  /** Symbols of each program. */
+  /** Number of symbols of each program. */
   public readonly sizes = new GrowableArray();
   public readonly levels: Level[] = [];
   public readonly queue = new CostQueue<Family>();
-  /** Families, and whose they are, that need this pool's next level. */
+  /** Families that wait for this pool's next level, with their pools. */
   public waiting: { readonly pool: Pool; readonly family: NewFamily }[] = [];
 
   public constructor(
-    /** The least that the rest of a whole program costs around a program of this pool. */
+    /** Minimum cost of the rest of a whole program around a program of this pool. */
     public readonly lead: number,
   ) {}
 
@@ -68,20 +68,21 @@ class Pool {
     this.sizes.push(size);
   }
 
-  /** How much whole programs cost when this pool's next level is needed. */
+  /** Cost of the whole programs that need this pool's next level. */
   public get urgency(): number {
     return this.queue.lowest + this.lead;
   }
 }
 
 /**
- * Every program of a library once, in order of non-increasing likelihood: of cost, the negative sum of log-weights.
+ * Enumerates every program of a library once, in order of decreasing likelihood (increasing cost, the negative sum of
+ * log-weights).
  *
- * Heap search (Fijalkow et al. 2022, arXiv 2110.12485) holds programs in its heaps. Here a heap holds families of
- * programs of equal cost, so that a program takes no more than writing down its symbol and arguments.
+ * Heap search (Fijalkow et al. 2022, arXiv 2110.12485) stores programs in its heaps. Here a heap stores families of
+ * programs of equal cost, so a program costs no more than writing its symbol and arguments.
  */
 export class Enumeration {
-  /** One for every nonterminal; the first has the whole programs. */
+  /** One pool per nonterminal; the first contains the whole programs. */
   private readonly pools: readonly Pool[];
   private readonly whole: Pool;
   private made = 0;
@@ -90,14 +91,16 @@ export class Enumeration {
     library: Library,
     private readonly machine: Machine,
   ) {
-    const grammar = grammarOf(library);
+    const grammar = createGrammar(library);
     this.whole = new Pool(0);
-    this.pools = leadsOf(grammar).map((lead, index) => (index === 0 ? this.whole : new Pool(lead)));
+    this.pools = computeLeads(grammar).map((lead, index) =>
+      index === 0 ? this.whole : new Pool(lead),
+    );
     grammar.forEach(({ productions }, index) => {
       for (const { entry, args } of productions) {
         const rule = {
           symbol: machine.symbolOf(entry.name),
-          cost: costOf(entry.logWeight),
+          cost: weightCost(entry.logWeight),
           args: args.map((argument) => this.pool(argument)),
         };
         this.enqueue(this.pool(index), { rule, levels: args.map(() => 0), risen: 0 });
@@ -105,23 +108,23 @@ export class Enumeration {
     });
   }
 
-  /** Codes of whole programs, in the order they came. */
+  /** Codes of whole programs, in order of creation. */
   public get programs(): GrowableArray {
     return this.whole.programs;
   }
 
-  /** Symbols of a whole program. */
+  /** Number of symbols of a whole program. */
   public sizeOf(program: number): number {
     return this.whole.sizes.at(program);
   }
 
-  /** How many whole programs cost `cost` units at most, of those there are. */
+  /** Number of whole programs so far that cost at most `cost` units. */
   public countBelow(cost: number): number {
     return this.whole.levels.findLast((level) => level.cost <= cost)?.to ?? 0;
   }
 
   /**
-   * Makes programs without end, or until the grammar has no more, and answers after every few thousand.
+   * Creates programs until the grammar has no more, and yields after every few thousand.
    */
   public *run(): Generator<EnumerationProgress, void> {
     for (;;) {
@@ -151,8 +154,8 @@ export class Enumeration {
   }
 
   /**
-   * The pool whose next level is needed first. Of two that are needed at the same cost the one with the larger lead
-   * may be what the other's families wait for.
+   * Pool whose next level is needed first. For equal costs, the one with the larger lead, which the other's families
+   * may wait for.
    */
   private next(): Pool {
     return this.pools.reduce((best, pool) =>
@@ -166,7 +169,7 @@ export class Enumeration {
     return this.pools[index] ?? this.whole;
   }
 
-  /** Queues a family of the pool, or has it wait for the first level that is not known yet. */
+  /** Queues a family of the pool, or adds it to the waiting list of the first missing level. */
   private enqueue(pool: Pool, family: NewFamily): void {
     let { cost } = family.rule;
     for (const [position, argument] of family.rule.args.entries()) {
@@ -180,7 +183,7 @@ export class Enumeration {
     pool.queue.push({ ...family, cost });
   }
 
-  /** Queues what waited for the pool's last level. */
+  /** Queues the families that waited for the pool's last level. */
   private release(pool: Pool): void {
     const { waiting } = pool;
     pool.waiting = [];
@@ -189,7 +192,7 @@ export class Enumeration {
     }
   }
 
-  /** Writes a family's programs down, all combinations of its arguments; answers after every batch. */
+  /** Writes a family's programs, all combinations of its arguments; yields after every batch. */
   private *write(pool: Pool, { rule, levels, cost }: Family): Generator<EnumerationProgress, void> {
     const ranges = rule.args.map((argument, position) => ({
       programs: argument.programs,
@@ -230,7 +233,7 @@ export class Enumeration {
     }
   }
 
-  /** Writes the programs down that differ in their last argument alone. */
+  /** Writes the programs that differ in their last argument only. */
   private writeRow(
     pool: Pool,
     symbol: number,
@@ -250,7 +253,7 @@ export class Enumeration {
   }
 }
 
-/** The families that follow one: one argument is of its next level. */
+/** Successors of a family: one argument has its next level. */
 function successors({ rule, levels, risen }: Family): NewFamily[] {
   return levels.slice(risen).map((level, offset) => ({
     rule,

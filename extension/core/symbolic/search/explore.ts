@@ -4,7 +4,7 @@ import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { UserError } from '../../user-error';
 import type { Library } from '../language/library';
-import { massesOf } from '../language/mass';
+import { createMass } from '../language/mass';
 import { symbol } from '../language/term';
 import { Enumeration, maxPrograms } from './enumeration';
 import type { PopulationMember } from './population';
@@ -12,29 +12,29 @@ import { ProgramGraphs } from './program-graphs';
 import { say } from '../../message';
 
 export interface ExploreOptions {
-  /** Members of the population at most; the preserved count. */
+  /** Maximum size of the population, including preserved members. */
   readonly quota: number;
-  /** Programs to enumerate: stands for the 15 s of the released code, but repeats. */
+  /** Number of programs to enumerate; replaces the 15 s of the released code, but is deterministic. */
   readonly programLimit: number;
-  /** Members that stay, their programs being of the library. Lighter programs may replace theirs. */
+  /** Members to keep; their programs must use the library. Programs of lower mass may replace theirs. */
   readonly preserved?: readonly PopulationMember[];
 }
 
 export interface Exploration {
-  /** The preserved in their order, then the new in the order they were found. */
+  /** Preserved members in their order, then new ones in the order they were found. */
   readonly population: readonly PopulationMember[];
-  /** Programs looked at. */
+  /** Number of enumerated programs. */
   readonly enumerated: number;
-  /** Members that were not preserved. */
+  /** Number of new members. */
   readonly added: number;
-  /** Preserved members whose program gave way to one of lower mass. */
+  /** Preserved members whose program was replaced by one of lower mass. */
   readonly replaced: number;
 }
 
 /**
- * Enumerates programs in order of likelihood and keeps one of lowest unreduced mass for every graph (up to
- * isomorphism), until the population has `quota` members; from then on programs are only replaced.
- * @throws UserError where the limit is too high; CancelledError
+ * Enumerates programs in order of likelihood and keeps one of least unreduced mass for every graph (up to isomorphism)
+ * until the population has `quota` members; after that, programs are only replaced.
+ * @throws UserError if the limit is too high; CancelledError
  */
 export async function explore(
   library: Library,
@@ -47,24 +47,24 @@ export async function explore(
     });
   }
   const machine = new Machine(library);
-  const massOf = massesOf(library);
+  const programMass = createMass(library);
   const symbolMasses: number[] = [];
   for (const { name } of library.entries) {
-    symbolMasses[machine.symbolOf(name)] = massOf(symbol(name));
+    symbolMasses[machine.symbolOf(name)] = programMass(symbol(name));
   }
   const graphs = new ProgramGraphs(machine);
-  /** By the class of their graph. */
+  /** Members by the class of their graph. */
   const members = new Map<number, PopulationMember>();
   for (const member of preserved) {
-    const mass = massOf(member.program);
+    const mass = programMass(member.program);
     members.set(graphs.classOfKept(member.graph), { ...member, mass });
   }
-  const kept = [...members.values()];
+  const initial = [...members.values()];
 
-  const massOfCode = (code: number): number => {
+  const codeMass = (code: number): number => {
     let mass = symbolMasses[machine.code.operation(code)] ?? 1;
     for (let i = machine.code.argumentCount(code) - 1; i >= 0; i--) {
-      mass += massOfCode(machine.code.argument(code, i));
+      mass += codeMass(machine.code.argument(code, i));
     }
     return mass;
   };
@@ -75,7 +75,7 @@ export async function explore(
     if (found === undefined || (member === undefined && members.size >= quota)) {
       return;
     }
-    const mass = massOfCode(code);
+    const mass = codeMass(code);
     if (member === undefined || mass < member.mass) {
       const program = machine.termOf(code);
       members.set(found, { graph: evaluateProgram(program, machine), program, mass });
@@ -104,7 +104,7 @@ export async function explore(
   return {
     population,
     enumerated,
-    added: population.length - kept.length,
-    replaced: kept.filter((member) => !population.includes(member)).length,
+    added: population.length - initial.length,
+    replaced: initial.filter((member) => !population.includes(member)).length,
   };
 }

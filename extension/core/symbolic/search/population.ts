@@ -1,10 +1,10 @@
 import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
 import type { Term } from '../language/term';
 
-/** A graph, and the program of lowest unreduced mass that is known to build it. */
+/** Graph with the known program of least unreduced mass that builds it. */
 export interface PopulationMember {
   readonly graph: SymbolicGraph;
   readonly program: Term;
-  /** Unreduced: symbols and bound variables with every invention replaced by its term. */
+  /** Unreduced mass: number of symbols and bound variables with expanded inventions. */
   readonly mass: number;
 }

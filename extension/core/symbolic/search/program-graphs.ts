@@ -3,25 +3,25 @@ import { GraphClasses, SimpleGraph } from '../evaluation/isomorphism';
 import { overrun } from '../evaluation/machine';
 import type { Machine } from '../evaluation/machine';
 
-/** Of a graph that is not kept. */
+/** Class of a graph that isn't a valid result. */
 const notKept = -1;
 
 /**
- * Tells programs' graphs apart up to isomorphism. Every graph that the machine knows is looked at once.
+ * Classifies programs' graphs up to isomorphism. Every graph of the machine is classified once.
  */
 export class ProgramGraphs {
   private readonly classes = new GraphClasses();
-  /** By the machine's number of the graph. */
+  /** Class by the machine's graph id. */
   private readonly classOfGraph: number[] = [];
 
   public constructor(private readonly machine: Machine) {}
 
-  /** How many graphs there are. */
+  /** Number of distinct graphs. */
   public get size(): number {
     return this.classes.size;
   }
 
-  /** The class of a program's graph; undefined where it has none that is kept. */
+  /** Class of a program's graph; undefined if the graph isn't a valid result. */
   public classOf(code: number): number | undefined {
     const state = this.machine.evaluate(code);
     if (state === overrun) {
@@ -29,7 +29,7 @@ export class ProgramGraphs {
     }
     const { space } = this.machine;
     const graph = space.graphOf(state);
-    const found = (this.classOfGraph[graph] ??= space.isKept(graph)
+    const found = (this.classOfGraph[graph] ??= space.isResult(graph)
       ? this.classOfKept(space.describe(graph))
       : notKept);
     return found === notKept ? undefined : found;

@@ -1,24 +1,24 @@
 import type { Library, LibraryEntry } from '../language/library';
-import { spineOf } from '../language/term';
+import { splitSpine } from '../language/term';
 import type { Term } from '../language/term';
-import { functionType, parametersOf, printType, programType } from '../language/type';
-import { grammarOf } from './grammar';
+import { functionType, parameterTypes, printType, programType } from '../language/type';
+import { createGrammar } from './grammar';
 
 export interface RefitOptions {
-  /** As the released code does, where log-sum-exp is taken of exponentials: the weights end nearly equal. */
+  /** True to compute log-sum-exp of exponentials like the released code, which makes the weights nearly equal. */
   readonly legacyWeights?: boolean;
   /** Largest difference between two log-weights. */
   readonly maxDifference?: number;
 }
 
-/** What is added to counts, so that none is 0. */
+/** Added to counts, so that none is 0. */
 const pseudocount = 0.001;
 const defaultMaxDifference = 0.5;
 
 /**
- * The library with weights that make the programs likely (released code of arXiv 2303.03340): log-weight(p) =
- * ln(uses of p) − ln(possible uses of p), counts being means over the programs, weighted by their likelihood under
- * uniform weights; then differences are shrunk to `maxDifference`. Without programs the library stays as it is.
+ * Fits the library's weights to programs (released code of arXiv 2303.03340): log-weight(p) = ln(uses of p) −
+ * ln(possible uses of p), where counts are means over the programs weighted by their likelihood under uniform weights;
+ * differences are then scaled down to `maxDifference`. Without programs the library is returned unchanged.
  */
 export function refit(
   library: Library,
@@ -29,12 +29,12 @@ export function refit(
     return library;
   }
   const logSumExp = legacyWeights
-    ? (values: readonly number[]) => logSumExpOf(values.map(Math.exp))
-    : logSumExpOf;
+    ? (values: readonly number[]) => exactLogSumExp(values.map(Math.exp))
+    : exactLogSumExp;
   const uniform = -Math.log(library.entries.length);
-  const choices = choicesOf(library);
+  const choices = choicesByType(library);
   const counted = programs.map((program) => {
-    const uses = usesOf(program, library);
+    const uses = collectUses(program, library);
     const logLikelihood = uses.reduce((sum, { type }) => {
       const possible = choices.get(type) ?? [];
       return sum + uniform - logSumExp(possible.map(() => uniform));
@@ -67,10 +67,10 @@ export function refit(
   };
 }
 
-/** Names of the entries that can stand at the head of a program of a type, by the type's text. */
-function choicesOf(library: Library): ReadonlyMap<string, readonly string[]> {
+/** Names of the entries that can be the head of a program of a type, by the type's text. */
+function choicesByType(library: Library): ReadonlyMap<string, readonly string[]> {
   return new Map(
-    grammarOf(library).map(({ type, productions }) => [
+    createGrammar(library).map(({ type, productions }) => [
       printType(type),
       productions.map(({ entry }) => entry.name),
     ]),
@@ -79,20 +79,20 @@ function choicesOf(library: Library): ReadonlyMap<string, readonly string[]> {
 
 interface Use {
   readonly name: string;
-  /** Of what the symbol makes with the arguments it has there. */
+  /** Text of the result type with these arguments. */
   readonly type: string;
 }
 
-/** The symbols of a program, each with the type that was wanted where it stands. */
-function usesOf(program: Term, { entries }: Library): readonly Use[] {
+/** Symbols of a program, each with the type required at its position. */
+function collectUses(program: Term, { entries }: Library): readonly Use[] {
   const byName = new Map<string, LibraryEntry>(entries.map((entry) => [entry.name, entry]));
   const uses: Use[] = [];
   const visit = (term: Term): void => {
-    const { head, args } = spineOf(term);
+    const { head, args } = splitSpine(term);
     if (head.kind !== 'symbol') {
       throw new Error('A program of the search has no lambda.');
     }
-    const parameters = parametersOf(byName.get(head.name)?.type ?? programType);
+    const parameters = parameterTypes(byName.get(head.name)?.type ?? programType);
     const type = functionType(parameters.slice(args.length), programType);
     uses.push({ name: head.name, type: printType(type) });
     args.forEach(visit);
@@ -101,12 +101,12 @@ function usesOf(program: Term, { entries }: Library): readonly Use[] {
   return uses;
 }
 
-function logSumExpOf(values: readonly number[]): number {
+function exactLogSumExp(values: readonly number[]): number {
   const largest = Math.max(...values);
   return largest + Math.log(values.reduce((sum, value) => sum + Math.exp(value - largest), 0));
 }
 
-/** The values drawn towards their mean, if their range is larger than `maxDifference`. */
+/** Scales the values toward their mean if their range is larger than `maxDifference`. */
 function rescale(values: readonly number[], maxDifference: number): readonly number[] {
   const range = Math.max(...values) - Math.min(...values);
   if (range <= maxDifference) {

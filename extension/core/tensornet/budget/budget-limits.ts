@@ -3,7 +3,7 @@ import { memoryAt } from '../../models/model-summary';
 import type { ModelSummary, SublayerSummary } from '../../models/model-summary';
 import { parseMemorySize } from '../../runtime/memory-size';
 import { UserError } from '../../user-error';
-import { matricesOf } from '../sensitivity/sensitivity-profile';
+import { allMatrices } from '../sensitivity/sensitivity-profile';
 import type {
   MatrixSensitivity,
   SensitivityProfile,
@@ -12,22 +12,22 @@ import type {
 import { say } from '../../message';
 
 /**
- * What a limit counts. Bytes and parameters are of all tensors; memory is bytes with the keys and values of a
- * context; FLOPs are of one token in the sublayers. `decode` is the milliseconds of a token that is generated, and
- * `prefill` those of a token of a prompt: in linear layers but for convolutions, and in all else where the table has run
- * the whole model. The head counts where the table has measured it, or has run the model.
+ * Units of a limit. Bytes and parameters count all tensors; memory is bytes plus the KV cache of a context; FLOPs are
+ * per token in the sublayers. `decode` and `prefill` are milliseconds per generated token and per prompt token: of
+ * linear layers without convolutions, or of the whole model if the profile has timed it. The head counts if the profile
+ * has measured it or timed the model.
  */
 export const budgetUnits = ['bytes', 'parameters', 'memory', 'flops', 'decode', 'prefill'] as const;
 export type BudgetUnit = (typeof budgetUnits)[number];
 
-/** Units that count milliseconds. */
-export const isTime = (unit: BudgetUnit): unit is 'decode' | 'prefill' =>
+/** True for units in milliseconds. */
+export const isTimeUnit = (unit: BudgetUnit): unit is 'decode' | 'prefill' =>
   unit === 'decode' || unit === 'prefill';
 
-/** Units that count what a token takes, not what is stored. */
-export const isWork = (unit: BudgetUnit): boolean => unit === 'flops' || isTime(unit);
+/** True for units that count the work of a token instead of storage. */
+export const isWorkUnit = (unit: BudgetUnit): boolean => unit === 'flops' || isTimeUnit(unit);
 
-/** What may be left at most: a share of the whole model, in (0, 1), or an amount in the unit. */
+/** Upper limit: a share of the original model, in (0, 1), or an amount in the unit. */
 export type BudgetLimit = ShareLimit | AmountLimit;
 
 export interface ShareLimit extends NamedLimit {
@@ -40,21 +40,21 @@ interface AmountLimit extends NamedLimit {
 
 interface NamedLimit {
   readonly unit: BudgetUnit;
-  /** The field of a request that it stands in; the budget when absent. */
+  /** Request field that contains it; the budget by default. */
   readonly field?: 'limits';
 }
 
-/** Limits that hold together, and the tokens of context that memory is counted at: see {@link memoryContext} if absent. */
+/** Limits that apply together, and the context length for memory; {@link memoryContext} by default. */
 export interface Budget {
   readonly limits: readonly BudgetLimit[];
   readonly context?: number | undefined;
 }
 
-/** The units that a table can count: times are zero where none are known, and memory is bytes where nothing is cached. */
+/** Units that a profile can count: times are 0 if unknown, and memory equals bytes if nothing is cached. */
 export function countedUnits(
   table: Pick<SensitivityProfile, 'layers' | 'outer' | 'model'>,
 ): BudgetUnit[] {
-  const isTimed = matricesOf(table).some(({ decodeMsPerToken }) => decodeMsPerToken > 0);
+  const isTimed = allMatrices(table).some(({ decodeMsPerToken }) => decodeMsPerToken > 0);
   const isCached = table.model.sublayers.some(({ kvBytesPerToken }) => kvBytesPerToken > 0);
   const isCounted: Partial<Record<BudgetUnit, boolean>> = {
     decode: isTimed,
@@ -64,25 +64,25 @@ export function countedUnits(
   return budgetUnits.filter((unit) => isCounted[unit] !== false);
 }
 
-/** One limit by itself. */
-export const onlyLimit = (limit: BudgetLimit): Budget => ({ limits: [limit] });
+/** Budget with a single limit. */
+export const singleLimit = (limit: BudgetLimit): Budget => ({ limits: [limit] });
 
-/** How limits are written: what is counted, and a share of the model or an amount. */
-export const limitForm = {
+/** Syntax of limits: a unit, and a share of the model or an amount. */
+export const limitSyntax = {
   pattern:
     /^(?:(?:bytes|memory)<\d+(?:\.\d+)?(?:%|[kmgt]?i?b?)|(?:parameters|flops)<\d+(?:\.\d+)?[kmgt%]?|(?:decode|prefill)<\d+(?:\.\d+)?%?)$/i,
   takes: say`limits such as ${'memory<2GB'}, ${'bytes<50%'}, ${'parameters<100M'} or ${'decode<20'}`,
 };
 
 /**
- * A limit that {@link limitForm} is true of.
- * @throws UserError where a percentage is no part of the model.
+ * Parses a limit that matches {@link limitSyntax}.
+ * @throws UserError if a percentage isn't between 0 and 100
  */
 export function parseLimit(text: string): BudgetLimit {
   const [name = '', amount = ''] = text.split('<');
   const unit = budgetUnits.find((one) => one === name.toLowerCase()) ?? 'bytes';
   if (!amount.endsWith('%')) {
-    const most = isTime(unit) ? Number(amount) : (parseMemorySize(amount) ?? 0);
+    const most = isTimeUnit(unit) ? Number(amount) : (parseMemorySize(amount) ?? 0);
     return { unit, most, field: 'limits' };
   }
   const ratio = Number.parseFloat(amount) / 100;
@@ -95,22 +95,22 @@ export function parseLimit(text: string): BudgetLimit {
   return { unit, ratio, field: 'limits' };
 }
 
-/** A limit as {@link parseLimit} reads it. */
+/** Formats a limit so that {@link parseLimit} can read it. */
 export function formatLimit(limit: BudgetLimit): string {
   const amount = 'ratio' in limit ? `${decimal(100 * limit.ratio)}%` : decimal(limit.most);
   return `${limit.unit}<${amount}`;
 }
 
-/** Without an exponent, which limits do not have. */
+/** Formats without an exponent, which the syntax doesn't allow. */
 const decimal = (value: number): string => value.toFixed(6).replace(/\.?0+$/, '');
 
-/** Whether so much of a model is neither nothing nor all of it. */
+/** True if a share is neither 0 nor the whole model. */
 export const isShare = (ratio: number): boolean => ratio > 0 && ratio < 1;
 
 type Counted = Pick<MatrixSensitivity, 'bytes' | 'parameters' | 'flopsPerToken' | keyof TokenTimes>;
 
-/** What is counted of a matrix, or of anything else that has such costs. */
-export const costOf: Readonly<Record<BudgetUnit, (costs: Counted) => number>> = {
+/** Cost of a matrix, or of anything with the same kinds of costs, in each unit. */
+export const unitCosts: Readonly<Record<BudgetUnit, (costs: Counted) => number>> = {
   bytes: ({ bytes }) => bytes,
   parameters: ({ parameters }) => parameters,
   memory: ({ bytes }) => bytes,
@@ -119,7 +119,7 @@ export const costOf: Readonly<Record<BudgetUnit, (costs: Counted) => number>> = 
   prefill: ({ prefillMsPerToken }) => prefillMsPerToken,
 };
 
-/** What a sublayer's keys and values count for. */
+/** Cost of a sublayer's KV cache. */
 export function cacheCost(
   unit: BudgetUnit,
   { kvBytesPerToken }: Pick<SublayerSummary, 'kvBytesPerToken'>,
@@ -128,17 +128,17 @@ export function cacheCost(
   return unit === 'memory' ? kvBytesPerToken * context : 0;
 }
 
-/** Of what is not timed. */
+/** Costs of parts that aren't timed. */
 export const noWork = { flopsPerToken: 0, decodeMsPerToken: 0, prefillMsPerToken: 0 } as const;
 
-/** What is counted of a sublayer without its keys and values; of times nothing: they are of its layers, and of whole runs. */
+/** Cost of a sublayer without its KV cache; 0 for times, which are counted by layers and by runs of the whole model. */
 export function ownCost(unit: BudgetUnit, sublayer: SublayerSummary): number {
-  return costOf[unit]({ ...noWork, ...sublayer });
+  return unitCosts[unit]({ ...noWork, ...sublayer });
 }
 
 /**
- * What is counted of a whole model; `linear` is what is counted of all matrices of its sublayers, `outer` of others, and
- * `rest` of all else.
+ * Cost of a whole model. `linear` is the cost of all matrices of its sublayers, `outer` of the embedding and head, and
+ * `rest` of everything else.
  */
 export function wholeCost(
   unit: BudgetUnit,
@@ -160,12 +160,12 @@ export function wholeCost(
   }
 }
 
-/** The most that a limit allows of `whole`. */
-export function mostOf(limit: BudgetLimit, whole: number): number {
+/** Largest cost that a limit allows for a model of cost `whole`. */
+export function maxCost(limit: BudgetLimit, whole: number): number {
   return 'ratio' in limit ? limit.ratio * whole : limit.most;
 }
 
-/** An amount: `1.20 GiB`, `3.42 M`, `20.0 ms`. */
+/** Formats an amount: `1.20 GiB`, `3.42 M`, `20.0 ms`. */
 export function formatAmount(unit: BudgetUnit, amount: number): string {
   switch (unit) {
     case 'bytes':

@@ -1,35 +1,35 @@
-/** One cost for each limit of a problem, in their order: such as bytes or FLOPs. */
+/** One cost per limit of a problem, in the same order; for example bytes and FLOPs. */
 export type Costs = readonly number[];
 
-/** What one way to store and run a linear layer costs, and what it does to the model's output. */
+/** Costs of one encoding of a linear layer, and its effect on the model's output. */
 export interface LayerOption {
   readonly costs: Costs;
-  /** Distance to the original's output where this layer alone is changed. */
+  /** Distance to the original's output if only this layer is changed. */
   readonly loss: number;
 }
 
-/** A part of a model as it may become: whole, narrower, or gone. */
+/** State of a part of a model: unchanged, width-pruned or removed. */
 export interface PartState {
-  /** Of what is not among its layers, such as norms and key/value caches. */
+  /** Costs of tensors outside its layers, such as norms, and of KV caches. */
   readonly costs: Costs;
   readonly loss: number;
-  /** The options of each layer that the part then has; one of each is taken. */
+  /** Options of each layer in this state; one per layer is chosen. */
   readonly layers: readonly (readonly LayerOption[])[];
 }
 
-/** A sublayer, an embedding or a head; exactly one of its states is taken. */
+/** Sublayer, embedding or head; exactly one of its states is chosen. */
 export interface BudgetPart {
   readonly states: readonly PartState[];
 }
 
-/** A choice under several limits: parts are independent of each other, costs and losses add up. */
+/** Choice under several limits; parts are independent, costs and losses are additive. */
 export interface BudgetProblem {
   readonly parts: readonly BudgetPart[];
-  /** Most of each cost; what else the model costs is taken off before. */
+  /** Maximum of each cost, after subtracting costs outside the parts. */
   readonly limits: readonly number[];
 }
 
-/** What becomes of a part: the indexes of its state, and of the option of each layer of that state. */
+/** Choice for a part: the index of its state, and the option of each layer in that state. */
 export interface PartChoice {
   readonly state: number;
   readonly options: readonly number[];
@@ -38,26 +38,29 @@ export interface PartChoice {
 export interface BudgetSolution {
   readonly parts: readonly PartChoice[];
   readonly costs: Costs;
-  /** Sum of the losses: what a real measurement is held against. */
+  /** Sum of the losses, which is compared with the measured distance. */
   readonly loss: number;
 }
 
-/** The least of one cost that any choice of the parts has. */
+/** Minimum of one cost over all choices. */
 export function leastCost(parts: readonly BudgetPart[], limit: number): number {
-  const costOf = ({ costs }: LayerOption): number => costs[limit] ?? 0;
+  const limitedCost = ({ costs }: LayerOption): number => costs[limit] ?? 0;
   const least = (state: PartState): number =>
-    state.layers.reduce((sum, options) => sum + Math.min(...options.map(costOf)), costOf(state));
+    state.layers.reduce(
+      (sum, options) => sum + Math.min(...options.map(limitedCost)),
+      limitedCost(state),
+    );
   return parts.reduce((sum, { states }) => sum + Math.min(...states.map(least)), 0);
 }
 
-/** What sums of costs differ by where they are added in another order. */
+/** Relative tolerance of sums of costs that are added in different orders. */
 export const slack = 1 + 1e-9;
 
-/** The least limit that can be kept. */
+/** Lowest limit that can be met. */
 export const leastLimit = (parts: readonly BudgetPart[], limit: number): number =>
   slack * leastCost(parts, limit);
 
-/** Sums over a choice. */
+/** Sums of costs and losses of a choice. */
 export function totals(
   { parts, limits }: BudgetProblem,
   choices: readonly PartChoice[],
@@ -85,7 +88,7 @@ export function totals(
   return { costs, loss };
 }
 
-/** Indexes of the options that no other beats: one that costs no more of anything and loses less. */
+/** Indices of the options on the Pareto front: no other option has lower or equal costs and a lower loss. */
 export function undominated(options: readonly LayerOption[]): number[] {
   const isBetter = (a: LayerOption, b: LayerOption): boolean =>
     a.loss <= b.loss && a.costs.every((cost, i) => cost <= (b.costs[i] ?? 0));

@@ -14,26 +14,26 @@ import { say } from '../../message';
 /** Relative gap between the solution and the best bound. */
 const gap = 1e-6;
 /**
- * Seconds after which the best known is taken. Layers of equal size make the last digits of the proof slow, and
- * losses are measured to some per cent only.
+ * Time limit in seconds, after which the best known solution is used. Layers of equal size make the proof of optimality
+ * slow, and losses are only measured to a few percent.
  */
 const defaultSeconds = 3;
 /** Loaded with the first problem. */
 let solver: ReturnType<typeof loadHighs> | undefined;
-/** Numbers are scaled to at most this, so that the solver's absolute tolerances suit them. */
+/** Coefficients are scaled to at most this value, to suit the solver's absolute tolerances. */
 const scale = 1000;
 
 /**
- * Takes the states and options with the smallest sum of losses whose costs stay within all limits: a
- * multiple-choice knapsack, as a mixed-integer program (HiGHS).
- * @throws UserError where the limits cannot be kept together.
+ * Chooses the states and options with the smallest sum of losses whose costs meet all limits: a multiple-choice
+ * knapsack, solved as a mixed-integer program (HiGHS).
+ * @throws UserError if the limits can't be met together
  */
 export async function chooseOptions(
   problem: BudgetProblem,
   seconds = defaultSeconds,
 ): Promise<BudgetSolution> {
   const relaxed = relaxedChoice(problem);
-  const solved = await solve(problem, seconds);
+  const solved = await runSolver(problem, seconds);
   const [best] = [...(solved ? [solved] : []), ...(relaxed ? [relaxed] : [])]
     .map((choice) => ({ parts: choice, ...totals(problem, choice) }))
     .sort((a, b) => a.loss - b.loss);
@@ -46,19 +46,19 @@ export async function chooseOptions(
   return best;
 }
 
-/** A variable of the program: one option of one layer in one state, or a state. */
+/** Variables of the program: one option of one layer in one state, or a state. */
 const stateName = (part: number, state: number): string => `y${part}_${state}`;
 const optionName = (part: number, state: number, layer: number, option: number): string =>
   `x${part}_${state}_${layer}_${option}`;
 
-async function solve(
+async function runSolver(
   problem: BudgetProblem,
   seconds: number,
 ): Promise<readonly PartChoice[] | undefined> {
   const { parts, limits } = problem;
   const all = parts.flatMap(({ states }) => states.flatMap((one) => [one, ...one.layers.flat()]));
-  const lossUnit = unitOf(Math.max(...all.map(({ loss }) => Math.abs(loss))));
-  const costUnits = limits.map(unitOf);
+  const lossUnit = coefficientUnit(Math.max(...all.map(({ loss }) => Math.abs(loss))));
+  const costUnits = limits.map(coefficientUnit);
   const names: string[] = [];
   const objective: string[] = [];
   const costs: string[][] = limits.map(() => []);
@@ -102,14 +102,14 @@ async function solve(
     const column = Columns[name];
     return column !== undefined && 'Primal' in column && column.Primal > 0.5;
   };
-  const choices = parts.flatMap((part, p) => choiceOf(part, p, isTaken) ?? []);
+  const choices = parts.flatMap((part, p) => extractChoice(part, p, isTaken) ?? []);
   return choices.length === parts.length ? choices : undefined;
 }
 
 const noOption: LayerOption = { costs: [], loss: 0 };
 
-/** What a solution takes of a part; undefined where it is not whole. */
-function choiceOf(
+/** Choice for a part in a solution; undefined if the solution isn't integral. */
+function extractChoice(
   { states }: BudgetPart,
   part: number,
   isTaken: (name: string) => boolean,
@@ -121,12 +121,12 @@ function choiceOf(
   return state < 0 || options.some((option) => option < 0) ? undefined : { state, options };
 }
 
-/** What makes `largest` as large as numbers are to be; 1 where it is nothing. */
-function unitOf(largest: number): number {
+/** Unit that scales `largest` to the maximum coefficient; 1 if it is 0. */
+function coefficientUnit(largest: number): number {
   return largest > 0 ? largest / scale : 1;
 }
 
-/** A signed term of a linear expression in CPLEX LP form. */
+/** Signed term of a linear expression in CPLEX LP format. */
 function term(factor: number, name: string): string {
   return `${factor < 0 ? '-' : '+'} ${Math.abs(factor)} ${name}`;
 }

@@ -5,37 +5,37 @@ import type {
   MatrixSensitivity,
   SensitivityEntry,
 } from '../sensitivity/sensitivity-profile';
-import { costOf, isWork, noWork, ownCost } from './budget-limits';
+import { unitCosts, isWorkUnit, noWork, ownCost } from './budget-limits';
 import type { BudgetUnit } from './budget-limits';
 
-/** The entry of each option of each layer; undefined for layers that are kept. */
-export type Offered = readonly (readonly (SensitivityEntry | undefined)[])[];
+/** Profile entries of the options of each layer; undefined for the unchanged layer. */
+export type OfferedEntries = readonly (readonly (SensitivityEntry | undefined)[])[];
 
-/** A matrix, and the expert that it belongs to. */
+/** Matrix with its expert, if it has one. */
 type Matrix = MatrixSensitivity & Partial<Pick<LayerSensitivity, 'expert' | 'role'>>;
 
-/** The share of a layer's costs that is left where its sublayer is narrower. */
-export type LeftOver = (
+/** Share of a layer's cost that remains after width pruning of its sublayer. */
+export type RemainingCost = (
   unit: BudgetUnit,
   matrix: Matrix,
   entry: SensitivityEntry | undefined,
 ) => number;
 
-/** What stays of a sublayer's width. */
+/** Remaining width of a sublayer. */
 export interface WidthShare {
   readonly kept: number;
   readonly count: number;
 }
 
-/** What is offered for layers of other sizes: to keep them, and integers, whose sizes follow. */
-export function narrowable(matrices: readonly MatrixSensitivity[]): Offered {
+/** Options of layers in a width-pruned sublayer: unchanged, and integer encodings, which work for any size. */
+export function widthPruningOptions(matrices: readonly MatrixSensitivity[]): OfferedEntries {
   const isQuantized = ({ method }: SensitivityEntry): boolean =>
     quantizerNames.some((name) => name === method);
   return matrices.map(({ entries }) => [undefined, ...entries.filter(isQuantized)]);
 }
 
-/** What is left of a layer's costs where its sublayer is narrower: rows of blocks, where those share a scale. */
-export function shareOf(
+/** Share of a layer's cost that remains after width pruning, in whole rows of quantization blocks. */
+export function remainingShare(
   { kept, count }: WidthShare,
   matrix: Matrix,
   entry: SensitivityEntry | undefined,
@@ -47,53 +47,59 @@ export function shareOf(
   return isLast ? Math.ceil(left / blockSize) / Math.ceil(matrix.in / blockSize) : kept / count;
 }
 
-/** What is offered where some experts go: for theirs nothing, for the others all. */
-export function staying(matrices: readonly Matrix[], without: ReadonlySet<number>): Offered {
+/** Options of layers if some experts are removed: none for theirs, all for the others. */
+export function optionsWithoutExperts(
+  matrices: readonly Matrix[],
+  without: ReadonlySet<number>,
+): OfferedEntries {
   return matrices.map((matrix) => [undefined, ...(isGone(matrix, without) ? [] : matrix.entries)]);
 }
 
 const isGone = (matrix: Matrix, without: ReadonlySet<number>): boolean =>
   matrix.expert !== undefined && without.has(matrix.expert);
 
-/** The tokens of experts that go are sent to the others, which store no more but work more for it. */
-export function lessExperts(without: ReadonlySet<number>, { kept, count }: WidthShare): LeftOver {
+/** Tokens of removed experts are routed to the others, which need the same storage but do more work. */
+export function remainingExpertShare(
+  without: ReadonlySet<number>,
+  { kept, count }: WidthShare,
+): RemainingCost {
   return (unit, matrix) => {
     if (isGone(matrix, without)) {
       return 0;
     }
-    return matrix.expert === undefined || !isWork(unit) ? 1 : count / kept;
+    return matrix.expert === undefined || !isWorkUnit(unit) ? 1 : count / kept;
   };
 }
 
-/** What is counted of an expert besides its layers; work goes to others. */
-export function restOfExpert(
+/** Cost of an expert without its layers; 0 for work, which moves to other experts. */
+export function expertRestCost(
   unit: BudgetUnit,
   { experts }: SublayerSummary,
   matrices: readonly LayerSensitivity[],
 ): number {
-  if (experts === undefined || isWork(unit)) {
+  if (experts === undefined || isWorkUnit(unit)) {
     return 0;
   }
-  const whole = costOf[unit]({ ...experts, ...noWork });
+  const whole = unitCosts[unit]({ ...experts, ...noWork });
   return Math.max(
     0,
     whole -
-      sumOf(
+      totalCost(
         matrices.filter(({ expert }) => expert === 0),
         unit,
       ),
   );
 }
 
-/** What is counted of a sublayer besides its layers, keys and values. */
+/** Cost of a sublayer without its layers and KV cache. */
 export function restCost(
   unit: BudgetUnit,
   sublayer: SublayerSummary,
   matrices: readonly LayerSensitivity[],
 ): number {
-  return Math.max(0, ownCost(unit, sublayer) - sumOf(matrices, unit));
+  return Math.max(0, ownCost(unit, sublayer) - totalCost(matrices, unit));
 }
 
-export function sumOf(matrices: readonly MatrixSensitivity[], unit: BudgetUnit): number {
-  return matrices.reduce((sum, matrix) => sum + costOf[unit](matrix), 0);
+export function totalCost(matrices: readonly MatrixSensitivity[], unit: BudgetUnit): number {
+  return matrices.reduce((sum, matrix) => sum + unitCosts[unit](matrix), 0);
 }

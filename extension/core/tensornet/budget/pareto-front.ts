@@ -2,17 +2,17 @@ import { leastCost, slack, totals } from './budget-problem';
 import type { BudgetSolution } from './budget-problem';
 import { countedUnits } from './budget-limits';
 import type { BudgetUnit } from './budget-limits';
-import { planOf, planProblem } from './plan-under-budget';
+import { toPlan, planProblem } from './plan-under-budget';
 import type { CompressionPlan, PlannedProblem, RemovalCost } from './plan-under-budget';
 import type { SensitivityProfile } from '../sensitivity/sensitivity-profile';
 import { relaxedChoice } from './relaxed-choice';
 
-/** Of setting prices: many plans are wanted at once, while a slider moves. */
+/** Rounds of price search per plan; few, since many plans are computed while a slider moves. */
 const rounds = 1;
 
 /**
- * Plans that keep all limits but the first. No plan that costs less of the first's unit has as low a sum of
- * distances: from the dearest to the cheapest, at most `most`, in equal steps of cost. Nothing is measured.
+ * Plans on the Pareto front of the first limit's unit and the sum of distances, within all other limits: from the most
+ * expensive to the cheapest, at most `most` plans, in equal steps of cost. Measures nothing.
  */
 export function paretoFront(problem: PlannedProblem, most: number): CompressionPlan[] {
   const { parts, limits, before, fixed } = problem;
@@ -23,33 +23,33 @@ export function paretoFront(problem: PlannedProblem, most: number): CompressionP
     const choice = relaxedChoice({ parts, limits: [size * slack, ...limits.slice(1)] }, rounds);
     return choice === undefined ? [] : [{ parts: choice, ...totals(problem, choice) }];
   }).flat();
-  return unbeaten(found).map((solution) => planOf(problem, solution));
+  return unbeaten(found).map((solution) => toPlan(problem, solution));
 }
 
-/** Those that no other beats, from the dearest to the cheapest. */
+/** Solutions on the Pareto front, from the most expensive to the cheapest. */
 function unbeaten(found: readonly BudgetSolution[]): BudgetSolution[] {
-  const costOf = ({ costs: [cost = 0] }: BudgetSolution): number => cost;
-  const sorted = [...found].sort((a, b) => costOf(a) - costOf(b) || a.loss - b.loss);
+  const firstCost = ({ costs: [cost = 0] }: BudgetSolution): number => cost;
+  const sorted = [...found].sort((a, b) => firstCost(a) - firstCost(b) || a.loss - b.loss);
   let least = Number.POSITIVE_INFINITY;
-  const kept = sorted.filter(({ loss }) => {
+  const front = sorted.filter(({ loss }) => {
     const isBetter = loss < least;
     least = Math.min(least, loss);
     return isBetter;
   });
-  return kept.reverse();
+  return front.reverse();
 }
 
-/** How far a model's cost can go down in a unit, whatever else. */
+/** Range of a model's cost in a unit. */
 export interface Reach {
   readonly unit: BudgetUnit;
-  /** Of the whole model. */
+  /** Cost of the original model. */
   readonly before: number;
-  /** Of the cheapest choice. */
+  /** Cost of the cheapest choice. */
   readonly least: number;
 }
 
-/** The reach in every unit that a table can count. */
-export function reachOf(
+/** Range in every unit that a profile can count. */
+export function costRanges(
   table: SensitivityProfile,
   context: number | undefined,
   removable: readonly RemovalCost[],

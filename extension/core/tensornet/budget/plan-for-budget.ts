@@ -16,69 +16,75 @@ import { loadProfileInputs } from '../statistics/profile-inputs';
 import { PlanMeasurer } from './plan-measurer';
 import { planProblem } from './plan-under-budget';
 import type { RemovalCost } from './plan-under-budget';
-import { isTime } from './budget-limits';
+import { isTimeUnit } from './budget-limits';
 import type { Budget } from './budget-limits';
 import { refinePlan } from './refine-plan';
 import type { RefinedPlan } from './refine-plan';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** What plans are measured on, and by which table. */
+/** Model, profile and texts for measuring plans. */
 export interface MeasurerRequest {
   readonly model: OpenedModel;
-  /** A table of this model. */
+  /** Sensitivity profile of this model. */
   readonly table: SensitivityProfile;
-  /** What plans are measured on; they are fitted to further inputs, as {@link loadProfileInputs} says. */
+  /** Calibration that plans are measured on; they are fitted to other inputs, see {@link loadProfileInputs}. */
   readonly calibration: CalibrationRequest;
   readonly bundledText: string;
-  /** A folder for forms in work, which is removed at the end. */
+  /** Folder for temporary encodings, removed at the end. */
   readonly folder: string;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
 }
 
-/** What to plan for. */
+/** Request for a plan under a budget. */
 export interface BudgetRequest extends MeasurerRequest {
   readonly budget: Budget;
-  /** Sublayers that may go, measured by the table's metric. */
+  /** Sublayers that can be removed, measured with the profile's metric. */
   readonly removable?: readonly RemovalCost[];
-  /** Times that the choice is made anew by what the whole plan showed. */
+  /** Number of refinement rounds: measure the whole plan and plan again. */
   readonly rounds: number;
-  /** Times a plan's model beside the original, see {@link PlanMeasurement.times}; without it the table decides. */
+  /**
+   * Times the planned model against the original, see {@link PlanMeasurement.times}; uses the profile's times by
+   * default.
+   */
   readonly time?: TimePlan | undefined;
-  /** Where plans that are measured are kept, for a run that is stopped and made again. */
+  /** Stores measured plans, so that a stopped run can resume. */
   readonly saved?: SavedParts;
 }
 
 const measuredPlanSchema = v.object({
-  /** Tells plans apart. */
+  /** Key of the plan. */
   plan: v.string(),
   distance: v.number(),
   without: v.array(v.tuple([v.string(), v.number()])),
   times: v.optional(v.object({ decodeMsPerToken: v.number(), prefillMsPerToken: v.number() })),
 });
 
-/** Milliseconds of a model without sublayers, as shares of the original's; undefined where they can't be measured. */
+/**
+ * Measures the times of a model without some sublayers as shares of the original's; undefined if they can't be
+ * measured.
+ */
 export type TimePlan = (
   changed: LayeredModel,
   removed: readonly string[],
 ) => Promise<TokenTimes | undefined>;
 
-/** Rounds where nothing is said: most of what they gain is gained by then. */
+/** Default number of refinement rounds, after which most of the gain is reached. */
 export const defaultRounds = 3;
 
 /**
- * Plans what becomes of every linear layer and sublayer under a budget, by a table of single changes
- * and by real measurements of the whole.
- * @throws UserError where the table is of another model, or the budget cannot be kept.
+ * Plans an encoding or removal for every linear layer and sublayer under a budget, from a profile of single changes and
+ * measurements of whole plans.
+ * @throws UserError if the profile is for another model, or the budget can't be met
  */
 export async function planForBudget(
   request: BudgetRequest,
   context: JobContext,
 ): Promise<RefinedPlan> {
-  requireTableOf(request);
+  requireMatchingTable(request);
   const { budget, table, removable } = request;
-  const time = budget.limits.some(({ unit }) => isTime(unit)) ? request.time : undefined;
+  const time = budget.limits.some(({ unit }) => isTimeUnit(unit)) ? request.time : undefined;
   const problem = planProblem(table, budget, removable, { isTimed: time !== undefined });
   const { rounds, calibration, saved = nothingSaved } = request;
   const { model, layers, outer, widths, runs } = table;
@@ -125,9 +131,9 @@ export async function planForBudget(
 }
 
 /**
- * Lets plans of a table be measured, or run.
- * @param progress what is told of the work on each plan
- * @throws UserError where the table is of another model.
+ * Opens a measurer for plans of a profile.
+ * @param progress receives the progress of each plan
+ * @throws UserError if the profile is for another model
  */
 export async function withMeasurer<Result>(
   request: MeasurerRequest,
@@ -137,7 +143,7 @@ export async function withMeasurer<Result>(
     context.progress(one);
   },
 ): Promise<Result> {
-  requireTableOf(request);
+  requireMatchingTable(request);
   const { table, folder, memoryBytes } = request;
   const { metric, settings } = table;
   const warn = (message: Message): void => {
@@ -170,7 +176,7 @@ export async function withMeasurer<Result>(
   }
 }
 
-function requireTableOf({ model, table }: MeasurerRequest): void {
+function requireMatchingTable({ model, table }: MeasurerRequest): void {
   if (model.summary.fingerprint !== table.model.fingerprint) {
     throw new UserError(
       say`The sensitivity profile was made for another model than ${model.summary.path}.`,

@@ -20,24 +20,24 @@ import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { ChangeScorer } from '../sensitivity/change-scorer';
 import type { TokenTimes } from '../sensitivity/sensitivity-profile';
 import { compressionKey } from '../sensitivity/compressions-of';
-import { isTiedHead, outerIds } from '../outer-choice';
+import { isTiedHead, tiedIds } from '../outer-choice';
 import { storageDtype } from '../storage-dtype';
 import { CalibrationPass } from '../statistics/calibration-pass';
 import { memoryBesideFitting } from '../statistics/fitting-memory';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** What plans are measured on, and where their forms lie meanwhile. */
+/** Model, inputs and resources for measuring plans. */
 export interface MeasurerSetup {
   readonly model: OpenedModel;
   readonly inputs: readonly ModelInput[];
-  /** What compressions that look at inputs are fitted to. */
+  /** Inputs that calibrated compressions are fitted to. */
   readonly fittedTo: readonly ModelInput[];
   readonly metric: MetricName;
   readonly seed: number;
   readonly device: DeviceName;
   readonly memoryBytes: number;
-  /** A folder that is there. */
+  /** Existing folder for encodings. */
   readonly folder: string;
 }
 
@@ -49,30 +49,30 @@ export interface MeasuredPlan {
   readonly narrow: readonly PlannedNarrowing[];
 }
 
-/** What a plan really does to the output. */
+/** Measured effect of a plan on the output. */
 export interface PlanMeasurement {
   /** Distance of the model with all changes to the original. */
   readonly distance: number;
-  /** The same without one of the changes, by the id of its layer or sublayer. */
+  /** Distance without one of the changes, by id of its layer or sublayer. */
   readonly without: ReadonlyMap<string, number>;
-  /** Milliseconds of its tokens as shares of the original's, where they are limited and can be measured. */
+  /** Milliseconds per token as shares of the original's, if they are limited and can be measured. */
   readonly times?: TokenTimes | undefined;
 }
 
-/** Measures plans by running the model that they describe. */
+/** Measures plans by running the models that they describe. */
 export class PlanMeasurer {
   private readonly forms = new Map<string, MatrixEncoding>();
-  /** The place of the sublayer of each linear layer. */
+  /** Sublayer index of each linear layer. */
   private readonly places: ReadonlyMap<string, number>;
-  /** The models that forms are put into, by what is narrowed: the original, or one with narrower sublayers. */
+  /** Base models for encodings, by width pruning: the original, or one with width-pruned sublayers. */
   private readonly bases = new Map<string, LayeredModel>();
-  /** Embedding and head by their ids, once where they are one matrix. */
+  /** Embedding and head by id; a tied pair has one entry. */
   private readonly outer: ReadonlyMap<string, OuterMatrix>;
   private readonly products: MatrixProducts;
   private readonly original: LayeredExecutor;
   private reference: readonly HiddenState[] | undefined;
-  private told: StageProgress = { stage: say`Planning`, done: 0, total: 1, unit: 'steps' };
-  /** Steps of a plan: layers compressed for it, and measurements behind that. */
+  private lastProgress: StageProgress = { stage: say`Planning`, done: 0, total: 1, unit: 'steps' };
+  /** Steps of a plan: layers to compress, then measurements. */
   private steps = { compressed: 0, measurements: 0 };
 
   public constructor(
@@ -92,20 +92,20 @@ export class PlanMeasurer {
         .map((matrix) => [matrix.id, matrix]),
     );
     this.products = new MatrixProducts(device, memoryBytes);
-    this.original = this.executorOf(model);
+    this.original = this.createExecutor(model);
     this.bases.set('', model);
   }
 
-  /** Runs the model with the plan's changes, and once more without each of them if `inTurn`. */
+  /** Runs the model with all changes, and, if `inTurn`, again without each of them. */
   public async measure(plan: MeasuredPlan, inTurn: boolean): Promise<PlanMeasurement> {
     const sublayers = inTurn ? this.setup.model.summary.sublayers.length : 0;
     this.steps = { compressed: 0, measurements: 1 + sublayers };
     this.reference ??= await this.scorer(this.original).start();
     const hasOwnHead = this.hasOwnHead(plan);
     const changed = await this.modelOf(plan, hasOwnHead ? 'all' : 'sublayers');
-    const executor = this.executorOf(changed, hasOwnHead ? undefined : this.original);
-    const model = await this.baseOf(plan.narrow);
-    const forms = this.formsOf(plan);
+    const executor = this.createExecutor(changed, hasOwnHead ? undefined : this.original);
+    const model = await this.baseModel(plan.narrow);
+    const forms = this.planForms(plan);
     try {
       const scorer = this.scorer(executor, plan);
       const tell = (done: number): void => {
@@ -122,7 +122,7 @@ export class PlanMeasurer {
       }
       for (const index of inTurn ? model.summary.sublayers.keys() : []) {
         tell(1 + index);
-        const turns = this.turnsOf(index, plan);
+        const turns = this.changeIds(index, plan);
         if (turns.length > 0) {
           await scorer.advance(index);
           const steps = turns.map((id) =>
@@ -141,17 +141,17 @@ export class PlanMeasurer {
   }
 
   /**
-   * The model that a plan describes, its forms in the folder; what the plan removes is still in it.
-   * @param rests of the original: whoever runs the plan's model may take all of the memory
+   * Model that a plan describes, with its encodings in the folder; removed sublayers are still present.
+   * @param rests of the original: the caller may use all of the memory
    */
   public async modelOf(
     plan: MeasuredPlan,
     rests: 'all' | 'sublayers' = 'all',
   ): Promise<LayeredModel> {
-    const model = await this.baseOf(plan.narrow);
+    const model = await this.baseModel(plan.narrow);
     await this.compress(plan, model);
     await this.original.rest(rests);
-    return model.withMatrices(this.formsOf(plan));
+    return model.withMatrices(this.planForms(plan));
   }
 
   public async dispose(): Promise<void> {
@@ -159,8 +159,8 @@ export class PlanMeasurer {
     await this.original.dispose();
   }
 
-  /** The model with narrower sublayers, its tensors in the folder. */
-  private async baseOf(narrow: readonly PlannedNarrowing[]): Promise<LayeredModel> {
+  /** Width-pruned model, with its tensors in the folder. */
+  private async baseModel(narrow: readonly PlannedNarrowing[]): Promise<LayeredModel> {
     const key = narrow.map(({ sublayer, remove }) => `${sublayer} ${remove}`).join('\n');
     const known = this.bases.get(key);
     if (known !== undefined) {
@@ -173,24 +173,24 @@ export class PlanMeasurer {
     return model;
   }
 
-  /** The distance of a plan whose embedding or head stays dense. */
+  /** Distance of the plan with an unchanged embedding or head. */
   private async withoutOuter(
     scorer: ChangeScorer,
     model: LayeredModel,
     forms: ReadonlyMap<string, MatrixEncoding>,
     matrix: OuterMatrix,
   ): Promise<number> {
-    const rest = omit(forms, outerIds(matrix));
-    const executor = this.executorOf(model.withMatrices(rest));
+    const rest = omit(forms, tiedIds(matrix));
+    const executor = this.createExecutor(model.withMatrices(rest));
     try {
-      return await scorer.outerDistance(executor, { reembeds: matrix.place === 'embedding' });
+      return await scorer.distanceWithHead(executor, { reembeds: matrix.place === 'embedding' });
     } finally {
       await executor.dispose();
     }
   }
 
-  /** Ids of what the plan changes in a sublayer: the sublayer itself where it goes or has less in it, or its layers. */
-  private turnsOf(index: number, { compress, remove, narrow }: MeasuredPlan): string[] {
+  /** Ids of the plan's changes in a sublayer: the sublayer if it is removed or narrowed, otherwise its layers. */
+  private changeIds(index: number, { compress, remove, narrow }: MeasuredPlan): string[] {
     const { id } = this.setup.model.summary.sublayers[index] ?? { id: '' };
     const isLess = remove.some((unit) => overlap(unit, id));
     return isLess || narrow.some(({ sublayer }) => sublayer === id)
@@ -198,27 +198,27 @@ export class PlanMeasurer {
       : compress.map(({ tensor }) => tensor).filter((tensor) => this.places.get(tensor) === index);
   }
 
-  private formsOf(plan: MeasuredPlan): Map<string, MatrixEncoding> {
+  private planForms(plan: MeasuredPlan): Map<string, MatrixEncoding> {
     return new Map(
       plan.compress.flatMap((choice) => {
-        const form = this.forms.get(this.keyOf(choice, plan));
+        const form = this.forms.get(this.encodingKey(choice, plan));
         return form === undefined ? [] : [[choice.tensor, form] as const];
       }),
     );
   }
 
-  /** Tells forms apart: those of a narrower sublayer are others. */
-  private keyOf(choice: CompressionChoice, { narrow }: Pick<MeasuredPlan, 'narrow'>): string {
+  /** Key of an encoding; encodings for a width-pruned sublayer have their own. */
+  private encodingKey(choice: CompressionChoice, { narrow }: Pick<MeasuredPlan, 'narrow'>): string {
     const { id } = this.setup.model.summary.sublayers[this.places.get(choice.tensor) ?? -1] ?? {};
     const width = narrow.find(({ sublayer }) => sublayer === id)?.remove ?? '';
     return `${choice.tensor} ${compressionKey(choice)} ${width}`;
   }
 
-  /** Computes the forms that are not there yet, on statistics of the model that they are put into. */
+  /** Computes missing encodings, from statistics of the model that they are used in. */
   private async compress(plan: MeasuredPlan, model: LayeredModel): Promise<void> {
     const { compress: choices } = plan;
     const stage = say`Compressing linear layers`;
-    const open = choices.filter((choice) => !this.forms.has(this.keyOf(choice, plan)));
+    const open = choices.filter((choice) => !this.forms.has(this.encodingKey(choice, plan)));
     this.steps = { ...this.steps, compressed: open.length };
     this.tell(stage, 0);
     if (open.length === 0) {
@@ -232,12 +232,12 @@ export class PlanMeasurer {
       if (matrix !== undefined) {
         await checkpoint(this.context.cancellation);
         const { form } = await compressMatrix(context, matrix, choice);
-        await this.keep(plan, choice, new Map(outerIds(matrix).map((id) => [id, form])));
+        await this.keep(plan, choice, new Map(tiedIds(matrix).map((id) => [id, form])));
         this.tell(stage, ++done);
       }
     }
     const isOriginal = model === this.original.model;
-    const executor = isOriginal ? this.original : this.executorOf(model);
+    const executor = isOriginal ? this.original : this.createExecutor(model);
     try {
       const pass = new CalibrationPass({
         executor,
@@ -269,14 +269,14 @@ export class PlanMeasurer {
         }
       }
     } finally {
-      // One for each model that was narrowed would take all of the memory again.
+      // Executors of narrowed models would use the same amount of memory again.
       if (!isOriginal) {
         await executor.dispose();
       }
     }
   }
 
-  /** Keeps the form of a choice; a head that is the embedding has the same, by an equal choice. */
+  /** Stores the encoding of a choice; a tied head uses the same encoding. */
   private async keep(
     plan: MeasuredPlan,
     choice: CompressionChoice,
@@ -284,18 +284,18 @@ export class PlanMeasurer {
   ): Promise<void> {
     const path = join(this.setup.folder, `${this.forms.size}.safetensors`);
     for (const [tensor, form] of await storeForms(path, forms)) {
-      this.forms.set(this.keyOf({ ...choice, tensor }, plan), form);
+      this.forms.set(this.encodingKey({ ...choice, tensor }, plan), form);
     }
   }
 
-  /** Runs a model, also beside what compressions are fitted to. */
-  private executorOf(model: LayeredModel, around?: LayeredExecutor): LayeredExecutor {
+  /** Creates an executor with the memory left by fitting. */
+  private createExecutor(model: LayeredModel, around?: LayeredExecutor): LayeredExecutor {
     const { device, memoryBytes, fittedTo } = this.setup;
     const left = memoryBesideFitting(model, memoryBytes, device, fittedTo);
     return new LayeredExecutor(model, device, left, { around });
   }
 
-  /** Whether the plan changes embedding or head; those of a graph come with its first and last sublayer. */
+  /** True if the plan changes the embedding or head; in graphs they belong to the first and last sublayer. */
   private hasOwnHead({ compress }: Pick<MeasuredPlan, 'compress'>): boolean {
     const { emitter } = this.original.model;
     return emitter === undefined || compress.some(({ tensor }) => this.outer.has(tensor));
@@ -307,8 +307,8 @@ export class PlanMeasurer {
     const removed = new Set(remove.flatMap((id) => executor.units.numberOf(id) ?? []));
     const { cancellation } = this.context;
     const onWork = (): void => {
-      // A sign of life between two steps.
-      this.context.progress(this.told);
+      // Progress between two steps.
+      this.context.progress(this.lastProgress);
     };
     return new ChangeScorer({
       ...{ executor, inputs, metric, removed, cancellation, onWork },
@@ -318,8 +318,8 @@ export class PlanMeasurer {
 
   private tell(stage: Message, done: number): void {
     const total = this.steps.compressed + this.steps.measurements;
-    this.told = { stage, done, total, unit: 'steps' };
-    this.context.progress(this.told);
+    this.lastProgress = { stage, done, total, unit: 'steps' };
+    this.context.progress(this.lastProgress);
   }
 }
 

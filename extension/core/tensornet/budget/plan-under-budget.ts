@@ -3,11 +3,11 @@ import type { WritableType } from '../../checkpoints/ggml-types';
 import { parseRanges } from '../../models/narrow/number-ranges';
 import type { PlannedNarrowing } from '../../models/narrow/planned-narrowing';
 import { UserError } from '../../user-error';
-import { typeOfLevel } from '../compression-choice';
+import { levelType } from '../compression-choice';
 import type { CompressionChoice } from '../compression-choice';
-import { variantOf } from '../compression-methods';
+import { resolveVariant } from '../compression-methods';
 import { byImportance } from '../gguf-types';
-import { asInFile, ggufOf } from '../sensitivity/gguf-facts';
+import { withFileSizes, findGgufFacts } from '../sensitivity/gguf-facts';
 import type {
   GgufFacts,
   LayerSensitivity,
@@ -20,37 +20,37 @@ import type {
 } from '../sensitivity/sensitivity-profile';
 import {
   cacheCost,
-  costOf,
+  unitCosts,
   formatAmount,
   isShare,
-  isTime,
-  mostOf,
+  isTimeUnit,
+  maxCost,
   wholeCost,
 } from './budget-limits';
 import type { Budget, BudgetLimit, BudgetUnit } from './budget-limits';
 import {
-  lessExperts,
-  narrowable,
+  remainingExpertShare,
+  widthPruningOptions,
   restCost,
-  restOfExpert,
-  shareOf,
-  staying,
-  sumOf,
+  expertRestCost,
+  remainingShare,
+  optionsWithoutExperts,
+  totalCost,
 } from './narrower-states';
-import type { LeftOver, Offered } from './narrower-states';
+import type { RemainingCost, OfferedEntries } from './narrower-states';
 import { chooseOptions } from './choose-options';
-import { timedByRuns } from './timed-by-runs';
+import { timesFromRuns } from './timed-by-runs';
 import { leastCost, slack, totals, undominated } from './budget-problem';
 import type { BudgetProblem, BudgetSolution, Costs, PartChoice, PartState } from './budget-problem';
 import { say } from '../../message';
 
-/** A sublayer that may be removed, with the distance of the model that lacks it alone. */
+/** Sublayer that can be removed, with the distance of the model without it. */
 export interface RemovalCost {
   readonly sublayer: string;
   readonly distance: number;
 }
 
-/** What is left of a model under one limit. */
+/** Cost of a planned model in the unit of a limit. */
 export interface LimitKept {
   readonly unit: BudgetUnit;
   readonly cost: number;
@@ -58,46 +58,46 @@ export interface LimitKept {
   readonly most: number;
 }
 
-/** What to do with a model to keep to a budget. */
+/** Plan of changes that meets a budget. */
 export interface CompressionPlan {
   readonly compress: readonly CompressionChoice[];
   /** Ids of sublayers and experts. */
   readonly remove: readonly string[];
   readonly narrow: readonly PlannedNarrowing[];
-  /** Types of the tensors of a GGUF file, where those are what `compress` chooses. */
+  /** Types of the tensors of a GGUF file, if `compress` selects such types. */
   readonly types?: Readonly<Record<string, WritableType>>;
-  /** Whether any of those was measured with rounding by an importance matrix. */
+  /** True if a type was measured with an importance matrix. */
   readonly byImportance?: true;
-  /** Of the whole model, in the unit of the first limit. */
+  /** Cost of the whole model in the unit of the first limit. */
   readonly cost: number;
   readonly costBefore: number;
-  /** The same for every limit. */
+  /** Costs for every limit. */
   readonly limits: readonly LimitKept[];
-  /** Sum of the measured distances of every change alone. */
+  /** Sum of the measured distances of the single changes. */
   readonly sumOfDistances: number;
 }
 
-/** What a state of a part stands for. */
+/** Meaning of a part's state. */
 export interface PlannedState {
-  /** What the part is narrowed to, where it is neither whole nor gone. */
+  /** Width of the part if it is narrowed. */
   readonly width?: WidthEntry & Pick<WidthSensitivity, 'of'>;
   readonly isGone?: true;
-  readonly entries: Offered;
+  readonly entries: OfferedEntries;
 }
 
-/** A sublayer, an embedding or a head. */
+/** Sublayer, embedding or head. */
 export interface PlannedPart {
-  /** Id of the sublayer; undefined outside. */
+  /** Id of the sublayer; undefined for embedding and head. */
   readonly sublayer: string | undefined;
   readonly matrices: readonly (LayerSensitivity | OuterSensitivity)[];
-  /** In the order of the problem's. */
+  /** States, in the order of the problem's. */
   readonly states: readonly PlannedState[];
 }
 
-/** A plan's problem, and what its parts are. */
+/** Optimization problem of a plan, with the meaning of its parts. */
 export interface PlannedProblem extends BudgetProblem {
   readonly planned: readonly PlannedPart[];
-  /** Of what no part counts, by limit. */
+  /** Costs outside all parts, by limit. */
   readonly fixed: Costs;
   readonly before: Costs;
   readonly budget: Budget;
@@ -105,11 +105,11 @@ export interface PlannedProblem extends BudgetProblem {
 }
 
 /**
- * States the choice among a table's measured options as a {@link BudgetProblem}: the first state of every part is to
- * keep it whole, and the first option of every layer to keep that.
- * @param how isTimed: plans will be timed, so that limits of milliseconds below what the table promises are its least
- * @throws UserError where a share is none, no choice keeps one of the limits, or the table lacks times that are to be
- * counted; as {@link ggufOf}.
+ * Formulates the choice among a profile's measured options as a {@link BudgetProblem}. The first state of every part is
+ * unchanged, and so is the first option of every layer.
+ * @param how isTimed: plans will be timed, so limits in milliseconds below the profile's minimum are raised to it
+ * @throws UserError if a share is invalid, a limit can't be met, or the profile lacks required times; see
+ * {@link findGgufFacts}
  */
 export function planProblem(
   table: SensitivityProfile,
@@ -119,38 +119,40 @@ export function planProblem(
 ): PlannedProblem {
   const { limits, context = memoryContext(table.model) } = budget;
   limits.forEach(requireShare);
-  const gguf = ggufOf(table, removable.length > 0);
-  const counted = gguf === undefined ? table : asInFile(table, gguf);
+  const gguf = findGgufFacts(table, removable.length > 0);
+  const counted = gguf === undefined ? table : withFileSizes(table, gguf);
   const { model, outer = [], widths = [], original } = counted;
-  const { layers, besides, rest: restOf } = timedByRuns(counted);
+  const { layers, besides, rest: restOf } = timesFromRuns(counted);
   const units = limits.map(({ unit }) => unit);
-  // Distances by perplexity begin at the original's.
-  const lossOf = ({ distance }: { readonly distance: number }): number =>
+  // Distances by perplexity start at the original's perplexity.
+  const excessDistance = ({ distance }: { readonly distance: number }): number =>
     Math.max(0, distance - original);
-  const whole = (matrices: readonly MatrixSensitivity[]): Offered =>
+  const whole = (matrices: readonly MatrixSensitivity[]): OfferedEntries =>
     matrices.map(({ entries }) => [undefined, ...entries]);
-  /** What is left to choose from: what another option beats would never be taken. */
+  /** Options without those that are dominated by another one. */
   const offered = (
     matrices: readonly (LayerSensitivity | OuterSensitivity)[],
-    entries: Offered,
-    left?: LeftOver,
+    entries: OfferedEntries,
+    left?: RemainingCost,
   ): Pick<PlannedState, 'entries'> & Pick<PartState, 'layers'> => {
-    const kept = matrices.map((matrix, i) => {
+    const undominatedOptions = matrices.map((matrix, i) => {
       const all = (entries[i] ?? []).map((entry) => ({
         entry,
         costs: units.map(
           (unit) =>
-            costOf[unit](entry ?? matrix) * (left === undefined ? 1 : left(unit, matrix, entry)),
+            unitCosts[unit](entry ?? matrix) * (left === undefined ? 1 : left(unit, matrix, entry)),
         ),
-        loss: entry === undefined ? 0 : lossOf(entry),
+        loss: entry === undefined ? 0 : excessDistance(entry),
       }));
       const best = new Set(undominated(all));
-      // To keep a layer is always its first option.
+      // The first option is always the unchanged layer.
       return all.filter((_, index) => index === 0 || best.has(index));
     });
     return {
-      entries: kept.map((options) => options.map(({ entry }) => entry)),
-      layers: kept.map((options) => options.map(({ costs, loss }) => ({ costs, loss }))),
+      entries: undominatedOptions.map((options) => options.map(({ entry }) => entry)),
+      layers: undominatedOptions.map((options) =>
+        options.map(({ costs, loss }) => ({ costs, loss })),
+      ),
     };
   };
   const parts: { readonly planned: PlannedPart; readonly states: readonly PartState[] }[] = [];
@@ -163,7 +165,7 @@ export function planProblem(
         (unit) =>
           restCost(unit, sublayer, matrices) +
           besides(unit, sublayer, share) -
-          gone * restOfExpert(unit, sublayer, matrices) +
+          gone * expertRestCost(unit, sublayer, matrices) +
           share * cacheCost(unit, sublayer, context),
       );
     const states: { readonly planned: PlannedState; readonly state: PartState }[] = [];
@@ -178,13 +180,19 @@ export function planProblem(
       const without = new Set(of === 'experts' ? parseRanges(entry.remove) : []);
       const left =
         of === 'experts'
-          ? offered(matrices, staying(matrices, without), lessExperts(without, share))
-          : offered(matrices, narrowable(matrices), (_, ...made) => shareOf(share, ...made));
+          ? offered(
+              matrices,
+              optionsWithoutExperts(matrices, without),
+              remainingExpertShare(without, share),
+            )
+          : offered(matrices, widthPruningOptions(matrices), (_, ...made) =>
+              remainingShare(share, ...made),
+            );
       states.push({
         planned: { width: { of, ...entry }, entries: left.entries },
         state: {
           costs: rest(of === 'experts' ? 1 : share.kept / count, without.size),
-          loss: lossOf(entry),
+          loss: excessDistance(entry),
           layers: left.layers,
         },
       });
@@ -192,7 +200,7 @@ export function planProblem(
     if (removal !== undefined) {
       states.push({
         planned: { isGone: true, entries: [] },
-        state: { costs: units.map(() => 0), loss: lossOf(removal), layers: [] },
+        state: { costs: units.map(() => 0), loss: excessDistance(removal), layers: [] },
       });
     }
     parts.push({
@@ -209,7 +217,7 @@ export function planProblem(
   }
   const before = units.map((unit) =>
     wholeCost(unit, model, context, {
-      ...{ linear: sumOf(layers, unit), outer: sumOf(outer, unit) },
+      ...{ linear: totalCost(layers, unit), outer: totalCost(outer, unit) },
       rest: restOf(unit),
     }),
   );
@@ -221,13 +229,13 @@ export function planProblem(
   const listed = totals(problem, unchanged).costs;
   const fixed = before.map((cost, i) => cost - (listed[i] ?? 0));
   const left = limits.map((limit, i) => {
-    const most = mostOf(limit, before[i] ?? 0);
-    if (isTime(limit.unit)) {
+    const most = maxCost(limit, before[i] ?? 0);
+    if (isTimeUnit(limit.unit)) {
       requireTimes(limit, before[i] ?? 0, table);
     }
     const least = leastCost(problem.parts, i);
     const own = fixed[i] ?? 0;
-    if (own + least > most && !(isTimed && isTime(limit.unit))) {
+    if (own + least > most && !(isTimed && isTimeUnit(limit.unit))) {
       throw tooLow(limit, own + least, most);
     }
     return Math.max(slack * least, most - own);
@@ -249,7 +257,7 @@ function requireShare(limit: BudgetLimit): void {
   }
 }
 
-/** @throws UserError where layers that a limit of time counts have none. */
+/** @throws UserError if layers have no times for a limit in milliseconds */
 function requireTimes(
   limit: BudgetLimit,
   whole: number,
@@ -273,7 +281,7 @@ function requireTimes(
   }
 }
 
-/** No choice keeps a limit. */
+/** Error for a limit that no choice meets. */
 export function tooLow({ unit, field }: BudgetLimit, least: number, most: number): UserError {
   return new UserError(
     say`The measured options leave at least ${formatAmount(unit, least)} (${unit}), above the budget of ${formatAmount(unit, most)}.`,
@@ -285,9 +293,9 @@ export function tooLow({ unit, field }: BudgetLimit, least: number, most: number
 }
 
 /**
- * The changes with the smallest sum of measured distances that keep to a budget.
- * @param seconds after which the best known is taken
- * @throws UserError where the measured options cannot.
+ * Changes with the smallest sum of measured distances that meet a budget.
+ * @param seconds time limit of the solver, after which the best known solution is used
+ * @throws UserError if the measured options can't meet it
  */
 export async function planUnderBudget(
   table: SensitivityProfile,
@@ -296,32 +304,32 @@ export async function planUnderBudget(
   seconds?: number,
 ): Promise<CompressionPlan> {
   const problem = planProblem(table, budget, removable);
-  return planOf(problem, await chooseOptions(problem, seconds));
+  return toPlan(problem, await chooseOptions(problem, seconds));
 }
 
-/** A solution in the words of plans. */
-export function planOf(
+/** Converts a solution to a plan. */
+export function toPlan(
   { planned, fixed, before, budget, gguf }: PlannedProblem,
   { parts, costs, loss }: BudgetSolution,
 ): CompressionPlan {
-  const taken = planned.map((part, i) => takenOf(part, parts[i]));
+  const taken = planned.map((part, i) => partChanges(part, parts[i]));
   const limits = budget.limits.map((limit, i): LimitKept => ({
     unit: limit.unit,
     cost: (fixed[i] ?? 0) + (costs[i] ?? 0),
     before: before[i] ?? 0,
-    most: mostOf(limit, before[i] ?? 0),
+    most: maxCost(limit, before[i] ?? 0),
   }));
   const [first] = limits;
   const compress = taken.flatMap((one) => one.compress);
-  // Embedding and head are rounded without calibration.
+  // Embedding and head are quantized without calibration.
   const isByImportance = taken.some(
     (one, i) =>
       planned[i]?.sublayer !== undefined &&
-      one.compress.some((choice) => variantOf(choice, true) === byImportance),
+      one.compress.some((choice) => resolveVariant(choice, true) === byImportance),
   );
   return {
     compress,
-    ...(gguf === undefined ? {} : { types: typesOf(compress, gguf) }),
+    ...(gguf === undefined ? {} : { types: tensorTypes(compress, gguf) }),
     ...(isByImportance ? { byImportance: true } : {}),
     remove: taken.flatMap(({ remove }) => remove),
     narrow: taken.flatMap(({ narrow }) => narrow),
@@ -332,20 +340,20 @@ export function planOf(
   };
 }
 
-/** The type of each tensor in the file that a choice is made for. */
-function typesOf(
+/** Type of each tensor of the GGUF file that a choice applies to. */
+function tensorTypes(
   choices: readonly CompressionChoice[],
   { tensors }: GgufFacts,
 ): Record<string, WritableType> {
   return Object.fromEntries(
     choices.flatMap(({ tensor, level }) =>
-      Object.keys(tensors[tensor] ?? {}).map((name) => [name, typeOfLevel(level)] as const),
+      Object.keys(tensors[tensor] ?? {}).map((name) => [name, levelType(level)] as const),
     ),
   );
 }
 
-/** What a choice makes of a part. */
-function takenOf(
+/** Changes that a choice makes to a part. */
+function partChanges(
   { sublayer, matrices, states }: PlannedPart,
   choice: PartChoice | undefined,
 ): Pick<CompressionPlan, 'remove' | 'narrow' | 'compress'> {
@@ -355,7 +363,7 @@ function takenOf(
     const entry = state?.entries[layer]?.[choice?.options[layer] ?? 0];
     return entry === undefined
       ? []
-      : tensorsOf(matrix).map((tensor) => ({ tensor, ...compressionOf(entry) }));
+      : tensorIds(matrix).map((tensor) => ({ tensor, ...entryCompression(entry) }));
   });
   const less = state?.width;
   if (less === undefined || sublayer === undefined) {
@@ -370,13 +378,13 @@ function takenOf(
     : { remove: [], narrow: [{ sublayer, remove: less.remove }], compress };
 }
 
-/** The matrix, and the head that it is as well. */
-function tensorsOf(matrix: LayerSensitivity | OuterSensitivity): string[] {
+/** Ids of the matrix and its tied head. */
+function tensorIds(matrix: LayerSensitivity | OuterSensitivity): string[] {
   const { tensor } = matrix;
   return 'tiedTo' in matrix ? [tensor, matrix.tiedTo] : [tensor];
 }
 
-function compressionOf({
+function entryCompression({
   method,
   level,
   variant,

@@ -1,24 +1,24 @@
 import type { JobContext } from '../../jobs/job';
 import { chooseOptions } from './choose-options';
 import { leastLimit } from './budget-problem';
-import { formatAmount, isTime } from './budget-limits';
+import { formatAmount, isTimeUnit } from './budget-limits';
 import type { BudgetLimit } from './budget-limits';
-import { planOf, tooLow } from './plan-under-budget';
+import { toPlan, tooLow } from './plan-under-budget';
 import type { CompressionPlan, LimitKept, PlannedProblem } from './plan-under-budget';
-import { reweighed } from './reweigh';
+import { reweighLosses } from './reweigh';
 import type { PlanMeasurement } from './plan-measurer';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 
-/** A plan that has been measured as a whole. */
+/** Plan that was measured as a whole. */
 export interface RefinedPlan extends CompressionPlan {
   /** Distance of the model with all changes to the original. */
   readonly distance: number;
-  /** That of every plan tried, the first being the one by the table alone. */
+  /** Distances of all tried plans; the first is the plan from the profile alone. */
   readonly tried: readonly number[];
 }
 
-/** What a plan under a budget says of itself: what it was measured at, or else predicted. */
+/** Note in a plan under a budget: its measured or predicted quality. */
 export function planNote(
   {
     distance,
@@ -46,12 +46,11 @@ export function planNote(
 export type MeasurePlan = (plan: CompressionPlan, inTurn: boolean) => Promise<PlanMeasurement>;
 
 /**
- * Chooses under a budget by losses that are measured where they count: after each choice every change
- * is taken back in turn, in the model with all the others; its losses in the table are multiplied by
- * what that shows, and the choice is made anew. Where plans are timed, limits of milliseconds are moved by what they take
- * beside what was planned, and some more plans are timed where none takes nearly what it may. The best plan by real
- * measurement is kept.
- * @throws UserError where limits can't be kept.
+ * Refines a choice under a budget by measuring plans. After each choice, every change is undone in turn in the model
+ * with all others; the change's losses in the profile are scaled by the measured effect, and the choice is made again.
+ * If plans are timed, limits in milliseconds are corrected by the ratio of measured to planned times, and a few more
+ * plans are timed if the best one leaves much of its limit unused. Returns the best measured plan.
+ * @throws UserError if limits can't be met
  */
 export async function refinePlan(
   problem: PlannedProblem,
@@ -73,7 +72,7 @@ export async function refinePlan(
       unit: 'steps',
     });
     const solution = await chooseOptions(current).catch((error: unknown) => {
-      // Limits that were moved can't be kept; those that were given were.
+      // Corrected limits may be impossible to meet, even though the original ones were met.
       if (best !== undefined && error instanceof UserError) {
         return undefined;
       }
@@ -88,7 +87,7 @@ export async function refinePlan(
       break;
     }
     seen.add(key);
-    const plan = planOf(problem, solution);
+    const plan = toPlan(problem, solution);
     const measured = await measure(plan, round < rounds);
     tried.push(measured.distance);
     const found = timed(plan, measured);
@@ -99,7 +98,7 @@ export async function refinePlan(
         costs[i]?.push({ planned: limit.cost, found: own.cost });
       }
     });
-    current = retimed(reweighed(current, solution, measured), plan, costs);
+    current = retimed(reweighLosses(current, solution, measured), plan, costs);
   }
   const { plan, distance } = best ?? noPlan();
   plan.limits.forEach((limit, i) => {
@@ -118,22 +117,24 @@ export async function refinePlan(
   return { ...plan, distance, tried };
 }
 
-/** What a plan may take above a limit of milliseconds, which are not measured more exactly. */
+/** Tolerance of limits in milliseconds, about the accuracy of the measurement. */
 const tolerance = 1.02;
-/** Where the best plan takes less than this share of its milliseconds, a better one may be near. */
+/** Used share of a time limit below which a better plan is likely. */
 const nearly = 0.9;
-/** How many plans are timed for that alone. */
+/** Number of additional plans that are timed for that. */
 const furtherPlans = 3;
 
-/** Whether to time a plan after the last round: there are rounds at all, and the best plan is far from its limit. */
+/**
+ * True if more plans should be timed after the last round: refinement is on, and the best plan is far from its limit.
+ */
 function mayTimeMore(round: number, rounds: number, best: MeasuredChoice | undefined): boolean {
-  const timed = best?.plan.limits.filter(({ unit }) => isTime(unit)) ?? [];
+  const timed = best?.plan.limits.filter(({ unit }) => isTimeUnit(unit)) ?? [];
   const used = Math.max(...timed.map(({ cost, most }) => cost / most));
   const isFar = timed.length > 0 && (used < nearly || used > tolerance);
   return isFar && rounds > 0 && round <= rounds + furtherPlans;
 }
 
-/** A plan with the milliseconds that it really takes, where they were measured. */
+/** Plan with its measured milliseconds, if available. */
 interface MeasuredChoice {
   readonly plan: CompressionPlan;
   readonly distance: number;
@@ -141,13 +142,13 @@ interface MeasuredChoice {
 
 function timed(plan: CompressionPlan, { distance, times }: PlanMeasurement): MeasuredChoice {
   const limits = plan.limits.map((limit): LimitKept => {
-    const share = isTime(limit.unit) ? times?.[`${limit.unit}MsPerToken`] : undefined;
+    const share = isTimeUnit(limit.unit) ? times?.[`${limit.unit}MsPerToken`] : undefined;
     return share === undefined ? limit : { ...limit, cost: share * limit.before };
   });
   return { plan: { ...plan, limits, cost: limits[0]?.cost ?? plan.cost }, distance };
 }
 
-/** Nearer to the original, of plans that keep to the limits; else less above them. */
+/** True if a plan is better: within the limits and closer to the original, otherwise less above the limits. */
 function isBetter(one: MeasuredChoice, other: MeasuredChoice): boolean {
   const [own, others] = [one, other].map(({ plan: { limits } }) =>
     Math.max(tolerance, ...limits.map(({ cost, most }) => cost / most)),
@@ -155,7 +156,7 @@ function isBetter(one: MeasuredChoice, other: MeasuredChoice): boolean {
   return own === others ? one.distance < other.distance : (own ?? 0) < (others ?? 0);
 }
 
-/** The problem with limits of milliseconds moved by what plans took. */
+/** The problem with limits in milliseconds corrected by measured times. */
 function retimed(
   problem: PlannedProblem,
   { limits: kept }: CompressionPlan,
@@ -170,7 +171,7 @@ function retimed(
   return { ...problem, limits };
 }
 
-/** Whether no plan takes less by what is known. */
+/** True if no plan is known to have a lower cost. */
 const isLeast = ({ parts, limits }: PlannedProblem, limit: number): boolean =>
   (limits[limit] ?? 0) <= leastLimit(parts, limit);
 
@@ -178,18 +179,18 @@ function noPlan(): never {
   throw new Error('no plan has been measured');
 }
 
-/** The planned cost of a plan, and the measured one. */
+/** Planned and measured cost of a plan. */
 interface TimedCost {
   readonly planned: number;
   readonly found: number;
 }
 
-/** Bounds of the next planned saving, as shares of the last one: a single time may be far off. */
+/** Range of the next planned saving relative to the last one, since a single time may be inaccurate. */
 const [leastStep, mostStep] = [0.5, 2] as const;
 
 /**
- * The cost to plan for next, so that the measured one meets the limit: interpolated between the nearest plans on both
- * sides of it, or else in proportion to what the last plan saved.
+ * Cost to plan for next, so that the measured cost meets the limit: interpolated between the nearest plans on both
+ * sides of it, otherwise in proportion to the saving of the last plan.
  */
 function nextTarget(
   { before, most }: Pick<LimitKept, 'before' | 'most'>,

@@ -1,25 +1,25 @@
 import { totals } from './budget-problem';
 import type { BudgetPart, BudgetProblem, Costs, LayerOption, PartChoice } from './budget-problem';
 
-/** Halvings of a price: it is then known to some ten digits. */
+/** Bisection steps of a price, for about ten digits. */
 const halvings = 32;
 const defaultRounds = 3;
-/** Prices are raised by this until they are high enough. */
+/** Factor by which prices are raised until they are high enough. */
 const raise = 4;
 const raises = 60;
 
 /**
- * A choice within the limits that is near the best, in time linear in the options: costs get prices, every part
- * is chosen by loss + prices · costs alone, and the lowest prices that keep the limits are found by bisection
- * (Lagrangian relaxation). Undefined if none do.
- * @param rounds times that the prices of several limits are set one after the other, each with the others as they are
+ * Near-optimal choice within the limits, in time linear in the number of options (Lagrangian relaxation): every part
+ * minimizes loss + prices · costs, and bisection finds the lowest prices that meet the limits. Undefined if no prices
+ * do.
+ * @param rounds passes over the prices of several limits, each set with the others fixed
  */
 export function relaxedChoice(
   problem: BudgetProblem,
   rounds = defaultRounds,
 ): readonly PartChoice[] | undefined {
   const { limits } = problem;
-  // Prices are of a whole limit, so that the halvings are of the size of losses whatever costs count.
+  // Prices are relative to the limits, so that bisection works for any unit.
   const units = limits.map((limit) => (limit > 0 && Number.isFinite(limit) ? limit : 1));
   const cheapestFor = (prices: Costs): readonly PartChoice[] =>
     cheapestAt(
@@ -40,7 +40,7 @@ export function relaxedChoice(
       }
     }
   }
-  // All at once, so that what is left over by one limit cannot break another.
+  // All prices together, so that slack in one limit can't break another.
   const direction = prices.some((price) => price > 0) ? prices : limits.map(() => 1);
   const along = (factor: number): readonly PartChoice[] =>
     cheapestFor(direction.map((price) => price * factor));
@@ -48,7 +48,7 @@ export function relaxedChoice(
   return factor === undefined ? undefined : along(factor);
 }
 
-/** The lowest price, from 0, that a test is true of; undefined where none is. */
+/** Lowest price, from 0, that satisfies a test; undefined if there is none. */
 function lowest(holds: (price: number) => boolean): number | undefined {
   if (holds(0)) {
     return 0;
@@ -72,12 +72,12 @@ function lowest(holds: (price: number) => boolean): number | undefined {
   return high;
 }
 
-/** The choice of least loss and priced costs. */
+/** Choice that minimizes loss and priced costs. */
 function cheapestAt({ parts }: BudgetProblem, prices: Costs): readonly PartChoice[] {
-  return parts.map((part) => cheapestOf(part, prices));
+  return parts.map((part) => cheapestChoice(part, prices));
 }
 
-function cheapestOf({ states }: BudgetPart, prices: Costs): PartChoice {
+function cheapestChoice({ states }: BudgetPart, prices: Costs): PartChoice {
   let best: PartChoice = { state: 0, options: [] };
   let least = Number.POSITIVE_INFINITY;
   for (const [state, one] of states.entries()) {
@@ -103,7 +103,7 @@ function cheapestOf({ states }: BudgetPart, prices: Costs): PartChoice {
   return best;
 }
 
-/** Loss and priced costs; a loop, since a search asks millions of times. */
+/** Loss and priced costs. Written as a loop, because a search evaluates it millions of times. */
 function pricedAt(option: LayerOption | undefined, prices: Costs): number {
   let sum = option?.loss ?? 0;
   for (let i = 0; i < prices.length; i++) {

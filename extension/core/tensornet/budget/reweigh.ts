@@ -3,13 +3,13 @@ import type { BudgetPart, BudgetSolution, PartChoice, PartState } from './budget
 import type { PlanMeasurement } from './plan-measurer';
 import type { PlannedPart, PlannedProblem, PlannedState } from './plan-under-budget';
 
-/** Bounds of how much more or less a change is taken to cost among the others than alone. */
+/** Range of the factor between a change's effect together with others and its effect alone. */
 const [leastFactor, mostFactor] = [0.1, 10] as const;
 
-/** Changes that are taken to add up alike. */
+/** Kinds of states whose changes are assumed to have similar factors. */
 type Kind = 'gone' | 'narrower' | 'whole';
 
-/** How much more or less than alone a part's state and its layers change the model among the other changes. */
+/** Factors between the effects of a part's state and layers together with other changes and alone. */
 interface Factors {
   readonly kind: Kind;
   readonly state: number | undefined;
@@ -17,24 +17,24 @@ interface Factors {
 }
 
 /**
- * The problem with the losses of chosen changes as measured among the others. Other changes get the median factor of
- * their kind. A kind without a chosen change keeps the table's losses, so that later plans try it.
+ * Replaces the losses of chosen changes by those measured together with the others. Other changes get the median factor
+ * of their kind. Kinds without a chosen change keep the profile's losses, so that later plans try them.
  */
-export function reweighed(
+export function reweighLosses(
   problem: PlannedProblem,
   { parts: choices }: BudgetSolution,
   { distance, without }: PlanMeasurement,
 ): PlannedProblem {
-  const factorOf = (id: string | undefined, loss: number): number | undefined => {
+  const measuredFactor = (id: string | undefined, loss: number): number | undefined => {
     const other = id === undefined ? undefined : without.get(id);
     return other === undefined || loss <= 0
       ? undefined
       : Math.min(mostFactor, Math.max(leastFactor, (distance - other) / loss));
   };
   const factors = problem.planned.map((part, i) =>
-    factorsOf(part, problem.parts[i], choices[i], factorOf),
+    partFactors(part, problem.parts[i], choices[i], measuredFactor),
   );
-  const medianOf = (kind: Kind): number => {
+  const medianFactor = (kind: Kind): number => {
     const own = factors.filter((one) => one.kind === kind);
     const known = own.flatMap(({ state, layers }) =>
       [state, ...layers].flatMap((one) => one ?? []),
@@ -42,22 +42,22 @@ export function reweighed(
     return known.length === 0 ? 1 : median(known);
   };
   const medians = {
-    gone: medianOf('gone'),
-    narrower: medianOf('narrower'),
-    whole: medianOf('whole'),
+    gone: medianFactor('gone'),
+    narrower: medianFactor('narrower'),
+    whole: medianFactor('whole'),
   };
   const parts = problem.parts.map(({ states }, i): BudgetPart => {
     const own = factors[i];
     const chosen = choices[i]?.state ?? 0;
     return {
       states: states.map((state, index): PartState => {
-        const kind = kindOf(problem.planned[i]?.states[index]);
-        const ofState = (own?.kind === kind ? own.state : undefined) ?? medians[kind];
+        const kind = stateKind(problem.planned[i]?.states[index]);
+        const stateFactor = (own?.kind === kind ? own.state : undefined) ?? medians[kind];
         return {
           ...state,
-          loss: state.loss * ofState,
+          loss: state.loss * stateFactor,
           layers: state.layers.map((options, layer) => {
-            const factor = own?.layers[layer] ?? (index === chosen ? ofState : medians.whole);
+            const factor = own?.layers[layer] ?? (index === chosen ? stateFactor : medians.whole);
             return options.map((option) => ({ ...option, loss: option.loss * factor }));
           }),
         };
@@ -67,29 +67,29 @@ export function reweighed(
   return { ...problem, parts };
 }
 
-function kindOf(planned: PlannedState | undefined): Kind {
+function stateKind(planned: PlannedState | undefined): Kind {
   return planned?.isGone === true ? 'gone' : planned?.width === undefined ? 'whole' : 'narrower';
 }
 
-/** What is narrowed or gone is taken back as a whole, so that its layers share its factor. */
-function factorsOf(
+/** Factors of a part; a width-pruned or removed part is restored as a whole, so its layers share one factor. */
+function partFactors(
   { sublayer, matrices, states }: PlannedPart,
   part: BudgetPart | undefined,
   choice: PartChoice | undefined,
-  factorOf: (id: string | undefined, loss: number) => number | undefined,
+  measuredFactor: (id: string | undefined, loss: number) => number | undefined,
 ): Factors {
   const index = choice?.state ?? 0;
   const state = part?.states[index];
-  const lossOf = (layer: number): number =>
+  const layerLoss = (layer: number): number =>
     state?.layers[layer]?.[choice?.options[layer] ?? 0]?.loss ?? 0;
-  const kind = kindOf(states[index]);
+  const kind = stateKind(states[index]);
   if (kind !== 'whole') {
-    const all = (state?.layers ?? []).reduce((sum, _, layer) => sum + lossOf(layer), 0);
-    return { kind, state: factorOf(sublayer, (state?.loss ?? 0) + all), layers: [] };
+    const all = (state?.layers ?? []).reduce((sum, _, layer) => sum + layerLoss(layer), 0);
+    return { kind, state: measuredFactor(sublayer, (state?.loss ?? 0) + all), layers: [] };
   }
   return {
     kind,
     state: undefined,
-    layers: matrices.map(({ tensor }, layer) => factorOf(tensor, lossOf(layer))),
+    layers: matrices.map(({ tensor }, layer) => measuredFactor(tensor, layerLoss(layer))),
   };
 }

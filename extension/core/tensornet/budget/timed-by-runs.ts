@@ -1,5 +1,5 @@
 import type { SublayerSummary } from '../../models/model-summary';
-import { timedAs, timedOne } from '../sensitivity/run-change';
+import { timingKey, timingRepresentative } from '../sensitivity/run-change';
 import type {
   LayerSensitivity,
   RunTimes,
@@ -7,25 +7,28 @@ import type {
   SensitivityProfile,
   TokenTimes,
 } from '../sensitivity/sensitivity-profile';
-import { isTime } from './budget-limits';
+import { isTimeUnit } from './budget-limits';
 import type { BudgetUnit } from './budget-limits';
 
-/** A table whose times are those of whole runs, where it has any. */
+/** Profile with times from runs of the whole model, if it has any. */
 export interface TimedTable {
-  /** Of a sublayer all that it takes: norms and attention itself too, which go with it and narrow with it. */
+  /**
+   * Layers with the time of their sublayers, including norms and attention, which are removed and narrowed with them.
+   */
   readonly layers: readonly LayerSensitivity[];
-  /** What a sublayer takes besides its layers where it has so much of its width: all of it where it has no layers. */
+  /** Time of a sublayer without its layers at a share of its width; the whole time if it has no layers. */
   readonly besides: (unit: BudgetUnit, sublayer: SublayerSummary, share: number) => number;
-  /** What the model takes besides all layers and matrices of the table. */
+  /** Time of the model without all layers and matrices of the profile. */
   readonly rest: (unit: BudgetUnit) => number;
 }
 
 /**
- * Times of single products don't add up to those of a token: they miss what is done between them, and weights that lie in
- * the processor's caches. So a sublayer takes what the model saves without all of its kind, its layers by what their
- * products take; and what all layers save in one encoding is shared out by these too.
+ * Derives times from runs of the whole model. Times of single matmuls don't add up to the time of a token: they omit
+ * other operators, and their weights may stay in the CPU caches. A sublayer gets the time saved by removing all
+ * sublayers of its kind, split among its layers in proportion to their matmul times. The saving of an encoding is split
+ * in the same way.
  */
-export function timedByRuns(table: SensitivityProfile): TimedTable {
+export function timesFromRuns(table: SensitivityProfile): TimedTable {
   const { layers, runs } = table;
   if (runs === undefined) {
     return { layers, besides: () => 0, rest: () => 0 };
@@ -45,12 +48,13 @@ export function timedByRuns(table: SensitivityProfile): TimedTable {
         prefillMsPerToken: costs.prefill.entry(layer, entry),
       })),
     })),
-    besides: (unit, sublayer, share) => (isTime(unit) ? costs[unit].besides(sublayer, share) : 0),
-    rest: (unit) => (isTime(unit) ? costs[unit].rest : 0),
+    besides: (unit, sublayer, share) =>
+      isTimeUnit(unit) ? costs[unit].besides(sublayer, share) : 0,
+    rest: (unit) => (isTimeUnit(unit) ? costs[unit].rest : 0),
   };
 }
 
-/** Milliseconds of one kind: of a token that is generated, or of one that is read. */
+/** Milliseconds of one kind: per generated token, or per prompt token. */
 interface RunCosts {
   readonly layer: (layer: LayerSensitivity) => number;
   readonly entry: (layer: LayerSensitivity, entry: SensitivityEntry) => number;
@@ -70,74 +74,78 @@ function runCosts(
   for (const layer of layers) {
     products.set(layer.sublayer, (products.get(layer.sublayer) ?? 0) + layer[key]);
   }
-  const productsOf = (id: string): number => products.get(id) ?? 0;
+  const matmulTime = (id: string): number => products.get(id) ?? 0;
   const shares = new Map<string, number>();
   for (const run of changed) {
     const alike = sublayers.filter(({ kind }) => run.change === 'without' && run.kind === kind);
-    const all = alike.reduce((total, { id }) => total + productsOf(id), 0);
-    const isKnown = alike.every(({ id }) => productsOf(id) > 0);
+    const all = alike.reduce((total, { id }) => total + matmulTime(id), 0);
+    const isKnown = alike.every(({ id }) => matmulTime(id) > 0);
     for (const { id } of alike) {
-      const share = isKnown ? productsOf(id) / all : 1 / alike.length;
+      const share = isKnown ? matmulTime(id) / all : 1 / alike.length;
       shares.set(id, share * Math.max(0, savedBy(run)));
     }
   }
-  const inAll = [...shares.values()].reduce((total, time) => total + time, 0);
+  const totalShare = [...shares.values()].reduce((total, time) => total + time, 0);
   const most = Math.max(0, whole[key] - sum(outer));
-  // Without all of a kind the others may lie in the processor's caches, and kinds seem to take more than the whole.
-  const scale = inAll > most ? most / inAll : 1;
-  const timeOf = (id: string): number => scale * (shares.get(id) ?? 0);
+  // Without all sublayers of a kind the others may fit in the CPU caches, so kinds can add up to more than the whole.
+  const scale = totalShare > most ? most / totalShare : 1;
+  const sublayerTime = (id: string): number => scale * (shares.get(id) ?? 0);
 
   const layerTime = (layer: LayerSensitivity): number =>
-    productsOf(layer.sublayer) > 0
-      ? (timeOf(layer.sublayer) * layer[key]) / productsOf(layer.sublayer)
+    matmulTime(layer.sublayer) > 0
+      ? (sublayerTime(layer.sublayer) * layer[key]) / matmulTime(layer.sublayer)
       : 0;
-  /** What a way of compressing saves of each millisecond of products. */
+  /** Saving of an encoding per millisecond of matmul time. */
   const savings = new Map(
     changed.flatMap((run) => {
       if (run.change !== 'compressed') {
         return [];
       }
-      const dense = sum(layers.filter(({ entries }) => timedOne(entries, run.as) !== undefined));
+      const dense = sum(
+        layers.filter(({ entries }) => timingRepresentative(entries, run.as) !== undefined),
+      );
       return dense > 0 ? [[run.as, savedBy(run) / dense]] : [];
     }),
   );
   const entryTime = (layer: LayerSensitivity, entry: SensitivityEntry): number => {
-    const as = timedAs(entry);
+    const as = timingKey(entry);
     const saving = savings.get(as);
     const by =
       saving === undefined
         ? layer[key] - entry[key]
         : // Levels differ by what their products take.
-          saving * layer[key] + (timedOne(layer.entries, as)?.[key] ?? 0) - entry[key];
+          saving * layer[key] + (timingRepresentative(layer.entries, as)?.[key] ?? 0) - entry[key];
     return Math.max(0, layerTime(layer) - by);
   };
-  /** What is saved of what would be were a sublayer's time in proportion to its width. */
+  /** Ratio of the measured saving of width pruning to a saving in proportion to the width. */
   const paid = new Map(
     changed.flatMap((run) => {
       if (run.change !== 'narrowed') {
         return [];
       }
-      const inProportion = widths.reduce((total, { of, sublayer, count, entries }) => {
+      const proportionalSaving = widths.reduce((total, { of, sublayer, count, entries }) => {
         const least = entries.at(-1)?.kept ?? count;
-        return of === run.of ? total + (1 - least / count) * timeOf(sublayer) : total;
+        return of === run.of ? total + (1 - least / count) * sublayerTime(sublayer) : total;
       }, 0);
-      const share = savedBy(run) / inProportion;
-      return inProportion > 0 ? [[run.of, Math.min(1, Math.max(0, share))]] : [];
+      const share = savedBy(run) / proportionalSaving;
+      return proportionalSaving > 0 ? [[run.of, Math.min(1, Math.max(0, share))]] : [];
     }),
   );
-  const hasProducts = (id: string): boolean => productsOf(id) > 0;
+  const hasProducts = (id: string): boolean => matmulTime(id) > 0;
   const kinds = new Map(widths.map(({ sublayer, of }) => [sublayer, of]));
   return {
     layer: layerTime,
     entry: entryTime,
     besides: ({ id }, share) => {
       if (!hasProducts(id)) {
-        return timeOf(id);
+        return sublayerTime(id);
       }
       const of = kinds.get(id);
       const stays = 1 - ((of === undefined ? undefined : paid.get(of)) ?? 1);
-      return stays * (1 - share) * timeOf(id);
+      return stays * (1 - share) * sublayerTime(id);
     },
-    rest: most - sublayers.reduce((total, { id }) => total + (hasProducts(id) ? timeOf(id) : 0), 0),
+    rest:
+      most -
+      sublayers.reduce((total, { id }) => total + (hasProducts(id) ? sublayerTime(id) : 0), 0),
   };
 }

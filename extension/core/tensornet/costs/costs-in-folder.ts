@@ -9,9 +9,9 @@ import type { MachineCosts } from './machine-costs';
 import { say } from '../../message';
 
 /**
- * The costs of this machine from a folder that keeps them by device; measured first where they are not
- * known, or `again`.
- * @throws UserError where the folder cannot be made or written to.
+ * Costs of this machine, from a folder with one file per device. Measures them if they aren't known, or if `again` is
+ * set.
+ * @throws UserError if the folder isn't writable
  */
 export async function costsInFolder(
   folder: string,

@@ -1,6 +1,6 @@
 import type { Work } from './kernels';
 
-/** Milliseconds of a kernel by what it does: their sum is its time. */
+/** Milliseconds of a kernel per unit of work; their sum is its time. */
 export interface Rates {
   readonly perCall: number;
   readonly perByte: number;
@@ -8,14 +8,14 @@ export interface Rates {
   readonly perMoved: number;
 }
 
-/** A kernel's work and how long it took. */
+/** Work of a kernel with its measured time. */
 export interface Sample extends Work {
   readonly milliseconds: number;
 }
 
 const passes = 2000;
 
-export function millisecondsOf(rates: Rates, work: Omit<Work, 'kernel'>): number {
+export function predictTime(rates: Rates, work: Omit<Work, 'kernel'>): number {
   return (
     rates.perCall * work.calls +
     rates.perByte * work.bytes +
@@ -24,7 +24,7 @@ export function millisecondsOf(rates: Rates, work: Omit<Work, 'kernel'>): number
   );
 }
 
-/** Rates, none negative, with the least sum of squared relative errors over samples of one kernel. */
+/** Non-negative rates with the least sum of squared relative errors over samples of one kernel. */
 export function fitRates(samples: readonly Sample[]): Rates {
   const features = samples.map(({ calls, bytes, macs, moved, milliseconds }) =>
     [calls, bytes, macs, moved].map((amount) => amount / milliseconds),

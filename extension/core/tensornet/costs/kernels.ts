@@ -2,20 +2,20 @@ import { elementCount } from '../../checkpoints/lazy-tensor';
 import { formSizes } from '../../models/forms/form-facts';
 import type { MatrixEncoding, MpoForm } from '../../models/matrix-encoding';
 
-/** What ONNX Runtime runs for a form; `chain` is the products and transposes of an MPO's sites. */
+/** Kernels of ONNX Runtime by encoding; `chain` is the matmuls and transposes of an MPO's sites. */
 export const kernelNames = ['dense', 'int8', 'blocks-8', 'blocks-4', 'chain'] as const;
 export type KernelName = (typeof kernelNames)[number];
 
-/** What the time of a kernel depends on. */
+/** Work of a kernel, which determines its time. */
 export interface Work {
   readonly kernel: KernelName;
-  /** Operators begun. */
+  /** Number of operator calls. */
   readonly calls: number;
-  /** Of the weights as they are read. */
+  /** Bytes of the weights that are read. */
   readonly bytes: number;
-  /** Multiplications and additions, of all rows. */
+  /** Multiply-adds of all rows. */
   readonly macs: number;
-  /** Numbers that go in and come out of each operator, of all rows. */
+  /** Input and output elements of each operator, over all rows. */
   readonly moved: number;
 }
 
@@ -23,11 +23,11 @@ interface Shaped {
   readonly shape: readonly number[];
 }
 
-/** The work of a form on `rows` rows of inputs; a low rank does two. */
-export function worksOf(form: MatrixEncoding<Shaped>, rows: number): Work[] {
+/** Work of an encoding for `rows` input rows; two items for low rank. */
+export function encodingWork(form: MatrixEncoding<Shaped>, rows: number): Work[] {
   switch (form.kind) {
     case 'low-rank':
-      return [...worksOf(form.right, rows), ...worksOf(form.left, rows)];
+      return [...encodingWork(form.right, rows), ...encodingWork(form.left, rows)];
     case 'mpo':
       return [form.run === 'chained' ? chainWork(form, rows) : matrixWork('dense', 4, form, rows)];
     case 'dense':
@@ -59,18 +59,18 @@ function matrixWork(
 }
 
 /**
- * Site k multiplies [rows · o₁ … o_{k−1} · i_{k+1} … i_N, χ_{k−1}·i_k] by [χ_{k−1}·i_k, o_k·χ_k], and a
- * transpose moves what comes out once more.
+ * Work of the chain: site k multiplies [rows · o₁ … o_{k−1} · i_{k+1} … i_N, χ_{k−1}·i_k] by [χ_{k−1}·i_k, o_k·χ_k],
+ * and a transpose moves the result once more.
  */
 function chainWork({ sites, bonds }: Pick<MpoForm<Shaped>, 'sites' | 'bonds'>, rows: number): Work {
   let [bytes, macs, moved] = [0, 0, 0];
   sites.out.forEach((out, k) => {
     const inner = (bonds[k - 1] ?? 1) * (sites.in[k] ?? 1);
-    const outer = out * (bonds[k] ?? 1);
+    const columns = out * (bonds[k] ?? 1);
     const others = rows * elementCount(sites.out.slice(0, k)) * elementCount(sites.in.slice(k + 1));
-    bytes += Float32Array.BYTES_PER_ELEMENT * inner * outer;
-    macs += others * inner * outer;
-    moved += others * (inner + outer);
+    bytes += Float32Array.BYTES_PER_ELEMENT * inner * columns;
+    macs += others * inner * columns;
+    moved += others * (inner + columns);
   });
   return { kernel: 'chain', calls: sites.out.length, bytes, macs, moved };
 }

@@ -4,9 +4,9 @@ import type { MatrixEncoding, MpoForm } from '../../models/matrix-encoding';
 import type { DeviceName } from '../../runtime/device';
 import { deviceNames } from '../../runtime/device';
 import { machineName } from '../../runtime/speed/machine-name';
-import { fitRates, millisecondsOf } from './fit-rates';
+import { fitRates, predictTime } from './fit-rates';
 import type { Sample } from './fit-rates';
-import { worksOf } from './kernels';
+import { encodingWork } from './kernels';
 import type { KernelName } from './kernels';
 import { measureCosts } from './measure-costs';
 import { counted, inEnglish } from '../../message';
@@ -24,10 +24,10 @@ export const costsSchema = v.strictObject({
   format: v.literal('espalier.machinecosts'),
   version: v.literal(2),
   device: v.picklist(deviceNames),
-  /** What the times hold for: they are measured again where any of it has changed. */
+  /** Identifies the machine and software; times are measured again if it changes. */
   machine: v.string(),
   measured: v.string(),
-  /** Milliseconds by what a kernel does. */
+  /** Milliseconds per unit of work, by kernel. */
   rates: v.strictObject({
     dense: ratesSchema,
     int8: ratesSchema,
@@ -37,23 +37,23 @@ export const costsSchema = v.strictObject({
   } satisfies Record<KernelName, unknown>),
 });
 
-/** What products cost on this machine, measured once: a file in the user's cache. */
+/** Costs of matmuls on this machine, measured once and stored in the user's cache. */
 export type MachineCosts = v.InferOutput<typeof costsSchema>;
 
-/** How the costs of a machine are got. */
+/** Request for the costs of a machine. */
 export interface CostsRequest {
   readonly device: DeviceName;
-  /** Where they are kept. */
+  /** File that stores them. */
   readonly file: string;
-  /** Whether to measure again though they are known. */
+  /** True to measure again even if they are known. */
   readonly again?: boolean;
-  /** Awaited after each of the measurements, which take some seconds together; may throw to stop. */
+  /** Awaited after each measurement, which take some seconds together; may throw to stop. */
   readonly afterGraph?: (done: number, total: number) => Promise<void>;
 }
 
 /**
- * The costs of this machine, from their file or measured now.
- * @throws UserError where the file cannot be written.
+ * Costs of this machine, from their file or measured now.
+ * @throws UserError if the file isn't writable
  */
 export async function machineCosts(request: CostsRequest): Promise<MachineCosts> {
   const { device, file, again = false, afterGraph } = request;
@@ -61,13 +61,13 @@ export async function machineCosts(request: CostsRequest): Promise<MachineCosts>
   if (known?.machine === machineName() && known.device === device) {
     return known;
   }
-  const costs = costsOf(device, await measureCosts(device, afterGraph));
+  const costs = fitCosts(device, await measureCosts(device, afterGraph));
   await writeDocument(file, costs);
   return costs;
 }
 
-/** Fits the costs to what was measured. */
-export function costsOf(device: DeviceName, samples: readonly Sample[]): MachineCosts {
+/** Fits the costs to measured samples. */
+export function fitCosts(device: DeviceName, samples: readonly Sample[]): MachineCosts {
   const of = (kernel: KernelName): v.InferOutput<typeof ratesSchema> =>
     fitRates(samples.filter((sample) => sample.kernel === kernel));
   return {
@@ -90,7 +90,7 @@ async function readCosts(file: string): Promise<MachineCosts | undefined> {
   try {
     return v.parse(costsSchema, parseJsonText(await readSmallText(file)));
   } catch {
-    // Absent, or of an older version: measured anew.
+    // Missing, or from an older version: measure again.
     return undefined;
   }
 }
@@ -99,19 +99,19 @@ interface Shaped {
   readonly shape: readonly number[];
 }
 
-/** What a form is expected to take on `rows` rows of inputs. */
+/** Predicted milliseconds of an encoding for `rows` input rows. */
 export function predictMilliseconds(
   { rates }: MachineCosts,
   form: MatrixEncoding<Shaped>,
   rows: number,
 ): number {
-  return worksOf(form, rows).reduce(
-    (sum, work) => sum + millisecondsOf(rates[work.kernel], work),
+  return encodingWork(form, rows).reduce(
+    (sum, work) => sum + predictTime(rates[work.kernel], work),
     0,
   );
 }
 
-/** How an MPO is to run on so many rows, and what both ways are expected to take. */
+/** Execution of an MPO for a number of rows, with the predicted times of both ways. */
 export const mpoRunChoiceSchema = v.object({
   run: v.picklist(['contracted', 'chained']),
   rows: v.number(),
@@ -119,7 +119,7 @@ export const mpoRunChoiceSchema = v.object({
 });
 export type MpoRunChoice = v.InferOutput<typeof mpoRunChoiceSchema>;
 
-/** The faster way to run an MPO on `rows` rows: multiplied out to a matrix, or site by site. */
+/** Faster execution of an MPO for `rows` rows: contracted to a matrix, or site by site. */
 export function chooseMpoRun(
   costs: MachineCosts,
   form: MpoForm<Shaped>,
@@ -132,7 +132,7 @@ export function chooseMpoRun(
   return { run, rows, milliseconds };
 }
 
-/** The choice in words. */
+/** Explains the choice in words. */
 export function explainMpoRun({ run, rows, milliseconds }: MpoRunChoice): string {
   const [contracted, chained] = [milliseconds.contracted, milliseconds.chained].map((time) =>
     time.toPrecision(2),

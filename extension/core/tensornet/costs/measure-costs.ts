@@ -14,10 +14,10 @@ import { floatTensor } from '../../runtime/tensors';
 import { bondSizes, factorize } from '../mpo';
 import { float32Data, int8Data, uint8Data } from '../tensor-values';
 import type { Sample } from './fit-rates';
-import { worksOf } from './kernels';
+import { encodingWork } from './kernels';
 import { unlikeCopy } from './unlike-copy';
 
-/** What is timed. */
+/** Sizes to time. */
 export interface CostSizes {
   /** Inputs and outputs of the matrices. */
   readonly widths: readonly number[];
@@ -28,34 +28,34 @@ const defaultSizes: CostSizes = { widths: [256, 768, 2048], rowCounts: [1, 16, 1
 const bonds = [8, 32];
 const sites = 3;
 const blockSize = 32;
-/** Weights that a timed graph reads: more than caches hold, as in a model. */
+/** Bytes of weights read by a timed graph: more than the CPU caches hold, as in a model. */
 const bytesPerGraph = 1 << 26;
 const mostCopies = 16;
-/** Work of one run: where it is short, what else the machine does seldom falls into it. */
+/** Multiply-adds of one run: short runs are disturbed less often by other processes. */
 const macsPerGraph = 1 << 27;
-/** Larger works are not timed. */
+/** Maximum multiply-adds of a matmul that is timed. */
 const mostMacs = 1 << 30;
-/** The fastest run counts: others were held up by what else the machine does. */
+/** Number of runs; only the fastest counts, since other processes delay some of them. */
 const fewestRuns = 4;
 const mostRuns = 20;
 const enoughMilliseconds = 120;
 
 /**
- * Times every kind of product on this machine, some seconds long. Each graph sends its inputs through
- * several matrices one after the other, whose weights are as many as a model's.
- * @param afterGraph is awaited after each graph with the share that is done; may throw to stop
+ * Times every kind of matmul on this machine, which takes some seconds. Each graph applies several matrices in sequence
+ * that have about as many weights as a model.
+ * @param afterGraph awaited after each graph with the finished share; may throw to stop
  */
 export async function measureCosts(
   device: DeviceName,
   afterGraph?: (done: number, total: number) => Promise<void>,
   { widths, rowCounts } = defaultSizes,
 ): Promise<Sample[]> {
-  const forms = widths.flatMap((width) => formsOf(width, seededRandom(width)));
+  const forms = widths.flatMap((width) => createForms(width, seededRandom(width)));
   const folder = await mkdtemp(join(tmpdir(), 'espalier-costs-'));
   try {
     const samples: Sample[] = [];
     for (const [i, { width, form }] of forms.entries()) {
-      const most = Math.max(...rowCounts.map((count) => copiesOf(form, count)));
+      const most = Math.max(...rowCounts.map((count) => copyCount(form, count)));
       const copies = Array.from({ length: most }, (_, copy) => unlikeCopy(form, copy));
       const named = new Map(copies.map((copy, place) => [`matrix.${place}`, copy]));
       const stored = await storeForms(join(folder, `${i}.safetensors`), named);
@@ -68,12 +68,12 @@ export async function measureCosts(
   }
 }
 
-/** Matrices of a graph for so many rows; none where the work is too much. */
-function copiesOf(
+/** Number of matrices in a graph for `rows` rows; 0 if the matmul is too large. */
+function copyCount(
   form: MatrixEncoding<{ readonly shape: readonly number[] }>,
   rows: number,
 ): number {
-  const [work] = worksOf(form, rows);
+  const [work] = encodingWork(form, rows);
   if (work === undefined || work.macs > mostMacs) {
     return 0;
   }
@@ -90,18 +90,21 @@ async function timeForm(
   const samples: Sample[] = [];
   for (const count of rowCounts) {
     const [form] = forms;
-    const copies = form === undefined ? 0 : copiesOf(form, count);
+    const copies = form === undefined ? 0 : copyCount(form, count);
     if (form !== undefined && copies > 0) {
       const milliseconds = await timeRows(device, width, count, forms.slice(0, copies));
       samples.push(
-        ...worksOf(form, count).map((work) => ({ ...work, milliseconds: milliseconds / copies })),
+        ...encodingWork(form, count).map((work) => ({
+          ...work,
+          milliseconds: milliseconds / copies,
+        })),
       );
     }
   }
   return samples;
 }
 
-/** Milliseconds of the fastest run of `count` rows through matrices one after the other. */
+/** Milliseconds of the fastest run of `count` rows through the matrices in sequence. */
 async function timeRows(
   device: DeviceName,
   width: number,
@@ -131,8 +134,8 @@ async function timeRows(
   }
 }
 
-/** A square matrix in every form, of such numbers that products keep the size of their inputs. */
-function formsOf(
+/** Square matrix in every encoding, scaled so that outputs have the size of their inputs. */
+function createForms(
   width: number,
   random: Random,
 ): { readonly width: number; readonly form: MatrixEncoding<TensorData> }[] {
@@ -181,7 +184,7 @@ function formsOf(
   );
 }
 
-/** What makes whole numbers spread evenly over `bits` have a deviation of 1. */
+/** Scale for which integers distributed uniformly over `bits` have a standard deviation of 1. */
 function uniformScale(bits: 4 | 8): number {
   return Math.sqrt(12) / 2 ** bits;
 }

@@ -7,7 +7,7 @@ import { BlockScales } from './block-grid';
 import type { BlockGrid } from './block-grid';
 
 /**
- * Integers and blocks in the layout of com.microsoft MatMulNBits.
+ * Encodes integers and blocks in the layout of com.microsoft MatMulNBits.
  * @param numbers [in, out]
  */
 export function blockForm(
@@ -18,7 +18,7 @@ export function blockForm(
   const { grid, out, inputs, blocks, scales, zeros } = found;
   const { bits, blockSize, isAsymmetric } = grid;
   const blockBytes = (blockSize * bits) / 8;
-  const turnedScales = transpose({ count: blocks, length: out, numbers: scales });
+  const transposedScales = transpose({ count: blocks, length: out, numbers: scales });
   return {
     kind: 'block-quantized',
     bits,
@@ -26,7 +26,7 @@ export function blockForm(
     out,
     in: inputs,
     quants: uint8Data([out, blocks, blockBytes], packed(filled(found, numbers), out, bits)),
-    scales: float32Data([out, blocks], turnedScales),
+    scales: float32Data([out, blocks], transposedScales),
     ...(isAsymmetric
       ? {
           zeros: uint8Data(
@@ -39,7 +39,7 @@ export function blockForm(
   };
 }
 
-/** Integers [in, out] up to the end of the last block; what lies behind the last input counts as nothing. */
+/** Integers [in, out] padded to the end of the last block with values that dequantize to 0. */
 function filled(
   { grid: { blockSize }, out, inputs, blocks, zeros }: BlockScales,
   numbers: Uint8Array,
@@ -56,7 +56,7 @@ function filled(
   return all;
 }
 
-/** Integers [count, out] as bytes [out, …]; of two in a byte, the first is the low one. */
+/** Packs integers [count, out] to bytes [out, …]; the first of two in a byte is the low one. */
 function packed(numbers: Uint8Array, out: number, bits: 4 | 8): Uint8Array {
   const count = numbers.length / out;
   const width = Math.ceil((count * bits) / 8);
@@ -71,7 +71,7 @@ function packed(numbers: Uint8Array, out: number, bits: 4 | 8): Uint8Array {
   return bytes;
 }
 
-/** Each weight becomes the number nearest to it. */
+/** Rounds each weight to the nearest representable value. */
 export function roundToNearest(
   matrix: Rows,
   grid: BlockGrid,

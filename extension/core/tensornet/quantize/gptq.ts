@@ -9,17 +9,17 @@ import type { BlockGrid } from './block-grid';
 import { blockForm } from './block-quantized';
 import type { HessianFactor } from './hessian';
 
-/** Inputs that are quantized between two products with what came before, where scales are fixed. */
+/** Inputs quantized between two matmuls with earlier errors, if scales are fixed. */
 export const inputsPerStep = 32;
 
-/** How the weights of inputs are rounded. */
+/** Rounding of the weights of inputs. */
 export interface Rounding {
-  /** Inputs that are rounded between two products with what came before. */
+  /** Inputs quantized between two matmuls with earlier errors. */
   readonly step: number;
-  /** Least and greatest integer. */
+  /** Smallest and largest integer. */
   readonly range: readonly [number, number];
   /**
-   * Scales and zeros of the inputs from `start` to `end` in the order of rounding, which are to be rounded at `targets`
+   * Returns scales and zero points of the inputs from `start` to `end` in rounding order, to be rounded at `targets`
    * [end − start, out]: [out] each, or [end − start, out].
    */
   readonly scalesOf: (
@@ -30,11 +30,10 @@ export interface Rounding {
 }
 
 /**
- * Rounds input after input so that errors are made up for by those that follow: the least
- * ‖(W − W′)·L‖ with L·Lᵀ = H is sought one column at a time, from the last one to the first, as in
- * GPTQ (arXiv 2210.17323, algorithm 1), of which this is the form without an inverse (Babai's nearest
- * plane; Chen et al. 2025, arXiv 2507.18553). Column k is rounded at
- * w_k + Σ_{i>k} (w_i − w′_i)·L_ik / L_kk.
+ * Rounds one input after another, so that later ones compensate the errors: minimizes ‖(W − W′)·L‖ with L·Lᵀ = H one
+ * column at a time, from the last to the first. This is GPTQ (arXiv 2210.17323, algorithm 1) without an inverse
+ * (Babai's nearest plane; Chen et al. 2025, arXiv 2507.18553). Column k is rounded at w_k + Σ_{i>k} (w_i − w′_i)·L_ik /
+ * L_kk.
  * @returns the integers, as bytes [in, out]
  */
 export async function roundCompensating(
@@ -71,8 +70,8 @@ export async function roundCompensating(
 }
 
 /**
- * Numbers in blocks, rounded by {@link roundCompensating}. In the order of the matrix a block's scale is
- * fitted when its turn comes; in another order, in which blocks take turns, all are fitted beforehand.
+ * Quantizes to blocks with {@link roundCompensating}. In matrix order, a block's scale is fitted when its first input
+ * is reached; in another order, which alternates between blocks, all scales are fitted beforehand.
  */
 export async function quantizeCompensating(
   products: MatrixProducts,
@@ -86,7 +85,7 @@ export async function quantizeCompensating(
   const { blockSize } = grid;
   const blocks = new BlockScales(grid, out, inputs);
   const isOrdered = order.some((input, i) => input !== i);
-  // What the error of an input costs once those behind it have made up for it.
+  // Cost of an input's error after compensation by later inputs.
   const importance = new Float64Array(inputs);
   order.forEach((input, i) => {
     importance[input] = (diagonal[i] ?? 0) ** 2;
@@ -120,7 +119,10 @@ export async function quantizeCompensating(
   return blockForm(blocks, numbers, run);
 }
 
-/** Where columns `start` to `end` are to be rounded, as far as the columns from `end` on tell: [end − start, out]. */
+/**
+ * Values at which columns `start` to `end` are to be rounded, given the errors of columns from `end`: [end − start,
+ * out].
+ */
 export async function roundingTargets(
   products: MatrixProducts,
   weights: Float32Array,
@@ -150,7 +152,7 @@ export async function roundingTargets(
 
 type Range = readonly [from: number, to: number];
 
-/** What each error of the columns `later` moves each of the columns `own` by: [own, later]. */
+/** Factors by which errors of the columns `later` change the targets of the columns `own`: [own, later]. */
 export function errorFactors(
   { diagonal, moves }: HessianFactor,
   own: Range,

@@ -3,23 +3,23 @@ import { choleskyBlocked } from '../../linear-algebra/blocked-cholesky';
 import type { SquareMatrix } from '../../linear-algebra/small-matrix';
 import { transpose } from '../tensor-values';
 
-/** Share of the mean of the diagonal that is added to it (GPTQ, arXiv 2210.17323, § 3.3, step 3). */
+/** Share of the diagonal's mean that is added to it (GPTQ, arXiv 2210.17323, § 3.3, step 3). */
 const dampingShare = 0.01;
 
-/** What rounding needs of L, where L·Lᵀ is the damped Gram matrix of the inputs in an order. */
+/** Parts of L needed for rounding, where L·Lᵀ is the damped Gram matrix of the inputs in an order. */
 export interface HessianFactor {
-  /** Input that row i of L belongs to. */
+  /** Input of row i of L. */
   readonly order: Uint32Array;
-  /** L_jj: what an error of input j costs once those before it have made up for it. */
+  /** L_jj: cost of an error of input j after compensation by earlier inputs. */
   readonly diagonal: Float64Array;
-  /** L_kj / L_jj for k > j: what an error of input k moves input j by, [j, k]. */
+  /** L_kj / L_jj for k > j: change of input j per error of input k, [j, k]. */
   readonly moves: Float32Array;
 }
 
 /**
- * The factor by which errors of weights are weighed and passed on. Never fails: where nothing was
- * seen it is the identity, and the damping grows until the matrix is positive definite.
- * @param orders whether inputs that matter most come last, which is quantized first
+ * Factorizes the Hessian for error-feedback rounding. Never fails: without data it is the identity, and the damping
+ * grows until the matrix is positive definite.
+ * @param orders true to put the most important inputs last, which are quantized first
  */
 export async function factorHessian(
   products: MatrixProducts,
@@ -44,12 +44,12 @@ export async function factorHessian(
     }
     const lower = await choleskyBlocked(products, { size, numbers: damped });
     if (lower !== undefined) {
-      return { order, ...movesOf(lower) };
+      return { order, ...feedbackFactors(lower) };
     }
   }
 }
 
-function movesOf({ size, numbers }: SquareMatrix): Omit<HessianFactor, 'order'> {
+function feedbackFactors({ size, numbers }: SquareMatrix): Omit<HessianFactor, 'order'> {
   const diagonal = Float64Array.from({ length: size }, (_, i) => numbers[i * (size + 1)] ?? 0);
   const inverses = diagonal.map((x) => 1 / x);
   const moves = new Float32Array(size * size);

@@ -10,10 +10,10 @@ import { factorHessian } from './hessian';
 
 const most = 127;
 const range = [-most, most] as const;
-/** Inputs smaller than this share of their mean count as that large, as do weights. */
+/** Minimum magnitude of inputs and of weights, as a share of their mean. */
 const smallest = 1e-3;
 
-/** Each weight becomes the nearest of 255 numbers that span its output's row: at most half a scale off. */
+/** Rounds each weight to the nearest of 255 values that span its output row; the error is at most half a scale. */
 export function quantizePerOutput(matrix: Rows): Int8Form<TensorData> {
   const { count, length } = matrix;
   const scales = outputScales(matrix);
@@ -32,9 +32,8 @@ export function quantizePerOutput(matrix: Rows): Int8Form<TensorData> {
 }
 
 /**
- * As {@link quantizePerOutput}, once inputs are divided by what weights are multiplied with, see
- * {@link smoothingScale}, and with errors of weights made up for by those that follow. What rounding the
- * inputs adds as they come is not in it.
+ * Like {@link quantizePerOutput}, after dividing inputs and multiplying weights by the {@link smoothingScale}, and with
+ * error feedback. Doesn't account for the run-time quantization of the inputs.
  */
 export async function quantizeSmoothed(
   products: MatrixProducts,
@@ -65,7 +64,7 @@ export async function quantizeSmoothed(
   return { ...form, inputScale: float32Data([length], inputScale) };
 }
 
-/** For each output, so that its numbers span its largest weight. */
+/** Scale of each output that spans its largest weight. */
 function outputScales({ count, length, numbers }: Rows): Float32Array {
   return Float32Array.from({ length: count }, (_, row) => {
     let largest = 0;
@@ -76,7 +75,7 @@ function outputScales({ count, length, numbers }: Rows): Float32Array {
   });
 }
 
-/** Integers [in, out] as bytes, with a scale for each output. */
+/** Encodes integers [in, out] as bytes, with one scale per output. */
 function int8Form(
   { count, length }: Rows,
   numbers: Uint8Array,
@@ -90,8 +89,8 @@ function int8Form(
 }
 
 /**
- * Factors on the inputs that leave half of what sets them apart to the weights: √(max |W[·, i]| / size of
- * input i) (SmoothQuant, arXiv 2211.10438, eq. 4 with α = ½). The size is that of all rows together.
+ * Smoothing factors of the inputs: √(max |W[·, i]| / size of input i), with the size over all rows
+ * (SmoothQuant, arXiv 2211.10438, eq. 4 with α = ½).
  */
 function smoothingScale(
   { count, length, numbers }: Rows,
@@ -108,7 +107,7 @@ function smoothingScale(
   return Float32Array.from(weights, (_, i) => Math.sqrt(ofWeights(i) / ofInputs(i)));
 }
 
-/** Numbers raised to a share of their mean; 1 where all are 0. */
+/** Values raised to a minimum share of their mean; 1 if all are 0. */
 function atLeast(numbers: Float64Array): (i: number) => number {
   const mean = numbers.reduce((sum, x) => sum + x, 0) / numbers.length;
   return (i) => (mean > 0 ? Math.max(numbers[i] ?? 0, smallest * mean) : 1);

@@ -12,10 +12,9 @@ import type { HessianFactor } from './hessian';
 import { quantizePerOutput, quantizeSmoothed } from './int8';
 
 /**
- * How the numbers of blocks are found: scales that span the block (`rtn`) or are searched for the
- * least error (`clip`), each weight becoming the number nearest to it; or with errors made up for by
- * the inputs that follow (`gptq`), those that matter most first (`gptq-ordered`). Each with a zero in
- * the middle or, asymmetric, with one for each block.
+ * Rounding of quantization blocks to the nearest value, with scales that span the block (`rtn`) or are searched for the
+ * least error (`clip`); or with error feedback to later inputs (`gptq`), the most important inputs first
+ * (`gptq-ordered`). Each is symmetric, or asymmetric with a zero point per block.
  */
 const roundings = ['clip', 'rtn', 'gptq', 'gptq-ordered'] as const;
 const asymmetric = '-asymmetric';
@@ -25,13 +24,13 @@ export const blockVariants: readonly string[] = roundings.flatMap((rounding) => 
   `${rounding}${asymmetric}`,
 ]);
 
-/** Loses little and costs half a bit per weight. */
+/** Group size with little loss, at a cost of half a bit per weight. */
 export const defaultBlockSize = 32;
 
-/** Saves scales where rows are long enough. */
+/** Group size that saves scales if rows are long enough. */
 const longBlockSize = 128;
 
-/** Block sizes for numbers of 4 bits in rows of so many: a longer block is worth it where it takes fewer bytes. */
+/** Group sizes for 4-bit integers in rows of this length; the longer one only if it takes fewer bytes. */
 export function blockSizesFor({ in: inputs }: { readonly in: number }): number[] {
   const rowBytes = (blockSize: number): number =>
     Math.ceil(inputs / blockSize) * (blockSize / 2 + Float32Array.BYTES_PER_ELEMENT);
@@ -40,12 +39,14 @@ export function blockSizesFor({ in: inputs }: { readonly in: number }): number[]
     : [defaultBlockSize];
 }
 
-/** Whether blocks have zeros of their own. */
+/** True if blocks have their own zero points. */
 export function isAsymmetric(variant: string): boolean {
   return variant.endsWith(asymmetric);
 }
 
-/** int8 by outputs of inputs that are scaled first, so that none is much larger than the others; errors are made up for. */
+/**
+ * Int8 variant with a scale per output, smoothed inputs (so that none is much larger than others) and error feedback.
+ */
 export const smooth = 'smooth';
 
 export function compensates(variant: string): boolean {
@@ -53,8 +54,8 @@ export function compensates(variant: string): boolean {
 }
 
 /**
- * Symmetric int8 with a scale per output at level 0, else numbers of 8 bits in blocks.
- * @throws Error where `smooth` has no statistics.
+ * Quantizes to symmetric int8 with a scale per output at level 0, otherwise to 8-bit blocks.
+ * @throws Error if `smooth` has no statistics
  */
 export async function compressInt8(
   context: CompressionContext,
@@ -74,7 +75,7 @@ export async function compressInt8(
   return quantizeSmoothed(context.products, matrix, context.statistics);
 }
 
-/** Numbers of 4 bits in blocks. */
+/** Quantizes to 4-bit blocks. */
 export async function compressInt4(
   context: CompressionContext,
   matrix: Rows,
@@ -84,7 +85,7 @@ export async function compressInt4(
   return quantizeBlocks(context, matrix, 4, level, variant);
 }
 
-/** Quantizes a factor of another form, with the Gram matrix of its own inputs where that is known. */
+/** Quantizes a factor of another encoding, with the Gram matrix of the factor's inputs if known. */
 export async function quantizeFactor(
   context: CompressionContext,
   matrix: Rows,
@@ -124,7 +125,7 @@ async function quantizeBlocks(
   return quantizeCompensating(products, matrix, grid, factor, run);
 }
 
-/** Layers that share their inputs share the factor; one is kept for each Gram matrix. */
+/** Factors by Gram matrix; layers with shared inputs share the factor. */
 const factors = new WeakMap<
   SquareMatrix,
   { readonly orders: boolean; readonly factor: Promise<HessianFactor> }

@@ -11,9 +11,9 @@ import { reorderRows, errorFactors, roundingTargets } from './gptq';
 import type { HessianFactor } from './hessian';
 
 /**
- * Rows of a matrix [out, in] as a GGUF type, rounded input after input so that errors are made up for by the inputs that
- * follow, as in roundCompensating. The scales of a quantization block are fitted to its weights as corrected by then, and
- * those of each group are changed if another trial of the codec leaves a smaller error.
+ * Quantizes the rows of a matrix [out, in] to a GGUF type, one input after another with error feedback as in
+ * roundCompensating. The scales of a quantization block are fitted to its corrected weights, and those of each group
+ * are changed if another trial of the codec has a smaller error.
  * @param factor in an order that keeps the groups and blocks of the type together
  */
 export async function roundToBlocks(
@@ -105,7 +105,7 @@ export async function roundToBlocks(
   return written;
 }
 
-/** A block of each row, with scales that are fitted to targets [elements, out] by the importance of each input. */
+/** Fits a block of each row to targets [elements, out], weighted by the importance of each input. */
 function fitBlocks(
   type: BlockType,
   targets: Float32Array,
@@ -128,7 +128,7 @@ function fitBlocks(
 
 const grid: GroupGrid = { scale: 0, offset: 0, scaleCode: 0, offsetCode: 0 };
 
-/** Scales and offsets of a group by all trials: [trials, rows] each. */
+/** Scales and offsets of a group for all trials: [trials, rows] each. */
 function trialGrids(
   { trials, tryGrid }: BlockCodec,
   blocks: Uint8Array,
@@ -168,7 +168,7 @@ function storeGrids(
   });
 }
 
-/** The lowest value of a code book, then the border to and the growth of each further one. */
+/** Lowest value of a code book, then the boundaries and increments of the other values. */
 function bookBorders(book: readonly number[]): Float32Array {
   const further = book.slice(1);
   const borders = further.map((value, i) => (value + (book[i] ?? 0)) / 2);

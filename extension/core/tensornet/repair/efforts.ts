@@ -1,11 +1,11 @@
 import { defaultRepairText } from './repair-settings';
 import type { RepairScope } from './repair-settings';
 
-/** What repair may cost. */
+/** Cost limits of a repair. */
 interface RepairCost {
-  /** Read of the text, again where it is shorter; a part of them is held out. */
+  /** Sequences to read, repeating short texts; a part of them is held out. */
   readonly sequences: number;
-  /** What is trained at a time where layers are compressed and the full model fits into memory. */
+  /** Scope of training if layers are compressed and the full model fits into memory. */
   readonly compressed: RepairScope;
 }
 
@@ -14,7 +14,7 @@ const { sequences } = defaultRepairText;
 export const effortNames = ['quick', 'standard', 'thorough'] as const;
 export type RepairEffort = (typeof effortNames)[number];
 
-/** More text is better than more passes over the same. */
+/** Settings per effort: more text is better than more passes over the same text. */
 export const repairEfforts: Readonly<Record<RepairEffort, RepairCost>> = {
   quick: { sequences: sequences / 4, compressed: 'sublayers' },
   standard: { sequences, compressed: 'both' },

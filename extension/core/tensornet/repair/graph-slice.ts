@@ -9,23 +9,23 @@ import type { Slice, SlicePair, SliceData } from './slice';
 import { differentiable, trainedTensors } from './trainable-encoding';
 
 /**
- * What the state behind sublayer `index` calls the stream. A part of a graph that makes more of it at once,
- * as the last one makes the output, gives that in its place.
+ * Name of the residual stream after sublayer `index`. A part of a graph that continues beyond the stream, such as the
+ * last one with the output, uses that output instead.
  */
-export function streamBehind(model: LayeredModel, index: number): string {
+export function streamAfter(model: LayeredModel, index: number): string {
   const { after } = model.sublayer(index).streamNames;
   const { next, part } = model.sublayer(index);
   const made = Object.entries(next).find(([, source]) => part.outputs.includes(source));
   return after in next ? after : (made?.[0] ?? after);
 }
 
-/** A stream of tokens: [batch, sequence, hidden]. */
+/** Rank of a residual stream of tokens: [batch, sequence, hidden]. */
 const tokenRank = 3;
 
 /**
- * One sublayer of a graph as a model whose parameters are the tensors of its forms. Streams that are no
- * tokens, such as maps, count as one row for each example.
- * @throws UserError where the graph is of an opset or type that is not trained.
+ * One sublayer of a graph as a model whose parameters are the tensors of its encodings. Streams without tokens, such as
+ * feature maps, count as one row per example.
+ * @throws UserError if the opset or type of the graph can't be trained
  */
 export function graphSlice(
   model: LayeredModel,
@@ -35,7 +35,7 @@ export function graphSlice(
 ): Slice {
   const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
   const { part, mask, next } = model.withMatrices(changed).sublayer(index);
-  const after = streamBehind(model, index);
+  const after = streamAfter(model, index);
   const states = [...data.train.inputs, ...data.heldOut.inputs];
   const targets = [...data.train.targets, ...data.heldOut.targets];
   const shape = commonShape('after', targets);
@@ -50,7 +50,7 @@ export function graphSlice(
           name,
           commonShape(
             name,
-            states.flatMap((state) => valueOf(state, name)),
+            states.flatMap((state) => findValue(state, name)),
           ),
         ]),
       ),
@@ -59,27 +59,29 @@ export function graphSlice(
     },
     model.summary.path,
   );
-  const isOfTokens = shape.length === tokenRank;
+  const hasTokens = shape.length === tokenRank;
   return {
     model: trainable,
-    loss: isOfTokens ? relativeSquaredError : flattened(relativeSquaredError),
-    data: isOfTokens ? data : { train: inRows(data.train), heldOut: inRows(data.heldOut) },
+    loss: hasTokens ? relativeSquaredError : flattened(relativeSquaredError),
+    data: hasTokens
+      ? data
+      : { train: flattenTargets(data.train), heldOut: flattenTargets(data.heldOut) },
   };
 }
 
-function valueOf({ values, side }: HiddenState, name: string): Tensor[] {
+function findValue({ values, side }: HiddenState, name: string): Tensor[] {
   const tensor = values[name] ?? side[name];
   return tensor === undefined ? [] : [tensor];
 }
 
-/** The shape of tensors of one rank: a name where their sizes differ. */
+/** Common shape of tensors of the same rank; sizes that differ are symbolic. */
 function commonShape(name: string, [first, ...others]: readonly Tensor[]): Dimension[] {
   return (first?.dims ?? []).map((size, axis) =>
     others.every(({ dims }) => dims[axis] === size) ? size : `${name}/axis_${axis}`,
   );
 }
 
-function inRows({ inputs, targets }: SliceData): SliceData {
+function flattenTargets({ inputs, targets }: SliceData): SliceData {
   return {
     inputs,
     targets: targets.map((target) => floatTensor(floatsIn(target), [1, target.size])),

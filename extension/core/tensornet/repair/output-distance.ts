@@ -7,10 +7,10 @@ import type { LayeredExecutor } from '../../runtime/layered-executor';
 import { floatsIn } from '../../runtime/tensors';
 import type { HiddenState } from '../../runtime/tensors';
 
-/** How far outputs are apart: nats per token where they are scores, else ‖ŷ − y‖² / ‖y‖². */
+/** Unit of the distance between outputs: nats per token for logits, otherwise ‖ŷ − y‖² / ‖y‖². */
 export type LossUnit = 'nats' | 'relative-squares';
 
-export function lossUnitOf({ output }: LayeredModel): LossUnit {
+export function lossUnit({ output }: LayeredModel): LossUnit {
   return output.givesScores ? 'nats' : 'relative-squares';
 }
 
@@ -22,8 +22,8 @@ export interface FinalStates {
 }
 
 /**
- * KL(p‖q) in nats per token between the outputs of two models, each with a head of its own, so many rows at a time as
- * memory holds; of outputs that are no scores, the mean over examples of ‖ŷ − y‖² / ‖y‖².
+ * KL(p‖q) in nats per token between the outputs of two models with their own heads, in chunks of rows that fit in
+ * memory; for outputs that aren't logits, the mean over examples of ‖ŷ − y‖² / ‖y‖².
  */
 export async function outputDistance(
   teacher: LayeredExecutor,
@@ -32,10 +32,10 @@ export async function outputDistance(
   afterRun: () => Promise<void>,
 ): Promise<number> {
   const readout = createReadout(student, 'kl', metrics.kl, { original: teacher });
-  const inNats = lossUnitOf(teacher.model) === 'nats';
+  const hasLogits = lossUnit(teacher.model) === 'nats';
   let [sum, count] = [0, 0];
   for (const pair of states) {
-    if (inNats) {
+    if (hasLogits) {
       const [terms = new Float32Array()] = await readout.rowTerms(
         ...([pair.input, pair.teacher, [pair.student], undefined, afterRun] as const),
       );

@@ -16,41 +16,41 @@ import type { TrainingFiles } from './repair-store';
 import { TeacherTexts } from './teacher-texts';
 import type { NumbersByName } from './trainable-encoding';
 import type { RepairSetup } from './walk';
-import { batchOf, leastBytes, segmentEnds, stepPlan } from './whole-memory';
+import { effectiveBatch, leastBytes, segmentEnds, stepPlan } from './whole-memory';
 import type { TrainingSize } from './whole-memory';
 import { wholeModel } from './whole-model';
 import { say } from '../../message';
 
-/** A whole model to train against another. */
+/** Setup for training a whole model against a teacher. */
 export interface EndToEndSetup extends Omit<RepairSetup, 'places'> {
-  /** Files that training is kept in, of this job alone: as it stands, and with the lowest held-out loss. */
+  /** Checkpoint files of this job: the current one, and the one with the lowest held-out loss. */
   readonly saved: TrainingFiles;
   readonly scope: Exclude<RepairScope, 'sublayers'>;
 }
 
 /**
- * Learning rates in units of the slices': all tensors move together, and what slices have found is near
- * (bench/compactifai/NOTES.md).
+ * Learning rates relative to those of slices. Lower, because all tensors change together, and the result of training
+ * slices is already close (bench/compactifai/NOTES.md).
  */
-const ratesOfWhole = { model: 0.2, both: 0.1 };
-/** Steps on which the rate grows, while Adam's second moments are those of few gradients. */
+const wholeModelRates = { model: 0.2, both: 0.1 };
+/** Warm-up steps, during which Adam's second moments are based on few gradients. */
 const warmUpSteps = 8;
 
 /**
- * Likeliest ids of the teacher whose probabilities are learned one by one; that of all others is one term
+ * Number of the teacher's most probable ids that are learned individually; all others are merged into one term
  * (bench/compactifai/NOTES.md).
  */
-const likeliest = 64;
+const topIds = 64;
 
-/** Least time between two saves within an epoch. */
+/** Minimum time between two saves within an epoch. */
 const saveMilliseconds = 30_000;
 
-/** Whether a model continues texts and a step of training it as a whole fits into memory. */
+/** True if a model continues texts and a step of training the whole model fits into memory. */
 export function trainsAsWhole(size: TrainingSize, memoryBytes: number): boolean {
   return continuesTexts(size) && stepPlan(size, memoryBytes) !== undefined;
 }
 
-/** @throws UserError where {@link trainsAsWhole} is false. */
+/** @throws UserError if {@link trainsAsWhole} is false */
 export function requireTrainsAsWhole(size: TrainingSize, memoryBytes: number): void {
   const file = size.student.summary.path;
   if (!continuesTexts(size)) {
@@ -68,10 +68,10 @@ const continuesTexts = ({ student: { inputs, output, emitter } }: TrainingSize):
   emitter !== undefined && idsPort(inputs) !== undefined && output.seesWhole !== true;
 
 /**
- * Trains the forms of all sublayers at once on KL(teacher‖student), dense ones by adapters, everything else
- * frozen; the graph is cut where memory doesn't hold what the way back needs.
- * @returns the numbers with the lowest held-out loss, by tensor, once training is over; undefined where none were better.
- * @throws UserError as {@link requireTrainsAsWhole}.
+ * Trains the encodings of all sublayers together on KL(teacher‖student), dense matrices by adapters, everything else
+ * frozen. Uses gradient checkpointing if the activations don't fit into memory.
+ * @returns the values with the lowest held-out loss, by tensor; undefined if none were better than the initial ones
+ * @throws UserError like {@link requireTrainsAsWhole}
  */
 export async function repairEndToEnd(
   setup: EndToEndSetup,
@@ -79,20 +79,20 @@ export async function repairEndToEnd(
 ): Promise<NumbersByName | undefined> {
   const { student, forms, settings, memoryBytes, saved, scope } = setup;
   requireTrainsAsWhole(setup, memoryBytes);
-  const batch = batchOf(setup);
+  const batch = effectiveBatch(setup);
   const { pieces, segments } = stepPlan(setup, memoryBytes) ?? tooLarge();
   const { model, streams, unit, merged } = await wholeModel(student, forms, settings.seed);
   const teacher = await TeacherTexts.read(
-    ...([setup.teacher, textsOf(setup), likeliest, setup, context] as const),
+    ...([setup.teacher, allTexts(setup), topIds, setup, context] as const),
   );
-  // What is left over of an epoch is another time among those that are not.
+  // Incomplete batches at the end of an epoch are dropped; shuffling selects other sequences next time.
   const stepsPerEpoch = Math.floor(setup.train.length / batch);
   const steps = settings.epochs * stepsPerEpoch;
   const trainer = await Trainer.create(model, {
     loss: distillation,
     optimizer: { kind: 'adam' },
     learningRate: {
-      rate: ratesOfWhole[scope] * settings.rate * unit,
+      rate: wholeModelRates[scope] * settings.rate * unit,
       schedule: { kind: 'cosine', steps: Math.max(1, steps - warmUpSteps) },
       warmUpSteps,
     },
@@ -103,11 +103,11 @@ export async function repairEndToEnd(
   });
   try {
     let best: { loss: number; numbers?: ReadonlyMap<string, Float32Array> } = {
-      loss: await heldOutLoss(trainer, teacher, setup, context),
+      loss: await evaluateHeldOut(trainer, teacher, setup, context),
     };
-    /** Keeps what is better than all before. */
+    /** Evaluates on the held-out texts and stores the parameters if they are the best so far. */
     const judge = async (): Promise<boolean> => {
-      const loss = await heldOutLoss(trainer, teacher, setup, context);
+      const loss = await evaluateHeldOut(trainer, teacher, setup, context);
       const isBetter = loss < best.loss;
       if (isBetter) {
         const numbers = new Map(
@@ -127,9 +127,9 @@ export async function repairEndToEnd(
         await trainer.resume(saved.best);
         await judge();
       }
-      const stepsOfBest = trainer.steps;
+      const bestSteps = trainer.steps;
       await trainer.resume(saved.current);
-      bad = Math.floor((trainer.steps - stepsOfBest) / stepsPerEpoch);
+      bad = Math.floor((trainer.steps - bestSteps) / stepsPerEpoch);
     }
     let savedAt = performance.now();
     const save = async (): Promise<void> => {
@@ -179,7 +179,7 @@ export async function repairEndToEnd(
 }
 
 /** Mean loss of the held-out texts, in nats per token. */
-async function heldOutLoss(
+async function evaluateHeldOut(
   trainer: Trainer,
   teacher: TeacherTexts,
   { train, heldOut }: EndToEndSetup,
@@ -193,7 +193,7 @@ async function heldOutLoss(
   return sum / Math.max(1, heldOut.length);
 }
 
-const textsOf = ({ train, heldOut, student }: EndToEndSetup): Int32Array[] =>
+const allTexts = ({ train, heldOut, student }: EndToEndSetup): Int32Array[] =>
   [...train, ...heldOut].map((input) => idsIn(input) ?? withoutText(student));
 
 function tooLarge(): never {

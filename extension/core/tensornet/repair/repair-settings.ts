@@ -1,17 +1,17 @@
-/** How repair trains. */
+/** Training settings of a repair. */
 export interface RepairSettings {
-  /** Passes over the training data at most. */
+  /** Maximum number of epochs. */
   readonly epochs: number;
-  /** Sequences of one step. */
+  /** Sequences per step. */
   readonly batch: number;
-  /** Learning rate of Adam, in units of the root mean square of the smallest tensor that is trained. */
+  /** Learning rate of Adam, relative to the root mean square of the smallest trained tensor. */
   readonly rate: number;
   /** Epochs without a lower held-out error after which training stops. */
   readonly patience: number;
   readonly seed: number;
 }
 
-/** All but the passes, which depend on how much text there is. */
+/** Default settings except for the epochs, which depend on the amount of text. */
 export const defaultRepair: Omit<RepairSettings, 'epochs'> = {
   batch: 4,
   rate: 0.03,
@@ -19,13 +19,13 @@ export const defaultRepair: Omit<RepairSettings, 'epochs'> = {
   seed: 0,
 };
 
-/** What is trained at a time: each sublayer by itself, the full model, or first the one and then the other. */
+/** Scope of training: one sublayer at a time, the full model, or first the sublayers and then the model. */
 export const repairScopes = ['sublayers', 'model', 'both'] as const;
 export type RepairScope = (typeof repairScopes)[number];
 
-/** Text to learn from: more of it, read fewer times, is better (bench/compactifai/NOTES.md). */
+/** Default training text: more text read fewer times is better (bench/compactifai/NOTES.md). */
 export const defaultRepairText = { sequences: 512, length: 128 };
 
-/** Passes over a text, as many as it takes to read `wanted` sequences, but not more than two. */
-export const passesOver = (sequences: number, wanted: number): number =>
+/** Number of epochs needed to read `wanted` sequences, at most two. */
+export const epochsToRead = (sequences: number, wanted: number): number =>
   Math.min(2, Math.max(1, Math.round(wanted / sequences)));

@@ -20,26 +20,29 @@ import type { SliceData, SlicePair } from './slice';
 import { smallestScale } from './smallest-scale';
 import { differentiable, hasWholeNumbers, trainedTensors } from './trainable-encoding';
 
-/** A scale moves all numbers of its block at once, so that a smaller step is best (bench/compactifai/NOTES.md). */
-const rateOfScales = 1 / 3;
+/**
+ * Relative learning rate of scales; lower, because a scale changes all values of its block
+ * (bench/compactifai/NOTES.md).
+ */
+const scaleRate = 1 / 3;
 
-/** What training a slice has found. */
+/** Result of training a slice. */
 export interface RepairedSlice {
-  /** New numbers of the tensors that were trained, by name; undefined where none were better. */
+  /** New values of the trained tensors, by name; undefined if none were better. */
   readonly numbers: ReadonlyMap<string, Float32Array> | undefined;
   /** Mean of ‖ŷ − y‖² / ‖y‖² over the tokens of held-out states. */
   readonly errorBefore: number;
   readonly errorAfter: number;
   readonly epochs: number;
-  /** Whether training ended in numbers that are not finite. */
+  /** True if training ended with values that aren't finite. */
   readonly diverged: boolean;
 }
 
 /**
- * Trains the forms of one sublayer so that the stream behind it becomes the teacher's: slice-wise
- * distillation, everything else frozen. The numbers with the lowest held-out error are kept.
- * @param threads of its sessions; one for each core if absent
- * @throws UserError where an operator has no gradient.
+ * Trains the encodings of one sublayer so that the residual stream after it matches the teacher's (slice-wise
+ * distillation); everything else is frozen. Returns the values with the lowest held-out error.
+ * @param threads of its sessions; one per core by default
+ * @throws UserError if an operator has no gradient
  */
 export async function repairSlice(
   model: LayeredModel,
@@ -58,7 +61,7 @@ export async function repairSlice(
     ? graphSlice(model, index, forms, given)
     : { model: sliceModel(model, index, forms), loss: relativeSquaredError, data: given };
   const names = trainable.parameters.map(({ name }) => name);
-  const unit = [...forms.values()].some(hasWholeNumbers) ? rateOfScales : 1;
+  const unit = [...forms.values()].some(hasWholeNumbers) ? scaleRate : 1;
   const smallest = await smallestScale(trainable);
   const stepsPerEpoch = [...batches(data.train, settings.batch)].length;
   const trainer = await Trainer.create(trainable, {
@@ -74,7 +77,7 @@ export async function repairSlice(
     ...(threads === undefined ? {} : { threads }),
   });
   try {
-    const errorBefore = await errorOf(trainer, data.heldOut, settings.batch, cancellation);
+    const errorBefore = await meanError(trainer, data.heldOut, settings.batch, cancellation);
     let best: { error: number; numbers?: ReadonlyMap<string, Float32Array> } = {
       error: errorBefore,
     };
@@ -86,7 +89,7 @@ export async function repairSlice(
         diverged = true;
         break;
       }
-      const error = await errorOf(trainer, data.heldOut, settings.batch, cancellation);
+      const error = await meanError(trainer, data.heldOut, settings.batch, cancellation);
       if (!Number.isFinite(error)) {
         diverged = true;
         break;
@@ -107,7 +110,7 @@ export async function repairSlice(
   }
 }
 
-/** One pass over the data; false where the loss left the finite numbers, after which nothing is gained. */
+/** Trains one epoch; returns false if the loss isn't finite, after which training can't continue. */
 async function trainOnce(
   trainer: Trainer,
   data: SliceData,
@@ -115,7 +118,7 @@ async function trainOnce(
   cancellation: Cancellation,
 ): Promise<boolean> {
   for (const batch of batches(data, size)) {
-    if (!(await tryStep(trainer, feedsOf(batch)))) {
+    if (!(await tryStep(trainer, joinFeeds(batch)))) {
       return false;
     }
     await checkpoint(cancellation);
@@ -123,7 +126,7 @@ async function trainOnce(
   return true;
 }
 
-/** One sublayer as a model whose parameters are the tensors of its forms. */
+/** One sublayer as a model whose parameters are the tensors of its encodings. */
 function sliceModel(
   model: LayeredModel,
   index: number,
@@ -133,25 +136,25 @@ function sliceModel(
   const emitter = model.withMatrices(changed).emitter ?? notEmitted();
   const graph = new GraphBuilder(`slice.${index}`);
   const shape = ['batch', 'sequence', streamWidth(emitter)];
-  const state = inputsOf(emitter.stateNames(index), (name) =>
+  const state = nameValues(emitter.stateNames(index), (name) =>
     graph.input(name, DataType.FLOAT, shape),
   );
   const { [stream]: next = '' } = emitter.emitSublayer(
     graph,
     index,
     state,
-    sidesOf(graph, emitter, index),
+    sideInputs(graph, emitter, index),
   );
   const trained = new Set([...forms.values()].flatMap(trainedTensors).map(({ name }) => name));
   const { node, input, initializer } = graph.graph;
   const external = graph.externalData;
-  const inFiles = new Set(external.map(({ name }) => name));
+  const externalNames = new Set(external.map(({ name }) => name));
   return new GraphModel(
     {
       nodes: node,
       inputs: input,
       outputs: [],
-      constants: initializer.filter(({ name }) => !inFiles.has(name)),
+      constants: initializer.filter(({ name }) => !externalNames.has(name)),
       weights: external,
       opsets: graph.opsetImports,
     },
@@ -162,8 +165,8 @@ function sliceModel(
   );
 }
 
-function sidesOf(graph: GraphBuilder, emitter: ModelEmitter, index: number): Values {
-  return inputsOf(emitter.sidesOf(index), (name) =>
+function sideInputs(graph: GraphBuilder, emitter: ModelEmitter, index: number): Values {
+  return nameValues(emitter.sidesOf(index), (name) =>
     graph.input(
       name,
       DataType.FLOAT,
@@ -172,12 +175,12 @@ function sidesOf(graph: GraphBuilder, emitter: ModelEmitter, index: number): Val
   );
 }
 
-function inputsOf(names: readonly string[], make: (name: string) => string): Values {
+function nameValues(names: readonly string[], make: (name: string) => string): Values {
   return Object.fromEntries(names.map((name) => [name, make(name)]));
 }
 
-/** Mean of ‖ŷ − y‖² / ‖y‖² over the tokens of all of the data. */
-async function errorOf(
+/** Mean of ‖ŷ − y‖² / ‖y‖² over the tokens of all data. */
+async function meanError(
   trainer: Trainer,
   data: SliceData,
   size: number,
@@ -185,7 +188,7 @@ async function errorOf(
 ): Promise<number> {
   let [sum, tokens] = [0, 0];
   for (const batch of batches(data, size)) {
-    const feeds = feedsOf(batch);
+    const feeds = joinFeeds(batch);
     const found = floatsIn(await trainer.evaluate(feeds));
     const targets = feeds[lossInputs.targets] ?? notEmitted();
     const wanted = floatsIn(targets);
@@ -200,7 +203,7 @@ async function errorOf(
   return sum / Math.max(1, tokens);
 }
 
-/** Pieces of up to `size` sequences of one length. */
+/** Splits into batches of up to `size` sequences of one length. */
 function* batches({ inputs, targets }: SliceData, size: number): Generator<SliceData> {
   let start = 0;
   while (start < inputs.length) {
@@ -213,7 +216,7 @@ function* batches({ inputs, targets }: SliceData, size: number): Generator<Slice
   }
 }
 
-function feedsOf({ inputs, targets }: SliceData): Tensors {
+function joinFeeds({ inputs, targets }: SliceData): Tensors {
   const [first] = inputs;
   const values = Object.keys(first?.values ?? {}).map(
     (name) => [name, join(inputs.flatMap(({ values: own }) => own[name] ?? []))] as const,

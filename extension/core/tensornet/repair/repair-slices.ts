@@ -9,7 +9,7 @@ import type { RepairStore, SliceRecord } from './repair-store';
 import { shareSlices } from './share-slices';
 import type { SliceSharing } from './share-slices';
 import type { SlicePair } from './slice';
-import { formsOf } from './trained-forms';
+import { sublayerForms } from './trained-forms';
 import { Walk } from './walk';
 import type { RepairSetup } from './walk';
 import { say } from '../../message';
@@ -24,10 +24,10 @@ export interface RepairOutcome {
 }
 
 /**
- * Repairs a model slice by slice: every sublayer with trained forms learns to bring the student's stream,
- * as the sublayers repaired before it leave it, to the teacher's. States of one boundary are held, so a
- * model of any size can be repaired.
- * @param store what an earlier run has finished is taken from there
+ * Repairs a model slice by slice: every sublayer with trained encodings learns to map the student's residual stream,
+ * after the already repaired sublayers, to the teacher's. Only the states of one boundary are in memory, so a model of
+ * any size can be repaired.
+ * @param store finished sublayers of an earlier run are taken from there
  */
 export async function repairSlices(
   setup: RepairSetup,
@@ -52,14 +52,14 @@ export async function repairSlices(
     for (const [index, { id }] of sublayers.entries()) {
       report(say`Repairing ${id}`, index);
       const slice = await walk.slice(index);
-      const own = formsOf(student, index, forms);
+      const own = sublayerForms(student, index, forms);
       const record =
         own.size === 0
           ? undefined
           : (store.recordOf(id) ?? (await repairOne(setup, index, own, slice, store, context)));
       const better =
         record?.repaired === true
-          ? await store.formsOf(id, own)
+          ? await store.loadForms(id, own)
           : new Map<string, MatrixEncoding>();
       better.forEach((form, layer) => repaired.set(layer, form));
       await walk.advance(index, better.size === 0 ? student : student.withMatrices(better));
@@ -74,8 +74,8 @@ export async function repairSlices(
 }
 
 /**
- * Repairs a model slice by slice, each on the teacher's states in front of it instead of the student's: slices
- * depend on no other, and can be shared.
+ * Repairs a model slice by slice, each on the teacher's states before it instead of the student's. Slices are
+ * independent, so they can be distributed.
  */
 export async function repairSlicesApart(
   setup: RepairSetup,
@@ -87,7 +87,7 @@ export async function repairSlicesApart(
   const lossBefore = await measureBefore(setup, context);
   const parts = student.summary.sublayers
     .map(({ id, parameters }, index) => {
-      return { id, index, parameters, own: formsOf(student, index, setup.forms) };
+      return { id, index, parameters, own: sublayerForms(student, index, setup.forms) };
     })
     .filter(({ own }) => own.size > 0);
   const open = parts.filter(({ id }) => store.recordOf(id) === undefined);
@@ -118,7 +118,7 @@ export async function repairSlicesApart(
     const record = store.recordOf(id);
     slices.push(...(record === undefined ? [] : [record]));
     if (record?.repaired === true) {
-      (await store.formsOf(id, own)).forEach((form, layer) => repaired.set(layer, form));
+      (await store.loadForms(id, own)).forEach((form, layer) => repaired.set(layer, form));
     }
   }
   warnDiverged(slices, context);
@@ -135,7 +135,7 @@ function warnDiverged(slices: readonly SliceRecord[], context: JobContext): void
   }
 }
 
-/** {@link outputDistance} before training: what comes after it takes longest. */
+/** {@link outputDistance} before training; the training after it takes most of the time. */
 export async function measureBefore(setup: RepairSetup, context: JobContext): Promise<number> {
   const first: JobContext = {
     ...context,
@@ -146,7 +146,7 @@ export async function measureBefore(setup: RepairSetup, context: JobContext): Pr
   return measureLoss(setup, new Map(), say`Measuring the distance before`, first);
 }
 
-/** {@link outputDistance} on held-out text, with other forms of the student. */
+/** {@link outputDistance} on held-out text, with other encodings of the student. */
 export async function measureLoss(
   setup: RepairSetup,
   forms: ReadonlyMap<string, MatrixEncoding>,
@@ -166,7 +166,7 @@ export async function measureLoss(
   }
 }
 
-/** Repairs one sublayer and keeps what is better; undefined where it cannot be trained. */
+/** Repairs one sublayer and stores it if it is better; undefined if it can't be trained. */
 async function repairOne(
   setup: RepairSetup,
   index: number,
@@ -180,7 +180,7 @@ async function repairOne(
   return found === undefined ? undefined : keep(sublayer, found, forms, store);
 }
 
-/** Keeps what became of a sublayer. */
+/** Stores the result of a sublayer. */
 async function keep(
   sublayer: string,
   { numbers, ...errors }: RepairedSlice,
@@ -193,8 +193,8 @@ async function keep(
 }
 
 /**
- * Graphs of other tools hold operators that have no gradient. What lies in front of one cannot be trained:
- * layers are left out from the first on, until those that are left can be.
+ * Trains the layers that can be trained. Graphs of other tools may contain operators without gradient, and layers
+ * before such an operator can't be trained: excludes layers from the first on until the others can be.
  */
 async function repairFrom(
   sublayer: string,

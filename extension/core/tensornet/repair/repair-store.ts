@@ -10,17 +10,17 @@ import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { storeRepaired } from './trainable-encoding';
 import type { NumbersByName } from './trainable-encoding';
 
-/** What became of one sublayer. */
+/** Result of repairing one sublayer. */
 export interface SliceRecord {
   /** Id of the student's sublayer. */
   readonly sublayer: string;
-  /** Whether its new numbers were better and are kept. */
+  /** True if its new values were better and are used. */
   readonly repaired: boolean;
-  /** Mean of ‖ŷ − y‖² / ‖y‖² of the stream behind it over the tokens of held-out text. */
+  /** Mean of ‖ŷ − y‖² / ‖y‖² of the residual stream after it, over the tokens of held-out text. */
   readonly errorBefore: number;
   readonly errorAfter: number;
   readonly epochs: number;
-  /** Whether training ended in numbers that are not finite; what was best before is kept. */
+  /** True if training ended with values that aren't finite; the best earlier values are used. */
   readonly diverged: boolean;
 }
 
@@ -33,16 +33,16 @@ const recordSchema = v.object({
   diverged: v.boolean(),
 });
 
-/** Files that training of the full model is kept in. */
+/** Checkpoint files of training the full model. */
 export interface TrainingFiles {
   readonly current: string;
-  /** With the lowest held-out loss. */
+  /** Checkpoint with the lowest held-out loss. */
   readonly best: string;
 }
 
 /**
- * Sublayers that are done: their records in a journal, their repaired forms in files beside it, so that a
- * job that was stopped goes on behind the last of them.
+ * Finished sublayers: records in a journal, with the repaired encodings in files next to it, so that a stopped job can
+ * resume after the last one.
  */
 export class RepairStore {
   public readonly training: TrainingFiles;
@@ -53,7 +53,7 @@ export class RepairStore {
     identity: string,
     private readonly journal: Journal<SliceRecord>,
   ) {
-    // A journal of another job is replaced; files are told apart by their names.
+    // The journal of another job is replaced; files of different jobs have different names.
     const of = (part: string): string =>
       join(folder, `${part}-${identity.slice(0, 16)}.safetensors`);
     this.training = { current: of('model'), best: of('model-best') };
@@ -66,7 +66,7 @@ export class RepairStore {
 
   /**
    * Opens the store of the job that `identity` describes, in hexadecimal digits.
-   * @throws UserError when the folder cannot be written to.
+   * @throws UserError if the folder isn't writable
    */
   public static async open(folder: string, identity: string): Promise<RepairStore> {
     await makeWorkFolder(folder);
@@ -81,7 +81,7 @@ export class RepairStore {
     return this.records.get(sublayer);
   }
 
-  /** Keeps a record and, where it was repaired, its forms with the numbers that they have now. */
+  /** Stores a record and, if the sublayer was repaired, its encodings with their current values. */
   public async add(
     record: SliceRecord,
     forms: ReadonlyMap<string, MatrixEncoding>,
@@ -94,8 +94,8 @@ export class RepairStore {
     this.records.set(record.sublayer, record);
   }
 
-  /** The repaired forms of a sublayer, laid out as those that they take the place of. */
-  public async formsOf(
+  /** Repaired encodings of a sublayer, with the layout of those that they replace. */
+  public async loadForms(
     sublayer: string,
     before: ReadonlyMap<string, MatrixEncoding>,
   ): Promise<Map<string, MatrixEncoding>> {
@@ -115,12 +115,12 @@ export class RepairStore {
     );
   }
 
-  /** Deletes everything: the result has been written. */
+  /** Deletes everything after the result has been written. */
   public async remove(): Promise<void> {
     await rm(this.folder, { recursive: true, force: true }).catch(() => undefined);
   }
 
-  /** Deletes the folder if nothing in it can be gone on with. */
+  /** Deletes the folder if it contains nothing to resume from. */
   public async removeIfEmpty(): Promise<void> {
     if (this.records.size === 0 && !existsSync(this.training.current)) {
       await this.remove();

@@ -13,7 +13,7 @@ import { deviceNames } from '../../runtime/device';
 import { UserError } from '../../user-error';
 import { resultBytes, sliceRequestSchema, sliceResultSchema, SliceWork } from './slice-work';
 import type { SliceRequest, SliceResult } from './slice-work';
-import { formsOf, formsToTrain, trainedLayers } from './trained-forms';
+import { sublayerForms, formsToTrain, trainedLayers } from './trained-forms';
 import type { TrainedLayers } from './trained-forms';
 import type { RepairSetup } from './walk';
 
@@ -30,26 +30,26 @@ const dataSchema = v.object({
     rate: v.number(),
   }),
   device: v.picklist(deviceNames),
-  /** Of the whole job. */
+  /** Memory limit of the whole job. */
   memoryBytes: v.number(),
 });
 
-/** Whom the sublayers of a repair are shared with. */
+/** Setup for distributing the sublayers of a repair. */
 export interface SliceSharing {
   readonly engine: Engine;
-  /** Tells the job from others. */
+  /** Key of the job. */
   readonly key: string;
   readonly student: OpenedModel;
   readonly teacher: OpenedModel;
   readonly trains: TrainedLayers;
 }
 
-/** Trains a sublayer, here or elsewhere. */
+/** Trains a sublayer, in this process or on a worker. */
 type Ask = (sublayer: number) => Promise<SliceResult>;
 
 /**
- * Shares sublayers that are trained on the teacher's states among the workers of an engine and this process.
- * @throws UserError where the result of one is too large to be sent.
+ * Distributes sublayers that are trained on the teacher's states among the workers of an engine and this process.
+ * @throws UserError if the result of a sublayer is too large to send
  */
 export async function shareSlices(
   { engine, key, student, teacher, trains }: SliceSharing,
@@ -73,10 +73,10 @@ export async function shareSlices(
   const { threads, memoryShare, mostResultBytes = Number.POSITIVE_INFINITY } = engine;
   const work = new SliceWork({ ...setup, memoryBytes: memoryBytes * memoryShare }, threads);
   try {
-    await withCrew(engine, shared, doerOf(work), context, async (pieces) =>
+    await withCrew(engine, shared, createTaskRunner(work), context, async (pieces) =>
       action(async (sublayer) => {
         const { id = '', parameters = 1 } = setup.student.summary.sublayers[sublayer] ?? {};
-        const forms = formsOf(setup.student, sublayer, setup.forms);
+        const forms = sublayerForms(setup.student, sublayer, setup.forms);
         const bytes = resultBytes(forms);
         if (bytes > mostResultBytes) {
           throw new UserError(
@@ -97,13 +97,13 @@ export async function shareSlices(
   }
 }
 
-const doerOf = (work: SliceWork) => ({
+const createTaskRunner = (work: SliceWork) => ({
   do: async (request: unknown, job: Parameters<SliceWork['do']>[1]): Promise<SliceResult> =>
     work.do(readMessage(sliceRequestSchema, request, 'The piece'), job),
   probe: async (): Promise<readonly number[]> => work.probe(),
 });
 
-/** Opens what a worker trains sublayers with. */
+/** Opens the training of sublayers on a worker. */
 export const openSlicePieces: OpenPieces = async (data, { openModel, threads, ...limits }) => {
   const {
     trains,
@@ -116,5 +116,5 @@ export const openSlicePieces: OpenPieces = async (data, { openModel, threads, ..
   const { model: teacher } = await openModel('teacher');
   const forms = formsToTrain(student, trains);
   const work = new SliceWork({ ...job, student, teacher, forms, device, memoryBytes }, threads);
-  return { ...doerOf(work), dispose: async () => work.dispose() };
+  return { ...createTaskRunner(work), dispose: async () => work.dispose() };
 };

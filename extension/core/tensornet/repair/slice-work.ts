@@ -8,21 +8,21 @@ import { kernelProbe } from '../../runtime/kernel-probe';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { HiddenState } from '../../runtime/tensors';
 import { repairSlice } from './repair-slice';
-import { formsOf } from './trained-forms';
+import { sublayerForms } from './trained-forms';
 import { trainedTensors } from './trainable-encoding';
-import { embedAll, pairOf, placeBehind, TeacherWalk } from './walk';
+import { embedAll, splitPair, nextTeacherIndex, TeacherWalk } from './walk';
 import type { Pause, RepairSetup } from './walk';
 
-/** A sublayer to train on the teacher's states. */
+/** Request to train a sublayer on the teacher's states. */
 export const sliceRequestSchema = v.object({
-  /** Index among the student's. */
+  /** Index of the student's sublayer. */
   sublayer: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
 });
 export type SliceRequest = v.InferOutput<typeof sliceRequestSchema>;
 
-/** What came of it, see {@link RepairedSlice}. */
+/** Result, see {@link RepairedSlice}. */
 export interface SliceResult {
-  /** Null where none were better. */
+  /** Null if no values were better. */
   readonly numbers: Readonly<Record<string, Float32Array>> | null;
   readonly errorBefore: number;
   readonly errorAfter: number;
@@ -33,7 +33,7 @@ export interface SliceResult {
 const trainedIn = (forms: ReadonlyMap<string, MatrixEncoding>) =>
   [...forms.values()].flatMap(trainedTensors);
 
-/** What a sublayer with these forms gives: as many numbers as each of its tensors has. */
+/** Schema of the result for a sublayer with these encodings; checks the size of each tensor. */
 export function sliceResultSchema(
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): v.GenericSchema<unknown, SliceResult> {
@@ -54,19 +54,19 @@ export function sliceResultSchema(
   });
 }
 
-/** What the result of such a sublayer takes at most. */
+/** Maximum size in bytes of the result of such a sublayer. */
 export const resultBytes = (forms: ReadonlyMap<string, MatrixEncoding>): number =>
   trainedIn(forms).reduce((sum, { shape }) => sum + elementCount(shape), 0) *
   Float32Array.BYTES_PER_ELEMENT;
 
-/** Trains sublayers on the teacher's states, so that none has to wait for another; those of the next are kept. */
+/** Trains sublayers on the teacher's states, so that they are independent; keeps the states for the next sublayer. */
 export class SliceWork {
   private readonly teacher: TeacherWalk;
   private readonly student: LayeredExecutor;
-  /** What the student has in front of its first sublayer. */
+  /** States before the student's first sublayer. */
   private embedded: readonly HiddenState[] | undefined;
 
-  /** @param threads of each session; one for each core if absent */
+  /** @param threads of each session; one per core by default */
   public constructor(
     private readonly setup: RepairSetup,
     private readonly threads: number | undefined,
@@ -80,14 +80,14 @@ export class SliceWork {
   public async do({ sublayer }: SliceRequest, { cancellation }: TaskJob): Promise<SliceResult> {
     const { setup, threads } = this;
     const { student, settings } = setup;
-    const forms = formsOf(student, sublayer, setup.forms);
+    const forms = sublayerForms(student, sublayer, setup.forms);
     if (forms.size === 0) {
       throw new Error(`nothing of sublayer ${sublayer} is trained`);
     }
     const pause: Pause = async () => checkpoint(cancellation);
     const states = await this.statesBefore(sublayer, pause);
-    const targets = await this.teacher.targets(placeBehind(setup, sublayer), pause);
-    const slice = pairOf(states, targets, setup);
+    const targets = await this.teacher.targets(nextTeacherIndex(setup, sublayer), pause);
+    const slice = splitPair(states, targets, setup);
     const { numbers, ...errors } = await repairSlice(
       ...([student, sublayer, forms, slice, settings, cancellation] as const),
       threads,
@@ -104,7 +104,7 @@ export class SliceWork {
     await this.student.dispose();
   }
 
-  /** The teacher's states by the student's names, where the student does not begin. */
+  /** The teacher's states under the student's names, except at the student's first sublayer. */
   private async statesBefore(index: number, pause: Pause): Promise<readonly HiddenState[]> {
     const { places, student, train, heldOut } = this.setup;
     this.embedded ??= await embedAll(this.student, [...train, ...heldOut], pause);
@@ -117,11 +117,11 @@ export class SliceWork {
     return states.flatMap(({ values }, i) => {
       const side = embedded[i]?.side;
       const own = names?.flatMap((name) => {
-        // A block whose attention is gone begins at the stream.
+        // A block without attention starts at the residual stream.
         const value = values[name] ?? values[stream];
         return value === undefined ? [] : [[name, value] as const];
       });
-      // Models of other kinds have one name for each value.
+      // Models of other kinds have one name per value.
       const named = own === undefined ? values : Object.fromEntries(own);
       return side === undefined ? [] : [{ values: named, side }];
     });

@@ -2,7 +2,7 @@ import { rootMeanSquare } from '../../linear-algebra/squares';
 import { floatsIn } from '../../runtime/tensors';
 import type { TrainableModel } from '../../training/trainable-model';
 
-/** The least root mean square among a model's parameters that are not all zeros, or 1: what learning rates are measured by. */
+/** Smallest root mean square of a model's parameters that aren't all zeros, or 1; learning rates are relative to it. */
 export async function smallestScale(model: Pick<TrainableModel, 'initial'>): Promise<number> {
   const scales = Object.values(await model.initial())
     .map((tensor) => rootMeanSquare(floatsIn(tensor)))

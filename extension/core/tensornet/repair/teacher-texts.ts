@@ -13,18 +13,18 @@ import { lossInputs } from '../../training/losses';
 import { embedAll } from './walk';
 import { say } from '../../message';
 
-/** What the teacher says behind each token of a text. */
+/** The teacher's predictions after each token of a text. */
 interface TeacherText {
   readonly ids: Int32Array;
-  /** Its likeliest ids, [sequence, count]. */
-  readonly likeliest: Int32Array;
-  /** Their probabilities and that of all others, [sequence, count + 1]. */
+  /** Most probable ids, [sequence, count]. */
+  readonly topIds: Int32Array;
+  /** Probabilities of these ids, and of all others together, [sequence, count + 1]. */
   readonly probabilities: Float32Array;
 }
 
 /**
- * What the teacher says of texts, all of it in memory: its likeliest ids and their probabilities, so that it runs once
- * and is gone before training begins.
+ * The teacher's predictions for texts, in memory: its most probable ids and their probabilities. The teacher runs once
+ * and is released before training starts.
  */
 export class TeacherTexts {
   private constructor(private readonly texts: readonly TeacherText[]) {}
@@ -32,7 +32,7 @@ export class TeacherTexts {
   public static async read(
     teacher: LayeredModel,
     texts: readonly Int32Array[],
-    likeliest: number,
+    topIds: number,
     where: { readonly device: DeviceName; readonly memoryBytes: number },
     context: JobContext,
   ): Promise<TeacherTexts> {
@@ -40,7 +40,7 @@ export class TeacherTexts {
     const { sublayers } = teacher.summary;
     const pause = async (): Promise<void> => checkpoint(context.cancellation);
     const longest = Math.max(1, ...texts.map((ids) => ids.length));
-    // The states in front of a sublayer and behind it are held at once.
+    // The states before and after a sublayer are in memory together.
     const bytesPerText = 2 * longest * stateBytesPerToken(teacher);
     const together = Math.max(1, Math.floor(executor.shares.stateBytes / bytesPerText));
     const found: TeacherText[] = [];
@@ -61,7 +61,7 @@ export class TeacherTexts {
         for (const [i, ids] of group.entries()) {
           const state = states[i];
           if (state !== undefined) {
-            found.push({ ids, ...(await likeliestOf(executor, ids, state, likeliest)) });
+            found.push({ ids, ...(await predictTopIds(executor, ids, state, topIds)) });
           }
           await pause();
         }
@@ -72,7 +72,7 @@ export class TeacherTexts {
     return new TeacherTexts(found);
   }
 
-  /** Some texts of one length, and what the teacher says of them. */
+  /** Batch of texts of one length with the teacher's predictions. */
   public batch(indexes: readonly number[]): Tensors {
     const texts = indexes.flatMap((index) => this.texts[index] ?? []);
     const length = texts[0]?.ids.length ?? 0;
@@ -80,7 +80,7 @@ export class TeacherTexts {
     const size = texts.length * length;
     const ids = (of: (text: TeacherText) => Int32Array): Int32Array =>
       Int32Array.from(texts.flatMap((text) => [...of(text)]));
-    const likeliest = ids((text) => text.likeliest);
+    const topIds = ids((text) => text.topIds);
     const probabilities = Float32Array.from(texts.flatMap((text) => [...text.probabilities]));
     const perToken = (numbers: ArrayLike<number>) => numbers.length / Math.max(1, size);
     return {
@@ -93,14 +93,17 @@ export class TeacherTexts {
         Int32Array.from({ length: size }, (_, i) => i % length),
         shape,
       ),
-      [lossInputs.teacherIds]: int64Tensor(likeliest, [...shape, perToken(likeliest)]),
+      [lossInputs.teacherIds]: int64Tensor(topIds, [...shape, perToken(topIds)]),
       [lossInputs.teacher]: floatTensor(probabilities, [...shape, perToken(probabilities)]),
     };
   }
 }
 
-/** The likeliest ids behind each token of a text, and what is left for all others, so many tokens at a time as memory holds. */
-async function likeliestOf(
+/**
+ * Most probable ids after each token of a text, and the probability of all others, in chunks of tokens that fit in
+ * memory.
+ */
+async function predictTopIds(
   executor: LayeredExecutor,
   ids: Int32Array,
   state: HiddenState,
@@ -108,30 +111,30 @@ async function likeliestOf(
 ): Promise<Omit<TeacherText, 'ids'>> {
   const vocabulary = executor.model.summary.vocabularySize ?? most;
   const count = Math.min(most, vocabulary);
-  const likeliest = new Int32Array(ids.length * count);
+  const topIds = new Int32Array(ids.length * count);
   const probabilities = new Float32Array(ids.length * (count + 1));
   const logits = await tokenLogits(executor, ids, state);
   for (const rows of predictedRows(ids, logits.perRun)) {
-    const outputs = await executor.compute(likeliestGraph(count), {
+    const outputs = await executor.compute(topIdsGraph(count), {
       logits: await logits.of(rows),
     });
     const { data } = tensorOf(outputs, 'ids');
-    likeliest.set(Int32Array.from(data as BigInt64Array, Number), rows.start * count);
+    topIds.set(Int32Array.from(data as BigInt64Array, Number), rows.start * count);
     const values = floatsOf(outputs, 'values');
     for (let row = rows.start; row < rows.end; row++) {
       const from = (row - rows.start) * count;
       const own = values.subarray(from, from + count);
       const sum = own.reduce((total, value) => total + value, 0);
       probabilities.set(own, row * (count + 1));
-      // Where there are no others, what rounding leaves is none of theirs.
+      // With all ids there are no others: the remainder is only rounding error.
       probabilities[row * (count + 1) + count] = count < vocabulary ? Math.max(0, 1 - sum) : 0;
     }
   }
-  return { likeliest, probabilities };
+  return { topIds, probabilities };
 }
 
-const likeliestGraph = (count: number): OwnGraph => ({
-  key: `likeliest.${count}`,
+const topIdsGraph = (count: number): OwnGraph => ({
+  key: `topIds.${count}`,
   keepMemory: true,
   build: (graph) => {
     const given = graph.input('logits', DataType.FLOAT, ['batch', 'rows', 'vocabulary']);

@@ -8,7 +8,7 @@ import { floatData } from '../tensor-values';
 
 const floats: readonly string[] = ['F32', 'F16', 'BF16'];
 
-/** The same numbers in operators that have gradients. */
+/** The same encoding in operators that have gradients. */
 export function differentiable(form: MatrixEncoding): MatrixEncoding {
   switch (form.kind) {
     case 'dense':
@@ -23,7 +23,7 @@ export function differentiable(form: MatrixEncoding): MatrixEncoding {
   }
 }
 
-/** What of a form is trained: factors, cores, matrices and scales; numbers of few bits stay. */
+/** Trainable tensors of an encoding: factors, cores, matrices and scales; integers are frozen. */
 export function trainedTensors(form: MatrixEncoding): LazyTensor[] {
   const scale = 'inputScale' in form ? form.inputScale : undefined;
   return formTensors<LazyTensor>(form).filter(
@@ -31,15 +31,15 @@ export function trainedTensors(form: MatrixEncoding): LazyTensor[] {
   );
 }
 
-/** Whether numbers of few bits stay, so that scales are all that moves them. */
+/** True if the encoding has frozen integers, so that only scales can change. */
 export function hasWholeNumbers(form: MatrixEncoding): boolean {
   return formTensors<LazyTensor>(form).some(({ dtype }) => !floats.includes(dtype));
 }
 
-/** Numbers of trained tensors by their names, computed when they are asked for; undefined of others. */
+/** Computes the values of trained tensors by name, on request; undefined for other tensors. */
 export type NumbersByName = (name: string) => Promise<Float32Array | undefined>;
 
-/** Writes forms with other numbers into a safetensors file, and gives them back as they lie there. */
+/** Writes encodings with new values to a safetensors file, and returns them as stored there. */
 export const storeRepaired = async (
   path: string,
   forms: ReadonlyMap<string, MatrixEncoding>,
@@ -47,7 +47,9 @@ export const storeRepaired = async (
 ): Promise<Map<string, MatrixEncoding>> =>
   storeComputedForms(path, forms, (tensor) => withNumbers(tensor, numbersOf));
 
-/** A form's tensor with other numbers, in float32 or 16 bits as before, or, where there are none, as it lies in its file. */
+/**
+ * Tensor of an encoding with new values, in float32 or 16 bits as before; without new values, as stored in its file.
+ */
 function withNumbers(tensor: LazyTensor, numbersOf: NumbersByName): Omit<ComputedTensor, 'name'> {
   const { name, dtype, shape, length } = tensor;
   const isFloat = floats.includes(dtype);

@@ -4,26 +4,26 @@ import { say } from '../../message';
 import { UserError } from '../../user-error';
 import { trainedTensors } from './trainable-encoding';
 
-/** Which linear layers are trained: those in another form than dense, or all. */
+/** Linear layers to train: compressed ones, or all. */
 export const trainedLayers = ['compressed', 'all'] as const;
 export type TrainedLayers = (typeof trainedLayers)[number];
 
-const linearLayersOf = (model: LayeredModel): readonly LinearLayer[] =>
+const allLinearLayers = (model: LayeredModel): readonly LinearLayer[] =>
   model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
 
 export const defaultTrains = (student: LayeredModel): TrainedLayers =>
-  linearLayersOf(student).some(({ form }) => form !== undefined) ? 'compressed' : 'all';
+  allLinearLayers(student).some(({ form }) => form !== undefined) ? 'compressed' : 'all';
 
 /**
- * Forms by the ids of their layers; a dense one stands for a weight as it is stored.
- * @throws UserError where there are none.
+ * Encodings to train, by the ids of their layers; a dense one represents a stored weight.
+ * @throws UserError if there are none
  */
 export function formsToTrain(
   student: LayeredModel,
   trains: TrainedLayers,
 ): Map<string, MatrixEncoding> {
   const { summary } = student;
-  const forms = linearLayersOf(student).flatMap((layer): [string, MatrixEncoding][] => {
+  const forms = allLinearLayers(student).flatMap((layer): [string, MatrixEncoding][] => {
     const { id, form, weight, transposed } = layer;
     const isPlain = !transposed && ['F32', 'F16', 'BF16'].includes(weight.dtype);
     const dense = trains === 'all' && isPlain ? { kind: 'dense' as const, weight } : undefined;
@@ -42,8 +42,8 @@ export function formsToTrain(
   return new Map(forms);
 }
 
-/** Those of one sublayer. */
-export function formsOf(
+/** Encodings of one sublayer. */
+export function sublayerForms(
   model: LayeredModel,
   index: number,
   forms: ReadonlyMap<string, MatrixEncoding>,

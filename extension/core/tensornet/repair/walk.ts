@@ -4,18 +4,18 @@ import type { ModelInput } from '../../models/model-input';
 import type { DeviceName } from '../../runtime/device';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { HiddenState, Tensor } from '../../runtime/tensors';
-import { streamBehind } from './graph-slice';
+import { streamAfter } from './graph-slice';
 import { outputDistance } from './output-distance';
 import type { RepairSettings } from './repair-settings';
 import type { SliceData, SlicePair } from './slice';
 
-/** A model to repair, and the one that it learns from. */
+/** A model to repair, and its teacher. */
 export interface RepairSetup {
   readonly student: LayeredModel;
   readonly teacher: LayeredModel;
-  /** Index among the teacher's sublayers of each of the student's. */
+  /** Index of the teacher's sublayer for each of the student's. */
   readonly places: readonly number[];
-  /** What is trained: forms of linear layers of the student, by id. */
+  /** Encodings of the student's linear layers to train, by id. */
   readonly forms: ReadonlyMap<string, MatrixEncoding>;
   readonly train: readonly ModelInput[];
   readonly heldOut: readonly ModelInput[];
@@ -27,10 +27,10 @@ export interface RepairSetup {
 /** Awaited after each run; may throw to stop. */
 export type Pause = () => Promise<void>;
 
-/** The teacher's states, holding those of one boundary. */
+/** States of the teacher; only those of one boundary are in memory. */
 export class TeacherWalk {
   private states: readonly HiddenState[] = [];
-  /** They are those before this sublayer; none at first. */
+  /** Index of the sublayer that the states precede; infinite before the start. */
   private at = Number.POSITIVE_INFINITY;
 
   public constructor(
@@ -38,29 +38,29 @@ export class TeacherWalk {
     private readonly inputs: readonly ModelInput[],
   ) {}
 
-  /** The states in front of the teacher's sublayer `index`, or behind the last. To go back takes a new start. */
+  /** States before the teacher's sublayer `index`, or after the last one. Going back restarts from the embeddings. */
   public async before(index: number, pause: Pause): Promise<readonly HiddenState[]> {
     if (index < this.at) {
       this.states = await embedAll(this.executor, this.inputs, pause);
       this.at = 0;
     }
     for (; this.at < index; this.at++) {
-      // Each sublayer runs once: its session is of no use later.
+      // Each sublayer runs once, so its session isn't needed again.
       const step = this.executor.model.sublayer(this.at);
       this.states = await this.executor.through(step, this.states, pause);
     }
     return this.states;
   }
 
-  /** The stream in front of sublayer `index`, which is not the first: [1, sequence, hidden] each. */
+  /** Residual stream before sublayer `index`, which isn't the first: [1, sequence, hidden] each. */
   public async targets(index: number, pause: Pause): Promise<readonly Tensor[]> {
-    const after = streamBehind(this.executor.model, index - 1);
+    const after = streamAfter(this.executor.model, index - 1);
     const states = await this.before(index, pause);
     return states.map(({ values }) => values[after] ?? lost(after));
   }
 }
 
-/** The state of each input in front of the first sublayer. */
+/** State of each input before the first sublayer. */
 export async function embedAll(
   executor: LayeredExecutor,
   inputs: readonly ModelInput[],
@@ -74,14 +74,14 @@ export async function embedAll(
   return states;
 }
 
-/** The teacher's sublayer that follows where the student has passed its sublayer `index`. */
-export const placeBehind = (
+/** Index of the teacher's sublayer that follows after the student's sublayer `index`. */
+export const nextTeacherIndex = (
   { places, teacher }: Pick<RepairSetup, 'places' | 'teacher'>,
   index: number,
 ): number => places[index + 1] ?? teacher.summary.sublayers.length;
 
-/** States and targets of the texts that are trained on, which come first, and of those held out. */
-export function pairOf(
+/** Splits states and targets into training texts, which come first, and held-out texts. */
+export function splitPair(
   inputs: readonly HiddenState[],
   targets: readonly Tensor[],
   { train }: Pick<RepairSetup, 'train'>,
@@ -93,7 +93,7 @@ export function pairOf(
   return { train: part(0, train.length), heldOut: part(train.length) };
 }
 
-/** Runs both models side by side, sublayer by sublayer, holding the states of one boundary. */
+/** Runs both models in parallel, sublayer by sublayer, with the states of one boundary in memory. */
 export class Walk {
   private readonly teacher: TeacherWalk;
   private readonly student: LayeredExecutor;
@@ -117,21 +117,23 @@ export class Walk {
   }
 
   /**
-   * What the student has before its sublayer `index`, and what the teacher has before the student's next
-   * one: sublayers between them that only the teacher has are to be learned too.
+   * States of the student before its sublayer `index`, and of the teacher before the student's next sublayer: the
+   * student also learns the teacher's sublayers in between that it lacks.
    */
   public async slice(index: number): Promise<SlicePair> {
-    const targets = await this.teacher.targets(placeBehind(this.setup, index), this.pause);
-    return pairOf(this.studentStates, targets, this.setup);
+    const targets = await this.teacher.targets(nextTeacherIndex(this.setup, index), this.pause);
+    return splitPair(this.studentStates, targets, this.setup);
   }
 
-  /** Takes the student behind sublayer `index`, by the weights that `model` has for it. */
+  /** Runs the student through sublayer `index` with the weights of `model`. */
   public async advance(index: number, model: LayeredModel): Promise<void> {
     const step = model.sublayer(index);
     this.studentStates = await this.student.through(step, this.studentStates, this.pause);
   }
 
-  /** Takes both through all sublayers, the student by the weights of `model`: the distance of their outputs. */
+  /**
+   * Runs both through all sublayers, the student with the weights of `model`; returns the distance of their outputs.
+   */
   public async whole(model: LayeredModel, onSublayer: (index: number) => void): Promise<number> {
     await this.start();
     for (const index of this.setup.student.summary.sublayers.keys()) {
@@ -142,7 +144,7 @@ export class Walk {
     return this.loss();
   }
 
-  /** At the end of both: the distance of their outputs on held-out text. */
+  /** Distance of the outputs on held-out text, after both models' last sublayers. */
   public async loss(): Promise<number> {
     const { train, teacher } = this.setup;
     const { executor } = this.teacher;

@@ -3,35 +3,35 @@ import { streamWidth } from '../../models/model-emitter';
 import type { RepairSetup } from './walk';
 import { trainedNumbers } from './whole-model';
 
-/** What the memory that training takes depends on. */
+/** Inputs that determine the memory needed for training. */
 export type TrainingSize = Pick<RepairSetup, 'student' | 'forms' | 'train' | 'settings'>;
 
-/** How a step is divided so that it fits into memory. */
+/** Split of a step that makes it fit into memory. */
 export interface StepPlan {
-  /** Equal pieces of its sequences, run one after the other. */
+  /** Number of equal microbatches, run one after another. */
   readonly pieces: number;
-  /** Segments that the sublayers are cut into; 0 where the graph is not cut, and all is kept for the way back. */
+  /** Number of segments for gradient checkpointing; 0 if all activations are stored. */
   readonly segments: number;
 }
 
 /**
- * Float32 copies: of all weights (two sessions, as they are and packed), of those that are trained (gradients, the
- * optimiser's state, what is best so far), of logits, and of the stream for what the way back needs of a sublayer.
+ * Float32 copies of all weights (two sessions, unpacked and packed), of trained parameters (gradients, optimizer state,
+ * best values), of logits, and of the residual stream for the activations of a sublayer.
  */
 const copies = { weights: 4, trained: 10, logits: 6, streams: 48 };
-/** The stream behind a segment, and its gradient. */
-const keptStreams = 2;
+/** Copies of the residual stream per segment: its output and its gradient. */
+const segmentStreams = 2;
 
-/** Sequences of a step: no more than there are. */
-export const batchOf = ({ train, settings }: TrainingSize): number =>
+/** Sequences per step, at most the number available. */
+export const effectiveBatch = ({ train, settings }: TrainingSize): number =>
   Math.min(settings.batch, Math.max(1, train.length));
 
 /**
- * The fastest way to divide a step so that memory suffices: all kept rather than computed again, few segments rather
- * than many, and few pieces rather than many. Undefined where none does.
+ * Fastest split of a step that fits into memory: prefers storing activations to recomputing, few segments, and few
+ * microbatches. Undefined if none fits.
  */
 export function stepPlan(size: TrainingSize, memoryBytes: number): StepPlan | undefined {
-  const batch = batchOf(size);
+  const batch = effectiveBatch(size);
   const divisors = Array.from({ length: batch }, (_, i) => i + 1).filter((n) => batch % n === 0);
   const { length } = size.student.summary.sublayers;
   return Array.from({ length: length + 1 }, (_, segments) => segments)
@@ -39,24 +39,24 @@ export function stepPlan(size: TrainingSize, memoryBytes: number): StepPlan | un
     .find((plan) => stepBytes(size, plan) <= memoryBytes);
 }
 
-/** The least that training takes. */
+/** Minimum memory for training, in bytes. */
 export const leastBytes = (size: TrainingSize): number =>
   Math.min(
     ...Array.from({ length: size.student.summary.sublayers.length + 1 }, (_, segments) =>
-      stepBytes(size, { pieces: batchOf(size), segments }),
+      stepBytes(size, { pieces: effectiveBatch(size), segments }),
     ),
   );
 
-/** The sublayer behind which each segment ends: the last one is always a cut, so that logits are apart. */
+/** Index of the last sublayer of each segment; the last sublayer always ends one, so that logits are separate. */
 export const segmentEnds = (sublayers: number, segments: number): readonly number[] =>
   Array.from({ length: segments }, (_, i) => Math.ceil(((i + 1) * sublayers) / segments) - 1);
 
-/** Bytes that a step takes. */
+/** Bytes needed by a step. */
 export function stepBytes(size: TrainingSize, { pieces, segments }: StepPlan): number {
   const { student, forms, train } = size;
   const { parameters, bytes, sublayers, vocabularySize = 0 } = student.summary;
   const length = Math.max(0, ...train.map((input) => idsIn(input)?.length ?? 0));
-  const tokens = (batchOf(size) / pieces) * length;
+  const tokens = (effectiveBatch(size) / pieces) * length;
   const width = student.emitter === undefined ? 0 : streamWidth(student.emitter);
   const logits = copies.logits * tokens * vocabularySize;
   const streams = copies.streams * tokens * width;
@@ -65,10 +65,10 @@ export function stepBytes(size: TrainingSize, { pieces, segments }: StepPlan): n
     segments === 0
       ? trained + copies.weights * parameters + logits + streams * sublayers.length
       : trained +
-        keptStreams * segments * tokens * width +
-        // What is widened of the weights at a time: the head at most.
+        segmentStreams * segments * tokens * width +
+        // Weights that are widened to float32 at a time: at most the head.
         vocabularySize * width +
         Math.max(logits, streams * Math.ceil(sublayers.length / segments));
-  // Weights that stay in their files are read from memory too, or each step would wait for the disk.
+  // Memory-mapped weights need memory too; otherwise each step would wait for the disk.
   return numbers * Float32Array.BYTES_PER_ELEMENT + (segments === 0 ? 0 : bytes);
 }

@@ -9,17 +9,17 @@ import type { TrainableModel } from '../../training/trainable-model';
 import {
   adaptableMatrices,
   adaptedTransformer,
-  streamsBehind,
+  sublayerOutputs,
   trainableTransformer,
 } from '../../training/trainable-transformer';
 import { smallestScale } from './smallest-scale';
 import { differentiable, trainedTensors } from './trainable-encoding';
 import type { NumbersByName } from './trainable-encoding';
 
-/** Of adapters. */
+/** Rank of adapters. */
 const adapterRank = 16;
 
-/** How many numbers training moves: those of adapters, and of forms that are trained themselves. */
+/** Number of trained parameters: those of adapters, and of directly trained encodings. */
 export function trainedNumbers(forms: ReadonlyMap<string, MatrixEncoding>): number {
   return [...forms.values()]
     .map((form) => {
@@ -29,18 +29,18 @@ export function trainedNumbers(forms: ReadonlyMap<string, MatrixEncoding>): numb
     .reduce((sum, count) => sum + count, 0);
 }
 
-/** A whole model to be trained: dense matrices by adapters where they can have some, all else by its own tensors. */
+/** Whole model to train: dense matrices by adapters if possible, everything else directly. */
 export interface WholeModel {
   readonly model: TrainableModel;
-  /** Names of the stream behind each sublayer. */
+  /** Names of the residual stream after each sublayer. */
   readonly streams: readonly string[];
-  /** Size of the numbers that are trained, which learning rates are measured by. */
+  /** Scale of the trained parameters; learning rates are relative to it. */
   readonly unit: number;
-  /** Numbers of the forms' tensors from numbers of the model's parameters. */
+  /** Converts values of the model's parameters to values of the encodings' tensors. */
   readonly merged: (numbers: ReadonlyMap<string, Float32Array>) => NumbersByName;
 }
 
-/** @throws UserError where the model is a graph, or its weights are quantized. */
+/** @throws UserError if the model is a graph, or its weights are quantized */
 export async function wholeModel(
   student: LayeredModel,
   forms: ReadonlyMap<string, MatrixEncoding>,
@@ -58,8 +58,8 @@ export async function wholeModel(
   const weights = trainableTransformer(emitted, adapted);
   const unit = own.size === 0 ? 1 : await smallestScale(trainableTransformer(emitted, own));
   const byName = new Map(weights.parameters.map((weight) => [weight.name, weight]));
-  /** One at a time: all of them in float32 may not fit into memory. */
-  const numbersOf = async (name: string): Promise<Float32Array | undefined> => {
+  /** Reads one weight at a time: all of them in float32 may not fit into memory. */
+  const readNumbers = async (name: string): Promise<Float32Array | undefined> => {
     const weight = byName.get(name);
     const numbers = weight === undefined ? undefined : (await weights.read([weight]))[name];
     return numbers === undefined ? undefined : floatsIn(numbers);
@@ -67,7 +67,7 @@ export async function wholeModel(
   const matrices: AdaptableMatrix[] = [];
   for (const { name, shape } of weights.parameters) {
     const [out, width] = shape;
-    const numbers = await numbersOf(name);
+    const numbers = await readNumbers(name);
     if (numbers !== undefined && out !== undefined && width !== undefined) {
       matrices.push({ name, out, in: width, rootMeanSquare: rootMeanSquare(numbers) });
     }
@@ -78,7 +78,7 @@ export async function wholeModel(
     (numbers: ReadonlyMap<string, Float32Array>): NumbersByName =>
     async (name) => {
       const adapter = adapters.get(name);
-      const given = adapter === undefined ? undefined : await numbersOf(name);
+      const given = adapter === undefined ? undefined : await readNumbers(name);
       if (adapter === undefined || given === undefined) {
         return numbers.get(name);
       }
@@ -88,5 +88,5 @@ export async function wholeModel(
       });
       return sum;
     };
-  return { model, streams: streamsBehind(emitted), unit, merged };
+  return { model, streams: sublayerOutputs(emitted), unit, merged };
 }

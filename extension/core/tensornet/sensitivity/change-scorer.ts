@@ -4,7 +4,7 @@ import type { MetricName } from '../../metrics/metrics';
 import { createReadout } from '../../metrics/metric-readout';
 import type { MetricReadout } from '../../metrics/row-readout';
 import { metrics } from '../../metrics/metrics';
-import { blockTerms, looksOf, prefixTokens, Prefixes } from '../../metrics/slices';
+import { blockTerms, splitIntoLooks, prefixTokens, Prefixes } from '../../metrics/slices';
 import type { Slice } from '../../metrics/slices';
 import { TermSample } from '../../metrics/term-sample';
 import type { EstimatedDistance } from '../../metrics/term-sample';
@@ -18,49 +18,49 @@ import type { HiddenState } from '../../runtime/tensors';
 import { interpolate, measuredFirst, nextToMeasure } from './ladders';
 import type { Ladder } from './ladders';
 
-/** What changes are measured with. */
+/** Executors, inputs and metric for measuring changes. */
 export interface ChangeSetup {
-  /** Runs the model that is changed. */
+  /** Executor of the model that is changed. */
   readonly executor: LayeredExecutor;
-  /** Runs the model that outputs are compared with, where that has another head. */
+  /** Executor of the model to compare outputs with, if its head differs. */
   readonly original?: LayeredExecutor;
   readonly inputs: readonly ModelInput[];
   readonly metric: MetricName;
   readonly cancellation: Cancellation;
-  /** Sublayers that the model lacks. */
+  /** Indices of sublayers that are removed from the model. */
   readonly removed?: ReadonlySet<number>;
   /** Called after every run of ONNX Runtime. */
   readonly onWork: () => void;
 }
 
-/** A step that replaces one sublayer, and the experts that it leaves out. */
+/** Step that replaces one sublayer, and the experts that it removes. */
 export type StandIn = Step & { readonly part: GraphPart; readonly without?: readonly number[] };
 
-/** How many changes of a layer, as a share, are milder than the one that is measured on all rows. */
+/** Quantile of the change, by distance, that is measured on all rows as the reference. */
 const referencePlace = 0.6;
 
-/** Share of the memory for states that the changed ones may take while they go through the rest. */
-const inFlightShare = 0.5;
+/** Share of the memory for states that changed states may use while they run through the remaining sublayers. */
+const maxInFlightShare = 0.5;
 
 /**
- * Measures what a model's output becomes when single sublayers are changed. What lies in front of a
- * sublayer is run once for all changes of it, and only what lies behind is run for each.
+ * Measures the model's output if single sublayers are changed. Sublayers before the changed one run once for all
+ * changes, and only the sublayers after it run for each change.
  */
 export class ChangeScorer {
   private readonly readout: MetricReadout;
-  /** Where distances need not be exact. */
+  /** Readout for distances that don't need to be exact. */
   private readonly estimatingReadout: MetricReadout;
   private readonly count: number;
-  /** The model's states in front of the sublayer that is next. */
+  /** The model's states before the next sublayer. */
   private states: readonly HiddenState[] = [];
   private index = 0;
-  /** The final states that outputs are compared with, and the rows of an output. */
+  /** Final states to compare outputs with, and number of rows of each output. */
   private reference: readonly HiddenState[] = [];
   private rows: readonly number[] = [];
   private readonly prefixes: Prefixes;
-  /** What evaluations of prefixes lack to those of whole sequences. */
+  /** Sublayer evaluations saved by running prefixes instead of whole sequences. */
   private spared = 0;
-  /** Its own final states. */
+  /** The model's own final states. */
   private final: readonly HiddenState[] = [];
 
   public constructor(private readonly setup: ChangeSetup) {
@@ -74,16 +74,16 @@ export class ChangeScorer {
     this.prefixes = new Prefixes(executor);
   }
 
-  /** Sublayer evaluations of its executor so far; a prefix of a sequence counts as its share. */
+  /** Number of sublayer evaluations of its executor so far; prefixes count by their share of a sequence. */
   public get evaluations(): number {
     return this.setup.executor.evaluations - this.spared;
   }
 
   /**
-   * Runs the whole model once and goes back to its first sublayer. Distances are to `reference`, the
-   * final states of another model on the same inputs, or to this model's own.
+   * Runs the whole model once and returns to its first sublayer. Distances are to `reference`, the final states of
+   * another model on the same inputs, or to this model's own.
    * @returns the final states
-   * @throws UserError where numbers are not finite.
+   * @throws UserError if values aren't finite
    */
   public async start(reference?: readonly HiddenState[]): Promise<readonly HiddenState[]> {
     const { executor, inputs } = this.setup;
@@ -95,14 +95,14 @@ export class ChangeScorer {
       throw await explainNonFinite(executor, input);
     }
     this.reference = reference ?? final;
-    this.rows = await this.rowsOfInputs();
+    this.rows = await this.countRows();
     this.states = first;
     this.index = 0;
     this.final = final;
     return final;
   }
 
-  /** Goes on to sublayer `index`, which is not in front of the one it stands at. */
+  /** Advances to sublayer `index`, which isn't before the current one. */
   public async advance(index: number): Promise<readonly HiddenState[]> {
     for (; this.index < index; this.index++) {
       this.states = await this.step(this.index, this.states);
@@ -110,27 +110,27 @@ export class ChangeScorer {
     return this.states;
   }
 
-  /** The distance of the model as it is, by its final states. */
+  /** Distance of the unchanged model, from its final states. */
   public async distance(final: readonly HiddenState[]): Promise<number> {
     return this.distanceBy(this.readout, final);
   }
 
   /**
-   * The distance with the embedding and head of another model whose sublayers are this one's. Where its
-   * embedding is this model's too, only the head is run.
+   * Distance with the embedding and head of another model that has the same sublayers. Runs only the head if the
+   * embedding is the same.
    */
-  public async outerDistance(
+  public async distanceWithHead(
     other: LayeredExecutor,
     { reembeds }: { readonly reembeds: boolean },
   ): Promise<number> {
     const { executor, metric, original = executor } = this.setup;
-    // In graphs, the part over the last sublayer makes what is behind it.
+    // In graphs, the part of the last sublayer also computes the head.
     const hasOwnHead = other.model.emitter !== undefined;
     const final = reembeds || !hasOwnHead ? await this.between(other) : this.final;
     return this.distanceBy(createReadout(other, metric, metrics[metric], { original }), final);
   }
 
-  /** The distance with each step in place of its sublayer, measured on all rows. */
+  /** Distance of each step as a replacement of its sublayer, measured on all rows. */
   public async distances(steps: readonly StandIn[]): Promise<readonly EstimatedDistance[]> {
     const changes = this.changesOf(steps);
     const whole = this.rows.map((to, sequence): Slice => ({ sequence, from: 0, to }));
@@ -139,10 +139,10 @@ export class ChangeScorer {
   }
 
   /**
-   * As {@link ChangeScorer.distances}, over ids that stand for the vocabulary, and on as many rows as it takes for
-   * errors of at most `precision` times the distance. Rows differ far more than what changes of one layer do to
-   * them, so one change is measured on all rows, and the others by their ratio to it.
-   * @param ladders of steps that need not all be measured, see {@link interpolate}
+   * Like {@link ChangeScorer.distances}, over sampled vocabulary ids, and on enough rows for errors of at most
+   * `precision` times the distance. Rows differ far more than changes of one layer do, so one reference change is
+   * measured on all rows, and the others by their ratio to it.
+   * @param ladders of steps that don't all need to be measured, see {@link interpolate}
    */
   public async estimates(
     steps: readonly StandIn[],
@@ -152,7 +152,7 @@ export class ChangeScorer {
     const { executor, inputs } = this.setup;
     const changes = this.changesOf(steps);
     const isCausal = inputs.every((input) => prefixTokens(executor.model, input) > 0);
-    const [look = [], ...others] = looksOf(this.rows, isCausal);
+    const [look = [], ...others] = splitIntoLooks(this.rows, isCausal);
     const first = new Set(ladders.flatMap((ladder) => measuredFirst(ladder, precision)));
     const later = new Set(
       ladders
@@ -167,7 +167,7 @@ export class ChangeScorer {
       const group = due.map((place) => changes[place] ?? lost());
       await this.measure(group, look, this.estimatingReadout);
       if (reference === undefined) {
-        reference = referenceOf(group);
+        reference = selectReference(group);
         await this.measure([reference], others.flat(), this.estimatingReadout);
       }
       const { sample: whole } = reference;
@@ -194,14 +194,14 @@ export class ChangeScorer {
     return steps.map((step) => ({ step, sample: new TermSample(metrics[metric], this.rows) }));
   }
 
-  /** Takes changes through what lies behind them, on some rows, and adds what they make of these. */
+  /** Runs changes through the remaining sublayers on some rows, and adds their terms. */
   private async measure(
     changes: readonly Change[],
     slices: readonly Slice[],
     readout: MetricReadout,
   ): Promise<void> {
     const { executor, inputs } = this.setup;
-    // A sequence is run once, as far as its last slice.
+    // A sequence runs once, up to the end of its last slice.
     const ends = new Map<number, number>();
     for (const { sequence, to } of slices) {
       ends.set(sequence, Math.max(to, ends.get(sequence) ?? 0));
@@ -231,7 +231,7 @@ export class ChangeScorer {
     }
   }
 
-  /** @param starts where sequences start, at their places */
+  /** @param starts states before the changed sublayer, at the indices of their sequences */
   private async measureTogether(
     group: readonly Change[],
     starts: readonly HiddenState[],
@@ -240,13 +240,13 @@ export class ChangeScorer {
     readout: MetricReadout,
   ): Promise<void> {
     const { executor, inputs } = this.setup;
-    const held: HiddenState[] = [];
+    const changed: HiddenState[] = [];
     try {
       for (const { step } of group) {
-        held.push(...(await executor.through(step, starts, this.pause, step.without)));
+        changed.push(...(await executor.through(step, starts, this.pause, step.without)));
       }
-      const final = await this.follow(this.index + 1, held);
-      held.push(...final);
+      const final = await this.follow(this.index + 1, changed);
+      changed.push(...final);
       for (const slice of slices) {
         const place = places.get(slice.sequence) ?? lost();
         const terms = await readout.rowTerms(
@@ -262,7 +262,7 @@ export class ChangeScorer {
         await this.pause();
       }
     } finally {
-      executor.states.release(...held);
+      executor.states.release(...changed);
     }
   }
 
@@ -280,7 +280,7 @@ export class ChangeScorer {
     return executor.pass(index, states, removed, this.pause);
   }
 
-  /** From in front of sublayer `from` to the end, or in front of sublayer `to`. Held by the caller. */
+  /** Runs from before sublayer `from` to the end, or to before sublayer `to`. The caller disposes the result. */
   private async follow(
     from: number,
     states: readonly HiddenState[],
@@ -299,7 +299,7 @@ export class ChangeScorer {
     return current;
   }
 
-  /** This model's sublayers between what stands in front of and behind those of another. */
+  /** Runs this model's sublayers between another model's embedding and head. */
   private async between(other: LayeredExecutor): Promise<readonly HiddenState[]> {
     const last = this.count - 1;
     const states = await this.follow(0, await this.embedded(other), last);
@@ -329,8 +329,8 @@ export class ChangeScorer {
     return sample.distance().distance;
   }
 
-  /** Rows of each input's output. */
-  private async rowsOfInputs(): Promise<number[]> {
+  /** Number of rows of each input's output. */
+  private async countRows(): Promise<number[]> {
     const rows: number[] = [];
     for (const [i, input] of this.setup.inputs.entries()) {
       rows.push(await this.readout.rows(input, this.reference[i] ?? lost()));
@@ -338,20 +338,23 @@ export class ChangeScorer {
     return rows;
   }
 
-  /** How many changes go through the rest of the model together. */
+  /** Number of changes that run through the remaining sublayers together. */
   private changesInFlight(states: readonly HiddenState[]): number {
     const bytes = states.reduce((sum, state) => sum + stateBytes(state), 0);
-    return fittingIn(this.setup.executor.shares, inFlightShare, bytes);
+    return fittingIn(this.setup.executor.shares, maxInFlightShare, bytes);
   }
 }
 
-/** The change that others are held against: one of larger distance, as those of int8 and int4 are told less by tokens. */
-function referenceOf(changes: readonly Change[]): Change {
+/**
+ * Selects the reference change that others are compared with: one of larger distance, since few tokens say less about
+ * int8 and int4.
+ */
+function selectReference(changes: readonly Change[]): Change {
   const ordered = [...changes].sort((a, b) => a.sample.total - b.sample.total);
   return ordered[Math.floor(ordered.length * referencePlace)] ?? lost();
 }
 
-/** A change of a sublayer, and what was measured of it. */
+/** Change of a sublayer, with its measurements. */
 interface Change {
   readonly step: StandIn;
   readonly sample: TermSample;

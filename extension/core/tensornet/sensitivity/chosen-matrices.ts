@@ -1,16 +1,16 @@
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, OuterMatrix } from '../../models/matrix-encoding';
 import { UserError } from '../../user-error';
-import { outerMethods } from '../compression-choice';
+import { embeddingMethods } from '../compression-choice';
 import type { Compression } from '../compression-choice';
-import { outerRequest, outerToMeasure } from '../outer-choice';
-import { compressionsOf } from './compressions-of';
+import { embeddingRequest, embeddingsToMeasure } from '../outer-choice';
+import { expandCompressions } from './compressions-of';
 import type { SensitivitySettings } from './sensitivity-profile';
 import { counted, say } from '../../message';
 
 /**
- * The linear layers that are asked for.
- * @throws UserError where there are none.
+ * Selected linear layers.
+ * @throws UserError if there are none
  */
 export function chosenLayers(
   model: LayeredModel,
@@ -47,22 +47,22 @@ function noLayers({ summary }: LayeredModel): never {
 }
 
 /**
- * The matrices outside the sublayers that are asked for, and what is tried on them.
- * @throws UserError where the model has none, or no method is for them.
+ * Selected matrices of embedding and head, with the compressions to try on them.
+ * @throws UserError if the model has none, or no method supports them
  */
 export function chosenOuter(
   model: LayeredModel,
   { outer = [], compressions }: SensitivitySettings,
 ): { readonly matrix: OuterMatrix; readonly compressions: readonly Compression[] }[] {
-  const requests = compressions.flatMap((request) => outerRequest(request) ?? []);
+  const requests = compressions.flatMap((request) => embeddingRequest(request) ?? []);
   if (outer.length > 0 && requests.length === 0) {
     throw new UserError(say`None of the methods can compress the embedding and the head.`, {
       field: 'methods',
-      remedy: say`Add one of ${outerMethods.join(', ')}.`,
+      remedy: say`Add one of ${embeddingMethods.join(', ')}.`,
     });
   }
-  return outerToMeasure(model, outer).map((matrix) => ({
+  return embeddingsToMeasure(model, outer).map((matrix) => ({
     matrix,
-    compressions: compressionsOf(matrix, requests),
+    compressions: expandCompressions(matrix, requests),
   }));
 }

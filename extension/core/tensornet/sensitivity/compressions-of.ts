@@ -2,8 +2,8 @@ import type { LinearLayer } from '../../models/matrix-encoding';
 import type { Compression, CompressionRequest } from '../compression-choice';
 import { compressionMethods } from '../compression-methods';
 
-/** The compressions of a layer that requests stand for: a method alone stands for all its usual levels. */
-export function compressionsOf(
+/** Expands requests to compressions of a layer; a method without a level expands to all its default levels. */
+export function expandCompressions(
   layer: Pick<LinearLayer, 'out' | 'in'>,
   requests: readonly CompressionRequest[],
 ): Compression[] {
@@ -21,7 +21,7 @@ export function compressionsOf(
   return [...new Map(found.map((one) => [compressionKey(one), one])).values()];
 }
 
-/** Tells compressions of one layer apart. */
+/** Key of a compression of one layer. */
 export function compressionKey({ method, level, variant, then, sites }: Compression): string {
   return JSON.stringify([method, level, variant ?? null, then ?? null, sites ?? null]);
 }

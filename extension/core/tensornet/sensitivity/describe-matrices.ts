@@ -10,7 +10,7 @@ import type {
 } from './sensitivity-profile';
 import type { Timing } from './timing';
 
-/** A linear layer with what is known of its compressions. */
+/** Describes a linear layer with its measured compressions. */
 export function describeLayer(
   { summary }: LayeredModel,
   layer: LinearLayer,
@@ -27,7 +27,7 @@ export function describeLayer(
   };
 }
 
-/** An embedding or head with what is known of its compressions. */
+/** Describes an embedding or head with its measured compressions. */
 export function describeOuter(
   matrix: OuterMatrix,
   compressions: readonly Compression[],
@@ -56,11 +56,11 @@ function describeMatrix(
     parameters: out * input,
     bytes: weight.length,
     ...timing(matrix, form ?? { kind: 'dense', weight: { shape: [out, input] } }),
-    entries: compressions.flatMap((compression) => known.get(keyOf(id, compression)) ?? []),
+    entries: compressions.flatMap((compression) => known.get(matrixKey(id, compression)) ?? []),
   };
 }
 
-/** Tells compressions of all matrices apart. */
-export function keyOf(tensor: string, compression: Compression): string {
+/** Key of a compression of any matrix. */
+export function matrixKey(tensor: string, compression: Compression): string {
   return `${tensor} ${compressionKey(compression)}`;
 }

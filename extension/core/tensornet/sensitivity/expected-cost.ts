@@ -3,20 +3,20 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, ModelMatrix, OuterMatrix } from '../../models/matrix-encoding';
 import type { Compression, CompressionRequest } from '../compression-choice';
 import { defaultTokens } from '../statistics/default-tokens';
-import { compressionsOf } from './compressions-of';
+import { expandCompressions } from './compressions-of';
 import { wayName } from './ways';
 import type { OpenWidth } from './width-sensitivity';
 
-/** A decomposition goes so many times over a matrix for each of its least dimension: as measured on SmolLM2-135M. */
+/** Passes of a decomposition over a matrix, per unit of its smaller dimension; measured on SmolLM2-135M. */
 const passes = 100;
-/** Reading inputs runs the model and sums up their products. */
+/** Relative cost of reading inputs, which runs the model and computes Gram matrices. */
 const readings = 2;
 
-/** Multiplications of decomposing a matrix, roughly. */
+/** Approximate multiplications of decomposing a matrix. */
 export const decompositionCost = ({ out, in: inputs }: Pick<ModelMatrix, 'out' | 'in'>): number =>
   passes * out * inputs * Math.min(out, inputs);
 
-/** What every layer is tried with, and the text that it is measured on. */
+/** Compressions to try on every layer, and the number of tokens to measure them on. */
 export interface Trials {
   readonly compressions: readonly CompressionRequest[];
   readonly precision: number;
@@ -24,8 +24,8 @@ export interface Trials {
 }
 
 /**
- * Multiplications of measuring each of some layers, roughly, by their ids: reading its inputs, decomposing it, and
- * running what lies behind it.
+ * Approximate multiplications of measuring some layers, by id: reading the inputs, decomposing the matrix, and running
+ * the sublayers after it.
  */
 export function layerCosts(
   { summary: { sublayers } }: LayeredModel,
@@ -40,7 +40,7 @@ export function layerCosts(
   let read = 0;
   return new Map(
     layers.map((layer) => {
-      const ways = compressionsOf(layer, compressions);
+      const ways = expandCompressions(layer, compressions);
       const looked = precision === 0 ? ways.length : ladderEnds(ways);
       const run = tokensRun(looked, { precision, tokens });
       const next = Math.max(read, layer.sublayer + 1);
@@ -53,7 +53,7 @@ export function layerCosts(
   );
 }
 
-/** The same of narrowing sublayers, by their ids: they are run, and their inputs are read for their layers. */
+/** Approximate cost of measuring width-pruned sublayers, by id: running them, and reading their layers' inputs. */
 export function widthCosts(
   { summary: { sublayers } }: LayeredModel,
   widths: readonly OpenWidth[],
@@ -67,8 +67,8 @@ export function widthCosts(
   );
 }
 
-/** The same of embedding and head, by their ids: the first is run through the whole model. */
-export function outerCosts(
+/** Approximate cost of measuring embedding and head, by id; an embedding runs through the whole model. */
+export function embeddingCosts(
   { summary: { sublayers } }: LayeredModel,
   outer: readonly { readonly matrix: OuterMatrix; readonly compressions: readonly Compression[] }[],
   tokens: number,
@@ -82,7 +82,7 @@ export function outerCosts(
   );
 }
 
-/** The mildest and the strongest level of each way: those between are mostly interpolated. */
+/** Number of mildest and strongest levels of all methods; levels between them are mostly interpolated. */
 function ladderEnds(ways: readonly Compression[]): number {
   const levels = new Map<string, number>();
   for (const way of ways) {
@@ -91,7 +91,7 @@ function ladderEnds(ways: readonly Compression[]): number {
   return [...levels.values()].reduce((sum, count) => sum + Math.min(2, count), 0);
 }
 
-/** Tokens that ways to change one part are run on: the first on all, the others on few where that is precise enough. */
+/** Tokens to run for all changes of a part: all for the first change, fewer for others if that is precise enough. */
 function tokensRun(
   ways: number,
   { precision, tokens }: Pick<Trials, 'precision' | 'tokens'>,

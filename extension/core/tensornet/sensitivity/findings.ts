@@ -14,24 +14,24 @@ export const depths = ['early', 'middle', 'late'] as const;
 export type Depth = (typeof depths)[number];
 
 /**
- * What a table shows of the two claims of the paper (arXiv 2401.14109, § 3): that early blocks are
- * the sensitive ones, and that the last matrix of the feed-forward is best left alone.
+ * Test of two claims of the paper (arXiv 2401.14109, § 3) on a profile: early blocks are the most sensitive ones, and
+ * the down projection of the MLP is best left unchanged.
  */
 export interface MethodFindings {
   readonly method: MethodName;
-  /** Thirds of the blocks. */
+  /** By thirds of the blocks. */
   readonly byDepth: readonly GroupSensitivity<Depth>[];
   readonly byRole: readonly GroupSensitivity<LinearRole>[];
   readonly earlyIsMostSensitive: boolean;
-  /** Undefined where no layer is a down projection, or all are. */
+  /** Undefined if no layer is a down projection, or all are. */
   readonly downIsMostSensitive: boolean | undefined;
 }
 
-/** The share of a layer's bytes at which levels are compared. */
+/** Share of a layer's bytes at which levels are compared. */
 const comparedShare = 0.5;
 
-/** For every method of the table; layers are compared at the level that leaves about half of them. */
-export function findingsOf(
+/** Findings for every method of the profile; layers are compared at the level that keeps about half of their bytes. */
+export function summarizeFindings(
   table: Pick<SensitivityProfile, 'model' | 'layers' | 'original'>,
 ): MethodFindings[] {
   const used = methodNames.filter((method) =>
@@ -45,9 +45,9 @@ export function findingsOf(
         ? []
         : [{ layer, distance: Math.max(0, entry.distance - table.original) }];
     });
-    const depthOf = ({ block }: LayerSensitivity): Depth =>
+    const blockDepth = ({ block }: LayerSensitivity): Depth =>
       depths[Math.min(2, Math.floor((3 * block) / (lastBlock + 1)))] ?? 'late';
-    const byDepth = grouped(measured, (layer) => depthOf(layer));
+    const byDepth = grouped(measured, (layer) => blockDepth(layer));
     const byRole = grouped(measured, ({ role }) => role);
     return {
       method,
@@ -62,7 +62,7 @@ export function findingsOf(
   });
 }
 
-/** What has been measured of a method where it leaves about half of a layer's bytes. */
+/** Measured entry of a method that keeps about half of a layer's bytes. */
 export function nearestToHalf(
   { entries, bytes }: LayerSensitivity,
   method: MethodName,

@@ -1,8 +1,8 @@
 import { UserError } from '../../user-error';
 import { say } from '../../message';
-import { typeOfLevel } from '../compression-choice';
+import { levelType } from '../compression-choice';
 import type { Compression, MethodName } from '../compression-choice';
-import { matricesOf } from './sensitivity-profile';
+import { allMatrices } from './sensitivity-profile';
 import type {
   GgufFacts,
   MatrixSensitivity,
@@ -10,14 +10,14 @@ import type {
   SensitivityProfile,
 } from './sensitivity-profile';
 
-/** The name of the type that a compression stands for, if it does. */
-export function typeOfEntry({ method, level }: Compression): Pick<SensitivityEntry, 'type'> {
-  return method === 'gguf' ? { type: typeOfLevel(level) } : {};
+/** GGUF type of a compression, if it has one. */
+export function entryType({ method, level }: Compression): Pick<SensitivityEntry, 'type'> {
+  return method === 'gguf' ? { type: levelType(level) } : {};
 }
 
 /**
- * Whether a plan chooses among types of a GGUF file.
- * @throws UserError where it is to have other methods, narrower sublayers or removals as well.
+ * True if a plan chooses among types of a GGUF file.
+ * @throws UserError if it also uses other methods, width pruning or removals
  */
 export function choosesTypes(
   methods: readonly MethodName[],
@@ -45,11 +45,11 @@ export function choosesTypes(
 }
 
 /**
- * The model as a GGUF file, where a plan by the table chooses types of one.
- * @throws UserError as {@link choosesTypes}, and where the table lacks what is known of the file.
+ * The model as a GGUF file, if a plan from the profile chooses GGUF types.
+ * @throws UserError like {@link choosesTypes}, and if the profile lacks the facts of the file
  */
-export function ggufOf(table: SensitivityProfile, removes: boolean): GgufFacts | undefined {
-  const methods = matricesOf(table).flatMap(({ entries }) => entries.map(({ method }) => method));
+export function findGgufFacts(table: SensitivityProfile, removes: boolean): GgufFacts | undefined {
+  const methods = allMatrices(table).flatMap(({ entries }) => entries.map(({ method }) => method));
   const narrows = (table.widths ?? []).length > 0;
   if (!choosesTypes(methods, { removes, narrows })) {
     return undefined;
@@ -63,8 +63,8 @@ export function ggufOf(table: SensitivityProfile, removes: boolean): GgufFacts |
   return table.gguf;
 }
 
-/** A table that counts what is kept as the GGUF file stores it. */
-export function asInFile(
+/** Profile with the sizes of unchanged matrices as stored in the GGUF file. */
+export function withFileSizes(
   table: SensitivityProfile,
   { bytes, tensors }: GgufFacts,
 ): SensitivityProfile {

@@ -3,28 +3,27 @@ import type { Compression } from '../compression-choice';
 import { compressionMethods } from '../compression-methods';
 import { wayName } from './ways';
 
-/** A level of a way to compress a layer. */
+/** One level of a way to compress a layer. */
 export interface Rung {
-  /** Its place among all that is tried on the layer. */
+  /** Index among all compressions of the layer. */
   readonly place: number;
-  /** The squared relative error that it makes in the layer's outputs. */
+  /** Squared relative error of the layer's outputs. */
   readonly size: number;
 }
 
 /** Levels of one way to compress a layer. */
 export interface Ladder {
-  /** From the least error of the layer's outputs to the largest. */
+  /** From the smallest to the largest error of the layer's outputs. */
   readonly rungs: readonly Rung[];
   /** See CompressionMethod.turn. */
   readonly turn: number;
 }
 
 /**
- * Ladders of what is tried on a layer.
- * @param errors of the layer's outputs; a level without a known error stands in no ladder, nor one that does more
- * than change the weights
+ * Groups the compressions of a layer into ladders.
+ * @param errors of the layer's outputs; excludes levels without a known error and those that also change the inputs
  */
-export function laddersOf(
+export function buildLadders(
   compressions: readonly Compression[],
   errors: readonly (number | undefined)[],
 ): Ladder[] {
@@ -46,7 +45,7 @@ export function laddersOf(
 }
 
 /**
- * Places of the levels that are measured first: the middle one where it tells all others precisely enough, else the
+ * Indices of the levels to measure first: the middle one if it determines all others precisely enough, otherwise the
  * mildest and the strongest.
  */
 export function measuredFirst({ rungs, turn }: Ladder, precision: number): number[] {
@@ -58,18 +57,18 @@ export function measuredFirst({ rungs, turn }: Ladder, precision: number): numbe
   return [...new Set(first.flatMap((rung) => (rung === undefined ? [] : [rung.place])))];
 }
 
-/** Of the precision, what a level may be off by for being told from another one. */
+/** Share of the precision that the error of an interpolated level may use. */
 const share = 0.5;
 
-/** How far a level lies from the straight line between two measured ones, as a share of what that line turns by. */
+/** Deviation of a level from the straight line between two measured ones, as a share of the line's change. */
 const bend = 0.5;
 
 /**
- * Distances of the levels that are not measured. A distance is nearly in proportion to the squared error of
- * the layer's outputs, so the logarithm of their ratio is taken to run straight between two measured levels, and to
- * stay what it is beyond them. The error is theirs, with half of what that line turns by in the middle, or what it
- * typically turns by on the way to the level.
- * @param measured by place
+ * Estimates the distances of levels that aren't measured. A distance is nearly proportional to the squared error of the
+ * layer's outputs, so the logarithm of their ratio is interpolated linearly between two measured levels, and constant
+ * beyond them. The standard error is that of the measured levels, plus half of the line's change in the middle, or the
+ * typical change up to the level beyond them.
+ * @param measured by index
  */
 export function interpolate(
   { rungs, turn }: Ladder,
@@ -118,7 +117,7 @@ function relativeError({ distance, standardError = 0 }: EstimatedDistance): numb
   return standardError / distance;
 }
 
-/** Places of those levels between measured ones that are to be measured next: of unsure neighbours the middle one. */
+/** Indices of the levels to measure next: the middle one between two measured levels that are too uncertain. */
 export function nextToMeasure(
   { rungs }: Ladder,
   interpolated: ReadonlyMap<number, EstimatedDistance>,

@@ -27,9 +27,9 @@ import { storageDtype } from '../storage-dtype';
 import { ChangeScorer } from './change-scorer';
 import type { StandIn } from './change-scorer';
 import { chosenOuter } from './chosen-matrices';
-import { compressionsOf } from './compressions-of';
-import { typeOfEntry } from './gguf-facts';
-import { laddersOf } from './ladders';
+import { expandCompressions } from './compressions-of';
+import { entryType } from './gguf-facts';
+import { buildLadders } from './ladders';
 import { measureOuter } from './outer-sensitivity';
 import type {
   SensitivityEntry,
@@ -45,7 +45,7 @@ import type { Message } from '../../message';
 
 const index = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
-/** What a sensitivity profile asks of whoever measures a part of it. */
+/** Work item of a sensitivity profile. */
 export const layerRequestSchema = v.variant('kind', [
   v.object({ kind: v.literal('layer'), sublayer: index, id: v.string() }),
   v.object({ kind: v.literal('widths'), sublayer: index }),
@@ -56,7 +56,7 @@ export type LayerRequest = v.InferOutput<typeof layerRequestSchema>;
 export const layerResultSchema = v.object({
   entries: v.array(sensitivityEntrySchema),
   width: v.optional(widthSensitivitySchema),
-  /** Sublayer evaluations. */
+  /** Number of sublayer evaluations. */
   evaluations: v.number(),
 });
 export interface LayerResult {
@@ -65,39 +65,39 @@ export interface LayerResult {
   readonly evaluations: number;
 }
 
-/** What layers are measured with. */
+/** Model, inputs and settings for measuring layers. */
 export interface LayerSetup {
   readonly model: OpenedModel;
   readonly device: DeviceName;
   readonly memoryBytes: number;
   readonly threads?: number | undefined;
   readonly measured: readonly ModelInput[];
-  /** What compressions that look at inputs are fitted to. */
+  /** Inputs that calibrated compressions are fitted to. */
   readonly fitting: readonly ModelInput[];
   readonly settings: SensitivitySettings;
   readonly timing: Timing;
-  /** A folder for forms in work, removed at the end. */
+  /** Folder for temporary encodings, removed at the end. */
   readonly folder: string;
   /** Called after every run of ONNX Runtime. */
   readonly onWork: (stage: Message) => void;
 }
 
-/** Measures linear layers and widths: in model order with least work, in any order with the same result. */
+/** Measures linear layers and widths. Model order needs the least work, but any order gives the same result. */
 export class LayerWork {
   public readonly executor: LayeredExecutor;
   public readonly scorer: ChangeScorer;
   private readonly compression: Omit<CompressionContext, 'statistics'>;
   private readonly products: MatrixProducts;
   private pass: CalibrationPass;
-  /** Of the sublayer that it stands at; none while it stands in front of the first. */
+  /** Statistics of the current sublayer; empty before the first. */
   private statistics: ReadonlyMap<string, InputStatistics> = new Map();
   private index: number | undefined;
-  /** Of all mixtures, where they have been asked for. */
+  /** Saliency of the experts of all MoE layers, computed on first use. */
   private experts: readonly (readonly ExpertSaliency[])[] | undefined;
   private isStarted = false;
   private cancellation: TaskJob['cancellation'] = { isCancellationRequested: false };
 
-  /** @throws UserError where the model needs more memory. */
+  /** @throws UserError if the model needs more memory */
   public constructor(private readonly setup: LayerSetup) {
     const { model, device, memoryBytes, threads, settings, measured, fitting, onWork } = setup;
     requireMemory(model.model, memoryBytes, device);
@@ -126,7 +126,7 @@ export class LayerWork {
     this.pass = this.newPass();
   }
 
-  /** Runs the original; what is measured afterwards stops where `cancellation` is requested. */
+  /** Runs the original; later measurements stop if `cancellation` is requested. */
   public async start(cancellation: TaskJob['cancellation']): ReturnType<ChangeScorer['start']> {
     this.cancellation = cancellation;
     await makeWorkFolder(this.setup.folder);
@@ -188,7 +188,7 @@ export class LayerWork {
     if (!this.isStarted || index < (this.index ?? 0)) {
       await this.start(this.cancellation);
     }
-    // What is stopped on the way begins at the first sublayer again.
+    // A measurement that is interrupted restarts at the first sublayer.
     this.isStarted = false;
     await this.scorer.advance(index);
     this.statistics = await this.pass.statistics(index);
@@ -220,7 +220,7 @@ export class LayerWork {
   private async measureWidth(index: number): Promise<WidthSensitivity | undefined> {
     const { model, settings, folder, onWork } = this.setup;
     const width = chosenWidths(model.model, settings).find((one) => one.index === index);
-    const worth = width === undefined ? undefined : await this.worthOf(width);
+    const worth = width === undefined ? undefined : await this.widthImportance(width);
     if (width === undefined || worth === undefined) {
       return undefined;
     }
@@ -230,8 +230,11 @@ export class LayerWork {
     return describeWidth(width, await measureWidth(setup, width, worth));
   }
 
-  /** What each channel, group or expert of a sublayer is worth on what compressions are fitted to. */
-  private async worthOf({ sublayer, width }: OpenWidth): Promise<ArrayLike<number> | undefined> {
+  /** Importance of each channel, group or expert of a sublayer on the fitting inputs. */
+  private async widthImportance({
+    sublayer,
+    width,
+  }: OpenWidth): Promise<ArrayLike<number> | undefined> {
     if (width !== undefined) {
       const behind = this.statistics.get(width.output.weight.name);
       return behind && contributions(width, behind, this.products);
@@ -249,7 +252,7 @@ export class LayerWork {
 
   private async measureLayer(layer: LinearLayer): Promise<SensitivityEntry[]> {
     const { settings, folder, onWork } = this.setup;
-    const compressions = compressionsOf(layer, settings.compressions);
+    const compressions = expandCompressions(layer, settings.compressions);
     onWork(say`Compressing linear layers`);
     const own = this.statistics.get(layer.id);
     const ways = compressInWays(
@@ -271,7 +274,7 @@ export class LayerWork {
       : this.scorer.estimates(
           steps,
           precision,
-          laddersOf(
+          buildLadders(
             compressions,
             changes.map(({ costs }) => costs.outputError),
           ),
@@ -280,7 +283,7 @@ export class LayerWork {
       const [costs, distance] = [changes[i]?.costs, distances[i]];
       return costs === undefined || distance === undefined
         ? []
-        : [{ ...compression, ...distance, ...costs, ...typeOfEntry(compression) }];
+        : [{ ...compression, ...distance, ...costs, ...entryType(compression) }];
     });
   }
 
@@ -304,7 +307,7 @@ export class LayerWork {
   }
 }
 
-/** A compression of one layer, ready to be measured. */
+/** Compression of one layer that is ready to be measured. */
 interface Change {
   readonly step: StandIn;
   readonly costs: Omit<SensitivityEntry, keyof Compression | keyof EstimatedDistance>;

@@ -9,29 +9,29 @@ import { compressInWays } from '../compress-matrix';
 import type { CompressedMatrix } from '../compress-matrix';
 import type { Compression } from '../compression-choice';
 import type { CompressionContext } from '../compression-context';
-import { outerIds } from '../outer-choice';
+import { tiedIds } from '../outer-choice';
 import type { ChangeScorer } from './change-scorer';
-import { typeOfEntry } from './gguf-facts';
+import { entryType } from './gguf-facts';
 import type { Timing } from './timing';
 import type { SensitivityEntry } from './sensitivity-profile';
 
-/** What embedding and head are measured with. */
+/** Setup for measuring embedding and head. */
 interface OuterSetup {
   readonly model: LayeredModel;
-  /** Of the model, started. */
+  /** Started scorer of the model. */
   readonly scorer: ChangeScorer;
-  /** Without statistics: these matrices are rounded without calibration. */
+  /** Context without statistics: these matrices are quantized without calibration. */
   readonly compression: Omit<CompressionContext, 'statistics'>;
   readonly timing: Timing;
   readonly device: LayeredExecutor['device'];
   readonly memoryBytes: number;
   readonly threads: number | undefined;
-  /** A folder that is there. */
+  /** Existing folder. */
   readonly folder: string;
   readonly cancellation: Cancellation;
 }
 
-/** Measures a matrix outside the sublayers in each of its ways: a head by itself, an embedding through the whole model. */
+/** Measures an embedding or a head with each compression: a head alone, an embedding through the whole model. */
 export async function measureOuter(
   setup: OuterSetup,
   matrix: OuterMatrix,
@@ -47,14 +47,14 @@ export async function measureOuter(
   for (const [i, compression] of compressions.entries()) {
     const { form, error, parameters, bytes } = forms[i] ?? lost();
     const path = join(folder, `${matrix.place}.${i}.safetensors`);
-    const stored = await storeForms(path, new Map(outerIds(matrix).map((id) => [id, form])));
+    const stored = await storeForms(path, new Map(tiedIds(matrix).map((id) => [id, form])));
     const other = new LayeredExecutor(model.withMatrices(stored), device, memoryBytes, { threads });
     try {
-      const distance = await scorer.outerDistance(other, {
+      const distance = await scorer.distanceWithHead(other, {
         reembeds: matrix.place === 'embedding',
       });
       const costs = { error, parameters, bytes, ...setup.timing(matrix, form) };
-      entries.push({ ...compression, distance, ...costs, ...typeOfEntry(compression) });
+      entries.push({ ...compression, distance, ...costs, ...entryType(compression) });
     } finally {
       await other.dispose();
     }

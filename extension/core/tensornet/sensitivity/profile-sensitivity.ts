@@ -21,9 +21,9 @@ import type { Compression } from '../compression-choice';
 import { costsInFolder } from '../costs/costs-in-folder';
 import { loadProfileInputs } from '../statistics/profile-inputs';
 import { chosenLayers, chosenOuter } from './chosen-matrices';
-import { compressionsOf } from './compressions-of';
-import { describeLayer, describeOuter, keyOf } from './describe-matrices';
-import { layerCosts, outerCosts, widthCosts } from './expected-cost';
+import { expandCompressions } from './compressions-of';
+import { describeLayer, describeOuter, matrixKey } from './describe-matrices';
+import { layerCosts, embeddingCosts, widthCosts } from './expected-cost';
 import { LayerWork } from './layer-work';
 import {
   runTimesSchema,
@@ -41,33 +41,33 @@ import type {
 } from './sensitivity-profile';
 import { shareLayers } from './share-layers';
 import { chosenWidths, describeWidth } from './width-sensitivity';
-import { timingOf } from './timing';
+import { createTiming } from './timing';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** What to profile, how, and where the result goes. */
+/** Job of profiling a model's sensitivity. */
 export interface SensitivityJob {
   readonly model: OpenedModel;
   readonly calibration: CalibrationRequest;
   readonly settings: SensitivitySettings;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
-  /** Where the table is written, or undefined to only return it. */
+  /** Output file, or undefined to only return the profile. */
   readonly out: string | undefined;
-  /** The journal that lets a stopped run go on. */
+  /** Journal file for resuming a stopped run. */
   readonly journal: string;
-  /** A folder for forms in work, removed at the end; beside the journal when absent. */
+  /** Folder for temporary encodings, removed at the end; next to the journal by default. */
   readonly folder?: string;
-  /** Whether the journal stays when all is measured, for a caller who has more to do and removes it then. */
+  /** True to keep the journal at the end, for a caller that continues and removes it later. */
   readonly keepsJournal?: boolean;
-  /** The model as a GGUF file, where types of its tensors are tried. */
+  /** The model as a GGUF file, if types of its tensors are tried. */
   readonly gguf?: GgufFacts | undefined;
-  /** Times whole models, where that can be done. */
+  /** Times whole models, if possible. */
   readonly timeRuns?: (() => Promise<RunTimes | undefined>) | undefined;
-  /** Whom the work is shared with; nobody if absent. */
+  /** Engine that distributes the work; undefined to run in this process. */
   readonly engine?: Engine | undefined;
   /**
-   * Time by `performance.now()` after which nothing else is measured. The profile then lacks entries; blocks from all
+   * Time by `performance.now()` after which no more measurements start. The profile then lacks entries; blocks from all
    * over the model are measured first.
    */
   readonly deadline?: number | undefined;
@@ -80,7 +80,7 @@ export interface SensitivityEnvironment {
   /** Path of the calibration text that comes with Espalier. */
   readonly bundledText: string;
   readonly version: string;
-  /** Where the costs of this machine are kept; no times are told without. */
+  /** Folder with the costs of this machine; without it, the profile has no times. */
   readonly costsFolder?: string;
 }
 
@@ -90,7 +90,7 @@ const entrySchema = v.variant('kind', [
   v.object({ kind: v.literal('runs'), runs: runTimesSchema }),
   spentSchema,
 ]);
-/** What the journal holds. */
+/** Entry of the journal. */
 type Entry =
   | { readonly kind: 'layer'; readonly tensor: string; readonly entry: SensitivityEntry }
   | { readonly kind: 'width'; readonly width: WidthSensitivity }
@@ -98,11 +98,10 @@ type Entry =
   | Spent;
 
 /**
- * Measures, for every linear layer, what compressing it alone does to the model's output (CompactifAI,
- * arXiv 2401.14109, § 3): only what lies behind the layer is run again. Compressions that look at
- * inputs are fitted to others than those that are measured, where there are more. Goes on where an
- * earlier run of the same job stopped.
- * @throws UserError where the model has no linear layers to compress.
+ * Measures, for every linear layer, the effect of compressing it alone on the model's output (CompactifAI,
+ * arXiv 2401.14109, § 3); only the sublayers after the layer are run again. Calibrated compressions are fitted to other
+ * inputs than those measured, if there are more. Resumes a stopped run of the same job.
+ * @throws UserError if the model has no linear layers to compress
  */
 export async function profileSensitivity(
   job: SensitivityJob,
@@ -143,7 +142,7 @@ export async function profileSensitivity(
   let runs: RunTimes | undefined;
   for (const entry of journal.replayed) {
     if (entry.kind === 'layer') {
-      known.set(keyOf(entry.tensor, entry.entry), entry.entry);
+      known.set(matrixKey(entry.tensor, entry.entry), entry.entry);
     } else if (entry.kind === 'width') {
       measuredWidths.set(entry.width.sublayer, entry.width);
     } else if (entry.kind === 'runs') {
@@ -151,7 +150,7 @@ export async function profileSensitivity(
     }
   }
   if (runs === undefined && job.timeRuns !== undefined) {
-    // Before the model is run by sublayers, which takes memory too.
+    // Before running the model by sublayers, which needs memory too.
     runs = await job.timeRuns();
     await journal.append(runs === undefined ? [] : [{ kind: 'runs', runs }]);
   }
@@ -161,13 +160,13 @@ export async function profileSensitivity(
   const seconds = (): number => (performance.now() - started) / 1000;
   const wanted = layers.map((layer) => ({
     layer,
-    compressions: compressionsOf(layer, settings.compressions),
+    compressions: expandCompressions(layer, settings.compressions),
   }));
   const total =
     [...wanted, ...outer].reduce((sum, { compressions }) => sum + compressions.length, 0) +
     widths.reduce((sum, { kept }) => sum + kept.length, 0);
   const isOpen = ({ id }: ModelMatrix, compressions: readonly Compression[]): boolean =>
-    compressions.some((one) => !known.has(keyOf(id, one)));
+    compressions.some((one) => !known.has(matrixKey(id, one)));
   let ahead: CostAhead | undefined;
   const report = (stage: Message): void => {
     const secondsLeft = ahead?.secondsLeft;
@@ -175,7 +174,7 @@ export async function profileSensitivity(
     const done = known.size + narrowed;
     context.progress({ stage, done, total, unit: 'steps', secondsLeft });
   };
-  const timing = timingOf(machine);
+  const timing = createTiming(machine);
   const engine = job.engine ?? alone;
   const memoryBytes = job.memoryBytes * engine.memoryShare;
   const work = new LayerWork({
@@ -189,7 +188,7 @@ export async function profileSensitivity(
   try {
     const states = await work.start(context.cancellation);
     evaluations = executor.evaluations;
-    // Nothing has changed, which only metrics of the output itself have to measure.
+    // The original's distance is 0, unless the metric depends on the output itself.
     const original = metrics[settings.metric].reads.includes('change')
       ? 0
       : await scorer.distance(states);
@@ -244,7 +243,7 @@ export async function profileSensitivity(
         );
       }
       for (const entry of entries) {
-        known.set(keyOf(tensor, entry), entry);
+        known.set(matrixKey(tensor, entry), entry);
         context.emit({ kind: 'sensitivity-entry', tensor, entry });
       }
       await append(entries.map((entry) => ({ kind: 'layer', tensor, entry })));
@@ -255,7 +254,7 @@ export async function profileSensitivity(
     const openWidths = widths.filter(({ sublayer }) => !measuredWidths.has(sublayer));
     const openOuter = outer.filter(({ matrix, compressions }) => isOpen(matrix, compressions));
     const costs = new Map([
-      ...outerCosts(model, openOuter, trials.tokens),
+      ...embeddingCosts(model, openOuter, trials.tokens),
       ...layerCosts(
         model,
         openLayers.map(({ layer }) => layer),
@@ -264,7 +263,7 @@ export async function profileSensitivity(
       ...widthCosts(model, openWidths, trials),
     ]);
     ahead = new CostAhead(costs);
-    const inOrder = [
+    const requests = [
       ...openWidths.map(
         ({ index, sublayer: id }) => ({ kind: 'widths', sublayer: index, id }) as const,
       ),
@@ -276,8 +275,8 @@ export async function profileSensitivity(
     const isEarly = ({ sublayer }: { readonly sublayer: number }): boolean =>
       (model.summary.sublayers[sublayer]?.block ?? 0) % blockStride === 0;
     const ordered = Number.isFinite(deadline)
-      ? [...inOrder.filter(isEarly), ...inOrder.filter((part) => !isEarly(part))]
-      : inOrder;
+      ? [...requests.filter(isEarly), ...requests.filter((part) => !isEarly(part))]
+      : requests;
     const parts = [
       ...openOuter.map(({ matrix: { id } }) => ({ kind: 'outer', id }) as const),
       ...ordered,
@@ -346,6 +345,6 @@ function parseEntry(value: unknown): Entry | undefined {
   return result.success ? (result.output as Entry) : undefined;
 }
 
-/** A document holds no other numbers. */
+/** JSON documents can't contain NaN or infinity. */
 const isFiniteEntry = ({ distance, error, standardError = 0 }: SensitivityEntry): boolean =>
   [distance, error, standardError].every(Number.isFinite);

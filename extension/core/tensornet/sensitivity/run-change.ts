@@ -3,32 +3,32 @@ import type { SublayerKind } from '../../models/model-summary';
 import type { Width } from '../../models/narrow/width';
 import type { Compression } from '../compression-choice';
 
-/** What all of a model that can be changed so is changed to. */
+/** Change that is applied to all parts of a model that support it. */
 export type RunChange =
-  /** All sublayers of a kind are gone. */
+  /** All sublayers of a kind are removed. */
   | { readonly change: 'without'; readonly kind: SublayerKind }
-  /** Every sublayer that can be narrowed has its least width. */
+  /** Every sublayer that can be narrowed has its minimum width. */
   | { readonly change: 'narrowed'; readonly of: Width['of'] | 'experts' }
-  /** Every layer that can be is compressed as {@link timedOne} says. */
+  /** Every layer is compressed as {@link timingRepresentative} selects. */
   | { readonly change: 'compressed'; readonly as: string };
 
-/** A model to time beside the original, by what has changed of it. */
+/** Changed model to time against the original. */
 export interface TimedVariant<Change> {
   readonly change: Change;
-  /** Ids of sublayers that it lacks. */
+  /** Ids of removed sublayers. */
   readonly removed?: readonly string[];
   readonly open: () => Promise<LayeredModel>;
 }
 
-/** Compressions whose products run alike, but for their sizes. */
-export const timedAs = ({ method, level, then }: Compression): string =>
+/** Key of compressions whose matmuls have the same speed for the same sizes. */
+export const timingKey = ({ method, level, then }: Compression): string =>
   [method, ...(level === 0 ? ['0'] : []), ...(then === undefined ? [] : [then])].join(':');
 
-/** Of a layer's compressions that run alike, the one by which they are timed. */
-export function timedOne<One extends Compression>(
+/** Representative for timing among a layer's compressions with the same key. */
+export function timingRepresentative<One extends Compression>(
   all: readonly One[],
   as: string,
 ): One | undefined {
-  const alike = all.filter((one) => timedAs(one) === as);
+  const alike = all.filter((one) => timingKey(one) === as);
   return alike[Math.floor(alike.length / 2)];
 }

@@ -12,8 +12,8 @@ import type { Compression } from '../compression-choice';
 import { unlikeCopy } from '../costs/unlike-copy';
 import { storageDtype } from '../storage-dtype';
 import { chosenLayers } from './chosen-matrices';
-import { compressionsOf } from './compressions-of';
-import { timedAs, timedOne } from './run-change';
+import { expandCompressions } from './compressions-of';
+import { timingKey, timingRepresentative } from './run-change';
 import type { RunChange, TimedVariant } from './run-change';
 import type { SensitivitySettings } from './sensitivity-profile';
 import { chosenWidths } from './width-sensitivity';
@@ -25,11 +25,14 @@ export interface VariantSetup {
   readonly settings: SensitivitySettings;
   readonly device: DeviceName;
   readonly memoryBytes: number;
-  /** A folder that is there while variants are open. */
+  /** Folder that exists while variants are open. */
   readonly folder: string;
 }
 
-/** The model without all sublayers of each kind, with narrow ones, and with all layers compressed in each way. */
+/**
+ * Variants of the model: without all sublayers of each kind, with narrow ones, and with all layers compressed in each
+ * way.
+ */
 export function runVariants(setup: VariantSetup): RunVariant[] {
   const { opened, settings, folder } = setup;
   const { model } = opened;
@@ -37,9 +40,9 @@ export function runVariants(setup: VariantSetup): RunVariant[] {
   const widths = chosenWidths(model, settings).filter(({ width }) => width !== undefined);
   const layers = chosenLayers(model, settings).map((layer) => ({
     layer,
-    compressions: compressionsOf(layer, settings.compressions),
+    compressions: expandCompressions(layer, settings.compressions),
   }));
-  const ways = new Set(layers.flatMap(({ compressions }) => compressions.map(timedAs)));
+  const ways = new Set(layers.flatMap(({ compressions }) => compressions.map(timingKey)));
   return [
     ...[...new Set(sublayers.map(({ kind }) => kind))].map((kind): RunVariant => ({
       change: { change: 'without', kind },
@@ -52,7 +55,8 @@ export function runVariants(setup: VariantSetup): RunVariant[] {
         const narrowing = widths
           .filter((one) => one.of === of)
           .map(
-            ({ sublayer, count, kept }) => [sublayer, lastOf(count, Math.min(...kept))] as const,
+            ({ sublayer, count, kept }) =>
+              [sublayer, lastIndices(count, Math.min(...kept))] as const,
           );
         const file = join(folder, `timed-${of}.safetensors`);
         return (await narrowModel(opened, new Map(narrowing), file)).model;
@@ -65,11 +69,11 @@ export function runVariants(setup: VariantSetup): RunVariant[] {
   ];
 }
 
-/** Whole steps at the start go. */
-const lastOf = (count: number, kept: number): number[] =>
-  Array.from({ length: kept }, (_, i) => count - kept + i);
+/** Indices of the last `size` of `count` elements: whole steps are removed from the start. */
+const lastIndices = (count: number, size: number): number[] =>
+  Array.from({ length: size }, (_, i) => count - size + i);
 
-/** The model with all layers in forms of the right sizes: those of a size have the numbers of the first. */
+/** Model with all layers in encodings of the right sizes; layers of equal size share the values of the first one. */
 async function compressed(
   { opened: { model }, settings: { seed }, device, memoryBytes, folder }: VariantSetup,
   layers: readonly { readonly layer: LinearLayer; readonly compressions: readonly Compression[] }[],
@@ -81,11 +85,11 @@ async function compressed(
   const forms = new Map<string, MatrixEncoding<TensorData>>();
   try {
     for (const { layer, compressions } of layers) {
-      const compression = timedOne(compressions, as);
+      const compression = timingRepresentative(compressions, as);
       if (compression === undefined) {
         continue;
       }
-      // Nothing is fitted: how long a form takes is a matter of its sizes.
+      // Fits nothing: only sizes determine the time of an encoding.
       const { variant: _variant, ...plain } = compression;
       const key = JSON.stringify([layer.out, layer.in, plain]);
       let form = made.get(key);

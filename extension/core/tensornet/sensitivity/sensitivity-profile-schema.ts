@@ -16,7 +16,7 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const times = { decodeMsPerToken: v.number(), prefillMsPerToken: v.number() };
 const costs = { parameters: count, bytes: count, flopsPerToken: v.number(), ...times };
 
-/** What has been measured of one compression of one layer. */
+/** Measurement of one compression of one layer. */
 export const sensitivityEntrySchema = v.object({
   ...compressionEntries,
   distance: v.number(),
@@ -30,7 +30,7 @@ export const sensitivityEntrySchema = v.object({
 
 const widthKinds = v.picklist(['channels', 'groups', 'experts']);
 
-/** What has been measured of one sublayer's widths. */
+/** Measurements of one sublayer's widths. */
 export const widthSensitivitySchema = v.object({
   sublayer: v.string(),
   of: widthKinds,
@@ -45,7 +45,7 @@ export const widthSensitivitySchema = v.object({
   ),
 });
 
-/** What whole models take. */
+/** Times of whole models. */
 export const runTimesSchema = v.object({
   whole: v.object(times),
   changed: v.array(
@@ -133,7 +133,7 @@ export const sensitivityProfileSchema = v.object({
 
 /**
  * Parses the text of a `*.sensitivity.json`.
- * @throws UserError naming the file and the field.
+ * @throws UserError that names the file and the field
  */
 export function parseSensitivityProfile(text: string, file: string): SensitivityProfile {
   return parseDocument(

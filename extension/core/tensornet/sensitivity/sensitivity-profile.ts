@@ -10,108 +10,108 @@ import type { Origin } from '../../runtime/origin';
 import type { Compression, CompressionRequest } from '../compression-choice';
 import type { RunChange } from './run-change';
 
-/** What is compressed to find how much it matters. */
+/** Settings of a sensitivity profile. */
 export interface SensitivitySettings {
-  /** The compressions to try on every layer; one without level or ratio stands for all usual levels of its method. */
+  /** Compressions to try on every layer; without level or ratio, all default levels of the method. */
   readonly compressions: readonly CompressionRequest[];
   readonly metric: MetricName;
-  /** Which layers; all when empty. */
+  /** Roles of the layers to measure; all if empty. */
   readonly roles: readonly LinearRole[];
   readonly blocks: readonly number[];
-  /** Matrices outside the sublayers that are measured as well, by the methods for whole numbers. */
+  /** Embedding and head to measure too, with the methods for integers. */
   readonly outer?: readonly OuterPlace[];
   /** Shares of their channels, key/value heads or experts that sublayers are narrowed to. */
   readonly widths?: readonly number[];
   /**
-   * Greatest standard error of a distance, as a share of it: measuring stops there. 0 measures on all
-   * of the calibration.
+   * Maximum standard error of a distance, as a share of it, at which measuring stops. 0 measures on all of the
+   * calibration text.
    */
   readonly precision: number;
   readonly seed: number;
 }
 
 /**
- * Milliseconds of one token on this machine, as its cost model has measured forms of such sizes. 0 where they are not
- * known: without costs, and for convolutions, which have as many rows as an example has positions.
+ * Milliseconds of one token on this machine, predicted by its cost model for encodings of these sizes. 0 if unknown:
+ * without costs, and for convolutions, whose number of rows is the number of positions.
  */
 export interface TokenTimes {
-  /** Of a token that is generated: one row. */
+  /** Time of a generated token: one row. */
   readonly decodeMsPerToken: number;
-  /** Of a token of a prompt, read with others. */
+  /** Time of a prompt token, processed together with others. */
   readonly prefillMsPerToken: number;
 }
 
-/** Milliseconds of a token by runs of the whole model: linear layers, norms and attention itself. */
+/** Milliseconds of a token from runs of the whole model, including norms and attention. */
 export interface RunTimes {
   readonly whole: TokenTimes;
-  /** Of the model where all that can be is changed in one way. */
+  /** Times of models with one change applied to all parts. */
   readonly changed: readonly (TokenTimes & RunChange)[];
 }
 
-/** What becomes of the model when one layer alone is compressed in one way. */
+/** Effect of compressing one layer alone. */
 export interface SensitivityEntry extends Compression, TokenTimes {
-  /** Distance of the model's output to the original's, by the table's metric. */
+  /** Distance of the model's output to the original's, by the profile's metric. */
   readonly distance: number;
-  /** Of the distance for other text like the calibration, where enough was measured to tell it. */
+  /** Standard error of the distance for similar text, if enough was measured to estimate it. */
   readonly standardError?: number;
   /** ‖W − W′‖ / ‖W‖ (Frobenius). */
   readonly error: number;
-  /** The same of the layer's outputs on what was fitted to, where there are statistics of it. */
+  /** Relative error of the layer's outputs on the fitting inputs, if there are statistics. */
   readonly outputError?: number;
   readonly parameters: number;
   readonly bytes: number;
-  /** Multiply-adds of one token, counted as two. */
+  /** FLOPs of one token; a multiply-add counts as two. */
   readonly flopsPerToken: number;
-  /** Of gguf: the type's name. */
+  /** Type name, for gguf. */
   readonly type?: WritableType;
-  /** How a matrix product operator runs faster here, which work and time are of. */
+  /** Faster execution of a matrix product operator on this machine, which work and time refer to. */
   readonly mpoRun?: MpoForm['run'];
 }
 
-/** A matrix of the original, and what compressing it alone costs the model. */
+/** Matrix of the original, with the effects of compressing it alone. */
 export interface MatrixSensitivity extends TokenTimes {
-  /** Its id: the name of its weight. */
+  /** Id: the name of its weight. */
   readonly tensor: string;
   readonly out: number;
   readonly in: number;
   readonly parameters: number;
-  /** As stored in the source. */
+  /** Size as stored in the source. */
   readonly bytes: number;
   readonly flopsPerToken: number;
   /** In the order of the settings' compressions, each from the mildest level to the strongest. */
   readonly entries: readonly SensitivityEntry[];
 }
 
-/** A linear layer of a sublayer. */
+/** Linear layer of a sublayer. */
 export interface LayerSensitivity extends MatrixSensitivity {
   /** Id of its sublayer. */
   readonly sublayer: string;
   readonly block: number;
   readonly role: LinearRole;
-  /** Of a mixture: the expert that it belongs to. */
+  /** Expert that it belongs to, in a MoE layer. */
   readonly expert?: number;
 }
 
-/** An embedding, whose rows are looked up without work, or a head; rounded without calibration. */
+/** Embedding (a lookup without matmul) or head; quantized without calibration. */
 export interface OuterSensitivity extends MatrixSensitivity {
   readonly place: OuterPlace;
-  /** Of an embedding that is the head too: id of the head, which takes the same form and is stored with it. */
+  /** Id of the head, for tied embeddings; the head has the same encoding and is stored with the embedding. */
   readonly tiedTo?: string;
 }
 
-/** What becomes of the model when one sublayer alone is narrowed. */
+/** Effect of width pruning one sublayer alone. */
 export interface WidthEntry {
-  /** Channels, key/value heads or experts that are left. */
+  /** Remaining channels, key/value heads or experts. */
   readonly kept: number;
-  /** The others, as a plan names them. */
+  /** Removed ones, in the syntax of plans. */
   readonly remove: string;
   readonly distance: number;
   readonly standardError?: number;
 }
 
 /**
- * A sublayer that can be narrowed, by what its channels, key/value heads or experts add to the stream on
- * calibration.
+ * Sublayer that can be narrowed, by the contribution of its channels, key/value heads or experts to the residual stream
+ * on the calibration text.
  */
 export interface WidthSensitivity {
   readonly sublayer: string;
@@ -121,11 +121,11 @@ export interface WidthSensitivity {
   readonly entries: readonly WidthEntry[];
 }
 
-/** A model as a GGUF file, where types of its tensors were tried. */
+/** The model as a GGUF file, if types of its tensors were tried. */
 export interface GgufFacts {
-  /** Of the file with all tensors as stored, tokenizer included. */
+  /** Size of the file with all tensors unchanged, including the tokenizer. */
   readonly bytes: number;
-  /** The tensors that each matrix becomes, by its id, with their bytes as stored: packed weights are float16 there. */
+  /** GGUF tensors of each matrix by its id, with their unchanged sizes; packed weights become float16. */
   readonly tensors: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
@@ -134,33 +134,33 @@ export interface SensitivityProfile extends Origin {
   readonly format: 'espalier.sensitivity';
   readonly version: 1;
   readonly model: ModelSummary;
-  /** What distances are measured on. */
+  /** Calibration text that distances are measured on. */
   readonly calibration: CalibrationSummary;
   /**
-   * What compressions that look at inputs were fitted to; absent where that is what distances are
-   * measured on, so that those seem better than they are.
+   * Inputs that calibrated compressions were fitted to; absent if these are the measured ones, which makes the
+   * distances too optimistic.
    */
   readonly fitting?: CalibrationSummary;
   readonly metric: MetricName;
   readonly metricDefinition: string;
-  /** The original's own value of the metric: 0, or its perplexity. */
+  /** The original's value of the metric: 0, or its perplexity. */
   readonly original: number;
   readonly settings: SensitivitySettings;
   readonly device: string;
   readonly seconds: number;
   readonly sublayerEvaluations: number;
   readonly layers: readonly LayerSensitivity[];
-  /** Embedding and head, where they were asked for. */
+  /** Embedding and head, if selected. */
   readonly outer?: readonly OuterSensitivity[];
-  /** Sublayers that can be narrowed, where that was asked for. */
+  /** Sublayers that can be narrowed, if requested. */
   readonly widths?: readonly WidthSensitivity[];
   readonly gguf?: GgufFacts;
-  /** Where the model generates. */
+  /** Times of whole models, if the model generates. */
   readonly runs?: RunTimes;
 }
 
-/** All that a table is about. */
-export function matricesOf({
+/** All matrices of a profile. */
+export function allMatrices({
   layers,
   outer = [],
 }: Pick<SensitivityProfile, 'layers' | 'outer'>): (LayerSensitivity | OuterSensitivity)[] {
@@ -176,8 +176,11 @@ export type SensitivityEvent =
       readonly entry: SensitivityEntry;
     };
 
-/** The calibration that a table was made with, to measure on it again. */
-export function calibrationOf({ calibration, metric }: SensitivityProfile): CalibrationRequest {
+/** Calibration of a profile, for measuring on the same text again. */
+export function profileCalibration({
+  calibration,
+  metric,
+}: SensitivityProfile): CalibrationRequest {
   const { source, sequences, length, choice } = calibration;
   const isRandom = /^random \(seed \d+\)$/.test(source);
   return {

@@ -15,40 +15,43 @@ import { layerRequestSchema, layerResultSchema, LayerWork } from './layer-work';
 import type { LayerRequest, LayerResult, LayerSetup } from './layer-work';
 import type { SensitivitySettings } from './sensitivity-profile';
 import { settingsSchema } from './sensitivity-profile-schema';
-import { timingOf } from './timing';
+import { createTiming } from './timing';
 
 const dataSchema = v.object({
   measured: v.array(modelInputSchema),
   fitting: v.array(modelInputSchema),
   settings: settingsSchema,
   device: v.picklist(deviceNames),
-  /** Of the whole job. */
+  /** Memory limit of the whole job. */
   memoryBytes: v.number(),
-  /** Of the machine that times are told for. */
+  /** Costs of the machine that times refer to. */
   machine: v.optional(costsSchema),
 });
 
-/** What all of its parts share. */
+/** Data shared by all work items. */
 type LayerData = Readonly<
   Pick<LayerSetup, 'measured' | 'fitting' | 'settings' | 'device' | 'memoryBytes'>
 > & { readonly machine: MachineCosts | undefined };
 
-/** A job whose layers are shared out. */
+/** Job whose layers are distributed. */
 interface SharedJob {
   readonly engine: Engine;
-  /** Tells the job from others. */
+  /** Key of the job. */
   readonly key: string;
   readonly model: OpenedModel;
   readonly scratch: string;
   readonly data: LayerData;
 }
 
-const outerLane = -1;
+const embeddingLane = -1;
 
-/** Measures a part, here or elsewhere. */
+/** Measures a work item, in this process or on a worker. */
 type Ask = (request: LayerRequest, cost: number) => Promise<LayerResult>;
 
-/** Shares the parts of a sensitivity profile among the workers of an engine and this process, which has `work`. */
+/**
+ * Distributes the work items of a sensitivity profile among the workers of an engine and this process, which has
+ * `work`.
+ */
 export async function shareLayers(
   { engine, key, model, scratch, data }: SharedJob,
   work: LayerWork,
@@ -76,15 +79,15 @@ export async function shareLayers(
     async (pieces) =>
       action(async (request, cost) => {
         const key = pieceKey(setup, request);
-        // Embedding and head need no states of a sublayer: whoever is free has a lane for them.
-        const lane = request.kind === 'outer' ? outerLane : request.sublayer;
+        // Embedding and head need no states of a sublayer, so any idle worker can measure them.
+        const lane = request.kind === 'outer' ? embeddingLane : request.sublayer;
         const piece = { key, lane, cost, request, result: layerResultSchema };
         return (await pieces.add(piece).result) as LayerResult;
       }),
   );
 }
 
-/** Opens what a worker measures layers with. */
+/** Opens the measuring of layers on a worker. */
 export const openLayerPieces: OpenPieces = async (
   data,
   { openModel, threads, scratch, ...limits },
@@ -98,7 +101,7 @@ export const openLayerPieces: OpenPieces = async (
   const work = new LayerWork({
     ...{ model: await openModel(), device, memoryBytes, threads, measured, fitting },
     settings: settings as SensitivitySettings,
-    timing: timingOf(machine),
+    timing: createTiming(machine),
     folder: scratch,
     onWork: () => undefined,
   });

@@ -9,17 +9,17 @@ import { chooseMpoRun, predictMilliseconds } from '../costs/machine-costs';
 import type { MachineCosts } from '../costs/machine-costs';
 import type { SensitivityEntry, TokenTimes } from './sensitivity-profile';
 
-/** What of a matrix decides which products a token takes. */
+/** Properties of a matrix that determine the matmuls of a token. */
 type TimedMatrix = Pick<ModelMatrix, 'overPositions'> &
   Partial<Pick<OuterMatrix, 'place' | 'tiedTo'>> &
   Pick<LinearLayer, 'expert'>;
 
-/** Tokens of the prompt that the time of reading a token is told by. */
+/** Prompt length for measuring the prefill time of a token. */
 const promptTokens = 128;
 
 /**
- * What one token through a form of a matrix costs on this machine, an MPO as one token is run faster; of an expert's
- * matrix by the share of the tokens that it sees: so many of a prompt's rows, and a single row so often.
+ * Cost of one token for an encoding of a matrix on this machine, with the faster execution of an MPO for decoding. An
+ * expert's matrix counts by the share of tokens routed to it: that share of a prompt's rows, and of single rows.
  */
 export type Timing = (
   matrix: TimedMatrix,
@@ -29,13 +29,13 @@ export type Timing = (
 const untimed: TokenTimes = { decodeMsPerToken: 0, prefillMsPerToken: 0 };
 
 /**
- * By the costs of a machine: no time where nothing is known of them, nor of maps, which have as many rows as
- * an example has positions and not the one that a token is.
+ * Timing from the costs of a machine: 0 without costs, and for feature maps, which have one row per position instead of
+ * per token.
  */
-export function timingOf(machine: MachineCosts | undefined): Timing {
+export function createTiming(machine: MachineCosts | undefined): Timing {
   return ({ overPositions = false, place, tiedTo, expert: { share } = { share: 1 } }, form) => {
     if (place === 'embedding' && tiedTo === undefined) {
-      // A row is looked up.
+      // An embedding lookup.
       return { flopsPerToken: 0, ...untimed };
     }
     if (machine === undefined || overPositions) {

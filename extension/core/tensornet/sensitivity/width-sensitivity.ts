@@ -13,19 +13,19 @@ import type { SensitivitySettings, WidthEntry, WidthSensitivity } from './sensit
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 
-/** A sublayer that can be narrowed, and how much of it may stay. */
+/** Sublayer that can be narrowed, with the widths to try. */
 export interface OpenWidth extends Pick<WidthSensitivity, 'of' | 'count'> {
   readonly index: number;
   readonly sublayer: string;
-  /** Where channels or groups lie; undefined for experts. */
+  /** Location of channels or groups; undefined for experts. */
   readonly width?: Width;
-  /** Numbers of channels, groups or experts, falling. */
+  /** Numbers of remaining channels, groups or experts, descending. */
   readonly kept: readonly number[];
 }
 
 /**
- * The sublayers that can be narrowed to shares of their width: numbers that are left, each once.
- * @throws UserError where shares are asked for, and no sublayer can be narrowed to one of them.
+ * Sublayers that can be narrowed to shares of their width, with distinct numbers that remain.
+ * @throws UserError if shares are requested and no sublayer can be narrowed to one of them
  */
 export function chosenWidths(
   model: LayeredModel,
@@ -38,7 +38,7 @@ export function chosenWidths(
     }
     const { count, least = 1, ...rest } = open;
     const step = rest.width?.step ?? 1;
-    // Whole steps go; what is over, behind the last one, stays.
+    // Whole steps are removed; a remainder after the last step stays.
     const kept = shares.map((share) => count - Math.round(((1 - share) * count) / step) * step);
     const levels = [...new Set(kept)].filter((level) => level >= least && level < count);
     return levels.length === 0
@@ -72,7 +72,7 @@ function openWidth(
   return width === undefined ? undefined : { of: width.of, count: width.count, width };
 }
 
-/** What is known of a sublayer's widths. */
+/** Describes a sublayer with its measured widths. */
 export function describeWidth(
   { sublayer, of, count }: Pick<OpenWidth, 'sublayer' | 'of' | 'count'>,
   entries: readonly WidthEntry[],
@@ -81,9 +81,9 @@ export function describeWidth(
 }
 
 /**
- * What each channel or group adds to the stream on calibration: Σ ‖W_g x_g‖² over the tokens, from the sums of
- * products of what goes into the last layer. Those that add least go first (as activation norms in 2SSP,
- * arXiv 2501.17771, with the weights behind them).
+ * Contribution of each channel or group to the residual stream on the calibration text: Σ ‖W_g x_g‖² over the tokens,
+ * from the Gram matrix of the last layer's inputs. Those with the smallest contribution are removed first (like
+ * activation norms in 2SSP, arXiv 2501.17771, but including the following weights).
  */
 export async function contributions(
   { count, output }: Width,
@@ -112,19 +112,19 @@ export async function contributions(
   return result;
 }
 
-/** What widths are measured with. */
+/** Setup for measuring widths. */
 interface WidthSetup {
   readonly model: OpenedModel;
   readonly scorer: ChangeScorer;
-  /** Greatest standard error of a distance, as a share of it; 0 for all of the text. */
+  /** Maximum standard error of a distance, as a share of it; 0 measures all of the text. */
   readonly precision: number;
-  /** A folder that is there. */
+  /** Existing folder. */
   readonly folder: string;
 }
 
 /**
- * The distance of the model with the sublayer, at which the scorer stands, at each of its widths.
- * @param worth of each channel, group or expert: those of least worth go first
+ * Distances of the model with the scorer's current sublayer at each of its widths.
+ * @param worth importance of each channel, group or expert; the least important are removed first
  */
 export async function measureWidth(
   { model, scorer, precision, folder }: WidthSetup,
@@ -136,9 +136,9 @@ export async function measureWidth(
   const runs = Array.from({ length: count / step }, (_, run) =>
     all.slice(run * step, (run + 1) * step),
   );
-  const worthOf = (run: readonly number[]): number =>
+  const runImportance = (run: readonly number[]): number =>
     run.reduce((sum, place) => sum + (worth[place] ?? 0), 0);
-  const ascending = runs.sort((a, b) => worthOf(a) - worthOf(b));
+  const ascending = runs.sort((a, b) => runImportance(a) - runImportance(b));
   const removed = kept.map((level) =>
     ascending
       .slice(0, (count - level) / step)

@@ -6,16 +6,16 @@ import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { InputStatistics } from './input-statistics';
 import { StatisticsAccumulator } from './statistics-accumulator';
 
-/** What a calibration pass runs. */
+/** Executor and inputs of a calibration pass. */
 export interface CalibrationSetup {
   readonly executor: LayeredExecutor;
   readonly products: MatrixProducts;
   readonly inputs: readonly ModelInput[];
-  /** Sublayers that the model lacks. */
+  /** Indices of sublayers that are removed from the model. */
   readonly removed?: ReadonlySet<number>;
   /**
-   * Whether a sublayer may be replaced once its statistics are known. Else the run that they are from
-   * takes calibration on, and a sublayer's statistics can be asked for once.
+   * True if a sublayer may be replaced after its statistics are known. Otherwise the run that collects the statistics
+   * also advances the states, and each sublayer's statistics can be requested once.
    */
   readonly replaces?: boolean;
   /** Awaited after each run of ONNX Runtime; may throw to stop. */
@@ -23,8 +23,8 @@ export interface CalibrationSetup {
 }
 
 /**
- * Takes calibration through a model sublayer by sublayer and tells what went into linear layers on the
- * way. Only the states at one boundary are held, and the statistics of one sublayer.
+ * Runs calibration inputs through a model sublayer by sublayer and collects statistics of the linear layers' inputs.
+ * Only the states of one boundary and the statistics of one sublayer are in memory.
  */
 export class CalibrationPass {
   private states: readonly HiddenState[] | undefined;
@@ -33,9 +33,9 @@ export class CalibrationPass {
   public constructor(private readonly setup: CalibrationSetup) {}
 
   /**
-   * Statistics of what goes into the linear layers of sublayer `index`, by their ids; those that share
-   * their inputs share them. Sublayers are asked for in ascending order.
-   * @throws UserError where what goes in is not finite.
+   * Statistics of the inputs of sublayer `index`'s linear layers, by id; layers with the same inputs share them.
+   * Sublayers must be requested in ascending order.
+   * @throws UserError if inputs aren't finite
    */
   public async statistics(index: number): Promise<ReadonlyMap<string, InputStatistics>> {
     const { executor, products, removed = new Set(), replaces = true, afterRun } = this.setup;
@@ -55,7 +55,7 @@ export class CalibrationPass {
     return accumulator.finish();
   }
 
-  /** Lets calibration go on through `standIn` in the place of sublayer `index`, as what was compressed in it. */
+  /** Advances the states through `standIn` instead of sublayer `index`, with its compressed layers. */
   public async replace(index: number, standIn: Step & { readonly part: GraphPart }): Promise<void> {
     const { executor, afterRun } = this.setup;
     this.states = await executor.through(standIn, await this.statesAt(index), afterRun);

@@ -2,15 +2,15 @@ import { defaultCalibration } from '../../data/calibration-defaults';
 import type { Compression } from '../compression-choice';
 import { compressionMethods } from '../compression-methods';
 
-/** A layer's inputs and how it is compressed. */
+/** Input size of a layer, and its compression method. */
 export interface FittedLayer extends Pick<Compression, 'method'> {
   readonly in: number;
 }
 
-/** The most tokens that are usual, however wide the layers. */
+/** Maximum default number of tokens, however wide the layers. */
 const mostTokens = 32_768;
 
-/** Tokens to calibrate on: more for methods that are fitted to directions of a layer's inputs. */
+/** Default number of calibration tokens: more for methods that are fitted to directions of a layer's inputs. */
 export function defaultTokens(layers: readonly FittedLayer[]): number {
   const { sequences, length } = defaultCalibration;
   const wanted = layers.reduce(

@@ -5,8 +5,8 @@ import type { DeviceName } from '../../runtime/device';
 import { leastMemory, stateBytesPerToken } from '../../runtime/memory-shares';
 
 /**
- * What of a memory setting is left to run a model in, in bytes, where compressions are fitted to inputs: beside their states on
- * both sides of a sublayer, and sums of products. At least what the model needs to run.
+ * Memory left for running a model if compressions are fitted to inputs, in bytes: the memory setting minus the states
+ * before and after a sublayer and the Gram matrices. At least what the model needs to run.
  */
 export function memoryBesideFitting(
   model: LayeredModel,
@@ -19,7 +19,7 @@ export function memoryBesideFitting(
   return Math.max(leastMemory(model, device), left);
 }
 
-/** What Σ xᵀ·x of the widest layer takes in float64, once as it is and once as the sum of a run. */
+/** Bytes of Σ xᵀ·x of the widest layer in float64, as the total and as the sum of a run. */
 export function gramBytes(model: LayeredModel): number {
   const widths = model.summary.sublayers.flatMap((_, index) =>
     model.sublayer(index).linearLayers.map((layer) => layer.in),
@@ -27,7 +27,7 @@ export function gramBytes(model: LayeredModel): number {
   return 2 * Float64Array.BYTES_PER_ELEMENT * Math.max(0, ...widths) ** 2;
 }
 
-/** A state is about as large as the example it is of, where that is no text. */
+/** Estimated size of a state: about the size of the example if it isn't text. */
 function stateBytes(model: LayeredModel, input: ModelInput): number {
   const ids = idsIn(input);
   return ids === undefined

@@ -1,11 +1,11 @@
 import type { SquareMatrix } from '../../linear-algebra/small-matrix';
 
-/** What the inputs x of a linear layer were like on calibration. */
+/** Statistics of the inputs x of a linear layer on the calibration text. */
 export interface InputStatistics {
-  /** Rows x seen. */
+  /** Number of rows x. */
   readonly count: number;
   /** Σ xᵀ·x, [in, in]. */
   readonly gram: SquareMatrix;
-  /** Mean of |x| for each input. */
+  /** Mean of |x| per input. */
   readonly meanMagnitudes: Float64Array;
 }

@@ -3,12 +3,12 @@ import type { InputWeights } from '../randomized-svd';
 
 /** Exponent of mean |x| by which inputs are scaled (ASVD, arXiv 2312.05821, § 3.2). */
 const scaleExponent = 0.5;
-/** Least scale of an input, as a share of the mean: an input that calibration never saw is kept too. */
+/** Minimum scale of an input, as a share of the mean, which keeps inputs that are always 0 on the calibration text. */
 const leastScale = 1e-3;
-/** Share of the mean variance of inputs that is added to each: decides what no token has seen. */
+/** Share of the inputs' mean variance that is added to each; decides directions without data. */
 const dampingShare = 1e-5;
 
-/** mean |x|^α for each input, of mean 1; ones where all inputs were zero. */
+/** mean |x|^α per input, normalized to mean 1; ones if all inputs were zero. */
 export function inputScales({
   meanMagnitudes,
 }: Pick<InputStatistics, 'meanMagnitudes'>): Float64Array {
@@ -17,12 +17,12 @@ export function inputScales({
   return mean > 0 ? scales.map((scale) => Math.max(leastScale, scale / mean)) : scales.map(() => 1);
 }
 
-/** Weights by which the least error is that of W·diag(s), s being the {@link inputScales}. */
+/** Weights that minimize the error of W·diag(s), with s the {@link inputScales}. */
 export function scaledWeights(statistics: Pick<InputStatistics, 'meanMagnitudes'>): InputWeights {
   return { gram: inputScales(statistics).map((scale) => scale ** 2), damping: 0 };
 }
 
-/** Weights by which the least error is that of the outputs on calibration. */
+/** Weights that minimize the error of the outputs on the calibration text. */
 export function covarianceWeights({ gram }: Pick<InputStatistics, 'gram'>): InputWeights {
   const { size, numbers } = gram;
   let trace = 0;

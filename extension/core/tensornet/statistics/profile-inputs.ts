@@ -3,30 +3,30 @@ import { defaultCalibration } from '../../data/calibration-defaults';
 import { loadModelInputs } from '../../data/model-inputs';
 import type { ModelInputs } from '../../data/model-inputs';
 import type { LayeredModel } from '../../models/layered-model';
-import { compressionMethods, variantOf } from '../compression-methods';
+import { compressionMethods, resolveVariant } from '../compression-methods';
 import type { VariantChoice } from '../compression-methods';
 import { defaultTokens } from './default-tokens';
 import type { FittedLayer } from './default-tokens';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
-/** What changes of a model are measured on, and what they are fitted to. */
+/** Inputs to measure changes of a model on, and to fit them to. */
 export interface ProfileInputs {
   readonly measured: ModelInputs;
-  /** Further inputs from the same source; undefined where it has no more than are measured. */
+  /** Further inputs from the same source; undefined if it has no more. */
   readonly fitting: ModelInputs | undefined;
 }
 
-/** Seed of choices and random numbers, and what is fitted to each layer. */
+/** Seed, and the compressions that are fitted to each layer. */
 interface ProfileSettings {
   readonly seed: number;
   readonly fitted: readonly (FittedLayer & VariantChoice)[];
 }
 
 /**
- * Loads what a request asks for to measure on, and, as compressions that look at inputs (low rank,
- * GPTQ) fit those too well to be judged on them, as many further ones as compressing is calibrated on.
- * @throws UserError as {@link loadModelInputs}.
+ * Loads the requested inputs for measuring, and further ones for fitting, in the number that compression is calibrated
+ * on: calibrated compressions (low rank, GPTQ) overfit the inputs that they are fitted to.
+ * @throws UserError like {@link loadModelInputs}
  */
 export async function loadProfileInputs(
   request: CalibrationRequest,
@@ -49,7 +49,7 @@ export async function loadProfileInputs(
   );
   const found = further.inputs.length;
   const looks = fitted.some((one) =>
-    compressionMethods[one.method].needsCalibration(variantOf(one, true)),
+    compressionMethods[one.method].needsCalibration(resolveVariant(one, true)),
   );
   if (looks && found === 0) {
     warn(
@@ -63,9 +63,12 @@ export async function loadProfileInputs(
   return { measured, fitting: found === 0 ? undefined : further };
 }
 
-/** Windows of so many tokens, or the usual number of examples where inputs are none; no fewer than are measured. */
+/**
+ * Number of windows for `tokens` tokens, or the default number of examples without text; at least as many as are
+ * measured.
+ */
 function fittingSequences({ inputs, summary }: ModelInputs, tokens: number): number {
   const isText = inputs[0] instanceof Int32Array;
-  const usual = isText ? Math.ceil(tokens / summary.length) : defaultCalibration.sequences;
-  return Math.max(inputs.length, usual);
+  const defaultCount = isText ? Math.ceil(tokens / summary.length) : defaultCalibration.sequences;
+  return Math.max(inputs.length, defaultCount);
 }

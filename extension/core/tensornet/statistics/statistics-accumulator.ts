@@ -6,10 +6,10 @@ import type { Rows } from '../../linear-algebra/matrix-source';
 import type { InputStatistics } from './input-statistics';
 import { say } from '../../message';
 
-/** Rows that are multiplied at once, where they come in smaller pieces. */
+/** Rows per matmul; smaller chunks are collected first. */
 const rowsPerProduct = 1024;
 
-/** Adds up what goes into one or more linear layers that share their inputs. */
+/** Accumulates the inputs of one or more linear layers that share them. */
 class SharedInputs {
   private count = 0;
   private waiting: Float32Array[] = [];
@@ -85,16 +85,16 @@ class SharedInputs {
   }
 }
 
-/** Adds up what goes into linear layers, as taps give it run by run. */
+/** Accumulates the inputs of linear layers from the taps of each run. */
 export class StatisticsAccumulator {
   private readonly inputs = new Map<string, SharedInputs>();
 
   public constructor(private readonly products: MatrixProducts) {}
 
   /**
-   * Takes the inputs [rows, in] of layers by their ids, in every run of the same ones; layers that are
-   * given one and the same tensor in the first run share their statistics.
-   * @throws UserError naming the layer whose inputs are not finite.
+   * Adds the inputs [rows, in] of layers by id; every run must have the same layers. Layers with the same tensor in the
+   * first run share their statistics.
+   * @throws UserError that names the layer whose inputs aren't finite
    */
   public async add(taps: ReadonlyMap<string, Tensor>): Promise<void> {
     const seen = new Map<Tensor, SharedInputs>();
@@ -112,7 +112,7 @@ export class StatisticsAccumulator {
     }
   }
 
-  /** Statistics by the layers' ids. */
+  /** Statistics by layer id. */
   public async finish(): Promise<Map<string, InputStatistics>> {
     const finished = new Map<SharedInputs, InputStatistics>();
     for (const shared of new Set(this.inputs.values())) {

@@ -2,14 +2,17 @@ import type { Value } from '../../onnx/graph-builder';
 import type { Window } from '../../models/onnx/values/window-shapes';
 import type { NodeGradient } from './node-gradient';
 
-/** Most numbers of one window that are gathered for all places at once: the patches take that many images. */
+/**
+ * Maximum number of elements of a window for im2col over all positions at once; patches take that many times the
+ * memory.
+ */
 const mostGathered = 64;
-/** Fewest channels with which a product for each place of the window pays. */
+/** Minimum number of channels for one matmul per window position. */
 const fewestChannels = 8;
 
 /**
- * dW[o, c, k] = Σ over examples and places of dy[o, place] · x[c, place · stride + k · dilation], in the form
- * that is fastest on ONNX Runtime's CPU provider (measured for 1 to 64 channels, windows of 1 × 1 and 3 × 3).
+ * dW[o, c, k] = Σ over examples and positions of dy[o, position] · x[c, position · stride + k · dilation]. Selects the
+ * fastest variant for ONNX Runtime's CPU provider (measured for 1 to 64 channels, windows of 1 × 1 and 3 × 3).
  */
 export function weightGradient(n: NodeGradient, window: Window, group: number): Value {
   const [outputs, channels] = n.shapeOf(n.input(1)) ?? [];
@@ -32,7 +35,7 @@ export function weightGradient(n: NodeGradient, window: Window, group: number): 
     : byExchange(n, window, group);
 }
 
-/** What has to be known of a convolution. */
+/** Sizes of a convolution. */
 interface Sizes {
   readonly outputs: number;
   readonly channels: number;
@@ -41,23 +44,23 @@ interface Sizes {
 }
 
 /**
- * One product for each place of the window: dy as [outputs, examples · places] by the part of x that the place
- * meets, [channels, examples · places].
+ * One matmul per window position: dy as [outputs, examples · positions] by the part of x at that offset,
+ * [channels, examples · positions].
  */
 function byPlaces(n: NodeGradient, window: Window, { outputs, channels, counts }: Sizes): Value {
   const perm = [1, 0, ...window.kernel.map((_, axis) => axis + 2)];
   const dy = n.reshape(n.op('Transpose', [n.dy], { perm }), outputs, -1);
   const images = n.op('Transpose', [n.x], { perm });
-  const products = partsOf(n, images, window, counts).map((part) =>
+  const products = windowParts(n, images, window, counts).map((part) =>
     n.op('Gemm', [dy, n.reshape(part, channels, -1)], { transB: 1 }),
   );
   const columns = products.map((product) => n.reshape(product, outputs, channels, 1));
   return n.reshape(n.op('Concat', columns, { axis: 2 }), outputs, channels, ...window.kernel);
 }
 
-/** A product for each example, of dy by the patches that all places of the window meet (im2col), summed. */
+/** One matmul per example of dy with the patches of the input (im2col), summed. */
 function byPatches(n: NodeGradient, window: Window, { outputs, channels, counts }: Sizes): Value {
-  const parts = partsOf(n, n.x, window, counts);
+  const parts = windowParts(n, n.x, window, counts);
   const width = parts.length * channels;
   const patches = n.reshape(n.op('Concat', parts, { axis: 1 }), 0, width, -1);
   const dy = n.reshape(n.dy, 0, outputs, -1);
@@ -68,10 +71,10 @@ function byPatches(n: NodeGradient, window: Window, { outputs, channels, counts 
 }
 
 /**
- * What each place of the window meets: of `images`, whose first two axes are examples and channels in either
- * order, the rows and columns that it is laid upon. Places are in the order of the window's elements.
+ * Parts of `images` that each element of the window is multiplied by, in the order of the window's elements. The first
+ * two axes are examples and channels in either order.
  */
-function partsOf(
+function windowParts(
   n: NodeGradient,
   images: Value,
   { kernel, strides, dilations, begins, ends }: Window,
@@ -82,7 +85,7 @@ function partsOf(
     ? n.op('Pad', [images, graph.ints([0, 0, ...begins, 0, 0, ...ends])])
     : images;
   const axes = graph.ints(kernel.map((_, axis) => axis + 2));
-  return placesOf(kernel).map((place) => {
+  return windowOffsets(kernel).map((place) => {
     const starts = place.map((offset, axis) => offset * (dilations[axis] ?? 1));
     const stops = starts.map(
       (start, axis) => start + ((counts[axis] ?? 1) - 1) * (strides[axis] ?? 1) + 1,
@@ -92,8 +95,8 @@ function partsOf(
   });
 }
 
-/** The places of a window, the last axis fastest. */
-function placesOf(kernel: readonly number[]): number[][] {
+/** Offsets within a window, the last axis fastest. */
+function windowOffsets(kernel: readonly number[]): number[][] {
   return kernel.reduce<number[][]>(
     (places, size) =>
       places.flatMap((place) => Array.from({ length: size }, (_, offset) => [...place, offset])),
@@ -101,7 +104,7 @@ function placesOf(kernel: readonly number[]): number[][] {
   );
 }
 
-/** A convolution of x by dy with examples and channels exchanged, and with stride and dilation exchanged. */
+/** Convolution of x by dy with swapped examples and channels, and swapped stride and dilation. */
 function byExchange(n: NodeGradient, window: Window, group: number): Value {
   const { strides, dilations, begins, ends, kernel } = window;
   const { graph } = n;
@@ -133,7 +136,7 @@ function byExchange(n: NodeGradient, window: Window, group: number): Value {
     pads: [...begins, ...ends],
     group,
   });
-  // Rows of the input that no output reads make the result longer than the kernel.
+  // Input rows that no output reads make the result longer than the kernel.
   const cut = strides.every((stride) => stride === 1)
     ? product
     : n.op('Slice', [

@@ -24,8 +24,8 @@ const conv: Rule = (n) => {
 };
 
 /**
- * Every output is spread back through the window. Without strides this is a convolution by the reversed
- * window, all of which ONNX Runtime shares among its threads; else a transposed convolution.
+ * Gradient of the input: without strides, a convolution by the flipped window, which ONNX Runtime parallelizes fully;
+ * otherwise a transposed convolution.
  */
 function inputGradient(n: NodeGradient, window: Window, group: number): Value {
   const { kernel, strides, dilations, begins, ends } = window;
@@ -41,7 +41,7 @@ function inputGradient(n: NodeGradient, window: Window, group: number): Value {
   return n.op('Conv', [n.dy, exchanged], { dilations, pads });
 }
 
-/** Weights with their spatial axes turned around. */
+/** Weights with flipped spatial axes. */
 function reversed(n: NodeGradient, weights: Value, kernel: readonly number[]): Value {
   if (kernel.every((size) => size === 1)) {
     return weights;
@@ -52,8 +52,8 @@ function reversed(n: NodeGradient, weights: Value, kernel: readonly number[]): V
 }
 
 /**
- * Transposed convolution of `gradient`, cut to the spatial sizes of the node's input, with zeros where the
- * last stride left rows of the input unread.
+ * Transposed convolution of `gradient`, with the spatial sizes of the node's input; input rows that the last stride
+ * doesn't reach are 0.
  */
 export function spreadBack(
   n: NodeGradient,

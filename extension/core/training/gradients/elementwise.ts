@@ -5,19 +5,19 @@ import type { NodeGradient, Rule } from './node-gradient';
 
 const float32: number = DataType.FLOAT;
 
-/** Rule of an operator of one input, from its derivative. */
+/** Rule of a unary operator, from its derivative. */
 const derivative =
   (gradient: (n: NodeGradient) => Value): Rule =>
   (n) => [() => gradient(n)];
 
-/** Rule of an operator of two inputs that are broadcast. */
+/** Rule of a binary operator with broadcasting. */
 const broadcast =
   (first: (n: NodeGradient) => Value, second: (n: NodeGradient) => Value): Rule =>
   (n) => [() => n.sumTo(first(n), n.y, n.input(0)), () => n.sumTo(second(n), n.y, n.input(1))];
 
-const expOfSquare = (n: NodeGradient, x: Value): Value => n.op('Exp', [n.mul(x, x)]);
+const expSquare = (n: NodeGradient, x: Value): Value => n.op('Exp', [n.mul(x, x)]);
 
-/** Largest and smallest value: the gradient is shared by the inputs that have it. */
+/** Maximum and minimum: inputs with the same value share the gradient. */
 const extremum: Rule = (n) => {
   const inputs = n.node.input;
   if (inputs.length === 1) {
@@ -74,11 +74,11 @@ const power: Rule = (n) => {
 /** x · Φ(x) of opset 20, exactly or by its tanh approximation (arXiv 1606.08415). */
 const gelu: Rule = derivative((n) => {
   if (stringAttribute(n.node, 'approximate', 'none') === 'none') {
-    // Φ(x) + x · φ(x), where a clamped line scales and shifts in one pass.
+    // Φ(x) + x · φ(x); HardSigmoid scales and shifts in one pass.
     const root = n.scale(n.x, Math.SQRT1_2);
     const line = { alpha: float(0.5), beta: float(0.5) };
     const cumulative = n.op('HardSigmoid', [n.op('Erf', [root])], line);
-    const density = n.scale(n.div(root, expOfSquare(n, root)), 1 / Math.sqrt(Math.PI));
+    const density = n.scale(n.div(root, expSquare(n, root)), 1 / Math.sqrt(Math.PI));
     return n.mul(n.dy, n.add(cumulative, density));
   }
   const root = Math.sqrt(2 / Math.PI);
@@ -90,13 +90,16 @@ const gelu: Rule = derivative((n) => {
   return n.scale(n.mul(n.dy, n.add(n.add(n.scalar(1), tanh), bent)), 0.5);
 });
 
-/** 1 where x > 0, else 0: in float32 by a clamped line so steep that it is 1 at the least normal number, one pass for two. */
+/**
+ * 1 if x > 0, otherwise 0. In float32, HardSigmoid with a slope that reaches 1 at the smallest normal number: one pass,
+ * not two.
+ */
 const isPositive = (n: NodeGradient, x: Value): Value =>
   n.typeOf(n.y) === float32
     ? n.op('HardSigmoid', [x], { alpha: float(2 ** 127), beta: float(0) })
     : n.indicator(n.op('Greater', [x, n.scalar(0)]));
 
-/** Slope `alpha` or a parameter below zero. */
+/** Slope below zero: `alpha` or a parameter. */
 const parametricRelu: Rule = (n) => {
   const negative = n.op('Less', [n.x, n.scalar(0)]);
   return [
@@ -112,7 +115,7 @@ const hardSigmoidSlope = (n: NodeGradient, y: Value, alpha: number): Value => {
 
 const none: Rule = () => [];
 
-/** Rules of operators that act on each element. */
+/** Gradient rules of elementwise operators. */
 export const elementwiseRules: Readonly<Record<string, Rule>> = {
   Add: broadcast(
     (n) => n.dy,
@@ -141,7 +144,7 @@ export const elementwiseRules: Readonly<Record<string, Rule>> = {
   Sqrt: derivative((n) => n.div(n.scale(n.dy, 0.5), n.y)),
   Exp: derivative((n) => n.mul(n.dy, n.y)),
   Log: derivative((n) => n.div(n.dy, n.x)),
-  Erf: derivative((n) => n.scale(n.div(n.dy, expOfSquare(n, n.x)), 2 / Math.sqrt(Math.PI))),
+  Erf: derivative((n) => n.scale(n.div(n.dy, expSquare(n, n.x)), 2 / Math.sqrt(Math.PI))),
   Tanh: derivative((n) => n.mul(n.dy, n.sub(n.scalar(1), n.mul(n.y, n.y)))),
   Sigmoid: derivative((n) => n.mul(n.dy, n.mul(n.y, n.sub(n.scalar(1), n.y)))),
   Relu: derivative((n) => n.mul(n.dy, isPositive(n, n.y))),
@@ -174,7 +177,7 @@ export const elementwiseRules: Readonly<Record<string, Rule>> = {
   Cos: derivative((n) => n.op('Neg', [n.mul(n.dy, n.op('Sin', [n.x]))])),
   Sin: derivative((n) => n.mul(n.dy, n.op('Cos', [n.x]))),
   Identity: derivative((n) => n.dy),
-  // As the graph computes it: nothing is dropped unless training asks for it.
+  // The identity, as in the graph: dropout is only active if training requests it.
   Dropout: derivative((n) => n.dy),
   Cast: derivative((n) => n.op('Cast', [n.dy], { to: n.typeOf(n.x) })),
   Where: (n) => [
@@ -182,7 +185,7 @@ export const elementwiseRules: Readonly<Record<string, Rule>> = {
     () => n.sumTo(n.where(n.x, n.dy), n.y, n.input(1)),
     () => n.sumTo(n.where(n.op('Not', [n.x]), n.dy), n.y, n.input(2)),
   ],
-  // Constant between their jumps.
+  // Piecewise constant.
   Sign: none,
   Floor: none,
   Ceil: none,

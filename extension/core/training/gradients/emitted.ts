@@ -1,6 +1,6 @@
 import type { Value } from '../../onnx/graph-builder';
 
-/** A gradient that is zero but for `values` at these places along an axis. */
+/** Sparse gradient: zero except for `values` at indices along an axis. */
 export interface Scattered {
   readonly places: Value;
   readonly values: Value;
@@ -9,11 +9,11 @@ export interface Scattered {
 
 interface Product {
   readonly factors: readonly [Value, Value];
-  /** Whether the last two axes of a factor are swapped. */
+  /** True if the last two axes of a factor are swapped. */
   readonly swaps: readonly [boolean, boolean];
 }
 
-/** What a backward pass has emitted that further rules can do better with. */
+/** Values that a backward pass has already emitted, for reuse by other rules. */
 export class Emitted {
   /** Vectors of ones, by type and sizes. */
   public readonly ones = new Map<string, Value>();
@@ -21,11 +21,11 @@ export class Emitted {
   public readonly sizes = new Map<string, Value>();
   public readonly scattered = new Map<Value, Scattered>();
   public readonly products = new Map<Value, Product>();
-  /** Gradients that repeat a smaller one, and that. */
+  /** Smaller gradients that others repeat by broadcasting, by the repeated one. */
   public readonly repeated = new Map<Value, Value>();
 }
 
-/** What was emitted under `key`, or is now. */
+/** Returns the value emitted under `key`, and emits it first if necessary. */
 export function once(emitted: Map<string, Value>, key: string, emit: () => Value): Value {
   const value = emitted.get(key) ?? emit();
   emitted.set(key, value);

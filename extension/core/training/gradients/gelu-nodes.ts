@@ -3,17 +3,17 @@ import type { Value } from '../../onnx/graph-builder';
 import type { NodeProto } from '../../onnx/proto/onnx_pb';
 import { NodeProtoSchema } from '../../onnx/proto/onnx_pb';
 
-/** What makes a value, and the number that a constant holds. */
+/** Lookups for values: the node that produces one, and the number that a constant contains. */
 export interface Makers {
   readonly makerOf: (value: Value) => NodeProto | undefined;
   readonly numberOf: (value: Value) => number | undefined;
 }
 
 /**
- * The node Gelu that stands for x · ½ · (1 + erf(x / √2)) in basic operators, where `node` is the last product;
- * undefined of any other node. Its gradient takes half the passes of theirs.
+ * Gelu node that replaces x · ½ · (1 + erf(x / √2)) in basic operators, if `node` is the last multiplication of it;
+ * undefined otherwise. Its gradient takes half as many passes.
  */
-export function geluOf(node: NodeProto, makers: Makers): NodeProto | undefined {
+export function matchGelu(node: NodeProto, makers: Makers): NodeProto | undefined {
   if (node.opType !== 'Mul') {
     return undefined;
   }
@@ -33,7 +33,7 @@ export function geluOf(node: NodeProto, makers: Makers): NodeProto | undefined {
   return undefined;
 }
 
-/** Whether `value` is 1 + erf(x / √2). */
+/** True if `value` is 1 + erf(x / √2). */
 function isGate(value: Value, x: Value, { makerOf, numberOf }: Makers): boolean {
   const sum = makerOf(value);
   const [erf] = sum?.input.map(makerOf).filter((maker) => maker?.opType === 'Erf') ?? [];

@@ -4,9 +4,9 @@ import { fromFront } from '../../models/onnx/values/shape-rules';
 import type { NodeGradient, Rule } from './node-gradient';
 
 /**
- * Undoes choosing `indices` along `axis` of a tensor of shape `shape`: puts `gradient` into zeros, and
- * adds what meets. By ScatterElements: ScatterND adds from several threads at once on ONNX Runtime's
- * CPU provider and loses terms (seen with 1.30 and 1.32).
+ * Gradient of gathering `indices` along `axis` of a tensor with `shape`: adds `gradient` to zeros at these indices.
+ * Uses ScatterElements, because ScatterND adds from several threads without synchronization on ONNX Runtime's CPU
+ * provider and loses terms (seen with 1.30 and 1.32).
  */
 function scatterAlong(
   n: NodeGradient,
@@ -23,7 +23,7 @@ function scatterAlong(
   const last = part(axis + 1, Number.MAX_SAFE_INTEGER);
   const behind = graph.reduce('ReduceProd', n.concat(graph.ints([1]), last), [0], 1);
   const sizes = n.concat(before, n.op('Shape', [flat]), behind);
-  // Nothing may have been chosen, such as an expert: its sizes hold a 0 that is meant.
+  // Nothing may have been selected, for example by a router: then 0 is a real size.
   const zeroIsSize = graph.opset < 14 ? {} : { allowzero: 1 };
   const chosen = n.op('Reshape', [gradient, sizes], zeroIsSize);
   const zeros = n.op('Expand', [n.scalar(0), n.concat(before, part(axis, axis + 1), behind)]);
@@ -60,7 +60,7 @@ const slice: Rule = (n) => [
   },
 ];
 
-/** Element `i` of a vector of integers, int64 [1]. */
+/** Element `i` of an integer vector, int64 [1]. */
 function element(n: NodeGradient, vector: Value, i: number): Value {
   const known = n.contentsOf(vector)?.[i];
   return typeof known === 'number'
@@ -68,7 +68,7 @@ function element(n: NodeGradient, vector: Value, i: number): Value {
     : n.op('Gather', [vector, n.graph.ints([i])]);
 }
 
-/** Zeros in front of and behind what a slice of step 1 has kept. */
+/** Pads the gradient of a slice with step 1 by zeros before and after. */
 function padSliced(n: NodeGradient, rank: number, axes: readonly number[]): Value {
   const zero = n.graph.ints([0]);
   const begins = Array.from({ length: rank }, () => zero);
@@ -84,19 +84,19 @@ function padSliced(n: NodeGradient, rank: number, axes: readonly number[]): Valu
   return n.op('Pad', [n.dy, n.concat(...begins, ...ends)]);
 }
 
-/** Undoes one axis of a slice of any step: the same slice of 0, 1, 2, … tells where values were. */
+/** Gradient of one axis of a slice with any step; slicing 0, 1, 2, … the same way returns the indices. */
 function spread(n: NodeGradient, gradient: Value, axis: number, i: number): Value {
   const { graph } = n;
   const size = n.sizeOf(n.x, axis);
   const scalar = (value: number): Value => graph.ints([value], []);
   const all = n.op('Range', [scalar(0), n.op('Squeeze', [size, graph.ints([0])]), scalar(1)]);
   const bounds = [1, 2].map((place) => element(n, n.input(place), i));
-  const kept = n.op('Slice', [all, ...bounds, graph.ints([0]), element(n, n.input(4), i)]);
+  const indices = n.op('Slice', [all, ...bounds, graph.ints([0]), element(n, n.input(4), i)]);
   const sizes = n.op('Shape', [gradient]);
   const part = (start: number, end: number): Value =>
     n.op('Slice', [sizes, graph.ints([start]), graph.ints([end])]);
   const shape = n.concat(part(0, axis), size, part(axis + 1, Number.MAX_SAFE_INTEGER));
-  return scatterAlong(n, gradient, kept, axis, shape);
+  return scatterAlong(n, gradient, indices, axis, shape);
 }
 
 const concat: Rule = (n) => {
@@ -122,7 +122,7 @@ const pad: Rule = (n) => [
     if (stringAttribute(n.node, 'mode', 'constant') !== 'constant' || n.input(3) !== '') {
       return n.fail('Only constant padding of all axes can be trained through.');
     }
-    // What was put in goes, and what was cut off (negative) gets zeros.
+    // Padding is cropped; cropped elements (negative padding) get zeros.
     return n.op('Pad', [n.dy, n.op('Neg', [n.input(1)])]);
   },
 ];

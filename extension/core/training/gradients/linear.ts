@@ -19,7 +19,7 @@ const gemm: Rule = (n) => {
   ];
 };
 
-/** Products over the last two axes, the others broadcast; vectors count as a row and a column. */
+/** Matmul over the last two axes with broadcast batch axes; vectors are a row or a column. */
 const matMul: Rule = (n) => {
   const [a, b] = [n.input(0), n.input(1)];
   const [rankA, rankB] = [n.rankOf(a), n.rankOf(b)];
@@ -29,7 +29,7 @@ const matMul: Rule = (n) => {
   if (rankB === 2) {
     return rowsProduct(n, a, b, rankA);
   }
-  // The gradients have the batch axes of the product.
+  // The gradients have the batch axes of the result.
   const rank = Math.max(rankA, rankB);
   return [
     () => sumBatch(n, n.product([n.dy, b], [false, true], [rank, rankB]), a, rank),
@@ -37,12 +37,12 @@ const matMul: Rule = (n) => {
   ];
 };
 
-/** The same weights for all rows: one large product instead of one for each batch. */
+/** The same weights for all rows: one large matmul instead of one per batch. */
 function rowsProduct(n: NodeGradient, a: Value, b: Value, rank: number): ReturnType<Rule> {
   const rows = (value: Value, columns: Value): Value => n.reshape(value, -1, columns);
   const inner = n.sizeOf(b, 0);
-  const outer = n.sizeOf(b, 1);
-  const dy = (): Value => (rank === 2 ? n.dy : rows(n.dy, outer));
+  const numColumns = n.sizeOf(b, 1);
+  const dy = (): Value => (rank === 2 ? n.dy : rows(n.dy, numColumns));
   return [
     () => {
       const product = n.op('Gemm', [dy(), b], { transB: 1 });
@@ -65,24 +65,24 @@ function vectorProduct(n: NodeGradient, rankA: number, rankB: number): ReturnTyp
   return [
     () => {
       const gradient = n.op('MatMul', [dy, n.swapLast(right, rankRight)]);
-      return rankA === 1 ? vectorOf(n, gradient, rank, -1) : sumBatch(n, gradient, a, rank);
+      return rankA === 1 ? sumToVector(n, gradient, rank, -1) : sumBatch(n, gradient, a, rank);
     },
     () => {
       const gradient = n.op('MatMul', [n.swapLast(left, rankLeft), dy]);
-      return rankB === 1 ? vectorOf(n, gradient, rank, -2) : sumBatch(n, gradient, b, rank);
+      return rankB === 1 ? sumToVector(n, gradient, rank, -2) : sumBatch(n, gradient, b, rank);
     },
   ];
 }
 
-/** Sums all axes but one of the last two. */
-function vectorOf(n: NodeGradient, value: Value, rank: number, kept: -1 | -2): Value {
+/** Sums all axes except one of the last two. */
+function sumToVector(n: NodeGradient, value: Value, rank: number, remaining: -1 | -2): Value {
   const axes = Array.from({ length: rank }, (_, axis) => axis).filter(
-    (axis) => axis !== rank + kept,
+    (axis) => axis !== rank + remaining,
   );
   return n.sum(value, axes, 0);
 }
 
-/** Sums the batch axes of a gradient along which `to` was repeated. */
+/** Sums a gradient over the batch axes that `to` was broadcast along. */
 function sumBatch(n: NodeGradient, gradient: Value, to: Value, rank: number): Value {
   const [own, other] = [n.shapeOf(n.input(0)), n.shapeOf(n.input(1))].map((shape) =>
     shape?.slice(0, -2),
@@ -93,8 +93,7 @@ function sumBatch(n: NodeGradient, gradient: Value, to: Value, rank: number): Va
 }
 
 /**
- * Labels of an operand that neither the result nor another operand has were summed: their gradient
- * is repeated along them.
+ * Gradient of Einsum. Labels that only one operand has were summed, so the gradient is broadcast along them.
  */
 const einsum: Rule = (n) => {
   const [left = '', right] = stringAttribute(n.node, 'equation', '')

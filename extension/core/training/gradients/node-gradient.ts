@@ -13,25 +13,25 @@ import type { Emitted, Scattered } from './emitted';
 
 const float32: number = DataType.FLOAT;
 
-/** Element types that values between parameters and loss may have. */
+/** Element types of values that gradients can pass through. */
 const trainable: ReadonlySet<number> = new Set([DataType.FLOAT, DataType.DOUBLE]);
 
 /** Emits the gradient with respect to one input. */
 export type Gradient = () => Value;
 
 /**
- * The reverse rule of one operator: per input, how to emit the gradient of the loss with respect to it
- * from those of the outputs; undefined where it is zero or the input is not differentiable.
+ * Gradient rule of an operator: for each input, a function that emits the gradient of the loss with respect to it from
+ * the gradients of the outputs; undefined if it is zero or the input isn't differentiable.
  */
 export type Rule = (n: NodeGradient) => readonly (Gradient | undefined)[];
 
-/** What is known of the forward graph. */
+/** Shapes and types of the forward graph. */
 export interface ForwardFacts {
   readonly shapes: ValueShapes;
   readonly types: ValueTypes;
 }
 
-/** One node of the forward graph, seen by its rule, and what rules emit most often. */
+/** A node of the forward graph with helpers for its gradient rule. */
 export class NodeGradient {
   public constructor(
     public readonly graph: GraphBuilder,
@@ -55,12 +55,12 @@ export class NodeGradient {
     return this.node.output[0] ?? '';
   }
 
-  /** Name of an input; empty where it is left out. */
+  /** Name of an input; empty if it is omitted. */
   public input(place: number): Value {
     return this.node.input[place] ?? '';
   }
 
-  /** Name of an output that the forward node may not have had so far. */
+  /** Name of an output, which is added to the forward node if missing. */
   public output(place: number): Value {
     return outputOf(this.node, place);
   }
@@ -73,7 +73,7 @@ export class NodeGradient {
     return this.facts.shapes.contents(value);
   }
 
-  /** The number that a constant of one element holds. */
+  /** Value of a scalar constant. */
   public constantOf(value: Value): number | undefined {
     return this.facts.shapes.number(value);
   }
@@ -82,7 +82,7 @@ export class NodeGradient {
     return this.facts.types.of(value);
   }
 
-  /** @throws UserError where the shapes of the graph tell nothing of it. */
+  /** @throws UserError if shape inference doesn't know the rank */
   public rankOf(value: Value): number {
     return (
       this.shapeOf(value)?.length ??
@@ -98,7 +98,7 @@ export class NodeGradient {
     return this.graph.op(type, inputs, attributes);
   }
 
-  /** dy · factor, where dy repeats a smaller value and the factor does not, without repeating it first. */
+  /** dy · factor; if dy broadcasts a smaller value and the factor doesn't, multiplies before broadcasting. */
   public dyTimes(factor: Value): Value {
     const small = this.emitted.repeated.get(this.dy);
     const [own, whole] = [factor, this.y].map((value) => this.shapeOf(value)?.join());
@@ -127,7 +127,7 @@ export class NodeGradient {
     return factor === 1 ? value : this.mul(value, this.scalar(factor));
   }
 
-  /** A number in the type of the node's first output. */
+  /** Scalar constant in the type of the node's first output. */
   public scalar(value: number): Value {
     const type = this.typeOf(this.y);
     if (!trainable.has(type)) {
@@ -136,12 +136,12 @@ export class NodeGradient {
     return this.graph.numbers(type, [value], []);
   }
 
-  /** 1 where the condition holds, else 0, in the type of the node's first output. */
+  /** 1 where the condition is true, 0 elsewhere, in the type of the node's first output. */
   public indicator(condition: Value): Value {
     return this.op('Cast', [condition], { to: this.typeOf(this.y) });
   }
 
-  /** gradient where the condition holds, else 0. Five times as fast as ONNX Runtime's Where. */
+  /** gradient where the condition is true, 0 elsewhere. Five times as fast as ONNX Runtime's Where. */
   public where(condition: Value, gradient: Value): Value {
     return this.mul(gradient, this.indicator(condition));
   }
@@ -157,7 +157,7 @@ export class NodeGradient {
         : once(this.emitted.sizes, shape.join(), () => this.op('Shape', [value]));
   }
 
-  /** int64 [1]: one size of a value; a negative axis counts from the end. */
+  /** int64 [1]: size of an axis; negative axes count from the end. */
   public sizeOf(value: Value, axis: number): Value {
     const size = this.shapeOf(value)?.at(axis);
     return typeof size === 'number'
@@ -165,7 +165,7 @@ export class NodeGradient {
       : this.op('Gather', [this.op('Shape', [value]), this.graph.ints([axis])]);
   }
 
-  /** int64 vectors joined. */
+  /** Concatenates int64 vectors. */
   public concat(...parts: readonly Value[]): Value {
     return parts.length === 1 ? (parts[0] ?? '') : this.op('Concat', parts, { axis: 0 });
   }
@@ -181,7 +181,7 @@ export class NodeGradient {
     return this.op('Reshape', [value, shape]);
   }
 
-  /** The same elements in the shape of another value. */
+  /** Reshapes to the shape of another value. */
   public reshapeLike(value: Value, like: Value): Value {
     return this.op('Reshape', [value, this.sizesOf(like)]);
   }
@@ -200,7 +200,7 @@ export class NodeGradient {
     return this.graph.reduce('ReduceSum', value, axes, keepdims);
   }
 
-  /** Number of elements of `whole` for each of `part`, as a float without dimensions. */
+  /** Number of elements of `whole` per element of `part`, as a float scalar. */
   public ratioOfSizes(whole: Value, part: Value): Value {
     const count = (value: Value): Value =>
       this.op('Cast', [this.op('Size', [value])], { to: this.typeOf(this.y) });
@@ -210,7 +210,7 @@ export class NodeGradient {
       : this.div(count(whole), count(part));
   }
 
-  /** Number of elements, where it is known. */
+  /** Number of elements, or undefined if unknown. */
   public elements(value: Value): number | undefined {
     return this.shapeOf(value)?.reduce<number | undefined>(
       (product, size) =>
@@ -219,7 +219,7 @@ export class NodeGradient {
     );
   }
 
-  /** The product of two values of these ranks, from 2 up, the last two axes of each swapped or not. */
+  /** Matmul of two values of at least rank 2, optionally with swapped last axes. */
   public product(
     factors: readonly [Value, Value],
     swaps: readonly [boolean, boolean],
@@ -234,7 +234,7 @@ export class NodeGradient {
     return this.fusedProduct(factors, swaps);
   }
 
-  /** The same in float32, by an operator that reads what is swapped as it lies. */
+  /** Matmul in float32 by FusedMatMul, which reads transposed operands without copying. */
   public fusedProduct(factors: readonly [Value, Value], swaps: readonly [boolean, boolean]): Value {
     const [transA, transB] = [Number(swaps[0]), Number(swaps[1])];
     const attributes = { transA, transB };
@@ -243,12 +243,12 @@ export class NodeGradient {
     return value;
   }
 
-  /** Adds to a tensor at some places along an axis. */
+  /** Adds values to a tensor at indices along an axis. */
   public scatterInto(onto: Value, { places, values, axis }: Scattered): Value {
     return this.op('ScatterElements', [onto, places, values], { axis, reduction: 'add' });
   }
 
-  /** The same into zeros. */
+  /** Adds values to zeros at indices along an axis. */
   public scatter(like: Value, scattered: Scattered): Value {
     const gradient = this.scatterInto(this.zerosLike(like), scattered);
     this.emitted.scattered.set(gradient, scattered);
@@ -263,9 +263,8 @@ export class NodeGradient {
   }
 
   /**
-   * Sums `gradient`, which has the shape of `from`, over the axes along which `to` was repeated to
-   * reach that shape.
-   * @param weights a factor for each row along the last axis
+   * Sums `gradient`, which has the shape of `from`, over the axes that `to` was broadcast along.
+   * @param weights factor of each row along the last axis
    */
   public sumTo(gradient: Value, from: Value, to: Value, weights?: Value): Value {
     const [source, target] = [this.shapeOf(from), this.shapeOf(to)];
@@ -289,7 +288,7 @@ export class NodeGradient {
         : this.reshapeLike(this.sum(weighted, axes, 0), to);
   }
 
-  /** The same for a gradient of any shape, found when the graph runs. */
+  /** Sums a gradient of any shape to the shape of `to`, at run time. */
   public sumToShape(gradient: Value, to: Value): Value {
     const [whole, part] = [this.op('Shape', [gradient]), this.op('Shape', [to])];
     const missing = this.sub(this.op('Shape', [whole]), this.op('Shape', [part]));
@@ -312,8 +311,8 @@ export class NodeGradient {
   }
 
   /**
-   * Sums all axes of a gradient of the shape of `from` but the last: a product with ones, which ONNX Runtime
-   * shares among threads far better than a reduction of the first axes.
+   * Sums all axes but the last of a gradient with the shape of `from`. A matmul with ones, because ONNX Runtime
+   * parallelizes it far better than a reduction of the first axes.
    */
   private columnSums(gradient: Value, from: Value, weights?: Value): Value {
     const sizes = this.shapeOf(from)?.slice(0, -1) ?? [];
@@ -322,7 +321,7 @@ export class NodeGradient {
     return this.op('MatMul', [factors, rows]);
   }
 
-  /** One for each of `rows`, whose number is the product of these sizes. */
+  /** A vector of ones with one element per row; the product of `sizes` is the number of rows. */
   private ones(rows: Value, sizes: Shape): Value {
     const key = [this.typeOf(this.y), sizes.toSorted().join('·')].join();
     return once(this.emitted.ones, key, () =>
@@ -331,7 +330,7 @@ export class NodeGradient {
   }
 }
 
-/** Axes of `whole` along which `part` is repeated; undefined where this depends on open sizes. */
+/** Axes of `whole` that `part` is broadcast along; undefined if this depends on unknown sizes. */
 function repeated(whole: Shape, part: Shape): number[] | undefined {
   const missing = whole.length - part.length;
   const axes: number[] = [];

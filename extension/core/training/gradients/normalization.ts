@@ -16,8 +16,8 @@ function inverseDeviation(n: NodeGradient, variance: Value, epsilon: number): Va
 }
 
 /**
- * Gradient of a norm x̂ = away / deviation, away = x − mean, over `axes` with respect to x, both statistics being
- * functions of x: (g − mean g − away · mean(g · away) / deviation²) / deviation, with g = dL/dx̂.
+ * Gradient with respect to x of a norm x̂ = away / deviation with away = x − mean over `axes`; both statistics depend
+ * on x: (g − mean g − away · mean(g · away) / deviation²) / deviation, with g = dL/dx̂.
  */
 function centred(
   n: NodeGradient,
@@ -29,13 +29,13 @@ function centred(
   return n.mul(n.sub(n.sub(g, mean), n.mul(away, share)), inverse);
 }
 
-/** Layer norm (Ba et al. 2016); its second and third outputs are mean and inverse deviation. */
+/** Layer norm (Ba et al. 2016); its second and third output are the mean and the inverse deviation. */
 const layerNorm: Rule = (n) => {
   const [scale, bias] = [n.input(1), n.input(2)];
   const rank = n.rankOf(n.x);
   const axis = fromFront(intAttribute(n.node, 'axis', -1), rank);
   const axes = axesFrom(axis, rank);
-  // In double precision those outputs are single: they are computed again.
+  // For double inputs these outputs are single precision, so they are recomputed.
   const stored = n.typeOf(n.x) === float32;
   const mean = stored ? n.output(1) : n.graph.reduce('ReduceMean', n.x, axes, 1);
   const away = n.sub(n.x, mean);
@@ -61,8 +61,8 @@ const layerNorm: Rule = (n) => {
 };
 
 /**
- * Batch norm (Ioffe and Szegedy 2015) per channel, axis 1: with its statistics given, or with those
- * of the batch (training_mode), where running statistics have no gradient.
+ * Batch norm (Ioffe and Szegedy 2015) per channel, axis 1: with given statistics, or with those of the batch
+ * (training_mode), whose running statistics have no gradient.
  */
 const batchNorm: Rule = (n) => {
   const [, scale, bias, givenMean, givenVariance] = n.node.input;
@@ -72,7 +72,7 @@ const batchNorm: Rule = (n) => {
     n.reshape(vector, -1, ...axesFrom(2, rank).map(() => 1));
   const training = intAttribute(n.node, 'training_mode', 0) === 1;
   const batchMean = (value: Value): Value => n.graph.reduce('ReduceMean', value, others, 1);
-  // Without momentum the second and third outputs are those of the batch.
+  // With momentum 0 the second and third output are the statistics of the batch.
   const given = training && floatAttribute(n.node, 'momentum', 0.9) === 0;
   const mean = training
     ? given
@@ -87,15 +87,19 @@ const batchNorm: Rule = (n) => {
     : perChannel(givenVariance);
   const inverse = inverseDeviation(n, variance, floatAttribute(n.node, 'epsilon', 1e-5));
   const slope = n.mul(perChannel(scale), inverse);
-  // All that needs whole images is two sums per channel and the gradient itself; the rest is small.
+  // Only two sums per channel and the gradient need passes over whole images.
   const total = n.sum(n.dy, others, 1);
   const along = n.sum(n.mul(n.dy, away), others, 1);
-  const inSquare = (value: Value): Value => n.mul(n.mul(value, inverse), inverse);
+  const scaleByInverseSquare = (value: Value): Value => n.mul(n.mul(value, inverse), inverse);
   const fixed = training
     ? []
     : [
         () => n.reshapeLike(n.op('Neg', [n.mul(total, slope)]), givenMean ?? ''),
-        () => n.reshapeLike(n.scale(inSquare(n.mul(along, slope)), -0.5), givenVariance ?? ''),
+        () =>
+          n.reshapeLike(
+            n.scale(scaleByInverseSquare(n.mul(along, slope)), -0.5),
+            givenVariance ?? '',
+          ),
       ];
   return [
     () => {
@@ -104,7 +108,7 @@ const batchNorm: Rule = (n) => {
         return direct;
       }
       const share = n.div(slope, n.ratioOfSizes(n.x, scale ?? ''));
-      const byVariance = n.mul(away, inSquare(n.mul(along, share)));
+      const byVariance = n.mul(away, scaleByInverseSquare(n.mul(along, share)));
       return n.sub(n.sub(direct, byVariance), n.mul(total, share));
     },
     () => n.reshapeLike(n.mul(along, inverse), scale ?? ''),
@@ -113,7 +117,7 @@ const batchNorm: Rule = (n) => {
   ];
 };
 
-/** The same per example and channel (Ulyanov et al. 2016); group norms are exported by it. */
+/** Instance norm, per example and channel (Ulyanov et al. 2016); group norms are exported as this. */
 const instanceNorm: Rule = (n) => {
   const [, scale, bias] = n.node.input;
   const rank = n.rankOf(n.x);

@@ -14,7 +14,7 @@ const maxPool: Rule = (n) => [
   },
 ];
 
-/** Whether the windows of a pool of images lie side by side and cover the images. */
+/** True if the pooling windows don't overlap and cover the images. */
 function dividesImage(n: NodeGradient, kernel: readonly number[]): boolean {
   const image = n.shapeOf(n.x)?.slice(2);
   const window = windowOf(n.node, kernel, image);
@@ -30,8 +30,8 @@ function dividesImage(n: NodeGradient, kernel: readonly number[]): boolean {
 }
 
 /**
- * The maxima are found by comparing, which takes half the time of a pool that tells their places. Where
- * several elements of a window are the largest, they share its gradient.
+ * Finds the maxima by comparison, which takes half the time of a MaxPool with indices. Elements of a window with the
+ * same maximum share its gradient.
  */
 function shareMaxima(n: NodeGradient, kernel: readonly number[]): Value {
   const scales = n.graph.floats([1, 1, ...kernel], [4]);
@@ -47,7 +47,7 @@ function shareMaxima(n: NodeGradient, kernel: readonly number[]): Value {
   return n.mul(chosen, enlarged(n.div(n.dy, n.scale(share, size))));
 }
 
-/** The places of the maxima count through the whole input; windows may overlap, so they are added. */
+/** Adds the gradient at the indices of the maxima, which refer to the whole input; windows may overlap. */
 function addAtMaxima(n: NodeGradient): Value {
   const places = n.reshape(n.output(1), -1);
   const zeros = n.op('Expand', [n.scalar(0), n.reshape(n.op('Size', [n.x]), 1)]);
@@ -58,7 +58,7 @@ function addAtMaxima(n: NodeGradient): Value {
   return n.reshapeLike(flat, n.x);
 }
 
-/** Every mean is spread over its window: a transposed convolution with a window of ones. */
+/** Spreads every mean over its window: a transposed convolution with a window of ones. */
 const averagePool: Rule = (n) => [
   () => {
     const kernel = intsAttribute(n.node, 'kernel_shape') ?? [];
@@ -73,7 +73,7 @@ const averagePool: Rule = (n) => [
       padded && intAttribute(n.node, 'count_include_pad', 0) === 0
         ? n.div(n.dy, counts(n, kernel, strides, [...begins, ...ends]))
         : n.scale(n.dy, 1 / size);
-    // Channels do not mix: each is an image of its own.
+    // Channels are independent, so each is treated as an image.
     const images = (value: Value): Value =>
       n.reshape(
         value,
@@ -94,7 +94,7 @@ const averagePool: Rule = (n) => [
   },
 ];
 
-/** How many elements of the input each window holds, padding not counted. */
+/** Number of input elements in each window, without padding. */
 function counts(
   n: NodeGradient,
   kernel: readonly number[],

@@ -2,8 +2,8 @@ import type { Dimension, Value } from '../../onnx/graph-builder';
 import { intAttribute, intsAttribute } from '../../models/onnx/node-attributes';
 import type { NodeGradient, Rule } from './node-gradient';
 
-/** Brings back the axes that a reduction has removed, as axes of size 1. */
-function kept(n: NodeGradient, value: Value): Value {
+/** Restores the reduced axes with size 1. */
+function restoreAxes(n: NodeGradient, value: Value): Value {
   if (intAttribute(n.node, 'keepdims', 1) === 1) {
     return value;
   }
@@ -11,13 +11,13 @@ function kept(n: NodeGradient, value: Value): Value {
   if (axes !== undefined) {
     return n.op('Unsqueeze', [value, n.graph.ints(axes)]);
   }
-  // Without axes all are reduced, and what is left is broadcast as it is.
+  // Without axes everything is reduced to a scalar, which broadcasts anyway.
   return n.input(1) === '' || n.contentsOf(n.input(1))?.length === 0
     ? value
     : n.op('Unsqueeze', [value, n.input(1)]);
 }
 
-/** Whether an empty list of axes makes the node hand on its input. */
+/** True if an empty list of axes makes the node an identity. */
 function isIdentity(n: NodeGradient): boolean {
   const axes = intsAttribute(n.node, 'axes') ?? n.contentsOf(n.input(1));
   const none = n.input(1) === '' || axes?.length === 0;
@@ -26,21 +26,23 @@ function isIdentity(n: NodeGradient): boolean {
     : n.input(1) === '' && intAttribute(n.node, 'noop_with_empty_axes', 0) === 1;
 }
 
-/** Rule of a reduction, from its gradient given the output's gradient and the output with all axes. */
+/** Rule of a reduction, from the gradient and the output with all axes. */
 const reduction =
   (gradient: (n: NodeGradient, dy: Value, y: () => Value) => Value): Rule =>
   (n) => [
     () =>
-      gradient(n, isIdentity(n) ? n.dy : kept(n, n.dy), () => (isIdentity(n) ? n.y : kept(n, n.y))),
+      gradient(n, isIdentity(n) ? n.dy : restoreAxes(n, n.dy), () =>
+        isIdentity(n) ? n.y : restoreAxes(n, n.y),
+      ),
   ];
 
-/** The gradient is shared by the elements that have the largest or smallest value. */
+/** Elements with the same maximum or minimum share the gradient. */
 const extremum = reduction((n, dy, y) => {
   const chosen = n.indicator(n.op('Equal', [n.x, y()]));
   return n.mul(chosen, n.div(dy, sumLike(n, chosen)));
 });
 
-/** dy · the product of the others, which is x's own share of it only where no element is 0. */
+/** dy · the product of the other elements; y / x would fail if an element is 0. */
 const product: Rule = (n) => [
   () => {
     if (isIdentity(n)) {
@@ -59,11 +61,11 @@ const product: Rule = (n) => [
     const among = (count: Value): Value => n.indicator(n.op('Equal', [zeros, count]));
     const atZero = n.mul(n.indicator(isZero), n.mul(whole, among(one)));
     const elsewhere = n.where(n.op('Not', [isZero]), n.div(n.mul(whole, among(zero)), others));
-    return n.mul(n.add(atZero, elsewhere), kept(n, n.dy));
+    return n.mul(n.add(atZero, elsewhere), restoreAxes(n, n.dy));
   },
 ];
 
-/** The sum over the axes of the node, with all axes. */
+/** Sum over the node's axes, with keepdims. */
 function sumLike(n: NodeGradient, value: Value): Value {
   const axes = intsAttribute(n.node, 'axes');
   const given = axes === undefined ? n.input(1) : n.graph.ints(axes);
@@ -81,7 +83,7 @@ const softmax: Rule = (n) => [
   },
 ];
 
-/** dL − exp(L) · Σ dL. Where dL is that of a gather in each row, such as of labels, no tensor of zeros is made for it. */
+/** dL − exp(L) · Σ dL. If dL comes from a gather in each row, such as of labels, no dense gradient is created. */
 const logSoftmax: Rule = (n) => [
   () => {
     const axis = softmaxAxis(n);
@@ -96,7 +98,7 @@ const logSoftmax: Rule = (n) => [
   },
 ];
 
-/** How many places along an axis there are in each row of y; undefined where there may be none in some. */
+/** Number of gathered indices per row of y; undefined if some rows may have none. */
 function gathered(n: NodeGradient, places: Value, axis: number): Dimension | undefined {
   const [all, some] = [n.shapeOf(n.y), n.shapeOf(places)];
   const at = axis < 0 ? axis + (all?.length ?? 0) : axis;
@@ -110,7 +112,7 @@ export const reductionRules: Readonly<Record<string, Rule>> = {
   ReduceMin: extremum,
   ReduceSumSquare: reduction((n, dy) => n.mul(n.scale(n.x, 2), dy)),
   ReduceL1: reduction((n, dy) => n.mul(n.op('Sign', [n.x]), dy)),
-  // Where all elements are 0 the norm has no slope: 0 is taken, as everywhere.
+  // If all elements are 0, the norm has no gradient: 0 is used, as in PyTorch.
   ReduceL2: reduction((n, dy, y) => {
     const norm = y();
     const isZero = n.op('Equal', [norm, n.scalar(0)]);

@@ -24,7 +24,7 @@ const swapsLast = (perm: readonly number[] | undefined): boolean =>
     return axis === (fromEnd === 1 ? place - 1 : fromEnd === 2 ? place + 1 : place);
   }) === true;
 
-/** Repetition along every axis: [d₀, d₁, …] as [r₀, d₀, r₁, d₁, …], summed over the repetitions. */
+/** Repetition along every axis: [d₀, d₁, …] is reshaped to [r₀, d₀, r₁, d₁, …] and summed over the repetitions. */
 const tile: Rule = (n) => [
   () => {
     const rank = n.rankOf(n.x);
@@ -55,7 +55,7 @@ const cumulativeSum: Rule = (n) => [
 
 const expand: Rule = (n: NodeGradient) => [() => n.sumTo(n.dy, n.y, n.x)];
 
-/** Rules of operators that move or repeat elements. */
+/** Gradient rules of operators that move or repeat elements. */
 export const shapeGradientRules: Readonly<Record<string, Rule>> = {
   Reshape: reshaped,
   Squeeze: reshaped,

@@ -7,29 +7,29 @@ import type { Dimension, Value } from '../../onnx/graph-builder';
 import { valueInfo } from '../../onnx/messages';
 import { dependents } from '../backward';
 
-/** Nodes of a graph that follow each other, as a graph of their own. */
+/** Consecutive nodes of a graph, as a separate graph. */
 export interface Segment {
   /** Values of earlier segments that it reads. */
   readonly reads: readonly Value[];
-  /** Values of its own that later segments read. */
+  /** Its values that later segments read. */
   readonly gives: readonly Value[];
-  /** What is trained of what it reads. */
+  /** Trained parameters that it reads. */
   readonly trained: readonly Value[];
-  /** Its nodes, without outputs. */
+  /** Builds a graph of its nodes, without outputs. */
   readonly build: () => GraphBuilder;
 }
 
 export interface CutGraph {
   readonly segments: readonly Segment[];
-  /** Values that change with what is trained. */
+  /** Values that depend on trained parameters. */
   readonly moving: ReadonlySet<Value>;
   readonly typeOf: (value: Value) => number;
   readonly shapeOf: (value: Value) => readonly Dimension[] | undefined;
 }
 
 /**
- * Cuts a graph behind the nodes that make `cuts`, in its order. What depends on weights alone is in every segment
- * that reads it, so that no weights are kept between them.
+ * Cuts a graph after the nodes that produce `cuts`. Values that depend on weights only are computed in every segment
+ * that reads them, so no weights are stored between segments.
  */
 export function cutGraph(
   graph: GraphBuilder,
@@ -41,7 +41,7 @@ export function cutGraph(
   const initializers = new Map(proto.initializer.map((tensor) => [tensor.name, tensor]));
   const types = new ValueTypes({ graph: proto, initializers }, index);
   const shapes = new ValueShapes(proto, index);
-  const parts = partsOf(index, new Set(cuts));
+  const parts = splitNodes(index, new Set(cuts));
   const madeIn = new Map(
     parts.flatMap((nodes, k) =>
       nodes.flatMap((node) => node.outputs.map((value) => [value, k] as const)),
@@ -83,8 +83,8 @@ export function cutGraph(
   };
 }
 
-/** Nodes that do not depend on weights alone, cut. */
-function partsOf(
+/** Splits the nodes that depend on inputs at the cuts. */
+function splitNodes(
   { nodes, constants }: GraphIndex,
   cuts: ReadonlySet<Value>,
 ): readonly (readonly GraphNode[])[] {
@@ -103,7 +103,7 @@ function partsOf(
   return parts;
 }
 
-/** The nodes, and what they need of those that depend on weights alone, in the graph's order. */
+/** Adds the nodes that these nodes need and that depend on weights only, in graph order. */
 function withConstants(
   nodes: readonly GraphNode[],
   { constants, producers }: GraphIndex,

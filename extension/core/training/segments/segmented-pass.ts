@@ -15,37 +15,37 @@ import type { CutGraph, Segment } from './cut-graph';
 
 type Session = Awaited<ReturnType<typeof createSession>>;
 
-/** A graph that runs with what the batch, other segments and the state give. */
+/** Session of a segment; it is fed by the batch, other segments and the state. */
 interface Program {
   readonly session: Session;
 }
 
 interface ForwardProgram extends Program {
-  /** What later segments read. */
+  /** Values that later segments read. */
   readonly gives: readonly Value[];
 }
 
 interface BackwardProgram extends Program {
-  /** Values of earlier segments that change with what is trained, whose gradients it gives. */
+  /** Values of earlier segments that depend on trained parameters, and whose gradients it outputs. */
   readonly flows: readonly Value[];
   readonly sums: readonly Parameter[];
 }
 
 /**
- * Loss and gradients of a model whose graph is cut: forward segment by segment, keeping only what later ones
- * read, and backward from the last, each segment computed again. Its weights stay as they lie in their files.
+ * Loss and gradients of a model whose graph is cut into segments (gradient checkpointing). The forward pass stores only
+ * values that later segments read; the backward pass recomputes each segment. Weights stay memory-mapped.
  */
 export class SegmentedPass {
   private constructor(
-    /** Of all segments but the last. */
+    /** All segments except the last. */
     private readonly forward: readonly ForwardProgram[],
-    /** The last without its gradients: ONNX Runtime runs all of a graph, whatever is asked of it. */
+    /** The last segment without gradients, to compute the loss only: ONNX Runtime always runs the whole graph. */
     private readonly judging: Program,
-    /** Of all segments that have a part in gradients, the last first. */
+    /** Segments that contribute to gradients, last first. */
     private readonly backward: readonly BackwardProgram[],
   ) {}
 
-  /** Opens its sessions by `create`, which releases them if one fails. */
+  /** Creates its sessions with `create`, which releases them if one fails. */
   public static async create(
     model: TrainableModel,
     options: TrainingOptions,
@@ -108,21 +108,21 @@ export class SegmentedPass {
     return new SegmentedPass(forward, judging, back);
   }
 
-  /** What gradients are added up in. */
+  /** Accumulated gradients. */
   public get state(): readonly Parameter[] {
     const all = this.backward.flatMap(({ sums }) => sums);
     return [...new Map(all.map((sum) => [sum.name, sum])).values()];
   }
 
-  /** The loss of a batch. */
+  /** Computes the loss of a batch. */
   public async lossOf(batch: Tensors, state: State): Promise<Tensor> {
     const values = await this.run(batch, state);
-    const feeds = feedsOf(this.judging, { ...batch, ...values });
+    const feeds = selectFeeds(this.judging, { ...batch, ...values });
     const outputs = await runStep(this.judging.session, feeds, state, [], [names.loss], names.next);
     return tensorOf(outputs, names.loss);
   }
 
-  /** The loss, by its name, and the gradients added to the state, unless the loss is not finite. */
+  /** Adds the gradients to the state, unless the loss isn't finite. Returns the loss by its name. */
   public async train(batch: Tensors, state: State): Promise<Tensors> {
     const values = await this.run(batch, state);
     const flowing = new Map<string, Tensor>();
@@ -130,7 +130,7 @@ export class SegmentedPass {
     for (const program of this.backward) {
       const { session, flows, sums } = program;
       const written = sums.map(({ name }) => name);
-      const feeds = feedsOf(program, { ...batch, ...values, ...Object.fromEntries(flowing) });
+      const feeds = selectFeeds(program, { ...batch, ...values, ...Object.fromEntries(flowing) });
       const wanted = [...(loss === undefined ? [names.loss] : []), ...flows.map(names.flowing)];
       const outputs = await runStep(session, feeds, state, written, wanted, names.next);
       if (loss === undefined) {
@@ -153,12 +153,12 @@ export class SegmentedPass {
     await Promise.all(programs.map(async ({ session }) => session.release()));
   }
 
-  /** What segments read of earlier ones. */
+  /** Runs the forward pass and returns the values that later segments read. */
   private async run(batch: Tensors, state: State): Promise<Tensors> {
     const values: Record<string, Tensor> = {};
     for (const program of this.forward) {
       const wanted = program.gives.map(names.kept);
-      const feeds = feedsOf(program, { ...batch, ...values });
+      const feeds = selectFeeds(program, { ...batch, ...values });
       const outputs = await runStep(program.session, feeds, state, [], wanted, names.next);
       for (const value of program.gives) {
         values[value] = tensorOf(outputs, names.kept(value));
@@ -176,7 +176,7 @@ function forwardGraph({ build, gives }: Segment, { typeOf, shapeOf }: CutGraph):
   return graph;
 }
 
-const feedsOf = ({ session }: Program, given: Tensors): Tensors =>
+const selectFeeds = ({ session }: Program, given: Tensors): Tensors =>
   Object.fromEntries(Object.entries(given).filter(([name]) => session.inputNames.includes(name)));
 
 function addTo(sums: Map<string, Tensor>, name: string, term: Tensor): void {
