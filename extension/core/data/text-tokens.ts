@@ -6,15 +6,15 @@ import type { Tokenizer } from './tokenizer';
 import { checkVocabulary } from './vocabulary';
 import { say } from '../message';
 
-/** Characters that few tokens have on average: so long a text need not be read further. */
+/** Characters per token that few texts exceed, which limits how much of a text is read. */
 const longToken = 8;
 
 type Tokenized = Pick<LayeredModel, 'summary'>;
 
 /**
- * Token ids of a text, .txt, .md or .jsonl, by the model's own tokenizer.
- * @param most how many of its first tokens are read; all when absent
- * @throws UserError when text and model do not fit.
+ * Token ids of a .txt, .md or .jsonl text from the model's tokenizer.
+ * @param most maximum number of tokens; all by default
+ * @throws UserError if text and model don't fit.
  */
 export async function readTokens(
   file: string,
@@ -27,9 +27,9 @@ export async function readTokens(
 }
 
 /**
- * Token ids of excerpts from all over a text, one after the other; of the whole text where it is shorter.
- * @param length tokens of each
- * @throws UserError when text and model do not fit.
+ * Concatenated token ids of excerpts spread over a text; of the whole text if it is shorter.
+ * @param length tokens per excerpt
+ * @throws UserError if text and model don't fit.
  */
 export async function readExcerpts(
   file: string,
@@ -66,7 +66,7 @@ async function tokensOf(
 
 function firstTokens(tokenizer: Tokenizer, text: string, most: number): Int32Array {
   const start = tokenizer.encode(text.slice(0, most * longToken));
-  // The last ones may be of a word that is cut, or end a text.
+  // The last tokens may belong to a truncated word, or end the text.
   const isEnough = start.length > most + longToken;
   return (isEnough ? start : tokenizer.encode(text)).slice(0, most);
 }

@@ -7,19 +7,19 @@ import { say } from '../message';
 
 export const downloadTokenizer = say`Download the model's tokenizer again.`;
 
-/** What a tokenizer's side files say besides the division of texts. */
+/** Tokenizer settings from files other than tokenizer.json. */
 export interface TokenizerSettings {
-  /** tokenizer_config.json as it stands. */
+  /** Contents of tokenizer_config.json. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** The chat template (Jinja), where the model has one. */
+  /** Chat template (Jinja), if the model has one. */
   readonly chatTemplate: string | undefined;
-  /** Texts of special tokens by name, such as `bos_token`. */
+  /** Special tokens by name, such as `bos_token`. */
   readonly specialTokens: Readonly<Record<string, string>>;
 }
 
 /**
- * Reads the side files of a folder's tokenizer.
- * @throws UserError naming the file that is damaged.
+ * Reads the settings of a folder's tokenizer.
+ * @throws UserError naming a damaged file.
  */
 export async function readTokenizerSettings(folder: string): Promise<TokenizerSettings> {
   const config = await readObject(join(folder, 'tokenizer_config.json'));
@@ -31,7 +31,7 @@ export async function readTokenizerSettings(folder: string): Promise<TokenizerSe
   };
 }
 
-/** A file of its own goes before the one in tokenizer_config.json, as in transformers. */
+/** Reads the chat template. As in transformers, a separate file takes precedence over tokenizer_config.json. */
 async function readChatTemplate(
   folder: string,
   config: Readonly<Record<string, unknown>>,
@@ -44,7 +44,7 @@ async function readChatTemplate(
   return templateOf(json['chat_template']) ?? templateOf(config['chat_template']);
 }
 
-/** A template, or that named `default` of several. */
+/** The template, or the one named `default` if there are several. */
 function templateOf(value: unknown): string | undefined {
   if (typeof value === 'string') {
     return value;
@@ -54,7 +54,7 @@ function templateOf(value: unknown): string | undefined {
   return typeof template === 'string' ? template : undefined;
 }
 
-/** Tokens are texts, or objects with their text in `content`. */
+/** Special tokens, stored as strings or as objects with `content`. */
 function specialTokensOf(config: Readonly<Record<string, unknown>>): Record<string, string> {
   const tokens: Record<string, string> = {};
   for (const [name, value] of Object.entries(config)) {

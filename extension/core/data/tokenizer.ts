@@ -13,30 +13,30 @@ import { useNativeSteps } from './unigram/native-steps';
 import { say } from '../message';
 import type { Message } from '../message';
 
-/** A model's own tokenizer. */
+/** Tokenizer of a model. */
 export interface Tokenizer {
   /** The tokenizer.json or .gguf file it was read from. */
   readonly file: string;
-  /** Token ids of `text`, with the special tokens that the tokenizer adds by default. */
+  /** Token ids of `text`, including the special tokens added by default. */
   encode(text: string): Int32Array;
-  /** The same without special tokens. */
+  /** Token ids without special tokens. */
   encodePlain(text: string): Int32Array;
-  /** The text of token ids. Special tokens are left out unless asked for. */
+  /** Decodes token ids, without special tokens by default. */
   decode(ids: readonly number[], withSpecial?: boolean): string;
-  /** What stands in front of a text that begins nowhere: the token of a text's beginning, or else of its end. */
+  /** Token that represents an empty context: BOS, or else EOS. */
   readonly prefixToken: number | undefined;
-  /** The token of a text's end. */
+  /** EOS token. */
   readonly endToken: number | undefined;
-  /** The chat template (Jinja), where the model has one. */
+  /** Chat template (Jinja), if the model has one. */
   readonly chatTemplate: string | undefined;
-  /** Names and texts of special tokens, as `bos_token`, for templates. */
+  /** Special tokens by name, such as `bos_token`, for templates. */
   readonly specialTokens: Readonly<Record<string, string>>;
 }
 
 /**
- * Reads the tokenizer of a model: its folder's, or a .gguf file's own, or what lies beside an .onnx
- * file or, as in repositories with a folder of graphs, above it.
- * @throws UserError when tokenizer.json is missing or damaged.
+ * Loads a model's tokenizer: from its folder, from a .gguf file, or from the folder of an .onnx file or the parent
+ * folder, as in repositories with a folder of graphs.
+ * @throws UserError if tokenizer.json is missing or damaged.
  */
 export async function loadTokenizer(model: string): Promise<Tokenizer> {
   if (isGguf(model)) {
@@ -77,13 +77,14 @@ function build(file: string, definition: object, settings: TokenizerSettings): T
   };
 }
 
-/** Shortest time limit of encoding and decoding, in milliseconds. */
+/** Minimum time limit for encoding and decoding, in milliseconds. */
 const leastMilliseconds = 5000;
-/** Added to the limit for each character or token: dozens of times what it takes on a slow machine. */
+/** Additional limit per character or token: dozens of times what a slow machine needs. */
 const millisecondsEach = 0.02;
 
 /**
- * Runs a part of the tokenizer within a time limit: a regular expression from a hostile file can backtrack for years.
+ * Runs a tokenizer function with a time limit, because a regular expression from a hostile file can backtrack for
+ * years.
  * @param length characters or tokens
  */
 function limited<T>(file: string, length: number, run: () => T): T {
@@ -127,7 +128,7 @@ function encode(
   return Int32Array.from(encoding.ids);
 }
 
-/** The library would take anything with a length for a text. */
+/** Checked because the library accepts any object with a length as a text. */
 const addedTokens = v.nullish(v.array(v.looseObject({ id: v.number(), content: v.string() })));
 
 async function readDefinition(model: string, file: string): Promise<object> {
@@ -146,7 +147,7 @@ async function readDefinition(model: string, file: string): Promise<object> {
   if (!v.is(addedTokens, definition['added_tokens'])) {
     throw damaged(file, say`It must be a list of tokens with an id and a text.`, 'added_tokens');
   }
-  // Fields that serialize as null are absent in some exports; the library asks for all of them.
+  // Some exports omit fields whose value is null, but the library requires them.
   return {
     normalizer: null,
     pre_tokenizer: null,

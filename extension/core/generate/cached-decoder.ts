@@ -2,10 +2,13 @@ import type { CausalCache } from '../runtime/causal-onnx-model';
 import type { Decoder } from './decoder';
 import type { OwnGraph } from './own-graph';
 
-/** More new tokens than these are read with the whole text at once, instead of one by one: a guess, not measured. */
+/**
+ * Above this number of new tokens, a graph that decodes one token at a time reads the whole text again at once. A
+ * guess, not measured.
+ */
 const mostSingly = 4;
 
-/** Keeps keys and values of what it has read. */
+/** Decoder with a KV cache. */
 export class CachedDecoder implements Decoder {
   public readonly rereads = undefined;
   private cache: CausalCache;

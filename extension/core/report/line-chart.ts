@@ -3,12 +3,12 @@ import { html } from './markup';
 import type { Markup } from './markup';
 import type { Axis, LineChart, Point, Series } from './report';
 
-/** In units of the drawing, which fills the width of the page. */
+/** Size in SVG units; the chart fills the page width. */
 const width = 720;
 const height = 320;
 const margin = { top: 12, right: 32, bottom: 44, left: 64 };
 const pointRadius = 3;
-/** More points are drawn as a line alone. */
+/** Maximum number of points drawn with markers. Longer series are lines only. */
 const mostPoints = 60;
 const wantedTicks = 6;
 
@@ -18,7 +18,7 @@ interface Scale {
   tickFormat(count?: number): (value: number) => string;
 }
 
-/** A line for each series, told apart by colour and dash; what they are called stands below. */
+/** Draws one line per series, with distinct colors and dashes, and a legend below. */
 export function drawLines({ caption, x, y, series }: LineChart): Markup {
   const shown = series.map((one) => ({
     ...one,
@@ -102,7 +102,7 @@ function scaleOf(axis: Axis, values: readonly number[], range: [number, number])
     : scaleLinear().domain(domain).range(range).nice();
 }
 
-/** Where the numbers of an axis stand. */
+/** Tick positions of an axis. */
 const ticksOf = (scale: Scale, { isWhole }: Axis): number[] =>
   scale.ticks(wantedTicks).filter((value) => isWhole !== true || Number.isInteger(value));
 

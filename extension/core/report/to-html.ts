@@ -4,7 +4,7 @@ import { logarithmicShares, reportMark } from './report';
 import type { Figure, Heatmap, HeatmapCell, Report, Section, Table } from './report';
 import { viridis } from './viridis';
 
-/** One file that needs no other: charts inside, light and dark, nothing loaded. */
+/** Renders a report as one self-contained HTML file with inline charts and light and dark themes. It loads nothing. */
 export function toHtml({ title, facts, sections, origin }: Report): string {
   return html`<!doctype html>
     <html lang="en">
@@ -128,7 +128,7 @@ function drawHeatmap({ caption, blocks, lines, format }: Heatmap): Markup {
   </figure>`;
 }
 
-/** Colours differ in lightness too (Okabe and Ito's), and lines in dash. */
+/** Series differ in color (Okabe–Ito), lightness and dash. */
 const style = `
 :root { color-scheme: light dark; --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; --page: #fff; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9198a1; --line: #3d444d; --page: #0d1117; } }

@@ -10,16 +10,16 @@ import { counted, say } from '../../message';
 
 const extensions: ReadonlySet<string> = new Set(['.png', '.jpg', '.jpeg']);
 
-/** Pictures that are read side by side: opening a small one takes longer than decoding it. */
+/** Number of images read concurrently: opening a small file takes longer than decoding it. */
 const atOnce = 16;
 
-/** Whether a file is an image by its name. */
+/** True if the file has an image extension. */
 export const isImage = (file: string): boolean => extensions.has(extname(file).toLowerCase());
 
 /**
- * Opens images whose class is the folder they lie in: [channels, height, width].
- * @param files all that lie in `folder`, however deep
- * @throws UserError naming the image at fault.
+ * Opens images, [channels, height, width], labeled by their folder.
+ * @param files all files below `folder`, at any depth
+ * @throws UserError naming an invalid image.
  */
 export async function openImageFolder(
   folder: string,

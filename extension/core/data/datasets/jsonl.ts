@@ -12,8 +12,8 @@ import { say } from '../../message';
 const form = say`Every line must be an object such as {"text": "…", "label": "…"} or {"features": [1, 2], "label": 0}.`;
 
 /**
- * Opens a file with an object a line: {"text", "label"} or {"features", "label"}, where features are
- * numbers, nested as deep as they have axes.
+ * Opens a file with one object per line: {"text", "label"} or {"features", "label"}, where features are nested lists of
+ * numbers.
  * @throws UserError naming the file, the line and the field.
  */
 export async function openJsonl(file: string, options: DatasetOptions): Promise<Dataset> {
@@ -52,12 +52,12 @@ export async function openJsonl(file: string, options: DatasetOptions): Promise<
 }
 
 interface Line {
-  /** Counted from 1. */
+  /** Line number, from 1. */
   readonly number: number;
   readonly value: Readonly<Record<string, unknown>>;
 }
 
-/** Lines that are not empty. */
+/** Nonempty lines. */
 const linesOf = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '');
 
 function parseLines(text: string, file: string): Line[] {

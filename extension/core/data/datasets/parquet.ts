@@ -18,12 +18,12 @@ import { parquetWriter } from './write-parquet';
 import { counted, say } from '../../message';
 import { parseJsonText } from '../../parse-json';
 
-/** Most rows of all files. */
+/** Maximum number of rows in all files. */
 const maxRows = 50_000_000;
-/** Columns in which pandas keeps its index. */
+/** Index columns written by pandas. */
 const indexColumn = /^__index_level_\d+__$/;
 
-/** What the library datasets writes about the columns, under the key `huggingface`. */
+/** Schema of the column metadata that Hugging Face datasets writes under the key `huggingface`. */
 const huggingFaceSchema = v.object({
   info: v.object({
     features: v.record(
@@ -34,25 +34,25 @@ const huggingFaceSchema = v.object({
 });
 type HuggingFaceFeatures = v.InferOutput<typeof huggingFaceSchema>['info']['features'];
 
-/** The columns of a file and what they are for. */
+/** Roles of the columns of a file. */
 interface Layout {
   readonly label: string;
   readonly kind: 'image' | 'text' | 'numbers';
-  /** Columns with the features. */
+  /** Feature columns. */
   readonly features: readonly string[];
-  /** Names of the classes, where the file knows them. */
+  /** Class names, if the file stores them. */
   readonly classNames: readonly string[] | undefined;
 }
 
-/** Where a row lies, for messages. */
+/** Location of a row, for messages. */
 interface RowPlace {
   readonly file: string;
   readonly field: string;
 }
 
 /**
- * Opens the rows of Parquet files of the same columns, in the order given: images, texts or numbers,
- * and labels, whose names come from the metadata of Hugging Face's datasets if there are any.
+ * Opens the rows of Parquet files with the same columns, in the given order: images, texts or numbers, with labels.
+ * Class names come from the metadata of Hugging Face datasets if present.
  * @throws UserError naming the file, the row and the column.
  */
 export async function openParquet(
@@ -147,14 +147,14 @@ function huggingFaceFeatures({
     const result = v.safeParse(huggingFaceSchema, parseJsonText(text ?? '{}'));
     return result.success ? result.output.info.features : {};
   } catch {
-    // The rows can be read without them.
+    // This metadata is optional.
     return {};
   }
 }
 
 type Parts = Parameters<typeof textDataset>[0];
 
-/** What collects the features row by row and makes a data set of them. */
+/** Collects features row by row, then creates a dataset. */
 interface Collector {
   readonly push: (row: Row, place: RowPlace) => void;
   readonly finish: (parts: Parts) => Dataset;

@@ -18,7 +18,7 @@ import { holdsRecordings, readRecordings } from './recordings';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
-/** Kinds of files that a folder of examples can have, one of them. */
+/** Kinds of files in a folder of examples. A folder may have only one kind. */
 const extensions = {
   images: new Set(['.png', '.jpg', '.jpeg']),
   sounds: new Set(['.wav']),
@@ -27,7 +27,7 @@ const extensions = {
 type FileKind = keyof typeof extensions;
 
 /**
- * Reads examples from a .npy or .npz file, or a folder of images, sounds or such files.
+ * Reads examples from a .npy or .npz file, or from a folder of images, sounds or array files.
  * @throws UserError naming the file and the input.
  */
 export async function readExamples(
@@ -62,7 +62,7 @@ export async function readExamples(
   return { examples, available, warnings };
 }
 
-/** The number of examples, which must be the same for all inputs. */
+/** Number of examples, which must be the same for all inputs. */
 function sizeOfAll(rows: ReadonlyMap<string, readonly NumericArray[]>, file: string): number {
   const [[firstName, first] = ['', []], ...others] = rows;
   for (const [name, { length }] of others) {
@@ -83,7 +83,7 @@ function sizeOfAll(rows: ReadonlyMap<string, readonly NumericArray[]>, file: str
 const portOf = (ports: readonly InputPort[], name: string): InputPort | undefined =>
   ports.find((port) => port.name === name);
 
-/** The arrays of a file by the names of inputs. */
+/** Arrays of a file by input name. */
 async function readArrays(
   file: string,
   ports: readonly InputPort[],
@@ -149,8 +149,8 @@ function nameArrays(
 }
 
 /**
- * The examples of an array: its rows, each kept as a batch of one, where the model's batch is one or
- * free; what lies along an axis in front of the model's own; or the whole array.
+ * Splits an array into examples: along its first axis into batches of one if the model's batch size is 1 or dynamic;
+ * along an additional leading axis; otherwise the whole array is one example.
  */
 function splitExamples(array: NumericArray, port: InputPort | undefined): NumericArray[] {
   const { dims } = array;
@@ -163,7 +163,7 @@ function splitExamples(array: NumericArray, port: InputPort | undefined): Numeri
   return dims.length > 0 && isBatch ? slices(array, [1, ...dims.slice(1)]) : [array];
 }
 
-/** The parts of an array along its first axis, as arrays of the given sizes on the same memory. */
+/** Views of an array along its first axis with the given sizes. */
 function slices({ dtype, dims, data }: NumericArray, sizes: readonly number[]): NumericArray[] {
   const step = elementCount(sizes);
   return Array.from({ length: dims[0] ?? 0 }, (_, i) => ({
@@ -272,7 +272,7 @@ function requireSamples(samples: number, { leastSamples = 1 }: InputPort): void 
   }
 }
 
-/** Reads and prepares the one input of an example. */
+/** Reads and preprocesses the single input of an example. */
 function preparedReader<Read>(
   port: InputPort,
   read: (file: string) => Promise<Read>,
@@ -306,7 +306,7 @@ function arrayReader(ports: readonly InputPort[]): ExampleReader {
   };
 }
 
-/** An array that is one example, with or without its axis of the batch. */
+/** One example from an array with or without a batch axis. */
 function wholeExample(
   array: NumericArray,
   port: InputPort | undefined,

@@ -12,18 +12,18 @@ const unknownType = 2;
 const controlType = 3;
 const userDefinedType = 4;
 
-/** The tokenizer of a GGUF file. */
+/** Tokenizer of a GGUF file. */
 export interface GgufTokenizer {
-  /** In the form of tokenizer.json. */
+  /** Equivalent tokenizer.json. */
   readonly definition: Record<string, unknown>;
-  /** What the file says besides the division of texts. */
+  /** Settings other than the tokenizer definition. */
   readonly settings: TokenizerSettings;
 }
 
 /**
- * Reads byte-level BPE (`gpt2`), SentencePiece's BPE (`llama`), that with listed merges (`gemma4`), WordPiece
- * (`bert`) and Unigram (`t5`).
- * @throws UserError naming the key at fault.
+ * Converts the tokenizers `gpt2` (byte-level BPE), `llama` (SentencePiece BPE), `gemma4` (SentencePiece BPE with
+ * merges), `bert` (WordPiece) and `t5` (Unigram).
+ * @throws UserError naming the invalid key.
  */
 export async function readGgufTokenizer(path: string): Promise<GgufTokenizer> {
   const source = new TokenizerKeys(path, (await readGgufHeader(path)).metadata);
@@ -72,14 +72,14 @@ async function settingsOf(source: TokenizerKeys): Promise<TokenizerSettings> {
   };
 }
 
-/** Names in a chat template that differ from those in the file. */
+/** Names in chat templates that differ from those in the file. */
 const shortNames: Readonly<Record<string, string>> = {
   unknown: 'unk',
   padding: 'pad',
   seperator: 'sep',
 };
 
-/** Kinds of `gpt2` whose merges are of characters. */
+/** `tokenizer.ggml.pre` values of `gpt2` models whose merges are over characters instead of bytes. */
 const ofCharacters: readonly unknown[] = ['gemma4', 'granite-embed-multi-311m', 'sarvam-moe'];
 
 async function byteLevel(source: TokenizerKeys): Promise<Record<string, unknown>> {
@@ -119,7 +119,7 @@ const fromMarks = [
   { type: 'Fuse' },
 ];
 
-/** Merges of characters, with spaces as ▁ and other characters as bytes; none goes across line ends. */
+/** BPE over characters, with spaces as ▁ and byte fallback. Merges don't cross line ends. */
 async function byCharacter(
   source: TokenizerKeys,
   beginsText: boolean,
@@ -176,12 +176,12 @@ async function sentencePiece(source: TokenizerKeys): Promise<Record<string, unkn
   };
 }
 
-/** Ids of BERT, for files that name none (src/llama-vocab.cpp). */
+/** Default ids of BERT (src/llama-vocab.cpp). */
 const bertIds = { unknown_token_id: 100, bos_token_id: 101, seperator_token_id: 102 } as const;
-/** What files of 2024 call the token in front of texts. */
+/** Key of the BOS token in files of 2024. */
 const olderNames: Readonly<Record<string, string>> = { bos_token_id: 'cls_token_id' };
 
-/** Pieces behind the first of a word are as they are, and the first begins with ▁; in tokenizer.json it is the others that are marked. */
+/** WordPiece. GGUF marks the first piece of a word with ▁; tokenizer.json marks the other pieces instead. */
 async function wordPiece(source: TokenizerKeys): Promise<Record<string, unknown>> {
   const { tokens, types } = await source.vocabulary();
   const marked = tokens.map((token, id) =>
@@ -216,17 +216,17 @@ async function wordPiece(source: TokenizerKeys): Promise<Record<string, unknown>
   };
 }
 
-/** Of T5, for files that name none (src/llama-vocab.cpp). */
+/** Default unknown id of T5 (src/llama-vocab.cpp). */
 const defaultUnknown = 2;
 
-/** Pieces whose scores are logarithms of probabilities. */
+/** Unigram model. Scores are log probabilities. */
 async function unigram(source: TokenizerKeys): Promise<Record<string, unknown>> {
   const vocabulary = await source.vocabulary();
   const scores = await source.numbers('scores');
   const { tokens, types } = vocabulary;
   const byType = types.indexOf(unknownType);
   const merges = source.scalar('remove_extra_whitespaces') === true;
-  // In front of each word that it keeps llama.cpp puts a space, be it the first, and has no prefix by default.
+  // llama.cpp adds a space before each word it keeps, including the first, and no prefix by default.
   const prefixes = merges || source.scalar('add_space_prefix') === true;
   const metaspace = {
     ...{ type: 'Metaspace', replacement: '▁', split: true },
@@ -239,7 +239,7 @@ async function unigram(source: TokenizerKeys): Promise<Record<string, unknown>> 
       normalizers: [
         ...(await charsmapSteps(source)),
         ...(merges ? [replaced('\\A +| +\\z', ''), replaced(' {2,}', ' ')] : []),
-        // Metaspace puts none in front of a text that begins with one.
+        // Metaspace adds no space if the text already starts with one.
         ...(prefixes ? [replaced('\\A(?=▁| +[^ ])', ' ')] : []),
       ],
     },
@@ -290,7 +290,7 @@ function addedTokens({ tokens, types }: Vocabulary): unknown[] {
   });
 }
 
-/** Puts the tokens for beginning and end around a text, where the file asks for them. */
+/** Adds BOS and EOS tokens if the file requests them. */
 function postProcessor(
   source: TokenizerKeys,
   { tokens }: Vocabulary,
@@ -318,7 +318,7 @@ interface Special {
   readonly token: string;
 }
 
-/** Puts tokens in front of a text and behind it. */
+/** Post-processor that adds tokens before and after a text. */
 function around(before: readonly Special[], after: readonly Special[]): unknown {
   const all = [...before, ...after];
   const special = ({ token }: Special): unknown => ({ SpecialToken: { id: token, type_id: 0 } });
@@ -337,8 +337,8 @@ function around(before: readonly Special[], after: readonly Special[]): unknown 
 }
 
 /**
- * The merges of a SentencePiece BPE model, which knows only scores: pieces join in the order of the
- * score of what they join to, and every way to join two pieces of the vocabulary is allowed.
+ * Merges of a SentencePiece BPE model, which stores only scores: every pair of pieces that forms a piece of the
+ * vocabulary can merge, in the order of the resulting piece's score.
  */
 function mergesByScore(tokens: readonly string[], scores: readonly number[]): [string, string][] {
   const known = new Map(tokens.map((token, id) => [token, id]));

@@ -9,9 +9,9 @@ import { readTask } from './task-file';
 import { counted, say } from '../../message';
 
 /**
- * The first examples of a task, each a question with its right answer behind it, which is asked for. Questions are
- * cut at their beginning where both are longer than the request's length.
- * @throws UserError where there is no task, or it does not fit the request or the model.
+ * Loads the first examples of a task as questions followed by their correct answers; loss is computed on the answers.
+ * Questions are truncated at the start if both exceed the requested length.
+ * @throws UserError if there is no task, or it doesn't fit the request or the model.
  */
 export async function loadAnswers(
   request: CalibrationRequest,

@@ -14,7 +14,7 @@ const request = v.pipe(
   v.transform(({ arg_0: context, arg_1: asked }) => ({ context, asked })),
 );
 
-/** What lm-evaluation-harness 0.4 writes with `--log_samples`: its requests, shots and all. */
+/** Readers for the output of `--log_samples` in lm-evaluation-harness 0.4, including few-shot prompts. */
 export const loggedReaders: readonly TaskReader[] = [
   taskReader({
     name: 'lm-eval --log_samples',
@@ -27,7 +27,7 @@ export const loggedReaders: readonly TaskReader[] = [
     }),
     answer: 'target',
     read: ({ doc, target, arguments: requests }) => exampleOf(Object.values(requests), target, doc),
-    // One example is there once for each filter.
+    // Each example is repeated for every filter.
     counts: ({ filter }, first) => filter === first.filter,
   }),
 ];
@@ -61,7 +61,10 @@ function exampleOf(
   };
 }
 
-/** Where the choices are in the contexts, the target is what follows, and only the row itself tells the answer. */
+/**
+ * Index of the answer. If the choices are in the contexts, the target is the common continuation, so only the document
+ * has the answer.
+ */
 function answerOf(doc: object): number {
   const reader = readerOf(doc, datasetReaders);
   const parsed = reader && v.safeParse(reader.schema, doc);

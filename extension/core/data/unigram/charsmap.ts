@@ -1,12 +1,12 @@
 /**
- * SentencePiece's rules for characters (`precompiled_charsmap`): the bytes of a trie, the trie as a double array of
- * units of 32 bits over UTF-8 bytes (Darts-clone), and what it points to, texts that end with a zero.
+ * SentencePiece character rules (`precompiled_charsmap`): a trie over UTF-8 bytes as a double array of 32-bit units
+ * (Darts-clone), followed by the zero-terminated replacement texts it points to.
  */
 export class Charsmap {
   private readonly units: Uint32Array;
   private readonly texts: Buffer;
 
-  /** @throws Error where the sizes do not fit. */
+  /** @throws Error if the sizes are inconsistent. */
   public constructor(bytes: Uint8Array) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const size = view.byteLength < 4 ? 0 : view.getUint32(0, true);
@@ -18,8 +18,8 @@ export class Charsmap {
   }
 
   /**
-   * What stands for the bytes from `start` on, by their longest rule or by their shortest, and how many bytes
-   * that rule takes; undefined where none fits.
+   * Replacement for the bytes from `start` by the longest or shortest matching rule, and the number of bytes it
+   * replaces; undefined if no rule matches.
    */
   public match(
     bytes: Uint8Array,
@@ -64,13 +64,13 @@ export class Charsmap {
   }
 }
 
-// Darts-clone, include/darts.h, DoubleArrayUnit.
+// Bit layout from Darts-clone, include/darts.h, DoubleArrayUnit.
 const labelOf = (unit: number): number => unit & 0x80_00_00_ff;
 const isEnd = (unit: number): boolean => ((unit >>> 8) & 1) === 1;
 const valueOf = (unit: number): number => unit & 0x7f_ff_ff_ff;
 const offsetOf = (unit: number): number => (unit >>> 10) << ((unit & 0x2_00) >>> 6);
 
-/** As SentencePiece and llama.cpp do: the longest rule at each place. */
+/** Normalizes with the longest matching rule at each position, as SentencePiece and llama.cpp do. */
 export function normalizeByLongest(charsmap: Charsmap, text: string): string {
   const bytes = Buffer.from(text);
   let normalized = '';
@@ -88,17 +88,17 @@ export function normalizeByLongest(charsmap: Charsmap, text: string): string {
   return normalized + bytes.toString('utf8', kept);
 }
 
-/** Bytes of a character by its first byte in UTF-8. */
+/** Length of a UTF-8 character in bytes from its first byte. */
 const lengthOf = (byte: number): number =>
   byte < 0xc0 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
 
-/** Longest cluster that is looked up at once, in bytes. */
+/** Maximum size of a grapheme cluster that is looked up as a whole, in bytes. */
 const maxClusterBytes = 5;
 const clusters = new Intl.Segmenter('und', { granularity: 'grapheme' });
 
 /**
- * As the package tokenizers does (tokenizers/src/normalizers/precompiled.rs): the shortest rule at the beginning of a
- * grapheme cluster stands for all of a short one; else it is taken character by character.
+ * Normalizes like the package tokenizers (tokenizers/src/normalizers/precompiled.rs): the shortest rule at the start of
+ * a short grapheme cluster replaces all of it; longer clusters are replaced character by character.
  */
 export function normalizeByClusters(charsmap: Charsmap, text: string): string {
   const known = new Map<string, string>();

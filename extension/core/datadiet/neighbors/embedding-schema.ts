@@ -24,10 +24,10 @@ export const embeddingSchema = v.object({
   ),
 });
 
-/** Where examples lie by the features of a model: directions, neighbours and a map. */
+/** Embedding of examples from features of a model: vectors, neighbors and a map. */
 export type StoredEmbedding = v.InferOutput<typeof embeddingSchema>;
 
-/** The name of a list that has not as many bytes as it should, if there is one. */
+/** Name of the first list whose size in bytes is wrong; undefined if all are valid. */
 export function faultOf(
   { width, vectors, nearest, neighbors, points }: StoredEmbedding,
   examples: number,

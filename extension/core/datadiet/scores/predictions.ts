@@ -6,15 +6,15 @@ import type { Tensor, Tensors } from '../../runtime/tensors';
 import type { ProxyModel } from '../training/proxy-model';
 import { isCorrect } from './scores';
 
-/** Examples that are run at once. */
+/** Number of examples per run. */
 const evaluationBatch = 256;
 
-/** What gives logits [batch, classes] of inputs. */
+/** Model that computes logits [batch, classes]. */
 interface Evaluator {
   readonly evaluate: (inputs: Tensors) => Promise<Tensor>;
 }
 
-/** Logits of examples of a data set, batch by batch: rows [batch, classes] and the examples. */
+/** Yields logits of a dataset's examples in batches: rows [batch, classes], and the examples. */
 export async function* logitsOf(
   evaluator: Evaluator,
   proxy: ProxyModel,
@@ -30,7 +30,7 @@ export async function* logitsOf(
   }
 }
 
-/** Share of the examples, all of them with their own labels unless others are named, whose largest logit is that of the label. */
+/** Top-1 accuracy. By default, evaluates all examples with their own labels. */
 export async function accuracyOf(
   evaluator: Evaluator,
   proxy: ProxyModel,
@@ -57,6 +57,6 @@ export async function accuracyOf(
 export const labelsOf = (labels: Int32Array, examples: Int32Array): Int32Array =>
   examples.map((example) => labels[example] ?? 0);
 
-/** 0, 1, … size − 1 */
+/** Returns 0, 1, …, size − 1. */
 export const allExamples = (size: number): Int32Array =>
   Int32Array.from({ length: size }, (_, i) => i);

@@ -19,7 +19,7 @@ const lineSchema = v.looseObject({
 });
 const logitsSchema = v.pipe(v.array(v.number()), v.minLength(2));
 
-/** What is gathered of an epoch, example by example in the order of the file. */
+/** Values of an epoch, in file order. */
 interface Epoch {
   readonly given: number[];
   readonly correct: number[];
@@ -28,9 +28,9 @@ interface Epoch {
 }
 
 /**
- * Reads training dynamics in the form of dataset cartography: lines {guid, logits_epoch_K, gold}, in one
- * file with all epochs or in a folder with a file for each. Scores are EL2N of the last epoch, in the order
- * of the first file, which must be the data set's.
+ * Reads training dynamics in the format of dataset cartography: lines {guid, logits_epoch_K, gold}, in one file with
+ * all epochs or a folder with one file per epoch. Scores are EL2N of the last epoch. The first file must be in dataset
+ * order.
  * @throws UserError naming the file and the line.
  */
 export async function readDynamics(path: string): Promise<ScoreDocument> {

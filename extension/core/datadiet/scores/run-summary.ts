@@ -6,7 +6,7 @@ import type { ScoreDocument, ScoreKind } from './score-document';
 import type { ScoringJob } from './scoring-job';
 import { Cartography, Forgetting, meanOverRuns } from './scores';
 
-/** Joins the records of all runs, each of all epochs, into a document. */
+/** Combines the records of all epochs of all runs into a score document. */
 export function summarizeRuns(
   { request, dataset, labels, proxy }: ScoringJob,
   runs: readonly (readonly EpochRecord[])[],
@@ -70,8 +70,8 @@ function scoresOfRun(kind: ScoreKind, records: readonly EpochRecord[]): Float64A
 }
 
 /**
- * The class that the runs predict, each counting with its probability, and that probability averaged over
- * all runs, those that predict another counting 0.
+ * Predicted class over all runs, weighted by probability, and its mean probability, where runs that predict another
+ * class count as 0.
  */
 function joinPredictions(records: readonly EpochRecord[]): {
   predicted: Int32Array;
@@ -92,7 +92,7 @@ function joinPredictions(records: readonly EpochRecord[]): {
   return { predicted, largest };
 }
 
-/** Of a sample of runs: divided by their number − 1. */
+/** Sample standard deviation over runs (divisor n − 1). */
 function deviationsOf(runs: readonly Float64Array[], mean: Float64Array): Float64Array {
   return mean.map((middle, i) => {
     const squares = runs.reduce((sum, run) => sum + ((run[i] ?? 0) - middle) ** 2, 0);
@@ -101,7 +101,7 @@ function deviationsOf(runs: readonly Float64Array[], mean: Float64Array): Float6
 }
 
 function notesOf(score: ScoreKind, epoch: number, drawsWeights: boolean): string[] {
-  // Files are in English; whoever shows them translates.
+  // Documents are in English; the panel translates.
   const notes = [
     ...(score === 'grand' && epoch === 0
       ? [
@@ -123,9 +123,9 @@ function notesOf(score: ScoreKind, epoch: number, drawsWeights: boolean): string
 }
 
 /**
- * Labels that are probably wrong, by confident learning (Northcutt et al. 2021, arXiv 1911.00068, § 3.1): the
- * predicted class is another, and its probability is at least the mean probability of that class among the
- * examples that have it as their label.
+ * Label issues by confident learning (Northcutt et al. 2021, arXiv 1911.00068, § 3.1): a label is suspected if the
+ * predicted class differs and its probability is at least the mean probability of that class among examples labeled
+ * with it.
  */
 export function labelIssues({
   labels,

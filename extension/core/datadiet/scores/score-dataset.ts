@@ -31,7 +31,7 @@ import { say } from '../../message';
 
 /**
  * Opens the model and the folder of a job.
- * @param folderOf the folder, by what tells the job from others
+ * @param folderOf returns the folder for a job identity
  */
 export async function openScoring(
   request: ScoreRequest,
@@ -45,7 +45,7 @@ export async function openScoring(
     noise === undefined
       ? dataset
       : flipLabels(dataset.labels, dataset.classNames.length, noise.rate, noise.seed);
-  // Not the number of runs: more of them add to those that are there.
+  // Excludes the number of runs, so that more runs can be added to a job.
   const identity = { data: dataset.fingerprint, noise, model, score, epoch, training };
   return { request, dataset, labels, proxy, folder: await folderOf(identity) };
 }
@@ -70,7 +70,8 @@ function checkRequest({ runs, epoch, score, noise }: ScoreRequest): void {
 }
 
 /**
- * Scores a data set: trains the proxy from several seeds, looks at every example after each epoch, and
+ * Scores a dataset: trains the proxy with several seeds, evaluates every example after each epoch, and averages over
+ * the runs. Keeps finished runs in the request's folder until the job is done.
  * averages over the runs. What finished is kept in the request's folder until all is done.
  */
 export async function scoreDataset(
@@ -88,18 +89,18 @@ export async function scoreDataset(
   return scoreOpenDataset(request, dataset, job, { sharing, openSeconds, part: 'whole', sink });
 }
 
-/** How the runs of an open data set are done. */
+/** Execution settings for the runs on an open dataset. */
 interface ScoringMeans {
   readonly sharing: SeedSharing | undefined;
-  /** What opening the data set has taken. */
+  /** Seconds that opening the dataset took. */
   readonly openSeconds: number;
-  /** Whether it is all that lies at the path of the request, or its training part. */
+  /** Whole dataset at the request's path, or its training split. */
   readonly part: 'whole' | 'train';
-  /** Gets all records; the runs are then done in this process. */
+  /** Receives all records; if set, all runs are executed in this process. */
   readonly sink?: RecordSink | undefined;
 }
 
-/** The same for a data set that is open, or a part of one. */
+/** Scores an open dataset, or a part of one. */
 export async function scoreOpenDataset(
   request: ScoreRequest,
   dataset: Dataset,
@@ -134,7 +135,7 @@ export async function scoreOpenDataset(
   return document;
 }
 
-/** Does the runs that are missing together with others, if that pays; their records lie in the folder. */
+/** Executes missing runs on workers if that saves time. Records are saved in the folder. */
 async function scoreAside(
   scoring: ScoringJob,
   job: JobContext<unknown>,
@@ -166,7 +167,7 @@ async function scoreAside(
     stage: say`Training proxies`,
     onResult: async (records: readonly EpochRecord[], index: number): Promise<void> => {
       const seed = missing[index] ?? 0;
-      // What was done on this machine lies there.
+      // Runs executed by local processes are already in the folder.
       if ((await readRun(scoring, seed)) === undefined) {
         await Promise.all(
           epochsOf(request).map(async (at, i) => {
@@ -180,7 +181,7 @@ async function scoreAside(
   await shareSeeds(seeds, engine, job);
 }
 
-/** Does runs of a scoring that is open. */
+/** Task runner for seeds of an open scoring job. */
 export const scoringWork = (scoring: ScoringJob): Pick<PieceDoer, 'do' | 'probe'> => ({
   do: async (request, job) => {
     const { seed } = readMessage(seedRequestSchema, request, 'The piece');
@@ -189,7 +190,7 @@ export const scoringWork = (scoring: ScoringJob): Pick<PieceDoer, 'do' | 'probe'
   probe: async () => probeRun(runOf(scoring, 0)),
 });
 
-/** Epochs that records are taken at. */
+/** Epochs after which examples are evaluated. */
 const epochsOf = ({ epoch }: Pick<ScoreRequest, 'epoch'>): readonly number[] =>
   epoch === 0 ? [0] : Array.from({ length: epoch }, (_, i) => i + 1);
 
@@ -203,7 +204,7 @@ const runOf = (scoring: ScoringJob, seed: number) => {
   return { proxy, dataset, labels, examples, seed, steps: stepsOf(scoring), settings };
 };
 
-/** The records of all epochs of a run that is done. */
+/** Records of all epochs of a finished run. */
 async function readRun(
   { request, folder }: ScoringJob,
   seed: number,
@@ -216,7 +217,7 @@ async function readRun(
   return records.length === numbers.length ? records : undefined;
 }
 
-/** Trains one seed, or reads what an earlier try has left; gives its records of all epochs. */
+/** Trains one seed, or reads its saved run; returns the records of all epochs. */
 async function scoreRun(
   scoring: ScoringJob,
   seed: number,

@@ -34,7 +34,7 @@ import { stepsPerEpoch } from '../training/training-run';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
-/** Scores of one kind, taken at one epoch. */
+/** Kind of score, and the epoch after which it is computed. */
 export interface ScoreChoice {
   readonly kind: ScoreKind;
   readonly epoch: number;
@@ -43,11 +43,11 @@ export interface ScoreChoice {
 export interface DietRequest extends FitRequest, Comparison {
   readonly scores: readonly ScoreChoice[];
   readonly balanced: boolean;
-  /** Folder that keeps what is done while the job works. */
+  /** Folder for finished work while the job is running. */
   readonly folder: string;
 }
 
-/** How well a choice of examples trains. */
+/** Accuracy of models trained on one selection of examples. */
 export interface DietRow {
   /** `full`, `random`, or a score such as `el2n@3`. */
   readonly choice: string;
@@ -56,14 +56,14 @@ export interface DietRow {
   readonly keep: number;
   readonly examples: number;
   readonly steps: number;
-  /** On the test data, 0 to 1, of each seed. */
+  /** Test accuracy of each seed, 0 to 1. */
   readonly accuracies: readonly number[];
   readonly mean: number;
-  /** Standard deviation of the sample; absent for one seed. */
+  /** Sample standard deviation; absent for one seed. */
   readonly deviation?: number;
-  /** Share of the kept examples whose label was flipped, where that is known. */
+  /** Share of selected examples with flipped labels, if known. */
   readonly wrongLabels?: number;
-  /** Of all its trainings together. */
+  /** Total seconds of all trainings. */
   readonly seconds: number;
 }
 
@@ -72,7 +72,7 @@ export interface DietResult {
   readonly version: 1;
   readonly dataset: {
     readonly name: string;
-    /** Of the training data with those that were held out, as scores of them have it. */
+    /** Fingerprint of the training data including the held-out part, as in its scores. */
     readonly fingerprint: string;
     readonly examples: number;
     readonly testExamples: number;
@@ -83,22 +83,22 @@ export interface DietResult {
     readonly interRunSpearman: number | null;
     readonly seconds: number;
     readonly notes: readonly string[];
-    /** How well the score tells flipped labels from right ones. */
+    /** AUROC of the score as a detector of flipped labels. */
     readonly noiseAuroc?: number;
   }[];
   readonly sweeps: readonly OffsetSweep[];
   readonly rows: readonly DietRow[];
 }
 
-/** Share of the examples that choose between windows. */
+/** Share of examples used to select a window. */
 const validationShare = 0.1;
-/** So far from the seeds of scoring that none is met again. */
+/** First seed, far from the seeds that scoring uses. */
 const firstSeed = 1000;
 
 const entrySchema = v.object({ key: v.string(), accuracy: v.number(), seconds: v.number() });
 type Entry = v.InferOutput<typeof entrySchema>;
 
-/** A training with what it is known by in the journal. */
+/** Training, with its key in the journal. */
 interface KeyedFit extends Fit {
   readonly key: string;
 }
@@ -106,9 +106,9 @@ interface KeyedFit extends Fit {
 const nameOf = ({ kind, epoch }: ScoreChoice): string => `${kind}@${epoch}`;
 
 /**
- * Measures what choosing examples by their scores does to a model trained on them: always beside the whole
- * data set and beside random choices of the same size. Started again, it goes on where it was.
- * @param write writes the result, before what is done is removed: a full disk then costs nothing
+ * Measures the effect of selecting examples by score on models trained on them, compared with the full dataset and with
+ * random selections of the same size. Resumes an interrupted experiment.
+ * @param write writes the result before intermediate files are removed, so that a full disk loses nothing
  */
 export async function runDiet(
   request: DietRequest,
@@ -136,7 +136,7 @@ export async function runDiet(
     JSON.stringify(identity),
     (value) => v.parse(entrySchema, value),
   );
-  // Each row trains few models: workers stay for all rows.
+  // Each row trains few models, so workers are shared by all rows.
   return withStanding(sharing?.engine, async (engine) => {
     const means = { sharing: sharing && { ...sharing, engine }, openSeconds };
     const result = await new DietBench(request, material, means, runFolder, journal, job).run();
@@ -236,7 +236,7 @@ class DietBench {
     return document;
   }
 
-  /** Trains on a choice from every seed; on everything if it is undefined. */
+  /** Trains on a selection with every seed; on all examples if it is undefined. */
   private async measure(
     choice: string,
     selection: SelectionRequest | undefined,
@@ -274,7 +274,7 @@ class DietBench {
     };
   }
 
-  /** Random choices differ from seed to seed, as they would from user to user. */
+  /** Random selections differ between seeds, as they would between users. */
   private select(
     selection: SelectionRequest,
     document: ScoreDocument | undefined,
@@ -287,8 +287,8 @@ class DietBench {
   }
 
   /**
-   * Chooses the window by training on a part of the examples and validating on the rest, labels being as
-   * the user has them. Where there is but one window nothing is trained.
+   * Selects a window by training on a part of the examples and validating on the rest, with the user's labels. A single
+   * window needs no training.
    */
   private async sweep(
     choice: string,
@@ -340,7 +340,7 @@ class DietBench {
     return validation === undefined ? fit : { ...fit, validation };
   }
 
-  /** Does trainings, side by side if that pays, and keeps what came of them. */
+  /** Runs trainings, in parallel if that saves time, and saves their results. */
   private async fitAll(fits: readonly KeyedFit[], what: Message): Promise<Entry[]> {
     const stage = say`Training on ${what}`;
     const { sharing, openSeconds } = this.means;

@@ -20,36 +20,36 @@ import type { TrainingSettings } from '../training/training-settings';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** A request, open. */
+/** Opened data and model of a request. */
 export interface Material {
   readonly train: Dataset;
   readonly testSet: Dataset;
-  /** Of all that was opened, whether a part was held out of it or not. */
+  /** Fingerprint of the opened dataset, including a held-out part. */
   readonly fingerprint: string;
   readonly noisy: NoisyLabels;
   readonly proxy: ProxyModel;
   readonly training: TrainingSettings;
 }
 
-/** One training on some examples, and what the model is examined on. */
+/** Training on a subset of examples, and the data for evaluation. */
 export interface Fit {
   readonly examples: Int32Array;
   readonly seed: number;
   readonly steps: number;
   /** File that the training is saved to after every epoch. */
   readonly checkpoint: string;
-  /** Examples held out of the training data, with labels as they are; the test data if absent. */
+  /** Held-out training examples with current labels; the test data if absent. */
   readonly validation?: Int32Array;
 }
 
-/** What came of it, as another process sends it. */
+/** Schema of a training result from another process. */
 export const fitResultSchema = v.object({ accuracy: v.number(), seconds: v.number() });
 
-/** What came of it. */
+/** Result of a training. */
 export interface FitResult {
-  /** Share of the examples that the model is right about, 0 to 1. */
+  /** Accuracy, 0 to 1. */
   readonly accuracy: number;
-  /** Of its steps. */
+  /** Seconds of the training steps. */
   readonly seconds: number;
 }
 
@@ -75,7 +75,7 @@ export function runOfFit(
   return { proxy, dataset: train, labels, examples, seed, steps, settings: training };
 }
 
-/** Trains on some examples, and examines the model. */
+/** Trains on a subset and evaluates the model. */
 export async function fitModel(material: Material, fit: Fit, job: TaskJob): Promise<FitResult> {
   const { proxy, train, testSet, noisy } = material;
   const { steps, checkpoint, validation } = fit;
@@ -98,7 +98,7 @@ export async function fitModel(material: Material, fit: Fit, job: TaskJob): Prom
   }
 }
 
-/** A training as others are asked for it. */
+/** Creates the work item of a training. */
 export const pieceOfFit = ({ examples, seed, steps, checkpoint, validation }: Fit): SeedPiece => ({
   request: {
     ...{ kind: 'fit', examples, seed, steps, checkpoint: basename(checkpoint) },
@@ -107,7 +107,7 @@ export const pieceOfFit = ({ examples, seed, steps, checkpoint, validation }: Fi
   checkpoint,
 });
 
-/** Does trainings on material that is open, whose checkpoints lie in a folder. */
+/** Creates a task runner for trainings on opened data, with checkpoints in a folder. */
 export const fitWork = (
   material: Material,
   folder: RunFolder,

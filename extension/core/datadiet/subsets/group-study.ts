@@ -27,28 +27,28 @@ export interface GroupStudyRequest {
   readonly proxy: ProxyRequest;
   readonly training: TrainingSettings;
   readonly epochs: number;
-  /** Groups of examples that follow each other in the order of scores, spread evenly over it. */
+  /** Number of groups of consecutive examples, evenly spaced in the order of scores. */
   readonly groups: number;
   readonly groupSize: number;
-  /** Epochs after which two children go on from the same weights, apart in the order of examples. */
+  /** Epochs after which two children continue from the same weights with different example orders. */
   readonly spawn: readonly number[];
   readonly seed: number;
 }
 
-/** What examples of about the same score do to training. */
+/** Effect of groups of similar scores on training. */
 export interface GroupStudy {
   readonly format: 'espalier.datagroups';
   readonly version: 1;
   readonly score: string;
   readonly groups: readonly {
-    /** Where it begins among all examples, ordered from the lowest score on. */
+    /** Rank of the group's first example, in ascending order of scores. */
     readonly rank: number;
     readonly meanScore: number;
-    /** How far the tangent kernel turned in each epoch, 0 to 1. */
+    /** Change of the tangent kernel in each epoch, 0 to 1. */
     readonly kernelVelocity: readonly number[];
     /**
-     * For each epoch of `spawn`: the greatest training error between the weights of two children, less
-     * the mean of their own (Frankle et al. 2020, arXiv 1912.05671, § 2).
+     * For each epoch of `spawn`: maximum training error on the path between the weights of two children, minus the mean
+     * of their own errors (Frankle et al. 2020, arXiv 1912.05671, § 2).
      */
     readonly errorBarrier: readonly number[];
   }[];
@@ -56,14 +56,14 @@ export interface GroupStudy {
   readonly epochs: number;
 }
 
-/** Places between the weights of two children that are looked at, both ends included. */
+/** Number of evaluated points between the weights of two children, including both ends. */
 const places = 11;
-/** Seeds of the order of examples of children, far from those of parents. */
+/** Seeds for the example order of children, far from those of parents. */
 const childSeeds = [2001, 2002] as const;
 
 /**
- * Measures kernel velocity and linear mode connectivity of groups of examples of about the same score
- * (Paul et al. 2021, arXiv 2107.07075, § 5).
+ * Measures kernel velocity and linear mode connectivity of groups of examples with similar scores (Paul et al. 2021,
+ * arXiv 2107.07075, § 5).
  */
 export async function studyGroups(
   request: GroupStudyRequest,
@@ -116,7 +116,7 @@ interface Group {
   readonly examples: Int32Array;
 }
 
-/** Groups of examples next to each other in the order of scores, the first lowest, the last highest. */
+/** Evenly spaced groups of consecutive examples in the order of scores, from lowest to highest. */
 export function contiguousGroups(scores: Float64Array, count: number, size: number): Group[] {
   if (count < 1 || size < 2 || count * size > scores.length) {
     throw new UserError(
@@ -158,7 +158,7 @@ class Study {
     this.run = { proxy, dataset, labels: dataset.labels, examples, steps, settings };
   }
 
-  /** Trains the parent, keeps its state of every epoch, and gives the velocity of each group by epoch. */
+  /** Trains the parent, saves its state after every epoch, and returns the kernel velocity by group and epoch. */
   public async trainParent(seed: number): Promise<number[][]> {
     const { proxy, dataset, groups } = this.material;
     const untrained = proxy.untrained(seed);
@@ -202,7 +202,7 @@ class Study {
     }
   }
 
-  /** The error barrier of each group between two children of the parent's state after `epoch`. */
+  /** Error barrier of each group between two children of the parent's state after `epoch`. */
   public async barriers(epoch: number): Promise<number[]> {
     const { request, groups, proxy, dataset } = this.material;
     const ends: Trainer[] = [];
@@ -214,7 +214,7 @@ class Study {
           ...this.hooks(say`children of epoch ${epoch}`),
           checkpoint: checkpointFile,
         };
-        // The parent's seed draws its weights and dropout; only the order differs.
+        // The parent's seed determines weights and dropout; only the example order differs.
         const { trainer } = await trainRun(
           { ...this.run, seed: request.seed, orderSeed: seed },
           hooks,
@@ -265,7 +265,7 @@ class Study {
   }
 }
 
-/** Parameters, and running statistics with them, at `share` of the way from one model to another. */
+/** Parameters and running statistics, linearly interpolated between two models. */
 function interpolate(a: Trainer, b: Trainer, share: number): Tensors {
   return Object.fromEntries(
     a.parameterNames.map((name) => {

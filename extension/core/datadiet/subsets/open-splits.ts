@@ -7,26 +7,26 @@ import { membersOf } from './selection';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
-/** A data set to train on and one to test on. */
+/** Training and test data. */
 interface Splits {
   readonly train: Dataset;
   readonly test: Dataset;
-  /** Of the training data as they are stored, with those that are held out. */
+  /** Fingerprint of the stored training data, including held-out examples. */
   readonly fingerprint: string;
   readonly warnings: readonly Message[];
 }
 
-/** Tells what is trained and tested on from other data. */
+/** Fingerprint of training and test data. */
 export const fingerprintOf = (train: Dataset, test: Dataset): string =>
   `${train.fingerprint} ${test.fingerprint}`;
 
-/** Share of the examples that is held out of a data set without a test part. */
+/** Share of examples held out from a dataset without a test split. */
 const heldOutShare = 0.2;
 
 /**
- * Opens the training and the test part of a data set. One without a test part, or with one of the same
- * content, gives up a fifth of every class instead.
- * @param test path of the test data, where it lies elsewhere
+ * Opens the training and test splits of a dataset. If there is no test split, or both have the same content, holds out
+ * a fifth of every class instead.
+ * @param test path of separate test data
  */
 export async function openSplits(
   path: string,
@@ -53,7 +53,7 @@ export async function openSplits(
   };
 }
 
-/** Divides examples, class by class. The only example of a class is always kept. */
+/** Splits examples class by class. The only example of a class is always kept for training. */
 export function holdOut(
   labels: Int32Array,
   examples: Int32Array,

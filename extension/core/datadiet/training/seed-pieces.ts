@@ -13,7 +13,7 @@ import type { SeedWork } from './seed-setup';
 import type { FitRequest } from './train-request';
 import { openTraining, trainingWork } from './train-models';
 
-/** Opens what a worker trains seeds with. */
+/** Opens the data and model with which a worker trains seeds. */
 export const openSeedPieces: OpenPieces = async (data, means) => {
   const shared = readMessage(seedDataSchema, data, 'What pieces share');
   const request = requestOf(shared, means);
@@ -29,14 +29,14 @@ export const openSeedPieces: OpenPieces = async (data, means) => {
   return { ...work, dispose: async () => Promise.resolve() };
 };
 
-/** The work of a request, and the fingerprint of what is trained and tested on. */
+/** Opens a task runner for a request; returns it with the fingerprint of its training and test data. */
 async function open(
   request: FitRequest,
   work: SeedWork,
   folder: RunFolder,
 ): Promise<{ work: Pick<PieceDoer, 'do' | 'probe'>; fingerprint: string }> {
   const { data, options, test } = request;
-  // The process that asks for the seeds has said what there is to warn of.
+  // The requesting process has already reported the warnings.
   const silent = (): void => undefined;
   switch (work.kind) {
     case 'score': {

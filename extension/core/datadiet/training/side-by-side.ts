@@ -14,39 +14,39 @@ import type { RunRequest } from './training-run';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** Whom trainings of seeds are shared with. */
+/** Options for running trainings in parallel. */
 export interface SeedSharing {
-  /** As the user has chosen; a measurement decides on processes of this machine if absent. */
+  /** Engine selected by the user; if absent, a measurement decides whether to use local processes. */
   readonly engine?: Engine | undefined;
-  /** Of Espalier: others compute otherwise. */
+  /** Version of Espalier; others compute different results. */
   readonly version: string;
-  /** So many processes of this machine, this one included. */
+  /** Creates an engine with `count` local processes, including this one. */
   readonly processes: (count: number) => Engine;
 }
 
-/** Trainings that can be done at the same time. */
+/** Trainings that can run in parallel. */
 export interface Seeds<Result> {
   readonly setup: PieceSetup;
   readonly pieces: readonly SeedPiece[];
   readonly result: v.GenericSchema<unknown, Result>;
-  /** Does pieces in this process. */
+  /** Task runner of this process. */
   readonly home: Pick<PieceDoer, 'do' | 'probe'>;
-  /** Steps of each. */
+  /** Steps per training. */
   readonly steps: number;
   readonly stage: Message;
-  /** Gets what a piece has given. */
+  /** Called with the result of each work item. */
   readonly onResult: (result: Result, index: number) => Promise<void>;
 }
 
-/** What a process takes to start, besides opening the data. */
+/** Startup time of a process in seconds, besides opening the data. */
 const startSeconds = 0.5;
-/** Share of the free memory that processes may take. */
+/** Share of free memory that processes may use. */
 const memoryShare = 0.5;
 
 /**
- * Who does some trainings besides this process: whom the user has chosen, or processes of this machine where they pay;
- * undefined where it does all.
- * @param openSeconds what opening the data has taken here, and will take in each process
+ * Selects the engine for parallel trainings: the user's, or local processes if they save time; undefined to run all in
+ * this process.
+ * @param openSeconds seconds that opening the data took here, and will take in each process
  */
 export async function engineFor(
   sharing: SeedSharing | undefined,
@@ -66,8 +66,8 @@ export async function engineFor(
 }
 
 /**
- * How many processes pay for some trainings: as many as have cores of their own, where what they save is more
- * than twice what starting them takes. The time of a step is measured on a few.
+ * Number of processes for parallel trainings: as many as have their own cores and memory, if the time saved is more
+ * than twice the startup time. Measures the time of a few steps.
  */
 async function countProcesses(
   run: RunRequest,
@@ -86,7 +86,7 @@ async function countProcesses(
   return inTurn - together > 2 * (openSeconds + startSeconds) ? count : 1;
 }
 
-/** Does trainings by the workers of an engine and this process. */
+/** Runs trainings on the workers of an engine and in this process. */
 export async function shareSeeds<Result>(
   { setup, pieces, result, home, steps, stage, onResult }: Seeds<Result>,
   engine: Engine,
@@ -96,7 +96,7 @@ export async function shareSeeds<Result>(
   const done = await Promise.all(pieces.map(async (one) => stepsOfCheckpoint(one.checkpoint)));
   await withCrew(engine, setup, home, job, async (crew) => {
     const report = (index: number, made: number): void => {
-      // One that is begun again, or twice, does not take back what was told.
+      // A training that is restarted or duplicated doesn't reduce the reported progress.
       done[index] = Math.max(done[index] ?? 0, made);
       const sum = done.reduce((total, one) => total + one, 0);
       const where = say`${stage}, ${crew.size} at once`;

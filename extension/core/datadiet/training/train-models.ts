@@ -23,15 +23,15 @@ import { readSmallText, withRegularFile } from '../../regular-file';
 const runSchema = v.object({
   seed: v.number(),
   steps: v.number(),
-  /** Shares, 0 to 1. */
+  /** Accuracies, 0 to 1. */
   trainAccuracy: v.number(),
   testAccuracy: v.number(),
-  /** Of the steps that were made without interruption until the end. */
+  /** Seconds per step since the last start. */
   secondsPerStep: v.number(),
 });
 type TrainedRun = v.InferOutput<typeof runSchema>;
 
-/** What whoever trains a seed gives: the run, and its checkpoint. */
+/** Schema of a trained seed from another process: run and checkpoint. */
 const trainedSchema = v.object({ run: runSchema, weights: v.instance(Uint8Array) });
 interface Trained {
   readonly run: TrainedRun;
@@ -43,7 +43,7 @@ export interface TrainResult {
   readonly secondsPerStep: number;
 }
 
-/** A request whose data and model are open. */
+/** Request with its open dataset and model. */
 interface Training {
   readonly request: TrainRequest;
   readonly dataset: Dataset;
@@ -53,7 +53,10 @@ interface Training {
   readonly steps: number;
 }
 
-/** @param folderOf the folder, by what tells the job from others */
+/**
+ * Opens the data and model of a request.
+ * @param folderOf returns the folder for a job identity
+ */
 export async function openTraining(
   request: TrainRequest,
   warn: (message: Message) => void,
@@ -82,8 +85,8 @@ export async function openTraining(
 }
 
 /**
- * Trains a model from several seeds, in processes of their own where they are given and it pays. Weights are
- * saved after every epoch as seed-N.safetensors; started again with the same request, it goes on where it was.
+ * Trains a model with several seeds, in separate processes if available and faster. Saves weights after every epoch as
+ * seed-N.safetensors. Resumes an interrupted job with the same request.
  */
 export async function trainModels(
   request: TrainRequest,
@@ -122,7 +125,7 @@ export async function trainModels(
   };
 }
 
-/** Trains the seeds that are missing together with others, if that pays; results and weights lie in the folder. */
+/** Trains missing seeds on workers if that saves time. Results and weights are saved in the folder. */
 async function trainAside(
   training: Training,
   job: JobContext<unknown>,
@@ -153,7 +156,7 @@ async function trainAside(
     stage: say`Training ${proxy.name}`,
     onResult: async ({ run, weights }: Trained, index: number): Promise<void> => {
       const seed = missing[index] ?? 0;
-      // What was done on this machine lies there.
+      // Seeds trained by local processes are already in the folder.
       if ((await readRun(folder.file(resultFile(seed)))) === undefined) {
         await writeText(folder.checkpoint(seed), weights);
         await writeDocument(folder.file(resultFile(seed)), run);
@@ -163,7 +166,7 @@ async function trainAside(
   await shareSeeds(seeds, engine, job);
 }
 
-/** Trains seeds of a request that is open. */
+/** Task runner for seeds of an open request. */
 export const trainingWork = (training: Training): Pick<PieceDoer, 'do' | 'probe'> => ({
   do: async (request, job): Promise<Trained> => {
     const { seed } = readMessage(seedRequestSchema, request, 'The piece');
@@ -182,7 +185,7 @@ const runOf = ({ proxy, dataset, steps, request }: Training, seed: number) => ({
   ...{ seed, steps, settings: request.training },
 });
 
-/** Trains a seed, or reads what is done; tells the steps of this seed. */
+/** Trains a seed, or reads its saved result; reports the steps of this seed. */
 async function trainSeed(training: Training, seed: number, job: TaskJob): Promise<TrainedRun> {
   const { proxy, dataset, testSet, folder, steps } = training;
   const result = folder.file(resultFile(seed));
@@ -226,7 +229,7 @@ async function readRun(path: string): Promise<TrainedRun | undefined> {
   try {
     return v.parse(runSchema, parseJsonText(text));
   } catch {
-    // Half-written by a machine that lost power: the run's checkpoint is still there.
+    // Incomplete after a power loss; the run's checkpoint still exists.
     return undefined;
   }
 }

@@ -17,7 +17,7 @@ import { describeOrigin } from './origin';
 
 type Measured = NonNullable<EvaluationDocument['against']>;
 
-/** What a model scores on held-out text or a task, what another does, and what limits say of it. */
+/** Report on the quality of a model on held-out text or a task, compared with another model and with limits. */
 export function reportOfEvaluation(evaluation: EvaluationDocument): Report {
   const { evaluated, other, removed, text, task, examples, verdict } = evaluation;
   const fact = (name: string, value: string | undefined): readonly Fact[] =>
@@ -43,7 +43,7 @@ export function reportOfEvaluation(evaluation: EvaluationDocument): Report {
   };
 }
 
-/** A line for each model, the other one first. */
+/** One row per model, the reference model first. */
 function rowsOf(
   { evaluated, other, against, ...own }: EvaluationDocument,
   cells: (measured: Measured) => readonly string[],
@@ -84,7 +84,7 @@ function perplexitySection(evaluation: EvaluationDocument): Section {
   };
 }
 
-/** A row for each domain of the text. */
+/** Section with one row per domain of the text. */
 function domainSection({ domains = [] }: EvaluationDocument): readonly Section[] {
   if (domains.length === 0) {
     return [];

@@ -9,7 +9,7 @@ import type { Report } from '../report';
 import { describeOrigin } from './origin';
 
 /**
- * What a model that Espalier wrote is, against the one that it was made from.
+ * Report on a model that Espalier wrote, compared with its source.
  * @param path of the model
  */
 export function reportOfModel(manifest: Manifest, path: string): Report {
@@ -51,7 +51,7 @@ export function reportOfModel(manifest: Manifest, path: string): Report {
   };
 }
 
-/** How many layers have taken each form. */
+/** Rows with the number of layers per encoding. */
 function formsOf(compressed: Readonly<Record<string, FormSpec>>): string[][] {
   const counts = new Map<string, number>();
   for (const { kind } of Object.values(compressed)) {

@@ -8,7 +8,7 @@ import type { LayerProfile } from '../../prune/layer-profile';
 import { describeOrigin } from './origin';
 import type { Heatmap, HeatmapCell, Report, Section, Series } from '../report';
 
-/** Candidates that are listed as the cheapest to remove. */
+/** Number of candidates listed as the cheapest to remove. */
 const listed = 10;
 
 export function reportOfProfile(profile: LayerProfile): Report {
@@ -67,7 +67,7 @@ const wordOf = (metric: string, distance: number | null): string => {
   return word === undefined ? '–' : inEnglish(word);
 };
 
-/** Distances by block and kind, with the places in the order of removal. */
+/** Heatmap of distances by block and kind, labeled with the removal order. */
 export function importanceOf({ candidates, rounds, model }: LayerProfile): Heatmap {
   const order = new Map(rounds.map(({ removed }, i) => [removed, String(i + 1)]));
   const lines = new Map<string, Map<number, HeatmapCell>>();

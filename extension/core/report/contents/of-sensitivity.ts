@@ -40,12 +40,12 @@ export function reportOfSensitivity(profile: SensitivityProfile): Report {
   };
 }
 
-/** Mean distances of a method by block and role, at the level that leaves about half of a layer's bytes. */
+/** Heatmap of mean distances of a method by block and role, at the level that leaves about half of a layer's bytes. */
 export function sensitivityOf(
   { layers, original }: Pick<SensitivityProfile, 'layers' | 'original'>,
   method: MethodName,
 ): Heatmap {
-  // A block has several layers of a role where it has experts.
+  // With experts, a block has several layers per role.
   const lines = new Map<string, Map<number, number[]>>();
   for (const layer of layers) {
     const entry = nearestToHalf(layer, method);
@@ -70,7 +70,7 @@ export function sensitivityOf(
   };
 }
 
-/** A level as the method names its setting. */
+/** Name of each method's setting at a level. */
 const settings: Readonly<Record<MethodName, (level: number) => string>> = {
   mpo: (level) => `bond dimension ${level}`,
   lowrank: (level) => `rank ${level}`,
@@ -79,7 +79,7 @@ const settings: Readonly<Record<MethodName, (level: number) => string>> = {
   gguf: typeOfLevel,
 };
 
-/** What every method leaves of the layers at each of its levels, and how far that is from the original. */
+/** Section with the bytes and distances of every method at each of its levels. */
 function levelsSection({ layers, original }: SensitivityProfile): Section {
   const bytes = layers.reduce((sum, layer) => sum + layer.bytes, 0);
   const ways = new Map<string, Map<number, SensitivityEntry[]>>();
