@@ -7,29 +7,32 @@ import type { DeviceName } from '../runtime/device';
 import { readMessage } from './read-message';
 import type { Crew, Engine, Piece, PieceSetup, PieceWorker } from './piece';
 
-/** What a process is sent for each piece. */
+/** Message to a child process for each work item. */
 export interface PieceTask {
-  /** Absent where the process knows it from an earlier piece. */
+  /** Absent if the process knows it from an earlier work item. */
   readonly setup: PieceSetup | undefined;
   readonly request: unknown;
   readonly limits: PieceLimits;
 }
 
-/** What a worker may take of its machine. */
+/** Resource limits of a worker. */
 export interface PieceLimits {
   /** See {@link Engine.threads}. */
   readonly threads?: number | undefined;
   /** See {@link Engine.memoryShare}. */
   readonly memoryShare: number;
-  /** The device and memory of this machine, where they are not those of the job. */
+  /** Device and memory of this machine, if they differ from those of the job. */
   readonly device?: DeviceName | undefined;
   readonly memoryBytes?: number | undefined;
 }
 
-/** A process of this machine that does pieces of one job; started when it has one, and again when it is lost. */
+/**
+ * Worker that runs work items of one job in a child process. The process is started on demand and restarted when it is
+ * lost.
+ */
 export class LocalWorker implements PieceWorker {
   private child: Child | undefined;
-  /** Whether the process has opened what the pieces share. */
+  /** True if the process has opened the shared setup. */
   private isSetUp = false;
 
   public constructor(
@@ -56,14 +59,14 @@ export class LocalWorker implements PieceWorker {
   }
 }
 
-/** Processes of this machine, which share its cores and the memory setting. */
+/** Engine with child processes of this machine, which share its cores and the memory setting. */
 export class LocalEngine implements Engine {
   public readonly threads: number;
   public readonly memoryShare: number;
 
   /**
-   * @param script the bundle that does pieces
-   * @param size processes in all, this one included
+   * @param script path of the bundle that runs work items
+   * @param size total number of processes, including this one
    */
   public constructor(
     private readonly script: string,

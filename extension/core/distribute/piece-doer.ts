@@ -3,31 +3,31 @@ import type { OpenedModel } from '../models/opened-model';
 import type { PieceLimits } from './local-engine';
 import type { PieceSetup } from './piece';
 
-/** Does the pieces of one setup, wherever they are sent. */
+/** Runs the work items of one setup in any process. */
 export interface PieceDoer {
   /**
-   * Requests come in any order and may come twice.
-   * @throws Error for what is no request
+   * Runs a request. Requests come in any order and may be repeated.
+   * @throws Error for an invalid request
    */
   do(request: unknown, job: TaskJob): Promise<unknown>;
-  /** Numbers of the model on its inputs, to hold against those of other machines. */
+  /** Outputs of the model on its inputs, for comparison with those of other machines. */
   probe(): Promise<readonly number[]>;
   dispose(): Promise<void>;
 }
 
-/** What a worker has to do pieces with. */
+/** Resources that a worker has for running work items. */
 export interface PieceMeans extends PieceLimits {
-  /** Paths by what they are for. */
+  /** Paths of files by purpose. */
   readonly files: Readonly<Record<string, string>>;
-  /** Opens the model, or another one by what it is for. */
+  /** Opens the job's model, or another one by purpose. */
   readonly openModel: (name?: string) => Promise<OpenedModel>;
-  /** Folder of the texts and the model that come with Espalier. */
+  /** Folder with Espalier's sample texts and model. */
   readonly samples: string;
-  /** A folder for work in progress that all who do pieces of the job on this machine use. */
+  /** Folder for unfinished work, shared by the workers of the job on this machine. */
   readonly kept: string;
-  /** A folder for work in progress, which nobody else uses. */
+  /** Folder for unfinished work of this worker only. */
   readonly scratch: string;
 }
 
-/** Opens what pieces of a kind are done with. */
+/** Opens the runner for work items of one kind. */
 export type OpenPieces = (data: PieceSetup['data'], means: PieceMeans) => Promise<PieceDoer>;

@@ -5,96 +5,97 @@ import type { Message } from '../message';
 import type { DeviceName } from '../runtime/device';
 import { onnxRuntimeVersion } from '../runtime/version';
 
-/** What pieces read: on other machines it is found by its fingerprint, and its path stays on this one. */
+/** File that work items read. Other machines find it by its fingerprint; its path is local. */
 export interface PieceFile {
   readonly fingerprint: string;
   readonly path: string;
 }
 
-/** What is cut into pieces: who does them, and what all of them share. Plain data and typed arrays. */
+/** Data shared by all work items of a job: plain data and typed arrays. */
 export interface PieceSetup {
-  /** Names who does the pieces. */
+  /** Kind of work, which selects the runner. */
   readonly kind: string;
-  /** Tells it from all others. */
+  /** Unique key of this setup. */
   readonly key: string;
-  /** Models and data sets that they read, by what they are for. */
+  /** Models and datasets that work items read, by purpose. */
   readonly files: Readonly<Record<string, PieceFile>>;
   readonly data: unknown;
-  /** A folder for work in progress, which the job removes; it stays on this machine, too. All workers of it share it. */
+  /** Folder for unfinished work, which the job removes. Local, and shared by all workers on this machine. */
   readonly scratch?: string;
 }
 
-/** A part of a job that depends on no other: whoever does it gets the same result. */
+/** Independent part of a job. Its result doesn't depend on the worker. */
 export interface Piece<Result = unknown> {
   /** Tells it from all other pieces of all jobs. */
   readonly key: string;
-  /** Pieces of one lane are best done by one worker, who keeps what the next one needs. */
+  /** Items of one lane are best run by one worker, which caches state for the next item. */
   readonly lane: number;
-  /** What it takes, in any unit that all pieces share. */
+  /** Cost in any unit shared by all items of the job. */
   readonly cost: number;
   /** Plain data. */
   readonly request: unknown;
-  /** What its result looks like, wherever it comes from. */
+  /** Schema of the result. */
   readonly result: v.GenericSchema<unknown, Result>;
-  /** Whether it is done in this process, which has to see how. */
+  /** True if the item must run in this process. */
   readonly home?: boolean;
 }
 
-/** Does pieces of one job, one at a time. */
+/** Runs work items of one job, one at a time. */
 export interface PieceWorker {
-  /** A process, or a place on another machine. */
+  /** Name of a process, or of a worker on another machine. */
   readonly name: Message;
   /**
-   * @returns what the piece says that its result looks like
-   * @throws WorkerLostError when it was gone before the piece was done; what the piece threw otherwise
+   * Runs a work item.
+   * @returns result that matches the item's schema
+   * @throws WorkerLostError if the worker was lost before the item was done; otherwise the error of the item
    */
   do(piece: Piece, job: TaskJob): Promise<unknown>;
 }
 
-/** Whoever hands out pieces to workers, which come and go. */
+/** Pool of workers that may join and leave at any time. */
 export interface Crew {
   join(worker: PieceWorker): void;
   retire(worker: PieceWorker): void;
-  /** @param why for people, where it was lost */
+  /** @param why reason for users, if the worker was lost */
   leave(worker: PieceWorker, why: string): void;
 }
 
-/** What workers are found with. */
+/** Callbacks for finding workers. */
 export interface HireMeans {
-  /** Numbers of the model on its inputs, as this process computes them. */
+  /** Outputs of the model on its inputs, as this process computes them. */
   readonly probe: () => Promise<readonly number[]>;
   readonly warn: (message: Message) => void;
   readonly inform: (message: Message) => void;
 }
 
-/** Where workers come from. */
+/** Provider of workers. */
 export interface Engine {
-  /** Threads that each may use for one operator; one for each core if absent. */
+  /** Threads per worker for one operator; by default one per core. */
   readonly threads?: number | undefined;
-  /** How many work at most, this process included; nobody knows if absent. */
+  /** Maximum number of workers including this process; absent if unknown. */
   readonly size?: number | undefined;
-  /** Share of the memory setting that each may take. */
+  /** Share of the memory setting for each worker. */
   readonly memoryShare: number;
-  /** Bytes of arrays that the result of a piece may have; any number if absent. */
+  /** Maximum size of a result's arrays in bytes; unlimited by default. */
   readonly mostResultBytes?: number | undefined;
   /**
-   * Finds workers for one job, which join the crew.
-   * @returns what lets them go
+   * Finds workers for one job and adds them to the pool.
+   * @returns function that releases the workers
    */
   hire(setup: PieceSetup, crew: Crew, means: HireMeans): Promise<() => Promise<void>>;
 }
 
-/** What a worker is asked for instead of a piece, to compare its numbers. */
+/** Request for the model's outputs instead of a work item, to compare workers. */
 export const probeRequest = 'probe';
 export const probeSchema = v.array(v.number());
 
-/** The key of a setup: numbers are those of a device, and of a version of ONNX Runtime. */
+/** Key of a setup. Includes the device and the version of ONNX Runtime, since results depend on both. */
 export const setupKeyOf = (job: string, device: DeviceName): string =>
   createHash('sha256')
     .update(JSON.stringify([job, device, onnxRuntimeVersion()]))
     .digest('hex');
 
-/** The key of a piece: of what it shares with others, and what is asked of it. */
+/** Key of a work item: hash of its setup and request. */
 export function pieceKey(setup: Pick<PieceSetup, 'key'>, request: unknown): string {
   return createHash('sha256')
     .update(JSON.stringify([setup.key, request]))

@@ -1,9 +1,9 @@
 import { alone } from './with-crew';
 import type { Crew, Engine, HireMeans, PieceSetup, PieceWorker } from './piece';
 
-/** A worker that ends one piece before it begins the next, whichever job has asked. */
+/** Worker that is shared by consecutive jobs and finishes one work item before the next. */
 class OneByOne implements PieceWorker {
-  /** Whether no other job may have it. */
+  /** True if no other job may use it. */
   public isRetired = false;
   private last: Promise<unknown> = Promise.resolve();
 
@@ -20,7 +20,7 @@ class OneByOne implements PieceWorker {
   };
 }
 
-/** Keeps the workers of an engine from one job to the next of the same setup: they are found and tried once. */
+/** Engine that keeps workers between jobs with the same setup, so that they are found and checked once. */
 export class StandingEngine implements Engine {
   public readonly threads: Engine['threads'];
   public readonly size: Engine['size'];
@@ -58,7 +58,7 @@ export class StandingEngine implements Engine {
     };
   }
 
-  /** Lets all workers go. */
+  /** Releases all workers. */
   public async end(): Promise<void> {
     const { dismiss } = this;
     this.key = this.crew = this.dismiss = undefined;
@@ -91,7 +91,7 @@ export class StandingEngine implements Engine {
   }
 }
 
-/** Does something with an engine whose workers stay for all of its jobs; as it is where there is nobody. */
+/** Runs a function with an engine whose workers are kept for all of its jobs. */
 export async function withStanding<T>(
   engine: Engine | undefined,
   action: (engine: Engine | undefined) => Promise<T>,

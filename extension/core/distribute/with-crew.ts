@@ -4,18 +4,18 @@ import type { Engine, PieceSetup, PieceWorker } from './piece';
 import type { PieceDoer } from './piece-doer';
 import { say, verbatim } from '../message';
 
-/** What a job whose work is shared tells. */
+/** Callbacks of a job that runs on several workers. */
 export type CrewContext = Pick<JobContext, 'cancellation' | 'warn' | 'inform' | 'share'>;
 
-/** Nobody but this process. */
+/** Engine without additional workers: all work runs in this process. */
 export const alone: Engine = {
   memoryShare: 1,
   hire: () => Promise.resolve(() => Promise.resolve()),
 };
 
 /**
- * Runs a job whose pieces are done by the workers of an engine and by this process.
- * @param here does pieces in this process
+ * Runs a job with the workers of an engine and this process.
+ * @param here runs work items in this process
  */
 export async function withCrew<T>(
   engine: Engine,

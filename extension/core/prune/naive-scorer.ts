@@ -16,9 +16,8 @@ import { blockTerms } from '../metrics/slices';
 import type { BlockTerms, Slice } from '../metrics/slices';
 
 /**
- * The reference: runs the whole model on the whole sequence, from the embedding on, for every
- * candidate and slice. Shares no state between candidates, so that the faster search can be held
- * against it.
+ * Reference scorer: runs the whole model on the whole sequence for every candidate and slice. Shares no state between
+ * candidates; used to validate the faster scorers.
  */
 export class NaiveScorer implements Scorer {
   public readonly removed = new Set<number>();
@@ -85,7 +84,7 @@ export class NaiveScorer implements Scorer {
   }
 
   public forget(): void {
-    // Nothing is kept.
+    // There is no cache.
   }
 
   public end(): void {

@@ -36,7 +36,7 @@ export interface Fit {
   readonly examples: Int32Array;
   readonly seed: number;
   readonly steps: number;
-  /** File that the training is saved to after every epoch. */
+  /** File to which the training is saved after every epoch. */
   readonly checkpoint: string;
   /** Held-out training examples with current labels; the test data if absent. */
   readonly validation?: Int32Array;

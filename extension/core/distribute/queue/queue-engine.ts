@@ -16,24 +16,27 @@ import type { WorkerEntry } from './registry';
 import { say, verbatim } from '../../message';
 import type { Message } from '../../message';
 
-/** A worker that does not know of its piece for so long has lost it, as when the server forgot. */
+/**
+ * Time after which a work item counts as lost if its worker doesn't report it, for example after the server lost its
+ * data.
+ */
 const unknownMilliseconds = 2 * silentMilliseconds;
-/** Workers have so long to say again that they are there. */
+/** Time that workers have to register again, in milliseconds. */
 const graceMilliseconds = 2 * beatMilliseconds;
-/** A job begins without workers that take longer to be tried. */
+/** Maximum time that a job waits for workers to be checked, in milliseconds. */
 const trialMilliseconds = 3000;
 
-/** A worker on another machine, by its queue. */
+/** Worker on another machine, with its own queue. */
 class RemoteWorker implements PieceWorker {
   private readonly queue: Queue;
-  /** What it last said of itself. */
+  /** Last registered entry of the worker. */
   public entry: WorkerEntry;
-  /** When it was last known to do, or has just been given, what is asked of it. */
+  /** Time when the worker last reported the current work item, or received it. */
   private knownAt = 0;
   private heardAt = performance.now();
   private attempt: string | undefined;
   private piece: string | undefined;
-  /** What is asked of it, until nothing of that is left on the server. */
+  /** Current request; resolves when nothing of it remains on the server. */
   private asked: Promise<unknown> = Promise.resolve();
   private isStopped = false;
 
@@ -47,7 +50,7 @@ class RemoteWorker implements PieceWorker {
       connection: redis,
       ...{ prefix, skipVersionCheck: true },
     });
-    // The connection says what is wrong with it.
+    // The connection reports its errors.
     this.queue.on('error', () => undefined);
   }
 
@@ -55,7 +58,7 @@ class RemoteWorker implements PieceWorker {
     return verbatim(this.entry.name);
   }
 
-  /** Whether it was heard of just now, though its entry may be gone: a server forgets all when it starts again. */
+  /** True if the worker registered recently. Its entry may be missing after a restart of the server. */
   public get isHeard(): boolean {
     return performance.now() - this.heardAt < graceMilliseconds;
   }
@@ -71,7 +74,7 @@ class RemoteWorker implements PieceWorker {
     cancellation: TaskJob['cancellation'],
   ): Promise<Result> {
     const { answers, setup, counts } = this.hiring;
-    // What a device of its own computes is the result of no other.
+    // Results depend on the device, so the key includes it.
     const key = `${piece.key}-${this.entry.device}`;
     await this.hiring.putSetup();
     if (this.isStopped) {
@@ -82,7 +85,7 @@ class RemoteWorker implements PieceWorker {
     this.knownAt = performance.now();
     [this.attempt, this.piece] = [attempt, key];
     const result = answers.wait(attempt, { key, result: piece.result });
-    // Whoever waits below hears of it.
+    // The error is handled by the await below.
     result.catch(() => undefined);
     counts.open++;
     let job: Job | undefined;
@@ -101,12 +104,12 @@ class RemoteWorker implements PieceWorker {
       clearInterval(timer);
       this.attempt = undefined;
       answers.abandon(attempt, new CancelledError());
-      // Where it has not begun, nobody needs it.
+      // Removes it if it hasn't started.
       await job?.remove().catch(() => undefined);
     }
   }
 
-  /** Hears what the worker says of itself. */
+  /** Updates the worker's entry. */
   public hear(entry: WorkerEntry): void {
     this.entry = entry;
     const now = performance.now();
@@ -122,7 +125,7 @@ class RemoteWorker implements PieceWorker {
     this.abandon(new WorkerLostError(why));
   }
 
-  /** Nobody needs what is asked of it any more; ends when the server knows. */
+  /** Cancels the current request; resolves when the server has recorded it. */
   public async stop(): Promise<void> {
     this.isStopped = true;
     this.abandon(new CancelledError());
@@ -136,7 +139,7 @@ class RemoteWorker implements PieceWorker {
     }
   }
 
-  /** @param isGone whether nobody is left to take what lies in its queue */
+  /** @param isGone true if no worker is left to read the queue */
   public async close(isGone: boolean): Promise<void> {
     if (isGone) {
       await this.queue.obliterate({ force: true }).catch(() => undefined);
@@ -145,32 +148,33 @@ class RemoteWorker implements PieceWorker {
   }
 }
 
-/** One job's workers. */
+/** Workers and state of one job. */
 interface Hiring {
   readonly server: QueueServer;
   readonly setup: PieceSetup;
   readonly answers: Answers;
   readonly counts: { open: number; done: number };
-  /** Puts what pieces share on the server, where it is not there. */
+  /** Uploads the setup unless the server has it. */
   readonly putSetup: () => Promise<void>;
 }
 
-/** Workers of any machines, which a server of Redis or Valkey brings together; their queues are BullMQ's. */
+/** Engine with workers on other machines, connected by a Redis or Valkey server with BullMQ queues. */
 export class QueueEngine implements Engine {
   public readonly memoryShare = 1;
-  /** A value of the server's, and a text in this process, end at 512 MB. */
+  /** Below the 512 MB limit of Redis values and of strings in this process. */
   public readonly mostResultBytes = 1 << 28;
 
   /**
-   * @param open connects to the server, when a job begins
-   * @param version of Espalier, which workers must have too
+   * Creates an engine.
+   * @param open connects to the server when a job starts
+   * @param version Espalier version that workers must have
    */
   public constructor(
     private readonly open: () => Promise<QueueServer>,
     private readonly version: string,
   ) {}
 
-  /** @throws UserError where the server cannot be used. */
+  /** @throws UserError if the server can't be used. */
   public async hire(setup: PieceSetup, crew: Crew, means: HireMeans): Promise<() => Promise<void>> {
     const server = await this.open();
     const { redis } = server;
@@ -198,7 +202,7 @@ export class QueueEngine implements Engine {
       redis.disconnect();
     };
     try {
-      // Before this process has pieces: what runs a model does one thing at a time.
+      // Before work items start, because a model runs one request at a time.
       const here = await means.probe();
       watch = new Watch(hiring, crew, { ...means, here }, this.version);
       await watch.look();
@@ -212,10 +216,10 @@ export class QueueEngine implements Engine {
   }
 }
 
-/** Looks for workers that come and go. */
+/** Watches for workers that join and leave. */
 class Watch {
   private readonly known = new Map<string, RemoteWorker>();
-  /** Ids of workers that are not fit for the job, or are being tried. */
+  /** Ids of workers that were rejected or are being checked. */
   private readonly refused = new Set<string>();
   private readonly workers: Registry<'worker'>;
   private readonly jobs: Registry<'job'>;
@@ -247,7 +251,7 @@ class Watch {
       if (!isLooking) {
         isLooking = true;
         this.looking = this.look()
-          // The server is away: whoever works goes on, and is heard of later.
+          // The server is unreachable: workers continue and report later.
           .catch(() => undefined)
           .finally(() => {
             isLooking = false;
@@ -262,7 +266,7 @@ class Watch {
     const ended = Promise.all([...this.known.values()].map(async (worker) => worker.stop()));
     if (this.hiring.server.redis.status === 'ready') {
       const told = ended.then(async () => this.looking).then(async () => this.jobs.remove(this.id));
-      // A server that is silent now is not waited for.
+      // Doesn't wait for a server that is currently unreachable.
       await Promise.race([
         told.catch(() => undefined),
         setTimeout(silentMilliseconds, undefined, { ref: false }),
@@ -270,7 +274,7 @@ class Watch {
     }
   }
 
-  /** Ends when the workers that were found are tried. */
+  /** Resolves when all known workers have been checked. */
   public async tried(): Promise<void> {
     await Promise.all(this.trials);
   }
@@ -313,7 +317,7 @@ class Watch {
         const trial = this.admit(entry).catch((error: unknown) => {
           this.known.delete(entry.id);
           if (error instanceof WorkerLostError) {
-            // It may come back, and be tried again.
+            // It may return and be checked again.
             this.refused.delete(entry.id);
           } else if (!this.isStopped) {
             const why = error instanceof Error ? error.message : String(error);
@@ -325,7 +329,7 @@ class Watch {
     }
   }
 
-  /** Lets a worker join whose numbers are those of this process. */
+  /** Adds a worker if its outputs equal those of this process. */
   private async admit(entry: WorkerEntry): Promise<void> {
     const { warn, inform, here } = this.means;
     if (entry.version !== this.version) {
@@ -365,10 +369,10 @@ class Watch {
   }
 }
 
-/** Largest difference of a worker's numbers from the driver's, relative to the largest of these. */
+/** Maximum difference of a worker's outputs, relative to the largest output of this process. */
 const mostDifference = 1e-4;
 
-/** Greatest difference of two lists, relative to the largest number of the first; infinite if their lengths differ. */
+/** Maximum difference of two lists relative to the largest value of the first; infinite if their lengths differ. */
 function differenceOf(expected: readonly number[], found: readonly number[]): number {
   const largest = Math.max(...expected.map(Math.abs), Number.MIN_VALUE);
   const far = Math.max(...expected.map((one, i) => Math.abs(one - (found[i] ?? Number.NaN))));

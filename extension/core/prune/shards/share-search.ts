@@ -18,13 +18,13 @@ import { shardRequestSchema } from './shard-request';
 import { ShardWork } from './shard-work';
 import { SharedScorer } from './shared-scorer';
 
-/** A job whose search is shared. */
+/** Job whose search runs on several workers. */
 interface SharedJob {
   readonly engine: Engine;
-  /** Tells the job from others. */
+  /** Unique key of the job. */
   readonly key: string;
   readonly model: OpenedModel;
-  /** Of the whole job. */
+  /** Memory of the whole job in bytes. */
   readonly memoryBytes: number;
 }
 
@@ -35,7 +35,7 @@ const dataSchema = v.object({
   memoryBytes: v.number(),
 });
 
-/** Runs a search whose scorers share their work among the workers of an engine. */
+/** Runs a search whose scorers distribute their work to the workers of an engine. */
 export async function shareSearch<T>(
   { engine, key, model, memoryBytes }: SharedJob,
   setup: ScorerSetup,
@@ -73,7 +73,7 @@ export async function shareSearch<T>(
   );
 }
 
-/** Opens what a worker does pieces of searches with. */
+/** Opens the task runner for work items of searches. */
 export const openSearchPieces: OpenPieces = async (data, { openModel, threads, ...limits }) => {
   const { sequences, metricName, ...job } = readMessage(dataSchema, data, 'What pieces share');
   const { device = job.device, memoryBytes: memory = job.memoryBytes * limits.memoryShare } =

@@ -13,11 +13,11 @@ import { originalResultSchema, termsResultOf } from './shard-request';
 import type { ShardRequest, TermsResult } from './shard-request';
 import type { ShardWork } from './shard-work';
 
-/** Whom a search shares its work with. */
+/** Workers and local runner of a distributed search. */
 export interface Sharing {
   readonly pieces: Dispatcher;
   readonly setup: PieceSetup;
-  /** Does what is done in this process. */
+  /** Runner of this process. */
   readonly home: ShardWork;
 }
 
@@ -28,22 +28,22 @@ interface Begun {
   readonly terms: Promise<readonly BlockTerms[]>;
 }
 
-/** The sequence that is measured in this process, whose states a search looks at. */
+/** Sequence that is measured in this process, because the search needs its final states. */
 const homeSequence = 0;
 
 /**
- * Measures each sequence where its trajectories are kept. What comes back are sums of terms, so that a search decides
- * by the same numbers whoever measured them.
+ * Measures each sequence on the worker that caches its trajectories. Workers return sums of terms, so that decisions
+ * don't depend on which worker measured them.
  */
 export class SharedScorer implements Scorer {
   public readonly removed = new Set<number>();
-  /** Every worker takes all that is asked for of its sequence. */
+  /** A worker measures all requested candidates of its sequence. */
   public readonly candidatesPerPass = Number.POSITIVE_INFINITY;
-  private readonly gone: Candidate[] = [];
+  private readonly removedCandidates: Candidate[] = [];
   private readonly rowsOf = new Map<number, number>();
   private readonly begun = new Map<string, Begun[]>();
   public readonly hasBounds: boolean;
-  /** What terms are taken over that are asked for over one of these. */
+  /** Vocabulary that terms are actually computed over, for a requested one. */
   private readonly over: (asked: Vocabulary) => Vocabulary;
 
   public constructor(
@@ -72,7 +72,7 @@ export class SharedScorer implements Scorer {
       this.setup.onWork();
       return found;
     });
-    // Added in their order: sums do not depend on who was first.
+    // Added in a fixed order, so that sums don't depend on timing.
     for (const { cosine } of await Promise.all(results)) {
       observer?.add(cosine);
     }
@@ -80,7 +80,7 @@ export class SharedScorer implements Scorer {
   }
 
   public startFrom(): void {
-    // Whoever has a sequence has run the original on it.
+    // Workers have run the original on their sequences.
   }
 
   public rows(sequence: number): Promise<number> {
@@ -120,7 +120,7 @@ export class SharedScorer implements Scorer {
   }
 
   public commit(candidate: Candidate): void {
-    this.gone.push(candidate);
+    this.removedCandidates.push(candidate);
     candidate.members.forEach((member) => this.removed.add(member));
     this.forget();
   }
@@ -153,7 +153,7 @@ export class SharedScorer implements Scorer {
     return found;
   }
 
-  /** Begins what has not begun of a slice; gives all that has. */
+  /** Starts measurements of a slice that have not started; returns all of them. */
   private begin(
     step: string,
     candidates: readonly Candidate[],
@@ -173,7 +173,7 @@ export class SharedScorer implements Scorer {
         kind: 'terms',
         line,
         naive,
-        removed: [...this.gone],
+        removed: [...this.removedCandidates],
         candidates: open,
       } as const;
       const pending = this.ask(
@@ -184,7 +184,7 @@ export class SharedScorer implements Scorer {
         isAhead,
       );
       const terms = this.taken(pending);
-      // What is measured ahead may fail unseen; whoever waits for it hears of it.
+      // Measurements made ahead of need may fail unobserved; callers that await the terms see the error.
       terms.catch(() => undefined);
       begun.push({ ids: open.map(({ id }) => id), pending, terms });
     }
