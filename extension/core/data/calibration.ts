@@ -105,7 +105,7 @@ export async function loadCalibration(
   const sequences = Array.from({ length: whole }, (_, i) =>
     ids.slice(i * length, (i + 1) * length),
   );
-  return calibrationOf(sequences.slice(after), length, request.file ?? 'bundled');
+  return createCalibration(sequences.slice(after), length, request.file ?? 'bundled');
 }
 
 async function loadScored(
@@ -135,7 +135,7 @@ async function loadScored(
   const wanted = upTo || after > 0 ? Math.min(asked, scores.length) : asked;
   const before = new Set(after === 0 ? [] : chooseByScore(scores, after, policy, seed));
   const chosen = chooseByScore(scores, wanted, policy, seed).filter((i) => !before.has(i));
-  const calibration = calibrationOf(
+  const calibration = createCalibration(
     chosen.flatMap((i) => windows[i] ?? []),
     length,
     source,
@@ -145,7 +145,7 @@ async function loadScored(
 }
 
 /** Creates a calibration from sequences. `length` is that of the longest. */
-export function calibrationOf(
+export function createCalibration(
   sequences: readonly Int32Array[],
   length: number,
   source: string,

@@ -60,7 +60,7 @@ export async function loadModelInputs(
       ...(file === undefined || isRandom ? {} : { file }),
     },
     model.inputs,
-    folderOf(model),
+    modelFolder(model),
   );
   return { inputs: examples, summary, warnings };
 }
@@ -134,7 +134,7 @@ function requireTokenizer({ summary: { path } }: LayeredModel): void {
 }
 
 /** Folder with the tokenizer and configuration of a model. */
-function folderOf({ summary }: LayeredModel): string {
+function modelFolder({ summary }: LayeredModel): string {
   return isOnnx(summary.path) ? dirname(summary.path) : summary.path;
 }
 

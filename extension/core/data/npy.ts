@@ -61,13 +61,13 @@ export function parseNpy(bytes: Uint8Array, file: string, entry?: string): Numer
     fault,
   );
   const header = parseHeader(text, fault);
-  const dtype = dtypeOf(header, fault);
-  const dims = dimsOf(header, fault);
+  const dtype = readDtype(header, fault);
+  const dims = readShape(header, fault);
   const order = header.get('fortran_order');
   if (order !== 'True' && order !== 'False') {
     throw fault(say`It must be True or False.`, 'fortran_order');
   }
-  const data = dataOf(bytes.subarray(dataStart), dtype, dims, fault);
+  const data = readData(bytes.subarray(dataStart), dtype, dims, fault);
   return { dtype, dims, data: order === 'True' ? toRowOrder(data, dtype, dims) : data };
 }
 
@@ -152,7 +152,7 @@ function parseHeader(text: string, fault: Fault): Map<string, string> {
   return header;
 }
 
-function dtypeOf(header: ReadonlyMap<string, string>, fault: Fault): ArrayDType {
+function readDtype(header: ReadonlyMap<string, string>, fault: Fault): ArrayDType {
   const description = header.get('descr')?.slice(1, -1) ?? '';
   const dtype = Object.hasOwn(descriptions, description) ? descriptions[description] : undefined;
   if (dtype === undefined) {
@@ -164,7 +164,7 @@ function dtypeOf(header: ReadonlyMap<string, string>, fault: Fault): ArrayDType 
   return dtype;
 }
 
-function dimsOf(header: ReadonlyMap<string, string>, fault: Fault): number[] {
+function readShape(header: ReadonlyMap<string, string>, fault: Fault): number[] {
   const text = header.get('shape') ?? '';
   // A tuple of one number has a trailing comma.
   if (!/^\((?:|\d+L?,|\d+L?(?:, *\d+L?)+,?)\)$/.test(text)) {
@@ -177,7 +177,7 @@ function dimsOf(header: ReadonlyMap<string, string>, fault: Fault): number[] {
   return dims;
 }
 
-function dataOf(
+function readData(
   bytes: Uint8Array,
   dtype: ArrayDType,
   dims: readonly number[],

@@ -67,11 +67,11 @@ function joinLines(text: string, whole: boolean, file: string): string {
     lines.pop();
   }
   return lines
-    .flatMap((line, i) => (line.trim() === '' ? [] : [textOfLine(line, i + 1, file)]))
+    .flatMap((line, i) => (line.trim() === '' ? [] : [lineText(line, i + 1, file)]))
     .join(separator);
 }
 
-function textOfLine(line: string, number: number, file: string): string {
+function lineText(line: string, number: number, file: string): string {
   const subject = {
     file,
     field: `line ${number}`,

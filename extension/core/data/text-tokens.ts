@@ -21,7 +21,7 @@ export async function readTokens(
   model: Tokenized,
   most?: number,
 ): Promise<Int32Array> {
-  return tokensOf(file, model, (tokenizer, text) =>
+  return encodeStart(file, model, (tokenizer, text) =>
     most === undefined ? tokenizer.encode(text) : firstTokens(tokenizer, text, most),
   );
 }
@@ -36,7 +36,7 @@ export async function readExcerpts(
   model: Tokenized,
   { count, length }: { readonly count: number; readonly length: number },
 ): Promise<Int32Array> {
-  return tokensOf(file, model, (tokenizer, text) => {
+  return encodeStart(file, model, (tokenizer, text) => {
     const excerpts = Array.from({ length: count }, (_, i) => {
       const from = Math.floor((i * text.length) / count);
       const part = text.slice(from, Math.floor(((i + 1) * text.length) / count));
@@ -49,7 +49,7 @@ export async function readExcerpts(
   });
 }
 
-async function tokensOf(
+async function encodeStart(
   file: string,
   model: Tokenized,
   read: (tokenizer: Tokenizer, text: string) => Int32Array,

@@ -27,7 +27,7 @@ export async function readTokenizerSettings(folder: string): Promise<TokenizerSe
   return {
     config,
     chatTemplate: await readChatTemplate(folder, config),
-    specialTokens: { ...specialTokensOf(map), ...specialTokensOf(config) },
+    specialTokens: { ...readSpecialTokens(map), ...readSpecialTokens(config) },
   };
 }
 
@@ -41,11 +41,11 @@ async function readChatTemplate(
     return readModelText(file);
   }
   const json = await readObject(join(folder, 'chat_template.json'));
-  return templateOf(json['chat_template']) ?? templateOf(config['chat_template']);
+  return selectTemplate(json['chat_template']) ?? selectTemplate(config['chat_template']);
 }
 
 /** The template, or the one named `default` if there are several. */
-function templateOf(value: unknown): string | undefined {
+function selectTemplate(value: unknown): string | undefined {
   if (typeof value === 'string') {
     return value;
   }
@@ -55,7 +55,7 @@ function templateOf(value: unknown): string | undefined {
 }
 
 /** Special tokens, stored as strings or as objects with `content`. */
-function specialTokensOf(config: Readonly<Record<string, unknown>>): Record<string, string> {
+function readSpecialTokens(config: Readonly<Record<string, unknown>>): Record<string, string> {
   const tokens: Record<string, string> = {};
   for (const [name, value] of Object.entries(config)) {
     const text = isRecord(value) ? value['content'] : value;

@@ -54,10 +54,10 @@ function build(file: string, definition: object, settings: TokenizerSettings): T
     tokenizer = new HuggingFaceTokenizer(definition, settings.config);
     useNativeSteps(tokenizer);
   } catch (error) {
-    throw damaged(file, say`The tokenizer cannot be built: ${messageOf(error)}.`);
+    throw damaged(file, say`The tokenizer cannot be built: ${errorText(error)}.`);
   }
   const { chatTemplate, specialTokens } = settings;
-  const idOf = (token: string): number | undefined => tokenizer.token_to_id(token);
+  const tokenId = (token: string): number | undefined => tokenizer.token_to_id(token);
   const { bos_token: beginning, eos_token: end } = specialTokens;
   const prefix = beginning ?? end;
   return {
@@ -70,8 +70,8 @@ function build(file: string, definition: object, settings: TokenizerSettings): T
         : limited(file, ids.length, () =>
             tokenizer.decode([...ids], { skip_special_tokens: !withSpecial }),
           ),
-    prefixToken: prefix === undefined ? undefined : idOf(prefix),
-    endToken: end === undefined ? undefined : idOf(end),
+    prefixToken: prefix === undefined ? undefined : tokenId(prefix),
+    endToken: end === undefined ? undefined : tokenId(end),
     chatTemplate,
     specialTokens,
   };
@@ -116,7 +116,7 @@ function encode(
     if (error instanceof UserError || error instanceof CancelledError) {
       throw error;
     }
-    throw damaged(file, say`The tokenizer fails on the text: ${messageOf(error)}.`);
+    throw damaged(file, say`The tokenizer fails on the text: ${errorText(error)}.`);
   }
   const unknown = encoding.ids.findIndex((id) => !Number.isInteger(id) || id < 0);
   if (unknown >= 0) {
@@ -166,6 +166,6 @@ function damaged(file: string, problem: Message, field?: string): UserError {
   });
 }
 
-function messageOf(error: unknown): string {
+function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,7 +1,7 @@
 import { UserError } from '../user-error';
 import { DataIssues } from './neighbors/data-issues';
 import type { IssueKind } from './neighbors/issue-kinds';
-import { scoresOf } from './scores/score-document';
+import { scoreValues } from './scores/score-document';
 import type { ScoreDocument } from './scores/score-document';
 import { selectExamples } from './subsets/selection';
 import type { SelectionRequest } from './subsets/selection';
@@ -46,7 +46,7 @@ export function chooseExamples(
   const among = Int32Array.from(new Set(all.filter((index) => !out.has(index))));
   const classes = Int32Array.from(document.labels);
   const known = classes.length === 0 ? undefined : classes;
-  const indices = selectExamples(scoresOf(document), known, request, among);
+  const indices = selectExamples(scoreValues(document), known, request, among);
   const chosen = new Set(indices);
   const relabeled = newLabels(document, labels).filter(({ index }) => chosen.has(index));
   return selectionDocument(document, classes, request, indices, relabeled);

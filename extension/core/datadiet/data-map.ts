@@ -2,7 +2,7 @@ import type { DatasetOptions } from '../data/datasets/dataset';
 import { choose, seededRandom } from '../data/random';
 import { DataIssues } from './neighbors/data-issues';
 import type { IssueKind, Layout } from './neighbors/issue-kinds';
-import { scoresOf } from './scores/score-document';
+import { scoreValues } from './scores/score-document';
 import type { ScoreDocument } from './scores/score-document';
 
 /** Number of histogram bars. */
@@ -84,7 +84,7 @@ export interface ScoreOverview {
  * Summarizes a score document.
  * @param name dataset name, or the name of the score file if the dataset is unknown
  */
-export function overviewOf(
+export function summarizeScores(
   document: ScoreDocument,
   name: string,
   issues = new DataIssues(document),
@@ -97,8 +97,8 @@ export function overviewOf(
     notes,
     ...(scoring === undefined ? {} : { scoring }),
     ...(dataset === undefined ? {} : { dataset }),
-    histogram: histogramOf(scoresOf(document)),
-    points: pointsOf(document),
+    histogram: scoreHistogram(scoreValues(document)),
+    points: dynamicsPoints(document),
     mapped: document.confidence.length,
     classes: classCounts(document),
     issues: Object.fromEntries(issues.known.map((kind) => [kind, issues.affected(kind).length])),
@@ -108,13 +108,16 @@ export function overviewOf(
           embedding: {
             layer: embedding.layer,
             layout: embedding.layout,
-            points: placesOf(document, issues),
+            points: embeddingPoints(document, issues),
           },
         }),
   };
 }
 
-function placesOf({ labels, scores, examples }: ScoreDocument, issues: DataIssues): PlacedPoint[] {
+function embeddingPoints(
+  { labels, scores, examples }: ScoreDocument,
+  issues: DataIssues,
+): PlacedPoint[] {
   const points = issues.embedding?.points ?? [];
   return choose(maxPoints, examples, seededRandom(0)).map((index) => {
     const label = labels[index];
@@ -129,7 +132,7 @@ function placesOf({ labels, scores, examples }: ScoreDocument, issues: DataIssue
   });
 }
 
-export function histogramOf(scores: Float64Array): ScoreHistogram {
+export function scoreHistogram(scores: Float64Array): ScoreHistogram {
   const finite = scores.filter(Number.isFinite);
   const infinite = scores.length - finite.length;
   const low = finite.reduce((least, score) => Math.min(least, score), Infinity);
@@ -148,7 +151,7 @@ export function histogramOf(scores: Float64Array): ScoreHistogram {
   return { low, high, counts, infinite };
 }
 
-function pointsOf({ confidence, variability, correctness }: ScoreDocument): MapPoint[] {
+function dynamicsPoints({ confidence, variability, correctness }: ScoreDocument): MapPoint[] {
   return choose(maxPoints, confidence.length, seededRandom(0)).map((index) => ({
     index,
     confidence: confidence[index] ?? 0,

@@ -4,7 +4,7 @@ import { WorkerLostError } from '../jobs/child-task';
 import type { TaskJob } from '../jobs/child-task';
 import { median } from '../median';
 import { UserError } from '../user-error';
-import type { Crew, Piece, PieceWorker } from './piece';
+import type { WorkerPool, WorkItem, JobWorker } from './work-item';
 import { inEnglish, say, verbatim } from '../message';
 
 /** Maximum number of attempts per work item. */
@@ -23,7 +23,7 @@ const tickMilliseconds = 100;
 const rememberedRates = 64;
 
 interface Entry {
-  readonly piece: Piece;
+  readonly piece: WorkItem;
   readonly progress: (progress: StageProgress) => void;
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -31,8 +31,8 @@ interface Entry {
   isAhead: boolean;
   isDone: boolean;
   /** Start time by worker. */
-  readonly running: Map<PieceWorker, number>;
-  readonly failures: { readonly worker: PieceWorker; readonly text: string }[];
+  readonly running: Map<JobWorker, number>;
+  readonly failures: { readonly worker: JobWorker; readonly text: string }[];
 }
 
 interface WorkerState {
@@ -46,9 +46,9 @@ interface WorkerState {
 }
 
 /** Listener for events of a dispatcher. */
-export interface PieceWatch {
+export interface DispatchListener {
   /** Called when a worker is lost, or a work item has failed and is retried. */
-  readonly lost: (worker: PieceWorker, why: string) => void;
+  readonly lost: (worker: JobWorker, why: string) => void;
   /** Called at most once per tick. */
   readonly changed: (workers: readonly WorkerTally[]) => void;
 }
@@ -66,9 +66,9 @@ export interface Pending<Result> {
  * Distributes work items to workers. Items of a lane stay with one worker as long as it has work. A failed item is
  * retried, by another worker if possible. A straggler is also given to a second worker; the first result counts.
  */
-export class Dispatcher implements Crew {
-  private readonly workers = new Map<PieceWorker, WorkerState>();
-  private readonly owners = new Map<number, PieceWorker>();
+export class Dispatcher implements WorkerPool {
+  private readonly workers = new Map<JobWorker, WorkerState>();
+  private readonly owners = new Map<number, JobWorker>();
   private waiting: Entry[] = [];
   private readonly running = new Set<Entry>();
   /** Milliseconds per cost of completed work items. */
@@ -82,9 +82,9 @@ export class Dispatcher implements Crew {
 
   /** @param home worker that runs work items in this process */
   public constructor(
-    private readonly home: PieceWorker,
+    private readonly home: JobWorker,
     private readonly job: Pick<TaskJob, 'cancellation'>,
-    private readonly watch: PieceWatch,
+    private readonly watch: DispatchListener,
   ) {
     this.join(home);
     this.timer = setInterval(() => {
@@ -101,7 +101,7 @@ export class Dispatcher implements Crew {
     return this.workers.size;
   }
 
-  public join(worker: PieceWorker): void {
+  public join(worker: JobWorker): void {
     this.workers.set(worker, {
       ...{ current: undefined, losses: 0, isRetired: false },
       ...{ done: 0, seconds: 0 },
@@ -111,7 +111,7 @@ export class Dispatcher implements Crew {
   }
 
   /** Lets a worker finish its current work item and gives it no more. */
-  public retire(worker: PieceWorker): void {
+  public retire(worker: JobWorker): void {
     const state = this.workers.get(worker);
     if (state !== undefined) {
       state.isRetired = true;
@@ -119,7 +119,7 @@ export class Dispatcher implements Crew {
   }
 
   /** Removes a lost worker. Others repeat its current work item. */
-  public leave(worker: PieceWorker, why: string): void {
+  public leave(worker: JobWorker, why: string): void {
     const current = this.workers.get(worker)?.current;
     this.workers.delete(worker);
     this.hasChanged = true;
@@ -136,7 +136,7 @@ export class Dispatcher implements Crew {
 
   /** Adds a work item, which resolves to its first result. */
   public add<Result>(
-    piece: Piece<Result>,
+    piece: WorkItem<Result>,
     {
       isAhead = false,
       progress = () => undefined,
@@ -220,7 +220,7 @@ export class Dispatcher implements Crew {
     }
   }
 
-  private choose(worker: PieceWorker): Entry | undefined {
+  private choose(worker: JobWorker): Entry | undefined {
     const open = this.waiting.filter((entry) => this.mayTake(worker, entry));
     const rank = ({ piece, isAhead }: Entry): number => {
       const owner = this.owners.get(piece.lane);
@@ -234,7 +234,7 @@ export class Dispatcher implements Crew {
     return best ?? this.straggler(worker);
   }
 
-  private mayTake(worker: PieceWorker, { piece, failures }: Entry): boolean {
+  private mayTake(worker: JobWorker, { piece, failures }: Entry): boolean {
     if (piece.home === true) {
       return worker === this.home;
     }
@@ -244,7 +244,7 @@ export class Dispatcher implements Crew {
       return false;
     }
     const others = [...this.workers.keys()].filter((one) => one !== this.home);
-    const hasFailed = (one: PieceWorker): boolean =>
+    const hasFailed = (one: JobWorker): boolean =>
       failures.some((failure) => failure.worker === one);
     // A work item that may crash a process is not run in this one while there are other workers.
     return worker === this.home
@@ -253,7 +253,7 @@ export class Dispatcher implements Crew {
   }
 
   /** Work item of another worker that takes too long. */
-  private straggler(worker: PieceWorker): Entry | undefined {
+  private straggler(worker: JobWorker): Entry | undefined {
     const rate = this.rates.length === 0 ? undefined : median(this.rates);
     const now = performance.now();
     return [...this.running].find(({ piece, running, failures }) => {
@@ -274,7 +274,7 @@ export class Dispatcher implements Crew {
     });
   }
 
-  private async give(entry: Entry, worker: PieceWorker, state: WorkerState): Promise<void> {
+  private async give(entry: Entry, worker: JobWorker, state: WorkerState): Promise<void> {
     const { piece } = entry;
     this.waiting = this.waiting.filter((one) => one !== entry);
     this.running.add(entry);
@@ -312,7 +312,7 @@ export class Dispatcher implements Crew {
     }
   }
 
-  private fail(entry: Entry, worker: PieceWorker, state: WorkerState, error: unknown): void {
+  private fail(entry: Entry, worker: JobWorker, state: WorkerState, error: unknown): void {
     if (this.job.cancellation.isCancellationRequested) {
       this.cancel();
       return;
@@ -327,10 +327,10 @@ export class Dispatcher implements Crew {
     if (state.losses >= mostLosses) {
       this.workers.delete(worker);
     }
-    this.lose(entry, worker, logOf(error));
+    this.lose(entry, worker, failureLog(error));
   }
 
-  private lose(entry: Entry, worker: PieceWorker, why: string): void {
+  private lose(entry: Entry, worker: JobWorker, why: string): void {
     entry.running.delete(worker);
     if (this.owners.get(entry.piece.lane) === worker) {
       this.owners.delete(entry.piece.lane);
@@ -371,7 +371,7 @@ export class Dispatcher implements Crew {
 }
 
 /** Log line with the error and the worker's last output. */
-function logOf(error: unknown): string {
+function failureLog(error: unknown): string {
   if (error instanceof WorkerLostError) {
     return [error.message, ...error.log].join('\n');
   }

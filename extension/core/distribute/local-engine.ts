@@ -5,18 +5,18 @@ import { say } from '../message';
 import type { Message } from '../message';
 import type { DeviceName } from '../runtime/device';
 import { readMessage } from './read-message';
-import type { Crew, Engine, Piece, PieceSetup, PieceWorker } from './piece';
+import type { WorkerPool, Engine, WorkItem, WorkSetup, JobWorker } from './work-item';
 
 /** Message to a child process for each work item. */
-export interface PieceTask {
+export interface WorkerTask {
   /** Absent if the process knows it from an earlier work item. */
-  readonly setup: PieceSetup | undefined;
+  readonly setup: WorkSetup | undefined;
   readonly request: unknown;
-  readonly limits: PieceLimits;
+  readonly limits: WorkerLimits;
 }
 
 /** Resource limits of a worker. */
-export interface PieceLimits {
+export interface WorkerLimits {
   /** See {@link Engine.threads}. */
   readonly threads?: number | undefined;
   /** See {@link Engine.memoryShare}. */
@@ -30,7 +30,7 @@ export interface PieceLimits {
  * Worker that runs work items of one job in a child process. The process is started on demand and restarted when it is
  * lost.
  */
-export class LocalWorker implements PieceWorker {
+export class LocalWorker implements JobWorker {
   private child: Child | undefined;
   /** True if the process has opened the shared setup. */
   private isSetUp = false;
@@ -38,17 +38,17 @@ export class LocalWorker implements PieceWorker {
   public constructor(
     public readonly name: Message,
     private readonly script: string,
-    private readonly setup: PieceSetup,
-    private readonly limits: PieceLimits,
+    private readonly setup: WorkSetup,
+    private readonly limits: WorkerLimits,
   ) {}
 
-  public async do({ request, result: schema }: Piece, job: TaskJob): Promise<unknown> {
+  public async do({ request, result: schema }: WorkItem, job: TaskJob): Promise<unknown> {
     if (this.child?.isGone !== false) {
       this.child = new Child({ script: this.script });
       this.isSetUp = false;
     }
     const { limits, setup, isSetUp } = this;
-    const task: PieceTask = { setup: isSetUp ? undefined : setup, request, limits };
+    const task: WorkerTask = { setup: isSetUp ? undefined : setup, request, limits };
     const result = await this.child.run(task, job);
     this.isSetUp = true;
     return readMessage(schema, result, 'Its result');
@@ -76,7 +76,7 @@ export class LocalEngine implements Engine {
     this.memoryShare = 1 / size;
   }
 
-  public hire(setup: PieceSetup, crew: Crew): Promise<() => Promise<void>> {
+  public addWorkers(setup: WorkSetup, pool: WorkerPool): Promise<() => Promise<void>> {
     const { threads, memoryShare } = this;
     const workers = Array.from(
       { length: this.size - 1 },
@@ -84,7 +84,7 @@ export class LocalEngine implements Engine {
         new LocalWorker(say`Process ${i + 2}`, this.script, setup, { threads, memoryShare }),
     );
     workers.forEach((worker) => {
-      crew.join(worker);
+      pool.join(worker);
     });
     return Promise.resolve(() => {
       workers.forEach((worker) => {

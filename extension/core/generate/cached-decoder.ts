@@ -44,11 +44,12 @@ export class CachedDecoder implements Decoder {
 
   public rewind(length: number, more = 0): number {
     const { model, readsSingly } = this.graph;
-    const kept = readsSingly === true && more > mostSingly ? 0 : length;
-    if (kept < this.past) {
-      const cut = kept > 0 ? model.firstPositions(this.cache, this.past, kept) : undefined;
+    const cachedLength = readsSingly === true && more > mostSingly ? 0 : length;
+    if (cachedLength < this.past) {
+      const cut =
+        cachedLength > 0 ? model.firstPositions(this.cache, this.past, cachedLength) : undefined;
       this.cache = cut ?? model.emptyCache(1);
-      this.past = cut === undefined ? 0 : kept;
+      this.past = cut === undefined ? 0 : cachedLength;
     }
     return this.past;
   }

@@ -61,7 +61,7 @@ const seamTokens = 4;
  * Returns a function that decodes the tokens after a prompt. SentencePiece drops the leading space of a first word, so
  * the last prompt tokens are included.
  */
-export function textBehind(
+export function createTextDecoder(
   tokenizer: Tokenizer,
   prompt: Int32Array | readonly number[],
 ): (ids: readonly number[]) => string {

@@ -51,10 +51,10 @@ export class DecoderPool implements DecoderSource {
   }
 
   public async giveBack(decoder: TakenDecoder, isSound: boolean): Promise<void> {
-    const kept = this.#taken.get(decoder);
+    const entry = this.#taken.get(decoder);
     this.#taken.delete(decoder);
-    if (kept !== undefined && isSound) {
-      this.#idle.push(kept);
+    if (entry !== undefined && isSound) {
+      this.#idle.push(entry);
       await this.#shrink(this.most - this.#taken.size);
     } else {
       await decoder.dispose();
@@ -62,8 +62,8 @@ export class DecoderPool implements DecoderSource {
   }
 
   async #shrink(most: number): Promise<void> {
-    const gone = this.#idle.splice(0, Math.max(0, this.#idle.length - Math.max(0, most)));
-    await Promise.all(gone.map(async ({ decoder }) => decoder.dispose()));
+    const evicted = this.#idle.splice(0, Math.max(0, this.#idle.length - Math.max(0, most)));
+    await Promise.all(evicted.map(async ({ decoder }) => decoder.dispose()));
   }
 }
 

@@ -12,7 +12,7 @@ import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
-import { continuation, textBehind, writingRules } from './continuation';
+import { continuation, createTextDecoder, writingRules } from './continuation';
 import type { ChosenToken, ContinuationOptions } from './continuation';
 import { warnRereading } from './open-decoder';
 import { freshDecoders } from './decoder-pool';
@@ -119,7 +119,7 @@ class Writer {
   /** Tokens that the generated text follows, and the generated tokens. */
   readonly #read: number[];
   readonly #following: AsyncGenerator<ChosenToken, undefined>;
-  readonly #textOf: (ids: readonly number[]) => string;
+  readonly #decodeText: (ids: readonly number[]) => string;
   #ended = false;
   /** Time of all tokens after the first, which includes reading the prompt. */
   #milliseconds = 0;
@@ -135,7 +135,7 @@ class Writer {
     options: ContinuationOptions,
   ) {
     this.#read = [...before];
-    this.#textOf = textBehind(tokenizer, before);
+    this.#decodeText = createTextDecoder(tokenizer, before);
     // At least one token must be read to get the next one's logits.
     const shared = Math.min(sharedLength(decoder.ids, prompt), prompt.length - 1);
     const known = decoder.rewind(shared, prompt.length - shared);
@@ -205,21 +205,21 @@ class Writer {
     if (this.written > 0) {
       this.#milliseconds += performance.now() - started;
     }
-    const { chosen, likeliest } = chancesOf(value.logits, value.id, topAlternatives);
-    const textOf = textBehind(this.tokenizer, this.#read);
+    const { chosen, likeliest } = tokenChances(value.logits, value.id, topAlternatives);
+    const decodeText = createTextDecoder(this.tokenizer, this.#read);
     this.#tokens.push(value.id);
     this.#read.push(value.id);
     return {
-      text: textOf([value.id]),
+      text: decodeText([value.id]),
       probability: chosen,
-      likeliest: likeliest.map(([id, probability]) => ({ text: textOf([id]), probability })),
+      likeliest: likeliest.map(([id, probability]) => ({ text: decodeText([id]), probability })),
     };
   }
 
   public get result(): Generation {
     return {
       model: this.name,
-      text: this.#textOf(this.#tokens),
+      text: this.#decodeText(this.#tokens),
       tokens: this.written,
       promptTokens: this.prompt.length,
       stopped: this.#ended ? 'end' : 'length',
@@ -265,7 +265,7 @@ interface TokenChance {
 }
 
 /** Probabilities from logits, [vocabulary]: first the sampled token, then the `count` most likely tokens. */
-function chancesOf(
+function tokenChances(
   logits: Float32Array,
   chosen: number,
   count: number,
@@ -273,18 +273,18 @@ function chancesOf(
   const highest = logits.reduce((most, logit) => Math.max(most, logit), Number.NEGATIVE_INFINITY);
   let total = 0;
   const likeliest: number[] = [];
-  const logitOf = (id: number): number => logits[id] ?? Number.NEGATIVE_INFINITY;
+  const logitAt = (id: number): number => logits[id] ?? Number.NEGATIVE_INFINITY;
   // Indexed loop: creating a pair per entry takes longer than the exponentials.
   for (let id = 0; id < logits.length; id++) {
-    const logit = logitOf(id);
+    const logit = logitAt(id);
     total += Math.exp(logit - highest);
-    if (likeliest.length < count || logit > logitOf(likeliest.at(-1) ?? 0)) {
-      const place = likeliest.findIndex((other) => logitOf(other) < logit);
+    if (likeliest.length < count || logit > logitAt(likeliest.at(-1) ?? 0)) {
+      const place = likeliest.findIndex((other) => logitAt(other) < logit);
       likeliest.splice(place < 0 ? likeliest.length : place, 0, id);
       likeliest.length = Math.min(likeliest.length, count);
     }
   }
-  const probability = (id: number): number => Math.exp(logitOf(id) - highest) / total;
+  const probability = (id: number): number => Math.exp(logitAt(id) - highest) / total;
   return {
     chosen: probability(chosen),
     likeliest: likeliest.map((id) => [id, probability(id)] as const),

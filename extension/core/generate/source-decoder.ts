@@ -28,8 +28,10 @@ export class SourceDecoder implements Decoder {
     options: Pick<DecoderOptions, 'device' | 'spin'>,
   ): Promise<SourceDecoder> {
     const { device } = options;
-    const kept = new Set(changes.kept.map(({ id }) => id));
-    const removed = [...model.summary.sublayers.entries()].filter(([, { id }]) => !kept.has(id));
+    const remainingIds = new Set(changes.kept.map(({ id }) => id));
+    const removed = [...model.summary.sublayers.entries()].filter(
+      ([, { id }]) => !remainingIds.has(id),
+    );
     const source = new GraphBuilder(model.summary.name);
     model.emitSourceWhole(source, new Set(removed.map(([index]) => index)));
     const encoder = await createSession(source, { device, prepack: true });

@@ -46,15 +46,15 @@ export async function timeInTurns(
       break;
     }
     const [prompt, tokens] = [anyTokens(length), anyTokens(tokensPerTurn)];
-    const timesOf = async (decoder: Decoder): Promise<TokenTimes> => {
+    const measureTimes = async (decoder: Decoder): Promise<TokenTimes> => {
       await checkpoint(cancellation);
       return timesOnce(decoder, prompt, tokens);
     };
-    const [first, second] = [await timesOf(one), await timesOf(other)];
+    const [first, second] = [await measureTimes(one), await measureTimes(other)];
     // The first run of a session allocates its buffers, so it is not measured.
     if (turn > 0) {
       // The order affects the speed of a model, so each model runs once in each position.
-      const [again, last] = [await timesOf(other), await timesOf(one)];
+      const [again, last] = [await measureTimes(other), await measureTimes(one)];
       turns.push([mean(first, last), mean(second, again)]);
     }
     tell(turn);

@@ -146,7 +146,7 @@ export class Child {
           } else if (report.kind === 'result') {
             resolve(report.result);
           } else if (report.kind !== 'ready') {
-            reject(errorOf(report));
+            reject(toError(report));
           }
         };
         const onError = (error: Error): void => {
@@ -154,8 +154,8 @@ export class Child {
         };
         const onClose = (code: number | null, signal: string | null): void => {
           const lines = this.output.trim().split('\n');
-          const told = lines.at(-1) ?? '';
-          const how = `It ended with ${signal ?? `exit code ${code}`}.${told === '' ? '' : ` ${told}`}`;
+          const lastLine = lines.at(-1) ?? '';
+          const how = `It ended with ${signal ?? `exit code ${code}`}.${lastLine === '' ? '' : ` ${lastLine}`}`;
           const log = lines.length > 1 ? lines.slice(-mostLogLines) : [];
           reject(cancelledAt === undefined ? new WorkerLostError(how, log) : new CancelledError());
         };
@@ -172,7 +172,7 @@ export class Child {
   }
 }
 
-function errorOf(
+function toError(
   report: Exclude<Report, { kind: 'ready' | 'begun' | 'progress' | 'result' }>,
 ): Error {
   switch (report.kind) {
@@ -194,11 +194,11 @@ export function serveTasks(run: (task: unknown, job: TaskJob) => Promise<unknown
     process.send?.(report);
   };
   let cancellation = { isCancellationRequested: false };
-  let told = 0;
+  let lastReport = 0;
   const progress = (state: StageProgress): void => {
     const now = performance.now();
-    if (now - told >= tickMilliseconds || state.done === state.total) {
-      told = now;
+    if (now - lastReport >= tickMilliseconds || state.done === state.total) {
+      lastReport = now;
       send({ kind: 'progress', progress: state });
     }
   };
@@ -215,7 +215,7 @@ export function serveTasks(run: (task: unknown, job: TaskJob) => Promise<unknown
         send({ kind: 'result', result });
       },
       (error: unknown) => {
-        send(reportOf(error));
+        send(toReport(error));
       },
     );
   });
@@ -223,7 +223,7 @@ export function serveTasks(run: (task: unknown, job: TaskJob) => Promise<unknown
   endWithParent();
 }
 
-function reportOf(error: unknown): Report {
+function toReport(error: unknown): Report {
   if (error instanceof CancelledError) {
     return { kind: 'cancelled' };
   }

@@ -34,14 +34,14 @@ export class Journal<Entry> {
   ): Promise<Journal<Entry>> {
     const text = await readJournal(path);
     const [first = '', ...lines] = text.split('\n');
-    if (text !== '' && identityOf(first) === undefined) {
+    if (text !== '' && parseIdentity(first) === undefined) {
       throw new UserError(say`The file is not a journal of Espalier.`, {
         file: path,
         remedy: say`Move it, or choose another output.`,
       });
     }
     const replayed: Entry[] = [];
-    for (const line of identityOf(first) === identity ? lines : []) {
+    for (const line of parseIdentity(first) === identity ? lines : []) {
       const entry = parseLine(line, parseEntry);
       // A run that was killed while writing leaves an incomplete line.
       if (entry === undefined) {
@@ -137,7 +137,7 @@ async function appendWhole(file: FileHandle, lines: string): Promise<void> {
 }
 
 /** Job identity in the first line of a journal. */
-function identityOf(header: string): unknown {
+function parseIdentity(header: string): unknown {
   try {
     return (JSON.parse(header) as { readonly journal?: unknown } | null)?.journal;
   } catch {

@@ -5,7 +5,7 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { say } from '../message';
 import { UserError } from '../user-error';
-import { createOwner, isAbandoned, ownerPattern, processOf, releaseOwner } from './owner';
+import { createOwner, isAbandoned, ownerPattern, ownerProcess, releaseOwner } from './owner';
 import { resolveLinks } from './resolve-links';
 
 /** Number of attempts to get a lock before reporting the other run. */
@@ -91,7 +91,7 @@ async function otherProcess(
       continue;
     }
     if (!isAbandoned(owner)) {
-      return processOf(owner);
+      return ownerProcess(owner);
     }
     await rm(file, { force: true });
   }

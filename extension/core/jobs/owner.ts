@@ -25,7 +25,7 @@ export function releaseOwner(owner: string): void {
 }
 
 /** ID of the process that created an owner. */
-export const processOf = (owner: string): number => Number.parseInt(owner, 10);
+export const ownerProcess = (owner: string): number => Number.parseInt(owner, 10);
 
 /** Functions that return process start times; replaced by tests. */
 export interface StartTimes {
@@ -42,7 +42,7 @@ const systemTimes: StartTimes = { ticks: startTicks, seconds: startSeconds };
  * time is unknown counts as the owner, so that two runs never work on one result.
  */
 export function isAbandoned(owner: string, times = systemTimes): boolean {
-  const pid = processOf(owner);
+  const pid = ownerProcess(owner);
   if (pid === process.pid) {
     return !own.has(owner);
   }

@@ -6,7 +6,7 @@ const lookMilliseconds = 500;
 
 /**
  * Source of the watchdog thread. When the parent of a process exits, the process gets another parent immediately,
- * except on Windows, where the old ID no longer names a process.
+ * except on Windows; there, the old ID no longer names a process.
  */
 const lookOut = `
 const { workerData: parent } = require('node:worker_threads');

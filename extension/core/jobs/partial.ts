@@ -16,7 +16,7 @@ const hidden = new RegExp(`^\\.(.+)\\.espalier-(partial|old)-(${ownerPattern.sou
  * Returns a new hidden name next to `path`, under which a file or folder is written until it is complete. Call {@link
  * releaseHidden} afterwards.
  */
-export function partialOf(path: string): string {
+export function partialPath(path: string): string {
   return hiddenName(path, 'partial', createOwner());
 }
 
@@ -41,7 +41,7 @@ export async function moveAside(path: string): Promise<string> {
   try {
     // Without the record, the folder keeps its hidden name if this process is killed now.
     await mkdir(replacedFolder(), { recursive: true })
-      .then(async () => writeFile(recordOf(aside), aside))
+      .then(async () => writeFile(recordPath(aside), aside))
       .catch(() => undefined);
     await rename(path, aside);
     return aside;
@@ -76,16 +76,16 @@ export async function removeAside(aside: string): Promise<void> {
   }
 }
 
-const recordOf = (aside: string): string =>
+const recordPath = (aside: string): string =>
   join(replacedFolder(), createHash('sha256').update(aside).digest('hex').slice(0, 32));
 
 async function isRecorded(aside: string): Promise<boolean> {
-  return (await readSmallText(recordOf(aside)).catch(() => undefined)) === aside;
+  return (await readSmallText(recordPath(aside)).catch(() => undefined)) === aside;
 }
 
 async function forget(aside: string): Promise<void> {
   releaseHidden(aside);
-  await rm(recordOf(aside), { force: true }).catch(() => undefined);
+  await rm(recordPath(aside), { force: true }).catch(() => undefined);
 }
 
 /**

@@ -1,5 +1,5 @@
 import { rename, rm } from 'node:fs/promises';
-import { partialOf, releaseHidden, removeStale } from './partial';
+import { partialPath, releaseHidden, removeStale } from './partial';
 
 /**
  * Writes a file, or a folder that doesn't exist yet, atomically: readers see the old version or the new one, never a
@@ -10,7 +10,7 @@ export async function replaceFile(
   path: string,
   write: (partial: string) => Promise<void>,
 ): Promise<void> {
-  const partial = partialOf(path);
+  const partial = partialPath(path);
   try {
     await removeStale(path).catch(() => undefined);
     await write(partial);

@@ -2,7 +2,8 @@ import { say } from '../message';
 import { UserError } from '../user-error';
 
 /** Messages of ONNX Runtime and Node when memory allocation fails. */
-const outOfMemoryPattern = /cannot allocate memory|bad[ _]alloc|failed to allocate|allocation failed/i;
+const allocationErrorPattern =
+  /cannot allocate memory|bad[ _]alloc|failed to allocate|allocation failed/i;
 
 /** Driver messages about a device that was removed, hangs, or is out of memory. */
 const deviceLostPattern =
@@ -20,7 +21,7 @@ export function asRunError(error: unknown): unknown {
     return error;
   }
   const [reason = ''] = error.message.split('\n');
-  if (outOfMemoryPattern.test(error.message)) {
+  if (allocationErrorPattern.test(error.message)) {
     return new UserError(say`The system has no memory left: ${reason}.`, {
       remedy: say`Close other programs or raise the memory limit of the process, then start again. Progress is saved.`,
     });

@@ -41,7 +41,7 @@ const entrySchema = v.object({ part: v.string(), values: v.array(v.unknown()) })
 type Entry = v.InferOutput<typeof entrySchema>;
 
 /** Path of a file that belongs to a journal. */
-export const fileBeside = (journal: string, ending: string): string =>
+export const siblingFile = (journal: string, ending: string): string =>
   `${journal.replace(/\.jsonl$/, '')}.${ending}`;
 
 /** Location and owner of a job's saved parts. */
@@ -117,7 +117,7 @@ class JournaledParts implements SavedParts {
   }
 
   public beside(ending: string): string | undefined {
-    const file = this.journal && fileBeside(this.journal.path, ending);
+    const file = this.journal && siblingFile(this.journal.path, ending);
     this.files.push(...(file === undefined ? [] : [file]));
     return file;
   }

@@ -14,7 +14,7 @@ export const spentSchema = v.object({
 export type Spent = v.InferOutput<typeof spentSchema>;
 
 /** Total of all earlier runs of a job, and their number. */
-export function spentOf(entries: readonly { readonly kind: string }[]): {
+export function totalSpent(entries: readonly { readonly kind: string }[]): {
   readonly seconds: number;
   readonly evaluations: number;
   readonly runs: number;

@@ -30,11 +30,12 @@ export const workFolder = (out: string, kind: keyof typeof suffixes): string =>
   unfinishedPath(out, (base) => `.${base}.espalier-${suffixes[kind]}`);
 
 /** Path of the journal of a job that writes the document `out`. */
-export const journalOfDocument = (out: string): string =>
+export const documentJournal = (out: string): string =>
   unfinishedPath(out, (base) => `${base.replace(/\.json$/, '')}.journal.jsonl`);
 
 /** Folder in which training runs are kept until the document `out` is written. */
-export const runsOfDocument = (out: string): string => unfinishedPath(out, (base) => `${base}.runs`);
+export const documentRunsFolder = (out: string): string =>
+  unfinishedPath(out, (base) => `${base}.runs`);
 
 /** Path of the journal of an evolution that writes to the folder `out`. */
 export const evolutionJournal = (out: string): string => join(out, 'synthesis.journal.jsonl');

@@ -141,7 +141,7 @@ export function checkBudget(
   if (budget.kind === 'all') {
     return { isMet: () => false };
   }
-  const count = countOf(model, granularity);
+  const count = countUnits(model, granularity);
   if (budget.kind === 'count') {
     return { isMet: (_, rounds) => rounds >= budget.count };
   }
@@ -169,7 +169,7 @@ export function checkBudget(
 }
 
 /** Number of units of a granularity; experts count if some of their MoE layer can be removed. */
-function countOf({ sublayers }: ModelSummary, granularity: Granularity): number {
+function countUnits({ sublayers }: ModelSummary, granularity: Granularity): number {
   return granularity === 'expert'
     ? sublayers.reduce(
         (sum, { experts: { count = 0, least = 1 } = {} }) => sum + (count > least ? count : 0),
@@ -189,7 +189,7 @@ export function eligibility(
 ): (candidate: Candidate, removed: ReadonlySet<number>) => boolean {
   const units = new RemovableUnits(model);
   const protectedUnits = new Set(resolveIds(model, protect, { field: 'protect' }));
-  const count = countOf(model, granularity);
+  const count = countUnits(model, granularity);
   const excludedBlocks = Math.floor((exclude * model.sublayers.length) / 2) + 1;
   const excludedUntil = Math.floor(exclude * count) + 1;
   return ({ members }, removed) =>
@@ -198,7 +198,11 @@ export function eligibility(
       const block = model.sublayers[index]?.block ?? 0;
       const isExcluded = exclude > 0 && removed.size < excludedUntil && block < excludedBlocks;
       const within = units.isExpert(unit) ? [index] : units.expertsOf(index);
-      return ![unit, ...within].some((one) => protectedUnits.has(one)) && !removed.has(unit) && !isExcluded;
+      return (
+        ![unit, ...within].some((one) => protectedUnits.has(one)) &&
+        !removed.has(unit) &&
+        !isExcluded
+      );
     });
 }
 

@@ -21,8 +21,8 @@ export class CosineLocal implements OriginalObserver {
   public readonly observe: SublayerObserver = async (index, before, after) => {
     const { model, states } = this.setup.executor;
     const names = model.sublayer(index).streamNames;
-    const from = numbersOf(await states.toHost(before), names.before);
-    const to = numbersOf(await states.toHost(after), names.after);
+    const from = streamTensor(await states.toHost(before), names.before);
+    const to = streamTensor(await states.toHost(after), names.after);
     const width = from.dims.length > tokenRank ? from.numbers.length : (from.dims.at(-1) ?? 1);
     if (from.numbers.length !== to.numbers.length) {
       return;
@@ -75,7 +75,7 @@ export class CosineLocal implements OriginalObserver {
 }
 
 /** Tensor of a state: the residual stream, or the side value from which it starts. */
-function numbersOf(
+function streamTensor(
   { values, side }: HiddenState,
   name: string,
 ): { numbers: Float32Array; dims: readonly number[] } {

@@ -35,7 +35,7 @@ export interface CandidateDistance {
   /** `block.N.attention`, `block.N.feedforward`, `block.N.expert.J`, or `block.N` for whole blocks. */
   readonly sublayer: string;
   readonly distance: number | null;
-  /** The distance is at least this; absent where it was not measured at all. */
+  /** Lower bound of the distance; absent if not measured at all. */
   readonly atLeast?: number;
   /**
    * Standard error of the distance for other text of the same kind; `adaptive` estimates distances from a part of the
@@ -122,7 +122,7 @@ export interface PerplexityChange extends Pick<ProfileEvaluation, 'tokens' | 'pa
 }
 
 /** Perplexity of the original and after some rounds, if both were measured on the same text. */
-export function changeOfRounds(
+export function perplexityChange(
   evaluations: readonly ProfileEvaluation[],
   rounds: number,
 ): PerplexityChange | undefined {

@@ -2,7 +2,7 @@ import { checkpoint } from '../jobs/job';
 import type { ModelInput } from '../models/model-input';
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
-import { sequenceOf } from './scorer';
+import { sequenceInput } from './scorer';
 import type {
   OriginalObserver,
   OriginalStates,
@@ -35,7 +35,7 @@ export class NaiveScorer implements Scorer {
     observer?: OriginalObserver,
   ): Promise<OriginalStates> {
     for (const sequence of sequences) {
-      const input = sequenceOf(this.setup, sequence);
+      const input = sequenceInput(this.setup, sequence);
       this.original.set(sequence, await this.run(input, new Set(), observer?.observe));
     }
     return this.original;
@@ -49,7 +49,7 @@ export class NaiveScorer implements Scorer {
     const original = this.original.get(sequence);
     return original === undefined
       ? 0
-      : this.readout.rows(sequenceOf(this.setup, sequence), original);
+      : this.readout.rows(sequenceInput(this.setup, sequence), original);
   }
 
   public async terms(
@@ -92,7 +92,7 @@ export class NaiveScorer implements Scorer {
   }
 
   private async measure(slice: Slice, skip: ReadonlySet<number>): Promise<BlockTerms> {
-    const input = sequenceOf(this.setup, slice.sequence);
+    const input = sequenceInput(this.setup, slice.sequence);
     const final = await this.run(input, skip);
     const original = this.original.get(slice.sequence);
     const [terms = new Float32Array()] =

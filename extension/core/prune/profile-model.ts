@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import type { CalibrationRequest, CalibrationSummary } from '../data/calibration';
-import type { Engine } from '../distribute/piece';
+import type { Engine } from '../distribute/work-item';
 import type { JobContext } from '../jobs/job';
 import { Journal } from '../jobs/journal';
-import { spentOf, spentSchema } from '../jobs/spent';
+import { totalSpent, spentSchema } from '../jobs/spent';
 import { writeDocument } from '../jobs/write-document';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
@@ -180,7 +180,7 @@ export async function profileModel(
       say`The profile that is there has this search already. Only its refinement is made.`,
     );
   }
-  const spentHere = spentOf(journal.replayed);
+  const spentHere = totalSpent(journal.replayed);
   const spentBefore = {
     seconds: spentHere.seconds + (earlier?.search.seconds ?? 0),
     evaluations: spentHere.evaluations + (earlier?.search.sublayerEvaluations ?? 0),
@@ -198,10 +198,10 @@ export async function profileModel(
       candidates: listCandidates(model.summary, settings.granularity).map(({ id }) => id),
     });
     const work = new SearchWork(model);
-    const memo = new SearchMemo(recordsOf(journal.replayed), async (records) => {
-      const ofSearch = records.some(({ step }) => !step.startsWith(baselineStep));
+    const memo = new SearchMemo(selectRecords(journal.replayed), async (records) => {
+      const searchRecords = records.some(({ step }) => !step.startsWith(baselineStep));
       const { evaluations } = work;
-      const spent: Entry[] = ofSearch
+      const spent: Entry[] = searchRecords
         ? [{ kind: 'spent', seconds: seconds(), evaluations, run: spentHere.runs }]
         : [];
       await journal.append([...records, ...spent]);
@@ -303,7 +303,7 @@ function parseEntry(value: unknown): Entry | undefined {
   return result.success ? result.output : undefined;
 }
 
-function recordsOf(entries: readonly Entry[]): SearchRecord[] {
+function selectRecords(entries: readonly Entry[]): SearchRecord[] {
   return entries.filter((entry) => entry.kind !== 'spent');
 }
 
@@ -328,10 +328,10 @@ export function surrogateRecord(rounds: readonly Round[]): SurrogateRecord | und
     rounds: proposed.length,
     first: proposed.filter(({ place }) => place === 1).length,
     amongFour: proposed.filter(({ place }) => place <= 4).length,
-    ...(logErrors.length === 0 ? {} : { meanLogError: meanOf(logErrors) }),
+    ...(logErrors.length === 0 ? {} : { meanLogError: average(logErrors) }),
   };
 }
 
-function meanOf(values: readonly number[]): number {
+function average(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

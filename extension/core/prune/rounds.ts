@@ -61,7 +61,7 @@ export const everyDistance: Strategy = async (input) => {
       await tally.measure(candidates.slice(start, start + candidatesPerPass), group);
     }
   }
-  return resultOf(input, tally);
+  return roundResult(input, tally);
 };
 
 /**
@@ -76,13 +76,13 @@ export const race: Strategy = async (input) => {
   const runners = input.candidates.filter(input.isEligible);
   const [first, ...others] = wholeSlices(input);
   if (first === undefined) {
-    return resultOf(input, tally);
+    return roundResult(input, tally);
   }
   const slices = [first, ...others];
   await tally.bound(runners, [first], others);
-  const leader = least(runners, (candidate) => tally.totalOf(candidate));
+  const leader = least(runners, (candidate) => tally.total(candidate));
   if (leader === undefined) {
-    return resultOf(input, tally);
+    return roundResult(input, tally);
   }
   await tally.measure([leader], slices);
   for (const [i, slice] of others.entries()) {
@@ -99,7 +99,7 @@ export const race: Strategy = async (input) => {
       slices.slice(i + 1),
     );
   }
-  return resultOf(input, tally);
+  return roundResult(input, tally);
 };
 
 /**
@@ -112,8 +112,8 @@ export const lazy: Strategy = async (input) => {
   const queue = input.candidates.filter(input.isEligible).sort((a, b) => expected(a) - expected(b));
   const slices = wholeSlices(input);
   for (const candidate of queue) {
-    const best = bestOf(input, tally);
-    if (best !== undefined && expected(candidate) > tally.totalOf(best)) {
+    const best = bestCandidate(input, tally);
+    if (best !== undefined && expected(candidate) > tally.total(best)) {
       break;
     }
     for (const [i, slice] of slices.entries()) {
@@ -122,7 +122,7 @@ export const lazy: Strategy = async (input) => {
       }
     }
   }
-  return resultOf(input, tally);
+  return roundResult(input, tally);
 };
 
 function wholeSlices({ rows }: RoundInput): Slice[] {
@@ -130,13 +130,13 @@ function wholeSlices({ rows }: RoundInput): Slice[] {
 }
 
 /** Complete candidate with the lowest total; the first in model order for ties. */
-export function bestOf(
+export function bestCandidate(
   { candidates, isEligible }: RoundInput,
   tally: Tally,
 ): Candidate | undefined {
   return least(
     candidates.filter((candidate) => isEligible(candidate) && tally.isComplete(candidate)),
-    (candidate) => tally.totalOf(candidate),
+    (candidate) => tally.total(candidate),
   );
 }
 
@@ -149,13 +149,13 @@ export interface Proposal {
 }
 
 /** @param proposal contribution of a surrogate, if any */
-export function resultOf(input: RoundInput, tally: Tally, proposal?: Proposal): RoundResult {
-  const candidate = bestOf(input, tally);
+export function roundResult(input: RoundInput, tally: Tally, proposal?: Proposal): RoundResult {
+  const candidate = bestCandidate(input, tally);
   const result = { distances: tally.distances(), totals: tally.totals };
   if (candidate === undefined) {
     return { winner: undefined, ...result };
   }
-  const { distance, standardError } = tally.distanceOf(candidate);
+  const { distance, standardError } = tally.distance(candidate);
   return {
     winner: {
       candidate,
@@ -189,17 +189,17 @@ function decisionFor(
     // JSON can't store numbers that are not finite.
     ...(proposal === undefined || distance === undefined || !Number.isFinite(distance)
       ? {}
-      : { expected: { distance, place: placeOf(distance, proposal.expected) } }),
+      : { expected: { distance, place: rank(distance, proposal.expected) } }),
   };
 }
 
 /** Rank of a distance among others, from 1. */
-function placeOf(distance: number, others: ReadonlyMap<string, number>): number {
+function rank(distance: number, others: ReadonlyMap<string, number>): number {
   return 1 + [...others.values()].filter((other) => other < distance).length;
 }
 
 function canWin(input: RoundInput, tally: Tally, candidate: Candidate): boolean {
-  const best = bestOf(input, tally);
+  const best = bestCandidate(input, tally);
   // If either is NaN, continues: which totals are finite is only known at the end.
-  return best === undefined || !(tally.totalOf(candidate) > tally.totalOf(best) * slack);
+  return best === undefined || !(tally.total(candidate) > tally.total(best) * slack);
 }

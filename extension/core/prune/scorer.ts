@@ -87,7 +87,7 @@ export function screeningSetup({ copy, ...setup }: ScorerSetup): ScorerSetup {
 }
 
 /** Input with this sequence index. */
-export function sequenceOf(
+export function sequenceInput(
   { sequences }: Pick<ScorerSetup, 'sequences'>,
   index: number,
 ): ModelInput {
@@ -99,7 +99,7 @@ export function tokensIn(
   setup: Pick<ScorerSetup, 'executor' | 'sequences'>,
   sequence: number,
 ): number {
-  return prefixTokens(setup.executor.model, sequenceOf(setup, sequence));
+  return prefixTokens(setup.executor.model, sequenceInput(setup, sequence));
 }
 
 /** @throws UserError if outputs are not finite: distances to them are meaningless, and the weights are at fault. */
@@ -109,7 +109,7 @@ export async function refuseNonFinite(
 ): Promise<void> {
   for (const [sequence, state] of original) {
     if (!isFiniteState(state)) {
-      throw await explainNonFinite(setup.executor, sequenceOf(setup, sequence));
+      throw await explainNonFinite(setup.executor, sequenceInput(setup, sequence));
     }
   }
 }

@@ -43,11 +43,11 @@ export class SearchMemo {
     vocabulary: Vocabulary,
     slice: Slice,
   ): BlockTerms | undefined {
-    return this.terms.get(keyOf(step, candidate, vocabulary, slice))?.terms;
+    return this.terms.get(recordKey(step, candidate, vocabulary, slice))?.terms;
   }
 
   /** Terms of one step. */
-  public ofStep(step: string): readonly TermRecord[] {
+  public stepTerms(step: string): readonly TermRecord[] {
     return [...this.terms.values()].filter((record) => record.step === step);
   }
 
@@ -73,14 +73,14 @@ export class SearchMemo {
   private keep(record: SearchRecord): void {
     if (record.kind === 'term') {
       const { step, candidate, vocabulary } = record;
-      this.terms.set(keyOf(step, candidate, vocabulary, record), record);
+      this.terms.set(recordKey(step, candidate, vocabulary, record), record);
     } else {
       this.predictions.set(record.step, record.distances);
     }
   }
 }
 
-function keyOf(
+function recordKey(
   step: string,
   candidate: string,
   vocabulary: Vocabulary,

@@ -109,7 +109,7 @@ export class SearchPlan {
     return (
       this.isRemaining(candidate, removed) &&
       this.isEligible(candidate, removed) &&
-      (this.unwritable.size === 0 || !this.unwritable.has(stepOf(candidate, removed)))
+      (this.unwritable.size === 0 || !this.unwritable.has(removalStep(candidate, removed)))
     );
   }
 
@@ -136,7 +136,7 @@ export class SearchPlan {
     for (const candidate of this.candidates.filter((one) => this.mayGo(one, removed))) {
       const ids = [...removed, ...candidate.members].map((unit) => executor.units.idOf(unit));
       if (!(await isWritable(ids))) {
-        this.unwritable.add(stepOf(candidate, removed));
+        this.unwritable.add(removalStep(candidate, removed));
       }
     }
   }
@@ -172,7 +172,9 @@ export class SearchPlan {
     let evaluations = count;
     for (const { removed: id } of rounds) {
       for (const candidate of this.remaining(removed)) {
-        const removedSublayers = [...removed, ...candidate.members].filter((unit) => !units.isExpert(unit));
+        const removedSublayers = [...removed, ...candidate.members].filter(
+          (unit) => !units.isExpert(unit),
+        );
         evaluations += count - removedSublayers.length;
       }
       for (const index of this.candidates.find((one) => one.id === id)?.members ?? []) {
@@ -183,6 +185,6 @@ export class SearchPlan {
   }
 }
 
-function stepOf({ id }: Candidate, removed: ReadonlySet<number>): string {
+function removalStep({ id }: Candidate, removed: ReadonlySet<number>): string {
   return `${id} ${[...removed].sort((a, b) => a - b).join()}`;
 }

@@ -62,11 +62,11 @@ export class SearchProgress implements SearchListener {
     known: { readonly isSearched?: boolean } = {},
   ) {
     this.expected = expectedWork(settings, summary, tokens, known);
-    const costOf = ({ evaluations, readouts }: Amount) =>
+    const amountCost = ({ evaluations, readouts }: Amount) =>
       (evaluations + work.readoutCost(readouts, 'whole')) * sequences;
-    this.refining = costOf(this.expected.refinement);
-    this.comparing = costOf(this.expected.baselines);
-    const search = costOf(this.expected.search);
+    this.refining = amountCost(this.expected.refinement);
+    this.comparing = amountCost(this.expected.baselines);
+    const search = amountCost(this.expected.search);
     this.total = search + this.refining + this.comparing;
     this.searchShare = this.total === 0 ? 1 : search / this.total;
     this.mostShare = this.shareAfter(1);
@@ -183,7 +183,10 @@ export function expectedWork(
   const [first, later] = roundShares(settings, candidates.length);
   const times = first + (rounds - 1) * later;
   // The original run, then every candidate from its own position to the end.
-  const candidateEvaluations = candidates.reduce((sum, candidate) => sum + count - candidate.first, 0);
+  const candidateEvaluations = candidates.reduce(
+    (sum, candidate) => sum + count - candidate.first,
+    0,
+  );
   // An adaptive search reads out the original and each winner over the whole vocabulary, and others in part.
   const share = isAdaptive ? shareOfIds('sampled', summary.vocabularySize) : 1;
   const sets = expectedSets(settings, rounds, candidates.length);
@@ -192,7 +195,10 @@ export function expectedWork(
   const compared = baselines * (isAdaptive ? Math.min(1, leastBaselineRows / tokens) : 1);
   return {
     rounds,
-    first: known.isSearched === true ? 1 : (count + candidateEvaluations * first) / (count + candidateEvaluations * times),
+    first:
+      known.isSearched === true
+        ? 1
+        : (count + candidateEvaluations * first) / (count + candidateEvaluations * times),
     search:
       known.isSearched === true
         ? { evaluations: count, readouts: 1 }

@@ -20,9 +20,13 @@ export class SearchWork {
     const parameters = sublayers.reduce((sum, one) => sum + one.parameters, 0);
     const bytes = (parameters * Float32Array.BYTES_PER_ELEMENT) / Math.max(1, sublayers.length);
     const whole = (passesOverVocabulary * epilogue.bytes) / Math.max(1, bytes);
-    const costOf = (vocabulary: Vocabulary): number =>
+    const readoutCostPerSequence = (vocabulary: Vocabulary): number =>
       whole * shareOfIds(vocabulary, emitter?.vocabularySize);
-    this.perReadout = { whole, sampled: costOf('sampled'), bounded: costOf('bounded') };
+    this.perReadout = {
+      whole,
+      sampled: readoutCostPerSequence('sampled'),
+      bounded: readoutCostPerSequence('bounded'),
+    };
   }
 
   /** Sublayer evaluations; a prefix of a sequence counts proportionally. */

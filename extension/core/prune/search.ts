@@ -11,7 +11,7 @@ import { refuseNonFinite } from './scorer';
 import type { OriginalStates, Scorer, ScorerSetup } from './scorer';
 import type { SearchListener } from './search-listener';
 import { orderStep, roundStep, SearchPlan } from './search-plan';
-import { roundsByText, stabilityOf } from './stability';
+import { roundsByText, measureStability } from './stability';
 import { newScorer } from './shards/new-scorer';
 import { say } from '../message';
 
@@ -128,7 +128,7 @@ export async function search(
   const step = isRefined ? refinedStep : isBaseline(settings.mode) ? orderStep : roundStep;
   const stability =
     finished === undefined
-      ? stabilityOf(plan, rounds, step)
+      ? measureStability(plan, rounds, step)
       : finished.stability && {
           ...finished.stability,
           ...(isRefined ? { rounds: roundsByText(plan, rounds, step) } : {}),

@@ -28,15 +28,15 @@ interface Group {
  * or parts, as an adaptive search of one text does, or if outputs contain NaN or infinity.
  * @param step prefix of the rounds in the journal
  */
-export function stabilityOf(
+export function measureStability(
   plan: SearchPlan,
   rounds: readonly Round[],
   step: string,
 ): Stability | undefined {
   const { setup, rows, candidates } = plan;
-  const groups = groupsOf(setup);
+  const groups = sequenceGroups(setup);
   const { memo } = setup;
-  const first = commonSlices(memo.ofStep(`${roundStep}.1`), candidates.length);
+  const first = commonSlices(memo.stepTerms(`${roundStep}.1`), candidates.length);
   const folds = groups.map((group) => new Fold(setup, rows, group, first));
   const distances = folds.map((fold) =>
     Float64Array.from(candidates, ({ id }) => fold.distance(id)),
@@ -80,10 +80,10 @@ export function roundsByText(
   rounds: readonly Round[],
   step: string,
 ): Stability['rounds'] {
-  const groups = groupsOf(setup);
+  const groups = sequenceGroups(setup);
   return rounds.flatMap(({ removed }, i) => {
     const records = setup.memo
-      .ofStep(`${step}.${i + 1}`)
+      .stepTerms(`${step}.${i + 1}`)
       .filter(({ candidate }) => candidate === removed);
     const round = groups.map((group) => new Fold(setup, rows, group, commonSlices(records, 1)));
     return round.some(({ tokens }) => tokens === 0)
@@ -102,7 +102,7 @@ function differ(a: LogRatio | undefined, b: LogRatio | undefined, errors: number
 }
 
 /** Sequences of each text. A single text is divided into parts. */
-function groupsOf({ texts = [], sequences }: ScorerSetup): readonly Group[] {
+function sequenceGroups({ texts = [], sequences }: ScorerSetup): readonly Group[] {
   const all = [...sequences.keys()];
   if (texts.length > 1) {
     return texts.map((name, i) => ({

@@ -75,7 +75,7 @@ export class Tally {
     const measured = this.newSample();
     const own = new Map<string, MeasuredSlice>();
     slices.forEach((slice, i) => {
-      const key = keyOf(slice);
+      const key = sliceKey(slice);
       measured.add(slice, this.slices.get(candidate.id)?.get(key)?.terms ?? []);
       own.set(key, { slice, terms: terms[i] ?? [] });
       whole.add(slice, terms[i] ?? []);
@@ -88,19 +88,19 @@ export class Tally {
       this.slices.set(candidate.id, own);
       this.samples.set(candidate.id, whole);
     }
-    onDistance(this.distanceOf(candidate));
+    onDistance(this.distance(candidate));
     return isFinite;
   }
 
   /** Known total over sequences: a lower bound of the full total, as terms are not negative. */
-  public totalOf(candidate: Candidate): number {
-    return this.sampleOf(candidate).total;
+  public total(candidate: Candidate): number {
+    return this.sample(candidate).total;
   }
 
   /** Known totals by candidate id. */
   public get totals(): ReadonlyMap<string, number> {
     const measured = this.setup.candidates.filter((candidate) => this.isMeasured(candidate));
-    return new Map(measured.map((candidate) => [candidate.id, this.totalOf(candidate)]));
+    return new Map(measured.map((candidate) => [candidate.id, this.total(candidate)]));
   }
 
   public isMeasured({ id }: Candidate): boolean {
@@ -109,14 +109,12 @@ export class Tally {
 
   public isComplete(candidate: Candidate): boolean {
     const own = this.slices.get(candidate.id)?.values() ?? [];
-    return (
-      this.sampleOf(candidate).isComplete && [...own].every(({ terms }) => terms !== undefined)
-    );
+    return this.sample(candidate).isComplete && [...own].every(({ terms }) => terms !== undefined);
   }
 
   /** Estimated total from the measured rows. */
   public estimate(candidate: Candidate): Estimate {
-    return this.sampleOf(candidate).estimate();
+    return this.sample(candidate).estimate();
   }
 
   /** Difference of two candidates' totals, from rows on which both were measured. */
@@ -137,15 +135,15 @@ export class Tally {
 
   /** In the order of the candidates. */
   public distances(): readonly CandidateDistance[] {
-    return this.setup.candidates.map((candidate) => this.distanceOf(candidate));
+    return this.setup.candidates.map((candidate) => this.distance(candidate));
   }
 
-  public distanceOf(candidate: Candidate): CandidateDistance {
+  public distance(candidate: Candidate): CandidateDistance {
     const sublayer = candidate.id;
     if (!this.isMeasured(candidate)) {
       return { sublayer, distance: null };
     }
-    const sample = this.sampleOf(candidate);
+    const sample = this.sample(candidate);
     if (this.isComplete(candidate) || this.setup.estimates === true) {
       const found = sample.distance(this.correction);
       // JSON can't store numbers that are not finite.
@@ -158,14 +156,14 @@ export class Tally {
   }
 
   /** Measured rows of a candidate, its distance over all rows, and over the first `few` alone. */
-  public distancesOf(
+  public partialDistances(
     candidate: Candidate,
     few: number,
   ): { readonly rows: number; readonly over: number; readonly seen: number } {
-    const sample = this.sampleOf(candidate);
+    const sample = this.sample(candidate);
     return {
       rows: sample.rows,
-      over: this.distanceOf(candidate).distance ?? Number.NaN,
+      over: this.distance(candidate).distance ?? Number.NaN,
       seen: sample.distanceOfFirst(few),
     };
   }
@@ -183,13 +181,13 @@ export class Tally {
     const { scorer, step, onDistance, estimates } = this.setup;
     const kind = vocabulary === 'bounded' && scorer.hasBounds ? 'bounds' : 'terms';
     const open = candidates.filter(({ id }) =>
-      slices.some((slice) => this.slices.get(id)?.get(keyOf(slice))?.[kind] === undefined),
+      slices.some((slice) => this.slices.get(id)?.get(sliceKey(slice))?.[kind] === undefined),
     );
     const found = await scorer.terms(step, open, slices, vocabulary, ahead);
     open.forEach((candidate, i) => {
       const own = this.slices.get(candidate.id) ?? new Map<string, MeasuredSlice>();
       slices.forEach((slice, j) => {
-        const key = keyOf(slice);
+        const key = sliceKey(slice);
         own.set(key, { ...own.get(key), slice, [kind]: found[i]?.[j] ?? [] });
       });
       this.slices.set(candidate.id, own);
@@ -200,12 +198,12 @@ export class Tally {
       });
       this.samples.set(candidate.id, sample);
       if (estimates === true || (kind === 'terms' && this.isComplete(candidate))) {
-        onDistance(this.distanceOf(candidate));
+        onDistance(this.distance(candidate));
       }
     });
   }
 
-  private sampleOf({ id }: Candidate): TermSample {
+  private sample({ id }: Candidate): TermSample {
     return this.samples.get(id) ?? this.newSample();
   }
 
@@ -215,4 +213,4 @@ export class Tally {
 }
 
 /** Key of a slice, independent of object identity. */
-const keyOf = ({ sequence, from, to }: Slice): string => `${sequence}|${from}|${to}`;
+const sliceKey = ({ sequence, from, to }: Slice): string => `${sequence}|${from}|${to}`;

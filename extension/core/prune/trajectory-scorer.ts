@@ -7,7 +7,7 @@ import { positionsOf } from '../runtime/windows';
 import type { Candidate } from './candidates';
 import { createReadouts } from '../metrics/metric-readout';
 import type { MetricReadout } from '../metrics/row-readout';
-import { sequenceOf, tokensIn } from './scorer';
+import { sequenceInput, tokensIn } from './scorer';
 import type {
   FinalObserver,
   OriginalObserver,
@@ -88,7 +88,7 @@ export class TrajectoryScorer implements Scorer {
   ): Promise<OriginalStates> {
     const end = new Set([this.count]);
     const { states, shares, model } = this.setup.executor;
-    const tokens = sequences.map((sequence) => positionsOf(sequenceOf(this.setup, sequence)));
+    const tokens = sequences.map((sequence) => positionsOf(sequenceInput(this.setup, sequence)));
     const bytes = Math.max(0, ...tokens) * stateBytesPerToken(model);
     // In main memory, all final states stay allocated.
     const perPass = states.stay ? fittingIn(shares, activeShare, bytes) : sequences.length;
@@ -112,7 +112,7 @@ export class TrajectoryScorer implements Scorer {
 
   public async rows(sequence: number): Promise<number> {
     const tokens = tokensIn(this.setup, sequence);
-    const [input, original] = [sequenceOf(this.setup, sequence), this.original.get(sequence)];
+    const [input, original] = [sequenceInput(this.setup, sequence), this.original.get(sequence)];
     return tokens > 0 ? tokens : this.readouts.whole.rows(input, original ?? lost());
   }
 
@@ -181,7 +181,7 @@ export class TrajectoryScorer implements Scorer {
       slice,
       trajectory: candidate.id,
       sequence: slice.sequence,
-      share: this.shareOf(slice, 0),
+      share: this.sequenceShare(slice, 0),
       skip: new Set([...this.removed, ...candidate.members]),
       ...(starts[i] ?? lost()),
     }));
@@ -206,13 +206,13 @@ export class TrajectoryScorer implements Scorer {
     for (const slice of new Set(walkers.map((walker) => walker.slice))) {
       const group = walkers.filter((walker) => walker.slice === slice);
       const found = await this.readouts[vocabulary].rowTerms(
-        sequenceOf(this.setup, slice.sequence),
+        sequenceInput(this.setup, slice.sequence),
         this.original.get(slice.sequence) ?? lost(),
         group.map((walker) => walker.state),
         slice,
         this.pause,
       );
-      work.addReadouts(group.length * this.shareOf(slice), vocabulary);
+      work.addReadouts(group.length * this.sequenceShare(slice), vocabulary);
       await memo.add(
         group.map(({ trajectory }, i) => ({
           kind: 'term',
@@ -228,7 +228,7 @@ export class TrajectoryScorer implements Scorer {
   }
 
   /** Share of a sequence in a slice, by default from the slice's first row. */
-  private shareOf({ sequence, from, to }: Slice, start = from): number {
+  private sequenceShare({ sequence, from, to }: Slice, start = from): number {
     const tokens = tokensIn(this.setup, sequence);
     return tokens === 0 ? 1 : (to - start) / tokens;
   }
@@ -241,7 +241,7 @@ export class TrajectoryScorer implements Scorer {
     const { states } = this.setup.executor;
     // Held, because the store may evict states while the main trajectory is computed.
     const own = wanted.map(({ candidate, slice }) =>
-      this.held(
+      this.holdState(
         this.store.nearest(
           candidate.id,
           slice.sequence,
@@ -263,7 +263,7 @@ export class TrajectoryScorer implements Scorer {
       const starts: Boundary[] = [];
       for (const [i, { candidate, slice }] of wanted.entries()) {
         const from = own[i] ?? main.get(slice.sequence)?.get(candidate.first) ?? lost();
-        const input = sequenceOf(this.setup, slice.sequence);
+        const input = sequenceInput(this.setup, slice.sequence);
         const state = await this.prefixes.cut(input, from.state, slice.to);
         starts.push({ ...from, state: states.hold(state) });
       }
@@ -320,7 +320,7 @@ export class TrajectoryScorer implements Scorer {
     return found;
   }
 
-  private held(at: Boundary | undefined): Boundary | undefined {
+  private holdState(at: Boundary | undefined): Boundary | undefined {
     return at && { ...at, state: this.setup.executor.states.hold(at.state) };
   }
 
@@ -338,7 +338,7 @@ export class TrajectoryScorer implements Scorer {
       }
       state = executor.skipFreely(index, state);
     }
-    return this.held(state && { boundary, state });
+    return this.holdState(state && { boundary, state });
   }
 
   /** Nearest cached state of the main trajectory with the whole sequence; those of a winner may cover only a part. */
@@ -347,12 +347,12 @@ export class TrajectoryScorer implements Scorer {
   }
 
   private async mainAtMost(sequence: number, boundary: number): Promise<Boundary> {
-    const nearest = this.held(this.nearestMain(sequence, boundary));
+    const nearest = this.holdState(this.nearestMain(sequence, boundary));
     if (nearest !== undefined) {
       return nearest;
     }
     const { executor } = this.setup;
-    const embedded = await executor.embed(sequenceOf(this.setup, sequence));
+    const embedded = await executor.embed(sequenceInput(this.setup, sequence));
     const start = { boundary: 0, state: await executor.states.toDevice(embedded) };
     this.store.put(mainTrajectory, sequence, start);
     return start;

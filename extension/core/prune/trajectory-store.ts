@@ -47,7 +47,7 @@ export class TrajectoryStore {
     if (known !== undefined && tokensOf(known) > tokensOf(at.state)) {
       return;
     }
-    this.bytes += size - bytesOf(known);
+    this.bytes += size - storedBytes(known);
     boundaries.set(at.boundary, this.states.hold(at.state));
     this.letGo(known);
   }
@@ -91,7 +91,7 @@ export class TrajectoryStore {
       const main = this.boundaries(mainTrajectory, sequence);
       for (const [boundary, state] of boundaries) {
         const known = main.get(boundary);
-        this.bytes -= bytesOf(known);
+        this.bytes -= storedBytes(known);
         main.set(boundary, state);
         this.letGo(known);
       }
@@ -142,7 +142,7 @@ export class TrajectoryStore {
   }
 }
 
-function bytesOf(state: HiddenState | undefined): number {
+function storedBytes(state: HiddenState | undefined): number {
   return state === undefined ? 0 : stateBytes(state);
 }
 

@@ -13,12 +13,12 @@ export function toMarkdown({ title, facts, sections, origin }: Report): string {
 }
 
 function describeSection({ title, text = [], figure, table }: Section): string[] {
-  const shown = table ?? (figure && tableOf(figure));
+  const shown = table ?? (figure && heatmapTable(figure));
   return [`## ${escaped(title)}`, ...text.map(escaped), ...(shown ? [describeTable(shown)] : [])];
 }
 
 /** Table of a heatmap's values. Line charts have none: their sections contain a table. */
-function tableOf(figure: Figure): Table | undefined {
+function heatmapTable(figure: Figure): Table | undefined {
   if (figure.kind === 'lines') return undefined;
   const { blocks, lines, format } = figure;
   return {

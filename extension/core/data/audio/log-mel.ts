@@ -24,12 +24,12 @@ const range = 8;
 export function logMelSpectrogram(sound: Float32Array, form: SpectrogramForm): Float32Array {
   const { samples, hop, channels } = form;
   const frames = Math.floor(samples / hop);
-  const powerOf = framePowers(sound, form);
+  const framePower = framePowers(sound, form);
   const filters = melFilters(form);
   const result = new Float32Array(channels * frames).fill(Math.log10(leastPower));
   let most = Math.log10(leastPower);
   for (let frame = 0; frame < frames; frame++) {
-    const powers = powerOf(frame);
+    const powers = framePower(frame);
     for (let channel = 0; powers !== undefined && channel < channels; channel++) {
       const { first = 0, weights = [] } = filters[channel] ?? {};
       const sum = weights.reduce((all, weight, i) => all + weight * (powers[first + i] ?? 0), 0);
@@ -101,8 +101,10 @@ function melFilters({
   channels,
 }: SpectrogramForm): { readonly first: number; readonly weights: readonly number[] }[] {
   const bins = Math.floor(window / 2) + 1;
-  const top = melOf(highest);
-  const marks = Array.from({ length: channels + 2 }, (_, i) => hertzOf((top * i) / (channels + 1)));
+  const top = hertzToMel(highest);
+  const marks = Array.from({ length: channels + 2 }, (_, i) =>
+    melToHertz((top * i) / (channels + 1)),
+  );
   const step = Math.floor(rate / 2) / (bins - 1);
   return Array.from({ length: channels }, (_, channel) => {
     const [low = 0, middle = 0, high = 0] = marks.slice(channel);
@@ -125,7 +127,7 @@ function melFilters({
 const [even, marksBelow] = [200 / 3, 15];
 const growth = Math.log(6.4) / 27;
 
-const melOf = (hertz: number): number => marksBelow + Math.log(hertz / 1000) / growth;
+const hertzToMel = (hertz: number): number => marksBelow + Math.log(hertz / 1000) / growth;
 
-const hertzOf = (mel: number): number =>
+const melToHertz = (mel: number): number =>
   mel < marksBelow ? mel * even : 1000 * Math.exp((mel - marksBelow) * growth);

@@ -89,13 +89,13 @@ function findNpy(
  * @throws UserError naming the file and the row.
  */
 export async function openNpy(file: string, options: DatasetOptions): Promise<Dataset> {
-  const labelFile = await labelsBeside(file, options);
+  const labelFile = await findLabelFile(file, options);
   const [features, labels] = [await readNpy(file), await readNpy(labelFile)];
   const write = npyWriter({ file, array: features }, { file: labelFile, array: labels });
   return arrayDataset({ features, file, labels, labelFile, write }, options);
 }
 
-async function labelsBeside(file: string, { label }: DatasetOptions): Promise<string> {
+async function findLabelFile(file: string, { label }: DatasetOptions): Promise<string> {
   const stem = basename(file, extname(file));
   const places = defaultNames.features.map((name) => new RegExp(`(?<=^|_)${name}(?=$|_)`, 'i'));
   const pattern = places.find((place) => place.test(stem));

@@ -40,7 +40,7 @@ export async function checkParquet(
   }
   const job = { cancellation: { isCancellationRequested: false }, progress: () => undefined };
   for (const path of files) {
-    const { heapMegabytes, seconds } = await limitsOf(path, columns.length);
+    const { heapMegabytes, seconds } = await childLimits(path, columns.length);
     const task: ParquetTask = { path, columns };
     try {
       await spare.use({ script, heapMegabytes }, async (child) => child.run(task, job, seconds));
@@ -59,7 +59,7 @@ export async function checkParquet(
 }
 
 /** Memory and time limits that valid files of this size and row count don't exceed. */
-async function limitsOf(
+async function childLimits(
   path: string,
   columns: number,
 ): Promise<{ heapMegabytes: number; seconds: number }> {

@@ -48,11 +48,11 @@ const forms: readonly CifarForm[] = [
   },
 ];
 
-const formOf = (file: string): CifarForm | undefined =>
+const findFormat = (file: string): CifarForm | undefined =>
   forms.find(({ files }) => Object.values(files).some((pattern) => pattern.test(basename(file))));
 
 /** True if the file name is that of a CIFAR batch. */
-export const isCifar = (file: string): boolean => formOf(file) !== undefined;
+export const isCifar = (file: string): boolean => findFormat(file) !== undefined;
 
 /** Batch files of the requested split, in order; those of the other split if there are none. */
 export function cifarBatches(
@@ -60,7 +60,7 @@ export function cifarBatches(
   split: 'train' | 'test' = 'train',
 ): string[] {
   const of = (part: 'train' | 'test'): string[] =>
-    files.filter((file) => formOf(file)?.files[part].test(basename(file))).sort();
+    files.filter((file) => findFormat(file)?.files[part].test(basename(file))).sort();
   const wanted = of(split);
   return wanted.length > 0 ? wanted : of(split === 'train' ? 'test' : 'train');
 }
@@ -74,7 +74,7 @@ export async function openCifar(
   { classNames }: DatasetOptions,
 ): Promise<Dataset> {
   const [first = ''] = files;
-  const form = formOf(first);
+  const form = findFormat(first);
   if (form === undefined) {
     throw new UserError(say`This is not a batch of CIFAR by its name.`, {
       file: first,

@@ -5,7 +5,7 @@ import { columnRoles } from './columns';
 import type { ColumnRoles } from './columns';
 import { numericDataset, rowName, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
-import { namedLabels, rowsOfClasses } from './labels';
+import { namedLabels, classRowFinder } from './labels';
 import { readTable } from './read-text';
 import { csvWriter } from './write-part';
 import { say } from '../../message';
@@ -28,7 +28,7 @@ export async function openCsv(file: string, options: DatasetOptions): Promise<Da
   const labels = namedLabels(column(roles.label), options.classNames, file, (row) =>
     place(row, roles.label),
   );
-  const written = { label: roles.label, rowOf: rowsOfClasses(labels, file) };
+  const written = { label: roles.label, rowOf: classRowFinder(labels, file) };
   const parts = {
     name: basename(file),
     file,

@@ -81,7 +81,7 @@ export function numericDataset(parts: DatasetParts, array: NumericArray, divisor
   return {
     ...base(parts, (hash) => {
       hash.update(`${array.dtype} [${array.dims.join(', ')}] ${divisor}\n`);
-      hash.update(bytesOf(array.data));
+      hash.update(viewBytes(array.data));
     }),
     featureShape,
     features: (indices) => {
@@ -126,8 +126,8 @@ export function textDataset(parts: DatasetParts, texts: readonly string[]): Data
 }
 
 /** Creates a dataset from a subset of examples, in the given order. */
-export function partOf(dataset: Dataset, indices: Int32Array): Dataset {
-  const hash = createHash('sha256').update(dataset.fingerprint).update(bytesOf(indices));
+export function datasetSubset(dataset: Dataset, indices: Int32Array): Dataset {
+  const hash = createHash('sha256').update(dataset.fingerprint).update(viewBytes(indices));
   return {
     name: dataset.name,
     size: indices.length,
@@ -160,7 +160,7 @@ function base(
 ): Omit<Dataset, 'featureShape' | 'features' | 'text'> {
   const hash = createHash('sha256');
   hash.update(JSON.stringify(classNames));
-  hash.update(bytesOf(labels));
+  hash.update(viewBytes(labels));
   hashFeatures(hash);
   return {
     name,
@@ -185,7 +185,7 @@ function emptyClasses(labels: Int32Array, classNames: readonly string[]): Messag
     : [say`No example has the class ${empty.slice(0, 10).join(', ')}${more}.`];
 }
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
+const viewBytes = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
 function outside(index: number, size: number): never {

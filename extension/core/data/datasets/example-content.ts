@@ -99,7 +99,7 @@ function picture(features: Float32Array, axes: PictureAxes, maxSide: number): Ex
   const { channels, height, width, channelsLast } = axes;
   const step = Math.max(1, Math.ceil(Math.max(height, width) / maxSide));
   const [rows, columns] = [Math.ceil(height / step), Math.ceil(width / step)];
-  const scale = scaleOf(features);
+  const scale = brightnessScale(features);
   const pixels = Buffer.alloc(rows * columns * 3);
   const at = (channel: number, y: number, x: number): number =>
     features[
@@ -124,7 +124,7 @@ function picture(features: Float32Array, axes: PictureAxes, maxSide: number): Ex
 }
 
 /** Maps values to brightness: unchanged if between 0 and 1, otherwise scaled to their own range. */
-function scaleOf(features: Float32Array): (value: number) => number {
+function brightnessScale(features: Float32Array): (value: number) => number {
   const low = features.reduce((least, value) => Math.min(least, value), 0);
   const high = features.reduce((most, value) => Math.max(most, value), 0);
   return low >= 0 && high <= 1

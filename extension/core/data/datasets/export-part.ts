@@ -1,7 +1,7 @@
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { CancelledError, checkpoint } from '../../jobs/job';
-import { partialOf, releaseHidden, removeEmptyParents, removeStale } from '../../jobs/partial';
+import { partialPath, releaseHidden, removeEmptyParents, removeStale } from '../../jobs/partial';
 import { UserError } from '../../user-error';
 import type { Dataset } from './dataset';
 import type { PartContext, Relabeled } from './write-part';
@@ -28,7 +28,7 @@ export async function exportPart(
     });
   }
   const parent = dirname(folder);
-  const partial = partialOf(folder);
+  const partial = partialPath(folder);
   let madeParent: string | undefined;
   try {
     madeParent = await mkdir(parent, { recursive: true });

@@ -4,7 +4,7 @@ import { readImage } from '../image/decode-image';
 import { numericDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { ImageStack } from './image-stack';
-import { namedLabels, rowsOfClasses } from './labels';
+import { namedLabels, classRowFinder } from './labels';
 import { copyingWriter } from './write-part';
 import { counted, say } from '../../message';
 
@@ -28,14 +28,14 @@ export async function openImageFolder(
 ): Promise<Dataset> {
   const pictures = files.filter(isImage);
   const skipped = files.length - pictures.length;
-  const classes = pictures.map((file) => classOf(folder, file));
+  const classes = pictures.map((file) => folderClass(folder, file));
   const labels = namedLabels(classes, options.classNames ?? [...new Set(classes)].sort(), folder);
   const images = new ImageStack(pictures.length, options);
   for (let start = 0; start < pictures.length; start += atOnce) {
-    const some = pictures.slice(start, start + atOnce);
-    const read = await Promise.all(some.map(async (file) => readImage(file)));
+    const batch = pictures.slice(start, start + atOnce);
+    const read = await Promise.all(batch.map(async (file) => readImage(file)));
     read.forEach((image, i) => {
-      images.push(image, { file: some[i] ?? folder });
+      images.push(image, { file: batch[i] ?? folder });
     });
   }
   return numericDataset(
@@ -44,7 +44,7 @@ export async function openImageFolder(
       file: folder,
       ...labels,
       place: (index) => relative(folder, pictures[index] ?? ''),
-      write: copyingWriter(folder, pictures, rowsOfClasses(labels, folder)),
+      write: copyingWriter(folder, pictures, classRowFinder(labels, folder)),
       warnings: skipped === 0 ? [] : [say`${folder}: ${counted(skipped, 'other file')} skipped.`],
     },
     images.toArray(),
@@ -52,7 +52,7 @@ export async function openImageFolder(
   );
 }
 
-function classOf(folder: string, file: string): string {
+function folderClass(folder: string, file: string): string {
   const [name = '', ...rest] = relative(folder, file).split(sep);
   if (rest.length === 0) {
     throw new UserError(say`The image is not in the folder of a class.`, {

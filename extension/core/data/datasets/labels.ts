@@ -93,7 +93,7 @@ export function namedLabels(
  * Returns a function that returns the first row of a class, which shows how the table writes it.
  * @throws UserError for a class without rows.
  */
-export function rowsOfClasses(
+export function classRowFinder(
   { labels, classNames }: Labels,
   file: string,
 ): (label: number) => number {

@@ -18,7 +18,7 @@ export class NestedNumbers {
    * @throws UserError if values are not numbers, or the nesting differs from the first example's.
    */
   public push(value: unknown, place: ErrorSubject): void {
-    this.shape ??= shapeOf(value, place);
+    this.shape ??= nestedShape(value, place);
     this.add(value, 0, this.shape, place);
     this.count++;
   }
@@ -71,7 +71,7 @@ export function isList(value: unknown): value is ArrayLike<unknown> {
   return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 }
 
-function shapeOf(value: unknown, place: ErrorSubject): number[] {
+function nestedShape(value: unknown, place: ErrorSubject): number[] {
   const shape: number[] = [];
   for (let rest = value; isList(rest); rest = rest[0]) {
     if (rest.length === 0 || shape.length === maxDepth) {

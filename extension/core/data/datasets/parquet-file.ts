@@ -52,7 +52,7 @@ export async function withParquet<T>(
       },
     };
     try {
-      checkThriftSize(await footerOf(slice, size), maxMetadataBytes);
+      checkThriftSize(await readFooter(slice, size), maxMetadataBytes);
       return await read(buffer, await parquetMetadataAsync(buffer, { geoparquet: false }));
     } catch (error) {
       throw error instanceof UserError
@@ -66,7 +66,7 @@ export async function withParquet<T>(
 }
 
 /** Metadata at the end of a file, before its 4-byte length and the 4-byte magic. */
-async function footerOf(
+async function readFooter(
   slice: (start: number, end: number) => Promise<ArrayBuffer>,
   size: number,
 ): Promise<Uint8Array> {

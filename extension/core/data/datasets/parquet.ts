@@ -9,7 +9,7 @@ import { columnRoles } from './columns';
 import { numericDataset, rowName, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { ImageStack } from './image-stack';
-import { namedLabels, numberedLabels, rowsOfClasses } from './labels';
+import { namedLabels, numberedLabels, classRowFinder } from './labels';
 import type { Labels } from './labels';
 import { NestedNumbers, isList } from './nested-numbers';
 import { eachChunk, withParquet } from './parquet-file';
@@ -72,7 +72,7 @@ export async function openParquet(
     });
   }
   const layout = await withParquet(file, (_, metadata) =>
-    Promise.resolve(layoutOf(metadata, options, file)),
+    Promise.resolve(detectLayout(metadata, options, file)),
   );
   const labels: unknown[] = [];
   const features = collector(layout, size, options);
@@ -86,19 +86,19 @@ export async function openParquet(
       });
     });
   }
-  const field = (row: number): string => placeOf(row, files, counts, layout.label);
+  const field = (row: number): string => rowPlace(row, files, counts, layout.label);
   const named = toLabels(labels, options.classNames ?? layout.classNames, file, field);
-  const rowOf = rowsOfClasses(named, file);
-  const valueOf = (label: number): unknown => labels[rowOf(label)];
+  const classRow = classRowFinder(named, file);
+  const classValue = (label: number): unknown => labels[classRow(label)];
   return features.finish({
     name: basename(file),
     file,
     ...named,
-    write: parquetWriter(files, counts, { label: layout.label, valueOf }),
+    write: parquetWriter(files, counts, { label: layout.label, valueOf: classValue }),
   });
 }
 
-function placeOf(
+function rowPlace(
   row: number,
   files: readonly string[],
   counts: readonly number[],
@@ -112,15 +112,15 @@ function placeOf(
   return `${i === 0 ? '' : `${basename(files[i] ?? '')}, `}${rowName(rest)}, ${column}`;
 }
 
-function layoutOf(metadata: FileMetaData, options: DatasetOptions, file: string): Layout {
+function detectLayout(metadata: FileMetaData, options: DatasetOptions, file: string): Layout {
   const known = huggingFaceFeatures(metadata);
-  const ofType = (type: string): string[] =>
+  const columnsByType = (type: string): string[] =>
     Object.keys(known).filter((name) => known[name]?._type === type);
   const { children } = parquetSchema(metadata);
   const columns = children
     .map(({ element }) => element.name)
     .filter((name) => !indexColumn.test(name));
-  const [classLabel, ...otherClassLabels] = ofType('ClassLabel');
+  const [classLabel, ...otherClassLabels] = columnsByType('ClassLabel');
   const label =
     options.label ??
     (otherClassLabels.length === 0 && columns.includes(classLabel ?? '') ? classLabel : undefined);
@@ -178,7 +178,7 @@ function collector({ kind, features }: Layout, size: number, options: DatasetOpt
       const texts: string[] = [];
       return {
         push: (row, place) => {
-          texts.push(textOf(row[only], at(place)));
+          texts.push(requireText(row[only], at(place)));
         },
         finish: (parts) => textDataset(parts, texts),
       };
@@ -216,7 +216,7 @@ function imageBytes(value: unknown, place: RowPlace): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-function textOf(value: unknown, place: RowPlace): string {
+function requireText(value: unknown, place: RowPlace): string {
   if (typeof value === 'string') {
     return value;
   }

@@ -146,11 +146,11 @@ interface StoredArray {
 export const idxWriter =
   (images: StoredArray, labels: StoredArray): PartWriter =>
   async (indices, folder, context, relabeled) => {
-    const nameOf = ({ file }: StoredArray): string =>
+    const fileName = ({ file }: StoredArray): string =>
       basename(file, extname(file) === '.gz' ? '.gz' : '');
     return writeFiles(folder, context, [
-      [nameOf(images), idxBytes(takeRows(images.array, indices))],
-      [nameOf(labels), idxBytes(takeLabels(labels, indices, relabeled))],
+      [fileName(images), idxBytes(takeRows(images.array, indices))],
+      [fileName(labels), idxBytes(takeLabels(labels, indices, relabeled))],
     ]);
   };
 
@@ -191,16 +191,16 @@ export const npzWriter =
   async (indices, folder, context, relabeled) => {
     await mkdir(folder, { recursive: true });
     const size = arrays.get(own.features)?.dims[0];
-    const inPart = (name: string, { dims }: NumericArray): boolean =>
+    const isSubsetArray = (name: string, { dims }: NumericArray): boolean =>
       name === own.features || (dims[0] === size && !/test|val/i.test(name));
     const path = join(folder, basename(file));
-    const partOf = (name: string, array: NumericArray): NumericArray =>
+    const arraySubset = (name: string, array: NumericArray): NumericArray =>
       name === own.labels
         ? takeLabels({ file, array }, indices, relabeled)
-        : inPart(name, array)
+        : isSubsetArray(name, array)
           ? takeRows(array, indices)
           : array;
-    const parts = [...arrays].map(([name, array]) => [name, partOf(name, array)] as const);
+    const parts = [...arrays].map(([name, array]) => [name, arraySubset(name, array)] as const);
     const bytes = parts.reduce((sum, [, { data }]) => sum + data.byteLength, 0);
     const written = partProgress(context, bytes, 'bytes');
     await writeNpz(path, Object.fromEntries(parts), written);
@@ -273,7 +273,7 @@ export const copyingWriter =
     const copied = partProgress(context, indices.length, 'examples');
     const taken = new Set(files.map((file) => relative(root, file)));
     const placeIn = (index: number): string => relative(root, files[index] ?? '');
-    const placeOf = (index: number): string => {
+    const targetPath = (index: number): string => {
       const [place, label] = [placeIn(index), relabeled.get(index)];
       if (label === undefined) {
         return place;
@@ -284,7 +284,7 @@ export const copyingWriter =
     };
     for (const index of indices) {
       const file = files[index] ?? '';
-      const copy = join(folder, placeOf(index));
+      const copy = join(folder, targetPath(index));
       await mkdir(dirname(copy), { recursive: true });
       await copyFile(file, copy);
       written.push(copy);

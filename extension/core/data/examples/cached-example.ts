@@ -33,7 +33,7 @@ export function cachedExample(
         });
       }
       const dims = shape.map((size, axis) =>
-        typeof size === 'number' ? size : sizeOf(size, axis, name),
+        typeof size === 'number' ? size : axisSize(size, axis, name),
       );
       const value = (): number => {
         if (isFloat(dtype)) {
@@ -50,7 +50,7 @@ export function cachedExample(
   );
 }
 
-function sizeOf(size: string, axis: number, name: string): number {
+function axisSize(size: string, axis: number, name: string): number {
   if (axis === 0 || /batch/i.test(size)) {
     return 1;
   }

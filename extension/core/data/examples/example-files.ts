@@ -32,7 +32,7 @@ type FileKind = keyof typeof extensions;
  */
 export async function readExamples(
   path: string,
-  chosenOf: ChooseExamples,
+  selectExamples: ChooseExamples,
   ports: readonly InputPort[],
   modelFolder: string,
 ): Promise<GivenExamples> {
@@ -40,17 +40,17 @@ export async function readExamples(
     throw new UserError(say`There is no such file or folder.`, { file: path, remedy: checkPath });
   });
   if (hears({ inputs: ports }) && (await holdsRecordings(path))) {
-    return readRecordings(path, chosenOf, ports, modelFolder);
+    return readRecordings(path, selectExamples, ports, modelFolder);
   }
   if (found.isDirectory()) {
-    return readFolder(path, chosenOf, ports, modelFolder);
+    return readFolder(path, selectExamples, ports, modelFolder);
   }
   const { arrays, warnings } = await readArrays(path, ports);
   const rows = new Map(
-    [...arrays].map(([name, array]) => [name, splitExamples(array, portOf(ports, name))]),
+    [...arrays].map(([name, array]) => [name, splitExamples(array, findPort(ports, name))]),
   );
-  const available = sizeOfAll(rows, path);
-  const examples = chosenOf(available).map(
+  const available = exampleCount(rows, path);
+  const examples = selectExamples(available).map(
     (i) =>
       new Map(
         [...rows].flatMap(([name, parts]) => {
@@ -63,7 +63,7 @@ export async function readExamples(
 }
 
 /** Number of examples, which must be the same for all inputs. */
-function sizeOfAll(rows: ReadonlyMap<string, readonly NumericArray[]>, file: string): number {
+function exampleCount(rows: ReadonlyMap<string, readonly NumericArray[]>, file: string): number {
   const [[firstName, first] = ['', []], ...others] = rows;
   for (const [name, { length }] of others) {
     if (length !== first.length) {
@@ -80,7 +80,7 @@ function sizeOfAll(rows: ReadonlyMap<string, readonly NumericArray[]>, file: str
   return first.length;
 }
 
-const portOf = (ports: readonly InputPort[], name: string): InputPort | undefined =>
+const findPort = (ports: readonly InputPort[], name: string): InputPort | undefined =>
   ports.find((port) => port.name === name);
 
 /** Arrays of a file by input name. */
@@ -127,7 +127,7 @@ function nameArrays(
   free: readonly string[],
   file: string,
 ): { arrays: Map<string, NumericArray>; warnings: Message[] } {
-  const known = [...found].filter(([name]) => portOf(ports, name) !== undefined);
+  const known = [...found].filter(([name]) => findPort(ports, name) !== undefined);
   const [only, ...more] = found.values();
   if (known.length === 0 && only !== undefined && more.length === 0 && free.length === 1) {
     return { arrays: new Map([[onlyInput(free, file), only]]), warnings: [] };
@@ -138,7 +138,7 @@ function nameArrays(
       { file, remedy: say`Name them as the inputs: ${free.join(', ')}.` },
     );
   }
-  const others = [...found.keys()].filter((name) => portOf(ports, name) === undefined);
+  const others = [...found.keys()].filter((name) => findPort(ports, name) === undefined);
   return {
     arrays: new Map(known),
     warnings:
@@ -175,14 +175,18 @@ function slices({ dtype, dims, data }: NumericArray, sizes: readonly number[]): 
 
 async function readFolder(
   folder: string,
-  chosenOf: ChooseExamples,
+  selectExamples: ChooseExamples,
   ports: readonly InputPort[],
   modelFolder: string,
 ): Promise<GivenExamples> {
   const files = await listFiles(folder);
-  const ofKind = (kind: FileKind): string[] =>
+  const filesByKind = (kind: FileKind): string[] =>
     files.filter((file) => extensions[kind].has(extname(file).toLowerCase()));
-  const [images, sounds, arrays] = [ofKind('images'), ofKind('sounds'), ofKind('arrays')];
+  const [images, sounds, arrays] = [
+    filesByKind('images'),
+    filesByKind('sounds'),
+    filesByKind('arrays'),
+  ];
   const [chosen, ...others] = [images, sounds, arrays].filter(({ length }) => length > 0);
   if (chosen === undefined || others.length > 0) {
     const problem =
@@ -200,7 +204,7 @@ async function readFolder(
       ? arrayReader(ports)
       : await (chosen === images ? imageReader : soundReader)(ports, modelFolder, folder);
   const examples: GivenValues[] = [];
-  for (const i of chosenOf(chosen.length)) {
+  for (const i of selectExamples(chosen.length)) {
     examples.push(await read.example(chosen[i] ?? ''));
   }
   return {
@@ -299,7 +303,7 @@ function arrayReader(ports: readonly InputPort[]): ExampleReader {
       return new Map(
         [...arrays].map(([name, array]) => [
           name,
-          { array: wholeExample(array, portOf(ports, name), file), file },
+          { array: wholeExample(array, findPort(ports, name), file), file },
         ]),
       );
     },

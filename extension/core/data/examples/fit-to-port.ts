@@ -96,10 +96,10 @@ function convert(array: NumericArray, dtype: string, place: ErrorPlace): Numeric
   };
   for (let i = 0; i < data.length; i++) {
     const value = numberAt(array, i);
-    const kept = numberAt(converted, i);
+    const stored = numberAt(converted, i);
     const holds = isFloat(array.dtype)
-      ? Number.isFinite(kept)
-      : kept === value &&
+      ? Number.isFinite(stored)
+      : stored === value &&
         Number.isSafeInteger(value) &&
         (dtype !== 'BOOL' || value === 0 || value === 1);
     if (!holds) {

@@ -39,7 +39,7 @@ export function randomExamples(
 ): { given: Example[]; warnings: Message[] } {
   const random = seededRandom(settings.seed);
   const free = ports.filter((port) => !follows(port));
-  const sizes = new Map(free.map((port) => [port.name, dimsOf(port, settings.length, file)]));
+  const sizes = new Map(free.map((port) => [port.name, portShape(port, settings.length, file)]));
   const elements = [...sizes.values()].reduce((sum, dims) => sum + elementCount(dims), 0);
   const count = settings.after + settings.count;
   if (elements * count * 8 > maxArrayBytes) {
@@ -75,7 +75,7 @@ function randomWarning(
 }
 
 /** Shape of an input, with a default for each dynamic axis. */
-function dimsOf(port: InputPort, length: number, file: string): number[] {
+function portShape(port: InputPort, length: number, file: string): number[] {
   if (port.shape === undefined) {
     throw new UserError(say`The model does not say which shape this input has.`, {
       file,

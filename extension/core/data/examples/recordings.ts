@@ -58,7 +58,7 @@ export async function holdsRecordings(path: string): Promise<boolean> {
  */
 export async function readRecordings(
   path: string,
-  chosenOf: ChooseExamples,
+  selectExamples: ChooseExamples,
   ports: readonly InputPort[],
   modelFolder: string,
 ): Promise<GivenExamples> {
@@ -74,7 +74,7 @@ export async function readRecordings(
   );
   const tokenizer = await loadTokenizer(modelFolder);
   const examples: GivenExamples['examples'][number][] = [];
-  for (const i of chosenOf(all.length)) {
+  for (const i of selectExamples(all.length)) {
     const { sound, text } = all[i] ?? { sound: '', text: '' };
     const heard = await readWav(sound);
     try {

@@ -3,7 +3,7 @@ import type { GgufScalar } from '../../checkpoints/gguf-values';
 import { say } from '../../message';
 import type { TokenizerSettings } from '../tokenizer-settings';
 import type { CharsmapStep } from '../unigram/native-steps';
-import { preTokenizerOf } from './pre-tokenizers';
+import { findPreTokenizer } from './pre-tokenizers';
 import { TokenizerKeys } from './tokenizer-keys';
 import type { Vocabulary } from './tokenizer-keys';
 
@@ -27,10 +27,10 @@ export interface GgufTokenizer {
  */
 export async function readGgufTokenizer(path: string): Promise<GgufTokenizer> {
   const source = new TokenizerKeys(path, (await readGgufHeader(path)).metadata);
-  return { definition: await definitionOf(source), settings: await settingsOf(source) };
+  return { definition: await readDefinition(source), settings: await readSettings(source) };
 }
 
-async function definitionOf(source: TokenizerKeys): Promise<Record<string, unknown>> {
+async function readDefinition(source: TokenizerKeys): Promise<Record<string, unknown>> {
   const kind = source.scalar('model');
   if (kind === undefined || kind === 'none') {
     throw source.fault(
@@ -56,7 +56,7 @@ async function definitionOf(source: TokenizerKeys): Promise<Record<string, unkno
   throw source.fault('model', say`Tokenizers of type ${JSON.stringify(kind)} are not supported.`);
 }
 
-async function settingsOf(source: TokenizerKeys): Promise<TokenizerSettings> {
+async function readSettings(source: TokenizerKeys): Promise<TokenizerSettings> {
   const { tokens } = await source.vocabulary();
   const special = ['bos', 'eos', 'unknown', 'padding', 'cls', 'seperator', 'mask'].flatMap(
     (name) => {
@@ -80,14 +80,18 @@ const shortNames: Readonly<Record<string, string>> = {
 };
 
 /** `tokenizer.ggml.pre` values of `gpt2` models whose merges are over characters instead of bytes. */
-const ofCharacters: readonly unknown[] = ['gemma4', 'granite-embed-multi-311m', 'sarvam-moe'];
+const characterPreTokenizers: readonly unknown[] = [
+  'gemma4',
+  'granite-embed-multi-311m',
+  'sarvam-moe',
+];
 
 async function byteLevel(source: TokenizerKeys): Promise<Record<string, unknown>> {
   const kind = source.scalar('pre') ?? 'default';
-  if (ofCharacters.includes(kind)) {
+  if (characterPreTokenizers.includes(kind)) {
     return byCharacter(source, false);
   }
-  const division = typeof kind === 'string' ? preTokenizerOf(kind) : undefined;
+  const division = typeof kind === 'string' ? findPreTokenizer(kind) : undefined;
   if (division === undefined) {
     throw source.fault('pre', say`Unsupported pre-tokenizer ${JSON.stringify(kind)}.`);
   }
@@ -140,14 +144,14 @@ async function byCharacter(
       type: 'BPE',
       vocab: ids(vocabulary),
       merges: await source.texts('merges'),
-      unk_token: unknownOf(vocabulary),
+      unk_token: unknownToken(vocabulary),
       byte_fallback: true,
       fuse_unk: true,
     },
   };
 }
 
-const unknownOf = ({ tokens, types }: Vocabulary): string | null =>
+const unknownToken = ({ tokens, types }: Vocabulary): string | null =>
   tokens[types.indexOf(unknownType)] ?? null;
 
 async function sentencePiece(source: TokenizerKeys): Promise<Record<string, unknown>> {
@@ -169,7 +173,7 @@ async function sentencePiece(source: TokenizerKeys): Promise<Record<string, unkn
       type: 'BPE',
       vocab: ids(vocabulary),
       merges: mergesByScore(vocabulary.tokens, scores),
-      unk_token: unknownOf(vocabulary),
+      unk_token: unknownToken(vocabulary),
       byte_fallback: true,
       fuse_unk: true,
     },
@@ -191,7 +195,7 @@ async function wordPiece(source: TokenizerKeys): Promise<Record<string, unknown>
         ? token.slice(1)
         : `##${token}`,
   );
-  const tokenOf = (key: keyof typeof bertIds): Special => {
+  const specialToken = (key: keyof typeof bertIds): Special => {
     const id = Number(source.scalar(key) ?? source.scalar(olderNames[key] ?? key) ?? bertIds[key]);
     return { id, token: marked[id] ?? '' };
   };
@@ -205,11 +209,11 @@ async function wordPiece(source: TokenizerKeys): Promise<Record<string, unknown>
       strip_accents: source.scalar('normalizer.strip_accents') ?? lowercase,
     },
     pre_tokenizer: { type: 'BertPreTokenizer' },
-    post_processor: around([tokenOf('bos_token_id')], [tokenOf('seperator_token_id')]),
+    post_processor: around([specialToken('bos_token_id')], [specialToken('seperator_token_id')]),
     decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
     model: {
       type: 'WordPiece',
-      ...{ vocab: ids(vocabulary), unk_token: tokenOf('unknown_token_id').token },
+      ...{ vocab: ids(vocabulary), unk_token: specialToken('unknown_token_id').token },
       continuing_subword_prefix: '##',
       max_input_chars_per_word: 100,
     },
@@ -297,7 +301,7 @@ function postProcessor(
   beginsByDefault: boolean,
   endsByDefault = false,
 ): unknown {
-  const tokenOf = (wanted: GgufScalar, key: string): Special[] => {
+  const specialToken = (wanted: GgufScalar, key: string): Special[] => {
     if (wanted !== true) {
       return [];
     }
@@ -308,8 +312,8 @@ function postProcessor(
     }
     return [{ id, token }];
   };
-  const before = tokenOf(source.scalar('add_bos_token') ?? beginsByDefault, 'bos_token_id');
-  const after = tokenOf(source.scalar('add_eos_token') ?? endsByDefault, 'eos_token_id');
+  const before = specialToken(source.scalar('add_bos_token') ?? beginsByDefault, 'bos_token_id');
+  const after = specialToken(source.scalar('add_eos_token') ?? endsByDefault, 'eos_token_id');
   return around(before, after);
 }
 

@@ -149,7 +149,7 @@ const divisions: ReadonlyMap<string, Division> = new Map(
 
 export const preTokenizerKinds: readonly string[] = [...divisions.keys()];
 
-export function preTokenizerOf(kind: string): Division | undefined {
+export function findPreTokenizer(kind: string): Division | undefined {
   return divisions.get(kind);
 }
 
@@ -164,9 +164,11 @@ export interface TextDivision {
  * Returns the llama.cpp pre-tokenizer that splits texts the same way, or undefined if there is none. No llama.cpp
  * pre-tokenizer applies NFC, so NFC is ignored if there is no exact match.
  */
-export function preTokenizerKindOf(wanted: TextDivision, isEncoder: boolean): string | undefined {
+export function findPreTokenizerKind(wanted: TextDivision, isEncoder: boolean): string | undefined {
   const named = (text: string, of: (known: TextDivision) => string): string | undefined =>
-    [...divisions].find(([, known]) => of(known) === text && (isEncoder || !known.isForEncoders))?.[0];
+    [...divisions].find(
+      ([, known]) => of(known) === text && (isEncoder || !known.isForEncoders),
+    )?.[0];
   return (
     named(canonical(wanted), canonical) ??
     (isComposing(wanted.normalizer)

@@ -34,21 +34,21 @@ export function decodeImage(bytes: Buffer, file: string, field?: string): Pixels
   }
   try {
     const { exif, ...pixels } = decode(bytes);
-    return applyOrientation(pixels, exif === undefined ? 1 : orientationOf(exif));
+    return applyOrientation(pixels, exif === undefined ? 1 : readOrientation(exif));
   } catch (error) {
-    throw new UserError(say`The image cannot be decoded: ${messageOf(error)}.`, {
+    throw new UserError(say`The image cannot be decoded: ${errorText(error)}.`, {
       ...place,
       remedy: say`Save it again as a PNG of 8 bits per sample, or leave it out.`,
     });
   }
 }
 
-function messageOf(error: unknown): string {
+function errorText(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).replace(/\.$/, '');
 }
 
 /** Orientation tag of EXIF metadata, which is in TIFF format; 1 if absent. */
-function orientationOf(exif: Buffer): number {
+function readOrientation(exif: Buffer): number {
   if (exif.length < 8) {
     return 1;
   }
@@ -72,7 +72,7 @@ const maxMemoryMegabytes = 1024;
 const pixelsPerByte = 8 * 64;
 const exifStart = Buffer.from('Exif\0\0', 'latin1');
 const applicationSegment = 0xe1;
-const startOfScan = 0xda;
+const scanMarker = 0xda;
 
 function isJpeg(bytes: Buffer): boolean {
   return bytes.length > 3 && bytes.readUIntBE(0, 3) === 0xffd8ff;
@@ -98,7 +98,7 @@ function findExif(bytes: Buffer): Buffer | undefined {
   for (let position = 2; position + 4 <= bytes.length;) {
     const type = bytes.readUInt8(position + 1);
     const content = bytes.subarray(position + 4, position + 2 + bytes.readUInt16BE(position + 2));
-    if (bytes.readUInt8(position) !== 0xff || type === startOfScan) {
+    if (bytes.readUInt8(position) !== 0xff || type === scanMarker) {
       return undefined;
     }
     if (type === applicationSegment && content.subarray(0, 6).equals(exifStart)) {

@@ -157,12 +157,12 @@ function toSteps(config: PreprocessorConfig, file: string): StepsOfModel {
     file,
     steps: {
       background: (config.do_convert_rgb ?? defaults.convertsToRgb) === true ? 'white' : 'ignore',
-      ...(config.do_resize === false ? {} : { resize: resizeOf(config, defaults, file) }),
-      ...(crops ? { crop: cropOf(config, file) } : {}),
+      ...(config.do_resize === false ? {} : { resize: readResize(config, defaults, file) }),
+      ...(crops ? { crop: readCrop(config, file) } : {}),
       rescale: config.do_rescale === false ? 1 : (config.rescale_factor ?? 1 / 255),
       ...((config.do_normalize ?? defaults.normalizes) === false
         ? {}
-        : { normalize: normalizeOf(config, file) }),
+        : { normalize: readNormalize(config, file) }),
       reversesChannels: config.do_flip_channel_order ?? defaults.reversesChannels ?? false,
     },
     warnings:
@@ -202,7 +202,7 @@ function required<T>(value: T | null | undefined, field: string, file: string): 
   return value;
 }
 
-function resizeOf(
+function readResize(
   config: PreprocessorConfig,
   defaults: ProcessorDefaults,
   file: string,
@@ -219,7 +219,7 @@ function resizeOf(
   };
 }
 
-function cropOf(config: PreprocessorConfig, file: string): { height: number; width: number } {
+function readCrop(config: PreprocessorConfig, file: string): { height: number; width: number } {
   const size = required(config.crop_size, 'crop_size', file);
   if (typeof size === 'number') {
     return { height: size, width: size };
@@ -234,7 +234,7 @@ function cropOf(config: PreprocessorConfig, file: string): { height: number; wid
   return size;
 }
 
-function normalizeOf(
+function readNormalize(
   config: PreprocessorConfig,
   file: string,
 ): NonNullable<ImageSteps['normalize']> {

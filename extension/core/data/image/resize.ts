@@ -5,7 +5,7 @@ import { say } from '../../message';
 
 /** Resampling filter as a function of the distance from its center, in pixels of the coarser image. */
 interface Filter {
-  /** Radius outside of which the filter is zero. */
+  /** Radius of the nonzero part of the filter. */
   readonly support: number;
   readonly weight: (distance: number) => number;
 }

@@ -1,6 +1,6 @@
 import type { LayeredModel } from '../../models/layered-model';
 import { UserError } from '../../user-error';
-import { calibrationOf, checkSizes } from '../calibration';
+import { createCalibration, checkSizes } from '../calibration';
 import type { Calibration, CalibrationRequest } from '../calibration';
 import { loadTokenizer } from '../tokenizer';
 import { encodeAnswer } from './pairs';
@@ -37,5 +37,5 @@ export async function loadAnswers(
   const ids = asked.map((example) =>
     encodeAnswer(tokenizer, example, { model, file, most: length }),
   );
-  return calibrationOf(ids, Math.max(0, ...ids.map((one) => one.length)), file);
+  return createCalibration(ids, Math.max(0, ...ids.map((one) => one.length)), file);
 }

@@ -9,7 +9,7 @@ import { loggedReaders } from './logged-rows';
 import { ownReaders } from './own-rows';
 import { behindText, shotDelimiter } from './task-example';
 import type { ChoicesExample, Example, ExactMatchExample, LastWordExample } from './task-example';
-import { readerOf } from './task-reader';
+import { findReader } from './task-reader';
 import { counted, say } from '../../message';
 
 /** Examples of one kind. */
@@ -46,7 +46,7 @@ export async function readTask(
   const examples = await readExamples(file);
   const others = shotsFrom === undefined ? examples : await readExamples(shotsFrom);
   const prompted = examples.map((example) =>
-    behindText(example, frontOf(example, others, shots, shotsFrom ?? file)),
+    behindText(example, promptPrefix(example, others, shots, shotsFrom ?? file)),
   );
   const name = basename(file, extname(file));
   const [first] = prompted;
@@ -62,7 +62,7 @@ export async function readTask(
 }
 
 /** Description and few-shot examples for an example, which is never its own shot. */
-function frontOf(
+function promptPrefix(
   example: Example,
   others: readonly Example[],
   shots: number,
@@ -114,7 +114,7 @@ async function readExamples(file: string): Promise<readonly Example[]> {
   if (first === undefined) {
     throw new UserError(say`The task has no examples.`, { file, remedy });
   }
-  const reader = readerOf(first.value, readers);
+  const reader = findReader(first.value, readers);
   if (reader === undefined) {
     const found = Object.keys(first.value).join(', ');
     throw new UserError(say`No task has rows with the fields ${found}.`, {

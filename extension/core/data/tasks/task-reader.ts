@@ -21,7 +21,7 @@ export function taskReader<Schema extends v.GenericSchema>(reader: TaskReader<Sc
 }
 
 /** First reader whose fields are in the row. */
-export function readerOf(row: object, readers: readonly TaskReader[]): TaskReader | undefined {
+export function findReader(row: object, readers: readonly TaskReader[]): TaskReader | undefined {
   return readers.find(({ fields }) =>
     fields.every((names) => names.split('|').some((name) => name in row)),
   );

@@ -27,7 +27,7 @@ export class Charsmap {
     prefers: 'longest' | 'shortest',
   ): { readonly text: string; readonly length: number } | undefined {
     let found: { readonly at: number; readonly length: number } | undefined;
-    let node = offsetOf(this.unit(0));
+    let node = unitOffset(this.unit(0));
     for (
       let at = start;
       at < bytes.length && (found === undefined || prefers === 'longest');
@@ -36,12 +36,12 @@ export class Charsmap {
       const byte = bytes[at] ?? 0;
       node ^= byte;
       const unit = this.units[node];
-      if (byte === 0 || unit === undefined || labelOf(unit) !== byte) {
+      if (byte === 0 || unit === undefined || unitLabel(unit) !== byte) {
         break;
       }
-      node ^= offsetOf(unit);
+      node ^= unitOffset(unit);
       if (isEnd(unit)) {
-        found = { at: valueOf(this.unit(node)), length: at + 1 - start };
+        found = { at: unitValue(this.unit(node)), length: at + 1 - start };
       }
     }
     return found && { text: this.textAt(found.at), length: found.length };
@@ -65,31 +65,31 @@ export class Charsmap {
 }
 
 // Bit layout from Darts-clone, include/darts.h, DoubleArrayUnit.
-const labelOf = (unit: number): number => unit & 0x80_00_00_ff;
+const unitLabel = (unit: number): number => unit & 0x80_00_00_ff;
 const isEnd = (unit: number): boolean => ((unit >>> 8) & 1) === 1;
-const valueOf = (unit: number): number => unit & 0x7f_ff_ff_ff;
-const offsetOf = (unit: number): number => (unit >>> 10) << ((unit & 0x2_00) >>> 6);
+const unitValue = (unit: number): number => unit & 0x7f_ff_ff_ff;
+const unitOffset = (unit: number): number => (unit >>> 10) << ((unit & 0x2_00) >>> 6);
 
 /** Normalizes with the longest matching rule at each position, as SentencePiece and llama.cpp do. */
 export function normalizeByLongest(charsmap: Charsmap, text: string): string {
   const bytes = Buffer.from(text);
   let normalized = '';
-  let kept = 0;
+  let copiedTo = 0;
   for (let at = 0; at < bytes.length;) {
     const match = charsmap.match(bytes, at, 'longest');
     if (match === undefined) {
-      at += lengthOf(bytes[at] ?? 0);
+      at += characterBytes(bytes[at] ?? 0);
     } else {
-      normalized += bytes.toString('utf8', kept, at) + match.text;
+      normalized += bytes.toString('utf8', copiedTo, at) + match.text;
       at += match.length;
-      kept = at;
+      copiedTo = at;
     }
   }
-  return normalized + bytes.toString('utf8', kept);
+  return normalized + bytes.toString('utf8', copiedTo);
 }
 
 /** Length of a UTF-8 character in bytes from its first byte. */
-const lengthOf = (byte: number): number =>
+const characterBytes = (byte: number): number =>
   byte < 0xc0 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
 
 /** Maximum size of a grapheme cluster that is looked up as a whole, in bytes. */

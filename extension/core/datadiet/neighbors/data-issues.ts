@@ -87,7 +87,7 @@ export class DataIssues {
   }
 
   /** First example of the duplicate group of an example, which is itself if it has no duplicates. */
-  public firstOf(index: number, similarity = defaultSimilarity): number {
+  public groupFirst(index: number, similarity = defaultSimilarity): number {
     return this.#groupsAt(similarity).first[index] ?? index;
   }
 

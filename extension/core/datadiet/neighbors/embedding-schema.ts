@@ -28,7 +28,7 @@ export const embeddingSchema = v.object({
 export type StoredEmbedding = v.InferOutput<typeof embeddingSchema>;
 
 /** Name of the first list whose size in bytes is wrong; undefined if all are valid. */
-export function faultOf(
+export function findInvalidList(
   { width, vectors, nearest, neighbors, points }: StoredEmbedding,
   examples: number,
 ): string | undefined {

@@ -11,7 +11,7 @@ import { principalComponents } from './principal-components';
 /** Number of principal components stored per example. */
 const mostComponents = 32;
 /** Number of neighbors: for the map, stored, and for the outlier score. */
-const [mapped, stored, counted] = [15, 5, 10] as const;
+const [mapped, maxStored, counted] = [15, 5, 10] as const;
 /** Quantization scale of unit vectors. */
 const unit = 127;
 
@@ -39,7 +39,7 @@ export async function embed(
   const defaultLayout = examples >= leastUmap && examples <= mostUmap ? 'umap' : 'pca';
   const drawn = examples < leastUmap ? 'pca' : (layout ?? defaultLayout);
   const points = await layOut(drawn, components, neighbors, job);
-  const nearest = Math.min(stored, neighbors.count);
+  const nearest = Math.min(maxStored, neighbors.count);
   const indices = new Int32Array(examples * nearest);
   const outlierScores: number[] = [];
   for (let row = 0; row < examples; row++) {
@@ -74,7 +74,7 @@ export class Embedding {
 
   public constructor({ vectors, neighbors, points, width, nearest }: StoredEmbedding) {
     this.#vectors = unpackInt8(vectors);
-    this.#scales = scalesOf(this.#vectors, width);
+    this.#scales = inverseNorms(this.#vectors, width);
     this.#neighbors = unpackInt32(neighbors);
     this.points = unpackFloat32(points);
     this.#width = width;
@@ -82,7 +82,7 @@ export class Embedding {
   }
 
   /** Most similar examples, nearest first. */
-  public neighborsOf(index: number): { readonly index: number; readonly similarity: number }[] {
+  public neighbors(index: number): { readonly index: number; readonly similarity: number }[] {
     return this.similarTo(index, -1).map((other) => ({
       index: other,
       similarity: this.similarity(index, other),
@@ -114,7 +114,7 @@ export class Embedding {
 }
 
 /** Factors that scale each vector to length 1; 0 for zero vectors. */
-function scalesOf(vectors: Int8Array, width: number): Float64Array {
+function inverseNorms(vectors: Int8Array, width: number): Float64Array {
   const scales = new Float64Array(vectors.length / width);
   for (let row = 0; row < scales.length; row++) {
     let square = 0;

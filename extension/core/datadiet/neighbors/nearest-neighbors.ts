@@ -38,16 +38,16 @@ export async function nearestNeighbors(rows: Rows, most: number, job: TaskJob): 
   const similarities = new Float32Array(rows.count * count).fill(-2);
   const products = new MatrixProducts('cpu', memoryBytes);
   try {
-    const cells = await cellsOf(rows, count, products, job);
+    const cells = await clusterRows(rows, count, products, job);
     let done = 0;
     for (const { members, candidates } of cells) {
       const others = taken(rows, candidates);
       const atOnce = Math.max(1, Math.floor(maxSimilarities / candidates.length));
       for (let start = 0; start < members.length; start += atOnce) {
         await checkpoint(job.cancellation);
-        const some = members.subarray(start, start + atOnce);
-        const found = await cosines(products, taken(rows, some), others);
-        some.forEach((row, i) => {
+        const rowIds = members.subarray(start, start + atOnce);
+        const found = await cosines(products, taken(rows, rowIds), others);
+        rowIds.forEach((row, i) => {
           const own = found.subarray(i * candidates.length, (i + 1) * candidates.length);
           keepNearest(own, candidates, row, {
             count,
@@ -55,7 +55,7 @@ export async function nearestNeighbors(rows: Rows, most: number, job: TaskJob): 
             similarities: similarities.subarray(row * count, (row + 1) * count),
           });
         });
-        done += some.length;
+        done += rowIds.length;
         job.progress({
           stage: say`Looking for near-duplicates`,
           ...{ done, total: rows.count, unit: 'examples' },
@@ -78,7 +78,7 @@ interface Cell {
  * Clusters rows into cells.
  * @param least minimum number of candidates for each row
  */
-async function cellsOf(
+async function clusterRows(
   rows: Rows,
   least: number,
   products: MatrixProducts,
@@ -160,16 +160,16 @@ async function findCentres(rows: Rows, products: MatrixProducts, job: TaskJob): 
 /** Calls back with the similarities of each row to all centroids, computed in batches of rows. */
 async function eachPart(
   rows: Rows,
-  some: Int32Array,
+  rowIds: Int32Array,
   products: MatrixProducts,
   centres: Rows,
   { cancellation }: TaskJob,
   visit: (row: number, found: Float32Array) => void,
 ): Promise<void> {
   const atOnce = Math.max(1, Math.floor(maxSimilarities / centres.count));
-  for (let start = 0; start < some.length; start += atOnce) {
+  for (let start = 0; start < rowIds.length; start += atOnce) {
     await checkpoint(cancellation);
-    const part = some.subarray(start, start + atOnce);
+    const part = rowIds.subarray(start, start + atOnce);
     const found = await cosines(products, taken(rows, part), centres);
     part.forEach((row, i) => {
       visit(row, found.subarray(i * centres.count, (i + 1) * centres.count));
@@ -182,12 +182,12 @@ async function cosines(products: MatrixProducts, a: Rows, b: Rows): Promise<Floa
   return (await products.apply({ kind: 'numbers', name: 'examples', rows: b }, a)).numbers;
 }
 
-function taken({ length, numbers }: Rows, some: Int32Array): Rows {
-  const chosen = new Float32Array(some.length * length);
-  some.forEach((row, i) => {
+function taken({ length, numbers }: Rows, rowIds: Int32Array): Rows {
+  const chosen = new Float32Array(rowIds.length * length);
+  rowIds.forEach((row, i) => {
     chosen.set(numbers.subarray(row * length, (row + 1) * length), i * length);
   });
-  return { count: some.length, length, numbers: chosen };
+  return { count: rowIds.length, length, numbers: chosen };
 }
 
 /** Normalizes rows to length 1. Zero rows are kept, or replaced by those of `others`. */

@@ -6,7 +6,7 @@ const leastVariance = 1e-9;
 
 /**
  * Principal component analysis: centered rows projected on the axes of largest variance, in descending order.
- * @param most maximum number of components; fewer if the remaining variance is 0
+ * @param most maximum number of axes; fewer if the remaining variance is 0
  */
 export function principalComponents({ count, length, numbers }: Rows, most: number): Rows {
   const mean = new Float64Array(length);
@@ -16,18 +16,18 @@ export function principalComponents({ count, length, numbers }: Rows, most: numb
   const centred = numbers.map((x, i) => x - (mean[i % length] ?? 0));
   const { values, vectors } = symmetricEigen({ size: length, numbers: products(centred, length) });
   const least = leastVariance * (values[0] ?? 0);
-  const components = Math.max(1, values.subarray(0, most).filter((value) => value > least).length);
-  const projected = new Float32Array(count * components);
+  const axes = Math.max(1, values.subarray(0, most).filter((value) => value > least).length);
+  const projected = new Float32Array(count * axes);
   for (let row = 0; row < count; row++) {
-    for (let axis = 0; axis < components; axis++) {
+    for (let axis = 0; axis < axes; axis++) {
       let sum = 0;
       for (let i = 0; i < length; i++) {
         sum += (centred[row * length + i] ?? 0) * (vectors[axis * length + i] ?? 0);
       }
-      projected[row * components + axis] = sum;
+      projected[row * axes + axis] = sum;
     }
   }
-  return { count, length: components, numbers: projected };
+  return { count, length: axes, numbers: projected };
 }
 
 /** Lower triangle of Σ xᵀ·x over all rows x. */

@@ -8,7 +8,7 @@ import { int64Tensor } from '../../runtime/tensors';
 import { lossInputs } from '../../training/losses';
 import type { Trainer } from '../../training/trainer';
 import type { GradientNormScorer } from './gradient-norm-scorer';
-import { allExamples, labelsOf, logitsOf } from './predictions';
+import { allExamples, selectLabels, evaluateLogits } from './predictions';
 import type { ProxyModel } from '../training/proxy-model';
 import { eachRow, el2n, isCorrect, marginError } from './scores';
 
@@ -69,14 +69,14 @@ export async function recordEpoch(
     correct: new Uint8Array(size),
   };
   const all = allExamples(size);
-  for await (const { logits, batch, start } of logitsOf(
+  for await (const { logits, batch, start } of evaluateLogits(
     trainer,
     proxy,
     dataset,
     all,
     cancellation,
   )) {
-    const given = labelsOf(labels, batch);
+    const given = selectLabels(labels, batch);
     record.el2n.set(el2n(logits, given), start);
     record.margin.set(marginError(logits, given), start);
     record.correct.set(isCorrect(logits, given), start);
@@ -106,7 +106,7 @@ async function recordGradients(
   for (let start = 0; start < dataset.size; start += gradientBatch) {
     const batch = allExamples(Math.min(gradientBatch, dataset.size - start)).map((i) => start + i);
     const inputs = proxy.inputs(dataset, batch);
-    const given = int64Tensor(labelsOf(labels, batch), [batch.length]);
+    const given = int64Tensor(selectLabels(labels, batch), [batch.length]);
     const norms = await gradients.score({ ...inputs, [lossInputs.labels]: given }, (name) =>
       trainer.tensor(name),
     );

@@ -33,7 +33,7 @@ function emitUses(
   const proto = graph.graph;
   const index = new GraphIndex(proto, proto.name);
   const shapes = new ValueShapes(proto, index);
-  const uses = new Map(parameters.map((name) => [name, usesOf(index, name)]));
+  const uses = new Map(parameters.map((name) => [name, findUses(index, name)]));
   const readers = new Set([...uses.values()].flat().map(({ node }) => node));
   const total = graph.op('ReduceSum', [losses.value], { keepdims: 0 });
   const outputs = [...readers].map(({ output }) => output[0] ?? '');
@@ -110,7 +110,7 @@ function addedNorm(emitter: NormEmitter, gradients: readonly UseGradient[]): Val
 }
 
 /** Nodes that read a parameter. Follows operators that pass it on if it has a single reader. */
-function usesOf(index: GraphIndex, name: string): Use[] {
+function findUses(index: GraphIndex, name: string): Use[] {
   const nodes = index.consumersOf(name);
   const [only] = nodes;
   if (
@@ -119,7 +119,7 @@ function usesOf(index: GraphIndex, name: string): Use[] {
     passing.has(only.op) &&
     only.proto.input[0] === name
   ) {
-    return usesOf(index, only.outputs[0] ?? '');
+    return findUses(index, only.outputs[0] ?? '');
   }
   return nodes.flatMap(({ proto: node }) =>
     node.input.flatMap((input, place) => (input === name ? [{ node, place }] : [])),

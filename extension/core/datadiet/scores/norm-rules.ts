@@ -36,7 +36,7 @@ export class NormEmitter {
     private readonly losses: ShapedValue,
   ) {}
 
-  public shapeOf(value: Value): Shape | undefined {
+  public inferredShape(value: Value): Shape | undefined {
     return this.shapes.of(value);
   }
 
@@ -72,13 +72,13 @@ export class NormEmitter {
 
   /** True if `rows` has one row per example. */
   public isOneRow(rows: Value): boolean {
-    const shape = this.shapeOf(rows);
+    const shape = this.inferredShape(rows);
     return shape?.length === 2 && shape[0] === this.losses.shape[0];
   }
 
   /** Last dimension of a value, which is fixed by the weights. */
   public width(value: Value): number {
-    return numberOf(this.shapeOf(value)?.at(-1), value);
+    return fixedSize(this.inferredShape(value)?.at(-1), value);
   }
 
   public swapped(value: Value, rank: number): Value {
@@ -87,7 +87,7 @@ export class NormEmitter {
   }
 }
 
-function numberOf(size: Dimension | undefined, value: Value): number {
+function fixedSize(size: Dimension | undefined, value: Value): number {
   if (typeof size !== 'number') {
     throw new UserError(say`Its size does not follow from the graph.`, {
       field: value,
@@ -116,7 +116,7 @@ function outerProduct(emitter: NormEmitter, a: Value, delta: Value, y: Value): U
     const squares = (value: Value): Value => emitter.sumSquares(value, [1]);
     return { perExample, squaredNorm: () => emitter.op('Mul', [squares(a), squares(delta)]) };
   }
-  const length = emitter.shapeOf(a)?.slice(1, -1) ?? [];
+  const length = emitter.inferredShape(a)?.slice(1, -1) ?? [];
   const known = length.filter((size) => typeof size === 'number');
   const steps = known.reduce((product, size) => product * size, 1);
   const materialises =
@@ -159,10 +159,10 @@ const matMulWeight: NormRule = (emitter, { input: [a = ''], output: [y = ''] }, 
  */
 const convWeight: NormRule = (emitter, node, delta) => {
   const [x = '', weights = ''] = node.input;
-  const shape = emitter.shapeOf(weights);
+  const shape = emitter.inferredShape(weights);
   const group = intAttribute(node, 'group', 1);
   const kernel = kernelOf(node, shape) ?? [];
-  const [filters, inner] = [numberOf(shape?.[0], weights), numberOf(shape?.[1], weights)];
+  const [filters, inner] = [fixedSize(shape?.[0], weights), fixedSize(shape?.[1], weights)];
   const size = kernel.reduce((product, length) => product * length, 1);
   const channels = inner * group;
   const perExample = (): Value => {
@@ -191,13 +191,13 @@ const perChannel = (emitter: NormEmitter, value: Value, channels: number): Value
 
 const convBias: NormRule = (emitter, { input: [, weights = ''] }, delta) =>
   materialised(emitter, () =>
-    perChannel(emitter, delta, numberOf(emitter.shapeOf(weights)?.[0], weights)),
+    perChannel(emitter, delta, fixedSize(emitter.inferredShape(weights)?.[0], weights)),
   );
 
 /** Embedding rows: Σ over pairs of positions with the same index of ⟨δₜ, δₜ'⟩. */
 const gatherRows: NormRule = (emitter, node, delta) => {
   const [table = '', indices = ''] = node.input;
-  const [count, width] = (emitter.shapeOf(table) ?? []).map((size) => numberOf(size, table));
+  const [count, width] = (emitter.inferredShape(table) ?? []).map((size) => fixedSize(size, table));
   const { graph } = emitter;
   const rows = (): Value => emitter.split(delta, -1, width ?? 1);
   const ids = (): Value => emitter.split(indices, -1);
@@ -225,7 +225,7 @@ const gatherRows: NormRule = (emitter, node, delta) => {
 /** Σ_t δₜ ⊙ x̂ₜ, with x̂ from the norm's own mean and inverse deviation. */
 const layerNormScale: NormRule = (emitter, node, delta) => {
   const [x = '', scale = ''] = node.input;
-  if (emitter.shapeOf(scale)?.length !== 1) {
+  if (emitter.inferredShape(scale)?.length !== 1) {
     throw noVector(node);
   }
   const [mean, inverse] = [outputOf(node, 1), outputOf(node, 2)];
@@ -239,7 +239,7 @@ const layerNormScale: NormRule = (emitter, node, delta) => {
 const batchNormScale: NormRule = (emitter, node, delta) => {
   const [x = '', scale = '', , mean = '', variance = ''] = node.input;
   const { graph } = emitter;
-  const rank = emitter.shapeOf(x)?.length ?? 2;
+  const rank = emitter.inferredShape(x)?.length ?? 2;
   const shape = graph.ints([-1, ...Array.from({ length: rank - 2 }, () => 1)]);
   const column = (value: Value): Value => emitter.op('Reshape', [value, shape]);
   return materialised(emitter, () => {
@@ -257,15 +257,15 @@ const batchNormBias: NormRule = (emitter, { input: [, scale = ''] }, delta) =>
 const vector =
   (place: number, rule: NormRule): NormRule =>
   (emitter, node, delta) => {
-    const shape = emitter.shapeOf(node.input[place] ?? '');
-    const last = emitter.shapeOf(node.output[0] ?? '')?.at(-1);
+    const shape = emitter.inferredShape(node.input[place] ?? '');
+    const last = emitter.inferredShape(node.output[0] ?? '')?.at(-1);
     if (shape?.length !== 1 || shape[0] !== last) {
       throw noVector(node);
     }
     return rule(emitter, node, delta);
   };
 
-/** Σ_t δₜ ⊙ xₜ, where x is the input with index `other`. */
+/** Σ_t δₜ ⊙ xₜ for the input x with index `other`. */
 const gain =
   (other: number): NormRule =>
   (emitter, { input, output: [y = ''] }, delta) =>

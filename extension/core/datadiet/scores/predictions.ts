@@ -15,7 +15,7 @@ interface Evaluator {
 }
 
 /** Yields logits of a dataset's examples in batches: rows [batch, classes], and the examples. */
-export async function* logitsOf(
+export async function* evaluateLogits(
   evaluator: Evaluator,
   proxy: ProxyModel,
   dataset: Dataset,
@@ -31,7 +31,7 @@ export async function* logitsOf(
 }
 
 /** Top-1 accuracy. By default, evaluates all examples with their own labels. */
-export async function accuracyOf(
+export async function measureAccuracy(
   evaluator: Evaluator,
   proxy: ProxyModel,
   dataset: Dataset,
@@ -42,19 +42,19 @@ export async function accuracyOf(
   }: { labels: Int32Array; examples?: Int32Array } = dataset,
 ): Promise<number> {
   let right = 0;
-  for await (const { logits, batch } of logitsOf(
+  for await (const { logits, batch } of evaluateLogits(
     evaluator,
     proxy,
     dataset,
     examples,
     cancellation,
   )) {
-    right += isCorrect(logits, labelsOf(labels, batch)).reduce((sum, one) => sum + one, 0);
+    right += isCorrect(logits, selectLabels(labels, batch)).reduce((sum, one) => sum + one, 0);
   }
   return right / Math.max(1, examples.length);
 }
 
-export const labelsOf = (labels: Int32Array, examples: Int32Array): Int32Array =>
+export const selectLabels = (labels: Int32Array, examples: Int32Array): Int32Array =>
   examples.map((example) => labels[example] ?? 0);
 
 /** Returns 0, 1, …, size − 1. */

@@ -83,8 +83,8 @@ async function epochFiles(folder: string): Promise<string[]> {
       remedy: say`Choose the folder that the training wrote them to.`,
     });
   }
-  const numberOf = (name: string): number => Number(/\d+/.exec(name)?.[0]);
-  return names.sort((a, b) => numberOf(a) - numberOf(b)).map((name) => join(folder, name));
+  const epochNumber = (name: string): number => Number(/\d+/.exec(name)?.[0]);
+  return names.sort((a, b) => epochNumber(a) - epochNumber(b)).map((name) => join(folder, name));
 }
 
 async function readLines(
@@ -99,14 +99,14 @@ async function readLines(
     if (line.trim() === '') {
       continue;
     }
-    const subjectOf = (field = ''): ErrorSubject => ({
+    const errorSubject = (field = ''): ErrorSubject => ({
       file,
       field: `line ${number}${field}`,
       remedy: lineForm,
     });
     const fault = (problem: Message, field?: string): UserError =>
-      new UserError(problem, subjectOf(field));
-    const result = v.safeParse(lineSchema, parseJsonLine(line, subjectOf()));
+      new UserError(problem, errorSubject(field));
+    const result = v.safeParse(lineSchema, parseJsonLine(line, errorSubject()));
     if (!result.success) {
       throw fault(verbatim(result.issues[0].message));
     }

@@ -12,7 +12,7 @@ export function summarizeRuns(
   runs: readonly (readonly EpochRecord[])[],
 ): ScoreDocument {
   const { score, epoch, noise, data, options } = request;
-  const perRun = runs.map((records) => scoresOfRun(score, records));
+  const perRun = runs.map((records) => runScores(score, records));
   const mean = meanOverRuns(perRun);
   const last = runs.flatMap((records) => records.at(-1) ?? []);
   const given = meanOverRuns(last.map((record) => Float64Array.from(record.given)));
@@ -33,7 +33,7 @@ export function summarizeRuns(
       ...(Object.keys(options).length === 0 ? {} : { options }),
     },
     classNames: [...dataset.classNames],
-    notes: notesOf(score, epoch, proxy.drawsWeights),
+    notes: scoreNotes(score, epoch, proxy.drawsWeights),
     scoring: {
       model: proxy.name,
       epoch,
@@ -43,7 +43,7 @@ export function summarizeRuns(
       seconds: runs.flat().reduce((sum, record) => sum + record.seconds, 0),
       ...(noise === undefined ? {} : { noise }),
     },
-    deviations: runs.length > 1 ? Array.from(deviationsOf(perRun, mean), finite) : [],
+    deviations: runs.length > 1 ? Array.from(sampleDeviations(perRun, mean), finite) : [],
     labels: [...labels],
     predicted: [...predicted],
     labelScores: [...given],
@@ -54,7 +54,7 @@ export function summarizeRuns(
   };
 }
 
-function scoresOfRun(kind: ScoreKind, records: readonly EpochRecord[]): Float64Array {
+function runScores(kind: ScoreKind, records: readonly EpochRecord[]): Float64Array {
   const last = records.at(-1);
   if (last === undefined) {
     throw new Error('a run has no record');
@@ -93,14 +93,14 @@ function joinPredictions(records: readonly EpochRecord[]): {
 }
 
 /** Sample standard deviation over runs (divisor n − 1). */
-function deviationsOf(runs: readonly Float64Array[], mean: Float64Array): Float64Array {
+function sampleDeviations(runs: readonly Float64Array[], mean: Float64Array): Float64Array {
   return mean.map((middle, i) => {
     const squares = runs.reduce((sum, run) => sum + ((run[i] ?? 0) - middle) ** 2, 0);
     return Math.sqrt(squares / (runs.length - 1));
   });
 }
 
-function notesOf(score: ScoreKind, epoch: number, drawsWeights: boolean): string[] {
+function scoreNotes(score: ScoreKind, epoch: number, drawsWeights: boolean): string[] {
   // Documents are in English; the panel translates.
   const notes = [
     ...(score === 'grand' && epoch === 0

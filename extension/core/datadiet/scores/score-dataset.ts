@@ -1,6 +1,6 @@
 import type { Dataset } from '../../data/datasets/dataset';
 import { openDataset } from '../../data/datasets/open-dataset';
-import type { PieceDoer } from '../../distribute/piece-doer';
+import type { TaskRunner } from '../../distribute/task-runner';
 import { readMessage } from '../../distribute/read-message';
 import type { TaskJob } from '../../jobs/child-task';
 import type { JobContext } from '../../jobs/job';
@@ -15,14 +15,14 @@ import { allExamples } from './predictions';
 import { RunFolder } from '../training/run-folder';
 import { summarizeRuns } from './run-summary';
 import type { ScoreDocument } from './score-document';
-import { pieceOfSeed, seedRequestSchema, seedSetup } from '../training/seed-setup';
+import { seedWorkItem, seedRequestSchema, seedSetup } from '../training/seed-setup';
 import { engineFor, shareSeeds } from '../training/side-by-side';
 import type { SeedSharing } from '../training/side-by-side';
 import {
   createTrainer,
   probeRun,
   stepsPerEpoch,
-  threadsOf,
+  runThreads,
   trainRun,
 } from '../training/training-run';
 import { UserError } from '../../user-error';
@@ -116,9 +116,9 @@ export async function scoreOpenDataset(
   const runs: (readonly EpochRecord[])[] = [];
   for (let seed = 0; seed < request.runs; seed++) {
     const { cancellation } = job;
-    const total = request.runs * stepsOf(scoring);
+    const total = request.runs * runSteps(scoring);
     const progress: TaskJob['progress'] = ({ stage, done, unit }) => {
-      job.progress({ stage, done: seed * stepsOf(scoring) + done, total, unit });
+      job.progress({ stage, done: seed * runSteps(scoring) + done, total, unit });
     };
     runs.push(await scoreRun(scoring, seed, { cancellation, progress }, sink));
   }
@@ -126,7 +126,7 @@ export async function scoreOpenDataset(
   const seen =
     embedding === undefined
       ? {}
-      : await embedExamples(runOf(scoring, 0), scoring.folder.checkpoint(0), embedding, job);
+      : await embedExamples(runRequest(scoring, 0), scoring.folder.checkpoint(0), embedding, job);
   const document = { ...summarizeRuns(scoring, runs), ...seen };
   await request.write?.(document);
   if (request.keepRuns !== true) {
@@ -151,7 +151,7 @@ async function scoreAside(
       missing.push(seed);
     }
   }
-  const engine = await engineFor(sharing, runOf(scoring, 0), missing.length, openSeconds);
+  const engine = await engineFor(sharing, runRequest(scoring, 0), missing.length, openSeconds);
   if (engine === undefined) {
     return;
   }
@@ -162,15 +162,15 @@ async function scoreAside(
       { kind: 'score', part, score, epoch },
       { fingerprint, folder: folder.path, version: sharing.version },
     ),
-    pieces: missing.map((seed) => pieceOfSeed(seed, folder)),
-    ...{ result: recordsSchema, home: scoringWork(scoring), steps: stepsOf(scoring) },
+    pieces: missing.map((seed) => seedWorkItem(seed, folder)),
+    ...{ result: recordsSchema, home: scoringWork(scoring), steps: runSteps(scoring) },
     stage: say`Training proxies`,
     onResult: async (records: readonly EpochRecord[], index: number): Promise<void> => {
       const seed = missing[index] ?? 0;
       // Runs executed by local processes are already in the folder.
       if ((await readRun(scoring, seed)) === undefined) {
         await Promise.all(
-          epochsOf(request).map(async (at, i) => {
+          recordedEpochs(request).map(async (at, i) => {
             const [record] = records.slice(i, i + 1);
             await (record && writeRecord(folder.record(seed, at), record));
           }),
@@ -182,26 +182,26 @@ async function scoreAside(
 }
 
 /** Task runner for seeds of an open scoring job. */
-export const scoringWork = (scoring: ScoringJob): Pick<PieceDoer, 'do' | 'probe'> => ({
+export const scoringWork = (scoring: ScoringJob): Pick<TaskRunner, 'do' | 'probe'> => ({
   do: async (request, job) => {
     const { seed } = readMessage(seedRequestSchema, request, 'The piece');
     return scoreRun(scoring, seed, job);
   },
-  probe: async () => probeRun(runOf(scoring, 0)),
+  probe: async () => probeRun(runRequest(scoring, 0)),
 });
 
 /** Epochs after which examples are evaluated. */
-const epochsOf = ({ epoch }: Pick<ScoreRequest, 'epoch'>): readonly number[] =>
+const recordedEpochs = ({ epoch }: Pick<ScoreRequest, 'epoch'>): readonly number[] =>
   epoch === 0 ? [0] : Array.from({ length: epoch }, (_, i) => i + 1);
 
-const stepsOf = ({ request, dataset }: ScoringJob): number =>
+const runSteps = ({ request, dataset }: ScoringJob): number =>
   request.epoch * stepsPerEpoch(dataset.size, request.training);
 
-const runOf = (scoring: ScoringJob, seed: number) => {
+const runRequest = (scoring: ScoringJob, seed: number) => {
   const { request, dataset, labels, proxy } = scoring;
   const examples = allExamples(dataset.size);
   const settings = request.training;
-  return { proxy, dataset, labels, examples, seed, steps: stepsOf(scoring), settings };
+  return { proxy, dataset, labels, examples, seed, steps: runSteps(scoring), settings };
 };
 
 /** Records of all epochs of a finished run. */
@@ -209,7 +209,7 @@ async function readRun(
   { request, folder }: ScoringJob,
   seed: number,
 ): Promise<EpochRecord[] | undefined> {
-  const numbers = epochsOf(request);
+  const numbers = recordedEpochs(request);
   const found = await Promise.all(
     numbers.map(async (epoch) => readRecord(folder.record(seed, epoch))),
   );
@@ -226,14 +226,14 @@ async function scoreRun(
 ): Promise<readonly EpochRecord[]> {
   const { request, dataset, labels, proxy, folder } = scoring;
   const { epoch: epochs, score } = request;
-  const kept = await readRun(scoring, seed);
-  if (kept !== undefined) {
-    return kept;
+  const savedRun = await readRun(scoring, seed);
+  if (savedRun !== undefined) {
+    return savedRun;
   }
-  const run = runOf(scoring, seed);
+  const run = runRequest(scoring, seed);
   const gradients =
     score === 'grand'
-      ? await GradientNormScorer.create(proxy.untrained(seed), threadsOf(run))
+      ? await GradientNormScorer.create(proxy.untrained(seed), runThreads(run))
       : undefined;
   let started = performance.now();
   const record = async (epoch: number, trainer: Parameters<typeof recordEpoch>[1]) => {

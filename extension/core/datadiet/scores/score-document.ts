@@ -5,7 +5,7 @@ import { described } from '../../jobs/described';
 import { parseDocument } from '../../jobs/parse-document';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';
-import { embeddingSchema, faultOf } from '../neighbors/embedding-schema';
+import { embeddingSchema, findInvalidList } from '../neighbors/embedding-schema';
 import { unpackInt32 } from '../neighbors/packed';
 import { counted, say } from '../../message';
 
@@ -189,7 +189,7 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
     }
   }
   const { labels, predicted, classNames, embedding, examples } = document;
-  const fault = embedding === undefined ? undefined : faultOf(embedding, examples);
+  const fault = embedding === undefined ? undefined : findInvalidList(embedding, examples);
   if (fault !== undefined) {
     throw new UserError(say`Its length doesn't match ${counted(examples, 'example')}.`, {
       file,
@@ -230,7 +230,7 @@ export async function readText(file: string): Promise<string> {
 }
 
 /** Header fields before the columns, in reading order. */
-function headerOf(document: ScoreDocument): Partial<ScoreDocument> {
+function documentHeader(document: ScoreDocument): Partial<ScoreDocument> {
   const { format, version, dataset, score, scoring, examples, classNames, notes } = document;
   return {
     ...{ format, version, ...(dataset === undefined ? {} : { dataset }), score },
@@ -240,7 +240,7 @@ function headerOf(document: ScoreDocument): Partial<ScoreDocument> {
 
 /** Writes a score document with one field per line and numbers with 7 significant digits, the precision of float32. */
 export async function writeScoreDocument(path: string, document: ScoreDocument): Promise<void> {
-  const ordered = { ...headerOf(document), ...document };
+  const ordered = { ...documentHeader(document), ...document };
   const lines = Object.entries(ordered).map(([key, value]) => {
     const text = JSON.stringify(value, (_, inner: unknown) =>
       typeof inner === 'number'
@@ -255,7 +255,7 @@ export async function writeScoreDocument(path: string, document: ScoreDocument):
 }
 
 /** Score of each example; infinite for examples that were never learned. */
-export function scoresOf({ scores }: ScoreDocument): Float64Array {
+export function scoreValues({ scores }: ScoreDocument): Float64Array {
   const known = new Float64Array(scores.length);
   scores.forEach((score, i) => {
     known[i] = score ?? Number.POSITIVE_INFINITY;

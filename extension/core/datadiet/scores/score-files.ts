@@ -18,7 +18,7 @@ import {
   bareScores,
   parseScoreDocument,
   readText,
-  scoresOf,
+  scoreValues,
   writeScoreDocument,
 } from './score-document';
 import type { ScoreDocument } from './score-document';
@@ -72,7 +72,7 @@ export async function writeScores(
       await writeScoreDocument(path, document);
       return;
     case 'npy': {
-      const data = scoresOf(document);
+      const data = scoreValues(document);
       await writeText(path, npyBytes({ dtype: 'F64', dims: [data.length], data }));
       return;
     }
@@ -168,12 +168,12 @@ function cleanlabTable(document: ScoreDocument, file: string): string {
       remedy: say`Write them as .npy, or score the data set here.`,
     });
   }
-  const nameOf = (label: number | undefined): string => classNames[label ?? 0] ?? String(label);
+  const className = (label: number | undefined): string => classNames[label ?? 0] ?? String(label);
   const rows = labels.map((label, i) => [
     labelIssues[i] === 1 ? 'True' : 'False',
     (labelScores[i] ?? 0).toPrecision(7),
-    nameOf(label),
-    nameOf(predicted[i]),
+    className(label),
+    className(predicted[i]),
   ]);
   return `${unparse({ fields: cleanlabColumns, data: rows }, { newline: '\n' })}\n`;
 }
@@ -195,7 +195,7 @@ function parseCleanlab(text: string, file: string): ScoreDocument {
         (_, i) => String(i),
       )
     : [...new Set(names)].sort();
-  const numberOf = new Map(classNames.map((name, i) => [name, i]));
+  const classIndices = new Map(classNames.map((name, i) => [name, i]));
   const labelScores = data.map((row, i) => {
     const score = Number(row['label_score']);
     if (row['label_score']?.trim() === '' || !Number.isFinite(score)) {
@@ -215,8 +215,8 @@ function parseCleanlab(text: string, file: string): ScoreDocument {
     ),
     classNames,
     labelScores,
-    labels: data.map((row) => numberOf.get(row['given_label'] ?? '') ?? 0),
-    predicted: data.map((row) => numberOf.get(row['predicted_label'] ?? '') ?? 0),
+    labels: data.map((row) => classIndices.get(row['given_label'] ?? '') ?? 0),
+    predicted: data.map((row) => classIndices.get(row['predicted_label'] ?? '') ?? 0),
     labelIssues: data.map((row) => (/^(?:true|1)$/i.test(row['is_label_issue'] ?? '') ? 1 : 0)),
   };
 }

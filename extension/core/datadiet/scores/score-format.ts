@@ -5,7 +5,7 @@ export const scoreFormats = ['espalier', 'npy', 'deepcore', 'cleanlab', 'cartogr
 export type ScoreFormat = (typeof scoreFormats)[number];
 
 /** Format selected by the file extension. */
-export function formatOf(path: string): ScoreFormat {
+export function scoreFormatFromPath(path: string): ScoreFormat {
   switch (extname(path).toLowerCase()) {
     case '.npy':
       return 'npy';

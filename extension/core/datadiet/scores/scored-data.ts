@@ -9,10 +9,10 @@ import { printable } from '../../printable';
 import { checkIndices, chooseExamples } from '../choose-examples';
 import type { Choice } from '../choose-examples';
 import { openScored } from './open-scored';
-import { overviewOf } from '../data-map';
+import { summarizeScores } from '../data-map';
 import type { MapPoint, ScoreOverview } from '../data-map';
 import { DataIssues } from '../neighbors/data-issues';
-import { experimentsBeside } from '../subsets/experiment-document';
+import { findExperiments } from '../subsets/experiment-document';
 import type { Experiment } from '../subsets/experiment-document';
 import { findExamples, rankExamples, scoredExample } from '../subsets/find-examples';
 import type { ExampleQuery, Findable, ScoredExample } from '../subsets/find-examples';
@@ -111,8 +111,8 @@ export class ScoredData {
     const found =
       fingerprint === undefined
         ? { experiments: [], warnings: [] }
-        : await experimentsBeside(this.source.scores, fingerprint);
-    return { overview: overviewOf(document, basename(path), this.#issues), ...found };
+        : await findExperiments(this.source.scores, fingerprint);
+    return { overview: summarizeScores(document, basename(path), this.#issues), ...found };
   }
 
   /**
@@ -125,7 +125,7 @@ export class ScoredData {
 
   async #openData(): Promise<OpenedData> {
     const document = this.#document;
-    const path = this.source.data ?? (await placeOf(document, this.source.scores));
+    const path = this.source.data ?? (await findDataset(document, this.source.scores));
     if (path === undefined) {
       const problem = say`These scores don't say which data set they belong to.`;
       return { data: { problem, warnings: [] } };
@@ -166,7 +166,7 @@ export class ScoredData {
       ...(place < 0 ? {} : { place }),
       items: found.slice(start, start + pageSize).map((index) => ({
         ...scoredExample(findable, index, similarity),
-        ...this.#contentOf(index, 'card'),
+        ...this.#previewContent(index, 'card'),
       })),
     };
   }
@@ -185,10 +185,10 @@ export class ScoredData {
     const place = this.#dataset?.place?.(index);
     return {
       ...scoredExample(this.#findable, index, similarity),
-      ...this.#contentOf(index, 'whole'),
+      ...this.#previewContent(index, 'whole'),
       ...(place === undefined ? {} : { place: printable(place) }),
       ...(isMapped ? { dynamics: { confidence, variability, correctness } } : {}),
-      neighbors: this.#issues.embedding?.neighborsOf(index) ?? [],
+      neighbors: this.#issues.embedding?.neighbors(index) ?? [],
     };
   }
 
@@ -206,14 +206,17 @@ export class ScoredData {
     };
   }
 
-  #contentOf(index: number, much: 'card' | 'whole'): { readonly content?: ExampleContent } {
+  #previewContent(index: number, much: 'card' | 'whole'): { readonly content?: ExampleContent } {
     const dataset = this.#dataset;
     return dataset === undefined ? {} : { content: exampleContent(dataset, index, much) };
   }
 }
 
 /** Path of the dataset that scores name: the recorded path, or next to the scores if both were moved. */
-async function placeOf({ dataset }: ScoreDocument, scores: string): Promise<string | undefined> {
+async function findDataset(
+  { dataset }: ScoreDocument,
+  scores: string,
+): Promise<string | undefined> {
   if (dataset === undefined) {
     return undefined;
   }

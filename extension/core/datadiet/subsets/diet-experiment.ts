@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import * as v from 'valibot';
-import { withStanding } from '../../distribute/standing-engine';
+import { withPersistentWorkers } from '../../distribute/persistent-engine';
 import type { TaskJob } from '../../jobs/child-task';
 import { Journal } from '../../jobs/journal';
 import type { JobContext } from '../../jobs/job';
@@ -10,19 +10,19 @@ import {
   fitResultSchema,
   fitWork,
   openMaterial,
-  pieceOfFit,
-  runOfFit,
+  fitWorkItem,
+  fitRunRequest,
 } from './diet-material';
 import type { Fit, FitResult, Material } from './diet-material';
 import { comparisonSteps, PartsProgress } from './diet-work';
 import type { Comparison, OffsetSweep } from './diet-work';
 import { auroc } from './label-noise';
-import { fingerprintOf, holdOut } from './open-splits';
+import { splitsFingerprint, holdOut } from './open-splits';
 import { allExamples } from '../scores/predictions';
-import { digestOf, RunFolder } from '../training/run-folder';
+import { digestNumbers, RunFolder } from '../training/run-folder';
 import { scoreOpenDataset } from '../scores/score-dataset';
 import type { ScoreDocument, ScoreKind } from '../scores/score-document';
-import { scoresOf } from '../scores/score-document';
+import { scoreValues } from '../scores/score-document';
 import { selectExamples } from './selection';
 import type { Policy, SelectionRequest } from './selection';
 import { seedSetup } from '../training/seed-setup';
@@ -103,7 +103,7 @@ interface KeyedFit extends Fit {
   readonly key: string;
 }
 
-const nameOf = ({ kind, epoch }: ScoreChoice): string => `${kind}@${epoch}`;
+const scoreName = ({ kind, epoch }: ScoreChoice): string => `${kind}@${epoch}`;
 
 /**
  * Measures the effect of selecting examples by score on models trained on them, compared with the full dataset and with
@@ -125,7 +125,7 @@ export async function runDiet(
   const identity = {
     data: train.fingerprint,
     test: testSet.fingerprint,
-    labels: digestOf(noisy.labels),
+    labels: digestNumbers(noisy.labels),
     model: request.proxy,
     epochs: request.epochs,
     training: request.training,
@@ -137,7 +137,7 @@ export async function runDiet(
     (value) => v.parse(entrySchema, value),
   );
   // Each row trains few models, so workers are shared by all rows.
-  return withStanding(sharing?.engine, async (engine) => {
+  return withPersistentWorkers(sharing?.engine, async (engine) => {
     const means = { sharing: sharing && { ...sharing, engine }, openSeconds };
     const result = await new DietBench(request, material, means, runFolder, journal, job).run();
     await write(result);
@@ -175,7 +175,7 @@ class DietBench {
     const { scores, keep: shares, policies, balanced } = request;
     const scored: { name: string; document: ScoreDocument }[] = [];
     for (const choice of scores) {
-      scored.push({ name: nameOf(choice), document: await this.score(choice) });
+      scored.push({ name: scoreName(choice), document: await this.score(choice) });
     }
     const sweeps: OffsetSweep[] = [];
     const rows = [await this.measure('full', undefined, 1)];
@@ -203,7 +203,7 @@ class DietBench {
       },
       request,
       scorings: scored.map(({ name, document }) => {
-        const noiseAuroc = auroc(scoresOf(document), noisy.flipped);
+        const noiseAuroc = auroc(scoreValues(document), noisy.flipped);
         return {
           choice: name,
           interRunSpearman: document.scoring?.interRunSpearman ?? null,
@@ -225,7 +225,7 @@ class DietBench {
         ...{ data, options, proxy, score: kind, runs, epoch, training },
         ...(test === undefined ? {} : { test }),
         ...(noise === undefined ? {} : { noise }),
-        folder: this.folder.file(nameOf({ kind, epoch })),
+        folder: this.folder.file(scoreName({ kind, epoch })),
         keepRuns: true,
       },
       train,
@@ -248,7 +248,7 @@ class DietBench {
     const fits = this.seeds.map((seed) => {
       const examples =
         selection === undefined ? allExamples(train.size) : this.select(selection, document, seed);
-      return this.fitOf(examples, seed);
+      return this.keyedFit(examples, seed);
     });
     const size = fits[0]?.examples.length ?? 0;
     const steps = this.stepsFor(size);
@@ -282,7 +282,7 @@ class DietBench {
     among?: Int32Array,
   ): Int32Array {
     const { train, noisy } = this.material;
-    const scores = document === undefined ? new Float64Array(train.size) : scoresOf(document);
+    const scores = document === undefined ? new Float64Array(train.size) : scoreValues(document);
     return selectExamples(scores, noisy.labels, { ...selection, seed }, among);
   }
 
@@ -309,7 +309,7 @@ class DietBench {
     let seconds = 0;
     for (const offset of offsets) {
       const fits = this.seeds.map((seed) =>
-        this.fitOf(this.select({ ...selection, offset }, document, seed, kept), seed, heldOut),
+        this.keyedFit(this.select({ ...selection, offset }, document, seed, kept), seed, heldOut),
       );
       const results = await this.fitAll(fits, say`${choice}, window behind ${offset}`);
       validated.push({ offset, accuracies: results.map(({ accuracy }) => accuracy) });
@@ -329,11 +329,11 @@ class DietBench {
     return Array.from({ length: this.request.seeds }, (_, i) => firstSeed + i);
   }
 
-  private fitOf(examples: Int32Array, seed: number, validation?: Int32Array): KeyedFit {
+  private keyedFit(examples: Int32Array, seed: number, validation?: Int32Array): KeyedFit {
     const steps = this.stepsFor(examples.length);
     const on = validation === undefined ? 'test' : 'validation';
     const key = createHash('sha256')
-      .update(`${on} ${seed} ${steps} ${digestOf(examples)}`)
+      .update(`${on} ${seed} ${steps} ${digestNumbers(examples)}`)
       .digest('hex');
     const checkpoint = this.folder.file(`${key.slice(0, 16)}.safetensors`);
     const fit = { key, examples, seed, steps, checkpoint };
@@ -348,16 +348,17 @@ class DietBench {
     const missing = fits.filter(({ key }) => !this.done.has(key));
     const [first] = missing;
     const engine =
-      first && (await engineFor(sharing, runOfFit(material, first), missing.length, openSeconds));
+      first &&
+      (await engineFor(sharing, fitRunRequest(material, first), missing.length, openSeconds));
     if (engine !== undefined && first !== undefined && sharing !== undefined) {
-      const fingerprint = fingerprintOf(material.train, material.testSet);
+      const fingerprint = splitsFingerprint(material.train, material.testSet);
       const seeds = {
         setup: await seedSetup(
           request,
           { kind: 'fit' },
           { fingerprint, folder: folder.path, version: sharing.version },
         ),
-        pieces: missing.map(pieceOfFit),
+        pieces: missing.map(fitWorkItem),
         ...{ result: fitResultSchema, home: fitWork(material, folder) },
         ...{ steps: first.steps, stage },
         onResult: async (result: FitResult, index: number): Promise<void> => {

@@ -1,18 +1,18 @@
 import { basename } from 'node:path';
 import * as v from 'valibot';
 import type { Dataset } from '../../data/datasets/dataset';
-import type { PieceDoer } from '../../distribute/piece-doer';
+import type { TaskRunner } from '../../distribute/task-runner';
 import { readMessage } from '../../distribute/read-message';
 import type { TaskJob } from '../../jobs/child-task';
 import { flipLabels } from './label-noise';
 import type { NoisyLabels } from './label-noise';
 import { openSplits } from './open-splits';
-import { accuracyOf, allExamples } from '../scores/predictions';
+import { measureAccuracy, allExamples } from '../scores/predictions';
 import { openProxy } from '../training/proxy-model';
 import type { ProxyModel } from '../training/proxy-model';
 import type { RunFolder } from '../training/run-folder';
 import { seedRequestSchema } from '../training/seed-setup';
-import type { SeedPiece } from '../training/seed-setup';
+import type { SeedWorkItem } from '../training/seed-setup';
 import type { FitRequest } from '../training/train-request';
 import { probeRun, trainRun } from '../training/training-run';
 import type { RunRequest } from '../training/training-run';
@@ -67,7 +67,7 @@ export async function openMaterial(
   return { train, testSet, fingerprint, noisy, proxy: model, training };
 }
 
-export function runOfFit(
+export function fitRunRequest(
   { proxy, train, noisy, training }: Material,
   { examples, seed, steps }: Fit,
 ): RunRequest {
@@ -79,7 +79,7 @@ export function runOfFit(
 export async function fitModel(material: Material, fit: Fit, job: TaskJob): Promise<FitResult> {
   const { proxy, train, testSet, noisy } = material;
   const { steps, checkpoint, validation } = fit;
-  const { trainer, seconds } = await trainRun(runOfFit(material, fit), {
+  const { trainer, seconds } = await trainRun(fitRunRequest(material, fit), {
     cancellation: job.cancellation,
     checkpoint,
     step: (done) => {
@@ -91,7 +91,7 @@ export async function fitModel(material: Material, fit: Fit, job: TaskJob): Prom
       ? [testSet, { labels: testSet.labels, examples: allExamples(testSet.size) }]
       : [train, { labels: noisy.labels, examples: validation }];
   try {
-    const accuracy = await accuracyOf(trainer, proxy, on, job.cancellation, examined);
+    const accuracy = await measureAccuracy(trainer, proxy, on, job.cancellation, examined);
     return { accuracy, seconds };
   } finally {
     await trainer.dispose();
@@ -99,7 +99,13 @@ export async function fitModel(material: Material, fit: Fit, job: TaskJob): Prom
 }
 
 /** Creates the work item of a training. */
-export const pieceOfFit = ({ examples, seed, steps, checkpoint, validation }: Fit): SeedPiece => ({
+export const fitWorkItem = ({
+  examples,
+  seed,
+  steps,
+  checkpoint,
+  validation,
+}: Fit): SeedWorkItem => ({
   request: {
     ...{ kind: 'fit', examples, seed, steps, checkpoint: basename(checkpoint) },
     validation,
@@ -111,7 +117,7 @@ export const pieceOfFit = ({ examples, seed, steps, checkpoint, validation }: Fi
 export const fitWork = (
   material: Material,
   folder: RunFolder,
-): Pick<PieceDoer, 'do' | 'probe'> => ({
+): Pick<TaskRunner, 'do' | 'probe'> => ({
   do: async (asked, job): Promise<FitResult> => {
     const request = readMessage(seedRequestSchema, asked, 'The piece');
     if (request.kind !== 'fit') {
@@ -123,6 +129,8 @@ export const fitWork = (
   },
   probe: async () => {
     const examples = allExamples(material.train.size);
-    return probeRun(runOfFit(material, { ...{ examples, seed: 0, steps: 0 }, checkpoint: '' }));
+    return probeRun(
+      fitRunRequest(material, { ...{ examples, seed: 0, steps: 0 }, checkpoint: '' }),
+    );
   },
 });

@@ -44,8 +44,8 @@ export function comparisonSteps(
   const scoring = scores.reduce((sum, { epoch }) => sum + runs * epoch * epochSteps(1), 0);
   const parts = keep.reduce((sum, share) => {
     const windows = offsets.filter((offset) => offset + share <= 1).length;
-    const ofPolicy = { max: 1, window: windows > 1 ? 1 + windows : 1 };
-    const perScore = policies.reduce((total, policy) => total + ofPolicy[policy], 0);
+    const runsPerPolicy = { max: 1, window: windows > 1 ? 1 + windows : 1 };
+    const perScore = policies.reduce((total, policy) => total + runsPerPolicy[policy], 0);
     return sum + (1 + scores.length * perScore) * epochSteps(iso === 'steps' ? 1 : share);
   }, 0);
   return scoring + epochs * seeds * (epochSteps(1) + parts);

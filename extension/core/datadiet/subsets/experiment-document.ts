@@ -51,7 +51,7 @@ export function parseExperiment(
 }
 
 /** Experiments in the folder of a score file for the same dataset. Other files are ignored. */
-export async function experimentsBeside(
+export async function findExperiments(
   scores: string,
   fingerprint: string,
 ): Promise<{ experiments: Experiment[]; warnings: Message[] }> {

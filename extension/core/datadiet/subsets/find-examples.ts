@@ -1,7 +1,7 @@
 import { argsort } from '../../data/rank-correlation';
 import type { DataIssues } from '../neighbors/data-issues';
 import type { IssueKind } from '../neighbors/issue-kinds';
-import { scoresOf } from '../scores/score-document';
+import { scoreValues } from '../scores/score-document';
 import type { ScoreDocument } from '../scores/score-document';
 
 /** Sort orders of examples: score, variability, label probability, groups, outlier score, or dataset order. */
@@ -86,7 +86,7 @@ export function findExamples(
   query: ExampleQuery,
   ranked = rankExamples(examples, query),
 ): number[] {
-  const tests = testsOf(examples, query);
+  const tests = queryTests(examples, query);
   const found: number[] = [];
   for (const index of ranked) {
     if (tests.every((test) => test(index))) {
@@ -99,7 +99,7 @@ export function findExamples(
 type Test = (index: number) => boolean;
 
 /** Filters of a query, cheapest first. */
-function testsOf({ document, issues, textOf }: Findable, query: ExampleQuery): Test[] {
+function queryTests({ document, issues, textOf }: Findable, query: ExampleQuery): Test[] {
   const { labels, predicted } = document;
   const { label, issue, similarity, region, search } = query;
   const among = query.among === undefined ? undefined : new Set(query.among);
@@ -140,9 +140,9 @@ export function rankExamples(
   }
   switch (order) {
     case 'hardest':
-      return argsort(scoresOf(document).map((score) => -score));
+      return argsort(scoreValues(document).map((score) => -score));
     case 'easiest':
-      return argsort(scoresOf(document));
+      return argsort(scoreValues(document));
     case 'ambiguous':
       return by((index) => -(variability[index] ?? 0));
     case 'suspicious':
@@ -153,7 +153,7 @@ export function rankExamples(
       // Largest groups first, with their members together.
       return by(
         (index) =>
-          issues.firstOf(index, similarity) - issues.groupSize(index, similarity) * examples,
+          issues.groupFirst(index, similarity) - issues.groupSize(index, similarity) * examples,
       );
     }
     case 'stored':
@@ -167,10 +167,10 @@ export function scoredExample(
   similarity?: number,
 ): ScoredExample {
   const { scores, deviations, labels, predicted, labelScores, labelIssues, classNames } = document;
-  const first = issues.firstOf(index, similarity);
+  const first = issues.groupFirst(index, similarity);
   const size = issues.groupSize(index, similarity);
   const outlierScore = document.outlierScores[index];
-  const nameOf = (label: number): string => classNames[label] ?? String(label);
+  const className = (label: number): string => classNames[label] ?? String(label);
   const [deviation, label, other, labelScore] = [
     deviations[index],
     labels[index],
@@ -181,8 +181,8 @@ export function scoredExample(
     index,
     score: scores[index] ?? null,
     ...(deviation === undefined ? {} : { deviation }),
-    ...(label === undefined ? {} : { label: nameOf(label) }),
-    ...(other === undefined ? {} : { predicted: nameOf(other) }),
+    ...(label === undefined ? {} : { label: className(label) }),
+    ...(other === undefined ? {} : { predicted: className(other) }),
     ...(labelScore === undefined ? {} : { labelScore }),
     suspected: labelIssues[index] === 1,
     ...(size > 1 ? { group: { first, size, isCopy: issues.isCopy(index, first) } } : {}),

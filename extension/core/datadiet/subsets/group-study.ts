@@ -9,10 +9,10 @@ import type { Tensors } from '../../runtime/tensors';
 import type { Trainer } from '../../training/trainer';
 import { UserError } from '../../user-error';
 import { openScored } from '../scores/open-scored';
-import { accuracyOf, allExamples } from '../scores/predictions';
+import { measureAccuracy, allExamples } from '../scores/predictions';
 import { openProxy } from '../training/proxy-model';
 import type { ProxyModel, ProxyRequest } from '../training/proxy-model';
-import { scoresOf } from '../scores/score-document';
+import { scoreValues } from '../scores/score-document';
 import type { ScoreDocument } from '../scores/score-document';
 import { kernelVelocity, TangentKernel } from '../tangent-kernel';
 import { stepsPerEpoch, trainRun } from '../training/training-run';
@@ -82,7 +82,7 @@ export async function studyGroups(
       },
     );
   }
-  const scores = scoresOf(document);
+  const scores = scoreValues(document);
   const groups = contiguousGroups(scores, count, groupSize);
   const proxy = await openProxy(model, dataset);
   const folder = await mkdtemp(join(tmpdir(), 'espalier-groups-'));
@@ -163,7 +163,7 @@ class Study {
     const { proxy, dataset, groups } = this.material;
     const untrained = proxy.untrained(seed);
     const kernel = await TangentKernel.create(untrained, dataset.classNames.length);
-    const kernelsOf = async (trainer: Trainer): Promise<Float64Array[]> => {
+    const groupKernels = async (trainer: Trainer): Promise<Float64Array[]> => {
       const found: Float64Array[] = [];
       for (const { examples } of groups) {
         await checkpoint(this.job.cancellation);
@@ -177,8 +177,8 @@ class Study {
         { ...this.run, seed, steps: 0 },
         this.hooks(say``),
       );
-      let before = await kernelsOf(initial);
-      await initial.save(this.stateOf(0));
+      let before = await groupKernels(initial);
+      await initial.save(this.statePath(0));
       await initial.dispose();
       const velocities: number[][] = [];
       const { trainer } = await trainRun(
@@ -186,12 +186,12 @@ class Study {
         {
           ...this.hooks(say`the parent`),
           epoch: async (epoch, current) => {
-            const after = await kernelsOf(current);
+            const after = await groupKernels(current);
             velocities.push(
               after.map((now, g) => kernelVelocity(before[g] ?? new Float64Array(0), now)),
             );
             before = after;
-            await current.save(this.stateOf(epoch));
+            await current.save(this.statePath(epoch));
           },
         },
       );
@@ -209,7 +209,7 @@ class Study {
     try {
       for (const seed of childSeeds) {
         const checkpointFile = join(this.folder, `child-${seed}.safetensors`);
-        await copyFile(this.stateOf(epoch), checkpointFile);
+        await copyFile(this.statePath(epoch), checkpointFile);
         const hooks = {
           ...this.hooks(say`children of epoch ${epoch}`),
           checkpoint: checkpointFile,
@@ -232,7 +232,9 @@ class Study {
         const row: number[] = [];
         for (const { examples } of groups) {
           const on = { labels: dataset.labels, examples };
-          row.push(1 - (await accuracyOf(evaluator, proxy, dataset, this.job.cancellation, on)));
+          row.push(
+            1 - (await measureAccuracy(evaluator, proxy, dataset, this.job.cancellation, on)),
+          );
         }
         errors.push(row);
       }
@@ -250,7 +252,7 @@ class Study {
     }
   }
 
-  private stateOf(epoch: number): string {
+  private statePath(epoch: number): string {
     return join(this.folder, `epoch-${epoch}.safetensors`);
   }
 

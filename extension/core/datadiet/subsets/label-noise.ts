@@ -1,7 +1,7 @@
 import { choose, seededRandom } from '../../data/random';
 import { ranks } from '../../data/rank-correlation';
 
-/** Labels, some of which were flipped. */
+/** Labels after flipping some of them. */
 export interface NoisyLabels {
   readonly labels: Int32Array;
   /** 1 if the label was flipped. */

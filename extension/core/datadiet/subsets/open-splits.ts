@@ -1,9 +1,9 @@
-import { partOf } from '../../data/datasets/dataset';
+import { datasetSubset } from '../../data/datasets/dataset';
 import type { Dataset, DatasetOptions } from '../../data/datasets/dataset';
 import { openDataset } from '../../data/datasets/open-dataset';
 import { seededRandom, shuffle } from '../../data/random';
 import { allExamples } from '../scores/predictions';
-import { membersOf } from './selection';
+import { groupByClass } from './selection';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
@@ -17,11 +17,11 @@ interface Splits {
 }
 
 /** Fingerprint of training and test data. */
-export const fingerprintOf = (train: Dataset, test: Dataset): string =>
+export const splitsFingerprint = (train: Dataset, test: Dataset): string =>
   `${train.fingerprint} ${test.fingerprint}`;
 
 /** Share of examples held out from a dataset without a test split. */
-const heldOutShare = 0.2;
+const testShare = 0.2;
 
 /**
  * Opens the training and test splits of a dataset. If there is no test split, or both have the same content, holds out
@@ -41,10 +41,10 @@ export async function openSplits(
     const { fingerprint } = train;
     return { train, test: other, fingerprint, warnings: [...new Set(warnings)] };
   }
-  const { kept, heldOut } = holdOut(train.labels, allExamples(train.size), heldOutShare, 0);
+  const { kept, heldOut } = holdOut(train.labels, allExamples(train.size), testShare, 0);
   return {
-    train: partOf(train, kept),
-    test: partOf(train, heldOut),
+    train: datasetSubset(train, kept),
+    test: datasetSubset(train, heldOut),
     fingerprint: train.fingerprint,
     warnings: [
       ...new Set(warnings),
@@ -60,7 +60,7 @@ export function holdOut(
   share: number,
   seed: number,
 ): { kept: Int32Array; heldOut: Int32Array } {
-  const byClass = membersOf(labels, examples);
+  const byClass = groupByClass(labels, examples);
   const random = seededRandom(seed);
   const out = new Set<number>();
   for (const members of byClass) {

@@ -42,7 +42,7 @@ export function selectExamples(
       remedy: say`Name the data set, or choose without balance.`,
     });
   }
-  const chosen = membersOf(labels, among).map((members) => {
+  const chosen = groupByClass(labels, among).map((members) => {
     const count = Math.max(1, Math.round(members.length * request.keep));
     return chooseFrom(Int32Array.from(members), scores, request, count);
   });
@@ -74,7 +74,7 @@ function chooseFrom(
 }
 
 /** Examples of each nonempty class, in the order of classes. */
-export function membersOf(labels: Int32Array, among: Int32Array): number[][] {
+export function groupByClass(labels: Int32Array, among: Int32Array): number[][] {
   const byClass = new Map<number, number[]>();
   for (const example of among) {
     const label = labels[example] ?? 0;

@@ -147,7 +147,7 @@ async function removeRuns(path: string): Promise<void> {
 }
 
 /** SHA-256 of numbers, to identify the examples and labels of a job. */
-export const digestOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): string =>
+export const digestNumbers = ({ buffer, byteOffset, byteLength }: ArrayBufferView): string =>
   createHash('sha256')
     .update(new Uint8Array(buffer, byteOffset, byteLength))
     .digest('hex');

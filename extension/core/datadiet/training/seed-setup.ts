@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { isOnnx } from '../../checkpoints/model-folder';
 import { fingerprintFiles } from '../../data/fingerprint-files';
-import { setupKeyOf } from '../../distribute/piece';
-import type { PieceFile, PieceSetup } from '../../distribute/piece';
-import type { PieceMeans } from '../../distribute/piece-doer';
+import { hashSetup } from '../../distribute/work-item';
+import type { WorkFile, WorkSetup } from '../../distribute/work-item';
+import type { RunnerResources } from '../../distribute/task-runner';
 import { scoreKinds } from '../scores/score-document';
 import { proxyNames } from './proxy-model';
 import type { RunFolder } from './run-folder';
@@ -74,14 +74,14 @@ export const seedRequestSchema = v.variant('kind', [
 type SeedRequest = v.InferOutput<typeof seedRequestSchema>;
 
 /** Training that may run on another worker. */
-export interface SeedPiece {
+export interface SeedWorkItem {
   readonly request: SeedRequest;
   /** Path of the local checkpoint, from which the training resumes. */
   readonly checkpoint: string;
 }
 
 /** Creates the work item of a seed whose settings are shared by the job. */
-export const pieceOfSeed = (seed: number, folder: RunFolder): SeedPiece => ({
+export const seedWorkItem = (seed: number, folder: RunFolder): SeedWorkItem => ({
   request: { kind: 'seed', seed },
   checkpoint: folder.checkpoint(seed),
 });
@@ -105,11 +105,11 @@ export async function seedSetup(
     /** Version of Espalier. */
     readonly version: string;
   },
-): Promise<PieceSetup> {
+): Promise<WorkSetup> {
   const { data: path, test, options, training, noise, proxy } = request;
   const isFile = isOnnx(proxy.model);
   const paths = { data: path, test, model: isFile ? proxy.model : undefined };
-  const files: Record<string, PieceFile> = {};
+  const files: Record<string, WorkFile> = {};
   for (const [name, one] of Object.entries({ ...paths, tokenizer: proxy.tokenizer })) {
     if (one !== undefined) {
       files[name] = { path: one, fingerprint: await fingerprintFiles(one) };
@@ -125,14 +125,14 @@ export async function seedSetup(
   };
   const prints = Object.entries(files).map(([name, file]) => [name, file.fingerprint]);
   const job = createHash('sha256').update(JSON.stringify([version, data, prints]));
-  const key = setupKeyOf(job.digest('hex'), 'cpu');
+  const key = hashSetup(job.digest('hex'), 'cpu');
   return { kind: 'seeds', key, files, data, scratch: folder };
 }
 
 /** Restores the request of a setup, with the paths of this machine. */
-export function requestOf(
+export function restoreRequest(
   { options, training, noise, proxy }: SeedData,
-  { files, samples }: Pick<PieceMeans, 'files' | 'samples'>,
+  { files, samples }: Pick<RunnerResources, 'files' | 'samples'>,
 ): FitRequest {
   const { data = '', test, model = proxy.model, tokenizer } = files;
   return {

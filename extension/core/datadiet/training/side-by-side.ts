@@ -1,15 +1,15 @@
 import { availableParallelism, freemem } from 'node:os';
 import process from 'node:process';
 import type * as v from 'valibot';
-import { pieceKey } from '../../distribute/piece';
-import type { Engine, PieceSetup } from '../../distribute/piece';
-import type { PieceDoer } from '../../distribute/piece-doer';
-import { alone, withCrew } from '../../distribute/with-crew';
+import { workItemKey } from '../../distribute/work-item';
+import type { Engine, WorkSetup } from '../../distribute/work-item';
+import type { TaskRunner } from '../../distribute/task-runner';
+import { localOnly, withWorkers } from '../../distribute/with-workers';
 import type { JobContext } from '../../jobs/job';
 import type { TaskJob } from '../../jobs/child-task';
 import { stepsOfCheckpoint } from '../../training/checkpoint';
-import type { SeedPiece } from './seed-setup';
-import { measureStep, threadsOf } from './training-run';
+import type { SeedWorkItem } from './seed-setup';
+import { measureStep, runThreads } from './training-run';
 import type { RunRequest } from './training-run';
 import { say } from '../../message';
 import type { Message } from '../../message';
@@ -26,11 +26,11 @@ export interface SeedSharing {
 
 /** Trainings that can run in parallel. */
 export interface Seeds<Result> {
-  readonly setup: PieceSetup;
-  readonly pieces: readonly SeedPiece[];
+  readonly setup: WorkSetup;
+  readonly pieces: readonly SeedWorkItem[];
   readonly result: v.GenericSchema<unknown, Result>;
   /** Task runner of this process. */
-  readonly home: Pick<PieceDoer, 'do' | 'probe'>;
+  readonly home: Pick<TaskRunner, 'do' | 'probe'>;
   /** Steps per training. */
   readonly steps: number;
   readonly stage: Message;
@@ -59,15 +59,15 @@ export async function engineFor(
   }
   const { engine, processes } = sharing;
   if (engine !== undefined) {
-    return engine === alone ? undefined : engine;
+    return engine === localOnly ? undefined : engine;
   }
   const count = await countProcesses(run, tasks, openSeconds);
   return count === 1 ? undefined : processes(count);
 }
 
 /**
- * Number of processes for parallel trainings: as many as have their own cores and memory, if the time saved is more
- * than twice the startup time. Measures the time of a few steps.
+ * Number of processes for parallel trainings: limited by cores and memory, and 1 unless the time saved is more than
+ * twice the startup time. Measures the time of a few steps.
  */
 async function countProcesses(
   run: RunRequest,
@@ -75,15 +75,15 @@ async function countProcesses(
   openSeconds: number,
 ): Promise<number> {
   const cores = availableParallelism();
-  const byCores = Math.floor(cores / (threadsOf(run) ?? cores));
+  const byCores = Math.floor(cores / (runThreads(run) ?? cores));
   const byMemory = Math.floor((memoryShare * freemem()) / process.memoryUsage().rss);
   const count = Math.min(tasks, byCores, byMemory);
   if (count < 2) {
     return 1;
   }
-  const inTurn = tasks * run.steps * (await measureStep(run));
-  const together = Math.ceil(tasks / count) * (inTurn / tasks);
-  return inTurn - together > 2 * (openSeconds + startSeconds) ? count : 1;
+  const sequentialSeconds = tasks * run.steps * (await measureStep(run));
+  const together = Math.ceil(tasks / count) * (sequentialSeconds / tasks);
+  return sequentialSeconds - together > 2 * (openSeconds + startSeconds) ? count : 1;
 }
 
 /** Runs trainings on the workers of an engine and in this process. */
@@ -94,20 +94,20 @@ export async function shareSeeds<Result>(
 ): Promise<void> {
   const cost = Math.max(1, steps);
   const done = await Promise.all(pieces.map(async (one) => stepsOfCheckpoint(one.checkpoint)));
-  await withCrew(engine, setup, home, job, async (crew) => {
+  await withWorkers(engine, setup, home, job, async (pool) => {
     const report = (index: number, made: number): void => {
       // A training that is restarted or duplicated doesn't reduce the reported progress.
       done[index] = Math.max(done[index] ?? 0, made);
       const sum = done.reduce((total, one) => total + one, 0);
-      const where = say`${stage}, ${crew.size} at once`;
+      const where = say`${stage}, ${pool.size} at once`;
       job.progress({ stage: where, done: sum, total: pieces.length * steps, unit: 'steps' });
     };
     const answers = pieces.map(async ({ request }, index) => {
       const progress: TaskJob['progress'] = (state) => {
         report(index, state.done);
       };
-      const piece = { key: pieceKey(setup, request), lane: index, cost, request, result };
-      const found = await crew.add(piece, { progress }).result;
+      const piece = { key: workItemKey(setup, request), lane: index, cost, request, result };
+      const found = await pool.add(piece, { progress }).result;
       report(index, steps);
       await onResult(found, index);
     });

@@ -1,16 +1,16 @@
 import * as v from 'valibot';
 import type { Dataset } from '../../data/datasets/dataset';
-import type { PieceDoer } from '../../distribute/piece-doer';
+import type { TaskRunner } from '../../distribute/task-runner';
 import { readMessage } from '../../distribute/read-message';
 import type { TaskJob } from '../../jobs/child-task';
 import type { JobContext } from '../../jobs/job';
 import { writeDocument, writeText } from '../../jobs/write-document';
-import { fingerprintOf, openSplits } from '../subsets/open-splits';
-import { accuracyOf, allExamples } from '../scores/predictions';
+import { splitsFingerprint, openSplits } from '../subsets/open-splits';
+import { measureAccuracy, allExamples } from '../scores/predictions';
 import { openProxy } from './proxy-model';
 import type { ProxyModel } from './proxy-model';
 import { RunFolder } from './run-folder';
-import { pieceOfSeed, seedRequestSchema, seedSetup } from './seed-setup';
+import { seedWorkItem, seedRequestSchema, seedSetup } from './seed-setup';
 import { engineFor, shareSeeds } from './side-by-side';
 import type { SeedSharing } from './side-by-side';
 import { probeRun, stepsPerEpoch, trainRun } from './training-run';
@@ -139,19 +139,19 @@ async function trainAside(
       missing.push(seed);
     }
   }
-  const engine = await engineFor(sharing, runOf(training, 0), missing.length, openSeconds);
+  const engine = await engineFor(sharing, runRequest(training, 0), missing.length, openSeconds);
   if (engine === undefined || sharing === undefined) {
     return;
   }
   const { epochs } = request;
-  const fingerprint = fingerprintOf(dataset, testSet);
+  const fingerprint = splitsFingerprint(dataset, testSet);
   const seeds = {
     setup: await seedSetup(
       request,
       { kind: 'train', epochs },
       { fingerprint, folder: folder.path, version: sharing.version },
     ),
-    pieces: missing.map((seed) => pieceOfSeed(seed, folder)),
+    pieces: missing.map((seed) => seedWorkItem(seed, folder)),
     ...{ result: trainedSchema, home: trainingWork(training), steps },
     stage: say`Training ${proxy.name}`,
     onResult: async ({ run, weights }: Trained, index: number): Promise<void> => {
@@ -167,7 +167,7 @@ async function trainAside(
 }
 
 /** Task runner for seeds of an open request. */
-export const trainingWork = (training: Training): Pick<PieceDoer, 'do' | 'probe'> => ({
+export const trainingWork = (training: Training): Pick<TaskRunner, 'do' | 'probe'> => ({
   do: async (request, job): Promise<Trained> => {
     const { seed } = readMessage(seedRequestSchema, request, 'The piece');
     const run = await trainSeed(training, seed, job);
@@ -175,12 +175,12 @@ export const trainingWork = (training: Training): Pick<PieceDoer, 'do' | 'probe'
     const weights = await withRegularFile(checkpoint, async ({ handle }) => handle.readFile());
     return { run, weights: new Uint8Array(weights) };
   },
-  probe: async () => probeRun(runOf(training, 0)),
+  probe: async () => probeRun(runRequest(training, 0)),
 });
 
 const resultFile = (seed: number): string => `seed-${seed}.json`;
 
-const runOf = ({ proxy, dataset, steps, request }: Training, seed: number) => ({
+const runRequest = ({ proxy, dataset, steps, request }: Training, seed: number) => ({
   ...{ proxy, dataset, labels: dataset.labels, examples: allExamples(dataset.size) },
   ...{ seed, steps, settings: request.training },
 });
@@ -197,7 +197,7 @@ async function trainSeed(training: Training, seed: number, job: TaskJob): Promis
     trainer,
     seconds,
     steps: made,
-  } = await trainRun(runOf(training, seed), {
+  } = await trainRun(runRequest(training, seed), {
     cancellation: job.cancellation,
     checkpoint: folder.checkpoint(seed),
     step: (step) => {
@@ -206,7 +206,7 @@ async function trainSeed(training: Training, seed: number, job: TaskJob): Promis
   });
   try {
     const accuracy = async (on: Dataset): Promise<number> =>
-      accuracyOf(trainer, proxy, on, job.cancellation);
+      measureAccuracy(trainer, proxy, on, job.cancellation);
     const trained = {
       seed,
       steps: trainer.steps,

@@ -83,7 +83,7 @@ export async function trainRun(
  * Number of threads of a run: one for built-in models by default, so that results don't depend on the machine or on the
  * number of concurrent runs.
  */
-export function threadsOf({
+export function runThreads({
   proxy,
   settings,
 }: Pick<RunRequest, 'proxy' | 'settings'>): number | undefined {
@@ -130,7 +130,7 @@ async function tryRun<T>(
   try {
     for (let step = 0; step < steps; step++) {
       hooks.before(step);
-      await trainer.train(batchOf(proxy, dataset, labels, chosen));
+      await trainer.train(createBatch(proxy, dataset, labels, chosen));
     }
     return hooks.then(trainer);
   } finally {
@@ -138,7 +138,7 @@ async function tryRun<T>(
   }
 }
 
-function batchOf(
+function createBatch(
   proxy: ProxyModel,
   dataset: Dataset,
   labels: Int32Array,
@@ -159,7 +159,7 @@ export async function createTrainer({
   settings,
 }: Pick<RunRequest, 'proxy' | 'seed' | 'steps' | 'settings'>): Promise<Trainer> {
   const { learningRate: rate, schedule, momentum, weightDecay } = settings;
-  const threads = threadsOf({ proxy, settings });
+  const threads = runThreads({ proxy, settings });
   return Trainer.create(proxy.untrained(seed), {
     loss: crossEntropy(),
     optimizer: { kind: 'sgd', momentum, nesterov: momentum > 0, weightDecay },
@@ -181,7 +181,7 @@ async function trainEpoch(
   { cancellation, checkpoint: file, step: report }: RunHooks,
 ): Promise<number> {
   const { batchSize } = settings;
-  const order = shuffle([...examples], orderOf(orderSeed, epoch));
+  const order = shuffle([...examples], epochRandom(orderSeed, epoch));
   const first = epoch * perEpoch;
   let seconds = 0;
   while (trainer.steps < Math.min(steps, first + perEpoch)) {
@@ -190,7 +190,7 @@ async function trainEpoch(
     const chosen = order.slice(start, start + batchSize);
     const begin = performance.now();
     try {
-      await trainer.train(batchOf(proxy, dataset, labels, chosen));
+      await trainer.train(createBatch(proxy, dataset, labels, chosen));
     } catch (error) {
       throw error instanceof UserError ? located(error.problem, seed, epoch, file) : error;
     }
@@ -206,7 +206,7 @@ async function trainEpoch(
 }
 
 /** Random order of an epoch. Depends only on seed and epoch, so that a run can resume anywhere. */
-const orderOf = (seed: number, epoch: number): (() => number) =>
+const epochRandom = (seed: number, epoch: number): (() => number) =>
   seededRandom(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(epoch + 1, 0x85ebca6b));
 
 function located(
@@ -215,12 +215,12 @@ function located(
   epoch: number,
   checkpointFile: string | undefined,
 ): UserError {
-  const kept =
+  const savedNote =
     checkpointFile !== undefined && existsSync(checkpointFile)
       ? say`The weights after epoch ${epoch} are saved in ${checkpointFile}.`
       : undefined;
   return new UserError(problem, {
     field: `seed ${seed}, epoch ${epoch + 1}`,
-    remedy: joined([say`Use a smaller learning rate.`, kept]),
+    remedy: joined([say`Use a smaller learning rate.`, savedNote]),
   });
 }

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { WorkerLostError } from '../../jobs/child-task';
 import { UserError } from '../../user-error';
-import type { Piece } from '../piece';
+import type { WorkItem } from '../work-item';
 import { readMessage } from '../read-message';
 import { decode } from './codec';
 import { failureKey, failureSchema, resultKey } from './messages';
@@ -11,7 +11,7 @@ import { verbatim } from '../../message';
 const lookMilliseconds = 20;
 
 interface Awaited {
-  readonly piece: Pick<Piece, 'key' | 'result'>;
+  readonly piece: Pick<WorkItem, 'key' | 'result'>;
   /** @throws Error if the text is not a valid result */
   readonly resolve: (text: string) => void;
   readonly reject: (error: Error) => void;
@@ -35,7 +35,7 @@ export class Answers {
    */
   public async wait<Result>(
     attempt: string,
-    piece: Pick<Piece<Result>, 'key' | 'result'>,
+    piece: Pick<WorkItem<Result>, 'key' | 'result'>,
   ): Promise<Result> {
     return new Promise<Result>((resolve, reject) => {
       this.awaited.set(attempt, {
@@ -76,7 +76,7 @@ export class Answers {
         if (result !== null) {
           await this.settle(attempt, piece, result);
         } else if (failure !== null) {
-          this.abandon(attempt, errorOf(failure));
+          this.abandon(attempt, parseFailure(failure));
         }
       }
     } catch {
@@ -108,7 +108,7 @@ export class Answers {
   }
 }
 
-function errorOf(text: string): Error {
+function parseFailure(text: string): Error {
   try {
     const failure = readMessage(failureSchema, decode(text), 'Its failure');
     const { text: why, log, isFinal, isLost } = failure;

@@ -80,9 +80,9 @@ function open(library: typeof Library, address: QueueAddress, signsIn: boolean):
 
 /** Error message of a connection; undefined if the server responds. */
 async function check(redis: Redis): Promise<string | undefined> {
-  let told: string | undefined;
+  let lastError: string | undefined;
   redis.on('error', (error: Error) => {
-    told ??= error.message;
+    lastError ??= error.message;
   });
   try {
     await redis.connect();
@@ -90,7 +90,7 @@ async function check(redis: Redis): Promise<string | undefined> {
     return undefined;
   } catch (error) {
     const own = error instanceof Error ? error.message : String(error);
-    return told ?? own;
+    return lastError ?? own;
   }
 }
 

@@ -2,10 +2,10 @@ import * as v from 'valibot';
 import { prefix, shownSchema } from './registry';
 
 /** Retention of results and setups in seconds, for jobs that are restarted. */
-export const keptSeconds = 24 * 60 * 60;
+export const retentionSeconds = 24 * 60 * 60;
 
 /** Queue name of a worker. BullMQ writes keys as PREFIX:QUEUE. */
-export const queueOf = (worker: string): string => `pieces-${worker}`;
+export const queueName = (worker: string): string => `pieces-${worker}`;
 export const setupKey = (key: string): string => `${prefix}:setup:${key}`;
 export const resultKey = (piece: string): string => `${prefix}:result:${piece}`;
 /** Key of an attempt's failure. The next attempt has another key. */

@@ -4,12 +4,19 @@ import type { Job, Queue } from 'bullmq';
 import { WorkerLostError } from '../../jobs/child-task';
 import type { TaskJob } from '../../jobs/child-task';
 import { CancelledError } from '../../jobs/job';
-import { probeRequest, probeSchema } from '../piece';
-import type { Crew, Engine, HireMeans, Piece, PieceSetup, PieceWorker } from '../piece';
+import { probeRequest, probeSchema } from '../work-item';
+import type {
+  WorkerPool,
+  Engine,
+  WorkerSearch,
+  WorkItem,
+  WorkSetup,
+  JobWorker,
+} from '../work-item';
 import { Answers } from './answers';
 import { encode } from './codec';
 import type { QueueServer } from './connection';
-import { keptSeconds, queueOf, setupKey } from './messages';
+import { retentionSeconds, queueName, setupKey } from './messages';
 import type { Order } from './messages';
 import { beatMilliseconds, Fingerprints, prefix, Registry, silentMilliseconds } from './registry';
 import type { WorkerEntry } from './registry';
@@ -27,7 +34,7 @@ const graceMilliseconds = 2 * beatMilliseconds;
 const trialMilliseconds = 3000;
 
 /** Worker on another machine, with its own queue. */
-class RemoteWorker implements PieceWorker {
+class RemoteWorker implements JobWorker {
   private readonly queue: Queue;
   /** Last registered entry of the worker. */
   public entry: WorkerEntry;
@@ -36,17 +43,17 @@ class RemoteWorker implements PieceWorker {
   private heardAt = performance.now();
   private attempt: string | undefined;
   private piece: string | undefined;
-  /** Current request; resolves when nothing of it remains on the server. */
+  /** Current request; resolves after it is removed from the server. */
   private asked: Promise<unknown> = Promise.resolve();
   private isStopped = false;
 
   public constructor(
     entry: WorkerEntry,
-    private readonly hiring: Hiring,
+    private readonly remoteJob: RemoteJob,
   ) {
     this.entry = entry;
-    const { redis, library } = hiring.server;
-    this.queue = new library.Queue(queueOf(entry.id), {
+    const { redis, library } = remoteJob.server;
+    this.queue = new library.Queue(queueName(entry.id), {
       connection: redis,
       ...{ prefix, skipVersionCheck: true },
     });
@@ -63,20 +70,20 @@ class RemoteWorker implements PieceWorker {
     return performance.now() - this.heardAt < graceMilliseconds;
   }
 
-  public async do<Result>(piece: Piece<Result>, { cancellation }: TaskJob): Promise<Result> {
+  public async do<Result>(piece: WorkItem<Result>, { cancellation }: TaskJob): Promise<Result> {
     const asked = this.ask(piece, cancellation);
     this.asked = asked.catch(() => undefined);
     return asked;
   }
 
   private async ask<Result>(
-    piece: Piece<Result>,
+    piece: WorkItem<Result>,
     cancellation: TaskJob['cancellation'],
   ): Promise<Result> {
-    const { answers, setup, counts } = this.hiring;
+    const { answers, setup, counts } = this.remoteJob;
     // Results depend on the device, so the key includes it.
     const key = `${piece.key}-${this.entry.device}`;
-    await this.hiring.putSetup();
+    await this.remoteJob.putSetup();
     if (this.isStopped) {
       throw new CancelledError();
     }
@@ -135,7 +142,7 @@ class RemoteWorker implements PieceWorker {
 
   private abandon(error: Error): void {
     if (this.attempt !== undefined) {
-      this.hiring.answers.abandon(this.attempt, error);
+      this.remoteJob.answers.abandon(this.attempt, error);
     }
   }
 
@@ -149,9 +156,9 @@ class RemoteWorker implements PieceWorker {
 }
 
 /** Workers and state of one job. */
-interface Hiring {
+interface RemoteJob {
   readonly server: QueueServer;
-  readonly setup: PieceSetup;
+  readonly setup: WorkSetup;
   readonly answers: Answers;
   readonly counts: { open: number; done: number };
   /** Uploads the setup unless the server has it. */
@@ -175,7 +182,11 @@ export class QueueEngine implements Engine {
   ) {}
 
   /** @throws UserError if the server can't be used. */
-  public async hire(setup: PieceSetup, crew: Crew, means: HireMeans): Promise<() => Promise<void>> {
+  public async addWorkers(
+    setup: WorkSetup,
+    pool: WorkerPool,
+    means: WorkerSearch,
+  ): Promise<() => Promise<void>> {
     const server = await this.open();
     const { redis } = server;
     const answers = new Answers(redis);
@@ -186,12 +197,12 @@ export class QueueEngine implements Engine {
       ),
       data: setup.data,
     });
-    const hiring: Hiring = {
+    const remoteJob: RemoteJob = {
       ...{ server, setup, answers, counts: { open: 0, done: 0 } },
       putSetup: async () => {
         const key = setupKey(setup.key);
-        if ((await redis.expire(key, keptSeconds)) === 0) {
-          await redis.set(key, text, 'EX', keptSeconds);
+        if ((await redis.expire(key, retentionSeconds)) === 0) {
+          await redis.set(key, text, 'EX', retentionSeconds);
         }
       },
     };
@@ -204,7 +215,7 @@ export class QueueEngine implements Engine {
     try {
       // Before work items start, because a model runs one request at a time.
       const here = await means.probe();
-      watch = new Watch(hiring, crew, { ...means, here }, this.version);
+      watch = new Watch(remoteJob, pool, { ...means, here }, this.version);
       await watch.look();
       watch.start();
       await Promise.race([watch.tried(), setTimeout(trialMilliseconds, undefined, { ref: false })]);
@@ -231,13 +242,13 @@ class Watch {
   private readonly trials: Promise<void>[] = [];
 
   public constructor(
-    private readonly hiring: Hiring,
-    private readonly crew: Crew,
-    private readonly means: Omit<HireMeans, 'probe'> & { readonly here: readonly number[] },
+    private readonly remoteJob: RemoteJob,
+    private readonly pool: WorkerPool,
+    private readonly means: Omit<WorkerSearch, 'probe'> & { readonly here: readonly number[] },
     private readonly version: string,
   ) {
-    this.workers = new Registry(hiring.server.redis, 'worker');
-    this.jobs = new Registry(hiring.server.redis, 'job');
+    this.workers = new Registry(remoteJob.server.redis, 'worker');
+    this.jobs = new Registry(remoteJob.server.redis, 'job');
   }
 
   public start(): void {
@@ -264,11 +275,13 @@ class Watch {
     this.isStopped = true;
     clearInterval(this.timer);
     const ended = Promise.all([...this.known.values()].map(async (worker) => worker.stop()));
-    if (this.hiring.server.redis.status === 'ready') {
-      const told = ended.then(async () => this.looking).then(async () => this.jobs.remove(this.id));
+    if (this.remoteJob.server.redis.status === 'ready') {
+      const deregistered = ended
+        .then(async () => this.looking)
+        .then(async () => this.jobs.remove(this.id));
       // Doesn't wait for a server that is currently unreachable.
       await Promise.race([
-        told.catch(() => undefined),
+        deregistered.catch(() => undefined),
         setTimeout(silentMilliseconds, undefined, { ref: false }),
       ]);
     }
@@ -280,7 +293,7 @@ class Watch {
   }
 
   public async look(): Promise<void> {
-    const { setup, counts, server } = this.hiring;
+    const { setup, counts, server } = this.remoteJob;
     const needed = Object.values(setup.files).map(({ fingerprint }) => fingerprint);
     const [about = ''] = needed;
     const { open, done } = counts;
@@ -294,7 +307,7 @@ class Watch {
       if (entry !== undefined) {
         worker.hear(entry);
         if (entry.leaving) {
-          this.crew.retire(worker);
+          this.pool.retire(worker);
         }
         continue;
       }
@@ -305,7 +318,7 @@ class Watch {
       this.known.delete(id);
       this.refused.delete(id);
       worker.lose(why);
-      this.crew.leave(worker, why);
+      this.pool.leave(worker, why);
       await worker.close(true);
     }
     for (const entry of there.values()) {
@@ -338,9 +351,9 @@ class Watch {
       );
       return;
     }
-    const worker = new RemoteWorker(entry, this.hiring);
+    const worker = new RemoteWorker(entry, this.remoteJob);
     this.known.set(entry.id, worker);
-    const key = `${this.hiring.setup.key}-${probeRequest}-${entry.id}`;
+    const key = `${this.remoteJob.setup.key}-${probeRequest}-${entry.id}`;
     const found = await worker.do(
       { key, lane: 0, cost: 1, request: probeRequest, result: probeSchema },
       {
@@ -350,12 +363,12 @@ class Watch {
         },
       },
     );
-    const difference = differenceOf(here, found);
+    const difference = relativeDifference(here, found);
     if (this.isStopped || this.known.get(entry.id) !== worker) {
       return;
     }
     if (difference <= mostDifference) {
-      this.crew.join(worker);
+      this.pool.join(worker);
       inform(
         say`${entry.name} joins: its numbers differ by ${difference.toExponential(1)} at most.`,
       );
@@ -373,7 +386,7 @@ class Watch {
 const mostDifference = 1e-4;
 
 /** Maximum difference of two lists relative to the largest value of the first; infinite if their lengths differ. */
-function differenceOf(expected: readonly number[], found: readonly number[]): number {
+function relativeDifference(expected: readonly number[], found: readonly number[]): number {
   const largest = Math.max(...expected.map(Math.abs), Number.MIN_VALUE);
   const far = Math.max(...expected.map((one, i) => Math.abs(one - (found[i] ?? Number.NaN))));
   return expected.length === found.length && Number.isFinite(far)

@@ -10,16 +10,16 @@ import type { Cancellation } from '../../jobs/job';
 import { printable } from '../../printable';
 import { UserError } from '../../user-error';
 import { LocalWorker } from '../local-engine';
-import type { PieceLimits } from '../local-engine';
-import type { PieceFile, PieceSetup } from '../piece';
+import type { WorkerLimits } from '../local-engine';
+import type { WorkFile, WorkSetup } from '../work-item';
 import { readMessage } from '../read-message';
 import { decode, encode } from './codec';
 import type { QueueServer } from './connection';
 import {
   failureKey,
-  keptSeconds,
+  retentionSeconds,
   orderSchema,
-  queueOf,
+  queueName,
   resultKey,
   setupKey,
   sharedSchema,
@@ -36,14 +36,14 @@ export interface Offer {
   readonly models: ReadonlyMap<string, string>;
   readonly data: ReadonlyMap<string, string>;
   readonly workers: number;
-  readonly limits: PieceLimits;
+  readonly limits: WorkerLimits;
   readonly version: string;
   /** Folder for unfinished work. */
   readonly scratch: string;
 }
 
 /** Called after each work item. */
-export type OnPiece = (event: {
+export type OnWorkItem = (event: {
   readonly worker: string;
   readonly seconds: number;
   /** Reason of a failure; undefined if the work item succeeded. */
@@ -55,7 +55,7 @@ export async function serveQueue(
   server: QueueServer,
   offer: Offer,
   cancellation: Cancellation,
-  onPiece: OnPiece,
+  onPiece: OnWorkItem,
 ): Promise<void> {
   const places = Array.from({ length: offer.workers }, (_, i) => {
     const name = offer.workers === 1 ? hostname() : `${hostname()} #${i + 1}`;
@@ -97,14 +97,14 @@ class Place {
     { redis, library }: QueueServer,
     private readonly offer: Offer,
     private readonly name: string,
-    private readonly onPiece: OnPiece,
+    private readonly onPiece: OnWorkItem,
   ) {
     this.redis = redis;
     this.registry = new Registry(redis, 'worker');
     this.has = new Fingerprints(redis, this.id);
     const options = { connection: redis, prefix, skipVersionCheck: true };
-    this.queue = new library.Queue(queueOf(this.id), options);
-    this.worker = new library.Worker(queueOf(this.id), async (job) => this.take(job), {
+    this.queue = new library.Queue(queueName(this.id), options);
+    this.worker = new library.Worker(queueName(this.id), async (job) => this.take(job), {
       ...{ ...options, concurrency: 1 },
       // The requesting job handles lost work items.
       ...{ skipStalledCheck: true, drainDelay: 1 },
@@ -172,12 +172,12 @@ class Place {
     try {
       if ((await this.redis.exists(resultKey(order.piece))) === 0) {
         const result = await this.compute(order);
-        await this.redis.set(resultKey(order.piece), encode(result), 'EX', keptSeconds);
+        await this.redis.set(resultKey(order.piece), encode(result), 'EX', retentionSeconds);
       }
       this.done++;
     } catch (error) {
-      failure = failureOf(error);
-      await this.redis.set(failureKey(order.attempt), encode(failure), 'EX', keptSeconds);
+      failure = describeFailure(error);
+      await this.redis.set(failureKey(order.attempt), encode(failure), 'EX', retentionSeconds);
     } finally {
       this.piece = null;
       const seconds = (performance.now() - begun) / 1000;
@@ -186,13 +186,13 @@ class Place {
   }
 
   private async compute({ piece, setup, request }: Order): Promise<unknown> {
-    const { local } = await this.processOf(setup);
+    const { local } = await this.ensureProcess(setup);
     const cancellation = { isCancellationRequested: false };
     const job = { cancellation, progress: () => undefined };
     return local.do({ key: piece, lane: 0, cost: 1, request, result: v.unknown() }, job);
   }
 
-  private async processOf(setup: string): Promise<{ readonly local: LocalWorker }> {
+  private async ensureProcess(setup: string): Promise<{ readonly local: LocalWorker }> {
     if (this.current?.setup === setup) {
       return this.current;
     }
@@ -208,7 +208,7 @@ class Place {
       name,
       this.find(fingerprint),
     ]);
-    const own = Object.fromEntries(found) as PieceSetup['files'];
+    const own = Object.fromEntries(found) as WorkSetup['files'];
     const shared = { kind, key: setup, files: own, data, scratch: folder };
     this.current = {
       setup,
@@ -218,7 +218,7 @@ class Place {
     return this.current;
   }
 
-  private find(fingerprint: string): PieceFile {
+  private find(fingerprint: string): WorkFile {
     const { models, data } = this.offer;
     const path = models.get(fingerprint) ?? data.get(fingerprint);
     if (path === undefined) {
@@ -238,7 +238,7 @@ class Place {
   }
 }
 
-function failureOf(error: unknown): Failure {
+function describeFailure(error: unknown): Failure {
   const isLost = error instanceof WorkerLostError;
   if (error instanceof UserError) {
     // Paths on this machine must not be sent to others.

@@ -67,21 +67,21 @@ export class Registry<Kind extends keyof Entries> {
     await this.redis
       .multi()
       .sadd(this.all, entry.id)
-      .set(this.keyOf(entry.id), JSON.stringify(entry), 'PX', silentMilliseconds)
+      .set(this.entryKey(entry.id), JSON.stringify(entry), 'PX', silentMilliseconds)
       .exec();
   }
 
   public async remove(id: string): Promise<void> {
-    await this.redis.multi().srem(this.all, id).del(this.keyOf(id)).exec();
+    await this.redis.multi().srem(this.all, id).del(this.entryKey(id)).exec();
   }
 
   /** Valid entries, sorted by id. */
   public async list(): Promise<Entries[Kind][]> {
     const ids = (await this.redis.smembers(this.all)).sort();
-    const texts = ids.length === 0 ? [] : await this.redis.mget(ids.map((id) => this.keyOf(id)));
-    const gone = ids.filter((_, i) => (texts[i] ?? null) === null);
-    if (gone.length > 0) {
-      await this.redis.srem(this.all, ...gone);
+    const texts = ids.length === 0 ? [] : await this.redis.mget(ids.map((id) => this.entryKey(id)));
+    const expired = ids.filter((_, i) => (texts[i] ?? null) === null);
+    if (expired.length > 0) {
+      await this.redis.srem(this.all, ...expired);
     }
     return texts.flatMap((text) => {
       const parsed = v.safeParse(schemas[this.kind], jsonOf(text ?? 'null'));
@@ -93,7 +93,7 @@ export class Registry<Kind extends keyof Entries> {
     return `${prefix}:${this.kind}s`;
   }
 
-  private keyOf(id: string): string {
+  private entryKey(id: string): string {
     return `${prefix}:${this.kind}:${id}`;
   }
 }

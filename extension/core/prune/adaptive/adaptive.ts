@@ -3,7 +3,7 @@ import type { Candidate } from '../candidates';
 import { Expectations } from './expectations';
 import type { Prediction } from './expectations';
 import { least, leastFirst } from '../least';
-import { bestOf, resultOf } from '../rounds';
+import { bestCandidate, roundResult } from '../rounds';
 import type { Proposal, RoundInput, RoundResult } from '../rounds';
 import { screeningSetup } from '../scorer';
 import type { FinalObserver, OriginalStates } from '../scorer';
@@ -98,12 +98,12 @@ export class AdaptiveRounds {
     }
     const predictions = await this.predictions(input.step, runners);
     const expected = new Map(
-      [...predictions].map(([id, one]) => [id, this.expectations.ofPrediction(id, one)]),
+      [...predictions].map(([id, one]) => [id, this.expectations.expectedFromPrediction(id, one)]),
     );
-    const ageOf = ({ id }: Candidate): number => predictions.get(id)?.age ?? 0;
-    const looked = propose(runners, this.done, expected, ageOf);
+    const predictionAge = ({ id }: Candidate): number => predictions.get(id)?.age ?? 0;
+    const looked = propose(runners, this.done, expected, predictionAge);
     await this.measureRough(tally, input, looked);
-    const nearest = new Map([...expected, ...this.expectedOf(tally, looked)]);
+    const nearest = new Map([...expected, ...this.expectedDistances(tally, looked)]);
     const finalists: Candidate[] = [];
     // If the outputs of all finalists overflow, adds the remaining candidates with the lowest expected distances.
     for (let hasWinner = false; !hasWinner && finalists.length < runners.length;) {
@@ -119,10 +119,13 @@ export class AdaptiveRounds {
   };
 
   /** Expected distances, by id, of candidates whose first rows are measured. */
-  private expectedOf(tally: Tally, candidates: readonly Candidate[]): ReadonlyMap<string, number> {
+  private expectedDistances(
+    tally: Tally,
+    candidates: readonly Candidate[],
+  ): ReadonlyMap<string, number> {
     const expected = candidates.map((candidate) => {
-      const { seen } = tally.distancesOf(candidate, this.seenRows);
-      return [candidate.id, this.expectations.ofSeen(candidate.id, seen)] as const;
+      const { seen } = tally.partialDistances(candidate, this.seenRows);
+      return [candidate.id, this.expectations.expectedFromSeenRows(candidate.id, seen)] as const;
     });
     return new Map(expected);
   }
@@ -135,7 +138,7 @@ export class AdaptiveRounds {
     proposal?: Proposal,
   ): RoundResult {
     this.finals.clear();
-    const result = resultOf(input, tally, proposal);
+    const result = roundResult(input, tally, proposal);
     this.expectations.learn(tally, input.candidates, this.seenRows, predictions);
     if (result.winner !== undefined) {
       const { candidate } = result.winner;
@@ -196,13 +199,13 @@ export class AdaptiveRounds {
     for (
       let open = field;
       open.length > 0;
-      open = open.filter((candidate) => Number.isFinite(tally.totalOf(candidate)))
+      open = open.filter((candidate) => Number.isFinite(tally.total(candidate)))
     ) {
       await this.narrow(tally, open, measured);
-      const best = bestOf(input, tally);
+      const best = bestCandidate(input, tally);
       if (
         best !== undefined &&
-        Number.isFinite(tally.totalOf(best)) &&
+        Number.isFinite(tally.total(best)) &&
         (await tally.confirm(best, this.confirmedSlices))
       ) {
         return true;
@@ -305,7 +308,7 @@ export class AdaptiveRounds {
       this.done + 1,
       rounds.map(({ candidate, distance }) => ({
         removed: candidate.id,
-        distance: this.expectations.ofModel(distance),
+        distance: this.expectations.expectedFromModel(distance),
       })),
     );
   }

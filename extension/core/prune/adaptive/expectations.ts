@@ -27,7 +27,7 @@ const trustedAges = [1, 8];
  * Predictions get less accurate with age: the trend of log(measured / predicted) over age is removed.
  */
 export class Expectations {
-  /** What each candidate adds over all rows beyond the typical proportion of what it adds over those seen. */
+  /** Measured increase of each candidate over all rows beyond the typical ratio. */
   private readonly excesses = new Map<string, number>();
   /** Distances of the current model. */
   private base: Gain | undefined;
@@ -56,7 +56,7 @@ export class Expectations {
   ): void {
     const measured = candidates
       .filter((candidate) => tally.isMeasured(candidate))
-      .map((candidate) => ({ id: candidate.id, ...tally.distancesOf(candidate, seenRows) }))
+      .map((candidate) => ({ id: candidate.id, ...tally.partialDistances(candidate, seenRows) }))
       .filter(({ over, seen }) => Number.isFinite(over) && Number.isFinite(seen));
     const base = this.base ?? {
       over: Math.min(...measured.map(({ over }) => over)),
@@ -74,32 +74,32 @@ export class Expectations {
     for (const { id, rows, over, seen } of measured) {
       const weight = (rows - seenRows) / (rows - seenRows + typicalRows);
       const excess = over - base.over - this.proportion * (seen - base.seen);
-      this.excesses.set(id, weight * excess + (1 - weight) * this.excessOf(id));
+      this.excesses.set(id, weight * excess + (1 - weight) * this.excess(id));
     }
   }
 
   /** Removes the round's winner from the current model. */
   public commit(winner: Candidate, tally: Tally, seenRows: number): void {
-    this.base = tally.distancesOf(winner, seenRows);
+    this.base = tally.partialDistances(winner, seenRows);
   }
 
   /** Expected distance after removing a candidate, from the surrogate's prediction. */
-  public ofPrediction(id: string, { distance, age }: Prediction): number {
-    return this.ofSeen(id, distance * Math.exp(this.trend.at(age)));
+  public expectedFromPrediction(id: string, { distance, age }: Prediction): number {
+    return this.expectedFromSeenRows(id, distance * Math.exp(this.trend.at(age)));
   }
 
   /** Expected distance after removing a candidate, from its measured distance over the surrogate's rows. */
-  public ofSeen(id: string, seen: number): number {
-    return this.ofModel(seen) + this.excessOf(id);
+  public expectedFromSeenRows(id: string, seen: number): number {
+    return this.expectedFromModel(seen) + this.excess(id);
   }
 
   /** Expected distance of any further pruned model, from the surrogate's prediction. */
-  public ofModel(predicted: number): number {
+  public expectedFromModel(predicted: number): number {
     const base = this.base ?? nothing;
     return base.over + this.proportion * (predicted - base.seen);
   }
 
-  private excessOf(id: string): number {
+  private excess(id: string): number {
     return this.excesses.get(id) ?? 0;
   }
 

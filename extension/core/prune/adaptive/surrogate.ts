@@ -6,7 +6,7 @@ import { floatsIn, floatTensorLike, isFloat } from '../../runtime/tensors';
 import type { HiddenState, Tensors } from '../../runtime/tensors';
 import type { Candidate } from '../candidates';
 import { least, leastFirst } from '../least';
-import { sequenceOf, tokensIn } from '../scorer';
+import { sequenceInput, tokensIn } from '../scorer';
 import type { ScorerSetup } from '../scorer';
 import { Prefixes, prefixTokens } from '../../metrics/slices';
 import type { Slice } from '../../metrics/slices';
@@ -52,7 +52,7 @@ export class Surrogate {
     private readonly readout: MetricReadout,
     private readonly original: HiddenState,
   ) {
-    this.states.set(keyOf(this.removed), original);
+    this.states.set(removalKey(this.removed), original);
   }
 
   /**
@@ -67,7 +67,7 @@ export class Surrogate {
   ): Promise<Surrogate> {
     const { executor, metricName, metric } = setup;
     const state = await new Prefixes(executor).cut(
-      sequenceOf(setup, slice.sequence),
+      sequenceInput(setup, slice.sequence),
       original,
       slice.to,
     );
@@ -81,9 +81,9 @@ export class Surrogate {
    */
   public learn(candidate: Candidate, final: HiddenState | undefined): void {
     const { removed } = this;
-    const base = this.states.get(keyOf(removed));
+    const base = this.states.get(removalKey(removed));
     if (final !== undefined) {
-      this.states.set(keyOf(without(removed, candidate)), final);
+      this.states.set(removalKey(without(removed, candidate)), final);
     }
     const isKnown = this.changes.get(candidate.id)?.removed === removed;
     if (final !== undefined || !isKnown) {
@@ -96,7 +96,7 @@ export class Surrogate {
   /** Removes a measured candidate from the current model. */
   public commit(candidate: Candidate): void {
     this.removed = without(this.removed, candidate);
-    const key = keyOf(this.removed);
+    const key = removalKey(this.removed);
     for (const known of this.states.keys()) {
       if (known !== key) {
         this.states.delete(known);
@@ -177,7 +177,7 @@ export class Surrogate {
 
   /** Final state of the current model, once known. */
   private get base(): HiddenState {
-    return this.states.get(keyOf(this.removed)) ?? unknown();
+    return this.states.get(removalKey(this.removed)) ?? unknown();
   }
 
   /** Predicted distances of models with this final state after removing each candidate. */
@@ -190,7 +190,7 @@ export class Surrogate {
     for (let start = 0; start < candidates.length; start += statesAtOnce) {
       const group = candidates.slice(start, start + statesAtOnce);
       const terms = await this.readout.rowTerms(
-        inputOf(this.setup, this.slice),
+        sliceInput(this.setup, this.slice),
         this.original,
         group.map((candidate) => this.stateWithout(base, candidate)),
         undefined,
@@ -208,7 +208,7 @@ export class Surrogate {
       const { [name]: change } = changes;
       const sum =
         isFloat(tensor) && change !== undefined
-          ? floatTensorLike(tensor, sumOf(floatsIn(tensor), change))
+          ? floatTensorLike(tensor, addArrays(floatsIn(tensor), change))
           : tensor;
       return [name, sum] as const;
     });
@@ -221,24 +221,24 @@ export class Surrogate {
       const change = this.changes.get(candidate.id);
       return change === undefined || change.values !== undefined ? [] : [change];
     });
-    const wanted = new Map<string, ReadonlySet<number>>([[keyOf(this.removed), this.removed]]);
+    const wanted = new Map<string, ReadonlySet<number>>([[removalKey(this.removed), this.removed]]);
     for (const { candidate, removed } of missing) {
-      wanted.set(keyOf(removed), removed);
+      wanted.set(removalKey(removed), removed);
       const removedUnits = without(removed, candidate);
-      wanted.set(keyOf(removedUnits), removedUnits);
+      wanted.set(removalKey(removedUnits), removedUnits);
     }
     for (const key of this.states.keys()) {
       wanted.delete(key);
     }
     const found = await this.run([...wanted.values()]);
-    const stateOf = (removed: ReadonlySet<number>): HiddenState =>
-      this.states.get(keyOf(removed)) ?? found.get(keyOf(removed)) ?? unknown();
+    const knownState = (removed: ReadonlySet<number>): HiddenState =>
+      this.states.get(removalKey(removed)) ?? found.get(removalKey(removed)) ?? unknown();
     for (const change of missing) {
       const { candidate, removed } = change;
-      const values = differences(stateOf(without(removed, candidate)), stateOf(removed));
+      const values = differences(knownState(without(removed, candidate)), knownState(removed));
       this.changes.set(candidate.id, { ...change, values });
     }
-    const current = keyOf(this.removed);
+    const current = removalKey(this.removed);
     const base = found.get(current);
     if (base !== undefined) {
       this.states.set(current, base);
@@ -255,7 +255,7 @@ export class Surrogate {
     if (models.length === 0) {
       return found;
     }
-    const embedded = await executor.embed(inputOf(this.setup, this.slice));
+    const embedded = await executor.embed(sliceInput(this.setup, this.slice));
     const start = await executor.states.toDevice(embedded);
     let states = models.map(() => executor.states.hold(start));
     executor.states.release(start);
@@ -267,7 +267,7 @@ export class Surrogate {
         work.addSublayers(share * models.filter((removed) => !removed.has(index)).length);
       }
       for (const [i, removed] of models.entries()) {
-        found.set(keyOf(removed), await executor.states.toHost(states[i] ?? unknown()));
+        found.set(removalKey(removed), await executor.states.toHost(states[i] ?? unknown()));
       }
       return found;
     } finally {
@@ -277,8 +277,8 @@ export class Surrogate {
 }
 
 /** Part of a sequence that a slice needs. */
-function inputOf(setup: ScorerSetup, { sequence, to }: Slice): ModelInput {
-  const input = sequenceOf(setup, sequence);
+function sliceInput(setup: ScorerSetup, { sequence, to }: Slice): ModelInput {
+  const input = sequenceInput(setup, sequence);
   const hasParts = prefixTokens(setup.executor.model, input) > 0;
   return hasParts && input instanceof Int32Array ? input.slice(0, to) : input;
 }
@@ -287,11 +287,11 @@ function without(removed: ReadonlySet<number>, { members }: Candidate): Readonly
   return new Set([...removed, ...members]);
 }
 
-function keyOf(removed: ReadonlySet<number>): string {
+function removalKey(removed: ReadonlySet<number>): string {
   return [...removed].sort((a, b) => a - b).join();
 }
 
-function sumOf(a: Float32Array, b: Float32Array): Float32Array {
+function addArrays(a: Float32Array, b: Float32Array): Float32Array {
   return a.map((number, i) => number + (b[i] ?? 0));
 }
 

@@ -31,7 +31,7 @@ export async function finishedSearch(
   if (
     profile?.refinement !== undefined ||
     profile === undefined ||
-    !isDeepStrictEqual(searchOf(identity), searchIn(profile))
+    !isDeepStrictEqual(searchIdentity(identity), searchIn(profile))
   ) {
     return undefined;
   }
@@ -40,7 +40,7 @@ export async function finishedSearch(
 }
 
 function searchIn({ settings, model, calibration, versions }: LayerProfile): unknown {
-  return searchOf({
+  return searchIdentity({
     settings,
     modelFingerprint: model.fingerprint,
     calibration,
@@ -49,7 +49,7 @@ function searchIn({ settings, model, calibration, versions }: LayerProfile): unk
 }
 
 /** Identity as stored in a document, without settings that act after the search. */
-function searchOf({ settings, ...rest }: SearchIdentity): unknown {
+function searchIdentity({ settings, ...rest }: SearchIdentity): unknown {
   const search = { ...rest, settings: { ...settings, refine: undefined, baselines: [] } };
   return JSON.parse(JSON.stringify(search));
 }

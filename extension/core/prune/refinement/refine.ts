@@ -44,10 +44,10 @@ export async function refine(
   const byId = new Map(plan.candidates.map((candidate) => [candidate.id, candidate]));
   const first = start.flatMap(({ removed }) => byId.get(removed) ?? []);
   const from = await race.total(first);
-  const seen = new Set([keyOf(first)]);
+  const seen = new Set([setKey(first)]);
   let best: RemovalSet = first;
   let [lowest, measured] = [from, 0];
-  let proposals = proposalsOf(plan, settings.method, best, random);
+  let proposals = propose(plan, settings.method, best, random);
   while (measured < settings.sets) {
     listener.onRefining(measured, settings.sets);
     const count = Math.min(children, settings.sets - measured);
@@ -60,7 +60,7 @@ export async function refine(
     const winner = await race.best(sets);
     if (winner.total < lowest) {
       [best, lowest] = [winner.set, winner.total];
-      proposals = proposalsOf(plan, settings.method, best, random);
+      proposals = propose(plan, settings.method, best, random);
     }
   }
   race.end();
@@ -70,7 +70,7 @@ export async function refine(
     from: race.distance(from),
     start,
   };
-  const rounds = lowest < from ? await orderOf(plan, first, best, original, listener) : start;
+  const rounds = lowest < from ? await orderSet(plan, first, best, original, listener) : start;
   // Constraints by `exclude` or a format may make a set unreachable by single removals.
   const isReached = rounds.length === best.length;
   return isReached && lowest < from
@@ -79,15 +79,15 @@ export async function refine(
 }
 
 /** Orders a set: first the remaining candidates of the original order, then new ones. */
-async function orderOf(
+async function orderSet(
   plan: SearchPlan,
   first: RemovalSet,
   best: RemovalSet,
   original: OriginalStates,
   listener: SearchListener,
 ): Promise<readonly Round[]> {
-  const kept = first.filter((candidate) => best.includes(candidate));
-  const order = [...kept, ...best.filter((candidate) => !first.includes(candidate))];
+  const retained = first.filter((candidate) => best.includes(candidate));
+  const order = [...retained, ...best.filter((candidate) => !first.includes(candidate))];
   const scorer = newScorer(plan.setup, { line: refinedStep });
   scorer.startFrom(original);
   const { rows } = plan;
@@ -100,7 +100,7 @@ async function orderOf(
 }
 
 /** Sets that may be better than `parent`. Random proposals are endless. */
-function* proposalsOf(
+function* propose(
   plan: SearchPlan,
   method: RefineSettings['method'],
   parent: RemovalSet,
@@ -153,8 +153,8 @@ async function takeNew(
       break;
     }
     const set = next.value;
-    if (!seen.has(keyOf(set))) {
-      seen.add(keyOf(set));
+    if (!seen.has(setKey(set))) {
+      seen.add(setKey(set));
       // A format may allow almost none, and its check is slow.
       onWork();
       await checkpoint(cancellation);
@@ -171,7 +171,7 @@ function exchangedIn(first: RemovalSet, best: RemovalSet): number {
   return best.filter((candidate) => !first.includes(candidate)).length;
 }
 
-function keyOf(set: RemovalSet): string {
+function setKey(set: RemovalSet): string {
   return set
     .map(({ id }) => id)
     .sort()
@@ -258,7 +258,7 @@ class SetRace {
 
 function asCandidate(set: RemovalSet): Candidate {
   return {
-    id: keyOf(set),
+    id: setKey(set),
     members: set.flatMap(({ members }) => members),
     first: Math.min(...set.map(({ first }) => first)),
   };

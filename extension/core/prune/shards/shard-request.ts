@@ -51,7 +51,7 @@ export interface TermsResult {
   readonly terms: readonly (readonly number[])[];
 }
 /** Schema of the result for a number of candidates. */
-export const termsResultOf = (candidates: number): v.GenericSchema<unknown, TermsResult> =>
+export const termsResultSchema = (candidates: number): v.GenericSchema<unknown, TermsResult> =>
   v.object({
     ...spent,
     terms: v.pipe(v.array(v.pipe(v.array(sum), v.readonly())), v.length(candidates)),

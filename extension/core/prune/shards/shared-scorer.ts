@@ -1,22 +1,22 @@
 import type * as v from 'valibot';
 import type { Dispatcher, Pending } from '../../distribute/dispatcher';
-import { pieceKey } from '../../distribute/piece';
-import type { PieceSetup } from '../../distribute/piece';
+import { workItemKey } from '../../distribute/work-item';
+import type { WorkSetup } from '../../distribute/work-item';
 import { createReadouts } from '../../metrics/metric-readout';
 import type { BlockTerms, Slice } from '../../metrics/slices';
 import { prefixTokens } from '../../metrics/slices';
 import type { Vocabulary } from '../../metrics/vocabulary';
 import type { Candidate } from '../candidates';
-import { sequenceOf } from '../scorer';
+import { sequenceInput } from '../scorer';
 import type { OriginalObserver, OriginalStates, Scorer, ScorerSetup, ScorerUse } from '../scorer';
-import { originalResultSchema, termsResultOf } from './shard-request';
+import { originalResultSchema, termsResultSchema } from './shard-request';
 import type { ShardRequest, TermsResult } from './shard-request';
 import type { ShardWork } from './shard-work';
 
 /** Workers and local runner of a distributed search. */
 export interface Sharing {
   readonly pieces: Dispatcher;
-  readonly setup: PieceSetup;
+  readonly setup: WorkSetup;
   /** Runner of this process. */
   readonly home: ShardWork;
 }
@@ -40,7 +40,7 @@ export class SharedScorer implements Scorer {
   /** A worker measures all requested candidates of its sequence. */
   public readonly candidatesPerPass = Number.POSITIVE_INFINITY;
   private readonly removedCandidates: Candidate[] = [];
-  private readonly rowsOf = new Map<number, number>();
+  private readonly rowCounts = new Map<number, number>();
   private readonly begun = new Map<string, Begun[]>();
   public readonly hasBounds: boolean;
   /** Vocabulary that terms are actually computed over, for a requested one. */
@@ -67,7 +67,7 @@ export class SharedScorer implements Scorer {
     const results = sequences.map(async (sequence) => {
       const request = { kind: 'original', sequence, naive } as const;
       const found = await this.ask(request, originalResultSchema, sequence, count).result;
-      this.rowsOf.set(sequence, found.rows);
+      this.rowCounts.set(sequence, found.rows);
       this.setup.work.add(found);
       this.setup.onWork();
       return found;
@@ -84,8 +84,8 @@ export class SharedScorer implements Scorer {
   }
 
   public rows(sequence: number): Promise<number> {
-    const tokens = prefixTokens(this.setup.executor.model, sequenceOf(this.setup, sequence));
-    return Promise.resolve(tokens > 0 ? tokens : (this.rowsOf.get(sequence) ?? 0));
+    const tokens = prefixTokens(this.setup.executor.model, sequenceInput(this.setup, sequence));
+    return Promise.resolve(tokens > 0 ? tokens : (this.rowCounts.get(sequence) ?? 0));
   }
 
   public async terms(
@@ -178,7 +178,7 @@ export class SharedScorer implements Scorer {
       } as const;
       const pending = this.ask(
         { ...request, slice, vocabulary },
-        termsResultOf(open.length),
+        termsResultSchema(open.length),
         slice.sequence,
         cost,
         isAhead,
@@ -207,7 +207,7 @@ export class SharedScorer implements Scorer {
   ): Pending<Result> {
     const { pieces, setup } = this.sharing;
     const home = lane === homeSequence;
-    const piece = { key: pieceKey(setup, request), lane, cost, request, result, home };
+    const piece = { key: workItemKey(setup, request), lane, cost, request, result, home };
     return pieces.add(piece, { isAhead });
   }
 }

@@ -14,7 +14,7 @@ import type { HeatmapCell, HeatmapLine, Report, Section } from '../report';
  * Report on the differences between two models.
  * @param quality of the model, compared with the other
  */
-export function reportOfComparison(
+export function comparisonReport(
   comparison: ModelComparison,
   quality: EvaluationResult | undefined,
   version: string,

@@ -18,7 +18,7 @@ import { describeOrigin } from './origin';
 type Measured = NonNullable<EvaluationDocument['against']>;
 
 /** Report on the quality of a model on held-out text or a task, compared with another model and with limits. */
-export function reportOfEvaluation(evaluation: EvaluationDocument): Report {
+export function evaluationReport(evaluation: EvaluationDocument): Report {
   const { evaluated, other, removed, text, task, examples, verdict } = evaluation;
   const fact = (name: string, value: string | undefined): readonly Fact[] =>
     value === undefined ? [] : [{ name, value }];
@@ -44,7 +44,7 @@ export function reportOfEvaluation(evaluation: EvaluationDocument): Report {
 }
 
 /** One row per model, the reference model first. */
-function rowsOf(
+function modelRows(
   { evaluated, other, against, ...own }: EvaluationDocument,
   cells: (measured: Measured) => readonly string[],
 ): readonly (readonly string[])[] {
@@ -75,7 +75,7 @@ function perplexitySection(evaluation: EvaluationDocument): Section {
     ],
     table: {
       columns: numbers('perplexity', 'tokens', 'tokens/s'),
-      rows: rowsOf(evaluation, ({ perplexity, tokens, tokensPerSecond }) => [
+      rows: modelRows(evaluation, ({ perplexity, tokens, tokensPerSecond }) => [
         perplexity?.toFixed(2) ?? '–',
         tokens?.toString() ?? '–',
         tokensPerSecond?.toFixed(0) ?? '–',
@@ -114,7 +114,7 @@ function taskSection(evaluation: EvaluationDocument): Section {
     ...(compared === undefined ? {} : { text: sentences(describeAnswers(compared, given)) }),
     table: {
       columns: numbers('accuracy', 'normalized accuracy'),
-      rows: rowsOf(evaluation, ({ acc, accError, accNorm, accNormError }) => [
+      rows: modelRows(evaluation, ({ acc, accError, accNorm, accNormError }) => [
         formatAccuracy(acc, accError),
         formatAccuracy(accNorm, accNormError),
       ]),

@@ -12,7 +12,7 @@ import { describeOrigin } from './origin';
  * Report on a model that Espalier wrote, compared with its source.
  * @param path of the model
  */
-export function reportOfModel(manifest: Manifest, path: string): Report {
+export function modelReport(manifest: Manifest, path: string): Report {
   const { source, result, removed, narrowed = {}, compressed = {}, verification } = manifest;
   return {
     title: `${basename(path)}, made from ${source.name}`,
@@ -44,7 +44,7 @@ export function reportOfModel(manifest: Manifest, path: string): Report {
       ...listed(
         'Compressed',
         [{ title: 'form' }, { title: 'layers', isNumeric: true }],
-        formsOf(compressed),
+        encodingRows(compressed),
       ),
     ],
     origin: describeOrigin(manifest),
@@ -52,7 +52,7 @@ export function reportOfModel(manifest: Manifest, path: string): Report {
 }
 
 /** Rows with the number of layers per encoding. */
-function formsOf(compressed: Readonly<Record<string, FormSpec>>): string[][] {
+function encodingRows(compressed: Readonly<Record<string, FormSpec>>): string[][] {
   const counts = new Map<string, number>();
   for (const { kind } of Object.values(compressed)) {
     counts.set(kind, (counts.get(kind) ?? 0) + 1);

@@ -4,7 +4,7 @@ import { listed } from '../report';
 import type { Report } from '../report';
 
 /** @param file path of the plan */
-export function reportOfPlan(plan: Plan, file: string): Report {
+export function planReport(plan: Plan, file: string): Report {
   const { model, remove, narrow = [], compress = [], patch = [], protect = [], note } = plan;
   const changes = [
     [remove.length, 'removed'],

@@ -17,7 +17,7 @@ import { wayName } from '../../tensornet/sensitivity/ways';
 import type { Heatmap, HeatmapCell, Report, Section } from '../report';
 import { describeOrigin } from './origin';
 
-export function reportOfSensitivity(profile: SensitivityProfile): Report {
+export function sensitivityReport(profile: SensitivityProfile): Report {
   const { model, calibration, metric, metricDefinition, layers, seconds, device } = profile;
   return {
     title: `Sensitivity profile of ${model.name}`,
@@ -33,7 +33,7 @@ export function reportOfSensitivity(profile: SensitivityProfile): Report {
       levelsSection(profile),
       ...findingsOf(profile).map(({ method }) => ({
         title: `Layers compressed by ${method}`,
-        figure: sensitivityOf(profile, method),
+        figure: sensitivityHeatmap(profile, method),
       })),
     ],
     origin: describeOrigin(profile),
@@ -41,7 +41,7 @@ export function reportOfSensitivity(profile: SensitivityProfile): Report {
 }
 
 /** Heatmap of mean distances of a method by block and role, at the level that leaves about half of a layer's bytes. */
-export function sensitivityOf(
+export function sensitivityHeatmap(
   { layers, original }: Pick<SensitivityProfile, 'layers' | 'original'>,
   method: MethodName,
 ): Heatmap {
@@ -54,7 +54,7 @@ export function sensitivityOf(
     cells.set(layer.block, [...(cells.get(layer.block) ?? []), ...distances]);
     lines.set(layer.role, cells);
   }
-  const meanOf = (distances: readonly number[]): HeatmapCell => {
+  const meanCell = (distances: readonly number[]): HeatmapCell => {
     const sum = distances.reduce((total, one) => total + one, 0);
     return { value: distances.length === 0 ? null : sum / distances.length, text: '' };
   };
@@ -64,7 +64,7 @@ export function sensitivityOf(
     blocks: [...new Set(layers.map(({ block }) => block))],
     lines: [...lines].map(([name, cells]) => ({
       name,
-      cells: new Map([...cells].map(([block, distances]) => [block, meanOf(distances)])),
+      cells: new Map([...cells].map(([block, distances]) => [block, meanCell(distances)])),
     })),
     format: (value) => (value < 1e-3 ? formatError(value) : value.toPrecision(2)),
   };

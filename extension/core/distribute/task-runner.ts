@@ -1,10 +1,10 @@
 import type { TaskJob } from '../jobs/child-task';
 import type { OpenedModel } from '../models/opened-model';
-import type { PieceLimits } from './local-engine';
-import type { PieceSetup } from './piece';
+import type { WorkerLimits } from './local-engine';
+import type { WorkSetup } from './work-item';
 
 /** Runs the work items of one setup in any process. */
-export interface PieceDoer {
+export interface TaskRunner {
   /**
    * Runs a request. Requests come in any order and may be repeated.
    * @throws Error for an invalid request
@@ -16,7 +16,7 @@ export interface PieceDoer {
 }
 
 /** Resources that a worker has for running work items. */
-export interface PieceMeans extends PieceLimits {
+export interface RunnerResources extends WorkerLimits {
   /** Paths of files by purpose. */
   readonly files: Readonly<Record<string, string>>;
   /** Opens the job's model, or another one by purpose. */
@@ -24,10 +24,13 @@ export interface PieceMeans extends PieceLimits {
   /** Folder with Espalier's sample texts and model. */
   readonly samples: string;
   /** Folder for unfinished work, shared by the workers of the job on this machine. */
-  readonly kept: string;
+  readonly jobFolder: string;
   /** Folder for unfinished work of this worker only. */
   readonly scratch: string;
 }
 
 /** Opens the runner for work items of one kind. */
-export type OpenPieces = (data: PieceSetup['data'], means: PieceMeans) => Promise<PieceDoer>;
+export type OpenTaskRunner = (
+  data: WorkSetup['data'],
+  means: RunnerResources,
+) => Promise<TaskRunner>;

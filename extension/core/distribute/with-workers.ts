@@ -1,34 +1,34 @@
 import type { JobContext } from '../jobs/job';
 import { Dispatcher } from './dispatcher';
-import type { Engine, PieceSetup, PieceWorker } from './piece';
-import type { PieceDoer } from './piece-doer';
+import type { Engine, WorkSetup, JobWorker } from './work-item';
+import type { TaskRunner } from './task-runner';
 import { say, verbatim } from '../message';
 
 /** Callbacks of a job that runs on several workers. */
-export type CrewContext = Pick<JobContext, 'cancellation' | 'warn' | 'inform' | 'share'>;
+export type PoolContext = Pick<JobContext, 'cancellation' | 'warn' | 'inform' | 'share'>;
 
 /** Engine without additional workers: all work runs in this process. */
-export const alone: Engine = {
+export const localOnly: Engine = {
   memoryShare: 1,
-  hire: () => Promise.resolve(() => Promise.resolve()),
+  addWorkers: () => Promise.resolve(() => Promise.resolve()),
 };
 
 /**
  * Runs a job with the workers of an engine and this process.
  * @param here runs work items in this process
  */
-export async function withCrew<T>(
+export async function withWorkers<T>(
   engine: Engine,
-  setup: PieceSetup,
-  here: Pick<PieceDoer, 'do' | 'probe'>,
-  context: CrewContext,
-  action: (pieces: Dispatcher) => Promise<T>,
+  setup: WorkSetup,
+  here: Pick<TaskRunner, 'do' | 'probe'>,
+  context: PoolContext,
+  action: (dispatcher: Dispatcher) => Promise<T>,
 ): Promise<T> {
-  const home: PieceWorker = {
+  const home: JobWorker = {
     name: say`This process`,
     do: async ({ request }, job) => here.do(request, job),
   };
-  const pieces = new Dispatcher(home, context, {
+  const dispatcher = new Dispatcher(home, context, {
     lost: ({ name }, why) => {
       context.warn(say`${name} lost a piece of the work, which is done again. ${verbatim(why)}`);
     },
@@ -36,9 +36,9 @@ export async function withCrew<T>(
       context.share(workers);
     },
   });
-  let dismiss: (() => Promise<void>) | undefined;
+  let release: (() => Promise<void>) | undefined;
   try {
-    dismiss = await engine.hire(setup, pieces, {
+    release = await engine.addWorkers(setup, dispatcher, {
       probe: async () => here.probe(),
       warn: (message) => {
         context.warn(message);
@@ -47,9 +47,9 @@ export async function withCrew<T>(
         context.inform(message);
       },
     });
-    return await action(pieces);
+    return await action(dispatcher);
   } finally {
-    await pieces.end();
-    await dismiss?.();
+    await dispatcher.end();
+    await release?.();
   }
 }

@@ -6,27 +6,27 @@ import type { DeviceName } from '../runtime/device';
 import { onnxRuntimeVersion } from '../runtime/version';
 
 /** File that work items read. Other machines find it by its fingerprint; its path is local. */
-export interface PieceFile {
+export interface WorkFile {
   readonly fingerprint: string;
   readonly path: string;
 }
 
 /** Data shared by all work items of a job: plain data and typed arrays. */
-export interface PieceSetup {
+export interface WorkSetup {
   /** Kind of work, which selects the runner. */
   readonly kind: string;
   /** Unique key of this setup. */
   readonly key: string;
   /** Models and datasets that work items read, by purpose. */
-  readonly files: Readonly<Record<string, PieceFile>>;
+  readonly files: Readonly<Record<string, WorkFile>>;
   readonly data: unknown;
   /** Folder for unfinished work, which the job removes. Local, and shared by all workers on this machine. */
   readonly scratch?: string;
 }
 
 /** Independent part of a job. Its result doesn't depend on the worker. */
-export interface Piece<Result = unknown> {
-  /** Tells it from all other pieces of all jobs. */
+export interface WorkItem<Result = unknown> {
+  /** Unique key among work items of all jobs. */
   readonly key: string;
   /** Items of one lane are best run by one worker, which caches state for the next item. */
   readonly lane: number;
@@ -41,7 +41,7 @@ export interface Piece<Result = unknown> {
 }
 
 /** Runs work items of one job, one at a time. */
-export interface PieceWorker {
+export interface JobWorker {
   /** Name of a process, or of a worker on another machine. */
   readonly name: Message;
   /**
@@ -49,19 +49,19 @@ export interface PieceWorker {
    * @returns result that matches the item's schema
    * @throws WorkerLostError if the worker was lost before the item was done; otherwise the error of the item
    */
-  do(piece: Piece, job: TaskJob): Promise<unknown>;
+  do(piece: WorkItem, job: TaskJob): Promise<unknown>;
 }
 
 /** Pool of workers that may join and leave at any time. */
-export interface Crew {
-  join(worker: PieceWorker): void;
-  retire(worker: PieceWorker): void;
+export interface WorkerPool {
+  join(worker: JobWorker): void;
+  retire(worker: JobWorker): void;
   /** @param why reason for users, if the worker was lost */
-  leave(worker: PieceWorker, why: string): void;
+  leave(worker: JobWorker, why: string): void;
 }
 
 /** Callbacks for finding workers. */
-export interface HireMeans {
+export interface WorkerSearch {
   /** Outputs of the model on its inputs, as this process computes them. */
   readonly probe: () => Promise<readonly number[]>;
   readonly warn: (message: Message) => void;
@@ -82,7 +82,7 @@ export interface Engine {
    * Finds workers for one job and adds them to the pool.
    * @returns function that releases the workers
    */
-  hire(setup: PieceSetup, crew: Crew, means: HireMeans): Promise<() => Promise<void>>;
+  addWorkers(setup: WorkSetup, pool: WorkerPool, means: WorkerSearch): Promise<() => Promise<void>>;
 }
 
 /** Request for the model's outputs instead of a work item, to compare workers. */
@@ -90,13 +90,13 @@ export const probeRequest = 'probe';
 export const probeSchema = v.array(v.number());
 
 /** Key of a setup. Includes the device and the version of ONNX Runtime, since results depend on both. */
-export const setupKeyOf = (job: string, device: DeviceName): string =>
+export const hashSetup = (job: string, device: DeviceName): string =>
   createHash('sha256')
     .update(JSON.stringify([job, device, onnxRuntimeVersion()]))
     .digest('hex');
 
 /** Key of a work item: hash of its setup and request. */
-export function pieceKey(setup: Pick<PieceSetup, 'key'>, request: unknown): string {
+export function workItemKey(setup: Pick<WorkSetup, 'key'>, request: unknown): string {
   return createHash('sha256')
     .update(JSON.stringify([setup.key, request]))
     .digest('hex');

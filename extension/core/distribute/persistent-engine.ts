@@ -1,35 +1,35 @@
-import { alone } from './with-crew';
-import type { Crew, Engine, HireMeans, PieceSetup, PieceWorker } from './piece';
+import { localOnly } from './with-workers';
+import type { WorkerPool, Engine, WorkerSearch, WorkSetup, JobWorker } from './work-item';
 
 /** Worker that is shared by consecutive jobs and finishes one work item before the next. */
-class OneByOne implements PieceWorker {
+class SerialWorker implements JobWorker {
   /** True if no other job may use it. */
   public isRetired = false;
   private last: Promise<unknown> = Promise.resolve();
 
-  public constructor(private readonly worker: PieceWorker) {}
+  public constructor(private readonly worker: JobWorker) {}
 
-  public get name(): PieceWorker['name'] {
+  public get name(): JobWorker['name'] {
     return this.worker.name;
   }
 
-  public readonly do: PieceWorker['do'] = async (piece, job) => {
-    const found = this.last.then(async () => this.worker.do(piece, job));
+  public readonly do: JobWorker['do'] = async (item, job) => {
+    const found = this.last.then(async () => this.worker.do(item, job));
     this.last = found.catch(() => undefined);
     return found;
   };
 }
 
 /** Engine that keeps workers between jobs with the same setup, so that they are found and checked once. */
-export class StandingEngine implements Engine {
+export class PersistentEngine implements Engine {
   public readonly threads: Engine['threads'];
   public readonly size: Engine['size'];
   public readonly memoryShare: Engine['memoryShare'];
   public readonly mostResultBytes: Engine['mostResultBytes'];
-  private readonly there = new Map<PieceWorker, OneByOne>();
+  private readonly workers = new Map<JobWorker, SerialWorker>();
   private key: string | undefined;
-  private crew: Crew | undefined;
-  private dismiss: (() => Promise<void>) | undefined;
+  private pool: WorkerPool | undefined;
+  private release: (() => Promise<void>) | undefined;
 
   public constructor(private readonly engine: Engine) {
     this.threads = engine.threads;
@@ -38,53 +38,57 @@ export class StandingEngine implements Engine {
     this.mostResultBytes = engine.mostResultBytes;
   }
 
-  public async hire(setup: PieceSetup, crew: Crew, means: HireMeans): Promise<() => Promise<void>> {
+  public async addWorkers(
+    setup: WorkSetup,
+    pool: WorkerPool,
+    means: WorkerSearch,
+  ): Promise<() => Promise<void>> {
     if (setup.key !== this.key) {
       await this.end();
-      this.crew = crew;
-      this.dismiss = await this.engine.hire(setup, this.relay(), means);
+      this.pool = pool;
+      this.release = await this.engine.addWorkers(setup, this.relay(), means);
       this.key = setup.key;
     } else {
-      this.crew = crew;
-      for (const worker of this.there.values()) {
+      this.pool = pool;
+      for (const worker of this.workers.values()) {
         if (!worker.isRetired) {
-          crew.join(worker);
+          pool.join(worker);
         }
       }
     }
     return () => {
-      this.crew = undefined;
+      this.pool = undefined;
       return Promise.resolve();
     };
   }
 
   /** Releases all workers. */
   public async end(): Promise<void> {
-    const { dismiss } = this;
-    this.key = this.crew = this.dismiss = undefined;
-    this.there.clear();
-    await dismiss?.();
+    const { release } = this;
+    this.key = this.pool = this.release = undefined;
+    this.workers.clear();
+    await release?.();
   }
 
-  private relay(): Crew {
+  private relay(): WorkerPool {
     return {
       join: (worker) => {
-        const one = new OneByOne(worker);
-        this.there.set(worker, one);
-        this.crew?.join(one);
+        const one = new SerialWorker(worker);
+        this.workers.set(worker, one);
+        this.pool?.join(one);
       },
       retire: (worker) => {
-        const one = this.there.get(worker);
+        const one = this.workers.get(worker);
         if (one !== undefined) {
           one.isRetired = true;
-          this.crew?.retire(one);
+          this.pool?.retire(one);
         }
       },
       leave: (worker, why) => {
-        const one = this.there.get(worker);
-        this.there.delete(worker);
+        const one = this.workers.get(worker);
+        this.workers.delete(worker);
         if (one !== undefined) {
-          this.crew?.leave(one, why);
+          this.pool?.leave(one, why);
         }
       },
     };
@@ -92,14 +96,14 @@ export class StandingEngine implements Engine {
 }
 
 /** Runs a function with an engine whose workers are kept for all of its jobs. */
-export async function withStanding<T>(
+export async function withPersistentWorkers<T>(
   engine: Engine | undefined,
   action: (engine: Engine | undefined) => Promise<T>,
 ): Promise<T> {
-  if (engine === undefined || engine === alone) {
+  if (engine === undefined || engine === localOnly) {
     return action(engine);
   }
-  const standing = new StandingEngine(engine);
+  const standing = new PersistentEngine(engine);
   try {
     return await action(standing);
   } finally {
