@@ -81,7 +81,7 @@ async function write(): Promise<{ scores: string; embedMilliseconds: number; fou
 function foundOf(issues: DataIssues): number {
   let found = 0;
   for (let i = 0; i < alike; i++) {
-    found += Number(issues.firstOf(examples - alike + i) === i);
+    found += Number(issues.groupFirst(examples - alike + i) === i);
   }
   return found / alike;
 }

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { LocalWorker } from '../../extension/core/distribute/local-engine';
-import type { Engine, Piece, PieceSetup } from '../../extension/core/distribute/piece';
+import type { Engine, WorkItem, WorkSetup } from '../../extension/core/distribute/work-item';
 import { parseQueueAddress } from '../../extension/core/distribute/queue/address';
 import { decode, encode } from '../../extension/core/distribute/queue/codec';
 import { connect } from '../../extension/core/distribute/queue/connection';
@@ -20,7 +20,7 @@ import { verbatim } from '../../extension/core/message';
 import { openModelFiles } from '../../extension/core/models/open-model';
 import { defaultSettings } from '../../extension/core/prune/options';
 import { profileModel } from '../../extension/core/prune/profile-model';
-import { termsResultOf } from '../../extension/core/prune/shards/shard-request';
+import { termsResultSchema } from '../../extension/core/prune/shards/shard-request';
 import type { ShardRequest, TermsResult } from '../../extension/core/prune/shards/shard-request';
 
 const version = 'bench';
@@ -49,10 +49,10 @@ async function timePieces(): Promise<Timed[]> {
   const timed: Timed[] = [];
   const engine: Engine = {
     ...{ threads, memoryShare: 0.5 },
-    hire: async (setup, crew) => {
+    addWorkers: async (setup, pool) => {
       const name = verbatim('worker');
       const worker = new LocalWorker(name, script, setup, { threads, memoryShare: 0.5 });
-      crew.join({
+      pool.join({
         name,
         do: async (piece, job) => {
           const begun = performance.now();
@@ -103,7 +103,7 @@ async function timeReduce({ result, candidates }: Timed): Promise<number> {
   const journal = await Journal.open(join(folder, 'reduce.journal.jsonl'), 'bench', (one) => one);
   const begun = performance.now();
   for (let i = 0; i < repeats; i++) {
-    const { terms } = readMessage(termsResultOf(candidates), decode(sent), 'The result');
+    const { terms } = readMessage(termsResultSchema(candidates), decode(sent), 'The result');
     await journal.append(terms.map((own, candidate) => ({ candidate, step: i, terms: own })));
   }
   const milliseconds = (performance.now() - begun) / repeats;
@@ -134,29 +134,29 @@ async function timeQueue({ result, candidates }: Timed): Promise<number> {
   // It says every second that it is there.
   await new Promise((resolve) => setTimeout(resolve, 1500));
   const files = { model: { fingerprint: 'bench', path: model } };
-  const setup: PieceSetup = { kind: 'search', key: 'bench', files, data: {} };
+  const setup: WorkSetup = { kind: 'search', key: 'bench', files, data: {} };
   const never = { name: verbatim('home'), do: async () => new Promise(() => undefined) };
   const pieces = new Dispatcher(never, unattended, {
     lost: () => undefined,
     changed: () => undefined,
   });
-  const piece = (key: string, home = false): Piece => ({
+  const piece = (key: string, home = false): WorkItem => ({
     ...{ key, lane: 0, cost: 1, request: {}, home },
-    result: termsResultOf(candidates),
+    result: termsResultSchema(candidates),
   });
   pieces.add(piece('kept here', true));
   const means = {
     probe: async () => Promise.resolve([1]),
     ...{ warn: () => undefined, inform: () => undefined },
   };
-  const dismiss = await new QueueEngine(open, version).hire(setup, pieces, means);
+  const release = await new QueueEngine(open, version).addWorkers(setup, pieces, means);
   const begun = performance.now();
   for (let i = 0; i < repeats; i++) {
     await pieces.add(piece(`piece ${begun} ${i}`)).result;
   }
   const milliseconds = (performance.now() - begun) / repeats;
   cancellation.isCancellationRequested = true;
-  await Promise.all([dismiss(), served]);
+  await Promise.all([release(), served]);
   return milliseconds;
 }
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import process from 'node:process';
-import type { PieceTask } from '../core/distribute/local-engine';
+import type { WorkerTask } from '../core/distribute/local-engine';
 import { serveTasks } from '../core/jobs/child-task';
 import { openModelFiles } from '../core/models/open-model';
 import { PieceRunner } from '../core/operations/run-piece';
@@ -10,4 +10,4 @@ process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
 const runner = new PieceRunner(openModelFiles, join(import.meta.dirname, '..', 'samples'));
 
-serveTasks(async (task, job) => runner.run(task as PieceTask, job));
+serveTasks(async (task, job) => runner.run(task as WorkerTask, job));

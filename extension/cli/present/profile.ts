@@ -5,9 +5,9 @@ import { counted } from '../counted';
 import { distanceWord } from '../../core/change-size';
 import { inEnglish } from '../../core/message';
 import { heldChoice } from '../../core/held-choice';
-import { changeOfRounds } from '../../core/prune/layer-profile';
+import { perplexityChange } from '../../core/prune/layer-profile';
 import type { LayerProfile, Refinement, Stability } from '../../core/prune/layer-profile';
-import { importanceOf } from '../../core/report/contents/of-profile';
+import { importanceHeatmap } from '../../core/report/contents/of-profile';
 import { printHeatmap } from '../heatmap';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
@@ -34,7 +34,7 @@ export function printProfile(result: LayerProfile, terminal: Terminal): void {
   terminal.print(`${model.name} · ${describeCalibration(calibration)}`);
   terminal.print(metricDefinition);
   terminal.print();
-  printHeatmap(terminal, importanceOf(result));
+  printHeatmap(terminal, importanceHeatmap(result));
   terminal.print();
   const columns = Object.entries(baselines);
   printTable(
@@ -68,7 +68,7 @@ function printJudged({ metric, rounds, evaluations }: LayerProfile, terminal: Te
     return;
   }
   const word = distanceWord(metric, last.distance);
-  const change = changeOfRounds(evaluations, rounds.length);
+  const change = perplexityChange(evaluations, rounds.length);
   terminal.print(
     `After ${counted(rounds.length, 'removal')}: distance ${formatDistance(last.distance)}` +
       (word === undefined ? '' : ` (${inEnglish(word)})`) +

@@ -1,7 +1,7 @@
 import { glossary } from '../../core/glossary';
 import { formatBytes, formatPercent } from '../../core/format';
 import { counted } from '../counted';
-import { sensitivityOf } from '../../core/report/contents/of-sensitivity';
+import { sensitivityHeatmap } from '../../core/report/contents/of-sensitivity';
 import { formatCompression } from '../../core/tensornet/compression-choice';
 import { summarizeFindings } from '../../core/tensornet/sensitivity/findings';
 import type { GroupSensitivity } from '../../core/tensornet/sensitivity/findings';
@@ -33,7 +33,7 @@ function printSensitivity(table: SensitivityProfile, terminal: Terminal): void {
   for (const finding of summarizeFindings(table)) {
     terminal.print();
     terminal.print(finding.method);
-    printHeatmap(terminal, sensitivityOf(table, finding.method));
+    printHeatmap(terminal, sensitivityHeatmap(table, finding.method));
     printGroups(finding.byDepth, 'blocks', 'the paper: early blocks are sensitive', terminal);
     printGroups(finding.byRole, 'layers', 'the paper: leave down projections alone', terminal);
   }

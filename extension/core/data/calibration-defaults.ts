@@ -1,24 +1,26 @@
 import type { CalibrationRequest } from './calibration';
 
-/** Asks for random numbers in place of a calibration file. */
+/** Value of the calibration option that selects random inputs. */
 export const randomInputs = 'random';
 
 export const defaultCalibration: CalibrationRequest = { sequences: 10, length: 256 };
 
-/** For rounding by error feedback, which is fitted to directions of a layer's inputs; less text will do. */
+/** Default for error-feedback quantization (GPTQ), which needs only the main directions of a layer's inputs. */
 export const roundingCalibration: CalibrationRequest = { sequences: 32, length: 256, upTo: true };
 
-/** Where each layer is measured many times, less text than a search takes. */
+/** Default for sensitivity profiles. Smaller than for a search, since each layer is measured many times. */
 export const sensitivityCalibration: CalibrationRequest = { sequences: 4, length: 128 };
 
-/** Of a task, whose examples are short. */
+/** Default for tasks, whose examples are short. */
 export const answersCalibration: CalibrationRequest = { sequences: 50, length: 256, upTo: true };
 
-/** What is asked for, and the usual where nothing is. Fewer sequences will do only where nobody gave their number. */
+/** Fills in defaults. Fewer sequences are accepted (`upTo`) only if their number was not given. */
 export function orDefaults(
   asked: Partial<CalibrationRequest>,
-  usual: CalibrationRequest,
+  defaults: CalibrationRequest,
 ): CalibrationRequest {
-  const { sequences, length = usual.length, ...rest } = asked;
-  return sequences === undefined ? { ...usual, ...rest, length } : { ...rest, sequences, length };
+  const { sequences, length = defaults.length, ...rest } = asked;
+  return sequences === undefined
+    ? { ...defaults, ...rest, length }
+    : { ...rest, sequences, length };
 }

@@ -3,7 +3,7 @@ import { textPolicies } from './text-scores';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
-/** A calibration's summary as documents hold it. */
+/** Schema of a calibration summary in documents. */
 export const calibrationSchema = v.object({
   source: v.string(),
   texts: v.optional(v.array(v.string())),

@@ -12,78 +12,76 @@ import type { Tokenizer } from './tokenizer';
 import { checkVocabulary } from './vocabulary';
 import { counted, say } from '../message';
 
-/** Where the calibration tokens come from. */
+/** Source and size of the calibration data. */
 export interface CalibrationRequest {
-  /** A .txt, .md or .jsonl file; the bundled text when absent. */
+  /** Path of a .txt, .md or .jsonl file; the bundled text by default. */
   readonly file?: string;
-  /** Whether the file is a task, whose right answers are asked for behind their questions. */
+  /** True if the file is a task, whose correct answers are used as continuations of its questions. */
   readonly answers?: boolean;
-  /** Number of sequences; of examples of a task. */
+  /** Number of sequences, or of task examples. */
   readonly sequences: number;
-  /** Whether fewer will do where the text is shorter. */
+  /** True if fewer sequences are accepted when the text is shorter. */
   readonly upTo?: boolean;
-  /** Tokens per sequence, at most where they are examples of a task; that of the scores where there are some. */
+  /** Tokens per sequence; the maximum for task examples. With `scores`, the window length of the scores is used. */
   readonly length: number;
-  /** Chooses the sequences by what `score-text` found; the text is then the one it scored. */
+  /** Selects sequences by the results of `score-text`; the text is then the one that was scored. */
   readonly scores?: ScoredChoice;
   /**
-   * The same request without this is for as many sequences, which are left out here: further ones are
-   * taken, as many as there are up to `sequences`, perhaps none.
+   * Number of sequences to skip, which the same request without `after` uses. Returns the following sequences, up to
+   * `sequences`, possibly none.
    */
   readonly after?: number;
 }
 
-/** How sequences are chosen. */
+/** Selection of sequences by score. */
 export interface ScoredChoice {
-  /** A `*.textscores.json`. */
+  /** Path of a `*.textscores.json` file. */
   readonly file: string;
   readonly policy: TextPolicy;
 }
 
-/** The calibration tokens a profile was made with. */
+/** Calibration data that a profile was made with. */
 export interface CalibrationSummary {
-  /** The file's path, or `bundled`. */
+  /** Path of the file, or `bundled`. */
   readonly source: string;
-  /** Of several texts, whose sequences take turns, all sources; the fingerprint is then over theirs. */
+  /** All sources, if sequences alternate between several texts. The fingerprint then covers their fingerprints. */
   readonly texts?: readonly string[];
   readonly sequences: number;
   readonly length: number;
   readonly tokens: number;
   /**
-   * SHA-256 (hex) of the exact token ids, sequence by sequence, each id as four bytes, the lowest
-   * first: numpy's `sha256(ids.astype('<i4').tobytes())`.
+   * SHA-256 (hex) of the exact token ids, sequence by sequence, as little-endian int32:
+   * `sha256(ids.astype('<i4').tobytes())` in numpy.
    */
   readonly fingerprint: string;
-  /** How the sequences were chosen, where they are not the first of the text. */
+  /** Selection of the sequences, if they are not the first ones of the text. */
   readonly choice?: {
     readonly scores: string;
     readonly score: string;
     readonly policy: TextPolicy;
-    /** Windows there were to choose from. */
+    /** Number of windows that were available. */
     readonly windows: number;
   };
 }
 
-/** Token ids to calibrate with, [sequences][length]. */
+/** Calibration token ids, [sequences][length]. */
 export interface Calibration {
   readonly sequences: readonly Int32Array[];
   readonly summary: CalibrationSummary;
 }
 
 /**
- * Tokens behind the last one needed that must come from the same stretch of text: how a tokenizer
- * divides a text depends on what follows only nearby, so that far from a cut it divides as if the
- * text went on.
+ * Number of extra tokens read after the last one needed. A tokenizer's splits depend only on nearby text, so at this
+ * distance from the cut the ids equal those of the full text.
  */
 const safeDistance = 256;
-/** First guess of how long tokens are. */
+/** Initial estimate of the average token length. */
 const bytesPerToken = 6;
 
 /**
- * Takes the first sequences × length contiguous tokens of a text, as FinerCut does. Of a long file
- * only as much is read and tokenized as that needs. Where there are scores, takes the windows of the
- * scored text that they choose.
- * @throws UserError when the request does not fit the text or the model.
+ * Returns the first sequences × length contiguous tokens of a text, as in FinerCut, or the windows selected by
+ * `scores`. Reads and tokenizes only as much of a long file as needed.
+ * @throws UserError if the request doesn't fit the text or the model.
  */
 export async function loadCalibration(
   request: CalibrationRequest,
@@ -107,7 +105,7 @@ export async function loadCalibration(
   const sequences = Array.from({ length: whole }, (_, i) =>
     ids.slice(i * length, (i + 1) * length),
   );
-  return calibrationOf(sequences.slice(after), length, request.file ?? 'bundled');
+  return createCalibration(sequences.slice(after), length, request.file ?? 'bundled');
 }
 
 async function loadScored(
@@ -137,7 +135,7 @@ async function loadScored(
   const wanted = upTo || after > 0 ? Math.min(asked, scores.length) : asked;
   const before = new Set(after === 0 ? [] : chooseByScore(scores, after, policy, seed));
   const chosen = chooseByScore(scores, wanted, policy, seed).filter((i) => !before.has(i));
-  const calibration = calibrationOf(
+  const calibration = createCalibration(
     chosen.flatMap((i) => windows[i] ?? []),
     length,
     source,
@@ -146,8 +144,8 @@ async function loadScored(
   return { ...calibration, summary: { ...calibration.summary, choice } };
 }
 
-/** Sequences with what is told of them; `length` is that of the longest. */
-export function calibrationOf(
+/** Creates a calibration from sequences. `length` is that of the longest. */
+export function createCalibration(
   sequences: readonly Int32Array[],
   length: number,
   source: string,
@@ -165,9 +163,8 @@ export function calibrationOf(
 }
 
 /**
- * The windows of `length` tokens that a text divides into, at most `most` of them; what remains
- * behind the last whole one is left out.
- * @throws UserError when there is none, or the text does not fit the model.
+ * Splits a text into windows of `length` tokens, at most `most`. An incomplete last window is dropped.
+ * @throws UserError if there is no complete window, or the text doesn't fit the model.
  */
 export async function readTextWindows(
   request: { readonly file: string; readonly length: number; readonly most: number | undefined },
@@ -183,7 +180,7 @@ export async function readTextWindows(
   return windows.slice(0, most);
 }
 
-/** @throws UserError for sizes that are none, or longer than the model can read. */
+/** @throws UserError if a size is not positive, or exceeds the model's context length. */
 export function checkSizes(
   { sequences, length }: CalibrationRequest,
   model: Pick<LayeredModel, 'summary'>,
@@ -208,7 +205,7 @@ export function checkSizes(
   }
 }
 
-/** The first `count` ids of the file's text, or all when it has fewer. */
+/** First `count` token ids of a file, or all if there are fewer. */
 async function firstTokens(file: string, tokenizer: Tokenizer, count: number): Promise<Int32Array> {
   for (let bytes = (count + safeDistance) * bytesPerToken; ; bytes *= 2) {
     const part = await readTextPart(file, bytes);
@@ -228,7 +225,7 @@ async function firstTokens(file: string, tokenizer: Tokenizer, count: number): P
   }
 }
 
-/** Drops the last word of a part, as its end may be missing. */
+/** Drops the last word of a truncated text, since it may be incomplete. */
 function cutBetweenWords({ text, whole }: TextPart): string {
   if (whole) {
     return text;

@@ -5,21 +5,21 @@ import { UserError } from '../user-error';
 import type { Tokenizer } from './tokenizer';
 import { say } from '../message';
 
-/** Far more than a template takes; one from a hostile model may count for ever. */
+/** Time limit for rendering. Far more than a normal template needs; a hostile one may loop forever. */
 const mostMilliseconds = 2000;
 
-/** Longest template, in characters. Published ones have some ten thousand. */
+/** Maximum template length in characters. Published templates have up to about ten thousand. */
 const mostCharacters = 500_000;
 
-/** What was asked before, and what the model said. */
+/** Earlier prompt and the model's answer. */
 export interface ChatTurn {
   readonly prompt: string;
   readonly answer: string;
 }
 
 /**
- * A conversation in the form that the model was trained on, with the beginning of the next answer.
- * @throws UserError when the model has no chat template, or it cannot be rendered.
+ * Renders a conversation with the model's chat template, including the start of the next answer.
+ * @throws UserError if the model has no chat template, or rendering fails.
  */
 export function renderChat(
   { file, chatTemplate, specialTokens }: Tokenizer,

@@ -4,12 +4,12 @@ import { extname, relative, sep } from 'node:path';
 import { listFiles } from './list-files';
 import { withRegularFile } from '../regular-file';
 
-/** Of so many files of a folder, spread over all, and of so many bytes at each place of theirs, the content counts. */
+/** Maximum number of sampled files, and sampled bytes per position in each. */
 const [mostFiles, mostBytes] = [100, 4096];
 
 /**
- * SHA-256 (hex) that tells what lies at a path from other data sets and models, wherever it lies: names in it, sizes,
- * and samples of the content. Fast where the content is large; whoever opens it knows what it holds.
+ * SHA-256 (hex) that identifies a dataset or model independently of its location, from relative names, sizes and
+ * samples of the content. Fast for large files, but not a full content hash.
  */
 export async function fingerprintFiles(path: string): Promise<string> {
   const hash = createHash('sha256');
@@ -27,7 +27,7 @@ export async function fingerprintFiles(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** The bytes at the beginning, in the middle and at the end of a file. */
+/** Reads samples from the start, middle and end of a file. */
 async function sample(
   file: string,
   size: number,

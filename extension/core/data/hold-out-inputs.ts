@@ -2,13 +2,13 @@ import { UserError } from '../user-error';
 import type { Message } from '../message';
 import { say } from '../message';
 
-/** Share of all inputs in each part that is held out. */
+/** Share of all inputs in each held-out part. */
 const share = 0.2;
 
 /**
- * Holds the last inputs out, in as many parts as asked for, one behind the other.
- * @param need what inputs are needed for, as a sentence
- * @throws UserError where nothing would be left to train on.
+ * Holds out the last inputs as consecutive parts.
+ * @param need purpose of the inputs, as a sentence
+ * @throws UserError if no inputs would be left for training.
  */
 export function holdOutInputs<T>(
   inputs: readonly T[],

@@ -4,8 +4,8 @@ import { say } from '../message';
 import { parseJsonText } from '../parse-json';
 
 /**
- * The value of a line of JSON.
- * @param subject the file, the line as a field, and what lines should be
+ * Parses a line of JSON.
+ * @param subject file, line (as field) and expected format, for errors
  * @throws UserError about the subject.
  */
 export function parseJsonLine(line: string, subject: ErrorSubject): unknown {
@@ -17,7 +17,7 @@ export function parseJsonLine(line: string, subject: ErrorSubject): unknown {
 }
 
 /**
- * The same where it must be an object.
+ * Parses a line of JSON that must be an object.
  * @throws UserError about the subject.
  */
 export function parseObjectLine(

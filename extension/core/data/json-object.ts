@@ -12,8 +12,8 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 /**
- * The object in a small JSON file, or undefined where there is no such file.
- * @throws UserError with the remedy given, where the file holds anything else.
+ * Reads an object from a small JSON file; undefined if the file doesn't exist.
+ * @throws UserError with the given remedy if the file contains anything else.
  */
 export async function readJsonObject(
   file: string,

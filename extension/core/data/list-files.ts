@@ -3,12 +3,12 @@ import { join, sep } from 'node:path';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
-/** Most files of a folder that are looked at. */
+/** Maximum number of files in a folder. */
 const maxFiles = 1_000_000;
 
 /**
- * The files of a folder and of those in it, hidden ones apart, in the same order everywhere.
- * @throws UserError when there are too many.
+ * Lists all files of a folder and its subfolders, except hidden ones, in a platform-independent order.
+ * @throws UserError if there are too many.
  */
 export async function listFiles(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
@@ -24,7 +24,7 @@ export async function listFiles(folder: string): Promise<string[]> {
     .sort(byPath(sep));
 }
 
-/** The order of paths as if they were written with `/`: fingerprints depend on it. */
+/** Compares paths as if written with `/`, since fingerprints depend on the order. */
 export function byPath(separator: string): (a: string, b: string) => number {
   const portable = (path: string): string => path.split(separator).join('/');
   return (a, b) => (portable(a) < portable(b) ? -1 : 1);

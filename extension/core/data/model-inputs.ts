@@ -17,7 +17,7 @@ import { UserError } from '../user-error';
 import { counted, say } from '../message';
 import type { Message } from '../message';
 
-/** What a model is run on, and what to say of it. */
+/** Inputs that a model is run on, and warnings about them. */
 export interface ModelInputs {
   readonly inputs: readonly ModelInput[];
   readonly summary: CalibrationSummary;
@@ -25,9 +25,9 @@ export interface ModelInputs {
 }
 
 /**
- * Token ids of a text for a model that reads text; examples of its inputs for every other, or where
- * the file holds arrays or images.
- * @throws UserError when they cannot be read, or do not fit the model.
+ * Loads token ids for models that read text; for other models, and if the file contains arrays or images, loads
+ * examples of their inputs.
+ * @throws UserError if they can't be read or don't fit the model.
  */
 export async function loadModelInputs(
   request: CalibrationRequest,
@@ -60,15 +60,14 @@ export async function loadModelInputs(
       ...(file === undefined || isRandom ? {} : { file }),
     },
     model.inputs,
-    folderOf(model),
+    modelFolder(model),
   );
   return { inputs: examples, summary, warnings };
 }
 
 /**
- * As {@link loadModelInputs}, with the sequences shared out among the text asked for and further ones: each gives
- * one in turn.
- * @throws UserError when there are fewer sequences than texts.
+ * Loads inputs as {@link loadModelInputs} does, alternating between the requested text and further ones.
+ * @throws UserError if there are fewer sequences than texts.
  */
 export async function loadSeveralTexts(
   request: CalibrationRequest,
@@ -123,7 +122,7 @@ export async function loadSeveralTexts(
   };
 }
 
-/** @throws UserError for a graph without a tokenizer, which can still be run on random numbers. */
+/** @throws UserError for an ONNX graph without a tokenizer, which can still run on random inputs. */
 function requireTokenizer({ summary: { path } }: LayeredModel): void {
   const missing = isOnnx(path) ? explainNoTokenizer(path) : undefined;
   if (missing !== undefined) {
@@ -134,12 +133,12 @@ function requireTokenizer({ summary: { path } }: LayeredModel): void {
   }
 }
 
-/** Where the model's side files lie. */
-function folderOf({ summary }: LayeredModel): string {
+/** Folder with the tokenizer and configuration of a model. */
+function modelFolder({ summary }: LayeredModel): string {
   return isOnnx(summary.path) ? dirname(summary.path) : summary.path;
 }
 
-/** Whether a file or folder holds recordings with transcripts for a model that hears. */
+/** True if a file or folder contains recordings with transcripts for a speech model. */
 export async function holdsTranscripts(
   file: string | undefined,
   model: Pick<LayeredModel, 'inputs'>,
@@ -147,7 +146,7 @@ export async function holdsTranscripts(
   return file !== undefined && hears(model) && (await holdsRecordings(file));
 }
 
-/** Whether a file is there and holds arrays or images, and no text. */
+/** True if a file exists and contains arrays or images, not text. */
 export async function holdsExamples(file: string | undefined): Promise<boolean> {
   if (file === undefined) {
     return false;

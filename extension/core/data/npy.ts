@@ -6,11 +6,11 @@ import type { ArrayDType, NumericArray, TypedArray } from '../checkpoints/numeri
 import type { Message } from '../message';
 import { say } from '../message';
 
-/** Largest array that is read, in bytes. */
+/** Maximum array size in bytes. */
 export const maxArrayBytes = 2 ** 31;
-/** Longest header that numpy itself reads. */
+/** Maximum header size, as in numpy. */
 const maxHeaderBytes = 10_000;
-/** Most axes of a numpy array. */
+/** Maximum number of axes, as in numpy. */
 const maxAxes = 64;
 const magic = Buffer.from('\x93NUMPY', 'latin1');
 
@@ -35,20 +35,20 @@ const remedies = {
   split: say`Save it as several smaller files in one folder.`,
 } as const;
 
-/** What is wrong with an array, and in which field of its header. */
+/** Creates an error about an array and the invalid field of its header. */
 type Fault = (problem: Message, field?: string, remedy?: Message) => UserError;
 
 /**
- * Reads an array that numpy.save wrote (format versions 1 to 3; numpy.lib.format documents them).
- * Nothing in the file is ever executed: Python objects are refused.
- * @throws UserError naming the file and the field of its header at fault.
+ * Reads an array written by numpy.save (format versions 1 to 3, see numpy.lib.format). Never executes anything from the
+ * file: Python objects are rejected.
+ * @throws UserError naming the file and the invalid header field.
  */
 export async function readNpy(file: string): Promise<NumericArray> {
   return parseNpy(await readWholeFile(file, maxArrayBytes, remedies.split), file);
 }
 
 /**
- * Parses the bytes of a .npy file; the array may share their memory.
+ * Parses the contents of a .npy file. The array may share their memory.
  * @param entry name of the file inside an archive
  */
 export function parseNpy(bytes: Uint8Array, file: string, entry?: string): NumericArray {
@@ -61,13 +61,13 @@ export function parseNpy(bytes: Uint8Array, file: string, entry?: string): Numer
     fault,
   );
   const header = parseHeader(text, fault);
-  const dtype = dtypeOf(header, fault);
-  const dims = dimsOf(header, fault);
+  const dtype = readDtype(header, fault);
+  const dims = readShape(header, fault);
   const order = header.get('fortran_order');
   if (order !== 'True' && order !== 'False') {
     throw fault(say`It must be True or False.`, 'fortran_order');
   }
-  const data = dataOf(bytes.subarray(dataStart), dtype, dims, fault);
+  const data = readData(bytes.subarray(dataStart), dtype, dims, fault);
   return { dtype, dims, data: order === 'True' ? toRowOrder(data, dtype, dims) : data };
 }
 
@@ -102,13 +102,13 @@ function headerText(bytes: Buffer, fault: Fault): { text: string; dataStart: num
 
 const space = String.raw`[ \t\n]*`;
 const quoted = String.raw`(?:'[^'"\\]*'|"[^'"\\]*")`;
-/** One `'key': value` of the header, which is the text of a Python dictionary. */
+/** One `'key': value` of the header, which is a Python dictionary literal. */
 const item = new RegExp(
   `${space}(${quoted})${space}:${space}(${quoted}|True|False|\\([\\d, L]*\\))${space}(,|(?=\\}))`,
   'y',
 );
 
-/** The header's values as they stand there, strings with their quotes. */
+/** Raw values of the header; strings include their quotes. */
 function parseHeader(text: string, fault: Fault): Map<string, string> {
   const header = new Map<string, string>();
   const open = /^[ \t\n]*\{/.exec(text);
@@ -152,7 +152,7 @@ function parseHeader(text: string, fault: Fault): Map<string, string> {
   return header;
 }
 
-function dtypeOf(header: ReadonlyMap<string, string>, fault: Fault): ArrayDType {
+function readDtype(header: ReadonlyMap<string, string>, fault: Fault): ArrayDType {
   const description = header.get('descr')?.slice(1, -1) ?? '';
   const dtype = Object.hasOwn(descriptions, description) ? descriptions[description] : undefined;
   if (dtype === undefined) {
@@ -164,9 +164,9 @@ function dtypeOf(header: ReadonlyMap<string, string>, fault: Fault): ArrayDType 
   return dtype;
 }
 
-function dimsOf(header: ReadonlyMap<string, string>, fault: Fault): number[] {
+function readShape(header: ReadonlyMap<string, string>, fault: Fault): number[] {
   const text = header.get('shape') ?? '';
-  // A tuple of one number has a comma behind it.
+  // A tuple of one number has a trailing comma.
   if (!/^\((?:|\d+L?,|\d+L?(?:, *\d+L?)+,?)\)$/.test(text)) {
     throw fault(say`${text === '' ? 'The shape is missing' : `${text} is not a shape`}.`, 'shape');
   }
@@ -177,7 +177,7 @@ function dimsOf(header: ReadonlyMap<string, string>, fault: Fault): number[] {
   return dims;
 }
 
-function dataOf(
+function readData(
   bytes: Uint8Array,
   dtype: ArrayDType,
   dims: readonly number[],
@@ -200,7 +200,7 @@ function dataOf(
   return new type(buffer as ArrayBuffer, byteOffset, count);
 }
 
-/** Puts an array whose first axis is the fastest into the usual order. */
+/** Converts an array from column-major (Fortran) to row-major order. */
 function toRowOrder(data: TypedArray, dtype: ArrayDType, dims: readonly number[]): TypedArray {
   if (data.length === 0) {
     return data;
@@ -211,7 +211,7 @@ function toRowOrder(data: TypedArray, dtype: ArrayDType, dims: readonly number[]
   const visit = (depth: number, from: number): void => {
     const axis = axes[depth];
     if (axis === undefined) {
-      // Both have the same type, which the compiler cannot see.
+      // Both have the same type, but TypeScript can't infer it.
       sorted[to++] = data[from] as never;
       return;
     }

@@ -10,16 +10,16 @@ import type { NumericArray } from '../checkpoints/numeric-array';
 import { say } from '../message';
 import type { Message } from '../message';
 
-/** Most arrays of one archive. */
+/** Maximum number of arrays in an archive. */
 const maxEntries = 5000;
-/** What deflate can shrink at most. */
+/** Maximum compression ratio of deflate. */
 const maxDeflateRatio = 1032;
 const extension = '.npy';
 
 /**
- * Reads all arrays of an archive that numpy.savez or numpy.savez_compressed wrote, by name.
- * @param mostBytes limit of all arrays together
- * @throws UserError naming the file and the array at fault.
+ * Reads all arrays of an archive written by numpy.savez or numpy.savez_compressed, by name.
+ * @param mostBytes maximum total size of the arrays
+ * @throws UserError naming the file and the invalid array.
  */
 export async function readNpz(
   file: string,
@@ -44,7 +44,7 @@ export async function readNpz(
   });
 }
 
-/** The archive's entries, when reading them all takes bounded memory. */
+/** Entries of an archive, after checking that reading them takes bounded memory. */
 async function listEntries(
   zip: ZipFile,
   fileSize: number,
@@ -106,7 +106,7 @@ async function listEntries(
 async function readEntry(zip: ZipFile, entry: Entry, file: string): Promise<Uint8Array> {
   const bytes = Buffer.alloc(entry.uncompressedSize);
   let end = 0;
-  // An entry longer than its declared size ends in an error of the stream.
+  // The stream fails if an entry is longer than its declared size.
   for await (const chunk of await zip.openReadStreamPromise(entry)) {
     end += (chunk as Buffer).copy(bytes, end);
   }

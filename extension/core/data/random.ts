@@ -1,7 +1,7 @@
-/** A source of numbers from 0 up to 1. */
+/** Returns uniform random numbers in [0, 1). */
 export type Random = () => number;
 
-/** The generator mulberry32: a seed gives the same numbers everywhere. */
+/** mulberry32 generator. A seed gives the same numbers on every platform. */
 export function seededRandom(seed: number): Random {
   let state = seed >>> 0;
   return () => {
@@ -12,12 +12,12 @@ export function seededRandom(seed: number): Random {
   };
 }
 
-/** One number of the standard normal distribution (Box and Muller). */
+/** Standard normal random number (Box–Muller). */
 export function standardNormal(random: Random): number {
   return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 }
 
-/** The items in random order (Fisher and Yates). */
+/** Items in random order (Fisher–Yates). */
 export function shuffle<T>(items: readonly T[], random: Random): T[] {
   const shuffled = [...items];
   for (let i = shuffled.length - 1; i > 0; i--) {
@@ -28,8 +28,8 @@ export function shuffle<T>(items: readonly T[], random: Random): T[] {
 }
 
 /**
- * At most `count` of the numbers 0 to `size` − 1, chosen at random, in ascending order; none of those
- * that are chosen where `after` are asked for.
+ * Selects up to `count` random indices below `size`, ascending, excluding those that a call with count `after` and the
+ * same random numbers selects.
  */
 export function choose(count: number, size: number, random: Random, after = 0): number[] {
   const all = Array.from({ length: size }, (_, i) => i);

@@ -4,22 +4,21 @@ import { UserError } from '../user-error';
 import { parseJsonLine } from './json-line';
 import { say } from '../message';
 
-/** The beginning of a text, or all of it. */
+/** Start of a text, or all of it. */
 export interface TextPart {
   readonly text: string;
-  /** Whether the text ends here. */
+  /** True if the text is complete. */
   readonly whole: boolean;
 }
 
-/** What stands between two lines of a .jsonl file when they are read as one text. */
+/** Separator between .jsonl lines that are read as one text. */
 const separator = '\n\n';
-/** Most bytes read of one text: the longest string that JavaScript can hold is not much longer. */
+/** Maximum text size in bytes, slightly below V8's maximum string length. */
 export const maxTextBytes = 256 * 1024 * 1024;
 
 /**
- * Reads the first `bytes` of a text file, or of the texts in a .jsonl file of {"text": …} lines,
- * cut between characters (lines).
- * @throws UserError when the file is missing, is not UTF-8 or has a line that does not fit.
+ * Reads the first `bytes` of a text file, or of a .jsonl file of {"text": …} lines, cut between characters (lines).
+ * @throws UserError if the file is missing or not UTF-8, or has an invalid line.
  */
 export async function readTextPart(file: string, bytes: number): Promise<TextPart> {
   const { data, whole } = await readBytes(file, bytes);
@@ -30,7 +29,7 @@ export async function readTextPart(file: string, bytes: number): Promise<TextPar
   };
 }
 
-/** Reads a whole text file, as {@link readTextPart}. */
+/** Reads a whole text file, as {@link readTextPart} does. */
 export async function readText(file: string): Promise<string> {
   const { text, whole } = await readTextPart(file, maxTextBytes);
   if (!whole) {
@@ -52,7 +51,7 @@ async function readBytes(file: string, bytes: number): Promise<{ data: Buffer; w
 
 function decode(data: Buffer, whole: boolean, file: string): string {
   try {
-    // With `stream` a character that the cut went through is left out instead of refused.
+    // With `stream`, a character split by the cut is dropped instead of causing an error.
     return new TextDecoder('utf-8', { fatal: true }).decode(data, { stream: !whole });
   } catch {
     throw new UserError(say`The text is not UTF-8.`, {
@@ -68,11 +67,11 @@ function joinLines(text: string, whole: boolean, file: string): string {
     lines.pop();
   }
   return lines
-    .flatMap((line, i) => (line.trim() === '' ? [] : [textOfLine(line, i + 1, file)]))
+    .flatMap((line, i) => (line.trim() === '' ? [] : [lineText(line, i + 1, file)]))
     .join(separator);
 }
 
-function textOfLine(line: string, number: number, file: string): string {
+function lineText(line: string, number: number, file: string): string {
   const subject = {
     file,
     field: `line ${number}`,

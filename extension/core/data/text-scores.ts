@@ -17,11 +17,11 @@ export const textScoresSchema = v.object({
   ),
   text: described(
     v.object({
-      /** The file's path, or `bundled`. */
+      /** Path of the file, or `bundled`. */
       source: v.string(),
       /** Tokens per window. */
       length: v.pipe(count, v.minValue(2)),
-      /** SHA-256 of the windows' token ids, as that of calibration tokens. */
+      /** SHA-256 of the windows' token ids, as for calibration tokens. */
       fingerprint: v.string(),
     }),
     'The text, the length of a window in tokens, and a fingerprint of the tokens',
@@ -40,10 +40,10 @@ export const textScoresSchema = v.object({
   ),
 });
 
-/** The document `NAME.textscores.json`: how hard each window of a text is for a language model. */
+/** Document `NAME.textscores.json` with the difficulty of each window of a text for a language model. */
 export type TextScores = v.InferOutput<typeof textScoresSchema>;
 
-/** Which windows are taken: the hardest, those around the median, the easiest, or any. */
+/** Selection of windows: hardest, around the median, easiest, or random. */
 export const textPolicies = ['max', 'window', 'min', 'random'] as const;
 export type TextPolicy = (typeof textPolicies)[number];
 export const defaultTextPolicy: TextPolicy = 'max';
@@ -60,8 +60,8 @@ export function parseTextScores(text: string, file: string): TextScores {
 }
 
 /**
- * Indexes of `wanted` scores, ascending. Equal scores are taken in their order.
- * @throws UserError when there are fewer.
+ * Ascending indices of the `wanted` windows selected by a policy. Ties are resolved by position.
+ * @throws UserError if there are fewer windows.
  */
 export function chooseByScore(
   scores: readonly number[],

@@ -6,37 +6,37 @@ import type { Tokenizer } from './tokenizer';
 import { checkVocabulary } from './vocabulary';
 import { say } from '../message';
 
-/** Characters that few tokens have on average: so long a text need not be read further. */
+/** Characters per token that few texts exceed, which limits how much of a text is read. */
 const longToken = 8;
 
 type Tokenized = Pick<LayeredModel, 'summary'>;
 
 /**
- * Token ids of a text, .txt, .md or .jsonl, by the model's own tokenizer.
- * @param most how many of its first tokens are read; all when absent
- * @throws UserError when text and model do not fit.
+ * Token ids of a .txt, .md or .jsonl text from the model's tokenizer.
+ * @param most maximum number of tokens; all by default
+ * @throws UserError if text and model don't fit.
  */
 export async function readTokens(
   file: string,
   model: Tokenized,
   most?: number,
 ): Promise<Int32Array> {
-  return tokensOf(file, model, (tokenizer, text) =>
+  return encodeStart(file, model, (tokenizer, text) =>
     most === undefined ? tokenizer.encode(text) : firstTokens(tokenizer, text, most),
   );
 }
 
 /**
- * Token ids of excerpts from all over a text, one after the other; of the whole text where it is shorter.
- * @param length tokens of each
- * @throws UserError when text and model do not fit.
+ * Concatenated token ids of excerpts spread over a text; of the whole text if it is shorter.
+ * @param length tokens per excerpt
+ * @throws UserError if text and model don't fit.
  */
 export async function readExcerpts(
   file: string,
   model: Tokenized,
   { count, length }: { readonly count: number; readonly length: number },
 ): Promise<Int32Array> {
-  return tokensOf(file, model, (tokenizer, text) => {
+  return encodeStart(file, model, (tokenizer, text) => {
     const excerpts = Array.from({ length: count }, (_, i) => {
       const from = Math.floor((i * text.length) / count);
       const part = text.slice(from, Math.floor(((i + 1) * text.length) / count));
@@ -49,7 +49,7 @@ export async function readExcerpts(
   });
 }
 
-async function tokensOf(
+async function encodeStart(
   file: string,
   model: Tokenized,
   read: (tokenizer: Tokenizer, text: string) => Int32Array,
@@ -66,7 +66,7 @@ async function tokensOf(
 
 function firstTokens(tokenizer: Tokenizer, text: string, most: number): Int32Array {
   const start = tokenizer.encode(text.slice(0, most * longToken));
-  // The last ones may be of a word that is cut, or end a text.
+  // The last tokens may belong to a truncated word, or end the text.
   const isEnough = start.length > most + longToken;
   return (isEnough ? start : tokenizer.encode(text)).slice(0, most);
 }

@@ -7,19 +7,19 @@ import { say } from '../message';
 
 export const downloadTokenizer = say`Download the model's tokenizer again.`;
 
-/** What a tokenizer's side files say besides the division of texts. */
+/** Tokenizer settings from files other than tokenizer.json. */
 export interface TokenizerSettings {
-  /** tokenizer_config.json as it stands. */
+  /** Contents of tokenizer_config.json. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** The chat template (Jinja), where the model has one. */
+  /** Chat template (Jinja), if the model has one. */
   readonly chatTemplate: string | undefined;
-  /** Texts of special tokens by name, such as `bos_token`. */
+  /** Special tokens by name, such as `bos_token`. */
   readonly specialTokens: Readonly<Record<string, string>>;
 }
 
 /**
- * Reads the side files of a folder's tokenizer.
- * @throws UserError naming the file that is damaged.
+ * Reads the settings of a folder's tokenizer.
+ * @throws UserError naming a damaged file.
  */
 export async function readTokenizerSettings(folder: string): Promise<TokenizerSettings> {
   const config = await readObject(join(folder, 'tokenizer_config.json'));
@@ -27,11 +27,11 @@ export async function readTokenizerSettings(folder: string): Promise<TokenizerSe
   return {
     config,
     chatTemplate: await readChatTemplate(folder, config),
-    specialTokens: { ...specialTokensOf(map), ...specialTokensOf(config) },
+    specialTokens: { ...readSpecialTokens(map), ...readSpecialTokens(config) },
   };
 }
 
-/** A file of its own goes before the one in tokenizer_config.json, as in transformers. */
+/** Reads the chat template. As in transformers, a separate file takes precedence over tokenizer_config.json. */
 async function readChatTemplate(
   folder: string,
   config: Readonly<Record<string, unknown>>,
@@ -41,11 +41,11 @@ async function readChatTemplate(
     return readModelText(file);
   }
   const json = await readObject(join(folder, 'chat_template.json'));
-  return templateOf(json['chat_template']) ?? templateOf(config['chat_template']);
+  return selectTemplate(json['chat_template']) ?? selectTemplate(config['chat_template']);
 }
 
-/** A template, or that named `default` of several. */
-function templateOf(value: unknown): string | undefined {
+/** The template, or the one named `default` if there are several. */
+function selectTemplate(value: unknown): string | undefined {
   if (typeof value === 'string') {
     return value;
   }
@@ -54,8 +54,8 @@ function templateOf(value: unknown): string | undefined {
   return typeof template === 'string' ? template : undefined;
 }
 
-/** Tokens are texts, or objects with their text in `content`. */
-function specialTokensOf(config: Readonly<Record<string, unknown>>): Record<string, string> {
+/** Special tokens, stored as strings or as objects with `content`. */
+function readSpecialTokens(config: Readonly<Record<string, unknown>>): Record<string, string> {
   const tokens: Record<string, string> = {};
   for (const [name, value] of Object.entries(config)) {
     const text = isRecord(value) ? value['content'] : value;

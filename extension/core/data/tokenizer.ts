@@ -13,30 +13,30 @@ import { useNativeSteps } from './unigram/native-steps';
 import { say } from '../message';
 import type { Message } from '../message';
 
-/** A model's own tokenizer. */
+/** Tokenizer of a model. */
 export interface Tokenizer {
   /** The tokenizer.json or .gguf file it was read from. */
   readonly file: string;
-  /** Token ids of `text`, with the special tokens that the tokenizer adds by default. */
+  /** Token ids of `text`, including the special tokens added by default. */
   encode(text: string): Int32Array;
-  /** The same without special tokens. */
+  /** Token ids without special tokens. */
   encodePlain(text: string): Int32Array;
-  /** The text of token ids. Special tokens are left out unless asked for. */
+  /** Decodes token ids, without special tokens by default. */
   decode(ids: readonly number[], withSpecial?: boolean): string;
-  /** What stands in front of a text that begins nowhere: the token of a text's beginning, or else of its end. */
+  /** Token that represents an empty context: BOS, or else EOS. */
   readonly prefixToken: number | undefined;
-  /** The token of a text's end. */
+  /** EOS token. */
   readonly endToken: number | undefined;
-  /** The chat template (Jinja), where the model has one. */
+  /** Chat template (Jinja), if the model has one. */
   readonly chatTemplate: string | undefined;
-  /** Names and texts of special tokens, as `bos_token`, for templates. */
+  /** Special tokens by name, such as `bos_token`, for templates. */
   readonly specialTokens: Readonly<Record<string, string>>;
 }
 
 /**
- * Reads the tokenizer of a model: its folder's, or a .gguf file's own, or what lies beside an .onnx
- * file or, as in repositories with a folder of graphs, above it.
- * @throws UserError when tokenizer.json is missing or damaged.
+ * Loads a model's tokenizer: from its folder, from a .gguf file, or from the folder of an .onnx file or the parent
+ * folder, as in repositories with a folder of graphs.
+ * @throws UserError if tokenizer.json is missing or damaged.
  */
 export async function loadTokenizer(model: string): Promise<Tokenizer> {
   if (isGguf(model)) {
@@ -54,10 +54,10 @@ function build(file: string, definition: object, settings: TokenizerSettings): T
     tokenizer = new HuggingFaceTokenizer(definition, settings.config);
     useNativeSteps(tokenizer);
   } catch (error) {
-    throw damaged(file, say`The tokenizer cannot be built: ${messageOf(error)}.`);
+    throw damaged(file, say`The tokenizer cannot be built: ${errorText(error)}.`);
   }
   const { chatTemplate, specialTokens } = settings;
-  const idOf = (token: string): number | undefined => tokenizer.token_to_id(token);
+  const tokenId = (token: string): number | undefined => tokenizer.token_to_id(token);
   const { bos_token: beginning, eos_token: end } = specialTokens;
   const prefix = beginning ?? end;
   return {
@@ -70,20 +70,21 @@ function build(file: string, definition: object, settings: TokenizerSettings): T
         : limited(file, ids.length, () =>
             tokenizer.decode([...ids], { skip_special_tokens: !withSpecial }),
           ),
-    prefixToken: prefix === undefined ? undefined : idOf(prefix),
-    endToken: end === undefined ? undefined : idOf(end),
+    prefixToken: prefix === undefined ? undefined : tokenId(prefix),
+    endToken: end === undefined ? undefined : tokenId(end),
     chatTemplate,
     specialTokens,
   };
 }
 
-/** Shortest time limit of encoding and decoding, in milliseconds. */
+/** Minimum time limit for encoding and decoding, in milliseconds. */
 const leastMilliseconds = 5000;
-/** Added to the limit for each character or token: dozens of times what it takes on a slow machine. */
+/** Additional limit per character or token: dozens of times what a slow machine needs. */
 const millisecondsEach = 0.02;
 
 /**
- * Runs a part of the tokenizer within a time limit: a regular expression from a hostile file can backtrack for years.
+ * Runs a tokenizer function with a time limit, because a regular expression from a hostile file can backtrack for
+ * years.
  * @param length characters or tokens
  */
 function limited<T>(file: string, length: number, run: () => T): T {
@@ -115,7 +116,7 @@ function encode(
     if (error instanceof UserError || error instanceof CancelledError) {
       throw error;
     }
-    throw damaged(file, say`The tokenizer fails on the text: ${messageOf(error)}.`);
+    throw damaged(file, say`The tokenizer fails on the text: ${errorText(error)}.`);
   }
   const unknown = encoding.ids.findIndex((id) => !Number.isInteger(id) || id < 0);
   if (unknown >= 0) {
@@ -127,7 +128,7 @@ function encode(
   return Int32Array.from(encoding.ids);
 }
 
-/** The library would take anything with a length for a text. */
+/** Checked because the library accepts any object with a length as a text. */
 const addedTokens = v.nullish(v.array(v.looseObject({ id: v.number(), content: v.string() })));
 
 async function readDefinition(model: string, file: string): Promise<object> {
@@ -146,7 +147,7 @@ async function readDefinition(model: string, file: string): Promise<object> {
   if (!v.is(addedTokens, definition['added_tokens'])) {
     throw damaged(file, say`It must be a list of tokens with an id and a text.`, 'added_tokens');
   }
-  // Fields that serialize as null are absent in some exports; the library asks for all of them.
+  // Some exports omit fields whose value is null, but the library requires them.
   return {
     normalizer: null,
     pre_tokenizer: null,
@@ -165,6 +166,6 @@ function damaged(file: string, problem: Message, field?: string): UserError {
   });
 }
 
-function messageOf(error: unknown): string {
+function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -4,7 +4,7 @@ import { say } from '../message';
 
 /**
  * Checks that the model has an embedding for every token.
- * @throws UserError naming the tokenizer that gave the ids.
+ * @throws UserError naming the tokenizer that produced the ids.
  */
 export function checkVocabulary(
   ids: Int32Array,

@@ -19,12 +19,12 @@ const descriptions: Readonly<Record<ArrayDType, string>> = {
   U8: '|u1',
   BOOL: '|b1',
 };
-/** Where the numbers start is a multiple of it. */
+/** Alignment of the data in bytes. */
 const alignment = 64;
-/** Most bytes that are written at once. */
+/** Maximum number of bytes written at a time. */
 const pieceBytes = 4 * 1024 * 1024;
 
-/** The bytes of a .npy file, format version 1.0 (numpy.lib.format documents it). */
+/** Contents of a .npy file, format version 1.0 (see numpy.lib.format). */
 export function npyBytes({ dtype, dims, data }: NumericArray): Buffer {
   const shape = dims.length === 1 ? `${dims[0] ?? 0},` : dims.join(', ');
   const header = `{'descr': '${descriptions[dtype]}', 'fortran_order': False, 'shape': (${shape}), }`;
@@ -37,9 +37,9 @@ export function npyBytes({ dtype, dims, data }: NumericArray): Buffer {
 }
 
 /**
- * Writes arrays as numpy.savez does, whole or not at all.
- * @param written told of bytes after they were given away; what it throws ends the writing
- * @throws UserError when the file cannot be written.
+ * Writes arrays as numpy.savez does, atomically.
+ * @param written called with each number of bytes written; its exceptions stop the writing
+ * @throws UserError if the file can't be written.
  */
 export async function writeNpz(
   path: string,

@@ -1,7 +1,7 @@
 import { UserError } from '../user-error';
 import { DataIssues } from './neighbors/data-issues';
 import type { IssueKind } from './neighbors/issue-kinds';
-import { scoresOf } from './scores/score-document';
+import { scoreValues } from './scores/score-document';
 import type { ScoreDocument } from './scores/score-document';
 import { selectExamples } from './subsets/selection';
 import type { SelectionRequest } from './subsets/selection';
@@ -9,26 +9,26 @@ import { selectionDocument } from './subsets/selection-document';
 import type { NewLabel, SelectionDocument } from './subsets/selection-document';
 import { say } from '../message';
 
-/** A choice by score among some examples, which are named by their indices. */
+/** Selection of examples by score. Examples are named by their indices. */
 export interface Choice {
   readonly request: SelectionRequest;
-  /** Those chosen from; all where absent. */
+  /** Candidate examples; all by default. */
   readonly only?: readonly number[] | undefined;
-  /** Those never chosen. */
+  /** Examples that are never selected. */
   readonly leaveOut?: readonly number[] | undefined;
-  /** Issues whose examples are never chosen; of duplicates the first of each group may be. */
+  /** Issues whose examples are excluded. The first of each group of duplicates may be selected. */
   readonly without?: readonly IssueKind[] | undefined;
-  /** Cosine from which on examples are duplicates. */
+  /** Minimum cosine similarity of duplicates. */
   readonly similarity?: number | undefined;
-  /** Examples that get another class; they are chosen by the one that they have. */
+  /** Examples that get a new class. They are selected by their current one. */
   readonly relabeled?: readonly NewLabel[] | undefined;
-  /** Suspected examples get the class that is predicted, but for those in `relabeled`. */
+  /** True to relabel suspected examples with the predicted class, unless they are in `relabeled`. */
   readonly suggested?: boolean | undefined;
 }
 
 /**
- * Chooses examples by the scores and labels of a document.
- * @throws UserError as {@link selectExamples}, and where an index is that of no example.
+ * Selects examples by the scores and labels of a document.
+ * @throws UserError as {@link selectExamples}, and for an index out of range.
  */
 export function chooseExamples(
   document: ScoreDocument,
@@ -46,13 +46,13 @@ export function chooseExamples(
   const among = Int32Array.from(new Set(all.filter((index) => !out.has(index))));
   const classes = Int32Array.from(document.labels);
   const known = classes.length === 0 ? undefined : classes;
-  const indices = selectExamples(scoresOf(document), known, request, among);
+  const indices = selectExamples(scoreValues(document), known, request, among);
   const chosen = new Set(indices);
   const relabeled = newLabels(document, labels).filter(({ index }) => chosen.has(index));
   return selectionDocument(document, classes, request, indices, relabeled);
 }
 
-/** Labels that are changed, ascending by example. */
+/** New labels, in ascending order of examples. */
 function newLabels(
   document: ScoreDocument,
   { relabeled = [], suggested = false }: Pick<Choice, 'relabeled' | 'suggested'>,
@@ -82,7 +82,7 @@ function newLabels(
   return [...labels].map(([index, label]) => ({ index, label })).sort((a, b) => a.index - b.index);
 }
 
-/** @throws UserError where an index is that of no example. */
+/** @throws UserError if an index is out of range. */
 export function checkIndices(field: string, indices: readonly number[], examples: number): void {
   const fault = indices.find((index) => !(index >= 0 && index < examples));
   if (fault !== undefined) {

@@ -2,24 +2,24 @@ import type { DatasetOptions } from '../data/datasets/dataset';
 import { choose, seededRandom } from '../data/random';
 import { DataIssues } from './neighbors/data-issues';
 import type { IssueKind, Layout } from './neighbors/issue-kinds';
-import { scoresOf } from './scores/score-document';
+import { scoreValues } from './scores/score-document';
 import type { ScoreDocument } from './scores/score-document';
 
-/** Bars of the histogram. */
+/** Number of histogram bars. */
 const bars = 40;
-/** Most points of the map that are drawn: more cover each other. */
+/** Maximum number of points on the map. More would overlap. */
 const maxPoints = 3000;
 
-/** How often each part of the range of scores occurs. */
+/** Histogram of scores. */
 export interface ScoreHistogram {
   readonly low: number;
   readonly high: number;
   readonly counts: readonly number[];
-  /** Examples with an infinite score, which stand in no bar. */
+  /** Number of examples with an infinite score, which are in no bar. */
   readonly infinite: number;
 }
 
-/** One example on the confidence–variability map (Swayamdipta et al. 2020, arXiv 2009.10795, § 2). */
+/** Example on the confidence–variability map (Swayamdipta et al. 2020, arXiv 2009.10795, § 2). */
 export interface MapPoint {
   readonly index: number;
   readonly confidence: number;
@@ -27,14 +27,14 @@ export interface MapPoint {
   readonly correctness: number;
 }
 
-/** One example on the map of the embedding. */
+/** Example on the embedding map. */
 export interface PlacedPoint {
   readonly index: number;
   readonly x: number;
   readonly y: number;
-  /** Number of its class; absent where it is not known. */
+  /** Class index; absent if unknown. */
   readonly label?: number;
-  /** Null is infinite. */
+  /** Null means infinite. */
   readonly score: number | null;
   readonly issues: readonly IssueKind[];
 }
@@ -42,15 +42,15 @@ export interface PlacedPoint {
 export interface ClassCounts {
   readonly name: string;
   readonly examples: number;
-  /** Absent where label issues are not known. */
+  /** Absent if label issues are unknown. */
   readonly suspected?: number;
-  /** The class that is predicted instead most often where the label is suspected, and how often. */
+  /** Most frequently predicted other class of examples with suspected labels, and its number of examples. */
   readonly confused?: { readonly label: number; readonly examples: number };
-  /** Mean of the finite scores; absent where there is none. */
+  /** Mean of the finite scores; absent if there are none. */
   readonly meanScore?: number;
 }
 
-/** What is to be seen of scores without looking at single examples. */
+/** Summary of a score document. */
 export interface ScoreOverview {
   readonly name: string;
   readonly score: string;
@@ -63,25 +63,28 @@ export interface ScoreOverview {
     readonly options?: DatasetOptions;
   };
   readonly histogram: ScoreHistogram;
-  /** A random sample where there are many; empty where training dynamics are not known. */
+  /** Random sample of large datasets; empty if training dynamics are unknown. */
   readonly points: readonly MapPoint[];
-  /** Examples that training dynamics are known of. */
+  /** Number of examples with training dynamics. */
   readonly mapped: number;
-  /** Empty where labels are not known. */
+  /** Empty if labels are unknown. */
   readonly classes: readonly ClassCounts[];
-  /** Examples that each known kind of issue leaves out. */
+  /** Number of examples excluded by each known kind of issue. */
   readonly issues: Readonly<Partial<Record<IssueKind, number>>>;
-  /** The map of the embedding; absent where there is none. */
+  /** Embedding map, if there is an embedding. */
   readonly embedding?: {
     readonly layer: string;
     readonly layout: Layout;
-    /** A random sample where there are many. */
+    /** Random sample of large datasets. */
     readonly points: readonly PlacedPoint[];
   };
 }
 
-/** @param name what people call the data set, or the file of scores that do not say of what they are */
-export function overviewOf(
+/**
+ * Summarizes a score document.
+ * @param name dataset name, or the name of the score file if the dataset is unknown
+ */
+export function summarizeScores(
   document: ScoreDocument,
   name: string,
   issues = new DataIssues(document),
@@ -94,8 +97,8 @@ export function overviewOf(
     notes,
     ...(scoring === undefined ? {} : { scoring }),
     ...(dataset === undefined ? {} : { dataset }),
-    histogram: histogramOf(scoresOf(document)),
-    points: pointsOf(document),
+    histogram: scoreHistogram(scoreValues(document)),
+    points: dynamicsPoints(document),
     mapped: document.confidence.length,
     classes: classCounts(document),
     issues: Object.fromEntries(issues.known.map((kind) => [kind, issues.affected(kind).length])),
@@ -105,13 +108,16 @@ export function overviewOf(
           embedding: {
             layer: embedding.layer,
             layout: embedding.layout,
-            points: placesOf(document, issues),
+            points: embeddingPoints(document, issues),
           },
         }),
   };
 }
 
-function placesOf({ labels, scores, examples }: ScoreDocument, issues: DataIssues): PlacedPoint[] {
+function embeddingPoints(
+  { labels, scores, examples }: ScoreDocument,
+  issues: DataIssues,
+): PlacedPoint[] {
   const points = issues.embedding?.points ?? [];
   return choose(maxPoints, examples, seededRandom(0)).map((index) => {
     const label = labels[index];
@@ -126,7 +132,7 @@ function placesOf({ labels, scores, examples }: ScoreDocument, issues: DataIssue
   });
 }
 
-export function histogramOf(scores: Float64Array): ScoreHistogram {
+export function scoreHistogram(scores: Float64Array): ScoreHistogram {
   const finite = scores.filter(Number.isFinite);
   const infinite = scores.length - finite.length;
   const low = finite.reduce((least, score) => Math.min(least, score), Infinity);
@@ -145,7 +151,7 @@ export function histogramOf(scores: Float64Array): ScoreHistogram {
   return { low, high, counts, infinite };
 }
 
-function pointsOf({ confidence, variability, correctness }: ScoreDocument): MapPoint[] {
+function dynamicsPoints({ confidence, variability, correctness }: ScoreDocument): MapPoint[] {
   return choose(maxPoints, confidence.length, seededRandom(0)).map((index) => ({
     index,
     confidence: confidence[index] ?? 0,
@@ -154,7 +160,7 @@ function pointsOf({ confidence, variability, correctness }: ScoreDocument): MapP
   }));
 }
 
-/** What is known of each class; empty where labels are not known. */
+/** Statistics per class; empty if labels are unknown. */
 export function classCounts(document: ScoreDocument): ClassCounts[] {
   const { classNames, labels, labelIssues, predicted, scores } = document;
   const counts = classNames.map(() => ({

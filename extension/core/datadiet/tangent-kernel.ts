@@ -8,8 +8,8 @@ import { emitGradientGram } from './scores/gradient-norms';
 const [kernel, direction] = ['tangent_kernel', 'logit_direction'] as const;
 
 /**
- * The neural tangent kernel of a model's logits, K(x, x') = Σ over classes c of ⟨∇f_c(x), ∇f_c(x')⟩: the
- * trace over the classes of the kernel of Jacot et al. 2018 (arXiv 1806.07572), at weights as they are.
+ * Neural tangent kernel of a model's logits, K(x, x') = Σ over classes c of ⟨∇f_c(x), ∇f_c(x')⟩: the trace over classes
+ * of the kernel of Jacot et al. 2018 (arXiv 1806.07572), at the current weights.
  */
 export class TangentKernel {
   private constructor(
@@ -17,7 +17,7 @@ export class TangentKernel {
     private readonly classes: number,
   ) {}
 
-  /** @throws UserError when an operator has no gradient, or none per example. */
+  /** @throws UserError if an operator has no gradient, or none per example. */
   public static async create(model: TrainableModel, classes: number): Promise<TangentKernel> {
     const { graph, output } = model.forward('evaluate');
     const weights = graph.input(direction, DataType.FLOAT, [classes, 1]);
@@ -31,7 +31,7 @@ export class TangentKernel {
     return new TangentKernel(session, classes);
   }
 
-  /** The kernel of a batch of n examples, n · n numbers. */
+  /** Kernel of a batch of n examples, n · n values. */
   public async of(inputs: Tensors, parameter: (name: string) => Tensor): Promise<Float64Array> {
     let sum: Float64Array | undefined;
     for (let label = 0; label < this.classes; label++) {
@@ -53,7 +53,7 @@ export class TangentKernel {
   }
 }
 
-/** 1 − cosine of two kernels: how far it turned (Paul et al. 2021, § 5; Fort et al. 2020, arXiv 2010.15110). */
+/** Change of a kernel as 1 − cosine (Paul et al. 2021, § 5; Fort et al. 2020, arXiv 2010.15110). */
 export function kernelVelocity(before: Float64Array, after: Float64Array): number {
   let [product, squares, others] = [0, 0, 0];
   before.forEach((a, i) => {

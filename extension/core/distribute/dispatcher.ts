@@ -4,89 +4,87 @@ import { WorkerLostError } from '../jobs/child-task';
 import type { TaskJob } from '../jobs/child-task';
 import { median } from '../median';
 import { UserError } from '../user-error';
-import type { Crew, Piece, PieceWorker } from './piece';
+import type { WorkerPool, WorkItem, JobWorker } from './work-item';
 import { inEnglish, say, verbatim } from '../message';
 
-/** A piece that has failed so often is given up. */
+/** Maximum number of attempts per work item. */
 const mostTries = 3;
-/** A worker that has lost so many pieces one after the other gets no more. */
+/** Maximum number of consecutive work items a worker may lose before it is retired. */
 const mostLosses = 3;
-/** A piece that takes so many times what others of its cost took is given to another worker as well. */
+/** Factor over the expected time after which a work item is also given to another worker. */
 const stragglerFactor = 4;
-/** It takes at least so long before that. */
+/** Minimum time before a work item counts as a straggler, in milliseconds. */
 const stragglerMilliseconds = 5000;
-/** How long a worker may take where nothing tells how long that is: it may hang from the first piece on. */
+/** Time limit for the first work item, before any rate is known, in milliseconds. A worker may hang from the start. */
 const unknownMilliseconds = 120_000;
-/** How often stragglers and cancellation are looked for. */
+/** Interval of checks for stragglers and cancellation, in milliseconds. */
 const tickMilliseconds = 100;
-/** Rates of so many pieces, the last ones, say how long a piece takes. */
+/** Number of recent rates that the expected time is based on. */
 const rememberedRates = 64;
 
 interface Entry {
-  readonly piece: Piece;
+  readonly piece: WorkItem;
   readonly progress: (progress: StageProgress) => void;
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
-  /** Whether it may wait for all others, as nobody may ever ask for it. */
+  /** True if the work item was added ahead of need, so that all others have priority. */
   isAhead: boolean;
   isDone: boolean;
-  /** When each worker that does it began. */
-  readonly running: Map<PieceWorker, number>;
-  readonly failures: { readonly worker: PieceWorker; readonly text: string }[];
+  /** Start time by worker. */
+  readonly running: Map<JobWorker, number>;
+  readonly failures: { readonly worker: JobWorker; readonly text: string }[];
 }
 
 interface WorkerState {
-  /** Whether it gets no more. */
+  /** True if the worker gets no more work items. */
   isRetired: boolean;
   current: Entry | undefined;
   losses: number;
-  /** Pieces that it has done, and the seconds that they took. */
+  /** Completed work items, and the seconds they took. */
   done: number;
   seconds: number;
 }
 
-/** Hears what happens to pieces. */
-export interface PieceWatch {
-  /** A worker is lost, or a piece has failed and is tried again. */
-  readonly lost: (worker: PieceWorker, why: string) => void;
-  /** Not more often than somebody can read it. */
+/** Listener for events of a dispatcher. */
+export interface DispatchListener {
+  /** Called when a worker is lost, or a work item has failed and is retried. */
+  readonly lost: (worker: JobWorker, why: string) => void;
+  /** Called at most once per tick. */
   readonly changed: (workers: readonly WorkerTally[]) => void;
 }
 
-/** A piece that was handed in. */
+/** Work item that was added to a dispatcher. */
 export interface Pending<Result> {
   readonly result: Promise<Result>;
-  /** Somebody waits for it now. */
+  /** Raises the priority of an item that was added ahead of need. */
   readonly want: () => void;
-  /** Nobody needs it: it is not begun any more. */
+  /** Cancels a work item that has not started. */
   readonly drop: () => void;
 }
 
 /**
- * Hands pieces out to workers. Lanes stay with a worker as long as it has work; a piece that fails is tried again, by
- * another worker where there is one; one that takes far longer than others is given to a second, and counts once.
+ * Distributes work items to workers. Items of a lane stay with one worker as long as it has work. A failed item is
+ * retried, by another worker if possible. A straggler is also given to a second worker; the first result counts.
  */
-export class Dispatcher implements Crew {
-  private readonly workers = new Map<PieceWorker, WorkerState>();
-  private readonly owners = new Map<number, PieceWorker>();
+export class Dispatcher implements WorkerPool {
+  private readonly workers = new Map<JobWorker, WorkerState>();
+  private readonly owners = new Map<number, JobWorker>();
   private waiting: Entry[] = [];
   private readonly running = new Set<Entry>();
-  /** Milliseconds per cost of pieces that were done. */
+  /** Milliseconds per cost of completed work items. */
   private rates: number[] = [];
   private isEnded = false;
-  /** Whether there is something to tell of the workers. */
+  /** True if the listener has to be called. */
   private hasChanged = false;
   private readonly timer: NodeJS.Timeout;
-  /** What this process does just now; it ends before {@link Dispatcher.end} does. */
+  /** Current work item of this process; {@link Dispatcher.end} waits for it. */
   private atHome: Promise<void> = Promise.resolve();
 
-  /**
-   * @param home does pieces in this process
-   */
+  /** @param home worker that runs work items in this process */
   public constructor(
-    private readonly home: PieceWorker,
+    private readonly home: JobWorker,
     private readonly job: Pick<TaskJob, 'cancellation'>,
-    private readonly watch: PieceWatch,
+    private readonly watch: DispatchListener,
   ) {
     this.join(home);
     this.timer = setInterval(() => {
@@ -98,12 +96,12 @@ export class Dispatcher implements Crew {
     }, tickMilliseconds);
   }
 
-  /** How many work at once. */
+  /** Number of workers. */
   public get size(): number {
     return this.workers.size;
   }
 
-  public join(worker: PieceWorker): void {
+  public join(worker: JobWorker): void {
     this.workers.set(worker, {
       ...{ current: undefined, losses: 0, isRetired: false },
       ...{ done: 0, seconds: 0 },
@@ -112,16 +110,16 @@ export class Dispatcher implements Crew {
     this.hand();
   }
 
-  /** A worker ends what it has begun, and gets no more. */
-  public retire(worker: PieceWorker): void {
+  /** Lets a worker finish its current work item and gives it no more. */
+  public retire(worker: JobWorker): void {
     const state = this.workers.get(worker);
     if (state !== undefined) {
       state.isRetired = true;
     }
   }
 
-  /** What a worker has not ended is done by others. */
-  public leave(worker: PieceWorker, why: string): void {
+  /** Removes a lost worker. Others repeat its current work item. */
+  public leave(worker: JobWorker, why: string): void {
     const current = this.workers.get(worker)?.current;
     this.workers.delete(worker);
     this.hasChanged = true;
@@ -136,9 +134,9 @@ export class Dispatcher implements Crew {
     this.hand();
   }
 
-  /** Hands in a piece. Its result is what the first worker that ends it gives. */
+  /** Adds a work item, which resolves to its first result. */
   public add<Result>(
-    piece: Piece<Result>,
+    piece: WorkItem<Result>,
     {
       isAhead = false,
       progress = () => undefined,
@@ -148,7 +146,7 @@ export class Dispatcher implements Crew {
     const result = new Promise<Result>((resolve, reject) => {
       entry = {
         ...{ piece, progress, reject, isAhead, isDone: false },
-        // Workers give what the piece says that its result looks like.
+        // Workers have validated the result with the work item's schema.
         resolve: (found) => {
           resolve(found as Result);
         },
@@ -156,12 +154,12 @@ export class Dispatcher implements Crew {
       };
       this.waiting.push(entry);
     });
-    // Whoever waits hears of it; a piece that nobody waits for may fail.
+    // Callers that await the result see the error; an item added ahead of need may fail unobserved.
     result.catch(() => undefined);
     if (this.isEnded) {
       entry?.reject(new CancelledError());
     } else {
-      // All pieces that are handed in together are there when the first is chosen.
+      // Deferred, so that all work items added together are known when the first one is chosen.
       queueMicrotask(() => {
         this.hand();
       });
@@ -179,7 +177,7 @@ export class Dispatcher implements Crew {
     };
   }
 
-  /** Ends all: what is not done is cancelled. */
+  /** Cancels unfinished work items and waits for this process's current one. */
   public async end(): Promise<void> {
     this.cancel();
     clearInterval(this.timer);
@@ -207,7 +205,7 @@ export class Dispatcher implements Crew {
     this.running.clear();
   }
 
-  /** Gives every worker that has nothing to do what is best for it. */
+  /** Assigns the best work item to each idle worker. */
   private hand(): void {
     for (const [worker, state] of this.workers) {
       if (state.current === undefined && !state.isRetired && !this.isEnded) {
@@ -222,7 +220,7 @@ export class Dispatcher implements Crew {
     }
   }
 
-  private choose(worker: PieceWorker): Entry | undefined {
+  private choose(worker: JobWorker): Entry | undefined {
     const open = this.waiting.filter((entry) => this.mayTake(worker, entry));
     const rank = ({ piece, isAhead }: Entry): number => {
       const owner = this.owners.get(piece.lane);
@@ -236,7 +234,7 @@ export class Dispatcher implements Crew {
     return best ?? this.straggler(worker);
   }
 
-  private mayTake(worker: PieceWorker, { piece, failures }: Entry): boolean {
+  private mayTake(worker: JobWorker, { piece, failures }: Entry): boolean {
     if (piece.home === true) {
       return worker === this.home;
     }
@@ -246,16 +244,16 @@ export class Dispatcher implements Crew {
       return false;
     }
     const others = [...this.workers.keys()].filter((one) => one !== this.home);
-    const hasFailed = (one: PieceWorker): boolean =>
+    const hasFailed = (one: JobWorker): boolean =>
       failures.some((failure) => failure.worker === one);
-    // What may end a process is not done in this one, as long as there are others.
+    // A work item that may crash a process is not run in this one while there are other workers.
     return worker === this.home
       ? failures.length === 0 || others.length === 0
       : !hasFailed(worker) || others.every(hasFailed);
   }
 
-  /** A piece of another worker that takes too long. */
-  private straggler(worker: PieceWorker): Entry | undefined {
+  /** Work item of another worker that takes too long. */
+  private straggler(worker: JobWorker): Entry | undefined {
     const rate = this.rates.length === 0 ? undefined : median(this.rates);
     const now = performance.now();
     return [...this.running].find(({ piece, running, failures }) => {
@@ -264,7 +262,7 @@ export class Dispatcher implements Crew {
         rate === undefined
           ? unknownMilliseconds
           : Math.max(stragglerMilliseconds, stragglerFactor * rate * piece.cost);
-      // What has ended a process is not done in this one, however slowly another starts.
+      // A work item that has crashed a process is not run in this one, even if a new process is slow to start.
       const mayEndThis = worker === this.home && failures.length > 0;
       return (
         piece.home !== true &&
@@ -276,7 +274,7 @@ export class Dispatcher implements Crew {
     });
   }
 
-  private async give(entry: Entry, worker: PieceWorker, state: WorkerState): Promise<void> {
+  private async give(entry: Entry, worker: JobWorker, state: WorkerState): Promise<void> {
     const { piece } = entry;
     this.waiting = this.waiting.filter((one) => one !== entry);
     this.running.add(entry);
@@ -314,7 +312,7 @@ export class Dispatcher implements Crew {
     }
   }
 
-  private fail(entry: Entry, worker: PieceWorker, state: WorkerState, error: unknown): void {
+  private fail(entry: Entry, worker: JobWorker, state: WorkerState, error: unknown): void {
     if (this.job.cancellation.isCancellationRequested) {
       this.cancel();
       return;
@@ -329,10 +327,10 @@ export class Dispatcher implements Crew {
     if (state.losses >= mostLosses) {
       this.workers.delete(worker);
     }
-    this.lose(entry, worker, logOf(error));
+    this.lose(entry, worker, failureLog(error));
   }
 
-  private lose(entry: Entry, worker: PieceWorker, why: string): void {
+  private lose(entry: Entry, worker: JobWorker, why: string): void {
     entry.running.delete(worker);
     if (this.owners.get(entry.piece.lane) === worker) {
       this.owners.delete(entry.piece.lane);
@@ -372,8 +370,8 @@ export class Dispatcher implements Crew {
   }
 }
 
-/** A line that says what happened, and what is known besides. */
-function logOf(error: unknown): string {
+/** Log line with the error and the worker's last output. */
+function failureLog(error: unknown): string {
   if (error instanceof WorkerLostError) {
     return [error.message, ...error.log].join('\n');
   }

@@ -15,20 +15,20 @@ const exampleSchema = v.record(
   }),
 );
 
-/** Ids of a class of their own, which other processes do not get as such. */
+/** Schema of {@link AnsweredIds}, since class instances lose their class between processes. */
 const answeredSchema = v.pipe(
   v.strictObject({ answered: v.instance(Int32Array), from: size }),
   v.transform(({ answered, from }) => new AnsweredIds(answered, from)),
 );
 
-/** What a model is run on, as pieces carry it: they name no file. */
+/** Schema of model inputs in work items. They contain no file paths. */
 export const modelInputSchema: v.GenericSchema<unknown, ModelInput> = v.union([
   v.instance(Int32Array),
   answeredSchema,
   exampleSchema,
 ]);
 
-/** An input as {@link modelInputSchema} reads it in another process. */
+/** Converts an input for transfer to another process, where {@link modelInputSchema} restores it. */
 export const portableInput = (input: ModelInput): v.InferInput<typeof modelInputSchema> =>
   input instanceof AnsweredIds
     ? { answered: Int32Array.from(input), from: input.answerFrom }

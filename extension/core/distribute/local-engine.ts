@@ -5,47 +5,50 @@ import { say } from '../message';
 import type { Message } from '../message';
 import type { DeviceName } from '../runtime/device';
 import { readMessage } from './read-message';
-import type { Crew, Engine, Piece, PieceSetup, PieceWorker } from './piece';
+import type { WorkerPool, Engine, WorkItem, WorkSetup, JobWorker } from './work-item';
 
-/** What a process is sent for each piece. */
-export interface PieceTask {
-  /** Absent where the process knows it from an earlier piece. */
-  readonly setup: PieceSetup | undefined;
+/** Message to a child process for each work item. */
+export interface WorkerTask {
+  /** Absent if the process knows it from an earlier work item. */
+  readonly setup: WorkSetup | undefined;
   readonly request: unknown;
-  readonly limits: PieceLimits;
+  readonly limits: WorkerLimits;
 }
 
-/** What a worker may take of its machine. */
-export interface PieceLimits {
+/** Resource limits of a worker. */
+export interface WorkerLimits {
   /** See {@link Engine.threads}. */
   readonly threads?: number | undefined;
   /** See {@link Engine.memoryShare}. */
   readonly memoryShare: number;
-  /** The device and memory of this machine, where they are not those of the job. */
+  /** Device and memory of this machine, if they differ from those of the job. */
   readonly device?: DeviceName | undefined;
   readonly memoryBytes?: number | undefined;
 }
 
-/** A process of this machine that does pieces of one job; started when it has one, and again when it is lost. */
-export class LocalWorker implements PieceWorker {
+/**
+ * Worker that runs work items of one job in a child process. The process is started on demand and restarted when it is
+ * lost.
+ */
+export class LocalWorker implements JobWorker {
   private child: Child | undefined;
-  /** Whether the process has opened what the pieces share. */
+  /** True if the process has opened the shared setup. */
   private isSetUp = false;
 
   public constructor(
     public readonly name: Message,
     private readonly script: string,
-    private readonly setup: PieceSetup,
-    private readonly limits: PieceLimits,
+    private readonly setup: WorkSetup,
+    private readonly limits: WorkerLimits,
   ) {}
 
-  public async do({ request, result: schema }: Piece, job: TaskJob): Promise<unknown> {
+  public async do({ request, result: schema }: WorkItem, job: TaskJob): Promise<unknown> {
     if (this.child?.isGone !== false) {
       this.child = new Child({ script: this.script });
       this.isSetUp = false;
     }
     const { limits, setup, isSetUp } = this;
-    const task: PieceTask = { setup: isSetUp ? undefined : setup, request, limits };
+    const task: WorkerTask = { setup: isSetUp ? undefined : setup, request, limits };
     const result = await this.child.run(task, job);
     this.isSetUp = true;
     return readMessage(schema, result, 'Its result');
@@ -56,14 +59,14 @@ export class LocalWorker implements PieceWorker {
   }
 }
 
-/** Processes of this machine, which share its cores and the memory setting. */
+/** Engine with child processes of this machine, which share its cores and the memory setting. */
 export class LocalEngine implements Engine {
   public readonly threads: number;
   public readonly memoryShare: number;
 
   /**
-   * @param script the bundle that does pieces
-   * @param size processes in all, this one included
+   * @param script path of the bundle that runs work items
+   * @param size total number of processes, including this one
    */
   public constructor(
     private readonly script: string,
@@ -73,7 +76,7 @@ export class LocalEngine implements Engine {
     this.memoryShare = 1 / size;
   }
 
-  public hire(setup: PieceSetup, crew: Crew): Promise<() => Promise<void>> {
+  public addWorkers(setup: WorkSetup, pool: WorkerPool): Promise<() => Promise<void>> {
     const { threads, memoryShare } = this;
     const workers = Array.from(
       { length: this.size - 1 },
@@ -81,7 +84,7 @@ export class LocalEngine implements Engine {
         new LocalWorker(say`Process ${i + 2}`, this.script, setup, { threads, memoryShare }),
     );
     workers.forEach((worker) => {
-      crew.join(worker);
+      pool.join(worker);
     });
     return Promise.resolve(() => {
       workers.forEach((worker) => {

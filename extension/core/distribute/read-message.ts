@@ -2,9 +2,9 @@ import * as v from 'valibot';
 import { printable } from '../printable';
 
 /**
- * What another process has sent, where it looks as the schema says.
- * @param what it is, for people
- * @throws Error naming the field at fault
+ * Validates data from another process with a schema.
+ * @param what name of the data for messages
+ * @throws Error naming the invalid field
  */
 export function readMessage<T>(
   schema: v.GenericSchema<unknown, T>,

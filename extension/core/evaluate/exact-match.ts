@@ -1,6 +1,6 @@
 import type { Tokenizer } from '../data/tokenizer';
 import { checkVocabulary } from '../data/vocabulary';
-import { continuation, textBehind, writingRules } from '../generate/continuation';
+import { continuation, createTextDecoder, writingRules } from '../generate/continuation';
 import type { WritingRules } from '../generate/continuation';
 import { openDecoder, warnRereading } from '../generate/open-decoder';
 import type { Decoder, DecoderOptions } from '../generate/decoder';
@@ -46,7 +46,7 @@ export async function matchAnswers(
       });
       const prompt = promptOf(example, model, tokenizer, task.file);
       const before = targetStartId(model) === undefined ? prompt : new Int32Array();
-      const answering = { rules, cancellation, textOf: textBehind(tokenizer, before) };
+      const answering = { rules, cancellation, textOf: createTextDecoder(tokenizer, before) };
       const { maxPositions = Number.POSITIVE_INFINITY } = model.summary;
       const tokens = Math.min(example.tokens, maxPositions);
       const answer = await answerOf(decoder, prompt, { ...example, tokens }, answering);

@@ -3,7 +3,7 @@ import { dirname, join, relative, resolve, sep } from 'node:path';
 import {
   exists,
   moveAside,
-  partialOf,
+  partialPath,
   releaseHidden,
   removeAside,
   removeEmptyParents,
@@ -49,7 +49,7 @@ export class OutputFolder {
     const path = await requireOutput(out, sourceFolder, overwrite);
     const parent = dirname(path);
     const madeParent = await onPath(parent, async () => mkdir(parent, { recursive: true }));
-    const partial = partialOf(path);
+    const partial = partialPath(path);
     try {
       await onPath(parent, async () => removeStale(path));
       await onPath(path, async () => mkdir(partial));

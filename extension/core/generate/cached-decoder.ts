@@ -2,10 +2,13 @@ import type { CausalCache } from '../runtime/causal-onnx-model';
 import type { Decoder } from './decoder';
 import type { OwnGraph } from './own-graph';
 
-/** More new tokens than these are read with the whole text at once, instead of one by one: a guess, not measured. */
+/**
+ * Above this number of new tokens, a graph that decodes one token at a time reads the whole text again at once. A
+ * guess, not measured.
+ */
 const mostSingly = 4;
 
-/** Keeps keys and values of what it has read. */
+/** Decoder with a KV cache. */
 export class CachedDecoder implements Decoder {
   public readonly rereads = undefined;
   private cache: CausalCache;
@@ -41,11 +44,12 @@ export class CachedDecoder implements Decoder {
 
   public rewind(length: number, more = 0): number {
     const { model, readsSingly } = this.graph;
-    const kept = readsSingly === true && more > mostSingly ? 0 : length;
-    if (kept < this.past) {
-      const cut = kept > 0 ? model.firstPositions(this.cache, this.past, kept) : undefined;
+    const cachedLength = readsSingly === true && more > mostSingly ? 0 : length;
+    if (cachedLength < this.past) {
+      const cut =
+        cachedLength > 0 ? model.firstPositions(this.cache, this.past, cachedLength) : undefined;
       this.cache = cut ?? model.emptyCache(1);
-      this.past = cut === undefined ? 0 : kept;
+      this.past = cut === undefined ? 0 : cachedLength;
     }
     return this.past;
   }

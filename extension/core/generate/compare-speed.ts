@@ -9,7 +9,7 @@ import type { Decoder } from './decoder';
 import { median } from '../median';
 import { timeInTurns } from './time-in-turns';
 
-/** Two models that generate, and where. */
+/** Two models whose generation speed is compared, and the device. */
 export interface SpeedRequest {
   readonly original: OpenedModel;
   readonly changed: OpenedModel;
@@ -17,18 +17,18 @@ export interface SpeedRequest {
   readonly memoryBytes: number;
 }
 
-/** Tokens that two models generate in a second. */
+/** Decode speed of two models, in tokens/s. */
 export interface Speeds {
-  /** Of the original and of the changed model, medians over turns. */
+  /** Median tokens/s of the original and of the changed model. */
   readonly before: number;
   readonly after: number;
-  /** Time of a token of the original over that of the changed model, by turn. */
+  /** Ratio of the original's time per token to the changed model's, per turn. */
   readonly ratios: readonly number[];
 }
 
 const turns = { fewest: 4, most: 32, enough: 2000, promptLength: 32 } as const;
 
-/** Times generation by two models in turn, so that whatever else runs on the machine slows both. */
+/** Measures decode speed of two models in alternating turns, so that other load on the machine affects both. */
 export async function compareSpeed(request: SpeedRequest, context: JobContext): Promise<Speeds> {
   const { original, changed, memoryBytes } = request;
   const device = await resolveDevice(request.device, (message) => {

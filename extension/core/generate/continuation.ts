@@ -9,30 +9,30 @@ import type { Decoder } from './decoder';
 import { say } from '../message';
 import { targetStartId } from '../models/example';
 
-/** What a model's configuration says of the tokens that it writes. */
+/** Generation settings from a model's configuration. */
 export interface WritingRules {
-  /** Tokens that end a text; they are not given. */
+  /** End-of-text tokens. They are not yielded. */
   readonly ends: ReadonlySet<number>;
-  /** Tokens that it never writes. */
+  /** Tokens that are never generated. */
   readonly never: readonly number[];
-  /** The token that every target begins with, where the model reads source and target. */
+  /** Decoder start token of encoder–decoder models. */
   readonly first?: number;
 }
 
-/** How a prompt goes on. */
+/** Options of {@link continuation}. */
 export interface ContinuationOptions extends WritingRules {
-  /** Chooses a token by its logits, [vocabulary]. */
+  /** Returns the next token's id from its logits, [vocabulary]. */
   readonly choose: (logits: Float32Array) => number;
   readonly cancellation: Cancellation;
 }
 
-/** A token that was chosen, and the logits that it was chosen by, [vocabulary]. */
+/** Selected token with its logits, [vocabulary]. */
 export interface ChosenToken {
   readonly id: number;
   readonly logits: Float32Array;
 }
 
-/** The tokens that follow a prompt, each as soon as it is chosen. */
+/** Yields the tokens that follow a prompt, each as soon as it is selected. */
 export async function* continuation(
   decoder: Decoder,
   prompt: Int32Array,
@@ -54,11 +54,14 @@ export async function* continuation(
   }
 }
 
-/** Tokens of the prompt that are decoded with what follows them. */
+/** Number of prompt tokens decoded together with the generated text. */
 const seamTokens = 4;
 
-/** Decodes what follows a prompt: SentencePiece leaves out the space in front of a first word. */
-export function textBehind(
+/**
+ * Returns a function that decodes the tokens after a prompt. SentencePiece drops the leading space of a first word, so
+ * the last prompt tokens are included.
+ */
+export function createTextDecoder(
   tokenizer: Tokenizer,
   prompt: Int32Array | readonly number[],
 ): (ids: readonly number[]) => string {
@@ -74,8 +77,8 @@ const numbersIn = (field: unknown): number[] =>
   [field].flat().filter((id): id is number => typeof id === 'number');
 
 /**
- * `eos_token_id` of generation_config.json or config.json, and the tokenizer's token of a text's end; of a model that
- * reads source and target, `forced_bos_token_id` and those `bad_words_ids` that are of one token.
+ * Reads `eos_token_id` from generation_config.json or config.json and the tokenizer's end-of-text token; for
+ * encoder–decoder models also `forced_bos_token_id` and the single-token entries of `bad_words_ids`.
  */
 export async function writingRules(
   { summary: { path }, inputs }: Pick<LayeredModel, 'summary' | 'inputs'>,

@@ -3,19 +3,19 @@ import type { LayeredModel } from '../models/layered-model';
 import { openDecoder } from './open-decoder';
 import type { Decoder, DecoderOptions } from './decoder';
 
-/** A decoder, and what it has read so far. */
+/** Decoder with the tokens that it has read so far. */
 export interface TakenDecoder extends Decoder {
   readonly ids: readonly number[];
 }
 
-/** Where decoders come from, and go when a text is written. */
+/** Provider of decoders, which are returned after a text is generated. */
 export interface DecoderSource {
   take(model: LayeredModel, options: DecoderOptions): Promise<TakenDecoder>;
-  /** @param isSound whether it may be used again: a run that failed may have broken it */
+  /** @param isSound true if the decoder may be reused; false after a failed run */
   giveBack(decoder: TakenDecoder, isSound: boolean): Promise<void>;
 }
 
-/** Opens each decoder anew. */
+/** Opens a new decoder for each text. */
 export const freshDecoders: DecoderSource = {
   take: async (model, options) => new ReadDecoder(await openDecoder(model, options)),
   giveBack: async (decoder) => decoder.dispose(),
@@ -27,13 +27,13 @@ interface Kept {
   readonly decoder: TakenDecoder;
 }
 
-/** Keeps decoders with what they have read, so that a text that begins the same is not read again. */
+/** Keeps decoders open with their KV cache, so that a shared prefix of two texts is read only once. */
 export class DecoderPool implements DecoderSource {
-  /** The one used last at the end. */
+  /** Idle decoders, most recently used last. */
   #idle: Kept[] = [];
   readonly #taken = new Map<TakenDecoder, Kept>();
 
-  /** @param most how many stay open */
+  /** @param most maximum number of idle decoders */
   public constructor(private readonly most: number) {}
 
   public async take(model: LayeredModel, options: DecoderOptions): Promise<TakenDecoder> {
@@ -51,10 +51,10 @@ export class DecoderPool implements DecoderSource {
   }
 
   public async giveBack(decoder: TakenDecoder, isSound: boolean): Promise<void> {
-    const kept = this.#taken.get(decoder);
+    const entry = this.#taken.get(decoder);
     this.#taken.delete(decoder);
-    if (kept !== undefined && isSound) {
-      this.#idle.push(kept);
+    if (entry !== undefined && isSound) {
+      this.#idle.push(entry);
       await this.#shrink(this.most - this.#taken.size);
     } else {
       await decoder.dispose();
@@ -62,8 +62,8 @@ export class DecoderPool implements DecoderSource {
   }
 
   async #shrink(most: number): Promise<void> {
-    const gone = this.#idle.splice(0, Math.max(0, this.#idle.length - Math.max(0, most)));
-    await Promise.all(gone.map(async ({ decoder }) => decoder.dispose()));
+    const evicted = this.#idle.splice(0, Math.max(0, this.#idle.length - Math.max(0, most)));
+    await Promise.all(evicted.map(async ({ decoder }) => decoder.dispose()));
   }
 }
 

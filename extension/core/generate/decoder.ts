@@ -1,31 +1,31 @@
 import type { Message } from '../message';
 import type { DeviceName } from '../runtime/device';
 
-/** Reads a text token by token; where the model reads source and target, what is read first is the source. */
+/** Incremental decoder. For encoder–decoder models, the first call of `read` reads the source. */
 export interface Decoder {
-  /** Why it keeps nothing between tokens, so that each reads the whole text again; undefined where it does keep. */
+  /** Reason why there is no KV cache, so that each token reads the whole text again; undefined if there is one. */
   readonly rereads: Message | undefined;
-  /** Reads more tokens; gives the logits of what comes next, [vocabulary]. */
+  /** Reads more tokens and returns the logits of the next one, [vocabulary]. */
   read(ids: Int32Array): Promise<Float32Array>;
   /**
-   * Forgets all that was read but at most so many tokens.
-   * @param more tokens that will be read next
-   * @returns how many it still knows: none if it keeps a state, which can't be cut, or would read the others faster from
-   *   the start
+   * Truncates the cached text to at most `length` tokens.
+   * @param more number of tokens that will be read next
+   * @returns number of tokens still cached: 0 if the model has recurrent state, which can't be truncated, or if reading
+   *   from the start is faster
    */
   rewind(length: number, more?: number): number;
   dispose(): Promise<void>;
 }
 
-/** Where a model is run for generation. */
+/** Options for running a model for generation. */
 export interface DecoderOptions {
   readonly device: DeviceName;
   readonly memoryBytes: number;
-  /** Ids of sublayers and experts that are left out. */
+  /** Ids of sublayers and experts to skip. */
   readonly removed: readonly string[];
   /**
-   * Whether threads wait busily, as for a session; by the load of the machine if absent. Models that are compared have to
-   * wait alike.
+   * True if threads spin while waiting, as in a session; by default depends on the load of the machine. Use the same
+   * value for models that are compared.
    */
   readonly spin?: boolean;
 }

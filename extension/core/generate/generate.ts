@@ -12,7 +12,7 @@ import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
-import { continuation, textBehind, writingRules } from './continuation';
+import { continuation, createTextDecoder, writingRules } from './continuation';
 import type { ChosenToken, ContinuationOptions } from './continuation';
 import { warnRereading } from './open-decoder';
 import { freshDecoders } from './decoder-pool';
@@ -22,17 +22,17 @@ import type { Sampling } from './sampling';
 import { counted, say } from '../message';
 import { targetStartId } from '../models/example';
 
-/** What to write on, and how. */
+/** Prompt, model and sampling of one generated text. */
 export interface GenerationRequest {
   readonly model: OpenedModel;
   /** Ids of sublayers to skip. */
   readonly removed: readonly string[];
   readonly prompt: string;
-  /** Puts the prompt into the model's chat template. */
+  /** Applies the model's chat template to the prompt. */
   readonly chat: boolean;
-  /** What was said before, for a chat. */
+  /** Earlier messages of a chat. */
   readonly turns?: readonly ChatTurn[];
-  /** Most tokens to generate. */
+  /** Maximum number of tokens to generate. */
   readonly tokens: number;
   readonly sampling: Sampling;
   readonly device: DeviceChoice;
@@ -41,40 +41,41 @@ export interface GenerationRequest {
 
 export interface Generation {
   readonly model: string;
-  /** What was generated, without the prompt. */
+  /** Generated text, without the prompt. */
   readonly text: string;
   readonly tokens: number;
   readonly promptTokens: number;
-  /** `end`: the model ended its text; `length`: as many tokens as asked for, or as it can read. */
+  /** `end`: the model generated an end token. `length`: reached `tokens` or the model's context length. */
   readonly stopped: 'end' | 'length';
-  /** Generated tokens per second, the prompt not counted; null where there is but one. */
+  /** Tokens/s after the prompt was read; null if only one token was generated. */
   readonly tokensPerSecond: number | null;
 }
 
-/** A token that was generated. */
+/** Generated token with the top topAlternatives. */
 export interface GeneratedToken extends TokenChance {
-  /** What the model found likeliest there, the likeliest first. */
+  /** The most likely tokens at this position, most likely first. */
   readonly likeliest: readonly TokenChance[];
 }
 
-/** A text grows by a token. */
+/** Event for one generated token. */
 export interface GenerationEvent {
   /** Index of the request. */
   readonly of: number;
   /** Index of the token in its text. */
   readonly place: number;
   readonly token: GeneratedToken;
-  /** So far, the prompt not counted; null before a second token. */
+  /** Tokens/s so far, without reading the prompt; null before the second token. */
   readonly tokensPerSecond: number | null;
 }
 
-/** How many of the likeliest tokens go with a generated one. */
-const likeliestTold = 5;
+/** Number of most likely tokens reported with each generated token. */
+const topAlternatives = 5;
 
 /**
- * Continues prompts, greedily or by sampling with a seed; several take turns, token by token, and share the memory.
- * @param decoders may have read the beginning of a prompt already
- * @throws UserError when a prompt and its model do not fit.
+ * Continues prompts, greedily or by sampling with a seed. Several prompts take turns, token by token, and share the
+ * memory.
+ * @param decoders may have read a prefix of a prompt already
+ * @throws UserError if a prompt doesn't fit its model.
  */
 export async function generateTexts<const Requests extends readonly GenerationRequest[]>(
   requests: Requests,
@@ -112,18 +113,18 @@ export async function generateTexts<const Requests extends readonly GenerationRe
   }
 }
 
-/** Continues one prompt. */
+/** Continuation of one prompt. */
 class Writer {
   readonly #tokens: number[] = [];
-  /** What the text stands behind, and its tokens. */
+  /** Tokens that the generated text follows, and the generated tokens. */
   readonly #read: number[];
   readonly #following: AsyncGenerator<ChosenToken, undefined>;
-  readonly #textOf: (ids: readonly number[]) => string;
+  readonly #decodeText: (ids: readonly number[]) => string;
   #ended = false;
-  /** Time of all tokens but the first, which includes reading the prompt. */
+  /** Time of all tokens after the first, which includes reading the prompt. */
   #milliseconds = 0;
 
-  /** @param before what the text goes on: the prompt, unless that is a source */
+  /** @param before tokens that the text continues: the prompt, or the decoder start token of encoder–decoder models */
   private constructor(
     private readonly name: string,
     private readonly tokenizer: Tokenizer,
@@ -134,8 +135,8 @@ class Writer {
     options: ContinuationOptions,
   ) {
     this.#read = [...before];
-    this.#textOf = textBehind(tokenizer, before);
-    // At least a token is read, for what comes next.
+    this.#decodeText = createTextDecoder(tokenizer, before);
+    // At least one token must be read to get the next one's logits.
     const shared = Math.min(sharedLength(decoder.ids, prompt), prompt.length - 1);
     const known = decoder.rewind(shared, prompt.length - shared);
     this.#following = continuation(decoder, prompt.subarray(known), options);
@@ -154,7 +155,7 @@ class Writer {
     const tokenizer = await loadTokenizer(path);
     const prompt = encodePrompt(tokenizer, request);
     checkVocabulary(prompt, model, tokenizer.file);
-    // A source leaves its target as much room as it has itself.
+    // In encoder–decoder models, the source doesn't use positions of the target.
     const taken = targetStartId(model) === undefined ? prompt.length : 0;
     const room = Math.min(request.tokens, maxPositions - taken);
     if (room < 1 || prompt.length > maxPositions) {
@@ -190,7 +191,7 @@ class Writer {
     return this.written > 1 ? ((this.written - 1) * 1000) / this.#milliseconds : null;
   }
 
-  /** Undefined at the end of the text, or where there is no more room. */
+  /** Returns undefined at the end of the text and at the token limit. */
   public async next(): Promise<GeneratedToken | undefined> {
     if (this.written === this.room) {
       return undefined;
@@ -204,21 +205,21 @@ class Writer {
     if (this.written > 0) {
       this.#milliseconds += performance.now() - started;
     }
-    const { chosen, likeliest } = chancesOf(value.logits, value.id, likeliestTold);
-    const textOf = textBehind(this.tokenizer, this.#read);
+    const { chosen, likeliest } = tokenChances(value.logits, value.id, topAlternatives);
+    const decodeText = createTextDecoder(this.tokenizer, this.#read);
     this.#tokens.push(value.id);
     this.#read.push(value.id);
     return {
-      text: textOf([value.id]),
+      text: decodeText([value.id]),
       probability: chosen,
-      likeliest: likeliest.map(([id, probability]) => ({ text: textOf([id]), probability })),
+      likeliest: likeliest.map(([id, probability]) => ({ text: decodeText([id]), probability })),
     };
   }
 
   public get result(): Generation {
     return {
       model: this.name,
-      text: this.#textOf(this.#tokens),
+      text: this.#decodeText(this.#tokens),
       tokens: this.written,
       promptTokens: this.prompt.length,
       stopped: this.#ended ? 'end' : 'length',
@@ -227,7 +228,7 @@ class Writer {
   }
 }
 
-/** How many tokens two texts begin with alike. */
+/** Length of the common prefix of two token sequences. */
 function sharedLength(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let length = 0;
   while (length < a.length && length < b.length && a[length] === b[length]) {
@@ -236,7 +237,7 @@ function sharedLength(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return length;
 }
 
-/** A chat template writes its special tokens itself. */
+/** Encodes a prompt. A chat template adds special tokens itself. */
 function encodePrompt(
   tokenizer: Tokenizer,
   { prompt, chat, turns }: GenerationRequest,
@@ -256,15 +257,15 @@ function encodePrompt(
   return Int32Array.of(tokenizer.prefixToken);
 }
 
-/** A token as text, and how likely a model finds it. */
+/** Token text with its probability. */
 interface TokenChance {
   readonly text: string;
-  /** Before temperature and limits change it. */
+  /** Probability before temperature, top-k and top-p. */
   readonly probability: number;
 }
 
-/** Ids with their probabilities by logits, [vocabulary]: the chosen one's first, then the `count` most likely. */
-function chancesOf(
+/** Probabilities from logits, [vocabulary]: first the sampled token, then the `count` most likely tokens. */
+function tokenChances(
   logits: Float32Array,
   chosen: number,
   count: number,
@@ -272,18 +273,18 @@ function chancesOf(
   const highest = logits.reduce((most, logit) => Math.max(most, logit), Number.NEGATIVE_INFINITY);
   let total = 0;
   const likeliest: number[] = [];
-  const logitOf = (id: number): number => logits[id] ?? Number.NEGATIVE_INFINITY;
-  // By index, because creating a pair for each entry takes longer than the exponentials.
+  const logitAt = (id: number): number => logits[id] ?? Number.NEGATIVE_INFINITY;
+  // Indexed loop: creating a pair per entry takes longer than the exponentials.
   for (let id = 0; id < logits.length; id++) {
-    const logit = logitOf(id);
+    const logit = logitAt(id);
     total += Math.exp(logit - highest);
-    if (likeliest.length < count || logit > logitOf(likeliest.at(-1) ?? 0)) {
-      const place = likeliest.findIndex((other) => logitOf(other) < logit);
+    if (likeliest.length < count || logit > logitAt(likeliest.at(-1) ?? 0)) {
+      const place = likeliest.findIndex((other) => logitAt(other) < logit);
       likeliest.splice(place < 0 ? likeliest.length : place, 0, id);
       likeliest.length = Math.min(likeliest.length, count);
     }
   }
-  const probability = (id: number): number => Math.exp(logitOf(id) - highest) / total;
+  const probability = (id: number): number => Math.exp(logitAt(id) - highest) / total;
   return {
     chosen: probability(chosen),
     likeliest: likeliest.map((id) => [id, probability(id)] as const),

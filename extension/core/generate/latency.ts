@@ -9,24 +9,24 @@ import { UserError } from '../user-error';
 import { openDecoder, warnRereading } from './open-decoder';
 import { counted, say } from '../message';
 
-/** What to time, and where. */
+/** Model, prompt length and device of a latency measurement. */
 export interface LatencyRequest {
   readonly model: OpenedModel;
-  /** Tokens of the prompt. */
+  /** Prompt length in tokens. */
   readonly context: number;
-  /** Tokens generated after it. */
+  /** Number of generated tokens. */
   readonly tokens: number;
-  /** Runs that count, after one to warm up. */
+  /** Number of measured runs, after one warm-up run. */
   readonly repeats: number;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
 }
 
-/** Medians over all runs. */
+/** Medians over all measured runs. */
 export interface Latency {
-  /** Time to read the prompt and give the first logits. */
+  /** Prefill time: from the prompt to the first logits, in milliseconds. */
   readonly prefillMs: number;
-  /** Time of each further token. */
+  /** Decode time per token, in milliseconds. */
   readonly decodeMsPerToken: number;
   readonly context: number;
   readonly tokens: number;
@@ -34,7 +34,7 @@ export interface Latency {
   readonly device: string;
 }
 
-/** Times generation: the prompt at once, then token by token with the key/value cache. */
+/** Measures prefill of the prompt and decode with the KV cache. */
 export async function measureLatency(
   request: LatencyRequest,
   context: JobContext,
@@ -70,7 +70,7 @@ export async function measureLatency(
         await checkpoint(context.cancellation);
         steps.push(await timed(async () => decoder.read(Int32Array.of(anyToken()))));
       }
-      // The first run of a session allocates its buffers.
+      // The first run of a session allocates its buffers, so it is not measured.
       if (run > 0) {
         prefills.push(prefill);
         decodes.push(...steps);
@@ -87,7 +87,7 @@ export async function measureLatency(
   };
 }
 
-/** Milliseconds that work takes. */
+/** Milliseconds that `work` takes. */
 export async function timed(work: () => Promise<unknown>): Promise<number> {
   const started = performance.now();
   await work();

@@ -14,7 +14,9 @@ import type { Decoder, DecoderOptions } from './decoder';
 import { openOwnGraph } from './own-graph';
 import { SourceDecoder } from './source-decoder';
 
-/** A decoder that keeps what it has read, or of a graph without a cache of a known form one that reads all anew. */
+/**
+ * Opens a decoder with a KV cache, or one that reads the whole text for each token if the graph has no supported cache.
+ */
 export async function openDecoder(model: LayeredModel, options: DecoderOptions): Promise<Decoder> {
   requireNextTokens(model);
   model.requireRunnable();
@@ -38,7 +40,7 @@ export async function openDecoder(model: LayeredModel, options: DecoderOptions):
     : new RereadingDecoder(new LayeredExecutor(model, device, memoryBytes), removed, own);
 }
 
-/** Says so where a decoder reads the whole text for each token. */
+/** Warns if a decoder reads the whole text for each token. */
 export function warnRereading(
   name: string,
   { rereads }: Pick<Decoder, 'rereads'>,
@@ -49,7 +51,7 @@ export function warnRereading(
   }
 }
 
-/** For a graph of someone else's that takes no cache of a known form. */
+/** Decoder for ONNX graphs of other exporters without a supported KV cache. */
 class RereadingDecoder implements Decoder {
   private ids = new Int32Array();
   private readonly removed: ReadonlySet<number>;

@@ -10,16 +10,19 @@ import type { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
 import { CausalOnnxModel, stepInputs } from '../runtime/causal-onnx-model';
 import type { DecoderOptions } from './decoder';
 
-/** A graph with a cache, and what its other inputs get at the beginning of a text and behind it. */
+/** ONNX graph with a KV cache, and the values of its other inputs for the first and later tokens. */
 export interface OwnGraph {
   readonly model: CausalOnnxModel;
   readonly first: Example;
   readonly later: Example;
-  /** Whether only one token at a time can be read behind others: exporters trace such a branch with one token. */
+  /**
+   * True if tokens after the first must be read one at a time, because exporters trace the cached branch with one
+   * token.
+   */
   readonly readsSingly?: boolean;
 }
 
-/** The graph of another exporter with these changes, or why its cache cannot be used. */
+/** Opens another exporter's graph with the requested changes, or returns the reason why its KV cache can't be used. */
 export async function openOwnGraph(
   model: OnnxLayeredModel,
   changes: Changes,
@@ -27,7 +30,7 @@ export async function openOwnGraph(
 ): Promise<OwnGraph | Message> {
   const { inputs, outputs } = model.source.summary;
   if (changes.keptExperts.size > 0) {
-    // What is left of their weights lies in several places, which a session can't map.
+    // The remaining weights of an expert tensor are not contiguous, so a session can't map them.
     return say`single experts are left out.`;
   }
   const modes = [model, ...model.otherModes];

@@ -16,11 +16,11 @@ const turns = { fewest: 2, most: 32, promptLength: 128 } as const;
 interface Where {
   readonly device: DeviceName;
   readonly memoryBytes: number;
-  /** Milliseconds of a variant's turns, where two turns don't take more. */
+  /** Measured milliseconds per variant after which no more turns start. At least two are measured. */
   readonly enough: number;
 }
 
-/** Milliseconds of a token of the original, and of each variant. */
+/** Milliseconds per token of the original and of each variant. */
 interface MeasuredTimes<Change> {
   readonly whole: TokenTimes;
   readonly changed: readonly (TokenTimes & Change)[];
@@ -29,9 +29,9 @@ interface MeasuredTimes<Change> {
 type Context = Pick<JobContext, 'cancellation' | 'progress' | 'warn'>;
 
 /**
- * Times a token of the whole model, and of variants of it: linear layers, norms and attention itself, each variant in
- * turns with the original. Undefined of models that keep nothing between tokens, where memory doesn't hold the weights of
- * two in float32, and, with a warning, where a run fails.
+ * Measures the time per token of the full model and of variants (linear layers, norms and attention), each variant in
+ * turns with the original. Returns undefined for models without a KV cache, if memory can't hold two models in float32,
+ * and, with a warning, if a run fails.
  */
 export async function measureRunTimes<Change>(
   model: LayeredModel,
@@ -48,7 +48,8 @@ export async function measureRunTimes<Change>(
     if (error instanceof CancelledError) {
       throw error;
     }
-    // Sublayers run one at a time where the full model can't, such as a graph that reads fewer tokens than it declares.
+    // Sublayers are timed one at a time if the full model can't run, for example if a graph reads fewer tokens than it
+    // declares.
     const reason = error instanceof Error ? error.message : String(error);
     context.warn(
       say`The full model can't be timed, so budgets of milliseconds count its linear layers only: ${reason}`,
@@ -93,7 +94,7 @@ async function timeRuns<Change>(
   const whole = timesBy((unit) => median(timed.flat().map(([own]) => own[unit])));
   return {
     whole,
-    // Beside the original's of the same turn: what else the machine does slows both.
+    // Paired with the original's time of the same turn, so that other load on the machine affects both.
     changed: timed.flatMap((own, i) => {
       const change = variants[i]?.change;
       const times = timesBy(

@@ -2,13 +2,13 @@ import type { Random } from '../data/random';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
-/** How the next token is chosen. */
+/** Sampling parameters. */
 export interface Sampling {
-  /** Divides the logits; 0 takes the likeliest token (greedy). */
+  /** Divides the logits. 0 selects the most likely token (greedy). */
   readonly temperature: number;
-  /** Only the k likeliest tokens are drawn from; all when absent. */
+  /** Samples from the k most likely tokens; all by default. */
   readonly topK?: number;
-  /** Only the fewest tokens whose probabilities reach this sum are drawn from; all when absent. */
+  /** Samples from the smallest set of most likely tokens whose total probability reaches this value; all by default. */
   readonly topP?: number;
   readonly seed: number;
 }
@@ -30,7 +30,7 @@ export function checkSampling({ temperature, topK, topP }: Sampling): void {
   }
 }
 
-/** Chooses a token by its logits; of equal ones the first. */
+/** Samples a token from its logits. Ties select the first token. */
 export function sampleToken(
   logits: Float32Array,
   { temperature, topK = logits.length, topP = 1 }: Sampling,
@@ -45,18 +45,18 @@ export function sampleToken(
   const highest = logits[order[0] ?? 0] ?? 0;
   const weights = order.map((id) => Math.exp(((logits[id] ?? 0) - highest) / temperature));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
-  let kept = 0;
+  let count = 0;
   let mass = 0;
-  while (kept < weights.length && mass < topP * total) {
-    mass += weights[kept] ?? 0;
-    kept++;
+  while (count < weights.length && mass < topP * total) {
+    mass += weights[count] ?? 0;
+    count++;
   }
   let left = random() * mass;
-  for (let i = 0; i < kept; i++) {
+  for (let i = 0; i < count; i++) {
     left -= weights[i] ?? 0;
     if (left < 0) {
       return order[i] ?? 0;
     }
   }
-  return order[kept - 1] ?? 0;
+  return order[count - 1] ?? 0;
 }

@@ -11,7 +11,7 @@ import { exampleTensor, floatsIn, tensorOf } from '../runtime/tensors';
 import { CachedDecoder } from './cached-decoder';
 import type { Decoder, DecoderOptions } from './decoder';
 
-/** Runs the encoder once over what is read first, and then the decoder token by token. */
+/** Decoder for encoder–decoder models: runs the encoder once, then the decoder token by token. */
 export class SourceDecoder implements Decoder {
   public readonly rereads = undefined;
   private target: CachedDecoder | undefined;
@@ -28,8 +28,10 @@ export class SourceDecoder implements Decoder {
     options: Pick<DecoderOptions, 'device' | 'spin'>,
   ): Promise<SourceDecoder> {
     const { device } = options;
-    const kept = new Set(changes.kept.map(({ id }) => id));
-    const removed = [...model.summary.sublayers.entries()].filter(([, { id }]) => !kept.has(id));
+    const remainingIds = new Set(changes.kept.map(({ id }) => id));
+    const removed = [...model.summary.sublayers.entries()].filter(
+      ([, { id }]) => !remainingIds.has(id),
+    );
     const source = new GraphBuilder(model.summary.name);
     model.emitSourceWhole(source, new Set(removed.map(([index]) => index)));
     const encoder = await createSession(source, { device, prepack: true });
@@ -52,7 +54,7 @@ export class SourceDecoder implements Decoder {
     return this.target.read(Int32Array.of(targetStartId(this.model) ?? 0));
   }
 
-  /** What follows may be another source. */
+  /** Always 0: the next text may have another source. */
   public rewind(): number {
     this.target = undefined;
     return 0;
@@ -62,7 +64,10 @@ export class SourceDecoder implements Decoder {
     await Promise.all([this.encoder.release(), this.steps.dispose()]);
   }
 
-  /** What the first step is given of a source, and later ones, which know its keys and values. */
+  /**
+   * Runs the encoder. Returns the inputs of the first decoder step and of later ones, which reuse the cross-attention
+   * keys and values.
+   */
   private async encode(
     ids: Int32Array,
   ): Promise<{ readonly first: Example; readonly later: Example }> {

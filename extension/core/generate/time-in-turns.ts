@@ -7,26 +7,26 @@ import type { TokenTimes } from '../tensornet/sensitivity/sensitivity-profile';
 import type { Decoder } from './decoder';
 import { timed } from './latency';
 
-/** How two models are timed. */
+/** Number of turns and length of texts for timing two models. */
 export interface Turns {
-  /** Turns that count, after one to warm up: the fewest, and as many as begin within so many milliseconds. */
+  /** Measured turns after one warm-up: the minimum, and the maximum within `milliseconds`. */
   readonly fewest: number;
   readonly most: number;
   readonly enough: number;
-  /** Tokens that are read before any is generated. */
+  /** Number of prompt tokens read before generation. */
   readonly promptLength: number;
 }
 
-/** Tokens generated behind each prompt. */
+/** Tokens generated after each prompt. */
 const tokensPerTurn = 8;
 
-/** A turn of two models: what a token of each took. */
+/** Times per token of two models in one turn. */
 export type Turn = readonly [TokenTimes, TokenTimes];
 
 /**
- * Times a prompt and tokens behind it by two models in turn, each twice, so that whatever else runs on the machine slows
- * both; of the tokens behind a prompt the median counts.
- * @param tell is called behind every turn
+ * Measures prompts and the tokens after them for two models in alternating turns, each model twice per turn, so that
+ * other load on the machine affects both. The time per token is the median of a turn.
+ * @param tell called after every turn
  */
 export async function timeInTurns(
   [one, other]: readonly [Decoder, Decoder],
@@ -46,15 +46,15 @@ export async function timeInTurns(
       break;
     }
     const [prompt, tokens] = [anyTokens(length), anyTokens(tokensPerTurn)];
-    const timesOf = async (decoder: Decoder): Promise<TokenTimes> => {
+    const measureTimes = async (decoder: Decoder): Promise<TokenTimes> => {
       await checkpoint(cancellation);
       return timesOnce(decoder, prompt, tokens);
     };
-    const [first, second] = [await timesOf(one), await timesOf(other)];
-    // The first run of a session allocates its buffers.
+    const [first, second] = [await measureTimes(one), await measureTimes(other)];
+    // The first run of a session allocates its buffers, so it is not measured.
     if (turn > 0) {
-      // A model that has just run is faster or slower than one that follows another: each is both.
-      const [again, last] = [await timesOf(other), await timesOf(one)];
+      // The order affects the speed of a model, so each model runs once in each position.
+      const [again, last] = [await measureTimes(other), await measureTimes(one)];
       turns.push([mean(first, last), mean(second, again)]);
     }
     tell(turn);

@@ -9,14 +9,14 @@ import type { ErrorSubject } from '../user-error';
 import { endWithParent } from './parent-watchdog';
 import type { Message } from '../message';
 
-/** What a task tells and asks while it runs. */
+/** Cancellation and progress of a running task. */
 export type TaskJob = Pick<JobContext, 'cancellation' | 'progress'>;
 
-/** Whoever did a task was gone before it was done. */
+/** Thrown when a worker process or connection ends before its task is done. */
 export class WorkerLostError extends Error {
   public override readonly name = 'WorkerLostError';
 
-  /** @param log what it said last, where that is more than the message tells */
+  /** @param log the worker's last output, if it adds to the message */
   public constructor(
     message: string,
     public readonly log: readonly string[] = [],
@@ -36,36 +36,35 @@ type Report =
   | { readonly kind: 'user error'; readonly problem: Message; readonly subject: ErrorSubject }
   | { readonly kind: 'failure'; readonly text: string };
 
-/** How often the cancellation is looked at, and progress is told. */
+/** Interval of cancellation checks and progress reports, in milliseconds. */
 const tickMilliseconds = 100;
-/** What a child gets to finish its step before it is killed. */
+/** Time that a canceled child has to finish its step before it is killed, in milliseconds. */
 const graceMilliseconds = 10_000;
-/** What a child gets to become ready, where its task may take only so long. */
+/** Time that a child has to become ready if its task has a time limit, in milliseconds. */
 const startMilliseconds = 60_000;
-/** Last characters of the child's output that are told after a crash. */
+/** Number of characters kept from the end of the child's output, for crash reports. */
 const outputTail = 2000;
-/** Last lines of it that are told with the rest of the log. */
+/** Maximum number of output lines that are reported with a crash. */
 const mostLogLines = 10;
 
-/** How a child is started. */
+/** Options for starting a child process. */
 export interface ChildOptions {
-  /** Path of the bundle that it runs. */
+  /** Path of the bundle that the child runs. */
   readonly script: string;
   /** Arguments of the script. */
   readonly args?: readonly string[];
-  /** Most memory that its objects take, in MiB; it ends at more. */
+  /** V8 heap limit in MiB. The child exits if it needs more. */
   readonly heapMegabytes?: number;
 }
 
 /**
- * A process that does one task after the other, which `serveTasks` answers in. Tasks and results are plain data
- * or typed arrays.
+ * Child process that runs one task at a time with {@link serveTasks}. Tasks and results are plain data or typed arrays.
  */
 export class Child {
   private readonly child: ChildProcess;
   private output = '';
   private isTaskBegun = false;
-  /** When it became ready; starting can take long on a busy machine. */
+  /** Time when the child became ready. Starting can take long on a busy machine. */
   private readySince: number | undefined;
 
   public constructor({ script, args = [], heapMegabytes }: ChildOptions) {
@@ -81,17 +80,17 @@ export class Child {
     this.child.once('message', () => {
       this.readySince = performance.now();
     });
-    // Whoever waits for a task hears of it.
+    // Pending calls of `run` report this error.
     this.child.on('error', () => undefined);
   }
 
-  /** Whether it is gone, and can do no task. */
+  /** True if the process has exited or is disconnected, so that it can't run tasks. */
   public get isGone(): boolean {
     const { pid, exitCode, signalCode, connected } = this.child;
     return pid === undefined || exitCode !== null || signalCode !== null || !connected;
   }
 
-  /** Whether it has got the last task it was given. */
+  /** True if the child has started the most recent task. */
   public get hasBegun(): boolean {
     return this.isTaskBegun;
   }
@@ -100,7 +99,7 @@ export class Child {
     this.child.kill('SIGKILL');
   }
 
-  /** Lets this process end while the child waits for a task. */
+  /** Lets this process exit while the child is idle. */
   public unref(): void {
     this.child.unref();
     this.child.channel?.unref();
@@ -108,14 +107,14 @@ export class Child {
   }
 
   /**
-   * Does a task, while no other is done.
-   * @param seconds longest that it may take once the child is ready; it is killed after
-   * @throws WorkerLostError when the child ended without an answer; what the task threw otherwise
+   * Runs one task; only one may run at a time.
+   * @param seconds time limit once the child is ready; the child is killed after it
+   * @throws WorkerLostError if the child exits without an answer; otherwise the error that the task threw
    */
   public async run(task: unknown, job: TaskJob, seconds = Infinity): Promise<unknown> {
     const { child } = this;
     const send = (order: Order): void => {
-      // A child that is gone is noticed by its end.
+      // If the child has exited, the exit handler reports it.
       child.send(order, () => undefined);
     };
     this.isTaskBegun = false;
@@ -147,7 +146,7 @@ export class Child {
           } else if (report.kind === 'result') {
             resolve(report.result);
           } else if (report.kind !== 'ready') {
-            reject(errorOf(report));
+            reject(toError(report));
           }
         };
         const onError = (error: Error): void => {
@@ -155,8 +154,8 @@ export class Child {
         };
         const onClose = (code: number | null, signal: string | null): void => {
           const lines = this.output.trim().split('\n');
-          const told = lines.at(-1) ?? '';
-          const how = `It ended with ${signal ?? `exit code ${code}`}.${told === '' ? '' : ` ${told}`}`;
+          const lastLine = lines.at(-1) ?? '';
+          const how = `It ended with ${signal ?? `exit code ${code}`}.${lastLine === '' ? '' : ` ${lastLine}`}`;
           const log = lines.length > 1 ? lines.slice(-mostLogLines) : [];
           reject(cancelledAt === undefined ? new WorkerLostError(how, log) : new CancelledError());
         };
@@ -173,7 +172,7 @@ export class Child {
   }
 }
 
-function errorOf(
+function toError(
   report: Exclude<Report, { kind: 'ready' | 'begun' | 'progress' | 'result' }>,
 ): Error {
   switch (report.kind) {
@@ -186,17 +185,20 @@ function errorOf(
   }
 }
 
-/** Does the tasks that the parent of this process sends, one at a time, and tells what came of them; ends with it. */
+/**
+ * Runs the tasks that the parent process sends, one at a time, and sends back results, errors and progress. Exits with
+ * the parent.
+ */
 export function serveTasks(run: (task: unknown, job: TaskJob) => Promise<unknown>): void {
   const send = (report: Report): void => {
     process.send?.(report);
   };
   let cancellation = { isCancellationRequested: false };
-  let told = 0;
+  let lastReport = 0;
   const progress = (state: StageProgress): void => {
     const now = performance.now();
-    if (now - told >= tickMilliseconds || state.done === state.total) {
-      told = now;
+    if (now - lastReport >= tickMilliseconds || state.done === state.total) {
+      lastReport = now;
       send({ kind: 'progress', progress: state });
     }
   };
@@ -213,7 +215,7 @@ export function serveTasks(run: (task: unknown, job: TaskJob) => Promise<unknown
         send({ kind: 'result', result });
       },
       (error: unknown) => {
-        send(reportOf(error));
+        send(toReport(error));
       },
     );
   });
@@ -221,7 +223,7 @@ export function serveTasks(run: (task: unknown, job: TaskJob) => Promise<unknown
   endWithParent();
 }
 
-function reportOf(error: unknown): Report {
+function toReport(error: unknown): Report {
   if (error instanceof CancelledError) {
     return { kind: 'cancelled' };
   }

@@ -1,11 +1,14 @@
-/** How long parts of known costs still take, by how long those that are finished took. */
+/** Estimates the remaining time of parts with known relative costs from the times of the finished parts. */
 export class CostAhead {
   readonly #costs: Map<string, number>;
   readonly #started = performance.now();
   #done = 0;
   #end: number | undefined;
 
-  /** Starts to count the time. @param costs of each part, in a unit of their own */
+  /**
+   * Starts the clock.
+   * @param costs relative cost of each part, by name
+   */
   public constructor(costs: ReadonlyMap<string, number>) {
     this.#costs = new Map(costs);
   }
@@ -18,7 +21,7 @@ export class CostAhead {
     this.#end = now + ((now - this.#started) * left) / this.#done;
   }
 
-  /** Undefined before the first part is finished, and where the rest takes longer than it should. */
+  /** Undefined before the first part is finished and after the estimated end has passed. */
   public get secondsLeft(): number | undefined {
     const now = performance.now();
     return this.#end === undefined || this.#end <= now ? undefined : (this.#end - now) / 1000;

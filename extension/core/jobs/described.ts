@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 
-/** A field of a document with what docs say of it. */
+/** Schema of a document field with its description for the docs. */
 export const described = <const Schema extends v.GenericSchema>(
   schema: Schema,
   description: string,

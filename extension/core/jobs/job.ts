@@ -1,6 +1,6 @@
 import type { Message } from '../message';
 
-/** Thrown out of a job whose cancellation was requested. */
+/** Thrown by a job when its cancellation is requested. */
 export class CancelledError extends Error {
   public override readonly name = 'CancelledError';
 
@@ -14,46 +14,47 @@ export interface Cancellation {
   readonly isCancellationRequested: boolean;
 }
 
-/** How far a job has come. `done` and `total` share one unit, named by `unit`. */
+/** Progress of a job. `done` and `total` share the unit named by `unit`. */
 export interface StageProgress {
-  /** What is being done, as a short phrase without a full stop. */
+  /** Current step, as a short phrase without a full stop. */
   readonly stage: Message;
   readonly done: number;
   readonly total: number;
   readonly unit: 'sequences' | 'examples' | 'bytes' | 'steps' | 'programs';
-  /** What is left by what is known of it: before any of it is done, or from the work counted lately. */
+  /** Estimated time left, either from known costs or from the recent rate of progress. */
   readonly secondsLeft?: number | undefined;
-  /** Whether long stages follow whose time is not known yet: then no time is told. */
+  /** True if long stages of unknown duration follow, so that no estimate is shown. */
   readonly moreFollows?: boolean;
 }
 
-/** What one of those that share a job has done. */
+/** Work items that one worker of a job has completed. */
 export interface WorkerTally {
   readonly name: Message;
-  /** Pieces of the work, and the seconds that they took. */
+  /** Completed work items, and the seconds they took. */
   readonly done: number;
   readonly seconds: number;
-  /** Whether it has one in work. */
+  /** True while the worker has a work item. */
   readonly isBusy: boolean;
 }
 
-/** What a job gets besides its request. `Event` is the job's own kind of partial result. */
+/** Environment of a job: cancellation and reporting. `Event` is the job's type of partial result. */
 export interface JobContext<Event = never> {
   readonly cancellation: Cancellation;
   /** Called at least once a second while a job works. */
   progress(progress: StageProgress): void;
-  /** Partial results, as soon as they are known. */
+  /** Reports a partial result as soon as it is known. */
   emit(event: Event): void;
-  /** Something the user should know though the job goes on (such as a fallback of device). */
+  /** Reports something the user should know although the job continues, such as a fallback to another device. */
   warn(message: Message): void;
-  /** Something for the log, which nobody has to act on. */
+  /** Writes to the log. No action is needed. */
   inform(message: Message): void;
-  /** Who shares the work, told again when what they have done has changed. */
+  /** Reports the workers that share the job, again after each change. */
   share(workers: readonly WorkerTally[]): void;
 }
 
 /**
- * Lets pending messages (a cancellation among them) in, then throws if the job was cancelled.
+ * Handles pending messages, such as a cancellation, then throws if the job was canceled. ONNX Runtime blocks the thread
+ * while it runs, so jobs call this between runs.
  * ONNX Runtime blocks the thread while it runs, so jobs call this between runs.
  */
 export async function checkpoint(cancellation: Cancellation): Promise<void> {
@@ -65,7 +66,7 @@ export async function checkpoint(cancellation: Cancellation): Promise<void> {
   }
 }
 
-/** Context of a job nobody watches or cancels. */
+/** Context of a job that nobody watches or cancels. */
 export const unattended: JobContext<unknown> = {
   cancellation: { isCancellationRequested: false },
   progress: () => undefined,

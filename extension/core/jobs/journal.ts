@@ -7,8 +7,8 @@ import { say } from '../message';
 import { replaceFile } from './replace-file';
 
 /**
- * An append-only file of one JSON value per line, so that a job that was stopped can go on. The
- * first line says what the job was; a journal of another job is replaced.
+ * Append-only file with one JSON value per line, from which a stopped job resumes. The first line identifies the job; a
+ * journal of another job is replaced.
  */
 export class Journal<Entry> {
   private appended = 0;
@@ -18,14 +18,14 @@ export class Journal<Entry> {
     public readonly path: string,
     /** Entries of an earlier run of the same job. */
     public readonly replayed: readonly Entry[],
-    /** Its first line, which tells it from one that another run has put in its place. */
+    /** First line, which differs from that of a file another run has put at this path. */
     private readonly header: string,
   ) {}
 
   /**
-   * Opens the journal at `path` for the job that `identity` describes. It is a new file each time, with a first line of
-   * its own, so that of two runs at once the later one has it for itself.
-   * @throws UserError if the file cannot be read or written, or is no journal.
+   * Opens the journal at `path` for the job that `identity` describes. Each run writes a new file with a unique first
+   * line, so if two runs overlap, the later one owns the journal.
+   * @throws UserError if the file cannot be read or written, or is not a journal.
    */
   public static async open<Entry>(
     path: string,
@@ -34,16 +34,16 @@ export class Journal<Entry> {
   ): Promise<Journal<Entry>> {
     const text = await readJournal(path);
     const [first = '', ...lines] = text.split('\n');
-    if (text !== '' && identityOf(first) === undefined) {
+    if (text !== '' && parseIdentity(first) === undefined) {
       throw new UserError(say`The file is not a journal of Espalier.`, {
         file: path,
         remedy: say`Move it, or choose another output.`,
       });
     }
     const replayed: Entry[] = [];
-    for (const line of identityOf(first) === identity ? lines : []) {
+    for (const line of parseIdentity(first) === identity ? lines : []) {
       const entry = parseLine(line, parseEntry);
-      // A run that was killed while it wrote leaves half a line.
+      // A run that was killed while writing leaves an incomplete line.
       if (entry === undefined) {
         break;
       }
@@ -60,11 +60,11 @@ export class Journal<Entry> {
   public async append(entries: readonly Entry[]): Promise<void> {
     this.appended += entries.length;
     const lines = entries.map((entry) => `${JSON.stringify(entry)}\n`).join('');
-    // Several parts of a job may end at once: each writes whole lines.
+    // Several parts of a job may end at the same time, so writes are queued.
     const before = this.writing.catch(() => undefined);
     this.writing = before.then(async () =>
       write(this.path, async () => {
-        // The file that is looked at is the one that is written to, whatever comes to its place.
+        // Checks and writes the same open file, even if the path is replaced meanwhile.
         const file = await open(this.path, constants.O_RDWR | constants.O_APPEND);
         try {
           if (await this.#isOwn(file)) {
@@ -78,14 +78,14 @@ export class Journal<Entry> {
     await this.writing;
   }
 
-  /** Removes the file if a run that ended early left nothing in it to resume. */
+  /** Removes the file if a run that ended early left nothing to resume. */
   public async removeIfEmpty(): Promise<void> {
     if (this.appended + this.replayed.length === 0) {
       await this.remove();
     }
   }
 
-  /** The job is done; nothing is left to resume. One that cannot be removed is no reason to fail: it says what is done. */
+  /** Removes the journal of a finished job. Failure is ignored: the journal then only records finished work. */
   public async remove(): Promise<void> {
     const isOwn = withRegularFile(this.path, async ({ handle }) => this.#isOwn(handle));
     if (await isOwn.catch(() => false)) {
@@ -93,7 +93,7 @@ export class Journal<Entry> {
     }
   }
 
-  /** Whether a file begins as this run has begun it. */
+  /** True if the file starts with the header that this run wrote. */
   async #isOwn(file: FileHandle): Promise<boolean> {
     const expected = Buffer.from(this.header);
     const { buffer } = await file.read(Buffer.alloc(expected.length), 0, expected.length, 0);
@@ -101,12 +101,12 @@ export class Journal<Entry> {
   }
 }
 
-/** Longest text of V8. */
+/** Maximum string length in V8. */
 const mostBytes = 2 ** 29 - 24;
 
 /**
- * Text of a journal; empty if there is none.
- * @throws UserError if it cannot be read: replacing it would lose what it holds.
+ * Text of a journal, empty if there is none.
+ * @throws UserError if it cannot be read, because replacing it would lose saved work.
  */
 async function readJournal(path: string): Promise<string> {
   const remedy = say`Check its permissions, or delete it to start from the beginning.`;
@@ -125,7 +125,7 @@ async function readJournal(path: string): Promise<string> {
   return found === undefined ? '' : (await readWholeFile(path, mostBytes, remedy)).toString('utf8');
 }
 
-/** Writes all lines or none: lines after a half one would be lost. */
+/** Appends all lines or none: entries after an incomplete line would be lost. */
 async function appendWhole(file: FileHandle, lines: string): Promise<void> {
   const { size } = await file.stat();
   try {
@@ -136,8 +136,8 @@ async function appendWhole(file: FileHandle, lines: string): Promise<void> {
   }
 }
 
-/** What the job of a journal was, by its first line. */
-function identityOf(header: string): unknown {
+/** Job identity in the first line of a journal. */
+function parseIdentity(header: string): unknown {
   try {
     return (JSON.parse(header) as { readonly journal?: unknown } | null)?.journal;
   } catch {

@@ -5,9 +5,9 @@ import { UserError } from '../user-error';
 import { onPath } from './write-errors';
 
 /**
- * Makes a folder for unfinished work, if it is not there yet. A link of its name may come with a repository and lead
- * anywhere: it is never followed.
- * @throws UserError if it cannot be made, or if something other than a folder has its name.
+ * Creates a folder for unfinished work if it doesn't exist. A symbolic link of this name may be part of a repository
+ * and point anywhere, so it is never followed.
+ * @throws UserError if it cannot be created, or if something other than a folder has its name.
  */
 export async function makeWorkFolder(path: string): Promise<void> {
   await onPath(path, async () => {

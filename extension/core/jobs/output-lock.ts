@@ -5,19 +5,19 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { say } from '../message';
 import { UserError } from '../user-error';
-import { createOwner, isAbandoned, ownerPattern, processOf, releaseOwner } from './owner';
+import { createOwner, isAbandoned, ownerPattern, ownerProcess, releaseOwner } from './owner';
 import { resolveLinks } from './resolve-links';
 
-/** How often a lock is asked for before the other run is named in an error. */
+/** Number of attempts to get a lock before reporting the other run. */
 const attempts = 3;
 
-/** Names of the results that runs of this process work on, also if no file can say so. */
-const held = new Set<string>();
+/** Results that this process has locked, in case no lock file can be written. */
+const lockedResults = new Set<string>();
 
 /**
- * Keeps two runs of this user from working on one result, where each would continue with what the other has saved. The
- * lock is a file in `folder` whose name contains that of its owner; an abandoned one is removed.
- * @returns releases the lock
+ * Prevents two runs of this user from writing the same result, because each would continue the other's saved work. The
+ * lock is a file in `folder` whose name contains its owner. Abandoned locks are removed.
+ * @returns function that releases the lock
  * @throws UserError if another run works on the result.
  */
 export async function lockOutput(out: string, folder: string): Promise<() => Promise<void>> {
@@ -34,40 +34,40 @@ export async function lockOutput(out: string, folder: string): Promise<() => Pro
         remedy: say`Wait until it is over or stop it, or choose another output.`,
       });
     }
-    // Two that begin at once see each other: one of them comes back first.
+    // If two runs start at the same time, each sees the other's lock; random delays let one retry first.
     await sleep(50 + 200 * Math.random());
   }
 }
 
 /**
- * Name of a result in names of locks, the same for all paths that lead to it.
- * @param path links resolved
+ * Name of a result in lock file names, the same for all paths that lead to it.
+ * @param path absolute, with links resolved
  */
 export function resultName(path: string, platform = process.platform): string {
-  // Their file systems usually ignore letter case, and macOS the way in which accents are written.
+  // These file systems usually ignore case, and macOS also ignores Unicode normalization.
   const ignoresCase = platform === 'darwin' || platform === 'win32';
   const name = ignoresCase ? path.normalize('NFC').toLowerCase() : path;
   return createHash('sha256').update(name).digest('hex').slice(0, 16);
 }
 
-/** Releases the lock, or the number of the process that has it. */
+/** Returns a function that releases the lock, or the ID of the process that has it. */
 async function tryLock(result: string, folder: string): Promise<(() => Promise<void>) | number> {
-  if (held.has(result)) {
+  if (lockedResults.has(result)) {
     return process.pid;
   }
-  held.add(result);
+  lockedResults.add(result);
   const owner = createOwner();
   const file = `${result}-${owner}`;
   const release = async (): Promise<void> => {
     releaseOwner(owner);
-    held.delete(result);
+    lockedResults.delete(result);
     await rm(file, { force: true }).catch(() => undefined);
   };
   try {
     await mkdir(folder, { recursive: true });
     await writeFile(file, '');
   } catch {
-    // Other processes are not kept out. What is written is whole even so.
+    // Without a lock file, other processes are not blocked, but each file is still written atomically.
     return release;
   }
   const other = await otherProcess(result, folder, owner).catch(() => undefined);
@@ -78,7 +78,7 @@ async function tryLock(result: string, folder: string): Promise<(() => Promise<v
   return other;
 }
 
-/** Number of a process with another lock on the same result. Abandoned locks are removed. */
+/** ID of another process with a lock on the same result. Removes abandoned locks. */
 async function otherProcess(
   result: string,
   folder: string,
@@ -91,7 +91,7 @@ async function otherProcess(
       continue;
     }
     if (!isAbandoned(owner)) {
-      return processOf(owner);
+      return ownerProcess(owner);
     }
     await rm(file, { force: true });
   }

@@ -1,12 +1,12 @@
 import process from 'node:process';
 import { Worker } from 'node:worker_threads';
 
-/** How often the parent is looked for. */
+/** Interval of checks for the parent process, in milliseconds. */
 const lookMilliseconds = 500;
 
 /**
- * What the thread runs. A process whose parent has ended gets another parent at once, except on Windows, where
- * the number of the old one no longer names a process.
+ * Source of the watchdog thread. When the parent of a process exits, the process gets another parent immediately,
+ * except on Windows; there, the old ID no longer names a process.
  */
 const lookOut = `
 const { workerData: parent } = require('node:worker_threads');
@@ -29,12 +29,12 @@ setInterval(() => {
 `;
 
 /**
- * Ends this process, which another has forked, when that one is gone: nobody is left to work for. A thread of
- * its own looks out, as a process that computes without a pause never hears that its channel is closed.
+ * Ends this forked process when its parent exits. Uses a separate thread because a process that computes without a
+ * pause never handles the disconnect event.
  */
 export function endWithParent(): void {
   process.once('disconnect', () => {
-    // An orderly exit would first give back what ONNX Runtime holds, which can take many seconds.
+    // An orderly exit would first free ONNX Runtime's memory, which can take many seconds.
     process.kill(process.pid, 'SIGKILL');
   });
   new Worker(lookOut, { eval: true, workerData: process.ppid }).unref();

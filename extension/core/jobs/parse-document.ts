@@ -6,7 +6,7 @@ import type { Message } from '../message';
 
 /**
  * Parses JSON text by a schema.
- * @param what names the kind of document, such as "a prune plan"
+ * @param what kind of document, such as "a prune plan"
  * @throws UserError naming the file and the field.
  */
 export function parseDocument<Schema extends v.GenericSchema>(

@@ -13,14 +13,14 @@ const hiddenName = (path: string, kind: 'partial' | 'old', owner: string): strin
 const hidden = new RegExp(`^\\.(.+)\\.espalier-(partial|old)-(${ownerPattern.source})$`, 's');
 
 /**
- * A new hidden name next to a path, where a file or folder is written until it is whole. {@link releaseHidden} ends its
- * use.
+ * Returns a new hidden name next to `path`, under which a file or folder is written until it is complete. Call {@link
+ * releaseHidden} afterwards.
  */
-export function partialOf(path: string): string {
+export function partialPath(path: string): string {
   return hiddenName(path, 'partial', createOwner());
 }
 
-/** Says that this process no longer uses a hidden name: what is left there is removed by the next run. */
+/** Marks a hidden name as no longer used by this process. The next run removes any file left there. */
 export function releaseHidden(path: string): void {
   const [, , , owner] = hidden.exec(basename(path)) ?? [];
   if (owner !== undefined) {
@@ -28,20 +28,20 @@ export function releaseHidden(path: string): void {
   }
 }
 
-/** True for names of files and folders that are being written. */
+/** True for names of files and folders that are still being written. */
 export const isPartial = (name: string): boolean => hidden.exec(name)?.[2] === 'partial';
 
 /**
- * Moves a folder that is being replaced to a hidden name next to it. The user's cache records the name, so that nothing
- * else is ever put back: a repository can contain a folder of such a name.
- * @returns the hidden name, for {@link restoreAside} or {@link removeAside}
+ * Moves a folder that is being replaced to a hidden name next to it. The user's cache records the name, and only
+ * recorded folders are restored: a repository can contain a folder with such a name.
+ * @returns hidden name, for {@link restoreAside} or {@link removeAside}
  */
 export async function moveAside(path: string): Promise<string> {
   const aside = hiddenName(path, 'old', createOwner());
   try {
-    // Without a record it stays under that name if this process is killed now.
+    // Without the record, the folder keeps its hidden name if this process is killed now.
     await mkdir(replacedFolder(), { recursive: true })
-      .then(async () => writeFile(recordOf(aside), aside))
+      .then(async () => writeFile(recordPath(aside), aside))
       .catch(() => undefined);
     await rename(path, aside);
     return aside;
@@ -51,7 +51,7 @@ export async function moveAside(path: string): Promise<string> {
   }
 }
 
-/** Puts a folder back that was moved aside. */
+/** Restores a folder that was moved aside. */
 export async function restoreAside(aside: string, path: string): Promise<void> {
   try {
     await rename(aside, path);
@@ -61,7 +61,7 @@ export async function restoreAside(aside: string, path: string): Promise<void> {
   }
 }
 
-/** Deletes a folder that was moved aside. It is renamed first, so that a part of it is never put back. */
+/** Deletes a folder that was moved aside. Renames it first, so that a partly deleted folder is never restored. */
 export async function removeAside(aside: string): Promise<void> {
   const doomed = join(
     dirname(aside),
@@ -76,21 +76,21 @@ export async function removeAside(aside: string): Promise<void> {
   }
 }
 
-const recordOf = (aside: string): string =>
+const recordPath = (aside: string): string =>
   join(replacedFolder(), createHash('sha256').update(aside).digest('hex').slice(0, 32));
 
 async function isRecorded(aside: string): Promise<boolean> {
-  return (await readSmallText(recordOf(aside)).catch(() => undefined)) === aside;
+  return (await readSmallText(recordPath(aside)).catch(() => undefined)) === aside;
 }
 
 async function forget(aside: string): Promise<void> {
   releaseHidden(aside);
-  await rm(recordOf(aside), { force: true }).catch(() => undefined);
+  await rm(recordPath(aside), { force: true }).catch(() => undefined);
 }
 
 /**
- * Removes hidden files and folders of a path that ended processes left. A folder that one of them moved aside and did
- * not replace yet is put back.
+ * Removes hidden files and folders next to `path` that ended processes left. A folder that was moved aside and not yet
+ * replaced is restored.
  */
 export async function removeStale(path: string): Promise<void> {
   const parent = dirname(path);
@@ -108,16 +108,16 @@ export async function removeStale(path: string): Promise<void> {
   }
 }
 
-/** Removes leftovers of killed runs beside a result, and beside the plan of a model. */
+/** Removes files that killed runs left next to a result and next to the plan of a model. */
 export async function removeLeftovers(out: string): Promise<void> {
   const real = await resolveLinks(resolve(out));
   for (const path of [real, defaultDocumentPath('plan', real)]) {
-    // The folder of both may be gone.
+    // The parent folder may no longer exist.
     await removeStale(path).catch(() => undefined);
   }
 }
 
-/** Whether there is a file or folder. */
+/** True if a file or folder exists at this path. */
 export async function exists(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
@@ -125,7 +125,7 @@ export async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** Removes folders that were made for something that is not kept, as far as they are empty. */
+/** Removes empty parent folders that were created for a discarded result. */
 export async function removeEmptyParents(
   parent: string,
   outermost: string | undefined,

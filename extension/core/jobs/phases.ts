@@ -1,25 +1,25 @@
 import type { JobContext, StageProgress } from './job';
 
-/** Part of a job, with the seconds that it is expected to take on a machine of average speed. */
+/** Phase of a job, with its expected duration in seconds on an average machine. */
 export interface Phase {
   readonly seconds: number;
-  /** Most seconds that it takes on any machine. */
+  /** Maximum duration on any machine. */
   readonly limit?: number;
 }
 
-/** Steps of the bar. */
+/** Number of steps of the progress bar. */
 const total = 1000;
-/** Shares of the whole job and seconds before an estimate of the time left means something. */
+/** Minimum share of the job, and minimum seconds, before a time estimate is reported. */
 const leastShare = 0.03;
 const leastSeconds = 3;
 
-/** One progress bar and one time estimate over the phases of a job. The bar never goes back. */
+/** Combines the phases of a job into one progress bar and one time estimate. The bar never moves backwards. */
 export class Phases<Name extends string> {
   readonly #phases: Readonly<Record<Name, Phase>>;
   readonly #report: JobContext['progress'];
   readonly #now: () => number;
   readonly #started: number;
-  /** Expected and real seconds of the phases that are over. */
+  /** Expected seconds of the finished phases. */
   #expectedBefore = 0;
   #shown = 0;
   readonly #over = new Set<Name>();
@@ -36,7 +36,7 @@ export class Phases<Name extends string> {
     this.#started = now();
   }
 
-  /** Runs a phase with a context whose progress moves the bar of the whole job. */
+  /** Runs a phase with a context whose progress advances the bar of the whole job. */
   public async run<Event, T>(
     name: Name,
     context: JobContext<Event>,

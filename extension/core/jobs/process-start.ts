@@ -3,7 +3,7 @@ import { win32 } from 'node:path';
 import process from 'node:process';
 import { readProc } from '../proc-file';
 
-/** Runs a program and returns its output. Throws if it is missing, fails or takes too long. */
+/** Runs a program and returns its output. Throws if it is missing, fails or times out. */
 export type RunProgram = (program: string, args: readonly string[]) => string;
 
 const mostMilliseconds = 5000;
@@ -12,16 +12,16 @@ const runProgram: RunProgram = (program, args) =>
   execFileSync(program, args, {
     ...{ encoding: 'utf8', timeout: mostMilliseconds, windowsHide: true },
     stdio: ['ignore', 'pipe', 'ignore'],
-    // English names of months, and no hour that comes twice.
+    // English month names, and no repeated hour from daylight saving time.
     env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' },
   });
 
-/** The program of a system that prints when a process has started. */
+/** Command that prints the start time of a process on this platform. */
 function startProgram(pid: number, platform: NodeJS.Platform): [string, ...string[]] {
   if (platform !== 'win32') {
     return ['ps', '-o', 'lstart=', '-p', String(pid)];
   }
-  // Windows looks for a name without a folder in the current folder first, which may be a stranger's repository.
+  // Windows searches the current folder first for a bare program name, which could be an untrusted repository.
   const system = win32.join(process.env['SystemRoot'] ?? 'C:\\Windows', 'System32');
   return [
     win32.join(system, 'WindowsPowerShell', 'v1.0', 'powershell.exe'),
@@ -48,7 +48,7 @@ export function parseStart(text: string): number | undefined {
     : undefined;
 }
 
-/** Start time of a process in seconds since 1970, by the system's own program; undefined if unknown. */
+/** Start time of a process in seconds since 1970, from the system's own program; undefined if unknown. */
 export function startSeconds(
   pid: number,
   platform: NodeJS.Platform = process.platform,
@@ -62,13 +62,13 @@ export function startSeconds(
   }
 }
 
-/** Fields of proc_pid_stat(5) after the process's name: state, …, start time; empty if there is no /proc. */
+/** Fields of proc_pid_stat(5) after the process name: state, …, start time. Empty if there is no /proc. */
 export function processStatus(pid: number): readonly string[] {
   const text = readProc(`${pid}/stat`) ?? '';
   return text.slice(text.lastIndexOf(')') + 2).split(' ');
 }
 
-/** Start time of a process in clock ticks since the system's start; undefined if there is no /proc. */
+/** Start time of a process in clock ticks since boot; undefined if there is no /proc. */
 export function startTicks(pid: number): number | undefined {
   const ticks = processStatus(pid)[19];
   return ticks === undefined ? undefined : Number(ticks);

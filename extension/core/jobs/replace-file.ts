@@ -1,16 +1,16 @@
 import { rename, rm } from 'node:fs/promises';
-import { partialOf, releaseHidden, removeStale } from './partial';
+import { partialPath, releaseHidden, removeStale } from './partial';
 
 /**
- * Writes a file, or a folder that is not there yet, so that a reader sees the old one or the new one, never a part. By
- * hand: write-file-atomic takes what is written as a whole in memory, and weights are streamed.
- * @param write writes the path that it is given
+ * Writes a file, or a folder that doesn't exist yet, atomically: readers see the old version or the new one, never a
+ * part. write-file-atomic needs the whole content in memory, but weights are streamed.
+ * @param write writes the file or folder at the path that it is passed
  */
 export async function replaceFile(
   path: string,
   write: (partial: string) => Promise<void>,
 ): Promise<void> {
-  const partial = partialOf(path);
+  const partial = partialPath(path);
   try {
     await removeStale(path).catch(() => undefined);
     await write(partial);

@@ -1,10 +1,10 @@
 import { readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 
-/** Most links to missing places that are followed, as in Linux. */
+/** Maximum number of dangling links that are followed, as in Linux. */
 const mostLinks = 40;
 
-/** The real path. Its last parts may not exist yet, also if a link leads to them. */
+/** Path with all links resolved. Its last parts may not exist yet, even if a link points to them. */
 export async function resolveLinks(path: string, links = mostLinks): Promise<string> {
   try {
     return await realpath(path);

@@ -1,35 +1,39 @@
 import { say } from '../message';
 import { UserError } from '../user-error';
 
-/** What ONNX Runtime and Node say where the system gives no more memory. */
-const lackOfMemory = /cannot allocate memory|bad[ _]alloc|failed to allocate|allocation failed/i;
+/** Messages of ONNX Runtime and Node when memory allocation fails. */
+const allocationErrorPattern =
+  /cannot allocate memory|bad[ _]alloc|failed to allocate|allocation failed/i;
 
-/** What drivers say of a device that was taken away, hangs, or is full. */
-const lossOfDevice =
+/** Driver messages about a device that was removed, hangs, or is out of memory. */
+const deviceLostPattern =
   /device[ _](?:was |is )?(?:lost|removed|hung|reset)|\b(?:CUDA|CUBLAS|CUDNN|HIP)\b.*(?:error|fail)/i;
 
-/** What ONNX Runtime says where a file of weights that a session is to read is gone. */
-const lossOfFile = /External data path does not exist: "([^"]+)"/;
+/** Message of ONNX Runtime if a session's external data file is missing. */
+const missingDataPattern = /External data path does not exist: "([^"]+)"/;
 
-/** An error of a run, as a {@link UserError} where it is the machine that failed and not the model. */
+/**
+ * Converts errors that are caused by the machine, not the model, to a {@link UserError}. Other errors are returned
+ * unchanged.
+ */
 export function asRunError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof UserError) {
     return error;
   }
   const [reason = ''] = error.message.split('\n');
-  if (lackOfMemory.test(error.message)) {
+  if (allocationErrorPattern.test(error.message)) {
     return new UserError(say`The system has no memory left: ${reason}.`, {
       remedy: say`Close other programs or raise the memory limit of the process, then start again. Progress is saved.`,
     });
   }
-  const [, file] = lossOfFile.exec(error.message) ?? [];
+  const [, file] = missingDataPattern.exec(error.message) ?? [];
   if (file !== undefined) {
     return new UserError(say`The file was deleted during the run.`, {
       file,
       remedy: say`Start again.`,
     });
   }
-  return lossOfDevice.test(error.message)
+  return deviceLostPattern.test(error.message)
     ? new UserError(say`The device failed: ${reason}.`, {
         remedy: say`Start again to continue from the saved progress, or choose the device cpu.`,
       })

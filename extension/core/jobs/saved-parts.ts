@@ -6,23 +6,26 @@ import { UserError } from '../user-error';
 import type { JobContext } from './job';
 import { Journal } from './journal';
 
-/** What is found of one part of a job, value by value, such as the sums of each window of a text. */
+/** Values of one part of a job that are saved one after another, such as the loss sums of each text window. */
 export interface SavedPart<Value> {
-  /** What an earlier run has found: the first ones. */
+  /** Values that an earlier run saved. */
   readonly values: readonly Value[];
   readonly add: (values: readonly Value[]) => Promise<void>;
 }
 
-/** Parts of a job, by their names. */
+/** Named parts of a job that can be resumed. */
 export interface SavedParts {
-  /** Says what the values depend on, before a part is asked for: those of another job are not taken. */
+  /**
+   * Declares the inputs that the values depend on, before any part is requested. Values saved for other inputs are
+   * discarded.
+   */
   readonly bind: (identity: unknown) => Promise<void>;
   readonly part: <Value>(name: string, schema: v.GenericSchema<unknown, Value>) => SavedPart<Value>;
-  /** A file beside the journal, which goes with it, by what its name ends in; undefined where nothing is saved. */
+  /** Path of a file next to the journal with this extension, removed with it; undefined if nothing is saved. */
   readonly beside: (ending: string) => string | undefined;
 }
 
-/** Where nothing is saved. */
+/** Stores nothing: for jobs that can't be resumed. */
 export const nothingSaved: SavedParts = {
   bind: async () => Promise.resolve(),
   part: () => unsavedPart(),
@@ -37,24 +40,24 @@ export const unsavedPart = <Value>(): SavedPart<Value> => ({
 const entrySchema = v.object({ part: v.string(), values: v.array(v.unknown()) });
 type Entry = v.InferOutput<typeof entrySchema>;
 
-/** A file that goes with a journal. */
-export const fileBeside = (journal: string, ending: string): string =>
+/** Path of a file that belongs to a journal. */
+export const siblingFile = (journal: string, ending: string): string =>
   `${journal.replace(/\.jsonl$/, '')}.${ending}`;
 
-/** Where a job saves its parts, and for whom. */
+/** Location and owner of a job's saved parts. */
 interface Saving {
-  /** Gives the journal's path, in a folder that is there. */
+  /** Returns the path of the journal, in an existing folder. */
   readonly place: () => Promise<string>;
-  /** The file of the result; undefined where the job only returns it. */
+  /** Path of the result file; undefined if the job only returns its result. */
   readonly out: string | undefined;
-  /** Of Espalier, whose other versions may measure otherwise. */
+  /** Version of Espalier. Other versions may measure differently. */
   readonly version: string;
 }
 
 /**
- * Runs a job whose parts are saved in a journal until it has a result. A job that writes no file runs without one that
- * can't be written.
- * @throws UserError at once where a result could not be written either.
+ * Runs a job that saves its parts in a journal until it has a result. If the journal can't be written and the job
+ * writes no file, the job runs without it.
+ * @throws UserError immediately if the result could not be written either.
  */
 export async function resumable<T>(
   saving: Saving,
@@ -114,7 +117,7 @@ class JournaledParts implements SavedParts {
   }
 
   public beside(ending: string): string | undefined {
-    const file = this.journal && fileBeside(this.journal.path, ending);
+    const file = this.journal && siblingFile(this.journal.path, ending);
     this.files.push(...(file === undefined ? [] : [file]));
     return file;
   }
@@ -124,7 +127,7 @@ class JournaledParts implements SavedParts {
     await Promise.all(this.files.map(async (file) => rm(file, { force: true })));
   }
 
-  /** Goes on without a journal that can't be written, unless the result could not be written either. */
+  /** Continues without a journal that can't be written, unless the result could not be written either. */
   async #orUnsaved(write: () => Promise<void>): Promise<void> {
     try {
       await write();

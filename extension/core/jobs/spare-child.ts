@@ -1,18 +1,18 @@
 import { Child, WorkerLostError } from './child-task';
 import type { ChildOptions } from './child-task';
 
-/** Keeps a process for the next task, since starting one can take longer than the task. */
+/** Keeps one idle child process for the next task, since starting one can take longer than the task. */
 export class SpareChild {
   private waiting: { readonly child: Child; readonly options: ChildOptions } | undefined;
   private timer: NodeJS.Timeout | undefined;
 
-  /** @param idleMilliseconds how long it waits for another task before it ends; it ends with this process, too */
+  /** @param idleMilliseconds time after which an idle child is ended; it also ends with this process */
   public constructor(private readonly idleMilliseconds: number) {}
 
   /**
-   * Gives the process that waits, where it was started with these options, or else a new one, to do one task. If
-   * the one that waited was lost before it got the task, the task is given a new one.
-   * @throws what the task throws
+   * Runs one task in the idle child if it was started with the same options, otherwise in a new child. If the idle
+   * child was lost before the task began, the task is retried in a new one.
+   * @throws the error of the task
    */
   public async use<T>(options: ChildOptions, task: (child: Child) => Promise<T>): Promise<T> {
     const waiting = this.take(options);

@@ -1,17 +1,20 @@
 import * as v from 'valibot';
 
-/** A journal's entry of what a run had spent when it last wrote; runs of one job add up. */
+/**
+ * Journal entry with the seconds and evaluations that a run had used when it last wrote. The runs of a job are added
+ * up.
+ */
 export const spentSchema = v.object({
   kind: v.literal('spent'),
   seconds: v.number(),
   evaluations: v.number(),
-  /** Counted from 0. */
+  /** Index of the run, from 0. */
   run: v.number(),
 });
 export type Spent = v.InferOutput<typeof spentSchema>;
 
-/** What earlier runs of a job have spent, and how many there were. */
-export function spentOf(entries: readonly { readonly kind: string }[]): {
+/** Total of all earlier runs of a job, and their number. */
+export function totalSpent(entries: readonly { readonly kind: string }[]): {
   readonly seconds: number;
   readonly evaluations: number;
   readonly runs: number;

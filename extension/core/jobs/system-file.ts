@@ -2,5 +2,5 @@ import type { Dirent } from 'node:fs';
 
 const names: ReadonlySet<string> = new Set(['.DS_Store', 'Thumbs.db', 'desktop.ini']);
 
-/** True for a file that the operating system puts into folders that somebody opens. It is nobody's work. */
+/** True for files that the operating system creates in folders, such as `.DS_Store`. */
 export const isSystemFile = (entry: Dirent): boolean => entry.isFile() && names.has(entry.name);

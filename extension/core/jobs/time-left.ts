@@ -6,25 +6,25 @@ interface Sample {
   readonly done: number;
 }
 
-/** Samples older than this no longer tell the speed. */
+/** Maximum age of the samples that determine the current rate, in milliseconds. */
 const windowMilliseconds = 20_000;
-/** An estimate from less than this is noise. */
+/** Minimum span of samples for an estimate; shorter spans are noise. */
 const leastMilliseconds = 2_000;
-/** What is measured sooner must be this share of the work: where much is left, its start is no guide. */
+/** Minimum share of the work before an early estimate: the start of a long job is not representative. */
 const leastShare = 0.05;
 const enoughMilliseconds = 10_000;
-/** What a journal remembers is counted at once, and is no work. */
+/** Progress reported this soon was replayed from a journal and doesn't count as work. */
 const replayMilliseconds = 1_000;
 
-/** Estimates when a job ends from the work counted lately; a new stage, or a step back, starts afresh. */
+/** Estimates the time left from recent progress. A new stage, or progress that moves backwards, resets the estimate. */
 export class TimeLeft {
   #stage: string | undefined;
   #since = 0;
   #samples: Sample[] = [];
-  /** When the job ends by what was expected before it started. */
+  /** End time from an estimate made before the job started. */
   #expectedEnd: number | undefined;
 
-  /** Seconds left at `time` (milliseconds), or undefined while that cannot be told. */
+  /** Returns the seconds left at `time` (milliseconds), or undefined if there is no estimate yet. */
   public update(progress: StageProgress, time: number): number | undefined {
     if (progress.secondsLeft !== undefined) {
       this.#expectedEnd = time + 1000 * progress.secondsLeft;
@@ -68,10 +68,10 @@ export class TimeLeft {
   }
 }
 
-/** A job that is over sooner is not worth an estimate. */
+/** Minimum duration of a job, in seconds, for which an estimate is reported. */
 const leastSeconds = 20;
 
-/** Says once how long a job takes, from the first work that it has counted. */
+/** Reports the estimated duration of a job once, as soon as it is known. */
 export class Estimate {
   readonly #say: (seconds: number) => void;
   #isSaid = false;
@@ -80,9 +80,9 @@ export class Estimate {
     this.#say = say;
   }
 
-  /** @param secondsLeft of {@link TimeLeft} */
+  /** @param secondsLeft from {@link TimeLeft} */
   public update(secondsLeft: number | undefined): void {
-    // A short stage says nothing of those that follow.
+    // A short first stage is not representative of later stages.
     if (!this.#isSaid && secondsLeft !== undefined && secondsLeft >= leastSeconds) {
       this.#isSaid = true;
       this.#say(secondsLeft);

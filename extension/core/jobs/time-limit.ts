@@ -3,7 +3,7 @@ import { createContext, Script } from 'node:vm';
 import type { Context } from 'node:vm';
 import { CancelledError } from './job';
 
-/** Thrown out of a function that computed for longer than allowed. */
+/** Thrown when a function exceeds its time limit. */
 export class TimeLimitError extends Error {
   public override readonly name = 'TimeLimitError';
 
@@ -16,12 +16,12 @@ const script = new Script('run()');
 let context: Context | undefined;
 
 /**
- * Runs a function that doesn't return to the event loop, and ends it after some time, even inside a regular
- * expression. Ctrl-C ends it too, and then reaches the handlers of this process. Costs about 0.05 ms.
- * @throws TimeLimitError after the limit; CancelledError after Ctrl-C; otherwise what `run` throws
+ * Runs a synchronous function and interrupts it after a time limit, even inside a regular expression. Ctrl-C also
+ * interrupts it, then reaches the handlers of this process. Overhead: about 0.05 ms.
+ * @throws TimeLimitError after the limit; CancelledError after Ctrl-C; otherwise the error of `run`
  */
 export function withTimeLimit<T>(milliseconds: number, run: () => T): T {
-  // Only scripts have a time limit, which also holds for the functions that they call.
+  // node:vm only limits the time of scripts, including the functions that they call.
   context ??= createContext({});
   context['run'] = run;
   try {
@@ -33,7 +33,7 @@ export function withTimeLimit<T>(milliseconds: number, run: () => T): T {
       throw new TimeLimitError(milliseconds);
     }
     if (code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED') {
-      // Node kept the signal from the handlers of this process.
+      // Node didn't pass the signal to this process's handlers.
       if (!process.emit('SIGINT', 'SIGINT')) {
         process.kill(process.pid, 'SIGINT');
       }

@@ -2,12 +2,12 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 
-/** Where what work costs on this machine is kept. */
+/** Folder with measured costs of work on this machine. */
 export function costsFolder(): string {
   return join(userCacheFolder(), 'costs');
 }
 
-/** Where processes say which results they are working on. */
+/** Folder with lock files for results that processes are writing. */
 export function locksFolder(): string {
   return join(userCacheFolder(), 'locks');
 }
@@ -17,7 +17,7 @@ export function replacedFolder(): string {
   return join(userCacheFolder(), 'replaced');
 }
 
-/** Folder of the user's cache that Espalier keeps what it can find out again in. */
+/** Cache folder of the user, for data that Espalier can recreate. */
 export function userCacheFolder(): string {
   const cache =
     process.env['XDG_CACHE_HOME'] ??

@@ -2,17 +2,20 @@ import { createHash } from 'node:crypto';
 import { basename, dirname, join, resolve } from 'node:path';
 import process from 'node:process';
 
-/** What the folders of jobs are called that keep what is done until their result has been written. */
+/** Suffixes of the folders in which jobs keep unfinished work until the result is written. */
 const suffixes = { compress: 'forms', repair: 'repair', patch: 'patch', narrow: 'narrow' } as const;
 
 /**
- * Names a folder for the unfinished work of this process and its children. The editor does, to keep it out of the
- * workspace; without one, work lies beside its result.
+ * Environment variable with a folder for unfinished work of this process and its children. The editor sets it to keep
+ * such files out of the workspace. If unset, they are written next to the result.
  */
 export const workRoot = 'ESPALIER_WORK_FOLDER';
 
-/** Where the unfinished work on `out` lies, by its name beside the result. */
-function placeOf(out: string, name: (base: string) => string): string {
+/**
+ * Path of unfinished work for `out`.
+ * @param name returns its name next to the result
+ */
+function unfinishedPath(out: string, name: (base: string) => string): string {
   const path = resolve(out);
   const root = process.env[workRoot];
   if (root === undefined) {
@@ -22,16 +25,17 @@ function placeOf(out: string, name: (base: string) => string): string {
   return join(root, hash, name(basename(path)));
 }
 
-/** The hidden folder in which a job keeps what is done until the result `out` is written. */
+/** Hidden folder in which a job keeps unfinished work until `out` is written. */
 export const workFolder = (out: string, kind: keyof typeof suffixes): string =>
-  placeOf(out, (base) => `.${base}.espalier-${suffixes[kind]}`);
+  unfinishedPath(out, (base) => `.${base}.espalier-${suffixes[kind]}`);
 
-/** The journal of a job that writes the document `out`. */
-export const journalOfDocument = (out: string): string =>
-  placeOf(out, (base) => `${base.replace(/\.json$/, '')}.journal.jsonl`);
+/** Path of the journal of a job that writes the document `out`. */
+export const documentJournal = (out: string): string =>
+  unfinishedPath(out, (base) => `${base.replace(/\.json$/, '')}.journal.jsonl`);
 
-/** The folder in which trainings keep what is done until the document `out` is written. */
-export const runsOfDocument = (out: string): string => placeOf(out, (base) => `${base}.runs`);
+/** Folder in which training runs are kept until the document `out` is written. */
+export const documentRunsFolder = (out: string): string =>
+  unfinishedPath(out, (base) => `${base}.runs`);
 
-/** The journal of an evolution that writes into the folder `out`. */
+/** Path of the journal of an evolution that writes to the folder `out`. */
 export const evolutionJournal = (out: string): string => join(out, 'synthesis.journal.jsonl');

@@ -4,16 +4,16 @@ import { replaceFile } from './replace-file';
 import { englishInJson, say } from '../message';
 
 /**
- * Writes a JSON document so that a reader sees the old one or the new one, never a part.
- * @throws UserError when the folder cannot be written to.
+ * Writes a JSON document atomically: readers see the old one or the new one, never a part.
+ * @throws UserError if the folder is not writable.
  */
 export async function writeDocument(path: string, document: unknown): Promise<void> {
   await writeText(path, `${JSON.stringify(document, englishInJson, 2)}\n`);
 }
 
 /**
- * Writes a text whole or not at all.
- * @throws UserError when the folder cannot be written to.
+ * Writes a file atomically.
+ * @throws UserError if the folder is not writable.
  */
 export async function writeText(path: string, text: string | Uint8Array): Promise<void> {
   try {

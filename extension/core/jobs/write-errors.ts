@@ -18,7 +18,7 @@ const remedies: Readonly<Record<string, readonly [problem: Message, remedy: Mess
   ],
 };
 
-/** Runs a file operation; a failure of the file system becomes a {@link UserError} that names `path`. */
+/** Runs a file operation. A file system error becomes a {@link UserError} that names `path`. */
 export async function onPath<T>(path: string, operation: () => Promise<T>): Promise<T> {
   try {
     return await operation();

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
 import { readScores, writeScores } from '../datadiet/scores/score-files';
-import { formatOf } from '../datadiet/scores/score-format';
+import { scoreFormatFromPath } from '../datadiet/scores/score-format';
 import type { ScoreFormat } from '../datadiet/scores/score-format';
 import { newFile } from './fields';
 import { defineOperation } from './operation';
@@ -29,7 +29,7 @@ export const convertScores = defineOperation({
   trust: 'write',
   run: async (request): Promise<ConvertedScores> => {
     const out = resolve(request.out);
-    const format = request.format ?? formatOf(out);
+    const format = request.format ?? scoreFormatFromPath(out);
     const document = await readScores(resolve(request.scores));
     await writeScores(out, document, format);
     return { examples: document.examples, format };

@@ -7,7 +7,7 @@ import type { Comparison } from '../datadiet/subsets/diet-work';
 import { scoreKinds } from '../datadiet/scores/score-document';
 import { policies } from '../datadiet/subsets/selection';
 import type { Policy } from '../datadiet/subsets/selection';
-import { runsOfDocument } from '../jobs/work-folder';
+import { documentRunsFolder } from '../jobs/work-folder';
 import { writeDocument } from '../jobs/write-document';
 import { dataField, datasetFields, datasetOptions, testField } from './data-fields';
 import { choice, integer, list, newFile, number, numbers } from './fields';
@@ -101,7 +101,7 @@ export const dataDiet = defineOperation({
     ),
   }),
   trust: 'run',
-  resume: ({ out }) => runsOfDocument(out),
+  resume: ({ out }) => documentRunsFolder(out),
   work: async (request) =>
     Promise.resolve({
       kind: [...passKind(request), request.score, request.iso],
@@ -113,7 +113,11 @@ export const dataDiet = defineOperation({
     const out = resolve(request.out);
     return runDiet(
       {
-        ...{ data: resolve(data), options: datasetOptions(request), folder: runsOfDocument(out) },
+        ...{
+          data: resolve(data),
+          options: datasetOptions(request),
+          folder: documentRunsFolder(out),
+        },
         ...(test === undefined ? {} : { test: resolve(test) }),
         ...{ proxy: proxyOf(request, environment), training: trainingOf(request) },
         ...comparisonOf(request),

@@ -1,8 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { fileBeside } from '../jobs/saved-parts';
-import { journalOfDocument } from '../jobs/work-folder';
+import { siblingFile } from '../jobs/saved-parts';
+import { documentJournal } from '../jobs/work-folder';
 import { statesEnding } from '../runtime/states/walk';
 import { userCacheFolder } from '../jobs/user-cache';
 
@@ -23,7 +23,7 @@ export interface OperationJournal {
 export function operationJournal(name: string): OperationJournal {
   const path: OperationJournal['path'] = (out, model) => {
     if (out !== undefined) {
-      return journalOfDocument(out);
+      return documentJournal(out);
     }
     const place = resolve(model);
     const key = createHash('sha256').update(place).digest('hex').slice(0, 16);
@@ -33,7 +33,7 @@ export function operationJournal(name: string): OperationJournal {
     path,
     walkFiles: (out, model) => {
       const journal = path(out, model);
-      return [journal, fileBeside(journal, statesEnding)];
+      return [journal, siblingFile(journal, statesEnding)];
     },
     prepare: async (out, model) => {
       const journal = path(out, model);

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { baseMagic } from '../evaluate/base-probabilities';
-import { formatOf } from '../datadiet/scores/score-format';
+import { scoreFormatFromPath } from '../datadiet/scores/score-format';
 import type { ScoreFormat } from '../datadiet/scores/score-format';
 import { documentNames } from '../document-names';
 import type { DocumentId } from '../document-names';
@@ -29,7 +29,10 @@ interface OutputFile {
 /** The file that a request asks for. */
 export function outputFile(
   kind: FileKind,
-  { out = '', format = formatOf(out) }: { readonly out?: string; readonly format?: ScoreFormat },
+  {
+    out = '',
+    format = scoreFormatFromPath(out),
+  }: { readonly out?: string; readonly format?: ScoreFormat },
 ): OutputFile {
   switch (kind) {
     case 'report':

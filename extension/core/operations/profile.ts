@@ -30,7 +30,7 @@ import { searchJournal, searchModel, searchWork } from './search-model';
 import { sharingFields, sharingRules } from './sharing';
 import { besideModel } from './suggest-out';
 import { counted, say, joined } from '../message';
-import { bundledText, changeOfRounds } from '../prune/layer-profile';
+import { bundledText, perplexityChange } from '../prune/layer-profile';
 import { several, perplexitySentence } from './outcomes';
 import { formatDuration } from '../format';
 
@@ -124,7 +124,7 @@ export const profile = defineOperation({
         candidates.filter(({ distance }) => distance !== null).length,
         'sublayer',
       );
-      const change = changeOfRounds(evaluations, rounds.length);
+      const change = perplexityChange(evaluations, rounds.length);
       return {
         summary: joined([
           say`Measured ${measured} and put ${rounds.length} in order of removal, in ${formatDuration(search.seconds)}.`,

@@ -8,13 +8,13 @@ import type { CompareRequest } from '../inspect/model-comparison';
 import { writeText } from '../jobs/write-document';
 import { say } from '../message';
 import { readManifest } from '../pipelines/manifest-file';
-import { reportOfComparison } from '../report/contents/of-comparison';
-import { reportOfEvaluation } from '../report/contents/of-evaluation';
-import { reportOfExperiment } from '../report/contents/of-experiment';
-import { reportOfModel } from '../report/contents/of-model';
-import { reportOfPlan } from '../report/contents/of-plan';
-import { reportOfProfile } from '../report/contents/of-profile';
-import { reportOfSensitivity } from '../report/contents/of-sensitivity';
+import { comparisonReport } from '../report/contents/of-comparison';
+import { evaluationReport } from '../report/contents/of-evaluation';
+import { experimentReport } from '../report/contents/of-experiment';
+import { modelReport } from '../report/contents/of-model';
+import { planReport } from '../report/contents/of-plan';
+import { profileReport } from '../report/contents/of-profile';
+import { sensitivityReport } from '../report/contents/of-sensitivity';
 import type { Report } from '../report/report';
 import { toHtml } from '../report/to-html';
 import { toMarkdown } from '../report/to-markdown';
@@ -34,11 +34,11 @@ const reported = ['layerProfile', 'sensitivity', 'plan', 'evaluation', 'experime
 type Reported = (typeof reported)[number];
 
 const contents: Readonly<Record<Reported, (file: string) => Promise<Report>>> = {
-  layerProfile: async (file) => reportOfProfile(await readDocument('layerProfile', file)),
-  sensitivity: async (file) => reportOfSensitivity(await readDocument('sensitivity', file)),
-  plan: async (file) => reportOfPlan(await readDocument('plan', file), file),
-  evaluation: async (file) => reportOfEvaluation(await readDocument('evaluation', file)),
-  experiment: async (file) => reportOfExperiment(await readDocument('experiment', file)),
+  layerProfile: async (file) => profileReport(await readDocument('layerProfile', file)),
+  sensitivity: async (file) => sensitivityReport(await readDocument('sensitivity', file)),
+  plan: async (file) => planReport(await readDocument('plan', file), file),
+  evaluation: async (file) => evaluationReport(await readDocument('evaluation', file)),
+  experiment: async (file) => experimentReport(await readDocument('experiment', file)),
 };
 
 export interface WrittenReport {
@@ -120,7 +120,7 @@ async function reportOfTwo(
         context,
       )
     : undefined;
-  return reportOfComparison(comparison, quality, version);
+  return comparisonReport(comparison, quality, version);
 }
 
 /** The type of a document whose name does not tell, by its field. */
@@ -147,7 +147,7 @@ async function reportOf(file: string): Promise<Report> {
   const model = basename(file) === manifestName ? dirname(file) : file;
   const manifest = await readManifest(model);
   if (manifest !== undefined) {
-    return reportOfModel(manifest, model);
+    return modelReport(manifest, model);
   }
   const suffixes = reported.map((one) => documentNames[one].suffix);
   throw new UserError(say`No report can be made of this file.`, {

@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { PieceTask } from '../distribute/local-engine';
-import { probeRequest } from '../distribute/piece';
-import type { PieceFile, PieceSetup } from '../distribute/piece';
-import type { OpenPieces, PieceDoer } from '../distribute/piece-doer';
+import type { WorkerTask } from '../distribute/local-engine';
+import { probeRequest } from '../distribute/work-item';
+import type { WorkFile, WorkSetup } from '../distribute/work-item';
+import type { OpenTaskRunner, TaskRunner } from '../distribute/task-runner';
 import type { TaskJob } from '../jobs/child-task';
 import type { OpenModel } from '../models/model-cache';
-import { openSeedPieces } from '../datadiet/training/seed-pieces';
+import { openSeedRunner } from '../datadiet/training/seed-runner';
 import type { OpenedModel } from '../models/opened-model';
-import { openSearchPieces } from '../prune/shards/share-search';
+import { openSearchRunner } from '../prune/shards/share-search';
 import { openNetworkPieces } from '../symbolic/evolution/network-pieces';
 import { openSlicePieces } from '../tensornet/repair/share-slices';
 import { openLayerPieces } from '../tensornet/sensitivity/share-layers';
@@ -17,17 +17,17 @@ import { UserError } from '../user-error';
 import { say } from '../message';
 
 /** Who does the pieces of each kind. */
-const kinds: Readonly<Record<string, OpenPieces>> = {
+const kinds: Readonly<Record<string, OpenTaskRunner>> = {
   networks: openNetworkPieces,
   repair: openSlicePieces,
-  search: openSearchPieces,
-  seeds: openSeedPieces,
+  search: openSearchRunner,
+  seeds: openSeedRunner,
   sensitivity: openLayerPieces,
 };
 
 /** Does pieces in this process, of one job at a time. */
 export class PieceRunner {
-  private doer: PieceDoer | undefined;
+  private doer: TaskRunner | undefined;
 
   /** @param samples folder of the texts and the model that come with Espalier */
   public constructor(
@@ -36,7 +36,7 @@ export class PieceRunner {
   ) {}
 
   /** @throws UserError where a file is not the one that the job is about */
-  public async run({ setup, request, limits }: PieceTask, job: TaskJob): Promise<unknown> {
+  public async run({ setup, request, limits }: WorkerTask, job: TaskJob): Promise<unknown> {
     if (setup !== undefined) {
       await this.dispose();
       this.doer = await this.open(setup, limits);
@@ -52,7 +52,7 @@ export class PieceRunner {
     this.doer = undefined;
   }
 
-  private async open(setup: PieceSetup, limits: PieceTask['limits']): Promise<PieceDoer> {
+  private async open(setup: WorkSetup, limits: WorkerTask['limits']): Promise<TaskRunner> {
     const { kind, data, files } = setup;
     const open = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
     if (open === undefined) {
@@ -60,16 +60,20 @@ export class PieceRunner {
         remedy: say`Run the same version on all machines.`,
       });
     }
-    const kept = setup.scratch ?? tmpdir();
+    const jobFolder = setup.scratch ?? tmpdir();
     return open(data, {
       files: Object.fromEntries(Object.entries(files).map(([name, { path }]) => [name, path])),
       openModel: async (name = 'model') => this.modelOf(files[name]),
-      ...{ samples: this.samples, kept, scratch: join(kept, `espalier-pieces-${randomUUID()}`) },
+      ...{
+        samples: this.samples,
+        jobFolder,
+        scratch: join(jobFolder, `espalier-pieces-${randomUUID()}`),
+      },
       ...limits,
     });
   }
 
-  private async modelOf(file: PieceFile | undefined): Promise<OpenedModel> {
+  private async modelOf(file: WorkFile | undefined): Promise<OpenedModel> {
     if (file === undefined) {
       throw new Error('the pieces came without a model');
     }

@@ -8,8 +8,8 @@ import { scoreKinds } from '../datadiet/scores/score-document';
 import type { ScoreDocument } from '../datadiet/scores/score-document';
 import { scoreDataset } from '../datadiet/scores/score-dataset';
 import { writeScores } from '../datadiet/scores/score-files';
-import { formatOf, scoreFormats } from '../datadiet/scores/score-format';
-import { runsOfDocument } from '../jobs/work-folder';
+import { scoreFormatFromPath, scoreFormats } from '../datadiet/scores/score-format';
+import { documentRunsFolder } from '../jobs/work-folder';
 import { dataField, datasetFields, datasetOptions } from './data-fields';
 import { choice, integer, newFile, path } from './fields';
 import { defineOperation } from './operation';
@@ -124,7 +124,7 @@ export const scoreData = defineOperation({
     outliers: v.number(),
   }),
   trust: 'run',
-  resume: ({ out }) => runsOfDocument(out),
+  resume: ({ out }) => documentRunsFolder(out),
   work: async (request) => {
     const { score, epoch, runs, dynamics } = request;
     const kind = [
@@ -141,13 +141,13 @@ export const scoreData = defineOperation({
     const { data, score, runs, epoch, dynamics, embedding } = request;
     const { environment } = context;
     const out = resolve(request.out);
-    const format = request.format ?? formatOf(out);
+    const format = request.format ?? scoreFormatFromPath(out);
     const document = await scoreDataset(
       {
         ...{ data: resolve(data), options: datasetOptions(request), score, runs, epoch },
         ...{ proxy: proxyOf(request, environment), training: trainingOf(request) },
         ...(embedding === 'none' ? {} : { embedding: { layout: embedding } }),
-        folder: runsOfDocument(out),
+        folder: documentRunsFolder(out),
         write: async (scored) => writeScores(out, scored, format),
       },
       context,

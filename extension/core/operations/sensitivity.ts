@@ -19,7 +19,7 @@ import { besideModel } from './suggest-out';
 import { payingSharingFields, sharingRules } from './sharing';
 import { several } from './outcomes';
 import { say } from '../message';
-import { journalOfDocument } from '../jobs/work-folder';
+import { documentJournal } from '../jobs/work-folder';
 
 export const sensitivity = defineOperation({
   id: 'sensitivity',
@@ -67,7 +67,7 @@ export const sensitivity = defineOperation({
     saved: {
       text: (done, total) => say`Saved: ${done} of ${total} measurements.`,
       leftovers: ({ out }: { readonly out?: string }) =>
-        out === undefined ? [] : [`${journalOfDocument(out)}.forms`],
+        out === undefined ? [] : [`${documentJournal(out)}.forms`],
     },
   },
 });

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { LocalEngine } from '../distribute/local-engine';
-import type { Engine } from '../distribute/piece';
+import type { Engine } from '../distribute/work-item';
 import { parseQueueAddress } from '../distribute/queue/address';
 import { connect } from '../distribute/queue/connection';
 import type { QueueServer } from '../distribute/queue/connection';

@@ -6,7 +6,7 @@ import type { SeedSharing } from '../datadiet/training/side-by-side';
 import { defaultTraining, schedules } from '../datadiet/training/training-settings';
 import type { TrainingSettings } from '../datadiet/training/training-settings';
 import { LocalEngine } from '../distribute/local-engine';
-import { alone } from '../distribute/with-crew';
+import { localOnly } from '../distribute/with-workers';
 import { choice, group, integer, number, path } from './fields';
 import type { RequestOf } from './fields';
 import type { Environment } from './operation';
@@ -117,7 +117,7 @@ export function seedSharingOf(request: SharingRequest, environment: Environment)
   const { version } = environment;
   const isChosen = request.workers !== undefined || request.queue !== undefined;
   return {
-    ...(isChosen ? { engine: engineOf(request, environment) ?? alone } : {}),
+    ...(isChosen ? { engine: engineOf(request, environment) ?? localOnly } : {}),
     ...{ version, processes: (count) => new LocalEngine(piecesOf(environment), count) },
   };
 }

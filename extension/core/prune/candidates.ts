@@ -5,10 +5,10 @@ import { UserError } from '../user-error';
 import type { Budget, Granularity, SearchSettings } from './options';
 import { counted, joined, say } from '../message';
 
-/** Something that one step of a search can remove: a sublayer, a single expert, or a whole block. */
+/** Unit that one search step can remove: a sublayer, a single expert, or a whole block. */
 export interface Candidate {
   readonly id: string;
-  /** Units of the model, ascending; see {@link RemovableUnits}. */
+  /** Ascending indices of removed units; see {@link RemovableUnits}. */
   readonly members: readonly number[];
   /** Index of the first sublayer that it changes. */
   readonly first: number;
@@ -16,7 +16,7 @@ export interface Candidate {
 
 /**
  * All candidates of a granularity, in model order.
- * @throws UserError for a model that nothing can be removed from.
+ * @throws UserError if nothing can be removed from the model.
  */
 export function listCandidates(
   model: ModelSummary,
@@ -39,7 +39,7 @@ export function listCandidates(
     const units = new RemovableUnits(model);
     return sublayers.flatMap((_, first) => {
       const experts = units.expertsOf(first);
-      // The only expert of a mixture is the mixture, and groups lose experts together.
+      // Removing the only expert equals removing the MoE layer, and groups lose experts together.
       const { least = 1, groups } = sublayers[first]?.experts ?? {};
       return experts.length <= least || groups !== undefined
         ? []
@@ -55,14 +55,14 @@ export function listCandidates(
   );
 }
 
-/** Where ids were written. */
+/** Source of ids, for errors. */
 interface Subject {
   readonly file?: string;
   readonly field: string;
 }
 
 /**
- * The units that ids of sublayers, experts and blocks stand for, in the order given, each once.
+ * Resolves ids of sublayers, experts and blocks to unique units, in the given order.
  * @throws UserError naming the first unknown id.
  */
 export function resolveIds(
@@ -97,7 +97,7 @@ function expertRemedy({ sublayers }: ModelSummary): string {
     : `, ${mixture.id}.0 to ${mixture.id}.${mixture.experts.count - 1} for single experts`;
 }
 
-/** @throws UserError where a mixture would stay with fewer experts than it needs, or with groups of several sizes. */
+/** @throws UserError if an MoE layer would keep fewer experts than it needs, or groups of different sizes. */
 export function requireExperts(
   model: ModelSummary,
   removed: ReadonlySet<number>,
@@ -144,13 +144,13 @@ export function requireExperts(
   }
 }
 
-/** Says when enough has been removed. */
+/** Decides when the budget is used up. */
 export interface BudgetCheck {
-  /** Whether the budget is used up once these sublayers are gone. */
+  /** True if removing these sublayers uses up the budget. */
   readonly isMet: (removed: ReadonlySet<number>, rounds: number) => boolean;
 }
 
-/** @throws UserError for a budget that cannot be met or removes nothing. */
+/** @throws UserError for a budget that can't be met or removes nothing. */
 export function checkBudget(
   budget: Budget,
   model: ModelSummary,
@@ -159,7 +159,7 @@ export function checkBudget(
   if (budget.kind === 'all') {
     return { isMet: () => false };
   }
-  const count = countOf(model, granularity);
+  const count = countUnits(model, granularity);
   if (budget.kind === 'count') {
     return { isMet: (_, rounds) => rounds >= budget.count };
   }
@@ -186,8 +186,8 @@ export function checkBudget(
   };
 }
 
-/** How many units of a granularity there are; experts count where some of their mixture can go. */
-function countOf({ sublayers }: ModelSummary, granularity: Granularity): number {
+/** Number of units of a granularity; experts count if some of their MoE layer can be removed. */
+function countUnits({ sublayers }: ModelSummary, granularity: Granularity): number {
   return granularity === 'expert'
     ? sublayers.reduce(
         (sum, { experts: { count = 0, least = 1, groups } = {} }) =>
@@ -198,30 +198,34 @@ function countOf({ sublayers }: ModelSummary, granularity: Granularity): number 
 }
 
 /**
- * Which candidates may be removed now: not protected, and not held back by the reference's
- * `exclude` x (the first ⌊x·N/2⌋+1 blocks of N sublayers wait until ⌊x·M⌋+1 of M units are gone, M
- * being N but for single experts). A mixture stays as long as one of its experts must.
+ * Returns a function that tests whether a candidate may be removed: not protected, and not excluded by `exclude` x of
+ * the FinerCut code (the first ⌊x·N/2⌋+1 blocks of N sublayers must wait until ⌊x·M⌋+1 of M units are removed, where M
+ * is N except for single experts). An MoE layer can only be removed if all of its experts may be.
  */
 export function eligibility(
   model: ModelSummary,
   { protect, exclude, granularity }: Pick<SearchSettings, 'protect' | 'exclude' | 'granularity'>,
 ): (candidate: Candidate, removed: ReadonlySet<number>) => boolean {
   const units = new RemovableUnits(model);
-  const kept = new Set(resolveIds(model, protect, { field: 'protect' }));
-  const count = countOf(model, granularity);
-  const heldBlocks = Math.floor((exclude * model.sublayers.length) / 2) + 1;
-  const heldUntil = Math.floor(exclude * count) + 1;
+  const protectedUnits = new Set(resolveIds(model, protect, { field: 'protect' }));
+  const count = countUnits(model, granularity);
+  const excludedBlocks = Math.floor((exclude * model.sublayers.length) / 2) + 1;
+  const excludedUntil = Math.floor(exclude * count) + 1;
   return ({ members }, removed) =>
     members.every((unit) => {
       const index = units.sublayerOf(unit);
       const block = model.sublayers[index]?.block ?? 0;
-      const held = exclude > 0 && removed.size < heldUntil && block < heldBlocks;
+      const isExcluded = exclude > 0 && removed.size < excludedUntil && block < excludedBlocks;
       const within = units.isExpert(unit) ? [index] : units.expertsOf(index);
-      return ![unit, ...within].some((one) => kept.has(one)) && !removed.has(unit) && !held;
+      return (
+        ![unit, ...within].some((one) => protectedUnits.has(one)) &&
+        !removed.has(unit) &&
+        !isExcluded
+      );
     });
 }
 
-/** The error for a model without candidates of a granularity. */
+/** Error for a model without candidates of a granularity. */
 export function nothingToRemove(
   { path, warnings, sublayers }: ModelSummary,
   granularity: Granularity,
@@ -251,7 +255,7 @@ export function nothingToRemove(
   );
 }
 
-/** The error for a search that may take none of its candidates. */
+/** Error for a search in which no candidate may be removed. */
 export function nothingMayGo(): UserError {
   return new UserError(say`Nothing may be removed: every candidate is protected or excluded.`, {
     field: 'protect',

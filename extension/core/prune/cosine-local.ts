@@ -3,12 +3,12 @@ import { floatsIn } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 import type { CosineSums, OriginalObserver, ScorerSetup, SublayerObserver } from './scorer';
 
-/** [batch, sequence, hidden]; a stream of higher rank, such as an image's, counts as one vector. */
+/** Rank of [batch, sequence, hidden]. A residual stream of higher rank, such as an image's, counts as one vector. */
 const tokenRank = 3;
 
 /**
- * 1 − cos(x, x + f(x)) of each sublayer's own input and output, mean over tokens (LLM-Drop,
- * ShortGPT's block influence): costs nothing beside the original run, and says nothing of the logits.
+ * Mean over tokens of 1 − cos(x, x + f(x)) for each sublayer's input and output (LLM-Drop; block influence of
+ * ShortGPT). Needs only the original run, but doesn't measure the logits.
  */
 export class CosineLocal implements OriginalObserver {
   private readonly known: { readonly sums: number[]; readonly tokens: number[] };
@@ -21,8 +21,8 @@ export class CosineLocal implements OriginalObserver {
   public readonly observe: SublayerObserver = async (index, before, after) => {
     const { model, states } = this.setup.executor;
     const names = model.sublayer(index).streamNames;
-    const from = numbersOf(await states.toHost(before), names.before);
-    const to = numbersOf(await states.toHost(after), names.after);
+    const from = streamTensor(await states.toHost(before), names.before);
+    const to = streamTensor(await states.toHost(after), names.after);
     const width = from.dims.length > tokenRank ? from.numbers.length : (from.dims.at(-1) ?? 1);
     if (from.numbers.length !== to.numbers.length) {
       return;
@@ -43,12 +43,12 @@ export class CosineLocal implements OriginalObserver {
     }
   };
 
-  /** What was observed. */
+  /** Observed sums. */
   public get sums(): CosineSums {
     return this.known;
   }
 
-  /** Adds what was observed elsewhere. */
+  /** Adds sums observed by another worker. */
   public readonly add = ({ sums, tokens }: CosineSums): void => {
     sums.forEach((sum, index) => {
       this.count(index, sum, tokens[index] ?? 0);
@@ -61,11 +61,11 @@ export class CosineLocal implements OriginalObserver {
     tokens[index] = (tokens[index] ?? 0) + count;
   }
 
-  /** By sublayer, in model order. */
+  /** Distances by sublayer, in model order. */
   public distances(): readonly CandidateDistance[] {
     return this.setup.executor.model.summary.sublayers.map(({ id }, index) => ({
       sublayer: id,
-      // Nothing compares streams of two sizes, as between stages: what leads there counts as all there is.
+      // Streams of different sizes, as between stages, can't be compared: the distance is the maximum.
       distance:
         this.known.tokens[index] === 0
           ? 1
@@ -74,13 +74,13 @@ export class CosineLocal implements OriginalObserver {
   }
 }
 
-/** A value of a state; where a stream starts, a side value stands in front of it. */
-function numbersOf(
+/** Tensor of a state: the residual stream, or the side value from which it starts. */
+function streamTensor(
   { values, side }: HiddenState,
   name: string,
 ): { numbers: Float32Array; dims: readonly number[] } {
   const tensor = values[name] ?? side[name];
-  // Quantized numbers mean nothing without their scale.
+  // Quantized values are meaningless without their scale.
   const isQuantized = tensor?.type === 'uint8' || tensor?.type === 'int8';
   return tensor === undefined || isQuantized
     ? { numbers: new Float32Array(), dims: [] }

@@ -10,7 +10,7 @@ import type { SearchPlan } from './search-plan';
 import { newScorer } from './shards/new-scorer';
 import { say } from '../message';
 
-/** A baseline as the search itself: the order is fixed, only its distances are measured. */
+/** Runs a baseline as the search: the order is fixed, only distances are measured. */
 export async function ranked(
   plan: SearchPlan,
   name: BaselineName,
@@ -48,7 +48,7 @@ export async function ranked(
   return { candidates: distances, rounds };
 }
 
-/** Distances of a baseline over as many rounds as the search took. */
+/** Measures a baseline's distances over as many rounds as the search took. */
 export async function measureOrder(
   plan: SearchPlan,
   order: readonly Candidate[],
@@ -65,8 +65,8 @@ export async function measureOrder(
 }
 
 /**
- * Removes in the given order, passing over what may not go yet, and measures every prefix as long as distances are
- * finite numbers.
+ * Removes candidates in the given order, skipping those that are not eligible yet, and measures every prefix until a
+ * distance is not finite.
  */
 export async function followOrder(
   plan: SearchPlan,
@@ -96,7 +96,7 @@ export async function followOrder(
     if (!Number.isFinite(distance)) {
       break;
     }
-    // A ranking may have measured them alone.
+    // A ranking may have measured them individually.
     scorer.commit(
       next,
       order.filter((other) => other !== next),

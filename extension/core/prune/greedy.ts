@@ -9,10 +9,10 @@ import { roundStep } from './search-plan';
 import type { SearchPlan } from './search-plan';
 import { say } from '../message';
 
-/** How rounds after the first are decided, which measures every distance in full: it is the heatmap. */
+/** Strategies after the first round, which measures every distance in full for the heatmap. */
 const laterRounds = { exact: race, lazy, naive: everyDistance } as const;
 
-/** How a search decides round n, from 1. */
+/** Returns the strategy for round n, from 1. */
 export function roundStrategies(
   { mode, everyDistance: inFull }: SearchSettings,
   adaptive: AdaptiveRounds | undefined,
@@ -24,7 +24,7 @@ export function roundStrategies(
   return (round) => (round === 1 || inFull ? everyDistance : later);
 }
 
-/** Removes one candidate after the other, each time the one that leaves the least distance. */
+/** Removes candidates one by one, each time the one with the lowest distance. */
 export async function greedy(
   plan: SearchPlan,
   strategyOf: (round: number) => Strategy,

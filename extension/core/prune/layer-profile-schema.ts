@@ -149,7 +149,7 @@ export const layerProfileSchema = v.object({
 });
 
 /**
- * Parses the text of a `*.layerprofile.json`.
+ * Parses a `*.layerprofile.json` document.
  * @throws UserError naming the file and the field.
  */
 export function parseLayerProfile(text: string, file: string): LayerProfile {

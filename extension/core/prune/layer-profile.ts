@@ -4,16 +4,16 @@ import type { ModelSummary } from '../models/model-summary';
 import type { Origin } from '../runtime/origin';
 import type { BaselineName, RefineSettings, SearchMode, SearchSettings } from './options';
 
-/** How far importance depends on the calibration text. */
+/** Dependence of importance on the calibration text. */
 export interface Stability {
-  /** The texts, or parts of the only one, each with the tokens that every candidate was measured on. */
+  /** Texts, or parts of a single text, with the number of tokens on which every candidate was measured. */
   readonly texts: readonly { readonly name: string; readonly tokens: number }[];
-  /** Spearman's correlation of importance between two texts: mean over pairs, and the least. */
+  /** Spearman's correlation of importance between two texts: mean and minimum over pairs. */
   readonly correlation: number;
   readonly least: number;
   /** In model order. */
   readonly candidates: readonly CandidateStability[];
-  /** Distance of the model after each round, by text; without rounds that were not measured on each. */
+  /** Distance of the model after each round, by text. Rounds that were not measured on every text are omitted. */
   readonly rounds: readonly (readonly number[])[];
 }
 
@@ -21,102 +21,108 @@ export interface CandidateStability {
   readonly sublayer: string;
   /** Distance when removed alone, by text. */
   readonly distances: readonly number[];
-  /** Its best and its worst place by importance on a text, 1 being the cheapest to remove. */
+  /** Best and worst rank by importance on any text; 1 is the cheapest to remove. */
   readonly places: readonly [number, number];
-  /** Whether its places differ by at least a quarter of all, and its share of importance by more than chance. */
+  /** True if its ranks differ by at least a quarter of all candidates, and its share of importance significantly. */
   readonly dependsOnText: boolean;
 }
 
-/** A candidate's distance to the original; `null` where early stopping made it needless, or outputs hold NaN or infinity. */
+/**
+ * A candidate's distance to the original; `null` if early stopping made it unnecessary, or outputs contain NaN or
+ * infinity.
+ */
 export interface CandidateDistance {
   /** `block.N.attention`, `block.N.feedforward`, `block.N.expert.J`, or `block.N` for whole blocks. */
   readonly sublayer: string;
   readonly distance: number | null;
-  /** The distance is at least this; absent where it was not measured at all. */
+  /** Lower bound of the distance; absent if not measured at all. */
   readonly atLeast?: number;
-  /** Of the distance, for other text like the one measured; `adaptive` gives estimates from a part of it. */
+  /**
+   * Standard error of the distance for other text of the same kind; `adaptive` estimates distances from a part of the
+   * text.
+   */
   readonly standardError?: number;
 }
 
-/** How sure a round's choice is, by paired differences over tokens; for other text like the one measured. */
+/** Confidence of a round's choice from paired differences over tokens, for other text of the same kind. */
 export interface Decision {
-  /** How many candidates were compared. */
+  /** Number of compared candidates. */
   readonly compared: number;
-  /** Probability that the runner-up is no nearer. */
+  /** Probability that the runner-up is not better. */
   readonly confidence: number;
-  /** Candidates that cannot be told apart from the one removed: within two standard errors. */
+  /** Candidates whose distance is within two standard errors of the removed one's. */
   readonly ties: readonly string[];
-  /** What an adaptive search had expected: the distance, and its place among all, from 1. */
+  /** Expected distance and rank (from 1) of the choice in an adaptive search. */
   readonly expected?: { readonly distance: number; readonly place: number };
 }
 
-/** One greedy step: what was removed, and the distance of the model that lacks it and all before. */
+/** Greedy step: the removed candidate, and the distance of the model without it and all earlier ones. */
 export interface Round {
   readonly removed: string;
   readonly distance: number;
   readonly standardError?: number;
   /** Absent for orders that were not searched. */
   readonly decision?: Decision;
-  /** Distances of this round as far as computed; absent for orders that were not searched. */
+  /** Known distances of this round; absent for orders that were not searched. */
   readonly candidates?: readonly CandidateDistance[];
 }
 
-/** What a refinement made of a search's removals. */
+/** Result of refining a search's removals. */
 export interface Refinement {
   readonly method: RefineSettings['method'];
-  /** Sets of removals that were measured. */
+  /** Number of measured sets of removals. */
   readonly sets: number;
-  /** Distance of the whole before and after, on the calibration tokens. */
+  /** Distance with all removals before and after the refinement, on the calibration tokens. */
   readonly from: number;
   readonly to: number;
-  /** Removals that are others now. */
+  /** Number of exchanged removals. */
   readonly exchanged: number;
-  /** The rounds that it started from. */
+  /** Rounds before the refinement. */
   readonly start: readonly Round[];
 }
 
-/** What a search cost. One evaluation is one sublayer run over one calibration sequence. */
+/** Cost of a search. One evaluation is one sublayer run over one calibration sequence. */
 export interface SearchCost {
   readonly seconds: number;
   readonly sublayerEvaluations: number;
-  /** What running the whole model for every candidate of every round would have taken. */
+  /** Evaluations needed to run the whole model for every candidate of every round. */
   readonly naiveSublayerEvaluations: number;
 }
 
-/** How often a search's surrogate was right. */
+/** Accuracy of a search's surrogate. */
 export interface SurrogateRecord {
-  /** Rounds that it proposed candidates for. */
+  /** Number of rounds with proposed candidates. */
   readonly rounds: number;
-  /** Rounds whose choice it had expected first, and among the first four. */
+  /** Number of rounds whose choice was predicted as the best, and among the best four. */
   readonly first: number;
   readonly amongFour: number;
-  /** Mean of |log(predicted / measured)| of the distances chosen; undefined where each of them has a 0. */
+  /** Mean of |log(predicted / measured)| over the chosen distances; undefined if all include a 0. */
   readonly meanLogError?: number;
 }
 
-/** Stands for the path of the held-out text that comes with Espalier. */
+/** Value that names the bundled held-out text instead of a path. */
 export const bundledText = 'bundled';
 
-/** Perplexity of the model after some rounds, on text that is not the calibration text. */
+/** Perplexity of the model after some rounds, on held-out text. */
 export interface ProfileEvaluation {
-  /** Number of rounds applied; 0 is the original. */
+  /** Number of removed rounds; 0 is the original. */
   readonly rounds: number;
   readonly text: string;
   readonly perplexity: number;
   readonly tokens: number;
   readonly tokensPerSecond: number;
-  /** Only the first windows of what an evaluation reads, as all would have taken too long unasked. */
+  /** True if only the first windows were evaluated, because all would have taken too long. */
   readonly partial?: true;
 }
 
-/** Perplexity of an original and of what is left of it, on the same tokens. */
+/** Perplexity of the original and of the pruned model, on the same tokens. */
 export interface PerplexityChange extends Pick<ProfileEvaluation, 'tokens' | 'partial'> {
   readonly before: number;
   readonly after: number;
 }
 
-/** Perplexity of the original and after some rounds, where both were measured on the same text. */
-export function changeOfRounds(
+/** Perplexity of the original and after some rounds, if both were measured on the same text. */
+export function perplexityChange(
   evaluations: readonly ProfileEvaluation[],
   rounds: number,
 ): PerplexityChange | undefined {
@@ -134,24 +140,24 @@ export function changeOfRounds(
   return undefined;
 }
 
-/** The document `NAME.layerprofile.json`: everything a search found, and how. */
+/** Document `NAME.layerprofile.json`: results and settings of a search. */
 export interface LayerProfile extends Origin {
   readonly format: 'espalier.layerprofile';
   readonly version: 1;
   readonly model: ModelSummary;
   readonly calibration: CalibrationSummary;
   readonly metric: SearchSettings['metric'];
-  /** The metric's formula and normalisation, in words. */
+  /** The metric's formula and normalization, in words. */
   readonly metricDefinition: string;
   readonly settings: SearchSettings;
   readonly search: SearchCost & { readonly mode: SearchMode; readonly device: string };
-  /** Where the rounds were refined. */
+  /** Present if the rounds were refined. */
   readonly refinement?: Refinement;
-  /** Of an adaptive search. */
+  /** Present for adaptive searches. */
   readonly surrogate?: SurrogateRecord;
-  /** Where a first round measured candidates on several texts, or parts of one. */
+  /** Present if the first round measured candidates on several texts, or parts of one. */
   readonly stability?: Stability;
-  /** Every candidate's distance when removed alone from the original, in model order. */
+  /** Distance of every candidate when removed alone from the original, in model order. */
   readonly candidates: readonly CandidateDistance[];
   readonly rounds: readonly Round[];
   readonly baselines: Readonly<Partial<Record<BaselineName, readonly Round[]>>>;
@@ -160,12 +166,12 @@ export interface LayerProfile extends Origin {
   readonly evaluations: readonly ProfileEvaluation[];
 }
 
-/** A round without what it compared. */
+/** Round without the compared candidates. */
 export const shownRound = ({ removed, distance, standardError }: Round): Round => ({
   ...{ removed, distance, ...(standardError === undefined ? {} : { standardError }) },
 });
 
-/** A profile without what each round compared: little of a long search's document, and all that is shown of it. */
+/** Profile without the candidates of each round, which are most of a long search's document and are not displayed. */
 export function shownProfile(profile: LayerProfile): LayerProfile {
   const { refinement, rounds, baselines, ...rest } = profile;
   const shown = (some: readonly Round[]): readonly Round[] => some.map(shownRound);
@@ -181,7 +187,7 @@ export function shownProfile(profile: LayerProfile): LayerProfile {
   };
 }
 
-/** Partial results of a running search, in the order they become known. */
+/** Partial results of a running search, in the order in which they become known. */
 export type ProfileEvent =
   | {
       readonly kind: 'started';
@@ -197,6 +203,6 @@ export type ProfileEvent =
   /** `round` counts from 1. */
   | { readonly kind: 'candidate'; readonly round: number; readonly distance: CandidateDistance }
   | { readonly kind: 'round'; readonly round: number; readonly result: Round }
-  /** What the surrogate expects of the rounds from `round` on. */
+  /** Surrogate's prediction of the rounds from `round`. */
   | { readonly kind: 'predicted'; readonly round: number; readonly rounds: readonly Round[] }
   | { readonly kind: 'baseline'; readonly name: BaselineName; readonly rounds: readonly Round[] };

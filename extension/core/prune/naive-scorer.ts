@@ -2,7 +2,7 @@ import { checkpoint } from '../jobs/job';
 import type { ModelInput } from '../models/model-input';
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
-import { sequenceOf } from './scorer';
+import { sequenceInput } from './scorer';
 import type {
   OriginalObserver,
   OriginalStates,
@@ -16,9 +16,8 @@ import { blockTerms } from '../metrics/slices';
 import type { BlockTerms, Slice } from '../metrics/slices';
 
 /**
- * The reference: runs the whole model on the whole sequence, from the embedding on, for every
- * candidate and slice. Shares no state between candidates, so that the faster search can be held
- * against it.
+ * Reference scorer: runs the whole model on the whole sequence for every candidate and slice. Shares no state between
+ * candidates; used to validate the faster scorers.
  */
 export class NaiveScorer implements Scorer {
   public readonly removed = new Set<number>();
@@ -36,7 +35,7 @@ export class NaiveScorer implements Scorer {
     observer?: OriginalObserver,
   ): Promise<OriginalStates> {
     for (const sequence of sequences) {
-      const input = sequenceOf(this.setup, sequence);
+      const input = sequenceInput(this.setup, sequence);
       this.original.set(sequence, await this.run(input, new Set(), observer?.observe));
     }
     return this.original;
@@ -50,7 +49,7 @@ export class NaiveScorer implements Scorer {
     const original = this.original.get(sequence);
     return original === undefined
       ? 0
-      : this.readout.rows(sequenceOf(this.setup, sequence), original);
+      : this.readout.rows(sequenceInput(this.setup, sequence), original);
   }
 
   public async terms(
@@ -85,7 +84,7 @@ export class NaiveScorer implements Scorer {
   }
 
   public forget(): void {
-    // Nothing is kept.
+    // There is no cache.
   }
 
   public end(): void {
@@ -93,7 +92,7 @@ export class NaiveScorer implements Scorer {
   }
 
   private async measure(slice: Slice, skip: ReadonlySet<number>): Promise<BlockTerms> {
-    const input = sequenceOf(this.setup, slice.sequence);
+    const input = sequenceInput(this.setup, slice.sequence);
     const final = await this.run(input, skip);
     const original = this.original.get(slice.sequence);
     const [terms = new Float32Array()] =

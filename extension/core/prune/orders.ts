@@ -4,16 +4,16 @@ import type { CandidateDistance } from './layer-profile';
 import { leastFirst } from './least';
 import type { BaselineName } from './options';
 
-/** Ranks all candidates without searching; undefined where what it needs is not known. */
+/** Ranks all candidates without searching; undefined if the required distances are unknown. */
 type Orderer = (
   candidates: readonly Candidate[],
   distances: readonly CandidateDistance[],
   seed: number,
 ) => readonly Candidate[] | undefined;
 
-/** One function per baseline. */
+/** Ranking functions by baseline. */
 export const orderers: Readonly<Record<BaselineName, Orderer>> = {
-  /** By the distance of removing each alone. */
+  /** By the distance of removing each candidate alone. */
   'one-shot': (candidates, distances) => {
     const known = new Map(distances.map(({ sublayer, distance }) => [sublayer, distance]));
     const rank = ({ id }: Candidate): number => known.get(id) ?? Number.NaN;

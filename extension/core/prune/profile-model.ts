@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import type { CalibrationRequest, CalibrationSummary } from '../data/calibration';
-import type { Engine } from '../distribute/piece';
+import type { Engine } from '../distribute/work-item';
 import type { JobContext } from '../jobs/job';
 import { Journal } from '../jobs/journal';
-import { spentOf, spentSchema } from '../jobs/spent';
+import { totalSpent, spentSchema } from '../jobs/spent';
 import { writeDocument } from '../jobs/write-document';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
@@ -36,57 +36,57 @@ import { SearchMemo } from './search-memo';
 import type { SearchRecord } from './search-memo';
 import { say } from '../message';
 
-/** What to profile, how, and where the result goes. */
+/** Model, settings and output of a profile. */
 export interface ProfileJob {
   readonly model: OpenedModel;
   readonly calibration: CalibrationRequest;
-  /** Texts that share its sequences. */
+  /** Further texts; sequences alternate between all texts. */
   readonly furtherCalibration?: readonly string[] | undefined;
   readonly settings: SearchSettings;
   readonly device: DeviceChoice;
-  /** Bytes that sessions and kept states may take together. */
+  /** Memory limit for sessions and cached states, in bytes. */
   readonly memoryBytes: number;
-  /** Where the profile is written, or undefined to only return it. */
+  /** Path for the profile, or undefined to only return it. */
   readonly out: string | undefined;
-  /** The journal that lets a stopped run go on. */
+  /** Path of the journal, from which a stopped run resumes. */
   readonly journal: string;
   readonly writable?: WritableOnly | undefined;
-  /** Whom the search is shared with; nobody if absent. */
+  /** Engine for workers; undefined to run in this process. */
   readonly engine?: Engine | undefined;
-  /** Judges what the search left, before the profile is written; nothing is judged if absent. */
+  /** Evaluates the pruned model before the profile is written. */
   readonly evaluate?: EvaluateRounds | undefined;
 }
 
-/** Times that an int8 copy is faster than float32 at most: what is expected of float32 after a search on a copy. */
+/** Maximum speedup of an int8 copy over float32, used to estimate the float32 time after a search on a copy. */
 const mostSpeedup = 4;
 
-/** What a search left, and what it took. */
+/** Result of a search and its speed. */
 export interface SearchedModel {
   readonly executor: LayeredExecutor;
-  /** What was removed, in order. */
+  /** Removed ids, in order. */
   readonly removed: readonly string[];
-  /** Seconds that a token took through all sublayers in the search; infinite where nothing was run. */
+  /** Seconds per token for all sublayers during the search; infinite if nothing was run. */
   readonly secondsPerToken: number;
 }
 
 export type EvaluateRounds = (searched: SearchedModel) => Promise<readonly ProfileEvaluation[]>;
 
-/** Keeps a search to what can be written. */
+/** Restricts a search to results that can be written. */
 export interface WritableOnly {
-  /** Names the form that is written. */
+  /** Name of the output format. */
   readonly key: string;
-  /** Whether what is left without these units can be. */
+  /** True if the model without these units can be written. */
   readonly test: (ids: readonly string[]) => Promise<boolean>;
 }
 
-/** What the program that runs the job knows. */
+/** Environment of the program that runs the job. */
 export interface ProfileEnvironment {
-  /** Path of the calibration text that comes with Espalier. */
+  /** Path of the bundled calibration text. */
   readonly bundledText: string;
   readonly version: string;
 }
 
-/** A sum or a distance; JSON has null for one that is not finite. */
+/** Sum or distance. JSON stores numbers that are not finite as null. */
 const measured = v.pipe(
   v.nullable(v.number()),
   v.transform((value) => value ?? Number.NaN),
@@ -115,8 +115,8 @@ const entrySchema = v.variant('kind', [
 type Entry = v.InferOutput<typeof entrySchema>;
 
 /**
- * Profiles a model: how far its logits move when sublayers are removed, and the best order to remove
- * them in. Goes on where an earlier run of the same job stopped.
+ * Profiles a model: measures how much its logits change when sublayers are removed, and finds the best removal order.
+ * Resumes an earlier run of the same job.
  */
 export async function profileModel(
   job: ProfileJob,
@@ -180,7 +180,7 @@ export async function profileModel(
       say`The profile that is there has this search already. Only its refinement is made.`,
     );
   }
-  const spentHere = spentOf(journal.replayed);
+  const spentHere = totalSpent(journal.replayed);
   const spentBefore = {
     seconds: spentHere.seconds + (earlier?.search.seconds ?? 0),
     evaluations: spentHere.evaluations + (earlier?.search.sublayerEvaluations ?? 0),
@@ -198,10 +198,10 @@ export async function profileModel(
       candidates: listCandidates(model.summary, settings.granularity).map(({ id }) => id),
     });
     const work = new SearchWork(model);
-    const memo = new SearchMemo(recordsOf(journal.replayed), async (records) => {
-      const ofSearch = records.some(({ step }) => !step.startsWith(baselineStep));
+    const memo = new SearchMemo(selectRecords(journal.replayed), async (records) => {
+      const searchRecords = records.some(({ step }) => !step.startsWith(baselineStep));
       const { evaluations } = work;
-      const spent: Entry[] = ofSearch
+      const spent: Entry[] = searchRecords
         ? [{ kind: 'spent', seconds: seconds(), evaluations, run: spentHere.runs }]
         : [];
       await journal.append([...records, ...spent]);
@@ -288,7 +288,8 @@ function identify(
   calibration: CalibrationSummary,
   version: string,
 ): string {
-  // The device is left out: a search may go on elsewhere. Ids alone do not tell how they are divided.
+  // Excludes the device, so that a search may resume on another. The fingerprint alone doesn't determine the split into
+  // sequences.
   const { settings, writable } = job;
   const { fingerprint, sequences, length } = calibration;
   const only = writable === undefined ? {} : { writable: writable.key };
@@ -302,11 +303,11 @@ function parseEntry(value: unknown): Entry | undefined {
   return result.success ? result.output : undefined;
 }
 
-function recordsOf(entries: readonly Entry[]): SearchRecord[] {
+function selectRecords(entries: readonly Entry[]): SearchRecord[] {
   return entries.filter((entry) => entry.kind !== 'spent');
 }
 
-/** Accuracy of the surrogate of a search; undefined if it proposed nothing. */
+/** Accuracy of a search's surrogate; undefined if it proposed nothing. */
 export function surrogateRecord(rounds: readonly Round[]): SurrogateRecord | undefined {
   const proposed = rounds.flatMap(({ distance, decision }) =>
     decision?.expected === undefined
@@ -321,16 +322,16 @@ export function surrogateRecord(rounds: readonly Round[]): SurrogateRecord | und
   if (proposed.length === 0) {
     return undefined;
   }
-  // A distance of 0 has no logarithm.
+  // log(0) is not finite.
   const logErrors = proposed.map(({ logError }) => logError).filter(Number.isFinite);
   return {
     rounds: proposed.length,
     first: proposed.filter(({ place }) => place === 1).length,
     amongFour: proposed.filter(({ place }) => place <= 4).length,
-    ...(logErrors.length === 0 ? {} : { meanLogError: meanOf(logErrors) }),
+    ...(logErrors.length === 0 ? {} : { meanLogError: average(logErrors) }),
   };
 }
 
-function meanOf(values: readonly number[]): number {
+function average(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

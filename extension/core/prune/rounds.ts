@@ -7,25 +7,25 @@ import type { Slice } from '../metrics/slices';
 import { normalCdf } from '../metrics/statistics';
 import { Tally } from './tally';
 
-/** What a round has to decide, and with what. */
+/** Inputs of a round. */
 export interface RoundInput {
   readonly scorer: Scorer;
   readonly metric: Metric;
-  /** Names the round in the journal. */
+  /** Name of the round in the journal. */
   readonly step: string;
-  /** Candidates whose distance is wanted, in model order. */
+  /** Candidates to measure, in model order. */
   readonly candidates: readonly Candidate[];
-  /** Whether a candidate may win. */
+  /** True if a candidate may be removed. */
   readonly isEligible: (candidate: Candidate) => boolean;
   /** Rows of each calibration sequence: tokens of a language model. */
   readonly rows: readonly number[];
-  /** Lowest total each candidate is expected to have, from earlier rounds, by id. */
+  /** Lower bound of each candidate's total from earlier rounds, by id. */
   readonly expected: ReadonlyMap<string, number>;
   readonly onDistance: (distance: CandidateDistance) => void;
 }
 
 export interface RoundResult {
-  /** Undefined when no candidate may be removed. */
+  /** Undefined if no candidate may be removed. */
   readonly winner:
     | {
         readonly candidate: Candidate;
@@ -36,24 +36,24 @@ export interface RoundResult {
     | undefined;
   /** In the order of `candidates`. */
   readonly distances: readonly CandidateDistance[];
-  /** Totals, or what is known of them, by candidate id. */
+  /** Totals, or lower bounds if incomplete, by candidate id. */
   readonly totals: ReadonlyMap<string, number>;
 }
 
 export type Strategy = (input: RoundInput) => Promise<RoundResult>;
 
-/** Differences of fewer standard errors are ties. */
+/** Maximum number of standard errors for a difference that counts as a tie. */
 const tieErrors = 2;
-/** How far a candidate's partial total may pass the bound before it is dropped: float32 rounding. */
+/** Tolerance for float32 rounding when comparing a partial total with the bound. */
 const slack = 1 + 1e-5;
 
-/** Measures every candidate on every sequence, a few candidates at a time, so that they can be shown. */
+/** Measures every candidate on every sequence, a few candidates at a time, so that results can be displayed. */
 export const everyDistance: Strategy = async (input) => {
   const tally = new Tally(input);
   const { candidates } = input;
   const { candidatesPerPass } = input.scorer;
   const slices = wholeSlices(input);
-  // Where one pass takes all candidates, it takes all sequences as well.
+  // If one pass takes all candidates, it also takes all sequences.
   for (const group of candidatesPerPass < candidates.length
     ? slices.map((one) => [one])
     : [slices]) {
@@ -61,28 +61,28 @@ export const everyDistance: Strategy = async (input) => {
       await tally.measure(candidates.slice(start, start + candidatesPerPass), group);
     }
   }
-  return resultOf(input, tally);
+  return roundResult(input, tally);
 };
 
 /**
- * Exact early stopping by racing: every candidate on the first sequence; the leader through all, for
- * a bound; then sequence by sequence those whose partial total is still within the bound. Terms are
- * not negative, so a total beyond the bound cannot come back. Where some of the vocabulary tells how
- * great terms are at least, that comes first, and heads are run for those alone that it does not drop; a
- * term takes the place of its bound, and may drop them still.
+ * Exact early stopping by racing: measures every candidate on the first sequence, the leader on all for a bound, and
+ * then, sequence by sequence, those whose partial total is within the bound. Terms are not negative, so a total beyond
+ * the bound can't recover. If a part of the vocabulary gives lower bounds of terms, these are computed first, and full
+ * LM heads are run only for candidates that they don't drop. A full term replaces its bound and may still drop the
+ * candidate.
  */
 export const race: Strategy = async (input) => {
   const tally = new Tally(input);
   const runners = input.candidates.filter(input.isEligible);
   const [first, ...others] = wholeSlices(input);
   if (first === undefined) {
-    return resultOf(input, tally);
+    return roundResult(input, tally);
   }
   const slices = [first, ...others];
   await tally.bound(runners, [first], others);
-  const leader = least(runners, (candidate) => tally.totalOf(candidate));
+  const leader = least(runners, (candidate) => tally.total(candidate));
   if (leader === undefined) {
-    return resultOf(input, tally);
+    return roundResult(input, tally);
   }
   await tally.measure([leader], slices);
   for (const [i, slice] of others.entries()) {
@@ -99,12 +99,12 @@ export const race: Strategy = async (input) => {
       slices.slice(i + 1),
     );
   }
-  return resultOf(input, tally);
+  return roundResult(input, tally);
 };
 
 /**
- * Lazy greedy (not exact): distances nearly always grow as more is removed, so the last known total
- * serves as a lower bound, and only candidates whose bound is under the best fresh total are run.
+ * Lazy greedy (not exact): distances nearly always grow with more removals, so the last known total serves as a lower
+ * bound, and only candidates whose bound is below the best new total are run.
  */
 export const lazy: Strategy = async (input) => {
   const tally = new Tally(input);
@@ -112,8 +112,8 @@ export const lazy: Strategy = async (input) => {
   const queue = input.candidates.filter(input.isEligible).sort((a, b) => expected(a) - expected(b));
   const slices = wholeSlices(input);
   for (const candidate of queue) {
-    const best = bestOf(input, tally);
-    if (best !== undefined && expected(candidate) > tally.totalOf(best)) {
+    const best = bestCandidate(input, tally);
+    if (best !== undefined && expected(candidate) > tally.total(best)) {
       break;
     }
     for (const [i, slice] of slices.entries()) {
@@ -122,40 +122,40 @@ export const lazy: Strategy = async (input) => {
       }
     }
   }
-  return resultOf(input, tally);
+  return roundResult(input, tally);
 };
 
 function wholeSlices({ rows }: RoundInput): Slice[] {
   return rows.map((to, sequence) => ({ sequence, from: 0, to }));
 }
 
-/** The complete candidate of least total; of equal ones the first in model order. */
-export function bestOf(
+/** Complete candidate with the lowest total; the first in model order for ties. */
+export function bestCandidate(
   { candidates, isEligible }: RoundInput,
   tally: Tally,
 ): Candidate | undefined {
   return least(
     candidates.filter((candidate) => isEligible(candidate) && tally.isComplete(candidate)),
-    (candidate) => tally.totalOf(candidate),
+    (candidate) => tally.total(candidate),
   );
 }
 
-/** What a surrogate has done for a round. */
+/** Contribution of a surrogate to a round. */
 export interface Proposal {
-  /** Expected distances of those that could go, by id. */
+  /** Expected distances of eligible candidates, by id. */
   readonly expected: ReadonlyMap<string, number>;
-  /** The candidates that were held against each other. */
+  /** Candidates that were compared. */
   readonly finalists: readonly Candidate[];
 }
 
-/** @param proposal where a surrogate has made one */
-export function resultOf(input: RoundInput, tally: Tally, proposal?: Proposal): RoundResult {
-  const candidate = bestOf(input, tally);
+/** @param proposal contribution of a surrogate, if any */
+export function roundResult(input: RoundInput, tally: Tally, proposal?: Proposal): RoundResult {
+  const candidate = bestCandidate(input, tally);
   const result = { distances: tally.distances(), totals: tally.totals };
   if (candidate === undefined) {
     return { winner: undefined, ...result };
   }
-  const { distance, standardError } = tally.distanceOf(candidate);
+  const { distance, standardError } = tally.distance(candidate);
   return {
     winner: {
       candidate,
@@ -186,20 +186,20 @@ function decisionFor(
     compared: rivals.length + 1,
     confidence: normalCdf(rivals[0]?.errors ?? Number.POSITIVE_INFINITY),
     ties: rivals.filter(({ errors }) => errors < tieErrors).map(({ id }) => id),
-    // A document holds no numbers that are not finite.
+    // JSON can't store numbers that are not finite.
     ...(proposal === undefined || distance === undefined || !Number.isFinite(distance)
       ? {}
-      : { expected: { distance, place: placeOf(distance, proposal.expected) } }),
+      : { expected: { distance, place: rank(distance, proposal.expected) } }),
   };
 }
 
-/** Place of a distance among others, from 1. */
-function placeOf(distance: number, others: ReadonlyMap<string, number>): number {
+/** Rank of a distance among others, from 1. */
+function rank(distance: number, others: ReadonlyMap<string, number>): number {
   return 1 + [...others.values()].filter((other) => other < distance).length;
 }
 
 function canWin(input: RoundInput, tally: Tally, candidate: Candidate): boolean {
-  const best = bestOf(input, tally);
-  // Where either is no number, all goes on: it is known in the end alone who has one.
-  return best === undefined || !(tally.totalOf(candidate) > tally.totalOf(best) * slack);
+  const best = bestCandidate(input, tally);
+  // If either is NaN, continues: which totals are finite is only known at the end.
+  return best === undefined || !(tally.total(candidate) > tally.total(best) * slack);
 }

@@ -12,51 +12,57 @@ import type { BlockTerms, Slice } from '../metrics/slices';
 import type { SearchMemo } from './search-memo';
 import type { Vocabulary } from '../metrics/vocabulary';
 
-/** What a scorer works with. */
+/** Model, inputs and metric of a scorer. */
 export interface ScorerSetup {
   readonly executor: LayeredExecutor;
-  /** Runs an int8 copy of the model, on which an adaptive search compares candidates; absent if it uses the model itself. */
+  /**
+   * Runs an int8 copy of the model, on which an adaptive search compares candidates; absent if it uses the model
+   * itself.
+   */
   readonly copy?: LayeredExecutor | undefined;
-  /** What the model is run on: token ids of equal length, or examples. */
+  /** Model inputs: token ids of equal length, or examples. */
   readonly sequences: readonly ModelInput[];
-  /** Names of the texts whose sequences take turns; one text when absent. */
+  /** Names of the texts if sequences alternate between several. */
   readonly texts?: readonly string[] | undefined;
   readonly metricName: MetricName;
   readonly metric: Metric;
   readonly memo: SearchMemo;
   readonly work: SearchWork;
   readonly cancellation: Cancellation;
-  /** Whether what is left without these units can be written; all can when absent. */
+  /** True if the model without these units can be written; by default always true. */
   readonly isWritable?: ((ids: readonly string[]) => Promise<boolean>) | undefined;
   /** Called after every run of ONNX Runtime. */
   readonly onWork: () => void;
-  /** Makes scorers whose work is shared out among workers; absent where this process does all. */
+  /** Creates scorers that run on several workers; absent if all work runs in this process. */
   readonly share?: ((use: ScorerUse) => Scorer) | undefined;
 }
 
-/** What a scorer is made for. */
+/** Purpose of a scorer. */
 export interface ScorerUse {
-  /** Tells it from others of the same search. */
+  /** Unique name within the search. */
   readonly line: string;
-  /** Whether it shares no state between candidates. */
+  /** True if it shares no state between candidates. */
   readonly naive?: boolean;
-  /** Whether candidates are compared on the int8 copy of the model, if there is one. */
+  /** True if candidates are compared on the int8 copy of the model, if there is one. */
   readonly screens?: boolean;
-  /** Sees final states: of the first sequence at least. */
+  /** Called with final states, at least those of the first sequence. */
   readonly onFinal?: FinalObserver | undefined;
 }
 
-/** The original's final states, by sequence. */
+/** Final states of the original, by sequence. */
 export type OriginalStates = ReadonlyMap<number, HiddenState>;
 
-/** Sees what each sublayer of the original does to each sequence's hidden states. */
+/** Called with the hidden states before and after each sublayer of the original, for each sequence. */
 export type SublayerObserver = (
   index: number,
   before: HiddenState,
   after: HiddenState,
 ) => Promise<void>;
 
-/** Sees the final state of a slice without a candidate and all that is removed; copies what it keeps. */
+/**
+ * Called with the final state of a slice for the model without a candidate and all earlier removals. Must copy what it
+ * stores.
+ */
 export type FinalObserver = (
   candidate: Candidate,
   slice: Slice,
@@ -69,66 +75,67 @@ export interface CosineSums {
   readonly tokens: readonly number[];
 }
 
-/** Learns what the original's sublayers do, here or from who ran them. */
+/** Observes the original's sublayers, in this process or from a worker's sums. */
 export interface OriginalObserver {
   readonly observe: SublayerObserver;
   readonly add: (sums: CosineSums) => void;
 }
 
-/** The setup of the model that candidates are compared on: the int8 copy, if there is one. */
+/** Setup of the model on which candidates are compared: the int8 copy, if there is one. */
 export function screeningSetup({ copy, ...setup }: ScorerSetup): ScorerSetup {
   return { ...setup, executor: copy ?? setup.executor };
 }
 
-/** What sequence `index` of a setup is. */
-export function sequenceOf(
+/** Input with this sequence index. */
+export function sequenceInput(
   { sequences }: Pick<ScorerSetup, 'sequences'>,
   index: number,
 ): ModelInput {
   return sequences[index] ?? new Int32Array();
 }
 
-/** Tokens of a sequence that can be run in parts, else 0. */
+/** Number of tokens of a sequence that can be run in parts, otherwise 0. */
 export function tokensIn(
   setup: Pick<ScorerSetup, 'executor' | 'sequences'>,
   sequence: number,
 ): number {
-  return prefixTokens(setup.executor.model, sequenceOf(setup, sequence));
+  return prefixTokens(setup.executor.model, sequenceInput(setup, sequence));
 }
 
-/** Distances to numbers that are not finite mean nothing: the fault is in the weights. */
+/** @throws UserError if outputs are not finite: distances to them are meaningless, and the weights are at fault. */
 export async function refuseNonFinite(
   setup: Pick<ScorerSetup, 'executor' | 'sequences'>,
   original: OriginalStates,
 ): Promise<void> {
   for (const [sequence, state] of original) {
     if (!isFiniteState(state)) {
-      throw await explainNonFinite(setup.executor, sequenceOf(setup, sequence));
+      throw await explainNonFinite(setup.executor, sequenceInput(setup, sequence));
     }
   }
 }
 
-/** Measures candidates on top of what has been removed so far. */
+/** Measures candidates on top of the current removals. */
 export interface Scorer {
-  /** Units removed so far. */
+  /** Removed units. */
   readonly removed: ReadonlySet<number>;
-  /** How many candidates to ask for at once where there is a choice. */
+  /** Preferred number of candidates per request. */
   readonly candidatesPerPass: number;
-  /** Whether a part of the vocabulary bounds terms from below; where not, `bounded` terms are those of all of it. */
+  /** True if a part of the vocabulary gives lower bounds of terms; otherwise `bounded` terms use all of it. */
   readonly hasBounds: boolean;
   /**
-   * Runs the original on some sequences; this or {@link Scorer.startFrom} must come first for each.
-   * @returns final states of those that were run in this process
-   * @throws UserError where they are not finite
+   * Runs the original on some sequences. Required for each sequence before measuring, unless {@link Scorer.startFrom}
+   * provides its states.
+   * @returns final states of sequences that were run in this process
+   * @throws UserError if they are not finite
    */
   start(sequences: readonly number[], observer?: OriginalObserver): Promise<OriginalStates>;
-  /** Takes the final states of another scorer's runs of the original. */
+  /** Uses the final states of the original from another scorer. */
   startFrom(original: OriginalStates): void;
-  /** Rows of the original's output for a sequence. */
+  /** Number of rows of the original's output for a sequence. */
   rows(sequence: number): Promise<number>;
   /**
    * Terms of each candidate on the given slices, in the same order.
-   * @param ahead slices that the same candidates may be asked for next, so that nobody need wait
+   * @param ahead slices that the same candidates may be measured on next, so that workers can start early
    */
   terms(
     step: string,
@@ -137,10 +144,10 @@ export interface Scorer {
     vocabulary: Vocabulary,
     ahead?: readonly Slice[],
   ): Promise<BlockTerms[][]>;
-  /** Removes a candidate for good; `others` are those that may be asked for again. */
+  /** Removes a candidate permanently; `others` may be measured again. */
   commit(candidate: Candidate, others: readonly Candidate[]): void;
-  /** Forgets what is kept of candidates that will not be asked for again. */
+  /** Drops cached states of candidates. */
   forget(): void;
-  /** Forgets all that is kept: nothing will be asked for again. */
+  /** Drops all cached states after the last measurement. */
   end(): void;
 }

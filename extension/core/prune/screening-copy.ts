@@ -9,10 +9,10 @@ import { say } from '../message';
 import type { Message } from '../message';
 import type { SearchSettings } from './options';
 
-/** Share of the memory setting that the copy may take at most; the model itself runs in the rest. */
+/** Maximum share of the memory setting for the copy; the model itself uses the rest. */
 const copyShare = 0.75;
 
-/** An int8 copy to compare candidates on, and the memory that it and the model itself take. */
+/** Int8 copy for comparing candidates, and the memory of the copy and of the model itself. */
 export interface ScreeningPlan {
   readonly copy: LayeredModel;
   readonly copyBytes: number;
@@ -22,14 +22,14 @@ export interface ScreeningPlan {
 interface Where {
   readonly device: DeviceName;
   readonly memoryBytes: number;
-  /** Whether the search is shared among several processes. */
+  /** True if several processes share the search. */
   readonly isShared: boolean;
 }
 
 /**
  * Decides whether a search compares candidates on an int8 copy of the model.
- * @returns undefined if it compares them on the model itself
- * @throws UserError if int8 was asked for and isn't possible
+ * @returns undefined to compare them on the model itself
+ * @throws UserError if int8 was requested and isn't possible
  */
 export async function planScreening(
   model: LayeredModel,
@@ -76,7 +76,7 @@ async function tryScreening(
   if (copyBytes < leastMemory(copy, device, false)) {
     return { reason: say`The memory setting has no room for an int8 copy of two sublayers.` };
   }
-  // Without integer dot products, products of int8 are slower than those of float32.
+  // Without integer dot product instructions, int8 matmuls are slower than float32.
   if (!isAsked && !(await integerSumsAreWhole())) {
     return { reason: say`The processor has no instructions for int8.` };
   }

@@ -7,12 +7,12 @@ import { TrajectoryScorer } from './trajectory-scorer';
 
 /**
  * Compares candidates on an int8 copy of the model and confirms winners on the model itself: terms over the whole
- * vocabulary are those of the model, all others those of the copy against the copy's own original.
+ * vocabulary are from the model, all others from the copy, relative to the copy's own original.
  */
 export class ScreeningScorer implements Scorer {
   private readonly copy: TrajectoryScorer;
   private readonly model: TrajectoryScorer;
-  /** Sequences that the original itself has run on. */
+  /** Sequences on which the original model itself has run. */
   private readonly confirmed = new Set<number>();
 
   public constructor(setup: ScorerSetup, { onFinal }: ScorerUse) {

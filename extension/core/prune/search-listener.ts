@@ -7,11 +7,11 @@ export interface SearchListener {
   onCosineLocal(distances: readonly CandidateDistance[]): void;
   onCandidate(round: number, distance: CandidateDistance): void;
   onRound(round: number, result: Round): void;
-  /** What a surrogate expects from `round` on. */
+  /** Called with the surrogate's predictions of rounds from `round`. */
   onPredicted(round: number, rounds: readonly Round[]): void;
-  /** A refinement has measured so many sets, of `most` at most. */
+  /** Called after `measured` of at most `most` sets of a refinement. */
   onRefining(measured: number, most: number): void;
   onBaseline(name: BaselineName, rounds: readonly Round[]): void;
-  /** Before each round: its number, and how many are expected in all. */
+  /** Called before each round with its description. */
   onStage(stage: Message): void;
 }

@@ -1,17 +1,17 @@
 import type { BlockTerms, Slice } from '../metrics/slices';
 import type { Vocabulary } from '../metrics/vocabulary';
 
-/** What was computed at once: a candidate's terms on a slice in one round. */
+/** Result of one computation: a candidate's terms on a slice in one round. */
 export interface TermRecord extends Slice {
   readonly kind: 'term';
-  /** What the terms belong to: the search's round, or a baseline's. */
+  /** Step of the search or of a baseline. */
   readonly step: string;
   readonly candidate: string;
   readonly vocabulary: Vocabulary;
   readonly terms: BlockTerms;
 }
 
-/** What a surrogate predicted in one round for every candidate that could go. */
+/** Surrogate predictions for all eligible candidates in one round. */
 export interface PredictionRecord {
   readonly kind: 'prediction';
   readonly step: string;
@@ -21,8 +21,8 @@ export interface PredictionRecord {
 export type SearchRecord = TermRecord | PredictionRecord;
 
 /**
- * What a search has computed. Replaying a journal fills it, so a resumed search takes the same
- * decisions from the same numbers without computing them again.
+ * Results of a search's computations. Replaying a journal fills it, so that a resumed search makes the same decisions
+ * without computing them again.
  */
 export class SearchMemo {
   private readonly terms = new Map<string, TermRecord>();
@@ -43,11 +43,11 @@ export class SearchMemo {
     vocabulary: Vocabulary,
     slice: Slice,
   ): BlockTerms | undefined {
-    return this.terms.get(keyOf(step, candidate, vocabulary, slice))?.terms;
+    return this.terms.get(recordKey(step, candidate, vocabulary, slice))?.terms;
   }
 
-  /** What was computed in one step. */
-  public ofStep(step: string): readonly TermRecord[] {
+  /** Terms of one step. */
+  public stepTerms(step: string): readonly TermRecord[] {
     return [...this.terms.values()].filter((record) => record.step === step);
   }
 
@@ -64,7 +64,7 @@ export class SearchMemo {
     await this.record(records);
   }
 
-  /** Forgets all. */
+  /** Removes all records. */
   public clear(): void {
     this.terms.clear();
     this.predictions.clear();
@@ -73,14 +73,14 @@ export class SearchMemo {
   private keep(record: SearchRecord): void {
     if (record.kind === 'term') {
       const { step, candidate, vocabulary } = record;
-      this.terms.set(keyOf(step, candidate, vocabulary, record), record);
+      this.terms.set(recordKey(step, candidate, vocabulary, record), record);
     } else {
       this.predictions.set(record.step, record.distances);
     }
   }
 }
 
-function keyOf(
+function recordKey(
   step: string,
   candidate: string,
   vocabulary: Vocabulary,

@@ -14,23 +14,23 @@ import type { Scorer, ScorerSetup } from './scorer';
 import { prefixTokens } from '../metrics/slices';
 import { counted, say } from '../message';
 
-/** Rows that a baseline's distance is estimated from in an adaptive search. */
+/** Number of rows from which a baseline's distance is estimated in an adaptive search. */
 export const leastBaselineRows = 256;
 
-/** Names in the journal, each with its number behind it: rounds that search, and those of an order that is known. */
+/** Step name prefixes in the journal, followed by a number: searched rounds, and rounds of a given order. */
 export const roundStep = 'round';
 export const orderStep = 'order';
 
-/** The parts of a search that do not change once the original has run. */
+/** Parts of a search that don't change after the original has run. */
 export class SearchPlan {
   /** Rows of each sequence's output: tokens of a language model. */
   public rows: readonly number[] = [];
   private readonly tokens: readonly number[];
   public readonly candidates: readonly Candidate[];
   private readonly isEligible: ReturnType<typeof eligibility>;
-  /** Whether a candidate can still be taken out: it is there, and a mixture keeps an expert. */
+  /** True if a candidate is not yet removed and its MoE layer would keep enough experts. */
   private readonly isRemaining: (candidate: Candidate, removed: ReadonlySet<number>) => boolean;
-  /** Candidates, each with what is gone before it, that a search may not remove then. */
+  /** Candidates that can't be written, each keyed with the removals before it. */
   private readonly unwritable = new Set<string>();
   public readonly isMet: ReturnType<typeof checkBudget>['isMet'];
 
@@ -80,17 +80,17 @@ export class SearchPlan {
     };
   }
 
-  /** How many texts the sequences are from, the first one of each in front. */
+  /** Number of texts. Sequences start with the first one of each. */
   public get texts(): number {
     return Math.max(1, this.setup.texts?.length ?? 1);
   }
 
-  /** Whether every sequence can be run in parts. */
+  /** True if every sequence can be run in parts. */
   public get hasPrefixes(): boolean {
     return this.tokens.every((tokens) => tokens > 0);
   }
 
-  /** Rows that baselines are measured on: as many sequences as give a rough distance, where that will do. */
+  /** Rows on which baselines are measured: in adaptive searches, only as many sequences as a rough distance needs. */
   public get baselineRows(): readonly number[] {
     if (this.settings.mode !== 'adaptive' || this.settings.confidence === 1) {
       return this.rows;
@@ -100,7 +100,7 @@ export class SearchPlan {
     return enough < 0 ? this.rows : this.rows.slice(0, enough + 1);
   }
 
-  /** Candidates that are still there. */
+  /** Candidates that can still be removed. */
   public remaining(removed: ReadonlySet<number>): readonly Candidate[] {
     return this.candidates.filter((candidate) => this.isRemaining(candidate, removed));
   }
@@ -109,11 +109,11 @@ export class SearchPlan {
     return (
       this.isRemaining(candidate, removed) &&
       this.isEligible(candidate, removed) &&
-      (this.unwritable.size === 0 || !this.unwritable.has(stepOf(candidate, removed)))
+      (this.unwritable.size === 0 || !this.unwritable.has(removalStep(candidate, removed)))
     );
   }
 
-  /** Whether what is left without all of these meets the budget, and may be. */
+  /** True if removing all of these meets the budget and the constraints. */
   public async mayGoTogether(set: readonly Candidate[]): Promise<boolean> {
     const { isWritable, executor } = this.setup;
     const removed = new Set(set.flatMap(({ members }) => members));
@@ -127,7 +127,7 @@ export class SearchPlan {
     return isWritable?.([...removed].map((unit) => executor.units.idOf(unit))) ?? true;
   }
 
-  /** Finds out which candidates could not be written with what is gone; comes before each round. */
+  /** Determines which candidates can't be written after the given removals. Must be called before each round. */
   public async judge(removed: ReadonlySet<number>): Promise<void> {
     const { isWritable, executor } = this.setup;
     if (isWritable === undefined) {
@@ -136,14 +136,15 @@ export class SearchPlan {
     for (const candidate of this.candidates.filter((one) => this.mayGo(one, removed))) {
       const ids = [...removed, ...candidate.members].map((unit) => executor.units.idOf(unit));
       if (!(await isWritable(ids))) {
-        this.unwritable.add(stepOf(candidate, removed));
+        this.unwritable.add(removalStep(candidate, removed));
       }
     }
   }
 
   /**
-   * Why a search can't go on behind so many rounds: no removal leaves outputs that can be compared.
-   * @param next the only removal that the order allows, where it is fixed
+   * Error for a search in which every further removal produces NaN or infinity.
+   * @param rounds number of completed rounds
+   * @param next the only possible removal, if the order is fixed
    */
   public explainNonFinite(rounds: number, next?: Candidate): UserError {
     const { name, path } = this.setup.executor.model.summary;
@@ -163,7 +164,7 @@ export class SearchPlan {
     );
   }
 
-  /** Sublayer evaluations of the naive search over the same rounds, the original run included. */
+  /** Sublayer evaluations of a naive search over the same rounds, including the original run. */
   public naiveEvaluations(rounds: readonly Round[]): number {
     const { units, model } = this.setup.executor;
     const count = model.summary.sublayers.length;
@@ -171,8 +172,10 @@ export class SearchPlan {
     let evaluations = count;
     for (const { removed: id } of rounds) {
       for (const candidate of this.remaining(removed)) {
-        const gone = [...removed, ...candidate.members].filter((unit) => !units.isExpert(unit));
-        evaluations += count - gone.length;
+        const removedSublayers = [...removed, ...candidate.members].filter(
+          (unit) => !units.isExpert(unit),
+        );
+        evaluations += count - removedSublayers.length;
       }
       for (const index of this.candidates.find((one) => one.id === id)?.members ?? []) {
         removed.add(index);
@@ -182,6 +185,6 @@ export class SearchPlan {
   }
 }
 
-function stepOf({ id }: Candidate, removed: ReadonlySet<number>): string {
+function removalStep({ id }: Candidate, removed: ReadonlySet<number>): string {
   return `${id} ${[...removed].sort((a, b) => a - b).join()}`;
 }

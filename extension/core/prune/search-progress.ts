@@ -12,45 +12,45 @@ import type { SearchWork } from './search-work';
 import { say } from '../message';
 import type { Message } from '../message';
 
-/** Reports at most this often, in milliseconds. */
+/** Minimum interval of reports, in milliseconds. */
 const interval = 100;
 /**
- * What rounds cost of one that runs every candidate from its own position on: the first, and later ones. As
- * measured on SmolLM2-135M, Gemma 3 270M and Qwen2.5-Coder-1.5B; only for the first estimate.
+ * Cost of the first and of later rounds, relative to a round that runs every candidate from its own position. Measured
+ * on SmolLM2-135M, Gemma 3 270M and Qwen2.5-Coder-1.5B; used only for the initial estimate.
  */
 function roundShares(
   { mode, confidence }: Pick<SearchSettings, 'mode' | 'confidence'>,
   candidates: number,
 ): readonly [first: number, later: number] {
   if (mode === 'adaptive' && confidence < 1) {
-    // All tokens of a later round would do for 0.6 to 5 candidates.
+    // All tokens of a later round correspond to 0.6 to 5 fully measured candidates.
     return [0.2, Math.min(1, 2.5 / Math.max(1, candidates))];
   }
   return mode === 'naive' ? [2, 2] : [1, 0.3];
 }
 
-/** Share of the tokens that a set of a refinement is measured on, roughly. */
+/** Approximate share of the tokens on which a set of a refinement is measured. */
 const refineShare = 0.25;
 
-/** Turns what a search says into progress and events, with an estimate of the whole. */
+/** Converts events of a search to progress and partial results, with an estimate of the total. */
 export class SearchProgress implements SearchListener {
   private stage = say`Original`;
   private reported = 0;
   private roundStart = 0;
   private total: number;
-  /** The largest part of the whole that was told: it never gets smaller, however long the next round turns out to be. */
+  /** Largest reported share of the whole, so that progress never moves backwards. */
   private share = 0;
-  /** No more is told before the round is over, even if it takes longer than all was expected to. */
+  /** Upper bound of the reported share until the round ends. */
   private mostShare: number;
-  /** What rounds behind the first have cost. */
+  /** Costs of the rounds after the first. */
   private readonly later: number[] = [];
-  /** What is expected to be computed of each sequence. */
+  /** Expected computations for each sequence. */
   private readonly expected: ExpectedWork;
-  /** What a refinement is expected to cost that has not begun. */
+  /** Expected cost of the refinement, until it starts. */
   private refining: number;
-  /** What baselines are expected to cost that have not been measured. */
+  /** Expected cost of the baselines that are not yet measured. */
   private comparing: number;
-  /** The search, of all that is expected to be computed. */
+  /** Share of the search in all expected work. */
   private readonly searchShare: number;
 
   public constructor(
@@ -62,21 +62,21 @@ export class SearchProgress implements SearchListener {
     known: { readonly isSearched?: boolean } = {},
   ) {
     this.expected = expectedWork(settings, summary, tokens, known);
-    const costOf = ({ evaluations, readouts }: Amount) =>
+    const amountCost = ({ evaluations, readouts }: Amount) =>
       (evaluations + work.readoutCost(readouts, 'whole')) * sequences;
-    this.refining = costOf(this.expected.refinement);
-    this.comparing = costOf(this.expected.baselines);
-    const search = costOf(this.expected.search);
+    this.refining = amountCost(this.expected.refinement);
+    this.comparing = amountCost(this.expected.baselines);
+    const search = amountCost(this.expected.search);
     this.total = search + this.refining + this.comparing;
     this.searchShare = this.total === 0 ? 1 : search / this.total;
     this.mostShare = this.shareAfter(1);
   }
 
-  /** What part of the whole is expected to be done after a round. */
+  /** Expected share of the whole after a round. */
   private shareAfter(round: number): number {
     const { first, rounds } = this.expected;
-    const behind = rounds === 1 ? 0 : ((1 - first) * (round - 1)) / (rounds - 1);
-    return Math.min(1, first + behind) * this.searchShare;
+    const candidateEvaluations = rounds === 1 ? 0 : ((1 - first) * (round - 1)) / (rounds - 1);
+    return Math.min(1, first + candidateEvaluations) * this.searchShare;
   }
 
   public report(force = false): void {
@@ -148,7 +148,7 @@ export class SearchProgress implements SearchListener {
   }
 }
 
-/** Sublayers that run over a sequence, and times that its output is read, over the whole vocabulary. */
+/** Number of sublayer evaluations per sequence, and of readouts of its output over the whole vocabulary. */
 interface Amount {
   readonly evaluations: number;
   readonly readouts: number;
@@ -156,19 +156,19 @@ interface Amount {
 
 interface ExpectedWork {
   readonly rounds: number;
-  /** The original and the first round, of the search. */
+  /** The original and the first round of the search. */
   readonly first: number;
   readonly search: Amount;
   readonly refinement: Amount;
   readonly baselines: Amount;
-  /** Sets that a refinement measures. */
+  /** Number of sets that a refinement measures. */
   readonly sets: number;
 }
 
 /**
- * What a search is expected to compute for each sequence.
- * @param tokens of all sequences
- * @param known whether the search itself is done, so that only the original runs before what follows it
+ * Expected computations of a search for each sequence.
+ * @param tokens total tokens of all sequences
+ * @param known true if the search itself is done, so that only the original runs before the refinement and baselines
  */
 export function expectedWork(
   settings: SearchSettings,
@@ -183,8 +183,11 @@ export function expectedWork(
   const [first, later] = roundShares(settings, candidates.length);
   const times = first + (rounds - 1) * later;
   // The original run, then every candidate from its own position to the end.
-  const behind = candidates.reduce((sum, candidate) => sum + count - candidate.first, 0);
-  // An adaptive search reads the original and each winner whole, and the others in part.
+  const candidateEvaluations = candidates.reduce(
+    (sum, candidate) => sum + count - candidate.first,
+    0,
+  );
+  // An adaptive search reads out the original and each winner over the whole vocabulary, and others in part.
   const share = isAdaptive ? vocabularyShare('sampled', summary.vocabularySize) : 1;
   const sets = expectedSets(settings, rounds, candidates.length);
   const refined = sets * refineShare;
@@ -192,16 +195,19 @@ export function expectedWork(
   const compared = baselines * (isAdaptive ? Math.min(1, leastBaselineRows / tokens) : 1);
   return {
     rounds,
-    first: known.isSearched === true ? 1 : (count + behind * first) / (count + behind * times),
+    first:
+      known.isSearched === true
+        ? 1
+        : (count + candidateEvaluations * first) / (count + candidateEvaluations * times),
     search:
       known.isSearched === true
         ? { evaluations: count, readouts: 1 }
         : {
-            evaluations: count + behind * times,
+            evaluations: count + candidateEvaluations * times,
             readouts: candidates.length * times * share + (isAdaptive ? 1 + rounds : 0),
           },
     refinement: { evaluations: refined * count, readouts: refined },
-    // An order is measured set by set, each from what it removes first.
+    // Prefixes of an order are measured one by one, each from its first removal.
     baselines: { evaluations: compared * count, readouts: compared * rounds },
     sets,
   };

@@ -2,7 +2,7 @@ import type { LayeredModel } from '../models/layered-model';
 import { vocabularyShare } from '../metrics/logits-readout';
 import type { Vocabulary } from '../metrics/vocabulary';
 
-/** What head and metric cost of one candidate, in products of a row with the head's matrix. */
+/** Cost of LM head and metric for one candidate, in matmuls of a row with the LM head. */
 const passesOverVocabulary = 2;
 
 interface Spent {
@@ -10,7 +10,7 @@ interface Spent {
   readonly read: number;
 }
 
-/** What a search has computed, all in evaluations: one sublayer run over one calibration sequence. */
+/** Work of a search in evaluations: one sublayer run over one calibration sequence. */
 export class SearchWork {
   private evaluated = 0;
   private read = 0;
@@ -20,27 +20,31 @@ export class SearchWork {
     const parameters = sublayers.reduce((sum, one) => sum + one.parameters, 0);
     const bytes = (parameters * Float32Array.BYTES_PER_ELEMENT) / Math.max(1, sublayers.length);
     const whole = (passesOverVocabulary * epilogue.bytes) / Math.max(1, bytes);
-    const costOf = (vocabulary: Vocabulary): number =>
+    const readoutCostPerSequence = (vocabulary: Vocabulary): number =>
       whole * vocabularyShare(vocabulary, emitter?.vocabularySize);
-    this.perReadout = { whole, sampled: costOf('sampled'), bounded: costOf('bounded') };
+    this.perReadout = {
+      whole,
+      sampled: readoutCostPerSequence('sampled'),
+      bounded: readoutCostPerSequence('bounded'),
+    };
   }
 
-  /** Sublayer evaluations; a prefix of a sequence counts as its share. */
+  /** Sublayer evaluations; a prefix of a sequence counts proportionally. */
   public get evaluations(): number {
     return this.evaluated;
   }
 
-  /** Sublayer evaluations, and head and metric as what they cost. */
+  /** Total cost in evaluations, including LM heads and metrics. */
   public get cost(): number {
     return this.evaluated + this.read;
   }
 
-  /** What was computed so far: sublayer evaluations, and head and metric as what they cost. */
+  /** Work so far: sublayer evaluations, and cost of LM heads and metrics. */
   public get spent(): Spent {
     return { evaluated: this.evaluated, read: this.read };
   }
 
-  /** Counts what was computed elsewhere. */
+  /** Adds work of another worker. */
   public add({ evaluated, read }: Spent): void {
     this.evaluated += evaluated;
     this.read += read;
@@ -50,12 +54,12 @@ export class SearchWork {
     this.evaluated += evaluations;
   }
 
-  /** @param sequences shares of whole sequences count as such */
+  /** @param sequences number of sequences, possibly fractional */
   public addReadouts(sequences: number, vocabulary: Vocabulary): void {
     this.read += this.readoutCost(sequences, vocabulary);
   }
 
-  /** What head and metric cost over so many sequences, in evaluations. */
+  /** Cost of LM head and metric over a number of sequences, in evaluations. */
   public readoutCost(sequences: number, vocabulary: Vocabulary): number {
     return sequences * this.perReadout[vocabulary];
   }

@@ -11,38 +11,38 @@ import { refuseNonFinite } from './scorer';
 import type { OriginalStates, Scorer, ScorerSetup } from './scorer';
 import type { SearchListener } from './search-listener';
 import { orderStep, roundStep, SearchPlan } from './search-plan';
-import { roundsByText, stabilityOf } from './stability';
+import { roundsByText, measureStability } from './stability';
 import { newScorer } from './shards/new-scorer';
 import { say } from '../message';
 
-/** What a search found. */
+/** Result of a search. */
 export interface SearchResult {
-  /** A cheap local preview, by sublayer. */
+  /** Cheap local preview by sublayer. */
   readonly cosineLocal: readonly CandidateDistance[];
   /** Distances of the first round, in model order. */
   readonly candidates: readonly CandidateDistance[];
   readonly rounds: readonly Round[];
-  /** Where the rounds are those of a refinement. */
+  /** Present if the rounds are those of a refinement. */
   readonly refinement?: Refinement;
-  /** How far the distances depend on the text, where that was measured. */
+  /** Dependence of distances on the text, if measured. */
   readonly stability?: Stability;
-  /** Time and work of the search itself, the baselines not counted. */
+  /** Time and work of the search itself, without baselines. */
   readonly seconds: number;
   readonly sublayerEvaluations: number;
   readonly naiveSublayerEvaluations: number;
   readonly baselines: Readonly<Partial<Record<BaselineName, readonly Round[]>>>;
 }
 
-/** What is known of a search that is done, so that it can be refined without being made again. */
+/** Known results of a finished search, so that it can be refined without repeating it. */
 export type FinishedSearch = Pick<SearchResult, 'candidates' | 'rounds' | 'stability'>;
 
-/** Steps of baselines begin with this. */
+/** Prefix of the steps of baselines. */
 export const baselineStep = 'baseline.';
 
 /**
- * Finds the order in which candidates are best removed (FinerCut, arXiv 2405.18218): greedily, each
- * time the candidate whose removal leaves the logits nearest to the original's.
- * @param finished this search, where it is done but for what follows it
+ * Finds the best removal order (FinerCut, arXiv 2405.18218): greedily removes the candidate whose removal keeps the
+ * logits closest to the original's.
+ * @param finished results of this search, if only its refinement or baselines remain
  */
 export async function search(
   settings: SearchSettings,
@@ -61,7 +61,7 @@ export async function search(
   };
   const isAdaptive =
     finished === undefined && settings.mode === 'adaptive' && settings.confidence < 1;
-  // Where rows are known beforehand, a rough heatmap need not wait for all sequences.
+  // If row counts are known, the rough heatmap need not wait for all sequences.
   const isLazy = isAdaptive && plan.hasPrefixes;
   const adaptive = isAdaptive
     ? new AdaptiveRounds(plan, listener, async () => {
@@ -86,11 +86,11 @@ export async function search(
     ? isBaseline(settings.mode)
       ? ranked(plan, settings.mode, scorer, listener)
       : greedy(plan, roundStrategies(settings, adaptive), scorer, listener)
-    : told(finished, listener));
-  // What follows has scorers of its own, and wants the memory.
+    : replaySearch(finished, listener));
+  // The following steps have their own scorers and need the memory.
   scorer.end();
   adaptive?.end();
-  /** Final states of the model itself, where the search has those of its copy. */
+  /** Final states of the model itself, if the search used its int8 copy. */
   const modelStates = async (sequences: readonly number[]): Promise<OriginalStates> => {
     if (setup.copy === undefined || !isAdaptive) {
       return original;
@@ -128,7 +128,7 @@ export async function search(
   const step = isRefined ? refinedStep : isBaseline(settings.mode) ? orderStep : roundStep;
   const stability =
     finished === undefined
-      ? stabilityOf(plan, rounds, step)
+      ? measureStability(plan, rounds, step)
       : finished.stability && {
           ...finished.stability,
           ...(isRefined ? { rounds: roundsByText(plan, rounds, step) } : {}),
@@ -146,8 +146,8 @@ export async function search(
   };
 }
 
-/** Tells of a search as if it were made now. */
-function told(
+/** Reports a finished search to the listener as if it had just run. */
+function replaySearch(
   { candidates, rounds }: FinishedSearch,
   listener: SearchListener,
 ): Pick<SearchResult, 'candidates' | 'rounds'> {

@@ -8,12 +8,15 @@ import type { TermRecord } from './search-memo';
 import { roundStep } from './search-plan';
 import type { SearchPlan } from './search-plan';
 
-/** Places of a sublayer that differ by this share of all depend on the text, where that is more than chance. */
+/**
+ * Minimum difference of ranks, relative to the number of candidates, for dependence on the text. It must also be
+ * significant.
+ */
 const dependentShare = 0.25;
-/** Probability that chance makes any sublayer seem to. */
+/** Probability that chance makes any sublayer seem dependent. */
 const risk = 0.05;
-/** Parts that one text is divided into. */
-const partsOfText = 3;
+/** Number of parts into which a single text is divided. */
+const partsPerText = 3;
 
 interface Group {
   readonly name: string;
@@ -21,19 +24,19 @@ interface Group {
 }
 
 /**
- * Folds what a search has measured by text. Undefined where its first round measured candidates on fewer
- * than two texts or parts, as an adaptive search of one text does, or outputs hold NaN or infinity.
- * @param step names the rounds in the journal
+ * Summarizes a search's measurements by text. Undefined if its first round measured candidates on fewer than two texts
+ * or parts, as an adaptive search of one text does, or if outputs contain NaN or infinity.
+ * @param step prefix of the rounds in the journal
  */
-export function stabilityOf(
+export function measureStability(
   plan: SearchPlan,
   rounds: readonly Round[],
   step: string,
 ): Stability | undefined {
   const { setup, rows, candidates } = plan;
-  const groups = groupsOf(setup);
+  const groups = sequenceGroups(setup);
   const { memo } = setup;
-  const first = commonSlices(memo.ofStep(`${roundStep}.1`), candidates.length);
+  const first = commonSlices(memo.stepTerms(`${roundStep}.1`), candidates.length);
   const folds = groups.map((group) => new Fold(setup, rows, group, first));
   const distances = folds.map((fold) =>
     Float64Array.from(candidates, ({ id }) => fold.distance(id)),
@@ -45,7 +48,7 @@ export function stabilityOf(
     return undefined;
   }
   const places = distances.map(ranks);
-  // Two-sided, and shared among all candidates (Bonferroni).
+  // Two-sided, divided among all candidates (Bonferroni).
   const errors = normalQuantile(risk / 2 / candidates.length);
   return {
     texts: groups.map(({ name }, i) => ({ name, tokens: folds[i]?.tokens ?? 0 })),
@@ -69,18 +72,18 @@ export function stabilityOf(
 }
 
 /**
- * Distance after each round, by text; without rounds that were not measured on each.
- * @param step names the rounds in the journal
+ * Distance after each round, by text. Rounds that were not measured on every text are omitted.
+ * @param step prefix of the rounds in the journal
  */
 export function roundsByText(
   { setup, rows }: SearchPlan,
   rounds: readonly Round[],
   step: string,
 ): Stability['rounds'] {
-  const groups = groupsOf(setup);
+  const groups = sequenceGroups(setup);
   return rounds.flatMap(({ removed }, i) => {
     const records = setup.memo
-      .ofStep(`${step}.${i + 1}`)
+      .stepTerms(`${step}.${i + 1}`)
       .filter(({ candidate }) => candidate === removed);
     const round = groups.map((group) => new Fold(setup, rows, group, commonSlices(records, 1)));
     return round.some(({ tokens }) => tokens === 0)
@@ -89,7 +92,7 @@ export function roundsByText(
   });
 }
 
-/** Whether two shares of importance differ by more than measuring other parts of the same texts would make them. */
+/** True if two shares of importance differ by more than sampling other parts of the same texts would explain. */
 function differ(a: LogRatio | undefined, b: LogRatio | undefined, errors: number): boolean {
   return (
     a !== undefined &&
@@ -98,8 +101,8 @@ function differ(a: LogRatio | undefined, b: LogRatio | undefined, errors: number
   );
 }
 
-/** Sequences of several texts take turns; one text has parts. */
-function groupsOf({ texts = [], sequences }: ScorerSetup): readonly Group[] {
+/** Sequences of each text. A single text is divided into parts. */
+function sequenceGroups({ texts = [], sequences }: ScorerSetup): readonly Group[] {
   const all = [...sequences.keys()];
   if (texts.length > 1) {
     return texts.map((name, i) => ({
@@ -107,17 +110,17 @@ function groupsOf({ texts = [], sequences }: ScorerSetup): readonly Group[] {
       sequences: all.filter((sequence) => sequence % texts.length === i),
     }));
   }
-  const parts = Math.min(partsOfText, all.length);
+  const parts = Math.min(partsPerText, all.length);
   return Array.from({ length: parts }, (_, i) => ({
     name: `part ${i + 1} of ${parts}`,
     sequences: all.filter((sequence) => Math.floor((sequence * parts) / all.length) === i),
   }));
 }
 
-/** A record of each candidate on one slice. */
+/** Records of all candidates on one slice. */
 type SliceRecords = readonly TermRecord[];
 
-/** The slices that every candidate was measured on, over the whole vocabulary where all were. */
+/** Slices on which every candidate was measured, over the whole vocabulary if available for all. */
 function commonSlices(records: readonly TermRecord[], candidates: number): SliceRecords[] {
   const bySlice = new Map<string, TermRecord[]>();
   for (const record of records) {
@@ -132,12 +135,12 @@ function commonSlices(records: readonly TermRecord[], candidates: number): Slice
   return whole.length > 0 ? whole : common;
 }
 
-/** Distances over the sequences of one text alone. */
+/** Distances over the sequences of one text. */
 class Fold {
-  /** Tokens that each candidate was measured on. */
+  /** Number of tokens on which each candidate was measured. */
   public readonly tokens: number;
   private readonly samples = new Map<string, TermSample>();
-  /** The sum over all candidates, slice by slice. */
+  /** Sum over all candidates, slice by slice. */
   private readonly all: TermSample;
 
   public constructor(
@@ -169,7 +172,7 @@ class Fold {
     this.tokens = first?.rows ?? 0;
   }
 
-  /** A candidate's part of what all together change. */
+  /** Share of a candidate in the total change of all. */
   public share(candidate: string): LogRatio | undefined {
     return this.samples.get(candidate)?.logRatio(this.all);
   }

@@ -7,22 +7,22 @@ import type { Candidate } from './candidates';
 import type { CandidateDistance } from './layer-profile';
 import type { Scorer } from './scorer';
 
-/** What a round's distances are summed from. */
+/** Inputs for a round's distances. */
 interface TallySetup {
   readonly scorer: Scorer;
   readonly metric: Metric;
-  /** Names the round in the journal. */
+  /** Name of the round in the journal. */
   readonly step: string;
-  /** Candidates whose distance is wanted, in model order. */
+  /** Candidates to measure, in model order. */
   readonly candidates: readonly Candidate[];
   /** Rows of each calibration sequence. */
   readonly rows: readonly number[];
-  /** Whether distances are told as estimates: from some rows, or some ids of the vocabulary. */
+  /** True if distances are reported as estimates from some rows, or from a part of the vocabulary. */
   readonly estimates?: boolean;
   readonly onDistance: (distance: CandidateDistance) => void;
 }
 
-/** What is known of a candidate on a slice: its terms, bounds of them, or both. */
+/** Measurement of a candidate on a slice: its terms, bounds of them, or both. */
 interface MeasuredSlice {
   readonly slice: Slice;
   readonly terms?: BlockTerms;
@@ -31,17 +31,17 @@ interface MeasuredSlice {
 
 /** Running totals of one round. */
 export class Tally {
-  /** What was measured of each candidate, by id and slice; all go through slices in the same order. */
+  /** Measurements by candidate id and slice. All candidates use slices in the same order. */
   private readonly slices = new Map<string, Map<string, MeasuredSlice>>();
-  /** The same in one, bounds where there are no terms. */
+  /** All slices of a candidate combined, with bounds if there are no terms. */
   private readonly samples = new Map<string, TermSample>();
-  /** The whole vocabulary's distance, of the candidate that has it, to the one that its ids gave. */
+  /** Ratio of a candidate's distance over the whole vocabulary to its estimate from a part. */
   private correction = 1;
 
   public constructor(private readonly setup: TallySetup) {}
 
   /**
-   * Measures candidates on slices that they have not been measured on.
+   * Measures candidates on slices on which they have not been measured.
    * @param ahead see {@link Scorer.terms}
    */
   public async measure(
@@ -53,7 +53,7 @@ export class Tally {
     await this.take(vocabulary, candidates, slices, ahead);
   }
 
-  /** As {@link measure}, but no more than bounds of the terms where the scorer has some. */
+  /** Measures candidates like {@link measure}, but only bounds of terms if the scorer supports them. */
   public async bound(
     candidates: readonly Candidate[],
     slices: readonly Slice[],
@@ -63,9 +63,10 @@ export class Tally {
   }
 
   /**
-   * Measures a candidate over the whole vocabulary on slices it was measured on, all or the first of them. Estimates of all
-   * candidates move in proportion: they share most of what a sample of the vocabulary, or an int8 copy of the model, gets wrong.
-   * @returns whether its total is finite. Where not, it is the candidate's total from here on, and no others move.
+   * Measures a candidate over the whole vocabulary on all or the first of its slices. Scales the estimates of all
+   * candidates by the same factor, since they share most of the error of a vocabulary sample or an int8 copy of the
+   * model.
+   * @returns true if its total is finite. If not, that becomes the candidate's total, and no other estimates change.
    */
   public async confirm(candidate: Candidate, slices: readonly Slice[]): Promise<boolean> {
     const { scorer, step, onDistance } = this.setup;
@@ -74,7 +75,7 @@ export class Tally {
     const measured = this.newSample();
     const own = new Map<string, MeasuredSlice>();
     slices.forEach((slice, i) => {
-      const key = keyOf(slice);
+      const key = sliceKey(slice);
       measured.add(slice, this.slices.get(candidate.id)?.get(key)?.terms ?? []);
       own.set(key, { slice, terms: terms[i] ?? [] });
       whole.add(slice, terms[i] ?? []);
@@ -87,19 +88,19 @@ export class Tally {
       this.slices.set(candidate.id, own);
       this.samples.set(candidate.id, whole);
     }
-    onDistance(this.distanceOf(candidate));
+    onDistance(this.distance(candidate));
     return isFinite;
   }
 
-  /** The total over sequences as far as known: no more than the whole, as terms are not negative. */
-  public totalOf(candidate: Candidate): number {
-    return this.sampleOf(candidate).total;
+  /** Known total over sequences: a lower bound of the full total, as terms are not negative. */
+  public total(candidate: Candidate): number {
+    return this.sample(candidate).total;
   }
 
-  /** Totals, or what is known of them, by candidate id. */
+  /** Known totals by candidate id. */
   public get totals(): ReadonlyMap<string, number> {
     const measured = this.setup.candidates.filter((candidate) => this.isMeasured(candidate));
-    return new Map(measured.map((candidate) => [candidate.id, this.totalOf(candidate)]));
+    return new Map(measured.map((candidate) => [candidate.id, this.total(candidate)]));
   }
 
   public isMeasured({ id }: Candidate): boolean {
@@ -108,22 +109,20 @@ export class Tally {
 
   public isComplete(candidate: Candidate): boolean {
     const own = this.slices.get(candidate.id)?.values() ?? [];
-    return (
-      this.sampleOf(candidate).isComplete && [...own].every(({ terms }) => terms !== undefined)
-    );
+    return this.sample(candidate).isComplete && [...own].every(({ terms }) => terms !== undefined);
   }
 
-  /** The candidate's total as estimated from the rows that it was measured on. */
+  /** Estimated total from the measured rows. */
   public estimate(candidate: Candidate): Estimate {
-    return this.sampleOf(candidate).estimate();
+    return this.sample(candidate).estimate();
   }
 
-  /** How much greater a candidate's total is than another's, from the rows both were measured on. */
+  /** Difference of two candidates' totals, from rows on which both were measured. */
   public difference(candidate: Candidate, other: Candidate): Estimate {
     const [mine, theirs] = [this.newSample(), this.newSample()];
     for (const [key, own] of this.slices.get(candidate.id) ?? []) {
       const their = this.slices.get(other.id)?.get(key);
-      // Bounds are held against bounds, which fall short alike.
+      // Compares bounds only with bounds, because both underestimate alike.
       const kind = own.terms !== undefined && their?.terms !== undefined ? 'terms' : 'bounds';
       const [a, b] = [own[kind], their?.[kind]];
       if (a !== undefined && b !== undefined) {
@@ -136,18 +135,18 @@ export class Tally {
 
   /** In the order of the candidates. */
   public distances(): readonly CandidateDistance[] {
-    return this.setup.candidates.map((candidate) => this.distanceOf(candidate));
+    return this.setup.candidates.map((candidate) => this.distance(candidate));
   }
 
-  public distanceOf(candidate: Candidate): CandidateDistance {
+  public distance(candidate: Candidate): CandidateDistance {
     const sublayer = candidate.id;
     if (!this.isMeasured(candidate)) {
       return { sublayer, distance: null };
     }
-    const sample = this.sampleOf(candidate);
+    const sample = this.sample(candidate);
     if (this.isComplete(candidate) || this.setup.estimates === true) {
       const found = sample.distance(this.correction);
-      // A document holds no other numbers.
+      // JSON can't store numbers that are not finite.
       return Number.isFinite(found.distance)
         ? { sublayer, ...found }
         : { sublayer, distance: null };
@@ -156,15 +155,15 @@ export class Tally {
     return { sublayer, distance: null, ...(Number.isFinite(atLeast) ? { atLeast } : {}) };
   }
 
-  /** The rows a candidate was measured on, its distance over all rows, and that of the first `few` alone. */
-  public distancesOf(
+  /** Measured rows of a candidate, its distance over all rows, and over the first `few` alone. */
+  public partialDistances(
     candidate: Candidate,
     few: number,
   ): { readonly rows: number; readonly over: number; readonly seen: number } {
-    const sample = this.sampleOf(candidate);
+    const sample = this.sample(candidate);
     return {
       rows: sample.rows,
-      over: this.distanceOf(candidate).distance ?? Number.NaN,
+      over: this.distance(candidate).distance ?? Number.NaN,
       seen: sample.distanceOfFirst(few),
     };
   }
@@ -182,29 +181,29 @@ export class Tally {
     const { scorer, step, onDistance, estimates } = this.setup;
     const kind = vocabulary === 'bounded' && scorer.hasBounds ? 'bounds' : 'terms';
     const open = candidates.filter(({ id }) =>
-      slices.some((slice) => this.slices.get(id)?.get(keyOf(slice))?.[kind] === undefined),
+      slices.some((slice) => this.slices.get(id)?.get(sliceKey(slice))?.[kind] === undefined),
     );
     const found = await scorer.terms(step, open, slices, vocabulary, ahead);
     open.forEach((candidate, i) => {
       const own = this.slices.get(candidate.id) ?? new Map<string, MeasuredSlice>();
       slices.forEach((slice, j) => {
-        const key = keyOf(slice);
+        const key = sliceKey(slice);
         own.set(key, { ...own.get(key), slice, [kind]: found[i]?.[j] ?? [] });
       });
       this.slices.set(candidate.id, own);
-      // Terms take the places of their bounds, so that sums are taken in one order.
+      // Terms replace bounds, so that sums are always added in the same order.
       const sample = this.newSample();
       own.forEach(({ slice, bounds = [], terms = bounds }) => {
         sample.add(slice, terms);
       });
       this.samples.set(candidate.id, sample);
       if (estimates === true || (kind === 'terms' && this.isComplete(candidate))) {
-        onDistance(this.distanceOf(candidate));
+        onDistance(this.distance(candidate));
       }
     });
   }
 
-  private sampleOf({ id }: Candidate): TermSample {
+  private sample({ id }: Candidate): TermSample {
     return this.samples.get(id) ?? this.newSample();
   }
 
@@ -213,5 +212,5 @@ export class Tally {
   }
 }
 
-/** Names a slice, whoever made the object. */
-const keyOf = ({ sequence, from, to }: Slice): string => `${sequence}|${from}|${to}`;
+/** Key of a slice, independent of object identity. */
+const sliceKey = ({ sequence, from, to }: Slice): string => `${sequence}|${from}|${to}`;

@@ -7,7 +7,7 @@ import { positionsOf } from '../runtime/windows';
 import type { Candidate } from './candidates';
 import { createReadouts } from '../metrics/metric-readout';
 import type { MetricReadout } from '../metrics/row-readout';
-import { sequenceOf, tokensIn } from './scorer';
+import { sequenceInput, tokensIn } from './scorer';
 import type {
   FinalObserver,
   OriginalObserver,
@@ -23,35 +23,35 @@ import { mainTrajectory, TrajectoryStore } from './trajectory-store';
 import type { Boundary } from './trajectory-store';
 import { walkThrough } from './walk';
 
-/** A candidate to be measured on a slice. */
+/** Candidate to measure on a slice. */
 interface Wanted {
   readonly candidate: Candidate;
   readonly slice: Slice;
 }
 
-/** One trajectory on its way through the layers. */
+/** Trajectory that is being advanced through the layers. */
 interface Walker {
   readonly trajectory: string;
   readonly sequence: number;
-  /** Share of the sequence that the state holds. */
+  /** Share of the sequence in the state. */
   readonly share: number;
-  /** Units that its model lacks. */
+  /** Units that its model skips. */
   readonly skip: ReadonlySet<number>;
   boundary: number;
   state: HiddenState;
 }
 
-/** Candidates that share the original's logits and a walk through the layers. */
+/** Number of candidates that share the original's logits and a pass through the layers. */
 const sharedPass = 4;
-/** The same on a device, whose runs take more rows. */
+/** Number of candidates per pass on a device, which runs more rows at a time. */
 const sharedDevicePass = 32;
-/** Share of the memory for states that one pass may hold in flight; the rest stores trajectories. */
-const inFlightShare = 0.25;
+/** Share of the memory for states in use by one pass; the rest stores trajectories. */
+const activeShare = 0.25;
 
 /**
- * Measures with as little work as gives the naive numbers. Removing sublayer l changes nothing before
- * l, so a candidate starts from the main trajectory's state there, or from its own of an earlier
- * round where that still holds; all candidates in flight go through a sublayer together.
+ * Computes the same distances as the naive scorer with minimal work. Removing sublayer l changes nothing before l, so a
+ * candidate starts from the main trajectory's state there, or from its own cached state of an earlier round if still
+ * valid. All candidates of a pass go through a sublayer together.
  */
 export class TrajectoryScorer implements Scorer {
   public readonly removed = new Set<number>();
@@ -62,21 +62,21 @@ export class TrajectoryScorer implements Scorer {
   private readonly prefixes: Prefixes;
   private readonly original = new Map<number, HiddenState>();
 
-  /** All where sessions are streamed, since each pass loads the model; else enough to share work. */
+  /** All candidates if sessions are streamed, since each pass loads the model; otherwise enough to share work. */
   public get candidatesPerPass(): number {
     const { keepsSessions, states } = this.setup.executor;
     return keepsSessions ? (states.stay ? sharedDevicePass : sharedPass) : Number.POSITIVE_INFINITY;
   }
 
-  /** @param onFinal sees the final state of every candidate that is run */
+  /** @param onFinal called with the final state of every candidate that is run */
   public constructor(
     private readonly setup: ScorerSetup,
     private readonly onFinal: FinalObserver = () => Promise.resolve(),
   ) {
     const { executor, metricName, metric } = setup;
     this.count = executor.model.summary.sublayers.length;
-    const keptBytes = executor.shares.stateBytes * (1 - inFlightShare);
-    this.store = new TrajectoryStore(keptBytes, executor.states, this.count);
+    const storedBytes = executor.shares.stateBytes * (1 - activeShare);
+    this.store = new TrajectoryStore(storedBytes, executor.states, this.count);
     this.readouts = createReadouts(executor, metricName, metric);
     this.hasBounds = this.readouts.bounded.vocabulary === 'bounded';
     this.prefixes = new Prefixes(executor);
@@ -88,10 +88,10 @@ export class TrajectoryScorer implements Scorer {
   ): Promise<OriginalStates> {
     const end = new Set([this.count]);
     const { states, shares, model } = this.setup.executor;
-    const tokens = sequences.map((sequence) => positionsOf(sequenceOf(this.setup, sequence)));
+    const tokens = sequences.map((sequence) => positionsOf(sequenceInput(this.setup, sequence)));
     const bytes = Math.max(0, ...tokens) * stateBytesPerToken(model);
-    // In main memory the final states stay, which are as many.
-    const perPass = states.stay ? fittingIn(shares, inFlightShare, bytes) : sequences.length;
+    // In main memory, all final states stay allocated.
+    const perPass = states.stay ? fittingIn(shares, activeShare, bytes) : sequences.length;
     for (let start = 0; start < sequences.length; start += perPass) {
       const exits = new Map(sequences.slice(start, start + perPass).map((one) => [one, end]));
       const found = await this.mainStates(exits, observer?.observe);
@@ -112,7 +112,7 @@ export class TrajectoryScorer implements Scorer {
 
   public async rows(sequence: number): Promise<number> {
     const tokens = tokensIn(this.setup, sequence);
-    const [input, original] = [sequenceOf(this.setup, sequence), this.original.get(sequence)];
+    const [input, original] = [sequenceInput(this.setup, sequence), this.original.get(sequence)];
     return tokens > 0 ? tokens : this.readouts.whole.rows(input, original ?? lost());
   }
 
@@ -131,8 +131,8 @@ export class TrajectoryScorer implements Scorer {
     );
     const [state] = this.original.values();
     const bytes = state === undefined ? 1 : stateBytes(state);
-    const perPass = fittingIn(executor.shares, inFlightShare, bytes);
-    // The journal gets each slice as it ends, but for streamed sessions, where each pass loads the model.
+    const perPass = fittingIn(executor.shares, activeShare, bytes);
+    // Slices are journaled as they end, except for streamed sessions, where each pass loads the model.
     for (const group of executor.keepsSessions ? wanted : [wanted.flat()]) {
       for (let start = 0; start < group.length; start += perPass) {
         await this.measure(step, group.slice(start, start + perPass), vocabulary);
@@ -181,7 +181,7 @@ export class TrajectoryScorer implements Scorer {
       slice,
       trajectory: candidate.id,
       sequence: slice.sequence,
-      share: this.shareOf(slice, 0),
+      share: this.sequenceShare(slice, 0),
       skip: new Set([...this.removed, ...candidate.members]),
       ...(starts[i] ?? lost()),
     }));
@@ -206,13 +206,13 @@ export class TrajectoryScorer implements Scorer {
     for (const slice of new Set(walkers.map((walker) => walker.slice))) {
       const group = walkers.filter((walker) => walker.slice === slice);
       const found = await this.readouts[vocabulary].rowTerms(
-        sequenceOf(this.setup, slice.sequence),
+        sequenceInput(this.setup, slice.sequence),
         this.original.get(slice.sequence) ?? lost(),
         group.map((walker) => walker.state),
         slice,
         this.pause,
       );
-      work.addReadouts(group.length * this.shareOf(slice), vocabulary);
+      work.addReadouts(group.length * this.sequenceShare(slice), vocabulary);
       await memo.add(
         group.map(({ trajectory }, i) => ({
           kind: 'term',
@@ -227,18 +227,21 @@ export class TrajectoryScorer implements Scorer {
     }
   }
 
-  /** Share of its sequence that the rows of a slice are, from its own first one on unless said. */
-  private shareOf({ sequence, from, to }: Slice, start = from): number {
+  /** Share of a sequence in a slice, by default from the slice's first row. */
+  private sequenceShare({ sequence, from, to }: Slice, start = from): number {
     const tokens = tokensIn(this.setup, sequence);
     return tokens === 0 ? 1 : (to - start) / tokens;
   }
 
-  /** Where each wanted candidate can start: on its own trajectory, or where it leaves the main one. Held by the caller. */
+  /**
+   * Starting state of each candidate: on its own trajectory, or at the branch from the main one. The caller must
+   * release the states.
+   */
   private async startingPoints(wanted: readonly Wanted[]): Promise<Boundary[]> {
     const { states } = this.setup.executor;
-    // Held, as the store forgets while the main trajectory is computed.
+    // Held, because the store may evict states while the main trajectory is computed.
     const own = wanted.map(({ candidate, slice }) =>
-      this.held(
+      this.holdState(
         this.store.nearest(
           candidate.id,
           slice.sequence,
@@ -260,7 +263,7 @@ export class TrajectoryScorer implements Scorer {
       const starts: Boundary[] = [];
       for (const [i, { candidate, slice }] of wanted.entries()) {
         const from = own[i] ?? main.get(slice.sequence)?.get(candidate.first) ?? lost();
-        const input = sequenceOf(this.setup, slice.sequence);
+        const input = sequenceInput(this.setup, slice.sequence);
         const state = await this.prefixes.cut(input, from.state, slice.to);
         starts.push({ ...from, state: states.hold(state) });
       }
@@ -270,7 +273,7 @@ export class TrajectoryScorer implements Scorer {
     }
   }
 
-  /** States of the main trajectory at the given boundaries, by sequence. Held by the caller. */
+  /** States of the main trajectory at the given boundaries, by sequence. The caller must release the states. */
   private async mainStates(
     exits: ReadonlyMap<number, ReadonlySet<number>>,
     observe?: SublayerObserver,
@@ -301,7 +304,7 @@ export class TrajectoryScorer implements Scorer {
     const last = Math.max(0, ...[...exits.values()].flatMap((boundaries) => [...boundaries]));
     const visit = ({ sequence, boundary, state }: Walker): void => {
       const known = found.get(sequence);
-      // What it starts from may be known already, and is held once.
+      // The starting state may already be known and must be held only once.
       if (exits.get(sequence)?.has(boundary) === true && known?.has(boundary) === false) {
         known.set(boundary, { boundary, state: states.hold(state) });
       }
@@ -317,11 +320,14 @@ export class TrajectoryScorer implements Scorer {
     return found;
   }
 
-  private held(at: Boundary | undefined): Boundary | undefined {
+  private holdState(at: Boundary | undefined): Boundary | undefined {
     return at && { ...at, state: this.setup.executor.states.hold(at.state) };
   }
 
-  /** The main trajectory's state at `boundary`, if only removed sublayers lie since the one kept. Held by the caller. */
+  /**
+   * State of the main trajectory at `boundary`, if only removed sublayers follow the cached one. The caller must
+   * release it.
+   */
   private resting(sequence: number, boundary: number): Boundary | undefined {
     const { executor } = this.setup;
     const nearest = this.nearestMain(sequence, boundary);
@@ -332,27 +338,27 @@ export class TrajectoryScorer implements Scorer {
       }
       state = executor.skipFreely(index, state);
     }
-    return this.held(state && { boundary, state });
+    return this.holdState(state && { boundary, state });
   }
 
-  /** Of the main trajectory whole sequences are kept, though a winner may have been measured on parts. */
+  /** Nearest cached state of the main trajectory with the whole sequence; those of a winner may cover only a part. */
   private nearestMain(sequence: number, boundary: number): Boundary | undefined {
     return this.store.nearest(mainTrajectory, sequence, boundary, tokensIn(this.setup, sequence));
   }
 
   private async mainAtMost(sequence: number, boundary: number): Promise<Boundary> {
-    const nearest = this.held(this.nearestMain(sequence, boundary));
+    const nearest = this.holdState(this.nearestMain(sequence, boundary));
     if (nearest !== undefined) {
       return nearest;
     }
     const { executor } = this.setup;
-    const embedded = await executor.embed(sequenceOf(this.setup, sequence));
+    const embedded = await executor.embed(sequenceInput(this.setup, sequence));
     const start = { boundary: 0, state: await executor.states.toDevice(embedded) };
     this.store.put(mainTrajectory, sequence, start);
     return start;
   }
 
-  /** Takes walkers through the layers up to boundary `end`, each sublayer once for all of them. */
+  /** Advances trajectories through the layers up to boundary `end`, running each sublayer once for all of them. */
   private async advance(
     walkers: readonly Walker[],
     end: number,

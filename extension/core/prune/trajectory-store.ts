@@ -3,10 +3,10 @@ import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 import { countTokens } from '../metrics/slices';
 
-/** Name of the trajectory of the model with everything removed so far. */
+/** Name of the trajectory of the current model. */
 export const mainTrajectory = 'main';
 
-/** A hidden state and the index of the sublayer that comes next. */
+/** Hidden state, and the index of the next sublayer. */
 export interface Boundary {
   readonly boundary: number;
   readonly state: HiddenState;
@@ -14,18 +14,18 @@ export interface Boundary {
 
 type Boundaries = Map<number, HiddenState>;
 
-/** Share of the budget for final states: who is read again, over more of the vocabulary, need not be run again. */
+/** Share of the budget for final states, so that reading out more of the vocabulary needs no new run. */
 const finalShare = 1 / 8;
 
 /**
- * Hidden states at sublayer boundaries, by trajectory (the main one, and one per candidate) and
- * calibration sequence. It forgets when over budget: what is not here is computed again. It holds what it keeps.
+ * Cache of hidden states at sublayer boundaries, by trajectory (the main one, and one per candidate) and calibration
+ * sequence. Evicts states over budget; these are computed again when needed. Holds references to cached states.
  */
 export class TrajectoryStore {
   private readonly trajectories = new Map<string, Map<number, Boundaries>>();
   private bytes = 0;
 
-  /** @param last the boundary of final states */
+  /** @param last boundary of final states */
   public constructor(
     private readonly budgetBytes: number,
     private readonly states: Pick<States, 'hold' | 'release'>,
@@ -47,12 +47,12 @@ export class TrajectoryStore {
     if (known !== undefined && countTokens(known) > countTokens(at.state)) {
       return;
     }
-    this.bytes += size - bytesOf(known);
+    this.bytes += size - storedBytes(known);
     boundaries.set(at.boundary, this.states.hold(at.state));
     this.letGo(known);
   }
 
-  /** The latest state at or before `atMost` that holds at least `tokens` tokens. */
+  /** Latest state at or before `atMost` with at least `tokens` tokens. */
   public nearest(
     trajectory: string,
     sequence: number,
@@ -69,7 +69,7 @@ export class TrajectoryStore {
     return undefined;
   }
 
-  /** Forgets states of `trajectory` after boundary `last`; all of them when it is −1. */
+  /** Removes states of `trajectory` after boundary `last`; all of them for −1. */
   public truncate(trajectory: string, last: number): void {
     for (const boundaries of this.trajectories.get(trajectory)?.values() ?? []) {
       for (const [boundary, state] of boundaries) {
@@ -85,13 +85,13 @@ export class TrajectoryStore {
     }
   }
 
-  /** Makes what is known of `trajectory` part of the main one. */
+  /** Moves the states of `trajectory` to the main trajectory. */
   public mergeIntoMain(trajectory: string): void {
     for (const [sequence, boundaries] of this.trajectories.get(trajectory) ?? []) {
       const main = this.boundaries(mainTrajectory, sequence);
       for (const [boundary, state] of boundaries) {
         const known = main.get(boundary);
-        this.bytes -= bytesOf(known);
+        this.bytes -= storedBytes(known);
         main.set(boundary, state);
         this.letGo(known);
       }
@@ -99,7 +99,7 @@ export class TrajectoryStore {
     this.trajectories.delete(trajectory);
   }
 
-  /** Leaves the main trajectory alone. */
+  /** Removes all trajectories except the main one. */
   public forgetCandidates(): void {
     for (const name of this.trajectories.keys()) {
       if (name !== mainTrajectory) {
@@ -108,7 +108,7 @@ export class TrajectoryStore {
     }
   }
 
-  /** Forgets everything. */
+  /** Removes all states. */
   public clear(): void {
     this.forgetCandidates();
     this.truncate(mainTrajectory, -1);
@@ -120,7 +120,7 @@ export class TrajectoryStore {
     }
   }
 
-  /** Candidates give way to the main trajectory, the longest known first. */
+  /** Evicts candidates before the main trajectory, oldest first. */
   private makeRoom(size: number): void {
     for (const name of this.trajectories.keys()) {
       if (this.bytes + size <= this.budgetBytes) {
@@ -142,7 +142,7 @@ export class TrajectoryStore {
   }
 }
 
-function bytesOf(state: HiddenState | undefined): number {
+function storedBytes(state: HiddenState | undefined): number {
   return state === undefined ? 0 : stateBytes(state);
 }
 

@@ -3,8 +3,8 @@ import type { LayeredExecutor } from '../runtime/layered-executor';
 import type { HiddenState } from '../runtime/tensors';
 
 /**
- * Takes states through sublayer `index`, each as a model that lacks its own units does.
- * @param skips what each state's model lacks
+ * Runs states through sublayer `index`, each with its own removed units.
+ * @param skips removed units of each state's model
  */
 export async function walkThrough(
   executor: LayeredExecutor,

@@ -3,12 +3,12 @@ import { html } from './markup';
 import type { Markup } from './markup';
 import type { Axis, LineChart, Point, Series } from './report';
 
-/** In units of the drawing, which fills the width of the page. */
+/** Size in SVG units; the chart fills the page width. */
 const width = 720;
 const height = 320;
 const margin = { top: 12, right: 32, bottom: 44, left: 64 };
 const pointRadius = 3;
-/** More points are drawn as a line alone. */
+/** Maximum number of points drawn with markers. Longer series are lines only. */
 const mostPoints = 60;
 const wantedTicks = 6;
 
@@ -18,27 +18,27 @@ interface Scale {
   tickFormat(count?: number): (value: number) => string;
 }
 
-/** A line for each series, told apart by colour and dash; what they are called stands below. */
+/** Draws one line per series, with distinct colors and dashes, and a legend below. */
 export function drawLines({ caption, x, y, series }: LineChart): Markup {
   const shown = series.map((one) => ({
     ...one,
     points: one.points.filter((point) => isShown(point.x, x) && isShown(point.y, y)),
   }));
   const points = shown.flatMap((one) => one.points);
-  const across = scaleOf(
+  const across = createScale(
     x,
     points.map((point) => point.x),
     [margin.left, width - margin.right],
   );
-  const up = scaleOf(y, points.flatMap(endsOf), [height - margin.bottom, margin.top]);
+  const up = createScale(y, points.flatMap(spreadEnds), [height - margin.bottom, margin.top]);
   const [acrossText, upText] = [
     x.format ?? across.tickFormat(wantedTicks),
     y.format ?? up.tickFormat(wantedTicks),
   ];
   return html`<figure>
     <svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${caption}">
-      ${ticksOf(up, y).map((value) => html`<line class="grid" x1="${margin.left}" x2="${width - margin.right}" y1="${round(up(value))}" y2="${round(up(value))}" /><text class="tick" x="${margin.left - 6}" y="${round(up(value) + 4)}" text-anchor="end">${upText(value)}</text>`)}
-      ${ticksOf(across, x).map((value) => html`<text class="tick" x="${round(across(value))}" y="${height - margin.bottom + 18}" text-anchor="middle">${acrossText(value)}</text>`)}
+      ${tickValues(up, y).map((value) => html`<line class="grid" x1="${margin.left}" x2="${width - margin.right}" y1="${round(up(value))}" y2="${round(up(value))}" /><text class="tick" x="${margin.left - 6}" y="${round(up(value) + 4)}" text-anchor="end">${upText(value)}</text>`)}
+      ${tickValues(across, x).map((value) => html`<text class="tick" x="${round(across(value))}" y="${height - margin.bottom + 18}" text-anchor="middle">${acrossText(value)}</text>`)}
       <text
         class="title"
         x="${(margin.left + width - margin.right) / 2}"
@@ -80,7 +80,7 @@ function drawSeries({ points }: Series, index: number, across: Scale, up: Scale)
   const spreads = points
     .filter(({ spread = 0 }) => spread > 0)
     .map((point) => {
-      const [bottom = 0, top = 0] = endsOf(point).map((end) => round(up(end)));
+      const [bottom = 0, top = 0] = spreadEnds(point).map((end) => round(up(end)));
       return `M${round(across(point.x))} ${bottom}V${top}`;
     });
   const marks =
@@ -95,21 +95,21 @@ function drawSeries({ points }: Series, index: number, across: Scale, up: Scale)
   >`;
 }
 
-function scaleOf(axis: Axis, values: readonly number[], range: [number, number]): Scale {
+function createScale(axis: Axis, values: readonly number[], range: [number, number]): Scale {
   const domain = [Math.min(...values), Math.max(...values)];
   return axis.isLogarithmic === true
     ? scaleLog().domain(domain).range(range).nice()
     : scaleLinear().domain(domain).range(range).nice();
 }
 
-/** Where the numbers of an axis stand. */
-const ticksOf = (scale: Scale, { isWhole }: Axis): number[] =>
+/** Tick positions of an axis. */
+const tickValues = (scale: Scale, { isWhole }: Axis): number[] =>
   scale.ticks(wantedTicks).filter((value) => isWhole !== true || Number.isInteger(value));
 
 const isShown = (value: number, { isLogarithmic }: Axis): boolean =>
   Number.isFinite(value) && (isLogarithmic !== true || value > 0);
 
-const endsOf = ({ y, spread = 0 }: Point): [number, number] => [y - spread, y + spread];
+const spreadEnds = ({ y, spread = 0 }: Point): [number, number] => [y - spread, y + spread];
 
 const seriesClass = (index: number): string => `series-${index % 6}`;
 

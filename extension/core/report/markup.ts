@@ -6,7 +6,7 @@ const entities: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** Text that is markup already. */
+/** HTML that is inserted without escaping. */
 export class Markup {
   public constructor(public readonly text: string) {}
 }
@@ -20,10 +20,10 @@ function rendered(value: Value): string {
   return escapeHtml(String(value));
 }
 
-/** A text as HTML shows it, in attributes too. */
+/** Escapes text for HTML content and attributes. */
 export const escapeHtml = (text: string): string =>
   text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
 
-/** Markup of a template: what is filled in is escaped, unless it is markup itself. */
+/** Template tag for HTML. Escapes interpolated values unless they are {@link Markup}. */
 export const html = (parts: TemplateStringsArray, ...values: readonly Value[]): Markup =>
   new Markup(parts.map((part, i) => part + rendered(values[i])).join(''));

@@ -1,18 +1,18 @@
 import { inEnglish } from '../message';
 import type { Message } from '../message';
 
-/** Ends of the names that reports have. */
+/** File extensions of reports. */
 export const reportSuffixes = ['.html', '.md'] as const;
 
-/** A comment at the beginning of each report, by which it may be replaced by another. */
+/** First line of each report, which marks files that a new report may replace. */
 export const reportMark = '<!-- A report of Espalier -->';
 
-/** What a report says, whatever it is written as: HTML and Markdown are made of it. */
+/** Content of a report, independent of its format (HTML or Markdown). */
 export interface Report {
   readonly title: string;
   readonly facts: readonly Fact[];
   readonly sections: readonly Section[];
-  /** How it came about, in a line at the end. */
+  /** Line at the end about the source of the measurements. */
   readonly origin: string;
 }
 
@@ -26,14 +26,14 @@ export interface Section {
   /** Paragraphs. */
   readonly text?: readonly string[];
   readonly figure?: Figure;
-  /** Also what stands for a chart where none can be drawn. */
+  /** Data of the report or of its figure; shown instead of the figure in formats without charts. */
   readonly table?: Table;
 }
 
 export type Figure = LineChart | Heatmap;
 
 export interface Table {
-  /** What it lists, where it stands below a figure. */
+  /** Title of the table, shown if the section also has a figure. */
   readonly title?: string;
   readonly columns: readonly Column[];
   readonly rows: readonly (readonly string[])[];
@@ -41,15 +41,15 @@ export interface Table {
 
 export interface Column {
   readonly title: string;
-  /** Numbers stand at the right. */
+  /** Numeric columns are right-aligned. */
   readonly isNumeric?: boolean;
 }
 
-/** Paragraphs of a sentence each. */
+/** Messages as paragraphs, one sentence each. */
 export const sentences = (messages: readonly Message[]): string[] =>
   messages.map((message) => `${inEnglish(message)}.`);
 
-/** A list under a heading, or nothing where it is empty. */
+/** Section with a table, or none if there are no rows. */
 export function listed(
   title: string,
   columns: readonly Column[],
@@ -61,7 +61,7 @@ export function listed(
 /** Series of points over two axes. */
 export interface LineChart {
   readonly kind: 'lines';
-  /** Says in a sentence what it shows. */
+  /** One sentence about the chart. */
   readonly caption: string;
   readonly x: Axis;
   readonly y: Axis;
@@ -70,11 +70,11 @@ export interface LineChart {
 
 export interface Axis {
   readonly title: string;
-  /** Numbers that stand at the axis; as few digits as tell them apart where absent. */
+  /** Format of tick labels. By default, the fewest digits that distinguish them. */
   readonly format?: (value: number) => string;
-  /** Whether only whole numbers mean something. */
+  /** True if only integers are valid tick values. */
   readonly isWhole?: boolean;
-  /** A logarithmic axis leaves out what is not above 0. */
+  /** True for a logarithmic scale, which omits values ≤ 0. */
   readonly isLogarithmic?: boolean;
 }
 
@@ -86,11 +86,11 @@ export interface Series {
 export interface Point {
   readonly x: number;
   readonly y: number;
-  /** Standard deviation of `y`, where it is known. */
+  /** Standard deviation of `y`, if known. */
   readonly spread?: number;
 }
 
-/** Values of blocks against lines, such as kinds of sublayers, coloured by their logarithms. */
+/** Values by block (columns) and line (rows, such as kinds of sublayers), on a logarithmic color scale. */
 export interface Heatmap {
   readonly kind: 'heatmap';
   readonly caption: string;
@@ -104,17 +104,17 @@ export interface HeatmapLine {
   readonly cells: ReadonlyMap<number, HeatmapCell>;
 }
 
-/** Its value, or null where nothing was measured, and what is written into it. */
+/** Value of a cell, or null if not measured, and its label. */
 export interface HeatmapCell {
   readonly value: number | null;
   readonly text: string;
 }
 
-/** The share of a value between the smallest and the largest, by their logarithms: 0 to 1. */
+/** Maps values to 0 … 1 on a logarithmic scale between the smallest and the largest. */
 export function logarithmicShares(values: readonly (number | null)[]): {
   readonly low: number;
   readonly high: number;
-  /** 0 for what is not above 0. */
+  /** Returns 0 for values ≤ 0. */
   readonly shareOf: (value: number | null) => number;
 } {
   const known = values.flatMap((value) => (value !== null && value > 0 ? [Math.log(value)] : []));

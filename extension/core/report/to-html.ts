@@ -4,7 +4,7 @@ import { logarithmicShares, reportMark } from './report';
 import type { Figure, Heatmap, HeatmapCell, Report, Section, Table } from './report';
 import { viridis } from './viridis';
 
-/** One file that needs no other: charts inside, light and dark, nothing loaded. */
+/** Renders a report as one self-contained HTML file with inline charts and light and dark themes. It loads nothing. */
 export function toHtml({ title, facts, sections, origin }: Report): string {
   return html`<!doctype html>
     <html lang="en">
@@ -56,20 +56,20 @@ const drawFigure = (figure: Figure): Markup =>
   figure.kind === 'lines' ? drawLines(figure) : drawHeatmap(figure);
 
 function drawTable({ columns, rows }: Table): Markup {
-  const classOf = (i: number): Markup | undefined =>
+  const columnClass = (i: number): Markup | undefined =>
     columns[i]?.isNumeric === true ? new Markup(' class="number"') : undefined;
   return html`<div class="wide">
     <table>
       <thead>
         <tr>
-          ${columns.map(({ title }, i) => html`<th scope="col" ${classOf(i)}>${title}</th>`)}
+          ${columns.map(({ title }, i) => html`<th scope="col" ${columnClass(i)}>${title}</th>`)}
         </tr>
       </thead>
       <tbody>
         ${rows.map(
           (row) =>
             html`<tr>
-              ${row.map((value, i) => html`<td${classOf(i)}>${value}</td>`)}
+              ${row.map((value, i) => html`<td${columnClass(i)}>${value}</td>`)}
             </tr> `,
         )}
       </tbody>
@@ -80,7 +80,7 @@ function drawTable({ columns, rows }: Table): Markup {
 function drawHeatmap({ caption, blocks, lines, format }: Heatmap): Markup {
   const cells = lines.flatMap((line) => [...line.cells.values()]);
   const { low, high, shareOf } = logarithmicShares(cells.map(({ value }) => value));
-  const cellOf = (cell: HeatmapCell | undefined): Markup => {
+  const drawCell = (cell: HeatmapCell | undefined): Markup => {
     if (cell === undefined) return html`<td></td>`;
     const { value, text } = cell;
     if (value === null) return html`<td>${text}</td>`;
@@ -107,7 +107,7 @@ function drawHeatmap({ caption, blocks, lines, format }: Heatmap): Markup {
             (line) =>
               html`<tr>
                 <th scope="row">${line.name}</th>
-                ${blocks.map((block) => cellOf(line.cells.get(block)))}
+                ${blocks.map((block) => drawCell(line.cells.get(block)))}
               </tr> `,
           )}
         </tbody>
@@ -128,7 +128,7 @@ function drawHeatmap({ caption, blocks, lines, format }: Heatmap): Markup {
   </figure>`;
 }
 
-/** Colours differ in lightness too (Okabe and Ito's), and lines in dash. */
+/** Series differ in color (Okabe–Ito), lightness and dash. */
 const style = `
 :root { color-scheme: light dark; --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; --page: #fff; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9198a1; --line: #3d444d; --page: #0d1117; } }

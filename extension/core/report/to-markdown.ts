@@ -1,7 +1,7 @@
 import { reportMark } from './report';
 import type { Figure, Report, Section, Table } from './report';
 
-/** For pull requests and wikis: facts and tables, without charts. */
+/** Renders a report as Markdown for pull requests and wikis: facts and tables, no charts. */
 export function toMarkdown({ title, facts, sections, origin }: Report): string {
   const parts = [
     `${reportMark}\n# ${escaped(title)}`,
@@ -13,12 +13,12 @@ export function toMarkdown({ title, facts, sections, origin }: Report): string {
 }
 
 function describeSection({ title, text = [], figure, table }: Section): string[] {
-  const shown = table ?? (figure && tableOf(figure));
+  const shown = table ?? (figure && heatmapTable(figure));
   return [`## ${escaped(title)}`, ...text.map(escaped), ...(shown ? [describeTable(shown)] : [])];
 }
 
-/** A heatmap is its numbers; what charts of lines show stands in a table of their own. */
-function tableOf(figure: Figure): Table | undefined {
+/** Table of a heatmap's values. Line charts have none: their sections contain a table. */
+function heatmapTable(figure: Figure): Table | undefined {
   if (figure.kind === 'lines') return undefined;
   const { blocks, lines, format } = figure;
   return {
@@ -40,7 +40,7 @@ function describeTable({ columns, rows }: Table): string {
   return [line(columns.map(({ title }) => title)), rule, ...rows.map(line)].join('\n');
 }
 
-/** What Markdown would take for more than text. */
+/** Escapes Markdown syntax. */
 function escaped(text: string): string {
   return text.replace(/[\\`*_[\]<>|#]/g, '\\$&').replace(/\r?\n/g, ' ');
 }

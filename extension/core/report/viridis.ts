@@ -1,4 +1,4 @@
-/** Stops of the colour map viridis, as the heatmap panel has it: readable with every colour vision. */
+/** Stops of the viridis color map, as in the heatmap panel: readable with every type of color vision. */
 const stops = [
   [68, 1, 84],
   [59, 82, 139],
@@ -7,7 +7,7 @@ const stops = [
   [253, 231, 37],
 ] as const;
 
-/** A share from which on black is easier to read on a colour than white. */
+/** Share above which black text is easier to read than white. */
 const lightFrom = 0.55;
 
 export interface Shade {

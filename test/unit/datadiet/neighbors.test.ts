@@ -177,7 +177,7 @@ describe('issues of examples', () => {
       },
     };
     const issues = new DataIssues(scored);
-    expect([issues.firstOf(6), issues.groupSize(6)]).toEqual([0, 7]);
+    expect([issues.groupFirst(6), issues.groupSize(6)]).toEqual([0, 7]);
   });
 
   it.each([
@@ -202,7 +202,7 @@ describe('issues of examples', () => {
   it('are read from a document of as many bytes as examples take', async () => {
     const scored = await document();
     const { embedding } = parseScoreDocument(JSON.stringify(scored), 'a.scores.json');
-    expect(embedding && new Embedding(embedding).neighborsOf(1)[0]?.similarity).toBeGreaterThan(
+    expect(embedding && new Embedding(embedding).neighbors(1)[0]?.similarity).toBeGreaterThan(
       0.999,
     );
     const cut = { ...scored, embedding: { ...embedding, points: 'AAAA' } };

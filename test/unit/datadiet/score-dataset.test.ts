@@ -8,7 +8,7 @@ import { auroc, flipLabels } from '../../../extension/core/datadiet/subsets/labe
 import { DataIssues } from '../../../extension/core/datadiet/neighbors/data-issues';
 import { scoreDataset } from '../../../extension/core/datadiet/scores/score-dataset';
 import type { ScoreRequest } from '../../../extension/core/datadiet/scores/scoring-job';
-import { scoresOf } from '../../../extension/core/datadiet/scores/score-document';
+import { scoreValues } from '../../../extension/core/datadiet/scores/score-document';
 import { defaultTraining } from '../../../extension/core/datadiet/training/training-settings';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import { inEnglish } from '../../../extension/core/message';
@@ -47,7 +47,7 @@ describe('scoring a data set', () => {
       scoring: { model: 'mlp', runs: 3, epoch: 3, noise },
       labels: [...labels],
     });
-    expect(auroc(scoresOf(document), flipped)).toBeGreaterThan(0.97);
+    expect(auroc(scoreValues(document), flipped)).toBeGreaterThan(0.97);
     expect(document.scoring?.interRunSpearman).toBeGreaterThan(0.5);
     expect(document.scoring?.seconds).toBeGreaterThan(0);
     const wrong = [...flipped.keys()].filter((i) => flipped[i] === 1);
@@ -82,7 +82,7 @@ describe('scoring a data set', () => {
       expect(document.outlierScores).toHaveLength(document.examples);
       const { embedding } = new DataIssues(document);
       const { labels } = document;
-      const nearest = labels.map((_, i) => labels[embedding?.neighborsOf(i)[0]?.index ?? -1]);
+      const nearest = labels.map((_, i) => labels[embedding?.neighbors(i)[0]?.index ?? -1]);
       const agreeing = nearest.filter((label, i) => label === labels[i]).length;
       expect(agreeing).toBeGreaterThan(0.8 * labels.length);
     },
@@ -101,7 +101,7 @@ describe('scoring a data set', () => {
       request({ score, epoch, runs: 2, data, proxy: { model } }),
       unattended,
     );
-    const scores = scoresOf(document);
+    const scores = scoreValues(document);
     expect(scores).toHaveLength(document.examples);
     expect(new Set(scores).size).toBeGreaterThan(1);
     if (score !== 'margin') {

@@ -5,7 +5,7 @@ import { loadCalibration, readTextWindows } from '../../../extension/core/data/c
 import { chooseByScore, readTextScores } from '../../../extension/core/data/text-scores';
 import type { TextPolicy, TextScores } from '../../../extension/core/data/text-scores';
 import { scoreText } from '../../../extension/core/datadiet/text/score-text';
-import { journalOfDocument } from '../../../extension/core/jobs/work-folder';
+import { documentJournal } from '../../../extension/core/jobs/work-folder';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
@@ -32,7 +32,7 @@ async function score(
   return scoreText(
     {
       ...{ model: await openModelFiles(model), file: text, length, device: 'cpu', memoryBytes },
-      ...{ out, journal: journalOfDocument(out) },
+      ...{ out, journal: documentJournal(out) },
     },
     { bundledText: 'no such text', version: '0' },
     context,

@@ -2,7 +2,7 @@ import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
-import { histogramOf, overviewOf } from '../../../extension/core/datadiet/data-map';
+import { scoreHistogram, summarizeScores } from '../../../extension/core/datadiet/data-map';
 import { DataIssues } from '../../../extension/core/datadiet/neighbors/data-issues';
 import { findExamples } from '../../../extension/core/datadiet/subsets/find-examples';
 import type { ExampleQuery } from '../../../extension/core/datadiet/subsets/find-examples';
@@ -33,17 +33,17 @@ const query: ExampleQuery = { order: 'hardest', page: 0, pageSize: 24 };
 
 describe('scores at a glance', () => {
   it('are counted in equal parts, infinite ones apart', () => {
-    const histogram = histogramOf(Float64Array.of(0, 0.001, 0.5, 1, Infinity));
+    const histogram = scoreHistogram(Float64Array.of(0, 0.001, 0.5, 1, Infinity));
     expect(histogram).toMatchObject({ low: 0, high: 1, infinite: 1 });
     expect(histogram.counts[0]).toBe(2);
     expect(histogram.counts.at(-1)).toBe(1);
     expect(histogram.counts.reduce((sum, count) => sum + count)).toBe(4);
-    expect(histogramOf(Float64Array.of(2, 2)).counts).toEqual([2]);
-    expect(histogramOf(Float64Array.of(Infinity))).toMatchObject({ counts: [], infinite: 1 });
+    expect(scoreHistogram(Float64Array.of(2, 2)).counts).toEqual([2]);
+    expect(scoreHistogram(Float64Array.of(Infinity))).toMatchObject({ counts: [], infinite: 1 });
   });
 
   it('are counted by class, suspects beside them', () => {
-    const { classes, issues, points } = overviewOf(small, 'file');
+    const { classes, issues, points } = summarizeScores(small, 'file');
     expect(classes).toEqual([
       {
         ...{ name: 'a', examples: 3, suspected: 2, meanScore: 5 / 3 },
@@ -63,10 +63,10 @@ describe('scores at a glance', () => {
       variability: values,
       correctness: values,
     };
-    const { points, mapped } = overviewOf(large, 'file');
+    const { points, mapped } = summarizeScores(large, 'file');
     expect([points.length, mapped]).toEqual([3000, 5000]);
     expect(points.every(({ index, confidence }) => confidence === index / 5000)).toBe(true);
-    expect(overviewOf(large, 'file').points).toEqual(points);
+    expect(summarizeScores(large, 'file').points).toEqual(points);
   });
 });
 

@@ -14,8 +14,8 @@ import { trainModels } from '../../../extension/core/datadiet/training/train-mod
 import type { TrainRequest } from '../../../extension/core/datadiet/training/train-request';
 import { defaultTraining } from '../../../extension/core/datadiet/training/training-settings';
 import { LocalEngine } from '../../../extension/core/distribute/local-engine';
-import type { Engine } from '../../../extension/core/distribute/piece';
-import { alone } from '../../../extension/core/distribute/with-crew';
+import type { Engine } from '../../../extension/core/distribute/work-item';
+import { localOnly } from '../../../extension/core/distribute/with-workers';
 import { Child } from '../../../extension/core/jobs/child-task';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { StageProgress, WorkerTally } from '../../../extension/core/jobs/job';
@@ -113,12 +113,12 @@ describe('seeds in processes of their own', () => {
     const one = await runDiet(diet('diet-alone'), unattended);
     const hired: string[] = [];
     const engine = new LocalEngine(script, 2);
-    const hire: Engine['hire'] = async (setup, crew) => {
+    const addWorkers: Engine['addWorkers'] = async (setup, pool) => {
       hired.push(setup.key);
-      return engine.hire(setup, crew);
+      return engine.addWorkers(setup, pool);
     };
     const { threads, memoryShare } = engine;
-    const counting = sharing({ threads, memoryShare, hire });
+    const counting = sharing({ threads, memoryShare, addWorkers });
     const many = await runDiet(diet('diet-together'), unattended, counting);
     // For the scores, and once for all rows.
     expect(hired).toHaveLength(2);
@@ -169,7 +169,7 @@ describe('seeds in processes of their own', () => {
       },
       onResult: async () => Promise.resolve(),
     };
-    await shareSeeds(seeds, alone, job);
+    await shareSeeds(seeds, localOnly, job);
     expect(told).toEqual([8, 9, 11, 12, 21, 30]);
   });
 

@@ -3,9 +3,12 @@ import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
 import { allExamples } from '../../../extension/core/datadiet/scores/predictions';
-import { fingerprintOf, openSplits } from '../../../extension/core/datadiet/subsets/open-splits';
+import {
+  splitsFingerprint,
+  openSplits,
+} from '../../../extension/core/datadiet/subsets/open-splits';
 import { openProxy } from '../../../extension/core/datadiet/training/proxy-model';
-import { openSeedPieces } from '../../../extension/core/datadiet/training/seed-pieces';
+import { openSeedRunner } from '../../../extension/core/datadiet/training/seed-runner';
 import { seedSetup } from '../../../extension/core/datadiet/training/seed-setup';
 import { trainModels } from '../../../extension/core/datadiet/training/train-models';
 import type { TrainRequest } from '../../../extension/core/datadiet/training/train-request';
@@ -197,11 +200,11 @@ describe('a seed that somebody else trains as well', () => {
     const setup = await seedSetup(
       judged,
       { kind: 'train', epochs: 1 },
-      { ...own, fingerprint: fingerprintOf(train, testSet) },
+      { ...own, fingerprint: splitsFingerprint(train, testSet) },
     );
     const open = async (): Promise<unknown> =>
-      openSeedPieces(setup.data, {
-        ...{ files: { data: clouds, test }, samples: '', kept: judged.out, scratch: '' },
+      openSeedRunner(setup.data, {
+        ...{ files: { data: clouds, test }, samples: '', jobFolder: judged.out, scratch: '' },
         ...{ memoryShare: 1, openModel: async () => Promise.reject(new Error('no model')) },
       });
     await open();

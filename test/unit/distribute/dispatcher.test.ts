@@ -1,13 +1,13 @@
 import * as v from 'valibot';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Dispatcher } from '../../../extension/core/distribute/dispatcher';
-import type { Piece, PieceWorker } from '../../../extension/core/distribute/piece';
+import type { WorkItem, JobWorker } from '../../../extension/core/distribute/work-item';
 import { WorkerLostError } from '../../../extension/core/jobs/child-task';
 import { CancelledError } from '../../../extension/core/jobs/job';
 import type { WorkerTally } from '../../../extension/core/jobs/job';
 import { inEnglish, verbatim } from '../../../extension/core/message';
 
-const piece = (key: string, more: Partial<Piece> = {}): Piece => ({
+const piece = (key: string, more: Partial<WorkItem> = {}): WorkItem => ({
   ...{ key, lane: 0, cost: 1, request: key, result: v.unknown() },
   ...more,
 });
@@ -15,8 +15,8 @@ const piece = (key: string, more: Partial<Piece> = {}): Piece => ({
 /** A worker that keeps a list of what it has begun. */
 function worker(
   title: string,
-  act: PieceWorker['do'] = ({ key }) => Promise.resolve(`${key} by ${title}`),
-): PieceWorker & { readonly begun: string[] } {
+  act: JobWorker['do'] = ({ key }) => Promise.resolve(`${key} by ${title}`),
+): JobWorker & { readonly begun: string[] } {
   const begun: string[] = [];
   return {
     ...{ name: verbatim(title), begun },
@@ -43,7 +43,7 @@ describe('pieces', () => {
   let release: () => void;
   const cancellation = { isCancellationRequested: false };
   const ends: (() => Promise<void>)[] = [];
-  const dispatcher = (home: PieceWorker): Dispatcher => {
+  const dispatcher = (home: JobWorker): Dispatcher => {
     const made = new Dispatcher(
       home,
       { cancellation },
@@ -109,7 +109,7 @@ describe('pieces', () => {
     vi.useFakeTimers();
     const pieces = dispatcher(worker('home', async () => kept));
     pieces.add(piece('kept here', { home: true }));
-    const slow = async ({ key }: Piece): Promise<string> => after(5, key);
+    const slow = async ({ key }: WorkItem): Promise<string> => after(5, key);
     const [left, right] = [worker('left', slow), worker('right', slow)];
     pieces.join(left);
     pieces.join(right);
@@ -215,7 +215,7 @@ describe('pieces', () => {
 
   it('end with a cancellation, whoever does them', async () => {
     vi.useFakeTimers();
-    const untilStopped: PieceWorker['do'] = async (_, job) => {
+    const untilStopped: JobWorker['do'] = async (_, job) => {
       while (!job.cancellation.isCancellationRequested) {
         await after(1, '');
       }

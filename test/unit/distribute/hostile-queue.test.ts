@@ -6,7 +6,7 @@ import { decode } from '../../../extension/core/distribute/queue/codec';
 import { connect } from '../../../extension/core/distribute/queue/connection';
 import type { QueueServer } from '../../../extension/core/distribute/queue/connection';
 import * as library from '../../../extension/core/distribute/queue/library';
-import { failureKey, queueOf, setupKey } from '../../../extension/core/distribute/queue/messages';
+import { failureKey, queueName, setupKey } from '../../../extension/core/distribute/queue/messages';
 import { serveQueue } from '../../../extension/core/distribute/queue/queue-worker';
 import { prefix, Registry } from '../../../extension/core/distribute/queue/registry';
 import { buildChild } from '../build-child';
@@ -83,7 +83,7 @@ it('a worker outlives hostile jobs of a live server, and says what is wrong with
   const registry = new Registry(sender.redis, 'worker');
   await expect.poll(async () => registry.list(), { timeout: 30_000 }).toHaveLength(1);
   const [worker] = await registry.list();
-  const queue = new library.Queue(queueOf(worker?.id ?? ''), {
+  const queue = new library.Queue(queueName(worker?.id ?? ''), {
     ...{ connection: sender.redis, prefix, skipVersionCheck: true },
   });
   const orders: unknown[] = [

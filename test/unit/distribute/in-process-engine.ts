@@ -1,9 +1,9 @@
 import type {
-  Crew,
+  WorkerPool,
   Engine,
-  PieceSetup,
-  PieceWorker,
-} from '../../../extension/core/distribute/piece';
+  WorkSetup,
+  JobWorker,
+} from '../../../extension/core/distribute/work-item';
 import { say } from '../../../extension/core/message';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { PieceRunner } from '../../../extension/core/operations/run-piece';
@@ -17,17 +17,17 @@ export class InProcessEngine implements Engine {
   /** @param change of a worker, to make it fail */
   public constructor(
     public readonly size: number,
-    private readonly change: (worker: PieceWorker, index: number, crew: Crew) => PieceWorker = (
+    private readonly change: (worker: JobWorker, index: number, pool: WorkerPool) => JobWorker = (
       worker,
     ) => worker,
   ) {}
 
-  public hire(setup: PieceSetup, crew: Crew): Promise<() => Promise<void>> {
+  public addWorkers(setup: WorkSetup, pool: WorkerPool): Promise<() => Promise<void>> {
     const runners = Array.from({ length: this.size - 1 }, (_, i) => {
       const runner = new PieceRunner(openModelFiles, '');
       let isNew = true;
       this.begun[i] = 0;
-      const worker: PieceWorker = {
+      const worker: JobWorker = {
         name: say`Worker ${i + 1}`,
         do: async ({ request }, job) => {
           this.begun[i] = (this.begun[i] ?? 0) + 1;
@@ -36,7 +36,7 @@ export class InProcessEngine implements Engine {
           return structuredClone(await runner.run(structuredClone(task), job));
         },
       };
-      crew.join(this.change(worker, i, crew));
+      pool.join(this.change(worker, i, pool));
       return runner;
     });
     return Promise.resolve(async () => {

@@ -18,8 +18,8 @@ import { serveQueue } from '../../../extension/core/distribute/queue/queue-worke
 import { Registry } from '../../../extension/core/distribute/queue/registry';
 import { scoreDataset } from '../../../extension/core/datadiet/scores/score-dataset';
 import { defaultTraining } from '../../../extension/core/datadiet/training/training-settings';
-import type { Engine } from '../../../extension/core/distribute/piece';
-import { alone as withNobody } from '../../../extension/core/distribute/with-crew';
+import type { Engine } from '../../../extension/core/distribute/work-item';
+import { localOnly } from '../../../extension/core/distribute/with-workers';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { JobContext, WorkerTally } from '../../../extension/core/jobs/job';
 import { inEnglish } from '../../../extension/core/message';
@@ -79,27 +79,27 @@ describe('a queue', () => {
     const queue = new QueueEngine(connection, version);
     return {
       memoryShare: queue.memoryShare,
-      hire: async (setup, crew, means) => {
+      addWorkers: async (setup, pool, means) => {
         let tell: () => void = () => undefined;
         const joined = new Promise<void>((resolve) => (tell = resolve));
-        const dismiss = await queue.hire(
+        const release = await queue.addWorkers(
           setup,
           {
             join: (one) => {
-              crew.join(one);
+              pool.join(one);
               tell();
             },
             retire: (one) => {
-              crew.retire(one);
+              pool.retire(one);
             },
             leave: (one, why) => {
-              crew.leave(one, why);
+              pool.leave(one, why);
             },
           },
           means,
         );
         await joined;
-        return dismiss;
+        return release;
       },
     };
   };
@@ -305,7 +305,7 @@ describe('a queue', () => {
       tallies = workers;
     };
     const found = await score('shared-scores', { share }, engine());
-    expect(found).toEqual(await score('scores', {}, withNobody));
+    expect(found).toEqual(await score('scores', {}, localOnly));
     expect(tallies.map(({ done }) => done > 0)).toEqual([true, true]);
   });
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parse } from 'valibot';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LocalEngine } from '../../../extension/core/distribute/local-engine';
-import type { Engine } from '../../../extension/core/distribute/piece';
+import type { Engine } from '../../../extension/core/distribute/work-item';
 import { WorkerLostError } from '../../../extension/core/jobs/child-task';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { PieceWorker } from '../../../extension/core/distribute/piece';
+import type { JobWorker } from '../../../extension/core/distribute/work-item';
 import { WorkerLostError } from '../../../extension/core/jobs/child-task';
 import { inEnglish } from '../../../extension/core/message';
 import type { SearchSettings } from '../../../extension/core/prune/options';
@@ -113,7 +113,7 @@ describe('a search that several workers share', () => {
     const alone = await runSearch(run);
     const engine = new InProcessEngine(3, (worker, index, crew) => {
       let left = 2 + index;
-      const mortal: PieceWorker = {
+      const mortal: JobWorker = {
         name: worker.name,
         do: async (piece, job) => {
           if (left-- > 0) {

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LocalEngine } from '../../../extension/core/distribute/local-engine';
-import type { Engine } from '../../../extension/core/distribute/piece';
+import type { Engine } from '../../../extension/core/distribute/work-item';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';

@@ -8,7 +8,7 @@ import { startSeconds } from '../../../extension/core/jobs/process-start';
 import {
   isPartial,
   moveAside,
-  partialOf,
+  partialPath,
   releaseHidden,
   removeAside,
   removeStale,
@@ -65,7 +65,7 @@ it.skipIf(threads.length === 0)(
   'removes what a killed process has left, also where a thread has its number now; not what is being written',
   async () => {
     const { folder, out } = freshPath();
-    const own = partialOf(out);
+    const own = partialPath(out);
     mkdirSync(own);
     mkdirSync(own.replace(`-${process.pid}-`, `-${String(threads[0])}-`));
     await removeStale(out);

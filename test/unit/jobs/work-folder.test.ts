@@ -2,8 +2,8 @@ import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
 import { expect, it } from 'vitest';
 import {
-  journalOfDocument,
-  runsOfDocument,
+  documentJournal,
+  documentRunsFolder,
   workFolder,
   workRoot,
 } from '../../../extension/core/jobs/work-folder';
@@ -22,8 +22,8 @@ it('is kept elsewhere where the editor says so, apart for each folder', () => {
     process.env[workRoot] = join(__dirname, 'storage');
     const [one, other] = ['a', 'b'].map((name) => join(__dirname, name, 'm.layerprofile.json'));
     const places = [one, other].flatMap((out = '') => [
-      journalOfDocument(out),
-      runsOfDocument(out),
+      documentJournal(out),
+      documentRunsFolder(out),
       workFolder(out, 'repair'),
     ]);
     expect(new Set(places).size).toBe(6);

@@ -10,7 +10,7 @@ import { evaluate } from '../../../extension/core/operations/evaluate';
 import type { Evaluated } from '../../../extension/core/operations/evaluate';
 import type { OperationContext } from '../../../extension/core/operations/operation';
 import { planFor } from '../../../extension/core/plans/plan';
-import { reportOfEvaluation } from '../../../extension/core/report/contents/of-evaluation';
+import { evaluationReport } from '../../../extension/core/report/contents/of-evaluation';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { fixture } from '../fixtures';
 import { withLetters } from '../models/with-letters';
@@ -192,6 +192,6 @@ it('writes warnings about the measurement into the document', async () => {
   expect(result?.warnings).toEqual([expect.stringContaining('the first half of each window')]);
   const saved = parseEvaluation(readFileSync(out, 'utf8'), out);
   expect(saved.warnings).toEqual(result?.warnings);
-  const facts = reportOfEvaluation(saved).facts.filter(({ name }) => name === 'Warning');
+  const facts = evaluationReport(saved).facts.filter(({ name }) => name === 'Warning');
   expect(facts.map(({ value }) => value)).toEqual(saved.warnings);
 });

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import type nodeOs from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { journalOfDocument } from '../../../extension/core/jobs/work-folder';
+import { documentJournal } from '../../../extension/core/jobs/work-folder';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { StageProgress } from '../../../extension/core/jobs/job';
 import { ModelCache } from '../../../extension/core/models/model-cache';
@@ -116,7 +116,7 @@ describe('before an operation begins', () => {
 
   it('says nothing where an earlier run has saved an unknown part', async () => {
     const out = join(folder, 'some.layerprofile.json');
-    writeFileSync(journalOfDocument(out), '{}\n');
+    writeFileSync(documentJournal(out), '{}\n');
     expect(await toldBefore(profile, { out })).toEqual([]);
   });
 });

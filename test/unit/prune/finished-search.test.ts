@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { StageProgress } from '../../../extension/core/jobs/job';
-import { journalOfDocument } from '../../../extension/core/jobs/work-folder';
+import { documentJournal } from '../../../extension/core/jobs/work-folder';
 import { inEnglish } from '../../../extension/core/message';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import type { LayerProfile, ProfileEvent } from '../../../extension/core/prune/layer-profile';
@@ -46,7 +46,7 @@ describe('refining a search that a profile has already', () => {
         model: await openModelFiles(model),
         calibration: { file: 'random', sequences, length: 24 },
         settings: { ...defaultSettings, ...settings },
-        ...{ device: 'cpu', memoryBytes: 1 << 28, out, journal: journalOfDocument(out) },
+        ...{ device: 'cpu', memoryBytes: 1 << 28, out, journal: documentJournal(out) },
       },
       { bundledText: '', version: '1.0.0' },
       {

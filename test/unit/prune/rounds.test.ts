@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { everyDistance, lazy, race, resultOf } from '../../../extension/core/prune/rounds';
+import { everyDistance, lazy, race, roundResult } from '../../../extension/core/prune/rounds';
 import type { RoundResult, Strategy } from '../../../extension/core/prune/rounds';
 import { Tally } from '../../../extension/core/prune/tally';
 import { inputOf, TableScorer } from './table-scorer';
@@ -81,7 +81,7 @@ describe('a round', () => {
     const slices = input.rows.map((to, sequence) => ({ sequence, from: 0, to }));
     await tally.measure(input.candidates, slices);
     const proposal = { expected: new Map([['b', told]]), finalists: input.candidates };
-    const { winner } = resultOf(input, tally, proposal);
+    const { winner } = roundResult(input, tally, proposal);
     expect(winner?.candidate.id).toBe('b');
     expect(winner?.decision.expected).toEqual(expected);
   });

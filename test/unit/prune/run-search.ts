@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Engine } from '../../../extension/core/distribute/piece';
+import type { Engine } from '../../../extension/core/distribute/work-item';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { Cancellation } from '../../../extension/core/jobs/job';
 import type { Message } from '../../../extension/core/message';

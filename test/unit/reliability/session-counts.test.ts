@@ -288,8 +288,8 @@ it.each<[OperationId, Given]>([['profile', {}], ['train', {}], ...(runsAllCases 
   '%s on several workers releases their sessions',
   async (id, more) => {
     const engine = new InProcessEngine(3);
-    vi.spyOn(LocalEngine.prototype, 'hire').mockImplementation(async (setup, crew) =>
-      engine.hire(setup, crew),
+    vi.spyOn(LocalEngine.prototype, 'addWorkers').mockImplementation(async (setup, crew) =>
+      engine.addWorkers(setup, crew),
     );
     const sessions = new Sessions();
     await run(id, { ...jobs[id]?.(freshFolder()), ...more, workers: 3 });

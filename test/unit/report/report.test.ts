@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import type { ModelComparison } from '../../../extension/core/inspect/model-comparison';
-import { reportOfComparison } from '../../../extension/core/report/contents/of-comparison';
-import { reportOfExperiment } from '../../../extension/core/report/contents/of-experiment';
-import { sensitivityOf } from '../../../extension/core/report/contents/of-sensitivity';
+import { comparisonReport } from '../../../extension/core/report/contents/of-comparison';
+import { experimentReport } from '../../../extension/core/report/contents/of-experiment';
+import { sensitivityHeatmap } from '../../../extension/core/report/contents/of-sensitivity';
 import { logarithmicShares, reportMark } from '../../../extension/core/report/report';
 import { toHtml } from '../../../extension/core/report/to-html';
 import { toMarkdown } from '../../../extension/core/report/to-markdown';
@@ -152,7 +152,7 @@ describe('a report', () => {
   it('of two models with their perplexities has the interval of the change', () => {
     const side = { format: 'safetensors', family: 'llama', parameters: 4, bytes: 8, tensors: 2 };
     const reportOf = (tensor: string) =>
-      reportOfComparison(
+      comparisonReport(
         {
           model: { name: 'small', path: 'small', blocks: 1, ...side },
           against: { name: 'whole', path: 'whole', blocks: 2, ...side },
@@ -201,7 +201,7 @@ describe('a report', () => {
 });
 
 describe('an experiment', () => {
-  const report = reportOfExperiment({
+  const report = experimentReport({
     dataset: { name: '<b>cats & "dogs"</b>', fingerprint: 'abc', examples: 1000 },
     request: { iso: 'steps', seeds: 3 },
     rows: [
@@ -237,7 +237,7 @@ it('a cell of a sensitivity profile is the mean over the experts of a block', ()
     entries: [{ method: 'int4', bytes: 50, distance }],
   });
   const profile = { layers: [layer(0.3), layer(0.5)], original: 0.1 };
-  const { lines } = sensitivityOf(profile as never, 'int4');
+  const { lines } = sensitivityHeatmap(profile as never, 'int4');
   expect(lines[0]?.cells.get(0)?.value).toBeCloseTo(0.3);
 });
 

@@ -1,35 +1,35 @@
-/** How a sound becomes a spectrogram, in the words of transformers' WhisperFeatureExtractor. */
+/** Spectrogram parameters, named in comments as in transformers' WhisperFeatureExtractor. */
 export interface SpectrogramForm {
-  /** Samples per second. */
+  /** Sampling rate in Hz. */
   readonly rate: number;
-  /** Samples of the whole spectrogram: more are cut off, fewer are filled up with silence. */
+  /** Number of input samples. Longer sounds are truncated, shorter ones padded with silence. */
   readonly samples: number;
-  /** Samples of a window (n_fft), and from one to the next (hop_length). */
+  /** Window size (n_fft) and step (hop_length), in samples. */
   readonly window: number;
   readonly hop: number;
-  /** Mel filters (feature_size). */
+  /** Number of mel filters (feature_size). */
   readonly channels: number;
 }
 
-/** Hz up to which filters lie, whatever the rate. */
+/** Upper frequency of the filters in Hz, at every sampling rate. */
 const highest = 8000;
 const leastPower = 1e-10;
-/** Tens of decibels below the loudest where everything counts as silence. */
+/** Dynamic range as a power of 10: levels are clipped to this far below the maximum. */
 const range = 8;
 
 /**
- * The log-mel spectrogram of Whisper (arXiv 2212.04356, section 2.2; filters after Slaney's Auditory Toolbox).
+ * Log-mel spectrogram of Whisper (arXiv 2212.04356, section 2.2), with filters from Slaney's Auditory Toolbox.
  * @returns [channels, samples / hop]
  */
 export function logMelSpectrogram(sound: Float32Array, form: SpectrogramForm): Float32Array {
   const { samples, hop, channels } = form;
   const frames = Math.floor(samples / hop);
-  const powerOf = framePowers(sound, form);
+  const framePower = framePowers(sound, form);
   const filters = melFilters(form);
   const result = new Float32Array(channels * frames).fill(Math.log10(leastPower));
   let most = Math.log10(leastPower);
   for (let frame = 0; frame < frames; frame++) {
-    const powers = powerOf(frame);
+    const powers = framePower(frame);
     for (let channel = 0; powers !== undefined && channel < channels; channel++) {
       const { first = 0, weights = [] } = filters[channel] ?? {};
       const sum = weights.reduce((all, weight, i) => all + weight * (powers[first + i] ?? 0), 0);
@@ -42,8 +42,8 @@ export function logMelSpectrogram(sound: Float32Array, form: SpectrogramForm): F
 }
 
 /**
- * The powers of frame n by frequency, undefined where it is silent; windows lie around the samples n · hop. All frames
- * have one array: making some for each takes longer than the sums.
+ * Returns a function that computes the power spectrum of a frame, undefined if the frame is silent. Frame n is centered
+ * on sample n · hop. All frames reuse one array: allocating one per frame takes longer than the sums.
  */
 function framePowers(
   sound: Float32Array,
@@ -61,7 +61,7 @@ function framePowers(
     );
   const [cosines, sines] = [table(Math.cos), table(Math.sin)];
   const heard = sound.subarray(0, samples);
-  // Both ends are mirrored, without repeating the last sample.
+  // Reflection padding: both ends are mirrored without repeating the last sample.
   const sampleAt = (place: number): number => {
     const inside = place < 0 ? -place : place < samples ? place : 2 * samples - 2 - place;
     return heard[inside] ?? 0;
@@ -76,7 +76,7 @@ function framePowers(
     if (values.every((value) => value === 0)) {
       return undefined;
     }
-    // Of real numbers: cosines are the same from both ends, sines have opposite signs.
+    // The input is real: cosines are symmetric and sines antisymmetric around the center.
     for (let i = 0; i < bins; i++) {
       const [one, other] = [values[i] ?? 0, i === 0 || 2 * i === window ? 0 : values[window - i]];
       even[i] = one + (other ?? 0);
@@ -94,15 +94,17 @@ function framePowers(
   };
 }
 
-/** Triangles between neighbouring marks of the mel scale, each with the same area; from their first frequency on. */
+/** Triangular filters of equal area between neighboring mel frequencies, each from its first nonzero bin. */
 function melFilters({
   rate,
   window,
   channels,
 }: SpectrogramForm): { readonly first: number; readonly weights: readonly number[] }[] {
   const bins = Math.floor(window / 2) + 1;
-  const top = melOf(highest);
-  const marks = Array.from({ length: channels + 2 }, (_, i) => hertzOf((top * i) / (channels + 1)));
+  const top = hertzToMel(highest);
+  const marks = Array.from({ length: channels + 2 }, (_, i) =>
+    melToHertz((top * i) / (channels + 1)),
+  );
   const step = Math.floor(rate / 2) / (bins - 1);
   return Array.from({ length: channels }, (_, channel) => {
     const [low = 0, middle = 0, high = 0] = marks.slice(channel);
@@ -121,11 +123,11 @@ function melFilters({
   });
 }
 
-/** Even up to 1000 Hz, logarithmic above. */
+/** Slaney's mel scale: linear up to 1000 Hz, logarithmic above. */
 const [even, marksBelow] = [200 / 3, 15];
 const growth = Math.log(6.4) / 27;
 
-const melOf = (hertz: number): number => marksBelow + Math.log(hertz / 1000) / growth;
+const hertzToMel = (hertz: number): number => marksBelow + Math.log(hertz / 1000) / growth;
 
-const hertzOf = (mel: number): number =>
+const melToHertz = (mel: number): number =>
   mel < marksBelow ? mel * even : 1000 * Math.exp((mel - marksBelow) * growth);

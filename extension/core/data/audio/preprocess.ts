@@ -28,21 +28,21 @@ const spectrogramSchema = v.looseObject({
   feature_size: v.optional(size),
   n_fft: v.optional(size, 400),
   hop_length: v.optional(size, 160),
-  /** Seconds. */
+  /** In seconds. */
   chunk_length: v.optional(v.pipe(v.number(), v.gtValue(0)), 30),
-  /** Noise that is added: other numbers at every call. */
+  /** Random noise, which is not supported. */
   dither: v.optional(v.literal(0)),
 });
 
-/** What makes a model's input of a sound, and what is doubtful about it. */
+/** Function that converts a sound to a model's input, and warnings about it. */
 interface SoundPreprocessor {
   readonly preprocess: (sound: Sound) => NumericArray;
   readonly warnings: readonly Message[];
 }
 
 /**
- * Prepares sounds as a model's preprocessor_config.json says: [1, samples] of its rate, perhaps with mean 0 and
- * variance 1. Without one, sounds of 16 kHz are normalized, with a warning.
+ * Loads sound preprocessing from preprocessor_config.json: returns [1, samples] at the model's sampling rate,
+ * optionally with mean 0 and variance 1. Without the file, assumes 16 kHz and normalization, with a warning.
  * @throws UserError naming the file and the field.
  */
 export async function loadSoundPreprocessor(folder: string): Promise<SoundPreprocessor> {
@@ -63,9 +63,9 @@ export async function loadSoundPreprocessor(folder: string): Promise<SoundPrepro
 }
 
 /**
- * Prepares sounds as the preprocessor_config.json of a Whisper model says: log-mel spectrograms, float32
- * [1, channels, frames]. Without one, with the steps of the published models and a warning.
- * @param channels mel filters where the file doesn't say
+ * Loads preprocessing of Whisper models from preprocessor_config.json: returns log-mel spectrograms, float32 [1,
+ * channels, frames]. Without the file, uses the settings of the published models, with a warning.
+ * @param channels number of mel filters if the file doesn't specify it
  * @throws UserError naming the file and the field.
  */
 export async function loadSpectrogramPreprocessor(
@@ -126,7 +126,7 @@ function requireRate(sound: Sound, rate: number): void {
   }
 }
 
-/** What keeps the deviation of silence from 0. */
+/** Minimum variance, which avoids division by 0 for silence. */
 const leastVariance = 1e-7;
 
 function normalized(samples: Float32Array): Float32Array {

@@ -3,15 +3,15 @@ import { UserError } from '../../user-error';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** A sound of one channel. */
+/** Mono sound. */
 export interface Sound {
-  /** Samples per second. */
+  /** Sampling rate in Hz. */
   readonly rate: number;
-  /** Between −1 and 1. */
+  /** Samples between −1 and 1. */
   readonly samples: Float32Array;
 }
 
-/** Largest file that is read, in bytes: more than an hour at 48 kHz. */
+/** Maximum file size in bytes: more than an hour at 48 kHz. */
 const maxBytes = 2 ** 29;
 
 const [pcm, ieeeFloat, extensible] = [1, 3, 0xff_fe];
@@ -21,14 +21,14 @@ const damaged = say`The file is damaged or incomplete: save the audio again.`;
 const convert = say`Convert it to 16-bit PCM with one channel, as "ffmpeg -i FILE -ac 1 -ar 16000 -c:a pcm_s16le OUT.wav" does.`;
 
 /**
- * Reads a WAVE file of one channel, as 16-bit integers or 32-bit floats (RIFF, IBM and Microsoft 1991).
- * @throws UserError naming the file and the field of its format at fault.
+ * Reads a mono WAVE file with 16-bit integers or 32-bit floats (RIFF, IBM and Microsoft 1991).
+ * @throws UserError naming the file and the invalid field of its format.
  */
 export async function readWav(file: string): Promise<Sound> {
   return parseWav(await readWholeFile(file, maxBytes, say`Split it into shorter files.`), file);
 }
 
-/** Parses the bytes of a WAVE file. */
+/** Parses the contents of a WAVE file. */
 export function parseWav(bytes: Uint8Array, file: string): Sound {
   const fault = (problem: Message, remedy: Message, field?: string): UserError =>
     new UserError(problem, { file, ...(field === undefined ? {} : { field }), remedy });
@@ -39,7 +39,7 @@ export function parseWav(bytes: Uint8Array, file: string): Sound {
     throw fault(say`This is not a WAVE file.`, convert);
   }
   const chunks = new Map<string, DataView>();
-  // Chunks begin at even places.
+  // Chunks start at even offsets.
   for (let at = 12; at + 8 <= bytes.length;) {
     const length = view.getUint32(at + 4, true);
     if (at + 8 + length > bytes.length) {

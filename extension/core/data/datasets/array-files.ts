@@ -13,14 +13,14 @@ import { npyWriter, npzWriter } from './write-part';
 import type { PartWriter } from './write-part';
 import { counted, say } from '../../message';
 
-/** What features and labels are usually called, the first that is there counts. */
+/** Common array names. The first match is used. */
 const defaultNames = {
   features: ['x', 'data', 'images', 'features'],
   labels: ['y', 'labels', 'label', 'targets', 'target'],
 } as const;
 type Role = keyof typeof defaultNames;
 
-/** Names in the order in which they are looked for: those of the wanted part first. */
+/** Array names to search for, in order; names of the requested split come first. */
 function candidates(role: Role, split: 'train' | 'test' = 'train'): string[] {
   return [
     ...defaultNames[role].flatMap((name) => [`${name}_${split}`, `${split}_${name}`]),
@@ -32,8 +32,8 @@ const wanted = (role: Role, { features, label }: DatasetOptions): string | undef
   role === 'features' ? features?.[0] : label;
 
 /**
- * Opens features and labels in one .npz file: x and y, x_train and y_train or as the options say.
- * Bytes of two axes or more per example are taken for images and divided by 255.
+ * Opens features and labels in one .npz file, named x and y, x_train and y_train, or as given by the options. uint8
+ * features with two or more axes per example are images and are divided by 255.
  * @throws UserError naming the file, the array and the row.
  */
 export async function openNpz(file: string, options: DatasetOptions): Promise<Dataset> {
@@ -63,7 +63,7 @@ export async function openNpz(file: string, options: DatasetOptions): Promise<Da
   return arrayDataset({ features, file, labels, labelFile: file, labelName, write }, options);
 }
 
-/** The file with the features among those of a folder, when there is one with labels beside it. */
+/** Returns the feature file of a folder if there is also a label file. */
 export function npyFeatures(files: readonly string[], options: DatasetOptions): string | undefined {
   return findNpy('features', files, options) !== undefined && findNpy('labels', files, options)
     ? findNpy('features', files, options)
@@ -85,17 +85,17 @@ function findNpy(
 }
 
 /**
- * Opens the features in a .npy file with the labels in another beside it: x.npy and y.npy.
+ * Opens features in a .npy file with labels in a second file next to it: x.npy and y.npy.
  * @throws UserError naming the file and the row.
  */
 export async function openNpy(file: string, options: DatasetOptions): Promise<Dataset> {
-  const labelFile = await labelsBeside(file, options);
+  const labelFile = await findLabelFile(file, options);
   const [features, labels] = [await readNpy(file), await readNpy(labelFile)];
   const write = npyWriter({ file, array: features }, { file: labelFile, array: labels });
   return arrayDataset({ features, file, labels, labelFile, write }, options);
 }
 
-async function labelsBeside(file: string, { label }: DatasetOptions): Promise<string> {
+async function findLabelFile(file: string, { label }: DatasetOptions): Promise<string> {
   const stem = basename(file, extname(file));
   const places = defaultNames.features.map((name) => new RegExp(`(?<=^|_)${name}(?=$|_)`, 'i'));
   const pattern = places.find((place) => place.test(stem));
@@ -122,7 +122,7 @@ interface ArrayParts {
   readonly file: string;
   readonly labels: NumericArray;
   readonly labelFile: string;
-  /** Name of the array with the labels, where a file has several. */
+  /** Name of the label array in archives. */
   readonly labelName?: string;
   readonly write: PartWriter;
 }
@@ -154,7 +154,7 @@ function arrayDataset(
   );
 }
 
-/** Labels from an array of class numbers, or of rows with a single 1 at the class. */
+/** Labels from an array of class indices, or of one-hot rows. */
 function toLabels(
   array: NumericArray,
   classNames: readonly string[] | undefined,

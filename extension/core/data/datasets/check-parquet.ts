@@ -6,33 +6,32 @@ import { UserError } from '../../user-error';
 import { eachChunk, withParquet } from './parquet-file';
 import { say } from '../../message';
 
-/** Largest and smallest limit of memory, in MiB. */
+/** Maximum and minimum memory limit in MiB. */
 const [mostMegabytes, leastMegabytes] = [4096, 512] as const;
-/** What a value takes as an object at most, and what a byte of the file is unpacked to, in bytes. */
+/** Maximum memory per decoded value, and per byte of the file when decompressed, in bytes. */
 const [bytesPerValue, bytesPerByte] = [64, 16] as const;
-/** Seconds that a file may take, and those that each MiB of it and each million of its values add. */
+/** Time limit in seconds: base, per MiB of the file, and per million values. */
 const [leastSeconds, secondsPerMegabyte, secondsPerMillion] = [5, 1, 10] as const;
 const mebi = 2 ** 20;
-/** Waits 2 s for another file: starting a process takes longer than decoding a small file. */
+/** Idle time of the child process, 2 s: starting a process takes longer than decoding a small file. */
 const spare = new SpareChild(2000);
 
-/** A file and the columns to decode. */
+/** Parquet file, and the columns to decode. */
 export interface ParquetTask {
   readonly path: string;
   readonly columns: readonly string[];
 }
 
 /**
- * Decodes columns of Parquet files in a process of its own, since the library trusts the lengths of runs in a
- * file: a few bytes can stand for more values than memory holds, or a lifetime counts, which would end this
- * process.
- * @throws UserError naming a file that takes too much memory or time, or that cannot be decoded.
+ * Decodes columns of Parquet files in a child process and discards the result. The library trusts run lengths in the
+ * file, so a few bytes can expand to more values than fit in memory or in a lifetime, which would crash this process.
+ * @throws UserError naming a file that needs too much memory or time, or that can't be decoded.
  */
 export async function checkParquet(
   files: readonly string[],
   columns: readonly string[],
 ): Promise<void> {
-  // Beside this bundle, or where the sources are run, in dist/.
+  // The script is next to this bundle, or in dist/ when run from sources.
   const script = ['.', '../../../../dist']
     .map((folder) => join(import.meta.dirname, folder, 'parquet-check.js'))
     .find((path) => existsSync(path));
@@ -41,7 +40,7 @@ export async function checkParquet(
   }
   const job = { cancellation: { isCancellationRequested: false }, progress: () => undefined };
   for (const path of files) {
-    const { heapMegabytes, seconds } = await limitsOf(path, columns.length);
+    const { heapMegabytes, seconds } = await childLimits(path, columns.length);
     const task: ParquetTask = { path, columns };
     try {
       await spare.use({ script, heapMegabytes }, async (child) => child.run(task, job, seconds));
@@ -59,8 +58,8 @@ export async function checkParquet(
   }
 }
 
-/** What a sound file of this size and number of rows stays below. */
-async function limitsOf(
+/** Memory and time limits that valid files of this size and row count don't exceed. */
+async function childLimits(
   path: string,
   columns: number,
 ): Promise<{ heapMegabytes: number; seconds: number }> {
@@ -75,7 +74,7 @@ async function limitsOf(
   };
 }
 
-/** Decodes and forgets; what the child does. */
+/** Decodes columns and discards them. Runs in the child process. */
 export async function decodeParquet({ path, columns }: ParquetTask): Promise<void> {
   await eachChunk(path, columns, () => undefined);
 }

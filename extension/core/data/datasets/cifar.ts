@@ -9,16 +9,16 @@ import { numberedLabels } from './labels';
 import { cifarWriter } from './write-part';
 import { say } from '../../message';
 
-/** 32×32 pixels, the channels behind each other. */
+/** Shape of an image: RGB channels first, 32×32 pixels. */
 const imageShape = [3, 32, 32] as const;
 const imageBytes = 3 * 32 * 32;
 
-/** One of the two data sets as their authors publish them in binary form. */
+/** Binary format of CIFAR-10 or CIFAR-100, as published. */
 interface CifarForm {
-  /** Bytes of labels in front of each image; the last is the one that counts. */
+  /** Number of label bytes before each image. The last one is used. */
   readonly labelBytes: number;
   readonly files: Readonly<Record<'train' | 'test', RegExp>>;
-  /** The file with the names of the classes, one a line. */
+  /** File with the class names, one per line. */
   readonly names: string;
   readonly defaultNames?: readonly string[];
 }
@@ -48,25 +48,25 @@ const forms: readonly CifarForm[] = [
   },
 ];
 
-const formOf = (file: string): CifarForm | undefined =>
+const findFormat = (file: string): CifarForm | undefined =>
   forms.find(({ files }) => Object.values(files).some((pattern) => pattern.test(basename(file))));
 
-/** Whether a file is a batch of CIFAR by its name. */
-export const isCifar = (file: string): boolean => formOf(file) !== undefined;
+/** True if the file name is that of a CIFAR batch. */
+export const isCifar = (file: string): boolean => findFormat(file) !== undefined;
 
-/** The batches of the wanted part among the files of a folder, in their order; of the other where there is none. */
+/** Batch files of the requested split, in order; those of the other split if there are none. */
 export function cifarBatches(
   files: readonly string[],
   split: 'train' | 'test' = 'train',
 ): string[] {
   const of = (part: 'train' | 'test'): string[] =>
-    files.filter((file) => formOf(file)?.files[part].test(basename(file))).sort();
+    files.filter((file) => findFormat(file)?.files[part].test(basename(file))).sort();
   const wanted = of(split);
   return wanted.length > 0 ? wanted : of(split === 'train' ? 'test' : 'train');
 }
 
 /**
- * Opens batches of CIFAR-10 or CIFAR-100 in binary form, joined in the order given.
+ * Opens CIFAR-10 or CIFAR-100 batches in binary format, concatenated in the given order.
  * @throws UserError naming the file and the row.
  */
 export async function openCifar(
@@ -74,7 +74,7 @@ export async function openCifar(
   { classNames }: DatasetOptions,
 ): Promise<Dataset> {
   const [first = ''] = files;
-  const form = formOf(first);
+  const form = findFormat(first);
   if (form === undefined) {
     throw new UserError(say`This is not a batch of CIFAR by its name.`, {
       file: first,

@@ -2,22 +2,22 @@ import { UserError } from '../../user-error';
 import type { DatasetOptions } from './dataset';
 import { say } from '../../message';
 
-/** What columns with labels and with texts are usually called. */
+/** Common names of label and text columns. */
 const defaultLabels = ['label', 'labels', 'class', 'target', 'y', 'category', 'species', 'intent'];
 const defaultTexts = ['text', 'sentence', 'content', 'review', 'document', 'question'];
 
-/** Which columns of a table are what. */
+/** Roles of the columns of a table. */
 export interface ColumnRoles {
   readonly label: string;
-  /** The column with the texts, when the examples are texts. */
+  /** Text column, if the examples are texts. */
   readonly text: string | undefined;
-  /** Otherwise those with the features. */
+  /** Feature columns otherwise. */
   readonly features: readonly string[];
 }
 
 /**
- * Decides which columns are label, text and features, by the options or by their names.
- * @throws UserError naming the file and a column that is missing.
+ * Assigns the label, text and feature columns from the options or by common names.
+ * @throws UserError naming the file and a missing column.
  */
 export function columnRoles(
   columns: readonly string[],
@@ -33,18 +33,19 @@ export function columnRoles(
       });
     }
   }
-  const usual = (names: readonly string[]): string | undefined =>
+  const findColumn = (names: readonly string[]): string | undefined =>
     names
       .map((name) => columns.find((column) => column.toLowerCase() === name))
       .find((column) => column !== undefined);
-  const label = options.label ?? usual(defaultLabels);
+  const label = options.label ?? findColumn(defaultLabels);
   if (label === undefined) {
     throw new UserError(say`No column is called label: ${columns.slice(0, 20).join(', ')}.`, {
       file,
       remedy: say`Say which column has the labels.`,
     });
   }
-  const text = options.text ?? (options.features === undefined ? usual(defaultTexts) : undefined);
+  const text =
+    options.text ?? (options.features === undefined ? findColumn(defaultTexts) : undefined);
   return {
     label,
     text: text === label ? undefined : text,

@@ -5,18 +5,18 @@ import { columnRoles } from './columns';
 import type { ColumnRoles } from './columns';
 import { numericDataset, rowName, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
-import { namedLabels, rowsOfClasses } from './labels';
+import { namedLabels, classRowFinder } from './labels';
 import { readTable } from './read-text';
 import { csvWriter } from './write-part';
 import { say } from '../../message';
 
-/** A number as it stands in a table. */
+/** Pattern of a number in a table. */
 const number = /^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?\s*$/i;
 
 /**
- * Opens a table with the names of its columns in the first line, separated by commas, semicolons or
- * tabs: texts, or a number in every column, and labels.
- * @throws UserError naming the file, the row (counted from 1 behind the first line) and the column.
+ * Opens a table separated by commas, semicolons or tabs. The first line has the column names. Each row has a label and
+ * either a text or a number in every column.
+ * @throws UserError naming the file, the row (1 is the first after the header) and the column.
  */
 export async function openCsv(file: string, options: DatasetOptions): Promise<Dataset> {
   const { columns, rows } = parseTable(await readTable(file), file);
@@ -28,7 +28,7 @@ export async function openCsv(file: string, options: DatasetOptions): Promise<Da
   const labels = namedLabels(column(roles.label), options.classNames, file, (row) =>
     place(row, roles.label),
   );
-  const written = { label: roles.label, rowOf: rowsOfClasses(labels, file) };
+  const written = { label: roles.label, rowOf: classRowFinder(labels, file) };
   const parts = {
     name: basename(file),
     file,
@@ -71,7 +71,7 @@ function parseTable(text: string, file: string): Table {
   const [columns = [], ...rows] = data;
   const names = columns.map((name) => name.trim());
   const known = new Set<string>();
-  // Not by indexOf: with a million columns that takes hours.
+  // indexOf would be quadratic: with a million columns that takes hours.
   const twice = names.find((name) => known.size === known.add(name).size);
   if (twice !== undefined || names.every((name) => number.test(name))) {
     const problem =

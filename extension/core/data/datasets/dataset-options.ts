@@ -3,7 +3,7 @@ import * as v from 'valibot';
 const size = v.pipe(v.number(), v.integer(), v.minValue(1));
 const names = v.pipe(v.array(v.string()), v.readonly());
 
-/** `DatasetOptions` as documents carry them. */
+/** Schema of `DatasetOptions` in documents. */
 export const datasetOptionsSchema = v.object({
   split: v.exactOptional(v.picklist(['train', 'test'])),
   label: v.exactOptional(v.string()),

@@ -7,52 +7,52 @@ import type { PartWriter } from './write-part';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
-/** Labelled examples, in the order in which they are stored. */
+/** Labeled examples, in the order in which they are stored. */
 export interface Dataset {
   readonly name: string;
   /** Number of examples. */
   readonly size: number;
-  /** What the labels stand for. */
+  /** Class names, by label. */
   readonly classNames: readonly string[];
-  /** Sizes of the features of one example; [0] when it is a text. Images have their channels first. */
+  /** Feature shape of one example; [0] for texts. Images are channels-first. */
   readonly featureShape: readonly number[];
   /** SHA-256 (hex) over features, labels and class names. */
   readonly fingerprint: string;
-  /** Features of some examples, [indices.length, ...featureShape]; samples of images from 0 to 1. */
+  /** Features of the given examples, [indices.length, ...featureShape]. Image samples are 0 to 1. */
   features(indices: Int32Array | readonly number[]): Float32Array;
-  /** The class of every example. */
+  /** Class index of every example. */
   readonly labels: Int32Array;
-  /** The text of an example, when it is one. */
+  /** Text of an example, if examples are texts. */
   text?(index: number): string;
-  /** Names of the features, where they are columns of a table. */
+  /** Feature names, if features are columns of a table. */
   readonly columns?: readonly string[];
-  /** Where an example lies, as a path in the data set; absent where all are in one file. */
+  /** Path of an example within the dataset; absent for datasets in one file. */
   place?(index: number): string;
-  /** Writes some of its examples in the form that it has. */
+  /** Writes a subset of the examples in the same format. */
   readonly writePart: PartWriter;
-  /** What to tell the user about it. */
+  /** Warnings for the user. */
   readonly warnings: readonly Message[];
 }
 
-/** What a file's labels and features are called where that does not follow from it, and the like. */
+/** Options for datasets whose contents can't be inferred. */
 export interface DatasetOptions {
-  /** Which part is meant where there are several. */
+  /** Split to use, if there are several. */
   readonly split?: 'train' | 'test';
-  /** Name of the column or array with the labels. */
+  /** Name of the label column or array. */
   readonly label?: string;
-  /** Name of the column with the texts. */
+  /** Name of the text column. */
   readonly text?: string;
-  /** Names of the columns, or of the one array, with the features. */
+  /** Names of the feature columns, or of the single feature array. */
   readonly features?: readonly string[];
-  /** The classes in their order; those that occur when absent. */
+  /** Classes in order; by default those that occur. */
   readonly classNames?: readonly string[];
-  /** What images are made into; they must all be of one size when absent. */
+  /** Size to which images are resized. By default, all images must have the same size. */
   readonly imageSize?: { readonly height: number; readonly width: number };
-  /** 1 for gray images; 3 when absent. */
+  /** 1 for grayscale, 3 (default) for color. */
   readonly imageChannels?: 1 | 3;
 }
 
-/** Everything a data set is made of. */
+/** Contents of a dataset. */
 interface DatasetParts {
   readonly name: string;
   readonly file: string;
@@ -64,13 +64,13 @@ interface DatasetParts {
   readonly write: PartWriter;
 }
 
-/** What a row of a table is called in messages, counted from 1. */
+/** Name of a row in messages, counted from 1. */
 export const rowName = (row: number): string => `row ${row + 1}`;
 
 /**
- * A data set of numbers that lie in one array, whose first axis are the examples.
- * @param divisor what the numbers are divided by
- * @throws UserError naming the row, when a number is not finite.
+ * Creates a dataset from a numeric array whose first axis is the example.
+ * @param divisor divides all values
+ * @throws UserError naming the row of a value that is not finite.
  */
 export function numericDataset(parts: DatasetParts, array: NumericArray, divisor = 1): Dataset {
   const { labels, file } = parts;
@@ -81,7 +81,7 @@ export function numericDataset(parts: DatasetParts, array: NumericArray, divisor
   return {
     ...base(parts, (hash) => {
       hash.update(`${array.dtype} [${array.dims.join(', ')}] ${divisor}\n`);
-      hash.update(bytesOf(array.data));
+      hash.update(viewBytes(array.data));
     }),
     featureShape,
     features: (indices) => {
@@ -94,7 +94,7 @@ export function numericDataset(parts: DatasetParts, array: NumericArray, divisor
   };
 }
 
-/** The loops over bytes and float32 are apart because they are fast that way. */
+/** Separate loops for uint8 and float32, for speed. */
 function copyNumbers(array: NumericArray, start: number, divisor: number, to: Float32Array): void {
   const { data } = array;
   if (data instanceof Float32Array && divisor === 1) {
@@ -110,7 +110,7 @@ function copyNumbers(array: NumericArray, start: number, divisor: number, to: Fl
   }
 }
 
-/** A data set of texts. */
+/** Creates a dataset of texts. */
 export function textDataset(parts: DatasetParts, texts: readonly string[]): Dataset {
   checkSize(parts.labels, texts.length, parts.file);
   return {
@@ -125,9 +125,9 @@ export function textDataset(parts: DatasetParts, texts: readonly string[]): Data
   };
 }
 
-/** Some examples of a data set, in the order given, as a data set of their own. */
-export function partOf(dataset: Dataset, indices: Int32Array): Dataset {
-  const hash = createHash('sha256').update(dataset.fingerprint).update(bytesOf(indices));
+/** Creates a dataset from a subset of examples, in the given order. */
+export function datasetSubset(dataset: Dataset, indices: Int32Array): Dataset {
+  const hash = createHash('sha256').update(dataset.fingerprint).update(viewBytes(indices));
   return {
     name: dataset.name,
     size: indices.length,
@@ -160,7 +160,7 @@ function base(
 ): Omit<Dataset, 'featureShape' | 'features' | 'text'> {
   const hash = createHash('sha256');
   hash.update(JSON.stringify(classNames));
-  hash.update(bytesOf(labels));
+  hash.update(viewBytes(labels));
   hashFeatures(hash);
   return {
     name,
@@ -175,7 +175,7 @@ function base(
   };
 }
 
-/** Says which classes no example has: what is trained never learns them. */
+/** Warns about classes without examples, which training can't learn. */
 function emptyClasses(labels: Int32Array, classNames: readonly string[]): Message[] {
   const found = new Set(labels);
   const empty = classNames.filter((_, i) => !found.has(i));
@@ -185,7 +185,7 @@ function emptyClasses(labels: Int32Array, classNames: readonly string[]): Messag
     : [say`No example has the class ${empty.slice(0, 10).join(', ')}${more}.`];
 }
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
+const viewBytes = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
 function outside(index: number, size: number): never {

@@ -1,57 +1,57 @@
 import { printable, printableText } from '../../printable';
 import type { Dataset } from './dataset';
 
-/** What can be shown of an example. */
+/** Preview of an example. */
 export type ExampleContent =
   | {
       readonly kind: 'picture';
       readonly width: number;
       readonly height: number;
-      /** Red, green and blue of each pixel, row by row, in base64. */
+      /** RGB pixels in row order, base64. */
       readonly pixels: string;
     }
   | {
       readonly kind: 'text';
-      /** The beginning of it, or all; characters that nobody sees are written out. */
+      /** Start of the text, or all of it; control characters are escaped. */
       readonly text: string;
-      /** Characters of the whole. */
+      /** Length of the full text in characters. */
       readonly length: number;
       readonly isWhole: boolean;
     }
   | {
       readonly kind: 'numbers';
-      /** The first of them. */
+      /** First values. */
       readonly values: readonly number[];
-      /** Their names, where they are columns of a table. */
+      /** Column names, for tables. */
       readonly columns?: readonly string[];
-      /** All of them. */
+      /** Number of all values. */
       readonly count: number;
     };
 
-/** How much of an example is shown. */
+/** Size limits of a preview. */
 interface ContentLimits {
-  /** Longest side of a picture, in pixels. */
+  /** Longest side of an image in pixels. */
   readonly side: number;
   readonly characters: number;
   readonly numbers: number;
 }
 
-/** In a list of examples, and alone. */
+/** Limits in a list of examples, and for a single example. */
 const limits = {
   card: { side: 96, characters: 600, numbers: 12 },
   whole: { side: 512, characters: 200_000, numbers: 2000 },
 } as const satisfies Readonly<Record<string, ContentLimits>>;
 
-/** Which axes of the features are what, where they are a picture. */
+/** Interpretation of feature axes as an image. */
 interface PictureAxes {
   readonly channels: 1 | 3;
   readonly height: number;
   readonly width: number;
-  /** Whether the channels of a pixel lie beside each other. */
+  /** True if the channels of a pixel are adjacent in memory. */
   readonly channelsLast: boolean;
 }
 
-/** Two axes are a gray picture; of three, the one of size 1 or 3 at an end are the channels. */
+/** Interprets two axes as a grayscale image, and three as an image if the first or last has size 1 or 3. */
 function pictureAxes(shape: readonly number[]): PictureAxes | undefined {
   const [a = 0, b = 0, c = 0] = shape;
   const isChannels = (size: number): size is 1 | 3 => size === 1 || size === 3;
@@ -67,7 +67,7 @@ function pictureAxes(shape: readonly number[]): PictureAxes | undefined {
   return isChannels(c) ? { channels: c, height: a, width: b, channelsLast: true } : undefined;
 }
 
-/** The example as a picture, a text or numbers. */
+/** Preview of an example as an image, a text or numbers. */
 export function exampleContent(
   dataset: Dataset,
   index: number,
@@ -94,12 +94,12 @@ export function exampleContent(
     : picture(features, axes, side);
 }
 
-/** Averages over squares of pixels where there are too many. */
+/** Downsamples large images by averaging squares of pixels. */
 function picture(features: Float32Array, axes: PictureAxes, maxSide: number): ExampleContent {
   const { channels, height, width, channelsLast } = axes;
   const step = Math.max(1, Math.ceil(Math.max(height, width) / maxSide));
   const [rows, columns] = [Math.ceil(height / step), Math.ceil(width / step)];
-  const scale = scaleOf(features);
+  const scale = brightnessScale(features);
   const pixels = Buffer.alloc(rows * columns * 3);
   const at = (channel: number, y: number, x: number): number =>
     features[
@@ -123,8 +123,8 @@ function picture(features: Float32Array, axes: PictureAxes, maxSide: number): Ex
   return { kind: 'picture', width: columns, height: rows, pixels: pixels.toString('base64') };
 }
 
-/** Numbers from 0 to 1 are light as they are; others are spread over their own range. */
-function scaleOf(features: Float32Array): (value: number) => number {
+/** Maps values to brightness: unchanged if between 0 and 1, otherwise scaled to their own range. */
+function brightnessScale(features: Float32Array): (value: number) => number {
   const low = features.reduce((least, value) => Math.min(least, value), 0);
   const high = features.reduce((most, value) => Math.max(most, value), 0);
   return low >= 0 && high <= 1
@@ -132,7 +132,7 @@ function scaleOf(features: Float32Array): (value: number) => number {
     : (value) => (high === low ? 0 : (value - low) / (high - low));
 }
 
-/** What of an example can be searched: its text, its columns as `name=value`, and where it lies. */
+/** Searchable text of an example: its text, columns as `name=value`, and path. */
 export function searchableText(dataset: Dataset, index: number): string {
   const { columns = [] } = dataset;
   const values = columns.length === 0 ? [] : dataset.features([index]);

@@ -1,18 +1,17 @@
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { CancelledError, checkpoint } from '../../jobs/job';
-import { partialOf, releaseHidden, removeEmptyParents, removeStale } from '../../jobs/partial';
+import { partialPath, releaseHidden, removeEmptyParents, removeStale } from '../../jobs/partial';
 import { UserError } from '../../user-error';
 import type { Dataset } from './dataset';
 import type { PartContext, Relabeled } from './write-part';
 import { say } from '../../message';
 
 /**
- * Writes some examples of a data set into a new folder, in the data set's own form. The folder appears
- * whole or not at all.
- * @param relabeled the classes of examples that get another; the data set itself is not changed
- * @returns the files written
- * @throws UserError when the folder has content already, or cannot be written to; CancelledError.
+ * Writes a subset of a dataset to a new folder, in the dataset's own format. The folder is written atomically.
+ * @param relabeled new classes of examples; the dataset itself is not changed
+ * @returns files written
+ * @throws UserError if the folder is not empty or can't be written; CancelledError.
  */
 export async function exportPart(
   dataset: Dataset,
@@ -29,7 +28,7 @@ export async function exportPart(
     });
   }
   const parent = dirname(folder);
-  const partial = partialOf(folder);
+  const partial = partialPath(folder);
   let madeParent: string | undefined;
   try {
     madeParent = await mkdir(parent, { recursive: true });

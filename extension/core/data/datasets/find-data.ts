@@ -6,19 +6,19 @@ import { UserError, checkAccess } from '../../user-error';
 import { fingerprintFiles } from '../fingerprint-files';
 import { isDatasetFile } from './open-dataset';
 
-/** How deep data sets lie in a folder of them. */
+/** Maximum depth of datasets below a folder. */
 const mostDepth = 2;
 
 /**
- * Paths of what a training may read in some folders, by fingerprint: the folders themselves and those in them, tables,
- * arrays and ONNX files.
- * @throws UserError for a folder that cannot be read.
+ * Finds training data in folders: the folders themselves, their subfolders, tables, arrays and ONNX files. Returns
+ * paths by fingerprint.
+ * @throws UserError if a folder can't be read.
  */
 export async function findData(folders: readonly string[]): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>();
   for (const folder of folders) {
     for await (const path of placesIn(folder, mostDepth)) {
-      // What is gone by now, or may not be read, is no data set of this machine.
+      // Skips files that were deleted meanwhile or are not readable.
       const fingerprint = await fingerprintFiles(path).catch(() => undefined);
       if (fingerprint !== undefined) {
         found.set(fingerprint, found.get(fingerprint) ?? path);

@@ -17,7 +17,7 @@ import type { Message } from '../../message';
 
 const damaged = say`The file is damaged or incomplete: download it again.`;
 
-/** Element types by their number in the header. */
+/** Element types by their code in the header. */
 const dtypes: Readonly<Record<number, ArrayDType>> = {
   0x08: 'U8',
   0x09: 'I8',
@@ -27,13 +27,13 @@ const dtypes: Readonly<Record<number, ArrayDType>> = {
   0x0e: 'F64',
 };
 
-/** Names such as train-images-idx3-ubyte, .gz or not, as MNIST and its like are published. */
+/** Names such as train-images-idx3-ubyte(.gz), as used by MNIST and similar datasets. */
 const fileName = /^(.*?)(images|labels)([-.])idx\d-ubyte(\.gz)?$/;
 
-/** Whether a file is in the IDX format by its name. */
+/** True if the file name is that of an IDX file. */
 export const isIdx = (file: string): boolean => fileName.test(basename(file));
 
-/** The images of the wanted part among the files of a folder. */
+/** Image file of the requested split in a folder. */
 export function idxImages(
   files: readonly string[],
   split: 'train' | 'test' = 'train',
@@ -47,7 +47,7 @@ export function idxImages(
 }
 
 /**
- * Opens images in the IDX format with their labels beside them. Images are [1, height, width].
+ * Opens IDX images, [1, height, width], with the labels next to them.
  * @param file images or labels
  * @throws UserError naming the file.
  */
@@ -77,7 +77,7 @@ export async function openIdx(file: string, { classNames }: DatasetOptions): Pro
   );
 }
 
-/** The file of images or labels that belongs to one of the other kind. */
+/** Path of the image file for a label file, or the reverse. */
 async function sibling(file: string, kind: 'images' | 'labels'): Promise<string> {
   const match = fileName.exec(basename(file));
   if (match === null || match[2] === kind) {
@@ -99,7 +99,7 @@ async function sibling(file: string, kind: 'images' | 'labels'): Promise<string>
   );
 }
 
-/** Reads an array in the IDX format, plain or packed with gzip. */
+/** Reads an IDX array, optionally compressed with gzip. */
 async function readIdx(file: string): Promise<NumericArray> {
   const stored = await readWholeFile(file, maxArrayBytes, say`Save fewer examples.`);
   return parseIdx(extname(file) === '.gz' ? unpack(stored, file) : stored, file);
@@ -117,7 +117,7 @@ function unpack(packed: Buffer, file: string): Buffer {
   }
 }
 
-/** The header is 0, 0, the type, the number of axes and their sizes; numbers are big-endian. */
+/** Parses an IDX array. The header is 0, 0, type, number of axes and their sizes; numbers are big-endian. */
 function parseIdx(bytes: Buffer, file: string): NumericArray {
   const fault = (problem: Message): UserError => new UserError(problem, { file, remedy: damaged });
   const dtype =

@@ -4,22 +4,22 @@ import { readImage } from '../image/decode-image';
 import { numericDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { ImageStack } from './image-stack';
-import { namedLabels, rowsOfClasses } from './labels';
+import { namedLabels, classRowFinder } from './labels';
 import { copyingWriter } from './write-part';
 import { counted, say } from '../../message';
 
 const extensions: ReadonlySet<string> = new Set(['.png', '.jpg', '.jpeg']);
 
-/** Pictures that are read side by side: opening a small one takes longer than decoding it. */
+/** Number of images read concurrently: opening a small file takes longer than decoding it. */
 const atOnce = 16;
 
-/** Whether a file is an image by its name. */
+/** True if the file has an image extension. */
 export const isImage = (file: string): boolean => extensions.has(extname(file).toLowerCase());
 
 /**
- * Opens images whose class is the folder they lie in: [channels, height, width].
- * @param files all that lie in `folder`, however deep
- * @throws UserError naming the image at fault.
+ * Opens images, [channels, height, width], labeled by their folder.
+ * @param files all files below `folder`, at any depth
+ * @throws UserError naming an invalid image.
  */
 export async function openImageFolder(
   folder: string,
@@ -28,14 +28,14 @@ export async function openImageFolder(
 ): Promise<Dataset> {
   const pictures = files.filter(isImage);
   const skipped = files.length - pictures.length;
-  const classes = pictures.map((file) => classOf(folder, file));
+  const classes = pictures.map((file) => folderClass(folder, file));
   const labels = namedLabels(classes, options.classNames ?? [...new Set(classes)].sort(), folder);
   const images = new ImageStack(pictures.length, options);
   for (let start = 0; start < pictures.length; start += atOnce) {
-    const some = pictures.slice(start, start + atOnce);
-    const read = await Promise.all(some.map(async (file) => readImage(file)));
+    const batch = pictures.slice(start, start + atOnce);
+    const read = await Promise.all(batch.map(async (file) => readImage(file)));
     read.forEach((image, i) => {
-      images.push(image, { file: some[i] ?? folder });
+      images.push(image, { file: batch[i] ?? folder });
     });
   }
   return numericDataset(
@@ -44,7 +44,7 @@ export async function openImageFolder(
       file: folder,
       ...labels,
       place: (index) => relative(folder, pictures[index] ?? ''),
-      write: copyingWriter(folder, pictures, rowsOfClasses(labels, folder)),
+      write: copyingWriter(folder, pictures, classRowFinder(labels, folder)),
       warnings: skipped === 0 ? [] : [say`${folder}: ${counted(skipped, 'other file')} skipped.`],
     },
     images.toArray(),
@@ -52,7 +52,7 @@ export async function openImageFolder(
   );
 }
 
-function classOf(folder: string, file: string): string {
+function folderClass(folder: string, file: string): string {
   const [name = '', ...rest] = relative(folder, file).split(sep);
   if (rest.length === 0) {
     throw new UserError(say`The image is not in the folder of a class.`, {

@@ -9,7 +9,7 @@ import type { NumericArray } from '../../checkpoints/numeric-array';
 import type { DatasetOptions } from './dataset';
 import { say } from '../../message';
 
-/** Images of one size in one block of memory, the channels of each behind each other. */
+/** Array of images of the same size, channels first. */
 export class ImageStack {
   private readonly channels: number;
   private readonly wanted: DatasetOptions['imageSize'];
@@ -26,9 +26,9 @@ export class ImageStack {
   }
 
   /**
-   * Adds an image of red, green, blue and alpha, resized when a size was asked for.
-   * @param place what to name when the image is of another size than the first
-   * @throws UserError when it is, or when the images do not fit in memory.
+   * Adds an RGBA image, resized if a size was requested.
+   * @param place subject of the error
+   * @throws UserError if its size differs from the first image's, or if memory runs out.
    */
   public push(image: Pixels, place: ErrorPlace): void {
     const sized = this.toSize(image);
@@ -50,7 +50,7 @@ export class ImageStack {
     this.count++;
   }
 
-  /** All images, [images, channels, height, width]. */
+  /** Returns all images, [images, channels, height, width]. */
   public toArray(): NumericArray {
     const { height = 0, width = 0 } = this.first ?? {};
     return { dtype: 'U8', dims: [this.count, this.channels, height, width], data: this.data };

@@ -3,7 +3,7 @@ import { UserError } from '../../user-error';
 import { parseObjectLine } from '../json-line';
 import { numericDataset, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
-import { namedLabels, rowsOfClasses } from './labels';
+import { namedLabels, classRowFinder } from './labels';
 import { NestedNumbers } from './nested-numbers';
 import { readTable } from './read-text';
 import { linesWriter } from './write-part';
@@ -12,8 +12,8 @@ import { say } from '../../message';
 const form = say`Every line must be an object such as {"text": "…", "label": "…"} or {"features": [1, 2], "label": 0}.`;
 
 /**
- * Opens a file with an object a line: {"text", "label"} or {"features", "label"}, where features are
- * numbers, nested as deep as they have axes.
+ * Opens a file with one object per line: {"text", "label"}, or {"features", "label"} with features as nested
+ * lists of numbers.
  * @throws UserError naming the file, the line and the field.
  */
 export async function openJsonl(file: string, options: DatasetOptions): Promise<Dataset> {
@@ -21,14 +21,16 @@ export async function openJsonl(file: string, options: DatasetOptions): Promise<
   const features = options.features?.[0] ?? 'features';
   const lines = parseLines(await readTable(file), file);
   const field = (row: number): string => `line ${lines[row]?.number ?? 0}`;
-  const labels = lines.map(({ value }, i) => labelOf(value[label], file, `${field(i)}: ${label}`));
+  const labels = lines.map(({ value }, i) =>
+    parseLabel(value[label], file, `${field(i)}: ${label}`),
+  );
   const named = namedLabels(labels, options.classNames, file, field);
-  const written = { label, rowOf: rowsOfClasses(named, file) };
+  const written = { label, rowOf: classRowFinder(named, file) };
   const parts = {
     name: basename(file),
     file,
     ...named,
-    write: linesWriter(file, written, async () => linesOf(await readTable(file))),
+    write: linesWriter(file, written, async () => nonemptyLines(await readTable(file))),
   };
   if (options.features === undefined && lines[0]?.value[text] !== undefined) {
     const texts = lines.map(({ value }, i) => {
@@ -52,13 +54,14 @@ export async function openJsonl(file: string, options: DatasetOptions): Promise<
 }
 
 interface Line {
-  /** Counted from 1. */
+  /** Line number, from 1. */
   readonly number: number;
   readonly value: Readonly<Record<string, unknown>>;
 }
 
-/** Lines that are not empty. */
-const linesOf = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '');
+/** Nonempty lines. */
+const nonemptyLines = (text: string): string[] =>
+  text.split('\n').filter((line) => line.trim() !== '');
 
 function parseLines(text: string, file: string): Line[] {
   const lines: Line[] = [];
@@ -75,7 +78,7 @@ function parseLines(text: string, file: string): Line[] {
   return lines;
 }
 
-function labelOf(value: unknown, file: string, field: string): string {
+function parseLabel(value: unknown, file: string, field: string): string {
   if (typeof value !== 'string' && typeof value !== 'number') {
     throw new UserError(
       value === undefined

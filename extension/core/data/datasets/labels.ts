@@ -2,19 +2,19 @@ import { UserError } from '../../user-error';
 import { rowName } from './dataset';
 import { say } from '../../message';
 
-/** Most classes of a data set. */
+/** Maximum number of classes in a dataset. */
 const maxClasses = 100_000;
 
-/** The classes of all examples, and what they are called. */
+/** Class index of each example, and class names. */
 export interface Labels {
   readonly labels: Int32Array;
   readonly classNames: readonly string[];
 }
 
 /**
- * Labels that are numbers of classes, counted from 0.
- * @param names of the classes; their numbers when absent
- * @throws UserError naming the row of a label that is none.
+ * Labels from class indices, counted from 0.
+ * @param names class names; the indices by default
+ * @throws UserError naming the row of an invalid label.
  */
 export function numberedLabels(
   values: ArrayLike<number | bigint>,
@@ -45,9 +45,8 @@ export function numberedLabels(
 }
 
 /**
- * Labels as they stand in a text: whole numbers that count classes, or names, whose classes are
- * sorted unless they are given.
- * @throws UserError naming the row of a label that is missing or unknown.
+ * Labels from strings: class indices, or class names, which are sorted unless given.
+ * @throws UserError naming the row of a missing or unknown label.
  */
 export function namedLabels(
   values: readonly string[],
@@ -91,10 +90,10 @@ export function namedLabels(
 }
 
 /**
- * How a class is written in a table: as in the first row that has it.
- * @throws UserError for a class that no row has.
+ * Returns a function that returns the first row of a class, which shows how the table writes it.
+ * @throws UserError for a class without rows.
  */
-export function rowsOfClasses(
+export function classRowFinder(
   { labels, classNames }: Labels,
   file: string,
 ): (label: number) => number {

@@ -3,10 +3,10 @@ import type { ErrorSubject } from '../../user-error';
 import type { NumericArray } from '../../checkpoints/numeric-array';
 import { say } from '../../message';
 
-/** Most axes of the features of one example. */
+/** Maximum number of feature axes. */
 const maxDepth = 8;
 
-/** Collects lists of numbers, nested alike, into one array of float32; false and true are 0 and 1. */
+/** Collects equally nested lists of numbers into one float32 array. Booleans become 0 and 1. */
 export class NestedNumbers {
   private shape: readonly number[] | undefined;
   private values = new Float32Array(1024);
@@ -14,16 +14,16 @@ export class NestedNumbers {
   private count = 0;
 
   /**
-   * Adds the numbers of one example: a list, lists of lists and so on, or a single number.
-   * @throws UserError when they are no numbers or nested otherwise than the first.
+   * Adds the numbers of one example: a number, or nested lists.
+   * @throws UserError if values are not numbers, or the nesting differs from the first example's.
    */
   public push(value: unknown, place: ErrorSubject): void {
-    this.shape ??= shapeOf(value, place);
+    this.shape ??= nestedShape(value, place);
     this.add(value, 0, this.shape, place);
     this.count++;
   }
 
-  /** [examples, ...sizes of the lists] */
+  /** Returns [examples, ...list sizes]. */
   public toArray(): NumericArray {
     return {
       dtype: 'F32',
@@ -66,12 +66,12 @@ export class NestedNumbers {
   }
 }
 
-/** Lists and arrays of numbers. */
+/** True for lists and typed arrays. */
 export function isList(value: unknown): value is ArrayLike<unknown> {
   return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 }
 
-function shapeOf(value: unknown, place: ErrorSubject): number[] {
+function nestedShape(value: unknown, place: ErrorSubject): number[] {
   const shape: number[] = [];
   for (let rest = value; isList(rest); rest = rest[0]) {
     if (rest.length === 0 || shape.length === maxDepth) {

@@ -16,7 +16,7 @@ const remedy = say`Data sets are folders of images (a folder for each class), MN
 
 type Opener = (file: string, options: DatasetOptions) => Promise<Dataset>;
 
-/** How users call the options that do nothing with some formats. */
+/** User-visible names of options that some formats don't support. */
 const optionNames = {
   label: 'label',
   text: 'text',
@@ -30,7 +30,7 @@ const arrayOptions = ['label', 'features'] as const;
 const columnOptions = ['label', 'text', 'features'] as const;
 const imageOptions = ['imageSize', 'imageChannels'] as const;
 
-/** How a file is opened, by the end of its name, and which options act on it. */
+/** Readers by file extension, with the options they support. */
 const openers: Readonly<Record<string, readonly [Opener, readonly Option[]]>> = {
   '.npz': [openNpz, arrayOptions],
   '.npy': [openNpy, arrayOptions],
@@ -44,11 +44,11 @@ const openers: Readonly<Record<string, readonly [Opener, readonly Option[]]>> = 
   ],
 };
 
-/** Whether a file alone may be a data set. */
+/** True if a single file can be a dataset. */
 export const isDatasetFile = (file: string): boolean =>
   isIdx(file) || isCifar(file) || extname(file).toLowerCase() in openers;
 
-/** @throws UserError naming an option that does nothing with what lies at `path`. */
+/** @throws UserError naming an option that the format at `path` doesn't support. */
 function requireActing(options: DatasetOptions, acting: readonly Option[], path: string): void {
   for (const [option, field] of Object.entries(optionNames)) {
     if (options[option as Option] !== undefined && !acting.includes(option as Option)) {
@@ -61,8 +61,8 @@ function requireActing(options: DatasetOptions, acting: readonly Option[], path:
 }
 
 /**
- * Opens a data set with labels, in the form that lies there.
- * @throws UserError naming the file, the row and the field at fault.
+ * Opens a labeled dataset in any supported format.
+ * @throws UserError naming the file, the row and the invalid field.
  */
 export async function openDataset(path: string, options: DatasetOptions = {}): Promise<Dataset> {
   const found = await stat(path).catch(() => {
@@ -103,7 +103,7 @@ async function openFolder(folder: string, options: DatasetOptions): Promise<Data
   }
   const tables = files.filter((file) => extname(file).toLowerCase() === '.parquet');
   if (tables.length > 0) {
-    return openParquet(ofSplit(tables, folder, options.split), options);
+    return openParquet(filterSplit(tables, folder, options.split), options);
   }
   const features = npyFeatures(files, options);
   if (features !== undefined) {
@@ -121,8 +121,8 @@ async function openFolder(folder: string, options: DatasetOptions): Promise<Data
   });
 }
 
-/** The tables of a part: those named as it, as Hugging Face does, or all when none is. */
-function ofSplit(
+/** Tables of a split, named as Hugging Face does; all tables if none match. */
+function filterSplit(
   tables: readonly string[],
   folder: string,
   split: 'train' | 'test' = 'train',
@@ -135,7 +135,7 @@ function ofSplit(
   return chosen.length > 0 ? chosen : tables.filter((file) => !named('test').includes(file));
 }
 
-/** The folder whose folders are the classes: the one of the part where there is such. */
+/** Folder whose subfolders are the classes: that of the split, if it exists. */
 function imageRoot(
   folder: string,
   files: readonly string[],

@@ -8,11 +8,11 @@ import { maxArrayBytes } from '../npy';
 import { checkThriftSize } from './thrift-size';
 import { say } from '../../message';
 
-/** Rows that are unpacked at once. */
+/** Number of rows decoded at a time. */
 export const rowsAtOnce = 1000;
-/** Most memory of the decoded metadata, in bytes: of tables with 1000 columns and 100 row groups they take half. */
+/** Maximum memory of decoded metadata in bytes. Tables with 1000 columns and 100 row groups need half. */
 const maxMetadataBytes = 2 ** 28;
-/** Largest page that is unpacked, in bytes. */
+/** Maximum decompressed page size in bytes. */
 const maxPageBytes = 2 ** 30;
 const boundedSize = (size: number): number => {
   if (size > maxPageBytes) {
@@ -21,14 +21,14 @@ const boundedSize = (size: number): number => {
   return size;
 };
 
-/** Those that hyparquet does not bring along, none of which unpacks to more than is expected. */
+/** Decompressors that hyparquet lacks. Each limits its output to the expected size. */
 export const compressors: Compressors = {
   GZIP: (input, size) => gunzipSync(input, { maxOutputLength: boundedSize(size) }),
   BROTLI: (input, size) => brotliDecompressSync(input, { maxOutputLength: boundedSize(size) }),
   ZSTD: (input, size) => decompressZstd(input, new Uint8Array(boundedSize(size))),
 };
 
-/** Opens a file and turns what the library throws into an error that names it. */
+/** Opens a file, and converts errors of the library to a UserError that names it. */
 export async function withParquet<T>(
   path: string,
   read: (buffer: AsyncBuffer, metadata: FileMetaData) => Promise<T>,
@@ -46,13 +46,13 @@ export async function withParquet<T>(
       byteLength: size,
       slice: (start, end = size) => {
         const bytes = slice(start, end);
-        // The library leaves what it read ahead alone when something else fails first.
+        // Avoids an unhandled rejection: the library doesn't await its read-ahead after another error.
         bytes.catch(() => undefined);
         return bytes;
       },
     };
     try {
-      checkThriftSize(await footerOf(slice, size), maxMetadataBytes);
+      checkThriftSize(await readFooter(slice, size), maxMetadataBytes);
       return await read(buffer, await parquetMetadataAsync(buffer, { geoparquet: false }));
     } catch (error) {
       throw error instanceof UserError
@@ -65,8 +65,8 @@ export async function withParquet<T>(
   });
 }
 
-/** The metadata at the end of a file: before the last 8 bytes, 4 of which are their length. */
-async function footerOf(
+/** Metadata at the end of a file, before its 4-byte length and the 4-byte magic. */
+async function readFooter(
   slice: (start: number, end: number) => Promise<ArrayBuffer>,
   size: number,
 ): Promise<Uint8Array> {
@@ -78,7 +78,7 @@ async function footerOf(
 /** Values of one row by column. */
 export type Row = Readonly<Record<string, unknown>>;
 
-/** Reads some columns of all rows of a file, a thousand rows at once. */
+/** Reads columns of all rows, {@link rowsAtOnce} rows at a time. */
 export async function eachChunk(
   path: string,
   columns: readonly string[],

@@ -9,7 +9,7 @@ import { columnRoles } from './columns';
 import { numericDataset, rowName, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { ImageStack } from './image-stack';
-import { namedLabels, numberedLabels, rowsOfClasses } from './labels';
+import { namedLabels, numberedLabels, classRowFinder } from './labels';
 import type { Labels } from './labels';
 import { NestedNumbers, isList } from './nested-numbers';
 import { eachChunk, withParquet } from './parquet-file';
@@ -18,12 +18,12 @@ import { parquetWriter } from './write-parquet';
 import { counted, say } from '../../message';
 import { parseJsonText } from '../../parse-json';
 
-/** Most rows of all files. */
+/** Maximum number of rows in all files. */
 const maxRows = 50_000_000;
-/** Columns in which pandas keeps its index. */
+/** Index columns written by pandas. */
 const indexColumn = /^__index_level_\d+__$/;
 
-/** What the library datasets writes about the columns, under the key `huggingface`. */
+/** Schema of the column metadata that Hugging Face datasets writes under the key `huggingface`. */
 const huggingFaceSchema = v.object({
   info: v.object({
     features: v.record(
@@ -34,25 +34,25 @@ const huggingFaceSchema = v.object({
 });
 type HuggingFaceFeatures = v.InferOutput<typeof huggingFaceSchema>['info']['features'];
 
-/** The columns of a file and what they are for. */
+/** Roles of the columns of a file. */
 interface Layout {
   readonly label: string;
   readonly kind: 'image' | 'text' | 'numbers';
-  /** Columns with the features. */
+  /** Feature columns. */
   readonly features: readonly string[];
-  /** Names of the classes, where the file knows them. */
+  /** Class names, if the file stores them. */
   readonly classNames: readonly string[] | undefined;
 }
 
-/** Where a row lies, for messages. */
+/** Location of a row, for messages. */
 interface RowPlace {
   readonly file: string;
   readonly field: string;
 }
 
 /**
- * Opens the rows of Parquet files of the same columns, in the order given: images, texts or numbers,
- * and labels, whose names come from the metadata of Hugging Face's datasets if there are any.
+ * Opens the rows of Parquet files with the same columns, in the given order: images, texts or numbers, with labels.
+ * Class names come from the metadata of Hugging Face datasets if present.
  * @throws UserError naming the file, the row and the column.
  */
 export async function openParquet(
@@ -72,7 +72,7 @@ export async function openParquet(
     });
   }
   const layout = await withParquet(file, (_, metadata) =>
-    Promise.resolve(layoutOf(metadata, options, file)),
+    Promise.resolve(detectLayout(metadata, options, file)),
   );
   const labels: unknown[] = [];
   const features = collector(layout, size, options);
@@ -86,19 +86,19 @@ export async function openParquet(
       });
     });
   }
-  const field = (row: number): string => placeOf(row, files, counts, layout.label);
+  const field = (row: number): string => rowPlace(row, files, counts, layout.label);
   const named = toLabels(labels, options.classNames ?? layout.classNames, file, field);
-  const rowOf = rowsOfClasses(named, file);
-  const valueOf = (label: number): unknown => labels[rowOf(label)];
+  const classRow = classRowFinder(named, file);
+  const classValue = (label: number): unknown => labels[classRow(label)];
   return features.finish({
     name: basename(file),
     file,
     ...named,
-    write: parquetWriter(files, counts, { label: layout.label, valueOf }),
+    write: parquetWriter(files, counts, { label: layout.label, valueOf: classValue }),
   });
 }
 
-function placeOf(
+function rowPlace(
   row: number,
   files: readonly string[],
   counts: readonly number[],
@@ -112,15 +112,15 @@ function placeOf(
   return `${i === 0 ? '' : `${basename(files[i] ?? '')}, `}${rowName(rest)}, ${column}`;
 }
 
-function layoutOf(metadata: FileMetaData, options: DatasetOptions, file: string): Layout {
+function detectLayout(metadata: FileMetaData, options: DatasetOptions, file: string): Layout {
   const known = huggingFaceFeatures(metadata);
-  const ofType = (type: string): string[] =>
+  const columnsByType = (type: string): string[] =>
     Object.keys(known).filter((name) => known[name]?._type === type);
   const { children } = parquetSchema(metadata);
   const columns = children
     .map(({ element }) => element.name)
     .filter((name) => !indexColumn.test(name));
-  const [classLabel, ...otherClassLabels] = ofType('ClassLabel');
+  const [classLabel, ...otherClassLabels] = columnsByType('ClassLabel');
   const label =
     options.label ??
     (otherClassLabels.length === 0 && columns.includes(classLabel ?? '') ? classLabel : undefined);
@@ -147,14 +147,14 @@ function huggingFaceFeatures({
     const result = v.safeParse(huggingFaceSchema, parseJsonText(text ?? '{}'));
     return result.success ? result.output.info.features : {};
   } catch {
-    // The rows can be read without them.
+    // This metadata is optional.
     return {};
   }
 }
 
 type Parts = Parameters<typeof textDataset>[0];
 
-/** What collects the features row by row and makes a data set of them. */
+/** Collects features row by row, then creates a dataset. */
 interface Collector {
   readonly push: (row: Row, place: RowPlace) => void;
   readonly finish: (parts: Parts) => Dataset;
@@ -178,7 +178,7 @@ function collector({ kind, features }: Layout, size: number, options: DatasetOpt
       const texts: string[] = [];
       return {
         push: (row, place) => {
-          texts.push(textOf(row[only], at(place)));
+          texts.push(requireText(row[only], at(place)));
         },
         finish: (parts) => textDataset(parts, texts),
       };
@@ -216,7 +216,7 @@ function imageBytes(value: unknown, place: RowPlace): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-function textOf(value: unknown, place: RowPlace): string {
+function requireText(value: unknown, place: RowPlace): string {
   if (typeof value === 'string') {
     return value;
   }

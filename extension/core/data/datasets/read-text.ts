@@ -2,12 +2,12 @@ import { readWholeFile } from '../../regular-file';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 
-/** Most bytes of a table in one text: the longest string is not much longer. */
+/** Maximum size of a text table in bytes, slightly below the maximum string length. */
 const maxTableBytes = 256 * 1024 * 1024;
 
-/** Most lines of a table. Each becomes objects of a hundred bytes or more. */
+/** Maximum number of lines in a table. Each line needs at least about a hundred bytes of objects. */
 const maxTableLines = 4_000_000;
-/** Most lines of a task. */
+/** Maximum number of lines in a task. */
 export const maxTaskLines = 1_000_000;
 
 /** @throws UserError if a text has more lines. */
@@ -24,7 +24,7 @@ export function requireFewLines(text: string, most: number, file: string): void 
   }
 }
 
-/** Reads a text file with a table, without a byte order mark. */
+/** Reads a text table without its byte order mark. */
 export async function readTable(file: string): Promise<string> {
   const bytes = await readWholeFile(file, maxTableBytes, say`Save it as Parquet, or a part of it.`);
   let text: string;

@@ -1,20 +1,20 @@
 /** Thrown for a structure whose decoded form would take too much memory. */
 class ThriftSizeError extends Error {}
 
-/** Memory of a decoded value, in bytes, on average over objects, bigints and numbers. */
+/** Average memory per decoded value (object, bigint or number), in bytes. */
 const bytesPerValue = 64;
-/** Deepest nesting; Parquet's own structures have some ten levels. */
+/** Maximum nesting depth. Parquet's own structures have about ten levels. */
 const mostLevels = 50;
 
-/** Types of Thrift's compact protocol. */
+/** Type codes of Thrift's compact protocol. */
 const [stop, isTrue, isFalse, byte, int16, int32, int64] = [0, 1, 2, 3, 4, 5, 6] as const;
 const [double, binary, list, set, , struct] = [7, 8, 9, 10, 11, 12] as const;
 
 /**
- * Checks a structure in Thrift's compact protocol before it is decoded: a byte can stand for an object, or a few
- * bytes for a list longer than memory.
- * @param most memory that its values may take, in bytes
- * @throws ThriftSizeError if they take more, or the structure is damaged
+ * Checks the size of a structure in Thrift's compact protocol before decoding: one byte can encode an object, and a few
+ * bytes a list larger than memory.
+ * @param most maximum memory of the values, in bytes
+ * @throws ThriftSizeError if more is needed, or the structure is damaged
  */
 export function checkThriftSize(bytes: Uint8Array, most: number): void {
   new Walk(bytes, Math.floor(most / bytesPerValue)).struct(0);

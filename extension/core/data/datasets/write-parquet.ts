@@ -10,13 +10,13 @@ import type { PartContext, PartWriter, Relabeled } from './write-part';
 
 type Row = Record<string, unknown>;
 
-/** The column with the labels, and how a class is written there. */
+/** Label column, and the value that it stores for a class. */
 interface LabelValues {
   readonly label: string;
   readonly valueOf: (label: number) => unknown;
 }
 
-/** Rows of Parquet files as one file, with the columns, types and metadata of the first. */
+/** Writes rows of Parquet files to one file with the columns, types and metadata of the first. */
 export const parquetWriter =
   (files: readonly string[], counts: readonly number[], labels: LabelValues): PartWriter =>
   async (indices, folder, context, relabeled) => {
@@ -41,7 +41,7 @@ export const parquetWriter =
     return [path];
   };
 
-/** Names of the root's children in a schema that lists every element before its own children. */
+/** Names of the top-level columns in a depth-first schema. */
 function topLevelColumns(schema: readonly { name: string; num_children?: number }[]): string[] {
   const names: string[] = [];
   let i = 1;

@@ -12,17 +12,17 @@ import { npyBytes, writeNpz } from '../write-npy';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 
-/** What a writer tells its progress to, and may be cancelled by. */
+/** Cancellation and progress of a writer. */
 export type PartContext = Pick<JobContext<unknown>, 'cancellation' | 'progress'>;
 
-/** Numbers of new classes, by the indices of their examples. */
+/** New class indices by example index. */
 export type Relabeled = ReadonlyMap<number, number>;
 
 /**
- * Writes some examples of a data set into a folder, in the form that the data set has itself.
- * @param relabeled the classes of examples that get another
- * @returns the files written
- * @throws CancelledError between two pieces of what it writes; UserError where a class cannot be written.
+ * Writes a subset of a dataset to a folder, in the dataset's own format.
+ * @param relabeled new classes of examples
+ * @returns files written
+ * @throws CancelledError between chunks of output; UserError if a class can't be stored.
  */
 export type PartWriter = (
   indices: Int32Array,
@@ -31,7 +31,7 @@ export type PartWriter = (
   relabeled: Relabeled,
 ) => Promise<string[]>;
 
-/** @throws UserError where a file has no room for the number of a class. */
+/** @throws UserError if the file's data type can't store a class index. */
 function requireSame(written: number | undefined, label: number, file: string): void {
   if (written !== label) {
     throw new UserError(say`The class ${label} does not fit into the labels of the data set.`, {
@@ -41,7 +41,7 @@ function requireSame(written: number | undefined, label: number, file: string): 
   }
 }
 
-/** Labels of some examples, as numbers in their own type or as rows with a single 1. */
+/** Labels of a subset, as class indices in their own data type or as one-hot rows. */
 function takeLabels(
   { file, array }: StoredArray,
   indices: Int32Array,
@@ -61,7 +61,7 @@ function takeLabels(
     if (label !== undefined) {
       for (let column = 0; column < width; column++) {
         const value = width === 1 ? label : Number(column === label);
-        // Both have the same type, which the compiler cannot see.
+        // Both have the same type, but TypeScript can't infer it.
         data[i * width + column] = encode(value);
       }
       const written = width === 1 ? Number(data[i]) : Math.min(label, width - 1);
@@ -71,43 +71,43 @@ function takeLabels(
   return taken;
 }
 
-/** Bytes that are written between two looks at the cancellation. */
+/** Bytes written between two cancellation checks. */
 const pieceBytes = 4 * 1024 * 1024;
-/** Least time between two reports of progress. */
+/** Minimum interval of progress reports. */
 const reportMilliseconds = 100;
 
-/** Counts what is written, tells it, and lets a cancellation in. */
+/** Returns a function that counts written bytes, reports progress and handles cancellation. */
 export function partProgress(
   { cancellation, progress }: PartContext,
   total: number,
   unit: StageProgress['unit'],
 ): (amount: number) => Promise<void> {
-  let [done, told] = [0, Number.NEGATIVE_INFINITY];
+  let [done, lastReport] = [0, Number.NEGATIVE_INFINITY];
   return async (amount) => {
     done = Math.min(total, done + amount);
-    // The clock of the day may be set back.
+    // Monotonic clock: the system time may be set back.
     const now = performance.now();
-    if (now - told >= reportMilliseconds || done === total) {
-      told = now;
+    if (now - lastReport >= reportMilliseconds || done === total) {
+      lastReport = now;
       progress({ stage: say`Writing examples`, done, total, unit });
     }
     await checkpoint(cancellation);
   };
 }
 
-/** Some entries of the first axis of an array. */
+/** Rows of an array. */
 function takeRows(array: NumericArray, indices: Int32Array): NumericArray {
   const { dtype, dims, data } = array;
   const step = elementCount(dims.slice(1));
   const taken = new arrayTypes[dtype](indices.length * step);
   indices.forEach((index, i) => {
-    // Both have the same type, which the compiler cannot see.
+    // Both have the same type, but TypeScript can't infer it.
     taken.set(data.subarray(index * step, (index + 1) * step) as never, i * step);
   });
   return { dtype, dims: [indices.length, ...dims.slice(1)], data: taken };
 }
 
-/** Element types of IDX by name. */
+/** IDX type codes by element type. */
 const idxTypes: Partial<Readonly<Record<ArrayDType, number>>> = {
   U8: 0x08,
   I8: 0x09,
@@ -117,7 +117,7 @@ const idxTypes: Partial<Readonly<Record<ArrayDType, number>>> = {
   F64: 0x0e,
 };
 
-/** Bytes of an array in the IDX format, the high byte first. */
+/** Encodes an array in the IDX format (big-endian). */
 function idxBytes({ dtype, dims, data }: NumericArray): Buffer {
   const header = Buffer.alloc(4 + 4 * dims.length);
   header.set([0, 0, idxTypes[dtype] ?? 0, dims.length]);
@@ -136,25 +136,25 @@ function idxBytes({ dtype, dims, data }: NumericArray): Buffer {
   return Buffer.concat([header, bytes]);
 }
 
-/** An array and its file. */
+/** Array and its file. */
 interface StoredArray {
   readonly file: string;
   readonly array: NumericArray;
 }
 
-/** Images and labels, not packed, under the names that they have. */
+/** Writes images and labels uncompressed under their original names. */
 export const idxWriter =
   (images: StoredArray, labels: StoredArray): PartWriter =>
   async (indices, folder, context, relabeled) => {
-    const nameOf = ({ file }: StoredArray): string =>
+    const fileName = ({ file }: StoredArray): string =>
       basename(file, extname(file) === '.gz' ? '.gz' : '');
     return writeFiles(folder, context, [
-      [nameOf(images), idxBytes(takeRows(images.array, indices))],
-      [nameOf(labels), idxBytes(takeLabels(labels, indices, relabeled))],
+      [fileName(images), idxBytes(takeRows(images.array, indices))],
+      [fileName(labels), idxBytes(takeLabels(labels, indices, relabeled))],
     ]);
   };
 
-/** One batch with the name of the first, and the names of the classes beside it. */
+/** Writes one batch under the name of the first, and a file with the class names. */
 export const cifarWriter =
   (
     file: string,
@@ -181,7 +181,7 @@ export const cifarWriter =
     return [written, join(folder, names)];
   };
 
-/** All arrays of an archive: those with an entry for each example in part, others whole. */
+/** Writes all arrays of an archive; those with one entry per example are reduced to the subset. */
 export const npzWriter =
   (
     file: string,
@@ -191,16 +191,16 @@ export const npzWriter =
   async (indices, folder, context, relabeled) => {
     await mkdir(folder, { recursive: true });
     const size = arrays.get(own.features)?.dims[0];
-    const inPart = (name: string, { dims }: NumericArray): boolean =>
+    const isSubsetArray = (name: string, { dims }: NumericArray): boolean =>
       name === own.features || (dims[0] === size && !/test|val/i.test(name));
     const path = join(folder, basename(file));
-    const partOf = (name: string, array: NumericArray): NumericArray =>
+    const arraySubset = (name: string, array: NumericArray): NumericArray =>
       name === own.labels
         ? takeLabels({ file, array }, indices, relabeled)
-        : inPart(name, array)
+        : isSubsetArray(name, array)
           ? takeRows(array, indices)
           : array;
-    const parts = [...arrays].map(([name, array]) => [name, partOf(name, array)] as const);
+    const parts = [...arrays].map(([name, array]) => [name, arraySubset(name, array)] as const);
     const bytes = parts.reduce((sum, [, { data }]) => sum + data.byteLength, 0);
     const written = partProgress(context, bytes, 'bytes');
     await writeNpz(path, Object.fromEntries(parts), written);
@@ -215,13 +215,13 @@ export const npyWriter =
       [basename(labels.file), npyBytes(takeLabels(labels, indices, relabeled))],
     ]);
 
-/** The column with the labels, and which row shows how a class is written. */
+/** Label column, and the row that shows how a class is written. */
 export interface LabelColumn {
   readonly label: string;
   readonly rowOf: (label: number) => number;
 }
 
-/** Rows of a table under the same heading. */
+/** Writes rows of a table with its header. */
 export const csvWriter =
   (
     file: string,
@@ -244,7 +244,7 @@ export const csvWriter =
     return writeFiles(folder, context, [[basename(file), `${text}\n`]]);
   };
 
-/** Lines as they stand in the file, but for labels that are changed. */
+/** Copies lines unchanged, except for changed labels. */
 export const linesWriter =
   (
     file: string,
@@ -265,7 +265,7 @@ export const linesWriter =
     return writeFiles(folder, context, [[basename(file), chosen.join('')]]);
   };
 
-/** Copies of files in the folders that they lie in, or in that of their new class. */
+/** Copies files to the same folders, or to that of their new class. */
 export const copyingWriter =
   (root: string, files: readonly string[], rowOf: LabelColumn['rowOf']): PartWriter =>
   async (indices, folder, context, relabeled) => {
@@ -273,18 +273,18 @@ export const copyingWriter =
     const copied = partProgress(context, indices.length, 'examples');
     const taken = new Set(files.map((file) => relative(root, file)));
     const placeIn = (index: number): string => relative(root, files[index] ?? '');
-    const placeOf = (index: number): string => {
+    const targetPath = (index: number): string => {
       const [place, label] = [placeIn(index), relabeled.get(index)];
       if (label === undefined) {
         return place;
       }
-      // A name that a document gives could lead out of the folder.
+      // A class name from a document could contain a path outside the folder.
       const [own = ''] = placeIn(rowOf(label)).split(sep);
       return freePlace(place, own, taken);
     };
     for (const index of indices) {
       const file = files[index] ?? '';
-      const copy = join(folder, placeOf(index));
+      const copy = join(folder, targetPath(index));
       await mkdir(dirname(copy), { recursive: true });
       await copyFile(file, copy);
       written.push(copy);
@@ -293,7 +293,7 @@ export const copyingWriter =
     return written;
   };
 
-/** The same name in the folder of another class, with a number where a file has it. */
+/** Path with the same file name in another class folder, numbered if the name is taken. */
 function freePlace(place: string, className: string, taken: Set<string>): string {
   const [, ...rest] = place.split(sep);
   const own = join(className, ...rest);

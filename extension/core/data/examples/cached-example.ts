@@ -6,15 +6,15 @@ import { UserError } from '../../user-error';
 import { seededRandom, standardNormal } from '../random';
 import { say } from '../../message';
 
-/** Positions that the caches hold, and those of what a decoder attends to besides. */
+/** Number of cached positions, and of encoder positions. */
 const past = 3;
 const source = 5;
 const defaultBound = 100;
 
 /**
- * Random values of all inputs of a model that takes key/value caches, for one new token behind some
- * earlier ones. Sizes follow from the names of axes, as optimum gives them.
- * @throws UserError naming an input whose shape or dtype tells too little.
+ * Random inputs for a model with a KV cache: one new token after {@link past} cached ones. Sizes follow from axis
+ * names, as optimum assigns them.
+ * @throws UserError naming an input whose shape or dtype is not specific enough.
  */
 export function cachedExample(
   ports: readonly InputPort[],
@@ -33,7 +33,7 @@ export function cachedExample(
         });
       }
       const dims = shape.map((size, axis) =>
-        typeof size === 'number' ? size : sizeOf(size, axis, name),
+        typeof size === 'number' ? size : axisSize(size, axis, name),
       );
       const value = (): number => {
         if (isFloat(dtype)) {
@@ -50,14 +50,14 @@ export function cachedExample(
   );
 }
 
-function sizeOf(size: string, axis: number, name: string): number {
+function axisSize(size: string, axis: number, name: string): number {
   if (axis === 0 || /batch/i.test(size)) {
     return 1;
   }
   if (/(?:^|[._])encoder/.test(name)) {
     return source;
   }
-  // A merged graph calls the mask as long as the new tokens, though it also covers the earlier ones.
+  // A merged graph names the mask's length like that of the new tokens, although it also covers the cache.
   if (name.startsWith('past') || name.endsWith('attention_mask')) {
     return name.endsWith('mask') ? past + 1 : past;
   }

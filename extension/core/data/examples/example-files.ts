@@ -18,7 +18,7 @@ import { holdsRecordings, readRecordings } from './recordings';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
-/** Kinds of files that a folder of examples can have, one of them. */
+/** Kinds of files in a folder of examples. A folder may have only one kind. */
 const extensions = {
   images: new Set(['.png', '.jpg', '.jpeg']),
   sounds: new Set(['.wav']),
@@ -27,12 +27,12 @@ const extensions = {
 type FileKind = keyof typeof extensions;
 
 /**
- * Reads examples from a .npy or .npz file, or a folder of images, sounds or such files.
+ * Reads examples from a .npy or .npz file, or from a folder of images, sounds or array files.
  * @throws UserError naming the file and the input.
  */
 export async function readExamples(
   path: string,
-  chosenOf: ChooseExamples,
+  selectExamples: ChooseExamples,
   ports: readonly InputPort[],
   modelFolder: string,
 ): Promise<GivenExamples> {
@@ -40,17 +40,17 @@ export async function readExamples(
     throw new UserError(say`There is no such file or folder.`, { file: path, remedy: checkPath });
   });
   if (hears({ inputs: ports }) && (await holdsRecordings(path))) {
-    return readRecordings(path, chosenOf, ports, modelFolder);
+    return readRecordings(path, selectExamples, ports, modelFolder);
   }
   if (found.isDirectory()) {
-    return readFolder(path, chosenOf, ports, modelFolder);
+    return readFolder(path, selectExamples, ports, modelFolder);
   }
   const { arrays, warnings } = await readArrays(path, ports);
   const rows = new Map(
-    [...arrays].map(([name, array]) => [name, splitExamples(array, portOf(ports, name))]),
+    [...arrays].map(([name, array]) => [name, splitExamples(array, findPort(ports, name))]),
   );
-  const available = sizeOfAll(rows, path);
-  const examples = chosenOf(available).map(
+  const available = exampleCount(rows, path);
+  const examples = selectExamples(available).map(
     (i) =>
       new Map(
         [...rows].flatMap(([name, parts]) => {
@@ -62,8 +62,8 @@ export async function readExamples(
   return { examples, available, warnings };
 }
 
-/** The number of examples, which must be the same for all inputs. */
-function sizeOfAll(rows: ReadonlyMap<string, readonly NumericArray[]>, file: string): number {
+/** Number of examples, which must be the same for all inputs. */
+function exampleCount(rows: ReadonlyMap<string, readonly NumericArray[]>, file: string): number {
   const [[firstName, first] = ['', []], ...others] = rows;
   for (const [name, { length }] of others) {
     if (length !== first.length) {
@@ -80,10 +80,10 @@ function sizeOfAll(rows: ReadonlyMap<string, readonly NumericArray[]>, file: str
   return first.length;
 }
 
-const portOf = (ports: readonly InputPort[], name: string): InputPort | undefined =>
+const findPort = (ports: readonly InputPort[], name: string): InputPort | undefined =>
   ports.find((port) => port.name === name);
 
-/** The arrays of a file by the names of inputs. */
+/** Arrays of a file by input name. */
 async function readArrays(
   file: string,
   ports: readonly InputPort[],
@@ -127,7 +127,7 @@ function nameArrays(
   free: readonly string[],
   file: string,
 ): { arrays: Map<string, NumericArray>; warnings: Message[] } {
-  const known = [...found].filter(([name]) => portOf(ports, name) !== undefined);
+  const known = [...found].filter(([name]) => findPort(ports, name) !== undefined);
   const [only, ...more] = found.values();
   if (known.length === 0 && only !== undefined && more.length === 0 && free.length === 1) {
     return { arrays: new Map([[onlyInput(free, file), only]]), warnings: [] };
@@ -138,7 +138,7 @@ function nameArrays(
       { file, remedy: say`Name them as the inputs: ${free.join(', ')}.` },
     );
   }
-  const others = [...found.keys()].filter((name) => portOf(ports, name) === undefined);
+  const others = [...found.keys()].filter((name) => findPort(ports, name) === undefined);
   return {
     arrays: new Map(known),
     warnings:
@@ -149,8 +149,8 @@ function nameArrays(
 }
 
 /**
- * The examples of an array: its rows, each kept as a batch of one, where the model's batch is one or
- * free; what lies along an axis in front of the model's own; or the whole array.
+ * Splits an array into examples: along its first axis into batches of one if the model's batch size is 1 or dynamic;
+ * along an additional leading axis; otherwise the whole array is one example.
  */
 function splitExamples(array: NumericArray, port: InputPort | undefined): NumericArray[] {
   const { dims } = array;
@@ -163,7 +163,7 @@ function splitExamples(array: NumericArray, port: InputPort | undefined): Numeri
   return dims.length > 0 && isBatch ? slices(array, [1, ...dims.slice(1)]) : [array];
 }
 
-/** The parts of an array along its first axis, as arrays of the given sizes on the same memory. */
+/** Views of an array along its first axis with the given sizes. */
 function slices({ dtype, dims, data }: NumericArray, sizes: readonly number[]): NumericArray[] {
   const step = elementCount(sizes);
   return Array.from({ length: dims[0] ?? 0 }, (_, i) => ({
@@ -175,14 +175,18 @@ function slices({ dtype, dims, data }: NumericArray, sizes: readonly number[]): 
 
 async function readFolder(
   folder: string,
-  chosenOf: ChooseExamples,
+  selectExamples: ChooseExamples,
   ports: readonly InputPort[],
   modelFolder: string,
 ): Promise<GivenExamples> {
   const files = await listFiles(folder);
-  const ofKind = (kind: FileKind): string[] =>
+  const filesByKind = (kind: FileKind): string[] =>
     files.filter((file) => extensions[kind].has(extname(file).toLowerCase()));
-  const [images, sounds, arrays] = [ofKind('images'), ofKind('sounds'), ofKind('arrays')];
+  const [images, sounds, arrays] = [
+    filesByKind('images'),
+    filesByKind('sounds'),
+    filesByKind('arrays'),
+  ];
   const [chosen, ...others] = [images, sounds, arrays].filter(({ length }) => length > 0);
   if (chosen === undefined || others.length > 0) {
     const problem =
@@ -200,7 +204,7 @@ async function readFolder(
       ? arrayReader(ports)
       : await (chosen === images ? imageReader : soundReader)(ports, modelFolder, folder);
   const examples: GivenValues[] = [];
-  for (const i of chosenOf(chosen.length)) {
+  for (const i of selectExamples(chosen.length)) {
     examples.push(await read.example(chosen[i] ?? ''));
   }
   return {
@@ -272,7 +276,7 @@ function requireSamples(samples: number, { leastSamples = 1 }: InputPort): void 
   }
 }
 
-/** Reads and prepares the one input of an example. */
+/** Reads and preprocesses the single input of an example. */
 function preparedReader<Read>(
   port: InputPort,
   read: (file: string) => Promise<Read>,
@@ -299,14 +303,14 @@ function arrayReader(ports: readonly InputPort[]): ExampleReader {
       return new Map(
         [...arrays].map(([name, array]) => [
           name,
-          { array: wholeExample(array, portOf(ports, name), file), file },
+          { array: wholeExample(array, findPort(ports, name), file), file },
         ]),
       );
     },
   };
 }
 
-/** An array that is one example, with or without its axis of the batch. */
+/** One example from an array with or without a batch axis. */
 function wholeExample(
   array: NumericArray,
   port: InputPort | undefined,

@@ -13,8 +13,7 @@ import { say } from '../../message';
 import type { Message } from '../../message';
 
 /**
- * Checks that an array is what an input takes, and converts its dtype where no value changes beyond
- * the rounding of fractions.
+ * Checks that an array fits an input and converts its dtype if that only rounds fractions.
  * @throws UserError naming the file and the input.
  */
 export function fitToPort(array: NumericArray, port: InputPort, file: string): NumericArray {
@@ -24,7 +23,7 @@ export function fitToPort(array: NumericArray, port: InputPort, file: string): N
   return convert(array, port.dtype, place);
 }
 
-/** @throws UserError when an array has not the sizes that an input takes. */
+/** @throws UserError if an array's shape doesn't fit an input. */
 export function checkDims(
   array: Pick<NumericArray, 'dims'> & { readonly dtype: string },
   { shape }: InputPort,
@@ -58,7 +57,7 @@ function checkFinite(array: NumericArray, place: ErrorPlace): void {
   }
 }
 
-/** The indices of an element along the axes. */
+/** Index along each axis of a flat index. */
 function position(index: number, dims: readonly number[]): number[] {
   let rest = index;
   return dims
@@ -97,10 +96,10 @@ function convert(array: NumericArray, dtype: string, place: ErrorPlace): Numeric
   };
   for (let i = 0; i < data.length; i++) {
     const value = numberAt(array, i);
-    const kept = numberAt(converted, i);
+    const stored = numberAt(converted, i);
     const holds = isFloat(array.dtype)
-      ? Number.isFinite(kept)
-      : kept === value &&
+      ? Number.isFinite(stored)
+      : stored === value &&
         Number.isSafeInteger(value) &&
         (dtype !== 'BOOL' || value === 0 || value === 1);
     if (!holds) {

@@ -1,19 +1,19 @@
 import type { NumericArray } from '../../checkpoints/numeric-array';
 import type { Message } from '../../message';
 
-/** The values of one example that lie in files, by the name of the input. */
+/** Values of one example from files, by input name. */
 export type GivenValues = ReadonlyMap<
   string,
   { readonly array: NumericArray; readonly file: string }
 >;
 
-/** Examples that were read, and what is doubtful about them. */
+/** Examples that were read, and warnings about them. */
 export interface GivenExamples {
   readonly examples: readonly GivenValues[];
-  /** How many there are to choose from. */
+  /** Number of available examples. */
   readonly available: number;
   readonly warnings: readonly Message[];
 }
 
-/** Which of so many examples are read, ascending. */
+/** Returns the ascending indices of the examples to read out of `size` available ones. */
 export type ChooseExamples = (size: number) => readonly number[];

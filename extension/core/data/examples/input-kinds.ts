@@ -3,7 +3,7 @@ import type { InputPort } from '../../models/layered-model';
 import { isFloat } from '../../checkpoints/numeric-array';
 import type { ImageForm } from '../image/preprocess';
 
-/** The images that an input takes, if it takes images. */
+/** Image format of an input; undefined if the input is not an image. */
 export function imageForm({ dtype, shape }: InputPort): ImageForm | undefined {
   if (!isFloat(dtype) || shape?.length !== 4) {
     return undefined;
@@ -21,12 +21,12 @@ export function imageForm({ dtype, shape }: InputPort): ImageForm | undefined {
     : undefined;
 }
 
-/** Whether an input takes the samples of a sound, [batch, samples]. */
+/** True if an input takes audio samples, [batch, samples]. */
 export function takesSamples({ name, dtype, shape }: InputPort): boolean {
   return name === 'input_values' && isFloat(dtype) && shape?.length === 2;
 }
 
-/** How many positions an example has along the sequence axis of an input; 1 without such an axis. */
+/** Number of positions along the sequence axis of an input; 1 without such an axis. */
 export function positions({ dtype, dims }: ExampleValue): number {
   const hasSequence = isFloat(dtype) ? dims.length === 3 : dims.length >= 2;
   return hasSequence ? (dims[1] ?? 1) : 1;

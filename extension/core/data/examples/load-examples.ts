@@ -13,41 +13,41 @@ import { randomExamples } from './random-examples';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
-/** Which examples a model is to be run on. */
+/** Source and number of examples for a model. */
 export interface ExamplesRequest {
-  /** A .npy or .npz file, or a folder of images or such files; random numbers when absent. */
+  /** A .npy or .npz file, or a folder of images, sounds or array files; random inputs by default. */
   readonly file?: string;
-  /** Most examples; fewer are taken where there are no more. */
+  /** Maximum number of examples. */
   readonly count: number;
-  /** So many, which the same request without this is for, are left out; perhaps none are left. */
+  /** Number of examples to skip, which the same request without `after` uses. Possibly none remain. */
   readonly after?: number;
-  /** Seed of the choice among more examples, and of random numbers. */
+  /** Seed of the random selection and of random inputs. */
   readonly seed: number;
-  /** Positions of random sequences. */
+  /** Sequence length of random inputs. */
   readonly length?: number;
-  /** What random whole numbers stay below, by the name of the input. */
+  /** Exclusive upper bounds of random integers by input name. */
   readonly bounds?: Readonly<Record<string, number>>;
 }
 
-/** Examples of all inputs of a model. */
+/** Examples with values for all inputs of a model. */
 export interface LoadedExamples {
   readonly examples: readonly Example[];
   /**
-   * `length`: positions of the longest example, 1 for inputs without a sequence axis; `tokens`: those
-   * of all. The fingerprint is over the names, dtypes, sizes and bytes of all values.
+   * `length`: sequence length of the longest example, 1 without a sequence axis. `tokens`: total of all sequence
+   * lengths. The fingerprint covers names, dtypes, shapes and bytes of all values.
    */
   readonly summary: CalibrationSummary;
-  /** What to tell the user about them. */
+  /** Warnings for the user. */
   readonly warnings: readonly Message[];
 }
 
 const defaultLength = 32;
 
 /**
- * Loads examples of a model's inputs from files, or makes random ones. Masks, positions and caches
- * that are not given follow from the rest; every other input must be there.
- * @param modelFolder where the model lies, with its preprocessor_config.json if it takes images
- * @throws UserError naming the file, the input and what to do.
+ * Loads examples of a model's inputs from files, or creates random ones. Missing masks, positions and caches are
+ * derived from the other inputs, which are required.
+ * @param modelFolder folder of the model, with preprocessor_config.json for image models
+ * @throws UserError naming the file, the input and the fix.
  */
 export async function loadExamples(
   request: ExamplesRequest,
@@ -116,7 +116,7 @@ async function fileExamples(
   };
 }
 
-/** The values of one example as the model takes them. */
+/** Converts the values of one example to the model's inputs. */
 function fitAll(values: GivenValues, ports: readonly InputPort[]): Example {
   return Object.fromEntries(
     ports.flatMap((port) => {
@@ -126,10 +126,10 @@ function fitAll(values: GivenValues, ports: readonly InputPort[]): Example {
   );
 }
 
-/** Adds the inputs that follow from those that are there. */
+/** Adds inputs that can be derived from the given ones. */
 function complete(present: Example, ports: readonly InputPort[], file: string): Example {
   const given = ports.filter(({ name }) => present[name] !== undefined);
-  // What is missing is as long as the first input that does not follow itself.
+  // Derived inputs get the length of the first input that isn't derived itself.
   const main = present[(given.find((port) => !follows(port)) ?? given[0])?.name ?? ''];
   return Object.fromEntries(
     ports.map((port) => {
@@ -149,7 +149,7 @@ function complete(present: Example, ports: readonly InputPort[], file: string): 
   );
 }
 
-/** SHA-256 (hex) over the names, dtypes, sizes and bytes of all values. */
+/** SHA-256 (hex) over names, dtypes, shapes and bytes of all values. */
 export function fingerprintExamples(examples: readonly Example[]): string {
   const hash = createHash('sha256');
   for (const example of examples) {

@@ -11,27 +11,27 @@ import { imageForm, takesSamples } from './input-kinds';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
-/** What random examples are made by. */
+/** Settings of random examples. */
 export interface RandomSettings {
   readonly count: number;
-  /** Made first and left out. */
+  /** Number of examples generated first and skipped. */
   readonly after: number;
   readonly seed: number;
-  /** Size of axes that run along a text or a time, and of sounds in the samples that one frame is made of. */
+  /** Size of sequence and time axes; for sounds, in samples per frame. */
   readonly length: number;
-  /** What whole numbers stay below, by the name of the input; {@link defaultBound} for others. */
+  /** Exclusive upper bounds of integers by input name; {@link defaultBound} for others. */
   readonly bounds: Readonly<Record<string, number>>;
 }
 
 const defaultBound = 100;
-/** Pixels of images whose size is not fixed. */
+/** Default edge of images in pixels. */
 const defaultEdge = 224;
-/** Most samples of sounds: a second at the rate that models of speech take. */
+/** Maximum number of audio samples: one second at 16 kHz. */
 const mostSamples = 16_000;
-/** Size of axes of which nothing is known. */
+/** Default size of unknown axes. */
 const defaultSize = 8;
 
-/** Random numbers for every input that does not follow from others; says what sizes it assumed. */
+/** Random values for every input that can't be derived; the warnings list assumed sizes. */
 export function randomExamples(
   ports: readonly InputPort[],
   settings: RandomSettings,
@@ -39,7 +39,7 @@ export function randomExamples(
 ): { given: Example[]; warnings: Message[] } {
   const random = seededRandom(settings.seed);
   const free = ports.filter((port) => !follows(port));
-  const sizes = new Map(free.map((port) => [port.name, dimsOf(port, settings.length, file)]));
+  const sizes = new Map(free.map((port) => [port.name, portShape(port, settings.length, file)]));
   const elements = [...sizes.values()].reduce((sum, dims) => sum + elementCount(dims), 0);
   const count = settings.after + settings.count;
   if (elements * count * 8 > maxArrayBytes) {
@@ -74,8 +74,8 @@ function randomWarning(
   return say`The inputs are random numbers (seed ${seed}): ${shapes.join(', ')}. Results on them say little about real use. Give real examples as a .npz file or a folder of images or .wav files.`;
 }
 
-/** The sizes of an input, with a guess for each that is not fixed. */
-function dimsOf(port: InputPort, length: number, file: string): number[] {
+/** Shape of an input, with a default for each dynamic axis. */
+function portShape(port: InputPort, length: number, file: string): number[] {
   if (port.shape === undefined) {
     throw new UserError(say`The model does not say which shape this input has.`, {
       file,
@@ -130,7 +130,7 @@ function randomValue(
   return { dtype, dims, data: fillArray(dtype, elementCount(dims), draw) };
 }
 
-/** What small whole numbers stay below. */
+/** Exclusive upper bounds of small integer types. */
 const largestBounds: Readonly<Record<string, number>> = {
   BOOL: 2,
   I8: 2 ** 7,

@@ -14,21 +14,21 @@ import type { Tokenizer } from '../tokenizer';
 import type { ChooseExamples, GivenExamples } from './given-examples';
 import { counted, say } from '../../message';
 
-/** What a folder's list of recordings is called, as in Hugging Face's audio folders. */
+/** Name of the list of recordings in Hugging Face audio folders. */
 const listName = 'metadata.jsonl';
 
-/** A line of such a list. */
+/** Example of a line in such a list. */
 export const exampleRow = '{"file_name": "one.wav", "text": "What is said in it."}';
 
 const remedy = say`Each line should name a .wav file and what is said in it, such as ${exampleRow}.`;
 
-/** A sound and what is said in it. */
+/** Sound file with its transcript. */
 interface Recording {
   readonly sound: string;
   readonly text: string;
 }
 
-/** A row of an audio folder, a NeMo manifest, or a data set written to JSONL. */
+/** Schema of a row in an audio folder, a NeMo manifest, or a dataset exported to JSONL. */
 const rowSchema = v.pipe(
   v.looseObject({}),
   v.transform(({ text, ...row }) => ({
@@ -40,7 +40,7 @@ const rowSchema = v.pipe(
 
 const hasEnding = (file: string, ending: string): boolean => extname(file).toLowerCase() === ending;
 
-/** Whether a .jsonl file lists recordings, or a folder holds them. */
+/** True if a .jsonl file lists recordings, or a folder contains them. */
 export async function holdsRecordings(path: string): Promise<boolean> {
   if (!(await stat(path).catch(() => undefined))?.isDirectory()) {
     return hasEnding(path, '.jsonl');
@@ -52,13 +52,13 @@ export async function holdsRecordings(path: string): Promise<boolean> {
 }
 
 /**
- * Reads recordings with their transcripts: a .jsonl file that lists them, or a folder with metadata.jsonl or a .txt file
- * beside each .wav file. A transcript becomes ids as transformers makes labels, behind what the decoder reads first.
+ * Reads recordings with transcripts: a .jsonl list, or a folder with metadata.jsonl or one .txt file per .wav file.
+ * Transcripts are encoded like labels in transformers, after the decoder's prompt tokens.
  * @throws UserError naming the file and the line.
  */
 export async function readRecordings(
   path: string,
-  chosenOf: ChooseExamples,
+  selectExamples: ChooseExamples,
   ports: readonly InputPort[],
   modelFolder: string,
 ): Promise<GivenExamples> {
@@ -74,7 +74,7 @@ export async function readRecordings(
   );
   const tokenizer = await loadTokenizer(modelFolder);
   const examples: GivenExamples['examples'][number][] = [];
-  for (const i of chosenOf(all.length)) {
+  for (const i of selectExamples(all.length)) {
     const { sound, text } = all[i] ?? { sound: '', text: '' };
     const heard = await readWav(sound);
     try {
@@ -135,7 +135,7 @@ async function readList(file: string): Promise<readonly Recording[]> {
   });
 }
 
-/** Ids of a transcript with the tokenizer's special tokens, behind the one that the decoder reads first. */
+/** Encodes a transcript with the tokenizer's special tokens, after the decoder start token. */
 function encodeTranscript(
   tokenizer: Tokenizer,
   text: string,

@@ -3,7 +3,7 @@ import type { GgufScalar } from '../../checkpoints/gguf-values';
 import { say } from '../../message';
 import type { TokenizerSettings } from '../tokenizer-settings';
 import type { CharsmapStep } from '../unigram/native-steps';
-import { preTokenizerOf } from './pre-tokenizers';
+import { findPreTokenizer } from './pre-tokenizers';
 import { TokenizerKeys } from './tokenizer-keys';
 import type { Vocabulary } from './tokenizer-keys';
 
@@ -12,25 +12,25 @@ const unknownType = 2;
 const controlType = 3;
 const userDefinedType = 4;
 
-/** The tokenizer of a GGUF file. */
+/** Tokenizer of a GGUF file. */
 export interface GgufTokenizer {
-  /** In the form of tokenizer.json. */
+  /** Equivalent tokenizer.json. */
   readonly definition: Record<string, unknown>;
-  /** What the file says besides the division of texts. */
+  /** Settings other than the tokenizer definition. */
   readonly settings: TokenizerSettings;
 }
 
 /**
- * Reads byte-level BPE (`gpt2`), SentencePiece's BPE (`llama`), that with listed merges (`gemma4`), WordPiece
- * (`bert`) and Unigram (`t5`).
- * @throws UserError naming the key at fault.
+ * Converts the tokenizers `gpt2` (byte-level BPE), `llama` (SentencePiece BPE), `gemma4` (SentencePiece BPE with
+ * merges), `bert` (WordPiece) and `t5` (Unigram).
+ * @throws UserError naming the invalid key.
  */
 export async function readGgufTokenizer(path: string): Promise<GgufTokenizer> {
   const source = new TokenizerKeys(path, (await readGgufHeader(path)).metadata);
-  return { definition: await definitionOf(source), settings: await settingsOf(source) };
+  return { definition: await readDefinition(source), settings: await readSettings(source) };
 }
 
-async function definitionOf(source: TokenizerKeys): Promise<Record<string, unknown>> {
+async function readDefinition(source: TokenizerKeys): Promise<Record<string, unknown>> {
   const kind = source.scalar('model');
   if (kind === undefined || kind === 'none') {
     throw source.fault(
@@ -56,7 +56,7 @@ async function definitionOf(source: TokenizerKeys): Promise<Record<string, unkno
   throw source.fault('model', say`Tokenizers of type ${JSON.stringify(kind)} are not supported.`);
 }
 
-async function settingsOf(source: TokenizerKeys): Promise<TokenizerSettings> {
+async function readSettings(source: TokenizerKeys): Promise<TokenizerSettings> {
   const { tokens } = await source.vocabulary();
   const special = ['bos', 'eos', 'unknown', 'padding', 'cls', 'seperator', 'mask'].flatMap(
     (name) => {
@@ -72,22 +72,26 @@ async function settingsOf(source: TokenizerKeys): Promise<TokenizerSettings> {
   };
 }
 
-/** Names in a chat template that differ from those in the file. */
+/** Names in chat templates that differ from those in the file. */
 const shortNames: Readonly<Record<string, string>> = {
   unknown: 'unk',
   padding: 'pad',
   seperator: 'sep',
 };
 
-/** Kinds of `gpt2` whose merges are of characters. */
-const ofCharacters: readonly unknown[] = ['gemma4', 'granite-embed-multi-311m', 'sarvam-moe'];
+/** `tokenizer.ggml.pre` values of `gpt2` models whose merges are over characters instead of bytes. */
+const characterPreTokenizers: readonly unknown[] = [
+  'gemma4',
+  'granite-embed-multi-311m',
+  'sarvam-moe',
+];
 
 async function byteLevel(source: TokenizerKeys): Promise<Record<string, unknown>> {
   const kind = source.scalar('pre') ?? 'default';
-  if (ofCharacters.includes(kind)) {
+  if (characterPreTokenizers.includes(kind)) {
     return byCharacter(source, false);
   }
-  const division = typeof kind === 'string' ? preTokenizerOf(kind) : undefined;
+  const division = typeof kind === 'string' ? findPreTokenizer(kind) : undefined;
   if (division === undefined) {
     throw source.fault('pre', say`Unsupported pre-tokenizer ${JSON.stringify(kind)}.`);
   }
@@ -119,7 +123,7 @@ const fromMarks = [
   { type: 'Fuse' },
 ];
 
-/** Merges of characters, with spaces as ▁ and other characters as bytes; none goes across line ends. */
+/** BPE over characters, with spaces as ▁ and byte fallback. Merges don't cross line ends. */
 async function byCharacter(
   source: TokenizerKeys,
   beginsText: boolean,
@@ -140,14 +144,14 @@ async function byCharacter(
       type: 'BPE',
       vocab: ids(vocabulary),
       merges: await source.texts('merges'),
-      unk_token: unknownOf(vocabulary),
+      unk_token: unknownToken(vocabulary),
       byte_fallback: true,
       fuse_unk: true,
     },
   };
 }
 
-const unknownOf = ({ tokens, types }: Vocabulary): string | null =>
+const unknownToken = ({ tokens, types }: Vocabulary): string | null =>
   tokens[types.indexOf(unknownType)] ?? null;
 
 async function sentencePiece(source: TokenizerKeys): Promise<Record<string, unknown>> {
@@ -169,19 +173,19 @@ async function sentencePiece(source: TokenizerKeys): Promise<Record<string, unkn
       type: 'BPE',
       vocab: ids(vocabulary),
       merges: mergesByScore(vocabulary.tokens, scores),
-      unk_token: unknownOf(vocabulary),
+      unk_token: unknownToken(vocabulary),
       byte_fallback: true,
       fuse_unk: true,
     },
   };
 }
 
-/** Ids of BERT, for files that name none (src/llama-vocab.cpp). */
+/** Default ids of BERT (src/llama-vocab.cpp). */
 const bertIds = { unknown_token_id: 100, bos_token_id: 101, seperator_token_id: 102 } as const;
-/** What files of 2024 call the token in front of texts. */
+/** Key of the BOS token in files of 2024. */
 const olderNames: Readonly<Record<string, string>> = { bos_token_id: 'cls_token_id' };
 
-/** Pieces behind the first of a word are as they are, and the first begins with ▁; in tokenizer.json it is the others that are marked. */
+/** WordPiece. GGUF marks the first piece of a word with ▁; tokenizer.json marks the other pieces instead. */
 async function wordPiece(source: TokenizerKeys): Promise<Record<string, unknown>> {
   const { tokens, types } = await source.vocabulary();
   const marked = tokens.map((token, id) =>
@@ -191,7 +195,7 @@ async function wordPiece(source: TokenizerKeys): Promise<Record<string, unknown>
         ? token.slice(1)
         : `##${token}`,
   );
-  const tokenOf = (key: keyof typeof bertIds): Special => {
+  const specialToken = (key: keyof typeof bertIds): Special => {
     const id = Number(source.scalar(key) ?? source.scalar(olderNames[key] ?? key) ?? bertIds[key]);
     return { id, token: marked[id] ?? '' };
   };
@@ -205,28 +209,28 @@ async function wordPiece(source: TokenizerKeys): Promise<Record<string, unknown>
       strip_accents: source.scalar('normalizer.strip_accents') ?? lowercase,
     },
     pre_tokenizer: { type: 'BertPreTokenizer' },
-    post_processor: around([tokenOf('bos_token_id')], [tokenOf('seperator_token_id')]),
+    post_processor: around([specialToken('bos_token_id')], [specialToken('seperator_token_id')]),
     decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
     model: {
       type: 'WordPiece',
-      ...{ vocab: ids(vocabulary), unk_token: tokenOf('unknown_token_id').token },
+      ...{ vocab: ids(vocabulary), unk_token: specialToken('unknown_token_id').token },
       continuing_subword_prefix: '##',
       max_input_chars_per_word: 100,
     },
   };
 }
 
-/** Of T5, for files that name none (src/llama-vocab.cpp). */
+/** Default unknown id of T5 (src/llama-vocab.cpp). */
 const defaultUnknown = 2;
 
-/** Pieces whose scores are logarithms of probabilities. */
+/** Unigram model. Scores are log probabilities. */
 async function unigram(source: TokenizerKeys): Promise<Record<string, unknown>> {
   const vocabulary = await source.vocabulary();
   const scores = await source.numbers('scores');
   const { tokens, types } = vocabulary;
   const byType = types.indexOf(unknownType);
   const merges = source.scalar('remove_extra_whitespaces') === true;
-  // In front of each word that it keeps llama.cpp puts a space, be it the first, and has no prefix by default.
+  // llama.cpp adds a space before each word it keeps, including the first, and no prefix by default.
   const prefixes = merges || source.scalar('add_space_prefix') === true;
   const metaspace = {
     ...{ type: 'Metaspace', replacement: '▁', split: true },
@@ -239,7 +243,7 @@ async function unigram(source: TokenizerKeys): Promise<Record<string, unknown>> 
       normalizers: [
         ...(await charsmapSteps(source)),
         ...(merges ? [replaced('\\A +| +\\z', ''), replaced(' {2,}', ' ')] : []),
-        // Metaspace puts none in front of a text that begins with one.
+        // Metaspace adds no space if the text already starts with one.
         ...(prefixes ? [replaced('\\A(?=▁| +[^ ])', ' ')] : []),
       ],
     },
@@ -290,14 +294,14 @@ function addedTokens({ tokens, types }: Vocabulary): unknown[] {
   });
 }
 
-/** Puts the tokens for beginning and end around a text, where the file asks for them. */
+/** Adds BOS and EOS tokens if the file requests them. */
 function postProcessor(
   source: TokenizerKeys,
   { tokens }: Vocabulary,
   beginsByDefault: boolean,
   endsByDefault = false,
 ): unknown {
-  const tokenOf = (wanted: GgufScalar, key: string): Special[] => {
+  const specialToken = (wanted: GgufScalar, key: string): Special[] => {
     if (wanted !== true) {
       return [];
     }
@@ -308,8 +312,8 @@ function postProcessor(
     }
     return [{ id, token }];
   };
-  const before = tokenOf(source.scalar('add_bos_token') ?? beginsByDefault, 'bos_token_id');
-  const after = tokenOf(source.scalar('add_eos_token') ?? endsByDefault, 'eos_token_id');
+  const before = specialToken(source.scalar('add_bos_token') ?? beginsByDefault, 'bos_token_id');
+  const after = specialToken(source.scalar('add_eos_token') ?? endsByDefault, 'eos_token_id');
   return around(before, after);
 }
 
@@ -318,7 +322,7 @@ interface Special {
   readonly token: string;
 }
 
-/** Puts tokens in front of a text and behind it. */
+/** Post-processor that adds tokens before and after a text. */
 function around(before: readonly Special[], after: readonly Special[]): unknown {
   const all = [...before, ...after];
   const special = ({ token }: Special): unknown => ({ SpecialToken: { id: token, type_id: 0 } });
@@ -337,8 +341,8 @@ function around(before: readonly Special[], after: readonly Special[]): unknown 
 }
 
 /**
- * The merges of a SentencePiece BPE model, which knows only scores: pieces join in the order of the
- * score of what they join to, and every way to join two pieces of the vocabulary is allowed.
+ * Merges of a SentencePiece BPE model, which stores only scores: every pair of pieces that forms a piece of the
+ * vocabulary can merge, in the order of the resulting piece's score.
  */
 function mergesByScore(tokens: readonly string[], scores: readonly number[]): [string, string][] {
   const known = new Map(tokens.map((token, id) => [token, id]));

@@ -16,7 +16,7 @@ import {
   kimiWords,
   markedWords,
   phrases,
-  powersOfSpaces,
+  spacePowerPatterns,
   punctuation,
   seedWords,
   sequence,
@@ -27,16 +27,16 @@ import {
   youtuScripts,
 } from './word-patterns';
 
-/** How a kind of byte-level tokenizer divides texts before it merges. */
+/** Pre-tokenizer of a byte-level tokenizer. */
 interface Division {
   readonly preTokenizer: unknown;
   readonly normalizer: unknown;
-  /** Words that are tokens as they are need no merges. */
+  /** True if words in the vocabulary bypass merges (`ignore_merges`). */
   readonly wholeWords: boolean;
-  /** A text begins with the token for that, unless the file says otherwise. */
+  /** True if texts start with the BOS token by default. */
   readonly beginsText: boolean;
-  /** Whether the name is written for encoders alone. */
-  readonly ofEncoders: boolean;
+  /** True if the name is only used for encoders. */
+  readonly isForEncoders: boolean;
 }
 
 const division = (preTokenizer: unknown, more: Partial<Division> = {}): Division => ({
@@ -44,10 +44,10 @@ const division = (preTokenizer: unknown, more: Partial<Division> = {}): Division
   normalizer: null,
   wholeWords: false,
   beginsText: false,
-  ofEncoders: false,
+  isForEncoders: false,
   ...more,
 });
-/** By patterns, one after the other: each divides the pieces that are there. */
+/** Applies patterns in sequence; each splits the pieces of the previous one. */
 const divided = (patterns: readonly unknown[], more?: Partial<Division>): Division =>
   division(
     sequence(
@@ -61,7 +61,7 @@ const composed = { normalizer: { type: 'NFC' } };
 const beginning = { wholeWords: true, beginsText: true };
 const [threeNumbers, oneNumber] = ['\\p{N}{1,3}', '\\p{N}'];
 
-/** By `tokenizer.ggml.pre` (llama.cpp, src/llama-vocab.cpp); what several names divide alike is written by the first. */
+/** Values of `tokenizer.ggml.pre` (llama.cpp, src/llama-vocab.cpp). If several split alike, the first is written. */
 const kinds: readonly (readonly [names: string, Division])[] = [
   [
     'gpt-2 olmo mpt phi-2 exaone4 jais trillion granite-docling gigachat a.x-4.0 mellum',
@@ -111,7 +111,7 @@ const kinds: readonly (readonly [names: string, Division])[] = [
     'falcon',
     division(sequence(punctuation, byteLevel(true), digits(false), split('[0-9][0-9][0-9]'))),
   ],
-  ['jais-2', divided([words(threeNumbers, powersOfSpaces)])],
+  ['jais-2', divided([words(threeNumbers, spacePowerPatterns)])],
   ['kimi-k2', divided([kimiWords])],
   ['bailingmoe bailingmoe2 llada-moe', divided([bailingWords], composed)],
   ['tiny_aya cohere2moe', divided(['\\d{1,3}(?=(?:\\d{3})*\\b)', gpt4oWords(threeNumbers)])],
@@ -139,9 +139,9 @@ const kinds: readonly (readonly [names: string, Division])[] = [
   ['default', divided(['[\\p{P}\\$\\+<=>\\^~\\|]+', gpt2Words, '\\p{N}+', '[0-9][0-9][0-9]'])],
   [
     'roberta-bpe jina-v1-en jina-v2-code jina-es jina-de jina-v2-es jina-v2-de',
-    division(byteLevel(true), { ofEncoders: true }),
+    division(byteLevel(true), { isForEncoders: true }),
   ],
-  ['modern-bert', division(byteLevel(true), { ...composed, ofEncoders: true })],
+  ['modern-bert', division(byteLevel(true), { ...composed, isForEncoders: true })],
 ];
 const divisions: ReadonlyMap<string, Division> = new Map(
   kinds.flatMap(([names, known]) => names.split(' ').map((name) => [name, known] as const)),
@@ -149,11 +149,11 @@ const divisions: ReadonlyMap<string, Division> = new Map(
 
 export const preTokenizerKinds: readonly string[] = [...divisions.keys()];
 
-export function preTokenizerOf(kind: string): Division | undefined {
+export function findPreTokenizer(kind: string): Division | undefined {
   return divisions.get(kind);
 }
 
-/** The parts of a tokenizer.json that say how texts are divided. */
+/** Parts of a tokenizer.json that determine how texts are split. */
 export interface TextDivision {
   readonly preTokenizer: unknown;
   readonly normalizer: unknown;
@@ -161,12 +161,14 @@ export interface TextDivision {
 }
 
 /**
- * The kind that divides texts so, of an encoder or of another model; undefined where none is known. No kind of
- * llama.cpp composes characters, so one that divides alike stands for a folder that does.
+ * Returns the llama.cpp pre-tokenizer that splits texts the same way, or undefined if there is none. No llama.cpp
+ * pre-tokenizer applies NFC, so NFC is ignored if there is no exact match.
  */
-export function preTokenizerKindOf(wanted: TextDivision, isEncoder: boolean): string | undefined {
+export function findPreTokenizerKind(wanted: TextDivision, isEncoder: boolean): string | undefined {
   const named = (text: string, of: (known: TextDivision) => string): string | undefined =>
-    [...divisions].find(([, known]) => of(known) === text && (isEncoder || !known.ofEncoders))?.[0];
+    [...divisions].find(
+      ([, known]) => of(known) === text && (isEncoder || !known.isForEncoders),
+    )?.[0];
   return (
     named(canonical(wanted), canonical) ??
     (isComposing(wanted.normalizer)
@@ -179,7 +181,10 @@ const isComposing = (normalizer: unknown): boolean =>
   JSON.stringify(normalizer) === JSON.stringify(composed.normalizer);
 const asComposed = (of: TextDivision): TextDivision => ({ ...of, ...composed });
 
-/** Patterns that leave nothing between their matches: folders may say "keep the matches" or "divide at them". */
+/**
+ * Patterns whose matches cover the whole text, so that the split behaviors `Isolated` and `Removed` (inverted) are
+ * equivalent.
+ */
 const wholePatterns: ReadonlySet<unknown> = new Set(
   [threeNumbers, oneNumber].flatMap((numbers) => [
     words(numbers),
@@ -188,7 +193,7 @@ const wholePatterns: ReadonlySet<unknown> = new Set(
   ]),
 );
 
-/** Texts that are equal where two divisions give the same words. */
+/** Canonical string of a pre-tokenizer: equal strings produce equal words. */
 function canonical({ preTokenizer, normalizer, wholeWords }: TextDivision): string {
   const steps = (value: unknown): unknown[] => {
     const { type, pretokenizers, ...rest } = (value ?? {}) as Record<string, unknown>;
@@ -197,14 +202,14 @@ function canonical({ preTokenizer, normalizer, wholeWords }: TextDivision): stri
     }
     const whole =
       type === 'ByteLevel' ? { use_regex: true, ...rest } : type === 'Split' ? divider(rest) : rest;
-    // Offsets are not asked for.
+    // Offsets are not used.
     const fields = Object.entries(whole).filter(([name]) => name !== 'trim_offsets');
     return [type, ...fields.sort(([a], [b]) => (a < b ? -1 : 1))];
   };
   return JSON.stringify([steps(preTokenizer), normalizer ?? null, wholeWords]);
 }
 
-/** Line ends in patterns may be written as they are or by their letters. */
+/** Normalizes line ends in patterns, which may be literal or escaped. */
 function divider(step: Record<string, unknown>): Record<string, unknown> {
   const { Regex: written } = (step['pattern'] ?? {}) as Record<string, unknown>;
   if (typeof written !== 'string') {

@@ -4,13 +4,13 @@ import { UserError } from '../../user-error';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
-/** Tokens by id, and what each is (`enum llama_token_type`). */
+/** Tokens by id, with their types (`enum llama_token_type`). */
 export interface Vocabulary {
   readonly tokens: readonly string[];
   readonly types: readonly number[];
 }
 
-/** The `tokenizer.ggml.` keys of a file. */
+/** Reader of a file's `tokenizer.ggml.` keys. */
 export class TokenizerKeys {
   private known: Vocabulary | undefined;
 

@@ -1,4 +1,4 @@
-/** Steps of a tokenizer.json's `pre_tokenizer`, and the patterns that kinds of GGUF files divide texts by. */
+/** Builders of `pre_tokenizer` steps for tokenizer.json, and the word patterns of GGUF pre-tokenizers. */
 
 export const byteLevel = (regex: boolean): unknown => ({
   type: 'ByteLevel',
@@ -23,21 +23,24 @@ const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 const spaces = '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
 const ascii = '!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~';
 
-/** The pattern of Llama 3 and Qwen 2, which differ in how many digits stay together. */
+/** Pattern of Llama 3 and Qwen 2, which differ in the number of digits per piece. */
 export const words = (numbers: string, ends = spaces): string =>
   `${contractions}|${wordsAlone(numbers, ends)}`;
-/** The same, where endings behind an apostrophe stay with it. */
+/** Pattern without contractions: letters after an apostrophe are not split off. */
 export const wordsAlone = (numbers: string, ends = spaces): string =>
   `[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${numbers}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${ends}`;
 export const gpt2Words =
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)";
 
-/** That of Llama 3, where marks belong to the letters in front of them. */
+/** Llama 3 pattern in which combining marks belong to the preceding letters. */
 export const markedWords =
   `${contractions}|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|` +
   `\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|${spaces}`;
 
-/** Words end where a capital follows a small letter; `ends` may follow a word, and `lines` signs. */
+/**
+ * Pattern that splits between a lowercase and an uppercase letter. `ends` may follow a word, and `lines` may follow
+ * punctuation.
+ */
 export function casedWords(
   ends: string,
   numbers: string,
@@ -52,15 +55,15 @@ export function casedWords(
     `${numbers}| ?[^\\s\\p{L}\\p{N}]+${lines}|${spaces}`
   );
 }
-/** That of GPT-4o. */
+/** Pattern of GPT-4o. */
 export const gpt4oWords = (numbers: string): string => casedWords(`${contractions}?`, numbers);
-/** That of Kimi K2, which sets Chinese characters apart. */
+/** Pattern of Kimi K2, which splits off Chinese characters. */
 export const kimiWords = `[\\p{Han}]+|${casedWords(`${contractions}?`, '\\p{N}{1,3}', {
   lines: '[\\r\\n]*',
   without: '&&[^\\p{Han}]',
 })}`;
 
-/** That of DeepSeek V3; `lines` may follow signs. */
+/** Pattern of DeepSeek V3. `lines` may follow punctuation. */
 export const deepseekWords = (lines: string, ends: string): string =>
   `[${ascii}][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|` +
   ` ?[\\p{P}\\p{S}]+${lines}|${ends}`;
@@ -71,22 +74,22 @@ export const seedWords =
 export const bailingWords =
   "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}|" +
   ' ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+';
-/** Words with single spaces between them are one. */
+/** Pattern in which words joined by single spaces are one piece. */
 export const phrases =
   `${contractions}|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}|` +
   ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+';
 export const bloomWords = ' ?[^(\\s|[.,!?…。，、।۔،])]+';
-/** Runs of spaces by powers of two, as Jais 2 has them. */
-export const powersOfSpaces = [
+/** Patterns of Jais 2, which split runs of spaces into powers of two. */
+export const spacePowerPatterns = [
   '\\s*[\\r\\n]+',
   ...[512, 256, 128, 64, 32, 16, 8, 4, '1,2'].map((count) => `\\s{${count}}(?!\\S)`),
   '\\s{1}',
 ].join('|');
-/** Groups of three digits from the right. */
+/** Pattern that groups digits by three from the right. */
 export const digitsFromRight = (digit: string): string =>
   `${digit}{1,3}(?=(?:${digit}{3})*(?!${digit}))`;
 
-/** A class of characters by their numbers. */
+/** Character class from hexadecimal code point ranges. */
 function characters(ranges: string): string {
   const at = (hex: string): string => String.fromCodePoint(Number.parseInt(hex, 16));
   return `[${ranges
@@ -96,7 +99,7 @@ function characters(ranges: string): string {
 }
 export const ideographsAndKana = `${characters('4E00-9FA5 3040-309F 30A0-30FF')}+`;
 export const ideographsAndHangul = `${characters('4E00-9FA5 800-4E00 AC00-D7FF')}+`;
-/** Letters that have case. */
+/** Pattern of cased letters. */
 export const casedLetters = `\\s?${characters(
   '41-5A 61-7A B5 C0-D6 D8-F6 F8-1BA 1BC-1BF 1C4-293 295-2AF 370-373 376 377 37B-37D 37F 386 388-38A 38C 38E-3A1 ' +
     '3A3-3F5 3F7-481 48A-52F 531-556 10A0-10C5 13A0-13F5 13F8-13FD 1C90-1CBA 1CBD-1CBF 1D00-1D2B 1D6B-1D77 ' +
@@ -107,7 +110,7 @@ export const casedLetters = `\\s?${characters(
     'FF21-FF3A FF41-FF5A 10400-1044F 104B0-104D3 104D8-104FB 10C80-10CB2 10CC0-10CF2 118A0-118DF 1E900-1E943',
 )}+`;
 export const signs = `\\s?${characters('21-2F 3A-7E FF01-FF0F FF1A-FF5E 2018-201F 3000-3002')}+`;
-/** Hangul, Chinese signs, Bopomofo, and Chinese characters with kana. */
+/** Pattern of Hangul, Chinese punctuation, Bopomofo, and Chinese characters with kana. */
 export const youtuScripts = [
   'AC00-D7A3 3131-318E',
   'FF01 2026 201C 201D 2018 2019 2014 FF1A FF1B FF0C 3001-303F FE30-FE4F',

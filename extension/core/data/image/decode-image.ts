@@ -6,13 +6,13 @@ import { decodePng, isPng } from './png';
 import { say } from '../../message';
 import { decode } from 'jpeg-js';
 
-/** Largest file of one image, in bytes. */
+/** Maximum image file size in bytes. */
 const maxImageBytes = 256 * 1024 * 1024;
 const orientationTag = 0x0112;
 
 /**
- * Reads a PNG or JPEG file as red, green, blue and alpha, turned as its EXIF metadata say: what
- * transformers' `load_image` does, but alpha is kept.
+ * Reads a PNG or JPEG file as RGBA, with its EXIF orientation applied, as transformers' `load_image` does, except that
+ * alpha is kept.
  * @throws UserError naming the file.
  */
 export async function readImage(file: string): Promise<Pixels> {
@@ -22,7 +22,7 @@ export async function readImage(file: string): Promise<Pixels> {
   );
 }
 
-/** Decodes the bytes of a PNG or JPEG file as {@link readImage}. */
+/** Decodes PNG or JPEG data as {@link readImage} does. */
 export function decodeImage(bytes: Buffer, file: string, field?: string): Pixels {
   const place = { file, ...(field === undefined ? {} : { field }) };
   const decode = isPng(bytes) ? decodePng : isJpeg(bytes) ? decodeJpeg : undefined;
@@ -34,21 +34,21 @@ export function decodeImage(bytes: Buffer, file: string, field?: string): Pixels
   }
   try {
     const { exif, ...pixels } = decode(bytes);
-    return applyOrientation(pixels, exif === undefined ? 1 : orientationOf(exif));
+    return applyOrientation(pixels, exif === undefined ? 1 : readOrientation(exif));
   } catch (error) {
-    throw new UserError(say`The image cannot be decoded: ${messageOf(error)}.`, {
+    throw new UserError(say`The image cannot be decoded: ${errorText(error)}.`, {
       ...place,
       remedy: say`Save it again as a PNG of 8 bits per sample, or leave it out.`,
     });
   }
 }
 
-function messageOf(error: unknown): string {
+function errorText(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).replace(/\.$/, '');
 }
 
-/** The tag Orientation in EXIF metadata, which have the form of a TIFF file; 1 when there is none. */
-function orientationOf(exif: Buffer): number {
+/** Orientation tag of EXIF metadata, which is in TIFF format; 1 if absent. */
+function readOrientation(exif: Buffer): number {
   if (exif.length < 8) {
     return 1;
   }
@@ -66,21 +66,21 @@ function orientationOf(exif: Buffer): number {
   return 1;
 }
 
-/** Most memory that decoding one image may take. */
+/** Maximum memory for decoding one image, in MB. */
 const maxMemoryMegabytes = 1024;
-/** Maximum number of pixels per byte: a block of 8 × 8 takes at least one bit. */
+/** Maximum number of pixels per byte: a block of 8 × 8 pixels takes at least one bit. */
 const pixelsPerByte = 8 * 64;
 const exifStart = Buffer.from('Exif\0\0', 'latin1');
 const applicationSegment = 0xe1;
-const startOfScan = 0xda;
+const scanMarker = 0xda;
 
 function isJpeg(bytes: Buffer): boolean {
   return bytes.length > 3 && bytes.readUIntBE(0, 3) === 0xffd8ff;
 }
 
 /**
- * Decodes a JPEG image into red, green, blue and alpha.
- * @throws Error saying what is wrong with the file.
+ * Decodes a JPEG image as RGBA.
+ * @throws Error describing the problem.
  */
 function decodeJpeg(bytes: Buffer): Pixels & { exif?: Buffer } {
   const { width, height, data } = decode(bytes, {
@@ -93,12 +93,12 @@ function decodeJpeg(bytes: Buffer): Pixels & { exif?: Buffer } {
   return { width, height, channels: 4, data, ...(exif === undefined ? {} : { exif }) };
 }
 
-/** The EXIF metadata in front of the pixels. */
+/** EXIF metadata before the pixel data. */
 function findExif(bytes: Buffer): Buffer | undefined {
   for (let position = 2; position + 4 <= bytes.length;) {
     const type = bytes.readUInt8(position + 1);
     const content = bytes.subarray(position + 4, position + 2 + bytes.readUInt16BE(position + 2));
-    if (bytes.readUInt8(position) !== 0xff || type === startOfScan) {
+    if (bytes.readUInt8(position) !== 0xff || type === scanMarker) {
       return undefined;
     }
     if (type === applicationSegment && content.subarray(0, 6).equals(exifStart)) {

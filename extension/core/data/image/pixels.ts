@@ -1,17 +1,17 @@
-/** Most pixels of an image, read or computed: what jpeg-js takes by default. */
+/** Maximum number of pixels of an image: the default limit of jpeg-js. */
 export const maxPixels = 100_000_000;
 
-/** An image as 8-bit samples, rows from the top, the channels of a pixel beside each other. */
+/** Image of 8-bit samples, top row first, with interleaved channels. */
 export interface Pixels {
   readonly width: number;
   readonly height: number;
-  /** 1 gray, 3 red, green, blue, 4 also alpha. */
+  /** 1: gray, 3: RGB, 4: RGBA. */
   readonly channels: number;
   /** [height][width][channels] */
   readonly data: Uint8Array;
 }
 
-/** Red, green and blue without alpha: as PIL's `convert("RGB")`, or blended with white. */
+/** Converts RGBA to RGB by dropping alpha, as PIL's `convert("RGB")`, or by blending with white. */
 export function toRgb({ width, height, data }: Pixels, background: 'ignore' | 'white'): Pixels {
   const rgb = new Uint8Array(width * height * 3);
   for (let from = 0, to = 0; to < rgb.length; from += 4, to += 3) {
@@ -23,13 +23,13 @@ export function toRgb({ width, height, data }: Pixels, background: 'ignore' | 'w
   return { width, height, channels: 3, data: rgb };
 }
 
-/** A sample over white, in the whole numbers of PIL's `alpha_composite` (7 bits behind the point). */
+/** Blends a sample with white in fixed-point arithmetic with 7 fractional bits, as PIL's `alpha_composite`. */
 function onWhite(sample: number, alpha: number): number {
   const sum = (sample * alpha + 255 * (255 - alpha)) * 128 + 0x80 * 128;
   return (((sum >> 8) + sum) >> 8) >> 7;
 }
 
-/** The luma of ITU-R 601 in 16 bits behind the point, as PIL's `convert("L")`. */
+/** Converts to ITU-R 601 luma with 16 fractional bits, as PIL's `convert("L")`. */
 export function toGray({ width, height, data }: Pixels): Pixels {
   const gray = new Uint8Array(width * height);
   for (let from = 0, to = 0; to < gray.length; from += 3, to++) {
@@ -40,7 +40,7 @@ export function toGray({ width, height, data }: Pixels): Pixels {
   return { width, height, channels: 1, data: gray };
 }
 
-/** The middle of an image; what lies outside is black. */
+/** Center crop. Pixels outside the image are black. */
 export function centerCrop(image: Pixels, height: number, width: number): Pixels {
   const { channels } = image;
   const top = Math.floor((image.height - height) / 2);
@@ -58,9 +58,7 @@ export function centerCrop(image: Pixels, height: number, width: number): Pixels
   return { width, height, channels, data };
 }
 
-/**
- * Turns an image the way the EXIF tag Orientation (1 to 8) says it is to be seen.
- */
+/** Applies an EXIF orientation (1 to 8) to an image. */
 export function applyOrientation(image: Pixels, orientation: number): Pixels {
   const { width, height, channels, data } = image;
   if (orientation < 2 || orientation > 8) {
@@ -69,7 +67,7 @@ export function applyOrientation(image: Pixels, orientation: number): Pixels {
   const swaps = orientation >= 5;
   const mirrorsX = [2, 3, 7, 8].includes(orientation);
   const mirrorsY = [3, 4, 6, 7].includes(orientation);
-  const turned = new Uint8Array(data.length);
+  const rotated = new Uint8Array(data.length);
   const [columns, rows] = swaps ? [height, width] : [width, height];
   let to = 0;
   for (let y = 0; y < rows; y++) {
@@ -79,9 +77,9 @@ export function applyOrientation(image: Pixels, orientation: number): Pixels {
       const row = mirrorsY ? height - 1 - down : down;
       const from = (row * width + column) * channels;
       for (let channel = 0; channel < channels; channel++) {
-        turned[to++] = data[from + channel] ?? 0;
+        rotated[to++] = data[from + channel] ?? 0;
       }
     }
   }
-  return { width: columns, height: rows, channels, data: turned };
+  return { width: columns, height: rows, channels, data: rotated };
 }

@@ -5,12 +5,12 @@ import { maxPixels } from './pixels';
 import type { Pixels } from './pixels';
 
 const signature = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
-/** The chunks that say what is seen; metadata is left out, as some of it unpacks without limit. */
+/** Chunks that affect pixels. Metadata is dropped, since some of it can decompress without limit. */
 const visible = new Set(['IHDR', 'PLTE', 'tRNS', 'IDAT', 'IEND']);
 const indexed = 3;
-/** Samples per pixel of each color type. */
+/** Samples per pixel by color type. */
 const samplesPerPixel: Readonly<Record<number, number>> = { 0: 1, 2: 3, [indexed]: 1, 4: 2, 6: 4 };
-/** The seven passes of an interlaced image (Adam7): first column and row, and steps. */
+/** The seven passes of an interlaced image (Adam7): first column, first row, and steps. */
 const passes = [
   [0, 0, 8, 8],
   [4, 0, 8, 8],
@@ -21,12 +21,12 @@ const passes = [
   [0, 1, 1, 2],
 ] as const;
 
-/** What the chunks of a PNG file say, checked. */
+/** Validated contents of a PNG file. */
 interface PngParts {
-  /** The file without metadata. */
+  /** File without metadata. */
   readonly stripped: Buffer;
   readonly colorType: number;
-  /** The EXIF metadata, which may say how to turn the image. */
+  /** EXIF metadata, which may contain the orientation. */
   readonly exif?: Buffer;
 }
 
@@ -35,9 +35,8 @@ export function isPng(bytes: Buffer): boolean {
 }
 
 /**
- * Decodes a PNG image into red, green, blue and alpha. Of 16-bit samples the high byte is kept, as
- * PIL does for colors.
- * @throws Error saying what is wrong with the file.
+ * Decodes a PNG image as RGBA. Keeps the high byte of 16-bit samples, as PIL does for colors.
+ * @throws Error describing the problem.
  */
 export function decodePng(bytes: Buffer): Pixels & { exif?: Buffer } {
   const { stripped, colorType, exif } = readParts(bytes);
@@ -47,13 +46,13 @@ export function decodePng(bytes: Buffer): Pixels & { exif?: Buffer } {
   return { width, height, channels: 4, data, ...(exif === undefined ? {} : { exif }) };
 }
 
-/** Encodes 8-bit samples of 1, 3 or 4 channels as a PNG file. */
+/** Encodes 8-bit samples with 1, 3 or 4 channels as a PNG file. */
 export function encodePng({ width, height, channels, data }: Pixels): Uint8Array {
   return encode({ width, height, channels, data, depth: 8 });
 }
 
 function readParts(bytes: Buffer): PngParts {
-  const kept: Buffer[] = [signature];
+  const chunks: Buffer[] = [signature];
   const compressed: Buffer[] = [];
   let header: Buffer | undefined;
   let exif: Buffer | undefined;
@@ -85,15 +84,15 @@ function readParts(bytes: Buffer): PngParts {
       throw new Error(`the chunk ${JSON.stringify(type)} is not known`);
     }
     if (visible.has(type)) {
-      kept.push(chunk);
+      chunks.push(chunk);
     }
     position = end;
   }
   const colorType = checkSizes(header ?? Buffer.alloc(0), Buffer.concat(compressed));
-  return { stripped: Buffer.concat(kept), colorType, ...(exif === undefined ? {} : { exif }) };
+  return { stripped: Buffer.concat(chunks), colorType, ...(exif === undefined ? {} : { exif }) };
 }
 
-/** Checks that the pixels unpack to exactly what the header says; tells the color type. */
+/** Checks that the pixel data decompresses to the size in the header; returns the color type. */
 function checkSizes(header: Buffer, compressed: Buffer): number {
   if (header.length !== 13) {
     throw new Error('IHDR has the wrong length');
@@ -135,7 +134,7 @@ function paletteToRgba(png: DecodedPng): Uint8Array {
 function samplesToRgba(png: DecodedPng): Uint8Array {
   const { channels, depth, transparency } = png;
   const samples = depth < 8 ? unpackBits(png) : png.data;
-  // Truecolor and gray images may have one color that is not seen.
+  // RGB and gray images may declare one transparent color.
   const hidden = transparency?.length === channels ? transparency : undefined;
   const isHidden = (from: number): boolean =>
     hidden?.every((value, channel) => samples[from + channel] === value) === true;
@@ -146,7 +145,7 @@ function samplesToRgba(png: DecodedPng): Uint8Array {
   );
 }
 
-/** Samples of fewer than 8 bits, one by one; every row begins with a new byte. */
+/** Unpacks samples of fewer than 8 bits. Every row starts at a byte boundary. */
 function unpackBits({ width, height, depth, data }: DecodedPng): Uint8Array {
   const rowBytes = Math.ceil((width * depth) / 8);
   const mask = 2 ** depth - 1;
@@ -164,7 +163,7 @@ const scaleUp = (samples: ArrayLike<number>, depth: number): Uint8Array =>
     ? Uint8Array.from(samples)
     : Uint8Array.from(samples, (value) => value * (255 / (2 ** depth - 1)));
 
-/** Gray or colored samples, with or without alpha, as red, green, blue and alpha. */
+/** Converts gray or color samples, with or without alpha, to RGBA. */
 function spread(
   samples: Uint8Array,
   channels: number,

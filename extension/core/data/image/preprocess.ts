@@ -8,25 +8,25 @@ import { resize } from './resize';
 import type { Message } from '../../message';
 import { say } from '../../message';
 
-/** The images that an input takes. */
+/** Image format of an input. */
 export interface ImageForm {
   readonly layout: 'NCHW' | 'NHWC';
   readonly channels: 1 | 3;
-  /** Pixels, where the model fixes them. */
+  /** Size in pixels, if fixed by the model. */
   readonly height: number | undefined;
   readonly width: number | undefined;
 }
 
-/** Edge below which ConvNext crops instead of stretching. */
+/** Edge below which ConvNext center-crops instead of stretching. */
 const convNextCropsBelow = 384;
-/** Edge of images for models that take any size and do not say which they were trained with. */
+/** Default edge for models with dynamic image size and no configuration. */
 const defaultEdge = 224;
-/** Means and deviations of ImageNet's channels. */
+/** Mean and standard deviation of ImageNet's channels. */
 const imageNet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const;
 
 /**
- * Prepares images as a model's preprocessor_config.json says; without one they are stretched to the
- * model's size and normalized by ImageNet's statistics, with a warning.
+ * Loads image preprocessing from preprocessor_config.json. Without it, images are stretched to the model's size and
+ * normalized with ImageNet statistics, with a warning.
  * @throws UserError naming the file and the field.
  */
 export async function loadImagePreprocessor(
@@ -61,7 +61,7 @@ function guessSteps({ height, width, channels }: ImageForm): StepsOfModel {
   };
 }
 
-/** Everything that is done to the image while its samples have 8 bits. */
+/** Applies the steps that work on 8-bit samples. */
 function shape(image: Pixels, steps: ImageSteps, channels: 1 | 3): Pixels {
   const rgb = toRgb(image, steps.background);
   let pixels = channels === 1 ? toGray(rgb) : rgb;
@@ -89,7 +89,7 @@ function resizeTo(image: Pixels, { size, resample }: NonNullable<ImageSteps['res
   return centerCrop(resize(image, height, width, resample), shortestEdge, shortestEdge);
 }
 
-/** The size of the same proportions whose shorter edge is `edge`. */
+/** Size with the same aspect ratio whose shorter edge is `edge`. */
 function withShortestEdge(
   { height, width }: Pixels,
   edge: number,
@@ -99,13 +99,13 @@ function withShortestEdge(
   return width <= height ? { height: other, width: edge } : { height: edge, width: other };
 }
 
-/** The number that each 8-bit sample of a channel becomes, computed in float32 as numpy does. */
+/** Lookup table from 8-bit samples to values per channel, in float32 as in numpy. */
 function valueTables(
   { rescale, normalize }: ImageSteps,
   channels: number,
   file: string | undefined,
 ): Float32Array[] {
-  const ofChannel = (values: readonly number[], channel: number, field: string): number => {
+  const channelValue = (values: readonly number[], channel: number, field: string): number => {
     if (values.length !== 1 && values.length !== channels) {
       throw new UserError(
         say`It has ${values.length} numbers, but the model takes ${channels} channels.`,
@@ -119,8 +119,8 @@ function valueTables(
     return Math.fround(values[values.length === 1 ? 0 : channel] ?? 0);
   };
   return Array.from({ length: channels }, (_, channel) => {
-    const mean = normalize === undefined ? 0 : ofChannel(normalize.mean, channel, 'image_mean');
-    const std = normalize === undefined ? 1 : ofChannel(normalize.std, channel, 'image_std');
+    const mean = normalize === undefined ? 0 : channelValue(normalize.mean, channel, 'image_mean');
+    const std = normalize === undefined ? 1 : channelValue(normalize.std, channel, 'image_std');
     return Float32Array.from(
       { length: 256 },
       (__, sample) => Math.fround(Math.fround(sample * rescale) - mean) / std,
@@ -128,7 +128,7 @@ function valueTables(
   });
 }
 
-/** The pixels as the model takes them, [1, channels, height, width] or [1, height, width, channels]. */
+/** Converts pixels to the model's input, [1, channels, height, width] or [1, height, width, channels]. */
 function toArray(
   { width, height, channels, data }: Pixels,
   tables: readonly Float32Array[],

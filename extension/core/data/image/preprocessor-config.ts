@@ -9,46 +9,46 @@ import type { Resample } from './resize';
 import type { Message } from '../../message';
 import { say } from '../../message';
 
-/** How an image becomes the numbers that a model takes, step by step. */
+/** Preprocessing steps from an image to a model input. */
 export interface ImageSteps {
-  /** What becomes of transparent pixels: their color counts, or white shines through. */
+  /** Treatment of alpha: dropped, or blended with white. */
   readonly background: 'ignore' | 'white';
   readonly resize?: { readonly size: TargetSize; readonly resample: Resample };
-  /** The size of the middle that is cut out, when it is. */
+  /** Size of the center crop, if any. */
   readonly crop?: { readonly height: number; readonly width: number };
-  /** What samples of 0 to 255 are multiplied by. */
+  /** Factor for samples of 0 to 255. */
   readonly rescale: number;
-  /** What is taken off afterwards, and then divided by: one number, or one per channel. */
+  /** Mean that is subtracted and standard deviation that divides: one number, or one per channel. */
   readonly normalize?: { readonly mean: readonly number[]; readonly std: readonly number[] };
-  /** Blue before green before red. */
+  /** True for BGR channel order. */
   readonly reversesChannels: boolean;
 }
 
-/** The steps of a model, the file they come from, and what is doubtful about them. */
+/** Preprocessing steps of a model, the file they come from, and warnings. */
 export interface StepsOfModel {
   readonly steps: ImageSteps;
   readonly file?: string;
   readonly warnings: readonly Message[];
 }
 
-/** Both edges, or the shorter one; `cropFraction` is the part of it that is kept afterwards. */
+/** Both edges, or the shorter one. `cropFraction` is the share that is kept by a subsequent crop. */
 export type TargetSize =
   | { readonly height: number; readonly width: number }
   | { readonly shortestEdge: number; readonly cropFraction?: number };
 
-/** What the image processors of transformers do where the file does not say it. */
+/** Defaults of transformers' image processors. */
 interface ProcessorDefaults {
-  /** Whether a single number means the shorter edge. */
+  /** True if a single number is the shorter edge. */
   readonly shortestEdge?: true;
   readonly centerCrop?: true;
   readonly convertsToRgb?: true;
   readonly reversesChannels?: true;
   readonly normalizes?: false;
-  /** The part of the shorter edge that is kept when it is below 384. */
+  /** Share of the shorter edge that is kept if it is below 384. */
   readonly cropFraction?: number;
 }
 
-/** The processors whose work is resize, crop, rescale, normalize and nothing else. */
+/** Processors that only resize, crop, rescale and normalize. */
 const processors: Readonly<Record<string, ProcessorDefaults>> = {
   Beit: {},
   Bit: { shortestEdge: true, centerCrop: true, convertsToRgb: true },
@@ -67,7 +67,7 @@ const processors: Readonly<Record<string, ProcessorDefaults>> = {
   ViT: {},
 };
 
-/** Steps that are known; any other `do_…` that is switched on is refused. */
+/** Supported steps. Any other enabled `do_…` step is an error. */
 const knownSteps = new Set([
   'do_resize',
   'do_center_crop',
@@ -75,11 +75,11 @@ const knownSteps = new Set([
   'do_normalize',
   'do_convert_rgb',
   'do_flip_channel_order',
-  // Both are about segmentation maps.
+  // Both only affect segmentation maps.
   'do_reduce_labels',
   'reduce_labels',
 ]);
-/** Steps without `do_` that are not known, and so must be off. */
+/** Unsupported switches without the `do_` prefix. */
 const unknownSwitches = ['rescale_offset', 'include_top'];
 
 const edge = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100_000));
@@ -134,8 +134,8 @@ const configFile = 'preprocessor_config.json';
 const what = say`the preprocessor_config.json of an image model`;
 
 /**
- * Reads how a model folder's images are to be prepared, from its preprocessor_config.json.
- * @returns undefined when there is none.
+ * Reads the image preprocessing of a model folder from preprocessor_config.json.
+ * @returns undefined if there is none
  * @throws UserError naming the file and the field.
  */
 export async function readImageSteps(folder: string): Promise<StepsOfModel | undefined> {
@@ -157,12 +157,12 @@ function toSteps(config: PreprocessorConfig, file: string): StepsOfModel {
     file,
     steps: {
       background: (config.do_convert_rgb ?? defaults.convertsToRgb) === true ? 'white' : 'ignore',
-      ...(config.do_resize === false ? {} : { resize: resizeOf(config, defaults, file) }),
-      ...(crops ? { crop: cropOf(config, file) } : {}),
+      ...(config.do_resize === false ? {} : { resize: readResize(config, defaults, file) }),
+      ...(crops ? { crop: readCrop(config, file) } : {}),
       rescale: config.do_rescale === false ? 1 : (config.rescale_factor ?? 1 / 255),
       ...((config.do_normalize ?? defaults.normalizes) === false
         ? {}
-        : { normalize: normalizeOf(config, file) }),
+        : { normalize: readNormalize(config, file) }),
       reversesChannels: config.do_flip_channel_order ?? defaults.reversesChannels ?? false,
     },
     warnings:
@@ -202,7 +202,7 @@ function required<T>(value: T | null | undefined, field: string, file: string): 
   return value;
 }
 
-function resizeOf(
+function readResize(
   config: PreprocessorConfig,
   defaults: ProcessorDefaults,
   file: string,
@@ -219,7 +219,7 @@ function resizeOf(
   };
 }
 
-function cropOf(config: PreprocessorConfig, file: string): { height: number; width: number } {
+function readCrop(config: PreprocessorConfig, file: string): { height: number; width: number } {
   const size = required(config.crop_size, 'crop_size', file);
   if (typeof size === 'number') {
     return { height: size, width: size };
@@ -234,7 +234,7 @@ function cropOf(config: PreprocessorConfig, file: string): { height: number; wid
   return size;
 }
 
-function normalizeOf(
+function readNormalize(
   config: PreprocessorConfig,
   file: string,
 ): NonNullable<ImageSteps['normalize']> {

@@ -3,16 +3,16 @@ import { maxPixels } from './pixels';
 import type { Pixels } from './pixels';
 import { say } from '../../message';
 
-/** A filter for resampling, by the distance from its middle in pixels of the coarser image. */
+/** Resampling filter as a function of the distance from its center, in pixels of the coarser image. */
 interface Filter {
-  /** Distance from which on it is zero. */
+  /** Radius of the nonzero part of the filter. */
   readonly support: number;
   readonly weight: (distance: number) => number;
 }
 
 const sinc = (x: number): number => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
 
-/** The filters of `PIL.Image.Resampling`, by name. */
+/** Filters of `PIL.Image.Resampling` by name. */
 const filters = {
   bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
   // Keys' cubic convolution with a = −1/2.
@@ -33,7 +33,7 @@ const filters = {
 
 export type Resample = keyof typeof filters | 'nearest';
 
-/** Names by the numbers of `PIL.Image.Resampling`. */
+/** Names by the values of `PIL.Image.Resampling`. */
 export const resamples: readonly Resample[] = [
   'nearest',
   'lanczos',
@@ -43,21 +43,21 @@ export const resamples: readonly Resample[] = [
   'hamming',
 ];
 
-/** Bits behind the point of the whole numbers that PIL computes 8-bit images with. */
+/** Fractional bits of PIL's fixed-point weights for 8-bit images. */
 const precisionBits = 22;
 
-/** The source pixels that one pixel of the result is made of. */
+/** Source pixels that contribute to one target pixel. */
 interface Window {
   readonly first: number;
-  /** Weights with {@link precisionBits} bits behind the point. */
+  /** Fixed-point weights with {@link precisionBits} fractional bits. */
   readonly weights: readonly number[];
 }
 
 /**
- * Resizes as `PIL.Image.resize` does, bit by bit: filters are stretched when the image shrinks, and
- * samples are rounded to 8 bits after each of the two passes. The horizontal one comes first unless
- * the height shrinks by more than twice the pixels that the width does, as in Pillow from 13 on.
- * @throws UserError when the result would be too large to hold.
+ * Resizes with results identical to `PIL.Image.resize`: filters are widened when downsampling, and samples are rounded
+ * to 8 bits after each of two passes. The horizontal pass is first unless the height shrinks by more than twice as many
+ * pixels as the width, as in Pillow since version 13.
+ * @throws UserError if the result would be too large.
  */
 export function resize(image: Pixels, height: number, width: number, resample: Resample): Pixels {
   if (!(height >= 1 && width >= 1 && height * width <= maxPixels)) {
@@ -82,7 +82,7 @@ export function resize(image: Pixels, height: number, width: number, resample: R
     : vertical(horizontal(image));
 }
 
-/** The window of every pixel along an axis that goes from `from` to `to` pixels. */
+/** Filter windows along an axis that is resized from `from` to `to` pixels. */
 function windows(from: number, to: number, { support, weight }: Filter): Window[] {
   const scale = from / to;
   const stretch = Math.max(scale, 1);
@@ -134,7 +134,7 @@ function resizeColumns({ width, channels, data }: Pixels, rows: Window[]): Pixel
   return { width, height: rows.length, channels, data: resized };
 }
 
-/** The weighted sum of samples that lie `stride` apart, rounded and held between 0 and 255. */
+/** Weighted sum of samples that are `stride` apart, rounded and clamped to 0 … 255. */
 function weigh(
   data: Uint8Array,
   start: number,
@@ -167,7 +167,9 @@ function resizeNearest(image: Pixels, height: number, width: number): Pixels {
   return { width, height, channels, data: resized };
 }
 
-/** Positions are added up, not multiplied, so that they are rounded as PIL's. */
+/**
+ * Source positions for nearest-neighbor resampling. Adds up positions instead of multiplying, to match PIL's rounding.
+ */
 function nearest(from: number, to: number): number[] {
   const scale = from / to;
   let position = scale * 0.5;

@@ -5,7 +5,7 @@ import type { TaskReader } from './task-reader';
 
 const texts = v.pipe(v.array(v.string()), v.minLength(2));
 const labelled = v.object({ text: texts, label: v.array(v.string()) });
-/** An index, as a number or in digits; what has none gives −1. */
+/** Index, as a number or digits; −1 if missing or invalid. */
 const index = v.union([
   v.pipe(v.number(), v.integer()),
   v.pipe(
@@ -15,8 +15,8 @@ const index = v.union([
 ]);
 
 /**
- * Rows of data sets as Hugging Face's libraries write them to JSONL, with the prompts of
- * lm-evaluation-harness 0.4; those of lambada_openai are texts like our own.
+ * Readers for rows of datasets that Hugging Face libraries write to JSONL, with the prompts of lm-evaluation-harness
+ * 0.4. lambada_openai uses Espalier's text rows.
  */
 export const datasetReaders: readonly TaskReader[] = [
   taskReader({
@@ -121,7 +121,7 @@ function asked(question: string): string {
   return `Question: ${question}\nAnswer:`;
 }
 
-/** HellaSwag's texts carry marks of the pages they are from. */
+/** Removes the markup of HellaSwag's source pages. */
 function withoutMarks(text: string): string {
   return text
     .trim()
@@ -130,7 +130,7 @@ function withoutMarks(text: string): string {
     .replaceAll('  ', ' ');
 }
 
-/** As Python does: all but the first letter become small. */
+/** Python's `capitalize`: all but the first letter become lowercase. */
 function capitalized(text: string): string {
   const [first = '', ...rest] = text;
   return first.toUpperCase() + rest.join('').toLowerCase();

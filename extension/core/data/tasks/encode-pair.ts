@@ -6,25 +6,25 @@ import type { Pair } from './task-example';
 import { counted, say } from '../../message';
 import { targetStartId } from '../../models/example';
 
-/** A context and its continuation as tokens. */
+/** Tokens of a context and its continuation. */
 export interface EncodedPair {
   readonly ids: Int32Array;
-  /** Of the continuation, at the end. */
+  /** Number of tokens of the continuation, which is at the end. */
   readonly tokens: number;
 }
 
 interface EncodingOptions {
   readonly model: Pick<LayeredModel, 'summary' | 'inputs'>;
-  /** Most tokens of both, or of each where the model reads source and target; the context is cut at its beginning. */
+  /** Maximum tokens in total, or of each part in encoder–decoder models. The context is truncated at the start. */
   readonly most: number;
-  /** Where the pair is from, for errors. */
+  /** Source of the pair, for errors. */
   readonly file: string;
 }
 
 /**
- * Tokens of a pair as lm-evaluation-harness' `_encode_pair` has them: blanks at the context's end belong to the
- * continuation, which is encoded by itself where it is a target of its own.
- * @throws UserError where the continuation has no token, or too many.
+ * Encodes a pair like `_encode_pair` of lm-evaluation-harness: trailing whitespace of the context moves to the
+ * continuation. For encoder–decoder models, the continuation is encoded separately.
+ * @throws UserError if the continuation has no tokens or too many.
  */
 export function encodePair(
   tokenizer: Tokenizer,

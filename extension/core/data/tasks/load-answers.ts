@@ -1,6 +1,6 @@
 import type { LayeredModel } from '../../models/layered-model';
 import { UserError } from '../../user-error';
-import { calibrationOf, checkSizes } from '../calibration';
+import { createCalibration, checkSizes } from '../calibration';
 import type { Calibration, CalibrationRequest } from '../calibration';
 import { loadTokenizer } from '../tokenizer';
 import { encodeAnswer } from './pairs';
@@ -9,9 +9,9 @@ import { readTask } from './task-file';
 import { counted, say } from '../../message';
 
 /**
- * The first examples of a task, each a question with its right answer behind it, which is asked for. Questions are
- * cut at their beginning where both are longer than the request's length.
- * @throws UserError where there is no task, or it does not fit the request or the model.
+ * Loads the first examples of a task as questions followed by their correct answers; loss is computed on the answers.
+ * Questions are truncated at the start if both exceed the requested length.
+ * @throws UserError if there is no task, or it doesn't fit the request or the model.
  */
 export async function loadAnswers(
   request: CalibrationRequest,
@@ -37,5 +37,5 @@ export async function loadAnswers(
   const ids = asked.map((example) =>
     encodeAnswer(tokenizer, example, { model, file, most: length }),
   );
-  return calibrationOf(ids, Math.max(0, ...ids.map((one) => one.length)), file);
+  return createCalibration(ids, Math.max(0, ...ids.map((one) => one.length)), file);
 }

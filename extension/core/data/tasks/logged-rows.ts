@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { datasetReaders } from './dataset-rows';
 import { exactMatchExample } from './task-example';
 import type { Example } from './task-example';
-import { readerOf, taskReader } from './task-reader';
+import { findReader, taskReader } from './task-reader';
 import type { TaskReader } from './task-reader';
 
 const settings = v.object({
@@ -14,7 +14,7 @@ const request = v.pipe(
   v.transform(({ arg_0: context, arg_1: asked }) => ({ context, asked })),
 );
 
-/** What lm-evaluation-harness 0.4 writes with `--log_samples`: its requests, shots and all. */
+/** Readers for the output of `--log_samples` in lm-evaluation-harness 0.4, including few-shot prompts. */
 export const loggedReaders: readonly TaskReader[] = [
   taskReader({
     name: 'lm-eval --log_samples',
@@ -26,13 +26,14 @@ export const loggedReaders: readonly TaskReader[] = [
       filter: v.optional(v.string()),
     }),
     answer: 'target',
-    read: ({ doc, target, arguments: requests }) => exampleOf(Object.values(requests), target, doc),
-    // One example is there once for each filter.
+    read: ({ doc, target, arguments: requests }) =>
+      createExample(Object.values(requests), target, doc),
+    // Each example is repeated for every filter.
     counts: ({ filter }, first) => filter === first.filter,
   }),
 ];
 
-function exampleOf(
+function createExample(
   requests: readonly v.InferOutput<typeof request>[],
   target: string,
   doc: object,
@@ -51,7 +52,7 @@ function exampleOf(
     return { kind: 'last-word', pairs };
   }
   if (pairs.some((pair) => pair.context !== context)) {
-    return { kind: 'multiple-choice', pairs, answer: answerOf(doc) };
+    return { kind: 'multiple-choice', pairs, answer: findAnswer(doc) };
   }
   const choices = pairs.map(({ continuation }) => continuation.replace(/^ /, ''));
   return {
@@ -61,9 +62,12 @@ function exampleOf(
   };
 }
 
-/** Where the choices are in the contexts, the target is what follows, and only the row itself tells the answer. */
-function answerOf(doc: object): number {
-  const reader = readerOf(doc, datasetReaders);
+/**
+ * Index of the answer. If the choices are in the contexts, the target is the common continuation, so only the document
+ * has the answer.
+ */
+function findAnswer(doc: object): number {
+  const reader = findReader(doc, datasetReaders);
   const parsed = reader && v.safeParse(reader.schema, doc);
   const example = parsed?.success === true ? reader?.read(parsed.output) : undefined;
   return example?.kind === 'multiple-choice' ? example.answer : -1;

@@ -12,18 +12,18 @@ const oneOrMore = v.union([
   v.pipe(v.array(filled), v.minLength(1)),
 ]);
 
-/** Espalier's own forms of a task. */
+/** Readers for Espalier's own task formats. */
 export const ownReaders: readonly TaskReader[] = [
   taskReader({
     name: 'multiple choice',
     fields: ['context', 'choices'],
     schema: v.object({
-      /** The text in front of every choice. */
+      /** Text before every choice. */
       context: v.string(),
       choices: v.pipe(v.array(filled), v.minLength(2)),
-      /** Index of the right choice. */
+      /** Index of the correct choice. */
       answer: v.pipe(v.number(), v.integer(), v.minValue(0)),
-      /** What stands between the context and a choice; a space when absent. */
+      /** Separator between the context and a choice; a space by default. */
       delimiter: v.optional(v.string()),
     }),
     answer: 'answer',
@@ -44,7 +44,7 @@ export const ownReaders: readonly TaskReader[] = [
         prompt: filled,
         target: oneOrMore,
         stop: v.optional(oneOrMore),
-        /** Most tokens of the answer. */
+        /** Maximum number of answer tokens. */
         tokens: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
       }),
     ),
@@ -55,7 +55,7 @@ export const ownReaders: readonly TaskReader[] = [
     name: 'last word',
     fields: ['text'],
     schema: v.object({
-      /** A text whose last word the model predicts. */
+      /** Text whose last word the model predicts. */
       text: v.pipe(v.string(), v.regex(/\S[^]* \s*\S/u)),
     }),
     read: ({ text }) => lastWordExample(text),

@@ -12,10 +12,10 @@ import { say } from '../../message';
 import { parseJsonText } from '../../parse-json';
 import { targetStartId } from '../../models/example';
 
-/** Bytes that a first line is looked for in. */
+/** Maximum size of the first line in bytes. */
 const firstBytes = 1 << 20;
 
-/** Whether a model reads source and target, and a .jsonl file has rows of both instead of texts. */
+/** True if the model is an encoder–decoder and the .jsonl file has source–target rows instead of texts. */
 export async function holdsPairs(
   file: string,
   model: Pick<LayeredModel, 'inputs'>,
@@ -27,7 +27,7 @@ export async function holdsPairs(
   return typeof row === 'object' && row !== null && !('text' in row);
 }
 
-/** Undefined where it is no JSON: whoever reads all lines tells which. */
+/** First row, or undefined if it is not JSON; reading all rows reports the error. */
 async function firstRow(file: string): Promise<unknown> {
   const start = await withRegularFile(file, async ({ handle, size }) => {
     const data = Buffer.alloc(Math.min(firstBytes, size));
@@ -41,18 +41,18 @@ async function firstRow(file: string): Promise<unknown> {
   }
 }
 
-/** What examples are encoded for, and where they are from, for errors. */
+/** Model and file for encoding examples; the file is named in errors. */
 interface AnswersOptions {
   readonly model: Pick<LayeredModel, 'summary' | 'inputs'>;
   readonly file: string;
-  /** Most tokens of question and answer together; of each of them where the model reads source and target. */
+  /** Maximum tokens of question and answer in total; of each in encoder–decoder models. */
   readonly most: number;
 }
 
 /**
- * An example with its right answer, the first where several are, as a model is trained on it: one text, or a source and
- * a target with the special tokens that the tokenizer adds to each, as transformers makes labels (`text_target`).
- * @throws UserError where the answer has no token, or too many.
+ * Encodes an example with its first correct answer for training: as one text, or as source and target with the
+ * tokenizer's special tokens, as transformers creates labels (`text_target`).
+ * @throws UserError if the answer has no tokens or too many.
  */
 export function encodeAnswer(
   tokenizer: Tokenizer,
@@ -65,7 +65,7 @@ export function encodeAnswer(
     return new AnsweredIds(ids, ids.length - tokens);
   }
   const source = tokenizer.encode(pair.context).slice(-most);
-  // The decoder reads a token in front of its target.
+  // The decoder reads its start token before the target.
   const target = tokenizer.encode(pair.continuation.trim()).slice(0, most - 1);
   const ids = Int32Array.of(...source, ...target);
   checkVocabulary(ids, model, tokenizer.file);

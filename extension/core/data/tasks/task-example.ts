@@ -1,53 +1,53 @@
-/** A continuation whose likelihood behind a context is asked for. */
+/** Continuation whose likelihood after a context is measured. */
 export interface Pair {
   readonly context: string;
-  /** With the blank in front of it. */
+  /** Includes the leading space. */
   readonly continuation: string;
-  /** Characters of the choice, that `acc_norm` divides by; absent where the choice is in the context. */
+  /** Number of characters of the choice, the divisor of `acc_norm`; absent if the choice is in the context. */
   readonly length?: number;
 }
 
 interface Promptable {
-  /** In front of everything: what the task is about. Only examples with the same are shots of each other. */
+  /** Task description before all shots. Only examples with the same description can be shots of each other. */
   readonly head?: string;
-  /** The example with its answer, as a shot; absent where the file does not tell. */
+  /** Example with its answer, used as a shot; absent if the file doesn't contain it. */
   readonly solved?: string | undefined;
 }
 
-/** The likeliest of its pairs is the answer. */
+/** Multiple choice: the answer is the most likely pair. */
 export interface ChoicesExample extends Promptable {
   readonly kind: 'multiple-choice';
   readonly pairs: readonly Pair[];
-  /** Index of the right pair. */
+  /** Index of the correct pair. */
   readonly answer: number;
 }
 
-/** Right where every token of its one pair's continuation is the likeliest. */
+/** Correct if every token of the continuation is the top-1 prediction. */
 export interface LastWordExample extends Promptable {
   readonly kind: 'last-word';
   readonly pairs: readonly Pair[];
 }
 
-/** Right where the model writes one of the targets. */
+/** Correct if the model generates one of the targets. */
 export interface ExactMatchExample extends Promptable {
   readonly kind: 'exact-match';
   readonly prompt: string;
   readonly targets: readonly string[];
-  /** Strings that end the answer, themselves left out. */
+  /** Stop strings, not included in the answer. */
   readonly stops: readonly string[];
-  /** Most tokens of the answer. */
+  /** Maximum number of answer tokens. */
   readonly tokens: number;
 }
 
 export type Example = ChoicesExample | LastWordExample | ExactMatchExample;
 
-/** Of lm-evaluation-harness: between question and answer, and behind a shot. */
+/** Delimiters of lm-evaluation-harness: between question and answer, and after a shot. */
 export const targetDelimiter = ' ';
 export const shotDelimiter = '\n\n';
-/** Its `max_gen_toks`. */
+/** `max_gen_toks` of lm-evaluation-harness. */
 const defaultAnswerTokens = 256;
 
-/** One context and several choices. */
+/** Example with one context and several choices. */
 export function choicesExample(
   context: string,
   choices: readonly string[],
@@ -67,7 +67,7 @@ export function choicesExample(
   };
 }
 
-/** Several contexts and what follows all of them: partial evaluation. */
+/** Example with several contexts and one continuation (partial evaluation). */
 export function contextsExample(
   contexts: readonly string[],
   rest: string,
@@ -82,12 +82,12 @@ export function contextsExample(
   };
 }
 
-/** A text, parted in front of the blank before its last word. */
+/** Example from a text, split before the space of its last word. */
 export function lastWordExample(text: string): LastWordExample {
   const whole = text.trimEnd();
   const start = whole.lastIndexOf(' ');
   const pair = { context: whole.slice(0, start), continuation: whole.slice(start) };
-  // The word keeps its blank behind the delimiter, as in lambada_openai.
+  // The word keeps its space after the delimiter, as in lambada_openai.
   const solved = `${pair.context}${targetDelimiter}${pair.continuation}`;
   return { kind: 'last-word', pairs: [pair], solved };
 }
@@ -110,7 +110,7 @@ export function exactMatchExample(
   };
 }
 
-/** An example with text in front of it. */
+/** Prepends a text to an example. */
 export function behindText<One extends Example>(example: One, front: string): One {
   if (front === '') {
     return example;

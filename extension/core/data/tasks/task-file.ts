@@ -9,7 +9,7 @@ import { loggedReaders } from './logged-rows';
 import { ownReaders } from './own-rows';
 import { behindText, shotDelimiter } from './task-example';
 import type { ChoicesExample, Example, ExactMatchExample, LastWordExample } from './task-example';
-import { readerOf } from './task-reader';
+import { findReader } from './task-reader';
 import { counted, say } from '../../message';
 
 /** Examples of one kind. */
@@ -19,15 +19,15 @@ export type Task = { readonly name: string; readonly file: string } & (
   | { readonly kind: 'exact-match'; readonly examples: readonly ExactMatchExample[] }
 );
 
-/** Solved examples in front of each. */
+/** Few-shot examples before each question. */
 export interface ShotsRequest {
-  /** How many; none when absent. */
+  /** Number of few-shot examples; 0 by default. */
   readonly shots?: number;
-  /** The file whose first examples they are; the task's own when absent. */
+  /** File that provides the few-shot examples; the task itself by default. */
   readonly shotsFrom?: string;
 }
 
-/** Rows of lm-evaluation-harness are asked for first: they hold rows of the others. */
+/** lm-evaluation-harness rows are tried first, since they contain rows of the other formats. */
 const readers = [...loggedReaders, ...datasetReaders, ...ownReaders];
 
 const forms = [...new Map(readers.map(({ name, fields }) => [name, fields]))]
@@ -36,7 +36,7 @@ const forms = [...new Map(readers.map(({ name, fields }) => [name, fields]))]
 const remedy = say`A file has rows of one form: ${forms}.`;
 
 /**
- * Reads a task from JSONL, one example a line, and puts shots in front.
+ * Reads a task from JSONL, one example per line, and prepends few-shot examples.
  * @throws UserError naming the line and the field.
  */
 export async function readTask(
@@ -46,11 +46,11 @@ export async function readTask(
   const examples = await readExamples(file);
   const others = shotsFrom === undefined ? examples : await readExamples(shotsFrom);
   const prompted = examples.map((example) =>
-    behindText(example, frontOf(example, others, shots, shotsFrom ?? file)),
+    behindText(example, promptPrefix(example, others, shots, shotsFrom ?? file)),
   );
   const name = basename(file, extname(file));
   const [first] = prompted;
-  // Rows of one reader may still differ in kind.
+  // Rows with the same reader may have different kinds.
   const other = prompted.findIndex(({ kind }) => kind !== first?.kind);
   if (other >= 0) {
     throw new UserError(say`Example ${other + 1} is of another kind than the first.`, {
@@ -61,8 +61,8 @@ export async function readTask(
   return { name, file, kind: first?.kind, examples: prompted } as Task;
 }
 
-/** The shots and the head of an example, which is no shot of its own. */
-function frontOf(
+/** Description and few-shot examples for an example, which is never its own shot. */
+function promptPrefix(
   example: Example,
   others: readonly Example[],
   shots: number,
@@ -114,7 +114,7 @@ async function readExamples(file: string): Promise<readonly Example[]> {
   if (first === undefined) {
     throw new UserError(say`The task has no examples.`, { file, remedy });
   }
-  const reader = readerOf(first.value, readers);
+  const reader = findReader(first.value, readers);
   if (reader === undefined) {
     const found = Object.keys(first.value).join(', ');
     throw new UserError(say`No task has rows with the fields ${found}.`, {

@@ -1,12 +1,12 @@
 /**
- * SentencePiece's rules for characters (`precompiled_charsmap`): the bytes of a trie, the trie as a double array of
- * units of 32 bits over UTF-8 bytes (Darts-clone), and what it points to, texts that end with a zero.
+ * SentencePiece character rules (`precompiled_charsmap`): a trie over UTF-8 bytes as a double array of 32-bit units
+ * (Darts-clone), followed by the zero-terminated replacement texts it points to.
  */
 export class Charsmap {
   private readonly units: Uint32Array;
   private readonly texts: Buffer;
 
-  /** @throws Error where the sizes do not fit. */
+  /** @throws Error if the sizes are inconsistent. */
   public constructor(bytes: Uint8Array) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const size = view.byteLength < 4 ? 0 : view.getUint32(0, true);
@@ -18,8 +18,8 @@ export class Charsmap {
   }
 
   /**
-   * What stands for the bytes from `start` on, by their longest rule or by their shortest, and how many bytes
-   * that rule takes; undefined where none fits.
+   * Replacement for the bytes from `start` by the longest or shortest matching rule, and the number of bytes it
+   * replaces; undefined if no rule matches.
    */
   public match(
     bytes: Uint8Array,
@@ -27,7 +27,7 @@ export class Charsmap {
     prefers: 'longest' | 'shortest',
   ): { readonly text: string; readonly length: number } | undefined {
     let found: { readonly at: number; readonly length: number } | undefined;
-    let node = offsetOf(this.unit(0));
+    let node = unitOffset(this.unit(0));
     for (
       let at = start;
       at < bytes.length && (found === undefined || prefers === 'longest');
@@ -36,12 +36,12 @@ export class Charsmap {
       const byte = bytes[at] ?? 0;
       node ^= byte;
       const unit = this.units[node];
-      if (byte === 0 || unit === undefined || labelOf(unit) !== byte) {
+      if (byte === 0 || unit === undefined || unitLabel(unit) !== byte) {
         break;
       }
-      node ^= offsetOf(unit);
+      node ^= unitOffset(unit);
       if (isEnd(unit)) {
-        found = { at: valueOf(this.unit(node)), length: at + 1 - start };
+        found = { at: unitValue(this.unit(node)), length: at + 1 - start };
       }
     }
     return found && { text: this.textAt(found.at), length: found.length };
@@ -64,41 +64,41 @@ export class Charsmap {
   }
 }
 
-// Darts-clone, include/darts.h, DoubleArrayUnit.
-const labelOf = (unit: number): number => unit & 0x80_00_00_ff;
+// Bit layout from Darts-clone, include/darts.h, DoubleArrayUnit.
+const unitLabel = (unit: number): number => unit & 0x80_00_00_ff;
 const isEnd = (unit: number): boolean => ((unit >>> 8) & 1) === 1;
-const valueOf = (unit: number): number => unit & 0x7f_ff_ff_ff;
-const offsetOf = (unit: number): number => (unit >>> 10) << ((unit & 0x2_00) >>> 6);
+const unitValue = (unit: number): number => unit & 0x7f_ff_ff_ff;
+const unitOffset = (unit: number): number => (unit >>> 10) << ((unit & 0x2_00) >>> 6);
 
-/** As SentencePiece and llama.cpp do: the longest rule at each place. */
+/** Normalizes with the longest matching rule at each position, as SentencePiece and llama.cpp do. */
 export function normalizeByLongest(charsmap: Charsmap, text: string): string {
   const bytes = Buffer.from(text);
   let normalized = '';
-  let kept = 0;
+  let copiedTo = 0;
   for (let at = 0; at < bytes.length;) {
     const match = charsmap.match(bytes, at, 'longest');
     if (match === undefined) {
-      at += lengthOf(bytes[at] ?? 0);
+      at += characterBytes(bytes[at] ?? 0);
     } else {
-      normalized += bytes.toString('utf8', kept, at) + match.text;
+      normalized += bytes.toString('utf8', copiedTo, at) + match.text;
       at += match.length;
-      kept = at;
+      copiedTo = at;
     }
   }
-  return normalized + bytes.toString('utf8', kept);
+  return normalized + bytes.toString('utf8', copiedTo);
 }
 
-/** Bytes of a character by its first byte in UTF-8. */
-const lengthOf = (byte: number): number =>
+/** Length of a UTF-8 character in bytes from its first byte. */
+const characterBytes = (byte: number): number =>
   byte < 0xc0 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
 
-/** Longest cluster that is looked up at once, in bytes. */
+/** Maximum size of a grapheme cluster that is looked up as a whole, in bytes. */
 const maxClusterBytes = 5;
 const clusters = new Intl.Segmenter('und', { granularity: 'grapheme' });
 
 /**
- * As the package tokenizers does (tokenizers/src/normalizers/precompiled.rs): the shortest rule at the beginning of a
- * grapheme cluster stands for all of a short one; else it is taken character by character.
+ * Normalizes like the package tokenizers (tokenizers/src/normalizers/precompiled.rs): the shortest rule at the start of
+ * a short grapheme cluster replaces all of it; longer clusters are replaced character by character.
  */
 export function normalizeByClusters(charsmap: Charsmap, text: string): string {
   const known = new Map<string, string>();

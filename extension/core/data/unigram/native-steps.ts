@@ -12,30 +12,32 @@ import {
 import type { Normalizer, PreTokenizer, Tokenizer } from '@huggingface/tokenizers';
 import { Charsmap, normalizeByClusters, normalizeByLongest } from './charsmap';
 
-/** A step of a normalizer that follows a charsmap. */
+/** Normalizer step that applies a charsmap. */
 export interface CharsmapStep {
   readonly type: 'Precompiled';
-  /** In base 64. */
+  /** Base64. */
   readonly precompiled_charsmap: unknown;
-  /** By the longest rule, as in GGUF files; tokenizer.json has no such field. */
+  /** True if the longest rule applies, as in GGUF files. Not a field of tokenizer.json. */
   readonly longest?: true;
 }
 
 /**
- * Lets steps do what they do in the native package: the library's take NFKC for every charsmap, and for spaces, digits
- * and small letters what JavaScript calls so, know ideographs of 16 bits alone, and divide at a match on both sides. Where a folder lost its charsmap, as those of Marian models for transformers.js, NFKC stays.
- * @throws Error where a charsmap is damaged.
+ * Replaces steps of the JavaScript library that differ from the native tokenizers package. The library uses NFKC for
+ * every charsmap and JavaScript's definitions of spaces, digits and lowercase letters, knows only 16-bit ideographs,
+ * and splits on both sides of a match. NFKC is kept if a folder has no charsmap, such as Marian models for
+ * transformers.js.
+ * @throws Error if a charsmap is damaged.
  */
 export function useNativeSteps({ normalizer, pre_tokenizer: preTokenizer }: Tokenizer): void {
   normalizeNatively(normalizer);
   divideNatively(preTokenizer);
 }
 
-/** Ideographs beyond 16 bits that the native package sets apart. */
+/** Ideographs beyond 16 bits that the native package splits off. */
 const ideographs =
   /[\u{20000}-\u{2a6df}\u{2a700}-\u{2b81f}\u{2b920}-\u{2ceaf}\u{2f800}-\u{2fa1f}]/gu;
 
-/** Letter by letter: a word's last Σ becomes σ, not ς. */
+/** Lowercases each character separately, so that a final Σ becomes σ, not ς. */
 const lowercased = (text: string): string =>
   text.replaceAll(/\p{Changes_When_Lowercased}/gu, (letter) => letter.toLowerCase());
 

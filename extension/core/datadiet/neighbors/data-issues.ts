@@ -5,17 +5,17 @@ import { Embedding } from './embedding';
 import { defaultSimilarity, issueKinds } from './issue-kinds';
 import type { IssueKind } from './issue-kinds';
 
-/** Quartiles above which an outlier lies: 3 times their distance (Tukey 1977, "far out"). */
+/** Outlier threshold: number of interquartile ranges above the upper quartile (Tukey 1977, "far out"). */
 const farOut = 3;
 
-/** The first of the group of each example, and how many examples the group of each first one has. */
+/** First example of each example's duplicate group, and group sizes indexed by that first example. */
 interface Groups {
   readonly similarity: number;
   readonly first: Int32Array;
   readonly sizes: Int32Array;
 }
 
-/** Issues of the examples of scores, computed once each. */
+/** Issues of scored examples, computed on first use. */
 export class DataIssues {
   readonly #document: ScoreDocument;
   #embedding: Embedding | undefined;
@@ -26,14 +26,14 @@ export class DataIssues {
     this.#document = document;
   }
 
-  /** Where the examples lie; undefined where the scores keep no embedding. */
+  /** Embedding of the examples; undefined if the scores have none. */
   public get embedding(): Embedding | undefined {
     const { embedding } = this.#document;
     this.#embedding ??= embedding === undefined ? undefined : new Embedding(embedding);
     return this.#embedding;
   }
 
-  /** Kinds of issues that are known of these scores. */
+  /** Kinds of issues that these scores include. */
   public get known(): readonly IssueKind[] {
     const { labelIssues, copies, outlierScores } = this.#document;
     const isKnown: Readonly<Record<IssueKind, boolean>> = {
@@ -44,7 +44,7 @@ export class DataIssues {
     return issueKinds.filter((kind) => isKnown[kind]);
   }
 
-  /** Whether an example has an issue. The first of a group of duplicates has one too. */
+  /** True if an example has an issue. All members of a group of duplicates do, including the first. */
   public has(kind: IssueKind, index: number, similarity = defaultSimilarity): boolean {
     switch (kind) {
       case 'suspected':
@@ -57,8 +57,8 @@ export class DataIssues {
   }
 
   /**
-   * Examples to leave out for an issue: of duplicates all but the first of each group.
-   * @throws UserError where these scores don't know of such issues
+   * Examples to exclude for an issue: all of them, but for duplicates all except the first of each group.
+   * @throws UserError if these scores don't include such issues
    */
   public leaveOut(kind: IssueKind, similarity = defaultSimilarity): readonly number[] {
     if (!this.known.includes(kind)) {
@@ -70,7 +70,7 @@ export class DataIssues {
     return this.affected(kind, similarity);
   }
 
-  /** The same, none where they are not known. */
+  /** Examples to exclude for an issue, none if unknown. */
   public affected(kind: IssueKind, similarity = defaultSimilarity): readonly number[] {
     if (!this.known.includes(kind)) {
       return [];
@@ -86,26 +86,26 @@ export class DataIssues {
     return found;
   }
 
-  /** The first of the examples that an example is a duplicate of, which is itself where it has none. */
-  public firstOf(index: number, similarity = defaultSimilarity): number {
+  /** First example of the duplicate group of an example, which is itself if it has no duplicates. */
+  public groupFirst(index: number, similarity = defaultSimilarity): number {
     return this.#groupsAt(similarity).first[index] ?? index;
   }
 
-  /** How many examples are duplicates of each other with this one, which counts. */
+  /** Size of an example's duplicate group, 1 if it has no duplicates. */
   public groupSize(index: number, similarity = defaultSimilarity): number {
     const { first, sizes } = this.#groupsAt(similarity);
     return sizes[first[index] ?? index] ?? 1;
   }
 
-  /** Whether an example has the same content as the first of its group. */
+  /** True if an example has identical content to the first of its group. */
   public isCopy(index: number, first: number): boolean {
     const { copies } = this.#document;
     return copies[index] !== undefined && copies[index] === copies[first];
   }
 
   /**
-   * The first of each example's group. An example joins one that is similar enough to itself, and no chain of similar
-   * ones joins two that are not.
+   * Assigns each example to a duplicate group. Members are similar to the first example itself; similarity is not
+   * transitive.
    */
   #groupsAt(similarity: number): Groups {
     if (this.#groups?.similarity === similarity) {
@@ -118,7 +118,7 @@ export class DataIssues {
       if (first[index] !== index) {
         continue;
       }
-      // Copies of one example may be all the neighbours that are kept of another.
+      // Copies of one example can fill another's neighbor list, so copies are mapped to their original.
       const others = this.embedding
         ?.similarTo(index, similarity)
         .map((other) => copies[other] ?? other);
@@ -134,7 +134,7 @@ export class DataIssues {
         }
       }
     }
-    // A copy is where the example that it copies has gone.
+    // A copy belongs to the group of its original.
     copies.forEach((copied, index) => {
       if (copied !== index) {
         first[index] = first[copied] ?? copied;
@@ -149,8 +149,8 @@ export class DataIssues {
   }
 
   /**
-   * 1 for examples whose distance to their neighbours is far above that of the others. Copies lie at no distance from
-   * each other and don't count as others, unless all examples are copies.
+   * 1 for examples whose distance to their neighbors is far above that of the others. Copies have distance 0, so the
+   * threshold ignores them, unless all examples are copies.
    */
   #farOut(): Uint8Array {
     if (this.#outliers === undefined) {

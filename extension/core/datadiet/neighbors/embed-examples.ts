@@ -11,18 +11,18 @@ import type { Dataset } from '../../data/datasets/dataset';
 import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
 
-/** Fewest examples that have neighbours. */
+/** Minimum number of examples for nearest neighbors. */
 const least = 3;
 
-/** What is asked of an embedding. */
+/** Options of an embedding. */
 export interface EmbeddingRequest {
-  /** By the number of examples where absent. */
+  /** By default, depends on the number of examples. */
   readonly layout?: Layout | undefined;
 }
 
 /**
- * Copies, and neighbours by the features of a model that a run has trained: the run goes on from its checkpoint, and
- * is made again where another machine has kept that.
+ * Finds copies, and neighbors by the features of a model that a run has trained. Resumes the run from its checkpoint,
+ * or repeats it if the checkpoint is on another machine.
  */
 export async function embedExamples(
   run: RunRequest,
@@ -51,10 +51,10 @@ export async function embedExamples(
   }
 }
 
-/** Examples that are hashed between two looks at the cancellation. */
+/** Number of examples hashed between two cancellation checks. */
 const atOnce = 1024;
 
-/** Index of the first example with the same content, for each example, regardless of labels. */
+/** Index of the first example with the same content for each example, regardless of labels. */
 async function firstCopies(dataset: Dataset, cancellation: Cancellation): Promise<number[]> {
   const first = new Map<string, number>();
   const copies: number[] = [];

@@ -24,11 +24,11 @@ export const embeddingSchema = v.object({
   ),
 });
 
-/** Where examples lie by the features of a model: directions, neighbours and a map. */
+/** Embedding of examples from features of a model: vectors, neighbors and a map. */
 export type StoredEmbedding = v.InferOutput<typeof embeddingSchema>;
 
-/** The name of a list that has not as many bytes as it should, if there is one. */
-export function faultOf(
+/** Name of the first list whose size in bytes is wrong; undefined if all are valid. */
+export function findInvalidList(
   { width, vectors, nearest, neighbors, points }: StoredEmbedding,
   examples: number,
 ): string | undefined {

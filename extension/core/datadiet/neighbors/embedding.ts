@@ -8,14 +8,14 @@ import { nearestNeighbors, unitRows } from './nearest-neighbors';
 import { pack, unpackFloat32, unpackInt32, unpackInt8 } from './packed';
 import { principalComponents } from './principal-components';
 
-/** Principal components that are kept of an example. */
+/** Number of principal components stored per example. */
 const mostComponents = 32;
-/** Neighbours that a map is made of, and of those the ones that are kept and that an outlier is far from. */
-const [mapped, kept, counted] = [15, 5, 10] as const;
-/** Unit vectors are kept as integers of this size. */
+/** Number of neighbors: for the map, stored, and for the outlier score. */
+const [mapped, maxStored, counted] = [15, 5, 10] as const;
+/** Quantization scale of unit vectors. */
 const unit = 127;
 
-/** What comes of looking at the features of examples. */
+/** Embedding and outlier scores of examples. */
 export interface Embedded {
   readonly embedding: StoredEmbedding;
   /** Mean of 1 − cosine to the 10 nearest examples, 0 to 2. */
@@ -23,8 +23,8 @@ export interface Embedded {
 }
 
 /**
- * Neighbours, outliers and a map of examples by their features.
- * @param layout by the number of examples where absent
+ * Computes neighbors, outlier scores and a map of examples from their features.
+ * @param layout by default, depends on the number of examples
  */
 export async function embed(
   features: Rows,
@@ -36,10 +36,10 @@ export async function embed(
   const vectors = Int8Array.from(unitRows(components).numbers, (x) => Math.round(unit * x));
   const stored = unitRows({ ...components, numbers: Float32Array.from(vectors) });
   const neighbors = await nearestNeighbors(stored, mapped, job);
-  const usual = examples >= leastUmap && examples <= mostUmap ? 'umap' : 'pca';
-  const drawn = examples < leastUmap ? 'pca' : (layout ?? usual);
+  const defaultLayout = examples >= leastUmap && examples <= mostUmap ? 'umap' : 'pca';
+  const drawn = examples < leastUmap ? 'pca' : (layout ?? defaultLayout);
   const points = await layOut(drawn, components, neighbors, job);
-  const nearest = Math.min(kept, neighbors.count);
+  const nearest = Math.min(maxStored, neighbors.count);
   const indices = new Int32Array(examples * nearest);
   const outlierScores: number[] = [];
   for (let row = 0; row < examples; row++) {
@@ -62,7 +62,7 @@ export async function embed(
   };
 }
 
-/** An embedding as numbers. */
+/** Decoded embedding. */
 export class Embedding {
   readonly #vectors: Int8Array;
   readonly #scales: Float64Array;
@@ -74,22 +74,22 @@ export class Embedding {
 
   public constructor({ vectors, neighbors, points, width, nearest }: StoredEmbedding) {
     this.#vectors = unpackInt8(vectors);
-    this.#scales = scalesOf(this.#vectors, width);
+    this.#scales = inverseNorms(this.#vectors, width);
     this.#neighbors = unpackInt32(neighbors);
     this.points = unpackFloat32(points);
     this.#width = width;
     this.#nearest = nearest;
   }
 
-  /** The most similar examples, the nearest first. */
-  public neighborsOf(index: number): { readonly index: number; readonly similarity: number }[] {
+  /** Most similar examples, nearest first. */
+  public neighbors(index: number): { readonly index: number; readonly similarity: number }[] {
     return this.similarTo(index, -1).map((other) => ({
       index: other,
       similarity: this.similarity(index, other),
     }));
   }
 
-  /** Those of its nearest examples whose cosine is at least so much, the nearest first. */
+  /** Stored neighbors with a cosine of at least `least`, nearest first. */
   public similarTo(index: number, least: number): number[] {
     const found: number[] = [];
     for (let i = index * this.#nearest; i < (index + 1) * this.#nearest; i++) {
@@ -102,7 +102,7 @@ export class Embedding {
     return found;
   }
 
-  /** Cosine of two examples. */
+  /** Cosine similarity of two examples. */
   public similarity(a: number, b: number): number {
     const [width, vectors] = [this.#width, this.#vectors];
     let product = 0;
@@ -113,8 +113,8 @@ export class Embedding {
   }
 }
 
-/** What makes the length of each vector 1; 0 where it has none. */
-function scalesOf(vectors: Int8Array, width: number): Float64Array {
+/** Factors that scale each vector to length 1; 0 for zero vectors. */
+function inverseNorms(vectors: Int8Array, width: number): Float64Array {
   const scales = new Float64Array(vectors.length / width);
   for (let row = 0; row < scales.length; row++) {
     let square = 0;

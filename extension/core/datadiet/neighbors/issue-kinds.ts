@@ -1,13 +1,13 @@
-/** What may be wrong with an example. */
+/** Kinds of issues of examples. */
 export const issueKinds = ['suspected', 'duplicates', 'outliers'] as const;
 export type IssueKind = (typeof issueKinds)[number];
 
-/** Cosine from which on two examples are near-duplicates, where nobody says another. */
+/** Default minimum cosine similarity of near-duplicates. */
 export const defaultSimilarity = 0.995;
 
-/** How a map of examples in two dimensions is made. */
+/** Methods that create a two-dimensional map of examples. */
 export const layouts = ['umap', 'pca'] as const;
 export type Layout = (typeof layouts)[number];
 
-/** Examples that a map by UMAP is made of where nobody asks for one. */
+/** Maximum number of examples for which UMAP is the default. */
 export const mostUmap = 10_000;

@@ -13,17 +13,23 @@ import type { Dataset } from '../../data/datasets/dataset';
 import type { ProxyModel } from '../training/proxy-model';
 import { allExamples } from '../scores/predictions';
 
-/** Most features that are kept of an example: more are projected at random (Johnson and Lindenstrauss 1984). */
+/** Maximum number of features per example. More are reduced by random projection (Johnson and Lindenstrauss 1984). */
 const mostFeatures = 64;
-/** Examples that are run at once. */
+/** Number of examples per run. */
 const batchSize = 256;
 const output = 'last_layer_features';
 
-/** What turns features into logits, and what may stand behind it. */
+/** Matmul operators of a classification layer, and operators that may follow it. */
 const products: ReadonlySet<string> = new Set(['Gemm', 'MatMul']);
-const behind: ReadonlySet<string> = new Set(['Add', 'Identity', 'Softmax', 'LogSoftmax', 'Cast']);
+const passThroughOps: ReadonlySet<string> = new Set([
+  'Add',
+  'Identity',
+  'Softmax',
+  'LogSoftmax',
+  'Cast',
+]);
 
-/** What goes into the last layer of a classifier, or its logits where no layer with weights gives them. */
+/** Input of a classifier's last layer, or its logits if no layer with weights produces them. */
 function beforeLastLayer(graph: GraphBuilder, logits: Value): Value {
   const made = new Map(graph.graph.node.flatMap((node) => node.output.map((name) => [name, node])));
   for (let value: Value | undefined = logits; value !== undefined;) {
@@ -32,14 +38,14 @@ function beforeLastLayer(graph: GraphBuilder, logits: Value): Value {
       return node.input[0] ?? logits;
     }
     value =
-      node !== undefined && behind.has(node.opType)
+      node !== undefined && passThroughOps.has(node.opType)
         ? node.input.find((name) => made.has(name))
         : undefined;
   }
   return logits;
 }
 
-/** The model up to its last layer: [batch, features], projected to `projected` of them where that is given. */
+/** Model without its last layer: [batch, features], optionally randomly projected. */
 function featureGraph(model: TrainableModel, projected?: Float32Array): GraphBuilder {
   const { graph, output: logits } = model.forward('evaluate');
   const features = graph.op('Flatten', [beforeLastLayer(graph, logits.value)], { axis: 1 });
@@ -54,7 +60,7 @@ function featureGraph(model: TrainableModel, projected?: Float32Array): GraphBui
   return graph;
 }
 
-/** Normal numbers that keep distances on average. */
+/** Gaussian projection matrix, scaled to preserve expected distances. */
 function projection(width: number): Float32Array {
   const random = seededRandom(width);
   const scale = 1 / Math.sqrt(mostFeatures);
@@ -62,8 +68,8 @@ function projection(width: number): Float32Array {
 }
 
 /**
- * Features of all examples before the last layer of a trained model, [examples, features], at most 64 of them.
- * @returns them, and how many features there are before they are projected
+ * Features of all examples before the last layer of a trained model, [examples, features], with at most 64 features.
+ * @returns features, and the number of features before projection
  * @throws CancelledError between two batches
  */
 export async function lastLayerFeatures(
@@ -107,7 +113,7 @@ export async function lastLayerFeatures(
   }
 }
 
-/** A data set, and a model that has been trained on it. */
+/** Dataset, and a model that was trained on it. */
 export interface FeatureRequest {
   readonly proxy: ProxyModel;
   readonly dataset: Dataset;

@@ -7,12 +7,12 @@ import { say } from '../../message';
 import type { Layout } from './issue-kinds';
 import type { Neighbors } from './nearest-neighbors';
 
-/** UMAP wants more examples than neighbours of each, itself counted. */
+/** Minimum number of examples for UMAP: it needs more examples than neighbors of each, including itself. */
 export const leastUmap = 17;
 
 /**
- * Places of examples in two dimensions, [examples, 2]: UMAP (McInnes et al. 2018, arXiv 1802.03426), which keeps
- * neighbours together, or the first two principal components.
+ * Positions of examples in two dimensions, [examples, 2]: UMAP (McInnes et al. 2018, arXiv 1802.03426), which preserves
+ * neighborhoods, or the first two principal components.
  * @throws CancelledError between two epochs of UMAP
  */
 export async function layOut(
@@ -32,22 +32,22 @@ export async function layOut(
   }
   const nearest = neighbors.count;
   const umap = new UMAP({ nNeighbors: nearest + 1, random: seededRandom(0) });
-  const rowsOf = <T>(make: (at: number) => T, first: (row: number) => T): T[][] =>
+  const neighborRows = <T>(make: (at: number) => T, first: (row: number) => T): T[][] =>
     Array.from({ length: count }, (_, row) => [
       first(row),
       ...Array.from({ length: nearest }, (__, i) => make(row * nearest + i)),
     ]);
   umap.setPrecomputedKNN(
-    rowsOf(
+    neighborRows(
       (at) => neighbors.indices[at] ?? 0,
       (row) => row,
     ),
-    rowsOf(
+    neighborRows(
       (at) => Math.max(0, 1 - (neighbors.similarities[at] ?? 0)),
       () => 0,
     ),
   );
-  // It asks for the data to count them: their neighbours are known.
+  // The data is only used for its length, since neighbors are precomputed.
   const total = umap.initializeFit(Array.from({ length: count }, () => []));
   for (let epoch = 0; epoch < total; epoch++) {
     await checkpoint(cancellation);

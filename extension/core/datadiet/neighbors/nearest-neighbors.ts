@@ -6,31 +6,31 @@ import type { Rows } from '../../linear-algebra/matrix-source';
 import { say } from '../../message';
 import { argsort } from '../../data/rank-correlation';
 
-/** Up to here every pair is compared. */
+/** Maximum number of rows for comparing all pairs. */
 const allPairs = 8192;
-/** Cells around its own whose members an example is compared with; more where those have too few. */
+/** Number of nearest cells that are searched; more if these have too few members. */
 const lookedAt = 8;
 const rounds = 4;
-/** A cell has at most so many times √n members. */
+/** Maximum cell size as a multiple of √n. */
 const evenShare = 8;
-/** Examples of each cell that centres are drawn from. */
+/** Number of sampled examples per centroid for k-means. */
 const perCentre = 40;
-/** Products that are held at once: 32 MB. */
-const heldProducts = 1 << 23;
+/** Maximum number of similarities in memory: 32 MB. */
+const maxSimilarities = 1 << 23;
 const memoryBytes = 256 * 2 ** 20;
 
-/** The nearest of each row, [rows, count], the nearest first. */
+/** Nearest neighbors of each row, [rows, count], nearest first. */
 export interface Neighbors {
   readonly count: number;
   readonly indices: Int32Array;
-  /** Cosines, 1 for the same direction. */
+  /** Cosine similarities, 1 for the same direction. */
   readonly similarities: Float32Array;
 }
 
 /**
- * Nearest neighbours by the cosine of unit rows. Beyond 8192 rows they are put into √n cells around centres (spherical
- * k-means), and a row is compared with those in the 8 cells nearest to its own: about 8·n·√n products instead of n²,
- * at most 64·n·√n where cells are uneven, and memory for n·count results and 32 MB.
+ * Nearest neighbors of unit rows by cosine similarity. Beyond 8192 rows, rows are clustered into √n cells (spherical
+ * k-means) and compared with those in the 8 nearest cells: about 8·n·√n similarities instead of n², at most 64·n·√n for
+ * uneven cells, with memory for n·count results and 32 MB.
  */
 export async function nearestNeighbors(rows: Rows, most: number, job: TaskJob): Promise<Neighbors> {
   const count = Math.min(most, rows.count - 1);
@@ -38,16 +38,16 @@ export async function nearestNeighbors(rows: Rows, most: number, job: TaskJob): 
   const similarities = new Float32Array(rows.count * count).fill(-2);
   const products = new MatrixProducts('cpu', memoryBytes);
   try {
-    const cells = await cellsOf(rows, count, products, job);
+    const cells = await clusterRows(rows, count, products, job);
     let done = 0;
     for (const { members, candidates } of cells) {
       const others = taken(rows, candidates);
-      const atOnce = Math.max(1, Math.floor(heldProducts / candidates.length));
+      const atOnce = Math.max(1, Math.floor(maxSimilarities / candidates.length));
       for (let start = 0; start < members.length; start += atOnce) {
         await checkpoint(job.cancellation);
-        const some = members.subarray(start, start + atOnce);
-        const found = await cosines(products, taken(rows, some), others);
-        some.forEach((row, i) => {
+        const rowIds = members.subarray(start, start + atOnce);
+        const found = await cosines(products, taken(rows, rowIds), others);
+        rowIds.forEach((row, i) => {
           const own = found.subarray(i * candidates.length, (i + 1) * candidates.length);
           keepNearest(own, candidates, row, {
             count,
@@ -55,7 +55,7 @@ export async function nearestNeighbors(rows: Rows, most: number, job: TaskJob): 
             similarities: similarities.subarray(row * count, (row + 1) * count),
           });
         });
-        done += some.length;
+        done += rowIds.length;
         job.progress({
           stage: say`Looking for near-duplicates`,
           ...{ done, total: rows.count, unit: 'examples' },
@@ -68,14 +68,17 @@ export async function nearestNeighbors(rows: Rows, most: number, job: TaskJob): 
   return { count, indices, similarities };
 }
 
-/** Rows that are compared with those of some cells. */
+/** Rows of a cell, and the rows they are compared with. */
 interface Cell {
   readonly members: Int32Array;
   readonly candidates: Int32Array;
 }
 
-/** @param least others that each row is compared with */
-async function cellsOf(
+/**
+ * Clusters rows into cells.
+ * @param least minimum number of candidates for each row
+ */
+async function clusterRows(
   rows: Rows,
   least: number,
   products: MatrixProducts,
@@ -101,11 +104,12 @@ async function cellsOf(
     const line = between.subarray(cell * cells.length, (cell + 1) * cells.length);
     return {
       members: Int32Array.from(own),
-      // One at a time: those of all cells would take far more memory than the rows.
+      // Computed on access: the candidates of all cells would take far more memory than the rows.
       get candidates() {
         const near = argsort(Float64Array.from(line, (cosine) => -cosine));
         const found: number[] = [];
-        // Its own is among the nearest, but for rounding and for parts of one cell.
+        // The cell itself comes first: because of rounding, or if it is part of a split cell, it may not be the
+        // nearest.
         for (const [place, other] of [...new Set([cell, ...near])].entries()) {
           if (place >= lookedAt && found.length > least) {
             break;
@@ -118,7 +122,7 @@ async function cellsOf(
   });
 }
 
-/** Parts of a cell that has more members than is fair, which would take the time of all pairs. */
+/** Splits a cell with too many members, which would take as long as comparing all pairs. */
 function splitAt(
   members: readonly number[],
   most: number,
@@ -130,7 +134,7 @@ function splitAt(
   }));
 }
 
-/** Centres of √n cells, of a sample of the rows. */
+/** Centroids of √n cells, from a sample of the rows. */
 async function findCentres(rows: Rows, products: MatrixProducts, job: TaskJob): Promise<Rows> {
   const { length } = rows;
   const count = Math.round(Math.sqrt(rows.count));
@@ -153,19 +157,19 @@ async function findCentres(rows: Rows, products: MatrixProducts, job: TaskJob): 
   return centres;
 }
 
-/** Visits the cosines of some rows with all centres, a part of the rows at a time. */
+/** Calls back with the similarities of each row to all centroids, computed in batches of rows. */
 async function eachPart(
   rows: Rows,
-  some: Int32Array,
+  rowIds: Int32Array,
   products: MatrixProducts,
   centres: Rows,
   { cancellation }: TaskJob,
   visit: (row: number, found: Float32Array) => void,
 ): Promise<void> {
-  const atOnce = Math.max(1, Math.floor(heldProducts / centres.count));
-  for (let start = 0; start < some.length; start += atOnce) {
+  const atOnce = Math.max(1, Math.floor(maxSimilarities / centres.count));
+  for (let start = 0; start < rowIds.length; start += atOnce) {
     await checkpoint(cancellation);
-    const part = some.subarray(start, start + atOnce);
+    const part = rowIds.subarray(start, start + atOnce);
     const found = await cosines(products, taken(rows, part), centres);
     part.forEach((row, i) => {
       visit(row, found.subarray(i * centres.count, (i + 1) * centres.count));
@@ -173,20 +177,20 @@ async function eachPart(
   }
 }
 
-/** [a.count, b.count] */
+/** Returns [a.count, b.count]. */
 async function cosines(products: MatrixProducts, a: Rows, b: Rows): Promise<Float32Array> {
   return (await products.apply({ kind: 'numbers', name: 'examples', rows: b }, a)).numbers;
 }
 
-function taken({ length, numbers }: Rows, some: Int32Array): Rows {
-  const chosen = new Float32Array(some.length * length);
-  some.forEach((row, i) => {
+function taken({ length, numbers }: Rows, rowIds: Int32Array): Rows {
+  const chosen = new Float32Array(rowIds.length * length);
+  rowIds.forEach((row, i) => {
     chosen.set(numbers.subarray(row * length, (row + 1) * length), i * length);
   });
-  return { count: some.length, length, numbers: chosen };
+  return { count: rowIds.length, length, numbers: chosen };
 }
 
-/** Rows of length 1; those of length 0 stay, or are as in `others`. */
+/** Normalizes rows to length 1. Zero rows are kept, or replaced by those of `others`. */
 export function unitRows({ count, length, numbers }: Rows, others?: Rows): Rows {
   const unit = numbers.slice();
   for (let row = 0; row < count; row++) {
@@ -211,7 +215,7 @@ function largest(values: Float32Array): number {
   return best;
 }
 
-/** Keeps the largest cosines of a row with others, itself left out, by insertion. */
+/** Inserts a row's similarities, except to itself, into its list of largest ones. */
 function keepNearest(
   found: Float32Array,
   candidates: Int32Array,

@@ -1,12 +1,12 @@
 import type { Rows } from '../../linear-algebra/matrix-source';
 import { symmetricEigen } from '../../linear-algebra/symmetric-eigen';
 
-/** Share of the largest variance below which a component is rounding. */
+/** Variance relative to the largest one below which a component is rounding error. */
 const leastVariance = 1e-9;
 
 /**
- * Rows less their mean, along the axes of their largest variance, those first (principal component analysis).
- * @param most components; fewer where the rest has no variance
+ * Principal component analysis: centered rows projected on the axes of largest variance, in descending order.
+ * @param most maximum number of axes; fewer if the remaining variance is 0
  */
 export function principalComponents({ count, length, numbers }: Rows, most: number): Rows {
   const mean = new Float64Array(length);
@@ -16,21 +16,21 @@ export function principalComponents({ count, length, numbers }: Rows, most: numb
   const centred = numbers.map((x, i) => x - (mean[i % length] ?? 0));
   const { values, vectors } = symmetricEigen({ size: length, numbers: products(centred, length) });
   const least = leastVariance * (values[0] ?? 0);
-  const kept = Math.max(1, values.subarray(0, most).filter((value) => value > least).length);
-  const turned = new Float32Array(count * kept);
+  const axes = Math.max(1, values.subarray(0, most).filter((value) => value > least).length);
+  const projected = new Float32Array(count * axes);
   for (let row = 0; row < count; row++) {
-    for (let axis = 0; axis < kept; axis++) {
+    for (let axis = 0; axis < axes; axis++) {
       let sum = 0;
       for (let i = 0; i < length; i++) {
         sum += (centred[row * length + i] ?? 0) * (vectors[axis * length + i] ?? 0);
       }
-      turned[row * kept + axis] = sum;
+      projected[row * axes + axis] = sum;
     }
   }
-  return { count, length: kept, numbers: turned };
+  return { count, length: axes, numbers: projected };
 }
 
-/** The lower triangle of Σ xᵀ·x over all rows x. */
+/** Lower triangle of Σ xᵀ·x over all rows x. */
 function products(numbers: Float32Array, length: number): Float64Array {
   const sums = new Float64Array(length * length);
   for (let start = 0; start < numbers.length; start += length) {

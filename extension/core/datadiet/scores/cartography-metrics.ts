@@ -16,16 +16,16 @@ const lineSchema = v.looseObject({
   gold: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
 });
 
-/** What is read to tell what a file holds: more than a line. */
+/** Number of bytes read to detect the format: more than one line. */
 const headBytes = 16 * 1024;
 
 const remedy = say`Lines are {"guid": 0, "confidence": 0.9, "variability": 0.1, "correctness": 1, "gold": 1}; gold may be missing in all.`;
 
 /**
- * Writes the statistics of dataset cartography as its own td_metrics.jsonl has them (Swayamdipta et al.
- * 2020, arXiv 2009.10795): a line for each example, with the place in the data set as `guid` and `index`.
- * `correctness` is the share of looks at which the label was predicted; `gold` is the label, where known.
- * @throws UserError when the document knows no statistics of the training.
+ * Writes td_metrics.jsonl as the authors of dataset cartography do (Swayamdipta et al. 2020, arXiv 2009.10795): one
+ * line per example, with the index in the dataset as `guid` and `index`. `correctness` is the share of epochs in which
+ * the label was predicted; `gold` is the label, if known.
+ * @throws UserError if the document has no training dynamics.
  */
 export async function writeCartographyMetrics(
   path: string,
@@ -52,7 +52,7 @@ export async function writeCartographyMetrics(
   await writeText(path, lines.join(''));
 }
 
-/** Whether lines of a file hold statistics, not the logits that they are made of. */
+/** True if the file contains cartography statistics, not logits. */
 export async function holdsCartographyMetrics(file: string): Promise<boolean> {
   return withRegularFile(file, async ({ handle }) => {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(headBytes), 0, headBytes, 0);
@@ -62,8 +62,8 @@ export async function holdsCartographyMetrics(file: string): Promise<boolean> {
 }
 
 /**
- * Reads statistics of dataset cartography, in the order of the file, which must be the data set's. An
- * example counts as the harder the less probable its label was: the score is 1 − confidence.
+ * Reads cartography statistics, whose order must be that of the dataset. The score is 1 − confidence: a low probability
+ * of the label means a hard example.
  * @throws UserError naming the file and the line.
  */
 export async function readCartographyMetrics(file: string): Promise<ScoreDocument> {
@@ -95,7 +95,7 @@ export async function readCartographyMetrics(file: string): Promise<ScoreDocumen
   if (labels.length !== 0 && labels.length !== confidence.length) {
     throw new UserError(say`Some examples have a label, others have none.`, { file, remedy });
   }
-  // The authors count the epochs at which the label was predicted.
+  // The authors count epochs instead of storing shares.
   const most = counts.reduce((high, count) => Math.max(high, count), 1);
   return {
     ...bareScores(

@@ -2,7 +2,7 @@ import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { onPath } from '../../jobs/write-errors';
 
-/** Opened for each epoch of each run; undefined where its logits are not wanted. */
+/** Opens a writer for an epoch of a run; undefined if its logits are not needed. */
 export type RecordSink = (
   seed: number,
   epoch: number,
@@ -10,19 +10,19 @@ export type RecordSink = (
   classes: number,
 ) => Promise<
   | {
-      /** Logits [batch, classes] of the examples from `start` on. */
+      /** Writes logits [batch, classes] of the examples from `start`. */
       readonly write: (logits: Float32Array, start: number) => Promise<void>;
       readonly close: () => Promise<void>;
     }
   | undefined
 >;
 
-/** Digits of logits in text: all that float32 has. */
+/** Significant digits of logits in text: the precision of float32. */
 const digits = 7;
 
 /**
- * Writes the training dynamics of the run with seed 0 in the form of dataset cartography: a file
- * dynamics_epoch_K.jsonl for each epoch K from 0, each line {guid, logits_epoch_K, gold}.
+ * Writes the training dynamics of the run with seed 0 in the format of dataset cartography: a file
+ * dynamics_epoch_K.jsonl for each epoch K from 0, with lines {guid, logits_epoch_K, gold}.
  */
 export function cartographyFiles(folder: string): RecordSink {
   return async (seed, epoch, labels, classes) => {

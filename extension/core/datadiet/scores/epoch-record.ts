@@ -8,31 +8,31 @@ import { int64Tensor } from '../../runtime/tensors';
 import { lossInputs } from '../../training/losses';
 import type { Trainer } from '../../training/trainer';
 import type { GradientNormScorer } from './gradient-norm-scorer';
-import { allExamples, labelsOf, logitsOf } from './predictions';
+import { allExamples, selectLabels, evaluateLogits } from './predictions';
 import type { ProxyModel } from '../training/proxy-model';
 import { eachRow, el2n, isCorrect, marginError } from './scores';
 
-/** What a model says of every example after an epoch, in the data set's order. */
+/** Predictions of a model for every example after an epoch, in dataset order. */
 export interface EpochRecord {
   readonly el2n: Float32Array;
   readonly margin: Float32Array;
-  /** Norm of the gradient of each example; empty where it was not asked for. */
+  /** Gradient norm of each example; empty if not requested. */
   readonly grand: Float32Array;
   /** Probability of the given label. */
   readonly given: Float32Array;
-  /** The class of the largest logit. */
+  /** Class with the largest logit. */
   readonly predicted: Int32Array;
-  /** Its probability. */
+  /** Probability of the predicted class. */
   readonly largest: Float32Array;
-  /** 1 where the predicted class is the given one. */
+  /** 1 if the predicted class is the given one. */
   readonly correct: Uint8Array;
-  /** What the epoch and the look took. */
+  /** Seconds for training and evaluating the epoch. */
   readonly seconds: number;
 }
 
 const floats = v.instance(Float32Array);
 
-/** Records as another process sends them. */
+/** Schema of records from another process. */
 export const recordsSchema = v.array(
   v.object({
     ...{ el2n: floats, margin: floats, grand: floats, given: floats, largest: floats },
@@ -46,13 +46,13 @@ export interface RecordRequest {
   readonly proxy: ProxyModel;
   readonly dataset: Dataset;
   readonly labels: Int32Array;
-  /** Scores by gradients, where they are wanted. */
+  /** Scorer for gradient norms, if requested. */
   readonly gradients?: GradientNormScorer;
-  /** Gets the logits [batch, classes] of the examples from `start` on. */
+  /** Called with the logits [batch, classes] of the examples from `start`. */
   readonly onLogits?: (logits: Float32Array, start: number) => Promise<void>;
 }
 
-/** Looks at every example of a data set with a model as it is. */
+/** Evaluates a model on every example of a dataset. */
 export async function recordEpoch(
   { proxy, dataset, labels, gradients, onLogits }: RecordRequest,
   trainer: Trainer,
@@ -69,14 +69,14 @@ export async function recordEpoch(
     correct: new Uint8Array(size),
   };
   const all = allExamples(size);
-  for await (const { logits, batch, start } of logitsOf(
+  for await (const { logits, batch, start } of evaluateLogits(
     trainer,
     proxy,
     dataset,
     all,
     cancellation,
   )) {
-    const given = labelsOf(labels, batch);
+    const given = selectLabels(labels, batch);
     record.el2n.set(el2n(logits, given), start);
     record.margin.set(marginError(logits, given), start);
     record.correct.set(isCorrect(logits, given), start);
@@ -94,7 +94,7 @@ export async function recordEpoch(
   return record;
 }
 
-/** Fewer at once than for logits: gradients of each example take more memory. */
+/** Batch size for gradient norms. Smaller than for logits, since gradients per example need more memory. */
 const gradientBatch = 64;
 
 async function recordGradients(
@@ -106,7 +106,7 @@ async function recordGradients(
   for (let start = 0; start < dataset.size; start += gradientBatch) {
     const batch = allExamples(Math.min(gradientBatch, dataset.size - start)).map((i) => start + i);
     const inputs = proxy.inputs(dataset, batch);
-    const given = int64Tensor(labelsOf(labels, batch), [batch.length]);
+    const given = int64Tensor(selectLabels(labels, batch), [batch.length]);
     const norms = await gradients.score({ ...inputs, [lossInputs.labels]: given }, (name) =>
       trainer.tensor(name),
     );
@@ -114,7 +114,7 @@ async function recordGradients(
   }
 }
 
-/** Keeps records of epochs in files, so that a job that was stopped need not look again. */
+/** Saves an epoch's record, so that a resumed job doesn't evaluate it again. */
 export async function writeRecord(path: string, record: EpochRecord): Promise<void> {
   const floats = (data: Float32Array) => ({ dtype: 'F32' as const, dims: [data.length], data });
   const { el2n: norms, margin, grand, given, predicted, largest, correct, seconds } = record;
@@ -130,7 +130,7 @@ export async function writeRecord(path: string, record: EpochRecord): Promise<vo
   });
 }
 
-/** A record that was kept, or undefined where there is none. */
+/** Reads a saved record; undefined if there is none. */
 export async function readRecord(path: string): Promise<EpochRecord | undefined> {
   if (!existsSync(path)) {
     return undefined;

@@ -8,13 +8,13 @@ import type { ShapedValue } from '../../training/losses';
 import type { TrainableModel } from '../../training/trainable-model';
 import { emitGradientNorms } from './gradient-norms';
 
-/** Labels of this value do not count. */
+/** Label value that is excluded from the loss. */
 const ignoredLabel = -100;
 const output = 'gradient_norm_squares';
 
 /**
- * Emits the cross-entropy of each example, float32 [batch]: of its one label, or the mean over its labels
- * that count (tokens of a text). Labels become an input of the graph.
+ * Emits the cross-entropy of each example, float32 [batch]: of its single label, or the mean over its labels that are
+ * not ignored (tokens of a text). Labels become a graph input.
  */
 export function emitExampleLosses(graph: GraphBuilder, { value, shape }: ShapedValue): ShapedValue {
   const labels = graph.input(lossInputs.labels, DataType.INT64, shape.slice(0, -1));
@@ -41,16 +41,17 @@ export function emitExampleLosses(graph: GraphBuilder, { value, shape }: ShapedV
 }
 
 /**
- * GraNd of each example: the norm of the gradient of its loss over all parameters, batch norms taking
- * their running statistics. At initialisation it is about the norm of the input and no better than random
- * choice (replication by BlackHC); it is meant for a model that has been trained a little.
+ * GraNd of each example: norm of the gradient of its loss over all parameters, with batch norms in inference mode. At
+ * initialization it is about the norm of the input and no better than random selection (replication by BlackHC); use it
+ * after some training.
  */
 export class GradientNormScorer {
   private constructor(private readonly session: Awaited<ReturnType<typeof createSession>>) {}
 
   /**
-   * @param threads of its session; one for each core if absent
-   * @throws UserError when an operator has no gradient, or no norm per example.
+   * Creates a scorer.
+   * @param threads threads of its session; by default one per core
+   * @throws UserError if an operator has no gradient, or no gradient norm per example.
    */
   public static async create(model: TrainableModel, threads?: number): Promise<GradientNormScorer> {
     const forward = model.forward('evaluate');
@@ -65,7 +66,7 @@ export class GradientNormScorer {
     return new GradientNormScorer(await createSession(forward.graph, options));
   }
 
-  /** Scores a batch of inputs and labels by a model's parameters. */
+  /** Scores a batch of inputs and labels with a model's parameters. */
   public async score(batch: Tensors, parameter: (name: string) => Tensor): Promise<Float64Array> {
     const feeds = this.session.inputNames.map(
       (name) => [name, batch[name] ?? parameter(name)] as const,

@@ -9,13 +9,13 @@ import { NormEmitter, normRules } from './norm-rules';
 import type { UseGradient } from './norm-rules';
 import { say } from '../../message';
 
-/** One place at which the forward pass reads a parameter. */
+/** Node input through which the forward pass reads a parameter. */
 interface Use {
   readonly node: NodeProto;
   readonly place: number;
 }
 
-/** Operators that hand a parameter on with the same numbers. */
+/** Operators that pass a parameter on without changing its values. */
 const passing: ReadonlySet<string> = new Set([
   'Identity',
   'Transpose',
@@ -24,7 +24,7 @@ const passing: ReadonlySet<string> = new Set([
   'Unsqueeze',
 ]);
 
-/** The gradients of each parameter at each place where the forward pass reads it. */
+/** Emits the gradients of each parameter at each node that reads it. */
 function emitUses(
   graph: GraphBuilder,
   losses: ShapedValue,
@@ -33,7 +33,7 @@ function emitUses(
   const proto = graph.graph;
   const index = new GraphIndex(proto, proto.name);
   const shapes = new ValueShapes(proto, index);
-  const uses = new Map(parameters.map((name) => [name, usesOf(index, name)]));
+  const uses = new Map(parameters.map((name) => [name, findUses(index, name)]));
   const readers = new Set([...uses.values()].flat().map(({ node }) => node));
   const total = graph.op('ReduceSum', [losses.value], { keepdims: 0 });
   const outputs = [...readers].map(({ output }) => output[0] ?? '');
@@ -55,12 +55,11 @@ function emitUses(
 }
 
 /**
- * Emits ‖∇ℓᵢ‖² over `parameters` for each example i of a batch: float32 [batch] (GraNd squared, arXiv
- * 2107.07075, definition 2.1), without a backward pass per example. `losses` [batch] must be each of its
- * own example alone, which is so where batch norms take their running statistics. Closed forms of the
- * operators that read parameters are in norm-rules.ts; where a parameter is read at several places its
- * gradients per example are added before the norm.
- * @throws UserError naming a node that reads a parameter in a way without such a form.
+ * Emits ‖∇ℓᵢ‖² over `parameters` for each example i of a batch: float32 [batch] (GraNd squared, arXiv 2107.07075,
+ * definition 2.1), without a backward pass per example. Each of the `losses` [batch] must depend on its own example
+ * only, so batch norms must use running statistics. norm-rules.ts has closed forms for operators that read parameters.
+ * If several nodes read a parameter, its gradients per example are added before taking the norm.
+ * @throws UserError naming a node that reads a parameter without such a closed form.
  */
 export function emitGradientNorms(
   graph: GraphBuilder,
@@ -81,9 +80,9 @@ export function emitGradientNorms(
 }
 
 /**
- * Emits ⟨∇ℓᵢ, ∇ℓⱼ⟩ over `parameters` for all pairs of examples of a batch: float32 [batch, batch]. The
- * gradients of all examples are in memory, one parameter after the other.
- * @throws UserError naming a node that reads a parameter in a way without gradients per example.
+ * Emits ⟨∇ℓᵢ, ∇ℓⱼ⟩ over `parameters` for all pairs of examples of a batch: float32 [batch, batch]. Keeps the gradients
+ * of all examples in memory, one parameter at a time.
+ * @throws UserError naming a node that reads a parameter without gradients per example.
  */
 export function emitGradientGram(
   graph: GraphBuilder,
@@ -110,8 +109,8 @@ function addedNorm(emitter: NormEmitter, gradients: readonly UseGradient[]): Val
   return emitter.sumSquares(emitter.graph.op('Sum', flat), [1]);
 }
 
-/** Where a parameter is read, behind operators that only hand it on where it is read but once. */
-function usesOf(index: GraphIndex, name: string): Use[] {
+/** Nodes that read a parameter. Follows operators that pass it on if it has a single reader. */
+function findUses(index: GraphIndex, name: string): Use[] {
   const nodes = index.consumersOf(name);
   const [only] = nodes;
   if (
@@ -120,7 +119,7 @@ function usesOf(index: GraphIndex, name: string): Use[] {
     passing.has(only.op) &&
     only.proto.input[0] === name
   ) {
-    return usesOf(index, only.outputs[0] ?? '');
+    return findUses(index, only.outputs[0] ?? '');
   }
   return nodes.flatMap(({ proto: node }) =>
     node.input.flatMap((input, place) => (input === name ? [{ node, place }] : [])),

@@ -14,18 +14,21 @@ import type { ShapedValue } from '../../training/losses';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 
-/** The gradient of each example with respect to a parameter at one of its places. */
+/** Gradient of each example with respect to a parameter at one node. */
 export interface UseGradient {
-  /** Σ of its squares: [batch] */
+  /** Sum of squares, [batch]. */
   readonly squaredNorm: () => Value;
-  /** [batch, …], in the order of the parameter's elements up to one that is the same at all places */
+  /** [batch, …], in the parameter's element order up to a permutation that is the same for all nodes. */
   readonly perExample: () => Value;
 }
 
-/** `delta` is the gradient of the sum of the losses with respect to the node's output. */
+/**
+ * Rule for an operator.
+ * @param delta gradient of the summed losses with respect to the node's output
+ */
 type NormRule = (emitter: NormEmitter, node: NodeProto, delta: Value) => UseGradient;
 
-/** What norm rules emit. */
+/** Emits the graph of norm rules. */
 export class NormEmitter {
   public constructor(
     public readonly graph: GraphBuilder,
@@ -33,7 +36,7 @@ export class NormEmitter {
     private readonly losses: ShapedValue,
   ) {}
 
-  public shapeOf(value: Value): Shape | undefined {
+  public inferredShape(value: Value): Shape | undefined {
     return this.shapes.of(value);
   }
 
@@ -54,12 +57,12 @@ export class NormEmitter {
     return this.graph.reduce('ReduceSum', value, axes, 0);
   }
 
-  /** [batch, …] as [batch, elements] */
+  /** Reshapes [batch, …] to [batch, elements]. */
   public flat(value: Value): Value {
     return this.split(value, -1);
   }
 
-  /** Rows of examples, one after the other, as [batch, …sizes]. */
+  /** Reshapes rows of consecutive examples to [batch, …sizes]. */
   public split(value: Value, ...sizes: readonly number[]): Value {
     return this.op('Reshape', [
       value,
@@ -67,15 +70,15 @@ export class NormEmitter {
     ]);
   }
 
-  /** Whether `rows` has one row per example. */
+  /** True if `rows` has one row per example. */
   public isOneRow(rows: Value): boolean {
-    const shape = this.shapeOf(rows);
+    const shape = this.inferredShape(rows);
     return shape?.length === 2 && shape[0] === this.losses.shape[0];
   }
 
-  /** The last size of a value, which weights fix. */
+  /** Last dimension of a value, which is fixed by the weights. */
   public width(value: Value): number {
-    return numberOf(this.shapeOf(value)?.at(-1), value);
+    return fixedSize(this.inferredShape(value)?.at(-1), value);
   }
 
   public swapped(value: Value, rank: number): Value {
@@ -84,7 +87,7 @@ export class NormEmitter {
   }
 }
 
-function numberOf(size: Dimension | undefined, value: Value): number {
+function fixedSize(size: Dimension | undefined, value: Value): number {
   if (typeof size !== 'number') {
     throw new UserError(say`Its size does not follow from the graph.`, {
       field: value,
@@ -94,15 +97,15 @@ function numberOf(size: Dimension | undefined, value: Value): number {
   return size;
 }
 
-/** A gradient that is materialised in any case: it is small. */
+/** Gradient that is always materialized, because it is small. */
 const materialised = (emitter: NormEmitter, gradient: () => Value): UseGradient => ({
   perExample: gradient,
   squaredNorm: () => emitter.sumSquares(emitter.flat(gradient()), [1]),
 });
 
 /**
- * Weights of a product: Σ_t aₜ δₜᵀ per example. One row: ‖a‖² ‖δ‖². Several, T: ⟨A Aᵀ, Δ Δᵀ⟩ where
- * 2T² < width · units or T is open, else materialised.
+ * Matmul weights: Σ_t aₜ δₜᵀ per example. For one row, ‖a‖² ‖δ‖². For T rows, ⟨A Aᵀ, Δ Δᵀ⟩ if 2T² < width · units or T
+ * is dynamic; otherwise materialized.
  */
 function outerProduct(emitter: NormEmitter, a: Value, delta: Value, y: Value): UseGradient {
   const [width, units] = [emitter.width(a), emitter.width(y)];
@@ -113,7 +116,7 @@ function outerProduct(emitter: NormEmitter, a: Value, delta: Value, y: Value): U
     const squares = (value: Value): Value => emitter.sumSquares(value, [1]);
     return { perExample, squaredNorm: () => emitter.op('Mul', [squares(a), squares(delta)]) };
   }
-  const length = emitter.shapeOf(a)?.slice(1, -1) ?? [];
+  const length = emitter.inferredShape(a)?.slice(1, -1) ?? [];
   const known = length.filter((size) => typeof size === 'number');
   const steps = known.reduce((product, size) => product * size, 1);
   const materialises =
@@ -128,7 +131,7 @@ function outerProduct(emitter: NormEmitter, a: Value, delta: Value, y: Value): U
   };
 }
 
-/** What is added to every row: Σ_t δₜ. */
+/** Bias: Σ_t δₜ. */
 const offset: NormRule = (emitter, { output: [y = ''] }, delta) =>
   materialised(emitter, () => emitter.sum(emitter.split(delta, -1, emitter.width(y)), [1]));
 
@@ -151,15 +154,15 @@ const matMulWeight: NormRule = (emitter, { input: [a = ''], output: [y = ''] }, 
   outerProduct(emitter, a, delta, y);
 
 /**
- * Filters: the same with the patches of the image (im2col) as rows. The patches are a convolution with one
- * filter per channel and place in the window.
+ * Convolution weights: matmul with image patches (im2col) as rows. Patches are extracted by a convolution with one
+ * filter per channel and window position.
  */
 const convWeight: NormRule = (emitter, node, delta) => {
   const [x = '', weights = ''] = node.input;
-  const shape = emitter.shapeOf(weights);
+  const shape = emitter.inferredShape(weights);
   const group = intAttribute(node, 'group', 1);
   const kernel = kernelOf(node, shape) ?? [];
-  const [filters, inner] = [numberOf(shape?.[0], weights), numberOf(shape?.[1], weights)];
+  const [filters, inner] = [fixedSize(shape?.[0], weights), fixedSize(shape?.[1], weights)];
   const size = kernel.reduce((product, length) => product * length, 1);
   const channels = inner * group;
   const perExample = (): Value => {
@@ -182,19 +185,19 @@ const convWeight: NormRule = (emitter, node, delta) => {
   return materialised(emitter, perExample);
 };
 
-/** Per channel, axis 1: sums over the image. */
+/** Sums over the image per channel (axis 1). */
 const perChannel = (emitter: NormEmitter, value: Value, channels: number): Value =>
   emitter.sum(emitter.split(value, channels, -1), [2]);
 
 const convBias: NormRule = (emitter, { input: [, weights = ''] }, delta) =>
   materialised(emitter, () =>
-    perChannel(emitter, delta, numberOf(emitter.shapeOf(weights)?.[0], weights)),
+    perChannel(emitter, delta, fixedSize(emitter.inferredShape(weights)?.[0], weights)),
   );
 
-/** Rows of a table: Σ over pairs of places with the same index of ⟨δₜ, δₜ'⟩. */
+/** Embedding rows: Σ over pairs of positions with the same index of ⟨δₜ, δₜ'⟩. */
 const gatherRows: NormRule = (emitter, node, delta) => {
   const [table = '', indices = ''] = node.input;
-  const [count, width] = (emitter.shapeOf(table) ?? []).map((size) => numberOf(size, table));
+  const [count, width] = (emitter.inferredShape(table) ?? []).map((size) => fixedSize(size, table));
   const { graph } = emitter;
   const rows = (): Value => emitter.split(delta, -1, width ?? 1);
   const ids = (): Value => emitter.split(indices, -1);
@@ -210,7 +213,7 @@ const gatherRows: NormRule = (emitter, node, delta) => {
       const gram = emitter.op('MatMul', [rows(), emitter.swapped(rows(), 3)]);
       return emitter.sum(emitter.op('Mul', [gram, same]), [1, 2]);
     },
-    // [batch, count, width] by one product with the indices as rows of the unit matrix.
+    // [batch, count, width] as one matmul with one-hot indices.
     perExample: () => {
       const values = graph.floats([0, 1], [2]);
       const chosen = emitter.op('OneHot', [ids(), graph.ints([count ?? 1]), values], { axis: 1 });
@@ -219,10 +222,10 @@ const gatherRows: NormRule = (emitter, node, delta) => {
   };
 };
 
-/** Σ_t δₜ ⊙ x̂ₜ with x̂ from the norm's own mean and inverse deviation. */
+/** Σ_t δₜ ⊙ x̂ₜ, with x̂ from the norm's own mean and inverse deviation. */
 const layerNormScale: NormRule = (emitter, node, delta) => {
   const [x = '', scale = ''] = node.input;
-  if (emitter.shapeOf(scale)?.length !== 1) {
+  if (emitter.inferredShape(scale)?.length !== 1) {
     throw noVector(node);
   }
   const [mean, inverse] = [outputOf(node, 1), outputOf(node, 2)];
@@ -232,11 +235,11 @@ const layerNormScale: NormRule = (emitter, node, delta) => {
   );
 };
 
-/** Σ over the image of δ ⊙ x̂, the statistics being fixed. */
+/** Σ over the image of δ ⊙ x̂, with fixed statistics. */
 const batchNormScale: NormRule = (emitter, node, delta) => {
   const [x = '', scale = '', , mean = '', variance = ''] = node.input;
   const { graph } = emitter;
-  const rank = emitter.shapeOf(x)?.length ?? 2;
+  const rank = emitter.inferredShape(x)?.length ?? 2;
   const shape = graph.ints([-1, ...Array.from({ length: rank - 2 }, () => 1)]);
   const column = (value: Value): Value => emitter.op('Reshape', [value, shape]);
   return materialised(emitter, () => {
@@ -250,19 +253,19 @@ const batchNormScale: NormRule = (emitter, node, delta) => {
 const batchNormBias: NormRule = (emitter, { input: [, scale = ''] }, delta) =>
   materialised(emitter, () => perChannel(emitter, delta, emitter.width(scale)));
 
-/** A rule for parameters that are a vector over the last axis. */
+/** Rule for parameters that are vectors over the last axis. */
 const vector =
   (place: number, rule: NormRule): NormRule =>
   (emitter, node, delta) => {
-    const shape = emitter.shapeOf(node.input[place] ?? '');
-    const last = emitter.shapeOf(node.output[0] ?? '')?.at(-1);
+    const shape = emitter.inferredShape(node.input[place] ?? '');
+    const last = emitter.inferredShape(node.output[0] ?? '')?.at(-1);
     if (shape?.length !== 1 || shape[0] !== last) {
       throw noVector(node);
     }
     return rule(emitter, node, delta);
   };
 
-/** Σ_t δₜ ⊙ xₜ, x being the input at `other`. */
+/** Σ_t δₜ ⊙ xₜ for the input x with index `other`. */
 const gain =
   (other: number): NormRule =>
   (emitter, { input, output: [y = ''] }, delta) =>
@@ -278,7 +281,7 @@ function noVector({ name, opType }: NodeProto): UserError {
   );
 }
 
-/** Rules by operator and by the place at which it reads the parameter. */
+/** Rules by operator and by the index of the parameter input. */
 export const normRules: Readonly<Record<string, readonly (NormRule | undefined)[]>> = {
   Gemm: [undefined, gemmWeight, offset],
   MatMul: [undefined, matMulWeight],

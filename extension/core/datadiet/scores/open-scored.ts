@@ -5,9 +5,9 @@ import type { ScoreDocument } from './score-document';
 import { counted, say } from '../../message';
 
 /**
- * Opens the data set of some scores as it was scored, unless `asked` says otherwise.
- * @returns it with all options that it was opened with
- * @throws UserError where it is not the one that was scored.
+ * Opens the dataset of scores with the options it was scored with, unless `asked` overrides them.
+ * @returns dataset and all options it was opened with
+ * @throws UserError if it is not the dataset that was scored.
  */
 export async function openScored(
   document: ScoreDocument,

@@ -6,16 +6,16 @@ import type { Tensor, Tensors } from '../../runtime/tensors';
 import type { ProxyModel } from '../training/proxy-model';
 import { isCorrect } from './scores';
 
-/** Examples that are run at once. */
+/** Number of examples per run. */
 const evaluationBatch = 256;
 
-/** What gives logits [batch, classes] of inputs. */
+/** Model that computes logits [batch, classes]. */
 interface Evaluator {
   readonly evaluate: (inputs: Tensors) => Promise<Tensor>;
 }
 
-/** Logits of examples of a data set, batch by batch: rows [batch, classes] and the examples. */
-export async function* logitsOf(
+/** Yields logits of a dataset's examples in batches: rows [batch, classes], and the examples. */
+export async function* evaluateLogits(
   evaluator: Evaluator,
   proxy: ProxyModel,
   dataset: Dataset,
@@ -30,8 +30,8 @@ export async function* logitsOf(
   }
 }
 
-/** Share of the examples, all of them with their own labels unless others are named, whose largest logit is that of the label. */
-export async function accuracyOf(
+/** Top-1 accuracy. By default, evaluates all examples with their own labels. */
+export async function measureAccuracy(
   evaluator: Evaluator,
   proxy: ProxyModel,
   dataset: Dataset,
@@ -42,21 +42,21 @@ export async function accuracyOf(
   }: { labels: Int32Array; examples?: Int32Array } = dataset,
 ): Promise<number> {
   let right = 0;
-  for await (const { logits, batch } of logitsOf(
+  for await (const { logits, batch } of evaluateLogits(
     evaluator,
     proxy,
     dataset,
     examples,
     cancellation,
   )) {
-    right += isCorrect(logits, labelsOf(labels, batch)).reduce((sum, one) => sum + one, 0);
+    right += isCorrect(logits, selectLabels(labels, batch)).reduce((sum, one) => sum + one, 0);
   }
   return right / Math.max(1, examples.length);
 }
 
-export const labelsOf = (labels: Int32Array, examples: Int32Array): Int32Array =>
+export const selectLabels = (labels: Int32Array, examples: Int32Array): Int32Array =>
   examples.map((example) => labels[example] ?? 0);
 
-/** 0, 1, … size − 1 */
+/** Returns 0, 1, …, size − 1. */
 export const allExamples = (size: number): Int32Array =>
   Int32Array.from({ length: size }, (_, i) => i);

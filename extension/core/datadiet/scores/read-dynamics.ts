@@ -19,7 +19,7 @@ const lineSchema = v.looseObject({
 });
 const logitsSchema = v.pipe(v.array(v.number()), v.minLength(2));
 
-/** What is gathered of an epoch, example by example in the order of the file. */
+/** Values of an epoch, in file order. */
 interface Epoch {
   readonly given: number[];
   readonly correct: number[];
@@ -28,9 +28,9 @@ interface Epoch {
 }
 
 /**
- * Reads training dynamics in the form of dataset cartography: lines {guid, logits_epoch_K, gold}, in one
- * file with all epochs or in a folder with a file for each. Scores are EL2N of the last epoch, in the order
- * of the first file, which must be the data set's.
+ * Reads training dynamics in the format of dataset cartography: lines {guid, logits_epoch_K, gold}, in one file with
+ * all epochs or a folder with one file per epoch. Scores are EL2N of the last epoch. The first file must be in dataset
+ * order.
  * @throws UserError naming the file and the line.
  */
 export async function readDynamics(path: string): Promise<ScoreDocument> {
@@ -83,8 +83,8 @@ async function epochFiles(folder: string): Promise<string[]> {
       remedy: say`Choose the folder that the training wrote them to.`,
     });
   }
-  const numberOf = (name: string): number => Number(/\d+/.exec(name)?.[0]);
-  return names.sort((a, b) => numberOf(a) - numberOf(b)).map((name) => join(folder, name));
+  const epochNumber = (name: string): number => Number(/\d+/.exec(name)?.[0]);
+  return names.sort((a, b) => epochNumber(a) - epochNumber(b)).map((name) => join(folder, name));
 }
 
 async function readLines(
@@ -99,14 +99,14 @@ async function readLines(
     if (line.trim() === '') {
       continue;
     }
-    const subjectOf = (field = ''): ErrorSubject => ({
+    const errorSubject = (field = ''): ErrorSubject => ({
       file,
       field: `line ${number}${field}`,
       remedy: lineForm,
     });
     const fault = (problem: Message, field?: string): UserError =>
-      new UserError(problem, subjectOf(field));
-    const result = v.safeParse(lineSchema, parseJsonLine(line, subjectOf()));
+      new UserError(problem, errorSubject(field));
+    const result = v.safeParse(lineSchema, parseJsonLine(line, errorSubject()));
     if (!result.success) {
       throw fault(verbatim(result.issues[0].message));
     }

@@ -6,13 +6,13 @@ import type { ScoreDocument, ScoreKind } from './score-document';
 import type { ScoringJob } from './scoring-job';
 import { Cartography, Forgetting, meanOverRuns } from './scores';
 
-/** Joins the records of all runs, each of all epochs, into a document. */
+/** Combines the records of all epochs of all runs into a score document. */
 export function summarizeRuns(
   { request, dataset, labels, proxy }: ScoringJob,
   runs: readonly (readonly EpochRecord[])[],
 ): ScoreDocument {
   const { score, epoch, noise, data, options } = request;
-  const perRun = runs.map((records) => scoresOfRun(score, records));
+  const perRun = runs.map((records) => runScores(score, records));
   const mean = meanOverRuns(perRun);
   const last = runs.flatMap((records) => records.at(-1) ?? []);
   const given = meanOverRuns(last.map((record) => Float64Array.from(record.given)));
@@ -33,7 +33,7 @@ export function summarizeRuns(
       ...(Object.keys(options).length === 0 ? {} : { options }),
     },
     classNames: [...dataset.classNames],
-    notes: notesOf(score, epoch, proxy.drawsWeights),
+    notes: scoreNotes(score, epoch, proxy.drawsWeights),
     scoring: {
       model: proxy.name,
       epoch,
@@ -43,7 +43,7 @@ export function summarizeRuns(
       seconds: runs.flat().reduce((sum, record) => sum + record.seconds, 0),
       ...(noise === undefined ? {} : { noise }),
     },
-    deviations: runs.length > 1 ? Array.from(deviationsOf(perRun, mean), finite) : [],
+    deviations: runs.length > 1 ? Array.from(sampleDeviations(perRun, mean), finite) : [],
     labels: [...labels],
     predicted: [...predicted],
     labelScores: [...given],
@@ -54,7 +54,7 @@ export function summarizeRuns(
   };
 }
 
-function scoresOfRun(kind: ScoreKind, records: readonly EpochRecord[]): Float64Array {
+function runScores(kind: ScoreKind, records: readonly EpochRecord[]): Float64Array {
   const last = records.at(-1);
   if (last === undefined) {
     throw new Error('a run has no record');
@@ -70,8 +70,8 @@ function scoresOfRun(kind: ScoreKind, records: readonly EpochRecord[]): Float64A
 }
 
 /**
- * The class that the runs predict, each counting with its probability, and that probability averaged over
- * all runs, those that predict another counting 0.
+ * Predicted class over all runs, weighted by probability, and its mean probability, where runs that predict another
+ * class count as 0.
  */
 function joinPredictions(records: readonly EpochRecord[]): {
   predicted: Int32Array;
@@ -92,16 +92,16 @@ function joinPredictions(records: readonly EpochRecord[]): {
   return { predicted, largest };
 }
 
-/** Of a sample of runs: divided by their number − 1. */
-function deviationsOf(runs: readonly Float64Array[], mean: Float64Array): Float64Array {
+/** Sample standard deviation over runs (divisor n − 1). */
+function sampleDeviations(runs: readonly Float64Array[], mean: Float64Array): Float64Array {
   return mean.map((middle, i) => {
     const squares = runs.reduce((sum, run) => sum + ((run[i] ?? 0) - middle) ** 2, 0);
     return Math.sqrt(squares / (runs.length - 1));
   });
 }
 
-function notesOf(score: ScoreKind, epoch: number, drawsWeights: boolean): string[] {
-  // Files are in English; whoever shows them translates.
+function scoreNotes(score: ScoreKind, epoch: number, drawsWeights: boolean): string[] {
+  // Documents are in English; the panel translates.
   const notes = [
     ...(score === 'grand' && epoch === 0
       ? [
@@ -123,9 +123,9 @@ function notesOf(score: ScoreKind, epoch: number, drawsWeights: boolean): string
 }
 
 /**
- * Labels that are probably wrong, by confident learning (Northcutt et al. 2021, arXiv 1911.00068, § 3.1): the
- * predicted class is another, and its probability is at least the mean probability of that class among the
- * examples that have it as their label.
+ * Label issues by confident learning (Northcutt et al. 2021, arXiv 1911.00068, § 3.1): a label is suspected if the
+ * predicted class differs and its probability is at least the mean probability of that class among examples labeled
+ * with it.
  */
 export function labelIssues({
   labels,

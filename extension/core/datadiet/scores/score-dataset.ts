@@ -1,6 +1,6 @@
 import type { Dataset } from '../../data/datasets/dataset';
 import { openDataset } from '../../data/datasets/open-dataset';
-import type { PieceDoer } from '../../distribute/piece-doer';
+import type { TaskRunner } from '../../distribute/task-runner';
 import { readMessage } from '../../distribute/read-message';
 import type { TaskJob } from '../../jobs/child-task';
 import type { JobContext } from '../../jobs/job';
@@ -15,14 +15,14 @@ import { allExamples } from './predictions';
 import { RunFolder } from '../training/run-folder';
 import { summarizeRuns } from './run-summary';
 import type { ScoreDocument } from './score-document';
-import { pieceOfSeed, seedRequestSchema, seedSetup } from '../training/seed-setup';
+import { seedWorkItem, seedRequestSchema, seedSetup } from '../training/seed-setup';
 import { engineFor, shareSeeds } from '../training/side-by-side';
 import type { SeedSharing } from '../training/side-by-side';
 import {
   createTrainer,
   probeRun,
   stepsPerEpoch,
-  threadsOf,
+  runThreads,
   trainRun,
 } from '../training/training-run';
 import { UserError } from '../../user-error';
@@ -31,7 +31,7 @@ import { say } from '../../message';
 
 /**
  * Opens the model and the folder of a job.
- * @param folderOf the folder, by what tells the job from others
+ * @param folderOf returns the folder for a job identity
  */
 export async function openScoring(
   request: ScoreRequest,
@@ -45,7 +45,7 @@ export async function openScoring(
     noise === undefined
       ? dataset
       : flipLabels(dataset.labels, dataset.classNames.length, noise.rate, noise.seed);
-  // Not the number of runs: more of them add to those that are there.
+  // Excludes the number of runs, so that more runs can be added to a job.
   const identity = { data: dataset.fingerprint, noise, model, score, epoch, training };
   return { request, dataset, labels, proxy, folder: await folderOf(identity) };
 }
@@ -70,7 +70,8 @@ function checkRequest({ runs, epoch, score, noise }: ScoreRequest): void {
 }
 
 /**
- * Scores a data set: trains the proxy from several seeds, looks at every example after each epoch, and
+ * Scores a dataset: trains the proxy with several seeds, evaluates every example after each epoch, and averages over
+ * the runs. Keeps finished runs in the request's folder until the job is done.
  * averages over the runs. What finished is kept in the request's folder until all is done.
  */
 export async function scoreDataset(
@@ -88,18 +89,18 @@ export async function scoreDataset(
   return scoreOpenDataset(request, dataset, job, { sharing, openSeconds, part: 'whole', sink });
 }
 
-/** How the runs of an open data set are done. */
+/** Execution settings for the runs on an open dataset. */
 interface ScoringMeans {
   readonly sharing: SeedSharing | undefined;
-  /** What opening the data set has taken. */
+  /** Seconds that opening the dataset took. */
   readonly openSeconds: number;
-  /** Whether it is all that lies at the path of the request, or its training part. */
+  /** Whole dataset at the request's path, or its training split. */
   readonly part: 'whole' | 'train';
-  /** Gets all records; the runs are then done in this process. */
+  /** Receives all records; if set, all runs are executed in this process. */
   readonly sink?: RecordSink | undefined;
 }
 
-/** The same for a data set that is open, or a part of one. */
+/** Scores an open dataset, or a part of one. */
 export async function scoreOpenDataset(
   request: ScoreRequest,
   dataset: Dataset,
@@ -115,9 +116,9 @@ export async function scoreOpenDataset(
   const runs: (readonly EpochRecord[])[] = [];
   for (let seed = 0; seed < request.runs; seed++) {
     const { cancellation } = job;
-    const total = request.runs * stepsOf(scoring);
+    const total = request.runs * runSteps(scoring);
     const progress: TaskJob['progress'] = ({ stage, done, unit }) => {
-      job.progress({ stage, done: seed * stepsOf(scoring) + done, total, unit });
+      job.progress({ stage, done: seed * runSteps(scoring) + done, total, unit });
     };
     runs.push(await scoreRun(scoring, seed, { cancellation, progress }, sink));
   }
@@ -125,7 +126,7 @@ export async function scoreOpenDataset(
   const seen =
     embedding === undefined
       ? {}
-      : await embedExamples(runOf(scoring, 0), scoring.folder.checkpoint(0), embedding, job);
+      : await embedExamples(runRequest(scoring, 0), scoring.folder.checkpoint(0), embedding, job);
   const document = { ...summarizeRuns(scoring, runs), ...seen };
   await request.write?.(document);
   if (request.keepRuns !== true) {
@@ -134,7 +135,7 @@ export async function scoreOpenDataset(
   return document;
 }
 
-/** Does the runs that are missing together with others, if that pays; their records lie in the folder. */
+/** Executes missing runs on workers if that saves time. Records are saved in the folder. */
 async function scoreAside(
   scoring: ScoringJob,
   job: JobContext<unknown>,
@@ -150,7 +151,7 @@ async function scoreAside(
       missing.push(seed);
     }
   }
-  const engine = await engineFor(sharing, runOf(scoring, 0), missing.length, openSeconds);
+  const engine = await engineFor(sharing, runRequest(scoring, 0), missing.length, openSeconds);
   if (engine === undefined) {
     return;
   }
@@ -161,15 +162,15 @@ async function scoreAside(
       { kind: 'score', part, score, epoch },
       { fingerprint, folder: folder.path, version: sharing.version },
     ),
-    pieces: missing.map((seed) => pieceOfSeed(seed, folder)),
-    ...{ result: recordsSchema, home: scoringWork(scoring), steps: stepsOf(scoring) },
+    pieces: missing.map((seed) => seedWorkItem(seed, folder)),
+    ...{ result: recordsSchema, home: scoringWork(scoring), steps: runSteps(scoring) },
     stage: say`Training proxies`,
     onResult: async (records: readonly EpochRecord[], index: number): Promise<void> => {
       const seed = missing[index] ?? 0;
-      // What was done on this machine lies there.
+      // Runs executed by local processes are already in the folder.
       if ((await readRun(scoring, seed)) === undefined) {
         await Promise.all(
-          epochsOf(request).map(async (at, i) => {
+          recordedEpochs(request).map(async (at, i) => {
             const [record] = records.slice(i, i + 1);
             await (record && writeRecord(folder.record(seed, at), record));
           }),
@@ -180,35 +181,35 @@ async function scoreAside(
   await shareSeeds(seeds, engine, job);
 }
 
-/** Does runs of a scoring that is open. */
-export const scoringWork = (scoring: ScoringJob): Pick<PieceDoer, 'do' | 'probe'> => ({
+/** Task runner for seeds of an open scoring job. */
+export const scoringWork = (scoring: ScoringJob): Pick<TaskRunner, 'do' | 'probe'> => ({
   do: async (request, job) => {
     const { seed } = readMessage(seedRequestSchema, request, 'The piece');
     return scoreRun(scoring, seed, job);
   },
-  probe: async () => probeRun(runOf(scoring, 0)),
+  probe: async () => probeRun(runRequest(scoring, 0)),
 });
 
-/** Epochs that records are taken at. */
-const epochsOf = ({ epoch }: Pick<ScoreRequest, 'epoch'>): readonly number[] =>
+/** Epochs after which examples are evaluated. */
+const recordedEpochs = ({ epoch }: Pick<ScoreRequest, 'epoch'>): readonly number[] =>
   epoch === 0 ? [0] : Array.from({ length: epoch }, (_, i) => i + 1);
 
-const stepsOf = ({ request, dataset }: ScoringJob): number =>
+const runSteps = ({ request, dataset }: ScoringJob): number =>
   request.epoch * stepsPerEpoch(dataset.size, request.training);
 
-const runOf = (scoring: ScoringJob, seed: number) => {
+const runRequest = (scoring: ScoringJob, seed: number) => {
   const { request, dataset, labels, proxy } = scoring;
   const examples = allExamples(dataset.size);
   const settings = request.training;
-  return { proxy, dataset, labels, examples, seed, steps: stepsOf(scoring), settings };
+  return { proxy, dataset, labels, examples, seed, steps: runSteps(scoring), settings };
 };
 
-/** The records of all epochs of a run that is done. */
+/** Records of all epochs of a finished run. */
 async function readRun(
   { request, folder }: ScoringJob,
   seed: number,
 ): Promise<EpochRecord[] | undefined> {
-  const numbers = epochsOf(request);
+  const numbers = recordedEpochs(request);
   const found = await Promise.all(
     numbers.map(async (epoch) => readRecord(folder.record(seed, epoch))),
   );
@@ -216,7 +217,7 @@ async function readRun(
   return records.length === numbers.length ? records : undefined;
 }
 
-/** Trains one seed, or reads what an earlier try has left; gives its records of all epochs. */
+/** Trains one seed, or reads its saved run; returns the records of all epochs. */
 async function scoreRun(
   scoring: ScoringJob,
   seed: number,
@@ -225,14 +226,14 @@ async function scoreRun(
 ): Promise<readonly EpochRecord[]> {
   const { request, dataset, labels, proxy, folder } = scoring;
   const { epoch: epochs, score } = request;
-  const kept = await readRun(scoring, seed);
-  if (kept !== undefined) {
-    return kept;
+  const savedRun = await readRun(scoring, seed);
+  if (savedRun !== undefined) {
+    return savedRun;
   }
-  const run = runOf(scoring, seed);
+  const run = runRequest(scoring, seed);
   const gradients =
     score === 'grand'
-      ? await GradientNormScorer.create(proxy.untrained(seed), threadsOf(run))
+      ? await GradientNormScorer.create(proxy.untrained(seed), runThreads(run))
       : undefined;
   let started = performance.now();
   const record = async (epoch: number, trainer: Parameters<typeof recordEpoch>[1]) => {

@@ -18,7 +18,7 @@ import {
   bareScores,
   parseScoreDocument,
   readText,
-  scoresOf,
+  scoreValues,
   writeScoreDocument,
 } from './score-document';
 import type { ScoreDocument } from './score-document';
@@ -28,8 +28,8 @@ import { counted, say } from '../../message';
 const remedy = say`Scores are documents of espalier score-data, .npy arrays of one axis, DeepCore {indices, scores} as .json, training dynamics {guid, logits_epoch_0, …, gold} or their statistics {guid, confidence, variability, correctness} as .jsonl, or .csv with the columns of cleanlab.`;
 
 /**
- * Reads scores of Espalier or of another tool; which form it is follows from name and content.
- * @throws UserError naming the file and the row or field at fault.
+ * Reads scores from Espalier or another tool. The format is detected from name and content.
+ * @throws UserError naming the file and the invalid row or field.
  */
 export async function readScores(path: string): Promise<ScoreDocument> {
   const found = await stat(path).catch(() => {
@@ -59,8 +59,8 @@ export async function readScores(path: string): Promise<ScoreDocument> {
 }
 
 /**
- * Writes scores in one of the forms.
- * @throws UserError when it needs what the document does not have.
+ * Writes scores in a format.
+ * @throws UserError if the format requires data that the document doesn't have.
  */
 export async function writeScores(
   path: string,
@@ -72,7 +72,7 @@ export async function writeScores(
       await writeScoreDocument(path, document);
       return;
     case 'npy': {
-      const data = scoresOf(document);
+      const data = scoreValues(document);
       await writeText(path, npyBytes({ dtype: 'F64', dims: [data.length], data }));
       return;
     }
@@ -118,7 +118,7 @@ const deepCoreSchema = v.object({
   scores: v.array(v.number()),
 });
 
-/** What DeepCore's selection gives: scores of the examples at `indices`, which must be all of them. */
+/** Parses the output of DeepCore's selection: scores of the examples at `indices`, which must include all examples. */
 function parseDeepCore(text: string, file: string): ScoreDocument {
   const { indices, scores } = parseDocument(
     deepCoreSchema,
@@ -157,7 +157,7 @@ function parseDeepCore(text: string, file: string): ScoreDocument {
   );
 }
 
-/** Columns of cleanlab's tables of label issues; a low label score stands for a suspected label. */
+/** Columns of cleanlab's label issues; a low label score means a suspected label. */
 const cleanlabColumns = ['is_label_issue', 'label_score', 'given_label', 'predicted_label'];
 
 function cleanlabTable(document: ScoreDocument, file: string): string {
@@ -168,12 +168,12 @@ function cleanlabTable(document: ScoreDocument, file: string): string {
       remedy: say`Write them as .npy, or score the data set here.`,
     });
   }
-  const nameOf = (label: number | undefined): string => classNames[label ?? 0] ?? String(label);
+  const className = (label: number | undefined): string => classNames[label ?? 0] ?? String(label);
   const rows = labels.map((label, i) => [
     labelIssues[i] === 1 ? 'True' : 'False',
     (labelScores[i] ?? 0).toPrecision(7),
-    nameOf(label),
-    nameOf(predicted[i]),
+    className(label),
+    className(predicted[i]),
   ]);
   return `${unparse({ fields: cleanlabColumns, data: rows }, { newline: '\n' })}\n`;
 }
@@ -195,7 +195,7 @@ function parseCleanlab(text: string, file: string): ScoreDocument {
         (_, i) => String(i),
       )
     : [...new Set(names)].sort();
-  const numberOf = new Map(classNames.map((name, i) => [name, i]));
+  const classIndices = new Map(classNames.map((name, i) => [name, i]));
   const labelScores = data.map((row, i) => {
     const score = Number(row['label_score']);
     if (row['label_score']?.trim() === '' || !Number.isFinite(score)) {
@@ -208,15 +208,15 @@ function parseCleanlab(text: string, file: string): ScoreDocument {
     return score;
   });
   return {
-    // High stands for hard everywhere here, so that `max` keeps the same side as with other scores.
+    // High scores mean hard examples, so that `max` keeps the same side as for other scores.
     ...bareScores(
       '1 − label_score',
       labelScores.map((score) => 1 - score),
     ),
     classNames,
     labelScores,
-    labels: data.map((row) => numberOf.get(row['given_label'] ?? '') ?? 0),
-    predicted: data.map((row) => numberOf.get(row['predicted_label'] ?? '') ?? 0),
+    labels: data.map((row) => classIndices.get(row['given_label'] ?? '') ?? 0),
+    predicted: data.map((row) => classIndices.get(row['predicted_label'] ?? '') ?? 0),
     labelIssues: data.map((row) => (/^(?:true|1)$/i.test(row['is_label_issue'] ?? '') ? 1 : 0)),
   };
 }

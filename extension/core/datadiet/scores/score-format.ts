@@ -1,11 +1,11 @@
 import { extname } from 'node:path';
 
-/** Forms that scores are written in. */
+/** File formats of scores. */
 export const scoreFormats = ['espalier', 'npy', 'deepcore', 'cleanlab', 'cartography'] as const;
 export type ScoreFormat = (typeof scoreFormats)[number];
 
-/** The form that the end of a name asks for. */
-export function formatOf(path: string): ScoreFormat {
+/** Format selected by the file extension. */
+export function scoreFormatFromPath(path: string): ScoreFormat {
   switch (extname(path).toLowerCase()) {
     case '.npy':
       return 'npy';

@@ -9,10 +9,10 @@ import { printable } from '../../printable';
 import { checkIndices, chooseExamples } from '../choose-examples';
 import type { Choice } from '../choose-examples';
 import { openScored } from './open-scored';
-import { overviewOf } from '../data-map';
+import { summarizeScores } from '../data-map';
 import type { MapPoint, ScoreOverview } from '../data-map';
 import { DataIssues } from '../neighbors/data-issues';
-import { experimentsBeside } from '../subsets/experiment-document';
+import { findExperiments } from '../subsets/experiment-document';
 import type { Experiment } from '../subsets/experiment-document';
 import { findExamples, rankExamples, scoredExample } from '../subsets/find-examples';
 import type { ExampleQuery, Findable, ScoredExample } from '../subsets/find-examples';
@@ -22,70 +22,70 @@ import type { SelectionDocument } from '../subsets/selection-document';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** Where scores lie, and what they are of. */
+/** Score file, and its dataset. */
 export interface ScoredSource {
-  /** File of scores, of Espalier or of another tool. */
+  /** Score file from Espalier or another tool. */
   readonly scores: string;
-  /** The data set, where it is another than the scores name. */
+  /** Path of the dataset, if it differs from the one named in the scores. */
   readonly data?: string;
 }
 
-/** What a data map shows before its data set is opened. */
+/** Data map without the dataset's contents. */
 export interface DataMap {
   readonly overview: ScoreOverview;
   readonly experiments: readonly Experiment[];
-  /** Experiments that could not be read, and the like. */
+  /** Warnings, such as about unreadable experiments. */
   readonly warnings: readonly Message[];
 }
 
-/** The data set of a map, which takes longer to open than its scores. */
+/** Dataset of a map, which takes longer to open than its scores. */
 export interface MappedData {
-  /** Absent where none is known. */
+  /** Absent if unknown. */
   readonly path?: string;
-  /** Why the examples themselves cannot be shown, if so. */
+  /** Reason why the examples can't be shown, if any. */
   readonly problem?: Message;
   readonly warnings: readonly Message[];
 }
 
-/** What comes of opening the data set of a map. */
+/** Result of opening the dataset of a map. */
 export interface OpenedData {
   readonly data: MappedData;
-  /** Where the scores don't name a data set, which tells more of them. */
+  /** Updated map, if the scores don't name a dataset and it adds information. */
   readonly map?: DataMap;
 }
 
 export interface ExamplePage {
-  /** Examples that pass the query. */
+  /** Number of examples that match the query. */
   readonly total: number;
-  /** Counted from 0; the one with the example that is looked for, where there is one. */
+  /** Page index from 0; the page with the `containing` example, if given. */
   readonly page: number;
-  /** Place among those that pass of the example that is looked for, from 0; absent if it does not. */
+  /** Rank of the `containing` example among the matches, from 0; absent if it doesn't match. */
   readonly place?: number;
   readonly items: readonly (ScoredExample & { readonly content?: ExampleContent })[];
 }
 
-/** All that is known of one example. */
+/** Details of one example. */
 export interface ExampleDetails extends ScoredExample {
-  /** Larger than in a list. */
+  /** Larger preview than in a list. */
   readonly content?: ExampleContent;
-  /** Where it lies in the data set, where that has several files. */
+  /** Path within a dataset of several files. */
   readonly place?: string;
-  /** Absent where training dynamics are not known. */
+  /** Absent if training dynamics are unknown. */
   readonly dynamics?: Pick<MapPoint, 'confidence' | 'variability' | 'correctness'>;
-  /** The most similar examples, the nearest first; empty where there is no embedding. */
+  /** Most similar examples, nearest first; empty without an embedding. */
   readonly neighbors: readonly { readonly index: number; readonly similarity: number }[];
 }
 
-/** How many examples a choice keeps. */
+/** Number of selected examples, in total and per class. */
 export type ChoiceCounts = Pick<SelectionDocument, 'examples' | 'kept' | 'classes'>;
 
-/** Scores together with the data set that they are of, where there is one. */
+/** Scores together with their dataset, if available. */
 export class ScoredData {
   #document: ScoreDocument;
   #dataset: Dataset | undefined;
   #opening: Promise<OpenedData> | undefined;
   #issues: DataIssues;
-  /** The order that was asked for last stays sorted. */
+  /** Sorted order of the last query. */
   #ranked: { readonly key: string; readonly order: Uint32Array } | undefined;
 
   private constructor(
@@ -97,8 +97,8 @@ export class ScoredData {
   }
 
   /**
-   * Reads scores, and leaves their data set for later.
-   * @throws UserError when there are no scores to read.
+   * Reads scores. The dataset is opened later by {@link data}.
+   * @throws UserError if there are no readable scores.
    */
   public static async open(source: ScoredSource): Promise<ScoredData> {
     return new ScoredData(source, await readScores(source.scores));
@@ -111,11 +111,13 @@ export class ScoredData {
     const found =
       fingerprint === undefined
         ? { experiments: [], warnings: [] }
-        : await experimentsBeside(this.source.scores, fingerprint);
-    return { overview: overviewOf(document, basename(path), this.#issues), ...found };
+        : await findExperiments(this.source.scores, fingerprint);
+    return { overview: summarizeScores(document, basename(path), this.#issues), ...found };
   }
 
-  /** Opens the data set, once. One that is missing or another keeps its examples from being shown, not its scores. */
+  /**
+   * Opens the dataset once. If it is missing or doesn't match, examples can't be shown, but scores remain available.
+   */
   public async data(): Promise<OpenedData> {
     this.#opening ??= this.#openData();
     return this.#opening;
@@ -123,7 +125,7 @@ export class ScoredData {
 
   async #openData(): Promise<OpenedData> {
     const document = this.#document;
-    const path = this.source.data ?? (await placeOf(document, this.source.scores));
+    const path = this.source.data ?? (await findDataset(document, this.source.scores));
     if (path === undefined) {
       const problem = say`These scores don't say which data set they belong to.`;
       return { data: { problem, warnings: [] } };
@@ -164,12 +166,12 @@ export class ScoredData {
       ...(place < 0 ? {} : { place }),
       items: found.slice(start, start + pageSize).map((index) => ({
         ...scoredExample(findable, index, similarity),
-        ...this.#contentOf(index, 'card'),
+        ...this.#previewContent(index, 'card'),
       })),
     };
   }
 
-  /** @throws UserError where there is no such example. */
+  /** @throws UserError for an index out of range. */
   public details(index: number, similarity?: number): ExampleDetails {
     const document = this.#document;
     checkIndices('index', [index], document.examples);
@@ -183,10 +185,10 @@ export class ScoredData {
     const place = this.#dataset?.place?.(index);
     return {
       ...scoredExample(this.#findable, index, similarity),
-      ...this.#contentOf(index, 'whole'),
+      ...this.#previewContent(index, 'whole'),
       ...(place === undefined ? {} : { place: printable(place) }),
       ...(isMapped ? { dynamics: { confidence, variability, correctness } } : {}),
-      neighbors: this.#issues.embedding?.neighborsOf(index) ?? [],
+      neighbors: this.#issues.embedding?.neighbors(index) ?? [],
     };
   }
 
@@ -204,14 +206,17 @@ export class ScoredData {
     };
   }
 
-  #contentOf(index: number, much: 'card' | 'whole'): { readonly content?: ExampleContent } {
+  #previewContent(index: number, much: 'card' | 'whole'): { readonly content?: ExampleContent } {
     const dataset = this.#dataset;
     return dataset === undefined ? {} : { content: exampleContent(dataset, index, much) };
   }
 }
 
-/** Where the data set is that scores name: where it was, or beside the scores, as after a move. */
-async function placeOf({ dataset }: ScoreDocument, scores: string): Promise<string | undefined> {
+/** Path of the dataset that scores name: the recorded path, or next to the scores if both were moved. */
+async function findDataset(
+  { dataset }: ScoreDocument,
+  scores: string,
+): Promise<string | undefined> {
   if (dataset === undefined) {
     return undefined;
   }
@@ -224,12 +229,12 @@ async function placeOf({ dataset }: ScoreDocument, scores: string): Promise<stri
   return !(await exists(dataset.path)) && (await exists(beside)) ? beside : dataset.path;
 }
 
-/** What is to be known of a data set before it is scored. */
+/** Information on a dataset before scoring. */
 export interface DatasetSummary {
   readonly name: string;
   readonly examples: number;
   readonly classes: number;
-  /** [channels, height, width] of images; [0] of texts. */
+  /** [channels, height, width] for images; [0] for texts. */
   readonly featureShape: readonly number[];
   readonly isText: boolean;
 }

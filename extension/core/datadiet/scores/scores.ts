@@ -1,9 +1,9 @@
 /*
- * Scores of examples, in the data set's own order. `logits` are rows [examples, classes], one after the
- * other; `labels` hold the class of each row.
+ * Scores of examples in dataset order. `logits` are rows [examples, classes]; `labels` are the class
+ * index of each row.
  */
 
-/** softmax of row `row`, written into `into`. */
+/** Writes the softmax of one row to `into`. */
 function softmax(logits: Float32Array, row: number, into: Float64Array): void {
   const start = row * into.length;
   let most = Number.NEGATIVE_INFINITY;
@@ -21,7 +21,7 @@ function softmax(logits: Float32Array, row: number, into: Float64Array): void {
   }
 }
 
-/** Visits the softmax of every row of logits; the array is the same each time. */
+/** Calls back with the softmax of each row. The array is reused. */
 export function eachRow(
   logits: Float32Array,
   labels: ArrayLike<number>,
@@ -53,7 +53,7 @@ export function el2n(logits: Float32Array, labels: ArrayLike<number>): Float64Ar
   );
 }
 
-/** Margin error: the largest probability of another class − that of the label, −1 … 1. */
+/** Margin error: largest probability of another class − that of the label, −1 … 1. */
 export function marginError(logits: Float32Array, labels: ArrayLike<number>): Float64Array {
   return scoreRows(logits, labels, (probabilities, label) => {
     const others = probabilities.map((p, i) => (i === label ? Number.NEGATIVE_INFINITY : p));
@@ -61,7 +61,7 @@ export function marginError(logits: Float32Array, labels: ArrayLike<number>): Fl
   });
 }
 
-/** Whether the largest logit is that of the label; the first of equal ones counts. */
+/** 1 if the label has the largest logit. Ties select the first class. */
 export function isCorrect(logits: Float32Array, labels: ArrayLike<number>): Uint8Array {
   const classes = logits.length / Math.max(1, labels.length);
   return Uint8Array.from(labels, (label, row) => {
@@ -75,8 +75,8 @@ export function isCorrect(logits: Float32Array, labels: ArrayLike<number>): Uint
 }
 
 /**
- * Forgetting events (Toneva et al. 2019, arXiv 1812.05159): how often an example turns from right to
- * wrong between two looks at it. Infinity for one that was never right.
+ * Counts forgetting events (Toneva et al. 2019, arXiv 1812.05159): changes of an example from correct to wrong between
+ * two evaluations. Infinity for examples that were never correct.
  */
 export class Forgetting {
   private readonly events: Float64Array;
@@ -89,7 +89,7 @@ export class Forgetting {
     this.learned = new Uint8Array(examples);
   }
 
-  /** Tells what `isCorrect` gives for examples `start`, `start + 1`, … now. */
+  /** Records the output of `isCorrect` for examples from `start`. */
   public observe(correct: Uint8Array, start = 0): void {
     correct.forEach((now, i) => {
       const example = start + i;
@@ -108,17 +108,17 @@ export class Forgetting {
   }
 }
 
-/** Statistics of an example over epochs (Swayamdipta et al. 2020, arXiv 2009.10795, § 2). */
+/** Statistics of examples over epochs (Swayamdipta et al. 2020, arXiv 2009.10795, § 2). */
 export interface CartographyStatistics {
   /** Mean probability of the label. */
   readonly confidence: Float64Array;
-  /** Its standard deviation, over all epochs (divided by their number). */
+  /** Population standard deviation of the label's probability over all epochs. */
   readonly variability: Float64Array;
-  /** Share of the epochs in which the label was predicted. */
+  /** Share of epochs in which the label was predicted. */
   readonly correctness: Float64Array;
 }
 
-/** Gathers cartography statistics; epochs of several seeds may be given one after the other. */
+/** Accumulates cartography statistics. Epochs of several seeds may be recorded in sequence. */
 export class Cartography {
   private epochs = 0;
   private readonly mean: Float64Array;
@@ -132,7 +132,7 @@ export class Cartography {
     this.right = new Float64Array(examples);
   }
 
-  /** Tells the probability of the label and whether it was predicted, for all examples of one epoch. */
+  /** Records the label probabilities and correctness of all examples for one epoch. */
   public observe(probability: Float64Array, correct: Uint8Array): void {
     this.epochs++;
     probability.forEach((p, i) => {
@@ -154,7 +154,7 @@ export class Cartography {
   }
 }
 
-/** Mean of each example's score over runs. An infinite score stays infinite. */
+/** Mean score of each example over runs. Infinite scores stay infinite. */
 export function meanOverRuns(runs: readonly Float64Array[]): Float64Array {
   const [first] = runs;
   if (first === undefined) {

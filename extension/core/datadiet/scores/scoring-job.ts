@@ -5,24 +5,24 @@ import type { RunFolder } from '../training/run-folder';
 import type { ScoreKind, ScoreDocument } from './score-document';
 import type { FitRequest } from '../training/train-request';
 
-/** Which data set is scored, and how. */
+/** Dataset and settings of a scoring job. */
 export interface ScoreRequest extends FitRequest {
   readonly score: ScoreKind;
-  /** Independent trainings over which scores are averaged, with seeds 0, 1, … */
+  /** Number of independent runs, with seeds 0, 1, …, over which scores are averaged. */
   readonly runs: number;
-  /** Epochs trained before scoring; 0 scores at initialisation. */
+  /** Number of epochs trained before scoring; 0 scores at initialization. */
   readonly epoch: number;
-  /** Asks for an embedding beside the scores. */
+  /** Also computes an embedding. */
   readonly embedding?: EmbeddingRequest;
-  /** Folder that keeps finished runs while the job works. */
+  /** Folder for finished runs while the job is running. */
   readonly folder: string;
-  /** Leave them there when all is done; they are removed if absent. */
+  /** Keeps the runs after the job is done; removed by default. */
   readonly keepRuns?: boolean;
-  /** Writes the result, before they are removed: a full disk then costs nothing. */
+  /** Writes the result before the runs are removed, so that a full disk loses nothing. */
   readonly write?: (document: ScoreDocument) => Promise<void>;
 }
 
-/** Everything that runs of scoring share. */
+/** State shared by the runs of a scoring job. */
 export interface ScoringJob {
   readonly request: ScoreRequest;
   readonly dataset: Dataset;

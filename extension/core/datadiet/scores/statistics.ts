@@ -1,7 +1,7 @@
 export const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 
-/** Standard deviation of a sample, divided by its number − 1; undefined for fewer than two. */
+/** Sample standard deviation (divisor n − 1); undefined for fewer than two values. */
 export function sampleDeviation(values: readonly number[]): number | undefined {
   if (values.length < 2) {
     return undefined;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import * as v from 'valibot';
-import { withStanding } from '../../distribute/standing-engine';
+import { withPersistentWorkers } from '../../distribute/persistent-engine';
 import type { TaskJob } from '../../jobs/child-task';
 import { Journal } from '../../jobs/journal';
 import type { JobContext } from '../../jobs/job';
@@ -10,19 +10,19 @@ import {
   fitResultSchema,
   fitWork,
   openMaterial,
-  pieceOfFit,
-  runOfFit,
+  fitWorkItem,
+  fitRunRequest,
 } from './diet-material';
 import type { Fit, FitResult, Material } from './diet-material';
 import { comparisonSteps, PartsProgress } from './diet-work';
 import type { Comparison, OffsetSweep } from './diet-work';
 import { auroc } from './label-noise';
-import { fingerprintOf, holdOut } from './open-splits';
+import { splitsFingerprint, holdOut } from './open-splits';
 import { allExamples } from '../scores/predictions';
-import { digestOf, RunFolder } from '../training/run-folder';
+import { digestNumbers, RunFolder } from '../training/run-folder';
 import { scoreOpenDataset } from '../scores/score-dataset';
 import type { ScoreDocument, ScoreKind } from '../scores/score-document';
-import { scoresOf } from '../scores/score-document';
+import { scoreValues } from '../scores/score-document';
 import { selectExamples } from './selection';
 import type { Policy, SelectionRequest } from './selection';
 import { seedSetup } from '../training/seed-setup';
@@ -34,7 +34,7 @@ import { stepsPerEpoch } from '../training/training-run';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
-/** Scores of one kind, taken at one epoch. */
+/** Kind of score, and the epoch after which it is computed. */
 export interface ScoreChoice {
   readonly kind: ScoreKind;
   readonly epoch: number;
@@ -43,11 +43,11 @@ export interface ScoreChoice {
 export interface DietRequest extends FitRequest, Comparison {
   readonly scores: readonly ScoreChoice[];
   readonly balanced: boolean;
-  /** Folder that keeps what is done while the job works. */
+  /** Folder for finished work while the job is running. */
   readonly folder: string;
 }
 
-/** How well a choice of examples trains. */
+/** Accuracy of models trained on one selection of examples. */
 export interface DietRow {
   /** `full`, `random`, or a score such as `el2n@3`. */
   readonly choice: string;
@@ -56,14 +56,14 @@ export interface DietRow {
   readonly keep: number;
   readonly examples: number;
   readonly steps: number;
-  /** On the test data, 0 to 1, of each seed. */
+  /** Test accuracy of each seed, 0 to 1. */
   readonly accuracies: readonly number[];
   readonly mean: number;
-  /** Standard deviation of the sample; absent for one seed. */
+  /** Sample standard deviation; absent for one seed. */
   readonly deviation?: number;
-  /** Share of the kept examples whose label was flipped, where that is known. */
+  /** Share of selected examples with flipped labels, if known. */
   readonly wrongLabels?: number;
-  /** Of all its trainings together. */
+  /** Total seconds of all trainings. */
   readonly seconds: number;
 }
 
@@ -72,7 +72,7 @@ export interface DietResult {
   readonly version: 1;
   readonly dataset: {
     readonly name: string;
-    /** Of the training data with those that were held out, as scores of them have it. */
+    /** Fingerprint of the training data including the held-out part, as in its scores. */
     readonly fingerprint: string;
     readonly examples: number;
     readonly testExamples: number;
@@ -83,32 +83,32 @@ export interface DietResult {
     readonly interRunSpearman: number | null;
     readonly seconds: number;
     readonly notes: readonly string[];
-    /** How well the score tells flipped labels from right ones. */
+    /** AUROC of the score as a detector of flipped labels. */
     readonly noiseAuroc?: number;
   }[];
   readonly sweeps: readonly OffsetSweep[];
   readonly rows: readonly DietRow[];
 }
 
-/** Share of the examples that choose between windows. */
+/** Share of examples used to select a window. */
 const validationShare = 0.1;
-/** So far from the seeds of scoring that none is met again. */
+/** First seed, far from the seeds that scoring uses. */
 const firstSeed = 1000;
 
 const entrySchema = v.object({ key: v.string(), accuracy: v.number(), seconds: v.number() });
 type Entry = v.InferOutput<typeof entrySchema>;
 
-/** A training with what it is known by in the journal. */
+/** Training, with its key in the journal. */
 interface KeyedFit extends Fit {
   readonly key: string;
 }
 
-const nameOf = ({ kind, epoch }: ScoreChoice): string => `${kind}@${epoch}`;
+const scoreName = ({ kind, epoch }: ScoreChoice): string => `${kind}@${epoch}`;
 
 /**
- * Measures what choosing examples by their scores does to a model trained on them: always beside the whole
- * data set and beside random choices of the same size. Started again, it goes on where it was.
- * @param write writes the result, before what is done is removed: a full disk then costs nothing
+ * Measures the effect of selecting examples by score on models trained on them, compared with the full dataset and with
+ * random selections of the same size. Resumes an interrupted experiment.
+ * @param write writes the result before intermediate files are removed, so that a full disk loses nothing
  */
 export async function runDiet(
   request: DietRequest,
@@ -125,7 +125,7 @@ export async function runDiet(
   const identity = {
     data: train.fingerprint,
     test: testSet.fingerprint,
-    labels: digestOf(noisy.labels),
+    labels: digestNumbers(noisy.labels),
     model: request.proxy,
     epochs: request.epochs,
     training: request.training,
@@ -136,8 +136,8 @@ export async function runDiet(
     JSON.stringify(identity),
     (value) => v.parse(entrySchema, value),
   );
-  // Each row trains few models: workers stay for all rows.
-  return withStanding(sharing?.engine, async (engine) => {
+  // Each row trains few models, so workers are shared by all rows.
+  return withPersistentWorkers(sharing?.engine, async (engine) => {
     const means = { sharing: sharing && { ...sharing, engine }, openSeconds };
     const result = await new DietBench(request, material, means, runFolder, journal, job).run();
     await write(result);
@@ -175,7 +175,7 @@ class DietBench {
     const { scores, keep: shares, policies, balanced } = request;
     const scored: { name: string; document: ScoreDocument }[] = [];
     for (const choice of scores) {
-      scored.push({ name: nameOf(choice), document: await this.score(choice) });
+      scored.push({ name: scoreName(choice), document: await this.score(choice) });
     }
     const sweeps: OffsetSweep[] = [];
     const rows = [await this.measure('full', undefined, 1)];
@@ -203,7 +203,7 @@ class DietBench {
       },
       request,
       scorings: scored.map(({ name, document }) => {
-        const noiseAuroc = auroc(scoresOf(document), noisy.flipped);
+        const noiseAuroc = auroc(scoreValues(document), noisy.flipped);
         return {
           choice: name,
           interRunSpearman: document.scoring?.interRunSpearman ?? null,
@@ -225,7 +225,7 @@ class DietBench {
         ...{ data, options, proxy, score: kind, runs, epoch, training },
         ...(test === undefined ? {} : { test }),
         ...(noise === undefined ? {} : { noise }),
-        folder: this.folder.file(nameOf({ kind, epoch })),
+        folder: this.folder.file(scoreName({ kind, epoch })),
         keepRuns: true,
       },
       train,
@@ -236,7 +236,7 @@ class DietBench {
     return document;
   }
 
-  /** Trains on a choice from every seed; on everything if it is undefined. */
+  /** Trains on a selection with every seed; on all examples if it is undefined. */
   private async measure(
     choice: string,
     selection: SelectionRequest | undefined,
@@ -248,7 +248,7 @@ class DietBench {
     const fits = this.seeds.map((seed) => {
       const examples =
         selection === undefined ? allExamples(train.size) : this.select(selection, document, seed);
-      return this.fitOf(examples, seed);
+      return this.keyedFit(examples, seed);
     });
     const size = fits[0]?.examples.length ?? 0;
     const steps = this.stepsFor(size);
@@ -274,7 +274,7 @@ class DietBench {
     };
   }
 
-  /** Random choices differ from seed to seed, as they would from user to user. */
+  /** Random selections differ between seeds, as they would between users. */
   private select(
     selection: SelectionRequest,
     document: ScoreDocument | undefined,
@@ -282,13 +282,13 @@ class DietBench {
     among?: Int32Array,
   ): Int32Array {
     const { train, noisy } = this.material;
-    const scores = document === undefined ? new Float64Array(train.size) : scoresOf(document);
+    const scores = document === undefined ? new Float64Array(train.size) : scoreValues(document);
     return selectExamples(scores, noisy.labels, { ...selection, seed }, among);
   }
 
   /**
-   * Chooses the window by training on a part of the examples and validating on the rest, labels being as
-   * the user has them. Where there is but one window nothing is trained.
+   * Selects a window by training on a part of the examples and validating on the rest, with the user's labels. A single
+   * window needs no training.
    */
   private async sweep(
     choice: string,
@@ -309,7 +309,7 @@ class DietBench {
     let seconds = 0;
     for (const offset of offsets) {
       const fits = this.seeds.map((seed) =>
-        this.fitOf(this.select({ ...selection, offset }, document, seed, kept), seed, heldOut),
+        this.keyedFit(this.select({ ...selection, offset }, document, seed, kept), seed, heldOut),
       );
       const results = await this.fitAll(fits, say`${choice}, window behind ${offset}`);
       validated.push({ offset, accuracies: results.map(({ accuracy }) => accuracy) });
@@ -329,18 +329,18 @@ class DietBench {
     return Array.from({ length: this.request.seeds }, (_, i) => firstSeed + i);
   }
 
-  private fitOf(examples: Int32Array, seed: number, validation?: Int32Array): KeyedFit {
+  private keyedFit(examples: Int32Array, seed: number, validation?: Int32Array): KeyedFit {
     const steps = this.stepsFor(examples.length);
     const on = validation === undefined ? 'test' : 'validation';
     const key = createHash('sha256')
-      .update(`${on} ${seed} ${steps} ${digestOf(examples)}`)
+      .update(`${on} ${seed} ${steps} ${digestNumbers(examples)}`)
       .digest('hex');
     const checkpoint = this.folder.file(`${key.slice(0, 16)}.safetensors`);
     const fit = { key, examples, seed, steps, checkpoint };
     return validation === undefined ? fit : { ...fit, validation };
   }
 
-  /** Does trainings, side by side if that pays, and keeps what came of them. */
+  /** Runs trainings, in parallel if that saves time, and saves their results. */
   private async fitAll(fits: readonly KeyedFit[], what: Message): Promise<Entry[]> {
     const stage = say`Training on ${what}`;
     const { sharing, openSeconds } = this.means;
@@ -348,16 +348,17 @@ class DietBench {
     const missing = fits.filter(({ key }) => !this.done.has(key));
     const [first] = missing;
     const engine =
-      first && (await engineFor(sharing, runOfFit(material, first), missing.length, openSeconds));
+      first &&
+      (await engineFor(sharing, fitRunRequest(material, first), missing.length, openSeconds));
     if (engine !== undefined && first !== undefined && sharing !== undefined) {
-      const fingerprint = fingerprintOf(material.train, material.testSet);
+      const fingerprint = splitsFingerprint(material.train, material.testSet);
       const seeds = {
         setup: await seedSetup(
           request,
           { kind: 'fit' },
           { fingerprint, folder: folder.path, version: sharing.version },
         ),
-        pieces: missing.map(pieceOfFit),
+        pieces: missing.map(fitWorkItem),
         ...{ result: fitResultSchema, home: fitWork(material, folder) },
         ...{ steps: first.steps, stage },
         onResult: async (result: FitResult, index: number): Promise<void> => {

@@ -1,18 +1,18 @@
 import { basename } from 'node:path';
 import * as v from 'valibot';
 import type { Dataset } from '../../data/datasets/dataset';
-import type { PieceDoer } from '../../distribute/piece-doer';
+import type { TaskRunner } from '../../distribute/task-runner';
 import { readMessage } from '../../distribute/read-message';
 import type { TaskJob } from '../../jobs/child-task';
 import { flipLabels } from './label-noise';
 import type { NoisyLabels } from './label-noise';
 import { openSplits } from './open-splits';
-import { accuracyOf, allExamples } from '../scores/predictions';
+import { measureAccuracy, allExamples } from '../scores/predictions';
 import { openProxy } from '../training/proxy-model';
 import type { ProxyModel } from '../training/proxy-model';
 import type { RunFolder } from '../training/run-folder';
 import { seedRequestSchema } from '../training/seed-setup';
-import type { SeedPiece } from '../training/seed-setup';
+import type { SeedWorkItem } from '../training/seed-setup';
 import type { FitRequest } from '../training/train-request';
 import { probeRun, trainRun } from '../training/training-run';
 import type { RunRequest } from '../training/training-run';
@@ -20,36 +20,36 @@ import type { TrainingSettings } from '../training/training-settings';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** A request, open. */
+/** Opened data and model of a request. */
 export interface Material {
   readonly train: Dataset;
   readonly testSet: Dataset;
-  /** Of all that was opened, whether a part was held out of it or not. */
+  /** Fingerprint of the opened dataset, including a held-out part. */
   readonly fingerprint: string;
   readonly noisy: NoisyLabels;
   readonly proxy: ProxyModel;
   readonly training: TrainingSettings;
 }
 
-/** One training on some examples, and what the model is examined on. */
+/** Training on a subset of examples, and the data for evaluation. */
 export interface Fit {
   readonly examples: Int32Array;
   readonly seed: number;
   readonly steps: number;
-  /** File that the training is saved to after every epoch. */
+  /** File to which the training is saved after every epoch. */
   readonly checkpoint: string;
-  /** Examples held out of the training data, with labels as they are; the test data if absent. */
+  /** Held-out training examples with current labels; the test data if absent. */
   readonly validation?: Int32Array;
 }
 
-/** What came of it, as another process sends it. */
+/** Schema of a training result from another process. */
 export const fitResultSchema = v.object({ accuracy: v.number(), seconds: v.number() });
 
-/** What came of it. */
+/** Result of a training. */
 export interface FitResult {
-  /** Share of the examples that the model is right about, 0 to 1. */
+  /** Accuracy, 0 to 1. */
   readonly accuracy: number;
-  /** Of its steps. */
+  /** Seconds of the training steps. */
   readonly seconds: number;
 }
 
@@ -67,7 +67,7 @@ export async function openMaterial(
   return { train, testSet, fingerprint, noisy, proxy: model, training };
 }
 
-export function runOfFit(
+export function fitRunRequest(
   { proxy, train, noisy, training }: Material,
   { examples, seed, steps }: Fit,
 ): RunRequest {
@@ -75,11 +75,11 @@ export function runOfFit(
   return { proxy, dataset: train, labels, examples, seed, steps, settings: training };
 }
 
-/** Trains on some examples, and examines the model. */
+/** Trains on a subset and evaluates the model. */
 export async function fitModel(material: Material, fit: Fit, job: TaskJob): Promise<FitResult> {
   const { proxy, train, testSet, noisy } = material;
   const { steps, checkpoint, validation } = fit;
-  const { trainer, seconds } = await trainRun(runOfFit(material, fit), {
+  const { trainer, seconds } = await trainRun(fitRunRequest(material, fit), {
     cancellation: job.cancellation,
     checkpoint,
     step: (done) => {
@@ -91,15 +91,21 @@ export async function fitModel(material: Material, fit: Fit, job: TaskJob): Prom
       ? [testSet, { labels: testSet.labels, examples: allExamples(testSet.size) }]
       : [train, { labels: noisy.labels, examples: validation }];
   try {
-    const accuracy = await accuracyOf(trainer, proxy, on, job.cancellation, examined);
+    const accuracy = await measureAccuracy(trainer, proxy, on, job.cancellation, examined);
     return { accuracy, seconds };
   } finally {
     await trainer.dispose();
   }
 }
 
-/** A training as others are asked for it. */
-export const pieceOfFit = ({ examples, seed, steps, checkpoint, validation }: Fit): SeedPiece => ({
+/** Creates the work item of a training. */
+export const fitWorkItem = ({
+  examples,
+  seed,
+  steps,
+  checkpoint,
+  validation,
+}: Fit): SeedWorkItem => ({
   request: {
     ...{ kind: 'fit', examples, seed, steps, checkpoint: basename(checkpoint) },
     validation,
@@ -107,11 +113,11 @@ export const pieceOfFit = ({ examples, seed, steps, checkpoint, validation }: Fi
   checkpoint,
 });
 
-/** Does trainings on material that is open, whose checkpoints lie in a folder. */
+/** Creates a task runner for trainings on opened data, with checkpoints in a folder. */
 export const fitWork = (
   material: Material,
   folder: RunFolder,
-): Pick<PieceDoer, 'do' | 'probe'> => ({
+): Pick<TaskRunner, 'do' | 'probe'> => ({
   do: async (asked, job): Promise<FitResult> => {
     const request = readMessage(seedRequestSchema, asked, 'The piece');
     if (request.kind !== 'fit') {
@@ -123,6 +129,8 @@ export const fitWork = (
   },
   probe: async () => {
     const examples = allExamples(material.train.size);
-    return probeRun(runOfFit(material, { ...{ examples, seed: 0, steps: 0 }, checkpoint: '' }));
+    return probeRun(
+      fitRunRequest(material, { ...{ examples, seed: 0, steps: 0 }, checkpoint: '' }),
+    );
   },
 });

@@ -1,27 +1,27 @@
 import type { JobContext } from '../../jobs/job';
 import type { Policy } from './selection';
 
-/** What decides how much a comparison of subsets trains. */
+/** Settings that determine the amount of training in a comparison of subsets. */
 export interface Comparison {
-  /** Epochs to train before each score is taken. */
+  /** Number of epochs trained before each score is computed. */
   readonly scores: readonly { readonly epoch: number }[];
-  /** Runs over which scores are averaged. */
+  /** Number of runs over which scores are averaged. */
   readonly runs: number;
-  /** Shares of the examples that are kept. */
+  /** Shares of examples that are selected. */
   readonly keep: readonly number[];
-  /** Besides random choice, which always stands beside. */
+  /** Policies to compare with random selection, which is always included. */
   readonly policies: readonly Exclude<Policy, 'random'>[];
-  /** Shares that a window may drop; where there are several, validation data choose. */
+  /** Shares that a window may skip. If there are several, validation data select one. */
   readonly offsets: readonly number[];
-  /** Epochs of the whole data set. */
+  /** Number of epochs on the full dataset. */
   readonly epochs: number;
-  /** Trainings of each choice, with seeds that scoring has not used. */
+  /** Number of trainings per selection, with seeds that scoring has not used. */
   readonly seeds: number;
-  /** Whether a part is trained for as many steps as the whole, or for as many epochs. */
+  /** Trains subsets for as many steps, or for as many epochs, as the full dataset. */
   readonly iso: 'steps' | 'epochs';
 }
 
-/** What validation data say of the windows of a score. */
+/** Validation results of a score's windows. */
 export interface OffsetSweep {
   readonly choice: string;
   readonly keep: number;
@@ -34,8 +34,8 @@ export interface OffsetSweep {
 }
 
 /**
- * Steps of all trainings: to score, on the full data set, on its parts, and on windows to choose between.
- * @param epochSteps those of an epoch on a fraction of the examples
+ * Total number of training steps: for scores, on the full dataset, on subsets, and for selecting windows.
+ * @param epochSteps steps per epoch on a share of the examples
  */
 export function comparisonSteps(
   { scores, runs, keep, policies, offsets, epochs, seeds, iso }: Comparison,
@@ -44,16 +44,16 @@ export function comparisonSteps(
   const scoring = scores.reduce((sum, { epoch }) => sum + runs * epoch * epochSteps(1), 0);
   const parts = keep.reduce((sum, share) => {
     const windows = offsets.filter((offset) => offset + share <= 1).length;
-    const ofPolicy = { max: 1, window: windows > 1 ? 1 + windows : 1 };
-    const perScore = policies.reduce((total, policy) => total + ofPolicy[policy], 0);
+    const runsPerPolicy = { max: 1, window: windows > 1 ? 1 + windows : 1 };
+    const perScore = policies.reduce((total, policy) => total + runsPerPolicy[policy], 0);
     return sum + (1 + scores.length * perScore) * epochSteps(iso === 'steps' ? 1 : share);
   }, 0);
   return scoring + epochs * seeds * (epochSteps(1) + parts);
 }
 
-/** Tells the progress of parts that follow one another as that of the whole. */
+/** Combines the progress of consecutive parts. */
 export class PartsProgress {
-  /** For the part that runs now. */
+  /** Context for the current part. */
   public readonly job: JobContext<unknown>;
   #finished = 0;
 
@@ -70,7 +70,7 @@ export class PartsProgress {
     };
   }
 
-  /** A part is over, which had so many steps. */
+  /** Marks a part as finished, with its number of steps. */
   public finish(steps: number): void {
     this.#finished += steps;
   }

@@ -36,9 +36,9 @@ export const experimentSchema = v.object({
   ),
 });
 
-/** Accuracy of trainings on parts of a data set, as `espalier data-diet` measures it. */
+/** Accuracy of models trained on subsets, as measured by `espalier data-diet`. */
 export type Experiment = Omit<v.InferOutput<typeof experimentSchema>, 'format'> & {
-  /** Name of its file. */
+  /** File name. */
   readonly file: string;
 };
 
@@ -50,8 +50,8 @@ export function parseExperiment(
   return parseDocument(experimentSchema, text, file, say`an experiment of espalier data-diet`);
 }
 
-/** Experiments beside a file of scores that are of the same data set; what is no experiment is left out. */
-export async function experimentsBeside(
+/** Experiments in the folder of a score file for the same dataset. Other files are ignored. */
+export async function findExperiments(
   scores: string,
   fingerprint: string,
 ): Promise<{ experiments: Experiment[]; warnings: Message[] }> {

@@ -1,10 +1,10 @@
 import { argsort } from '../../data/rank-correlation';
 import type { DataIssues } from '../neighbors/data-issues';
 import type { IssueKind } from '../neighbors/issue-kinds';
-import { scoresOf } from '../scores/score-document';
+import { scoreValues } from '../scores/score-document';
 import type { ScoreDocument } from '../scores/score-document';
 
-/** What examples are sorted by: score, variability, probability of the label, groups, distance to others, or place. */
+/** Sort orders of examples: score, variability, label probability, groups, outlier score, or dataset order. */
 export const exampleOrders = [
   'hardest',
   'easiest',
@@ -16,77 +16,77 @@ export const exampleOrders = [
 ] as const;
 export type ExampleOrder = (typeof exampleOrders)[number];
 
-/** Which examples are looked at, and in what order. */
+/** Filter and order of examples. */
 export interface ExampleQuery {
   readonly order: ExampleOrder;
-  /** Number of a class; all when absent. */
+  /** Class index; all classes by default. */
   readonly label?: number;
-  /** Number of the class that is predicted. */
+  /** Index of the predicted class. */
   readonly predicted?: number;
-  /** Those alone that have an issue. */
+  /** Keeps only examples with this issue. */
   readonly issue?: IssueKind;
-  /** Cosine from which on examples are duplicates. */
+  /** Minimum cosine similarity of duplicates. */
   readonly similarity?: number;
-  /** All in the order of their similarity to this one, which comes first. */
+  /** Sorts all examples by similarity to this one, which comes first. */
   readonly similarTo?: number;
-  /** A part of a map. */
+  /** Keeps only examples in a region of a map. */
   readonly region?: Region;
-  /** Text that the content has in it, whatever its case. */
+  /** Text to search for, ignoring case. */
   readonly search?: string;
-  /** These alone; all when absent. */
+  /** Keeps only these examples; all by default. */
   readonly among?: readonly number[];
-  /** Counted from 0. */
+  /** Page index from 0. */
   readonly page: number;
-  /** An example that is looked for: the page with it is shown if it passes. */
+  /** Example to look for: if it matches, its page is returned. */
   readonly containing?: number;
   readonly pageSize: number;
 }
 
-/** A rectangle on a map: of variability and confidence, or of the embedding. */
+/** Rectangle on a map: of variability and confidence, or of the embedding. */
 export interface Region {
   readonly map: 'dynamics' | 'embedding';
   readonly x: readonly [number, number];
   readonly y: readonly [number, number];
 }
 
-/** One example as its scores tell it. */
+/** Example with its scores. */
 export interface ScoredExample {
   readonly index: number;
-  /** Null stands for infinite: never learned. */
+  /** Null means infinite: never learned. */
   readonly score: number | null;
   /** Standard deviation over the runs. */
   readonly deviation?: number | null;
-  /** Names of the classes. */
+  /** Class names. */
   readonly label?: string;
   readonly predicted?: string;
   /** Mean probability of the given label. */
   readonly labelScore?: number;
   readonly suspected: boolean;
-  /** Of a group of duplicates: its first example, how many there are, and whether this one is the same as the first. */
+  /** Duplicate group: first example, size, and whether this example is identical to the first. */
   readonly group?: { readonly first: number; readonly size: number; readonly isCopy: boolean };
   readonly isOutlier: boolean;
   /** Mean of 1 − cosine to the nearest examples. */
   readonly outlierScore?: number;
 }
 
-/** Scores, and what is known of their examples beside them. */
+/** Scores with the data for searching their examples. */
 export interface Findable {
   readonly document: ScoreDocument;
   readonly issues: DataIssues;
-  /** What an example says that can be searched; absent where it is not open. */
+  /** Returns the searchable text of an example; absent if the dataset is not open. */
   readonly textOf?: ((index: number) => string) | undefined;
 }
 
 /**
- * Indices of the examples that pass, all of them, in order.
- * @param ranked what {@link rankExamples} gives for the query
+ * Indices of all matching examples, in order.
+ * @param ranked result of {@link rankExamples} for the query
  */
 export function findExamples(
   examples: Findable,
   query: ExampleQuery,
   ranked = rankExamples(examples, query),
 ): number[] {
-  const tests = testsOf(examples, query);
+  const tests = queryTests(examples, query);
   const found: number[] = [];
   for (const index of ranked) {
     if (tests.every((test) => test(index))) {
@@ -98,8 +98,8 @@ export function findExamples(
 
 type Test = (index: number) => boolean;
 
-/** The cheap ones come first. */
-function testsOf({ document, issues, textOf }: Findable, query: ExampleQuery): Test[] {
+/** Filters of a query, cheapest first. */
+function queryTests({ document, issues, textOf }: Findable, query: ExampleQuery): Test[] {
   const { labels, predicted } = document;
   const { label, issue, similarity, region, search } = query;
   const among = query.among === undefined ? undefined : new Set(query.among);
@@ -109,13 +109,13 @@ function testsOf({ document, issues, textOf }: Findable, query: ExampleQuery): T
     label === undefined ? undefined : (index) => labels[index] === label,
     query.predicted === undefined ? undefined : (index) => predicted[index] === query.predicted,
     issue && ((index) => issues.has(issue, index, similarity)),
-    region && inRegion(region, document, issues),
+    region && regionTest(region, document, issues),
     words === '' ? undefined : (index) => textOf?.(index).toLowerCase().includes(words) === true,
   ];
   return tests.filter((test) => test !== undefined);
 }
 
-function inRegion({ map, x, y }: Region, document: ScoreDocument, issues: DataIssues): Test {
+function regionTest({ map, x, y }: Region, document: ScoreDocument, issues: DataIssues): Test {
   const { confidence, variability } = document;
   const points = issues.embedding?.points ?? [];
   const isIn = (value: number | undefined, [low, high]: readonly [number, number]): boolean =>
@@ -125,7 +125,7 @@ function inRegion({ map, x, y }: Region, document: ScoreDocument, issues: DataIs
     : (index) => isIn(points[2 * index], x) && isIn(points[2 * index + 1], y);
 }
 
-/** All examples in an order; equal ones stay in that of the data set. */
+/** Sorted indices of all examples; ties keep dataset order. */
 export function rankExamples(
   { document, issues }: Pick<Findable, 'document' | 'issues'>,
   { order, similarity, similarTo }: ExampleQuery,
@@ -140,9 +140,9 @@ export function rankExamples(
   }
   switch (order) {
     case 'hardest':
-      return argsort(scoresOf(document).map((score) => -score));
+      return argsort(scoreValues(document).map((score) => -score));
     case 'easiest':
-      return argsort(scoresOf(document));
+      return argsort(scoreValues(document));
     case 'ambiguous':
       return by((index) => -(variability[index] ?? 0));
     case 'suspicious':
@@ -150,10 +150,10 @@ export function rankExamples(
     case 'outlying':
       return by((index) => -(outlierScores[index] ?? 0));
     case 'duplicates': {
-      // The largest groups first, each of them together.
+      // Largest groups first, with their members together.
       return by(
         (index) =>
-          issues.firstOf(index, similarity) - issues.groupSize(index, similarity) * examples,
+          issues.groupFirst(index, similarity) - issues.groupSize(index, similarity) * examples,
       );
     }
     case 'stored':
@@ -167,10 +167,10 @@ export function scoredExample(
   similarity?: number,
 ): ScoredExample {
   const { scores, deviations, labels, predicted, labelScores, labelIssues, classNames } = document;
-  const first = issues.firstOf(index, similarity);
+  const first = issues.groupFirst(index, similarity);
   const size = issues.groupSize(index, similarity);
   const outlierScore = document.outlierScores[index];
-  const nameOf = (label: number): string => classNames[label] ?? String(label);
+  const className = (label: number): string => classNames[label] ?? String(label);
   const [deviation, label, other, labelScore] = [
     deviations[index],
     labels[index],
@@ -181,8 +181,8 @@ export function scoredExample(
     index,
     score: scores[index] ?? null,
     ...(deviation === undefined ? {} : { deviation }),
-    ...(label === undefined ? {} : { label: nameOf(label) }),
-    ...(other === undefined ? {} : { predicted: nameOf(other) }),
+    ...(label === undefined ? {} : { label: className(label) }),
+    ...(other === undefined ? {} : { predicted: className(other) }),
     ...(labelScore === undefined ? {} : { labelScore }),
     suspected: labelIssues[index] === 1,
     ...(size > 1 ? { group: { first, size, isCopy: issues.isCopy(index, first) } } : {}),

@@ -9,10 +9,10 @@ import type { Tensors } from '../../runtime/tensors';
 import type { Trainer } from '../../training/trainer';
 import { UserError } from '../../user-error';
 import { openScored } from '../scores/open-scored';
-import { accuracyOf, allExamples } from '../scores/predictions';
+import { measureAccuracy, allExamples } from '../scores/predictions';
 import { openProxy } from '../training/proxy-model';
 import type { ProxyModel, ProxyRequest } from '../training/proxy-model';
-import { scoresOf } from '../scores/score-document';
+import { scoreValues } from '../scores/score-document';
 import type { ScoreDocument } from '../scores/score-document';
 import { kernelVelocity, TangentKernel } from '../tangent-kernel';
 import { stepsPerEpoch, trainRun } from '../training/training-run';
@@ -27,28 +27,28 @@ export interface GroupStudyRequest {
   readonly proxy: ProxyRequest;
   readonly training: TrainingSettings;
   readonly epochs: number;
-  /** Groups of examples that follow each other in the order of scores, spread evenly over it. */
+  /** Number of groups of consecutive examples, evenly spaced in the order of scores. */
   readonly groups: number;
   readonly groupSize: number;
-  /** Epochs after which two children go on from the same weights, apart in the order of examples. */
+  /** Epochs after which two children continue from the same weights with different example orders. */
   readonly spawn: readonly number[];
   readonly seed: number;
 }
 
-/** What examples of about the same score do to training. */
+/** Effect of groups of similar scores on training. */
 export interface GroupStudy {
   readonly format: 'espalier.datagroups';
   readonly version: 1;
   readonly score: string;
   readonly groups: readonly {
-    /** Where it begins among all examples, ordered from the lowest score on. */
+    /** Rank of the group's first example, in ascending order of scores. */
     readonly rank: number;
     readonly meanScore: number;
-    /** How far the tangent kernel turned in each epoch, 0 to 1. */
+    /** Change of the tangent kernel in each epoch, 0 to 1. */
     readonly kernelVelocity: readonly number[];
     /**
-     * For each epoch of `spawn`: the greatest training error between the weights of two children, less
-     * the mean of their own (Frankle et al. 2020, arXiv 1912.05671, § 2).
+     * For each epoch of `spawn`: maximum training error on the path between the weights of two children, minus the mean
+     * of their own errors (Frankle et al. 2020, arXiv 1912.05671, § 2).
      */
     readonly errorBarrier: readonly number[];
   }[];
@@ -56,14 +56,14 @@ export interface GroupStudy {
   readonly epochs: number;
 }
 
-/** Places between the weights of two children that are looked at, both ends included. */
+/** Number of evaluated points between the weights of two children, including both ends. */
 const places = 11;
-/** Seeds of the order of examples of children, far from those of parents. */
+/** Seeds for the example order of children, far from those of parents. */
 const childSeeds = [2001, 2002] as const;
 
 /**
- * Measures kernel velocity and linear mode connectivity of groups of examples of about the same score
- * (Paul et al. 2021, arXiv 2107.07075, § 5).
+ * Measures kernel velocity and linear mode connectivity of groups of examples with similar scores (Paul et al. 2021,
+ * arXiv 2107.07075, § 5).
  */
 export async function studyGroups(
   request: GroupStudyRequest,
@@ -82,7 +82,7 @@ export async function studyGroups(
       },
     );
   }
-  const scores = scoresOf(document);
+  const scores = scoreValues(document);
   const groups = contiguousGroups(scores, count, groupSize);
   const proxy = await openProxy(model, dataset);
   const folder = await mkdtemp(join(tmpdir(), 'espalier-groups-'));
@@ -116,7 +116,7 @@ interface Group {
   readonly examples: Int32Array;
 }
 
-/** Groups of examples next to each other in the order of scores, the first lowest, the last highest. */
+/** Evenly spaced groups of consecutive examples in the order of scores, from lowest to highest. */
 export function contiguousGroups(scores: Float64Array, count: number, size: number): Group[] {
   if (count < 1 || size < 2 || count * size > scores.length) {
     throw new UserError(
@@ -158,12 +158,12 @@ class Study {
     this.run = { proxy, dataset, labels: dataset.labels, examples, steps, settings };
   }
 
-  /** Trains the parent, keeps its state of every epoch, and gives the velocity of each group by epoch. */
+  /** Trains the parent, saves its state after every epoch, and returns the kernel velocity by group and epoch. */
   public async trainParent(seed: number): Promise<number[][]> {
     const { proxy, dataset, groups } = this.material;
     const untrained = proxy.untrained(seed);
     const kernel = await TangentKernel.create(untrained, dataset.classNames.length);
-    const kernelsOf = async (trainer: Trainer): Promise<Float64Array[]> => {
+    const groupKernels = async (trainer: Trainer): Promise<Float64Array[]> => {
       const found: Float64Array[] = [];
       for (const { examples } of groups) {
         await checkpoint(this.job.cancellation);
@@ -177,8 +177,8 @@ class Study {
         { ...this.run, seed, steps: 0 },
         this.hooks(say``),
       );
-      let before = await kernelsOf(initial);
-      await initial.save(this.stateOf(0));
+      let before = await groupKernels(initial);
+      await initial.save(this.statePath(0));
       await initial.dispose();
       const velocities: number[][] = [];
       const { trainer } = await trainRun(
@@ -186,12 +186,12 @@ class Study {
         {
           ...this.hooks(say`the parent`),
           epoch: async (epoch, current) => {
-            const after = await kernelsOf(current);
+            const after = await groupKernels(current);
             velocities.push(
               after.map((now, g) => kernelVelocity(before[g] ?? new Float64Array(0), now)),
             );
             before = after;
-            await current.save(this.stateOf(epoch));
+            await current.save(this.statePath(epoch));
           },
         },
       );
@@ -202,19 +202,19 @@ class Study {
     }
   }
 
-  /** The error barrier of each group between two children of the parent's state after `epoch`. */
+  /** Error barrier of each group between two children of the parent's state after `epoch`. */
   public async barriers(epoch: number): Promise<number[]> {
     const { request, groups, proxy, dataset } = this.material;
     const ends: Trainer[] = [];
     try {
       for (const seed of childSeeds) {
         const checkpointFile = join(this.folder, `child-${seed}.safetensors`);
-        await copyFile(this.stateOf(epoch), checkpointFile);
+        await copyFile(this.statePath(epoch), checkpointFile);
         const hooks = {
           ...this.hooks(say`children of epoch ${epoch}`),
           checkpoint: checkpointFile,
         };
-        // The parent's seed draws its weights and dropout; only the order differs.
+        // The parent's seed determines weights and dropout; only the example order differs.
         const { trainer } = await trainRun(
           { ...this.run, seed: request.seed, orderSeed: seed },
           hooks,
@@ -232,7 +232,9 @@ class Study {
         const row: number[] = [];
         for (const { examples } of groups) {
           const on = { labels: dataset.labels, examples };
-          row.push(1 - (await accuracyOf(evaluator, proxy, dataset, this.job.cancellation, on)));
+          row.push(
+            1 - (await measureAccuracy(evaluator, proxy, dataset, this.job.cancellation, on)),
+          );
         }
         errors.push(row);
       }
@@ -250,7 +252,7 @@ class Study {
     }
   }
 
-  private stateOf(epoch: number): string {
+  private statePath(epoch: number): string {
     return join(this.folder, `epoch-${epoch}.safetensors`);
   }
 
@@ -265,7 +267,7 @@ class Study {
   }
 }
 
-/** Parameters, and running statistics with them, at `share` of the way from one model to another. */
+/** Parameters and running statistics, linearly interpolated between two models. */
 function interpolate(a: Trainer, b: Trainer, share: number): Tensors {
   return Object.fromEntries(
     a.parameterNames.map((name) => {

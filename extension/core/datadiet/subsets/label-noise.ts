@@ -1,14 +1,14 @@
 import { choose, seededRandom } from '../../data/random';
 import { ranks } from '../../data/rank-correlation';
 
-/** Labels of which some are wrong, and which. */
+/** Labels after flipping some of them. */
 export interface NoisyLabels {
   readonly labels: Int32Array;
-  /** 1 where the label was changed. */
+  /** 1 if the label was flipped. */
   readonly flipped: Uint8Array;
 }
 
-/** Gives round(rate · examples) examples another class, every other one being as likely. */
+/** Flips the labels of round(rate · examples) examples to a uniformly random other class. */
 export function flipLabels(
   labels: Int32Array,
   classes: number,
@@ -28,8 +28,8 @@ export function flipLabels(
 }
 
 /**
- * Area under the ROC curve: how likely a marked example has a higher score than one that is not, ties
- * counting half (Mann and Whitney). Undefined where all or none are marked.
+ * Area under the ROC curve: probability that a marked example has a higher score than an unmarked one, with ties
+ * counted as half (Mann–Whitney). Undefined if all or none are marked.
  */
 export function auroc(scores: Float64Array, marked: Uint8Array): number | undefined {
   const positives = marked.reduce((sum, mark) => sum + mark, 0);

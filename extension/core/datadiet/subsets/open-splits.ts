@@ -1,32 +1,32 @@
-import { partOf } from '../../data/datasets/dataset';
+import { datasetSubset } from '../../data/datasets/dataset';
 import type { Dataset, DatasetOptions } from '../../data/datasets/dataset';
 import { openDataset } from '../../data/datasets/open-dataset';
 import { seededRandom, shuffle } from '../../data/random';
 import { allExamples } from '../scores/predictions';
-import { membersOf } from './selection';
+import { groupByClass } from './selection';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
-/** A data set to train on and one to test on. */
+/** Training and test data. */
 interface Splits {
   readonly train: Dataset;
   readonly test: Dataset;
-  /** Of the training data as they are stored, with those that are held out. */
+  /** Fingerprint of the stored training data, including held-out examples. */
   readonly fingerprint: string;
   readonly warnings: readonly Message[];
 }
 
-/** Tells what is trained and tested on from other data. */
-export const fingerprintOf = (train: Dataset, test: Dataset): string =>
+/** Fingerprint of training and test data. */
+export const splitsFingerprint = (train: Dataset, test: Dataset): string =>
   `${train.fingerprint} ${test.fingerprint}`;
 
-/** Share of the examples that is held out of a data set without a test part. */
-const heldOutShare = 0.2;
+/** Share of examples held out from a dataset without a test split. */
+const testShare = 0.2;
 
 /**
- * Opens the training and the test part of a data set. One without a test part, or with one of the same
- * content, gives up a fifth of every class instead.
- * @param test path of the test data, where it lies elsewhere
+ * Opens the training and test splits of a dataset. If there is no test split, or both have the same content, holds out
+ * a fifth of every class instead.
+ * @param test path of separate test data
  */
 export async function openSplits(
   path: string,
@@ -41,10 +41,10 @@ export async function openSplits(
     const { fingerprint } = train;
     return { train, test: other, fingerprint, warnings: [...new Set(warnings)] };
   }
-  const { kept, heldOut } = holdOut(train.labels, allExamples(train.size), heldOutShare, 0);
+  const { kept, heldOut } = holdOut(train.labels, allExamples(train.size), testShare, 0);
   return {
-    train: partOf(train, kept),
-    test: partOf(train, heldOut),
+    train: datasetSubset(train, kept),
+    test: datasetSubset(train, heldOut),
     fingerprint: train.fingerprint,
     warnings: [
       ...new Set(warnings),
@@ -53,14 +53,14 @@ export async function openSplits(
   };
 }
 
-/** Divides examples, class by class. The only example of a class is always kept. */
+/** Splits examples class by class. The only example of a class is always kept for training. */
 export function holdOut(
   labels: Int32Array,
   examples: Int32Array,
   share: number,
   seed: number,
 ): { kept: Int32Array; heldOut: Int32Array } {
-  const byClass = membersOf(labels, examples);
+  const byClass = groupByClass(labels, examples);
   const random = seededRandom(seed);
   const out = new Set<number>();
   for (const members of byClass) {

@@ -15,13 +15,13 @@ import { say } from '../../message';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
-/** What is read of a selection: one of another tool has indices alone. */
+/** Schema for reading selections. Files of other tools may have only indices. */
 export const selectionSchema = v.object({
   dataset: described(
     v.optional(
       v.object({
         fingerprint: v.string(),
-        /** What it was opened with, where that does not follow from its files. */
+        /** Options that can't be inferred from the files. */
         options: v.exactOptional(datasetOptionsSchema),
       }),
     ),
@@ -35,7 +35,7 @@ export const selectionSchema = v.object({
 });
 export type NewLabel = v.InferOutput<typeof selectionSchema>['relabeled'][number];
 
-/** Which examples of a data set are kept. */
+/** Examples selected from a dataset. */
 export interface SelectionDocument {
   readonly format: 'espalier.selection';
   readonly version: 1;
@@ -45,29 +45,29 @@ export interface SelectionDocument {
     readonly fingerprint: string;
     readonly options?: DatasetOptions;
   };
-  /** What the examples were scored by. */
+  /** Name of the score. */
   readonly score: string;
   readonly policy: Policy;
   readonly keep: number;
   readonly offset?: number;
   readonly balanced: boolean;
   readonly seed: number;
-  /** Examples of the data set. */
+  /** Number of examples in the dataset. */
   readonly examples: number;
   readonly kept: number;
-  /** Of each class by name, where classes are known: all, and those kept. */
+  /** Class names with the numbers of all and of selected examples, if classes are known. */
   readonly classes: readonly {
     readonly name: string;
     readonly examples: number;
     readonly kept: number;
   }[];
-  /** Examples that get another class. */
+  /** Examples that get a new class. */
   readonly relabeled: readonly NewLabel[];
-  /** In the data set's own order, ascending. */
+  /** Ascending indices in dataset order. */
   readonly indices: readonly number[];
 }
 
-/** A document of a choice by the scores of `document`. */
+/** Creates the document of a selection by the scores of `document`. */
 export function selectionDocument(
   document: ScoreDocument,
   labels: ArrayLike<number>,
@@ -110,7 +110,7 @@ export function selectionDocument(
   };
 }
 
-/** Writes a selection: as .npy the indices alone, int64; else the document. */
+/** Writes a selection: int64 indices for .npy, otherwise the document. */
 export async function writeSelection(path: string, document: SelectionDocument): Promise<void> {
   if (path.endsWith('.npy')) {
     const data = BigInt64Array.from(document.indices, BigInt);
@@ -123,9 +123,9 @@ export async function writeSelection(path: string, document: SelectionDocument):
 }
 
 /**
- * Reads the indices of a selection: a document, `{indices}` alone, or a .npy file of whole numbers.
- * @param size examples of the data set
- * @throws UserError naming the file and an index that is not in the data set.
+ * Reads the indices of a selection: a document, `{indices}`, or a .npy file of integers.
+ * @param size number of examples in the dataset
+ * @throws UserError naming the file and an index out of range.
  */
 export async function readSelection(path: string, size: number): Promise<ReadSelection> {
   const { values, fingerprint, relabeled = [] } = await readIndices(path);
@@ -144,14 +144,14 @@ export async function readSelection(path: string, size: number): Promise<ReadSel
   return { indices, relabeled, ...(fingerprint === undefined ? {} : { fingerprint }) };
 }
 
-/** What is read of a selection. */
+/** Result of reading a selection. */
 export interface ReadSelection {
   readonly indices: Int32Array;
   readonly relabeled: readonly NewLabel[];
   readonly fingerprint?: string;
 }
 
-/** What the data set of a selection was opened with; nothing where the file does not say. */
+/** Options of the selection's dataset; empty if the file has none. */
 export async function readSelectionOptions(path: string): Promise<DatasetOptions> {
   return path.endsWith('.npy') ? {} : ((await readDocument(path)).dataset?.options ?? {});
 }

@@ -3,30 +3,28 @@ import { seededRandom, shuffle } from '../../data/random';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 
-/** How examples are chosen by their scores. */
+/** Policies for selecting examples by score. */
 export const policies = ['max', 'window', 'random'] as const;
 export type Policy = (typeof policies)[number];
 
 export interface SelectionRequest {
-  /** Share of the examples that is kept, above 0 and at most 1. */
+  /** Share of examples to keep, above 0 and at most 1. */
   readonly keep: number;
-  /**
-   * `max` keeps those of the highest scores, `window` the highest behind those that it drops, `random` any.
-   */
+  /** `max` keeps the highest scores, `window` the highest after skipping a share, `random` any. */
   readonly policy: Policy;
-  /** Share of the examples, those of the highest scores, that `window` drops. */
+  /** Share of highest scores that `window` skips. */
   readonly offset?: number;
-  /** Keeps the same share of every class, one example at least. */
+  /** Keeps the same share of every class, at least one example. */
   readonly balanced: boolean;
-  /** What `random` draws from, and how equal scores are ordered. */
+  /** Seed for `random` and for ordering equal scores. */
   readonly seed: number;
 }
 
 /**
- * Chooses examples by their scores: indices in ascending order.
- * @param labels the class of each example; needed for a balanced choice
- * @param among indices that are chosen from; all if absent
- * @throws UserError when shares are out of range, or classes are to be balanced that are not known.
+ * Selects examples by score and returns ascending indices.
+ * @param labels class of each example; required for a balanced selection
+ * @param among candidates; all by default
+ * @throws UserError if shares are out of range, or classes needed for balancing are unknown.
  */
 export function selectExamples(
   scores: Float64Array,
@@ -44,7 +42,7 @@ export function selectExamples(
       remedy: say`Name the data set, or choose without balance.`,
     });
   }
-  const chosen = membersOf(labels, among).map((members) => {
+  const chosen = groupByClass(labels, among).map((members) => {
     const count = Math.max(1, Math.round(members.length * request.keep));
     return chooseFrom(Int32Array.from(members), scores, request, count);
   });
@@ -63,20 +61,20 @@ function chooseFrom(
   { policy, offset = 0, seed }: SelectionRequest,
   count: number,
 ): Int32Array {
-  // Drawn first, so that equal scores, as of forgetting, are not chosen by their place.
+  // Shuffled first, so that ties (frequent for forgetting) aren't resolved by position.
   const drawn = shuffle([...among], seededRandom(seed));
   if (policy === 'random') {
     return Int32Array.from(drawn.slice(0, count));
   }
   const order = argsort(Float64Array.from(drawn, (index) => -(scores[index] ?? 0)));
   const start = policy === 'window' ? Math.round(among.length * offset) : 0;
-  // Rounding may ask for one example more than are left.
+  // Rounding may request one example more than remain.
   const first = Math.max(0, Math.min(start, among.length - count));
   return Int32Array.from(order.subarray(first, first + count), (place) => drawn[place] ?? 0);
 }
 
-/** The examples of each class that has any, in the order of classes. */
-export function membersOf(labels: Int32Array, among: Int32Array): number[][] {
+/** Examples of each nonempty class, in the order of classes. */
+export function groupByClass(labels: Int32Array, among: Int32Array): number[][] {
   const byClass = new Map<number, number[]>();
   for (const example of among) {
     const label = labels[example] ?? 0;

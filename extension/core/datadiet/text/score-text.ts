@@ -15,27 +15,27 @@ import { onnxRuntimeVersion } from '../../runtime/version';
 import { wholeWindow, windowSums, windowSumsSchema } from '../../runtime/windows';
 import { say } from '../../message';
 
-/** What to score. */
+/** Text, model and output of text scoring. */
 export interface ScoreTextJob {
   readonly model: OpenedModel;
-  /** A .txt, .md or .jsonl file; the bundled text when absent. */
+  /** Path of a .txt, .md or .jsonl file; the bundled text by default. */
   readonly file?: string;
   /** Tokens per window. */
   readonly length: number;
-  /** Most windows, from the text's beginning; all when absent. */
+  /** Maximum number of windows from the start of the text; all by default. */
   readonly windows?: number;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
-  /** Where the scores are written; undefined to only return them. */
+  /** Path for the scores; undefined to only return them. */
   readonly out: string | undefined;
-  /** What a stopped run leaves, and the next one continues from. */
+  /** Path of the journal, from which a stopped run resumes. */
   readonly journal: string;
 }
 
 const definition =
   'EL2N ‖softmax(z) − y‖₂ of each token against the next one of the text, mean over the predicted tokens of a window';
 
-/** EL2N of a token (Paul et al. 2021, arXiv 2107.07075, definition 2.2), the class being the next token. */
+/** EL2N of a token, with the next token as class (Paul et al. 2021, arXiv 2107.07075, definition 2.2). */
 const el2n: TokenTerm = {
   key: 'el2n',
   emit: (graph: GraphBuilder, logits: Value, targets: Value): Value =>
@@ -48,7 +48,7 @@ const el2n: TokenTerm = {
       ]);
       const ids = graph.op('Range', [graph.ints([0], []), vocabulary, graph.ints([1], [])]);
       const isNext = graph.op('Equal', [graph.op('Unsqueeze', [targets, graph.ints([2])]), ids]);
-      // p − y before the square: 1 − 2pᵧ + Σp² would lose the digits of small norms.
+      // Computes p − y before squaring: 1 − 2pᵧ + Σp² would lose precision for small norms.
       const error = graph.op('Where', [
         isNext,
         graph.op('Sub', [probabilities, graph.scalar(1)]),
@@ -61,9 +61,8 @@ const el2n: TokenTerm = {
 };
 
 /**
- * Scores each window of a text by the model's EL2N. Goes on where an earlier run of the same job
- * stopped.
- * @throws UserError when text and model do not fit.
+ * Scores each window of a text by the model's EL2N. Resumes an earlier run of the same job.
+ * @throws UserError if text and model don't fit.
  */
 export async function scoreText(
   job: ScoreTextJob,

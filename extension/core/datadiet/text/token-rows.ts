@@ -1,10 +1,10 @@
 import type { Dataset } from '../../data/datasets/dataset';
 import type { Tokenizer } from '../../data/tokenizer';
 
-/** Characters of a text that are read for each token wanted; more are never needed in practice. */
+/** Number of characters encoded per requested token, more than needed in practice. */
 const charactersPerToken = 16;
 
-/** The texts of data sets as tokens, each read once. */
+/** Tokenized texts of datasets. Each dataset is tokenized once. */
 export class TokenRows {
   private readonly read = new WeakMap<Dataset, readonly Int32Array[]>();
 
@@ -13,14 +13,14 @@ export class TokenRows {
     private readonly maxTokens: number,
   ) {}
 
-  /** Ids of every example, at most `maxTokens` of each. */
+  /** Token ids of every example, at most `maxTokens` each. */
   public of(dataset: Dataset): readonly Int32Array[] {
     const rows = this.read.get(dataset) ?? this.encode(dataset);
     this.read.set(dataset, rows);
     return rows;
   }
 
-  /** Those of some examples, with the length of the longest, 1 at least. */
+  /** Token ids of the given examples, and the maximum length (at least 1). */
   public padded(
     dataset: Dataset,
     indices: Int32Array | readonly number[],

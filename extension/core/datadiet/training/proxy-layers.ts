@@ -17,12 +17,12 @@ export type ImageProxy = 'cnn' | 'resnet';
 const relu = activation('relu');
 const hidden = 256;
 
-/** One hidden layer of 256. */
+/** MLP with one hidden layer of width 256. */
 export function vectorLayers(classes: number): Layer {
   return sequential([flatten, dense(hidden), relu, dense(classes)]);
 }
 
-/** The mean of the tokens' embeddings of width 64 (Joulin et al. 2016, arXiv 1607.01759), one hidden layer. */
+/** Mean of token embeddings of width 64 (Joulin et al. 2016, arXiv 1607.01759), followed by one hidden layer. */
 export function textLayers(tokens: number, classes: number): Layer {
   return sequential([meanEmbedding(tokens, 64), dense(hidden), relu, dense(classes)]);
 }
@@ -31,7 +31,7 @@ export function imageLayers(name: ImageProxy, classes: number): Layer {
   return name === 'cnn' ? convolutional(classes) : residualNetwork(classes);
 }
 
-/** 3 × 3 × 32, pooling, 3 × 3 × 64, pooling, dense. */
+/** CNN: 3 × 3 × 32, pooling, 3 × 3 × 64, pooling, dense. */
 function convolutional(classes: number): Layer {
   return sequential([
     ...[conv2d(32, 3, { padding: 1 }), relu, maxPool(2)],
@@ -40,7 +40,7 @@ function convolutional(classes: number): Layer {
   ]);
 }
 
-/** ResNet-8: the form of He et al. 2016 for CIFAR-10 (arXiv 1512.03385, § 4.2) with n = 1. */
+/** ResNet-8: the CIFAR-10 architecture of He et al. 2016 (arXiv 1512.03385, § 4.2) with n = 1. */
 function residualNetwork(classes: number): Layer {
   const norm = batchNorm();
   const conv = (filters: number, stride: number): Layer =>

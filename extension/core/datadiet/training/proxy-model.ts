@@ -16,41 +16,41 @@ import { TokenRows } from '../text/token-rows';
 import { say } from '../../message';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 
-/** Models that come with Espalier; anything else is the path of an ONNX file. */
+/** Built-in models; any other name is the path of an ONNX file. */
 export const proxyNames = ['mlp', 'cnn', 'resnet'] as const;
 type ProxyName = (typeof proxyNames)[number];
 
-/** Which model is trained, and what turns texts into tokens. */
+/** Model to train, and its tokenizer for texts. */
 export interface ProxyRequest {
   /** One of `proxyNames`, or the path of an ONNX file. */
   readonly model: string;
-  /** Model whose tokenizer reads texts; an error where there are none. */
+  /** Model whose tokenizer reads texts; an error for other data. */
   readonly tokenizer?: string;
-  /** What reads texts where no tokenizer is given; beside an ONNX file lies its own. */
+  /** Tokenizer used if none is given. An ONNX file uses the one in its folder. */
   readonly defaultTokenizer?: string;
-  /** Most tokens of a text that are read; 128 if absent. */
+  /** Maximum tokens per text; 128 by default. */
   readonly maxTokens?: number;
 }
 
 type Indices = Int32Array | readonly number[];
 
-/** A small model of a data set that is trained to score its examples. */
+/** Small model trained on a dataset to score its examples. */
 export interface ProxyModel {
   readonly name: string;
-  /** Whether each seed starts from weights of its own; an ONNX file's are always the file's. */
+  /** True if each seed initializes its own weights; an ONNX file always starts from its weights. */
   readonly drawsWeights: boolean;
-  /** The model as it is before training. */
+  /** Returns the model before training. */
   untrained(seed: number): TrainableModel;
-  /** Its inputs for some examples of the data set it was opened for, or of one of the same form. */
+  /** Model inputs for examples of the dataset that it was opened for, or of one with the same features. */
   inputs(dataset: Dataset, indices: Indices): Tensors;
 }
 
 export const defaultMaxTokens = 128;
 
 /**
- * Makes a model for a data set: `mlp`, `cnn` and `resnet` for images, `mlp` for tables and texts, or an
- * ONNX file that takes the examples as they are and gives logits [batch, classes].
- * @throws UserError when the model does not suit the data set.
+ * Creates a model for a dataset: `mlp`, `cnn` and `resnet` for images, `mlp` for tables and texts, or an ONNX file that
+ * takes the examples unchanged and returns logits [batch, classes].
+ * @throws UserError if the model doesn't fit the dataset.
  */
 export async function openProxy(request: ProxyRequest, dataset: Dataset): Promise<ProxyModel> {
   if (dataset.classNames.length < 2) {
@@ -74,7 +74,7 @@ export async function openProxy(request: ProxyRequest, dataset: Dataset): Promis
   return onnxProxy(dataset, request);
 }
 
-/** @throws UserError naming a part of the request that acts on texts alone, where there are none. */
+/** @throws UserError naming an option for texts if the dataset has none. */
 function requireTexts({ tokenizer, maxTokens }: ProxyRequest, dataset: Dataset): void {
   const [field] = Object.entries({ tokenizer, maxTokens }).flatMap(([key, value]) =>
     value === undefined ? [] : [key],
@@ -130,7 +130,8 @@ async function textProxy(
     });
   }
   const rows = new TokenRows(await loadTokenizer(tokenizer), maxTokens);
-  // Tokens that occur, counted from 1: most of a vocabulary never does, and would be updated in vain.
+  // Renumbers the tokens that occur, from 1: most of a vocabulary is unused, and updating its embeddings would be
+  // wasteful.
   const known = new Map<number, number>();
   for (const ids of rows.of(dataset)) {
     for (const id of ids) {
@@ -188,15 +189,15 @@ async function onnxProxy(dataset: Dataset, request: ProxyRequest): Promise<Proxy
       const each = (value: (row: Int32Array, i: number) => number): number[] =>
         chosen.flatMap((row) => Array.from({ length }, (_, i) => value(row, i)));
       const follow = others.map(({ name, ...rest }) => {
-        const usual = filled({ name, ...rest }, indices.length, length);
+        const standard = filled({ name, ...rest }, indices.length, length);
         const tensor = name.endsWith('attention_mask')
           ? int64Tensor(
               each((row, i) => (i < row.length ? 1 : 0)),
               dims,
             )
-          : usual === undefined
+          : standard === undefined
             ? undefined
-            : exampleTensor(usual);
+            : exampleTensor(standard);
         return [name, tensor] as const;
       });
       const ids = int64Tensor(
@@ -245,23 +246,23 @@ function onlyInput(ports: readonly InputPort[], dataset: Dataset, path: string):
   return only.name;
 }
 
-/** Most examples that mean and deviation are measured on. */
+/** Number of examples used to estimate mean and deviation. */
 const maxExamples = 10_000;
-/** Examples that are held in memory at once. */
+/** Maximum number of examples in memory. */
 const examplesAtOnce = 500;
-/** Below it all numbers are taken for equal. */
+/** Deviation below which values count as constant. */
 const smallestDeviation = 1e-6;
 
-/** (x − mean) / deviation per channel of images, and per column of tables. */
+/** Standardizes features, (x − mean) / deviation, per channel of images and per column of tables. */
 class Standardization {
   private constructor(
     private readonly mean: Float64Array,
     private readonly deviation: Float64Array,
-    /** Consecutive numbers of one channel. */
+    /** Number of consecutive values per channel. */
     private readonly run: number,
   ) {}
 
-  /** Measured on up to 10 000 examples, evenly spaced in the dataset. */
+  /** Estimates mean and deviation on up to 10,000 examples, evenly spaced in the dataset. */
   public static of(dataset: Dataset): Standardization {
     const { featureShape, size } = dataset;
     const isImage = featureShape.length === 3;
@@ -287,7 +288,7 @@ class Standardization {
     return new Standardization(mean, deviation, run);
   }
 
-  /** Changes the features of any number of examples in place. */
+  /** Standardizes features in place. */
   public apply(features: Float32Array): void {
     const { mean, deviation, run } = this;
     for (let start = 0, channel = 0; start < features.length; start += run) {

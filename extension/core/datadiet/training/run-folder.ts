@@ -14,19 +14,19 @@ import { readSmallText } from '../../regular-file';
 const identityFile = 'training.json';
 const format = 'espalier.training';
 
-/** A folder that keeps what finished and half-finished runs have left, so that a job can go on. */
+/** Folder with finished and partial runs, from which a job resumes. */
 export class RunFolder {
   private constructor(public readonly path: string) {}
 
-  /** A folder of a job that has been told already. */
+  /** Returns the folder of a job that is already identified. */
   public static of(path: string): RunFolder {
     return new RunFolder(path);
   }
 
   /**
-   * Opens or makes the folder for the job that `identity` describes.
-   * @param onOther what happens to the runs of another job in it; nothing else in it is ever removed
-   * @throws UserError when the folder cannot be written to, or is another job's that is not to be replaced.
+   * Opens or creates the folder for the job that `identity` describes.
+   * @param onOther action if it contains runs of another job; other files are never removed
+   * @throws UserError if the folder can't be written, or belongs to another job and must not be replaced.
    */
   public static async open(
     path: string,
@@ -36,7 +36,7 @@ export class RunFolder {
     const text = `${JSON.stringify({ format, ...identity }, undefined, 2)}\n`;
     const found = await readSmallText(join(path, identityFile)).catch(() => undefined);
     if (found !== text) {
-      // A run may have been killed while it wrote this file; the folder may not be there.
+      // A run may have been killed while writing this file; the folder may not exist.
       await removeStale(join(path, identityFile)).catch(() => undefined);
       await makeWay(path, found, onOther);
     }
@@ -53,7 +53,7 @@ export class RunFolder {
     return join(this.path, name);
   }
 
-  /** Checkpoint of a run. */
+  /** Path of a run's checkpoint. */
   public checkpoint(seed: number): string {
     return this.file(`seed-${seed}.safetensors`);
   }
@@ -62,13 +62,13 @@ export class RunFolder {
     return this.file(`seed-${seed}-epoch-${epoch}.npz`);
   }
 
-  /** All is done; nothing is left to go on with. One that cannot be removed is no reason to fail. */
+  /** Removes the files of a finished job. Failure is ignored. */
   public async remove(): Promise<void> {
     await removeRuns(this.path).catch(() => undefined);
   }
 }
 
-/** Removes the runs of another job where that is wanted, and refuses a folder that is none of ours. */
+/** Removes the runs of another job if requested; rejects folders that Espalier didn't create. */
 async function makeWay(
   path: string,
   found: string | undefined,
@@ -100,10 +100,10 @@ async function makeWay(
 /** Names of files that runs write. */
 const written =
   /^(?:training\.json|journal\.jsonl|seed-\d+(?:-epoch-\d+)?\.(?:json|safetensors|npz)|[0-9a-f]{16}\.safetensors)$/;
-/** Names of the folders with runs of their own, one for each score: `el2n@20`. */
+/** Names of subfolders with runs of one score, such as `el2n@20`. */
 const inner = /^[a-z0-9-]+@\d+$/;
 
-/** Entries of a folder of runs: those that runs have written, and others. A link is nothing that they write. */
+/** Splits the entries of a folder into those written by runs and others. Links are never written by runs. */
 async function readEntries(path: string): Promise<{ own: Dirent[]; others: Dirent[] }> {
   const entries = await readdir(path, { withFileTypes: true });
   const isOwn = (entry: Dirent): boolean =>
@@ -116,7 +116,7 @@ async function readEntries(path: string): Promise<{ own: Dirent[]; others: Diren
   };
 }
 
-/** First file, by its path in the folder, that no run has written. */
+/** Relative path of the first file that no run has written. */
 async function findForeignFile(path: string): Promise<string | undefined> {
   const { own, others } = await readEntries(path);
   const [first] = others;
@@ -132,22 +132,22 @@ async function findForeignFile(path: string): Promise<string | undefined> {
   return undefined;
 }
 
-/** Removes what runs have written, and the folder if nothing else is in it. */
+/** Removes files written by runs, and the folder if nothing else remains. */
 async function removeRuns(path: string): Promise<void> {
   const { own } = await readEntries(path);
   for (const entry of own) {
     const file = join(path, entry.name);
     await (entry.isDirectory() ? removeRuns(file) : rm(file, { force: true }));
   }
-  // Files of the operating system describe the folder, and are deleted with it.
+  // Files of the operating system describe the folder and are deleted with it.
   const left = await readdir(path, { withFileTypes: true });
   if (left.every(isSystemFile)) {
     await rm(path, { recursive: true, force: true });
   }
 }
 
-/** SHA-256 of numbers, to tell the examples and labels of one job from another's. */
-export const digestOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): string =>
+/** SHA-256 of numbers, to identify the examples and labels of a job. */
+export const digestNumbers = ({ buffer, byteOffset, byteLength }: ArrayBufferView): string =>
   createHash('sha256')
     .update(new Uint8Array(buffer, byteOffset, byteLength))
     .digest('hex');

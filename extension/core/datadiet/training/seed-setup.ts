@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { isOnnx } from '../../checkpoints/model-folder';
 import { fingerprintFiles } from '../../data/fingerprint-files';
-import { setupKeyOf } from '../../distribute/piece';
-import type { PieceFile, PieceSetup } from '../../distribute/piece';
-import type { PieceMeans } from '../../distribute/piece-doer';
+import { hashSetup } from '../../distribute/work-item';
+import type { WorkFile, WorkSetup } from '../../distribute/work-item';
+import type { RunnerResources } from '../../distribute/task-runner';
 import { scoreKinds } from '../scores/score-document';
 import { proxyNames } from './proxy-model';
 import type { RunFolder } from './run-folder';
@@ -32,14 +32,14 @@ const trainingSchema = v.object({
   threads: v.optional(count),
 });
 
-/** What trainings of seeds share. It names no file. */
+/** Settings shared by the trainings of a job. Contains no file paths. */
 export const seedDataSchema = v.object({
   options: optionsSchema,
   training: trainingSchema,
-  /** The model, where it is none of the files. */
+  /** Built-in model, if the model is not a file. */
   proxy: v.object({ model: v.optional(v.picklist(proxyNames)), maxTokens: v.optional(count) }),
   noise: v.optional(v.object({ rate: v.number(), seed: v.number() })),
-  /** What they are for. */
+  /** Purpose of the trainings. */
   work: v.variant('kind', [
     v.object({
       kind: v.literal('score'),
@@ -50,7 +50,7 @@ export const seedDataSchema = v.object({
     v.object({ kind: v.literal('train'), epochs: count }),
     v.object({ kind: v.literal('fit') }),
   ]),
-  /** Of the examples that are trained on, and of those that are tested on where there are any. */
+  /** Fingerprint of the training examples, and of the test examples if any. */
   fingerprint: v.string(),
 });
 type SeedData = v.InferOutput<typeof seedDataSchema>;
@@ -58,7 +58,7 @@ export type SeedWork = SeedData['work'];
 
 const indices = v.custom<Int32Array>((value) => value instanceof Int32Array);
 
-/** What is asked of whoever trains one seed. */
+/** Schema of the request to train one seed. */
 export const seedRequestSchema = v.variant('kind', [
   v.object({ kind: v.literal('seed'), seed: count }),
   v.object({
@@ -66,30 +66,30 @@ export const seedRequestSchema = v.variant('kind', [
     examples: indices,
     seed: count,
     steps: count,
-    /** Name of the file that it is saved to. */
+    /** Name of the checkpoint file. */
     checkpoint: v.pipe(v.string(), v.regex(/^\w+\.safetensors$/)),
     validation: v.optional(indices),
   }),
 ]);
 type SeedRequest = v.InferOutput<typeof seedRequestSchema>;
 
-/** A training that may be done elsewhere. */
-export interface SeedPiece {
+/** Training that may run on another worker. */
+export interface SeedWorkItem {
   readonly request: SeedRequest;
-  /** Where it leaves what is done on this machine; it goes on there. */
+  /** Path of the local checkpoint, from which the training resumes. */
   readonly checkpoint: string;
 }
 
-/** The training of a seed whose settings all of its job share. */
-export const pieceOfSeed = (seed: number, folder: RunFolder): SeedPiece => ({
+/** Creates the work item of a seed whose settings are shared by the job. */
+export const seedWorkItem = (seed: number, folder: RunFolder): SeedWorkItem => ({
   request: { kind: 'seed', seed },
   checkpoint: folder.checkpoint(seed),
 });
 
-/** The model that reads texts where a request names none. */
+/** Model whose tokenizer reads texts by default. */
 export const defaultTokenizerIn = (samples: string): string => join(samples, 'espalier-sample');
 
-/** What trainings of a request share, for whoever does them. */
+/** Creates the setup that workers need for the trainings of a request. */
 export async function seedSetup(
   request: FitRequest,
   work: SeedWork,
@@ -98,18 +98,18 @@ export async function seedSetup(
     folder,
     version,
   }: {
-    /** Of the examples that are trained and tested on. */
+    /** Fingerprint of the training and test examples. */
     readonly fingerprint: string;
-    /** Keeps what is done on this machine. */
+    /** Folder for local files. */
     readonly folder: string;
-    /** Of Espalier. */
+    /** Version of Espalier. */
     readonly version: string;
   },
-): Promise<PieceSetup> {
+): Promise<WorkSetup> {
   const { data: path, test, options, training, noise, proxy } = request;
   const isFile = isOnnx(proxy.model);
   const paths = { data: path, test, model: isFile ? proxy.model : undefined };
-  const files: Record<string, PieceFile> = {};
+  const files: Record<string, WorkFile> = {};
   for (const [name, one] of Object.entries({ ...paths, tokenizer: proxy.tokenizer })) {
     if (one !== undefined) {
       files[name] = { path: one, fingerprint: await fingerprintFiles(one) };
@@ -125,14 +125,14 @@ export async function seedSetup(
   };
   const prints = Object.entries(files).map(([name, file]) => [name, file.fingerprint]);
   const job = createHash('sha256').update(JSON.stringify([version, data, prints]));
-  const key = setupKeyOf(job.digest('hex'), 'cpu');
+  const key = hashSetup(job.digest('hex'), 'cpu');
   return { kind: 'seeds', key, files, data, scratch: folder };
 }
 
-/** The request that a setup was made of, with the paths of this machine. */
-export function requestOf(
+/** Restores the request of a setup, with the paths of this machine. */
+export function restoreRequest(
   { options, training, noise, proxy }: SeedData,
-  { files, samples }: Pick<PieceMeans, 'files' | 'samples'>,
+  { files, samples }: Pick<RunnerResources, 'files' | 'samples'>,
 ): FitRequest {
   const { data = '', test, model = proxy.model, tokenizer } = files;
   return {

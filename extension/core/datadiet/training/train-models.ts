@@ -1,16 +1,16 @@
 import * as v from 'valibot';
 import type { Dataset } from '../../data/datasets/dataset';
-import type { PieceDoer } from '../../distribute/piece-doer';
+import type { TaskRunner } from '../../distribute/task-runner';
 import { readMessage } from '../../distribute/read-message';
 import type { TaskJob } from '../../jobs/child-task';
 import type { JobContext } from '../../jobs/job';
 import { writeDocument, writeText } from '../../jobs/write-document';
-import { fingerprintOf, openSplits } from '../subsets/open-splits';
-import { accuracyOf, allExamples } from '../scores/predictions';
+import { splitsFingerprint, openSplits } from '../subsets/open-splits';
+import { measureAccuracy, allExamples } from '../scores/predictions';
 import { openProxy } from './proxy-model';
 import type { ProxyModel } from './proxy-model';
 import { RunFolder } from './run-folder';
-import { pieceOfSeed, seedRequestSchema, seedSetup } from './seed-setup';
+import { seedWorkItem, seedRequestSchema, seedSetup } from './seed-setup';
 import { engineFor, shareSeeds } from './side-by-side';
 import type { SeedSharing } from './side-by-side';
 import { probeRun, stepsPerEpoch, trainRun } from './training-run';
@@ -23,15 +23,15 @@ import { readSmallText, withRegularFile } from '../../regular-file';
 const runSchema = v.object({
   seed: v.number(),
   steps: v.number(),
-  /** Shares, 0 to 1. */
+  /** Accuracies, 0 to 1. */
   trainAccuracy: v.number(),
   testAccuracy: v.number(),
-  /** Of the steps that were made without interruption until the end. */
+  /** Seconds per step since the last start. */
   secondsPerStep: v.number(),
 });
 type TrainedRun = v.InferOutput<typeof runSchema>;
 
-/** What whoever trains a seed gives: the run, and its checkpoint. */
+/** Schema of a trained seed from another process: run and checkpoint. */
 const trainedSchema = v.object({ run: runSchema, weights: v.instance(Uint8Array) });
 interface Trained {
   readonly run: TrainedRun;
@@ -43,7 +43,7 @@ export interface TrainResult {
   readonly secondsPerStep: number;
 }
 
-/** A request whose data and model are open. */
+/** Request with its open dataset and model. */
 interface Training {
   readonly request: TrainRequest;
   readonly dataset: Dataset;
@@ -53,7 +53,10 @@ interface Training {
   readonly steps: number;
 }
 
-/** @param folderOf the folder, by what tells the job from others */
+/**
+ * Opens the data and model of a request.
+ * @param folderOf returns the folder for a job identity
+ */
 export async function openTraining(
   request: TrainRequest,
   warn: (message: Message) => void,
@@ -82,8 +85,8 @@ export async function openTraining(
 }
 
 /**
- * Trains a model from several seeds, in processes of their own where they are given and it pays. Weights are
- * saved after every epoch as seed-N.safetensors; started again with the same request, it goes on where it was.
+ * Trains a model with several seeds, in separate processes if available and faster. Saves weights after every epoch as
+ * seed-N.safetensors. Resumes an interrupted job with the same request.
  */
 export async function trainModels(
   request: TrainRequest,
@@ -122,7 +125,7 @@ export async function trainModels(
   };
 }
 
-/** Trains the seeds that are missing together with others, if that pays; results and weights lie in the folder. */
+/** Trains missing seeds on workers if that saves time. Results and weights are saved in the folder. */
 async function trainAside(
   training: Training,
   job: JobContext<unknown>,
@@ -136,24 +139,24 @@ async function trainAside(
       missing.push(seed);
     }
   }
-  const engine = await engineFor(sharing, runOf(training, 0), missing.length, openSeconds);
+  const engine = await engineFor(sharing, runRequest(training, 0), missing.length, openSeconds);
   if (engine === undefined || sharing === undefined) {
     return;
   }
   const { epochs } = request;
-  const fingerprint = fingerprintOf(dataset, testSet);
+  const fingerprint = splitsFingerprint(dataset, testSet);
   const seeds = {
     setup: await seedSetup(
       request,
       { kind: 'train', epochs },
       { fingerprint, folder: folder.path, version: sharing.version },
     ),
-    pieces: missing.map((seed) => pieceOfSeed(seed, folder)),
+    pieces: missing.map((seed) => seedWorkItem(seed, folder)),
     ...{ result: trainedSchema, home: trainingWork(training), steps },
     stage: say`Training ${proxy.name}`,
     onResult: async ({ run, weights }: Trained, index: number): Promise<void> => {
       const seed = missing[index] ?? 0;
-      // What was done on this machine lies there.
+      // Seeds trained by local processes are already in the folder.
       if ((await readRun(folder.file(resultFile(seed)))) === undefined) {
         await writeText(folder.checkpoint(seed), weights);
         await writeDocument(folder.file(resultFile(seed)), run);
@@ -163,8 +166,8 @@ async function trainAside(
   await shareSeeds(seeds, engine, job);
 }
 
-/** Trains seeds of a request that is open. */
-export const trainingWork = (training: Training): Pick<PieceDoer, 'do' | 'probe'> => ({
+/** Task runner for seeds of an open request. */
+export const trainingWork = (training: Training): Pick<TaskRunner, 'do' | 'probe'> => ({
   do: async (request, job): Promise<Trained> => {
     const { seed } = readMessage(seedRequestSchema, request, 'The piece');
     const run = await trainSeed(training, seed, job);
@@ -172,17 +175,17 @@ export const trainingWork = (training: Training): Pick<PieceDoer, 'do' | 'probe'
     const weights = await withRegularFile(checkpoint, async ({ handle }) => handle.readFile());
     return { run, weights: new Uint8Array(weights) };
   },
-  probe: async () => probeRun(runOf(training, 0)),
+  probe: async () => probeRun(runRequest(training, 0)),
 });
 
 const resultFile = (seed: number): string => `seed-${seed}.json`;
 
-const runOf = ({ proxy, dataset, steps, request }: Training, seed: number) => ({
+const runRequest = ({ proxy, dataset, steps, request }: Training, seed: number) => ({
   ...{ proxy, dataset, labels: dataset.labels, examples: allExamples(dataset.size) },
   ...{ seed, steps, settings: request.training },
 });
 
-/** Trains a seed, or reads what is done; tells the steps of this seed. */
+/** Trains a seed, or reads its saved result; reports the steps of this seed. */
 async function trainSeed(training: Training, seed: number, job: TaskJob): Promise<TrainedRun> {
   const { proxy, dataset, testSet, folder, steps } = training;
   const result = folder.file(resultFile(seed));
@@ -194,7 +197,7 @@ async function trainSeed(training: Training, seed: number, job: TaskJob): Promis
     trainer,
     seconds,
     steps: made,
-  } = await trainRun(runOf(training, seed), {
+  } = await trainRun(runRequest(training, seed), {
     cancellation: job.cancellation,
     checkpoint: folder.checkpoint(seed),
     step: (step) => {
@@ -203,7 +206,7 @@ async function trainSeed(training: Training, seed: number, job: TaskJob): Promis
   });
   try {
     const accuracy = async (on: Dataset): Promise<number> =>
-      accuracyOf(trainer, proxy, on, job.cancellation);
+      measureAccuracy(trainer, proxy, on, job.cancellation);
     const trained = {
       seed,
       steps: trainer.steps,
@@ -226,7 +229,7 @@ async function readRun(path: string): Promise<TrainedRun | undefined> {
   try {
     return v.parse(runSchema, parseJsonText(text));
   } catch {
-    // Half-written by a machine that lost power: the run's checkpoint is still there.
+    // Incomplete after a power loss; the run's checkpoint still exists.
     return undefined;
   }
 }

@@ -14,16 +14,16 @@ import type { TrainingSettings } from './training-settings';
 import { joined, say } from '../../message';
 import type { Message } from '../../message';
 
-/** One training of a proxy. */
+/** Training run of a proxy model. */
 export interface RunRequest {
   readonly proxy: ProxyModel;
   readonly dataset: Dataset;
-  /** The class of each example of the data set; may differ from the data set's own. */
+  /** Class of each example; may differ from the dataset's labels. */
   readonly labels: Int32Array;
-  /** The examples that are trained on. */
+  /** Training examples. */
   readonly examples: Int32Array;
   readonly seed: number;
-  /** What the order of examples is drawn from; the seed if absent. */
+  /** Seed of the example order; `seed` by default. */
   readonly orderSeed?: number;
   readonly steps: number;
   readonly settings: TrainingSettings;
@@ -31,23 +31,23 @@ export interface RunRequest {
 
 export interface RunHooks {
   readonly cancellation: Cancellation;
-  /** File that the run is saved to after every epoch, and goes on from. */
+  /** File to which the run is saved after every epoch, and from which it resumes. */
   readonly checkpoint?: string;
-  /** Called after every step with the number of steps made. */
+  /** Called after every step with the number of steps done. */
   readonly step?: (steps: number) => void;
-  /** Called after each epoch, counted from 1, and before the run is saved; may be called twice for one. */
+  /** Called after each epoch, counted from 1, before the run is saved; may be called twice for an epoch. */
   readonly epoch?: (epoch: number, trainer: Trainer) => Promise<void>;
 }
 
-/** Batches of an epoch; the last may be smaller. */
+/** Batches per epoch; the last may be smaller. */
 export const stepsPerEpoch = (examples: number, { batchSize }: TrainingSettings): number =>
   Math.ceil(examples / batchSize);
 
 /**
- * Trains a proxy. Seed, examples and settings fix the result to the bit, whether the run was interrupted
- * or not. The trainer is the caller's to dispose of.
- * @returns the trainer, and the seconds that its steps took since it was started or resumed
- * @throws UserError when the loss is no longer finite; the last checkpoint is then kept.
+ * Trains a proxy model. Seed, examples and settings determine the result bit by bit, even if the run was interrupted.
+ * The caller disposes of the trainer.
+ * @returns trainer, and seconds of its steps since it was started or resumed
+ * @throws UserError if the loss is no longer finite; the last checkpoint is then kept.
  */
 export async function trainRun(
   request: RunRequest,
@@ -67,7 +67,7 @@ export async function trainRun(
       seconds += await trainEpoch(request, trainer, epoch, perEpoch, hooks);
       await hooks.epoch?.(epoch + 1, trainer);
       const { checkpoint: file } = hooks;
-      // Another process that trains the same may be ahead, or done: its weights stay.
+      // Another process with the same training may be ahead or done: its weights are not overwritten.
       if (file !== undefined && (await readCheckpointStep(file)) < trainer.steps) {
         await trainer.save(file);
       }
@@ -80,22 +80,22 @@ export async function trainRun(
 }
 
 /**
- * Threads of a run: one for the models that come with Espalier unless the settings say otherwise. What comes
- * out then depends neither on the machine nor on how many runs go on at once.
+ * Number of threads of a run: one for built-in models by default, so that results don't depend on the machine or on the
+ * number of concurrent runs.
  */
-export function threadsOf({
+export function runThreads({
   proxy,
   settings,
 }: Pick<RunRequest, 'proxy' | 'settings'>): number | undefined {
   return settings.threads ?? (proxy.drawsWeights ? 1 : undefined);
 }
 
-/** Steps that are made before time is taken, and steps that are measured. */
+/** Number of warm-up steps, and of measured steps. */
 const [warmUp, measured] = [2, 4] as const;
-/** Steps whose weights are compared, and how many numbers of them. */
+/** Number of steps before weights are compared, and number of compared weights. */
 const [probed, mostNumbers] = [2, 512] as const;
 
-/** Seconds that a step of a run takes, measured on a trainer that is thrown away. */
+/** Seconds per step, measured on a trainer that is discarded. */
 export async function measureStep(request: RunRequest): Promise<number> {
   let begin = 0;
   return tryRun(request, warmUp + measured, {
@@ -106,7 +106,7 @@ export async function measureStep(request: RunRequest): Promise<number> {
   });
 }
 
-/** Weights after the first steps of a run: other processors round otherwise. */
+/** Weights after the first steps of a run, to compare processors with different rounding. */
 export async function probeRun(request: RunRequest): Promise<readonly number[]> {
   return tryRun(request, probed, {
     before: () => undefined,
@@ -118,7 +118,7 @@ export async function probeRun(request: RunRequest): Promise<readonly number[]> 
   });
 }
 
-/** Makes steps on the first examples with a trainer that is thrown away. */
+/** Runs steps on the first examples with a trainer that is discarded. */
 async function tryRun<T>(
   request: RunRequest,
   steps: number,
@@ -130,7 +130,7 @@ async function tryRun<T>(
   try {
     for (let step = 0; step < steps; step++) {
       hooks.before(step);
-      await trainer.train(batchOf(proxy, dataset, labels, chosen));
+      await trainer.train(createBatch(proxy, dataset, labels, chosen));
     }
     return hooks.then(trainer);
   } finally {
@@ -138,7 +138,7 @@ async function tryRun<T>(
   }
 }
 
-function batchOf(
+function createBatch(
   proxy: ProxyModel,
   dataset: Dataset,
   labels: Int32Array,
@@ -151,7 +151,7 @@ function batchOf(
   };
 }
 
-/** The trainer of a run before its first step. */
+/** Creates the trainer of a run before its first step. */
 export async function createTrainer({
   proxy,
   seed,
@@ -159,7 +159,7 @@ export async function createTrainer({
   settings,
 }: Pick<RunRequest, 'proxy' | 'seed' | 'steps' | 'settings'>): Promise<Trainer> {
   const { learningRate: rate, schedule, momentum, weightDecay } = settings;
-  const threads = threadsOf({ proxy, settings });
+  const threads = runThreads({ proxy, settings });
   return Trainer.create(proxy.untrained(seed), {
     loss: crossEntropy(),
     optimizer: { kind: 'sgd', momentum, nesterov: momentum > 0, weightDecay },
@@ -172,7 +172,7 @@ export async function createTrainer({
   });
 }
 
-/** Trains the steps of an epoch that are missing; gives the seconds they took. */
+/** Trains the remaining steps of an epoch; returns their seconds. */
 async function trainEpoch(
   { proxy, dataset, labels, examples, seed, orderSeed = seed, steps, settings }: RunRequest,
   trainer: Trainer,
@@ -181,7 +181,7 @@ async function trainEpoch(
   { cancellation, checkpoint: file, step: report }: RunHooks,
 ): Promise<number> {
   const { batchSize } = settings;
-  const order = shuffle([...examples], orderOf(orderSeed, epoch));
+  const order = shuffle([...examples], epochRandom(orderSeed, epoch));
   const first = epoch * perEpoch;
   let seconds = 0;
   while (trainer.steps < Math.min(steps, first + perEpoch)) {
@@ -190,7 +190,7 @@ async function trainEpoch(
     const chosen = order.slice(start, start + batchSize);
     const begin = performance.now();
     try {
-      await trainer.train(batchOf(proxy, dataset, labels, chosen));
+      await trainer.train(createBatch(proxy, dataset, labels, chosen));
     } catch (error) {
       throw error instanceof UserError ? located(error.problem, seed, epoch, file) : error;
     }
@@ -205,8 +205,8 @@ async function trainEpoch(
   return seconds;
 }
 
-/** The order of each epoch follows from seed and epoch alone, so that a run can go on anywhere. */
-const orderOf = (seed: number, epoch: number): (() => number) =>
+/** Random order of an epoch. Depends only on seed and epoch, so that a run can resume anywhere. */
+const epochRandom = (seed: number, epoch: number): (() => number) =>
   seededRandom(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(epoch + 1, 0x85ebca6b));
 
 function located(
@@ -215,12 +215,12 @@ function located(
   epoch: number,
   checkpointFile: string | undefined,
 ): UserError {
-  const kept =
+  const savedNote =
     checkpointFile !== undefined && existsSync(checkpointFile)
       ? say`The weights after epoch ${epoch} are saved in ${checkpointFile}.`
       : undefined;
   return new UserError(problem, {
     field: `seed ${seed}, epoch ${epoch + 1}`,
-    remedy: joined([say`Use a smaller learning rate.`, kept]),
+    remedy: joined([say`Use a smaller learning rate.`, savedNote]),
   });
 }

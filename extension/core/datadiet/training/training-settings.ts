@@ -1,21 +1,21 @@
-/** How proxies are trained: stochastic gradient descent with Nesterov's momentum. */
+/** Training settings of proxy models: SGD with Nesterov momentum. */
 export interface TrainingSettings {
   readonly batchSize: number;
   readonly learningRate: number;
-  /** Constant, or along half a cosine to 0 at the last step. */
+  /** Constant, or cosine decay to 0 at the last step. */
   readonly schedule: 'constant' | 'cosine';
   readonly momentum: number;
   readonly weightDecay: number;
   /**
-   * Threads that work on one step; if absent one for the models that come with Espalier, else one for each
-   * core. The last bits may depend on it.
+   * Threads per step; by default one for built-in models, otherwise one per core. The last bits of results may depend
+   * on it.
    */
   readonly threads?: number;
 }
 
 export const schedules = ['constant', 'cosine'] as const;
 
-/** The authors' but for the learning rate, which suits a few epochs of a small model. */
+/** Settings of the EL2N authors, except the learning rate, which suits a few epochs of a small model. */
 export const defaultTraining: TrainingSettings = {
   batchSize: 128,
   learningRate: 0.05,

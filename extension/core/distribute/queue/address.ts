@@ -4,10 +4,10 @@ import process from 'node:process';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 
-/** Holds an address with its password, which then stands in no list of processes. */
+/** Environment variable with an address that contains a password, which would be visible on the command line. */
 export const loginVariable = 'ESPALIER_QUEUE_LOGIN';
 
-/** Where a server of Redis or Valkey is, and who asks. */
+/** Address and credentials of a Redis or Valkey server. */
 export interface QueueAddress {
   readonly host: string;
   readonly port: number;
@@ -15,16 +15,16 @@ export interface QueueAddress {
   readonly database: number;
   readonly username: string | undefined;
   readonly password: string | undefined;
-  /** For people: without the password. */
+  /** Address without the password, for display. */
   readonly shown: string;
 }
 
 const defaultPort = 6379;
 
 /**
- * The server of an address. One without a password gets that of the environment, if it stands there for the same
- * server: whoever names another one never sees it.
- * @throws UserError for what is no address.
+ * Parses a server address. If it has no password, uses the one from the environment, but only for the same server, so
+ * that another server never receives it.
+ * @throws UserError for an invalid address.
  */
 export function parseQueueAddress(text: string): QueueAddress {
   const address = parse(text, 'queue');
@@ -62,7 +62,7 @@ function parse(text: string, field: string): QueueAddress {
   };
 }
 
-/** Part of an address, whose % may stand for itself. */
+/** Decodes a part of an address, in which % may also be literal. */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
@@ -71,11 +71,11 @@ function decoded(part: string): string {
   }
 }
 
-/** An address as it may be written to a file, whether it is one or not. */
+/** Removes the password from a valid or invalid address, for log files. */
 export const withoutPassword = (address: string): string =>
   address.replace(/(:\/\/[^:@/]*):.*@/, '$1@');
 
-/** Addresses that nobody outside reaches: this machine, private and link-local networks. */
+/** Addresses that can't be reached from the internet: this machine, private and link-local networks. */
 const inside = new BlockList();
 for (const [network, prefix] of [
   ['127.0.0.0', 8],
@@ -91,11 +91,11 @@ inside.addAddress('::1', 'ipv6');
 inside.addSubnet('fc00::', 7, 'ipv6');
 inside.addSubnet('fe80::', 10, 'ipv6');
 
-/** Whether an address can be reached from anywhere. */
+/** True if an address can be reached from the internet. */
 export const isPublic = (address: string): boolean =>
   !inside.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
 
-/** Whether a server can be reached from anywhere, by one of its addresses. */
+/** True if any address of a server can be reached from the internet. */
 export async function isPublicHost(host: string): Promise<boolean> {
   const addresses = await lookup(host, { all: true }).catch(() => []);
   return addresses.some(({ address }) => isPublic(address));

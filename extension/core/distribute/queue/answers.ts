@@ -1,25 +1,25 @@
 import type { Redis } from 'ioredis';
 import { WorkerLostError } from '../../jobs/child-task';
 import { UserError } from '../../user-error';
-import type { Piece } from '../piece';
+import type { WorkItem } from '../work-item';
 import { readMessage } from '../read-message';
 import { decode } from './codec';
 import { failureKey, failureSchema, resultKey } from './messages';
 import { verbatim } from '../../message';
 
-/** How often answers are looked for: far less than what a piece takes. */
+/** Polling interval in milliseconds, far below the time of a work item. */
 const lookMilliseconds = 20;
 
 interface Awaited {
-  readonly piece: Pick<Piece, 'key' | 'result'>;
-  /** @throws Error for what is no result of the piece */
+  readonly piece: Pick<WorkItem, 'key' | 'result'>;
+  /** @throws Error if the text is not a valid result */
   readonly resolve: (text: string) => void;
   readonly reject: (error: Error) => void;
 }
 
 /**
- * Waits for what workers answer. It looks again and again instead of being told: nothing is missed while the server
- * is away, and one request looks for all.
+ * Waits for results of remote workers. Polls instead of subscribing, so that nothing is missed while the server is
+ * unreachable; one request checks all results.
  */
 export class Answers {
   private readonly awaited = new Map<string, Awaited>();
@@ -28,10 +28,14 @@ export class Answers {
 
   public constructor(private readonly redis: Redis) {}
 
-  /** @returns the result of a piece, or what has gone wrong with an attempt at it */
+  /**
+   * Waits for the result of a work item.
+   * @returns result
+   * @throws the error of the attempt
+   */
   public async wait<Result>(
     attempt: string,
-    piece: Pick<Piece<Result>, 'key' | 'result'>,
+    piece: Pick<WorkItem<Result>, 'key' | 'result'>,
   ): Promise<Result> {
     return new Promise<Result>((resolve, reject) => {
       this.awaited.set(attempt, {
@@ -46,7 +50,7 @@ export class Answers {
     });
   }
 
-  /** Gives up waiting for an attempt. */
+  /** Stops waiting for an attempt. */
   public abandon(attempt: string, error: Error): void {
     this.take(attempt)?.reject(error);
   }
@@ -72,11 +76,11 @@ export class Answers {
         if (result !== null) {
           await this.settle(attempt, piece, result);
         } else if (failure !== null) {
-          this.abandon(attempt, errorOf(failure));
+          this.abandon(attempt, parseFailure(failure));
         }
       }
     } catch {
-      // The server is away: it is asked again.
+      // The server is unreachable; retried at the next tick.
     } finally {
       this.isLooking = false;
     }
@@ -87,7 +91,7 @@ export class Answers {
     try {
       found?.resolve(text);
     } catch (error) {
-      // Whoever tries the piece again would find it.
+      // Otherwise the next attempt would find the invalid result.
       await this.redis.del(resultKey(piece.key)).catch(() => undefined);
       found?.reject(error as Error);
     }
@@ -104,7 +108,7 @@ export class Answers {
   }
 }
 
-function errorOf(text: string): Error {
+function parseFailure(text: string): Error {
   try {
     const failure = readMessage(failureSchema, decode(text), 'Its failure');
     const { text: why, log, isFinal, isLost } = failure;

@@ -1,6 +1,6 @@
 import { jsonOf } from '../../parse-json';
 
-/** Arrays of numbers that pieces carry. */
+/** Types of arrays in messages. */
 const arrays = {
   Float32Array,
   Float64Array,
@@ -14,10 +14,10 @@ const arrays = {
   BigUint64Array,
 };
 const mark = '$array';
-/** In front of numbers that JSON lacks. */
+/** Key for numbers that JSON can't represent. */
 const numberMark = '$number';
 
-/** Plain data with typed arrays as a text: an array is its bytes in base64. */
+/** Encodes plain data with typed arrays as JSON text, with arrays in base64. */
 export function encode(value: unknown): string {
   return JSON.stringify(value, (_, one: unknown) => {
     if (typeof one === 'number' && !Number.isFinite(one)) {
@@ -32,8 +32,8 @@ export function encode(value: unknown): string {
 }
 
 /**
- * The data of a text from {@link encode}, or of any other JSON text, undefined for any other; what it may be is for
- * schemas to say.
+ * Decodes text from {@link encode}, or any other JSON text; undefined if it isn't JSON. Validate the result with a
+ * schema.
  */
 export function decode(text: string): unknown {
   return jsonOf(text, (_: string, one: unknown) => {

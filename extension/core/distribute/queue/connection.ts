@@ -7,28 +7,28 @@ import type { QueueAddress } from './address';
 import type * as Library from './library';
 import { say } from '../../message';
 
-/** How long the first connection may take. */
+/** Time limit of the first connection in milliseconds. */
 const connectMilliseconds = 5000;
-/** How long it waits before it asks a server again that reads its data. */
+/** Time between checks of a server that is loading its data, in milliseconds. */
 const loadingMilliseconds = 100;
-/** Longest that it waits between tries to connect again. */
+/** Maximum time between reconnection attempts in milliseconds. */
 const mostWaitMilliseconds = 2000;
 
-/** A server that answers, and what talks to it. */
+/** Connected server with its client. */
 export interface QueueServer {
   readonly redis: Redis;
   readonly library: typeof Library;
 }
 
-/** What a connection is for. */
+/** Options of a connection. */
 export interface ConnectionOptions {
-  /** Whether a server that asks for no password may be at an address that anyone can reach. */
+  /** True if a publicly reachable server may have no password. */
   readonly allowOpen: boolean;
 }
 
 /**
- * Connects to a server. Later it connects again by itself, as often as it takes.
- * @throws UserError where there is none, it refuses, or it is open to everyone.
+ * Connects to a server. The connection is restored automatically later.
+ * @throws UserError if the server can't be reached, refuses the connection, or is open to everyone.
  */
 export async function connect(
   library: typeof Library,
@@ -62,13 +62,13 @@ function open(library: typeof Library, address: QueueAddress, signsIn: boolean):
   let wasReady = false;
   const redis = new library.Redis({
     ...{ host, port, db: signsIn ? database : 0, lazyConnect: true },
-    // A server that is named by its number has no name to be told.
+    // TLS server names must not be IP addresses.
     ...(tls ? { tls: isIP(host) === 0 ? { servername: host } : {} } : {}),
     ...(signsIn && username !== undefined ? { username } : {}),
     ...(signsIn && password !== undefined ? { password } : {}),
     connectTimeout: connectMilliseconds,
     enableReadyCheck: false,
-    // Queues wait for as long as the server is away.
+    // Requests wait while the server is unreachable.
     maxRetriesPerRequest: null,
     retryStrategy: (times) => (wasReady ? Math.min(100 * times, mostWaitMilliseconds) : null),
   });
@@ -78,11 +78,11 @@ function open(library: typeof Library, address: QueueAddress, signsIn: boolean):
   return redis;
 }
 
-/** What is wrong with a connection; undefined where it answers. */
+/** Error message of a connection; undefined if the server responds. */
 async function check(redis: Redis): Promise<string | undefined> {
-  let told: string | undefined;
+  let lastError: string | undefined;
   redis.on('error', (error: Error) => {
-    told ??= error.message;
+    lastError ??= error.message;
   });
   try {
     await redis.connect();
@@ -90,11 +90,11 @@ async function check(redis: Redis): Promise<string | undefined> {
     return undefined;
   } catch (error) {
     const own = error instanceof Error ? error.message : String(error);
-    return told ?? own;
+    return lastError ?? own;
   }
 }
 
-/** A server that has just started reads its data first. */
+/** Waits for a server that has just started and is loading its data. */
 async function ping(redis: Redis): Promise<void> {
   for (let waited = 0; ; waited += loadingMilliseconds) {
     try {
@@ -108,7 +108,7 @@ async function ping(redis: Redis): Promise<void> {
   }
 }
 
-/** Whether a server answers who gives no password. */
+/** True if the server responds without a password. */
 async function isOpen(library: typeof Library, address: QueueAddress): Promise<boolean> {
   const redis = open(library, address, false);
   const failure = await check(redis);

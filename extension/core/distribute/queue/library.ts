@@ -1,3 +1,3 @@
-// What talks to servers, in a bundle of its own: loaded where a queue is named, and only then.
+// Bundled separately, since these clients are only loaded if a queue is configured.
 export { Queue, Worker } from 'bullmq';
 export { Redis } from 'ioredis';

@@ -1,17 +1,17 @@
 import * as v from 'valibot';
 import { prefix, shownSchema } from './registry';
 
-/** Results and what jobs share are kept so long, for a job that is started again. */
-export const keptSeconds = 24 * 60 * 60;
+/** Retention of results and setups in seconds, for jobs that are restarted. */
+export const retentionSeconds = 24 * 60 * 60;
 
-/** The queue of one worker. BullMQ writes its keys as PREFIX:QUEUE. */
-export const queueOf = (worker: string): string => `pieces-${worker}`;
+/** Queue name of a worker. BullMQ writes keys as PREFIX:QUEUE. */
+export const queueName = (worker: string): string => `pieces-${worker}`;
 export const setupKey = (key: string): string => `${prefix}:setup:${key}`;
 export const resultKey = (piece: string): string => `${prefix}:result:${piece}`;
-/** Of one attempt, so that the next one finds none. */
+/** Key of an attempt's failure. The next attempt has another key. */
 export const failureKey = (attempt: string): string => `${prefix}:failure:${attempt}`;
 
-/** What a worker is sent of a piece. It names no file, and holds no code. */
+/** Schema of a work item for remote workers. Contains no paths and no code. */
 export const orderSchema = v.object({
   attempt: v.string(),
   piece: v.string(),
@@ -20,22 +20,22 @@ export const orderSchema = v.object({
 });
 export type Order = v.InferOutput<typeof orderSchema>;
 
-/** What pieces of a job share, as it lies on the server. */
+/** Schema of a setup on the server. */
 export const sharedSchema = v.object({
   kind: v.string(),
-  /** Fingerprints of models and data sets, by what they are for. */
+  /** Fingerprints of models and datasets, by purpose. */
   files: v.record(v.string(), v.string()),
   data: v.unknown(),
 });
 
-/** Why an attempt has failed. */
+/** Schema of a failed attempt. */
 export const failureSchema = v.object({
   text: shownSchema,
-  /** What its process said last. */
+  /** Last output of its process. */
   log: v.array(shownSchema),
-  /** Whether it would fail everywhere: the user has to see to it. */
+  /** True if every attempt would fail, so that the user has to fix the problem. */
   isFinal: v.boolean(),
-  /** Whether its process was gone. */
+  /** True if its process was lost. */
   isLost: v.boolean(),
 });
 export type Failure = v.InferOutput<typeof failureSchema>;

@@ -4,50 +4,60 @@ import type { Job, Queue } from 'bullmq';
 import { WorkerLostError } from '../../jobs/child-task';
 import type { TaskJob } from '../../jobs/child-task';
 import { CancelledError } from '../../jobs/job';
-import { probeRequest, probeSchema } from '../piece';
-import type { Crew, Engine, HireMeans, Piece, PieceSetup, PieceWorker } from '../piece';
+import { probeRequest, probeSchema } from '../work-item';
+import type {
+  WorkerPool,
+  Engine,
+  WorkerSearch,
+  WorkItem,
+  WorkSetup,
+  JobWorker,
+} from '../work-item';
 import { Answers } from './answers';
 import { encode } from './codec';
 import type { QueueServer } from './connection';
-import { keptSeconds, queueOf, setupKey } from './messages';
+import { retentionSeconds, queueName, setupKey } from './messages';
 import type { Order } from './messages';
 import { beatMilliseconds, Fingerprints, prefix, Registry, silentMilliseconds } from './registry';
 import type { WorkerEntry } from './registry';
 import { say, verbatim } from '../../message';
 import type { Message } from '../../message';
 
-/** A worker that does not know of its piece for so long has lost it, as when the server forgot. */
+/**
+ * Time after which a work item counts as lost if its worker doesn't report it, for example after the server lost its
+ * data.
+ */
 const unknownMilliseconds = 2 * silentMilliseconds;
-/** Workers have so long to say again that they are there. */
+/** Time that workers have to register again, in milliseconds. */
 const graceMilliseconds = 2 * beatMilliseconds;
-/** A job begins without workers that take longer to be tried. */
+/** Maximum time that a job waits for workers to be checked, in milliseconds. */
 const trialMilliseconds = 3000;
 
-/** A worker on another machine, by its queue. */
-class RemoteWorker implements PieceWorker {
+/** Worker on another machine, with its own queue. */
+class RemoteWorker implements JobWorker {
   private readonly queue: Queue;
-  /** What it last said of itself. */
+  /** Last registered entry of the worker. */
   public entry: WorkerEntry;
-  /** When it was last known to do, or has just been given, what is asked of it. */
+  /** Time when the worker last reported the current work item, or received it. */
   private knownAt = 0;
   private heardAt = performance.now();
   private attempt: string | undefined;
   private piece: string | undefined;
-  /** What is asked of it, until nothing of that is left on the server. */
+  /** Current request; resolves after it is removed from the server. */
   private asked: Promise<unknown> = Promise.resolve();
   private isStopped = false;
 
   public constructor(
     entry: WorkerEntry,
-    private readonly hiring: Hiring,
+    private readonly remoteJob: RemoteJob,
   ) {
     this.entry = entry;
-    const { redis, library } = hiring.server;
-    this.queue = new library.Queue(queueOf(entry.id), {
+    const { redis, library } = remoteJob.server;
+    this.queue = new library.Queue(queueName(entry.id), {
       connection: redis,
       ...{ prefix, skipVersionCheck: true },
     });
-    // The connection says what is wrong with it.
+    // The connection reports its errors.
     this.queue.on('error', () => undefined);
   }
 
@@ -55,25 +65,25 @@ class RemoteWorker implements PieceWorker {
     return verbatim(this.entry.name);
   }
 
-  /** Whether it was heard of just now, though its entry may be gone: a server forgets all when it starts again. */
+  /** True if the worker registered recently. Its entry may be missing after a restart of the server. */
   public get isHeard(): boolean {
     return performance.now() - this.heardAt < graceMilliseconds;
   }
 
-  public async do<Result>(piece: Piece<Result>, { cancellation }: TaskJob): Promise<Result> {
+  public async do<Result>(piece: WorkItem<Result>, { cancellation }: TaskJob): Promise<Result> {
     const asked = this.ask(piece, cancellation);
     this.asked = asked.catch(() => undefined);
     return asked;
   }
 
   private async ask<Result>(
-    piece: Piece<Result>,
+    piece: WorkItem<Result>,
     cancellation: TaskJob['cancellation'],
   ): Promise<Result> {
-    const { answers, setup, counts } = this.hiring;
-    // What a device of its own computes is the result of no other.
+    const { answers, setup, counts } = this.remoteJob;
+    // Results depend on the device, so the key includes it.
     const key = `${piece.key}-${this.entry.device}`;
-    await this.hiring.putSetup();
+    await this.remoteJob.putSetup();
     if (this.isStopped) {
       throw new CancelledError();
     }
@@ -82,7 +92,7 @@ class RemoteWorker implements PieceWorker {
     this.knownAt = performance.now();
     [this.attempt, this.piece] = [attempt, key];
     const result = answers.wait(attempt, { key, result: piece.result });
-    // Whoever waits below hears of it.
+    // The error is handled by the await below.
     result.catch(() => undefined);
     counts.open++;
     let job: Job | undefined;
@@ -101,12 +111,12 @@ class RemoteWorker implements PieceWorker {
       clearInterval(timer);
       this.attempt = undefined;
       answers.abandon(attempt, new CancelledError());
-      // Where it has not begun, nobody needs it.
+      // Removes it if it hasn't started.
       await job?.remove().catch(() => undefined);
     }
   }
 
-  /** Hears what the worker says of itself. */
+  /** Updates the worker's entry. */
   public hear(entry: WorkerEntry): void {
     this.entry = entry;
     const now = performance.now();
@@ -122,7 +132,7 @@ class RemoteWorker implements PieceWorker {
     this.abandon(new WorkerLostError(why));
   }
 
-  /** Nobody needs what is asked of it any more; ends when the server knows. */
+  /** Cancels the current request; resolves when the server has recorded it. */
   public async stop(): Promise<void> {
     this.isStopped = true;
     this.abandon(new CancelledError());
@@ -132,11 +142,11 @@ class RemoteWorker implements PieceWorker {
 
   private abandon(error: Error): void {
     if (this.attempt !== undefined) {
-      this.hiring.answers.abandon(this.attempt, error);
+      this.remoteJob.answers.abandon(this.attempt, error);
     }
   }
 
-  /** @param isGone whether nobody is left to take what lies in its queue */
+  /** @param isGone true if no worker is left to read the queue */
   public async close(isGone: boolean): Promise<void> {
     if (isGone) {
       await this.queue.obliterate({ force: true }).catch(() => undefined);
@@ -145,33 +155,38 @@ class RemoteWorker implements PieceWorker {
   }
 }
 
-/** One job's workers. */
-interface Hiring {
+/** Workers and state of one job. */
+interface RemoteJob {
   readonly server: QueueServer;
-  readonly setup: PieceSetup;
+  readonly setup: WorkSetup;
   readonly answers: Answers;
   readonly counts: { open: number; done: number };
-  /** Puts what pieces share on the server, where it is not there. */
+  /** Uploads the setup unless the server has it. */
   readonly putSetup: () => Promise<void>;
 }
 
-/** Workers of any machines, which a server of Redis or Valkey brings together; their queues are BullMQ's. */
+/** Engine with workers on other machines, connected by a Redis or Valkey server with BullMQ queues. */
 export class QueueEngine implements Engine {
   public readonly memoryShare = 1;
-  /** A value of the server's, and a text in this process, end at 512 MB. */
+  /** Below the 512 MB limit of Redis values and of strings in this process. */
   public readonly mostResultBytes = 1 << 28;
 
   /**
-   * @param open connects to the server, when a job begins
-   * @param version of Espalier, which workers must have too
+   * Creates an engine.
+   * @param open connects to the server when a job starts
+   * @param version Espalier version that workers must have
    */
   public constructor(
     private readonly open: () => Promise<QueueServer>,
     private readonly version: string,
   ) {}
 
-  /** @throws UserError where the server cannot be used. */
-  public async hire(setup: PieceSetup, crew: Crew, means: HireMeans): Promise<() => Promise<void>> {
+  /** @throws UserError if the server can't be used. */
+  public async addWorkers(
+    setup: WorkSetup,
+    pool: WorkerPool,
+    means: WorkerSearch,
+  ): Promise<() => Promise<void>> {
     const server = await this.open();
     const { redis } = server;
     const answers = new Answers(redis);
@@ -182,12 +197,12 @@ export class QueueEngine implements Engine {
       ),
       data: setup.data,
     });
-    const hiring: Hiring = {
+    const remoteJob: RemoteJob = {
       ...{ server, setup, answers, counts: { open: 0, done: 0 } },
       putSetup: async () => {
         const key = setupKey(setup.key);
-        if ((await redis.expire(key, keptSeconds)) === 0) {
-          await redis.set(key, text, 'EX', keptSeconds);
+        if ((await redis.expire(key, retentionSeconds)) === 0) {
+          await redis.set(key, text, 'EX', retentionSeconds);
         }
       },
     };
@@ -198,9 +213,9 @@ export class QueueEngine implements Engine {
       redis.disconnect();
     };
     try {
-      // Before this process has pieces: what runs a model does one thing at a time.
+      // Before work items start, because a model runs one request at a time.
       const here = await means.probe();
-      watch = new Watch(hiring, crew, { ...means, here }, this.version);
+      watch = new Watch(remoteJob, pool, { ...means, here }, this.version);
       await watch.look();
       watch.start();
       await Promise.race([watch.tried(), setTimeout(trialMilliseconds, undefined, { ref: false })]);
@@ -212,10 +227,10 @@ export class QueueEngine implements Engine {
   }
 }
 
-/** Looks for workers that come and go. */
+/** Watches for workers that join and leave. */
 class Watch {
   private readonly known = new Map<string, RemoteWorker>();
-  /** Ids of workers that are not fit for the job, or are being tried. */
+  /** Ids of workers that were rejected or are being checked. */
   private readonly refused = new Set<string>();
   private readonly workers: Registry<'worker'>;
   private readonly jobs: Registry<'job'>;
@@ -227,13 +242,13 @@ class Watch {
   private readonly trials: Promise<void>[] = [];
 
   public constructor(
-    private readonly hiring: Hiring,
-    private readonly crew: Crew,
-    private readonly means: Omit<HireMeans, 'probe'> & { readonly here: readonly number[] },
+    private readonly remoteJob: RemoteJob,
+    private readonly pool: WorkerPool,
+    private readonly means: Omit<WorkerSearch, 'probe'> & { readonly here: readonly number[] },
     private readonly version: string,
   ) {
-    this.workers = new Registry(hiring.server.redis, 'worker');
-    this.jobs = new Registry(hiring.server.redis, 'job');
+    this.workers = new Registry(remoteJob.server.redis, 'worker');
+    this.jobs = new Registry(remoteJob.server.redis, 'job');
   }
 
   public start(): void {
@@ -247,7 +262,7 @@ class Watch {
       if (!isLooking) {
         isLooking = true;
         this.looking = this.look()
-          // The server is away: whoever works goes on, and is heard of later.
+          // The server is unreachable: workers continue and report later.
           .catch(() => undefined)
           .finally(() => {
             isLooking = false;
@@ -260,23 +275,25 @@ class Watch {
     this.isStopped = true;
     clearInterval(this.timer);
     const ended = Promise.all([...this.known.values()].map(async (worker) => worker.stop()));
-    if (this.hiring.server.redis.status === 'ready') {
-      const told = ended.then(async () => this.looking).then(async () => this.jobs.remove(this.id));
-      // A server that is silent now is not waited for.
+    if (this.remoteJob.server.redis.status === 'ready') {
+      const deregistered = ended
+        .then(async () => this.looking)
+        .then(async () => this.jobs.remove(this.id));
+      // Doesn't wait for a server that is currently unreachable.
       await Promise.race([
-        told.catch(() => undefined),
+        deregistered.catch(() => undefined),
         setTimeout(silentMilliseconds, undefined, { ref: false }),
       ]);
     }
   }
 
-  /** Ends when the workers that were found are tried. */
+  /** Resolves when all known workers have been checked. */
   public async tried(): Promise<void> {
     await Promise.all(this.trials);
   }
 
   public async look(): Promise<void> {
-    const { setup, counts, server } = this.hiring;
+    const { setup, counts, server } = this.remoteJob;
     const needed = Object.values(setup.files).map(({ fingerprint }) => fingerprint);
     const [about = ''] = needed;
     const { open, done } = counts;
@@ -290,7 +307,7 @@ class Watch {
       if (entry !== undefined) {
         worker.hear(entry);
         if (entry.leaving) {
-          this.crew.retire(worker);
+          this.pool.retire(worker);
         }
         continue;
       }
@@ -301,7 +318,7 @@ class Watch {
       this.known.delete(id);
       this.refused.delete(id);
       worker.lose(why);
-      this.crew.leave(worker, why);
+      this.pool.leave(worker, why);
       await worker.close(true);
     }
     for (const entry of there.values()) {
@@ -313,7 +330,7 @@ class Watch {
         const trial = this.admit(entry).catch((error: unknown) => {
           this.known.delete(entry.id);
           if (error instanceof WorkerLostError) {
-            // It may come back, and be tried again.
+            // It may return and be checked again.
             this.refused.delete(entry.id);
           } else if (!this.isStopped) {
             const why = error instanceof Error ? error.message : String(error);
@@ -325,7 +342,7 @@ class Watch {
     }
   }
 
-  /** Lets a worker join whose numbers are those of this process. */
+  /** Adds a worker if its outputs equal those of this process. */
   private async admit(entry: WorkerEntry): Promise<void> {
     const { warn, inform, here } = this.means;
     if (entry.version !== this.version) {
@@ -334,9 +351,9 @@ class Watch {
       );
       return;
     }
-    const worker = new RemoteWorker(entry, this.hiring);
+    const worker = new RemoteWorker(entry, this.remoteJob);
     this.known.set(entry.id, worker);
-    const key = `${this.hiring.setup.key}-${probeRequest}-${entry.id}`;
+    const key = `${this.remoteJob.setup.key}-${probeRequest}-${entry.id}`;
     const found = await worker.do(
       { key, lane: 0, cost: 1, request: probeRequest, result: probeSchema },
       {
@@ -346,12 +363,12 @@ class Watch {
         },
       },
     );
-    const difference = differenceOf(here, found);
+    const difference = relativeDifference(here, found);
     if (this.isStopped || this.known.get(entry.id) !== worker) {
       return;
     }
     if (difference <= mostDifference) {
-      this.crew.join(worker);
+      this.pool.join(worker);
       inform(
         say`${entry.name} joins: its numbers differ by ${difference.toExponential(1)} at most.`,
       );
@@ -365,11 +382,11 @@ class Watch {
   }
 }
 
-/** Largest difference of a worker's numbers from the driver's, relative to the largest of these. */
+/** Maximum difference of a worker's outputs, relative to the largest output of this process. */
 const mostDifference = 1e-4;
 
-/** Greatest difference of two lists, relative to the largest number of the first; infinite if their lengths differ. */
-function differenceOf(expected: readonly number[], found: readonly number[]): number {
+/** Maximum difference of two lists relative to the largest value of the first; infinite if their lengths differ. */
+function relativeDifference(expected: readonly number[], found: readonly number[]): number {
   const largest = Math.max(...expected.map(Math.abs), Number.MIN_VALUE);
   const far = Math.max(...expected.map((one, i) => Math.abs(one - (found[i] ?? Number.NaN))));
   return expected.length === found.length && Number.isFinite(far)

@@ -10,16 +10,16 @@ import type { Cancellation } from '../../jobs/job';
 import { printable } from '../../printable';
 import { UserError } from '../../user-error';
 import { LocalWorker } from '../local-engine';
-import type { PieceLimits } from '../local-engine';
-import type { PieceFile, PieceSetup } from '../piece';
+import type { WorkerLimits } from '../local-engine';
+import type { WorkFile, WorkSetup } from '../work-item';
 import { readMessage } from '../read-message';
 import { decode, encode } from './codec';
 import type { QueueServer } from './connection';
 import {
   failureKey,
-  keptSeconds,
+  retentionSeconds,
   orderSchema,
-  queueOf,
+  queueName,
   resultKey,
   setupKey,
   sharedSchema,
@@ -28,34 +28,34 @@ import type { Failure, Order } from './messages';
 import { beatMilliseconds, Fingerprints, prefix, Registry } from './registry';
 import { inEnglish, verbatim } from '../../message';
 
-/** What a machine offers. */
+/** Resources of this machine for remote jobs. */
 export interface Offer {
-  /** Bundle of the processes that do pieces. */
+  /** Path of the bundle that runs work items. */
   readonly script: string;
-  /** Paths of models and of data sets, by fingerprint. */
+  /** Paths of models and datasets by fingerprint. */
   readonly models: ReadonlyMap<string, string>;
   readonly data: ReadonlyMap<string, string>;
   readonly workers: number;
-  readonly limits: PieceLimits;
+  readonly limits: WorkerLimits;
   readonly version: string;
-  /** A folder for work in progress. */
+  /** Folder for unfinished work. */
   readonly scratch: string;
 }
 
-/** Hears what workers do. */
-export type OnPiece = (event: {
+/** Called after each work item. */
+export type OnWorkItem = (event: {
   readonly worker: string;
   readonly seconds: number;
-  /** Why it failed; undefined where it is done. */
+  /** Reason of a failure; undefined if the work item succeeded. */
   readonly failure: string | undefined;
 }) => void;
 
-/** Does pieces until a cancellation: what is in work then is ended first. */
+/** Runs work items until cancelled; current work items are finished first. */
 export async function serveQueue(
   server: QueueServer,
   offer: Offer,
   cancellation: Cancellation,
-  onPiece: OnPiece,
+  onPiece: OnWorkItem,
 ): Promise<void> {
   const places = Array.from({ length: offer.workers }, (_, i) => {
     const name = offer.workers === 1 ? hostname() : `${hostname()} #${i + 1}`;
@@ -76,7 +76,7 @@ export async function serveQueue(
   }
 }
 
-/** One worker: a queue, and a process that does what comes in it. */
+/** Worker with its own queue and child process. */
 class Place {
   private readonly id = randomUUID();
   private readonly started = performance.now();
@@ -88,7 +88,7 @@ class Place {
   private done = 0;
   private piece: string | null = null;
   private leaving = false;
-  /** The process, what its pieces share, and its folder. */
+  /** Child process with its setup and folder. */
   private current:
     | { readonly setup: string; readonly local: LocalWorker; readonly folder: string }
     | undefined;
@@ -97,26 +97,26 @@ class Place {
     { redis, library }: QueueServer,
     private readonly offer: Offer,
     private readonly name: string,
-    private readonly onPiece: OnPiece,
+    private readonly onPiece: OnWorkItem,
   ) {
     this.redis = redis;
     this.registry = new Registry(redis, 'worker');
     this.has = new Fingerprints(redis, this.id);
     const options = { connection: redis, prefix, skipVersionCheck: true };
-    this.queue = new library.Queue(queueOf(this.id), options);
-    this.worker = new library.Worker(queueOf(this.id), async (job) => this.take(job), {
+    this.queue = new library.Queue(queueName(this.id), options);
+    this.worker = new library.Worker(queueName(this.id), async (job) => this.take(job), {
       ...{ ...options, concurrency: 1 },
-      // Whoever asked sees to pieces that are lost.
+      // The requesting job handles lost work items.
       ...{ skipStalledCheck: true, drainDelay: 1 },
     });
-    // The connection says what is wrong with it, and connects again.
+    // The connection reports its errors and reconnects.
     this.worker.on('error', () => undefined);
     this.queue.on('error', () => undefined);
   }
 
-  /** Says that it is there. */
+  /** Registers the worker again. */
   public beat(): void {
-    // While the server is away, what is said would wait for it.
+    // Otherwise messages would queue up while the server is unreachable.
     if (this.redis.status === 'ready') {
       void this.say().catch(() => undefined);
     }
@@ -127,7 +127,7 @@ class Place {
     const seconds = (performance.now() - this.started) / 1000;
     const { version, models, data, limits } = offer;
     const { device = 'auto' } = limits;
-    // Before it is seen: whoever sees it asks for them.
+    // Before registering, since jobs check the fingerprints of registered workers.
     await this.has.put([...models.keys(), ...data.keys()]);
     await this.registry.put({
       ...{ id, name, version, models: models.size, data: data.size, device },
@@ -135,11 +135,11 @@ class Place {
     });
   }
 
-  /** Ends the piece in work, and takes no other. */
+  /** Finishes the current work item and accepts no more. */
   public async close(): Promise<void> {
     this.leaving = true;
     if (this.redis.status !== 'ready') {
-      // Nobody can be told of the piece in work: whoever asked for it sees that this worker is silent.
+      // The result can't be sent; the job notices that this worker is silent.
       this.current?.local.end();
       void this.worker.close(true).catch(() => undefined);
       return;
@@ -161,7 +161,7 @@ class Place {
     const begun = performance.now();
     const parsed = v.safeParse(orderSchema, data);
     if (!parsed.success) {
-      // Whoever has sent it hears nothing: where to answer stands in a piece.
+      // The sender can't be notified, because the reply key is part of the work item.
       const failure = "The queue sent a message that isn't a piece.";
       this.onPiece({ worker: this.name, seconds: 0, failure });
       return;
@@ -172,12 +172,12 @@ class Place {
     try {
       if ((await this.redis.exists(resultKey(order.piece))) === 0) {
         const result = await this.compute(order);
-        await this.redis.set(resultKey(order.piece), encode(result), 'EX', keptSeconds);
+        await this.redis.set(resultKey(order.piece), encode(result), 'EX', retentionSeconds);
       }
       this.done++;
     } catch (error) {
-      failure = failureOf(error);
-      await this.redis.set(failureKey(order.attempt), encode(failure), 'EX', keptSeconds);
+      failure = describeFailure(error);
+      await this.redis.set(failureKey(order.attempt), encode(failure), 'EX', retentionSeconds);
     } finally {
       this.piece = null;
       const seconds = (performance.now() - begun) / 1000;
@@ -186,13 +186,13 @@ class Place {
   }
 
   private async compute({ piece, setup, request }: Order): Promise<unknown> {
-    const { local } = await this.processOf(setup);
+    const { local } = await this.ensureProcess(setup);
     const cancellation = { isCancellationRequested: false };
     const job = { cancellation, progress: () => undefined };
     return local.do({ key: piece, lane: 0, cost: 1, request, result: v.unknown() }, job);
   }
 
-  private async processOf(setup: string): Promise<{ readonly local: LocalWorker }> {
+  private async ensureProcess(setup: string): Promise<{ readonly local: LocalWorker }> {
     if (this.current?.setup === setup) {
       return this.current;
     }
@@ -208,7 +208,7 @@ class Place {
       name,
       this.find(fingerprint),
     ]);
-    const own = Object.fromEntries(found) as PieceSetup['files'];
+    const own = Object.fromEntries(found) as WorkSetup['files'];
     const shared = { kind, key: setup, files: own, data, scratch: folder };
     this.current = {
       setup,
@@ -218,7 +218,7 @@ class Place {
     return this.current;
   }
 
-  private find(fingerprint: string): PieceFile {
+  private find(fingerprint: string): WorkFile {
     const { models, data } = this.offer;
     const path = models.get(fingerprint) ?? data.get(fingerprint);
     if (path === undefined) {
@@ -227,7 +227,7 @@ class Place {
     return { fingerprint, path };
   }
 
-  /** Ends the process, which leaves its folder behind. */
+  /** Ends the process. Its folder remains. */
   private async dropProcess(): Promise<void> {
     const { current } = this;
     this.current = undefined;
@@ -238,13 +238,13 @@ class Place {
   }
 }
 
-function failureOf(error: unknown): Failure {
+function describeFailure(error: unknown): Failure {
   const isLost = error instanceof WorkerLostError;
   if (error instanceof UserError) {
-    // Where a file lies on this machine is nobody's business elsewhere.
+    // Paths on this machine must not be sent to others.
     return { text: inEnglish(error.problem), log: [], isFinal: true, isLost };
   }
-  // Behind the first line stand places in the code of this machine.
+  // The remaining lines contain source locations on this machine.
   const [text = ''] = (error instanceof Error ? error.message : String(error)).split('\n', 1);
   return { text, log: isLost ? [...error.log] : [], isFinal: false, isLost };
 }

@@ -3,49 +3,49 @@ import * as v from 'valibot';
 import { jsonOf } from '../../parse-json';
 import { printable } from '../../printable';
 
-/** In front of every key that Espalier uses on a server. */
+/** Prefix of all Espalier keys on a server. */
 export const prefix = 'espalier';
 
-/** How often workers and jobs say that they are there. */
+/** Interval at which workers and jobs register, in milliseconds. */
 export const beatMilliseconds = 1000;
-/** Who has said nothing for so long is gone. */
+/** Time after which an entry expires, in milliseconds. */
 export const silentMilliseconds = 5 * beatMilliseconds;
 
-/** What somebody else writes, for people. */
+/** Schema of text from other machines, sanitized for display. */
 export const shownSchema = v.pipe(v.string(), v.transform(printable));
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
-/** What a worker says of itself. */
+/** Schema of a worker's entry. */
 const workerSchema = v.object({
   id: v.string(),
-  /** Machine, and which of its workers. */
+  /** Machine name and worker number. */
   name: shownSchema,
   version: shownSchema,
-  /** How many models and data sets it has, see {@link Fingerprints}. */
+  /** Number of its models and datasets, see {@link Fingerprints}. */
   models: count,
   data: count,
   device: shownSchema,
-  /** Since it began: clocks of machines differ. */
+  /** Seconds since the start. Relative, because clocks of machines differ. */
   seconds: v.number(),
-  /** Pieces done, and the one in work. */
+  /** Completed work items, and the current one. */
   done: count,
   piece: v.nullable(v.string()),
-  /** Whether it takes no more. */
+  /** True if it accepts no more work. */
   leaving: v.boolean(),
 });
 export type WorkerEntry = v.InferOutput<typeof workerSchema>;
 
-/** What a job says of itself. */
+/** Schema of a job's entry. */
 const jobSchema = v.object({
   id: v.string(),
   kind: shownSchema,
-  /** Fingerprint of the model, or of the data set. */
+  /** Fingerprint of the model or dataset. */
   about: shownSchema,
-  /** Since it began. */
+  /** Seconds since the start. */
   seconds: v.number(),
   done: count,
-  /** Pieces that it waits for. */
+  /** Number of pending work items. */
   open: count,
 });
 export type JobEntry = v.InferOutput<typeof jobSchema>;
@@ -56,7 +56,7 @@ interface Entries {
   readonly job: JobEntry;
 }
 
-/** Who is there: each entry lasts until its owner has been silent for too long. */
+/** Registered workers or jobs. Entries expire if not renewed. */
 export class Registry<Kind extends keyof Entries> {
   public constructor(
     private readonly redis: Redis,
@@ -67,21 +67,21 @@ export class Registry<Kind extends keyof Entries> {
     await this.redis
       .multi()
       .sadd(this.all, entry.id)
-      .set(this.keyOf(entry.id), JSON.stringify(entry), 'PX', silentMilliseconds)
+      .set(this.entryKey(entry.id), JSON.stringify(entry), 'PX', silentMilliseconds)
       .exec();
   }
 
   public async remove(id: string): Promise<void> {
-    await this.redis.multi().srem(this.all, id).del(this.keyOf(id)).exec();
+    await this.redis.multi().srem(this.all, id).del(this.entryKey(id)).exec();
   }
 
-  /** Those that are there, by id; what somebody else has written in their place is left out. */
+  /** Valid entries, sorted by id. */
   public async list(): Promise<Entries[Kind][]> {
     const ids = (await this.redis.smembers(this.all)).sort();
-    const texts = ids.length === 0 ? [] : await this.redis.mget(ids.map((id) => this.keyOf(id)));
-    const gone = ids.filter((_, i) => (texts[i] ?? null) === null);
-    if (gone.length > 0) {
-      await this.redis.srem(this.all, ...gone);
+    const texts = ids.length === 0 ? [] : await this.redis.mget(ids.map((id) => this.entryKey(id)));
+    const expired = ids.filter((_, i) => (texts[i] ?? null) === null);
+    if (expired.length > 0) {
+      await this.redis.srem(this.all, ...expired);
     }
     return texts.flatMap((text) => {
       const parsed = v.safeParse(schemas[this.kind], jsonOf(text ?? 'null'));
@@ -93,12 +93,12 @@ export class Registry<Kind extends keyof Entries> {
     return `${prefix}:${this.kind}s`;
   }
 
-  private keyOf(id: string): string {
+  private entryKey(id: string): string {
     return `${prefix}:${this.kind}:${id}`;
   }
 }
 
-/** Fingerprints of what a worker has: they are sent once, and again where the server has lost them. */
+/** Fingerprints of a worker's files. Sent once, and again if the server lost them. */
 export class Fingerprints {
   private readonly key: string;
 
@@ -109,7 +109,7 @@ export class Fingerprints {
     this.key = `${prefix}:has:${worker}`;
   }
 
-  /** Says that they are there, for as long as an entry lasts. */
+  /** Stores the fingerprints for the lifetime of an entry. */
   public async put(all: readonly string[]): Promise<void> {
     if (all.length > 0 && (await this.redis.pexpire(this.key, silentMilliseconds)) === 0) {
       await this.redis
@@ -120,7 +120,7 @@ export class Fingerprints {
     }
   }
 
-  /** Whether all of some are among them. */
+  /** True if all given fingerprints are stored. */
   public async include(some: readonly string[]): Promise<boolean> {
     const found = await Promise.all(some.map(async (one) => this.redis.sismember(this.key, one)));
     return found.every((one) => one === 1);

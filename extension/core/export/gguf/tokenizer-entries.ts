@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { preTokenizerKindOf } from '../../data/gguf/pre-tokenizers';
+import { findPreTokenizerKind } from '../../data/gguf/pre-tokenizers';
 import { readJsonObject } from '../../data/json-object';
 import { downloadTokenizer } from '../../data/tokenizer-settings';
 import type { GgufTraits } from '../../models/gguf/gguf-traits';
@@ -192,7 +192,7 @@ function byteLevelEntries(
     normalizer: tokenizer.normalizer,
     wholeWords: model.ignore_merges === true,
   };
-  const kind = preTokenizerKindOf(division, isEncoder);
+  const kind = findPreTokenizerKind(division, isEncoder);
   if (kind === undefined) {
     throw refusal(file, 'pre_tokenizer', say`No kind of llama.cpp that is known divides texts so.`);
   }

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { CalibrationRequest } from '../../data/calibration';
-import type { Engine } from '../../distribute/piece';
-import { alone } from '../../distribute/with-crew';
+import type { Engine } from '../../distribute/work-item';
+import { localOnly } from '../../distribute/with-workers';
 import { holdOutInputs } from '../../data/hold-out-inputs';
 import { loadModelInputs } from '../../data/model-inputs';
 import type { JobContext } from '../../jobs/job';
@@ -150,7 +150,7 @@ export async function repairModel(
   const store = await RepairStore.open(folder, key);
   const setup = { student, teacher, places, train, heldOut, settings, device, memoryBytes };
   try {
-    const { engine = alone } = request;
+    const { engine = localOnly } = request;
     const sharing = { engine, key, student: request.model, teacher: request.teacher, trains };
     const first: JobContext =
       scope !== 'sublayers'

@@ -3,7 +3,7 @@ import type { Candidate } from '../candidates';
 import { Expectations } from './expectations';
 import type { Prediction } from './expectations';
 import { least, leastFirst } from '../least';
-import { bestOf, resultOf } from '../rounds';
+import { bestCandidate, roundResult } from '../rounds';
 import type { Proposal, RoundInput, RoundResult } from '../rounds';
 import { screeningSetup } from '../scorer';
 import type { FinalObserver, OriginalStates } from '../scorer';
@@ -15,30 +15,30 @@ import { studentQuantile } from '../../metrics/statistics';
 import { Surrogate } from './surrogate';
 import { Tally } from '../tally';
 
-/** Fewer blocks than this say nothing of their spread. */
+/** Minimum number of blocks of rows for estimating their spread. */
 const leastBlocks = 8;
 
-/** Rows that winners are confirmed on if candidates are compared on an int8 copy of the model. */
+/** Number of rows for confirming a winner if candidates are compared on an int8 copy of the model. */
 const confirmedRows = 512;
 
-/** Of so many rows of the first sequence, nearly all finalists are measured. */
+/** Number of rows of the first sequence on which nearly all finalists are measured. */
 const finalistRows = 256;
 
 /**
- * Greedy rounds that measure as much as a decision needs. In the first, every candidate is measured on
- * a few tokens; in later ones those that a surrogate proposes. Then, slice by slice, each is held
- * against the leader on the same tokens, and dropped once it is worse with the stated confidence.
+ * Greedy rounds that measure only as much as each decision needs. The first round measures every candidate on a few
+ * tokens, later ones only those that a surrogate proposes. Candidates are then raced slice by slice against the leader
+ * on the same tokens, and dropped once they are worse with the required confidence.
  */
 export class AdaptiveRounds {
   private slices: readonly Slice[] = [];
   private surrogate: Surrogate | undefined;
   private readonly expectations: Expectations;
-  /** Rounds decided so far. */
+  /** Number of completed rounds. */
   private done = 0;
-  /** Final states of the surrogate's slice, by candidate, until it has learned from them. */
+  /** Final states of the surrogate's slice by candidate, until the surrogate has learned from them. */
   private readonly finals = new Map<string, HiddenState>();
 
-  /** @param startOthers runs the original on sequences that it has not run on */
+  /** @param startOthers runs the original on further sequences */
   public constructor(
     private readonly plan: SearchPlan,
     private readonly listener: SearchListener,
@@ -47,7 +47,7 @@ export class AdaptiveRounds {
     this.expectations = new Expectations(plan.setup.metric.reads.includes('change'));
   }
 
-  /** Takes the original's final states: of the first sequence at least. */
+  /** Sets the original's final states, including at least the first sequence. */
   public async start(original: OriginalStates): Promise<void> {
     const { setup, rows, hasPrefixes } = this.plan;
     this.slices = splitIntoSlices(rows, hasPrefixes, this.plan.texts);
@@ -58,7 +58,7 @@ export class AdaptiveRounds {
     }
   }
 
-  /** Slices that a winner is measured on over the whole vocabulary. */
+  /** Slices on which a winner is measured over the whole vocabulary. */
   private get confirmedSlices(): readonly Slice[] {
     if (this.plan.setup.copy === undefined) {
       return this.slices;
@@ -68,12 +68,12 @@ export class AdaptiveRounds {
     return last < 0 ? this.slices : this.slices.slice(0, last + 1);
   }
 
-  /** Rows of the rough heatmap, which are what the surrogate sees. */
+  /** Number of rows of the rough heatmap, which are the surrogate's rows. */
   private get seenRows(): number {
     return this.slices[0]?.to ?? 0;
   }
 
-  /** Sees final states as they are computed. */
+  /** Records final states for the surrogate. */
   public readonly onFinal: FinalObserver = async (candidate, slice, state) => {
     if (slice.sequence === 0 && slice.from === 0) {
       const { states } = screeningSetup(this.plan.setup).executor;
@@ -81,7 +81,7 @@ export class AdaptiveRounds {
     }
   };
 
-  /** Gives back what is kept: nothing will be decided again. */
+  /** Frees cached states after the last round. */
   public end(): void {
     this.surrogate?.end();
   }
@@ -98,14 +98,14 @@ export class AdaptiveRounds {
     }
     const predictions = await this.predictions(input.step, runners);
     const expected = new Map(
-      [...predictions].map(([id, one]) => [id, this.expectations.ofPrediction(id, one)]),
+      [...predictions].map(([id, one]) => [id, this.expectations.expectedFromPrediction(id, one)]),
     );
-    const ageOf = ({ id }: Candidate): number => predictions.get(id)?.age ?? 0;
-    const looked = propose(runners, this.done, expected, ageOf);
+    const predictionAge = ({ id }: Candidate): number => predictions.get(id)?.age ?? 0;
+    const looked = propose(runners, this.done, expected, predictionAge);
     await this.measureRough(tally, input, looked);
-    const nearest = new Map([...expected, ...this.expectedOf(tally, looked)]);
+    const nearest = new Map([...expected, ...this.expectedDistances(tally, looked)]);
     const finalists: Candidate[] = [];
-    // Where all finalists overflow, those expected nearest of the rest are the next.
+    // If the outputs of all finalists overflow, adds the remaining candidates with the lowest expected distances.
     for (let hasWinner = false; !hasWinner && finalists.length < runners.length;) {
       const left = runners.filter((candidate) => !finalists.includes(candidate));
       const next = chooseFinalists(left, nearest);
@@ -118,16 +118,19 @@ export class AdaptiveRounds {
     return this.decide(input, tally, predictions, { expected, finalists });
   };
 
-  /** What is expected of candidates whose first rows are measured, by id. */
-  private expectedOf(tally: Tally, candidates: readonly Candidate[]): ReadonlyMap<string, number> {
+  /** Expected distances, by id, of candidates whose first rows are measured. */
+  private expectedDistances(
+    tally: Tally,
+    candidates: readonly Candidate[],
+  ): ReadonlyMap<string, number> {
     const expected = candidates.map((candidate) => {
-      const { seen } = tally.distancesOf(candidate, this.seenRows);
-      return [candidate.id, this.expectations.ofSeen(candidate.id, seen)] as const;
+      const { seen } = tally.partialDistances(candidate, this.seenRows);
+      return [candidate.id, this.expectations.expectedFromSeenRows(candidate.id, seen)] as const;
     });
     return new Map(expected);
   }
 
-  /** Ends a round, and learns from it. */
+  /** Ends a round and updates the surrogate. */
   private decide(
     input: RoundInput,
     tally: Tally,
@@ -135,7 +138,7 @@ export class AdaptiveRounds {
     proposal?: Proposal,
   ): RoundResult {
     this.finals.clear();
-    const result = resultOf(input, tally, proposal);
+    const result = roundResult(input, tally, proposal);
     this.expectations.learn(tally, input.candidates, this.seenRows, predictions);
     if (result.winner !== undefined) {
       const { candidate } = result.winner;
@@ -147,8 +150,8 @@ export class AdaptiveRounds {
   }
 
   /**
-   * The rough heatmap: candidates on the first slice.
-   * @param slices more where all texts are looked at
+   * Rough heatmap: measures candidates on the first slice.
+   * @param slices more slices if all texts are measured
    */
   private async measureRough(
     tally: Tally,
@@ -167,8 +170,8 @@ export class AdaptiveRounds {
   }
 
   /**
-   * Measures finalists on the longest slice of the first sequence that nearly all reach: the shorter ones then find
-   * states of more rows kept, and run nothing again.
+   * Measures finalists first on the longest slice of the first sequence that nearly all will reach, so that shorter
+   * slices reuse those states.
    */
   private async walkAhead(
     { scorer, step }: RoundInput,
@@ -183,9 +186,9 @@ export class AdaptiveRounds {
   }
 
   /**
-   * Races a field. While the one left overflows, those dropped that did not are raced again.
-   * @param measured slices that all are measured on
-   * @returns whether one is left with a finite distance
+   * Races candidates. If the outputs of the winner overflow, races the dropped candidates whose outputs didn't.
+   * @param measured slices on which all are already measured
+   * @returns true if a winner has a finite distance
    */
   private async race(
     input: RoundInput,
@@ -196,13 +199,13 @@ export class AdaptiveRounds {
     for (
       let open = field;
       open.length > 0;
-      open = open.filter((candidate) => Number.isFinite(tally.totalOf(candidate)))
+      open = open.filter((candidate) => Number.isFinite(tally.total(candidate)))
     ) {
       await this.narrow(tally, open, measured);
-      const best = bestOf(input, tally);
+      const best = bestCandidate(input, tally);
       if (
         best !== undefined &&
-        Number.isFinite(tally.totalOf(best)) &&
+        Number.isFinite(tally.total(best)) &&
         (await tally.confirm(best, this.confirmedSlices))
       ) {
         return true;
@@ -212,8 +215,8 @@ export class AdaptiveRounds {
   }
 
   /**
-   * Measures the field until one is left or all is measured, and the one left on everything.
-   * @param measured slices that all are measured on
+   * Measures candidates until one is left or all slices are done, and measures the last one on everything.
+   * @param measured slices on which all are already measured
    */
   private async narrow(tally: Tally, field: readonly Candidate[], measured: number): Promise<void> {
     let left = field;
@@ -234,14 +237,14 @@ export class AdaptiveRounds {
   }
 
   /**
-   * Whether a candidate's total over all rows is greater than the leader's with the stated confidence,
-   * by Student's t over blocks. The risk is shared among as many looks as there are slices (Bonferroni), and
-   * what is measured already is certain (finite population correction).
+   * True if a candidate's total over all rows exceeds the leader's with the required confidence, by Student's t over
+   * blocks. The risk is divided by the number of slices (Bonferroni), and measured rows are exact (finite population
+   * correction).
    */
   private isWorse(tally: Tally, candidate: Candidate, leader: Candidate): boolean {
     const { total, standardError, blocks, share } = tally.difference(candidate, leader);
     if (Number.isNaN(total)) {
-      // The leader is the last to have none.
+      // The leader is NaN only if all remaining candidates are.
       return Number.isNaN(tally.estimate(candidate).total);
     }
     if (share === 1) {
@@ -254,7 +257,7 @@ export class AdaptiveRounds {
     return total > studentQuantile(risk, blocks - 1) * standardError * Math.sqrt(1 - share);
   }
 
-  /** What the surrogate says of removing each candidate next, by id. */
+  /** Surrogate predictions for removing each candidate next, by id. */
   private async predictions(
     step: string,
     candidates: readonly Candidate[],
@@ -305,24 +308,27 @@ export class AdaptiveRounds {
       this.done + 1,
       rounds.map(({ candidate, distance }) => ({
         removed: candidate.id,
-        distance: this.expectations.ofModel(distance),
+        distance: this.expectations.expectedFromModel(distance),
       })),
     );
   }
 }
 
-/** Number of candidates per round: those with the least expected distance, and those measured longest ago. */
+/** Number of candidates per round: with the lowest expected distances, and measured longest ago. */
 const nearest = 20;
 const longestAgo = 4;
-/** Candidates measured in the previous round are not measured again: the surrogate predicts them well. */
+/** Minimum age in rounds of a measurement before it is repeated: recent ones are predicted well. */
 const leastAge = 2;
-/** Number of rounds after which all candidates are considered, because old measurements predict less. */
+/**
+ * Number of rounds after which all candidates are considered, because predictions from old measurements are less
+ * reliable.
+ */
 const lookEvery = 4;
-/** Number of them that may win. */
+/** Maximum number of finalists per round. */
 const finalists = 8;
 
 /**
- * The candidates whose first rows are worth measuring.
+ * Selects the candidates whose first rows are worth measuring.
  * @param round counted from 0
  * @param expected distances by id
  * @param age rounds since a candidate was measured
@@ -343,7 +349,7 @@ function propose(
   return aged.filter((candidate) => chosen.has(candidate));
 }
 
-/** The candidates worth measuring on more. */
+/** Selects the candidates to measure on more rows. */
 function chooseFinalists(
   candidates: readonly Candidate[],
   expected: ReadonlyMap<string, number>,

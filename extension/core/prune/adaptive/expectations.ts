@@ -1,13 +1,13 @@
 import type { Candidate } from '../candidates';
 import type { Tally } from '../tally';
 
-/** What a removal adds to the distance: over all rows, and over those that the surrogate sees. */
+/** Increase of the distance by a removal: over all rows, and over the surrogate's rows. */
 interface Gain {
   readonly over: number;
   readonly seen: number;
 }
 
-/** What the surrogate said of a candidate. */
+/** Prediction of the surrogate for a candidate. */
 export interface Prediction {
   readonly distance: number;
   /** Rounds since the candidate was measured. */
@@ -16,29 +16,27 @@ export interface Prediction {
 
 const nothing: Gain = { over: 0, seen: 0 };
 
-/** Rows measured beyond the surrogate's own at which these count as much as what was known before. */
+/** Number of additional measured rows that have the same weight as the previous estimate. */
 const typicalRows = 256;
-/** Ages at which the trend begins with one prediction that was right. */
+/** Ages of initial pseudo-observations in the trend, with correct predictions. */
 const trustedAges = [1, 8];
 
 /**
- * Corrects a surrogate by what was measured. The rows that it sees are not the whole text: what removals
- * add over all rows is in a typical proportion to what they add over those, and what a candidate was
- * measured to add beyond that stands until it is measured on more than the surrogate's rows again. And
- * a prediction is the further off the longer ago the surrogate learned of a candidate: the trend of
- * log(measured / predicted) by age is taken out.
+ * Calibrates surrogate predictions with measurements. The surrogate covers only some rows: the increase over all rows
+ * is estimated as a typical ratio times the increase over the surrogate's rows, plus a candidate's measured excess.
+ * Predictions get less accurate with age: the trend of log(measured / predicted) over age is removed.
  */
 export class Expectations {
-  /** What each candidate adds over all rows beyond the typical proportion of what it adds over those seen. */
+  /** Measured increase of each candidate over all rows beyond the typical ratio. */
   private readonly excesses = new Map<string, number>();
-  /** Distances of the model as it is. */
+  /** Distances of the current model. */
   private base: Gain | undefined;
-  /** Sums behind the typical proportion. */
+  /** Sums that define the typical ratio. */
   private over = 0;
   private seen = 0;
   private readonly trend = new Trend();
 
-  /** @param isDivergence whether the original's distance is 0; else the least one stands for it */
+  /** @param isDivergence true if the original's distance is 0; otherwise the smallest distance replaces it */
   public constructor(isDivergence: boolean) {
     this.base = isDivergence ? nothing : undefined;
     for (const age of trustedAges) {
@@ -47,7 +45,7 @@ export class Expectations {
   }
 
   /**
-   * Learns a round's distances before its winner is removed.
+   * Learns from a round's distances before its winner is removed.
    * @param predictions by candidate id
    */
   public learn(
@@ -58,7 +56,7 @@ export class Expectations {
   ): void {
     const measured = candidates
       .filter((candidate) => tally.isMeasured(candidate))
-      .map((candidate) => ({ id: candidate.id, ...tally.distancesOf(candidate, seenRows) }))
+      .map((candidate) => ({ id: candidate.id, ...tally.partialDistances(candidate, seenRows) }))
       .filter(({ over, seen }) => Number.isFinite(over) && Number.isFinite(seen));
     const base = this.base ?? {
       over: Math.min(...measured.map(({ over }) => over)),
@@ -76,32 +74,32 @@ export class Expectations {
     for (const { id, rows, over, seen } of measured) {
       const weight = (rows - seenRows) / (rows - seenRows + typicalRows);
       const excess = over - base.over - this.proportion * (seen - base.seen);
-      this.excesses.set(id, weight * excess + (1 - weight) * this.excessOf(id));
+      this.excesses.set(id, weight * excess + (1 - weight) * this.excess(id));
     }
   }
 
-  /** Goes on from the model without the round's winner. */
+  /** Removes the round's winner from the current model. */
   public commit(winner: Candidate, tally: Tally, seenRows: number): void {
-    this.base = tally.distancesOf(winner, seenRows);
+    this.base = tally.partialDistances(winner, seenRows);
   }
 
-  /** Expected distance of the model without a candidate, from the surrogate's. */
-  public ofPrediction(id: string, { distance, age }: Prediction): number {
-    return this.ofSeen(id, distance * Math.exp(this.trend.at(age)));
+  /** Expected distance after removing a candidate, from the surrogate's prediction. */
+  public expectedFromPrediction(id: string, { distance, age }: Prediction): number {
+    return this.expectedFromSeenRows(id, distance * Math.exp(this.trend.at(age)));
   }
 
-  /** The same, once its distance over the surrogate's rows is measured. */
-  public ofSeen(id: string, seen: number): number {
-    return this.ofModel(seen) + this.excessOf(id);
+  /** Expected distance after removing a candidate, from its measured distance over the surrogate's rows. */
+  public expectedFromSeenRows(id: string, seen: number): number {
+    return this.expectedFromModel(seen) + this.excess(id);
   }
 
-  /** Expected distance of any model that lacks more, from the surrogate's. */
-  public ofModel(predicted: number): number {
+  /** Expected distance of any further pruned model, from the surrogate's prediction. */
+  public expectedFromModel(predicted: number): number {
     const base = this.base ?? nothing;
     return base.over + this.proportion * (predicted - base.seen);
   }
 
-  private excessOf(id: string): number {
+  private excess(id: string): number {
     return this.excesses.get(id) ?? 0;
   }
 
@@ -110,7 +108,7 @@ export class Expectations {
   }
 }
 
-/** A straight line through points, by least squares. */
+/** Least-squares line through points. */
 class Trend {
   private count = 0;
   private x = 0;

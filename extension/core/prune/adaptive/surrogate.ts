@@ -6,38 +6,40 @@ import { floatsIn, floatTensorLike, isFloat } from '../../runtime/tensors';
 import type { HiddenState, Tensors } from '../../runtime/tensors';
 import type { Candidate } from '../candidates';
 import { least, leastFirst } from '../least';
-import { sequenceOf, tokensIn } from '../scorer';
+import { sequenceInput, tokensIn } from '../scorer';
 import type { ScorerSetup } from '../scorer';
 import { Prefixes, prefixTokens } from '../../metrics/slices';
 import type { Slice } from '../../metrics/slices';
 import { walkThrough } from '../walk';
 
-/** What a candidate's removal was last seen to change, and from what model. */
+/** Last measured change of the final state by a candidate's removal, and the model it was measured on. */
 interface Change {
   readonly candidate: Candidate;
   readonly removed: ReadonlySet<number>;
-  /** Undefined where a journal tells of it: the state is computed once it is needed. */
+  /** Undefined after replaying a journal; computed when needed. */
   readonly values: Numbers | undefined;
 }
 
-/** The floating-point numbers of a state, by name. */
+/** Floating-point values of a state, by name. */
 type Numbers = Readonly<Record<string, Float32Array>>;
 
-/** States of models that are held at once. */
+/** Maximum number of models run together. */
 const statesAtOnce = 16;
-/** Candidates that a step of a predicted order looks at together: rows of the head are gathered for each look. */
+/**
+ * Number of candidates evaluated together per step of a predicted order: LM-head rows are gathered for each evaluation.
+ */
 const triedAtOnce = 4;
 
-/** One step of a predicted order. */
+/** Step of a predicted order. */
 export interface PredictedRound {
   readonly candidate: Candidate;
   readonly distance: number;
 }
 
 /**
- * Predicts distances without running sublayers: what removals change in the final state nearly adds up,
- * ĥ(S) ≈ h + Σ δᵢ with δᵢ = h(R ∪ i) − h(R), R what was removed when i was last measured. A distance
- * then costs a head on the rows of one slice. It starts from the model as it is, whose state is known.
+ * Predicts distances without running sublayers. Changes of the final state are nearly additive: ĥ(S) ≈ h + Σ δᵢ with δᵢ
+ * = h(R ∪ i) − h(R), where R was removed when i was last measured. A distance then only costs an LM head on the rows of
+ * one slice. Predictions start from the known final state of the current model.
  */
 export class Surrogate {
   private readonly changes = new Map<string, Change>();
@@ -50,12 +52,13 @@ export class Surrogate {
     private readonly readout: MetricReadout,
     private readonly original: HiddenState,
   ) {
-    this.states.set(keyOf(this.removed), original);
+    this.states.set(removalKey(this.removed), original);
   }
 
   /**
-   * @param slice the rows that it looks at, from the first on
-   * @param original the original's final state of the slice's sequence
+   * Creates a surrogate.
+   * @param slice its rows, from the first row of a sequence
+   * @param original final state of the original for the slice's sequence
    */
   public static async start(
     setup: ScorerSetup,
@@ -64,7 +67,7 @@ export class Surrogate {
   ): Promise<Surrogate> {
     const { executor, metricName, metric } = setup;
     const state = await new Prefixes(executor).cut(
-      sequenceOf(setup, slice.sequence),
+      sequenceInput(setup, slice.sequence),
       original,
       slice.to,
     );
@@ -73,14 +76,14 @@ export class Surrogate {
   }
 
   /**
-   * Learns what was measured on top of what is removed now.
-   * @param final undefined where the journal alone knows of it
+   * Learns from a measurement on top of the current removals.
+   * @param final undefined if only the journal has the measurement
    */
   public learn(candidate: Candidate, final: HiddenState | undefined): void {
     const { removed } = this;
-    const base = this.states.get(keyOf(removed));
+    const base = this.states.get(removalKey(removed));
     if (final !== undefined) {
-      this.states.set(keyOf(without(removed, candidate)), final);
+      this.states.set(removalKey(without(removed, candidate)), final);
     }
     const isKnown = this.changes.get(candidate.id)?.removed === removed;
     if (final !== undefined || !isKnown) {
@@ -90,10 +93,10 @@ export class Surrogate {
     }
   }
 
-  /** Goes on from the model without a candidate that was measured. */
+  /** Removes a measured candidate from the current model. */
   public commit(candidate: Candidate): void {
     this.removed = without(this.removed, candidate);
-    const key = keyOf(this.removed);
+    const key = removalKey(this.removed);
     for (const known of this.states.keys()) {
       if (known !== key) {
         this.states.delete(known);
@@ -101,21 +104,21 @@ export class Surrogate {
     }
   }
 
-  /** Rounds since a candidate was measured: 1 where that was before the last removal. */
+  /** Rounds since a candidate was measured, 1 if before the last removal. */
   public age({ id }: Candidate): number {
     const then = this.changes.get(id)?.removed.size ?? -1;
     return this.removed.size - then;
   }
 
-  /** Predicted distances of the models that lack one of these as well as what is removed. */
+  /** Predicted distances after removing each candidate in addition to the current removals. */
   public async distances(candidates: readonly Candidate[]): Promise<number[]> {
     await this.complete(candidates);
     return this.distancesFrom(this.base, candidates);
   }
 
   /**
-   * The order in which it would remove candidates, with predicted distances: greedy, but that a
-   * candidate is looked at again only where its last prediction is under the best fresh one.
+   * Predicted greedy removal order with distances. A candidate is evaluated again only if its last prediction is below
+   * the best new one.
    * @param single predicted distances of the next round, by candidate id
    */
   public async trajectory(
@@ -158,7 +161,7 @@ export class Surrogate {
     return rounds;
   }
 
-  /** Gives back what its readout keeps. */
+  /** Frees the readout's cache. */
   public end(): void {
     this.readout.end();
   }
@@ -172,12 +175,12 @@ export class Surrogate {
     await checkpoint(this.setup.cancellation);
   };
 
-  /** The final state of the model as it is, once it is known. */
+  /** Final state of the current model, once known. */
   private get base(): HiddenState {
-    return this.states.get(keyOf(this.removed)) ?? unknown();
+    return this.states.get(removalKey(this.removed)) ?? unknown();
   }
 
-  /** Predicted distances of models that lack one of the candidates more than the one with this final state. */
+  /** Predicted distances of models with this final state after removing each candidate. */
   private async distancesFrom(
     base: HiddenState,
     candidates: readonly Candidate[],
@@ -187,7 +190,7 @@ export class Surrogate {
     for (let start = 0; start < candidates.length; start += statesAtOnce) {
       const group = candidates.slice(start, start + statesAtOnce);
       const terms = await this.readout.rowTerms(
-        inputOf(this.setup, this.slice),
+        sliceInput(this.setup, this.slice),
         this.original,
         group.map((candidate) => this.stateWithout(base, candidate)),
         undefined,
@@ -198,51 +201,51 @@ export class Surrogate {
     return sums.map((sum) => metric.distance(metric.sequenceTerm(sum), 1, this.rows));
   }
 
-  /** A final state with what the candidate's removal changed. */
+  /** Final state with a candidate's change applied. */
   private stateWithout(base: HiddenState, { id }: Candidate): HiddenState {
     const changes = this.changes.get(id)?.values ?? unknown();
     const values = Object.entries(base.values).map(([name, tensor]) => {
       const { [name]: change } = changes;
       const sum =
         isFloat(tensor) && change !== undefined
-          ? floatTensorLike(tensor, sumOf(floatsIn(tensor), change))
+          ? floatTensorLike(tensor, addArrays(floatsIn(tensor), change))
           : tensor;
       return [name, sum] as const;
     });
     return { values: Object.fromEntries(values), side: base.side };
   }
 
-  /** Computes what a journal told of without its numbers. */
+  /** Computes changes for which a journal has no values. */
   private async complete(candidates: readonly Candidate[]): Promise<void> {
     const missing = [...new Set(candidates)].flatMap((candidate) => {
       const change = this.changes.get(candidate.id);
       return change === undefined || change.values !== undefined ? [] : [change];
     });
-    const wanted = new Map<string, ReadonlySet<number>>([[keyOf(this.removed), this.removed]]);
+    const wanted = new Map<string, ReadonlySet<number>>([[removalKey(this.removed), this.removed]]);
     for (const { candidate, removed } of missing) {
-      wanted.set(keyOf(removed), removed);
-      const gone = without(removed, candidate);
-      wanted.set(keyOf(gone), gone);
+      wanted.set(removalKey(removed), removed);
+      const removedUnits = without(removed, candidate);
+      wanted.set(removalKey(removedUnits), removedUnits);
     }
     for (const key of this.states.keys()) {
       wanted.delete(key);
     }
     const found = await this.run([...wanted.values()]);
-    const stateOf = (removed: ReadonlySet<number>): HiddenState =>
-      this.states.get(keyOf(removed)) ?? found.get(keyOf(removed)) ?? unknown();
+    const knownState = (removed: ReadonlySet<number>): HiddenState =>
+      this.states.get(removalKey(removed)) ?? found.get(removalKey(removed)) ?? unknown();
     for (const change of missing) {
       const { candidate, removed } = change;
-      const values = differences(stateOf(without(removed, candidate)), stateOf(removed));
+      const values = differences(knownState(without(removed, candidate)), knownState(removed));
       this.changes.set(candidate.id, { ...change, values });
     }
-    const current = keyOf(this.removed);
+    const current = removalKey(this.removed);
     const base = found.get(current);
     if (base !== undefined) {
       this.states.set(current, base);
     }
   }
 
-  /** Final states of models that lack some units, by key. */
+  /** Final states of models without the given units, by key. */
   private async run(models: readonly ReadonlySet<number>[]): Promise<Map<string, HiddenState>> {
     const { executor, work } = this.setup;
     const { length } = executor.model.summary.sublayers;
@@ -252,7 +255,7 @@ export class Surrogate {
     if (models.length === 0) {
       return found;
     }
-    const embedded = await executor.embed(inputOf(this.setup, this.slice));
+    const embedded = await executor.embed(sliceInput(this.setup, this.slice));
     const start = await executor.states.toDevice(embedded);
     let states = models.map(() => executor.states.hold(start));
     executor.states.release(start);
@@ -264,7 +267,7 @@ export class Surrogate {
         work.addSublayers(share * models.filter((removed) => !removed.has(index)).length);
       }
       for (const [i, removed] of models.entries()) {
-        found.set(keyOf(removed), await executor.states.toHost(states[i] ?? unknown()));
+        found.set(removalKey(removed), await executor.states.toHost(states[i] ?? unknown()));
       }
       return found;
     } finally {
@@ -273,9 +276,9 @@ export class Surrogate {
   }
 }
 
-/** The part of a sequence that a slice runs. */
-function inputOf(setup: ScorerSetup, { sequence, to }: Slice): ModelInput {
-  const input = sequenceOf(setup, sequence);
+/** Part of a sequence that a slice needs. */
+function sliceInput(setup: ScorerSetup, { sequence, to }: Slice): ModelInput {
+  const input = sequenceInput(setup, sequence);
   const hasParts = prefixTokens(setup.executor.model, input) > 0;
   return hasParts && input instanceof Int32Array ? input.slice(0, to) : input;
 }
@@ -284,11 +287,11 @@ function without(removed: ReadonlySet<number>, { members }: Candidate): Readonly
   return new Set([...removed, ...members]);
 }
 
-function keyOf(removed: ReadonlySet<number>): string {
+function removalKey(removed: ReadonlySet<number>): string {
   return [...removed].sort((a, b) => a - b).join();
 }
 
-function sumOf(a: Float32Array, b: Float32Array): Float32Array {
+function addArrays(a: Float32Array, b: Float32Array): Float32Array {
   return a.map((number, i) => number + (b[i] ?? 0));
 }
 

@@ -6,19 +6,19 @@ import type { SearchSettings } from '../options';
 import type { FinishedSearch } from '../search';
 import { readSmallText } from '../../regular-file';
 
-/** What decides what a search finds. */
+/** Inputs that determine the result of a search. */
 export interface SearchIdentity {
   readonly settings: SearchSettings;
   readonly modelFingerprint: string;
   readonly calibration: CalibrationSummary;
-  /** Of Espalier. */
+  /** Version of Espalier. */
   readonly version: string;
 }
 
 /**
- * The search of the profile at `path`, where it is the one that `identity` asks to refine: then it need not be made
- * again. Undefined without a refinement, or where there is no such profile. A refined one doesn't count: it doesn't
- * say what its search alone took.
+ * Loads the search of the profile at `path` if it equals the one that `identity` asks to refine, so that it need not be
+ * repeated. Undefined without a refinement, or if there is no such profile. Refined profiles are ignored, because they
+ * don't include the cost of the search alone.
  */
 export async function finishedSearch(
   path: string | undefined,
@@ -31,7 +31,7 @@ export async function finishedSearch(
   if (
     profile?.refinement !== undefined ||
     profile === undefined ||
-    !isDeepStrictEqual(searchOf(identity), searchIn(profile))
+    !isDeepStrictEqual(searchIdentity(identity), searchIn(profile))
   ) {
     return undefined;
   }
@@ -40,7 +40,7 @@ export async function finishedSearch(
 }
 
 function searchIn({ settings, model, calibration, versions }: LayerProfile): unknown {
-  return searchOf({
+  return searchIdentity({
     settings,
     modelFingerprint: model.fingerprint,
     calibration,
@@ -48,8 +48,8 @@ function searchIn({ settings, model, calibration, versions }: LayerProfile): unk
   });
 }
 
-/** As a document would have it. What follows a search does not change it. */
-function searchOf({ settings, ...rest }: SearchIdentity): unknown {
+/** Identity as stored in a document, without settings that act after the search. */
+function searchIdentity({ settings, ...rest }: SearchIdentity): unknown {
   const search = { ...rest, settings: { ...settings, refine: undefined, baselines: [] } };
   return JSON.parse(JSON.stringify(search));
 }

@@ -13,24 +13,24 @@ import type { SearchListener } from '../search-listener';
 import type { SearchPlan } from '../search-plan';
 import { newScorer } from '../shards/new-scorer';
 
-/** Steps of the order that a refinement ends with begin with this. */
+/** Prefix of the steps of a refined order. */
 export const refinedStep = 'refined';
-/** What sets are measured in that race. */
+/** Step in which sets are raced. */
 const raceStep = 'refine';
-/** Sets that race against each other, and those of them that see more tokens, and all. */
+/** Number of sets in a race, in the semifinal with more tokens, and in the final with all. */
 const [children, semifinalists, finalists] = [16, 4, 2];
-/** Share of the tokens that semifinalists have seen in the end. */
+/** Share of the tokens measured in the semifinal. */
 const semifinalShare = 0.25;
-/** Exchanges of a child of the evolutionary search, at most. */
+/** Maximum number of exchanges for a child of the evolutionary search. */
 const mostExchanges = 3;
 
-/** What is removed together, in model order. */
+/** Candidates that are removed together, in model order. */
 type RemovalSet = readonly Candidate[];
 
 /**
- * Exchanges removals of a finished search for others while the whole comes nearer to the original. `swaps` tries
- * every single exchange until none helps; `evolve` tries random ones of up to three at a time. Sets race as in
- * EvoPress (arXiv 2410.14649): all on a few tokens, the best of them on more, and the last few on all.
+ * Exchanges removals of a finished search while the distance with all removals decreases. `swaps` tries every single
+ * exchange until none helps; `evolve` tries random ones of up to three at a time. Sets are raced as in EvoPress (arXiv
+ * 2410.14649): all on a few tokens, the best on more, and the last few on all.
  */
 export async function refine(
   plan: SearchPlan,
@@ -44,10 +44,10 @@ export async function refine(
   const byId = new Map(plan.candidates.map((candidate) => [candidate.id, candidate]));
   const first = start.flatMap(({ removed }) => byId.get(removed) ?? []);
   const from = await race.total(first);
-  const seen = new Set([keyOf(first)]);
+  const seen = new Set([setKey(first)]);
   let best: RemovalSet = first;
   let [lowest, measured] = [from, 0];
-  let proposals = proposalsOf(plan, settings.method, best, random);
+  let proposals = propose(plan, settings.method, best, random);
   while (measured < settings.sets) {
     listener.onRefining(measured, settings.sets);
     const count = Math.min(children, settings.sets - measured);
@@ -60,7 +60,7 @@ export async function refine(
     const winner = await race.best(sets);
     if (winner.total < lowest) {
       [best, lowest] = [winner.set, winner.total];
-      proposals = proposalsOf(plan, settings.method, best, random);
+      proposals = propose(plan, settings.method, best, random);
     }
   }
   race.end();
@@ -70,24 +70,24 @@ export async function refine(
     from: race.distance(from),
     start,
   };
-  const rounds = lowest < from ? await orderOf(plan, first, best, original, listener) : start;
-  // What exclude or a format holds back may keep a set from being reached one removal at a time.
+  const rounds = lowest < from ? await orderSet(plan, first, best, original, listener) : start;
+  // Constraints by `exclude` or a format may make a set unreachable by single removals.
   const isReached = rounds.length === best.length;
   return isReached && lowest < from
     ? { ...refined, to: race.distance(lowest), exchanged: exchangedIn(first, best), rounds }
     : { ...refined, to: race.distance(from), exchanged: 0, rounds: start };
 }
 
-/** The set as an order: what stays of the first one, then what is new. */
-async function orderOf(
+/** Orders a set: first the remaining candidates of the original order, then new ones. */
+async function orderSet(
   plan: SearchPlan,
   first: RemovalSet,
   best: RemovalSet,
   original: OriginalStates,
   listener: SearchListener,
 ): Promise<readonly Round[]> {
-  const kept = first.filter((candidate) => best.includes(candidate));
-  const order = [...kept, ...best.filter((candidate) => !first.includes(candidate))];
+  const retained = first.filter((candidate) => best.includes(candidate));
+  const order = [...retained, ...best.filter((candidate) => !first.includes(candidate))];
   const scorer = newScorer(plan.setup, { line: refinedStep });
   scorer.startFrom(original);
   const { rows } = plan;
@@ -99,8 +99,8 @@ async function orderOf(
   return rounds;
 }
 
-/** Sets that may be better than `parent`, without end where they are random. */
-function* proposalsOf(
+/** Sets that may be better than `parent`. Random proposals are endless. */
+function* propose(
   plan: SearchPlan,
   method: RefineSettings['method'],
   parent: RemovalSet,
@@ -116,7 +116,7 @@ function* proposalsOf(
   }
   const most = Math.min(mostExchanges, parent.length, others.length);
   while (most > 0) {
-    // The less of two draws, as in EvoPress: most children are near.
+    // The minimum of two draws, as in EvoPress, so that most children are similar to the parent.
     const draw = (): number => 1 + Math.floor(random() * most);
     const count = Math.min(draw(), draw());
     yield exchanged(
@@ -131,12 +131,12 @@ function exchanged(parent: RemovalSet, gone: RemovalSet, others: RemovalSet): Re
   return [...parent.filter((candidate) => !gone.includes(candidate)), ...others];
 }
 
-/** So many random proposals in a row that are known or not allowed mean that there is hardly anything new. */
+/** Number of consecutive random proposals without a new set after which the search space counts as exhausted. */
 const mostFruitless = 500;
 
 /**
- * The next proposals that are allowed and new.
- * @param patience proposals in a row that may be neither
+ * Returns the next proposals that are allowed and new.
+ * @param patience maximum number of consecutive proposals that are neither
  */
 async function takeNew(
   plan: SearchPlan,
@@ -153,9 +153,9 @@ async function takeNew(
       break;
     }
     const set = next.value;
-    if (!seen.has(keyOf(set))) {
-      seen.add(keyOf(set));
-      // A format may allow next to none, and takes its time to say so.
+    if (!seen.has(setKey(set))) {
+      seen.add(setKey(set));
+      // A format may allow almost none, and its check is slow.
       onWork();
       await checkpoint(cancellation);
       if (await plan.mayGoTogether(set)) {
@@ -171,7 +171,7 @@ function exchangedIn(first: RemovalSet, best: RemovalSet): number {
   return best.filter((candidate) => !first.includes(candidate)).length;
 }
 
-function keyOf(set: RemovalSet): string {
+function setKey(set: RemovalSet): string {
   return set
     .map(({ id }) => id)
     .sort()
@@ -202,12 +202,12 @@ class SetRace {
     return new TermSample(this.plan.setup.metric, this.plan.rows).toDistance(total);
   }
 
-  /** Ends the measuring. */
+  /** Frees the scorer. */
   public end(): void {
     this.scorer.end();
   }
 
-  /** The best of some sets, by its total over all tokens. */
+  /** Best of several sets by its total over all tokens. */
   public async best(
     sets: readonly RemovalSet[],
   ): Promise<{ readonly set: RemovalSet; readonly total: number }> {
@@ -232,7 +232,7 @@ class SetRace {
     return least(measured, ({ total }) => total) ?? { set: [], total: Number.NaN };
   }
 
-  /** @param count of the first slices */
+  /** @param count number of slices, from the first */
   private async measure(
     sets: readonly RemovalSet[],
     count: number,
@@ -258,7 +258,7 @@ class SetRace {
 
 function asCandidate(set: RemovalSet): Candidate {
   return {
-    id: keyOf(set),
+    id: setKey(set),
     members: set.flatMap(({ members }) => members),
     first: Math.min(...set.map(({ first }) => first)),
   };

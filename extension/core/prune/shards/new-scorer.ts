@@ -3,7 +3,7 @@ import type { Scorer, ScorerSetup, ScorerUse } from '../scorer';
 import { ScreeningScorer } from '../screening-scorer';
 import { TrajectoryScorer } from '../trajectory-scorer';
 
-/** A scorer of a search: one that shares its work, where there is somebody to share it with. */
+/** Creates a scorer, on several workers if the setup has any. */
 export function newScorer(setup: ScorerSetup, use: ScorerUse): Scorer {
   const { share } = setup;
   if (share !== undefined) {

@@ -8,17 +8,17 @@ const candidateSchema = v.object({
   first: index,
 });
 
-/** What a search asks of whoever has some of its sequences. */
+/** Request of a search to the worker that has a sequence. */
 export const shardRequestSchema = v.variant('kind', [
   /** Runs the original on a sequence. */
   v.object({ kind: v.literal('original'), sequence: index, naive: v.boolean() }),
-  /** Measures candidates on a slice, on top of what is removed. */
+  /** Measures candidates on a slice, on top of the given removals. */
   v.object({
     kind: v.literal('terms'),
-    /** Names the order of removals that it belongs to: one follows from the other within it. */
+    /** Name of the removal order. Each request of a line extends the removals of the previous one. */
     line: v.string(),
     naive: v.boolean(),
-    /** What is removed, the first one in front. */
+    /** Removed candidates, in order. */
     removed: v.pipe(v.array(candidateSchema), v.readonly()),
     candidates: v.pipe(v.array(candidateSchema), v.readonly()),
     slice: v.object({ sequence: index, from: index, to: index }),
@@ -29,14 +29,14 @@ export type ShardRequest = v.InferOutput<typeof shardRequestSchema>;
 export type TermsRequest = Extract<ShardRequest, { kind: 'terms' }>;
 
 const spent = { evaluated: v.number(), read: v.number() };
-/** A sum; not a number where a model gives none without a candidate. */
+/** Sum of terms; NaN if the model's outputs are not finite without a candidate. */
 const sum = v.union([v.number(), v.nan()]);
 
 export const originalResultSchema = v.object({
   ...spent,
-  /** Rows of the output. */
+  /** Number of output rows. */
   rows: v.number(),
-  /** By sublayer: sums of 1 − cosine, and the tokens that they are over. */
+  /** By sublayer: sums of 1 − cosine, and their numbers of tokens. */
   cosine: v.object({
     sums: v.pipe(v.array(sum), v.readonly()),
     tokens: v.pipe(v.array(v.number()), v.readonly()),
@@ -47,11 +47,11 @@ export type OriginalResult = v.InferOutput<typeof originalResultSchema>;
 export interface TermsResult {
   readonly evaluated: number;
   readonly read: number;
-  /** Of each candidate. */
+  /** Terms of each candidate. */
   readonly terms: readonly (readonly number[])[];
 }
-/** The result of a piece with so many candidates. */
-export const termsResultOf = (candidates: number): v.GenericSchema<unknown, TermsResult> =>
+/** Schema of the result for a number of candidates. */
+export const termsResultSchema = (candidates: number): v.GenericSchema<unknown, TermsResult> =>
   v.object({
     ...spent,
     terms: v.pipe(v.array(v.pipe(v.array(sum), v.readonly())), v.length(candidates)),

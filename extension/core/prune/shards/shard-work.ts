@@ -11,31 +11,31 @@ import { SearchWork } from '../search-work';
 import { TrajectoryScorer } from '../trajectory-scorer';
 import type { OriginalResult, ShardRequest, TermsRequest, TermsResult } from './shard-request';
 
-/** What shards of a search are measured with. */
+/** Setup of a scorer for shards of a search. */
 export type ShardSetup = Pick<
   ScorerSetup,
   'executor' | 'sequences' | 'metricName' | 'metric' | 'onWork'
 >;
 
-/** A scorer on its way through the removals of one line. */
+/** Scorer that follows the removals of one line. */
 interface Line {
   readonly name: string;
   readonly scorer: Scorer;
   readonly memo: SearchMemo;
-  /** Ids of what is removed. */
+  /** Ids of removed candidates. */
   readonly removed: string[];
-  /** Candidates that it was asked for. */
+  /** Candidates that were measured. */
   readonly seen: Map<string, Candidate>;
 }
 
 /**
- * Does what a search asks for some of its sequences, and keeps their trajectories. Any request can come in any
- * order: one that follows from the last takes less work.
+ * Measures candidates on some sequences of a search and caches their trajectories. Requests can come in any order; one
+ * that extends the previous removals takes less work.
  */
 export class ShardWork {
   private readonly originals = new Map<number, HiddenState>();
   private line: Line | undefined;
-  /** Sees final states of the requests that follow. */
+  /** Called with final states of subsequent requests. */
   public onFinal: FinalObserver = () => Promise.resolve();
 
   private readonly setup: Omit<ScorerSetup, 'memo'>;
@@ -55,7 +55,7 @@ export class ShardWork {
     };
   }
 
-  /** Final states of the original, of the sequences that it was run on here. */
+  /** Final states of the original for sequences run in this process. */
   public get original(): OriginalStates {
     return this.originals;
   }
@@ -105,7 +105,7 @@ export class ShardWork {
     return terms.map(([own = []]) => own);
   }
 
-  /** The scorer of a line, with all gone that a request says. */
+  /** Scorer of a line, advanced to the removals of a request. */
   private follow({ line: name, naive, removed }: TermsRequest): Line {
     const isBehind =
       this.line?.name === name && this.line.removed.every((id, i) => id === removed[i]?.id);

@@ -1,11 +1,11 @@
 import * as v from 'valibot';
 import { modelInputSchema, portableInput } from '../../distribute/input-schema';
-import { setupKeyOf } from '../../distribute/piece';
-import type { Engine, PieceSetup } from '../../distribute/piece';
-import type { OpenPieces } from '../../distribute/piece-doer';
+import { hashSetup } from '../../distribute/work-item';
+import type { Engine, WorkSetup } from '../../distribute/work-item';
+import type { OpenTaskRunner } from '../../distribute/task-runner';
 import { readMessage } from '../../distribute/read-message';
-import { withCrew } from '../../distribute/with-crew';
-import type { CrewContext } from '../../distribute/with-crew';
+import { withWorkers } from '../../distribute/with-workers';
+import type { PoolContext } from '../../distribute/with-workers';
 import { metricNames, metrics } from '../../metrics/metrics';
 import { counted, say } from '../../message';
 import type { OpenedModel } from '../../models/opened-model';
@@ -18,13 +18,13 @@ import { shardRequestSchema } from './shard-request';
 import { ShardWork } from './shard-work';
 import { SharedScorer } from './shared-scorer';
 
-/** A job whose search is shared. */
+/** Job whose search runs on several workers. */
 interface SharedJob {
   readonly engine: Engine;
-  /** Tells the job from others. */
+  /** Unique key of the job. */
   readonly key: string;
   readonly model: OpenedModel;
-  /** Of the whole job. */
+  /** Memory of the whole job in bytes. */
   readonly memoryBytes: number;
 }
 
@@ -35,11 +35,11 @@ const dataSchema = v.object({
   memoryBytes: v.number(),
 });
 
-/** Runs a search whose scorers share their work among the workers of an engine. */
+/** Runs a search whose scorers distribute their work to the workers of an engine. */
 export async function shareSearch<T>(
   { engine, key, model, memoryBytes }: SharedJob,
   setup: ScorerSetup,
-  context: CrewContext,
+  context: PoolContext,
   action: (setup: ScorerSetup) => Promise<T>,
 ): Promise<T> {
   const { sequences, metricName, executor } = setup;
@@ -48,15 +48,15 @@ export async function shareSearch<T>(
     const most = counted(sequences.length, 'sequence');
     context.warn(say`A search is divided by its ${most}: more workers have nothing to do.`);
   }
-  const shared: PieceSetup = {
-    ...{ kind: 'search', key: setupKeyOf(key, executor.device) },
+  const shared: WorkSetup = {
+    ...{ kind: 'search', key: hashSetup(key, executor.device) },
     files: { model: { fingerprint: model.summary.fingerprint, path: model.path } },
     data: {
       ...{ sequences: sequences.map(portableInput), metricName },
       ...{ device: executor.device, memoryBytes },
     } satisfies v.InferInput<typeof dataSchema>,
   };
-  return withCrew(
+  return withWorkers(
     engine,
     shared,
     {
@@ -73,8 +73,8 @@ export async function shareSearch<T>(
   );
 }
 
-/** Opens what a worker does pieces of searches with. */
-export const openSearchPieces: OpenPieces = async (data, { openModel, threads, ...limits }) => {
+/** Opens the task runner for work items of searches. */
+export const openSearchRunner: OpenTaskRunner = async (data, { openModel, threads, ...limits }) => {
   const { sequences, metricName, ...job } = readMessage(dataSchema, data, 'What pieces share');
   const { device = job.device, memoryBytes: memory = job.memoryBytes * limits.memoryShare } =
     limits;

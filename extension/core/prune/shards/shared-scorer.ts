@@ -1,23 +1,23 @@
 import type * as v from 'valibot';
 import type { Dispatcher, Pending } from '../../distribute/dispatcher';
-import { pieceKey } from '../../distribute/piece';
-import type { PieceSetup } from '../../distribute/piece';
+import { workItemKey } from '../../distribute/work-item';
+import type { WorkSetup } from '../../distribute/work-item';
 import { createReadouts } from '../../metrics/metric-readout';
 import type { BlockTerms, Slice } from '../../metrics/slices';
 import { prefixTokens } from '../../metrics/slices';
 import type { Vocabulary } from '../../metrics/vocabulary';
 import type { Candidate } from '../candidates';
-import { sequenceOf } from '../scorer';
+import { sequenceInput } from '../scorer';
 import type { OriginalObserver, OriginalStates, Scorer, ScorerSetup, ScorerUse } from '../scorer';
-import { originalResultSchema, termsResultOf } from './shard-request';
+import { originalResultSchema, termsResultSchema } from './shard-request';
 import type { ShardRequest, TermsResult } from './shard-request';
 import type { ShardWork } from './shard-work';
 
-/** Whom a search shares its work with. */
+/** Workers and local runner of a distributed search. */
 export interface Sharing {
   readonly pieces: Dispatcher;
-  readonly setup: PieceSetup;
-  /** Does what is done in this process. */
+  readonly setup: WorkSetup;
+  /** Runner of this process. */
   readonly home: ShardWork;
 }
 
@@ -28,22 +28,22 @@ interface Begun {
   readonly terms: Promise<readonly BlockTerms[]>;
 }
 
-/** The sequence that is measured in this process, whose states a search looks at. */
+/** Sequence that is measured in this process, because the search needs its final states. */
 const homeSequence = 0;
 
 /**
- * Measures each sequence where its trajectories are kept. What comes back are sums of terms, so that a search decides
- * by the same numbers whoever measured them.
+ * Measures each sequence on the worker that caches its trajectories. Workers return sums of terms, so that decisions
+ * don't depend on which worker measured them.
  */
 export class SharedScorer implements Scorer {
   public readonly removed = new Set<number>();
-  /** Every worker takes all that is asked for of its sequence. */
+  /** A worker measures all requested candidates of its sequence. */
   public readonly candidatesPerPass = Number.POSITIVE_INFINITY;
-  private readonly gone: Candidate[] = [];
-  private readonly rowsOf = new Map<number, number>();
+  private readonly removedCandidates: Candidate[] = [];
+  private readonly rowCounts = new Map<number, number>();
   private readonly begun = new Map<string, Begun[]>();
   public readonly hasBounds: boolean;
-  /** What terms are taken over that are asked for over one of these. */
+  /** Vocabulary that terms are actually computed over, for a requested one. */
   private readonly over: (asked: Vocabulary) => Vocabulary;
 
   public constructor(
@@ -67,12 +67,12 @@ export class SharedScorer implements Scorer {
     const results = sequences.map(async (sequence) => {
       const request = { kind: 'original', sequence, naive } as const;
       const found = await this.ask(request, originalResultSchema, sequence, count).result;
-      this.rowsOf.set(sequence, found.rows);
+      this.rowCounts.set(sequence, found.rows);
       this.setup.work.add(found);
       this.setup.onWork();
       return found;
     });
-    // Added in their order: sums do not depend on who was first.
+    // Added in a fixed order, so that sums don't depend on timing.
     for (const { cosine } of await Promise.all(results)) {
       observer?.add(cosine);
     }
@@ -80,12 +80,12 @@ export class SharedScorer implements Scorer {
   }
 
   public startFrom(): void {
-    // Whoever has a sequence has run the original on it.
+    // Workers have run the original on their sequences.
   }
 
   public rows(sequence: number): Promise<number> {
-    const tokens = prefixTokens(this.setup.executor.model, sequenceOf(this.setup, sequence));
-    return Promise.resolve(tokens > 0 ? tokens : (this.rowsOf.get(sequence) ?? 0));
+    const tokens = prefixTokens(this.setup.executor.model, sequenceInput(this.setup, sequence));
+    return Promise.resolve(tokens > 0 ? tokens : (this.rowCounts.get(sequence) ?? 0));
   }
 
   public async terms(
@@ -120,7 +120,7 @@ export class SharedScorer implements Scorer {
   }
 
   public commit(candidate: Candidate): void {
-    this.gone.push(candidate);
+    this.removedCandidates.push(candidate);
     candidate.members.forEach((member) => this.removed.add(member));
     this.forget();
   }
@@ -153,7 +153,7 @@ export class SharedScorer implements Scorer {
     return found;
   }
 
-  /** Begins what has not begun of a slice; gives all that has. */
+  /** Starts measurements of a slice that have not started; returns all of them. */
   private begin(
     step: string,
     candidates: readonly Candidate[],
@@ -173,18 +173,18 @@ export class SharedScorer implements Scorer {
         kind: 'terms',
         line,
         naive,
-        removed: [...this.gone],
+        removed: [...this.removedCandidates],
         candidates: open,
       } as const;
       const pending = this.ask(
         { ...request, slice, vocabulary },
-        termsResultOf(open.length),
+        termsResultSchema(open.length),
         slice.sequence,
         cost,
         isAhead,
       );
       const terms = this.taken(pending);
-      // What is measured ahead may fail unseen; whoever waits for it hears of it.
+      // Measurements made ahead of need may fail unobserved; callers that await the terms see the error.
       terms.catch(() => undefined);
       begun.push({ ids: open.map(({ id }) => id), pending, terms });
     }
@@ -207,7 +207,7 @@ export class SharedScorer implements Scorer {
   ): Pending<Result> {
     const { pieces, setup } = this.sharing;
     const home = lane === homeSequence;
-    const piece = { key: pieceKey(setup, request), lane, cost, request, result, home };
+    const piece = { key: workItemKey(setup, request), lane, cost, request, result, home };
     return pieces.add(piece, { isAhead });
   }
 }

@@ -11,10 +11,10 @@ import { listed, sentences } from '../report';
 import type { HeatmapCell, HeatmapLine, Report, Section } from '../report';
 
 /**
- * How a model differs from another.
- * @param quality of the model, against the other's
+ * Report on the differences between two models.
+ * @param quality of the model, compared with the other
  */
-export function reportOfComparison(
+export function comparisonReport(
   comparison: ModelComparison,
   quality: EvaluationResult | undefined,
   version: string,
@@ -106,7 +106,7 @@ function weightSections({ tensors, equal, skipped }: WeightComparison): readonly
   const number = (value: number | undefined): string => value?.toPrecision(3) ?? '–';
   const lines = new Map<string, Map<number, HeatmapCell>>();
   for (const { name, relativeFrobenius: value } of tensors) {
-    // `model.layers.3.mlp.up_proj.weight`: a block, and what of it.
+    // Matches names such as `model.layers.3.mlp.up_proj.weight`.
     const [, block, role] = /\.(\d+)\.(\D+)$/.exec(name) ?? [];
     if (block !== undefined && role !== undefined) {
       const cells = lines.get(role) ?? new Map<number, HeatmapCell>();
@@ -135,7 +135,7 @@ function weightSections({ tensors, equal, skipped }: WeightComparison): readonly
         `${equal} of ${tensors.length} compared tensors have the same numbers.` +
           (skipped.length === 0 ? '' : ` ${skipped.length} could not be compared.`),
       ],
-      // A heatmap of nothing but zeros says no more than the sentence above, and that of no block nothing.
+      // Omits heatmaps without blocks or with only zeros, which the sentence above already says.
       ...([...lines.values()].every((cells) => [...cells.values()].every(({ value }) => !value))
         ? {}
         : {

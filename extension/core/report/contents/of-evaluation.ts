@@ -18,8 +18,8 @@ import { describeOrigin } from './origin';
 
 type Measured = NonNullable<EvaluationDocument['against']>;
 
-/** What a model scores on held-out text or a task, what another does, and what limits say of it. */
-export function reportOfEvaluation(evaluation: EvaluationDocument): Report {
+/** Report on the quality of a model on held-out text or a task, compared with another model and with limits. */
+export function evaluationReport(evaluation: EvaluationDocument): Report {
   const { evaluated, other, removed, text, task, examples, verdict, warnings = [] } = evaluation;
   const fact = (name: string, value: string | undefined): readonly Fact[] =>
     value === undefined ? [] : [{ name, value }];
@@ -45,8 +45,8 @@ export function reportOfEvaluation(evaluation: EvaluationDocument): Report {
   };
 }
 
-/** A line for each model, the other one first. */
-function rowsOf(
+/** One row per model, the reference model first. */
+function modelRows(
   { evaluated, other, against, ...own }: EvaluationDocument,
   cells: (measured: Measured) => readonly string[],
 ): readonly (readonly string[])[] {
@@ -77,7 +77,7 @@ function perplexitySection(evaluation: EvaluationDocument): Section {
     ],
     table: {
       columns: numbers('perplexity', 'tokens', 'tokens/s'),
-      rows: rowsOf(evaluation, ({ perplexity, tokens, tokensPerSecond }) => [
+      rows: modelRows(evaluation, ({ perplexity, tokens, tokensPerSecond }) => [
         perplexity?.toFixed(2) ?? '–',
         tokens?.toString() ?? '–',
         tokensPerSecond?.toFixed(0) ?? '–',
@@ -86,7 +86,7 @@ function perplexitySection(evaluation: EvaluationDocument): Section {
   };
 }
 
-/** A row for each domain of the text. */
+/** Section with one row per domain of the text. */
 function domainSection({ domains = [] }: EvaluationDocument): readonly Section[] {
   if (domains.length === 0) {
     return [];
@@ -116,7 +116,7 @@ function taskSection(evaluation: EvaluationDocument): Section {
     ...(compared === undefined ? {} : { text: sentences(describeAnswers(compared, given)) }),
     table: {
       columns: numbers('accuracy', 'normalized accuracy'),
-      rows: rowsOf(evaluation, ({ acc, accError, accNorm, accNormError }) => [
+      rows: modelRows(evaluation, ({ acc, accError, accNorm, accNormError }) => [
         formatAccuracy(acc, accError),
         formatAccuracy(accNorm, accNormError),
       ]),

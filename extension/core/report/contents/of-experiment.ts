@@ -2,7 +2,7 @@ import { formatPercent } from '../../format';
 import type { Experiment } from '../../datadiet/subsets/experiment-document';
 import type { Report, Series } from '../report';
 
-export function reportOfExperiment({
+export function experimentReport({
   dataset,
   request,
   rows,

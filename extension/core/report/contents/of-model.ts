@@ -9,10 +9,10 @@ import type { Report } from '../report';
 import { describeOrigin } from './origin';
 
 /**
- * What a model that Espalier wrote is, against the one that it was made from.
+ * Report on a model that Espalier wrote, compared with its source.
  * @param path of the model
  */
-export function reportOfModel(manifest: Manifest, path: string): Report {
+export function modelReport(manifest: Manifest, path: string): Report {
   const { source, result, removed, narrowed = {}, compressed = {}, verification } = manifest;
   return {
     title: `${basename(path)}, made from ${source.name}`,
@@ -44,15 +44,15 @@ export function reportOfModel(manifest: Manifest, path: string): Report {
       ...listed(
         'Compressed',
         [{ title: 'form' }, { title: 'layers', isNumeric: true }],
-        formsOf(compressed),
+        encodingRows(compressed),
       ),
     ],
     origin: describeOrigin(manifest),
   };
 }
 
-/** How many layers have taken each form. */
-function formsOf(compressed: Readonly<Record<string, FormSpec>>): string[][] {
+/** Rows with the number of layers per encoding. */
+function encodingRows(compressed: Readonly<Record<string, FormSpec>>): string[][] {
   const counts = new Map<string, number>();
   for (const { kind } of Object.values(compressed)) {
     counts.set(kind, (counts.get(kind) ?? 0) + 1);

@@ -3,8 +3,8 @@ import type { Plan } from '../../plans/plan';
 import { listed } from '../report';
 import type { Report } from '../report';
 
-/** @param file of the plan */
-export function reportOfPlan(plan: Plan, file: string): Report {
+/** @param file path of the plan */
+export function planReport(plan: Plan, file: string): Report {
   const { model, remove, narrow = [], compress = [], patch = [], protect = [], note } = plan;
   const changes = [
     [remove.length, 'removed'],

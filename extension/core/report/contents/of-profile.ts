@@ -3,15 +3,15 @@ import { distanceWord, perplexityWord } from '../../change-size';
 import { formatChange, formatCount, formatDistance, formatDuration } from '../../format';
 import { inEnglish } from '../../message';
 import { heldChoice } from '../../held-choice';
-import { bundledText, changeOfRounds } from '../../prune/layer-profile';
+import { bundledText, perplexityChange } from '../../prune/layer-profile';
 import type { LayerProfile } from '../../prune/layer-profile';
 import { describeOrigin } from './origin';
 import type { Heatmap, HeatmapCell, Report, Section, Series } from '../report';
 
-/** Candidates that are listed as the cheapest to remove. */
+/** Number of candidates listed as the cheapest to remove. */
 const listed = 10;
 
-export function reportOfProfile(profile: LayerProfile): Report {
+export function profileReport(profile: LayerProfile): Report {
   const { model, calibration, metric, metricDefinition, search, rounds } = profile;
   const candidates = profile.candidates.filter(({ distance }) => distance !== null);
   return {
@@ -36,7 +36,7 @@ export function reportOfProfile(profile: LayerProfile): Report {
         text: [
           'How far the output moves when a sublayer alone is removed. Sublayers with a small distance are the cheapest to remove.',
         ],
-        figure: importanceOf(profile),
+        figure: importanceHeatmap(profile),
         table: {
           title: 'Cheapest to remove',
           columns: [
@@ -50,7 +50,7 @@ export function reportOfProfile(profile: LayerProfile): Report {
             .map(({ sublayer, distance }) => [
               sublayer,
               formatDistance(distance),
-              wordOf(metric, distance),
+              describeDistance(metric, distance),
             ]),
         },
       },
@@ -62,13 +62,13 @@ export function reportOfProfile(profile: LayerProfile): Report {
   };
 }
 
-const wordOf = (metric: string, distance: number | null): string => {
+const describeDistance = (metric: string, distance: number | null): string => {
   const word = distance === null ? undefined : distanceWord(metric, distance);
   return word === undefined ? '–' : inEnglish(word);
 };
 
-/** Distances by block and kind, with the places in the order of removal. */
-export function importanceOf({ candidates, rounds, model }: LayerProfile): Heatmap {
+/** Heatmap of distances by block and kind, labeled with the removal order. */
+export function importanceHeatmap({ candidates, rounds, model }: LayerProfile): Heatmap {
   const order = new Map(rounds.map(({ removed }, i) => [removed, String(i + 1)]));
   const lines = new Map<string, Map<number, HeatmapCell>>();
   for (const { sublayer, distance } of candidates) {
@@ -120,7 +120,7 @@ function orderSection({ rounds, baselines, metric }: LayerProfile): Section {
 
 function perplexitySection({ evaluations, rounds: { length } }: LayerProfile): Section[] {
   if (evaluations.length === 0) return [];
-  const change = changeOfRounds(evaluations, length);
+  const change = perplexityChange(evaluations, length);
   return [
     {
       title: 'Perplexity',
@@ -144,7 +144,7 @@ function perplexitySection({ evaluations, rounds: { length } }: LayerProfile): S
 }
 
 function describeChange(
-  { before, after, tokens }: NonNullable<ReturnType<typeof changeOfRounds>>,
+  { before, after, tokens }: NonNullable<ReturnType<typeof perplexityChange>>,
   rounds: number,
 ): string {
   const word = inEnglish(perplexityWord(before, after));
@@ -156,7 +156,7 @@ function stabilitySection({ stability, rounds }: LayerProfile): Section[] {
   const { texts, correlation, least, candidates } = stability;
   const dependent = candidates.filter(({ dependsOnText }) => dependsOnText);
   const { common, distances } = heldChoice(stability, rounds.length);
-  const held =
+  const stableChoice =
     `Least important on all of them: ${common} of ${rounds.length}.` +
     (distances === undefined
       ? ''
@@ -166,7 +166,7 @@ function stabilitySection({ stability, rounds }: LayerProfile): Section[] {
       title: 'Stability',
       text: [
         `Importance was measured on ${texts.length} texts (${texts.map(({ name }) => basename(name)).join(', ')}): rank correlation ${correlation.toFixed(2)}, at least ${least.toFixed(2)}. ${dependent.length === 0 ? 'No rank depends' : `The ranks of ${dependent.length} of ${candidates.length} sublayers depend`} on the text.`,
-        held,
+        stableChoice,
       ],
       ...(dependent.length === 0
         ? {}

@@ -17,7 +17,7 @@ import { wayName } from '../../tensornet/sensitivity/ways';
 import type { Heatmap, HeatmapCell, Report, Section } from '../report';
 import { describeOrigin } from './origin';
 
-export function reportOfSensitivity(profile: SensitivityProfile): Report {
+export function sensitivityReport(profile: SensitivityProfile): Report {
   const { model, calibration, metric, metricDefinition, layers, seconds, device } = profile;
   return {
     title: `Sensitivity profile of ${model.name}`,
@@ -33,19 +33,19 @@ export function reportOfSensitivity(profile: SensitivityProfile): Report {
       levelsSection(profile),
       ...summarizeFindings(profile).map(({ method }) => ({
         title: `Layers compressed by ${method}`,
-        figure: sensitivityOf(profile, method),
+        figure: sensitivityHeatmap(profile, method),
       })),
     ],
     origin: describeOrigin(profile),
   };
 }
 
-/** Mean distances of a method by block and role, at the level that leaves about half of a layer's bytes. */
-export function sensitivityOf(
+/** Heatmap of mean distances of a method by block and role, at the level that leaves about half of a layer's bytes. */
+export function sensitivityHeatmap(
   { layers, original }: Pick<SensitivityProfile, 'layers' | 'original'>,
   method: MethodName,
 ): Heatmap {
-  // A block has several layers of a role where it has experts.
+  // With experts, a block has several layers per role.
   const lines = new Map<string, Map<number, number[]>>();
   for (const layer of layers) {
     const entry = nearestToHalf(layer, method);
@@ -54,7 +54,7 @@ export function sensitivityOf(
     cells.set(layer.block, [...(cells.get(layer.block) ?? []), ...distances]);
     lines.set(layer.role, cells);
   }
-  const meanOf = (distances: readonly number[]): HeatmapCell => {
+  const meanCell = (distances: readonly number[]): HeatmapCell => {
     const sum = distances.reduce((total, one) => total + one, 0);
     return { value: distances.length === 0 ? null : sum / distances.length, text: '' };
   };
@@ -64,13 +64,13 @@ export function sensitivityOf(
     blocks: [...new Set(layers.map(({ block }) => block))],
     lines: [...lines].map(([name, cells]) => ({
       name,
-      cells: new Map([...cells].map(([block, distances]) => [block, meanOf(distances)])),
+      cells: new Map([...cells].map(([block, distances]) => [block, meanCell(distances)])),
     })),
     format: (value) => (value < 1e-3 ? formatError(value) : value.toPrecision(2)),
   };
 }
 
-/** A level as the method names its setting. */
+/** Name of each method's setting at a level. */
 const settings: Readonly<Record<MethodName, (level: number) => string>> = {
   mpo: (level) => `bond dimension ${level}`,
   lowrank: (level) => `rank ${level}`,
@@ -79,7 +79,7 @@ const settings: Readonly<Record<MethodName, (level: number) => string>> = {
   gguf: levelType,
 };
 
-/** What every method leaves of the layers at each of its levels, and how far that is from the original. */
+/** Section with the bytes and distances of every method at each of its levels. */
 function levelsSection({ layers, original }: SensitivityProfile): Section {
   const bytes = layers.reduce((sum, layer) => sum + layer.bytes, 0);
   const ways = new Map<string, Map<number, SensitivityEntry[]>>();

@@ -1,6 +1,6 @@
 import type { Origin } from '../../runtime/origin';
 
-/** When and with what something was measured. */
+/** Describes the date, the device and the versions of a measurement. */
 export function describeOrigin({
   created,
   versions,

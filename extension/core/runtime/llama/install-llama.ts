@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { CancelledError } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
-import { partialOf, releaseHidden, removeStale } from '../../jobs/partial';
+import { partialPath, releaseHidden, removeStale } from '../../jobs/partial';
 import { say, verbatim } from '../../message';
 import { parseJsonText } from '../../parse-json';
 import { readSmallText } from '../../regular-file';
@@ -46,7 +46,7 @@ export async function installLlama(
 ): Promise<{ readonly installed: LlamaInstallation; readonly system: string }> {
   await mkdir(join(folder, '..'), { recursive: true });
   await removeStale(folder);
-  const partial = partialOf(folder);
+  const partial = partialPath(folder);
   try {
     await mkdir(partial);
     const archive = file ?? join(partial, 'package.tgz');

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
-import { pieceKey, setupKeyOf } from '../../distribute/piece';
-import type { Piece, PieceSetup } from '../../distribute/piece';
-import type { OpenPieces, PieceDoer } from '../../distribute/piece-doer';
+import { workItemKey, hashSetup } from '../../distribute/work-item';
+import type { WorkItem, WorkSetup } from '../../distribute/work-item';
+import type { OpenTaskRunner, TaskRunner } from '../../distribute/task-runner';
 import { readMessage } from '../../distribute/read-message';
 import { unattended } from '../../jobs/job';
 import { say } from '../../message';
@@ -64,18 +64,18 @@ export function splitRequest({
 export function networkSetup(
   { size, mode, epochs, data }: EvolutionSettings,
   version: string,
-): PieceSetup {
+): WorkSetup {
   const shared: Shared = { size, mode, epochs, data };
   const job = createHash('sha256').update(JSON.stringify([version, shared]));
-  return { kind: 'networks', key: setupKeyOf(job.digest('hex'), 'cpu'), files: {}, data: shared };
+  return { kind: 'networks', key: hashSetup(job.digest('hex'), 'cpu'), files: {}, data: shared };
 }
 
 export function networkPiece(
-  setup: PieceSetup,
+  setup: WorkSetup,
   number: number,
   request: NetworkRequest,
-): Piece<NetworkResult> {
-  const key = pieceKey(setup, request);
+): WorkItem<NetworkResult> {
+  const key = workItemKey(setup, request);
   return { key, lane: number, cost: 1, request, result: resultSchema };
 }
 
@@ -98,7 +98,7 @@ export const resultWeights = ({ weights }: NetworkResult): Tensors =>
 export const networkWork = (
   shared: Shared,
   splits: RavenSplits,
-): Pick<PieceDoer, 'do' | 'probe'> => ({
+): Pick<TaskRunner, 'do' | 'probe'> => ({
   do: async (asked, job): Promise<NetworkResult> => {
     const request = readMessage(requestSchema, asked, 'The piece');
     const { graph, seed } = request;
@@ -143,8 +143,8 @@ const sent = (weights: Tensors): NetworkResult['weights'] =>
     ]),
   );
 
-/** Opens the training of networks on a worker. */
-export const openNetworkPieces: OpenPieces = async (data) => {
+/** Opens what a worker trains networks with. */
+export const openNetworkPieces: OpenTaskRunner = async (data) => {
   const shared = readMessage(sharedSchema, data, 'What pieces share');
   const splits = await drawSplits(splitRequest(shared), unattended);
   return { ...networkWork(shared, splits), dispose: async () => Promise.resolve() };

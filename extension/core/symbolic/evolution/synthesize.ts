@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import * as v from 'valibot';
 import type { Dispatcher } from '../../distribute/dispatcher';
-import type { Engine, PieceSetup } from '../../distribute/piece';
-import { alone, withCrew } from '../../distribute/with-crew';
+import type { Engine, WorkSetup } from '../../distribute/work-item';
+import { localOnly, withWorkers } from '../../distribute/with-workers';
 import { encodePng } from '../../data/image/png';
 import { Journal } from '../../jobs/journal';
 import type { JobContext } from '../../jobs/job';
@@ -68,7 +68,7 @@ type Entry = v.InferOutput<typeof entrySchema>;
 export async function synthesize(
   { settings, out, pictures, version }: SynthesisRequest,
   job: JobContext<EvolutionEvent>,
-  engine: Engine = alone,
+  engine: Engine = localOnly,
 ): Promise<SynthesisResult> {
   const result = {
     log: join(out, `synthesis${documentNames.evolution.suffix}`),
@@ -98,7 +98,7 @@ export async function synthesize(
   job.emit({ kind: 'lines', lines });
   const setup = networkSetup(settings, version);
   const home = networkWork(settings, splits);
-  const { baselines, iterations, library, best } = await withCrew(
+  const { baselines, iterations, library, best } = await withWorkers(
     engine,
     setup,
     home,
@@ -138,7 +138,7 @@ class JournaledTrainer {
 
   public constructor(
     private readonly settings: EvolutionSettings,
-    private readonly workers: { readonly pieces: Dispatcher; readonly setup: PieceSetup },
+    private readonly workers: { readonly pieces: Dispatcher; readonly setup: WorkSetup },
     private readonly journal: Journal<Entry>,
     private readonly file: string,
     private readonly job: JobContext<EvolutionEvent>,

@@ -1,11 +1,11 @@
 import * as v from 'valibot';
 import { modelInputSchema, portableInput } from '../../distribute/input-schema';
-import { pieceKey, setupKeyOf } from '../../distribute/piece';
-import type { Engine, PieceSetup } from '../../distribute/piece';
-import type { OpenPieces } from '../../distribute/piece-doer';
+import { workItemKey, hashSetup } from '../../distribute/work-item';
+import type { Engine, WorkSetup } from '../../distribute/work-item';
+import type { OpenTaskRunner } from '../../distribute/task-runner';
 import { readMessage } from '../../distribute/read-message';
-import { withCrew } from '../../distribute/with-crew';
-import type { CrewContext } from '../../distribute/with-crew';
+import { withWorkers } from '../../distribute/with-workers';
+import type { PoolContext } from '../../distribute/with-workers';
 import { formatBytes } from '../../format';
 import { say } from '../../message';
 import type { OpenedModel } from '../../models/opened-model';
@@ -54,12 +54,12 @@ type Ask = (sublayer: number) => Promise<SliceResult>;
 export async function shareSlices(
   { engine, key, student, teacher, trains }: SliceSharing,
   setup: RepairSetup,
-  context: CrewContext,
+  context: PoolContext,
   action: (ask: Ask) => Promise<void>,
 ): Promise<void> {
   const { places, train, heldOut, settings, device, memoryBytes } = setup;
-  const shared: PieceSetup = {
-    ...{ kind: 'repair', key: setupKeyOf(key, device) },
+  const shared: WorkSetup = {
+    ...{ kind: 'repair', key: hashSetup(key, device) },
     files: {
       model: { fingerprint: student.summary.fingerprint, path: student.path },
       teacher: { fingerprint: teacher.summary.fingerprint, path: teacher.path },
@@ -73,7 +73,7 @@ export async function shareSlices(
   const { threads, memoryShare, mostResultBytes = Number.POSITIVE_INFINITY } = engine;
   const work = new SliceWork({ ...setup, memoryBytes: memoryBytes * memoryShare }, threads);
   try {
-    await withCrew(engine, shared, createTaskRunner(work), context, async (pieces) =>
+    await withWorkers(engine, shared, createTaskRunner(work), context, async (pieces) =>
       action(async (sublayer) => {
         const { id = '', parameters = 1 } = setup.student.summary.sublayers[sublayer] ?? {};
         const forms = sublayerForms(setup.student, sublayer, setup.forms);
@@ -86,7 +86,7 @@ export async function shareSlices(
         }
         const request: SliceRequest = { sublayer };
         const piece = {
-          ...{ key: pieceKey(shared, request), lane: sublayer, cost: parameters, request },
+          ...{ key: workItemKey(shared, request), lane: sublayer, cost: parameters, request },
           result: sliceResultSchema(forms),
         };
         return pieces.add(piece).result;
@@ -103,8 +103,8 @@ const createTaskRunner = (work: SliceWork) => ({
   probe: async (): Promise<readonly number[]> => work.probe(),
 });
 
-/** Opens the training of sublayers on a worker. */
-export const openSlicePieces: OpenPieces = async (data, { openModel, threads, ...limits }) => {
+/** Opens what a worker trains sublayers with. */
+export const openSlicePieces: OpenTaskRunner = async (data, { openModel, threads, ...limits }) => {
   const {
     trains,
     device: asked,

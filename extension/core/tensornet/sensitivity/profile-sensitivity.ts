@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import type { CalibrationRequest } from '../../data/calibration';
-import type { Engine } from '../../distribute/piece';
-import { alone } from '../../distribute/with-crew';
+import type { Engine } from '../../distribute/work-item';
+import { localOnly } from '../../distribute/with-workers';
 import { CostAhead } from '../../jobs/cost-ahead';
 import { CancelledError } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { Journal } from '../../jobs/journal';
-import { spentOf, spentSchema } from '../../jobs/spent';
+import { totalSpent, spentSchema } from '../../jobs/spent';
 import type { Spent } from '../../jobs/spent';
 import { writeDocument } from '../../jobs/write-document';
 import { describeMetric, metrics, fittingMetric } from '../../metrics/metrics';
@@ -154,7 +154,7 @@ export async function profileSensitivity(
     runs = await job.timeRuns();
     await journal.append(runs === undefined ? [] : [{ kind: 'runs', runs }]);
   }
-  const spentBefore = spentOf(journal.replayed);
+  const spentBefore = totalSpent(journal.replayed);
   const forms = job.folder ?? `${job.journal}.forms`;
   const started = performance.now();
   const seconds = (): number => (performance.now() - started) / 1000;
@@ -175,7 +175,7 @@ export async function profileSensitivity(
     context.progress({ stage, done, total, unit: 'steps', secondsLeft });
   };
   const timing = createTiming(machine);
-  const engine = job.engine ?? alone;
+  const engine = job.engine ?? localOnly;
   const memoryBytes = job.memoryBytes * engine.memoryShare;
   const work = new LayerWork({
     ...{ model: job.model, device, memoryBytes, threads: engine.threads },

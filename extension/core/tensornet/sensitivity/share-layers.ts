@@ -1,11 +1,11 @@
 import * as v from 'valibot';
 import { modelInputSchema, portableInput } from '../../distribute/input-schema';
-import { pieceKey, setupKeyOf } from '../../distribute/piece';
-import type { Engine, PieceSetup } from '../../distribute/piece';
-import type { OpenPieces } from '../../distribute/piece-doer';
+import { workItemKey, hashSetup } from '../../distribute/work-item';
+import type { Engine, WorkSetup } from '../../distribute/work-item';
+import type { OpenTaskRunner } from '../../distribute/task-runner';
 import { readMessage } from '../../distribute/read-message';
-import { withCrew } from '../../distribute/with-crew';
-import type { CrewContext } from '../../distribute/with-crew';
+import { withWorkers } from '../../distribute/with-workers';
+import type { PoolContext } from '../../distribute/with-workers';
 import type { OpenedModel } from '../../models/opened-model';
 import { deviceNames } from '../../runtime/device';
 import { kernelProbe } from '../../runtime/kernel-probe';
@@ -55,11 +55,11 @@ type Ask = (request: LayerRequest, cost: number) => Promise<LayerResult>;
 export async function shareLayers(
   { engine, key, model, scratch, data }: SharedJob,
   work: LayerWork,
-  context: CrewContext,
+  context: PoolContext,
   action: (ask: Ask) => Promise<void>,
 ): Promise<void> {
-  const setup: PieceSetup = {
-    ...{ kind: 'sensitivity', key: setupKeyOf(key, data.device), scratch },
+  const setup: WorkSetup = {
+    ...{ kind: 'sensitivity', key: hashSetup(key, data.device), scratch },
     data: {
       ...data,
       measured: data.measured.map(portableInput),
@@ -67,7 +67,7 @@ export async function shareLayers(
     },
     files: { model: { fingerprint: model.summary.fingerprint, path: model.path } },
   };
-  await withCrew(
+  await withWorkers(
     engine,
     setup,
     {
@@ -78,8 +78,8 @@ export async function shareLayers(
     context,
     async (pieces) =>
       action(async (request, cost) => {
-        const key = pieceKey(setup, request);
-        // Embedding and head need no states of a sublayer, so any idle worker can measure them.
+        const key = workItemKey(setup, request);
+        // Embedding and head need no states of a sublayer: whoever is free has a lane for them.
         const lane = request.kind === 'outer' ? embeddingLane : request.sublayer;
         const piece = { key, lane, cost, request, result: layerResultSchema };
         return (await pieces.add(piece).result) as LayerResult;
@@ -87,8 +87,8 @@ export async function shareLayers(
   );
 }
 
-/** Opens the measuring of layers on a worker. */
-export const openLayerPieces: OpenPieces = async (
+/** Opens what a worker measures layers with. */
+export const openLayerPieces: OpenTaskRunner = async (
   data,
   { openModel, threads, scratch, ...limits },
 ) => {

@@ -10,7 +10,7 @@ import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { partOf } from '../../../../extension/core/data/datasets/dataset';
+import { datasetSubset } from '../../../../extension/core/data/datasets/dataset';
 import { CancelledError, unattended } from '../../../../extension/core/jobs/job';
 import type { StageProgress } from '../../../../extension/core/jobs/job';
 import { exportPart } from '../../../../extension/core/data/datasets/export-part';
@@ -120,7 +120,7 @@ describe('a part of a data set in its own form', () => {
     expect(written.length).toBeGreaterThan(0);
     const target = written.length === 1 ? (written[0] ?? '') : out;
     const part = await openDataset(target, { ...options, classNames: set.classNames });
-    const expected = partOf(set, chosen);
+    const expected = datasetSubset(set, chosen);
     expect(part.featureShape).toEqual(set.featureShape);
     expect([...part.labels]).toEqual([...expected.labels]);
     expect([...part.features([0, 1, 2])]).toEqual([...expected.features([0, 1, 2])]);

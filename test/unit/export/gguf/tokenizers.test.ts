@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { readGgufHeader } from '../../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../../extension/core/checkpoints/gguf-values';
 import {
-  preTokenizerKindOf,
+  findPreTokenizerKind,
   preTokenizerKinds,
 } from '../../../../extension/core/data/gguf/pre-tokenizers';
 import { loadTokenizer } from '../../../../extension/core/data/tokenizer';
@@ -141,8 +141,8 @@ it.each([
 
 it('a decoder gets no name of encoders', () => {
   const division = { preTokenizer: bytes, normalizer: { type: 'NFC' }, wholeWords: false };
-  expect(preTokenizerKindOf(division, false)).toBe('gpt-2');
-  expect(preTokenizerKindOf(division, true)).toBe('modern-bert');
+  expect(findPreTokenizerKind(division, false)).toBe('gpt-2');
+  expect(findPreTokenizerKind(division, true)).toBe('modern-bert');
 });
 
 const sharing = Object.entries(sharingKinds.kinds).map(([kind, one]) => ({
@@ -156,18 +156,18 @@ it('every kind has ids that it is held against', () => {
 });
 
 it.each(sharing)('a division of the kind $kind is known', ({ names, ...division }) => {
-  expect(names).toContain(preTokenizerKindOf(division, division.isEncoder));
+  expect(names).toContain(findPreTokenizerKind(division, division.isEncoder));
 });
 
 it.each(sharing)(
   '$kind stands for what composes characters before it',
   ({ names, ...division }) => {
     const composing = { ...division, normalizer: { type: 'NFC' } };
-    const known = preTokenizerKindOf(composing, division.isEncoder);
+    const known = findPreTokenizerKind(composing, division.isEncoder);
     const apart = { stablelm2: 'qwen2', smollm: 'command-r' }[division.kind];
     expect(apart === undefined ? names : [apart]).toContain(known);
     const lowering = { ...division, normalizer: { type: 'Lowercase' } };
-    expect(preTokenizerKindOf(lowering, division.isEncoder)).toBeUndefined();
+    expect(findPreTokenizerKind(lowering, division.isEncoder)).toBeUndefined();
   },
 );
 
@@ -183,7 +183,7 @@ it.each([
   );
   expect(kept).not.toBe(text);
   const division = { preTokenizer: JSON.parse(kept) as object, normalizer: null };
-  expect(preTokenizerKindOf({ ...division, wholeWords: false }, false)).toBe(expected);
+  expect(findPreTokenizerKind({ ...division, wholeWords: false }, false)).toBe(expected);
 });
 
 it('line ends in patterns may be written as they are', () => {
@@ -191,7 +191,7 @@ it('line ends in patterns may be written as they are', () => {
   const raw = text.replaceAll('\\\\r\\\\n', '\\r\\n');
   expect(raw).not.toBe(text);
   const division = { preTokenizer: JSON.parse(raw) as object, normalizer: null };
-  expect(preTokenizerKindOf({ ...division, wholeWords: false }, false)).toBe('deepseek-v3');
+  expect(findPreTokenizerKind({ ...division, wholeWords: false }, false)).toBe('deepseek-v3');
 });
 
 it('a folder of such a kind is written with its name, and read again', async () => {

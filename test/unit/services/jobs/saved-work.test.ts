@@ -1,7 +1,7 @@
 import { appendFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { partialOf } from '../../../../extension/core/jobs/partial';
+import { partialPath } from '../../../../extension/core/jobs/partial';
 import { hasWork } from '../../../../extension/services/jobs/saved-work';
 import type { JobRecord } from '../../../../extension/services/jobs/job-record';
 import { workFolder } from '../../../../extension/core/jobs/work-folder';
@@ -14,7 +14,7 @@ it('finished work is an entry of a journal or a whole file, not what is being wr
   const folder = workFolder(out, 'repair');
   mkdirSync(folder, { recursive: true });
   const journal = join(folder, 'journal.jsonl');
-  const partial = partialOf(journal);
+  const partial = partialPath(journal);
   writeFileSync(partial, '{"format":"journal"}\n');
   expect(hasWork(job)).toBe(false);
   rmSync(partial);

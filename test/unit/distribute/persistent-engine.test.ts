@@ -1,20 +1,24 @@
 import * as v from 'valibot';
 import { expect, it } from 'vitest';
-import type { Crew, PieceSetup, PieceWorker } from '../../../extension/core/distribute/piece';
-import { StandingEngine } from '../../../extension/core/distribute/standing-engine';
+import type {
+  WorkerPool,
+  WorkSetup,
+  JobWorker,
+} from '../../../extension/core/distribute/work-item';
+import { PersistentEngine } from '../../../extension/core/distribute/persistent-engine';
 import { unattended } from '../../../extension/core/jobs/job';
 import { verbatim, inEnglish } from '../../../extension/core/message';
 
-const setupOf = (key: string): PieceSetup => ({ kind: 'any', key, files: {}, data: undefined });
+const setupOf = (key: string): WorkSetup => ({ kind: 'any', key, files: {}, data: undefined });
 const means = { probe: async () => Promise.resolve([]), warn: () => undefined };
-const workerOf = (title: string, act: PieceWorker['do']): PieceWorker => ({
+const workerOf = (title: string, act: JobWorker['do']): JobWorker => ({
   ...{ name: verbatim(title), do: act },
 });
 
 /** Notes who joins, retires and leaves. */
-function crewOf(): Crew & { readonly told: string[]; readonly workers: PieceWorker[] } {
-  const [told, workers]: [string[], PieceWorker[]] = [[], []];
-  const note = (what: string, { name }: PieceWorker) => told.push(`${what} ${inEnglish(name)}`);
+function crewOf(): WorkerPool & { readonly told: string[]; readonly workers: JobWorker[] } {
+  const [told, workers]: [string[], JobWorker[]] = [[], []];
+  const note = (what: string, { name }: JobWorker) => told.push(`${what} ${inEnglish(name)}`);
   return {
     ...{ told, workers },
     join: (worker) => {
@@ -28,7 +32,7 @@ function crewOf(): Crew & { readonly told: string[]; readonly workers: PieceWork
 
 it('finds workers once for jobs of one setup, which then do one piece after the other', async () => {
   const hired: string[] = [];
-  let outer: Crew | undefined;
+  let outer: WorkerPool | undefined;
   const begun: string[] = [];
   let end: () => void = () => undefined;
   const slow = workerOf('slow', async ({ key }) => {
@@ -37,13 +41,13 @@ it('finds workers once for jobs of one setup, which then do one piece after the 
     return key;
   });
   const gone = workerOf('gone', async () => Promise.resolve());
-  const standing = new StandingEngine({
+  const standing = new PersistentEngine({
     memoryShare: 1,
-    hire: async ({ key }, crew) => {
+    addWorkers: async ({ key }, pool) => {
       hired.push(key);
-      outer = crew;
+      outer = pool;
       [slow, gone].forEach((worker) => {
-        crew.join(worker);
+        pool.join(worker);
       });
       return Promise.resolve(async () => {
         hired.push(`end ${key}`);
@@ -53,14 +57,14 @@ it('finds workers once for jobs of one setup, which then do one piece after the 
   });
   const [first, second, third] = [crewOf(), crewOf(), crewOf()];
   const inform = (): void => undefined;
-  const release = await standing.hire(setupOf('a'), first, { ...means, inform });
+  const release = await standing.addWorkers(setupOf('a'), first, { ...means, inform });
   const piece = { lane: 0, cost: 1, request: 0, result: v.string() };
   const asked = first.workers[0]?.do({ ...piece, key: 'one' }, unattended);
   outer?.retire(gone);
   await release();
   outer?.leave(gone, 'It ended.');
 
-  await standing.hire(setupOf('a'), second, { ...means, inform });
+  await standing.addWorkers(setupOf('a'), second, { ...means, inform });
   const next = second.workers[0]?.do({ ...piece, key: 'two' }, unattended);
   await Promise.resolve();
   expect(begun).toEqual(['one']);
@@ -70,7 +74,7 @@ it('finds workers once for jobs of one setup, which then do one piece after the 
   end();
   expect(await next).toBe('two');
 
-  await standing.hire(setupOf('b'), third, { ...means, inform });
+  await standing.addWorkers(setupOf('b'), third, { ...means, inform });
   await standing.end();
   expect(hired).toEqual(['a', 'end a', 'b', 'end b']);
   expect(first.told).toEqual(['join slow', 'join gone', 'retire gone']);

@@ -1,24 +1,24 @@
 import { mkdir } from 'node:fs/promises';
 import { openDataset } from '../../data/datasets/open-dataset';
-import type { OpenPieces, PieceDoer } from '../../distribute/piece-doer';
+import type { OpenTaskRunner, TaskRunner } from '../../distribute/task-runner';
 import { readMessage } from '../../distribute/read-message';
 import { say } from '../../message';
 import { UserError } from '../../user-error';
 import { openScoring, scoringWork } from '../scores/score-dataset';
 import { fitWork, openMaterial } from '../subsets/diet-material';
-import { fingerprintOf, openSplits } from '../subsets/open-splits';
+import { splitsFingerprint, openSplits } from '../subsets/open-splits';
 import { RunFolder } from './run-folder';
-import { requestOf, seedDataSchema } from './seed-setup';
+import { restoreRequest, seedDataSchema } from './seed-setup';
 import type { SeedWork } from './seed-setup';
 import type { FitRequest } from './train-request';
 import { openTraining, trainingWork } from './train-models';
 
-/** Opens what a worker trains seeds with. */
-export const openSeedPieces: OpenPieces = async (data, means) => {
+/** Opens the data and model with which a worker trains seeds. */
+export const openSeedRunner: OpenTaskRunner = async (data, means) => {
   const shared = readMessage(seedDataSchema, data, 'What pieces share');
-  const request = requestOf(shared, means);
-  await mkdir(means.kept, { recursive: true });
-  const folder = RunFolder.of(means.kept);
+  const request = restoreRequest(shared, means);
+  await mkdir(means.jobFolder, { recursive: true });
+  const folder = RunFolder.of(means.jobFolder);
   const { work, fingerprint } = await open(request, shared.work, folder);
   if (fingerprint !== shared.fingerprint) {
     throw new UserError(say`The data set changed while it was read.`, {
@@ -29,14 +29,14 @@ export const openSeedPieces: OpenPieces = async (data, means) => {
   return { ...work, dispose: async () => Promise.resolve() };
 };
 
-/** The work of a request, and the fingerprint of what is trained and tested on. */
+/** Opens a task runner for a request; returns it with the fingerprint of its training and test data. */
 async function open(
   request: FitRequest,
   work: SeedWork,
   folder: RunFolder,
-): Promise<{ work: Pick<PieceDoer, 'do' | 'probe'>; fingerprint: string }> {
+): Promise<{ work: Pick<TaskRunner, 'do' | 'probe'>; fingerprint: string }> {
   const { data, options, test } = request;
-  // The process that asks for the seeds has said what there is to warn of.
+  // The requesting process has already reported the warnings.
   const silent = (): void => undefined;
   switch (work.kind) {
     case 'score': {
@@ -52,12 +52,12 @@ async function open(
       const whole = { ...request, ...work, seeds: 1, out: folder.path };
       const training = await openTraining(whole, silent, async () => Promise.resolve(folder));
       const { dataset, testSet } = training;
-      return { work: trainingWork(training), fingerprint: fingerprintOf(dataset, testSet) };
+      return { work: trainingWork(training), fingerprint: splitsFingerprint(dataset, testSet) };
     }
     case 'fit': {
       const material = await openMaterial(request, silent);
       const { train, testSet } = material;
-      return { work: fitWork(material, folder), fingerprint: fingerprintOf(train, testSet) };
+      return { work: fitWork(material, folder), fingerprint: splitsFingerprint(train, testSet) };
     }
   }
 }
