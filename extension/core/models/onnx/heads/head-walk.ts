@@ -290,7 +290,7 @@ export class HeadWalk {
     this.problem ??=
       node === undefined
         ? undefined
-        : say`Which of the numbers that ${nodeName(node)} reads belong to a head can't be change.`;
+        : say`Which of the numbers that ${nodeName(node)} reads belong to a head can't be told.`;
     return false;
   }
 }
