@@ -34,78 +34,79 @@ import type { BranchShape, Wiring } from './wiring';
 
 /** Sizes shared by every attention sublayer of a model. */
 export interface AttentionShape extends OwnHeads, BranchShape {
-  /** Sizes of queries, keys and values that come from narrow latents, where they do. */
+  /** Sizes of latent queries, keys and values (multi-head latent attention), if the model has them. */
   readonly latent: LatentShape | undefined;
   /** Cap of the scores, if any. */
   readonly softCap: number | undefined;
   readonly queryKeyNormsOver: QueryKeyNormExtent;
-  /** Whether queries and keys are turned before they are normed. */
+  /** True if queries and keys are rotated before their norms. */
   readonly turnsFirst: boolean;
   /** Bound on the absolute values of queries, keys and values, if any. */
   readonly clip: number | undefined;
-  /** Whether the queries' matrix gives each head's query and behind it a gate, as wide. */
+  /** True if the query projection returns the query of each head followed by a gate of the same size. */
   readonly gatesInQuery: boolean;
-  /** Order of query, key and value where one matrix holds all three. */
+  /** Order of query, key and value in a fused projection. */
   readonly fusedOrder: FusedOrder | undefined;
-  /** Of attention by the expected share of so many hashes that agree, where that is what it is. */
+  /** Number of hashes in attention by the expected share of equal hashes (YOSO), if the model uses it. */
   readonly hashes: number | undefined;
-  /** How scores depend on relative positions, where they do. */
+  /** Relative position terms of the scores, if the model has them. */
   readonly relative: RelativeShape | undefined;
-  /** What is applied to the gate, and whether that has one factor for each head. */
+  /** Activation of the gate. */
   readonly gateActivation: GateActivation;
+  /** True if the gate has one factor per head. */
   readonly gateIsByHead: boolean;
 }
 
 /** Weights of one attention sublayer. */
 export interface AttentionWeights extends Wiring {
   /**
-   * [query, key, value], or one matrix of all three; [query, key] where values are keys too, and [query] where keys
-   * and values are of another stream; of latents as {@link emitLatentHeads} takes them.
+   * [query, key, value] or one fused matrix; [query, key] if keys are also the values; [query] if keys and values come
+   * from another stream. For latent attention, see {@link emitLatentHeads}.
    */
   readonly queryKeyValue: readonly Linear[];
-  /** What keys and values are made by where another stream gives them. */
+  /** Projections of keys and values from another stream. */
   readonly othersKeys?: OthersKeys;
   readonly latentNorms?: LatentNorms;
   readonly output: Linear;
   readonly queryKeyNorms?: { readonly query: Norm; readonly key?: Norm };
-  /** Whether each head's values are normed, without weights. */
+  /** True if the values of each head are normalized, without weights. */
   readonly normsValues?: boolean;
-  /** Of what all heads give. */
+  /** Norm of the concatenated head outputs. */
   readonly innerNorm?: Norm;
-  /** [numHeads]: scores of nothing, to which a head may attend instead of a token. */
+  /** Attention sinks: one extra score per head, [numHeads]. */
   readonly sinks?: LazyTensor;
-  /** Its sigmoid is a factor on what the heads give. */
+  /** Projection of the gate that scales the head outputs. */
   readonly gate?: Linear;
-  /** Added to queries and values where they come from one matrix without a bias: [hiddenSize] each. */
+  /** Biases of queries and values of a fused projection without a bias, [hiddenSize] each. */
   readonly addedBiases?: { readonly query: LazyTensor; readonly value: LazyTensor };
   readonly relative?: RelativeWeights;
-  /** [numHeads, 1, width, 1]: what is summed of a head's values along the sequence, and added to what it gives. */
+  /** Depthwise convolution of values along the sequence, added to the head outputs: [numHeads, 1, width, 1]. */
   readonly valueConvolution?: LazyTensor;
-  /** What scores gain by distance in a grid of patches. */
+  /** Relative position bias of a grid of patches. */
   readonly gridBias?: GridBias;
-  /** What scores gain by how far a key is, where that isn't part of the mask. */
+  /** Bias by relative distance, if it isn't part of the mask. */
   readonly distanceBias?: DistanceBias;
-  /** How far the mask, which holds what scores gain by distance, is let in. */
+  /** Gate of the relative position bias that the mask contains. */
   readonly biasGate?: BiasGate;
-  /** Of heads in pairs that see the difference of what two see. */
+  /** Parameters of differential attention, which subtracts the outputs of head pairs. */
   readonly difference?: Difference;
-  /** Of a transformer that blocks share, whose last layer is `output`. */
+  /** Parts of a transformer block shared by several blocks. `output` is its last layer. */
   readonly shared?: SharedParts;
-  /** Of attention that reads compressed runs of tokens. */
+  /** Parts of attention over compressed runs of tokens. */
   readonly compressed?: CompressedParts;
 }
 
-/** How keys and values are made of another stream than the one that queries are made of. */
+/** Projections of keys and values from another stream than that of the queries. */
 export interface OthersKeys {
-  /** The block whose attention reads that stream; absent where it is what an encoder gives. */
+  /** Block whose attention input is that stream; undefined for the output of an encoder. */
   readonly block?: number;
   readonly norm?: Norm;
-  /** [key, value], or [key] where values are keys too. */
+  /** [key, value], or [key] if keys are also the values. */
   readonly keyValue: readonly Linear[];
   readonly keyNorm?: Norm;
 }
 
-/** Emits what all heads give of `input` [batch, sequence, hiddenSize]: rows [batch · sequence, numHeads · valueDim]. */
+/** Emits the head outputs for `input` [batch, sequence, hiddenSize]: rows [batch · sequence, numHeads · valueDim]. */
 export function emitHeads(
   graph: GraphBuilder,
   shape: AttentionShape,
@@ -117,7 +118,7 @@ export function emitHeads(
   const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, norm } = shape;
   const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
   const batch = emitLength(graph, input, 0);
-  // A 0 stands for the dimension that is there.
+  // A 0 in `dims` copies the dimension of the input.
   const reshape = (x: Value, ...dims: readonly number[]): Value =>
     graph.op('Reshape', [x, graph.ints(dims)]);
   const normed = (x: Value, gain: Norm | undefined): Value =>
@@ -133,7 +134,7 @@ export function emitHeads(
     side.rotation === undefined
       ? heads
       : emitRotation(graph, side.rotation.rotary, dim, heads, side.rotation);
-  const turned = (x: Value, heads: number, gain?: Norm): Value =>
+  const rotatedHeads = (x: Value, heads: number, gain?: Norm): Value =>
     shape.turnsFirst
       ? normed(rotate(toHeads(x, heads, headDim), headDim), gain)
       : rotate(toHeads(x, heads, headDim, gain), headDim);
@@ -150,8 +151,12 @@ export function emitHeads(
     const values = normsValues === true ? {} : undefined;
     return {
       ...(gate === undefined ? {} : { gate }),
-      query: turned(plus(q, addedBiases?.query), numHeads, queryKeyNorms?.query),
-      key: turned(k, numKeyValueHeads, others === undefined ? queryKeyNorms?.key : others.keyNorm),
+      query: rotatedHeads(plus(q, addedBiases?.query), numHeads, queryKeyNorms?.query),
+      key: rotatedHeads(
+        k,
+        numKeyValueHeads,
+        others === undefined ? queryKeyNorms?.key : others.keyNorm,
+      ),
       value: toHeads(plus(v, addedBiases?.value), numKeyValueHeads, valueDim, values),
     };
   };

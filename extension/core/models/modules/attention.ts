@@ -12,9 +12,9 @@ import type { AttentionShape, AttentionWeights } from './attention-heads';
 import { linearIfAny, SublayerModule } from './sublayer';
 import type { BranchInput, RoledLinear } from './sublayer';
 
-/** What the attention of a block attends to, and how it rotates queries and keys. */
+/** Sliding window and rotary embedding of an attention sublayer. */
 export interface AttentionReach {
-  /** Number of past positions that are visible, its own included; all if undefined. */
+  /** Number of visible positions, including the token's own; undefined for all. */
   readonly slidingWindow: number | undefined;
   /** Key of its rotary embedding in the layout. */
   readonly rotary: string | undefined;
@@ -40,7 +40,7 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
     this.rotary = rotary;
   }
 
-  /** Whether its keys and values are computed from the output of an encoder. */
+  /** True if keys and values come from the output of an encoder. */
   public get isCross(): boolean {
     const { othersKeys } = this.weights;
     return othersKeys !== undefined && othersKeys.block === undefined;
@@ -181,7 +181,7 @@ function attentionWidth(shape: AttentionShape, weights: AttentionWeights): Width
     : undefined;
 }
 
-/** Whether nothing but the projections knows of single heads. */
+/** True if only the projections have per-head weights. */
 function isPlainAttention(shape: AttentionShape, weights: AttentionWeights): boolean {
   const { queryKeyNorms, innerNorm, sinks, gate, addedBiases, relative } = weights;
   const { valueConvolution, gridBias, distanceBias, biasGate, latentNorms, othersKeys } = weights;

@@ -134,12 +134,12 @@ export abstract class ComposedModel<
     return [stream];
   }
 
-  /** Names of the values besides the stream that the part in front of a boundary computes. */
+  /** Names of the values that the part before a boundary computes in addition to the stream. */
   public givenAt(_boundary: number): readonly string[] {
     return [];
   }
 
-  /** Where the values of the state at a boundary come from, the output of the part in front of it being `next`. */
+  /** Sources of the state values at a boundary. `next` is the output of the preceding part. */
   public nextState(_boundary: number, next: string): Step['next'] {
     return { [stream]: next };
   }
@@ -290,7 +290,7 @@ export abstract class ComposedModel<
     return this.summary.sublayers[index]?.id ?? String(index);
   }
 
-  /** A part from the state in front of sublayer `index` to that behind it. */
+  /** Part that computes the state after sublayer `index` from the state before it. */
   public partOver(
     key: string,
     costs: RunningCosts,

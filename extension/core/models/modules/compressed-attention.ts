@@ -68,12 +68,12 @@ export class CompressedAttention extends Attention<CompressedWeights> {
     return undefined;
   }
 
-  /** A key, which is the value too, and the token's share of the keys of its run. */
+  /** Cached numbers per token: one key, which is also the value, and 1/rate of the keys of a run. */
   public override get cachedNumbers(): number {
     const { headDim } = this.shape;
     const { compressor, indexer } = this.weights.compressed;
-    const ofRun = headDim + (indexer?.headDim ?? 0);
-    return headDim + (compressor === undefined ? 0 : ofRun / compressor.rate);
+    const numbersPerRun = headDim + (indexer?.headDim ?? 0);
+    return headDim + (compressor === undefined ? 0 : numbersPerRun / compressor.rate);
   }
 
   protected override emitBranch(
@@ -93,16 +93,16 @@ export class CompressedAttention extends Attention<CompressedWeights> {
     const size = graph.op('Shape', [normed]);
     const leading = graph.op('Slice', [size, graph.ints([0]), graph.ints([2])]);
     const rows = graph.op('Reshape', [normed, graph.ints([-1, hiddenSize])]);
-    const inHeads = (x: Value, heads: number): Value => {
+    const splitHeads = (x: Value, heads: number): Value => {
       const split = graph.op('Concat', [leading, graph.ints([heads, headDim])], { axis: 0 });
       return graph.op('Transpose', [graph.op('Reshape', [x, split])], { perm: [0, 2, 1, 3] });
     };
-    const turned = (x: Value): Value => emitTurnedEnd(graph, rotary, headDim, x, rotation);
+    const rotateEnd = (x: Value): Value => emitTurnedEnd(graph, rotary, headDim, x, rotation);
 
     const latent = emitNorm(graph, norm, applied(down, rows), latentNorms?.query ?? {});
-    const query = turned(emitNorm(graph, norm, inHeads(applied(up, latent), numHeads), {}));
-    const own = turned(
-      inHeads(emitNorm(graph, norm, applied(keys, rows), latentNorms?.keyValue ?? {}), 1),
+    const query = rotateEnd(emitNorm(graph, norm, splitHeads(applied(up, latent), numHeads), {}));
+    const own = rotateEnd(
+      splitHeads(emitNorm(graph, norm, applied(keys, rows), latentNorms?.keyValue ?? {}), 1),
     );
     const past = cache?.past('key', [1, 'positions', headDim]);
     const near =
@@ -112,7 +112,7 @@ export class CompressedAttention extends Attention<CompressedWeights> {
     cache?.keep('key', near);
 
     const scaled = graph.op('Mul', [query, graph.scalar(scale)]);
-    const scoresOf = (of: Value, bias: Value): Value => {
+    const biasedScores = (of: Value, bias: Value): Value => {
       const products = graph.op('MatMul', [
         scaled,
         graph.op('Transpose', [of], { perm: [0, 1, 3, 2] }),
@@ -126,7 +126,7 @@ export class CompressedAttention extends Attention<CompressedWeights> {
       all.length === 1 ? (all[0] ?? '') : graph.op('Concat', all, { axis });
     const attended = graph.step('attention', () => {
       const scores = joined(
-        parts.map((part) => scoresOf(part.keys, part.bias)),
+        parts.map((part) => biasedScores(part.keys, part.bias)),
         3,
       );
       const probabilities = emitProbabilities(
@@ -143,16 +143,16 @@ export class CompressedAttention extends Attention<CompressedWeights> {
       return graph.op('MatMul', [probabilities, seen]);
     });
     const back = emitTurnedBack(graph, rotary, headDim, attended, rotation);
-    const inRows = graph.op('Reshape', [
+    const attendedRows = graph.op('Reshape', [
       graph.op('Transpose', [back], { perm: [0, 2, 1, 3] }),
       graph.ints([-1, numHeads * headDim]),
     ]);
-    const given = applied(output, applied(compressed.groups, inRows));
+    const given = applied(output, applied(compressed.groups, attendedRows));
     return graph.op('Reshape', [given, size]);
   }
 }
 
-/** Emits compressed keys and what their scores gain, [batch | 1, 1, sequence, keys], where there are any. */
+/** Emits compressed keys and the bias of their scores [batch | 1, 1, sequence, keys]; undefined without a compressor. */
 function emitRuns(
   graph: GraphBuilder,
   { compressor, indexer }: CompressedParts,

@@ -7,15 +7,15 @@ import type { RunningCosts } from '../transformer/tapped-part';
 
 /** Costs of a session over tensors that are stored as floats, which are widened to float32, and over encoded linear layers. */
 export function costsOf(stored: readonly LazyTensor[], linears: readonly Linear[]): RunningCosts {
-  const bytesOf = (tensors: readonly LazyTensor[]): number =>
+  const floatBytes = (tensors: readonly LazyTensor[]): number =>
     tensors.reduce(
       (sum, { shape }) => sum + elementCount(shape) * Float32Array.BYTES_PER_ELEMENT,
       0,
     );
   const forms = linears.flatMap(({ form }) => form ?? []);
   return {
-    bytes: forms.reduce((sum, form) => sum + formMemory(form), bytesOf(stored)),
-    mappedBytes: bytesOf(stored.filter(isMapped)),
+    bytes: forms.reduce((sum, form) => sum + formMemory(form), floatBytes(stored)),
+    mappedBytes: floatBytes(stored.filter(isMapped)),
     needsPrepacking: forms.some(needsRepacking),
   };
 }
@@ -35,8 +35,10 @@ function isMapped({ dtype, packed, interleavedHeads }: LazyTensor): boolean {
 
 /** Returns the number of weights that a tensor of these layers represents. */
 export function weightCounter(linears: readonly Linear[]): (tensor: LazyTensor) => number {
-  const inForms = new Map(linears.flatMap(({ form }) => [...((form && formWeights(form)) ?? [])]));
-  return (tensor) => inForms.get(tensor) ?? elementCount(tensor.shape);
+  const encodedCounts = new Map(
+    linears.flatMap(({ form }) => [...((form && formWeights(form)) ?? [])]),
+  );
+  return (tensor) => encodedCounts.get(tensor) ?? elementCount(tensor.shape);
 }
 
 /** FLOPs per row of these layers; a multiply-add counts as two. */

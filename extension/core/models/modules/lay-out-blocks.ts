@@ -76,12 +76,12 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
     );
     if (rotary !== undefined && !rotaries.has(rotary)) {
       const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
-      const turning = {
+      const pairing = {
         interleaved: architecture.interleavedRotary ?? false,
         reversed: architecture.reversedRotary ?? false,
       };
-      const turned = latent?.turnedDim ?? shape.headDim;
-      rotaries.set(rotary, readRotary(seen, turned, turning, folder.config));
+      const rotaryDim = latent?.turnedDim ?? shape.headDim;
+      rotaries.set(rotary, readRotary(seen, rotaryDim, pairing, folder.config));
     }
     const find: Record<PartKind, () => Sublayer> = {
       attention: () => {

@@ -20,28 +20,28 @@ import type { BranchShape, Wiring } from './wiring';
 const xieluTensors = (curve: Xielu | undefined): LazyTensor[] =>
   curve === undefined ? [] : [curve.positive, curve.negative, curve.beta, curve.epsilon];
 
-/** Sizes shared by every feed-forward sublayer of a model. */
+/** Sizes shared by all MLPs of a model. */
 export interface FeedforwardShape extends BranchShape {
-  /** Factor on what the activation is applied to. */
+  /** Scale of the input of the activation. */
   readonly gateScale: number;
   readonly activation: string;
   readonly gated: boolean;
-  /** Whether rows of gate and up take turns where one matrix holds both. */
+  /** True if a fused matrix interleaves the rows of gate and up. */
   readonly takesTurns: boolean;
-  /** Whether up stands before gate there. */
+  /** True if a fused matrix has up before gate. */
   readonly upFirst: boolean;
   readonly clamped: ClampedGate | undefined;
 }
 
-/** Weights of one feed-forward sublayer. */
+/** Weights of one MLP. */
 export interface FeedforwardWeights extends Wiring {
-  /** [gate, up], or one matrix of both; up alone where nothing gates it. */
+  /** [gate, up] or one fused matrix; [up] without a gate. */
   readonly gateUp: readonly Linear[];
   readonly down: Linear;
-  /** Of what `down` reads. */
+  /** Norm of the input of `down`. */
   readonly innerNorm?: Norm;
   readonly curve?: Xielu;
-  /** How many standard deviations above their mean gates are closed. */
+  /** Threshold of gates in standard deviations above their mean. Gates below it are set to 0. */
   readonly openFrom?: number;
 }
 

@@ -19,57 +19,58 @@ import { linearIfAny, SublayerModule } from './sublayer';
 import type { BranchInput, RoledLinear, RoutedRows, SpecialSide } from './sublayer';
 import type { Wiring } from './wiring';
 
-/** Sizes shared by every mixture of experts of a model. */
+/** Sizes shared by all MoE layers of a model. */
 export interface ExpertShape extends FeedforwardShape, Routing {
   /** Number of experts. */
   readonly count: number;
   /** Width of an expert. */
   readonly inner: number;
-  /** Whether no single expert can be removed. */
+  /** True if single experts can't be removed. */
   readonly staysWhole: boolean;
 }
 
-/** Weights of one expert, a feed-forward without norms. */
+/** Weights of one expert: an MLP without norms. */
 export type Expert = Pick<FeedforwardWeights, 'gateUp' | 'down'>;
 
-/** Weights of one mixture of experts. */
+/** Weights of one MoE layer. */
 export interface ExpertWeights extends Wiring {
-  /** Scores of the experts: rows of a matrix [count, hiddenSize], piece by piece. */
+  /** Router weights [count, hiddenSize], in one or more parts along the first axis. */
   readonly router: readonly LazyTensor[];
-  /** Added to the scores, and to what experts are chosen by: [count], piece by piece. */
+  /** Bias of the scores and bias used only for the selection: [count], in the same parts. */
   readonly routerBias: readonly LazyTensor[];
   readonly choiceBias: readonly LazyTensor[];
-  /** Factors on the weights of experts: [count], piece by piece. */
+  /** Scales of the routing weights: [count], in the same parts. */
   readonly shareFactors: readonly LazyTensor[];
-  /** int64 [vocabulary, perToken]: the experts of each token, where they are not chosen by scores. */
+  /** int64 [vocabulary, perToken]: experts of each token id, if scores don't select them. */
   readonly byToken?: LazyTensor;
   readonly experts: readonly Expert[];
-  /** Added once to what they give: [hiddenSize]. */
+  /** Bias added to the sum of the experts: [hiddenSize]. */
   readonly sumBias?: LazyTensor | undefined;
-  /** What every token is sent to, beside the experts. */
+  /** Expert that processes every token. */
   readonly shared?: SharedExpert;
   readonly apart?: ExpertsApart;
 }
 
-/** What experts and router have by themselves, where the norm of the branch is that of the shared one alone (Gemma 4). */
+/** Norms of experts and router, if the norm of the branch applies only to the shared expert (Gemma 4). */
 export interface ExpertsApart {
-  /** In front of the experts. */
+  /** Norm before the experts. */
   readonly norm: Norm;
-  /** [hiddenSize]: factors on what the router reads, behind a norm without weights. */
+  /** [hiddenSize]: scale of the router input after a norm without weights. */
   readonly routerScale: LazyTensor;
-  /** Behind the sum of the experts, and behind the shared one. */
+  /** Norm of the sum of the experts. */
   readonly postNorm: Norm;
+  /** Norm of the output of the shared expert. */
   readonly sharedPostNorm: Norm;
 }
 
-/** A feed-forward whose result is multiplied with σ(gate(x)), where there is one. */
+/** Expert for all tokens. Its output is multiplied by σ(gate(x)) if it has a gate. */
 export interface SharedExpert extends Expert {
   readonly gate?: Linear;
 }
 
 /**
- * A mixture of experts: Σⱼ wⱼ · expertⱼ(norm(x)) over the experts that a token is sent to (arXiv 2101.03961, 2401.04088),
- * and the shared expert of all tokens (arXiv 2401.06066).
+ * A MoE layer: Σⱼ wⱼ · expertⱼ(norm(x)) over the experts of each token (arXiv 2101.03961, 2401.04088), plus the shared
+ * expert (arXiv 2401.06066).
  */
 export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
   public readonly kind = 'expert';
@@ -78,7 +79,7 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
     return this.weights.byToken === undefined ? [] : ['ids'];
   }
 
-  /** Linear layers that every token is sent to. */
+  /** Linear layers that process every token. */
   private get commonLinears(): readonly Linear[] {
     const { router, shared } = this.weights;
     return [
@@ -197,7 +198,7 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
     const { expertMask, keptExperts } = options;
     const { shape, weights } =
       keptExperts === undefined ? this : keepExperts(this.shape, this.weights, keptExperts);
-    return emitMixture(
+    return emitMoe(
       graph,
       shape,
       weights,
@@ -219,10 +220,10 @@ const leastInGroup = (
 const expertLinears = ({ gateUp, down }: Expert): readonly Linear[] => [...gateUp, down];
 
 /**
- * Emits the output of a mixture for `input` [batch, sequence, hiddenSize]. Each expert runs on the rows sent to it.
- * `mask` [batch, count] is added to the scores: −∞ for an expert that is not to be chosen, else 0.
+ * Emits the output of a MoE layer for `input` [batch, sequence, hiddenSize]. Each expert runs only on its rows.
+ * `mask` [batch, count] is added to the scores: −∞ for excluded experts, else 0.
  */
-function emitMixture(
+function emitMoe(
   graph: GraphBuilder,
   shape: ExpertShape,
   weights: ExpertWeights,
@@ -323,10 +324,10 @@ function emitChosen(
   return { chosen: graph.op('Cast', [chosen], { to: DataType.INT64 }) };
 }
 
-/** The mark of what an expert adds to the rows that are sent to it, times their gates: [rows, hiddenSize]. */
+/** Name of the gated output of an expert for its rows [rows, hiddenSize]. */
 const routedName = ({ down }: Expert): string => `${down.weight.name}.routed`;
 
-/** A mixture of those experts alone whose numbers are given, ascending. */
+/** Returns shape and weights of a MoE layer with only the experts `kept`, in ascending order. */
 function keepExperts(
   shape: ExpertShape,
   weights: ExpertWeights,
@@ -341,7 +342,7 @@ function keepExperts(
       runs.push({ start: expert, end: expert + 1 });
     }
   }
-  const rowsOf = ([whole, ...others]: readonly LazyTensor[]): LazyTensor[] => {
+  const keptRows = ([whole, ...others]: readonly LazyTensor[]): LazyTensor[] => {
     if (others.length > 0) {
       throw new Error('a mixture that lacks experts is not divided again');
     }
@@ -351,10 +352,10 @@ function keepExperts(
     shape: { ...shape, count: kept.length, perToken: Math.min(shape.perToken, kept.length) },
     weights: {
       ...weights,
-      router: rowsOf(weights.router),
-      routerBias: rowsOf(weights.routerBias),
-      choiceBias: rowsOf(weights.choiceBias),
-      shareFactors: rowsOf(weights.shareFactors),
+      router: keptRows(weights.router),
+      routerBias: keptRows(weights.routerBias),
+      choiceBias: keptRows(weights.choiceBias),
+      shareFactors: keptRows(weights.shareFactors),
       experts: weights.experts.filter((_, expert) => kept.includes(expert)),
     },
   };

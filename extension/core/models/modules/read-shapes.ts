@@ -20,7 +20,7 @@ type BranchConfig = Pick<
   | 'rms_norm_eps'
 >;
 
-/** What a family's branches are, by name. */
+/** Architecture fields that the shapes depend on. */
 type Branches = Pick<Architecture, 'attention' | 'feedforward' | 'norm' | 'config'>;
 
 /**

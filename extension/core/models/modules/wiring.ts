@@ -39,18 +39,18 @@ export function findWiring(
   prefix: string,
   width: number,
 ): Wiring {
-  const normOf = (name: string): Norm => tensors.norm(`${prefix}${name}`, width);
+  const findNorm = (name: string): Norm => tensors.norm(`${prefix}${name}`, width);
   return {
-    ...(norm === undefined ? {} : { norm: normOf(norm) }),
-    ...(postNorm === undefined ? {} : { postNorm: normOf(postNorm) }),
+    ...(norm === undefined ? {} : { norm: findNorm(norm) }),
+    ...(postNorm === undefined ? {} : { postNorm: findNorm(postNorm) }),
     ...(layerScale === undefined
       ? {}
       : { layerScale: tensors.take(`${prefix}${layerScale}`, [width]) }),
-    ...(sumNorm === undefined ? {} : { sumNorms: [normOf(sumNorm)] }),
+    ...(sumNorm === undefined ? {} : { sumNorms: [findNorm(sumNorm)] }),
   };
 }
 
-/** What a branch is wired into. */
+/** Inputs of a branch and of its residual sum. */
 interface WiredStream {
   readonly hidden: Value;
   /** Input of the branch, if it isn't the stream. */
@@ -77,9 +77,9 @@ export function emitWired(
   const scaled =
     residualScale === 1 ? byChannel : graph.op('Mul', [byChannel, graph.scalar(residualScale)]);
   const sum = graph.step('sum', () => {
-    const kept =
+    const residual =
       streamFactor === 1 ? hidden : graph.op('Mul', [hidden, graph.scalar(streamFactor)]);
-    return graph.op('Add', [kept, scaled]);
+    return graph.op('Add', [residual, scaled]);
   });
   return sumNorms === undefined
     ? sum

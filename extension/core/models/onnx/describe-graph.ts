@@ -8,7 +8,7 @@ import { isPast } from './stream/cache-ports';
 import { rotatedPositions } from './stream/group-attention';
 import type { OnnxModel } from './stream/stream-of-graph';
 
-/** The summary, with what the files beside the graph say of a language model. */
+/** Returns the model summary, including language model facts from the config files of the folder. */
 export function describe(model: OnnxModel, output: string, config: ConfigFields): ModelSummary {
   const { summary } = model;
   const ids = idsPort(summary.inputs);
@@ -33,12 +33,12 @@ export function describe(model: OnnxModel, output: string, config: ConfigFields)
   };
 }
 
-/** Whether a graph goes on from keys and values that it is given. */
+/** True if the graph has KV cache inputs. */
 export function readsCaches({ index }: OnnxModel): boolean {
   return index.inputs.some(({ name }) => isPast(name) && index.consumers.has(name));
 }
 
-/** The truth value that makes the graph take the branch which this model is of. */
+/** Input that selects the If branch of this model. */
 export function settingsOf({ place, summary }: OnnxModel): Example {
   const condition = place?.wrapping.condition;
   const port = summary.inputs.find(({ name }) => name === condition?.input);

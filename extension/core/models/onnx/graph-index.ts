@@ -23,13 +23,13 @@ const skipNorms: Readonly<Record<string, string>> = {
   'com.microsoft:SkipSimplifiedLayerNormalization': 'SimplifiedLayerNormalization',
 };
 
-/** What a node that adds and normalizes in one is made of. */
+/** Parts of a fused add and norm. */
 export interface SkipNorm {
   /** The operator of its second half. */
   readonly norm: string;
-  /** What it adds. */
+  /** Addends. */
   readonly terms: readonly string[];
-  /** What scales and shifts the norm. */
+  /** Scale and shift of the norm. */
   readonly scale: readonly string[];
   /** The name of its sum, empty where the node does not give it. */
   readonly sum: string;
@@ -53,7 +53,7 @@ export function skipNormOf(proto: NodeProto): SkipNorm | undefined {
 
 const embedding = 'com.microsoft:EmbedLayerNormalization';
 
-/** Whether a node looks embeddings up, gives their sum, and normalizes it: the stream begins with the sum. */
+/** True for a fused embedding lookup, sum and norm. The stream begins with the sum. */
 export function isEmbeddingWithNorm(proto: NodeProto): boolean {
   return operatorName(proto) === embedding && (proto.output[2] ?? '') !== '';
 }
@@ -66,7 +66,7 @@ const quantizedTerms = [0, 3];
 /** A term of a quantized sum in the scale of the sum, which nothing reads as long as the sum is there. */
 export const requantized = 'requantized';
 
-/** The name of the value that stands for a quantized sum of which only `term` is left; undefined for other nodes. */
+/** Name of the value that replaces a quantized sum reduced to `term`; undefined for other nodes. */
 export function quantizedRest({ proto }: GraphNode, term: string): string | undefined {
   const place = isQuantizedSum(proto) ? proto.input.indexOf(term) : -1;
   return quantizedTerms.includes(place) ? restName(proto, place) : undefined;
@@ -80,12 +80,12 @@ function restName({ output: [sum = ''] }: NodeProto, place: number): string {
   return `${sum}\0${place}`;
 }
 
-/** What {@link GraphIndex.between} may do in all; 64 blocks of 228 nodes each take 7e7. */
+/** Total step limit of {@link GraphIndex.between}. 64 blocks of 228 nodes each take 7e7 steps. */
 const maxSteps = 2e9;
 /** A node that is found takes memory besides. */
 const stepsPerNode = 500;
 
-/** Who makes and who reads each value of a graph. */
+/** Producer and consumers of each value of a graph. */
 export class GraphIndex {
   /** In topological order. */
   public readonly nodes: readonly GraphNode[];
@@ -270,7 +270,7 @@ export function operatorName({ opType, domain }: NodeProto): string {
   return domain === '' || domain === 'ai.onnx' ? opType : `${domain}:${opType}`;
 }
 
-/** Whether only the shape of its input matters to a node. */
+/** True if a node reads only the shape of its input. */
 export function isShape({ op }: GraphNode): boolean {
   return op === 'Shape' || op === 'Size';
 }
@@ -335,7 +335,7 @@ function captures(proto: NodeProto): string[] {
   );
 }
 
-/** Orders nodes so that each comes after what it reads (Kahn's algorithm); as they stood where that is so. */
+/** Sorts nodes topologically (Kahn's algorithm). Already sorted nodes keep their order. */
 function sort(nodes: readonly Omit<GraphNode, 'order'>[], file: string): GraphNode[] {
   const makers = new Map<string, number>();
   for (const [index, { outputs }] of nodes.entries()) {

@@ -19,7 +19,7 @@ export interface CutGraph {
   readonly prologue: Cut;
   /** Ways over each branch. */
   readonly over: readonly Cut[];
-  /** What is left to compute where a branch is skipped. */
+  /** Parts that run if the branch is skipped. */
   readonly around: readonly Cut[];
   readonly epilogue: Cut;
   /** Values of the state in front of each branch and, last, of the epilogue. */
@@ -29,8 +29,8 @@ export interface CutGraph {
 }
 
 /**
- * Cuts a graph at its residual stream. Every node has a stage: 0 where nothing comes from the
- * stream, 2i + 1 inside of branch i, 2i + 2 behind it. Part i makes what parts behind it need of
+ * Cuts a graph at its residual stream. Every node has a stage: 0 if it doesn't depend on the
+ * stream, 2i + 1 in branch i, 2i + 2 after it. Part i computes the values that later parts need of
  * stages up to 2i + 2; what they need of earlier stages is the state. Constants are computed again
  * in each part, and so are shapes, of the values in the state.
  */
@@ -63,7 +63,7 @@ export function cutGraph(
   return { prologue: stages.collect([...side], -1), over, around, epilogue, states, side };
 }
 
-/** Where the nodes of a graph stand, measured by its residual branches; see {@link cutGraph}. */
+/** Stages of the nodes of a graph; see {@link cutGraph}. */
 export class GraphStages {
   private readonly stages = new Map<string, number>();
   /** Values that tell no more of the stream than shapes. */
@@ -78,7 +78,7 @@ export class GraphStages {
       const requantizing = index.producers.get(rest ?? '');
       const own = requantizing === undefined ? [] : [requantizing];
       for (const node of [...nodes, ...index.between(start, end), ...own]) {
-        // What parallel branches share is computed by the first.
+        // The first parallel branch computes shared values.
         inside.set(node, inside.get(node) ?? 2 * i + 1);
       }
     });
@@ -88,13 +88,13 @@ export class GraphStages {
       const stage =
         inner ?? node.inputs.reduce((latest, input) => Math.max(latest, this.of(input)), 0);
       const onStream = node.inputs.filter((input) => this.of(input) > 0);
-      const isOfShapes =
+      const readsOnlyShapes =
         inner === undefined &&
         stage > 0 &&
         (isShape(node) || onStream.every((input) => this.shapes.has(input)));
       for (const output of node.outputs) {
         this.stages.set(output, ends.get(output) ?? stage);
-        if (isOfShapes) {
+        if (readsOnlyShapes) {
           this.shapes.add(output);
         }
       }
@@ -105,7 +105,7 @@ export class GraphStages {
     return this.stages.get(value) ?? 0;
   }
 
-  /** What makes `targets` from values of stages up to `known`; −1 stands for the graph's inputs. */
+  /** Collects the nodes that compute `targets` from values of stages up to `known`; −1 means the graph inputs. */
   public collect(
     targets: readonly string[],
     known: number,

@@ -27,7 +27,7 @@ export function tensorAttribute(node: NodeProto, name: string): TensorProto | un
   return find(node, name)?.t;
 }
 
-/** Name of an output, which the node gives from now on if it did not so far. */
+/** Returns the name of an output, and adds it to the node if it is missing. */
 export function outputOf({ output }: NodeProto, place: number): string {
   while (output.length <= place) {
     output.push('');

@@ -179,8 +179,8 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
   }
 
   /**
-   * This model with tensors of other sizes in the places of some.
-   * @param narrowing what stays of each sublayer that is narrowed, by id
+   * Returns this model with resized tensors.
+   * @param narrowing indices that each pruned sublayer keeps, by id
    */
   public resized(
     tensors: ReadonlyMap<string, LazyTensor>,

@@ -56,7 +56,7 @@ export async function openOnnxModel(path: string): Promise<OnnxModel> {
     return withNotes(found, main.notes);
   }
   const plain = main.notes.length > 0 ? findLayers(stored, fingerprint) : found;
-  // What keeps unrolled layers from being removed is said of the file as it is.
+  // Reasons why unrolled layers can't be removed are reported for the original file.
   const { warnings } = wrapped.summary;
   return inside.notes.length > 0 ? { ...plain, summary: { ...plain.summary, warnings } } : plain;
 }
@@ -103,7 +103,7 @@ function findWrapped(
   | undefined {
   const choices = file.graph.node.filter(({ opType, domain }) => opType === 'If' && domain === '');
   for (const choice of choices.slice(0, maxChoices)) {
-    const modes = flatten(file.graph, choice).map((flat) => modeOf(file, flat));
+    const modes = flatten(file.graph, choice).map((flat) => readMode(file, flat));
     const [first, ...others] = modes
       .filter(({ branches }) => branches.length > 0)
       .sort((a, b) => inputsRead(a) - inputsRead(b));
@@ -126,7 +126,7 @@ function findWrapped(
   return undefined;
 }
 
-function modeOf(file: OnnxFile, { graph, scopes, wrapping }: FlatGraph): OnnxMode {
+function readMode(file: OnnxFile, { graph, scopes, wrapping }: FlatGraph): OnnxMode {
   const { index, branches, node } = findStream(graph, file.path);
   const scopeByNode = new Map(node.map((proto, i) => [proto, scopes[i] ?? 'none']));
   return {
@@ -137,7 +137,7 @@ function modeOf(file: OnnxFile, { graph, scopes, wrapping }: FlatGraph): OnnxMod
   };
 }
 
-/** How many inputs of the graph a mode needs. */
+/** Number of graph inputs that a mode reads. */
 function inputsRead({ index }: OnnxMode): number {
   return index.inputs.filter(({ name }) => index.consumersOf(name).length > 0).length;
 }
@@ -194,7 +194,7 @@ function summarize(
   return { summary, mixtures };
 }
 
-/** The sublayers with what they cost in all modes, of which those with caches tell which outputs go along. */
+/** Returns the sublayers with costs over all modes. Modes with caches determine which outputs are removed. */
 function measureAll(
   modes: readonly [StreamOfGraph, ...StreamOfGraph[]],
   inputs: readonly OnnxPort[],
@@ -207,7 +207,7 @@ function measureAll(
       const { live } = removeBranches(mode.index, []);
       return { ...mode, live, names: new Set(modes.length > 1 ? [...live].map(nodeName) : []) };
     });
-  // Two graphs may give one name to nodes of two sublayers, of which the first has it then.
+  // If two graphs use a node name in different sublayers, the first sublayer gets it.
   const listed = new Set<string>();
   return nameSublayers(first.branches, first.index, model).map(
     ({ branch: own, ...sublayer }, i) => {
@@ -278,7 +278,7 @@ function countOperators(model: ModelProto, constants: number): Record<string, nu
   return Object.fromEntries(Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** What a declared input or output takes. */
+/** Name, dtype and shape of a declared input or output. */
 export function port({ name, type }: ValueInfoProto): OnnxPort {
   const value = type?.value;
   if (value?.case !== 'tensorType') {

@@ -27,22 +27,22 @@ import type { OnnxModel } from './stream/stream-of-graph';
 import { StoredGraph } from './edits/stored-graph';
 import { ValueTypes } from './values/value-types';
 
-/** What goes into a product, as an output float32 [rows, width]: the rows of all `values`, one after the other. */
+/** Output of the inputs of a linear layer as float32 [rows, width]: the concatenated rows of all `values`. */
 export interface Tap {
   readonly output: string;
   readonly values: readonly { readonly name: string; readonly map: PositionMap | undefined }[];
   readonly width: number;
 }
 
-/** Products with weights of few bits. */
+/** Matmuls with quantized weights. */
 const fewBits =
   /(?:^|:)(?:MatMulNBits|MatMulInteger|DynamicQuantizeMatMul|MatMulIntegerToFloat|DequantizeLinear)$/;
 
 interface PartOptions {
-  /** What stands for a value that is skipped. */
+  /** Replacements of skipped values. */
   readonly aliases?: ReadonlyMap<string, string>;
   readonly masked?: MaskedMixture | undefined;
-  /** What is given besides. */
+  /** Additional outputs. */
   readonly taps?: readonly Tap[];
 }
 
@@ -142,7 +142,7 @@ export class OnnxParts {
     return normalizationNodes(proto, resolve(sum), opset, gamma ?? DataType.FLOAT);
   }
 
-  /** With its shape, where the file tells it: GroupQueryAttention takes queries for packed without. */
+  /** Value info with the shape in the file, if known. Without it, GroupQueryAttention takes queries as packed. */
   private declare(name: string): ValueInfoProto {
     return (
       this.declared.get(name) ??

@@ -17,7 +17,7 @@ export interface OnnxPort {
   readonly shape: readonly (number | string)[] | undefined;
 }
 
-/** What `inspect` reports of an ONNX model, read from its structure alone. */
+/** Report of `inspect` on an ONNX model, from its structure alone. */
 export interface OnnxSummary extends ModelSummary {
   readonly architecture: 'onnx';
   readonly sublayers: readonly OnnxSublayer[];
@@ -25,7 +25,7 @@ export interface OnnxSummary extends ModelSummary {
   readonly opset: number;
   /** Versions of all operator sets, by domain. */
   readonly opsets: Readonly<Record<string, number>>;
-  /** How many nodes there are of each operator, those of nested graphs and functions included. */
+  /** Number of nodes by operator, including nested graphs and functions. */
   readonly ops: Readonly<Record<string, number>>;
   readonly inputs: readonly OnnxPort[];
   readonly outputs: readonly OnnxPort[];

@@ -22,7 +22,7 @@ export function emitAdapted(
     : graph.op('Add', [own, emitLinear(graph, adapter.up, emitLinear(graph, adapter.down, rows))]);
 }
 
-/** What an attention has besides in a shared transformer; the block's own linear layer is its output. */
+/** Additional parts of attention in a shared transformer block. The block's own linear layer is the output projection. */
 export interface SharedParts {
   /** Of query, key and value; none where they have none. */
   readonly adapters: readonly Adapter[];

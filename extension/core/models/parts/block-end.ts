@@ -13,21 +13,21 @@ import { emitNorm } from './norm';
 import type { Norm, NormStyle } from './norm';
 import { emitWeight } from './weight';
 
-/** What a block does to the stream around its sublayers, whichever of them are left. */
+/** Operations of a block on the stream outside its sublayers. They stay when sublayers are removed. */
 export interface BlockEnd {
   readonly block: number;
   /** Of several streams: in front of the first sublayer. */
   readonly predict?: StreamMixing;
-  /** Behind the attention. */
+  /** Low-rank residual after the attention. */
   readonly laurel?: Laurel;
-  /** Of several streams: behind the last sublayer. */
+  /** Mixing of several streams after the last sublayer. */
   readonly correct?: StreamMixing;
   /** [hidden]: factors on what the gate of `perLayer` reads. */
   readonly scale?: LazyTensor;
   readonly perLayer?: { readonly gate: Linear; readonly projection: Linear; readonly norm: Norm };
   /** [1] */
   readonly factor?: LazyTensor;
-  /** What makes one stream of several, behind the last block. */
+  /** Projections that merge several streams into one after the last block. */
   readonly merge?: readonly Linear[];
 }
 
@@ -37,7 +37,7 @@ interface EndShape {
   readonly activation: string;
 }
 
-/** What each token brings to the ends of the blocks (per-layer embeddings of Gemma 3n). */
+/** Per-layer embeddings of tokens, added at block ends (Gemma 3n). */
 export interface PerLayer {
   /** [vocabulary, blocks · width] */
   readonly table: Linear;
@@ -85,11 +85,11 @@ export function endTensors(
   ];
 }
 
-/** Whether they give other streams beside the first. */
+/** True if one of the ends changes other streams than the first. */
 export const changesStreams = (ends: readonly BlockEnd[] = []): boolean =>
   ends.some(({ predict, correct }) => predict !== undefined || correct !== undefined);
 
-/** Number of streams that they read beside the one that sublayers do. */
+/** Number of additional streams that the ends read. */
 export function streamsRead(ends: readonly BlockEnd[] = [], count: number): number {
   return ends.some(({ merge }) => merge !== undefined) || changesStreams(ends)
     ? count
@@ -104,7 +104,7 @@ export interface Streams {
   readonly expected: readonly Value[];
 }
 
-/** Emits the ends of blocks one after the other, on [batch, sequence, hidden]; `seen` is told what is in front of each block's. */
+/** Emits block ends in order on [batch, sequence, hidden]. Stores the input of each end in `seen`, by block. */
 export function emitEnds(
   graph: GraphBuilder,
   shape: EndShape,
@@ -196,7 +196,7 @@ export function emitPerLayer(
   embedded: Value,
 ): Record<string, Value> {
   return graph.step('per-layer', () => {
-    const inBlocks = (x: Value): Value =>
+    const splitBlocks = (x: Value): Value =>
       graph.op('Reshape', [x, graph.ints([0, 0, blocks, width])]);
     const times = (x: Value, factor: number): Value => graph.op('Mul', [x, graph.scalar(factor)]);
     const [, hidden = 1] = projection.weight.shape;
@@ -206,7 +206,10 @@ export function emitPerLayer(
       emitTableRows(graph, table, known < words ? emitKnown(graph, ids, known) : ids),
       Math.sqrt(width),
     );
-    const both = graph.op('Add', [emitNorm(graph, style, inBlocks(read), norm), inBlocks(rows)]);
+    const both = graph.op('Add', [
+      emitNorm(graph, style, splitBlocks(read), norm),
+      splitBlocks(rows),
+    ]);
     const flat = graph.op('Reshape', [
       times(both, Math.SQRT1_2),
       graph.ints([0, 0, blocks * width]),
@@ -223,7 +226,7 @@ function emitKnown(graph: GraphBuilder, ids: Value, known: number): Value {
   return graph.op('Where', [graph.op('Less', [ids, least]), ids, zero]);
 }
 
-/** The tensors of per-layer embeddings, where a model has them. */
+/** Finds the tensors of per-layer embeddings, if the model has them. */
 export function findPerLayer(
   names: PerLayerNames | undefined,
   config: ModelConfig,

@@ -21,9 +21,9 @@ export function emitCausalMask(
   slopes?: readonly number[],
   distanceBias?: DistanceBias,
 ): Value {
-  const lengthOf = (x: Value): Value => graph.op('Squeeze', [emitLength(graph, x, 1)]);
-  const total = lengthOf(inputs.attentionMask);
-  const past = graph.op('Sub', [total, lengthOf(inputs.inputIds)]);
+  const sequenceLength = (x: Value): Value => graph.op('Squeeze', [emitLength(graph, x, 1)]);
+  const total = sequenceLength(inputs.attentionMask);
+  const past = graph.op('Sub', [total, sequenceLength(inputs.inputIds)]);
   const step = graph.ints([1], []);
   const columns = graph.op('Range', [graph.ints([0], []), total, step]);
   const rows = graph.op('Unsqueeze', [graph.op('Range', [past, total, step]), graph.ints([1])]);
@@ -49,7 +49,7 @@ export function emitCausalMask(
 }
 
 /**
- * Emits the additive mask of tokens that see before and behind them, up to `window` positions to each
+ * Emits the additive mask of bidirectional attention, up to `window` positions to each
  * side: [batch, 1, 1, total], or [batch, 1 | heads, total, total] with a window, with a bias by
  * distance or with ALiBi's slopes.
  */
@@ -102,7 +102,7 @@ function emitLosses(
 
 /**
  * Emits slope · position of each key: [batch, heads, 1, total]. That is ALiBi's −slope · distance but
- * for a term that is the same for all keys of a query, of which softmax knows nothing.
+ * for a term that is equal for all keys of a query and doesn't change the softmax.
  */
 function emitBias(
   graph: GraphBuilder,

@@ -2,13 +2,13 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitRows } from './weight';
 
-/** What scores gain by how far a key is from its query (T5, arXiv 1910.10683). */
+/** Relative position bias of the scores by distance of key and query (T5, arXiv 1910.10683). */
 export interface DistanceBias {
   /** [buckets, heads] */
   readonly table: LazyTensor;
   /** All distances from here on are in one bucket. */
   readonly farthest: number;
-  /** Whether keys are never ahead of their queries; half of the buckets are for those that are otherwise. */
+  /** True for causal attention. Otherwise half of the buckets are for keys after their query. */
   readonly causal: boolean;
 }
 
@@ -17,7 +17,7 @@ export function emitDistanceBias(graph: GraphBuilder, bias: DistanceBias, ahead:
   const { table, farthest } = bias;
   const distances = Array.from({ length: 2 * farthest + 1 }, (_, i) => i - farthest);
   const buckets = graph.ints(
-    distances.map((distance) => bucketOf(bias, distance)),
+    distances.map((distance) => bucketIndex(bias, distance)),
     [distances.length],
   );
   const far = graph.ints([farthest], []);
@@ -41,8 +41,8 @@ export function emitAttentionDistances(
   return emitDistanceBias(graph, bias, graph.op('Sub', [columns, rows]));
 }
 
-/** Near distances have a bucket each, others share them evenly by their logarithms, which transformers rounds to float32. */
-function bucketOf({ table, farthest, causal }: DistanceBias, ahead: number): number {
+/** Bucket of a distance: one per small distance, logarithmic for others. transformers rounds the logarithms to float32. */
+function bucketIndex({ table, farthest, causal }: DistanceBias, ahead: number): number {
   const [all = 1] = table.shape;
   const count = causal ? all : Math.trunc(all / 2);
   const near = Math.trunc(count / 2);

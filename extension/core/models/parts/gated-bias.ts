@@ -5,7 +5,7 @@ import { emitLinearOver } from './linear';
 import type { Linear } from './linear';
 import { emitWeight } from './weight';
 
-/** How far an attention lets what scores gain by distance in, for each query (WavLM, arXiv 2110.13900, § 3.2). */
+/** Gate of the relative position bias for each query (WavLM, arXiv 2110.13900, § 3.2). */
 export interface BiasGate {
   /** [8, headDim]: two gates of each head's part of the stream, as sums of four. */
   readonly linear: Linear;
@@ -40,7 +40,7 @@ export function emitGatedBias(
   return graph.op('Mul', [gate, bias]);
 }
 
-/** The tensors of a gate, where there is one. */
+/** Tensors of a gate, or none for undefined. */
 export function biasGateTensors(gate: BiasGate | undefined): LazyTensor[] {
   return gate === undefined
     ? []

@@ -2,7 +2,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitRows } from './weight';
 
-/** What scores gain by how far two patches are apart in the grid of an image (BEiT, arXiv 2106.08254). */
+/** Relative position bias of patches in the grid of an image (BEiT, arXiv 2106.08254). */
 export interface GridBias {
   /** [(2 · height − 1) · (2 · width − 1) + 3, heads]; the last rows: class token to patch, patch to it, it to itself. */
   readonly table: LazyTensor;
@@ -13,7 +13,7 @@ export interface GridBias {
 export const gridBiasRows = ([height, width]: GridBias['grid']): number =>
   (2 * height - 1) * (2 * width - 1) + 3;
 
-/** Emits it for the class token and the patches behind it, row by row: [1, heads, tokens, tokens]. */
+/** Emits the bias [1, heads, tokens, tokens] of the class token followed by the patches, row by row. */
 export function emitGridBias(graph: GraphBuilder, { table, grid }: GridBias): Value {
   const [height, width] = grid;
   const count = height * width;

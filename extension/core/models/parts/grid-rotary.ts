@@ -6,7 +6,7 @@ export interface GridRotary {
   readonly headDim: number;
   readonly theta: number;
   readonly grid: readonly [height: number, width: number];
-  /** Tokens in front of the patches, which are not turned. */
+  /** Number of tokens before the patches, which aren't rotated. */
   readonly before: number;
 }
 

@@ -16,8 +16,9 @@ export interface LatentShape {
   /** Width of the queries' latent; queries come from the stream itself where undefined. */
   readonly queryRank: number | undefined;
   readonly keyValueRank: number;
-  /** Of a query or key, dimensions that are not turned, and those behind them that are. */
+  /** Query and key dimensions without rotary embedding, which come first. */
   readonly plainDim: number;
+  /** Query and key dimensions with rotary embedding. */
   readonly turnedDim: number;
   readonly valueDim: number;
 }
@@ -40,7 +41,7 @@ export interface LatentNames {
   readonly keyValueDown: string;
   readonly keyValueNorm: string;
   readonly keyValueUp: string;
-  /** What chooses the tokens that a query attends to; a text of no more tokens than it chooses needs none of these. */
+  /** Names of the indexer, which selects the tokens that a query attends to. It has no effect on shorter sequences. */
   readonly indexer?: IndexerNames;
   /** Of files that keep both apart: keys [heads, latent, size] and values [heads, size, latent]. */
   readonly apart?: { readonly keyUp: string; readonly valueUp: string };
@@ -52,7 +53,7 @@ export interface LatentNorms {
   readonly keyValue: Norm;
 }
 
-/** What attention does with heads of any kind. */
+/** Head operations shared with other attention. */
 interface HeadSteps {
   readonly numHeads: number;
   readonly normed: (x: Value, norm: Norm | undefined) => Value;
@@ -63,8 +64,8 @@ interface HeadSteps {
 
 /**
  * Emits heads from latents: `queryKeyValue` is [queries' latent, queries, keys' and values' latent with
- * the turned part of all keys, keys and values], without the first where queries have no latent; keys, by head and
- * turned, and values may be two.
+ * the rotary part of all keys, keys and values], without the first if queries have no latent. The last may be two: one
+ * for keys, by head and transposed, and one for values.
  */
 export function emitLatentHeads(
   graph: GraphBuilder,
@@ -83,7 +84,7 @@ export function emitLatentHeads(
     graph.ops('Split', [x, graph.ints(sizes)], sizes.length, { axis: -1 });
 
   const queries = applied(up, normed(applied(down, rows), latentNorms?.query));
-  const [plain = '', turning = ''] = split(
+  const [plain = '', rotaryPart = ''] = split(
     toHeads(queries, numHeads, plainDim + turnedDim),
     plainDim,
     turnedDim,
@@ -97,16 +98,16 @@ export function emitLatentHeads(
           toHeads(emitTurned(graph, expand, narrow), numHeads, plainDim),
           toHeads(emitLinear(graph, valueUp, narrow), numHeads, valueDim),
         ];
-  const turnedKey = rotate(toHeads(sharedKey, 1, turnedDim), turnedDim);
+  const rotatedKey = rotate(toHeads(sharedKey, 1, turnedDim), turnedDim);
   const everyKey = graph.op(
     'Concat',
-    Array.from({ length: numHeads }, () => turnedKey),
+    Array.from({ length: numHeads }, () => rotatedKey),
     {
       axis: 1,
     },
   );
   return {
-    query: graph.op('Concat', [plain, rotate(turning, turnedDim)], { axis: -1 }),
+    query: graph.op('Concat', [plain, rotate(rotaryPart, turnedDim)], { axis: -1 }),
     key: graph.op('Concat', [plainKey, everyKey], { axis: -1 }),
     value,
   };

@@ -13,7 +13,7 @@ export interface Linear {
   readonly transposed?: boolean;
   /** Number of groups of channels; each reads its own alone. */
   readonly groups?: number;
-  /** What has taken the place of the weight, which then only gives its name. */
+  /** Encoding that replaces the weight. The weight is then used only for its name. */
   readonly form?: MatrixEncoding;
 }
 
@@ -60,14 +60,14 @@ function emitGrouped(
   return graph.op('Squeeze', [out, graph.ints([2])]);
 }
 
-/** Applies `linear` to x [..., in] of whatever rank, giving [..., out]. */
+/** Applies `linear` to x [..., in] of any rank and returns [..., out]. */
 export function emitLinearOver(graph: GraphBuilder, linear: Linear, x: Value): Value {
   const { shape } = linear.weight;
   const [out = 0, input = 0] = linear.transposed === true ? shape.toReversed() : shape;
   return emitOverLast(graph, { out, in: input }, x, (rows) => emitLinear(graph, linear, rows));
 }
 
-/** Rows `ids` [batch, sequence] of a table as float32, in whatever form it is. */
+/** Looks up rows `ids` [batch, sequence] of a table of any encoding, as float32. */
 export function emitTableRows(graph: GraphBuilder, { weight, form }: Linear, ids: Value): Value {
   return graph.step('embedding', () =>
     form === undefined ? emitRows(graph, weight, ids) : emitLookup(graph, form, ids),

@@ -10,7 +10,7 @@ import { emitWeight } from './weight';
  */
 export type NormKind = 'rms' | 'rms-offset' | 'layer' | 'layer-without-bias' | 'layer-offset';
 
-/** What the norms of a model have in common. */
+/** Kind and ε of all norms of a model. */
 export interface NormStyle {
   readonly kind: NormKind;
   readonly epsilon: number;
@@ -20,7 +20,7 @@ export interface NormStyle {
 export interface Norm {
   /** [width], or [heads, width] where each head has a gain of its own; 1 where absent. */
   readonly weight?: LazyTensor;
-  /** [width] for each head, where each is a tensor of its own; there is no weight then. */
+  /** One weight [width] per head, instead of `weight`. */
   readonly byHead?: readonly LazyTensor[];
   /** Of layer norms alone. */
   readonly bias?: LazyTensor;
@@ -50,7 +50,7 @@ function emitGain(
 ): Value | undefined {
   const stored =
     byHead !== undefined
-      ? emitRowsOf(graph, byHead)
+      ? emitStack(graph, byHead)
       : weight === undefined
         ? undefined
         : emitWeight(graph, weight);
@@ -59,8 +59,8 @@ function emitGain(
     : stored;
 }
 
-/** Tensors [width] as one [count, width]. */
-function emitRowsOf(graph: GraphBuilder, tensors: readonly LazyTensor[]): Value {
+/** Stacks tensors [width] to [count, width]. */
+function emitStack(graph: GraphBuilder, tensors: readonly LazyTensor[]): Value {
   const rows = tensors.map((tensor) =>
     graph.op('Unsqueeze', [emitWeight(graph, tensor), graph.ints([0])]),
   );

@@ -58,7 +58,7 @@ function emitSoftmaxWithSinks(graph: GraphBuilder, scores: Value, sinks: LazyTen
 export interface Difference {
   /** [headDim] each: queries and keys of the two factors, whose exponentials are taken from one another. */
   readonly factors: readonly LazyTensor[];
-  /** What is added to that, and taken from 1 to scale the result. */
+  /** λ_init: added to λ, and 1 − λ_init scales the result. */
   readonly start: number;
 }
 

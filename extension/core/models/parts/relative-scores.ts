@@ -10,12 +10,13 @@ import { emitWeight } from './weight';
 export interface RelativeShape {
   /** Half of the rows of the table: positions from −span to span − 1. */
   readonly span: number;
-  /** Distances beyond half of so many buckets share them by their logarithms; none share when absent. */
+  /** Number of buckets. Distances beyond half of it share buckets logarithmically; undefined for one bucket per distance. */
   readonly buckets: number | undefined;
-  /** The largest distance that is told apart. */
+  /** Largest distance. Larger ones are clipped to it. */
   readonly farthest: number;
-  /** Whether queries of content meet keys of positions, and keys of content queries of positions. */
+  /** True if scores include content-to-position terms. */
   readonly contentToPosition: boolean;
+  /** True if scores include position-to-content terms. */
   readonly positionToContent: boolean;
 }
 
@@ -57,7 +58,7 @@ export function emitRelativeScores(
   const size = graph.op('Shape', [scores]);
   const bucket = emitBuckets(graph, relative, size);
   const span = graph.ints([relative.span], []);
-  const rowOf = (number: Value): Value =>
+  const tableRow = (number: Value): Value =>
     graph.op('Expand', [
       graph.op('Clip', [
         graph.op('Add', [number, span]),
@@ -70,7 +71,7 @@ export function emitRelativeScores(
     const positions = emitPositionHeads(graph, { shape, weights }, linear);
     const scaled = graph.op('Mul', [content, graph.scalar(scale)]);
     const all = graph.op('MatMul', [scaled, positions]);
-    return graph.op('GatherElements', [all, rowOf(number)], { axis: -1 });
+    return graph.op('GatherElements', [all, tableRow(number)], { axis: -1 });
   };
   const added = [
     ...(relative.contentToPosition ? [against(query, linears.key, bucket)] : []),
@@ -109,7 +110,7 @@ function emitBuckets(graph: GraphBuilder, shape: RelativeShape, size: Value): Va
   const { farthest } = shape;
   const distances = Array.from({ length: 2 * farthest + 1 }, (_, i) => i - farthest);
   const table = graph.ints(
-    distances.map((distance) => bucketOf(distance, shape.buckets ?? 0, farthest)),
+    distances.map((distance) => bucketIndex(distance, shape.buckets ?? 0, farthest)),
     [distances.length],
   );
   const far = graph.ints([farthest], []);
@@ -117,7 +118,7 @@ function emitBuckets(graph: GraphBuilder, shape: RelativeShape, size: Value): Va
   return graph.op('Gather', [table, graph.op('Add', [clipped, far])]);
 }
 
-function bucketOf(distance: number, buckets: number, farthest: number): number {
+function bucketIndex(distance: number, buckets: number, farthest: number): number {
   const half = Math.trunc(buckets / 2);
   const size = Math.abs(distance);
   if (size <= half) {

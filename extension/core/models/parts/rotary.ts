@@ -25,9 +25,9 @@ type Frequencies =
 /** A rotary position embedding (RoFormer, arXiv 2104.09864) over the first `dimensions` of each head. */
 export interface Rotary {
   readonly dimensions: number;
-  /** Dimension 2i is turned with 2i + 1, instead of i with i + dimensions / 2. */
+  /** True if dimension 2i is paired with 2i + 1, false if i is paired with i + dimensions / 2. */
   readonly interleaved: boolean;
-  /** Whether heads are turned the other way round. */
+  /** True if heads are rotated in the opposite direction. */
   readonly reversed: boolean;
   /** Factor on cosine and sine. */
   readonly attentionFactor: number;
@@ -92,10 +92,12 @@ export const rotaryScalings: Readonly<Record<string, Scaling>> = {
   proportional,
 };
 
-/** As many pairs as the share says are turned, by the frequencies of heads that are turned whole (Gemma 4). */
+/** Partial rotary embedding with the frequencies of a full one. Other pairs have frequency 0 (Gemma 4). */
 function proportional(rope: RopeConfig, { inverse }: RotaryContext): Turning {
-  const turned = Math.trunc((rope.partial_rotary_factor ?? 1) * inverse.length);
-  return fixed(inverse.map((frequency, i) => (i < turned ? frequency / (rope.factor ?? 1) : 0)));
+  const rotatedPairs = Math.trunc((rope.partial_rotary_factor ?? 1) * inverse.length);
+  return fixed(
+    inverse.map((frequency, i) => (i < rotatedPairs ? frequency / (rope.factor ?? 1) : 0)),
+  );
 }
 
 function llama3(rope: RopeConfig, context: RotaryContext): Turning {
@@ -117,9 +119,9 @@ function yarn(rope: RopeConfig, context: RotaryContext): Turning {
   const { inverse, dimensions, theta, config } = context;
   const original = originalPositions(rope, config);
   const factor = rope.factor ?? config.max_position_embeddings / original;
-  const pairOf = (turns: number): number =>
+  const pairWithTurns = (turns: number): number =>
     (dimensions * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
-  const [first, last] = [pairOf(rope.beta_fast ?? 32), pairOf(rope.beta_slow ?? 1)];
+  const [first, last] = [pairWithTurns(rope.beta_fast ?? 32), pairWithTurns(rope.beta_slow ?? 1)];
   const truncates = rope.truncate ?? true;
   const low = Math.max(0, truncates ? Math.floor(first) : first);
   const high = Math.min(dimensions - 1, truncates ? Math.ceil(last) : last);
@@ -129,11 +131,11 @@ function yarn(rope: RopeConfig, context: RotaryContext): Turning {
   });
   const { mscale, mscale_all_dim: mscaleAll } = rope;
   const divided = mscale && mscaleAll ? yarnScale(factor, mscaleAll) : 1;
-  const usual = yarnScale(factor, divided === 1 ? 1 : (mscale ?? 1)) / divided;
-  return { ...fixed(stretched), attentionFactor: rope.attention_factor ?? usual };
+  const defaultScale = yarnScale(factor, divided === 1 ? 1 : (mscale ?? 1)) / divided;
+  return { ...fixed(stretched), attentionFactor: rope.attention_factor ?? defaultScale };
 }
 
-/** What YaRN multiplies queries and keys with. */
+/** Attention factor of YaRN, applied to queries and keys. */
 export function yarnScale(factor: number, mscale = 1): number {
   return factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1;
 }

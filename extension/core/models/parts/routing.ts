@@ -1,27 +1,27 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { maskedScore } from './causal-mask';
 
-/** How a mixture sends tokens to its experts. */
+/** Routing of tokens to experts. */
 export interface Routing {
-  /** How many experts a token is sent to. */
+  /** Number of experts per token. */
   readonly perToken: number;
-  /** What makes weights of the scores of all experts. */
+  /** Function from router scores to routing weights. */
   readonly score: 'softmax' | 'sigmoid' | 'root-softplus';
-  /** Whether the weights of a token's experts add up to 1. */
+  /** True if the weights of a token's experts are normalized to sum 1. */
   readonly normalized: boolean;
   /** Factor on the weights. */
   readonly shareScale: number;
-  /** Experts come from the `chosen` best of so many groups, by their `best` highest weights. */
+  /** Group-limited routing: experts come from the `chosen` groups with the highest sums of their `best` top weights. */
   readonly groups:
     | { readonly count: number; readonly chosen: number; readonly best: number }
     | undefined;
-  /** Whether experts are chosen by the scores themselves, before the weights are made of them. */
+  /** True if experts are selected by scores instead of weights. */
   readonly choosesByScores: boolean;
-  /** Whether the result is the mean of what the experts and the shared one give. */
+  /** True if the output is the mean of the routed and the shared output. */
   readonly averagesShared: boolean;
   /** Share of a score by which others fall short of the best and still weigh (SparseMixer, arXiv 2310.00811). */
   readonly mixesSparsely: number | undefined;
-  /** Whether the weight is a factor on what an expert reads, and not on what it gives. */
+  /** True if weights scale the input of experts instead of the output. */
   readonly scalesInput: boolean;
 }
 
@@ -50,7 +50,7 @@ export function emitRouting(
   if (routing.mixesSparsely !== undefined) {
     return emitSparseMixer(graph, masked, routing.mixesSparsely, perToken);
   }
-  const sharesOf = (chosen: Value): Value =>
+  const chosenWeights = (chosen: Value): Value =>
     graph.op('GatherElements', [weights, chosen], { axis: -1 });
   const choose = (): { chosen: Value; shares: Value } => {
     const judged = routing.choosesByScores ? masked : weights;
@@ -61,10 +61,10 @@ export function emitRouting(
     const [highest = '', best = ''] = graph.ops('TopK', [choice, graph.ints([perToken])], 2, {
       axis: -1,
     });
-    return { chosen: best, shares: choice === weights ? highest : sharesOf(best) };
+    return { chosen: best, shares: choice === weights ? highest : chosenWeights(best) };
   };
   const { chosen, shares } =
-    given === undefined ? choose() : { chosen: given, shares: sharesOf(given) };
+    given === undefined ? choose() : { chosen: given, shares: chosenWeights(given) };
   const total = graph.op('ReduceSum', [shares, graph.ints([1])]);
   const whole = normalized ? graph.op('Div', [shares, total]) : shares;
   return {

@@ -1,6 +1,6 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 
-/** What closes so large a share of the gates of a feed-forward, were they normally distributed. */
+/** Gate threshold that sets this share of an MLP's gates to 0, assuming a normal distribution. */
 export function sparsityOf(share = 0): { readonly openFrom?: number } {
   return share > 0 ? { openFrom: deviationsAbove(share) } : {};
 }

@@ -93,7 +93,7 @@ export function emitRows(graph: GraphBuilder, tensor: LazyTensor, ids: Value): V
 }
 
 /**
- * A matrix in a GGUF block format, or one that several tensors stand for, as float32 [out, in], decoded row by row when a
+ * A GGUF-quantized matrix, or one stored as several tensors, as float32 [out, in], decoded row by row when a
  * session is created.
  * @param emit emits nodes that decode it, for graphs that are written
  * @returns undefined if the weight isn't such a matrix, or its rows can't be read one by one

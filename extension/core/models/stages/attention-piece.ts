@@ -5,7 +5,7 @@ import { linearsOf } from './piece';
 import type { Piece, PieceLinear } from './piece';
 import { say } from '../../message';
 
-/** Attention of some positions to others, without a mask. */
+/** Multi-head attention without a mask. */
 export interface StagedAttention {
   readonly heads: number;
   /** Width of the stream. */
@@ -14,21 +14,21 @@ export interface StagedAttention {
   readonly key: Piece;
   readonly value: Piece;
   readonly output: Piece;
-  /** What keys and values are made of, from the stream; the stream itself when absent. */
+  /** Computes the input of the key and value projections from the stream; default: the stream itself. */
   readonly source?: Piece | undefined;
-  /** What is done to queries and keys [batch, heads, positions, head] instead of dividing scores by √head. */
+  /** Transforms queries and keys [batch, heads, positions, headDim]. It replaces the division of scores by √headDim. */
   readonly turn?: Piece;
-  /** Factors on scores, and what they gain: values that [batch, heads, queries, keys] can be joined with. */
+  /** Scales the scores [batch, heads, queries, keys] and adds biases to them. */
   readonly scores?: {
     readonly tensors: readonly LazyTensor[];
     readonly emit: (graph: GraphBuilder, scores: Value) => Value;
   };
 }
 
-const inRole = (role: LinearRole, piece: Piece): readonly PieceLinear[] =>
+const linearsInRole = (role: LinearRole, piece: Piece): readonly PieceLinear[] =>
   linearsOf([piece]).map(({ linear }) => ({ role, linear }));
 
-/** Over a stream [batch, ..., width], whose axes in between are positions. */
+/** Attention over a stream [batch, ..., width]. All axes between the first and last are positions. */
 export function attention(form: StagedAttention): Piece {
   const { heads, width, query, key, value, output, source, turn, scores } = form;
   const head = width / heads;
@@ -37,10 +37,10 @@ export function attention(form: StagedAttention): Piece {
     label: say`Attention, ${heads} heads × ${head}`,
     tensors: [...pieces.flatMap(({ tensors }) => tensors), ...(scores?.tensors ?? [])],
     linears: [
-      ...inRole('query', query),
-      ...inRole('key', key),
-      ...inRole('value', value),
-      ...inRole('output', output),
+      ...linearsInRole('query', query),
+      ...linearsInRole('key', key),
+      ...linearsInRole('value', value),
+      ...linearsInRole('output', output),
     ],
     outputs: output.outputs ?? [],
     emit: (graph, x) => {
@@ -50,10 +50,10 @@ export function attention(form: StagedAttention): Piece {
           perm: [0, 2, 1, 3],
         });
       const from = flat(source?.emit(graph, x) ?? x);
-      const turned = (y: Value): Value =>
+      const scaleOrTransform = (y: Value): Value =>
         turn?.emit(graph, y) ?? graph.op('Mul', [y, graph.scalar(head ** -0.25)]);
-      const q = turned(split(query.emit(graph, flat(x))));
-      const k = turned(split(key.emit(graph, from)));
+      const q = scaleOrTransform(split(query.emit(graph, flat(x))));
+      const k = scaleOrTransform(split(key.emit(graph, from)));
       const v = split(value.emit(graph, from));
       const products = graph.op('MatMul', [q, graph.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
       const all = scores?.emit(graph, products) ?? products;

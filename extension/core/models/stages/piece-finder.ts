@@ -13,32 +13,32 @@ import { plain } from './piece';
 import type { Piece } from './piece';
 import { say, verbatim } from '../../message';
 
-/** What a convolution is made of, besides its numbers of channels. */
+/** Hyperparameters of a convolution, except its numbers of channels. */
 export interface Convolution {
-  /** Pixels of its window, both ways; 1 when absent. */
+  /** Height and width of the kernel in pixels; default 1. */
   readonly kernel?: number;
   readonly stride?: number;
   /**
-   * Zeros around the image, or in front of and behind its rows and columns; `same` as many as give an image of 1 /
-   * stride, the odd one behind; half the window when absent.
+   * Zero padding on all sides, or [before, after] for rows and columns. `same` is ONNX's SAME_UPPER. Default: half
+   * the kernel.
    */
-  readonly padding?: number | 'same' | readonly [front: number, behind: number];
+  readonly padding?: number | 'same' | readonly [start: number, end: number];
   readonly groups?: number;
   /** True when absent. */
   readonly bias?: boolean;
   readonly dilation?: number;
 }
 
-/** Windows that lie side by side. */
+/** Convolution with non-overlapping windows. */
 export const window = (size: number): Convolution => ({ kernel: size, stride: size, padding: 0 });
 
-/** The same, with zeros behind an image whose sides aren't multiples of theirs. */
+/** Convolution with non-overlapping windows and zero padding at the end, for images whose sides aren't multiples of `size`. */
 export const paddedWindow = (size: number): Convolution => ({
   ...window(size),
   padding: [0, size - 1],
 });
 
-/** Which axis of the stream holds the channels: [batch, height, width, channels], or [batch, channels, height, width]. */
+/** Channel axis of the stream: [batch, height, width, channels] or [batch, channels, height, width]. */
 export type Channels = 'last' | 'first';
 
 export const toLast = plain(say`Channels last`, (graph, x) =>
@@ -53,7 +53,7 @@ export const meanOfPixels = plain(say`Mean of pixels`, (graph, x) =>
   graph.op('ReduceMean', [x], { axes: [2, 3], keepdims: 0 }),
 );
 
-/** The greatest of each window of [batch, channels, height, width]. */
+/** Max pooling over [batch, channels, height, width]. */
 export const maxPool = (kernel: number, stride: number, padding: number): Piece =>
   plain(say`Max pooling`, (graph, x) =>
     graph.op('MaxPool', [x], {
@@ -64,21 +64,21 @@ export const maxPool = (kernel: number, stride: number, padding: number): Piece 
   );
 
 type ConvolutionPiece = Omit<Piece, 'emit'> & {
-  /** `change` gives the weights that are used from those stored. */
+  /** `change` is applied to the stored weights. */
   readonly emit: (graph: GraphBuilder, x: Value, change?: (weights: Value) => Value) => Value;
 };
 
-/** Finds the tensors of single steps, and says how these are computed. */
+/** Finds the tensors of layers and returns the layers as pieces. */
 export class PieceFinder {
   public constructor(
     public readonly tensors: TensorFinder,
-    /** What stands in front of all names but the head's. */
+    /** Prefix of tensor names. */
     private readonly prefix: string,
-    /** Of linear layers that take others than the checkpoint has, by the weight's name. */
+    /** Encodings that replace stored weights of linear layers, by weight name. */
     private readonly forms: ReadonlyMap<string, MatrixEncoding> = new Map(),
   ) {}
 
-  /** A finder of names that begin with `place`. */
+  /** Returns a finder for tensor names that begin with `place`. */
   public at(place: string): PieceFinder {
     return new PieceFinder(this.tensors, `${this.prefix}${place}`, this.forms);
   }
@@ -96,11 +96,11 @@ export class PieceFinder {
     return this.tensors.take(`${this.prefix}${name}`, shape);
   }
 
-  /** Over [batch, in, height, width]. */
+  /** Convolution over [batch, in, height, width]. */
   public conv(name: string, input: number, out: number, form: Convolution = {}): ConvolutionPiece {
     const { kernel = 1, stride = 1, groups = 1, bias = true, dilation = 1 } = form;
     const { padding = Math.floor(kernel / 2) } = form;
-    const [front, behind] = typeof padding === 'object' ? padding : [padding, padding];
+    const [start, end] = typeof padding === 'object' ? padding : [padding, padding];
     const weight = this.take(`${name}.weight`, [out, input / groups, kernel, kernel]);
     const tensors = [weight, ...(bias ? [this.take(`${name}.bias`, [out])] : [])];
     return {
@@ -112,8 +112,8 @@ export class PieceFinder {
         return graph.op('Conv', [x, change(weights), ...biases], {
           kernel_shape: [kernel, kernel],
           strides: [stride, stride],
-          ...(typeof front === 'number' && typeof behind === 'number'
-            ? { pads: [front, front, behind, behind] }
+          ...(typeof start === 'number' && typeof end === 'number'
+            ? { pads: [start, start, end, end] }
             : { auto_pad: 'SAME_UPPER' }),
           dilations: [dilation, dilation],
           group: groups,
@@ -132,7 +132,7 @@ export class PieceFinder {
     };
   }
 
-  /** By the statistics of training (arXiv 1502.03167), over [batch, width, height, width]. */
+  /** Batch norm with stored statistics (arXiv 1502.03167), over [batch, channels, height, width]. `width` is the number of channels. */
   public batchNorm(name: string, width: number, epsilon = 1e-5): Piece {
     const part = (field: string): LazyTensor => this.take(`${name}.${field}`, [width]);
     const own = [part('weight'), part('bias')];
@@ -148,7 +148,7 @@ export class PieceFinder {
     };
   }
 
-  /** Over the last axis, or over that of the channels where they stand first. */
+  /** Layer norm over the channel axis. */
   public layerNorm(
     name: string,
     width: number,
@@ -170,7 +170,7 @@ export class PieceFinder {
     };
   }
 
-  /** Over groups of channels and all pixels (arXiv 1803.08494), of [batch, width, height, width]. */
+  /** Group norm over [batch, channels, height, width] (arXiv 1803.08494). `width` is the number of channels. */
   public groupNorm(name: string, width: number, groups = 1, epsilon = 1e-5): Piece {
     const tensors = [this.take(`${name}.weight`, [width]), this.take(`${name}.bias`, [width])];
     return {
@@ -194,19 +194,19 @@ export class PieceFinder {
     };
   }
 
-  /** Over the last axis. */
+  /** Linear layer over the last axis. */
   public linear(name: string, input: number, out: number, bias = true): Piece {
     const linear = this.tensors.linear(`${this.prefix}${name}`, out, input, bias);
     const form = this.forms.get(linear.weight.name);
     return linearPiece(form === undefined ? linear : { ...linear, form });
   }
 
-  /** A linear layer over the last axis to as many classes as the checkpoint has, from as many numbers where `input` is absent. */
+  /** Linear layer over the last axis, with the number of classes in the checkpoint. Default input size: that of the stored weight. */
   public classifier(name: string, input = this.tensors.columns(`${this.prefix}${name}`)): Piece {
     return this.linear(name, input, this.rows(name));
   }
 
-  /** A factor for each channel. */
+  /** Scales each channel by a stored factor. */
   public scale(name: string, width: number, channels: Channels): Piece {
     const tensor = this.take(name, [width]);
     return {
@@ -234,7 +234,7 @@ function linearPiece(linear: Linear): Piece {
   };
 }
 
-/** @throws Error for one that {@link activations} does not have; config.json is checked before. */
+/** Activation function as a piece. @throws Error if {@link activations} doesn't have it; config.json is checked earlier. */
 export function activation(name: string): Piece {
   const own = activations[name];
   if (own === undefined) {
@@ -245,7 +245,7 @@ export function activation(name: string): Piece {
 
 export const sigmoid = plain(verbatim('sigmoid'), (graph, x) => graph.op('Sigmoid', [x]));
 
-/** Squeeze and excitation (arXiv 1709.01507): channels times a gate that their means give, through these layers. */
+/** Squeeze and excitation (arXiv 1709.01507): multiplies channels by `gate` of their means. */
 export function squeezed(gate: Piece): Piece {
   return {
     label: say`Squeeze and excitation`,
@@ -257,7 +257,7 @@ export function squeezed(gate: Piece): Piece {
   };
 }
 
-/** Weights [out, in, height, width] with mean 0 and variance 1 for each output channel. */
+/** Normalizes weights [out, in, height, width] to mean 0 and variance 1 per output channel. */
 function standardized(graph: GraphBuilder, weights: Value): Value {
   const mean = (x: Value): Value => graph.op('ReduceMean', [x], { axes: [1, 2, 3], keepdims: 1 });
   const centered = graph.op('Sub', [weights, mean(weights)]);

@@ -4,22 +4,22 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { LinearRole } from '../matrix-encoding';
 import type { Linear } from '../parts/linear';
 
-/** A linear layer that reads rows of the stream, and what it is for. */
+/** A linear layer and its role in the piece. */
 export interface PieceLinear {
   readonly role: LinearRole;
   readonly linear: Linear;
 }
 
-/** What a step of a model computes of one value. */
+/** A step of a model with one input and one output. */
 export interface Piece {
-  /** For people, such as `Convolution 3 × 3`. */
+  /** Display name, such as `Convolution 3 × 3`. */
   readonly label: Message;
   readonly tensors: readonly LazyTensor[];
-  /** The tensors that make what comes out: with zeros in them the piece gives zeros. */
+  /** Tensors of the last layer. If they are zero, the output of the piece is zero. */
   readonly outputs?: readonly LazyTensor[];
-  /** The linear layers in it that can take another form. */
+  /** Linear layers that can be encoded. */
   readonly linears?: readonly PieceLinear[];
-  /** What it consists of, in order, where that can be told. */
+  /** Pieces that this one applies in order, if it is a sequence. */
   readonly pieces?: readonly Piece[];
   readonly emit: (graph: GraphBuilder, x: Value) => Value;
 }
@@ -37,7 +37,7 @@ export function chain(label: Message, ...all: readonly (Piece | undefined)[]): P
   };
 }
 
-/** Emits a piece, which is a step of the computation unless it consists of others. */
+/** Emits a piece as a step of the computation. Sequences emit one step per piece. */
 export const emitPiece = (graph: GraphBuilder, piece: Piece, x: Value): Value =>
   piece.pieces === undefined
     ? graph.step(piece.label, () => piece.emit(graph, x))
@@ -52,7 +52,7 @@ export function plain(label: Message, emit: Piece['emit']): Piece {
   return { label, tensors: [], emit };
 }
 
-/** x + f(x), for a sum whose branch cannot go. */
+/** Residual sum x + f(x) with a branch that can't be removed. */
 export function added(label: Message, shortcut: Piece | undefined, branch: Piece): Piece {
   return {
     label,

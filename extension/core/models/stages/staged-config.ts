@@ -8,12 +8,12 @@ import { say } from '../../message';
 
 const side = v.union([size, v.tuple([size, size])]);
 
-/** The fields of config.json that models of stages have in common; families read others by {@link numberAt} and {@link listAt}. */
+/** Fields of config.json shared by staged models. Families read others with {@link numberAt} and {@link listAt}. */
 const stagedSchema = v.looseObject({
   model_type: v.string(),
   architectures: v.nullish(v.array(v.string())),
   num_channels: v.optional(size, 3),
-  /** Pixels, [height, width] or both alike. */
+  /** Size in pixels: [height, width], or one number for both. */
   image_size: v.optional(side),
   hidden_act: v.optional(v.string(), 'gelu'),
   espalier: v.optional(
@@ -38,31 +38,31 @@ export function parseStagedConfig(text: string, file: string, layout: ConfigLayo
   return config;
 }
 
-/** More than this is no size, but a damaged config. */
+/** Largest size that isn't taken for a damaged config. */
 const largest = 65_536;
 
 const isSize = (value: unknown): value is number =>
   typeof value === 'number' && value >= 0 && value <= largest;
 
-/** @throws UserError where the field is no number. */
+/** Reads a size. @throws UserError if the field isn't a number. */
 export function numberAt(config: ConfigFields, field: string): number {
   const value = config[field];
   return isSize(value) ? value : refuse(field);
 }
 
-/** One number for each stage. @throws UserError where the field is no list of numbers. */
+/** Reads one size per stage. @throws UserError if the field isn't a list of numbers. */
 export function listAt(config: ConfigFields, field: string): readonly number[] {
   const value = config[field];
   return Array.isArray(value) && value.every((one) => isSize(one)) ? value : refuse(field);
 }
 
-/** Height and width. @throws UserError where the field is neither one number nor two. */
+/** Reads height and width. @throws UserError if the field is neither a number nor a list of numbers. */
 export function sidesAt(config: ConfigFields, field: string): readonly number[] {
   const value = config[field];
   return typeof value === 'number' ? [value, value] : listAt(config, field);
 }
 
-/** What follows from fields. @throws UserError where it is no size either. */
+/** Checks a size computed from `field`. @throws UserError if it isn't a valid size. */
 export function sizeOf(value: number, field: string): number {
   return isSize(value) ? value : refuse(field);
 }

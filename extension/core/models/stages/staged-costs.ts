@@ -18,7 +18,7 @@ interface StagedParts {
   }[];
 }
 
-/** Weights in some tensors, those of forms counted as what they stand for. */
+/** Number of weights in these tensors. Encoded weights count as the weights that they represent. */
 export function weightsIn(tensors: readonly LazyTensor[], linears: readonly PieceLinear[]): number {
   const count = weightCounter(linears.map(({ linear }) => linear));
   return tensors.reduce((sum, tensor) => sum + count(tensor), 0);
@@ -27,7 +27,7 @@ export function weightsIn(tensors: readonly LazyTensor[], linears: readonly Piec
 export const bytesIn = (tensors: readonly LazyTensor[]): number =>
   tensors.reduce((sum, { length }) => sum + length, 0);
 
-/** What each sublayer costs. */
+/** Returns parameters, bytes and FLOPs of each sublayer. */
 export function summarizeStages({ sublayers }: StagedParts): readonly SublayerSummary[] {
   return sublayers.map(({ id, block, kind, branch }) => {
     const { tensors, linears = [] } = branch;
@@ -37,7 +37,7 @@ export function summarizeStages({ sublayers }: StagedParts): readonly SublayerSu
       ...{ id, block, kind },
       parameters: weightsIn(tensors, linears),
       bytes: bytesIn(tensors),
-      // A token is a pixel of the stream: each weight of a matrix or a window is used once for it.
+      // A token is a pixel of the stream, which uses each weight of a matrix or kernel once.
       flopsPerToken:
         2 * weightsIn(others, []) + formed.reduce((sum, form) => sum + formFlops(form), 0),
       kvBytesPerToken: 0,
@@ -45,38 +45,38 @@ export function summarizeStages({ sublayers }: StagedParts): readonly SublayerSu
   });
 }
 
-/** Tensors of a piece that are stored as they are used, without those of forms. */
+/** Tensors of a piece that aren't part of an encoding. */
 export function plainTensors({ tensors, linears = [] }: Piece): readonly LazyTensor[] {
-  const ofForms = new Set(
+  const encodedTensors = new Set(
     linears.flatMap(({ linear: { form } }) => (form === undefined ? [] : formTensors(form))),
   );
-  return tensors.filter((tensor) => !ofForms.has(tensor));
+  return tensors.filter((tensor) => !encodedTensors.has(tensor));
 }
 
-/** What a piece asks of a session. */
+/** Costs of a session that runs a piece. */
 export const costsOfPiece = (piece: Piece): RunningCosts =>
   costsOf(
     plainTensors(piece),
     (piece.linears ?? []).map(({ linear }) => linear),
   );
 
-/** The summary of a model whose matrices have taken these forms. */
+/** Returns `summary` updated for linear layers with these encodings. */
 export function withFormCosts(
   summary: ModelSummary,
   before: StagedParts,
   after: StagedParts,
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): ModelSummary {
-  const tensorsOf = ({ sublayers }: StagedParts): readonly LazyTensor[] =>
+  const sublayerTensors = ({ sublayers }: StagedParts): readonly LazyTensor[] =>
     sublayers.flatMap(({ branch }) => branch.tensors);
-  const [old, formed] = [tensorsOf(before), tensorsOf(after)];
+  const [old, formed] = [sublayerTensors(before), sublayerTensors(after)];
   const sublayers = summarizeStages(after);
-  const grown = (cost: 'parameters' | 'bytes'): number =>
+  const difference = (cost: 'parameters' | 'bytes'): number =>
     sublayers.reduce((sum, one, i) => sum + one[cost] - (summary.sublayers[i]?.[cost] ?? 0), 0);
   return {
     ...summary,
-    parameters: summary.parameters + grown('parameters'),
-    bytes: summary.bytes + grown('bytes'),
+    parameters: summary.parameters + difference('parameters'),
+    bytes: summary.bytes + difference('bytes'),
     dtypes: dtypesWith(summary.dtypes, old, formed),
     sublayers,
     fingerprint: fingerprintForms(summary.fingerprint, forms),

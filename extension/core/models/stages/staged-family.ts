@@ -4,26 +4,26 @@ import type { Piece } from './piece';
 import type { PieceFinder } from './piece-finder';
 import type { StagedConfig } from './staged-config';
 
-/** What a branch of a block computes. */
+/** Kind of sublayer. */
 export type StagedKind = 'attention' | 'feedforward' | 'convolution';
 
-/** Blocks whose branches can go, one behind the other in a list of modules. */
+/** Consecutive blocks of one module list whose branches can be removed. */
 export interface BlockGroup {
-  /** What stands before the number of a block, below the prefix. */
+  /** Tensor name prefix before the block number, without the prefix of the model. */
   readonly place: string;
-  /** Number of its first block: those in front change the size of the stream. */
+  /** Number of the first removable block. Earlier blocks change the size of the stream. */
   readonly first: number;
   readonly count: number;
 }
 
-/** A step from the pixels to the head: one that stays, or a branch x + f(x) that can go. */
+/** A step between the pixels and the head: a permanent one, or a residual branch x + f(x) that can be removed. */
 export type StagedStep =
   | Piece
   | {
       readonly kind: StagedKind;
       /** Number among the blocks of all groups. */
       readonly block: number;
-      /** Finds its tensors, unless it is gone. */
+      /** Finds the tensors of the branch. Not called if the branch was removed. */
       readonly branch: () => Piece;
     };
 
@@ -31,31 +31,31 @@ export type StagedStep =
 export interface StagedFamily {
   /** `model_type` of config.json. */
   readonly modelType: string;
-  /** What its classes in transformers begin with. */
+  /** Prefix of the class names in transformers. */
   readonly name: string;
   readonly config: ConfigLayout;
-  /** What stands before every name but the head's where there is a head. */
+  /** Prefix of all tensor names except those of the head, in checkpoints that have a head. */
   readonly prefix: string;
   readonly groups: (config: ConfigFields) => readonly BlockGroup[];
-  /** From pixels to what the head reads. */
+  /** Steps from the pixels to the input of the head. */
   readonly steps: (config: StagedConfig, find: PieceFinder) => readonly StagedStep[];
-  /** From there to the logits. */
+  /** The head: computes logits from the output of the steps. */
   readonly head: (config: StagedConfig, find: PieceFinder) => Piece;
-  /** Whether images must have the size that config.json says. */
+  /** True if images must have the size in config.json. */
   readonly fixesImage?: boolean;
-  /** Whether a group can lose all of its blocks. */
+  /** True if all blocks of a group can be removed. */
   readonly canEmpty?: boolean;
-  /** Whether a block computes otherwise by its number in a group: remaining blocks keep theirs modulo this. */
+  /** Period of block variants in a group. Remaining blocks must keep their number modulo this period. */
   readonly period?: number;
-  /** Modules of a block in transformers, and what stands in for each when a branch is removed. */
+  /** Modules of a block in transformers, and the replacement of each when a branch is removed. */
   readonly modules: Readonly<Partial<Record<StagedKind, StandIns>>>;
-  /** Its own names there of linear layers that are named otherwise in files. */
+  /** Names of linear layers in transformers by their names in checkpoints, if they differ. */
   readonly linears?: Readonly<Record<string, string>>;
-  /** Where transformers has a block whose tensors begin with `place`, if its modules are named otherwise. */
+  /** Returns the module path in transformers of the block with tensor prefix `place`, if the two differ. */
   readonly modulePlace?: (place: string) => string;
 }
 
-/** Linear layers of attentions as newer modules of transformers name them, by their names in files. */
+/** Names of attention's linear layers in recent transformers, by their names in checkpoints. */
 export const newerAttention = {
   'attention.self.query': 'attention.q_proj',
   'attention.self.key': 'attention.k_proj',
@@ -63,7 +63,7 @@ export const newerAttention = {
   'attention.output.dense': 'attention.o_proj',
 } as const;
 
-/** Classes in transformers: of the configuration, of the model without a head, and of that with one. */
+/** Class names in transformers of the configuration, the base model and the model with a head. */
 export const classesOf = ({
   name,
 }: StagedFamily): { readonly config: string; readonly model: string; readonly head: string } => ({
@@ -72,12 +72,12 @@ export const classesOf = ({
   head: `${name}ForImageClassification`,
 });
 
-/** A stage: what leads into it, its blocks from `first` on, and what leads out of it. */
+/** A stage: steps before its blocks, the blocks from `first` on, and steps after them. */
 export interface StageForm {
   readonly before?: readonly (Piece | undefined)[];
   readonly first?: number;
   readonly depth: number;
-  /** What the block of this number in the stage consists of. */
+  /** Returns the steps and branches of the block with this number in the stage. */
   readonly block: (number: number) => readonly (Piece | BlockBranch)[];
   readonly behind?: readonly Piece[];
 }
@@ -87,7 +87,7 @@ export interface BlockBranch {
   readonly branch: () => Piece;
 }
 
-/** The steps of stages one after the other, their blocks numbered on. */
+/** Returns the steps of all stages in order, with blocks numbered across stages. */
 export function stepsOf(stages: readonly StageForm[]): StagedStep[] {
   let block = 0;
   return stages.flatMap(({ before = [], first = 0, depth, block: stepsIn, behind = [] }) => [
@@ -100,7 +100,7 @@ export function stepsOf(stages: readonly StageForm[]): StagedStep[] {
   ]);
 }
 
-/** The group of each block, and its number there. */
+/** Returns the group of each block and the number of the block in it. */
 export function placesOf(
   groups: readonly BlockGroup[],
 ): readonly { readonly group: number; readonly place: string; readonly number: number }[] {
@@ -109,7 +109,7 @@ export function placesOf(
   );
 }
 
-/** Stages whose blocks `depths` of config.json counts; the first `fixed` of each stay. */
+/** Returns one group per entry of `depths` in config.json. The first `fixed` blocks of a stage can't be removed. */
 export function groupsByDepth(
   place: (stage: number) => string,
   fixed: (config: ConfigFields, stage: number) => number = () => 0,
@@ -124,7 +124,7 @@ export function groupsByDepth(
   };
 }
 
-/** config.json of a family whose `depths` count the blocks of each stage. */
+/** Layout of config.json for a family with block counts per stage in `depths`. */
 export function depthsLayout(
   defaults: ConfigFields,
   groups: StagedFamily['groups'],
@@ -137,21 +137,21 @@ export function depthsLayout(
       const fields = { ...defaults, ...config };
       const all = groups(fields);
       const places = placesOf(all);
-      const kept = all.map((_, group) =>
+      const keptNumbers = all.map((_, group) =>
         blocks.flatMap((block) => {
           const found = places[block];
           return found?.group === group ? [found.number] : [];
         }),
       );
-      const says = all.every(({ first }, group) => {
-        const numbers = kept[group] ?? [];
+      const isExpressible = all.every(({ first }, group) => {
+        const numbers = keptNumbers[group] ?? [];
         return (
           (canEmpty || first + numbers.length > 0) &&
           numbers.every((number, i) => (number - first - i) % period === 0)
         );
       });
-      return says
-        ? { depths: all.map(({ first }, group) => first + (kept[group]?.length ?? 0)) }
+      return isExpressible
+        ? { depths: all.map(({ first }, group) => first + (keptNumbers[group]?.length ?? 0)) }
         : undefined;
     },
   };

@@ -13,33 +13,33 @@ import { StagedSublayer } from './staged-sublayer';
 import type { BlockGroup, StagedFamily, StagedKind } from './staged-family';
 import { say } from '../../message';
 
-/** A model of stages whose every tensor has been found in the checkpoint. */
+/** Sublayers and other steps of a staged model, with all tensors found in the checkpoint. */
 export interface StagedLayout {
   readonly channels: number;
-  /** Height and width of an image, where the model fixes them. */
+  /** Height and width of images in pixels, if the model fixes them. */
   readonly image: readonly number[] | undefined;
-  /** From the pixels to the first branch. */
+  /** Steps from the pixels to the first branch. */
   readonly start: Piece;
   readonly sublayers: readonly StagedSublayer[];
   readonly head: Piece | undefined;
-  /** What the names of each block's tensors begin with. */
+  /** Tensor name prefix of each block. */
   readonly blockPlaces: readonly string[];
-  /** Whether a block stays where all its branches go: config.json does not count blocks. */
+  /** True if blocks stay when all their branches are removed, because config.json has no block count. */
   readonly keepsBlocks: boolean;
   readonly absent: readonly string[];
   readonly unused: readonly string[];
   readonly computed: readonly string[];
 }
 
-/** What a layout is found in. */
+/** Folder and tensors that a layout is read from. */
 export interface StagedSource {
   readonly folder: ModelFolder;
   readonly checkpoint: Checkpoint;
-  /** Of linear layers that take others than the checkpoint has, by the weight's name. */
+  /** Encodings that replace stored weights of linear layers, by weight name. */
   readonly forms?: ReadonlyMap<string, MatrixEncoding>;
 }
 
-/** Counters of training, and tables that follow from config.json. */
+/** True for training counters and for tables that can be computed from config.json. */
 const isComputed = (name: string): boolean =>
   /\.num_batches_tracked$|\.relative_position_index$|\.relative_coords_table$/.test(name);
 
@@ -63,7 +63,7 @@ export function layOutStages(
     { norm: 'layer', transposed: false },
     describedForms(
       config.espalier?.compressed,
-      (block) => placeOf(groups, Number(block), prefix) ?? block,
+      (block) => blockPrefix(groups, Number(block), prefix) ?? block,
       folder.config,
     ),
   );
@@ -108,7 +108,7 @@ export function layOutStages(
   };
 }
 
-/** @throws UserError where the model's head gives anything but scores of classes. */
+/** @throws UserError if the head of the model isn't an image classifier. */
 function requireClasses(family: StagedFamily, { architectures }: StagedConfig): void {
   const [name] = architectures ?? [];
   const { head, model } = classesOf(family);
@@ -120,8 +120,15 @@ function requireClasses(family: StagedFamily, { architectures }: StagedConfig): 
   }
 }
 
-/** Where a block is, counted over all groups; undefined beyond the last. No list is made, as config.json may count any number. */
-function placeOf(groups: readonly BlockGroup[], block: number, prefix: string): string | undefined {
+/**
+ * Returns the tensor name prefix of a block, numbered across groups; undefined after the last block. It creates no
+ * list, because block counts in config.json are unchecked.
+ */
+function blockPrefix(
+  groups: readonly BlockGroup[],
+  block: number,
+  prefix: string,
+): string | undefined {
   let before = 0;
   for (const { place, first, count } of groups) {
     if (block < before + count) {

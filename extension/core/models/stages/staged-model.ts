@@ -17,15 +17,18 @@ import { costsOfPiece, plainTensors, withFormCosts } from './staged-costs';
 import type { StagedLayout } from './staged-layout';
 import type { StagedSublayer } from './staged-sublayer';
 
-/** What a model of stages was laid out by. */
+/** Source of the layout of a staged model. */
 export interface StagedOrigin {
-  /** The layout with other forms of some linear layers. */
+  /** Returns the layout with these encodings of linear layers, by weight name. */
   readonly layOut: (forms: ReadonlyMap<string, MatrixEncoding>) => StagedLayout;
-  /** transformers' class with the head, where there is one. */
+  /** Class in transformers of the model with its head, if it has one. */
   readonly headClass: string | undefined;
 }
 
-/** A model of images whose stream changes its size between stages: what does so stays, and belongs to the step in front of it. */
+/**
+ * An image model whose stream changes its size between stages. Steps that change the size can't be removed; they
+ * belong to the preceding step.
+ */
 export class StagedModel extends ComposedModel<StagedLayout, StagedSublayer, StagedModel> {
   public readonly kind = 'stages';
   public readonly inputs: readonly InputPort[];
@@ -131,7 +134,7 @@ export class StagedModel extends ComposedModel<StagedLayout, StagedSublayer, Sta
     );
   }
 
-  /** @throws UserError: a patch stands in a stream of one width. */
+  /** @throws UserError, because patches need a stream of constant width. */
   public withPatches(): never {
     throw new UserError(say`Models of several widths can't hold graph modules.`, {
       file: this.summary.path,

@@ -4,20 +4,20 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Piece } from './piece';
 import { say } from '../../message';
 
-/** Windows over an image, shifted against its grid (Swin, arXiv 2103.14030). */
+/** Windows of an image, optionally shifted (Swin, arXiv 2103.14030). */
 export interface Windows {
   readonly height: number;
   readonly width: number;
-  /** Edge of a window, in pixels of the stream. */
+  /** Height and width of a window in pixels of the stream. */
   readonly size: number;
-  /** 0, or by how many pixels windows are moved. */
+  /** Shift of the windows in pixels, 0 for none. */
   readonly shift: number;
   readonly channels: number;
 }
 
 const padded = (size: number, window: number): number => Math.ceil(size / window) * window;
 
-/** `inside`, of [batch · windows, positions, channels], in each window of [batch, height, width, channels]. */
+/** Applies `inside` to [batch · windows, positions, channels], the windows of a stream [batch, height, width, channels]. */
 export function inWindows(windows: Windows, inside: Piece): Piece {
   const { height, width, size, shift, channels } = windows;
   const [tall, wide] = [padded(height, size), padded(width, size)];
@@ -53,7 +53,7 @@ export function inWindows(windows: Windows, inside: Piece): Piece {
   };
 }
 
-/** Rows and columns moved to the front by `shift`, those in front to the end; back where it is negative. */
+/** Rolls rows and columns by −`shift`, as torch.roll does. */
 function rolled(graph: GraphBuilder, x: Value, shift: number): Value {
   if (shift === 0) {
     return x;
@@ -67,7 +67,7 @@ function rolled(graph: GraphBuilder, x: Value, shift: number): Value {
   }, x);
 }
 
-/** Scores [batch · windows, heads, positions, positions] with `factor` · −100 where a moved window holds pixels that are not neighbours. */
+/** Adds `factor` · −100 to scores [batch · windows, heads, positions, positions] of pixels that aren't neighbors in the image. */
 export function emitMasked(
   graph: GraphBuilder,
   { height, width, size, shift }: Windows,
@@ -105,7 +105,7 @@ export function emitMasked(
   return graph.op('Reshape', [masked, graph.ints([-1, heads, positions, positions])]);
 }
 
-/** What scores gain by distance in a window, from a table [distances, heads]: [heads, positions, positions]. */
+/** Emits the relative position bias of a window [heads, positions, positions] from a table [distances, heads]. */
 export function emitWindowBias(graph: GraphBuilder, table: Value, size: number): Value {
   const edge = 2 * size - 1;
   const index = Array.from({ length: size ** 4 }, (_, i) => {
@@ -118,7 +118,7 @@ export function emitWindowBias(graph: GraphBuilder, table: Value, size: number):
   return graph.op('Transpose', [shaped], { perm: [2, 0, 1] });
 }
 
-/** Pixels of every second row and column side by side (Swin's patch merging): [batch, height / 2, width / 2, 4 · channels]. */
+/** Patch merging of Swin: concatenates the channels of 2 × 2 pixels to [batch, height / 2, width / 2, 4 · channels]. */
 export function mergedPixels(height: number, width: number): Piece {
   return {
     label: say`Merge 2 × 2 pixels`,
@@ -147,6 +147,6 @@ export function mergedPixels(height: number, width: number): Piece {
   };
 }
 
-/** What scores of a window gain, from a table of a row for each distance. */
+/** Emits the relative position bias of a window from a stored table [distances, heads]. */
 export const emitTable = (graph: GraphBuilder, table: LazyTensor, size: number): Value =>
   emitWindowBias(graph, emitWeight(graph, table), size);

@@ -12,15 +12,15 @@ import { requantizationNodes } from '../../../onnx/requantization-nodes';
 import { NodeProtoSchema, TensorProto_DataType as DataType } from '../../../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
 
-/** What stands for each node that still leads to an output, in topological order. */
+/** Returns the nodes that replace each live node, in topological order. */
 export function remainingNodes(
   { file, index }: Pick<OnnxModel, 'file' | 'index'>,
   remaining: RemainingGraph,
 ): ReadonlyMap<NodeProto, readonly NodeProto[]> {
   const wanted = (node: GraphNode): boolean => remaining.live.has(node);
-  const nameOf = (value: string): string => portName(remaining.resolve(value));
+  const resolvedPort = (value: string): string => portName(remaining.resolve(value));
   const halves = new Map<NodeProto, GraphNode[]>();
-  // What could be left of a quantized sum stands in front of it.
+  // The replacement of a quantized sum precedes the sum.
   for (const node of index.nodes.filter((one) => one.op !== requantized || wanted(one))) {
     halves.set(node.proto, [...(halves.get(node.proto) ?? []), node]);
   }
@@ -31,22 +31,27 @@ export function remainingNodes(
         .filter(wanted)
         .flatMap(({ op, inputs: [term = ''], outputs: [output = ''] }) =>
           op === requantized
-            ? requantizationNodes(proto, proto.input.indexOf(term), nameOf, nameOf(output))
-            : [renameInputs(proto, nameOf)],
+            ? requantizationNodes(
+                proto,
+                proto.input.indexOf(term),
+                resolvedPort,
+                resolvedPort(output),
+              )
+            : [renameInputs(proto, resolvedPort)],
         );
     }
     if (isEmbeddingWithNorm(proto)) {
-      return [renameInputs(proto, nameOf)];
+      return [renameInputs(proto, resolvedPort)];
     }
     const [add, norm] = parts;
     if (norm !== undefined && add !== undefined && !wanted(norm)) {
-      return sumNodes(add.inputs.map(nameOf), add.outputs[0] ?? '');
+      return sumNodes(add.inputs.map(resolvedPort), add.outputs[0] ?? '');
     }
-    const copy = renameInputs(proto, nameOf);
+    const copy = renameInputs(proto, resolvedPort);
     const sumIsGone = norm !== undefined && add !== undefined && removedSum(add, remaining);
     const gamma = file.initializers.get(proto.input[2] ?? '')?.dataType ?? DataType.FLOAT;
     return sumIsGone
-      ? normalizationNodes(copy, nameOf(add.outputs[0] ?? ''), opset, gamma)
+      ? normalizationNodes(copy, resolvedPort(add.outputs[0] ?? ''), opset, gamma)
       : [copy];
   };
   return new Map(
@@ -60,7 +65,7 @@ function isOnnx(domain: string): boolean {
   return domain === '' || domain === 'ai.onnx';
 }
 
-/** Whether the sum of a fused add and norm is that of a branch that was removed. */
+/** True if the sum of a fused add and norm belongs to a removed branch. */
 function removedSum({ outputs: [sum = ''] }: GraphNode, { resolve }: RemainingGraph): boolean {
   return resolve(sum) !== sum;
 }

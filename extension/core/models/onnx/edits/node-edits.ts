@@ -15,7 +15,7 @@ import { say } from '../../../message';
 const maxNestedBytes = 256 << 20;
 
 /**
- * A copy that reads the values that now stand for its inputs, also inside of nested graphs. Tensors are
+ * A copy that reads the replaced inputs, also in nested graphs. Tensors are
  * known by identity: those of the copy are the original's.
  */
 export function renameInputs(node: NodeProto, resolve: (name: string) => string): NodeProto {

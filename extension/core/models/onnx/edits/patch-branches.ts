@@ -55,13 +55,13 @@ export function patchBranches(
   );
   const remaining = removeBranches(
     extended,
-    replaced.map(({ branch, result }) => inIndex(extended, branch, result)),
+    replaced.map(({ branch, result }) => moveToIndex(extended, branch, result)),
   );
   const left = [...remainingNodes({ file, index: extended }, remaining).values()].flat();
-  const kept = keepPorts(file.graph, left, remaining);
-  // What reads a patch stands behind it.
-  const ordered = new Set(new GraphIndex(kept, file.path).nodes.map(({ proto }) => proto));
-  const graph = copyWith(kept, { node: [...ordered] });
+  const patched = keepPorts(file.graph, left, remaining);
+  // Sorts the readers of a patch after it.
+  const ordered = new Set(new GraphIndex(patched, file.path).nodes.map(({ proto }) => proto));
+  const graph = copyWith(patched, { node: [...ordered] });
   const used = valuesRead(graph);
   return withAdditions(file, graph, builder, (name) => used.has(name));
 }
@@ -102,8 +102,8 @@ function emitSum(builder: GraphBuilder, patch: SymbolicPatch, start: Value, type
   return builder.op('Add', [start, added]);
 }
 
-/** The branch as nodes of another index of the same graph, `rest` being what stands in its place. */
-function inIndex(
+/** Returns the branch with nodes of another index of the same graph. `rest` replaces its sum. */
+function moveToIndex(
   index: GraphIndex,
   { start, sum, nodes }: ResidualBranch,
   rest: string,

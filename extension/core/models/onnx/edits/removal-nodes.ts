@@ -10,14 +10,14 @@ export interface RemainingGraph {
   readonly live: ReadonlySet<GraphNode>;
   /** Outputs of the graph that went with the branches, such as their keys and values. */
   readonly droppedOutputs: ReadonlySet<string>;
-  /** The value that now stands for `value`. */
+  /** Returns the replacement of `value`, or `value` itself. */
   readonly resolve: (value: string) => string;
 }
 
-/** Values that go, in whose place others stand, and the nodes that make outputs beside them. */
+/** The removed values, their replacements and the nodes of a branch. */
 export type RemovedBranch = Pick<ResidualBranch, 'start' | 'sum' | 'rest' | 'nodes'>;
 
-/** Outputs of the graph that some branches make beside the stream. */
+/** Graph outputs that these branches compute in addition to the stream. */
 export function outputsBeside(
   index: GraphIndex,
   branches: readonly RemovedBranch[],
@@ -26,8 +26,8 @@ export function outputsBeside(
 }
 
 /**
- * Puts the start of each branch in place of its sum, and finds what is still needed then, when nobody
- * asks for the outputs `beside` any more.
+ * Replaces the sum of each branch by its start, and finds the nodes that are still needed without the
+ * graph outputs `beside`.
  */
 export function removeBranches(
   index: GraphIndex,
@@ -58,15 +58,15 @@ export function removeBranches(
   return { live, droppedOutputs, resolve };
 }
 
-/** Whether a value is computed all the same, as for its shape: then a cache goes on from step to step. */
+/** True if a value is still computed, for example for its shape. Its cache then still grows from step to step. */
 function isMade(value: string, index: GraphIndex, live: ReadonlySet<GraphNode>): boolean {
   const producer = index.producers.get(value);
   return producer !== undefined && live.has(producer);
 }
 
 /**
- * Graphs ask the first cache how many tokens came before. Where its attention is gone, another cache
- * of the same shape is asked.
+ * Graphs read the number of past tokens from the first cache. If its attention was removed, another cache
+ * of the same shape replaces it.
  */
 function replaceCaches(
   index: GraphIndex,
@@ -101,17 +101,17 @@ export function nodesGone(
 ): ReadonlySet<GraphNode> {
   const { start, sum } = branch;
   const dropped = [...sideOutputs(index, branch), ...unwanted];
-  const kept = new Set([...index.outputs].filter((name) => !dropped.includes(name)));
-  const gone = new Set<GraphNode>();
+  const remainingOutputs = new Set([...index.outputs].filter((name) => !dropped.includes(name)));
+  const deadNodes = new Set<GraphNode>();
   const isUnread = (value: string): boolean =>
     value === sum ||
     (value !== start &&
-      !kept.has(value) &&
-      index.consumersOf(value).every((reader) => gone.has(reader) || !live.has(reader)));
+      !remainingOutputs.has(value) &&
+      index.consumersOf(value).every((reader) => deadNodes.has(reader) || !live.has(reader)));
   const open = [sum, ...dropped].flatMap((value) => index.producers.get(value) ?? []);
   for (let node = open.pop(); node !== undefined; node = open.pop()) {
-    if (live.has(node) && !gone.has(node) && node.outputs.every(isUnread)) {
-      gone.add(node);
+    if (live.has(node) && !deadNodes.has(node) && node.outputs.every(isUnread)) {
+      deadNodes.add(node);
       for (const input of node.inputs) {
         const producer = index.producers.get(input);
         if (producer !== undefined) {
@@ -120,10 +120,10 @@ export function nodesGone(
       }
     }
   }
-  return gone;
+  return deadNodes;
 }
 
-/** Outputs of the graph that a branch makes beside the stream. */
+/** Graph outputs that a branch computes in addition to the stream. */
 function sideOutputs(index: GraphIndex, { sum, nodes }: RemovedBranch): string[] {
   const beside = index.descendants(
     [...nodes].flatMap(({ outputs }) => outputs),

@@ -11,7 +11,7 @@ import { say } from '../../../message';
 
 /** A weight, or what is left of one. */
 export interface StoredWeight extends OnnxInitializer {
-  /** Where its bytes lie, one after the other, where parts of it are left out. */
+  /** Ranges of its bytes in the file in order, if parts were removed. */
   readonly ranges?: readonly FileRange[];
 }
 
@@ -20,7 +20,7 @@ export type FileRange = Pick<OnnxInitializer, 'file' | 'offset' | 'length'>;
 /** Place of a weight in the model's files. */
 export type StoredData = Pick<StoredWeight, 'name' | 'file' | 'offset' | 'length' | 'ranges'>;
 
-/** A graph over weights that lie in the files of an ONNX model. */
+/** A graph with weights in the files of an ONNX model. */
 export class StoredGraph implements RunnableGraph {
   public readonly externalData: readonly StoredData[];
 

@@ -3,7 +3,7 @@ import { copyWith } from '../../../onnx/messages';
 import { NodeProtoSchema } from '../../../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
 
-/** Where a node of a {@link FlatGraph} stands in the file: its place in the main graph, in the branch, or nowhere. */
+/** Location of a {@link FlatGraph} node in the file: its index in the main graph, the branch, or none. */
 export type Scope = number | 'branch' | 'none';
 
 /** One of the two branches of an If in the main graph. */
@@ -13,7 +13,7 @@ export interface Wrapping {
   /** The If. */
   readonly node: NodeProto;
   readonly branch: GraphProto;
-  /** Whether the branch is the one for a condition that is true. */
+  /** True for the then branch, false for the else branch. */
   readonly isThen: boolean;
   /** The input that alone decides for the branch, with its value then, if one does. */
   readonly condition: Condition | undefined;
@@ -24,7 +24,7 @@ export interface Condition {
   readonly value: boolean;
 }
 
-/** The main graph with the nodes of a branch in the place of the If. */
+/** The main graph with the If replaced by the nodes of a branch. */
 export interface FlatGraph {
   readonly graph: GraphProto;
   /** By node of `graph`. */
@@ -40,7 +40,7 @@ export function flatten(outer: GraphProto, node: NodeProto): FlatGraph[] {
       return [];
     }
     const isThen = name === 'then_branch';
-    const wrapping = { outer, node, branch, isThen, condition: conditionOf(outer, node, isThen) };
+    const wrapping = { outer, node, branch, isThen, condition: findCondition(outer, node, isThen) };
     return [{ ...inline(outer, node, branch), wrapping }];
   });
 }
@@ -76,7 +76,7 @@ function inline(
 /** Operators that pass a single truth value on. */
 const passing = new Set(['Identity', 'Cast', 'Squeeze', 'Unsqueeze', 'Reshape', 'Not']);
 
-function conditionOf(
+function findCondition(
   { node: nodes, input }: GraphProto,
   { input: [condition = ''] }: NodeProto,
   isThen: boolean,

@@ -5,22 +5,22 @@ import { isSamePlace } from './group-places';
 import type { GroupPlace } from './group-places';
 import type { HeadRule } from './head-rule';
 
-/** Where an operator that attends has its inputs and outputs. */
+/** Input and output indices of a fused attention operator. */
 interface Form {
-  /** Queries, keys and values; keys and values are empty where queries hold them too. */
+  /** Queries, keys and values. Keys and values are empty if packed with queries. */
   readonly projected: readonly number[];
-  /** Weight and bias of queries, keys and values side by side, where it projects by itself. */
+  /** Fused QKV weight, if the operator includes the projections. */
   readonly weight?: number;
   readonly bias?: number;
-  /** Added to scores [batch, heads or 1, sequence, positions]. */
+  /** Bias of scores [batch, heads or 1, sequence, positions]. */
   readonly scores: number;
-  /** [batch, groups, positions, head size], or with keys and values in front. */
+  /** Caches [batch, groups, positions, head size], or with a leading axis of keys and values. */
   readonly past: readonly number[];
   /** Outputs of the cache. */
   readonly present: readonly number[];
-  /** A number for each query head. */
+  /** Input with one number per query head. */
   readonly byHead?: number;
-  /** Inputs that know nothing of heads. */
+  /** Inputs that don't depend on heads. */
   readonly others: readonly number[];
   readonly keyHeads?: string;
 }
@@ -40,13 +40,13 @@ const forms: Readonly<Record<string, Form>> = {
 
 const headsAxis = -3;
 
-/** Key/value heads of an operator that attends. */
+/** Number of key/value heads of a fused attention operator. */
 export function keyHeadsOf({ op, proto }: GraphNode): number | undefined {
   const form = forms[op];
   return form && intAttribute(proto, form.keyHeads ?? 'num_heads', 0);
 }
 
-function ruleOf(form: Form): HeadRule {
+function headRule(form: Form): HeadRule {
   const { projected, weight, bias, scores, past, present, byHead, others, keyHeads } = form;
   const known = new Set([...projected, ...past, ...others, weight, bias, scores, byHead]);
   return ({ node, output, place, groups, shape }) => {
@@ -101,7 +101,7 @@ function ruleOf(form: Form): HeadRule {
 
 /** Inputs of ONNX's own operator: queries, keys and values in front. */
 const [mask, pasts, presents] = [3, [4, 5], [1, 2]] as const;
-const told = ['q_num_heads', 'kv_num_heads'] as const;
+const headCountAttributes = ['q_num_heads', 'kv_num_heads'] as const;
 
 /**
  * ONNX's own operator reads heads [batch, heads, sequence, size], or rows of them with their numbers in attributes;
@@ -114,16 +114,16 @@ const attention: HeadRule = ({ node: { proto }, output, place, groups, shape }) 
   const axis = isParted ? headsAxis : -1;
   const [heads, keyHeads] = isParted
     ? [of(0)?.at(headsAxis), of(1)?.at(headsAxis)]
-    : told.map((name) => intAttribute(proto, name, 0));
+    : headCountAttributes.map((name) => intAttribute(proto, name, 0));
   const [perGroup, keysPerGroup] = [Number(heads) / groups, Number(keyHeads) / groups];
-  const placeOf = (at: number, length: number, count: unknown): GroupPlace => {
+  const groupPlace = (at: number, length: number, count: unknown): GroupPlace => {
     const size = isParted ? 1 : Number(of(at)?.at(-1)) / Number(count);
     return { axis, parts: [length * size] };
   };
   const rows = [
-    placeOf(0, perGroup, heads),
-    placeOf(1, keysPerGroup, keyHeads),
-    placeOf(2, keysPerGroup, keyHeads),
+    groupPlace(0, perGroup, heads),
+    groupPlace(1, keysPerGroup, keyHeads),
+    groupPlace(2, keysPerGroup, keyHeads),
   ];
   const [, , values] = rows;
   const given: GroupPlace = { axis, parts: [(Number(values?.parts[0]) / keysPerGroup) * perGroup] };
@@ -132,22 +132,22 @@ const attention: HeadRule = ({ node: { proto }, output, place, groups, shape }) 
     return undefined;
   }
   const cache: GroupPlace = { axis: headsAxis, parts: [keysPerGroup] };
-  const ofHeads = of(mask) === undefined ? heads : (of(mask)?.at(headsAxis) ?? 1);
+  const maskHeads = of(mask) === undefined ? heads : (of(mask)?.at(headsAxis) ?? 1);
   return {
     follows: [
       ...rows.map((row, at) => [at, row] as const),
-      ...(input(mask) === '' || ofHeads === 1
+      ...(input(mask) === '' || maskHeads === 1
         ? []
         : [[mask, { axis: headsAxis, parts: [perGroup] }] as const]),
     ],
     caches: pasts.flatMap((one) => (input(one) === '' ? [] : [[one, cache] as const])),
     gives: presents.map((one) => [one, cache]),
-    attributes: isParted ? [] : told,
+    attributes: isParted ? [] : headCountAttributes,
   };
 };
 
-/** What follows of rows of heads that one operator gives which attends. */
+/** Head rules of fused attention operators, by operator. */
 export const fusedRules: Readonly<Record<string, HeadRule>> = {
-  ...Object.fromEntries(Object.entries(forms).map(([op, form]) => [op, ruleOf(form)])),
+  ...Object.fromEntries(Object.entries(forms).map(([op, form]) => [op, headRule(form)])),
   Attention: attention,
 };

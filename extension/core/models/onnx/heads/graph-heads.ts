@@ -17,7 +17,7 @@ import { withHeads } from './with-heads';
 export interface GraphHeads extends Width {
   /** Values with a place for each group. */
   readonly values: ReadonlyMap<string, GroupPlace>;
-  /** The file with weights that are cut already, where these of the groups stay. */
+  /** Returns the file with the groups `kept`. Its weights are already cut. */
   readonly resized: (file: OnnxFile, kept: readonly number[]) => OnnxFile;
 }
 
@@ -44,7 +44,7 @@ export function headsOf(
     return say`It has one key/value head.`;
   }
   let furthest: HeadWalk | undefined;
-  for (const groups of divisorsOf(last.in)) {
+  for (const groups of listDivisors(last.in)) {
     const walk = new HeadWalk(source, matrices, shapes, last, groups, products);
     if (walk.run()) {
       const { values, changes } = walk;
@@ -63,8 +63,8 @@ export function headsOf(
   return furthest?.problem;
 }
 
-/** From the greatest down to 2. */
-function divisorsOf(number: number): number[] {
+/** Divisors from `number` down to 2. */
+function listDivisors(number: number): number[] {
   return Array.from({ length: number - 1 }, (_, i) => number - i).filter(
     (divisor) => number % divisor === 0,
   );

@@ -10,7 +10,7 @@ import type { ValueShapes } from '../values/value-shapes';
 import { headsOf } from './graph-heads';
 import type { GraphHeads } from './graph-heads';
 
-/** What the sublayers of a graph can lose without being removed. */
+/** Width pruning of the sublayers of a graph. */
 export class GraphWidths {
   private readonly heads = new Map<number, GraphHeads | Message | undefined>();
 
@@ -32,7 +32,7 @@ export class GraphWidths {
     }
   }
 
-  /** Why an attention has no heads that could go, where that is known. */
+  /** Reason why the heads of an attention can't be pruned, if known. */
   public problemOf(index: number): Message | undefined {
     const isAttention = this.source.summary.sublayers[index]?.kind === 'attention';
     const found = isAttention ? this.findHeads(index) : undefined;
@@ -40,8 +40,8 @@ export class GraphWidths {
   }
 
   /**
-   * The file with tensors of other sizes in the places of some.
-   * @param narrowing what stays of each sublayer that is narrowed, by id
+   * Returns the file with resized tensors.
+   * @param narrowing indices that each pruned sublayer keeps, by id
    */
   public resized(
     tensors: ReadonlyMap<string, LazyTensor>,
@@ -51,7 +51,7 @@ export class GraphWidths {
       const kept = narrowing.get(id);
       return kept === undefined ? [] : [{ kept, index, heads: this.headsOf(index) }];
     });
-    // Heads tell the sizes of all values that they change.
+    // Heads determine the sizes of all values that they change.
     const resized = narrowed.flatMap(({ index, heads }) =>
       heads === undefined
         ? [...(this.source.branches[index]?.nodes ?? [])].flatMap(({ outputs }) => outputs)

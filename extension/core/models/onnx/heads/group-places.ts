@@ -1,17 +1,17 @@
 import type { WidthTensor } from '../../narrow/weight-cuts';
 import type { Shape } from '../values/shape-query';
 
-/** Where a value has a place for each group of heads. */
+/** Location of the head groups in a value. */
 export interface GroupPlace {
   /** Counted from the end: −1 is the last. */
   readonly axis: number;
-  /** Lengths that a group has along the axis, which holds all groups' values of one kind, then those of the next. */
+  /** Lengths of a group along the axis, which has all groups of the first part, then those of the next. */
   readonly parts: readonly number[];
-  /** Whether the axis holds that as many times as other sizes say, such as the length of a text. */
+  /** True if the axis also includes a dynamic size, such as the sequence length. */
   readonly isOpen?: true;
 }
 
-/** Numbers along the axis of a place, where they are known before the graph runs. */
+/** Size of the axis of a place; undefined if it is dynamic. */
 export const lengthOf = ({ parts, isOpen }: GroupPlace, groups: number): number | undefined =>
   isOpen === true ? undefined : groups * sum(parts);
 
@@ -22,7 +22,7 @@ export function isSamePlace(a: GroupPlace, b: GroupPlace): boolean {
   return a.axis === b.axis && a.parts.join() === b.parts.join() && a.isOpen === b.isOpen;
 }
 
-/** Places of groups along an axis of `groups` · Σ `parts`. */
+/** Returns the kept indices along an axis of size `groups` · Σ `parts`. */
 export function placesOf(groups: number, parts: readonly number[]): WidthTensor['places'] {
   return (kept) => {
     let start = 0;
@@ -35,8 +35,8 @@ export function placesOf(groups: number, parts: readonly number[]): WidthTensor[
 }
 
 /**
- * The place that groups have in another shape of as many numbers in the same order; undefined where no axis of it
- * holds them, or sizes behind them are not known.
+ * Location of the groups after a reshape to `target`; undefined if no axis contains them, or sizes of later axes are
+ * unknown.
  */
 export function placeIn(
   from: Shape,
@@ -45,7 +45,7 @@ export function placeIn(
   groups: number,
 ): GroupPlace | undefined {
   const { axis, parts } = place;
-  const to = withNamesOf(from, target);
+  const to = copyDynamicName(from, target);
   const own = from.length + axis;
   const behind = from.slice(own + 1);
   let equal = 0;
@@ -84,8 +84,8 @@ export function placeIn(
   return undefined;
 }
 
-/** A shape of as many numbers, in which a name that stands for the only one that is left of another's is that. */
-function withNamesOf(from: Shape, to: Shape): Shape {
+/** Returns `to` with its only unmatched dynamic size named as in `from`, if the two must be equal. */
+function copyDynamicName(from: Shape, to: Shape): Shape {
   const left = [...from];
   const others = to.flatMap((size, axis) => {
     const place = left.indexOf(size);

@@ -9,43 +9,43 @@ const passing: ReadonlySet<string> = new Set([
   ...['Add', 'Sub', 'Mul', 'Div', 'Equal', 'Where', 'Min', 'Max', 'Mod'],
 ]);
 
-/** Which numbers of a size that a node reads are told again: those may have counted heads. */
-type Told = (node: GraphNode, input: number) => ReadonlySet<number>;
+/** Returns the indices in a size input that are rewritten for fewer heads. */
+type RewrittenIndices = (node: GraphNode, input: number) => ReadonlySet<number>;
 
 /**
- * Whether a count of heads, which `shape` takes of a value with this place, is read as nothing but such a count: no
- * other size changes with it.
+ * True if the number of heads that `shape` reads from a value with this place is used only as that number, so that no
+ * other size changes.
  */
 export function countsStay(
   index: GraphIndex,
   shapes: ValueShapes,
   shape: GraphNode,
   place: GroupPlace,
-  told: Told,
+  rewritten: RewrittenIndices,
 ): boolean {
   const numbers = (name = ''): readonly number[] | undefined => {
     const found = shapes.contents(name)?.map(Number);
     return found?.some(Number.isNaN) === true ? undefined : found;
   };
-  const lengthOf = (name: string): number | undefined => {
+  const elementCount = (name: string): number | undefined => {
     const sizes = shapes.of(name);
     const [length = 1] = sizes ?? [];
     return sizes === undefined || typeof length !== 'number' ? undefined : length;
   };
-  /** Places of the counts in the first output; undefined where they are not known. */
-  const placesBehind = (
+  /** Indices of the counts in the first output; undefined if unknown. */
+  const outputIndices = (
     node: GraphNode,
     value: string,
     marked: ReadonlySet<number>,
   ): readonly number[] | undefined => {
     const { input, output } = node.proto;
-    const length = lengthOf(value);
+    const length = elementCount(value);
     if (length === undefined) {
       return undefined;
     }
     const at = (number: number): number => (number < 0 ? number + length : number);
     if (passing.has(node.op) || (node.op === 'Reshape' && input[1] !== value)) {
-      const made = lengthOf(output[0] ?? '');
+      const made = elementCount(output[0] ?? '');
       return length === made
         ? [...marked]
         : made === undefined
@@ -68,7 +68,7 @@ export function countsStay(
           : undefined;
       }
       case 'Concat': {
-        const lengths = input.map(lengthOf);
+        const lengths = input.map(elementCount);
         const before = (place: number): number =>
           lengths.slice(0, place).reduce<number>((all, one) => all + (one ?? Number.NaN), 0);
         const found = input.flatMap((name, i) =>
@@ -86,10 +86,10 @@ export function countsStay(
       index.consumersOf(value).every((node) => {
         const { input, output } = node.proto;
         if ((node.op === 'Reshape' || node.op === 'Expand') && input[1] === value) {
-          const again = told(node, 1);
+          const again = rewritten(node, 1);
           return input[0] !== value && [...marked].every((one) => again.has(one));
         }
-        const behind = node.op === 'Shape' ? [] : placesBehind(node, value, marked);
+        const behind = node.op === 'Shape' ? [] : outputIndices(node, value, marked);
         return behind !== undefined && stay(output[0] ?? '', new Set(behind));
       }));
   const rank = shapes.of(shape.proto.input[0] ?? '')?.length;
@@ -98,7 +98,7 @@ export function countsStay(
     return false;
   }
   const one = rank + place.axis - (from < 0 ? from + rank : from);
-  const length = lengthOf(shape.proto.output[0] ?? '');
+  const length = elementCount(shape.proto.output[0] ?? '');
   const isCounted = one >= 0 && (length === undefined || one < length);
   return stay(shape.proto.output[0] ?? '', new Set(isCounted ? [one] : []));
 }

@@ -14,26 +14,26 @@ export interface HeadQuery {
   readonly contents: (value: string) => readonly Dimension[] | undefined;
 }
 
-/** What follows of it. */
+/** Result of a rule. */
 export interface HeadAnswer {
-  /** Inputs that have a place for each group too, by their numbers. */
+  /** Input indices and places of inputs that contain the groups. */
   readonly follows: readonly (readonly [input: number, place: GroupPlace])[];
-  /** Caches among its inputs, and outputs that have groups besides. */
+  /** Cache inputs and additional outputs that contain the groups. */
   readonly caches?: readonly (readonly [input: number, place: GroupPlace])[];
   readonly gives?: readonly (readonly [output: number, place: GroupPlace])[];
-  /** Sizes among the numbers that it reads which count what all groups have. */
+  /** Size inputs that depend on the number of groups. */
   readonly sizes?: readonly GroupSizes[];
-  /** Attributes that count what all groups have. */
+  /** Attributes that depend on the number of groups. */
   readonly attributes?: readonly string[];
-  /** The run of the first input's axis that this output is. */
+  /** Range of the first input's axis that this output is. */
   readonly piece?: { readonly from: number; readonly to: number; readonly place: GroupPlace };
 }
 
 export interface GroupSizes {
   readonly input: number;
-  /** By their place in the input. */
+  /** Values by their index in the input. */
   readonly numbers: ReadonlyMap<number, number>;
 }
 
-/** Undefined where it is not known which numbers of the inputs belong to a group. */
+/** Returns undefined if the inputs of a group can't be determined. */
 export type HeadRule = (query: HeadQuery) => HeadAnswer | undefined;

@@ -7,17 +7,17 @@ import { fusedRules } from './fused-rules';
 import { lengthOf, placeIn, sum } from './group-places';
 import type { HeadAnswer, HeadQuery, HeadRule } from './head-rule';
 
-const inputOf = ({ node }: HeadQuery, input: number): string => node.proto.input[input] ?? '';
-const shapeOf = (query: HeadQuery, input: number): Shape | undefined =>
-  query.shape(inputOf(query, input));
-const contentsOf = (query: HeadQuery, input: number): readonly Dimension[] | undefined =>
-  query.contents(inputOf(query, input));
+const inputName = ({ node }: HeadQuery, input: number): string => node.proto.input[input] ?? '';
+const inputShape = (query: HeadQuery, input: number): Shape | undefined =>
+  query.shape(inputName(query, input));
+const inputContents = (query: HeadQuery, input: number): readonly Dimension[] | undefined =>
+  query.contents(inputName(query, input));
 
 /** Inputs that are as long along the axis, among those that are broadcast. */
 function broadcast(query: HeadQuery, inputs: readonly number[]): HeadAnswer | undefined {
   const { node, output, place, groups, shape } = query;
   const sizes = inputs.map((input) => {
-    const shape = shapeOf(query, input);
+    const shape = inputShape(query, input);
     return shape === undefined ? undefined : (shape.at(place.axis) ?? 1);
   });
   const whole = shape(node.proto.output[output] ?? '')?.at(place.axis);
@@ -35,13 +35,13 @@ const each: HeadRule = (query) =>
     query.node.proto.input.flatMap((name, input) => (name === '' ? [] : [input])),
   );
 
-/** The first input as it is. */
+/** Groups keep their place in the first input. */
 const first: HeadRule = ({ place }) => ({ follows: [[0, place]] });
 
-/** Rows that are changed together, from an axis on: that of the groups has to lie in front of it. */
+/** Operators over all axes from `axis` on, such as Softmax. The axis of the groups must precede it. */
 const alongRows: HeadRule = (query) => {
   const { node, place } = query;
-  const rank = shapeOf(query, 0)?.length;
+  const rank = inputShape(query, 0)?.length;
   // Before opset 13 it was 1.
   const absent = node.op.endsWith('Softmax') ? 1 : -1;
   const axis = intAttribute(node.proto, 'axis', absent);
@@ -51,8 +51,8 @@ const alongRows: HeadRule = (query) => {
 
 const reduction: HeadRule = (query) => {
   const { node, place } = query;
-  const rank = shapeOf(query, 0)?.length;
-  const axes = intsAttribute(node.proto, 'axes') ?? contentsOf(query, 1);
+  const rank = inputShape(query, 0)?.length;
+  const axes = intsAttribute(node.proto, 'axes') ?? inputContents(query, 1);
   const isKept = intAttribute(node.proto, 'keepdims', 1) === 1;
   return isKept &&
     rank !== undefined &&
@@ -75,7 +75,7 @@ const product: HeadRule = (query) => {
 
 const transpose: HeadRule = (query) => {
   const { node, place } = query;
-  const rank = shapeOf(query, 0)?.length;
+  const rank = inputShape(query, 0)?.length;
   const order = intsAttribute(node.proto, 'perm');
   const from = order?.at(place.axis);
   return rank === undefined || from === undefined
@@ -83,13 +83,13 @@ const transpose: HeadRule = (query) => {
     : { follows: [[0, { ...place, axis: from - rank }]] };
 };
 
-/** Other sizes for the same numbers, which follow from what the node is. */
+/** Reshapes to sizes that the operator determines. */
 const reshaping: HeadRule = (query) => {
   const { node, output, place, groups, shape } = query;
-  const [from, to] = [shape(node.proto.output[output] ?? ''), shapeOf(query, 0)];
-  // Its length follows from the products, where sizes are computed.
-  const told = from?.with(place.axis, lengthOf(place, groups) ?? from.at(place.axis) ?? '');
-  const before = told && to && placeIn(told, place, to, groups);
+  const [from, to] = [shape(node.proto.output[output] ?? ''), inputShape(query, 0)];
+  // The axis may have a computed size, but its length is known from the groups.
+  const resized = from?.with(place.axis, lengthOf(place, groups) ?? from.at(place.axis) ?? '');
+  const before = resized && to && placeIn(resized, place, to, groups);
   return before && { follows: [[0, before]] };
 };
 
@@ -98,17 +98,17 @@ const reshape: HeadRule = (query) => {
   const answer = reshaping(query);
   const [, before] = answer?.follows[0] ?? [];
   const { node, output, place, shape } = query;
-  const [from, to] = [shape(node.proto.output[output] ?? '')?.length, shapeOf(query, 0)?.length];
+  const [from, to] = [shape(node.proto.output[output] ?? '')?.length, inputShape(query, 0)?.length];
   if (answer === undefined || before === undefined || from === undefined || to === undefined) {
     return undefined;
   }
   const at = from + place.axis;
-  const told = contentsOf(query, 1)?.[at];
+  const size = inputContents(query, 1)?.[at];
   const copies = intAttribute(node.proto, 'allowzero', 0) === 0 && at === to + before.axis;
-  return told === -1 || (told === 0 && copies) ? answer : sized(query, answer, at);
+  return size === -1 || (size === 0 && copies) ? answer : sized(query, answer, at);
 };
 
-/** An answer with a size that the second input tells. */
+/** Adds the size in the second input to an answer. */
 function sized(
   { place, groups }: HeadQuery,
   answer: HeadAnswer,
@@ -121,19 +121,19 @@ function sized(
 }
 
 const expand: HeadRule = (query) => {
-  const length = shapeOf(query, 1)?.[0];
+  const length = inputShape(query, 1)?.[0];
   const answer = broadcast(query, [0]);
   if (answer === undefined || typeof length !== 'number') {
     return undefined;
   }
   const at = length + query.place.axis;
-  const told = contentsOf(query, 1)?.[at];
-  return at < 0 || told === 1 ? answer : sized(query, answer, at);
+  const size = inputContents(query, 1)?.[at];
+  return at < 0 || size === 1 ? answer : sized(query, answer, at);
 };
 
 const concat: HeadRule = (query) => {
   const { node, place } = query;
-  const rank = shapeOf(query, 0)?.length;
+  const rank = inputShape(query, 0)?.length;
   return rank === undefined ||
     fromFront(intAttribute(node.proto, 'axis', 0), rank) === rank + place.axis
     ? undefined
@@ -143,7 +143,7 @@ const concat: HeadRule = (query) => {
 const split: HeadRule = (query) => {
   const { node, output, place, groups, shape } = query;
   const axis = intAttribute(node.proto, 'axis', 0);
-  const own = axis < 0 ? axis : axis - (shapeOf(query, 0)?.length ?? Number.NaN);
+  const own = axis < 0 ? axis : axis - (inputShape(query, 0)?.length ?? Number.NaN);
   const length = lengthOf(place, groups);
   if (own !== place.axis) {
     return Number.isNaN(own) ? undefined : first(query);
@@ -152,7 +152,7 @@ const split: HeadRule = (query) => {
   const isTold = (node.proto.input[1] ?? '') !== '';
   const lengths =
     attribute ??
-    contentsOf(query, 1) ??
+    inputContents(query, 1) ??
     node.proto.output.map((name) => shape(name)?.at(place.axis));
   const numbers = lengths.filter((one) => typeof one === 'number');
   const from = sum(numbers.slice(0, output));
@@ -171,12 +171,12 @@ const split: HeadRule = (query) => {
 
 const slice: HeadRule = (query) => {
   const { place } = query;
-  const shape = shapeOf(query, 0);
-  const [starts, ends] = [contentsOf(query, 1), contentsOf(query, 2)];
-  const lengths = shapeOf(query, 1)?.[0];
-  const isGiven = inputOf(query, 3) !== '';
+  const shape = inputShape(query, 0);
+  const [starts, ends] = [inputContents(query, 1), inputContents(query, 2)];
+  const lengths = inputShape(query, 1)?.[0];
+  const isGiven = inputName(query, 3) !== '';
   const axes = isGiven
-    ? contentsOf(query, 3)
+    ? inputContents(query, 3)
     : typeof lengths === 'number'
       ? Array.from({ length: lengths }, (_, axis) => axis)
       : undefined;
@@ -189,7 +189,7 @@ const slice: HeadRule = (query) => {
     return first(query);
   }
   const [start, end, size] = [starts?.[at], ends?.[at], shape[own]];
-  const step = inputOf(query, 4) === '' ? 1 : contentsOf(query, 4)?.[at];
+  const step = inputName(query, 4) === '' ? 1 : inputContents(query, 4)?.[at];
   if (![start, end, size].every((one) => typeof one === 'number') || step !== 1) {
     return undefined;
   }
@@ -207,7 +207,7 @@ const slice: HeadRule = (query) => {
 /** One of several, or some of them, along another axis. */
 const gather: HeadRule = (query) => {
   const { node, place } = query;
-  const [data, chosen] = [shapeOf(query, 0)?.length, shapeOf(query, 1)?.length];
+  const [data, chosen] = [inputShape(query, 0)?.length, inputShape(query, 1)?.length];
   if (data === undefined || chosen === undefined) {
     return undefined;
   }
@@ -219,7 +219,7 @@ const gather: HeadRule = (query) => {
     : { follows: [[0, { ...place, axis: from - data }]] };
 };
 
-/** Turns pairs of each head; the number of heads is told where it reads rows. */
+/** Rotary embedding. It has a number of heads as attribute if its input is rows. */
 const rotation: HeadRule = (query) => {
   const { node } = query;
   const [name] = ['num_heads'].filter((one) => intAttribute(node.proto, one, 0) !== 0);

@@ -18,12 +18,12 @@ import { headRules } from './head-rules';
 import type { GroupSizes } from './head-rule';
 import { countsStay } from './head-counts';
 
-/** What a node reads besides weights that has to become smaller with the heads. */
+/** Inputs and attributes of a node, except weights, that depend on the number of heads. */
 export interface NodeChange {
   readonly node: GraphNode;
   readonly sizes: readonly GroupSizes[];
   readonly attributes: readonly string[];
-  /** Values from around the attention with a place for each head, such as biases of distances. */
+  /** Values from outside the attention with a place for each head, such as position biases. */
   readonly chosen: ReadonlyMap<string, GroupPlace>;
 }
 
@@ -41,18 +41,18 @@ interface Piece {
   readonly place: GroupPlace;
 }
 
-/** Follows the places of `groups` heads from the last product of an attention up to those that make them. */
+/** Traces the places of `groups` heads from the last matmul of an attention back to its projections. */
 export class HeadWalk {
   public readonly tensors: WidthTensor[] = [];
   /** Values that have a place for each group, caches of the graph included. */
   public readonly values = new Map<string, GroupPlace>();
-  /** Why what one of its nodes gives can't be told apart by heads. */
+  /** Reason why the output of a node can't be split by heads. */
   public problem: Message | undefined;
   private readonly nodes = new Map<GraphNode, Follower>();
-  /** Caches that operators give which attend. */
+  /** Cache outputs of fused attention operators. */
   private readonly presents = new Set<string>();
   private readonly pieces = new Map<string, Piece[]>();
-  /** Rows behind the products of this attention; others come from around it. */
+  /** Values computed from the projections of this attention. Other values come from outside it. */
   private readonly own: ReadonlySet<string>;
 
   public constructor(
@@ -75,7 +75,7 @@ export class HeadWalk {
     }));
   }
 
-  /** Whether all heads can be told apart, and nothing else reads them. */
+  /** True if the heads can be separated and nothing else reads them. */
   public run(): boolean {
     const parts = [this.last.in / this.groups];
     return (
@@ -86,7 +86,7 @@ export class HeadWalk {
     );
   }
 
-  /** Whether several heads read what a product gives, such as keys of query heads that are groups here. */
+  /** True if several groups read the output of a projection, such as keys shared by query heads. */
   private isShared(product: GraphNode): boolean {
     const { index } = this.source;
     const seen = new Set<GraphNode>();
@@ -121,7 +121,7 @@ export class HeadWalk {
     const follower = this.followerOf(node);
     const output = node.proto.output.indexOf(value);
     follower.outputs.add(output);
-    // One that attends and projects by itself is both.
+    // Fused attention with its own projections is both a matmul and a rule.
     const matrix = fusedRules[node.op] === undefined ? this.matrices.of(node) : undefined;
     if (matrix !== undefined && place.axis === -1) {
       return this.product(node, matrix, place);
@@ -199,21 +199,21 @@ export class HeadWalk {
     return out === size && (bias === '' || isOne || this.demand(node, at, place));
   }
 
-  /** Follows values whose runs are all known. */
+  /** Traces values of which all ranges are known. */
   private joined(): boolean {
     for (let [entry] = this.pieces; entry !== undefined; [entry] = this.pieces) {
       const [value, pieces] = entry;
-      const inOrder = pieces.toSorted((a, b) => a.from - b.from);
-      const axis = inOrder[0]?.place.axis ?? -1;
+      const sortedPieces = pieces.toSorted((a, b) => a.from - b.from);
+      const axis = sortedPieces[0]?.place.axis ?? -1;
       let end = 0;
-      for (const { from, to, place } of inOrder) {
+      for (const { from, to, place } of sortedPieces) {
         if (from !== end || to - from !== this.groups * sum(place.parts) || place.axis !== axis) {
           return this.stop(this.source.index.producers.get(value));
         }
         end = to;
       }
       this.pieces.delete(value);
-      const parts = inOrder.flatMap(({ place }) => place.parts);
+      const parts = sortedPieces.flatMap(({ place }) => place.parts);
       // All outputs of a split are followed where its size is not known.
       const isWhole = (this.shapes.of(value)?.at(axis) ?? end) === end;
       if (!isWhole || !this.follow(value, { axis, parts })) {
@@ -223,7 +223,7 @@ export class HeadWalk {
     return true;
   }
 
-  /** Whether nothing reads the heads but what has been followed, and the last product. */
+  /** True if only traced nodes and the last matmul read the heads. */
   private isClosed(): boolean {
     const { index } = this.source;
     return (
@@ -240,7 +240,7 @@ export class HeadWalk {
     );
   }
 
-  /** Whether all that reads a value takes its heads as they are, or its other sizes. */
+  /** True if all consumers of a value are traced, or read sizes that don't change. */
   private isRead(value: string, place: GroupPlace): boolean {
     const { index } = this.source;
     const isGiven = !index.outputs.has(value) || isPresent(value) || this.presents.has(value);
@@ -266,8 +266,8 @@ export class HeadWalk {
     }
     if (reader.op === 'Shape') {
       return countsStay(this.source.index, this.shapes, reader, place, (node, input) => {
-        const told = this.nodes.get(node)?.sizes.find((one) => one.input === input);
-        return new Set(told?.numbers.keys());
+        const change = this.nodes.get(node)?.sizes.find((one) => one.input === input);
+        return new Set(change?.numbers.keys());
       });
     }
     const inputs = this.nodes.get(reader)?.inputs;

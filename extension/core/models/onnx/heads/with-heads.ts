@@ -45,8 +45,8 @@ export function withHeads(
       );
       const chosen = renameInputs(one, (name) => names.get(name) ?? name);
       const input = chosen.input.map((name, place) => {
-        const told = change.sizes.find((sizes) => sizes.input === place);
-        return told === undefined ? name : toldAgain(additions, shapes, name, told, left);
+        const size = change.sizes.find((sizes) => sizes.input === place);
+        return size === undefined ? name : replaceSizes(additions, shapes, name, size, left);
       });
       return scaled(copyWith(chosen, { input }), change.attributes, left);
     });
@@ -57,7 +57,7 @@ export function withHeads(
     return place === undefined ? info : withSize(info, place.axis, left);
   };
   const { input, output } = file.graph;
-  // Names may stand for products of sizes that are others now.
+  // Named sizes may be products of sizes that changed.
   const valueInfo = file.graph.valueInfo.filter(({ name }) => values.get(name)?.isOpen !== true);
   const graph = copyWith(file.graph, {
     ...{ node, input: input.map(resize), output: output.map(resize) },
@@ -71,8 +71,8 @@ function axisIn(shapes: ValueShapes, value: string, axis: number): number {
   return (shapes.of(value)?.length ?? 0) + axis;
 }
 
-/** Sizes, some of them others than before; those that are not known before the graph runs stay as they are computed. */
-function toldAgain(
+/** Emits a size tensor with some sizes replaced. Dynamic sizes are still computed. */
+function replaceSizes(
   additions: GraphBuilder,
   shapes: ValueShapes,
   name: string,
@@ -87,8 +87,8 @@ function toldAgain(
     return additions.ints(known.map((one, i) => (each[i] === undefined ? one : left(each[i]))));
   }
   const others = additions.ints(each.map((one) => (one === undefined ? 1 : 0)));
-  const told = additions.ints(each.map((one) => left(one ?? 0)));
-  return additions.op('Add', [additions.op('Mul', [name, others]), told]);
+  const replaced = additions.ints(each.map((one) => left(one ?? 0)));
+  return additions.op('Add', [additions.op('Mul', [name, others]), replaced]);
 }
 
 function scaled(
@@ -105,7 +105,7 @@ function scaled(
     : withAttributes(node, Object.fromEntries(values) as Record<string, number | number[]>);
 }
 
-/** What is told of a value, with another size along an axis, where that is told. */
+/** Returns the type info of a value with another size along an axis, if it has a known size. */
 function withSize(
   port: ValueInfoProto,
   axis: number,

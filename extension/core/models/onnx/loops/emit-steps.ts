@@ -65,7 +65,7 @@ export function emitSteps(
       values.set(input, add('Gather', [outside, place], inside(input), { axis }));
     }
     nodes.push(...emitBody(ordered, values, inside));
-    valueInfo.push(...notesOf(body, values));
+    valueInfo.push(...stepValueInfos(body, values));
     current = states.map(({ output }) => values.get(output) ?? output);
     results.forEach(({ inside: output, axis }, i) => {
       const [part, row] = [values.get(output) ?? output, inside(`${output}/row`)];
@@ -86,7 +86,7 @@ export function emitSteps(
   return { nodes, valueInfo };
 }
 
-/** The nodes of a body over `values`, which learns what stands for its own values. */
+/** Returns the nodes of a body over `values`, and adds the outputs of the body to `values`. */
 function emitBody(
   body: readonly NodeProto[],
   values: Map<string, string>,
@@ -96,7 +96,7 @@ function emitBody(
     const [input = ''] = node.input;
     const [output = ''] = node.output;
     if (operatorName(node) === 'Identity') {
-      // Stacks go from step to step like this: their slices are found by what they are.
+      // Stacks pass from step to step like this. Their slices are found by the original name.
       values.set(output, values.get(input) ?? input);
       return [];
     }
@@ -113,8 +113,8 @@ function emitBody(
   });
 }
 
-/** What a body says of its values, under the names that they have in a step. */
-function notesOf(
+/** Value infos of a body with the value names of a step. */
+function stepValueInfos(
   { valueInfo, output }: GraphProto,
   values: ReadonlyMap<string, string>,
 ): ValueInfoProto[] {

@@ -25,26 +25,26 @@ export interface KnownSteps {
   readonly count: number;
   /** Names of the step's number, and of the condition that stays true, in a Loop's body. */
   readonly counters: { readonly step: string; readonly condition: string } | undefined;
-  /** What each step hands on to the next: names in the body, of the first value, and of the last one. */
+  /** Loop-carried values: names in the body, and of the initial and final value. */
   readonly states: readonly {
     readonly input: string;
     readonly output: string;
     readonly first: string;
     readonly last: string;
   }[];
-  /** What a Scan hands out to its steps. */
+  /** Scan inputs. */
   readonly items: readonly Parts[];
-  /** What the steps give, put together. */
+  /** Concatenated outputs of the steps. */
   readonly results: readonly Parts[];
 }
 
-/** What is asked about the graph around a Loop or Scan. */
+/** The graph around a Loop or Scan. */
 export class Around {
   private found: { readonly shapes: ValueShapes; readonly index: GraphIndex } | undefined;
 
   public constructor(
     private readonly file: OnnxFile,
-    /** As it runs where the loop does. */
+    /** Graph that contains the loop. */
     private readonly graph: GraphProto,
   ) {}
 
@@ -60,7 +60,7 @@ export class Around {
     return this.looked.shapes;
   }
 
-  /** Whether a value is a stack of matrices in the file, or made of such as they are alone. */
+  /** True if a value is a stored stack of matrices, or computed from stacks matrix by matrix. */
   public isStack(name: string): boolean {
     const stored = this.file.initializers.get(name);
     if (stored !== undefined) {
@@ -112,10 +112,10 @@ export function knownSteps(node: NodeProto, around: Around): KnownSteps | NotKno
   if (!read.some((name) => around.isStack(name))) {
     return { problem: noStacks };
   }
-  return isLoop ? stepsOfLoop(node, body, around) : stepsOfScan(node, body, states, around);
+  return isLoop ? readLoop(node, body, around) : readScan(node, body, states, around);
 }
 
-/** What the body of a Loop takes parts of, or may in graphs inside of it, by the names outside. */
+/** Outer names of the values that a Loop body, or a graph nested in it, may slice. */
 function cutInBody({ input }: NodeProto, body: GraphProto, around: Around): string[] {
   const outside = new Map(body.input.map(({ name }, place) => [name, input[place] ?? '']));
   const named = (name: string): string => outside.get(name) ?? name;
@@ -126,7 +126,7 @@ function cutInBody({ input }: NodeProto, body: GraphProto, around: Around): stri
       return [named(data)];
     }
     if (op in rowRules) {
-      // What is made of a stack is one as well.
+      // A value computed from a stack is also a stack.
       const [made = data] = one.input.filter((name) => around.isStack(named(name)));
       one.output.forEach((name) => outside.set(name, named(made)));
       return [];
@@ -135,7 +135,7 @@ function cutInBody({ input }: NodeProto, body: GraphProto, around: Around): stri
   });
 }
 
-function stepsOfLoop(node: NodeProto, body: GraphProto, { shapes }: Around): KnownSteps | NotKnown {
+function readLoop(node: NodeProto, body: GraphProto, { shapes }: Around): KnownSteps | NotKnown {
   const [limit = '', condition = '', ...firsts] = node.input;
   const numbers = shapes.contents(limit);
   const [count] = numbers ?? [];
@@ -154,7 +154,7 @@ function stepsOfLoop(node: NodeProto, body: GraphProto, { shapes }: Around): Kno
     body,
     count,
     counters: { step, condition: going },
-    states: statesOf(node, firsts, inputs, outputs),
+    states: readStates(node, firsts, inputs, outputs),
     items: [],
     results: outputs.slice(firsts.length).map((inside, i) => ({
       inside,
@@ -165,7 +165,7 @@ function stepsOfLoop(node: NodeProto, body: GraphProto, { shapes }: Around): Kno
   };
 }
 
-/** Whether the condition that a body gives is the one that it was given, or true. */
+/** True if the condition output of a body is its condition input or always true. */
 function staysTrue(
   name: string,
   given: string,
@@ -189,7 +189,7 @@ function staysTrue(
   return false;
 }
 
-function stepsOfScan(
+function readScan(
   node: NodeProto,
   body: GraphProto,
   states: number,
@@ -225,13 +225,13 @@ function stepsOfScan(
     body,
     count,
     counters: undefined,
-    states: statesOf(node, firsts, inputs, outputs),
+    states: readStates(node, firsts, inputs, outputs),
     items,
     results: parts(outputs.slice(states), node.output.slice(states), 'scan_output'),
   };
 }
 
-function statesOf(
+function readStates(
   node: NodeProto,
   firsts: readonly string[],
   inputs: readonly string[],

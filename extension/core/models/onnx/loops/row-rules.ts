@@ -5,28 +5,28 @@ import { fromFront } from '../values/shape-rules';
 import { sizesOf } from './rows';
 import type { Rows } from './rows';
 
-/** What the rule of a node looks at, and makes rows of its result with. */
+/** Input of a row rule. */
 export interface RowQuery {
   readonly node: NodeProto;
-  /** Which rows of the first output are wanted, whose sizes are `result`. */
+  /** Wanted rows of the first output, which has shape `result`. */
   readonly rows: Rows;
   readonly result: readonly number[];
   readonly dims: (value: string) => readonly number[] | undefined;
-  /** Rows of an input, as a value; undefined where they cannot be had alone. */
+  /** Returns a value with rows of an input; undefined if they can't be separated. */
   readonly rowsOf: (value: string, rows: Rows) => string | undefined;
-  /** A stored weight under a name of its own, or else the value. */
+  /** Returns a copy of a stored weight under its own name, or the value itself. */
   readonly copyOf: (value: string) => string;
-  /** The same node on other inputs, whose result has these sizes. */
+  /** Emits the node with other inputs. `dims` is the shape of its output. */
   readonly make: (
     inputs: readonly string[],
     dims: readonly number[],
     changes?: Readonly<Record<string, Attribute>>,
   ) => string;
-  /** The value in other sizes. */
+  /** Reshapes a value. */
   readonly reshaped: (value: string, dims: readonly number[]) => string;
 }
 
-/** Rows of the first output of a node, made of rows of its inputs; undefined where it needs more of them. */
+/** Computes rows of the first output of a node from rows of its inputs; undefined if it needs other rows. */
 export type RowRule = (query: RowQuery) => string | undefined;
 
 type Values = readonly (string | undefined)[];
@@ -36,12 +36,12 @@ function all(values: Values): readonly string[] | undefined {
   return found.length === values.length ? found : undefined;
 }
 
-/** The number that an axis has once `rows` are taken. */
+/** Index of an axis after `rows` are taken. */
 function moved(axis: number, rows: Rows): number {
   return rows.dropped && axis > rows.axis ? axis - 1 : axis;
 }
 
-/** What stands for an input that is broadcast to the sizes of the result. */
+/** Returns rows of an input that is broadcast to the shape of the result. */
 function broadcastRows(
   { rows, result, dims, rowsOf }: RowQuery,
   input: string,
@@ -95,7 +95,7 @@ const reshaped: RowRule = ({
   const from = dims(data);
   const size = result[rows.axis] ?? 0;
   const before = product(result.slice(0, rows.axis));
-  // The axis whose places are as many as those of the wanted axis, or so many times as many.
+  // The axis with the size of the wanted axis, or a multiple of it.
   const axis = from?.findIndex(
     (one, i) => product(from.slice(0, i)) === before && one % size === 0 && (one > 1 || size === 1),
   );

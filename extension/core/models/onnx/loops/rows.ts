@@ -4,21 +4,21 @@ import { intAttribute, intsAttribute } from '../node-attributes';
 import { fromFront } from '../values/shape-rules';
 import type { ValueShapes } from '../values/value-shapes';
 
-/** Some of the places along an axis. */
+/** A range of indices along an axis. */
 export interface Rows {
   readonly axis: number;
   readonly first: number;
   readonly count: number;
-  /** Whether one place is taken and the axis removed. */
+  /** True if the range has one index and the axis is removed. */
   readonly dropped: boolean;
 }
 
-/** Sizes of what `rows` leave of a value. */
+/** Shape of a value restricted to `rows`. */
 export function sizesOf(dims: readonly number[], { axis, count, dropped }: Rows): number[] {
   return dims.flatMap((size, i) => (i === axis ? (dropped ? [] : [count]) : [size]));
 }
 
-/** What a node takes of a value of sizes `dims`, along one axis; undefined where it does more, or it is not known. */
+/** Range that a node takes from a value of shape `dims` along one axis; undefined if it does more or the range is unknown. */
 export function rowsOf(
   node: NodeProto,
   dims: readonly number[],
@@ -48,7 +48,7 @@ function gathered(node: NodeProto, dims: readonly number[], shapes: ValueShapes)
   return { axis, first: fromFront(place, dims[axis] ?? 0), count: 1, dropped: rank === 0 };
 }
 
-/** Places behind each other, with all of the other axes. */
+/** Contiguous range of a Slice that keeps all other axes. */
 function sliced(node: NodeProto, dims: readonly number[], shapes: ValueShapes): Rows | undefined {
   const numbers = (place: number): readonly number[] | undefined => {
     const found = shapes.contents(node.input[place] ?? '');

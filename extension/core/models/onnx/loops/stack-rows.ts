@@ -22,28 +22,28 @@ interface StackView {
   /** In bytes. */
   readonly length: number;
   readonly dims: readonly number[];
-  /** Tells weights of the same bytes apart where one is not to stand for the other. */
+  /** Distinguishes weights of the same bytes that must not be shared. */
   readonly copy?: number;
 }
 
-/** A stack of matrices has one axis more than they. */
+/** Rank of a stack of matrices. */
 export const stackRank = 3;
-/** The numbers of a vector stay where they are: they are few, and shapes may depend on them. */
+/** Smallest rank that is cut. Vectors are small, and shapes may depend on them. */
 const leastRank = 2;
 
 /**
- * What the steps of a loop cut out of stacks. Parts of a stack in the file are ranges of its bytes; where nodes
- * change a stack first, they change the part alone.
+ * Slices of stacks in the steps of a loop. Slices of a stored stack are ranges of its bytes. Nodes between stack and
+ * slice are applied to the slice.
  */
 export class StackRows {
   /** Nodes that change parts of stacks. */
   public readonly nodes: NodeProto[] = [];
-  /** Why a stack cannot be cut, if so. */
+  /** Reason why a stack can't be cut. */
   public problem: Message | undefined;
   private readonly shapes: ValueShapes;
   private readonly index: GraphIndex;
   private readonly initializers: OnnxFile['initializers'];
-  /** What stands for the outputs of nodes that cut. */
+  /** Replacements of the outputs of slicing nodes. */
   private readonly parts = new Map<string, string>();
   private readonly views = new Map<string, StackView>();
   private readonly sizes = new Map<string, readonly number[]>();
@@ -68,7 +68,7 @@ export class StackRows {
     this.initializers = file.initializers;
   }
 
-  /** Whether one of the parts is a matrix. */
+  /** True if one of the parts is a matrix. */
   public get holdMatrices(): boolean {
     return [...this.parts.values()].some((part) => isMatrix(this.dims(part) ?? []));
   }
@@ -85,7 +85,7 @@ export class StackRows {
     }
   }
 
-  /** What stands for a value: a part of a stack for what a node cuts out of it. */
+  /** Returns the replacement of a value: part of a stack for the output of a slicing node. */
   public standIn(value: string): string {
     return this.parts.get(value) ?? value;
   }
@@ -189,7 +189,7 @@ export class StackRows {
     return output;
   }
 
-  /** Of a stored weight that is laid out in other sizes as well. */
+  /** View of a stored weight, also through reshapes. */
   private viewOf(value: string): StackView | undefined {
     const stored = this.views.get(value) ?? fullView(this.initializers.get(value));
     const node = this.index.producers.get(value)?.proto;
@@ -200,7 +200,7 @@ export class StackRows {
     return inner === undefined || dims === undefined ? undefined : { ...inner, dims };
   }
 
-  /** Small numbers beside a stack, such as its scales, by a node. */
+  /** Emits a Gather for small constants of a stack, such as scales. */
   private taken(value: string, { axis, first, count, dropped }: Rows): string | undefined {
     const dims = this.dims(value);
     if (dims === undefined || count !== 1 || !this.isConstant(value) || this.holdsStack(value)) {
@@ -231,7 +231,7 @@ export class StackRows {
     return key;
   }
 
-  /** Whether a stored stack is among what a constant is made of. */
+  /** True if a constant is computed from a stored stack. */
   private holdsStack(value: string): boolean {
     const seen = new Set<string>();
     const open = [value];
@@ -310,7 +310,7 @@ function fullView(stack: OnnxInitializer | undefined): StackView | undefined {
     : undefined;
 }
 
-/** Undefined where they do not lie together, or do not begin at a byte. */
+/** View of a range; undefined if it isn't contiguous or doesn't begin at a byte. */
 function rangeOf(view: StackView, rows: Rows): StackView | undefined {
   const { axis, first, count } = rows;
   const bytes = view.length / (view.dims[axis] ?? 0);

@@ -22,7 +22,7 @@ const mostNodes = 200_000;
 /** A file whose loops over stacked weights are written out, step by step. */
 export interface Unrolled {
   readonly file: OnnxFile;
-  /** What is said of each of them. */
+  /** Notes for the user about each unrolled loop. */
   readonly notes: readonly Message[];
 }
 
@@ -59,7 +59,7 @@ export function unrollLoops(file: OnnxFile, inBranches = false): Unrolled {
   }
 }
 
-/** Why a Loop or Scan of the main graph, or of a branch of an If in it, stays as it is. */
+/** Reason why a Loop or Scan of the main graph, or of an If branch in it, can't be unrolled. */
 export function whyNotUnrolled(file: OnnxFile, node: NodeProto): Message | undefined {
   const main = mainPlace(file.graph);
   const place = isRepeating(node)
@@ -85,7 +85,7 @@ function unroll(
     return steps;
   }
   const { count, body } = steps;
-  if (count * (nodesIn(body) + body.input.length + body.output.length) > mostNodes) {
+  if (count * (countNodes(body) + body.input.length + body.output.length) > mostNodes) {
     return { problem: say`its ${count} steps would be more than ${mostNodes} nodes` };
   }
   const names = namesIn(file.graph);
@@ -132,13 +132,13 @@ function unroll(
   return { file: withoutUnread(withAdditions(file, around, builder, () => true)), count };
 }
 
-/** Those of nested graphs included. */
-function nodesIn({ node }: GraphProto): number {
-  const nested = node.flatMap(nestedGraphs).map(nodesIn);
+/** Number of nodes, including nested graphs. */
+function countNodes({ node }: GraphProto): number {
+  const nested = node.flatMap(nestedGraphs).map(countNodes);
   return nested.reduce((sum, count) => sum + count, node.length);
 }
 
-/** What a node is called, or a name made of it with which no other begins. */
+/** Name of a node, with a suffix if other names begin with it. */
 function freeScope({ name, output }: NodeProto, names: ReadonlySet<string>): string {
   const wanted = name === '' ? (output[0] ?? '') : name;
   let scope = wanted;

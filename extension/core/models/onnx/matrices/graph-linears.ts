@@ -22,12 +22,13 @@ import type { SublayerKind } from '../../model-summary';
 /** A linear layer of a graph, with the nodes that it consists of. */
 export interface GraphLinear extends LinearLayer {
   readonly use: LinearWeight;
-  /** Those of its products that this mode of the graph makes, and the nodes that give their results. */
+  /** Matmuls of the layer in this mode of the graph. */
   readonly products: readonly MatrixProduct[];
+  /** Output nodes of the matmuls. */
   readonly nodes: readonly GraphNode[];
 }
 
-/** A matrix that cannot take another form, and why. */
+/** A matrix that can't be encoded, and the reason. */
 export interface UnusableMatrix {
   readonly name: string;
   readonly problem: string;
@@ -40,13 +41,13 @@ export interface GraphLinears {
 }
 
 export const formDTypes: ReadonlySet<DType> = new Set([...runnableDTypes, 'U8', 'I8']);
-/** Below, operators that forms are emitted in mean something else, such as how they broadcast. */
+/** Oldest opset in which the operators of encodings have today's semantics, such as broadcasting. */
 const oldestOpset = 9;
 
-/** A layer of which it is not known yet what it is for, and all nodes that its result goes into. */
-type FoundLinear = Omit<GraphLinear, 'role'> & { readonly behind: ReadonlySet<GraphNode> };
+/** A linear layer without a role, and all nodes that depend on its output. */
+type FoundLinear = Omit<GraphLinear, 'role'> & { readonly descendants: ReadonlySet<GraphNode> };
 
-/** Finds the matrices by which one sublayer multiplies rows, and nothing else does. */
+/** Finds matrices that are used only as linear layers of a single sublayer. */
 export function findGraphLinears(source: OnnxModel, cut: CutGraph): GraphLinears {
   const { file, place, index } = source;
   const outer = place?.wrapping.outer ?? file.graph;
@@ -55,13 +56,18 @@ export function findGraphLinears(source: OnnxModel, cut: CutGraph): GraphLinears
     shapes ??= new ValueShapes(file.graph, index);
     return whyFused(node, index, shapes);
   });
-  const holders = holdersOf(cut);
-  const formed = formsOf(source, outer);
-  const inForms = new Set(formed.flatMap(({ tensors }) => tensors));
+  const holders = findReaders(cut);
+  const formed = encodedMatrices(source, outer);
+  const encodedTensors = new Set(formed.flatMap(({ tensors }) => tensors));
   const unusable: UnusableMatrix[] = [];
   const dense = [...holders.keys()].flatMap((name): Candidate[] => {
     const data = file.initializers.get(name);
-    if (data === undefined || inForms.has(name) || !isMatrixLike(data.dims) || !isFloat(data)) {
+    if (
+      data === undefined ||
+      encodedTensors.has(name) ||
+      !isMatrixLike(data.dims) ||
+      !isFloat(data)
+    ) {
       return [];
     }
     const use = readers.of(name, data);
@@ -81,7 +87,7 @@ export function findGraphLinears(source: OnnxModel, cut: CutGraph): GraphLinears
   const byProto = new Map(source.index.nodes.map((node) => [node.proto, node]));
   const found = [...dense, ...formed].flatMap(({ matrix, tensors }) => {
     const sublayers = new Set(tensors.flatMap((name) => holders.get(name) ?? []));
-    const layer = inOneSublayer(source, byProto, matrix, [...sublayers]);
+    const layer = assignSublayer(source, byProto, matrix, [...sublayers]);
     if (typeof layer === 'string') {
       unusable.push({ name: matrix.id, problem: layer });
     }
@@ -94,7 +100,7 @@ export function findGraphLinears(source: OnnxModel, cut: CutGraph): GraphLinears
   return { layers: withRoles(source, found), unusable };
 }
 
-/** A matrix and how the graph multiplies by it, wherever that is. */
+/** A matrix and its uses in the graph. */
 type FoundMatrix = Omit<GraphLinear, 'role' | 'sublayer' | 'products' | 'nodes'>;
 
 interface Candidate {
@@ -103,8 +109,8 @@ interface Candidate {
   readonly tensors: readonly string[];
 }
 
-/** The layer, or why it is none; undefined where its products are no sublayer's. */
-function inOneSublayer(
+/** Returns the layer, or the reason why it isn't one; undefined if no sublayer uses the matrix. */
+function assignSublayer(
   { index, branches }: OnnxModel,
   byProto: ReadonlyMap<NodeProto, GraphNode>,
   matrix: FoundMatrix,
@@ -124,13 +130,13 @@ function inOneSublayer(
   ) {
     return undefined;
   }
-  const behind = index.descendants(
+  const descendants = index.descendants(
     nodes.flatMap(({ outputs }) => outputs),
     branch.end,
   );
-  return [...behind].some((node) => node.op === 'TopK' && branch.nodes.has(node))
+  return [...descendants].some((node) => node.op === 'TopK' && branch.nodes.has(node))
     ? 'it chooses experts'
-    : { ...matrix, sublayer, products, nodes, behind, ...overPositions(products) };
+    : { ...matrix, sublayer, products, nodes, descendants, ...overPositions(products) };
 }
 
 function overPositions(products: readonly MatrixProduct[]): Pick<GraphLinear, 'overPositions'> {
@@ -138,13 +144,13 @@ function overPositions(products: readonly MatrixProduct[]): Pick<GraphLinear, 'o
 }
 
 /**
- * The matrices that have another form already, as Espalier has written it.
- * @throws UserError where tensors do not fit the form that the graph tells of.
+ * Finds matrices that Espalier has already encoded.
+ * @throws UserError if tensors don't match the encoding in the metadata.
  */
-function formsOf({ file }: OnnxModel, outer: GraphProto): Candidate[] {
-  const told = toldForms(file.model);
-  const regions = told.size === 0 ? undefined : findRegions(outer, file);
-  return [...told].flatMap(([id, { form: spec, out, in: input }]): Candidate[] => {
+function encodedMatrices({ file }: OnnxModel, outer: GraphProto): Candidate[] {
+  const storedForms = toldForms(file.model);
+  const regions = storedForms.size === 0 ? undefined : findRegions(outer, file);
+  return [...storedForms].flatMap(([id, { form: spec, out, in: input }]): Candidate[] => {
     const products = regions?.get(id);
     if (products === undefined) {
       return [];
@@ -180,13 +186,13 @@ function lacks(file: string, name: string): never {
   });
 }
 
-/** Whether its numbers are floats, as they are used. */
+/** True for float dtypes. */
 export function isFloat({ dtype }: OnnxInitializer): boolean {
   return /^B?F\d/.test(dtype);
 }
 
-/** Which sublayers read each initializer. */
-function holdersOf({ over }: CutGraph): Map<string, number[]> {
+/** Sublayers that read each initializer, by name. */
+function findReaders({ over }: CutGraph): Map<string, number[]> {
   const holders = new Map<string, number[]>();
   for (const [sublayer, { weights }] of over.entries()) {
     for (const name of weights) {
@@ -200,21 +206,21 @@ function withRoles(source: OnnxModel, found: readonly FoundLinear[]): GraphLinea
   const products = new Map(
     found.flatMap((layer) => layer.nodes.map((node) => [node, layer.sublayer] as const)),
   );
-  const inOrder = found.toSorted((a, b) => orderOf(a) - orderOf(b));
-  return inOrder.map(({ behind, ...layer }) => {
+  const sortedLayers = found.toSorted((a, b) => firstOrder(a) - firstOrder(b));
+  return sortedLayers.map(({ descendants, ...layer }) => {
     const { sublayer } = layer;
-    const isLast = ![...behind].some((node) => products.get(node) === sublayer);
+    const isLast = ![...descendants].some((node) => products.get(node) === sublayer);
     const { kind = 'other' } = source.summary.sublayers[sublayer] ?? {};
-    return { ...layer, role: linearRole(kind, labelsOf(layer), isLast) };
+    return { ...layer, role: linearRole(kind, moduleLabels(layer), isLast) };
   });
 }
 
-function orderOf({ nodes: [first] }: FoundLinear): number {
+function firstOrder({ nodes: [first] }: FoundLinear): number {
   return first?.order ?? 0;
 }
 
-/** What tells of the module: names, and the path that dynamo notes where its names are numbers. */
-function labelsOf({ id, nodes }: Pick<GraphLinear, 'id' | 'nodes'>): string[] {
+/** Names that identify the module: node names, and the module path in metadata of the dynamo exporter. */
+function moduleLabels({ id, nodes }: Pick<GraphLinear, 'id' | 'nodes'>): string[] {
   const paths = nodes.flatMap(({ proto: { metadataProps } }) =>
     metadataProps.flatMap(({ key, value }) => (key === 'namespace' ? [modulePath(value)] : [])),
   );

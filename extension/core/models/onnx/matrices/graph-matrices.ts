@@ -57,15 +57,15 @@ export class GraphMatrices {
       }
       case 'Gemm': {
         const matrix = this.dequantized(node.proto.input[1] ?? '');
-        const turned = intAttribute(node.proto, 'transB', 0) === 0;
-        return matrix && made(node, bias, matrix, turned);
+        const isTransposed = intAttribute(node.proto, 'transB', 0) === 0;
+        return matrix && made(node, bias, matrix, isTransposed);
       }
       default:
         return undefined;
     }
   }
 
-  /** The product of a branch that no other one of it is behind. */
+  /** Last matmul of a branch. */
   public last(index: number): GraphMatrix | undefined {
     const branch = this.source.branches[index];
     const products = [...(branch?.nodes ?? [])].flatMap((node) => this.of(node) ?? []);
@@ -161,7 +161,7 @@ export class GraphMatrices {
     };
   }
 
-  /** An initializer in this shape, where no other node reads it; one number may be of several. */
+  /** Initializer of this shape that no other node reads. Scalars may be shared. */
   private own(name: string, shape: readonly number[]): LazyTensor | undefined {
     const data = this.source.file.initializers.get(name);
     const fits = data !== undefined && elementCount(data.dims) === elementCount(shape);
@@ -177,11 +177,16 @@ export class GraphMatrices {
   }
 }
 
-function made(node: GraphNode, bias: string, matrix: PackedMatrix, turned: boolean): GraphMatrix {
+function made(
+  node: GraphNode,
+  bias: string,
+  matrix: PackedMatrix,
+  isTransposed: boolean,
+): GraphMatrix {
   const [rows, columns] = matrix.shape;
-  const [out, width] = turned ? [columns, rows] : [rows, columns];
+  const [out, width] = isTransposed ? [columns, rows] : [rows, columns];
   const { name, file, offset, length } = matrix.tensor;
-  const packed = { matrix, turned };
+  const packed = { matrix, turned: isTransposed };
   const weight: LazyTensor = {
     ...{ name, dtype: packedDType, shape: [out, width], file, offset, length, packed },
   };
@@ -193,7 +198,7 @@ const isByte = (dtype: string): boolean => dtype === 'U8' || dtype === 'I8';
 const bytes = (dtype: string) =>
   ({ bits: 8, order: 'columns', values: dtype === 'I8' ? 'signed' : 'unsigned' }) as const;
 
-/** Whether a matrix is read once, as it is, by products of rows. */
+/** True if a single matmul of rows reads the matrix directly. */
 function isPlain({ form, use: { products, between } }: GraphLinear): boolean {
   const [product, ...others] = products;
   const isRead = product !== undefined && product.map === undefined && others.length === 0;

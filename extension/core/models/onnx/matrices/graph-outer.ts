@@ -20,10 +20,10 @@ export interface GraphHead extends OuterMatrix {
 
 export type GraphOuter = GraphTable | GraphHead;
 
-/** Below, there is no BitShift, which takes numbers of four bits out of bytes. */
+/** First opset with BitShift, which unpacks 4-bit numbers. */
 const oldestOpset = 11;
 
-/** The table that token ids are looked up in, and the matrices that only what is behind the last sublayer multiplies by. */
+/** Finds the token embedding and the matrices used only after the last sublayer. */
 export function findGraphOuter(source: OnnxModel, cut: CutGraph): GraphOuter[] {
   const { file, place, index, summary, branches } = source;
   const last = branches.at(-1);
@@ -34,10 +34,10 @@ export function findGraphOuter(source: OnnxModel, cut: CutGraph): GraphOuter[] {
     place?.wrapping.outer ?? file.graph,
     () => 'it is part of an attention',
   );
-  const tables = tablesOfIds(source);
+  const tables = findTokenTables(source);
   const behind = new Set([...index.descendants([last.end])].map(({ proto }) => proto));
-  const inMode = new Set(index.nodes.map(({ proto }) => proto));
-  // The part over the last sublayer makes what is behind it, too.
+  const modeNodes = new Set(index.nodes.map(({ proto }) => proto));
+  // The part of the last sublayer also computes nodes after it.
   const parts = [...cut.over.slice(-1), cut.epilogue];
   const names = new Set([...tables, ...parts.flatMap(({ weights }) => [...weights])]);
   return [...names].flatMap((name): GraphOuter[] => {
@@ -50,13 +50,13 @@ export function findGraphOuter(source: OnnxModel, cut: CutGraph): GraphOuter[] {
     const { lookups, products } = uses;
     const isElsewhere =
       (lookups !== undefined && !tables.has(name)) ||
-      products?.products.some(({ node }) => inMode.has(node) && !behind.has(node)) === true;
-    return isElsewhere ? [] : matricesOf(name, weight, uses);
+      products?.products.some(({ node }) => modeNodes.has(node) && !behind.has(node)) === true;
+    return isElsewhere ? [] : outerMatrices(name, weight, uses);
   });
 }
 
-/** One for each use; a head that is the embedding has no name of its own. */
-function matricesOf(
+/** Returns one matrix per use. A tied LM head gets its own id. */
+function outerMatrices(
   name: string,
   weight: LazyTensor,
   { lookups, products }: WeightUses,
@@ -80,8 +80,8 @@ function matricesOf(
   return found;
 }
 
-/** None where one is of whole numbers, to which another gives scales. */
-function tablesOfIds({ file, index, summary }: OnnxModel): Set<string> {
+/** Tables that token ids index; empty if one is quantized with separate scales. */
+function findTokenTables({ file, index, summary }: OnnxModel): Set<string> {
   const ids = idsPort(summary.inputs);
   const tables = ids === undefined ? [] : lookupsOf(index, ids.name).map(({ table }) => table);
   const isPlain = tables.every((name) => {

@@ -15,7 +15,7 @@ import { lazyTensor } from './graph-linears';
 import { fewBitsProduct } from './graph-matrices';
 import type { GraphMatrices, GraphMatrix } from './graph-matrices';
 
-/** Operators that change each number by itself; what else they read has one number, or one for each channel. */
+/** Elementwise operators. Other inputs are scalars or have one number per channel. */
 export const elementwise: ReadonlySet<string> = new Set([
   ...['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Max', 'Min', 'PRelu'],
   ...['Relu', 'LeakyRelu', 'Elu', 'Gelu', 'Sigmoid', 'HardSigmoid', 'HardSwish', 'Swish', 'Mish'],
@@ -29,7 +29,7 @@ export const elementwise: ReadonlySet<string> = new Set([
 class Channels {
   public readonly tensors: WidthTensor[] = [];
   private readonly seen = new Set<string>();
-  /** Those of them that are one number for all channels, which others may read too. */
+  /** Scalars among the values, which other nodes may also read. */
   private readonly numbers = new Set<string>();
   private readonly nodes = new Set<GraphNode>();
 
@@ -39,7 +39,7 @@ class Channels {
     private readonly count: number,
   ) {}
 
-  /** Whether every value on the way to `value` is known to have the channels as its last axis. */
+  /** True if every value on the path to `value` has the channels as its last axis. */
   public follow(value: string): boolean {
     if (this.seen.has(value)) {
       return true;
@@ -64,7 +64,7 @@ class Channels {
       : this.product(matrix);
   }
 
-  /** Whether nothing reads the values but what has been followed, and `last`. */
+  /** True if only traced nodes and `last` read the values. */
   public isClosed(last: GraphNode): boolean {
     const { index } = this.source;
     return [...this.seen].every(
@@ -107,7 +107,7 @@ class Channels {
 
 const all: WidthTensor['places'] = (kept) => kept;
 
-/** Whether a node gives a single number, whatever reads it. */
+/** True if the output of a node is a scalar. */
 function isNumber({ proto: { attribute } }: GraphNode): boolean {
   return attribute.every(
     ({ name, t }) =>
@@ -115,7 +115,7 @@ function isNumber({ proto: { attribute } }: GraphNode): boolean {
   );
 }
 
-/** The channels of feed-forward `index`, where what lies between its layers changes each number by itself. */
+/** Channels of the MLP at `index`, if only elementwise operators connect its layers. */
 export function channelsOf(
   source: OnnxModel,
   index: number,
@@ -145,13 +145,13 @@ export function inputsOf(
   return { tensor: weight, axis: transposed ? 0 : 1, places };
 }
 
-/** What is said of an input, with other sizes. */
+/** Returns the type info of an input with another shape. */
 function resizedInput(input: ValueInfoProto, shape: readonly number[]): ValueInfoProto {
   const { name, type } = input;
   return type?.value.case === 'tensorType' ? infoOf(name, type.value.value.elemType, shape) : input;
 }
 
-/** A product whose sizes, which it tells beside its matrix [out, blocks, bytes], are those of another one. */
+/** Returns a matmul with size attributes for the quantized matrix [out, blocks, bytes]. */
 function resizedProduct(node: NodeProto, { shape: [out = 0, blocks = 0] }: LazyTensor): NodeProto {
   const width = blocks * intAttribute(node, 'block_size', 32);
   return withAttributes(node, { N: out, K: width });
@@ -194,7 +194,7 @@ export function withTensors(
       ? tensor
       : externalTensor({ ...data, shape: data.dims }, { location: '', offset: 0 });
   });
-  // Older exporters list weights as inputs too, with their sizes; those of IR version 3 must stand there.
+  // Older exporters also list weights as inputs, with their shapes. IR version 3 requires it.
   const input = file.graph.input.map((one) => {
     const own = tensors.get(one.name);
     return own === undefined ? one : resizedInput(one, own.shape);

@@ -5,54 +5,54 @@ import { fusedAttention } from '../stream/fused-attention';
 import { operatorName } from '../graph-index';
 import { intAttribute, intsAttribute, stringAttribute } from '../node-attributes';
 
-/** A place where a graph multiplies by a matrix. */
+/** A matmul of the graph with a matrix. */
 export interface MatrixProduct {
-  /** The node that gives the result. */
+  /** Output node. */
   readonly node: NodeProto;
-  /** What is multiplied: rows along the last axis, or a map. */
+  /** Input value: rows along the last axis, or a feature map. */
   readonly input: string;
-  /** Set where the rows are the positions of a map [batch, in, …]: those of a convolution of kernel 1. */
+  /** Set for convolutions of kernel 1, whose rows are the positions of a feature map [batch, in, …]. */
   readonly map?: PositionMap;
-  /** Further nodes that it consists of, where the matrix has another form already. */
+  /** Other nodes of the matmul, if the matrix is encoded. */
   readonly others: readonly NodeProto[];
 }
 
-/** Positions of a map. */
+/** Positions of a feature map. */
 export interface PositionMap {
-  /** How many axes they have. */
+  /** Number of spatial axes. */
   readonly axes: number;
-  /** Every how manieth is taken, by axis. */
+  /** Strides by axis. */
   readonly strides: readonly number[];
 }
 
-/** Whether every position is taken. */
+/** True if all strides are 1. */
 export function isEach({ strides }: PositionMap): boolean {
   return strides.every((stride) => stride === 1);
 }
 
-/** How a graph multiplies by a weight, wherever it reads it. */
+/** All uses of a weight in matmuls. */
 export interface LinearWeight {
-  /** Whether the weight as stored is [in, out]. */
+  /** True if the weight is stored as [in, out]. */
   readonly transposed: boolean;
-  /** Those of nested graphs included. */
+  /** Matmuls, including those in nested graphs. */
   readonly products: readonly MatrixProduct[];
-  /** Casts and transposes between the weight and them. */
+  /** Casts and transposes between the weight and the matmuls. */
   readonly between: readonly NodeProto[];
-  /** Number of the element type that is multiplied in. */
+  /** ONNX element type of the matmul. */
   readonly dataType: number;
 }
 
-/** How a graph looks rows of a weight up, wherever it reads it. */
+/** All lookups of rows of a weight. */
 export interface TableUse {
-  /** Gathers, those of nested graphs included. */
+  /** Gather nodes, including those in nested graphs. */
   readonly nodes: readonly NodeProto[];
-  /** Casts between the weight and them. */
+  /** Casts between the weight and the lookups. */
   readonly between: readonly NodeProto[];
-  /** Number of the element type that is looked up. */
+  /** ONNX element type of the looked-up rows. */
   readonly dataType: number;
 }
 
-/** What a matrix is read for; both where the head is the embedding. */
+/** Uses of a matrix. Tied embeddings have both. */
 export interface WeightUses {
   readonly products: LinearWeight | undefined;
   readonly lookups: TableUse | undefined;
@@ -89,7 +89,7 @@ class Readers<T> {
   }
 }
 
-/** What has to be known of a weight. */
+/** Element type and shape of a weight. */
 interface WeightData {
   readonly dataType: number;
   readonly dims: readonly number[];
@@ -108,7 +108,7 @@ export class WeightReaders {
     this.collect(graph);
   }
 
-  /** How the graph multiplies by the matrix or kernel `name`, or why it is no linear layer. */
+  /** Returns the matmuls with the matrix or kernel `name`, or the reason why it isn't a linear layer. */
   public of(name: string, data: WeightData): LinearWeight | string {
     const uses = this.usesOf(name, data);
     if (typeof uses === 'string') {
@@ -119,7 +119,7 @@ export class WeightReaders {
       : 'Gather reads it as well';
   }
 
-  /** How the graph reads the matrix or kernel `name`, or what else it does with it. */
+  /** Returns the uses of the matrix or kernel `name`, or a description of an unsupported use. */
   public usesOf(name: string, { dataType, dims }: WeightData): WeightUses | string {
     const products = new Readers<MatrixProduct>();
     const lookups = new Readers<NodeProto>();
@@ -204,12 +204,12 @@ export class WeightReaders {
   }
 }
 
-/** How a product reads its matrix. */
+/** Input and matrix layout of a matmul. */
 interface Read extends Pick<MatrixProduct, 'input' | 'map'> {
   readonly order: 'in-out' | 'out-in';
 }
 
-/** How a product of rows or positions reads its matrix `name`, or why it is none; undefined for other nodes. */
+/** Returns how a matmul reads its matrix `name`, or the reason why it is unsupported; undefined for other nodes. */
 function readAsMatrix(
   node: NodeProto,
   name: string,
@@ -249,7 +249,7 @@ function readByEquation(node: NodeProto, input: string): Read | undefined {
     : undefined;
 }
 
-/** Whether `name` is the second input of a node and no other. */
+/** True if `name` is only the second input of a node. */
 function readsOnce({ input }: NodeProto, name: string): boolean {
   return input[1] === name && input.filter((one) => one === name).length === 1;
 }
@@ -267,12 +267,12 @@ function readAsKernel(node: NodeProto, dims: readonly number[]): Read | string {
   return { order: 'out-in', input: node.input[0] ?? '', map: { axes, strides } };
 }
 
-/** Whether a weight of these sizes is a matrix, or a kernel that takes one position at a time. */
+/** True for the shape of a matrix or of a convolution of kernel 1. */
 export function isMatrixLike(dims: readonly number[]): boolean {
   return dims.length >= 2 && dims.slice(2).every((size) => size === 1);
 }
 
-/** Whether a node takes rows of the table `name`. */
+/** True if a node looks up rows of the table `name`. */
 function isLookup(node: NodeProto, name: string): boolean {
   return (
     operatorName(node) === 'Gather' &&

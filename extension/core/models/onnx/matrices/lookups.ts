@@ -13,12 +13,12 @@ export interface Lookup {
 /** Nodes that hand ids on to where they are looked up. */
 const idNodes = /^(?:Cast|Identity|Reshape|Squeeze|Unsqueeze)$/;
 
-/** What an input of ids is looked up in. */
+/** Returns the tables that an input of ids indexes. */
 export function lookupsOf(index: GraphIndex, ids: string): Lookup[] {
   return index.consumersOf(ids).flatMap(({ op, proto, outputs }) => {
     const [first = '', second] = proto.input;
     if (op === 'Gather' && second === ids) {
-      return [{ node: proto, table: sourceOf(index, first) }];
+      return [{ node: proto, table: skipCasts(index, first) }];
     }
     return idNodes.test(op) && first === ids
       ? outputs.flatMap((output) => lookupsOf(index, output))
@@ -26,10 +26,10 @@ export function lookupsOf(index: GraphIndex, ids: string): Lookup[] {
   });
 }
 
-function sourceOf(index: GraphIndex, value: string): string {
+function skipCasts(index: GraphIndex, value: string): string {
   const producer = index.producers.get(value);
   return producer !== undefined && /^(?:Cast|Identity)$/.test(producer.op)
-    ? sourceOf(index, producer.proto.input[0] ?? '')
+    ? skipCasts(index, producer.proto.input[0] ?? '')
     : value;
 }
 

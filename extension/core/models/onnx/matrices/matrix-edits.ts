@@ -23,23 +23,23 @@ const float32: number = DataType.FLOAT;
 
 type GraphMatrix = GraphLinear | GraphOuter;
 
-function betweenOf(layer: GraphMatrix): readonly NodeProto[] {
+function nodesBetween(layer: GraphMatrix): readonly NodeProto[] {
   return 'table' in layer ? layer.table.between : layer.use.between;
 }
 
-/** A file whose products are made otherwise. */
+/** A file with encoded matrices. */
 interface EditedFile {
   readonly file: OnnxFile;
-  /** Bytes that the weights of forms take where they run, those of each form under its first. */
+  /** Bytes in memory of each encoding, by the name of its first tensor. */
   readonly memory: ReadonlyMap<string, number>;
 }
 
 /**
- * A file some of whose products are made in another form. Nodes and weights that only they needed are
- * gone; the weights of the forms stay in the files that they lie in.
+ * Returns the file with some matrices encoded. Nodes and weights that become unused are removed; the weights of the
+ * encodings stay in their files.
  * @param outer the main graph of the file
- * @param shapes those of the file's values as it is
- * @throws UserError for a form that the file's operator sets cannot say.
+ * @param shapes shapes of the values of `file`
+ * @throws UserError for an encoding that the opsets of the file don't support.
  */
 export function editMatrices(
   file: OnnxFile,
@@ -64,7 +64,7 @@ export function editMatrices(
   const replaced = new Map<NodeProto, readonly NodeProto[]>();
   const widths = new Map<string, ValueInfoProto>();
   const named = new Map<MatrixEncoding, MatrixEncoding>();
-  const stillRead = new Set(staying.flatMap(betweenOf));
+  const stillRead = new Set(staying.flatMap(nodesBetween));
   for (const layer of changed) {
     const form = forms.get(layer.id);
     if (form !== undefined) {
@@ -82,24 +82,24 @@ export function editMatrices(
         layer.use.products.forEach((product, number) => {
           product.others.forEach((node) => replaced.set(node, []));
           replaced.set(product.node, replaceProduct(builder, layer, own, number));
-          widthOf(product.node, layer, shapes).forEach((info) => widths.set(info.name, info));
+          outputInfo(product.node, layer, shapes).forEach((info) => widths.set(info.name, info));
         });
       }
-      betweenOf(layer)
+      nodesBetween(layer)
         .filter((node) => !stillRead.has(node))
         .forEach((node) => replaced.set(node, []));
     }
   }
   const inner = new Set(changed.flatMap((layer) => ('sublayer' in layer ? [layer.id] : [])));
-  const inSublayers = new Map([...forms].filter(([id]) => inner.has(id)));
-  const metadataProps = tellForms(file.model, inSublayers);
-  const told = { ...file, model: copyWith(file.model, { metadataProps }) };
+  const sublayerForms = new Map([...forms].filter(([id]) => inner.has(id)));
+  const metadataProps = tellForms(file.model, sublayerForms);
+  const annotated = { ...file, model: copyWith(file.model, { metadataProps }) };
   const graph = withReplaced(outer, { replaced, widths });
   // Constants of a former form go with its nodes.
   const [before, after] = [valuesRead(outer), valuesRead(graph)];
   const isKept = (name: string): boolean =>
     !gone.has(name) && (after.has(name) || !before.has(name));
-  return { file: withAdditions(told, graph, builder, isKept), memory };
+  return { file: withAdditions(annotated, graph, builder, isKept), memory };
 }
 
 /** Standard operators can only say blocks from opset 21 on, and older nodes of the file are not rewritten. */
@@ -149,10 +149,10 @@ function replaceLookup(
 }
 
 /**
- * What a product gives, in the width that its matrix has: ONNX Runtime does not follow sizes through the
+ * Value info of the output of a matmul with the width of its matrix. ONNX Runtime doesn't infer shapes through the
  * Reshape that gives rows their shape back, and GroupQueryAttention takes its heads from the width.
  */
-function widthOf(
+function outputInfo(
   { output: [output = ''] }: NodeProto,
   { out, use: { dataType } }: GraphLinear | GraphHead,
   shapes: ValueShapes,
@@ -162,11 +162,11 @@ function widthOf(
   return shape?.at(-1) === out ? [valueInfo(output, dataType, sizes)] : [];
 }
 
-/** What is changed in the nodes of a graph and of those nested in it. */
+/** Changes to the nodes of a graph and its nested graphs. */
 interface Changes {
-  /** The nodes that stand for others. */
+  /** Replacements of nodes. */
   readonly replaced: ReadonlyMap<NodeProto, readonly NodeProto[]>;
-  /** Sizes of what they give, by name. */
+  /** Value infos of their outputs, by name. */
   readonly widths: ReadonlyMap<string, ValueInfoProto>;
 }
 

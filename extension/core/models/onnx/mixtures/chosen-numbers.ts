@@ -19,13 +19,13 @@ const moving = new Set([
   'Clip',
 ]);
 
-/** What the numbers of the chosen experts are used for. */
+/** Uses of the indices of the selected experts. */
 export interface UsesOfNumbers {
-  /** Weights of all experts, of which they fetch some. */
+  /** Weights of all experts that are indexed. */
   readonly fetched: readonly ReadByExpert[];
-  /** The table that gives experts other numbers, where a graph has one, as one it was pruned of has. */
+  /** Table that renumbers experts, which pruned graphs have. */
   readonly table: TableOfNumbers | undefined;
-  /** The first node that compares them with the numbers of experts, or does what is not known. */
+  /** First node that compares the indices, or uses them in an unknown way. */
   readonly compared: GraphNode | undefined;
 }
 
@@ -33,7 +33,7 @@ interface TableOfNumbers extends ReadByExpert {
   readonly numbers: readonly number[];
 }
 
-/** Follows `chosen`, the numbers of experts counted from 0 in the order of their scores. */
+/** Traces `chosen`, the indices of the selected experts. */
 export function usesOfNumbers(
   chosen: string,
   count: number,
@@ -138,7 +138,7 @@ export function selectedBy(numbers: string, graph: MixtureGraph): Selected | str
   return selected;
 }
 
-/** Whether a Split gives pieces of one place each. */
+/** True if all outputs of a Split have size 1. */
 function isByOnes({ proto, outputs }: GraphNode, { shapes }: MixtureGraph): boolean {
   const sizes = shapes.contents(proto.input[1] ?? '') ?? intsAttribute(proto, 'split');
   return sizes?.length === outputs.length && sizes.every((size) => size === 1);

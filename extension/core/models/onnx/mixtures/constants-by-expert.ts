@@ -3,13 +3,13 @@ import type { OnnxInitializer } from '../../../checkpoints/onnx-file';
 import type { GraphIndex, GraphNode } from '../graph-index';
 import { intAttribute, intsAttribute } from '../node-attributes';
 
-/** A constant of which one axis has a place for each expert. */
+/** A constant with an axis of experts. */
 export interface ConstantByExpert {
   readonly value: string;
   readonly axis: number;
-  /** Number of experts that it has places for. */
+  /** Number of experts along the axis. */
   readonly count: number;
-  /** The weight in its file, or the node that makes the constant of others. */
+  /** Stored weight, or the node that computes the constant. */
   readonly source: OnnxInitializer | MadeConstant;
 }
 
@@ -19,20 +19,20 @@ interface MadeConstant {
 }
 
 interface PartOfConstant {
-  /** Which input of the node it is. */
+  /** Input index of the node. */
   readonly place: number;
-  /** The first expert that it has a place for: pieces that are joined have some each. */
+  /** First expert of this part of a Concat. */
   readonly first: number;
   readonly constant: ConstantByExpert;
 }
 
-/** Where constants are looked up. */
+/** Graph and initializers of constants. */
 export interface Constants {
   readonly index: GraphIndex;
   readonly initializers: ReadonlyMap<string, OnnxInitializer>;
 }
 
-/** Longer ways from weights to what is made of them are not followed. */
+/** Longest path from weights to a constant. */
 const maxSteps = 8;
 
 /**
@@ -54,7 +54,7 @@ export function constantByExpert(
   if (node === undefined || !constants.index.constants.has(value) || steps === maxSteps) {
     return undefined;
   }
-  const wanted = partsOf(node, axis, count, constants);
+  const wanted = inputParts(node, axis, count, constants);
   const parts = wanted?.flatMap(({ place, first, axis: own, count: share }) => {
     const constant = constantByExpert(
       node.proto.input[place] ?? '',
@@ -70,12 +70,12 @@ export function constantByExpert(
     : { value, axis, count, source: { node, parts } };
 }
 
-/** The weights that a constant is made of. */
+/** Stored weights of a constant. */
 export function weightsOf({ source }: ConstantByExpert): OnnxInitializer[] {
   return 'parts' in source ? source.parts.flatMap(({ constant }) => weightsOf(constant)) : [source];
 }
 
-/** Whether what belongs to an expert takes whole bytes, one place or, in packed weights, several. */
+/** True if the data of each expert is a whole number of bytes. */
 function isDivisible(
   { dims, dataType, mappable, inline }: OnnxInitializer,
   axis: number,
@@ -99,8 +99,8 @@ interface WantedPart {
   readonly count: number;
 }
 
-/** What to divide of the inputs of a node whose output is divided; undefined for operators that are not known. */
-function partsOf(
+/** Inputs with an axis of experts of a node with such an output; undefined for unknown operators. */
+function inputParts(
   { op, proto }: GraphNode,
   axis: number,
   count: number,

@@ -14,7 +14,7 @@ interface FoundMixtures {
   readonly warnings: readonly Message[];
 }
 
-/** The mixtures of a graph whose experts can be told apart. */
+/** Finds the MoE layers of a graph with separable experts. */
 export function findMixtures(
   sublayers: readonly OnnxSublayer[],
   [{ file, index, branches }, ...others]: readonly [StreamOfGraph, ...StreamOfGraph[]],

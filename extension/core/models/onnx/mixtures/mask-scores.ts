@@ -5,7 +5,7 @@ import type { AttributeProto, NodeProto, ValueInfoProto } from '../../../onnx/pr
 import type { ExpertMask } from '../../layered-model';
 import type { Mixture } from './mixture';
 
-/** A mixture, and the input by which some of its experts are passed over. */
+/** A MoE layer and the mask input that excludes some of its experts. */
 export interface MaskedMixture {
   readonly mixture: Mixture;
   readonly mask: ExpertMask;
@@ -16,8 +16,8 @@ export function maskPort({ mask: { input, count } }: MaskedMixture): ValueInfoPr
 }
 
 /**
- * A node, behind which the mask is added if it makes scores: to what the router's weights give, so
- * that a softmax leaves experts out, and to what the choice is made by. `typeOf` gives element types.
+ * Returns a node, followed by the addition of the mask if it computes scores: to the router logits, so
+ * that a softmax excludes experts, and to the scores of the selection. `typeOf` returns element types.
  */
 export function maskScores(
   node: NodeProto,

@@ -14,34 +14,34 @@ import type { MixtureGraph, ReadByExpert, Router } from './router';
 import { separateExperts, withoutExperts } from './separate-experts';
 import type { ExpertSum } from './separate-experts';
 
-/** A mixture of a graph whose experts can be taken out one by one. */
+/** A MoE layer of a graph with experts that can be removed. */
 export interface Mixture {
   readonly summary: ExpertSummary;
   /**
-   * Floating-point operations per token that a measure of the graph lacks, or has too many: a token
-   * passes through `perToken` experts.
+   * Correction of the FLOPs per token measured from the graph, because a token
+   * uses `perToken` experts.
    */
   readonly flopsBeside: number;
   readonly router: Router;
-  /** Constants by expert, those of the router included. */
+  /** Constants with an axis of experts, including those of the router. */
   readonly reads: readonly ReadByExpert[];
-  /** Of graphs that compute each expert with nodes of its own. */
+  /** Set for graphs with separate nodes per expert. */
   readonly loop?: ExpertLoop | undefined;
 }
 
 interface ExpertLoop {
-  /** The output of the choice that holds the numbers of experts. */
+  /** Indices of the selected experts, an output of the selection. */
   readonly chosen: string;
-  /** The number by which the graph knows each expert. */
+  /** Index of each expert in the graph. */
   readonly numbers: readonly number[];
-  /** Whether a table of the graph gives these numbers already. */
+  /** True if the graph already has a table of these indices. */
   readonly hasTable: boolean;
   readonly sums: readonly ExpertSum[];
 }
 
 /**
- * Tells the experts of a mixture apart, or says why they cannot be. The branch is one of whose nodes
- * the choice is a TopK or a fused MoE.
+ * Separates the experts of a MoE layer, or returns the reason why it can't. The branch contains a TopK or a fused
+ * MoE node.
  */
 export function findMixture(
   { nodes, terms }: Pick<ResidualBranch, 'nodes' | 'terms'>,
@@ -88,7 +88,7 @@ function byTopK(
   }
   const chosen = proto.output[1] ?? '';
   const { count, scores } = router;
-  const leak = leakOf(router, choice, graph);
+  const leak = findScoreLeak(router, choice, graph);
   if (leak !== undefined) {
     return leak;
   }
@@ -122,7 +122,7 @@ function byTopK(
   return separate({ router, perToken, reads, loop }, graph);
 }
 
-/** A node of ONNX Runtime that chooses and computes the experts by itself. */
+/** MoE layer of a fused MoE node of ONNX Runtime. */
 function byFusedNode(
   choice: GraphNode,
   nodes: ReadonlySet<GraphNode>,
@@ -133,7 +133,7 @@ function byFusedNode(
   if (typeof router === 'string') {
     return router;
   }
-  const leak = leakOf(router, choice, graph);
+  const leak = findScoreLeak(router, choice, graph);
   if (leak !== undefined) {
     return leak;
   }
@@ -152,8 +152,8 @@ function byFusedNode(
     : whole(router, intAttribute(proto, 'k', 1), reads);
 }
 
-/** Where scores go beside the choice, if anywhere. */
-function leakOf(
+/** Describes another use of the scores than the selection, if any. */
+function findScoreLeak(
   { scores }: Router,
   choice: GraphNode,
   { index, live }: MixtureGraph,
@@ -172,11 +172,11 @@ function leakOf(
     : other && `its scores go to ${other.op} beside the choice`;
 }
 
-/** A mixture whose experts share their nodes. */
+/** MoE layer with shared nodes for all experts. */
 function whole(router: Router, perToken: number, fetched: readonly ReadByExpert[]): Mixture {
   const { count } = router;
   const reads = [...router.reads, ...fetched];
-  const summary = summarize(count, perToken, shareOf(reads, count));
+  const summary = summarize(count, perToken, weightShares(reads, count));
   const flopsBeside = fetched.map(({ node, constant }) => {
     const flops = weightsOf(constant).reduce((sum, { dims }) => sum + 2 * elementCount(dims), 0);
     const rank = weightsOf(constant)[0]?.dims.length ?? 0;
@@ -187,7 +187,7 @@ function whole(router: Router, perToken: number, fetched: readonly ReadByExpert[
   return { router, reads, summary, flopsBeside: flopsBeside.reduce((a, b) => a + b, 0) };
 }
 
-/** A mixture whose experts have nodes of their own. */
+/** MoE layer with separate nodes per expert. */
 function separate(
   {
     router,
@@ -197,20 +197,20 @@ function separate(
   }: Pick<Mixture, 'router' | 'reads'> & { perToken: number; loop: ExpertLoop },
   { index, live, initializers }: MixtureGraph,
 ): Mixture | string {
-  const shares = shareOf(reads, router.count);
+  const shares = weightShares(reads, router.count);
   const sizes = loop.numbers.map((number) => {
-    const gone = new Set<GraphNode>();
+    const removedNodes = new Set<GraphNode>();
     for (const { start, sum } of withoutExperts(loop.sums, new Set([number]))) {
       const branch = { start, sum, nodes: new Set<GraphNode>() };
-      nodesGone(index, live, branch).forEach((node) => gone.add(node));
+      nodesGone(index, live, branch).forEach((node) => removedNodes.add(node));
     }
     const isUnread = (name: string): boolean =>
-      index.consumersOf(name).every((reader) => gone.has(reader) || !live.has(reader));
-    const names = new Set([...gone].flatMap(({ inputs }) => inputs).filter(isUnread));
+      index.consumersOf(name).every((reader) => removedNodes.has(reader) || !live.has(reader));
+    const names = new Set([...removedNodes].flatMap(({ inputs }) => inputs).filter(isUnread));
     const weights = [...names].flatMap((name) => initializers.get(name) ?? []).filter(isWeight);
-    const products = productWeights([...gone], { initializers }, index);
+    const products = productWeights([...removedNodes], { initializers }, index);
     return {
-      ...sizeOf([...shares, ...weights.map((weight) => ({ weight, experts: 1 }))]),
+      ...sumShares([...shares, ...weights.map((weight) => ({ weight, experts: 1 }))]),
       flops: products.reduce((sum, { dims }) => sum + 2 * elementCount(dims), 0),
     };
   });
@@ -229,13 +229,13 @@ interface Share {
   readonly experts: number;
 }
 
-function shareOf(reads: readonly ReadByExpert[], experts: number): Share[] {
+function weightShares(reads: readonly ReadByExpert[], experts: number): Share[] {
   return [...new Set(reads.flatMap(({ constant }) => weightsOf(constant)))]
     .filter(isWeight)
     .map((weight) => ({ weight, experts }));
 }
 
-function sizeOf(shares: readonly Share[]): Pick<ExpertSummary, 'parameters' | 'bytes'> {
+function sumShares(shares: readonly Share[]): Pick<ExpertSummary, 'parameters' | 'bytes'> {
   const sum = (size: (weight: OnnxInitializer) => number): number =>
     shares.reduce((total, { weight, experts }) => total + size(weight) / experts, 0);
   return { parameters: sum(({ dims }) => elementCount(dims)), bytes: sum(storedBytes) };
@@ -243,5 +243,5 @@ function sizeOf(shares: readonly Share[]): Pick<ExpertSummary, 'parameters' | 'b
 
 function summarize(count: number, perToken: number, shares: readonly Share[]): ExpertSummary {
   // The graph has the number of a token's experts in the shapes of its values.
-  return { count, perToken, least: perToken, ...sizeOf(shares) };
+  return { count, perToken, least: perToken, ...sumShares(shares) };
 }

@@ -16,36 +16,36 @@ interface ShapeOfScores {
   readonly sizes: readonly number[];
 }
 
-/** What gives each token a score for every expert. */
+/** Computes a score per token and expert. */
 export interface Router {
   /** Number of experts. */
   readonly count: number;
   /**
-   * Values whose last axis has a score for each expert, in the order in which they are made: what the
-   * weights give first, what the choice is made by last.
+   * Values with scores of all experts on the last axis, in order of computation: from the router
+   * logits to the scores of the selection.
    */
   readonly scores: readonly string[];
   readonly reads: readonly ReadByExpert[];
-  /** Reshapes to constant sizes, of which the last is the number of experts. */
+  /** Reshapes to constant sizes with the number of experts last. */
   readonly shapes: readonly ShapeOfScores[];
-  /** Products that count the experts in their attribute N. */
+  /** Matmuls with the number of experts as attribute N. */
   readonly counted: readonly GraphNode[];
 }
 
-/** What a mixture is looked for in. */
+/** Graph to search for MoE layers. */
 export interface MixtureGraph extends Constants {
   readonly shapes: ValueShapes;
   /** Nodes that lead to an output. */
   readonly live: ReadonlySet<GraphNode>;
 }
 
-/** More are no experts. */
+/** Largest number of experts. */
 const mostExperts = 4096;
 
 /** Operators that keep the order of scores along the last axis, and −∞ below all others. */
 const passing = new Set(['Cast', 'Identity', 'Softmax', 'LogSoftmax', 'Sigmoid', 'Reshape']);
 
-/** Follows scores back to the weights that make them; a word on what stands in the way where it cannot. */
+/** Traces scores back to the router weights, or returns the reason why it can't. */
 export function findRouter(
   choice: string,
   graph: MixtureGraph,
@@ -59,7 +59,7 @@ export function findRouter(
     if (node === undefined || !nodes.has(node)) {
       return 'its scores come from elsewhere';
     }
-    const product = productOf(node, graph);
+    const product = findProduct(node, graph);
     if (product !== undefined) {
       return complete(product, { scores, found, shapes }, graph);
     }
@@ -90,8 +90,8 @@ interface Product {
   readonly isCounted: boolean;
 }
 
-/** A product with constant weights, whose last axis has a place for each row or column of them. */
-function productOf(node: GraphNode, { index, shapes }: MixtureGraph): Product | undefined {
+/** Matmul with constant weights. Its last axis is an axis of the weights. */
+function findProduct(node: GraphNode, { index, shapes }: MixtureGraph): Product | undefined {
   const { op, proto } = node;
   const weight = proto.input[1] ?? '';
   const dims = shapes.of(weight) ?? [];

@@ -3,15 +3,15 @@ import { stringAttribute } from '../node-attributes';
 import { isSum } from '../stream/residual-candidates';
 import type { Selected } from './chosen-numbers';
 
-/** A sum from which a part goes with its experts: `end` = Σ of what `parts` give, and of `start`. */
+/** A sum over experts: `end` = `start` + Σ `parts`. */
 export interface ExpertSum {
   readonly end: string;
-  /** What does not go with experts, if anything. */
+  /** Term that doesn't depend on experts, if any. */
   readonly start: string | undefined;
   readonly parts: readonly { readonly value: string; readonly experts: ReadonlySet<number> }[];
 }
 
-/** Operators by which nothing stays nothing. */
+/** Operators that map 0 to 0. */
 const linear = new Set([
   'Reshape',
   'Cast',
@@ -35,8 +35,8 @@ export function separateExperts(
   const own = new Map(selected);
   const totals = new Map<string, ReadonlySet<number>>();
   const sums: ExpertSum[] = [];
-  const first = Math.min(...[...selected.keys()].map((value) => orderOf(value, index)));
-  for (const node of index.nodes.slice(first + 1, orderOf(end, index) + 1)) {
+  const first = Math.min(...[...selected.keys()].map((value) => producerOrder(value, index)));
+  for (const node of index.nodes.slice(first + 1, producerOrder(end, index) + 1)) {
     const parts = live.has(node)
       ? node.inputs.flatMap((value) => {
           const expert = own.get(value);
@@ -49,14 +49,14 @@ export function separateExperts(
       continue;
     }
     const [output = ''] = node.outputs;
-    const isOfOne = experts.size === 1 && parts.every(({ isTotal }) => !isTotal);
-    const sum = sumOf(node, parts, index);
-    if (sum !== undefined && (!isOfOne || sum.start !== undefined)) {
+    const isSingleExpert = experts.size === 1 && parts.every(({ isTotal }) => !isTotal);
+    const sum = readSum(node, parts, index);
+    if (sum !== undefined && (!isSingleExpert || sum.start !== undefined)) {
       sums.push({ end: output, ...sum });
       if (sum.start === undefined) {
         totals.set(output, experts);
       }
-    } else if (isOfOne) {
+    } else if (isSingleExpert) {
       const [expert = 0] = experts;
       node.outputs.forEach((one) => own.set(one, expert));
     } else if (parts.length === 1 && linear.has(node.op)) {
@@ -73,7 +73,7 @@ export function separateExperts(
     : sums;
 }
 
-/** What takes the place of which value in a graph without the experts `gone`. */
+/** Replacements of values in a graph without the experts `gone`. */
 export function withoutExperts(
   sums: readonly ExpertSum[],
   gone: ReadonlySet<number>,
@@ -92,12 +92,12 @@ export function withoutExperts(
   });
 }
 
-function orderOf(value: string, { producers }: GraphIndex): number {
+function producerOrder(value: string, { producers }: GraphIndex): number {
   return producers.get(value)?.order ?? -1;
 }
 
-/** A node as a sum of what experts give, and of what does not go with them; undefined where it is none. */
-function sumOf(
+/** Reads a node as a sum over experts; undefined if it isn't one. */
+function readSum(
   node: GraphNode,
   parts: ExpertSum['parts'],
   { constants }: GraphIndex,
@@ -105,7 +105,7 @@ function sumOf(
   const { op, proto, inputs } = node;
   const others = inputs.filter((value) => parts.every((part) => part.value !== value));
   if (isSum(node)) {
-    // A constant beside what one expert gives is its bias.
+    // A constant added to the output of one expert is its bias.
     const start = others.find((value) => !constants.has(value));
     return inputs.length === 2 ? { start, parts } : undefined;
   }

@@ -1,7 +1,7 @@
 import type { OnnxPort } from '../onnx-summary';
 
 const pastName = /^past(?:_key_values)?(?=[._]|$)/;
-/** What carries on where the text in front is forgotten: windows of convolutions, states of recurrences. */
+/** Names of convolution and recurrent states, which can't be truncated. */
 const stateName = /(?:conv|state|ssm)/;
 
 /** An input by which a graph gets back what it gave of earlier positions. */
@@ -14,7 +14,7 @@ export interface CachePort {
   readonly sizes: readonly (number | 'batch' | 'positions')[];
 }
 
-/** Undefined for an input that is no cache, or whose size or type cannot be told. */
+/** Returns the cache port of an input; undefined if it isn't a cache, or has an unknown size or type. */
 export function cachePortOf({ name, dtype, shape }: OnnxPort): CachePort | undefined {
   if (!isPast(name) || shape === undefined || !(dtype === 'F32' || dtype === 'F16')) {
     return undefined;
@@ -35,12 +35,12 @@ export function isPast(name: string): boolean {
   return pastName.test(name);
 }
 
-/** The output whose values are given back as this input, in the naming of Hugging Face optimum. */
+/** Name of the cache output that is fed back to this input, as Hugging Face optimum names it. */
 export function presentOf(past: string): string {
   return past.replace(pastName, 'present');
 }
 
-/** Whether an output is one of those, in the same naming. */
+/** True for names of cache outputs. */
 export function isPresent(name: string): boolean {
   return /^present(?=[._]|$)/.test(name);
 }

@@ -20,7 +20,7 @@ const softmax = /(?:^|:)(?:QLinear)?Softmax$/;
 const activations =
   /(?:^|:)(?:Relu|LeakyRelu|Gelu|FastGelu|BiasGelu|QuickGelu|Erf|Tanh|Sigmoid|QLinearSigmoid|QLinearLeakyRelu|Swish|SiLU|Silu|HardSwish|HardSigmoid|Elu|Selu|Celu|Mish|Softplus|PRelu|Clip|FusedGemm|FusedMatMulActivation|GemmFastGelu|BiasSplitGelu|SwiGLU|ScaledSiLU|QOrderedGelu|MatMulNBitsMlp)$/;
 
-/** Whether an operator multiplies by weights, by its name. */
+/** True if operators of this name multiply by weights. */
 export function hasWeightsByKind(op: string): boolean {
   return (
     weightProducts.test(op) ||
@@ -31,20 +31,20 @@ export function hasWeightsByKind(op: string): boolean {
   );
 }
 
-/** What a branch computes, by the operators inside. */
+/** Classifies a branch by its operators. */
 export function classifyBranch(
   nodes: ReadonlySet<GraphNode>,
   index: GraphIndex,
   functions: readonly FunctionProto[],
 ): SublayerKind {
-  const ops = operatorsOf(nodes, functions);
+  const ops = listOperators(nodes, functions);
   const some = (pattern: RegExp): boolean => [...ops].some((op) => pattern.test(op));
-  const products = [...nodes].filter((node) => isProductOfValues(node, index));
+  const products = [...nodes].filter((node) => multipliesValues(node, index));
   const scores = [...nodes].flatMap((node) =>
     softmax.test(node.op) ? productsBehind(node, nodes, index) : [],
   );
   const fused = [...nodes].filter(({ op }) => fusedAttention.test(op));
-  if (fused.length > 0 || scores.some((node) => isProductOfValues(node, index))) {
+  if (fused.length > 0 || scores.some((node) => multipliesValues(node, index))) {
     const readers = fused.length > 0 ? fused : products;
     return readers.every((node) => readsOutside(node, nodes, index))
       ? 'cross-attention'
@@ -72,7 +72,7 @@ export function classifyBranch(
   return some(weightProducts) && some(activations) ? 'feedforward' : 'other';
 }
 
-/** Whether a node convolves each channel by itself along one axis. */
+/** True for depthwise 1D convolutions. */
 function isAlongSequence({ op, proto }: GraphNode): boolean {
   return (
     convolutions.test(op) &&
@@ -81,8 +81,8 @@ function isAlongSequence({ op, proto }: GraphNode): boolean {
   );
 }
 
-/** Whether a node multiplies two values that both depend on the inputs. */
-function isProductOfValues({ op, inputs }: GraphNode, index: GraphIndex): boolean {
+/** True for matmuls of two values that both depend on the inputs. */
+function multipliesValues({ op, inputs }: GraphNode, index: GraphIndex): boolean {
   return (
     weightProducts.test(op) && inputs.filter((input) => !index.constants.has(input)).length > 1
   );
@@ -106,7 +106,7 @@ function productsBehind(
   return [...found].filter(({ op }) => weightProducts.test(op));
 }
 
-/** Whether a branch takes the keys or values of an attention from elsewhere, such as an encoder. */
+/** True if the keys or values of an attention come from outside the branch, such as from an encoder. */
 function readsOutside(
   { op, proto, inputs }: GraphNode,
   nodes: ReadonlySet<GraphNode>,
@@ -123,8 +123,8 @@ function readsOutside(
   return inputs.some(isOutside);
 }
 
-/** Operators of a branch, those of nested graphs and of functions included. */
-function operatorsOf(
+/** Operators of a branch, including those of nested graphs and functions. */
+function listOperators(
   nodes: ReadonlySet<GraphNode>,
   functions: readonly FunctionProto[],
 ): ReadonlySet<string> {

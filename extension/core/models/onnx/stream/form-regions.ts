@@ -12,7 +12,7 @@ import type { MatrixEncoding } from '../../matrix-encoding';
 import type { MatrixProduct } from '../matrices/linear-weights';
 import { parseJsonText } from '../../../parse-json';
 
-/** Where a graph tells the forms of its matrices, by the names of the weights that they stand for. */
+/** Metadata key of the encodings of a graph's matrices, by weight name. */
 const metadataKey = 'espalier.matrices';
 
 const storedForms = v.record(
@@ -25,7 +25,7 @@ const storedForms = v.record(
 );
 type StoredForm = v.InferOutput<typeof storedForms>[string];
 
-/** What a graph tells of its forms; nothing where it tells nothing that can be read. */
+/** Reads the encodings in the metadata of a graph. Returns an empty map if there are none or they can't be parsed. */
 export function toldForms({ metadataProps }: ModelProto): ReadonlyMap<string, StoredForm> {
   const text = metadataProps.find(({ key }) => key === metadataKey)?.value;
   try {
@@ -36,7 +36,7 @@ export function toldForms({ metadataProps }: ModelProto): ReadonlyMap<string, St
   }
 }
 
-/** The metadata of a model with further forms. */
+/** Returns the metadata of a model with additional encodings. */
 export function tellForms(
   model: ModelProto,
   forms: ReadonlyMap<string, MatrixEncoding>,
@@ -54,14 +54,14 @@ export function tellForms(
 /** Names of nodes of the form of a layer: /ID/form.PRODUCT/…, or with the axes of a map /ID/form-mapAXES.PRODUCT/…. */
 const regionName = /^\/(?<id>.+)\/form(?:-map(?<axes>\d))?\.\d+\//s;
 
-/** Whether a node belongs to a form in the place of a convolution. */
+/** True if a node belongs to an encoding of a convolution. */
 export function standsForConvolution({ name }: NodeProto): boolean {
   return regionName.exec(name)?.groups?.['axes'] !== undefined;
 }
 
 /**
- * Emits a form, of rows or of a map with so many axes, so that its nodes are found again.
- * @param product number of the product among those of the layer, in whose scope the builder is
+ * Emits an encoded matmul, of rows or of a feature map with this number of axes, with node names that mark the region.
+ * @param product index among the matmuls of the layer
  */
 export function emitRegion(
   graph: GraphBuilder,

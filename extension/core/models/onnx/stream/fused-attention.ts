@@ -11,7 +11,7 @@ export const fusedAttention = `${domain}:Attention`;
 
 /** Attributes that MultiHeadAttention has too, with the same meaning. */
 const sharedFloats = ['scale', 'mask_filter_value'] as const;
-/** What the operator does besides that MultiHeadAttention does not. */
+/** Attributes that MultiHeadAttention doesn't support. */
 const unshared = ['do_rotary', 'past_present_share_buffer', 'rotary_embedding_dim'] as const;
 /** From this opset on, Split and Unsqueeze take sizes and axes as inputs. */
 const sizesAsInputs = 13;
@@ -38,18 +38,18 @@ export function whyFused(
   if (rank === 2 || rank === 3) {
     return undefined;
   }
-  return isOfEnds(mask, index)
+  return isSequenceLengths(mask, index)
     ? undefined
     : `its attention is masked by a tensor of ${rank ?? 'unknown'} dimensions, which MultiHeadAttention may read otherwise`;
 }
 
-/** Whether a mask holds the end of each sequence: what exporters make by counting the tokens. */
-function isOfEnds(mask: string, index: GraphIndex): boolean {
+/** True if a mask is the length of each sequence, which exporters compute by counting tokens. */
+function isSequenceLengths(mask: string, index: GraphIndex): boolean {
   const producer = index.producers.get(mask);
   switch (producer?.op) {
     case 'Cast':
     case 'Identity':
-      return isOfEnds(producer.inputs[0] ?? '', index);
+      return isSequenceLengths(producer.inputs[0] ?? '', index);
     case 'ReduceSum':
       return intAttribute(producer.proto, 'keepdims', 1) === 0;
     default:

@@ -48,7 +48,7 @@ function headSize(node: NodeProto, shapes: ValueShapes): number | undefined {
   return Number.isInteger(size) && size > 0 ? size : undefined;
 }
 
-/** How many positions the attentions of a graph rotate: each has a row of its own; undefined where none says so. */
+/** Number of positions in the rotary tables of a graph; undefined if it has none. */
 export function rotatedPositions({ index, file }: StreamOfGraph): number | undefined {
   const rows = attentions(index).flatMap(({ proto }) =>
     intAttribute(proto, 'do_rotary', 0) === 0

@@ -7,7 +7,7 @@ import { say } from '../../../message';
 
 /** The output that a graph is compared by. */
 export interface MainOutput extends ModelOutput {
-  /** What is computed: in front of a last softmax, which distances take for themselves. */
+  /** Computed value. It excludes a final softmax, which distances apply themselves. */
   readonly value: string;
 }
 

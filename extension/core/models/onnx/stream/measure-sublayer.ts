@@ -10,21 +10,21 @@ import type { OnnxPort, OnnxSublayer } from '../onnx-summary';
 import { nodesGone } from '../edits/removal-nodes';
 import type { ResidualBranch } from './residual-stream';
 
-/** What goes when a sublayer is removed from one graph. */
+/** Parts of one graph that are removed with a sublayer. */
 export interface LostParts {
   readonly weights: readonly OnnxInitializer[];
-  /** Matrices that nodes which stay read too. */
+  /** Matrices that remaining nodes also read. */
   readonly shared: readonly OnnxInitializer[];
-  /** Weights that are multiplied by. */
+  /** Weights used in matmuls. */
   readonly products: readonly OnnxInitializer[];
-  /** Inputs that nothing reads any more, such as past keys and values. */
+  /** Inputs that become unused, such as past keys and values. */
   readonly caches: readonly OnnxPort[];
   readonly nodes: readonly string[];
   /** Names of all nodes of the graph, if it is one of several. */
   readonly all: ReadonlySet<string>;
 }
 
-/** `unwanted`: outputs of the graph that nobody asks for any more then. */
+/** Returns the parts removed with a branch. `unwanted` are graph outputs that are no longer needed. */
 export function lostParts(
   branch: ResidualBranch,
   { file, index }: { readonly file: OnnxFile; readonly index: GraphIndex },
@@ -34,7 +34,7 @@ export function lostParts(
   all: ReadonlySet<string>,
 ): LostParts {
   const found = nodesGone(index, live, branch, unwanted);
-  // An embedding keeps the norm that it holds.
+  // A fused embedding and norm stays.
   const gone = [...found]
     .filter(({ proto }) => !isEmbeddingWithNorm(proto))
     .sort((a, b) => a.order - b.order);
@@ -57,7 +57,7 @@ export function lostParts(
   };
 }
 
-/** Whether nothing of a node is left when the sum goes that it makes. */
+/** True if a node is removed completely with its sum. */
 function isWhole({ op, proto }: GraphNode): boolean {
   return op !== 'Add' || proto.opType === 'Add' || isQuantizedSum(proto);
 }
@@ -74,11 +74,11 @@ export function productWeights(
     ...inside.map((proto) => ({ op: operatorName(proto), inputs: proto.input })),
   ];
   return namesRead(all.filter(({ op }) => hasWeightsByKind(op)))
-    .flatMap((name) => initializers.get(sourceOf(name, index)) ?? [])
+    .flatMap((name) => initializers.get(skipTransposes(name, index)) ?? [])
     .filter(({ dims }) => dims.length > 1);
 }
 
-/** What a sublayer costs that loses `all` these parts, in graphs that share their weights. */
+/** Measures a sublayer from `all` its removed parts, in graphs with shared weights. */
 export function measure(
   all: readonly LostParts[],
 ): Pick<
@@ -142,8 +142,8 @@ function namesRead(nodes: readonly Pick<GraphNode, 'inputs'>[]): string[] {
   return [...new Set(nodes.flatMap(({ inputs }) => inputs))];
 }
 
-/** The initializer behind transposes and casts. */
-function sourceOf(name: string, { constants, producers }: GraphIndex): string {
+/** Initializer that a value is transposed or cast from. */
+function skipTransposes(name: string, { constants, producers }: GraphIndex): string {
   let source = name;
   for (let next: string | undefined = name; next !== undefined;) {
     source = next;

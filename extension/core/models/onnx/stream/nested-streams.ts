@@ -34,7 +34,7 @@ export function explainNoSublayers(file: OnnxFile, index: GraphIndex): Message {
     : say`The graph has no residual branch, so there is no sublayer to remove.`;
 }
 
-/** What is said of layers inside of bodies, beside those of the main graph; what goes with a sublayer belongs to that. */
+/** Explains layers in subgraphs that aren't part of a sublayer of the main graph. */
 export function explainOtherStreams({ file, index, branches }: StreamOfGraph): Message[] {
   const own = new Set(branches.flatMap(({ nodes }) => [...nodes].map(({ proto }) => proto)));
   const others = new Set(index.nodes.map(({ proto }) => proto).filter((one) => !own.has(one)));
@@ -92,7 +92,7 @@ function isDense({ op, inputs }: GraphNode, index: GraphIndex): boolean {
 
 interface NestedStream {
   readonly node: NodeProto;
-  /** Where it is, in words. */
+  /** Display name of the location. */
   readonly label: string;
 }
 

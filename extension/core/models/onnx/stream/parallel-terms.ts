@@ -32,7 +32,7 @@ export function separateTerms(
 ): NodeProto[] | undefined {
   const replaced = new Map<NodeProto, NodeProto>();
   for (const candidate of candidates) {
-    const sum = candidate.terms.length > 1 ? sumOf(candidate, index) : undefined;
+    const sum = candidate.terms.length > 1 ? readSum(candidate, index) : undefined;
     if (sum === undefined || chainOf(candidate, index) !== undefined) {
       continue;
     }
@@ -50,9 +50,9 @@ export function separateTerms(
   return replaced.size === 0 ? undefined : nodes.map((node) => replaced.get(node) ?? node);
 }
 
-/** The sum of a candidate, if the stream already passes through one add after the other. */
+/** Sum of a candidate, if the stream already passes through its adds in sequence. */
 export function chainOf(candidate: Candidate, index: GraphIndex): Chain | undefined {
-  const sum = sumOf(candidate, index);
+  const sum = readSum(candidate, index);
   let stream = candidate.start;
   const terms: Term[] = [];
   for (const { inputs, outputs } of sum?.adds ?? []) {
@@ -79,8 +79,8 @@ export function ownNodes(
   );
 }
 
-/** Adds and terms of a sum; undefined where a constant is added to more than one term at once. */
-function sumOf({ add, start, terms }: Candidate, index: GraphIndex): Chain | undefined {
+/** Adds and terms of a sum; undefined if a constant is added to several terms together. */
+function readSum({ add, start, terms }: Candidate, index: GraphIndex): Chain | undefined {
   const adds: GraphNode[] = [];
   const leaves: Term[] = [];
   const unclear: GraphNode[] = [];

@@ -24,7 +24,7 @@ export function findCandidates(index: GraphIndex): Candidate[] {
   const sums = index.nodes.filter(
     (node) => isSum(node) && !isInnerSum(node.outputs[0] ?? '', index),
   );
-  const found = sums.flatMap((node) => candidatesOf(node, index));
+  const found = sums.flatMap((node) => findSumCandidates(node, index));
   return outermost(
     found.sort((a, b) => a.add.order - b.add.order),
     index,
@@ -35,18 +35,18 @@ export function isSum({ op }: GraphNode): boolean {
   return op === 'Add' || op === 'Sum';
 }
 
-/** Whether a sum is only a term of the next sum. */
+/** True if a sum is only a term of the next sum. */
 export function isInnerSum(value: string, index: GraphIndex): boolean {
   const [reader, ...others] = index.consumersOf(value);
   return reader !== undefined && others.length === 0 && isSum(reader) && !index.outputs.has(value);
 }
 
-/** The sum as a whole, or else what its inner sums give: (x + f(x)) + y has a branch too. */
-function candidatesOf(node: GraphNode, index: GraphIndex): Candidate[] {
+/** Candidates of a sum or, if it isn't one, of its inner sums: (x + f(x)) + y also has a branch. */
+function findSumCandidates(node: GraphNode, index: GraphIndex): Candidate[] {
   const whole: Candidate[] = [];
   for (const open = [node]; open.length > 0;) {
     const sum = open.pop() ?? node;
-    const candidate = candidateOf(sum, index);
+    const candidate = readCandidate(sum, index);
     if (candidate !== undefined) {
       whole.push(candidate);
     } else {
@@ -56,7 +56,7 @@ function candidatesOf(node: GraphNode, index: GraphIndex): Candidate[] {
   return whole;
 }
 
-function candidateOf(node: GraphNode, index: GraphIndex): Candidate | undefined {
+function readCandidate(node: GraphNode, index: GraphIndex): Candidate | undefined {
   const sums = new Set([node]);
   for (const one of sums) {
     innerSums(one, index).forEach((inner) => sums.add(inner));
@@ -95,8 +95,8 @@ function hasWeights(node: GraphNode, index: GraphIndex): boolean {
 }
 
 /**
- * Whether a value from inside of a branch is read by another. So are those "branches" that start
- * from a mask which all blocks share, since scores of a later block come from those of an earlier.
+ * True if another branch reads a value inside this one. This also rejects false branches that start
+ * from a mask shared by all blocks, because scores of a later block depend on those of an earlier one.
  */
 function leaks(index: GraphIndex, branch: Candidate, candidates: readonly Candidate[]): boolean {
   const readers = [...branch.nodes]
@@ -107,7 +107,7 @@ function leaks(index: GraphIndex, branch: Candidate, candidates: readonly Candid
   );
 }
 
-/** Drops candidates inside of others, and those that bridge several. */
+/** Drops candidates that are inside others, and those that span several. */
 function outermost(found: readonly Candidate[], index: GraphIndex): Candidate[] {
   const candidates = found.filter((branch) => !leaks(index, branch, found));
   const inside = (outer: Candidate): Candidate[] =>

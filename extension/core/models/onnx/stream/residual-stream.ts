@@ -4,57 +4,57 @@ import type { Candidate } from './residual-candidates';
 import { quantizedRest } from '../graph-index';
 import type { GraphIndex, GraphNode } from '../graph-index';
 
-/** One removable branch: sum = start + Σ f(source), and end the sum behind its norm, if it has one. */
+/** A removable branch: sum = start + Σ f(source). `end` is the sum after its norm, if it has one. */
 export interface ResidualBranch {
-  /** The stream in front of it. */
+  /** Stream before the branch. */
   readonly start: string;
-  /** The value in whose place `start` stands when the branch is removed: LN(x + f(x)) becomes LN(x). */
+  /** Value that `start` replaces when the branch is removed: LN(x + f(x)) becomes LN(x). */
   readonly sum: string;
-  /** The stream behind it; the sum itself but where a norm follows that stays. */
+  /** Stream after the branch: the sum, or the output of a norm that stays. */
   readonly end: string;
-  /** What stands for the sum instead where the sum is of quantized numbers: the start in the scale of the sum. */
+  /** Replacement of a quantized sum: the start in the scale of the sum. */
   readonly rest?: string | undefined;
   /**
-   * What the branch is computed from: the start, except behind another branch that runs in parallel,
-   * where it is that one's start.
+   * Input of the branch: the start. For a branch parallel to an earlier one, it is the start of the
+   * earlier one.
    */
   readonly source: string;
-  /** What is added to the stream; more than one where branches cannot be told apart. */
+  /** Values added to the stream; several if branches can't be separated. */
   readonly terms: readonly string[];
-  /** Nodes on the ways from `source` through the terms, without those that parallel branches share. */
+  /** Nodes on paths from `source` through the terms, without those that parallel branches share. */
   readonly nodes: ReadonlySet<GraphNode>;
-  /** Whether the next branch starts where this one ends. */
+  /** True if the next branch starts at the end of this one. */
   readonly joined: boolean;
 }
 
 /**
- * Finds the branches that are added to a value they come from, in model order: a stream follows
- * what it reads, such as a decoder its encoder. Names play no role.
+ * Finds residual branches in model order. A stream follows those that it reads, as a decoder follows its
+ * encoder. Names aren't used.
  */
 export function findResidualBranches(
   index: GraphIndex,
   candidates: readonly Candidate[] = findCandidates(index),
 ): ResidualBranch[] {
   const next = followers(index, candidates);
-  const ordered = inOrder(index, streamsOf(candidates, next));
+  const ordered = sortCandidates(index, groupStreams(candidates, next));
   return ordered.flatMap((candidate, i) => {
     const follower = next.get(candidate);
     const end = follower?.start ?? lastEnd(index, candidate, ordered[i - 1]);
     const isLast = i === ordered.length - 1;
     const joined = isLast || (follower !== undefined && follower === ordered[i + 1]);
     const hasNorm = connect(index, candidate.sum, end)?.some((op) => normalizing.test(op)) === true;
-    return branchesOf(candidate, hasNorm ? candidate.sum : end, end, joined, index);
+    return splitBranches(candidate, hasNorm ? candidate.sum : end, end, joined, index);
   });
 }
 
-/** The end of a stream: behind the same norm, if any, as stands in front of its last branch. */
+/** End of a stream: the output of the same norm, if any, as before its last branch. */
 function lastEnd(index: GraphIndex, { sum, start }: Candidate, before?: Candidate): string {
   const pattern = before && connect(index, before.sum, start);
   return (pattern && follow(index, sum, pattern)) ?? sum;
 }
 
-/** One branch, or one for each of its parallel terms. */
-function branchesOf(
+/** Returns one branch, or one per parallel term. */
+function splitBranches(
   candidate: Candidate,
   sum: string,
   end: string,
@@ -82,7 +82,7 @@ function branchesOf(
   });
 }
 
-/** The candidate that starts where another ends, directly or behind a norm. */
+/** Next candidate of each: it starts at the end of the other, directly or after a norm. */
 function followers(
   index: GraphIndex,
   candidates: readonly Candidate[],
@@ -122,8 +122,8 @@ function lightly(index: GraphIndex, sum: string): Set<string> {
   return found;
 }
 
-/** Lists of candidates that follow each other. */
-function streamsOf(
+/** Lists of consecutive candidates. */
+function groupStreams(
   candidates: readonly Candidate[],
   next: ReadonlyMap<Candidate, Candidate>,
 ): Candidate[][] {
@@ -139,8 +139,11 @@ function streamsOf(
     });
 }
 
-/** All candidates, so that a stream comes behind those it reads; by their adds where two read each other. */
-function inOrder(index: GraphIndex, streams: readonly (readonly Candidate[])[]): Candidate[] {
+/** Sorts all candidates so that streams follow those that they read. Sorts by adds if two streams read each other. */
+function sortCandidates(
+  index: GraphIndex,
+  streams: readonly (readonly Candidate[])[],
+): Candidate[] {
   const byAdds = (): Candidate[] => streams.flat().sort((a, b) => a.add.order - b.add.order);
   if (streams.length > maxStreams) {
     return byAdds();
@@ -163,7 +166,7 @@ function inOrder(index: GraphIndex, streams: readonly (readonly Candidate[])[]):
 /** Operators of norms, and of what keeps half precision in its range. */
 const light =
   /^(?:Relu|LayerNormalization|SimplifiedLayerNormalization|RMSNormalization|BatchNormalization|Pow|ReduceMean|Sub|Div|Sqrt|Reciprocal|Mul|Add|Cast|Identity|Clip|Min|Max|Where|Neg|IsInf|ReduceMax|ReduceSum|Greater|Equal|Not)$/;
-/** Those without which it is no norm, but keeps numbers in their range: what is in range stays as it is. */
+/** Operators that a norm must have. Others only clamp to the range of float16. */
 const normalizing = /Normalization$|^ReduceMean$/;
 /** More streams are not put in order: each is compared with each. */
 const maxStreams = 256;
@@ -184,7 +187,7 @@ function connect(index: GraphIndex, sum: string, start: string): string[] | unde
   return nodes.size > 0 && all && closed && ops.every((op) => light.test(op)) ? ops : undefined;
 }
 
-/** The value behind the same operators as `pattern`, for the norm after the last sum. */
+/** Output of the same operators as `pattern` after the last sum. */
 function follow(index: GraphIndex, sum: string, pattern: readonly string[]): string | undefined {
   const known = new Set([sum]);
   const nodes = [...index.descendants([sum])].sort((a, b) => a.order - b.order);

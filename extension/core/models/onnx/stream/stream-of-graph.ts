@@ -10,29 +10,29 @@ import type { Wrapping, Scope } from '../edits/wrapped-graph';
 export interface OnnxModel {
   /** Its graph is the one that `index` is of. */
   readonly file: OnnxFile;
-  /** Of the graph as stored, but that parallel branches are added one after the other. */
+  /** Index of the stored graph, with parallel branches added in sequence. */
   readonly index: GraphIndex;
   readonly branches: readonly ResidualBranch[];
   readonly summary: OnnxSummary;
-  /** The mixtures whose experts can be taken out one by one, by branch. */
+  /** MoE layers with removable experts, by branch. */
   readonly mixtures: ReadonlyMap<number, Mixture>;
   /**
-   * Where the layers lie inside of an If: the graph is then that of one branch, put in the place of the
-   * If, and this is the graph of the other. The branch that needs less, such as no cache, comes first.
+   * Graph of the other branch, if the layers are inside an If. The If of this model's graph is replaced by the branch
+   * with fewer inputs, such as the one without cache.
    */
   readonly other?: OnnxMode;
   readonly place?: PlaceInFile;
-  /** Bytes that weights take where they run, by name, where that is not as float32. */
+  /** Bytes of weights in memory, by name, if they don't run as float32. */
   readonly memory?: ReadonlyMap<string, number>;
 }
 
 export type StreamOfGraph = Pick<OnnxModel, 'file' | 'index' | 'branches'>;
 
-/** Where the nodes of a flat graph stand in the file. */
+/** Location of the nodes of a flat graph in the file. */
 export interface PlaceInFile {
   readonly wrapping: Wrapping;
   readonly scopeOf: (proto: NodeProto) => Scope;
 }
 
-/** One of two ways that a graph runs, which have the same sublayers in the same order, or of which this has none. */
+/** One of the two If branches. Both have the same sublayers in the same order, or this one has none. */
 export type OnnxMode = StreamOfGraph & { readonly place: PlaceInFile };

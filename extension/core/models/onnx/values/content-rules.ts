@@ -8,7 +8,7 @@ type ContentRule = (query: ShapeQuery) => Contents;
 
 const same: ContentRule = ({ contents }) => contents(0);
 
-/** Arithmetic on sizes, where all of them are known numbers, or one is `neutral` and leaves the other as it is. */
+/** Arithmetic on sizes, if all are known numbers, or one is the `neutral` element. */
 function arithmetic(compute: (a: number, b: number) => number, neutral: number): ContentRule {
   return (query) => {
     const [a, b] = [query.contents(0), query.contents(1)];
@@ -29,7 +29,7 @@ function arithmetic(compute: (a: number, b: number) => number, neutral: number):
   };
 }
 
-/** Whether two sizes are the same, as 1 or 0; one with a name may be any but a negative one. */
+/** 1 if two sizes are equal, else 0; undefined if unknown. Named sizes are never negative. */
 function equal(a: Dimension, b: Dimension): number | undefined {
   if (typeof a === 'number' && typeof b === 'number') {
     return Number(a === b);

@@ -3,7 +3,7 @@ import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 
 const float32: number = DataType.FLOAT;
 
-/** What `compute` makes of x in float32, whatever the type of the graph is; its result has that type again. */
+/** Runs `compute` on x in float32 and casts the result back to the type of the graph. */
 export function inFloats(
   graph: GraphBuilder,
   dataType: number,

@@ -1,13 +1,13 @@
 import type { Dimension } from '../../../onnx/messages';
 import type { NodeProto } from '../../../onnx/proto/onnx_pb';
 
-/** Sizes of a tensor. A name stands for one size wherever it occurs; two names may be one size. */
+/** Shape of a tensor. Equal names are equal sizes; different names may also be equal. */
 export type Shape = readonly Dimension[];
 
-/** What the rules of one node look at. */
+/** Input of the shape rule of a node. */
 export interface ShapeQuery {
   readonly node: NodeProto;
-  /** Shape of input `place`; undefined where not even the rank is known, or the input is absent. */
+  /** Shape of input `place`; undefined if the rank is unknown or the input is absent. */
   readonly shape: (place: number) => Shape | undefined;
   /** Elements of a short tensor of integers, or of a constant, in order. */
   readonly contents: (place: number) => readonly Dimension[] | undefined;

@@ -3,7 +3,7 @@ import { intAttribute, intsAttribute, stringAttribute, tensorAttribute } from '.
 import { convolutionShape, globalPoolShape, poolShape } from './window-shapes';
 import type { ShapeQuery, Shape } from './shape-query';
 
-/** Shapes of the outputs, as many as are known. */
+/** Returns the known shapes of the outputs. */
 export type ShapeRule = (query: ShapeQuery) => readonly (Shape | undefined)[];
 
 /** Counts a possibly negative axis from the front. */
@@ -32,7 +32,7 @@ const broadcasting: ShapeRule = ({ node, shape, fresh }) => {
 };
 
 /** Axes from the attribute, or from the input that newer opsets have. */
-function axesOf({ node, contents }: ShapeQuery): readonly Dimension[] | undefined {
+function readAxes({ node, contents }: ShapeQuery): readonly Dimension[] | undefined {
   return intsAttribute(node, 'axes') ?? contents(1);
 }
 
@@ -42,7 +42,7 @@ const reduction: ShapeRule = (query) => {
   if (input === undefined) {
     return [];
   }
-  const given = axesOf(query);
+  const given = readAxes(query);
   const keep = intAttribute(node, 'keepdims', 1) === 1;
   if (given === undefined && (node.input[1] ?? '') !== '') {
     return keep ? [input.map(() => query.fresh())] : [];
@@ -94,11 +94,13 @@ function reshape({ node, shape, contents, fresh }: ShapeQuery): readonly (Shape 
   const sizes = target.map((size, axis) =>
     size === 0 && zeroCopies ? (input?.[axis] ?? fresh()) : size,
   );
-  return [sizes.map((size, axis) => (size === -1 ? restOf(input, sizes, axis, fresh) : size))];
+  return [
+    sizes.map((size, axis) => (size === -1 ? inferredSize(input, sizes, axis, fresh) : size)),
+  ];
 }
 
-/** The size that −1 stands for: what the others leave of the input's elements. */
-function restOf(
+/** Size of the −1 axis of a Reshape. */
+function inferredSize(
   input: Shape | undefined,
   sizes: Shape,
   axis: number,
@@ -217,7 +219,7 @@ const transpose: ShapeRule = ({ node, shape }) => {
 
 const squeeze: ShapeRule = (query) => {
   const input = query.shape(0);
-  const given = axesOf(query);
+  const given = readAxes(query);
   if (input === undefined || (given === undefined && input.some((size) => size !== 1))) {
     return [];
   }
@@ -226,7 +228,7 @@ const squeeze: ShapeRule = (query) => {
 };
 
 const unsqueeze: ShapeRule = (query) => {
-  const [input, given] = [query.shape(0), axesOf(query)];
+  const [input, given] = [query.shape(0), readAxes(query)];
   if (input === undefined || given === undefined) {
     return [];
   }
@@ -275,7 +277,7 @@ const expand: ShapeRule = ({ shape, contents, fresh }) => {
   return [broadcast([input, target], fresh)];
 };
 
-const ofContents: ShapeRule = ({ shape, contents, fresh }) => {
+const shapeFromContents: ShapeRule = ({ shape, contents, fresh }) => {
   const [length] = shape(0) ?? [];
   const known = contents(0);
   return [known ?? (typeof length === 'number' ? Array.from({ length }, fresh) : undefined)];
@@ -322,7 +324,7 @@ export const shapeRules: Readonly<Record<string, ShapeRule>> = {
       ? []
       : [queries && [...queries.slice(0, -1), width]];
   },
-  // Queries that stand alone are as wide as what they give; keys and values may lie beside them.
+  // Unpacked queries have the width of the output. Packed ones include keys and values.
   'com.microsoft:GroupQueryAttention': ({ node, shape }) => {
     const queries = shape(0);
     const [heads, groups] = [
@@ -366,7 +368,7 @@ export const shapeRules: Readonly<Record<string, ShapeRule>> = {
   Gather: gather,
   GatherElements: ({ shape }) => [shape(1)],
   Expand: expand,
-  ConstantOfShape: ofContents,
+  ConstantOfShape: shapeFromContents,
   Constant: ({ node }) => [tensorAttribute(node, 'value')?.dims.map(Number)],
   Shape: ({ node, shape }) => {
     const end = intAttribute(node, 'end', Number.MAX_SAFE_INTEGER);

@@ -7,7 +7,7 @@ import type { TensorProto } from '../../../onnx/proto/onnx_pb';
 /** Longest tensor whose numbers are of interest: shapes, axes, factors. */
 export const mostNumbers = 64;
 
-/** How the numbers of an element type lie in raw_data, and in the field of their own. */
+/** Encoding of an element type in raw_data and in its typed field. */
 interface NumberForm {
   readonly bytes: number;
   readonly read: (view: DataView, offset: number) => number;

@@ -49,7 +49,7 @@ export class ValueShapes {
     return this.shapes.get(value);
   }
 
-  /** The elements of a short tensor, where they are known before the graph runs. */
+  /** Elements of a short tensor, if they are statically known. */
   public contents(value: string): readonly Dimension[] | undefined {
     return this.known.get(value);
   }

@@ -3,7 +3,7 @@ import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
 import { operatorName } from '../graph-index';
 import type { GraphIndex } from '../graph-index';
 
-/** Operators whose output has a type of its own; -1 stands for the type of the second input. */
+/** Operators with a fixed output type; -1 means the type of the second input. */
 const fixedTypes: readonly (readonly [RegExp, readonly number[]])[] = [
   [/^(?:Shape|Size|NonZero|ArgMax|ArgMin|TfIdfVectorizer)$/, [DataType.INT64]],
   [
@@ -13,7 +13,7 @@ const fixedTypes: readonly (readonly [RegExp, readonly number[]])[] = [
   [/^(?:MatMulInteger|ConvInteger)$/, [DataType.INT32]],
   [/^DynamicQuantizeLinear$/, [DataType.UINT8, DataType.FLOAT, DataType.UINT8]],
 ];
-/** Which input an output takes its type from, where it is not the first. */
+/** Index of the input that determines the output type, if it isn't the first. */
 const typeInput: Readonly<Record<string, number>> = {
   Where: 1,
   DequantizeLinear: 1,
@@ -105,12 +105,12 @@ export class ValueTypes {
       case 'RandomUniform':
         return Number(attribute('dtype')?.i ?? DataType.FLOAT);
       case 'If':
-        return typeOfOutput(attribute('then_branch')?.g, place);
+        return outputType(attribute('then_branch')?.g, place);
       case 'Loop':
         // Its body gives the condition in front.
-        return typeOfOutput(attribute('body')?.g, place + 1);
+        return outputType(attribute('body')?.g, place + 1);
       case 'Scan':
-        return typeOfOutput(attribute('body')?.g, place);
+        return outputType(attribute('body')?.g, place);
       default:
         // The halves of a node read other values than the node.
         return op === operatorName(proto)
@@ -145,7 +145,7 @@ function constantType({ attribute }: NodeProto): number {
   }
 }
 
-function typeOfOutput(graph: GraphProto | undefined, place: number): number {
+function outputType(graph: GraphProto | undefined, place: number): number {
   const value = graph?.output[place]?.type?.value;
   return value?.case === 'tensorType' ? value.value.elemType : DataType.FLOAT;
 }

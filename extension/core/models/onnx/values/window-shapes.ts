@@ -9,12 +9,12 @@ export interface Window {
   readonly kernel: readonly number[];
   readonly strides: readonly number[];
   readonly dilations: readonly number[];
-  /** Zeros in front and behind. */
+  /** Padding before and after. */
   readonly begins: readonly number[];
   readonly ends: readonly number[];
 }
 
-/** The window of a Conv or pooling node; undefined where it depends on sizes that are not known. */
+/** Window of a Conv or pooling node; undefined if it depends on unknown sizes. */
 export function windowOf(
   node: ShapeQuery['node'],
   kernel: readonly number[],
@@ -64,7 +64,7 @@ function slide(
     if (!ceil) {
       return Math.floor(steps) + 1;
     }
-    // A window that would begin in the padding behind is left out.
+    // Windows that would begin in the padding at the end are dropped.
     const count = Math.ceil(steps) + 1;
     return (count - 1) * stride >= length + begin ? count - 1 : count;
   });

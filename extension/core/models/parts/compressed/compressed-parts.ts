@@ -3,8 +3,8 @@ import type { Linear } from '../linear';
 import type { Norm } from '../norm';
 
 /**
- * What makes one key, which is its value too, of each run of tokens: the sum of what the tokens give,
- * weighted by a softmax over the run, channel by channel (DeepSeek-V4).
+ * Compresses each run of tokens into one key, which is also the value: the sum of the token values, weighted per
+ * channel by a softmax over the run (DeepSeek-V4).
  */
 export interface Compressor {
   /** Tokens of a run. */
@@ -18,12 +18,12 @@ export interface Compressor {
   readonly norm: Norm;
 }
 
-/** What chooses the compressed keys that a token looks at, by queries and keys of its own. */
+/** Selects the compressed keys that a token attends to, with its own queries and keys. */
 export interface Indexer {
   readonly compressor: Compressor;
   readonly numHeads: number;
   readonly headDim: number;
-  /** How many keys a token looks at. */
+  /** Number of compressed keys that a token attends to. */
   readonly best: number;
   /** [numHeads · headDim, latent of queries] */
   readonly query: Linear;
@@ -32,8 +32,8 @@ export interface Indexer {
 }
 
 /**
- * What attention has whose heads share one key, which is the value too: near tokens, and behind them compressed runs
- * of all (DeepSeek-V4).
+ * Parts of attention whose heads share one key, which is also the value. It attends to a window of recent tokens and
+ * to compressed runs of all tokens (DeepSeek-V4).
  */
 export interface CompressedParts {
   /** Of groups of heads, in front of the output. */
@@ -78,6 +78,6 @@ export interface CompressedShape {
   readonly groupRank: number;
   /** Tokens of a run; undefined of a block that has none. */
   readonly rate: number | undefined;
-  /** Of a block whose tokens choose the runs that they look at. */
+  /** Sizes of the indexer, if tokens attend only to selected runs. */
   readonly indexer: Pick<Indexer, 'numHeads' | 'headDim' | 'best'> | undefined;
 }

@@ -13,9 +13,9 @@ import type { Compressor } from './compressed-parts';
 import { emitTurnedEnd } from './turned-end';
 
 /** Width of a compressed key. */
-const dimOf = ({ norm }: Compressor): number => norm.weight?.shape.at(-1) ?? 0;
+const keyDim = ({ norm }: Compressor): number => norm.weight?.shape.at(-1) ?? 0;
 
-/** Rows that are compressed, and what they are turned by. */
+/** Rows to compress and their rotary embedding. */
 export interface Compressing {
   /** [batch · sequence, hidden] */
   readonly rows: Value;
@@ -38,26 +38,26 @@ export function emitCompressed(
   name: string,
 ): Value {
   const { rate, values, gate, places } = compressor;
-  const dim = dimOf(compressor);
+  const dim = keyDim(compressor);
   const [width = 0] = values.weight.shape;
-  const ofAll = (linear: Linear, part: string): Value => {
+  const allRows = (linear: Linear, part: string): Value => {
     const size = graph.op('Concat', [leading, graph.ints([width])], { axis: 0 });
     const own = graph.op('Unsqueeze', [
       graph.op('Reshape', [emitLinear(graph, linear, rows), size]),
       graph.ints([1]),
     ]);
-    const kept = `${name}.${part}`;
-    const past = cache?.past(kept, [1, 'positions', width]);
+    const cacheName = `${name}.${part}`;
+    const past = cache?.past(cacheName, [1, 'positions', width]);
     const all = past === undefined ? own : graph.op('Concat', [past, own], { axis: 2 });
-    cache?.keep(kept, all);
+    cache?.keep(cacheName, all);
     return all;
   };
-  const valuesOfAll = ofAll(values, 'values');
-  const total = emitLength(graph, valuesOfAll, 2);
+  const allValues = allRows(values, 'values');
+  const total = emitLength(graph, allValues, 2);
   const step = graph.ints([rate]);
   const runs = graph.op('Div', [graph.op('Add', [total, step]), step]);
   /** [batch, runs, rate, width] */
-  const inRuns = (x: Value): Value => {
+  const splitRuns = (x: Value): Value => {
     const padded = graph.op('Pad', [x, graph.ints([0, 0, 0, 0, 0, 0, rate, 0])]);
     const used = graph.op('Slice', [
       padded,
@@ -71,8 +71,8 @@ export function emitCompressed(
       graph.op('Concat', [batch, runs, graph.ints([rate, width])], { axis: 0 }),
     ]);
   };
-  const gates = graph.op('Add', [inRuns(ofAll(gate, 'gates')), emitWeight(graph, places)]);
-  const given = inRuns(valuesOfAll);
+  const gates = graph.op('Add', [splitRuns(allRows(gate, 'gates')), emitWeight(graph, places)]);
+  const given = splitRuns(allValues);
   const overlaps = width > dim;
   const weights = graph.op(
     'Softmax',

@@ -22,13 +22,13 @@ export function emitChoice(
   ended: Value,
 ): Value {
   const { rows, leading, rotary } = compressing;
-  const inHeads = (x: Value, ...sizes: readonly number[]): Value => {
+  const splitHeads = (x: Value, ...sizes: readonly number[]): Value => {
     const size = graph.op('Concat', [leading, graph.ints(sizes)], { axis: 0 });
     const perm = sizes.length === 2 ? [0, 2, 1, 3] : [0, 2, 1];
     return graph.op('Transpose', [graph.op('Reshape', [x, size])], { perm });
   };
   const keys = emitCompressed(graph, compressor, compressing, 'indexer');
-  const own = inHeads(emitLinear(graph, query, latent), numHeads, headDim);
+  const own = splitHeads(emitLinear(graph, query, latent), numHeads, headDim);
   const queries = emitTurnedEnd(graph, rotary, headDim, own, tables);
   const products = graph.op('MatMul', [
     queries,
@@ -39,7 +39,7 @@ export function emitChoice(
     graph.scalar((headDim * numHeads) ** -0.5),
   ]);
   const factors = graph.op('Unsqueeze', [
-    inHeads(emitLinear(graph, weights, rows), numHeads),
+    splitHeads(emitLinear(graph, weights, rows), numHeads),
     graph.ints([3]),
   ]);
   const scores = graph.op('ReduceSum', [graph.op('Mul', [scored, factors]), graph.ints([1])], {

@@ -8,7 +8,7 @@ interface Tables {
   readonly sin: Value;
 }
 
-/** Emits heads [batch, heads, sequence, size] in two: dimensions that are not turned, and those behind them. */
+/** Splits heads [batch, heads, sequence, size] into dimensions without and with rotary embedding. */
 const emitParts = (
   graph: GraphBuilder,
   { dimensions }: Rotary,
@@ -17,7 +17,7 @@ const emitParts = (
 ): Value[] =>
   graph.ops('Split', [heads, graph.ints([size - dimensions, dimensions])], 2, { axis: -1 });
 
-/** Emits heads whose last dimensions are turned, in the order in which {@link emitRotation} leaves pairs. */
+/** Applies the rotary embedding to the last dimensions of heads. Pairs are in the order of {@link emitRotation}. */
 export function emitTurnedEnd(
   graph: GraphBuilder,
   rotary: Rotary,
@@ -26,13 +26,13 @@ export function emitTurnedEnd(
   tables: Tables,
 ): Value {
   return graph.step('rotate', () => {
-    const [plain = '', turning = ''] = emitParts(graph, rotary, size, heads);
-    const turned = emitRotation(graph, rotary, rotary.dimensions, turning, tables);
-    return graph.op('Concat', [plain, turned], { axis: -1 });
+    const [plain = '', rotaryPart = ''] = emitParts(graph, rotary, size, heads);
+    const rotated = emitRotation(graph, rotary, rotary.dimensions, rotaryPart, tables);
+    return graph.op('Concat', [plain, rotated], { axis: -1 });
   });
 }
 
-/** Emits heads turned back, with their pairs side by side again. */
+/** Inverts the rotary embedding and restores the order of interleaved pairs. */
 export function emitTurnedBack(
   graph: GraphBuilder,
   rotary: Rotary,
@@ -41,10 +41,10 @@ export function emitTurnedBack(
   { cos, sin }: Tables,
 ): Value {
   return graph.step('rotate', () => {
-    const [plain = '', turning = ''] = emitParts(graph, rotary, size, heads);
+    const [plain = '', rotaryPart = ''] = emitParts(graph, rotary, size, heads);
     const halves = { ...rotary, interleaved: false };
     const { dimensions } = rotary;
-    const back = emitRotation(graph, halves, dimensions, turning, {
+    const back = emitRotation(graph, halves, dimensions, rotaryPart, {
       cos,
       sin: graph.op('Neg', [sin]),
     });

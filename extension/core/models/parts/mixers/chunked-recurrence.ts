@@ -10,7 +10,7 @@ export interface ChunkedSize {
   readonly values: number;
 }
 
-/** What moves the states, as rows [batch · sequence, …]. */
+/** Inputs of the state update, as rows [batch · sequence, …]. */
 export interface ChunkedRecurrence {
   /** ln a of each head's factor on its state. */
   readonly logDecay: Value;
@@ -19,7 +19,7 @@ export interface ChunkedRecurrence {
   readonly query: Value;
   /** [heads · values] */
   readonly value: Value;
-  /** Of each head: what share of what the key reads is replaced (delta rule, arXiv 2412.06464). */
+  /** Update rate β of the delta rule for each head (arXiv 2412.06464). */
   readonly rate?: Value;
 }
 
@@ -75,7 +75,7 @@ export function emitChunkedRecurrence(
     const chunks: Chunks = {
       query: split(query, 1, keys),
       key: keyRows,
-      keyColumns: turned(graph, keyRows),
+      keyColumns: transposed(graph, keyRows),
       value: split(value, perGroup, values),
       ...emitDecays(graph, split(logDecay, perGroup, 1)),
     };
@@ -91,7 +91,7 @@ export function emitChunkedRecurrence(
   });
 }
 
-const turned = (graph: GraphBuilder, x: Value): Value =>
+const transposed = (graph: GraphBuilder, x: Value): Value =>
   graph.op('Transpose', [x], { perm: [0, 1, 2, 3, 5, 4] });
 
 /** Sums of logarithms from one position to another, not differences of sums, which would lose digits. */
@@ -102,7 +102,10 @@ function emitDecays(
   const constant = (values: readonly number[]): Value => graph.floats(values, [length, length]);
   const upTo = constant(square((row, column) => column <= row));
   const behind = constant(square((row, column) => row > column));
-  const between = graph.op('MatMul', [graph.op('Mul', [upTo, turned(graph, logDecay)]), behind]);
+  const between = graph.op('MatMul', [
+    graph.op('Mul', [upTo, transposed(graph, logDecay)]),
+    behind,
+  ]);
   const decay = graph.op('Mul', [graph.op('Exp', [between]), upTo]);
   const last = graph.op('Slice', [
     decay,
@@ -113,7 +116,7 @@ function emitDecays(
   return {
     decay,
     fromStart: graph.op('Exp', [graph.op('MatMul', [upTo, logDecay])]),
-    toEnd: turned(graph, last),
+    toEnd: transposed(graph, last),
     whole: graph.op('Exp', [graph.reduce('ReduceSum', logDecay, [4], 1)]),
   };
 }

@@ -32,9 +32,9 @@ export interface DeltaRule {
   readonly rateScale?: number;
   /** Epsilon of the norm of what comes out; the model's when absent. */
   readonly epsilon?: number;
-  /** Whether value heads go by the key heads in turns, not all of a key head in a row. */
+  /** True if value heads are interleaved over key heads instead of grouped by key head. */
   readonly takesTurns?: boolean;
-  /** Whether the factors on decays are stored, and not what they are −exp of. */
+  /** True if the checkpoint stores the decay factors A themselves, not log(−A). */
   readonly storesFactors?: boolean;
 }
 
@@ -60,7 +60,7 @@ export type DeltaNames = {
       readonly gate: readonly string[];
       /** One for query, key and value, or three. */
       readonly convolutions: readonly string[];
-      /** What is a factor on the output. */
+      /** Activation of the output gate. */
       readonly gateActivation?: 'sigmoid';
     } & (
       | {
@@ -231,7 +231,7 @@ function emitProjected(input: MixerInput, form: DeltaRule, parts: MixerParts): P
   return [query, key, value, gate, rate, decay];
 }
 
-/** Where each head has one decay. */
+/** Emits the recurrence with one decay per head. */
 function emitByHead(
   input: MixerInput,
   { keyHeads: groups, valueHeads, keyDim: keys, valueDim: values, takesTurns = false }: DeltaRule,
@@ -239,7 +239,7 @@ function emitByHead(
 ): Value {
   const { graph } = input;
   const perGroup = valueHeads / groups;
-  const turned = (x: Value, outer: number, inner: number, size: number): Value =>
+  const transposeHeads = (x: Value, outer: number, inner: number, size: number): Value =>
     takesTurns && groups > 1 && perGroup > 1
       ? emitRowsOf(
           input,
@@ -254,15 +254,15 @@ function emitByHead(
     { groups, perGroup, keys, values },
     {
       ...moved,
-      value: turned(moved.value, perGroup, groups, values),
-      rate: turned(moved.rate, perGroup, groups, 1),
-      logDecay: turned(moved.logDecay, perGroup, groups, 1),
+      value: transposeHeads(moved.value, perGroup, groups, values),
+      rate: transposeHeads(moved.rate, perGroup, groups, 1),
+      logDecay: transposeHeads(moved.logDecay, perGroup, groups, 1),
     },
   );
-  return turned(result, groups, perGroup, values);
+  return transposeHeads(result, groups, perGroup, values);
 }
 
-/** Where each key dimension has a decay of its own, and each value head a key. */
+/** Emits the recurrence with one decay per key dimension and one key per value head. */
 function emitByPosition(
   input: MixerInput,
   { valueHeads: heads, keyDim: keys, valueDim: values }: DeltaRule,

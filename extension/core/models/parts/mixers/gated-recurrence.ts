@@ -17,7 +17,7 @@ export interface GatedRecurrence {
   readonly activation: string;
 }
 
-/** What the logarithm of a decay is at most, as a multiple. */
+/** Scale c of the log decay c · softplus(Λ) · gate. */
 const sharpness = -8;
 
 export const gatedRecurrence: MixerKind<GatedRecurrence> = {
@@ -88,12 +88,12 @@ function emitGate(
   const stored = (tensor: LazyTensor | undefined): Value =>
     tensor === undefined ? '' : emitWeight(graph, tensor);
   const sum = graph.step('gate', () => {
-    const byHead = turned(graph, graph.op('Reshape', [x, graph.ints([-1, heads, size])]));
-    const product = turned(graph, graph.op('MatMul', [byHead, stored(weight)]));
+    const byHead = transposed(graph, graph.op('Reshape', [x, graph.ints([-1, heads, size])]));
+    const product = transposed(graph, graph.op('MatMul', [byHead, stored(weight)]));
     return graph.op('Add', [product, stored(bias)]);
   });
   return graph.op('Sigmoid', [emitRowsOf(input, sum, width)]);
 }
 
-const turned = (graph: GraphBuilder, x: Value): Value =>
+const transposed = (graph: GraphBuilder, x: Value): Value =>
   graph.op('Transpose', [x], { perm: [1, 0, 2] });

@@ -13,7 +13,7 @@ import type { ShortConvolution } from './short-convolution';
 import { stateSpace } from './state-space';
 import type { StateSpace } from './state-space';
 
-/** What a mixer computes, with its sizes. */
+/** Kind and sizes of an SSM, linear-attention or convolution layer. */
 export type MixerForm =
   | ShortConvolution
   | DeltaRule
@@ -22,7 +22,7 @@ export type MixerForm =
   | GatedRecurrence
   | Lightning;
 
-/** Whether it needs to know which tokens are the first of their text. */
+/** True if the layer reads which tokens are the first of their sequence. */
 export const readsStarts = ({ kind }: MixerForm): boolean => kind === 'gated-recurrence';
 
 export function findParts(form: MixerForm, finder: MixerFinder): MixerParts {

@@ -36,7 +36,7 @@ export interface MixerFinder {
   readonly take: (name: string, shape: readonly number[]) => LazyTensor;
 }
 
-/** Where a mixer is emitted, and what it reads: rows [batch · sequence, hiddenSize]. */
+/** Graph and inputs of a mixer. `rows` is [batch · sequence, hiddenSize]. */
 export interface MixerInput {
   readonly graph: GraphBuilder;
   readonly rows: Value;
@@ -48,7 +48,7 @@ export interface MixerInput {
   readonly mask: (rows: Value) => Value;
   /** [batch · sequence, 1]: 1 for the first token of a text, 0 elsewhere; empty for forms that don't read it. */
   readonly starts: Value;
-  /** Absent where the sequence has nothing in front and nothing behind it. */
+  /** Cache of the layer; undefined if the sequence is complete. */
   readonly cache: SublayerCache | undefined;
 }
 

@@ -9,7 +9,7 @@ import type { Norm } from '../norm';
 import { emitWeight } from '../weight';
 import type { MixerInput, MixerParts } from './mixer-kind';
 
-/** What a mixer keeps: the last inputs of its convolution, and the state that its heads carry along. */
+/** Cache names of the last convolution inputs and of the recurrent state. */
 const convolutionState = 'conv_state';
 const recurrentState = 'recurrent_state';
 
@@ -22,7 +22,7 @@ export function emitRowsOf({ graph }: MixerInput, x: Value, width: number): Valu
   return graph.op('Reshape', [x, graph.ints([-1, width])]);
 }
 
-/** What all linear layers but the last give of the input. */
+/** Emits the outputs of all linear layers except the last. */
 export function emitInputs({ graph, rows }: MixerInput, { linears }: MixerParts): Value[] {
   return linears.slice(0, -1).map((linear) => emitLinear(graph, linear, rows));
 }

@@ -9,7 +9,7 @@ export interface StateSize {
   readonly values: number;
 }
 
-/** What moves the state at each position, all with leading axes [batch, sequence, heads]. */
+/** Inputs of the state update at each position, all with leading axes [batch, sequence, heads]. */
 export interface Recurrence {
   /** Factor on the state, or what `decayOf` makes one of; broadcast against [keys, values]. */
   readonly decay: Value;
@@ -37,13 +37,13 @@ export function emitRecurrence(
   const item = ['batch', heads, 1, values];
   return emitCarriedScan(input, sizes, items, item, (body, before, at) => {
     const [a = '', k = '', q = '', v = '', share] = at;
-    const kept = body.op('Mul', [before, decayOf?.(body, a) ?? a]);
+    const decayed = body.op('Mul', [before, decayOf?.(body, a) ?? a]);
     const added =
       share === undefined
         ? v
-        : body.op('Mul', [body.op('Sub', [v, body.op('MatMul', [k, kept])]), share]);
+        : body.op('Mul', [body.op('Sub', [v, body.op('MatMul', [k, decayed])]), share]);
     const column = body.op('Transpose', [k], { perm: [0, 1, 3, 2] });
-    const next = body.op('Add', [kept, body.op('Mul', [column, added])]);
+    const next = body.op('Add', [decayed, body.op('Mul', [column, added])]);
     return { next, result: body.op('MatMul', [q, next]) };
   });
 }

@@ -29,7 +29,7 @@ export interface SelectiveScan {
   /** Norms of step, B and C: with weights (Jamba), without (Falcon Mamba), or none. */
   readonly innerNorms?: 'weighted' | { readonly epsilon: number };
   readonly names?: SelectiveScanNames;
-  /** Whether the factors on steps are stored, and not what they are −exp of. */
+  /** True if the checkpoint stores the factors A themselves, not log(−A). */
   readonly storesFactors?: boolean;
 }
 

@@ -22,19 +22,19 @@ export interface StateSpace {
   readonly heads: number;
   readonly headDim: number;
   readonly stateSize: number;
-  /** How many B and C there are, each for as many heads. */
+  /** Number of groups of B and C. Each group is shared by the same number of heads. */
   readonly groups: number;
   readonly kernel: number;
   readonly activation: string;
-  /** Of the input's linear layer, and of the output's where that is another. */
+  /** True if the input projection has a bias, and the output projection unless `outputBias` is given. */
   readonly bias: boolean;
   readonly outputBias?: boolean;
   readonly convolutionBias: boolean;
-  /** What each run of this many values is normed over; no norm when undefined. */
+  /** Group size of the norm; no norm if undefined. */
   readonly normSize: number | undefined;
   /** Epsilon of that norm; the model's when absent. */
   readonly epsilon?: number;
-  /** Whether the gate comes behind the norm. */
+  /** True if the gate is applied after the norm. */
   readonly normsFirst?: boolean;
   readonly stepLimits?: readonly [number, number];
   /** Factors on the input, and on gate, x, B, C and step. */
@@ -42,7 +42,7 @@ export interface StateSpace {
   readonly scales?: readonly number[];
   readonly outputScale?: number;
   readonly names?: StateSpaceNames;
-  /** Whether the factors on steps are stored, and not what they are −exp of. */
+  /** True if the checkpoint stores the factors A themselves, not log(−A). */
   readonly storesFactors?: boolean;
 }
 
@@ -67,13 +67,13 @@ const defaultNames: StateSpaceNames = {
   skips: 'D',
 };
 
-const widthOf = ({ heads, headDim }: StateSpace): number => heads * headDim;
+const innerSize = ({ heads, headDim }: StateSpace): number => heads * headDim;
 
 export const stateSpace: MixerKind<StateSpace> = {
   find(form, { hiddenSize: hidden, linear, convolution, norm, take }) {
     const { heads, stateSize, groups, kernel, bias, convolutionBias, normSize } = form;
     const { names = defaultNames } = form;
-    const width = widthOf(form);
+    const width = innerSize(form);
     const channels = width + 2 * groups * stateSize;
     return {
       linears: [
@@ -91,7 +91,7 @@ export const stateSpace: MixerKind<StateSpace> = {
   emit(input, form, parts) {
     const { graph } = input;
     const { heads, headDim, stateSize, groups, activation, stepLimits } = form;
-    const width = widthOf(form);
+    const width = innerSize(form);
     const shared = groups * stateSize;
     const [joined = ''] = emitInputs(input, parts);
     const projected = emitScaled(graph, form, joined);
@@ -142,7 +142,7 @@ function emitGated(
   const normed = (y: Value): Value =>
     norm === undefined || normSize === undefined
       ? y
-      : emitGroupNorm(input, norm, y, { width: widthOf(form), size: normSize, epsilon });
+      : emitGroupNorm(input, norm, y, { width: innerSize(form), size: normSize, epsilon });
   const open = emitSilu(graph, gate);
   return normsFirst ? graph.op('Mul', [normed(x), open]) : normed(graph.op('Mul', [x, open]));
 }
@@ -161,7 +161,7 @@ function emitScaled(graph: GraphBuilder, form: StateSpace, x: Value): Value {
   if (scales === undefined && inputScale === 1) {
     return x;
   }
-  const widths = [widthOf(form), widthOf(form), groups * stateSize, groups * stateSize, heads];
+  const widths = [innerSize(form), innerSize(form), groups * stateSize, groups * stateSize, heads];
   const all = widths.flatMap((width, i) =>
     Array.from({ length: width }, () => inputScale * (scales?.[i] ?? 1)),
   );

@@ -15,7 +15,7 @@ export interface AltUp {
   readonly enter: readonly Linear[];
 }
 
-/** What mixes streams: tanh(router(norm(x) / hidden)), and coefficients of that. */
+/** Stream mixing (AltUp): a router tanh(router(norm(x) / hidden)) and coefficients of its outputs. */
 export interface StreamMixing {
   readonly norm: Norm;
   /** [count, hidden] */
@@ -24,9 +24,9 @@ export interface StreamMixing {
   readonly coefficients: Linear;
 }
 
-/** A residual of low rank beside attention (LAuReL, arXiv 2411.07501): with n = norm(x), n + postNorm(right(left(n))). */
+/** Low-rank residual parallel to attention (LAuReL, arXiv 2411.07501): n + postNorm(right(left(n))) with n = norm(x). */
 export interface Laurel {
-  /** That of the attention. */
+  /** Norm of the attention. */
   readonly norm: Norm;
   readonly left: Linear;
   readonly right: Linear;
@@ -85,7 +85,7 @@ export function emitPrediction(
     .map((one) => graph.op('Squeeze', [one, graph.ints([2])]));
 }
 
-/** Emits the streams behind a block: each plus a share of how `given` differs from the first that was expected. */
+/** Emits the streams after a block: each prediction plus a multiple of `given` − predicted first stream. */
 export function emitCorrection(
   graph: GraphBuilder,
   style: NormStyle,
@@ -154,7 +154,7 @@ export function findAltUp(
   return { altUp: { count, enter: all(names.enter) }, leave: all(names.leave) };
 }
 
-/** What mixes the streams in front of a block, or behind it. */
+/** Finds the stream mixing before or after a block. */
 export function findMixing(
   names: AltUpNames,
   { count }: AltUp,

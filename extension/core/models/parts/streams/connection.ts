@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 
-/** What makes factors of all streams: matrix · norm(streams) · scale + base. */
+/** Parameters of the stream coefficients matrix · norm(streams) · scale + base. */
 export interface Connection {
   /** [factors, count · hidden] */
   readonly matrix: LazyTensor;
@@ -18,7 +18,7 @@ export interface ConnectedStreams {
   readonly count: number;
   readonly rounds: number;
   readonly epsilon: number;
-  /** Of what makes one stream of all behind the last block. */
+  /** Coefficients that merge all streams after the last block. */
   readonly head: Connection;
 }
 

@@ -29,7 +29,7 @@ export function findStreams(
   };
 }
 
-/** What connects a part of a block, whose tensors begin with `prefix`, with several streams. */
+/** Finds the stream coefficients of a sublayer with tensor prefix `prefix`. */
 export function findConnection(
   { connections: names }: { readonly connections?: ConnectionNames },
   part: PartKind,

@@ -40,7 +40,7 @@ function emitSum(graph: GraphBuilder, factors: Value, stacked: Value, like: Valu
   return graph.op('Reshape', [graph.op('MatMul', [row, stacked]), size]);
 }
 
-/** Emits the streams behind a branch f: stream j becomes Σᵢ mixᵢⱼ · streamᵢ + postⱼ · f(Σᵢ preᵢ · streamᵢ). */
+/** Emits the streams after a branch f: stream j becomes Σᵢ mixᵢⱼ · streamᵢ + postⱼ · f(Σᵢ preᵢ · streamᵢ). */
 export function emitConnected(
   graph: GraphBuilder,
   style: NormStyle,

@@ -12,11 +12,11 @@ import { say } from '../../../message';
 
 const groups = groupsByDepth((stage) => `encoder.stages.${stage}.layers.`);
 
-/** What each family has otherwise. */
+/** Differences between the two versions. */
 interface Form {
   readonly modelType: string;
   readonly name: string;
-  /** Between the linear layers of a block. */
+  /** Layer between the linear layers of a block. */
   readonly between: (find: PieceFinder, width: number) => Piece | undefined;
   readonly scale: (config: StagedConfig, find: PieceFinder, width: number) => Piece | undefined;
 }

@@ -12,7 +12,7 @@ import type { Message } from '../../../message';
 
 const canEmpty = true;
 
-/** What the pooling of its neighbours adds to a pixel. */
+/** Average pooling minus its input (PoolFormer). */
 const pooling = (edge: number): Piece =>
   plain(say`Mean of ${edge} × ${edge} pixels`, (graph, x) => {
     const half = Math.floor(edge / 2);
@@ -116,7 +116,7 @@ const poolFormer: StagedFamily = {
   },
 };
 
-/** What pixels see around them at several distances, times a query (focal modulation). */
+/** Focal modulation (arXiv 2203.11926): multiplies a query by context from several window sizes. */
 function modulation(config: StagedConfig, find: PieceFinder, stage: number, width: number): Piece {
   const levels = listAt(config, 'focal_levels')[stage] ?? 1;
   const first = listAt(config, 'focal_windows')[stage] ?? 1;
@@ -253,7 +253,7 @@ const focalNet: StagedFamily = {
         'embeddings.patch_embeddings.projection',
         config.num_channels,
         first,
-        // Behind the image are zeros up to a multiple of 4, and two more.
+        // Zeros at the end up to a multiple of 4, and two more.
         overlaps
           ? { kernel: 7, stride: 4, padding: [2, 4] }
           : paddedWindow(numberAt(config, 'patch_size')),

@@ -9,7 +9,7 @@ import type { StagedConfig } from '../staged-config';
 import type { BlockGroup, StagedFamily, StagedStep } from '../staged-family';
 import { say } from '../../../message';
 
-/** An inverted residual block, which is a sum where it keeps the stream's size. */
+/** Sizes of an inverted residual block. `isSum` is true for blocks that keep the size of the stream. */
 interface Inverted {
   readonly input: number;
   readonly out: number;
@@ -19,13 +19,13 @@ interface Inverted {
   readonly isSum: boolean;
 }
 
-/** What each family has otherwise. */
+/** Differences between the families. */
 interface Form {
   readonly modelType: string;
   readonly name: string;
   readonly defaults: ConfigFields;
   readonly only: ConfigFields;
-  /** Blocks are named `<place><number>.`. */
+  /** Prefix of block names, which are `<place><number>.`. */
   readonly place: string;
   readonly blocks: (config: ConfigFields) => readonly Inverted[];
   readonly stem: (config: StagedConfig, find: PieceFinder) => Piece;
@@ -33,7 +33,7 @@ interface Form {
   readonly end: (config: StagedConfig, find: PieceFinder, width: number) => Piece;
 }
 
-/** Networks of inverted residuals (arXiv 1801.04381): their config.json counts no blocks, so these stay in their places. */
+/** Networks of inverted residuals (arXiv 1801.04381). config.json has no block count, so blocks keep their numbers. */
 function inverted(form: Form): StagedFamily {
   const { modelType, name, defaults, only, place } = form;
   const groups = (config: ConfigFields): readonly BlockGroup[] =>

@@ -18,7 +18,7 @@ interface BlockNames {
   readonly key: string;
   readonly value: string;
   readonly output: string;
-  /** Convolution that makes keys and values of fewer pixels, and the norm behind it. */
+  /** Convolution that downsamples the input of keys and values, and the norm after it. */
   readonly reduction: string;
   readonly reductionNorm: string;
 }
@@ -32,24 +32,24 @@ const selfNames: BlockNames = {
   reductionNorm: 'attention.self.layer_norm',
 };
 
-/** What each family has otherwise. */
+/** Differences between the families. */
 interface Form {
   readonly modelType: string;
   readonly name: string;
   readonly defaults: ConfigFields;
   readonly only?: ConfigFields;
   readonly fixesImage?: boolean;
-  /** Field with the edge of the pixels that one key is made of, by stage. */
+  /** Config field with the downsampling factor of keys and values, by stage. */
   readonly reductions: string;
   readonly place: (stage: number) => string;
   readonly names: BlockNames;
-  /** A norm's ε where config.json does not say it. */
+  /** ε of the norms, if config.json doesn't have it. */
   readonly epsilon?: number;
-  /** Whether the feed-forward has a convolution of each channel in between. */
+  /** True if the MLP has a depthwise convolution. */
   readonly mixes: boolean;
-  /** What makes positions of pixels or of the stage in front: [batch, channels, height, width] → stream. */
+  /** Patch embedding of a stage, from pixels or the previous stage: [batch, channels, height, width] → stream. */
   readonly embed: (config: StagedConfig, find: PieceFinder, sizes: StageSizes) => readonly Piece[];
-  /** Behind the blocks of a stage. */
+  /** Steps after the blocks of a stage. */
   readonly leave: (config: StagedConfig, find: PieceFinder, sizes: StageSizes) => readonly Piece[];
   readonly end: (config: StagedConfig, find: PieceFinder) => readonly Piece[];
   readonly modulePlace?: StagedFamily['modulePlace'];
@@ -105,7 +105,7 @@ function pyramid(form: Form): StagedFamily {
   };
 }
 
-const epsilonOf = ({ epsilon }: Pick<Form, 'epsilon'>, config: StagedConfig): number =>
+const normEpsilon = ({ epsilon }: Pick<Form, 'epsilon'>, config: StagedConfig): number =>
   epsilon ?? numberAt(config, 'layer_norm_eps');
 
 function branches(
@@ -115,7 +115,7 @@ function branches(
   { stage, width }: StageSizes,
 ): BlockBranch[] {
   const { names, mixes } = form;
-  const epsilon = epsilonOf(form, config);
+  const epsilon = normEpsilon(form, config);
   const edge = listAt(config, form.reductions)[stage] ?? 1;
   const inner = Math.trunc(width * (listAt(config, 'mlp_ratios')[stage] ?? 4));
   const hasBias = config['qkv_bias'] !== false;
@@ -178,7 +178,7 @@ const overlapping =
         stride: listAt(config, 'strides')[stage] ?? 1,
       }),
       toLast,
-      at.layerNorm('layer_norm', width, epsilonOf(form, config)),
+      at.layerNorm('layer_norm', width, normEpsilon(form, config)),
     ];
   };
 
@@ -204,7 +204,7 @@ const segformer: Form = {
     sr_ratios: [8, 4, 2, 1],
     mlp_ratios: [4, 4, 4, 4],
   },
-  // Whatever config.json says: the norms do not read it.
+  // The norms in transformers ignore layer_norm_eps.
   epsilon: 1e-5,
   reductions: 'sr_ratios',
   place: (stage) => `encoder.block.${stage}.`,
@@ -225,7 +225,7 @@ const segformer: Form = {
 };
 
 /** Height and width of the stream of a stage. */
-function gridOf(config: ConfigFields, stage: number): readonly number[] {
+function gridSize(config: ConfigFields, stage: number): readonly number[] {
   const [patches, strides] = [listAt(config, 'patch_sizes'), listAt(config, 'strides')];
   return sidesAt(config, 'image_size').map((side) =>
     patches
@@ -234,10 +234,10 @@ function gridOf(config: ConfigFields, stage: number): readonly number[] {
   );
 }
 
-/** Learned positions, behind a class token in the last stage. */
+/** Patch embedding with learned positions, and a class token in the last stage. */
 const positioned: Form['embed'] = (config, find, { stage, isLast, input, width }) => {
   const at = find.at(`encoder.patch_embeddings.${stage}.`);
-  const count = gridOf(config, stage).reduce((all, side) => all * side, 1) + Number(isLast);
+  const count = gridSize(config, stage).reduce((all, side) => all * side, 1) + Number(isLast);
   const positions = at.take('position_embeddings', [1, count, width]);
   const token = isLast ? at.take('cls_token', [1, 1, width]) : undefined;
   return [

@@ -17,7 +17,7 @@ interface BlockSizes {
   readonly stride: number;
 }
 
-/** What each family has otherwise. */
+/** Differences between the families. */
 interface Form {
   readonly modelType: string;
   readonly name: string;
@@ -26,9 +26,9 @@ interface Form {
   readonly stem: (config: StagedConfig, find: PieceFinder) => readonly Piece[];
   readonly width?: (config: ConfigFields, width: number) => number;
   readonly downsamplesFirst: (config: ConfigFields) => boolean;
-  /** Whether the first block of a stage has a shortcut of its own whatever the sizes. */
+  /** True if the first block of every stage has a projection shortcut, even when sizes don't change. */
   readonly alwaysShortcut?: boolean;
-  /** What is done to the stream in front of branch and shortcut of a first block. */
+  /** Step before branch and shortcut of the first block of a stage. */
   readonly before?: (
     config: StagedConfig,
     find: PieceFinder,
@@ -36,12 +36,12 @@ interface Form {
   ) => Piece | undefined;
   readonly branch: (config: StagedConfig, find: PieceFinder, sizes: BlockSizes) => Piece;
   readonly shortcut: (config: StagedConfig, find: PieceFinder, sizes: BlockSizes) => Piece;
-  /** Of the sum. It changes nothing that it has given, so that whole blocks can go with it. */
+  /** Activation after the sum. It must be idempotent, so that removing whole blocks doesn't change its input. */
   readonly activation: (config: StagedConfig) => Piece | undefined;
   readonly end?: (config: StagedConfig, find: PieceFinder, width: number) => Piece | undefined;
 }
 
-const sizesOf = (
+const stageSizes = (
   { width = (_, own) => own, downsamplesFirst }: Form,
   config: ConfigFields,
 ): readonly BlockSizes[] => {
@@ -53,11 +53,11 @@ const sizesOf = (
   }));
 };
 
-/** Convolutional residual networks (arXiv 1512.03385), whose stages begin with a block that changes the stream's size. */
+/** Convolutional residual networks (arXiv 1512.03385). The first block of a stage changes the size of the stream. */
 function resNet(form: Form): StagedFamily {
   const { modelType, name, defaults, only } = form;
   const changesSize = (config: ConfigFields, stage: number): boolean => {
-    const { input = 0, out = 0, stride = 1 } = sizesOf(form, config)[stage] ?? {};
+    const { input = 0, out = 0, stride = 1 } = stageSizes(form, config)[stage] ?? {};
     return form.alwaysShortcut === true || input !== out || stride !== 1;
   };
   const groups = groupsByDepth(
@@ -78,7 +78,7 @@ function resNet(form: Form): StagedFamily {
     groups,
     steps: (config, find) => {
       const depths = listAt(config, 'depths');
-      const stages = sizesOf(form, config).map((sizes, stage) => {
+      const stages = stageSizes(form, config).map((sizes, stage) => {
         const at = (number: number): PieceFinder =>
           find.at(`encoder.stages.${stage}.layers.${number}.`);
         const isFixed = changesSize(config, stage);
@@ -102,7 +102,7 @@ function resNet(form: Form): StagedFamily {
           },
         };
       });
-      const width = sizesOf(form, config).at(-1)?.out ?? 0;
+      const width = stageSizes(form, config).at(-1)?.out ?? 0;
       const end = form.end?.(config, find, width);
       return [
         ...form.stem(config, find),
@@ -111,7 +111,8 @@ function resNet(form: Form): StagedFamily {
         meanOfPixels,
       ] satisfies StagedStep[];
     },
-    head: (config, find) => find.classifier('classifier.1', sizesOf(form, config).at(-1)?.out ?? 0),
+    head: (config, find) =>
+      find.classifier('classifier.1', stageSizes(form, config).at(-1)?.out ?? 0),
     modules: { convolution: { '': 'SameStates' } },
   };
 }

@@ -23,17 +23,17 @@ interface Sizes {
   readonly windows: Windows;
 }
 
-/** What each family has otherwise. */
+/** Differences between the families. */
 interface Form {
   readonly modelType: string;
   readonly name: string;
   readonly prefix: string;
   readonly defaults?: ConfigFields;
-  /** Whether norms stand in front of the branches, or behind them (arXiv 2111.09883). */
+  /** True for pre-norm; false for the post-norm of Swin v2 (arXiv 2111.09883). */
   readonly normsFirst: boolean;
-  /** Whether the last stage is followed by a norm. */
+  /** True if a norm follows the last stage. */
   readonly hasFinalNorm: boolean;
-  /** What a window is cut to, of the patches of a whole image and the stream's sides in a stage. */
+  /** Returns the largest window size, from the numbers of patches of an image and the sides of the stream in a stage. */
   readonly widestWindow: (
     patches: readonly number[],
     stage: number,
@@ -46,13 +46,13 @@ interface Form {
 }
 
 const epsilon = 1e-5;
-const meanOfPositions = plain(say`Mean of positions`, (graph, x) =>
+const averagePositions = plain(say`Mean of positions`, (graph, x) =>
   graph.op('ReduceMean', [x], { axes: [1, 2], keepdims: 0 }),
 );
 
 const groups = groupsByDepth((stage) => `encoder.layers.${stage}.blocks.`);
 const canEmpty = true;
-/** Windows of every second block are moved. */
+/** Every second block has shifted windows. */
 const period = 2;
 
 function swin(form: Form): StagedFamily {
@@ -128,7 +128,7 @@ function swin(form: Form): StagedFamily {
         ...(form.hasFinalNorm
           ? [find.layerNorm('layernorm', last, numberAt(config, 'layer_norm_eps'))]
           : []),
-        meanOfPositions,
+        averagePositions,
       ];
     },
     head: (config, find) =>
