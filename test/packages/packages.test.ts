@@ -47,7 +47,16 @@ describe('the packaged extension', () => {
         'dist/worker.js.LEGAL.txt',
         'package.json',
       ],
-      ...['readme.md', 'samples/calibration.txt', 'samples/held-out.txt'],
+      ...[
+        'readme.md',
+        'samples/calibration.txt',
+        ...[
+          'samples/domains/code.txt',
+          'samples/domains/dialogue.txt',
+          'samples/domains/non-latin.txt',
+        ],
+        'samples/held-out.txt',
+      ],
     ]);
     expect(inside.filter((name) => shared.test(name))).not.toEqual([]);
     expect(files.filter((name) => /\.(ts|tsx|map|test\.js)$/.test(name))).toEqual([]);
@@ -86,7 +95,15 @@ it('the npm package holds the command line alone, and runs where it is unpacked'
     'dist/pieces.js',
     ...['dist/pieces.js.LEGAL.txt', 'dist/probe.js', 'dist/quantize.js'],
     ...['dist/queue-library.js', 'package.json'],
-    ...['samples/calibration.txt', 'samples/espalier-sample/config.json'],
+    ...[
+      'samples/calibration.txt',
+      ...[
+        'samples/domains/code.txt',
+        'samples/domains/dialogue.txt',
+        'samples/domains/non-latin.txt',
+      ],
+      'samples/espalier-sample/config.json',
+    ],
     ...['samples/espalier-sample/generation_config.json'],
     ...['samples/espalier-sample/model.safetensors'],
     ...['samples/espalier-sample/special_tokens_map.json'],
