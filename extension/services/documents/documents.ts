@@ -66,7 +66,7 @@ export class Documents {
 
   /** Report of a document, or of a model that Espalier wrote by its manifest, as Markdown. */
   public async report(file: string): Promise<string> {
-    return this.#inspector.request('report', { file });
+    return this.#inspector.request('documentReport', { file });
   }
 
   /** What is wrong with the text of a plan, by its places. */

@@ -40,7 +40,7 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
     ) => Promise<InspectorRequests[M][1]>;
   } = {
     document: async ({ id, file, text }) => showDocument(id, file, text),
-    report: async ({ file }) => reportMarkdown(file),
+    documentReport: async ({ file }) => reportMarkdown(file),
     keepEvaluations: writeEvaluations,
     narrowed: async ({ model: path, ...changes }) =>
       describeNarrowed(await openModelFiles(path), changes),

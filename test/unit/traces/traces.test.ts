@@ -27,7 +27,7 @@ const countWords = `
 import { readFile, writeFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { Journal } from '../jobs/journal';
-import { journalOfDocument } from '../jobs/work-folder';
+import { documentJournal } from '../jobs/work-folder';
 import { flag, path } from './fields';
 import { defineOperation } from './operation';
 
@@ -44,10 +44,10 @@ export const countWords = defineOperation({
   rules: [],
   result: v.looseObject({ words: v.number() }),
   trust: 'write',
-  resume: ({ out }) => journalOfDocument(out),
+  resume: ({ out }) => documentJournal(out),
   run: async ({ file, out, fragile }) => {
     const words = (await readFile(file, 'utf8')).split(' ');
-    const journal = await Journal.open(journalOfDocument(out), file, (value) => v.parse(v.string(), value));
+    const journal = await Journal.open(documentJournal(out), file, (value) => v.parse(v.string(), value));
     const resumed = journal.replayed.length;
     for (const word of words.slice(resumed)) {
       await journal.append([word]);

@@ -27,7 +27,7 @@ export const document = defineQuestion({
 
 /** Report of a document, or of a model that Espalier wrote, as Markdown. */
 export const reportQuestion = defineQuestion({
-  id: 'report',
+  id: 'documentReport',
   trust: 'inspect',
   run: async ({ file }: { readonly file: string }): Promise<string> =>
     (await import('../report')).reportMarkdown(file),
