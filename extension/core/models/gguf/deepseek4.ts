@@ -18,12 +18,15 @@ export const boundKey = 'swiglu_clamp_exp';
 const sharedBoundKey = 'swiglu_clamp_shexp';
 /** Rotary base of blocks that have runs. */
 export const compressedTheta = 'attention.compress_rope_freq_base';
-/** What turns scores of experts into weights: the root of their softplus. */
+/** Value of `expert_gating_func` for the square root of the softplus of the router scores. */
 export const rootSoftplus = 4;
 
 const useFolder = say`Use the Hugging Face folder of the model.`;
 
-/** Entries of a list for the blocks of the model, which others may follow. */
+/**
+ * Entries of a list for the model's blocks. Entries for further-token blocks after them are
+ * ignored.
+ */
 async function ofBlocks(keys: GgufKeys, key: string): Promise<readonly number[]> {
   const [list, count] = [await keys.list(key), readBlockCount(keys)];
   return list.length >= count
@@ -31,7 +34,7 @@ async function ofBlocks(keys: GgufKeys, key: string): Promise<readonly number[]>
     : keys.fault(keys.name(key), say`It has ${list.length} entries for ${count} blocks.`);
 }
 
-/** The bound that all blocks have. */
+/** Clamp limit shared by all blocks. */
 async function boundOf(keys: GgufKeys, key: string): Promise<number> {
   const [first = 0, ...others] = keys.isList(key) ? await ofBlocks(keys, key) : [keys.number(key)];
   return others.every((other) => other === first)
@@ -39,7 +42,7 @@ async function boundOf(keys: GgufKeys, key: string): Promise<number> {
     : keys.fault(keys.name(key), say`Blocks with different bounds are not supported.`, useFolder);
 }
 
-/** The bound that all experts have. */
+/** Clamp limit shared by all experts. */
 async function clampOf(keys: GgufKeys): Promise<number> {
   const bound = await boundOf(keys, boundKey);
   const shared = keys.has(sharedBoundKey) ? await boundOf(keys, sharedBoundKey) : bound;
@@ -110,7 +113,7 @@ export const deepseek4: GgufFamily = {
     hc_mult: 4,
     tie_word_embeddings: false,
     scoring_func: 'sqrtsoftplus',
-    // llama.cpp turns what tokens choose by, so many dimensions at a time.
+    // llama.cpp rotates the indexer's keys in groups of this many dimensions.
     index_head_dim: turnedAtOnce * Math.ceil(Number(size) / turnedAtOnce),
   }),
 };

@@ -9,11 +9,11 @@ export interface GgufBlocks {
   readonly innerSize: number;
   /** Ids of sublayers that the blocks lack. */
   readonly absent: readonly string[];
-  /** Channels and key/value heads by sublayer, where they are others than the model's. */
+  /** Number of channels and key/value heads by sublayer, if they differ from the model's. */
   readonly widths: Readonly<Record<string, number>>;
-  /** Of each block; 0 without attention. */
+  /** By block; 0 without attention. */
   readonly keyValueHeadsOf: readonly number[];
-  /** Of each block; 0 without a feed-forward. */
+  /** By block; 0 without an MLP. */
   readonly innerSizesOf: readonly number[];
 }
 
@@ -21,7 +21,7 @@ const useFolder = say`Use the Hugging Face folder of the model.`;
 const headCount = 'attention.head_count';
 export const keyValueHeadCount = 'attention.head_count_kv';
 const innerSize = 'feed_forward_length';
-/** Number of blocks behind the model's that predict further tokens. */
+/** Number of multi-token prediction blocks after the model's own blocks. */
 export const furtherBlocks = 'nextn_predict_layers';
 
 /** Published files count a block they don't hold; llama.cpp looks for its tensors instead. */
@@ -36,7 +36,7 @@ export function furtherBlocksOf(keys: GgufKeys): number {
     : said;
 }
 
-/** Blocks of the model, without those that predict further tokens, which stand behind them. */
+/** Number of transformer blocks, not counting multi-token prediction blocks. */
 export function readBlockCount(keys: GgufKeys): number {
   return keys.blockCount() - furtherBlocksOf(keys);
 }
@@ -107,10 +107,10 @@ function othersThan(kind: string, sizes: readonly number[]): Record<string, numb
 }
 
 /**
- * Sizes of a `deci` model, whose lists have 0 for what a block lacks. Read as llama.cpp computes them
- * (src/models/deci.cpp): the size of a head comes from block 0, and a block without feed-forward passes
- * its input on, whatever its attention gives.
- * @throws UserError for what is not known here, or computed otherwise than the lists say.
+ * Sizes of a `deci` model, whose lists have 0 for sublayers that a block lacks. Read as llama.cpp
+ * computes them (src/models/deci.cpp): block 0 sets the head size, and a block without an MLP
+ * returns its input unchanged, even if it has attention.
+ * @throws UserError for unknown sizes, and for lists that llama.cpp computes differently.
  */
 export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<GgufBlocks> {
   const read = async (key: string): Promise<readonly number[] | undefined> =>

@@ -15,17 +15,17 @@ export interface GgufConfig extends Readonly<Record<string, unknown>> {
   readonly head_dim: number;
 }
 
-/** What is not as the header and the family tell. */
+/** Facts that only the tensors show. */
 interface DescribedOtherwise {
   /** Keys of the family by field. */
   readonly keyOf: Readonly<Record<string, string>>;
-  /** Channels and key/value heads by sublayer, where the tensors have fewer. */
+  /** Number of channels and key/value heads by sublayer, if the tensors have fewer. */
   readonly widths: GgufBlocks['widths'];
 }
 
 /**
- * What a header says, in the fields of config.json.
- * @throws UserError naming the key at fault.
+ * Fields of config.json for a GGUF header.
+ * @throws UserError naming the invalid key.
  */
 export async function describeGguf(
   keys: GgufKeys,
@@ -99,7 +99,10 @@ export async function describeGguf(
   };
 }
 
-/** Sizes of latent attention; older files say those of whole heads under the usual keys. */
+/**
+ * Sizes of multi-head latent attention. Older files store the sizes of expanded heads under the
+ * default keys.
+ */
 function describeLatent(
   keys: GgufKeys,
   share: number,
@@ -133,7 +136,7 @@ function refuseWindow(keys: GgufKeys, { windows, fields = {} }: GgufTraits): voi
   }
 }
 
-/** Which linear layers have a bias: those of all blocks are alike. */
+/** Linear layers that have a bias, read from block 0. */
 function biasesOf(tensors: ReadonlyMap<string, LazyTensor>): Biases {
   const parts = new Set(
     [...tensors.keys()].map((name) => /^blk\.\d+\.(.+)\.bias$/.exec(name)?.[1]),
@@ -146,7 +149,7 @@ function biasesOf(tensors: ReadonlyMap<string, LazyTensor>): Biases {
   };
 }
 
-/** Fields that the family alone has. A window of 0 stands for none. */
+/** Fields specific to this family. A window of 0 means no window. */
 function describeOwn(
   keys: GgufKeys,
   fields: Readonly<Record<string, string>>,
@@ -157,7 +160,7 @@ function describeOwn(
   ) as Record<string, unknown>;
 }
 
-/** Sizes and rules of a mixture, or that there is none. */
+/** Sizes and routing of MoE layers, or null values for a dense model. */
 function describeExperts(
   keys: GgufKeys,
   { normsExpertWeights = false }: GgufTraits,

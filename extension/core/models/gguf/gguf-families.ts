@@ -52,7 +52,7 @@ const qwen35 = {
   demands: ({ linear_key_head_dim: size = 128 }: ConfigFields) => ({ linear_value_head_dim: size }),
 } as const;
 
-/** What llama.cpp takes for the switch of Granite 4's rotary embedding. */
+/** Key that llama.cpp reads as the switch for Granite 4's rotary embedding. */
 const rotaryFlag = 'rope.scaling.finetuned';
 
 /** Factor on products of queries and keys where a file of Granite is silent. */
@@ -232,7 +232,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     writesEnds: true,
     hasOwnWindowHeads: true,
     tokenizer: 'gemma4',
-    // 0 stands for no cap.
+    // 0 means no cap.
     header: ({ final_logit_softcapping: cap }) => ({ final_logit_softcapping: cap ?? 0 }),
   },
   smollm3: { modelType: 'smollm3', interleaved: true, unrotatedEvery: 4 },

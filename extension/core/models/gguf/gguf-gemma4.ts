@@ -7,8 +7,9 @@ import type { GgufSource } from './gguf-traits';
 const defaultLogitCap = 30;
 
 /**
- * Gemma 4: experts may stand beside the feed-forward; blocks that see all positions have heads of another size, and may have other numbers of
- * them; their keys may be their values too (conversion/gemma.py).
+ * Config fields of Gemma 4 (conversion/gemma.py). Blocks may have experts in addition to the MLP.
+ * Full-attention blocks have another head size, may have another number of heads, and may use their
+ * keys as values.
  */
 export function describeGemma4({
   keys,

@@ -8,7 +8,7 @@ export const mixerFlags = 'attention.recurrent_layers';
 export const attentionInterval = 'full_attention_interval';
 const defaultInterval = 4;
 
-/** What `layer_types` calls blocks with attention, with a feed-forward alone and with experts alone. */
+/** Values of `layer_types` for blocks with attention, with an MLP only and with experts only. */
 const attends = 'full_attention';
 const dense = 'mlp';
 const sparse = 'moe';
@@ -46,9 +46,10 @@ function isMixedAt(keys: GgufKeys, block: number): boolean {
 }
 
 /**
- * Whether each block that stays has a mixer; undefined where the file says so already, or its interval still does.
- * @param types of each block of the source
- * @param kept source block of each block that stays
+ * Flag of each remaining block: true if it has an SSM or linear-attention layer. Returns undefined
+ * if the source already stores a list or its interval is still correct.
+ * @param types `layer_types` of the source
+ * @param kept source block of each remaining block
  */
 export function keptMixed(
   keys: GgufKeys,

@@ -30,15 +30,18 @@ export interface HeadGroups {
 /** A tensor of a file as a folder has it. */
 interface NameInFolder {
   readonly name: string;
-  /** What has been added to every number. */
+  /** Constant added to every value. */
   readonly offset: number;
-  /** Where all queries, all keys and all values lie one after the other here, and group by group there. */
+  /**
+   * Set if the file stores all queries, then all keys, then all values, and the folder interleaves
+   * them by group.
+   */
   readonly groups?: HeadGroups;
 }
 
 /** A GGUF file as what a Hugging Face folder would hold. */
 export interface GgufModel {
-  /** Text of the config.json that the header amounts to, under the keys of the header. */
+  /** Text of an equivalent config.json, with the header's keys as field names. */
   readonly configText: string;
   /** Names, keys and norms as the file has them. */
   readonly architecture: Architecture;
@@ -49,10 +52,10 @@ export interface GgufModel {
 }
 
 /**
- * Describes a GGUF file of a known family. Besides the header, only the table of rotary frequencies is read,
- * where there is one.
- * @param widths of sublayers that are narrower in the tensors than the keys say
- * @throws UserError naming the key or tensor at fault.
+ * Describes a GGUF file of a known family. Reads the header and the table of rotary frequencies, if
+ * there is one.
+ * @param widths sizes of sublayers that have fewer channels or heads than the header says
+ * @throws UserError naming the invalid key or tensor.
  */
 export async function openGguf(
   header: GgufHeader,
@@ -86,7 +89,7 @@ export async function openGguf(
   const names = Object.fromEntries(
     Object.entries(keyOf).map(([field, key]) => [field, keys.name(key)]),
   );
-  // What is null would otherwise give way to the family's default.
+  // Nulls would be replaced by the family's defaults.
   const fields = Object.entries(config).map(([field, value]) => [
     value === null ? field : (names[field] ?? field),
     value,
@@ -118,7 +121,10 @@ export async function openGguf(
   };
 }
 
-/** The family with queries, keys and values in one matrix, where the file has them so and folders don't. */
+/**
+ * Architecture with queries, keys and values in one tensor, if the file stores them joined and
+ * folders don't.
+ */
 function withJoined(
   known: Architecture,
   { interleaved = false }: GgufFamily,
@@ -130,7 +136,10 @@ function withJoined(
     : known;
 }
 
-/** The family with gate and up by themselves, where the file has them so and folders don't (older files of Jina's v2). */
+/**
+ * Architecture with separate gate and up, if the file stores them split and folders don't (older
+ * files of Jina's v2).
+ */
 function withSplit(known: Architecture, { tensors }: GgufHeader): Architecture {
   const { feedforward } = known;
   // The parts of a file have names of their own: only how many there are is read of these.
@@ -152,8 +161,9 @@ function knownOf(
 }
 
 /**
- * Whether each block that stays is windowed, where the file has to say so.
- * @param kept source block of each block that stays
+ * Flag of each remaining block, true if its attention has a window. Returns undefined if the file
+ * needs no flags.
+ * @param kept source block of each remaining block
  */
 export async function ggufWindows(
   header: GgufHeader,
@@ -165,8 +175,9 @@ export async function ggufWindows(
 }
 
 /**
- * Whether each block that stays has a mixer, where the file has to say so.
- * @param kept source block of each block that stays
+ * Flag of each remaining block, true if it has an SSM or linear-attention layer. Returns undefined
+ * if the file needs no flags.
+ * @param kept source block of each remaining block
  */
 export async function ggufMixers(
   header: GgufHeader,
@@ -213,9 +224,9 @@ function sameInBoth(
 }
 
 /**
- * What each tensor of a GGUF file is called in the Hugging Face folder of the model; empty for a
- * family that is not known. Norms that scale by 1 + weight hold the sum here. Matrices that folders
- * store transposed are left out.
+ * Name of each tensor in the model's Hugging Face folder. Empty for an unknown family. Norms that
+ * scale by 1 + weight store the sum in GGUF. Linear layers that folders store transposed are left
+ * out.
  */
 export async function namesInFolder(
   header: GgufHeader,
@@ -248,7 +259,7 @@ export async function namesInFolder(
   );
 }
 
-/** What depends on the config of a file besides; nothing where that can't be read. */
+/** Parts of the architecture that depend on the config. Empty if the config is invalid. */
 async function formOf(known: Architecture, header: GgufHeader): Promise<Partial<Architecture>> {
   if (known.form === undefined) {
     return {};
@@ -264,7 +275,7 @@ async function formOf(known: Architecture, header: GgufHeader): Promise<Partial<
   }
 }
 
-/** Heads of files whose folders have queries, keys and values group by group. */
+/** Numbers of heads, if the folder interleaves queries, keys and values by group. */
 function groupsOf({ attention }: Architecture, keys: GgufKeys): HeadGroups | undefined {
   const { queryKeyValue } = attention;
   if (!('fused' in queryKeyValue) || queryKeyValue.order !== 'by-group') {

@@ -162,7 +162,7 @@ export function readingGateUp({ experts }: Architecture): Partial<Architecture> 
       };
 }
 
-/** Experts beside a feed-forward, gates and ups in one tensor (src/models/gemma4.cpp). */
+/** Experts in addition to the MLP, with gate and up in one tensor (src/models/gemma4.cpp). */
 function apartInGguf(known: ExpertNames): ExpertNames {
   return {
     ...known,
@@ -177,7 +177,7 @@ function apartInGguf(known: ExpertNames): ExpertNames {
   };
 }
 
-/** Every expert's gate lies in one tensor, and so do their ups and their downs. */
+/** One tensor for the gates of all experts, one for the ups and one for the downs. */
 function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily): ExpertNames {
   const { shared, choiceBias, byToken, gateUp, apart } = known;
   if (apart !== undefined) {
@@ -216,7 +216,7 @@ function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily)
   };
 }
 
-/** Which parts have biases in the file; see `describeGguf`. */
+/** Linear layers that have a bias in the file; see `describeGguf`. */
 function biasesInGguf({ gguf_biases: biases }: ModelConfig): Biases {
   return biases ?? { queryKeyValue: false, attentionOutput: false, feedforward: false };
 }

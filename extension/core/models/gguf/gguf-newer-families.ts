@@ -15,7 +15,7 @@ const says =
   (keys: GgufKeys): boolean =>
     (keys.numberIfPresent(key) ?? 0) > 0;
 
-/** Which blocks have experts, where their tensors tell. */
+/** `mlp_layer_types`, derived from the blocks that have a router. */
 const describeSparse = ({ keys, tensors, sizes }: GgufSource): ConfigFields => ({
   intermediate_size: sizes.innerSize,
   mlp_layer_types: Array.from({ length: readBlockCount(keys) }, (_, block) =>
@@ -69,7 +69,7 @@ const describeIndexers: NonNullable<GgufTraits['describe']> = async ({ keys, ten
   };
 };
 
-/** Which blocks have a rotary embedding. */
+/** Key of the blocks that have a rotary embedding. */
 const rotaryFlags = 'attention.rope_pattern';
 
 const sharedOfGranite = (keys: GgufKeys): ConfigFields => ({
@@ -89,7 +89,7 @@ const graniteSwa: GgufTraits = {
   },
 };
 
-/** What llama.cpp computes MiniCPM3 with (src/models/minicpm3.cpp). */
+/** Constants that llama.cpp uses for MiniCPM3 (src/models/minicpm3.cpp). */
 const minicpmScales = { scale_emb: 12, scale_depth: 1.4, dim_model_base: 256 } as const;
 
 /** Windowed blocks have twice the key/value heads of others. */

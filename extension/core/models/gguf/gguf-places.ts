@@ -13,7 +13,7 @@ import { placeMixer } from './mixer-places';
 import { hasExperts, partAndKind, placeModule, placeNorm, placeTensor } from './placing';
 import type { BothNames, Piece, Place, Places } from './placing';
 
-/** Where the tensors of a block lie in the file. */
+/** Location in the file of each tensor of a block. */
 export function placesInBlock(names: BothNames): Places {
   const places: Places = new Map();
   placeRoles(places, names, blockRoles);
@@ -32,7 +32,7 @@ export function placesInBlock(names: BothNames): Places {
   return places;
 }
 
-/** Where those outside the blocks lie. */
+/** Location in the file of each tensor outside the blocks. */
 export function placesOutside(names: BothNames, prefix: string): Places {
   const places: Places = new Map();
   const { known, own } = names;
@@ -361,7 +361,7 @@ function placeStack(
   }: {
     readonly turned: boolean;
     readonly turns?: boolean | undefined;
-    /** Of experts, where their axis is not by itself. */
+    /** Number of experts, if the tensor has no separate axis for them. */
     readonly count: number | undefined;
   },
 ): void {

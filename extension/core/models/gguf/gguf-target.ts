@@ -9,21 +9,23 @@ import { placesInBlock, placesOutside } from './gguf-places';
 import { hasExperts } from './placing';
 import type { BothNames, Piece, Place, Places } from './placing';
 
-/** What a tensor of a folder becomes: numbers under their names in the file. */
+/** Part of a GGUF tensor that a tensor of a folder is written to. */
 export interface PlacedPiece extends Piece {
   /** Full name. */
   readonly name: string;
 }
 
-/** A family of folders as a GGUF file of it. */
+/** GGUF architecture that a folder is written as. */
 export interface GgufTarget {
   /** `general.architecture` */
   readonly architecture: string;
   readonly family: GgufFamily;
   /**
-   * Pieces of a tensor; undefined where it has no place.
-   * @param name with the number that its block has in the file
-   * @param changes number of blocks in the file; by the block there, that of the folder, and experts that stay where it loses some
+   * Returns the parts of GGUF tensors that a tensor is written to, or undefined if it has no
+   * counterpart.
+   * @param name contains the number of the block in the file
+   * @param changes number of blocks in the file; source block and remaining experts of each block
+   * in the file
    */
   readonly place: (
     name: string,
@@ -36,7 +38,10 @@ export interface GgufTarget {
   ) => readonly PlacedPiece[] | undefined;
 }
 
-/** What a folder's family becomes; undefined where llama.cpp knows none, or we none of its. */
+/**
+ * Returns the GGUF architecture for a folder, or undefined if llama.cpp or Espalier doesn't support
+ * it.
+ */
 export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget | undefined {
   const fields: ConfigFields = config;
   const found = allGgufFamilies.filter(
@@ -106,13 +111,13 @@ function ofBlock({ known, own, config, ...names }: BothNames, block: number): Bo
 const blockOf = (name: string, start: string): readonly string[] =>
   name.startsWith(start) ? (/^(\d+)\.(.+)$/.exec(name.slice(start.length)) ?? []) : [];
 
-/** A name as a checkpoint has it, and as others would. */
+/** A name in the checkpoint's spelling, and in the spellings of other published checkpoints. */
 const spellings = (name: string, { aliases = {} }: Architecture): readonly string[] => [
   name,
   ...Object.entries(aliases).map(([part, other]) => `.${name}`.replace(other, part).slice(1)),
 ];
 
-/** The place of a name below a block, and the expert that it tells. */
+/** Location of a tensor below a block, and the number of its expert. */
 function placeBelow(
   places: Places,
   name: string,
@@ -132,7 +137,7 @@ function placeBelow(
   return undefined;
 }
 
-/** Pieces under their full names, multiplied with their factors; the conversion leaves the kind of some out. */
+/** Adds full names and conversion factors. The conversion omits the kind of some names. */
 function named(
   pieces: readonly Piece[],
   before: string,

@@ -3,7 +3,7 @@ import { ggufFields, windowPattern } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import type { GgufWindows } from './gguf-traits';
 
-/** Size of the windows, where there are any, and `layer_types` of config.json. */
+/** Size of the sliding window, if any, and `layer_types` of config.json. */
 export async function describeWindows(
   keys: GgufKeys,
   windows: GgufWindows,
@@ -30,7 +30,7 @@ function windowOf(keys: GgufKeys, { size = 0, bothSides = false }: GgufWindows):
   return bothSides ? Math.trunc(positions / 2) : positions;
 }
 
-/** Whether llama.cpp has windows in a model of so many blocks. */
+/** True if llama.cpp uses windows in a model with this number of blocks. */
 export const hasWindows = ({ onlyAt }: GgufWindows, blocks: number): boolean =>
   onlyAt === undefined || blocks === onlyAt;
 
@@ -52,8 +52,9 @@ function isWindowed(pattern: Pattern, block: number): boolean {
 }
 
 /**
- * Whether each block that stays is windowed; undefined where the period of the source still tells.
- * @param kept source block of each block that stays
+ * Flag of each remaining block, true if its attention has a window. Returns undefined if the
+ * source's period still describes them.
+ * @param kept source block of each remaining block
  */
 export async function keptWindows(
   keys: GgufKeys,

@@ -9,7 +9,10 @@ import type { Rows, RowsOfTensor } from './gguf-rows';
 import { partAndKind, placeModule, placeTensor } from './placing';
 import type { BothNames, Place, Places } from './placing';
 
-/** Where the tensors of a block's mixer lie in the file, each list of its parts in the same order on both sides. */
+/**
+ * Adds the locations of the tensors of a block's SSM or linear-attention layer. Both sides list
+ * them in the same order.
+ */
 export function placeMixer(places: Places, names: BothNames): void {
   const [from, to] = [names.known.mixer, names.own.mixer];
   if (from === undefined || to === undefined) {
@@ -58,7 +61,10 @@ export function placeMixer(places: Places, names: BothNames): void {
   }
 }
 
-/** Full names below the block, by the lists of a mixer's parts; of tensors with what is behind the dot. */
+/**
+ * Names below the block for each list of tensors. Names of single tensors include the part after
+ * the dot.
+ */
 type PartNames = Readonly<Record<keyof MixerParts, readonly string[]>>;
 
 function namesOfParts({ module }: MixerNames, form: MixerForm): PartNames {
@@ -115,7 +121,7 @@ function placeLinears(
   }
 }
 
-/** Factors that a family has beside the weights of its mixers, and the file in them. */
+/** Factors that the conversion multiplies into the weights of SSM layers. */
 function scaled(form: MixerForm, linear: number): Partial<RowsOfTensor> {
   if (form.kind !== 'state-space' || form.scales === undefined) {
     return {};
@@ -161,7 +167,7 @@ function splitHeads(
 
 type Order = (row: number) => number;
 
-/** Where value heads take turns over the key heads in the file, and not in the folder. */
+/** Order of value heads if the file interleaves them over the key heads, and the folder doesn't. */
 function turnedHeads(
   form: MixerForm,
   inFile: MixerForm,

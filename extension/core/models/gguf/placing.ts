@@ -5,16 +5,19 @@ import type { GgufFamily } from './gguf-traits';
 import { allRows } from './gguf-rows';
 import type { Change, RowsOfTensor } from './gguf-rows';
 
-/** Part of a GGUF file that numbers of a folder's tensor lie in. */
+/** Part of a GGUF tensor that holds values of a folder's tensor. */
 export interface Piece extends RowsOfTensor {
-  /** Name without block, and what is behind it: `attn_q`, `weight`. */
+  /** Name without block and kind: `attn_q` of `blk.0.attn_q.weight`. */
   readonly part: string;
   readonly kind: string;
-  /** Number of the expert, where all of a block share one tensor. */
+  /** Number of the expert, if all experts of a block share one tensor. */
   readonly expert?: number;
 }
 
-/** The pieces that a tensor becomes; of a mixture that loses experts, those that stay. */
+/**
+ * Returns the parts that a tensor is written to. If experts are removed, only those in `kept` are
+ * written.
+ */
 export type Place = (tensor: LazyTensor, kept: readonly number[] | undefined) => readonly Piece[];
 
 /** Places by names below a block. */
@@ -70,7 +73,7 @@ export function placeNorm(
   }
 }
 
-/** Whether any block of the folder has experts. */
+/** True if any block of the folder has experts. */
 export function hasExperts({ experts }: Architecture, config: ModelConfig): boolean {
   return Array.from({ length: config.num_hidden_layers }).some(
     (_, block) => experts?.isSparse(config, block) === true,

@@ -2,7 +2,7 @@ import type { Architecture, BlockArchitecture, PartKind } from './architecture';
 import type { WiringNames } from '../modules/wiring-names';
 import type { ModelConfig } from './model-config';
 
-/** What a block of a family consists of, in order. */
+/** Parts of a block, in order. */
 export function partsOf(
   family: BlockArchitecture,
   config: ModelConfig,

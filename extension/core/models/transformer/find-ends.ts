@@ -12,15 +12,15 @@ interface BlockPlace {
   readonly prefix: string;
 }
 
-/** What stands around sublayers, and stays when they go. */
+/** Operations between blocks. They remain if the blocks' sublayers are removed. */
 export interface FoundEnds {
   readonly perLayer: PerLayer | undefined;
   readonly altUp: AltUp | undefined;
   /** In front of a block's first sublayer. */
   readonly before: (place: BlockPlace) => readonly BlockEnd[];
-  /** Behind one of its sublayers. */
+  /** After one of its sublayers. */
   readonly behind: (place: BlockPlace, kind: PartKind, isLast: boolean) => readonly BlockEnd[];
-  /** Behind the last block. */
+  /** After the last block. */
   readonly last: readonly BlockEnd[];
 }
 
@@ -69,7 +69,7 @@ export function findEnds(
   };
 }
 
-/** What a block does to the stream that is not of several. */
+/** End of a block in a model with a single stream. */
 function ownEnd(
   { perLayer, scale, factor }: NonNullable<Architecture['end']>,
   width: number | undefined,

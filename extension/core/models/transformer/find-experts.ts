@@ -19,8 +19,8 @@ import type { TensorFinder } from './tensor-finder';
 import { say } from '../../message';
 
 /**
- * What the mixtures of a model have in common; undefined for a family without any.
- * @throws UserError for more experts a token than there are.
+ * Sizes and routing that all MoE layers of a model share; undefined for dense models.
+ * @throws UserError if more experts per token are requested than exist.
  */
 export function expertShape(
   { experts }: Pick<Architecture, 'experts'>,
@@ -57,12 +57,12 @@ export function expertShape(
   };
 }
 
-/** A mixture of another number of experts. */
+/** The same MoE layer with another number of experts. */
 export function withCount(shape: ExpertShape, count = shape.count): ExpertShape {
   return { ...shape, count, perToken: Math.min(shape.perToken, count) };
 }
 
-/** The mixture of the block whose tensors begin with `prefix`. */
+/** MoE layer of the block whose tensor names start with `prefix`. */
 export function findExperts(
   { experts: names, feedforward }: Pick<Architecture, 'experts' | 'feedforward'>,
   shape: ExpertShape,

@@ -17,7 +17,7 @@ export interface FamilyGuess {
   readonly family: string;
   /** config.json with sizes that it lacks, and the guess. */
   readonly configText: string;
-  /** What was added to it. */
+  /** Fields added to it. */
   readonly fields: ConfigFields;
 }
 
@@ -171,7 +171,7 @@ function otherWindows(
   return isOther ? 'layer_types' : undefined;
 }
 
-/** Whether a value stands for doing nothing. */
+/** True if a value disables its option. */
 function isNeutral(value: unknown): boolean {
   return (
     [null, false, 0, 1, ''].some((one) => one === value) ||

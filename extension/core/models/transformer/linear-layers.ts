@@ -19,10 +19,10 @@ import type { SummarizedLayout } from '../summarize';
 import type { Sublayer } from '../modules/sublayer-list';
 import { say } from '../../message';
 
-/** A layout, some of whose matrices are to take another form. */
+/** A layout whose linear layers can change their encoding. */
 type Layout = SummarizedLayout & { readonly outer: OuterLinears };
 
-/** A layout with other forms, and what it amounts to. */
+/** A layout after its encodings were changed, with updated costs. */
 interface FormedLayout {
   readonly summary: ModelSummary;
   readonly sublayers: readonly Sublayer[];
@@ -84,7 +84,7 @@ export function withFormFiles(
   return [...new Set([...files, ...added])];
 }
 
-/** What the model costs with other sublayers, embedding and head; caches stay as they are. */
+/** Model summary with the parameters and bytes of changed layers. KV caches don't change. */
 function withCosts(
   summary: ModelSummary,
   layout: Layout,

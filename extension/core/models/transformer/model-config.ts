@@ -112,7 +112,7 @@ export const configEntries = {
   decoder_sparse_step: v.optional(size, 1),
   mlp_only_layers: v.nullish(v.array(v.number())),
   quantization_config: v.nullish(v.looseObject({})),
-  /** Of a GGUF file: which of its linear layers have a bias. */
+  /** For GGUF files: linear layers that have a bias. */
   gguf_biases: v.optional(
     v.object({
       queryKeyValue: v.boolean(),

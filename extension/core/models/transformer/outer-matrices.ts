@@ -6,30 +6,30 @@ import type { MatrixEncoding, OuterMatrix, OuterPlace } from '../matrix-encoding
 import { partTensors } from './part-tensors';
 import { say } from '../../message';
 
-/** A matrix outside the sublayers, as it is laid out. */
+/** A weight of the LM head. */
 interface OuterLinear {
-  /** Name of the weight; of a head that is the embedding too, the name that it would have. */
+  /** Name of the weight. For a tied head, the name it would have if it were stored. */
   readonly id: string;
   readonly linear: Linear;
 }
 
-/** The embedding, where tokens are looked up in one, and the matrices of the head in order. */
+/** Token embedding, if the model has one, and weights of the LM head in order. */
 export interface OuterLinears {
   readonly embedding: Linear | undefined;
   readonly heads: readonly OuterLinear[];
 }
 
-/** Whether both are stored once. */
+/** True if embedding and head share their storage. */
 export function isTied(embedding: Linear | undefined, head: Linear): boolean {
   return embedding?.weight === head.weight && embedding.form === head.form;
 }
 
-/** Whether the head is stored as the embedding, and nowhere else. */
+/** True if the LM head is only stored as the token embedding. */
 export function hasTiedHead({ embedding, heads }: OuterLinears): boolean {
   return heads.some(({ linear }) => isTied(embedding, linear));
 }
 
-/** What can be known of them from outside the model. */
+/** Descriptions of the embedding and the head for callers outside the model. */
 export function outerMatricesOf({ embedding, heads }: OuterLinears): OuterMatrix[] {
   const tied = heads.find(({ linear }) => isTied(embedding, linear));
   const tableTie = tied === undefined ? {} : { tiedTo: tied.id };
@@ -51,7 +51,7 @@ function described(id: string, place: OuterPlace, { weight, form }: Linear): Out
   return { id, place, out, in: input, ...stored };
 }
 
-/** The same with the forms that are of one of them, by id. */
+/** Replaces encodings of embedding and head, by id. */
 export function withOuterForms(
   outer: OuterLinears,
   forms: ReadonlyMap<string, MatrixEncoding>,
@@ -68,8 +68,9 @@ export function withOuterForms(
 }
 
 /**
- * As {@link checkForm}, and rows of a table must be had one by one.
- * @param file where the form is described, for errors.
+ * Checks an encoding like {@link checkForm}, and that rows of the embedding can be read
+ * individually.
+ * @param file file that describes the encoding, for errors
  */
 export function checkOuterForm(
   form: MatrixEncoding,
@@ -86,7 +87,7 @@ export function checkOuterForm(
   }
 }
 
-/** Every tensor of theirs once, biases of the head included. */
+/** Distinct tensors of embedding and head, including biases. */
 export function outerTensors(outer: OuterLinears): LazyTensor[] {
   return [...new Set(outerLinears(outer).flatMap(partTensors))];
 }

@@ -4,9 +4,9 @@ import type { Linear } from '../parts/linear';
 import type { MatrixEncoding } from '../matrix-encoding';
 import type { Norm } from '../parts/norm';
 
-/** What belongs to the single experts of a mixture, by expert. */
+/** Tensors of an MoE layer that belong to single experts. */
 export interface ExpertTensors {
-  /** Of the router: every expert has a row of each. */
+  /** Tensors of the router with one row per expert. */
   readonly byRow: readonly LazyTensor[];
   readonly experts: readonly (readonly LazyTensor[])[];
 }

@@ -51,7 +51,7 @@ export function outsideTensors(layout: TransformerLayout): LazyTensor[] {
   ];
 }
 
-/** Those costs with those of what tokens bring to the ends of blocks, and of other streams. */
+/** Adds the costs of per-layer embeddings and additional streams. */
 export function withPerLayer(
   costs: RunningCosts,
   { perLayer, startEnds, altUp }: Pick<TransformerLayout, 'perLayer' | 'startEnds' | 'altUp'>,

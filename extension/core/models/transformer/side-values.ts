@@ -13,35 +13,35 @@ import type { QueryGrowth } from './architecture';
 import { emitRotaryTables } from '../parts/rotary';
 import type { TransformerLayout } from './transformer-layout';
 
-/** What a layout's side values depend on. */
+/** Parts of a layout that determine its side values. */
 export interface Sided
   extends
     Pick<TransformerLayout, 'rotaries' | 'sublayers'>,
     Partial<
       Pick<TransformerLayout, 'slopes' | 'queryGrowth' | 'mixer' | 'perLayer' | 'attention'>
     > {
-  /** Whether tokens see those behind them too. */
+  /** True if attention is bidirectional. */
   readonly seesWhole?: boolean;
   readonly distanceBias?: DistanceBias | undefined;
 }
 
-/** Factor by which queries grow. */
+/** Name of the factor on queries that grows with their position. */
 const growthName = 'growth';
 
 const readsSide = ({ sublayers }: Sided, side: SpecialSide): boolean =>
   sublayers.some(({ specialSides }) => specialSides.includes(side));
 
-/** Whether the output of the embedding is a side value. */
+/** True if the embedding's output is a side value. */
 export const givesEmbedded = (layout: Sided): boolean => readsSide(layout, 'embedded');
 
-/** Whether side values depend on the tokens. */
+/** True if side values depend on the tokens. */
 export const sidesDependOnTokens = (layout: Sided): boolean =>
   layout.perLayer !== undefined || givesEmbedded(layout) || readsSide(layout, 'ids');
 
 const allMixerSides = ({ mixer }: Sided): SpecialSide[] =>
   mixer === undefined ? [] : mixerSides(mixer);
 
-/** Every side value of a model: tables of rotary embeddings, growth of queries, masks, what tokens bring to ends of blocks. */
+/** All side values of a model: rotary tables, query growth, masks, per-layer embeddings. */
 export function sideValuesOf(layout: Sided): SideValue[] {
   const tables = [...layout.rotaries].flatMap(([key, { dimensions }]) =>
     tableNames(key).map((name) => ({
@@ -74,7 +74,7 @@ export function sideValuesOf(layout: Sided): SideValue[] {
   return [...tables, ...growth, ...masks, ...mixed, ...brought, ...embedded, ...numbers];
 }
 
-/** Names of those that a sublayer needs. */
+/** Names of the side values that a sublayer reads. */
 export function sideNamesOf(layout: Sided, sublayer: Sublayer): string[] {
   const own = [...sublayer.specialSides, ...endSides(sublayer.ends)];
   if (sublayer.kind !== 'attention') {
@@ -137,7 +137,7 @@ function emitOwnMask(graph: GraphBuilder, { attentionMask, inputIds }: ModelInpu
   return graph.op('Slice', [attentionMask, past, total, graph.ints([1])]);
 }
 
-/** Whether the queries of a sublayer grow with their position. */
+/** True if the queries of a sublayer are scaled by their position. */
 function grows({ queryGrowth }: Sided, { rotary }: Pick<Attention, 'rotary'>): boolean {
   return queryGrowth !== undefined && (queryGrowth.isOfUnturned !== true || rotary === undefined);
 }

@@ -15,7 +15,7 @@ import { say } from '../../message';
 
 const mismatch = say`The weights don't match the configuration: download the model again.`;
 
-/** What a configuration says of matrices that are not stored dense. */
+/** Encodings of compressed linear layers, as described in config.json. */
 export interface DescribedForms {
   /** The configuration, for errors. */
   readonly file: string;
@@ -25,7 +25,9 @@ export interface DescribedForms {
 
 const noForms: DescribedForms = { file: '', byWeight: new Map() };
 
-/** The forms of `espalier.compressed`, where the names of tensors of block N begin with `placeOf(N)`. */
+/**
+ * Encodings listed in `espalier.compressed`. The tensor names of block N start with `placeOf(N)`.
+ */
 export function describedForms(
   compressed: CompressedForms = {},
   placeOf: (block: string) => string,
@@ -42,12 +44,14 @@ export function describedForms(
   return { file, byWeight: new Map(entries) };
 }
 
-/** Whether a key of `espalier.compressed` stands for matrices outside the sublayers, which are named in full. */
+/**
+ * True if a key of `espalier.compressed` refers to the embedding or head, whose names are complete.
+ */
 function isOuterPlace(key: string): boolean {
   return outerPlaces.some((place) => place === key);
 }
 
-/** A name, and others that checkpoints may have for it. */
+/** Returns a name and its alternative spellings in checkpoints. */
 export const spellingsOf = (
   { aliases = {} }: Pick<Architecture, 'aliases'>,
   name: string,
@@ -76,7 +80,7 @@ export class TensorFinder {
     return this.checkpoint.tensors.has(this.storedName(name));
   }
 
-  /** Whether there is a matrix of this name, in whatever form. */
+  /** True if the checkpoint has a linear layer of this name, in any encoding. */
   public hasMatrix(name: string): boolean {
     return this.has(`${name}.weight`) || this.forms.byWeight.has(this.storedName(`${name}.weight`));
   }
@@ -125,7 +129,7 @@ export class TensorFinder {
     return { ...this.take(name, isSame ? stored.shape : shape), shape };
   }
 
-  /** A table [rows, width] of whatever size. */
+  /** A table [rows, width] with any number of rows and columns. */
   public table(name: string): LazyTensor {
     const { shape } = this.checkpoint.tensors.get(`${name}.weight`) ?? this.lacks(`${name}.weight`);
     return this.take(`${name}.weight`, shape);
@@ -141,7 +145,7 @@ export class TensorFinder {
     return Array.from({ length: count }, (_, i) => partOfTensor(whole, i));
   }
 
-  /** A matrix [out, in] outside the sublayers. */
+  /** A weight [out, in] of the embedding or head. */
   public outer(place: OuterPlace, name: string, out: number, input: number): Linear {
     const id = this.storedName(`${name}.weight`);
     const sizes = { out, input, shape: [out, input] };
@@ -241,7 +245,7 @@ export class TensorFinder {
     }
   }
 
-  /** What stands for the matrix `name` of this shape, which is then the name of no tensor. */
+  /** Encoding of the weight `name` if it is compressed. No tensor then has this name. */
   private compressed(
     name: string,
     { out, input, shape }: { out: number; input: number; shape: readonly number[] },

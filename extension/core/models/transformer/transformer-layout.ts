@@ -23,7 +23,7 @@ import type { OuterLinears } from './outer-matrices';
 import type { Rotary } from '../parts/rotary';
 import { describedForms, spellingsOf, TensorFinder } from './tensor-finder';
 
-/** Names within a block of the modules whose places patches take. */
+/** Names within a block of the modules that patches replace. */
 function patchModulesOf(family: Architecture): Record<PartKind, string> {
   const { attention, mixer, feedforward } = family;
   const moduleOf = (name: string): string => name.split('.')[0] ?? name;
@@ -44,45 +44,45 @@ export interface TransformerLayout {
   readonly mixer: MixerShape | undefined;
   readonly vocabularySize: number;
   readonly scales: Scales;
-  /** What a score loses per position of distance, by head. */
+  /** ALiBi slope of each head. */
   readonly slopes: readonly number[] | undefined;
-  /** What queries grow by with their position. */
+  /** Growth of queries with their position. */
   readonly queryGrowth: QueryGrowth | undefined;
   /** Rotary embeddings by the name of their side values. */
   readonly rotaries: ReadonlyMap<string, Rotary>;
   readonly embedding: Linear;
-  /** What is added to the embedding: row position + offset of a table, or sines. */
+  /** Added to the embedding: row position + offset of a table, or sines. */
   readonly positions:
     | { readonly weight: LazyTensor; readonly offset: number }
     | SinePositions
     | undefined;
   readonly embeddingNorm: Norm | undefined;
-  /** Of sublayers that are gone, in front of the first. */
+  /** Norms of removed sublayers before the first remaining one. */
   readonly startNorms: readonly Norm[];
   readonly startEnds: readonly BlockEnd[];
-  /** What tokens bring to the ends of blocks, if anything. */
+  /** Per-layer embeddings, if any. */
   readonly perLayer: PerLayer | undefined;
-  /** Streams beside the one that sublayers read. */
+  /** Additional streams of AltUp. */
   readonly altUp: AltUp | undefined;
   /** Streams that every sublayer reads and changes all of, which are one as wide as all here. */
   readonly streams: ConnectedStreams | undefined;
-  /** Streams that attentions of later blocks make keys and values of. */
+  /** Hidden states that later attention layers compute keys and values from. */
   readonly carried: readonly CarriedStream[];
-  /** Whether that is of the words alone. */
+  /** True if `embeddingNorm` is applied to token embeddings alone, before positions are added. */
   readonly normsWordsAlone: boolean;
-  /** From the width of the embedding to that of the stream, and back in front of the head. */
+  /** Projections from the embedding's width to the hidden size, and back before the head. */
   readonly projections: { readonly in: Linear; readonly out: Linear } | undefined;
   readonly finalNorm: Norm | undefined;
-  /** The embedding's weight where it is tied to it. */
+  /** The embedding's weight if tied. */
   readonly head: Linear;
-  /** Name of the head's weight, also where the embedding stands for it. */
+  /** Name of the head's weight, even if it is tied and not stored. */
   readonly headId: string;
   readonly sublayers: readonly Sublayer[];
-  /** What stands before the block's number in the names of its tensors. */
+  /** Prefix of the tensor names of blocks, before the block's number. */
   readonly blocksPrefix: string;
-  /** Modules of a block whose places patches take. */
+  /** Modules of a block that patches replace. */
   readonly patchModules: Readonly<Record<PartKind, string>>;
-  /** Ids of sublayers that an earlier pruning took out. */
+  /** Ids of sublayers that were already removed. */
   readonly absent: readonly string[];
   /** Tensors of the checkpoint that no part of the model uses. */
   readonly unused: readonly string[];
@@ -200,7 +200,7 @@ export function layOutTransformer(
   };
 }
 
-/** The matrices outside the sublayers. */
+/** Embedding and LM head. */
 export function outerOf({
   embedding,
   head,

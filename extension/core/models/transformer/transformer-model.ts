@@ -197,7 +197,10 @@ export class TransformerModel
     return this.emitBehind(graph, index, state, side, normed);
   }
 
-  /** The state behind sublayer `index`, in front of whose ends of blocks the stream is `hidden`. */
+  /**
+   * Emits the block ends after sublayer `index` and returns the state. `hidden` is the stream
+   * before them.
+   */
   private emitBehind(
     graph: GraphBuilder,
     index: number,
@@ -256,7 +259,7 @@ export class TransformerModel
     );
   }
 
-  /** What the head reads, of what the final norm gives. */
+  /** Projects the output of the final norm to the input of the head. */
   private narrowed(graph: GraphBuilder, normed: Value): Value {
     const { projections } = this.layout;
     return projections === undefined ? normed : emitLinearOver(graph, projections.out, normed);
@@ -305,7 +308,7 @@ export class TransformerModel
     return this.sublayers[index]?.weights.parallel;
   }
 
-  /** What sublayer `index` is added to. */
+  /** Name of the value that the output of sublayer `index` is added to. */
   private sumInput(index: number): string {
     return this.parallel(index) === 'sum' ? blockInput : stream;
   }

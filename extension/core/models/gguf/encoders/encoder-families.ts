@@ -3,7 +3,7 @@ import { gelu, gelus } from '../gguf-layer-norm-families';
 import { describePooling } from './pooling';
 import { say } from '../../../message';
 
-/** What every file of an encoder says. */
+/** Config fields that every encoder file has. */
 const describeEncoder = ({ keys, tensors }: GgufSource): Readonly<Record<string, unknown>> => ({
   architectures: describePooling(keys),
   type_vocab_size: tensors.get('token_types.weight')?.shape[0] ?? 0,
@@ -22,7 +22,9 @@ const describeJina = (source: GgufSource): Readonly<Record<string, unknown>> => 
     : describeEncoder(source);
 };
 
-/** Files say how many blocks apart mixtures are. */
+/**
+ * Config fields of an encoder with MoE layers, which files describe by the interval between them.
+ */
 const describeMixtures = (source: GgufSource): Readonly<Record<string, unknown>> => {
   const { keys } = source;
   const key = 'moe_every_n_layers';
