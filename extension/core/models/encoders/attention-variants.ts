@@ -20,7 +20,7 @@ interface VariantContext {
 
 /** Tensors of a variant of attention. */
 interface FoundVariant {
-  /** Those of the block whose tensors begin with `place`. */
+  /** Additional weights of the block whose tensor names start with `place`. */
   readonly ofBlock?: (place: string) => Partial<AttentionWeights>;
   /** Bias by distance that all blocks share. */
   readonly distanceBias?: DistanceBias;
@@ -54,7 +54,7 @@ interface RelativeNames {
   readonly keyBias: boolean;
   readonly shape: (config: EncoderConfig) => RelativeShape | undefined;
   readonly hasNorm: (config: EncoderConfig) => boolean;
-  /** Whether positions are projected as the content is. */
+  /** True if positions share the projections of the content. */
   readonly isShared: (config: EncoderConfig) => boolean;
 }
 

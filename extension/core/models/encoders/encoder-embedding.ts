@@ -15,7 +15,7 @@ const textInputs: readonly InputPort[] = ['input_ids', 'attention_mask', segment
   (name) => ({ name, dtype: 'I64', shape: ['batch', 'sequence'] }),
 );
 
-/** What an encoder takes. */
+/** Inputs of an encoder. */
 export function inputsOf(embedding: EncoderEmbedding): readonly InputPort[] {
   switch (embedding.kind) {
     case 'text':

@@ -22,7 +22,7 @@ import type { EncoderConfig } from './encoder-config';
 
 /** A linear layer of the head with its weights found. */
 export interface EncoderHeadStep {
-  /** Name of its weight, also where the embedding stands for it. */
+  /** Name of its weight, even if it is tied to the embedding. */
   readonly id: string;
   readonly linear: Linear;
   readonly activation: string | undefined;
@@ -37,7 +37,7 @@ export interface EncoderLayout {
   readonly embedding: EncoderEmbedding;
   /** Norms in front of the first sublayer: the embedding's, and those of removed sublayers. */
   readonly startNorms: readonly Norm[];
-  /** Whether a token sees those before it alone. */
+  /** True if attention is causal. */
   readonly causal: boolean;
   /** Tensors outside the blocks whose size depends on their number. */
   readonly sizedByBlocks: readonly string[];
@@ -46,18 +46,18 @@ export interface EncoderLayout {
   /** Of images whose patches turn queries and keys. */
   readonly gridRotary: GridRotary | undefined;
   readonly distanceBias: DistanceBias | undefined;
-  /** What a score loses per position of distance, by head. */
+  /** ALiBi slope of each head. */
   readonly slopes: readonly number[] | undefined;
   /** Tensors in the first block that all blocks use. */
   readonly sharedByBlocks: readonly string[];
-  /** What scores gain as far as the gates of attentions let it. */
+  /** Relative position bias, multiplied by a gate of each attention. */
   readonly gatedBias: DistanceBias | undefined;
   readonly finalNorm: Norm | undefined;
   /** The head, or undefined where the output is the last hidden states. */
   readonly head:
     | {
         readonly reads: HeadReads;
-        /** Whether it makes one embedding of a text, behind what the class gives. */
+        /** True if it pools the hidden states of the base model into one embedding per text. */
         readonly pools: boolean;
         /** Name of the embedding that the class gives, instead of scores. */
         readonly gives: string | undefined;
@@ -67,7 +67,7 @@ export interface EncoderLayout {
         readonly steps: readonly EncoderHeadStep[];
       }
     | undefined;
-  /** Whether the family ties this head to the embedding, if config.json does not say otherwise. */
+  /** True if the family ties this head to the embedding by default. */
   readonly canTie: boolean;
   /** Most positions of a text. */
   readonly maxPositions: number | undefined;
@@ -199,7 +199,7 @@ export function outerOf({
 }: Pick<EncoderLayout, 'embedding' | 'head'>): OuterLinears {
   return {
     embedding: embedding.kind === 'text' ? embedding.words : undefined,
-    // Linear layers behind a pooling are in files of their own, and stay as they are.
+    // Linear layers after pooling are stored in separate files and don't change.
     heads: head?.pools === false ? head.steps : [],
   };
 }

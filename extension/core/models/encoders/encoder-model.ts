@@ -90,12 +90,12 @@ export class EncoderModel extends BlockModel<EncoderLayout, EncoderModel> {
     );
   }
 
-  /** Whether its output is one embedding for each text. */
+  /** True if the output is one embedding per text. */
   public get pools(): boolean {
     return this.layout.head?.pools === true;
   }
 
-  /** The same with all hidden states as its output, where it pools them. */
+  /** The same model with all hidden states as output, if it pools them. */
   public get unpooled(): EncoderModel {
     const layout = { ...this.layout, head: undefined };
     return this.pools ? new EncoderModel(this.summary, this.files, layout) : this;

@@ -11,13 +11,13 @@ import type { Sided } from '../transformer/side-values';
 import { emitPositions } from './encoder-inputs';
 import type { EncoderLayout } from './encoder-layout';
 
-/** What scores gain by distance, as far as the gate of each attention lets it. */
+/** Relative position bias, multiplied by the gate of each attention. */
 const biasName = 'bias';
 
 /** 1 for the token that a text ends with, 0 for others. */
 export const endName = 'end';
 
-/** What the side values of an encoder of texts depend on. */
+/** Parts of a text encoder that its side values depend on. */
 const sidedOf = (layout: EncoderLayout): Sided => ({ ...layout, seesWhole: !layout.causal });
 
 /** Every side value of an encoder. */
@@ -111,7 +111,7 @@ export function encoderSideInputs(
   };
 }
 
-/** How far each position is ahead of each: int64 [sequence, sequence]. */
+/** Difference of positions for each pair: int64 [sequence, sequence]. */
 function emitAhead(graph: GraphBuilder, hidden: Value): Value {
   const size = emitLength(graph, hidden, 1);
   const places = graph.op('Range', [

@@ -101,7 +101,10 @@ const notPooled = ({ problem, subject: { file = '' } }: UserError): Message =>
     say`${file}: ${problem}`,
   ]);
 
-/** Without a head, a model gives the pooled embedding that its folder is for, of the linear layers behind it too. */
+/**
+ * Pooled embedding of a folder for Sentence Transformers, including its dense layers. Used if the
+ * model has no head.
+ */
 async function layOutPooled(
   architecture: EncoderArchitecture,
   config: EncoderConfig,

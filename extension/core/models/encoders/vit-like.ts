@@ -3,10 +3,10 @@ import type { EncoderArchitecture, HeadForm } from './encoder-architecture';
 import { allBiases, classifier, commonDefaults, epsilonName } from './text-encoders';
 import { preNorm } from '../modules/wiring-names';
 
-/** What families of one shape differ in. */
+/** Names of a family. */
 export interface Named {
   readonly modelType: string;
-  /** What the names of its classes begin with. */
+  /** Prefix of its class names. */
   readonly family: string;
 }
 
@@ -72,7 +72,7 @@ export function vitLike(
   };
 }
 
-/** Stages of a backbone, each behind a block, by the blocks that stay. */
+/** Stages of a backbone, one per remaining block. */
 export function renumberedStages(config: ConfigFields, blocks: readonly number[]): ConfigFields {
   const nameOf = (stage: number): string => (stage === 0 ? 'stem' : `stage${stage}`);
   const stageIn = (stage: number): number => blocks.filter((block) => block < stage).length;

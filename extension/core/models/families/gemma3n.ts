@@ -11,7 +11,7 @@ import {
 } from './gemma4';
 import { attentionBiases, base, everyNthFull, numberIn, windowedByType } from './pieces';
 
-/** By default the first of more than so many blocks have sparse feed-forwards, and as many of them. */
+/** Default number of leading blocks with sparse MLPs, in models with more blocks than this. */
 const sparseBlocks = 10;
 
 const sparsityList = ({ num_hidden_layers: blocks }: ConfigFields, block: number): number =>

@@ -19,7 +19,10 @@ export const normedAttention = {
   normsValues: true,
 } as const;
 
-/** Blocks that see all positions may have wider heads, and fewer keys; `per_layer_config` of newer files says so by itself. */
+/**
+ * Full-attention blocks may have wider heads and fewer key/value heads. Newer files list this in
+ * `per_layer_config`.
+ */
 function headsOf(config: ModelConfig, block: number): Partial<OwnHeads> {
   const { per_layer_config: byBlock, layer_types: types } = config;
   const own = (byBlock as Record<string, ConfigFields> | null | undefined)?.[String(block)];
@@ -47,7 +50,7 @@ export function keysOf(config: ModelConfig, block: number): number | undefined {
   return block < first ? undefined : types.slice(0, first).lastIndexOf(types[block] ?? '');
 }
 
-/** Whether each kind of block that reads others' keys has one in front that makes them. */
+/** True if each kind of block that shares keys has an earlier block that computes them. */
 export function hasLenders({
   layer_types: types,
   num_kv_shared_layers: shared = 0,
@@ -64,7 +67,7 @@ export const unscaledAttention: NonNullable<Architecture['scales']> = (config) =
   logitSoftCap: config.final_logit_softcapping ?? undefined,
 });
 
-/** What tokens bring to every block of Gemma 3n and 4. */
+/** Per-layer embeddings of Gemma 3n and 4. */
 export const perLayer = {
   table: 'embed_tokens_per_layer',
   projection: 'per_layer_model_projection',

@@ -17,7 +17,7 @@ const gpt2Defaults = (config: ConfigFields): ConfigFields => ({
 const gpt2Scales = ({ scale_attn_weights: isScaled }: ModelConfig): Partial<Scales> =>
   isScaled === true ? {} : { attention: 1 };
 
-/** Where scores are divided by the number of the block too, from 1. */
+/** If set, scores are also divided by the block's number, counted from 1. */
 const gpt2Form = ({
   scale_attn_by_inverse_layer_idx: isDivided,
 }: ModelConfig): Partial<Architecture> =>
@@ -136,7 +136,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
         max_position_embeddings: 1024,
         tie_word_embeddings: true,
       }),
-      // Whatever the file says: the layers do not read it.
+      // Overrides the file, because the layers ignore it.
       computed: () => ({ rms_norm_eps: 1e-5 }),
     },
     outer: {

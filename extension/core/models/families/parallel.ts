@@ -57,7 +57,7 @@ const cohere = {
   scales: ({ logit_scale: scale }: ModelConfig) => ({ logits: scale }),
 } as const;
 
-/** Of Command R7B and later; positions are turned in windowed blocks only. */
+/** Command R7B and later. Only windowed blocks have rotary embeddings. */
 export const cohere2 = {
   ...cohere,
   turns: isWindowedIfAny,
@@ -149,7 +149,7 @@ export const parallelFamilies: readonly Architecture[] = [
       }),
     },
     outer: { ...neox.outer, prefixes: ['gpt_neox_japanese.', ''] },
-    // Of the last block alone.
+    // In the last block only.
     attention: { ...neox.attention, outputBias: 'attention.dense_bias' },
   },
   {

@@ -35,7 +35,7 @@ export const queryKeyNorms = {
   over: 'head',
 } as const;
 
-/** Of Hunyuan V1, dense or a mixture. */
+/** Attention of Hunyuan V1, dense or MoE. */
 export const hunyuanAttention = {
   ...attention,
   queryKeyNorms: {
@@ -82,7 +82,7 @@ export const windowedByType = (
     ? (config.sliding_window ?? undefined)
     : undefined;
 
-/** A mixture unless `mlp_layer_types` says otherwise. */
+/** True for an MoE block, unless `mlp_layer_types` says otherwise. */
 export const sparseByType = ({ mlp_layer_types: types }: ConfigFields, block: number): boolean =>
   !Array.isArray(types) || types[block] === 'sparse';
 
@@ -97,7 +97,7 @@ export function everyNthFull(pattern: number, block: number): string {
   return (block + 1) % pattern === 0 ? 'full_attention' : 'sliding_attention';
 }
 
-/** Turned where `no_rope_layers` has no 0. */
+/** True (rotary embedding) unless `no_rope_layers` has a 0 for the block. */
 export const turnsByList = ({ no_rope_layers: turns }: ModelConfig, block: number): boolean =>
   turns?.[block] !== 0;
 
@@ -132,7 +132,7 @@ export function alibiSlopes(heads: number): number[] {
   return [...first, ...others];
 }
 
-/** What GPT-2 and its relatives call the usual fields. */
+/** Names of default fields in GPT-2 and related models. */
 export const gptNames = {
   hidden_size: 'n_embd',
   num_hidden_layers: 'n_layer',

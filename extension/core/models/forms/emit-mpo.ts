@@ -37,9 +37,9 @@ export function emitContracted(graph: GraphBuilder, { sites, cores, inputScale }
 }
 
 /**
- * Takes the rows through the cores from the first site to the last. In front of site k the values are
- * [rows, o₁…o_{k−1}, i_{k+1}…i_N, χ_{k−1}·i_k]; a product with the core turns the last axis into
- * o_k·χ_k, and a transpose puts the next input beside the bond.
+ * Applies the cores from the first site to the last. Before site k the values are [rows,
+ * o₁…o_{k−1}, i_{k+1}…i_N, χ_{k−1}·i_k]. A matmul with the core changes the last axis to o_k·χ_k,
+ * and a transpose moves the next input to the bond.
  */
 function emitChained(
   graph: GraphBuilder,

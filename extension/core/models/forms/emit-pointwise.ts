@@ -11,7 +11,7 @@ const slicedByInputs = 10;
 /** From this opset on, Reshape can be told that 0 is a size. */
 const explicitZeros = 14;
 
-/** Gives the last axis of `x` [..., in], whatever its rank, to what multiplies rows: [..., out]. */
+/** Applies a function of rows to the last axis of `x` [..., in], for any rank: [..., out]. */
 export function emitOverLast(
   graph: GraphBuilder,
   sizes: { readonly out: number; readonly in: number },

@@ -45,9 +45,9 @@ export function emitBlockQuantized(
 }
 
 /**
- * Emits Wᵀ [in, out] in standard operators, which ONNX Runtime joins with the product behind it into a
- * MatMulNBits of its own where it can. What is in front of DequantizeLinear is computed once, when the
- * session is made.
+ * Emits Wᵀ [in, out] in standard operators. ONNX Runtime fuses them with the following MatMul into
+ * MatMulNBits if possible. Everything before DequantizeLinear is constant-folded when the session
+ * is created.
  */
 export function emitDequantizedBlocks(graph: GraphBuilder, form: BlockQuantizedForm): Value {
   graph.requireOpset(blockwiseOpset);
@@ -100,8 +100,8 @@ function emitBytes(
 }
 
 /**
- * uint8 [out, n] as numbers of `bits` [n, out]. ONNX Runtime 1.30 transposes numbers of four bits wrongly
- * where it does not do so when the session is made, hence bytes.
+ * Transposes uint8 [out, n] to values of `bits` bits [n, out]. ONNX Runtime 1.30 transposes 4-bit
+ * values incorrectly unless it folds the transpose, hence bytes.
  */
 function emitTurned(graph: GraphBuilder, x: Value, bits: 4 | 8): Value {
   const turned = graph.op('Transpose', [x], { perm: [1, 0] });
@@ -139,7 +139,7 @@ export function emitInt8(graph: GraphBuilder, form: Int8Form, rows: Value): Valu
   return op('Add', product, op('Mul', least, sums));
 }
 
-/** Zero in uint8 that stands for the integers −127 … 127. */
+/** Zero point: uint8 128 represents 0, for integers −127 … 127. */
 const middle = 128;
 
 /**

@@ -80,8 +80,8 @@ export function formSizes(form: MatrixEncoding<Shaped>): {
 }
 
 /**
- * How many weights each tensor of a form stands for: quantized numbers for one weight each, whatever
- * the bytes they share; scales and zeros for none.
+ * Number of weights that each tensor of an encoding represents: one per quantized value, even if
+ * several share a byte; 0 for scales and zero points.
  */
 export function formWeights<T extends Shaped>(form: MatrixEncoding<T>): Map<T, number> {
   switch (form.kind) {
@@ -101,8 +101,8 @@ export function formWeights<T extends Shaped>(form: MatrixEncoding<T>): Map<T, n
 }
 
 /**
- * Whether its matmuls are slow unless weights are repacked, even for one use. The weights of an int8 copy are computed for
- * the session: repacking them would copy them three times.
+ * True if its matmuls are slow unless weights are prepacked, even for one use. Weights of an int8
+ * copy are computed for the session: prepacking them would copy them three times.
  */
 export function needsRepacking(form: MatrixEncoding<unknown>): boolean {
   return form.kind === 'low-rank'
@@ -121,7 +121,9 @@ export function formParameters(form: MatrixEncoding<Shaped>): number {
  */
 export const eightBitError = 1e-2;
 
-/** Whether inputs are rounded to 8 bits on the way, as ONNX Runtime does with whole numbers in blocks, too. */
+/**
+ * True if activations are rounded to 8 bits, which ONNX Runtime also does for integers in blocks.
+ */
 export function roundsInputs(form: MatrixEncoding<unknown>): boolean {
   return form.kind === 'low-rank'
     ? roundsInputs(form.left) || roundsInputs(form.right)

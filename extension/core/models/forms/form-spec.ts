@@ -22,19 +22,19 @@ const plainSpecs = [
     kind: v.literal('block-quantized'),
     bits: v.picklist([4, 8]),
     blockSize,
-    /** Whether blocks have zeros of their own. */
+    /** True if blocks have zero points. */
     zeros: v.boolean(),
     run: v.picklist(['matmul-nbits', 'qdq', 'basic']),
   }),
   v.strictObject({
     kind: v.literal('int8'),
-    /** Whether the input is scaled first. */
+    /** True if the input is scaled first. */
     inputScale: v.boolean(),
   }),
 ] as const;
 const plainSpec = v.variant('kind', [...plainSpecs]);
 
-/** What config.json says of the form of a matrix; how its tensors are named see stored-forms. */
+/** Encoding of a linear layer in config.json. Tensor names are in stored-forms. */
 export const formSpec = v.variant('kind', [
   ...plainSpecs,
   v.strictObject({
@@ -48,7 +48,7 @@ export const formSpec = v.variant('kind', [
     sites: v.strictObject({ out: sizes, in: sizes }),
     bonds: v.pipe(v.array(size), v.maxLength(maxSites - 1)),
     run: v.picklist(['contracted', 'chained']),
-    /** Whether the input is scaled first. */
+    /** True if the input is scaled first. */
     inputScale: v.boolean(),
   }),
 ]);
@@ -69,7 +69,7 @@ export function countForms(compressed: CompressedForms): string {
     .join(', ');
 }
 
-/** What has to be said of a form besides its tensors. */
+/** Fields that describe an encoding, apart from its tensors. */
 export function describeForm(form: MatrixEncoding<unknown>): FormSpec {
   switch (form.kind) {
     case 'low-rank': {

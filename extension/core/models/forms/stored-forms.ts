@@ -6,10 +6,10 @@ import type { FormSpec } from './form-spec';
 const suffix = '.weight';
 
 /**
- * The tensors of a form in the place of `NAME.weight`, by their names in a checkpoint: NAME.weight of
- * a dense matrix; of a low rank NAME.left.weight [out, rank] and NAME.right.weight [rank, in], or what
- * stands for those; of a matrix product operator NAME.core.0, NAME.core.1, … and NAME.input_scale;
- * NAME.quants, NAME.scales, NAME.zeros and NAME.input_scale of quantized ones.
+ * Tensors that replace `NAME.weight`, by their names in a checkpoint: NAME.weight for dense;
+ * NAME.left.weight [out, rank] and NAME.right.weight [rank, in], or their quantized tensors, for
+ * low rank; NAME.core.0, NAME.core.1, … and NAME.input_scale for a matrix product operator;
+ * NAME.quants, NAME.scales, NAME.zeros and NAME.input_scale for quantized encodings.
  */
 export function storedTensors<T>(
   weight: string,
@@ -20,7 +20,7 @@ export function storedTensors<T>(
   return tensors;
 }
 
-/** Whether a weight's name leaves room for the names of what stands for it. */
+/** True if the names of an encoding's tensors can be derived from a weight's name. */
 export function isStorable(weight: string): boolean {
   return weight.endsWith(suffix);
 }
@@ -29,7 +29,7 @@ function stem(weight: string): string {
   return weight.slice(0, -suffix.length);
 }
 
-/** The form that stands for the matrix `weight` [out, in], its tensors given by `find`. */
+/** Encoding of the weight `weight` [out, in], with its tensors returned by `find`. */
 export function findForm(
   weight: string,
   spec: FormSpec,

@@ -7,13 +7,13 @@ import type { ComputedTensor } from '../forms/store-forms';
 interface Cut {
   readonly tensor: LazyTensor;
   readonly axis: number;
-  /** How many runs of as many bytes the places are. */
+  /** Number of equally sized runs along the axis. */
   readonly runs: number;
   /** Numbers of the runs that stay, ascending. */
   readonly kept: readonly number[];
 }
 
-/** What stays of a tensor, as it is stored, read when it is written. */
+/** Remaining part of a tensor in its stored data type, read when it is written. */
 export function cutTensor({ tensor, axis, runs, kept }: Cut): ComputedTensor {
   const { name, dtype, shape } = tensor;
   const size = ((shape[axis] ?? 0) / runs) * kept.length;

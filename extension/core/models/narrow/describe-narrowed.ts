@@ -16,18 +16,18 @@ export interface NarrowedSublayer extends Pick<
   readonly count: number;
 }
 
-/** What a plan's narrowing makes of a model, before anything is written. */
+/** Model after a plan's width pruning, before anything is written. */
 export interface NarrowedModel {
   readonly summary: ModelSummary;
-  /** Of a Hugging Face folder: the config.json that says how wide sublayers are. */
+  /** For Hugging Face folders: config.json with the new widths. */
   readonly configText?: string;
   /** By id. */
   readonly sublayers: Readonly<Record<string, NarrowedSublayer>>;
 }
 
 /**
- * What narrowing leaves of a model, by headers alone.
- * @throws UserError for what cannot be narrowed so, or is removed as well.
+ * Describes a width-pruned model from headers alone.
+ * @throws UserError for sublayers that can't be pruned this way, or that the plan also removes.
  */
 export async function describeNarrowed(
   original: OpenedModel,

@@ -24,13 +24,14 @@ import { ownWidth, whyNotNarrowable } from './why-not-narrow';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** Which channels or groups of sublayers stay, by the sublayers' ids. */
+/** Remaining channels or head groups of sublayers, by sublayer id. */
 export type Narrowing = ReadonlyMap<string, readonly number[]>;
 
 /**
- * The model without the other channels and groups, its narrower tensors in a new file.
- * @param file a path for it, which has to stay as long as the model is used; undefined where the model is only asked about
- * @throws UserError for a sublayer that cannot be narrowed so.
+ * Width-pruned model, with the smaller tensors in a new file.
+ * @param file path of that file, which must exist as long as the model is used; undefined if the
+ * model is only described
+ * @throws UserError for a sublayer that can't be pruned this way.
  */
 export async function narrowModel(
   opened: OpenedModel,
@@ -59,7 +60,7 @@ export async function narrowModel(
   return new OpenedModel(model, family, headers, { original: opened, widths });
 }
 
-/** How many channels or groups stay of each sublayer. */
+/** Number of remaining channels or head groups of each sublayer. */
 const widthsOf = (narrowing: Narrowing): Readonly<Record<string, number>> =>
   Object.fromEntries([...narrowing].map(([id, kept]) => [id, kept.length]));
 
@@ -122,7 +123,7 @@ async function readAs(
   }
 }
 
-/** What a plan narrows, and what goes otherwise. */
+/** Width pruning of a plan, and its other changes. */
 export interface PlannedChanges {
   readonly narrow?: readonly PlannedNarrowing[];
   readonly remove?: readonly string[];
@@ -130,8 +131,8 @@ export interface PlannedChanges {
 }
 
 /**
- * What stays of the sublayers that a plan narrows.
- * @throws UserError for what cannot be narrowed so, or is removed as well.
+ * Remaining channels and head groups of the sublayers that a plan prunes.
+ * @throws UserError for sublayers that can't be pruned this way, or that the plan also removes.
  */
 export function readNarrowing(
   model: OpenedModel,
@@ -179,7 +180,7 @@ export function readNarrowing(
   );
 }
 
-/** The run of `step` places that one lies in. */
+/** The aligned run of `step` indices that contains `place`. */
 function neighboursOf(place: number, step: number): number[] {
   return Array.from({ length: step }, (_, i) => place - (place % step) + i);
 }
@@ -221,8 +222,8 @@ function notStored({ name, dtype, shape, length, inline }: ComputedTensor): Lazy
 }
 
 /**
- * The config.json that says how wide sublayers are. Where all feed-forwards or all attentions are equally wide
- * and the family has a field for it, that is an ordinary model of other sizes.
+ * config.json with the new widths. If all MLPs or all attention layers have the same width and the
+ * family has a field for it, the result is a standard model of that size.
  */
 function withWidths(
   summary: ModelSummary,

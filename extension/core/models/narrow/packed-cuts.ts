@@ -26,8 +26,8 @@ export function packedUnit(
 }
 
 /**
- * What stays of the tensors of a packed weight.
- * @param kept rows (axis 0) or columns of the weight, in whole units of {@link packedUnit}
+ * Remaining part of the tensors of a packed weight.
+ * @param kept rows (axis 0) or columns of the weight, in multiples of {@link packedUnit}
  */
 export function cutPacked(
   { shape }: LazyTensor,
@@ -54,7 +54,7 @@ const wordAxis: Readonly<Record<CodeOrder, 0 | 1 | undefined>> = {
 function matrixUnit(matrix: PackedMatrix, axis: 0 | 1): number | undefined {
   const { shape, stored = shape[1], minus, times, over } = matrix;
   let unit = ownUnit(matrix, axis);
-  // What fills up the last words would have another size.
+  // Padding of the last words would change its size.
   if (unit === undefined || shape[axis] % unit !== 0 || (axis === 1 && stored !== shape[1])) {
     return undefined;
   }
@@ -145,7 +145,7 @@ function groupsOf(tensor: LazyTensor, block: number, count: number): ComputedTen
   };
 }
 
-/** The tensor that tells the shape of a weight. */
+/** Tensor that stores the shape of a weight. */
 function sizesOf({ name, dtype }: LazyTensor, shape: readonly number[]): ComputedTensor {
   const inline = integers(dtype, shape);
   return {

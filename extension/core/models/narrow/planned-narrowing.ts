@@ -1,4 +1,4 @@
-/** What a sublayer that stays loses. */
+/** Channels or head groups that a plan removes from a sublayer. */
 export interface PlannedNarrowing {
   readonly sublayer: string;
   /** Channels of a feed-forward, or key/value heads of an attention, whose query heads go with them: ranges such as `0-3,7`. */

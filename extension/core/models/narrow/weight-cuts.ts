@@ -10,11 +10,13 @@ export interface WidthTensor {
   readonly tensor: LazyTensor;
   /** The axis of those places; of a packed weight, in the weight itself. */
   readonly axis: number;
-  /** The places that stay, in order, where these channels or groups do. */
+  /**
+   * Remaining positions along the axis, in order, for the given remaining channels or head groups.
+   */
   readonly places: (kept: readonly number[]) => readonly number[];
 }
 
-/** What stays of a weight: of its tensor, or of all that stand for it. */
+/** Remaining part of a weight, for all tensors of its encoding. */
 export function cutWeight(
   { tensor, axis, places }: WidthTensor,
   kept: readonly number[],
@@ -61,7 +63,7 @@ function unitOf(tensor: LazyTensor, axis: number): number | undefined {
   if (tensor.packed !== undefined) {
     return packedUnit(tensor.packed, axis);
   }
-  // Rows of quantized matrices of GGUF files lie in blocks.
+  // Rows of quantized GGUF tensors are stored in quantization blocks.
   return axis === tensor.shape.length - 1 ? elementsPerBlock(tensor) : 1;
 }
 
@@ -71,7 +73,7 @@ function lengthsOf(places: readonly number[]): number[] {
   return starts.map((start, i) => (starts[i + 1] ?? places.length) - start);
 }
 
-/** Whether places are whole runs of `unit` neighbours. */
+/** True if positions are complete, aligned runs of `unit`. */
 function isWhole(places: readonly number[], unit: number): boolean {
   const all = new Set(places);
   return places.every((place) => {

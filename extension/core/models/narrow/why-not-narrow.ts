@@ -16,11 +16,11 @@ const before = say`Narrow the model before it is quantized.`;
 /** Of kinds that have no channels or heads to lose. */
 const byKind: Readonly<Partial<Record<SublayerKind, NotNarrowable>>> = {
   expert: {
-    reason: say`A mixture loses experts, not channels.`,
+    reason: say`Remove experts from an MoE layer instead of channels.`,
     remedy: say`Remove experts, such as block.0.expert.3.`,
   },
   mixer: {
-    reason: say`The widths of a mixer follow from sizes that config.json and GGUF headers give for all blocks at once, so no format can say narrower ones.`,
+    reason: say`SSM and linear-attention layers can't be width-pruned: config.json and GGUF headers give one size for all blocks.`,
     remedy: say`Remove it, or compress its matrices.`,
   },
   'cross-attention': {
@@ -40,7 +40,10 @@ export function ownWidth(model: LayeredModel, index: number): Width | undefined 
   return isShared && model.kind !== 'graph' ? undefined : model.sublayer(index).width;
 }
 
-/** Why sublayer `index` can't be narrowed, where it can't; undefined where there is no such sublayer. */
+/**
+ * Reason why sublayer `index` can't be width-pruned; undefined if it can, or if there is no such
+ * sublayer.
+ */
 export function whyNotNarrowable(model: LayeredModel, index: number): NotNarrowable | undefined {
   const { summary, kind: modelKind } = model;
   const sublayer = summary.sublayers[index];

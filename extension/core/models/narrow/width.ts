@@ -4,15 +4,21 @@ import type { Linear } from '../parts/linear';
 import { stepOf } from './weight-cuts';
 import type { WidthTensor } from './weight-cuts';
 
-/** What a sublayer can lose without being removed, counted from 0. */
+/** Channels or head groups of a sublayer that can be removed, numbered from 0. */
 export interface Width {
   /** Channels of a feed-forward, or key/value heads of an attention, each with its query heads. */
   readonly of: 'channels' | 'groups';
   readonly count: number;
-  /** Neighbours that stay or go together, where weights are quantized in groups or blocks: 0 to step − 1, and so on. */
+  /**
+   * Number of adjacent channels or groups that are removed together (0 to step − 1, and so on),
+   * because weights are quantized in groups or blocks.
+   */
   readonly step: number;
   readonly tensors: readonly WidthTensor[];
-  /** What writes into the stream; where its inputs are zeros, channels or groups add nothing. */
+  /**
+   * Linear layer that writes to the residual stream. Channels or groups whose inputs to it are zero
+   * contribute nothing.
+   */
   readonly output: Linear;
 }
 
@@ -29,7 +35,7 @@ export function prunableWidth(
   return step !== undefined && step < count ? { of, count, step, tensors, output } : undefined;
 }
 
-/** Whether each row of a layer is stored by itself. */
+/** True if each row of a layer is stored separately. */
 export function isPlain({ weight, bias, form, groups }: Linear): boolean {
   const stored = [weight, ...(bias === undefined ? [] : [bias])];
   return (

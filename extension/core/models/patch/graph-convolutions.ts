@@ -4,13 +4,13 @@ import type { ModuleMode } from './graph-slots';
 import { sinCosPositions } from './positions';
 import type { SymbolicGraph } from './symbolic-graph';
 
-/** What stands around the graph: sizes, and what each convolution has of its own. */
+/** Sizes of the graph, and the weights of each convolution. */
 export interface ConvolutionParts {
   readonly mode: ModuleMode;
   /** d, a multiple of 4 with a number for each slot of the graph. */
   readonly width: number;
   readonly layers: number;
-  /** What features of nodes or edges [rows, ids, d] go through before they are sent. */
+  /** Applied to features of nodes or edges [rows, ids, d] before they are sent (dropout). */
   readonly drop: (features: Value, ids: number) => Value;
   /** W·h + b of convolution `layer`: [rows, nodes, d] → the same. */
   readonly mix: (layer: number, features: Value) => Value;

@@ -11,7 +11,7 @@ import { fingerprintPatches, patchTensors } from './symbolic-patch';
 import type { SymbolicPatch } from './symbolic-patch';
 import { say } from '../../message';
 
-/** What of a model patches change. */
+/** Parts of a model that patches change. */
 interface PatchedModel extends SummarizedLayout {
   readonly summary: ModelSummary;
   readonly files: readonly string[];
@@ -71,7 +71,7 @@ export function requirePlaces(
   }
 }
 
-/** Tensors are told apart by their names in a graph. */
+/** Adds the sublayer's id to tensor names, so that they are unique in a graph. */
 function named(patch: SymbolicPatch, id: string): SymbolicPatch {
   const tensors = Object.entries(patch.tensors).map(([name, tensor]) => [
     name,

@@ -32,7 +32,7 @@ export async function joinCompressed(
   const bits = quantization.bits ?? (shape === undefined ? 4 : bitsOf(columns, shape[1]));
   const kept = (columns * 32) / bits;
   const sizes = shape ?? ([out, kept] as const);
-  // Older versions start each word anew, and so have more of them where bits do not divide one.
+  // Older versions start a new word per row, so they use more words if `bits` doesn't divide 32.
   const isOneStream = columns === Math.ceil((sizes[1] * bits) / 32);
   if (numbers.dtype !== 'I32' || !Number.isInteger(kept) || sizes[0] !== out || !isOneStream) {
     return { numbers, shape: sizes };
@@ -81,7 +81,7 @@ async function shapeOf(parts: Parts): Promise<readonly [number, number] | undefi
   return [Number(sizes.readBigInt64LE(0)), Number(sizes.readBigInt64LE(8))];
 }
 
-/** The most bits with which `columns` numbers fit into so many words. */
+/** Largest number of bits so that `columns` values fit into `words` words. */
 function bitsOf(words: number, columns: number): number {
   return Math.min(8, Math.floor((words * 32) / columns));
 }
@@ -117,12 +117,15 @@ function scalesOf(tensor: LazyTensor): PackedMatrix {
     : { shape: gridShape(tensor), tensor, codes: { bits: 8, order: 'columns', values: type } };
 }
 
-/** Whether a tensor holds the scales of a layer as DeepSeek-V4 is published. */
+/** True if a tensor holds the scales of a layer of published DeepSeek-V4 checkpoints. */
 function isExponents({ name, dtype }: LazyTensor): boolean {
   return name.endsWith('.scale') && dtype === 'F8_E8M0';
 }
 
-/** As {@link joinStored}, or numbers of eight bits, and of four in bytes of I8, beside exponents. */
+/**
+ * Like {@link joinStored}, for 8-bit values, or 4-bit values stored as I8, with exponents as
+ * scales.
+ */
 export function joinExponents(parts: Parts, quantization: QuantizationSummary): Matrix {
   const [numbers, scale] = [parts.get('weight'), parts.get('scale')];
   if (scale === undefined) {
@@ -137,7 +140,7 @@ export function joinExponents(parts: Parts, quantization: QuantizationSummary): 
     : bytesTimes(numbers, { times: { matrix: scalesOf(scale), ...(block && { block }) } });
 }
 
-/** Numbers of eight bits or two in a byte beside their scales; floats may lie there too. */
+/** 8-bit values, or two 4-bit values per byte, with their scales. Floats are also supported. */
 export function joinStored(parts: Parts, { block }: QuantizationSummary): Matrix {
   const numbers = parts.get('weight');
   if (numbers === undefined || parts.size === 1) {
@@ -159,7 +162,10 @@ export function joinStored(parts: Parts, { block }: QuantizationSummary): Matrix
   });
 }
 
-/** Experts in blocks of 32 floats of four bits, [experts, out, blocks, 16 bytes], in place of [experts, in, out]. */
+/**
+ * Experts as MXFP4 blocks of 32 4-bit floats, [experts, out, blocks, 16 bytes], instead of
+ * [experts, in, out].
+ */
 export function joinBlocks(parts: Parts): Matrix {
   const numbers = take(parts, '_blocks');
   const scales = take(parts, '_scales');

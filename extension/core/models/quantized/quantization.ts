@@ -5,13 +5,13 @@ import type { Message } from '../../message';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** How a method of quantization describes itself in config.json. */
+/** Parser for one quantization method's config.json fields. */
 interface Method {
   /** Bits, group size and form as config.json names them. */
   readonly describe: (fields: Fields) => Omit<QuantizationSummary, 'method' | 'refusal'>;
-  /** What can be run. */
+  /** Supported bit widths and formats. */
   readonly runs: { readonly bits: readonly number[]; readonly forms: readonly string[] };
-  /** Why a checkpoint can't be run, whatever its form and bits. */
+  /** Returns why a checkpoint can't run, even if its format and bit width are supported. */
   readonly refuses?: (fields: Fields) => Message | undefined;
 }
 
@@ -104,7 +104,7 @@ export const quantizationMethods: Readonly<Record<string, Method>> = {
   },
 };
 
-/** What config.json says of the weights of each group of layers. */
+/** Weight quantization of each group of layers. */
 function groupsOf(fields: Fields): Fields[] {
   return Object.values(record(fields['config_groups'])).map((group) =>
     record(record(group)['weights']),
@@ -112,8 +112,8 @@ function groupsOf(fields: Fields): Fields[] {
 }
 
 /**
- * What `quantization_config` says of the weights.
- * @throws UserError when the method is not known.
+ * Weight quantization described by `quantization_config`.
+ * @throws UserError if the method is unknown.
  */
 export function readQuantization(fields: Fields, file: string): QuantizationSummary {
   const name = text(fields['quant_method']);

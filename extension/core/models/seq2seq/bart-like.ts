@@ -17,13 +17,13 @@ export interface BartFamily extends Seq2SeqFamily {
   }) => { readonly embedding: number };
 }
 
-/** How a family differs from BART. */
+/** Differences of a family from BART. */
 interface Form {
   readonly modelType: string;
   readonly family: string;
-  /** Class of the model with a head, where it is named otherwise. */
+  /** Class of the model with a head, if its name doesn't follow the pattern. */
   readonly head?: string;
-  /** Whether norms stand in front of the branches, and one behind all. */
+  /** True for pre-norm blocks with a final norm. */
   readonly normsFirst: boolean;
   readonly tower: Common;
   readonly decoder?: OfDecoder;
@@ -41,9 +41,9 @@ function attention(module: string, normsFirst: boolean): Architecture['attention
   };
 }
 
-/** What all towers of a family have in common. */
+/** Names that encoder and decoder share. */
 type Common = Pick<TowerNames, 'positions' | 'embeddingNorm' | 'finalNorm'>;
-/** What the decoder has otherwise. */
+/** Names that only the decoder has. */
 type OfDecoder = Pick<TowerNames, 'normsWordsAlone'>;
 
 /** Encoder and decoder, with their parts as BART names them. */

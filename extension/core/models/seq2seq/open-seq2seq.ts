@@ -58,7 +58,7 @@ export async function readSeq2Seq(
   const summary: ModelSummary = {
     ...found,
     encoderBlocks: config.encoder_layers,
-    // An encoder reads its text once: nothing of it is kept for each token that the decoder adds.
+    // The encoder runs once per source text, so it adds no cache per generated token.
     sublayers: found.sublayers.map((sublayer) =>
       sublayer.block < config.encoder_layers ? { ...sublayer, kvBytesPerToken: 0 } : sublayer,
     ),

@@ -20,15 +20,15 @@ import type { Seq2SeqConfig } from './seq2seq-config';
 import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';
 import { say } from '../../message';
 
-/** What makes the first hidden states of a tower of what it reads, but for the words. */
+/** Input layers of an encoder or decoder, other than word embeddings. */
 export interface TowerStart {
   readonly positions:
     | { readonly weight: LazyTensor; readonly offset: number }
     | SinePositions
     | undefined;
-  /** Of the words in front of positions. */
+  /** Norm of word embeddings before positions are added. */
   readonly wordNorm: Norm | undefined;
-  /** Of the embedding, and of removed sublayers. */
+  /** Norms of the embedding and of removed sublayers. */
   readonly norms: readonly Norm[];
 }
 
@@ -46,11 +46,11 @@ export interface Tower {
 export interface Seq2SeqLayout {
   readonly norm: NormStyle;
   readonly words: Linear;
-  /** What the decoder looks up: the same, unless the target has a vocabulary of its own. */
+  /** Embedding of the decoder: the encoder's, unless the target has its own vocabulary. */
   readonly targetWords: Linear;
   /** Factors on what is looked up in the embedding, and on what the head reads. */
   readonly scales: { readonly embedding: number; readonly head: number };
-  /** Of a spectrogram: two convolutions of width 3, the second at half the rate. */
+  /** For spectrograms: two convolutions of width 3, the second with stride 2. */
   readonly convolutions: readonly Linear[] | undefined;
   /** Sizes of a spectrogram: channels, frames. */
   readonly spectrogram: readonly [channels: number, frames: number];
@@ -58,7 +58,7 @@ export interface Seq2SeqLayout {
   readonly decoder: Tower;
   /** The head and its name, or undefined where the output is the decoder's last hidden states. */
   readonly head: { readonly id: string; readonly linear: Linear } | undefined;
-  /** What the names of each block's tensors begin with. */
+  /** Prefix of the tensor names of each block. */
   readonly blockPlaces: readonly string[];
   /** Tensors in the first block of a tower that all of its blocks use. */
   readonly sharedByBlocks: readonly string[];
@@ -143,7 +143,7 @@ export function layOutSeq2Seq(
   };
 }
 
-/** What the names of a tower's blocks begin with. */
+/** Prefixes of the tensor names of a tower's blocks. */
 function placesOf(prefix: string, { blocks }: TowerNames, count: number): string[] {
   return Array.from({ length: count }, (_, number) => `${prefix}${blocks}.${number}.`);
 }
@@ -164,7 +164,10 @@ export function asOneList({
   return { sublayers: [...encoder.sublayers, ...decoder.sublayers], keepsCache: true };
 }
 
-/** Whether config.json names the class with the head. @throws UserError for any other but that without one. */
+/**
+ * True if config.json names the class with the head. @throws UserError for classes other than it
+ * and the base model.
+ */
 function requireClass(
   { classes }: Seq2SeqFamily,
   { architectures }: Seq2SeqConfig,

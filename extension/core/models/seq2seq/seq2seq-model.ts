@@ -52,7 +52,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   protected readonly keepsCache = true;
   public readonly sublayers: readonly Sublayer[];
 
-  /** @param start id in front of a text that the decoder reads, where one tokenizer knows its words */
+  /** @param start first token of the decoder's input, if the tokenizer has one for it */
   public constructor(
     summary: ModelSummary,
     files: readonly string[],

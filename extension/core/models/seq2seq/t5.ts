@@ -65,7 +65,7 @@ export function t5Towers(config: ConfigFields, biasIsByBlock: boolean): Towers {
   };
 }
 
-/** How a family differs from the others. */
+/** Properties that differ between T5 families. */
 export interface T5Form {
   readonly modelType: string;
   readonly family: string;

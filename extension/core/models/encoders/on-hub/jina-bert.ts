@@ -13,7 +13,7 @@ export const jinaBert: EncoderArchitecture = {
   config: {
     names: epsilonName,
     defaults: () => textDefaults,
-    // Whatever hidden_act says: feed_forward_type does.
+    // feed_forward_type overrides hidden_act.
     computed: () => ({ hidden_act: 'gelu' }),
     only: () => ({ feed_forward_type: 'geglu' }),
   },

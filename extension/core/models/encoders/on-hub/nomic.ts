@@ -67,7 +67,7 @@ const gated: EncoderArchitecture = {
   biases: noBiases,
 };
 
-/** Nomic Embed v2 (arXiv 2502.07972): mixtures of experts in every second block. */
+/** Nomic Embed v2 (arXiv 2502.07972): MoE layers in every second block. */
 const mixtures: EncoderArchitecture = {
   ...fromHub('Nomic Embed v2'),
   ...shape,

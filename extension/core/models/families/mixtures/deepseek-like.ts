@@ -98,7 +98,7 @@ export const latentAttention = {
   scales: (config: ModelConfig) => ({ attention: latentScale(config) }),
 } as const;
 
-/** (plain + turned)^−½, times the square of YaRN's scale where the config has one. */
+/** (unrotated + rotated dimensions)^−½, times the square of YaRN's scale if the config sets one. */
 function latentScale(config: ModelConfig): number {
   const { qk_nope_head_dim: plain, qk_rope_head_dim: turned } = config;
   const rope = config.rope_parameters ?? config.rope_scaling ?? {};
@@ -107,7 +107,7 @@ function latentScale(config: ModelConfig): number {
   return ((plain ?? 128) + (turned ?? 64)) ** -0.5 * scale * scale;
 }
 
-/** Every head has a key and a value of its own, whatever the file says. */
+/** Every head has its own key and value, even if the file says otherwise. */
 export const ownKeys = ({
   num_attention_heads: heads,
   qk_rope_head_dim: turned,
@@ -120,7 +120,7 @@ const interleaves = ({ rope_interleave: turns }: ModelConfig): Partial<Architect
   interleavedRotary: turns !== false,
 });
 
-/** What Mistral 4 turns by where config.json says nothing. */
+/** Default rotary parameters of Mistral 4. */
 const mistralRope = {
   ...{ rope_type: 'yarn', rope_theta: 10_000, factor: 128, original_max_position_embeddings: 8192 },
   ...{ mscale: 1, mscale_all_dim: 1, llama_4_scaling_beta: 0.1 },
@@ -129,7 +129,7 @@ const mistralRope = {
 /** Latents and experts as DeepSeek-V3 has them. */
 export const deepseek = { ...base, ...latentAttention, experts, form: interleaves } as const;
 
-/** How its config.json differs from the usual. */
+/** Deviations of its config.json from the default layout. */
 export const deepseekLayout = { names: routed, computed: ownKeys } as const;
 
 /** Families in the manner of DeepSeek: latents, dense first blocks, experts chosen with a bias. */
@@ -190,7 +190,7 @@ export const deepseekFamilies: readonly Architecture[] = [
         qk_nope_head_dim: 64,
         max_position_embeddings: 1_048_576,
       }),
-      // The share of a head that is turned is that of the latents.
+      // The rotated share applies to the latent's rotary dimensions.
       computed: (config) => ({
         ...ownKeys(config),
         rope_parameters: {

@@ -8,7 +8,7 @@ import { preNorm } from '../../modules/wiring-names';
 /** Kinds of attention, and how many tokens a run has that is compressed into one key. */
 const near = 'sliding_attention';
 export const chosen = 'compressed_sparse_attention';
-/** Mixtures whose experts a table chooses by token. */
+/** MoE layers that choose experts from a table indexed by token. */
 const byTable = 'hash_moe';
 export const rates: Readonly<Record<string, number>> = {
   [chosen]: 4,
@@ -24,7 +24,7 @@ const rateFields: Readonly<Record<string, string>> = {
 const isRecord = (value: unknown): value is ConfigFields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** What the configuration class takes where the file is silent. */
+/** Defaults of the configuration class. */
 const sizes = {
   ...{ o_groups: 8, o_lora_rank: 1024, n_shared_experts: 1 },
   ...{ index_n_heads: 64, index_head_dim: 128, index_topk: 512 },
@@ -34,7 +34,7 @@ const sizes = {
 const sizeIn = (config: ConfigFields, field: keyof typeof sizes): number =>
   numberIn(config, field, sizes[field]);
 
-/** Entry of `layer_types` by the tokens of a run; undefined where no attention compresses so many. */
+/** Entry of `layer_types` for a compression rate; undefined for unsupported rates. */
 export const typeOfRate = (rate: unknown): string | undefined =>
   rate === 0 ? near : Object.keys(rates).find((type) => rates[type] === rate);
 
@@ -46,7 +46,7 @@ function layerType({ compress_ratios: ratios }: ConfigFields, block: number): st
   return block < 2 || block % 2 === 0 ? 'heavily_compressed_attention' : chosen;
 }
 
-/** A rate that stands for no kind of attention, where kinds are told by rates alone. */
+/** Reports a rate that matches no attention kind, in configs that select kinds by rate. */
 function unknownRatio(config: ConfigFields): ConfigFault | undefined {
   const { compress_ratios: ratios, layer_types: types } = config;
   if (!Array.isArray(ratios) || Array.isArray(types)) {
@@ -90,7 +90,7 @@ function prunedFields(config: ConfigFields, blocks: readonly number[]): ConfigFi
   return {
     ...(Array.isArray(ratios)
       ? {
-          // Behind those of the blocks are those of what predicts further tokens.
+          // Rates of multi-token prediction blocks follow those of the model's blocks.
           compress_ratios: [
             ...blocks.map((block): unknown => ratios[block]),
             ...(ratios.slice(numberIn(config, 'num_hidden_layers', ratios.length)) as unknown[]),

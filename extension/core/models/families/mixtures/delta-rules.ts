@@ -118,7 +118,7 @@ function kimiForm(config: ModelConfig): DeltaRule {
   };
 }
 
-/** What published folders of Kimi Linear say of their mixers; blocks count from 1. */
+/** Linear-attention settings in published folders of Kimi Linear. Blocks are numbered from 1. */
 interface KimiMixers {
   readonly full_attn_layers?: readonly number[];
   readonly kda_layers?: readonly number[];

@@ -33,7 +33,7 @@ export const mixtralExperts: ExpertNames = {
   isSparse: () => true,
 };
 
-/** Of Qwen's mixtures: blocks without experts by their numbers. */
+/** MoE layers of Qwen. The config lists blocks without experts by number. */
 const qwenExperts: ExpertNames = {
   ...experts,
   inner: ({ moe_intermediate_size: inner }) => inner,
@@ -105,7 +105,7 @@ export const graniteWithShared = {
   down: 'block_sparse_moe.output_linear',
 } as const;
 
-/** Families with mixtures of experts instead of feed-forwards. */
+/** Families with MoE layers instead of MLPs. */
 export const expertFamilies: readonly Architecture[] = [
   {
     ...base,

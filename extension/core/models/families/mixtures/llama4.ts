@@ -11,7 +11,7 @@ import {
 import { say } from '../../../message';
 import { preNorm } from '../../modules/wiring-names';
 
-/** Whether a block has experts: by `moe_layers`, or every so many. */
+/** True if a block has experts, according to `moe_layers` or the interval. */
 function isSparse(
   { moe_layers: sparse, interleave_moe_layer_step: step = 1 }: ConfigFields,
   block: number,

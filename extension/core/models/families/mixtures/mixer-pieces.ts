@@ -25,7 +25,7 @@ export function renumberedList(value: unknown, blocks: readonly number[]): numbe
   return blocks.flatMap((source, block) => (listed.includes(source) ? [block] : []));
 }
 
-/** Which numbers i mod period = offset are, as config.json has it. */
+/** Selects blocks i with i mod period = offset, as in config.json. */
 export interface Period {
   readonly period: number;
   readonly offset: number;

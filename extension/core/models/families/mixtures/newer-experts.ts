@@ -55,7 +55,7 @@ const sparseAttention = {
     'Runs on up to `index_topk` tokens, where attention reads all of them. Choosing among more is not supported.',
 };
 
-/** Mixtures of experts that combine what others have. */
+/** MoE families that combine features of earlier ones. */
 export const newerExperts: readonly Architecture[] = [
   {
     ...base,

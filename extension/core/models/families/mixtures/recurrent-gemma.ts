@@ -6,7 +6,7 @@ import { preNorm } from '../../modules/wiring-names';
 
 const isRecurrent = (type: unknown): boolean => type === 'recurrent';
 
-/** The kind of block `block`: the list begins anew at its end. */
+/** Kind of a block. The list is repeated. */
 function kindOf({ block_types: types }: ConfigFields, block: number): unknown {
   const pattern: readonly unknown[] = Array.isArray(types)
     ? types

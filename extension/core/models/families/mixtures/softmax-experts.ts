@@ -49,7 +49,7 @@ const softmaxRouted = {
   isSparse: () => true,
 } as const satisfies ExpertNames;
 
-/** Mixtures of experts that are chosen by softmax, in blocks of other families. */
+/** MoE layers with softmax routing, in blocks of other families. */
 export const softmaxExperts: readonly Architecture[] = [
   {
     ...base,

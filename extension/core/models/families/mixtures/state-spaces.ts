@@ -43,7 +43,7 @@ const mambaSizes: SizeNames = {
   convolutionBias: 'mamba_conv_bias',
 };
 
-/** What the configuration classes take, in the order heads, headDim, stateSize, groups. */
+/** Defaults of the configuration classes: heads, headDim, stateSize, groups. */
 type Usual = readonly [number, number, number, number];
 
 export function stateSpaceOf(config: ModelConfig, names: SizeNames, usual: Usual): StateSpace {
@@ -179,7 +179,7 @@ function stateSpaceNames(heads: string, headDim: string, stateSize: string): Siz
   };
 }
 
-/** Names below `mixer`, whatever a block's sublayer is. */
+/** Names below `mixer`, for every kind of sublayer. */
 const nemotron = {
   ...base,
   outer: {

@@ -8,7 +8,7 @@ import { attention, base, numberIn } from '../pieces';
 import { renumberedList } from './mixer-pieces';
 import { stateSpaceOf } from './state-spaces';
 
-/** A block whose mixer reads what a shared transformer gives beside the stream. */
+/** A block whose SSM layer also reads the output of a shared transformer. */
 const sharing = 'hybrid';
 
 /** Every sixth of 54 blocks, and two more. */
@@ -18,7 +18,7 @@ const defaultTypes: readonly string[] = Array.from({ length: 54 }, (_, block) =>
     : 'linear_attention',
 );
 
-/** The first blocks that share hold the transformers that those behind them use. */
+/** The first blocks that use shared transformers store their weights; later blocks reuse them. */
 const modulesOf = (config: ConfigFields, types: unknown): SharedModules => ({
   module: 'shared_transformer',
   users: Array.isArray(types)
@@ -82,7 +82,7 @@ export const zamba2: Architecture = {
         ? { hybrid_layer_ids: renumberedList(modules.users, blocks) }
         : {};
     },
-    whyNotPruned: say`Blocks of zamba2 models use their shared transformers in turns, and without this one those behind it would use another.`,
+    whyNotPruned: say`Blocks of zamba2 models alternate between shared transformers. Removing this one would change which transformer later blocks use.`,
   },
   outer: { ...base.outer, finalNorm: 'final_layernorm' },
   shared: {
