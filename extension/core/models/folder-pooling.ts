@@ -10,17 +10,19 @@ import type { HeadForm, HeadStep } from './encoders/encoder-architecture';
 import { say } from '../message';
 import type { Message } from '../message';
 
-/** What is made of the last hidden states of a text: their mean, the first or the last. */
+/**
+ * Reduction of the last hidden states to one embedding per text: mean, first token or last token.
+ */
 export type Pooling = 'mean' | 'first' | 'last';
 
-/** Each as a head, whose class is the kind, with the linear layers behind it. */
+/** Heads for each kind of pooling, followed by `steps`. The class is the kind. */
 export const poolingsWith = (steps: readonly HeadStep[]): readonly HeadForm[] =>
   (['mean', 'first', 'last'] as const).map((reads) => ({
     ...{ class: reads, auto: '', reads, steps },
     pools: true,
   }));
 
-/** A linear layer behind a pooling. */
+/** A linear layer after pooling. */
 export const denseStep = (name: string, activation?: string): HeadStep => ({
   ...{ name, out: 'stored', optionalBias: true },
   ...(activation === undefined ? {} : { activation }),
@@ -35,7 +37,10 @@ export interface DenseModule {
   readonly path: string;
 }
 
-/** What a folder of sentence-transformers says: its pooling and what follows, or why that can't be computed. */
+/**
+ * Pooling and dense layers of a Sentence Transformers folder, or the reason why they are not
+ * supported.
+ */
 interface FolderPooling {
   readonly pooling?: Pooling;
   readonly dense?: readonly DenseModule[];
@@ -97,14 +102,14 @@ async function readModules(
   );
 }
 
-/** Folders of the modules behind the model, which have weights of their own. */
+/** Subfolders of modules after the model that have weights. */
 export async function furtherModules(folder: string): Promise<readonly string[]> {
   const modules = (await readModules(folder)) ?? [];
   return modules.flatMap(({ type, path }) => (classOf(type) === 'Dense' ? [path] : []));
 }
 
 /**
- * The pooling module that modules.json of a folder names, and linear layers behind it; undefined where there is none.
+ * Pooling module in modules.json, and the linear layers after it; undefined if there is none.
  * @throws UserError for a damaged file.
  */
 export async function folderPooling(folder: string): Promise<FolderPooling | undefined> {
@@ -192,7 +197,7 @@ async function readDense(folder: string, path: string): Promise<DenseModule | Us
 
 const pickled = 'pytorch_model.bin';
 
-/** What sentence-transformers calls the embedding of a text. */
+/** Name of a text's embedding in Sentence Transformers. */
 const embedded = 'sentence_embedding';
 
 /** The pooling that a module's config.json asks for, and where it does; undefined for another kind, or for several. */

@@ -3,9 +3,8 @@ import { say } from '../message';
 import type { Message } from '../message';
 
 /**
- * A matrix [out, in] in one of the forms that it is stored and run in: what compression puts in the
- * place of a dense weight. `T` stands for its tensors: in files (the usual case), or in memory where
- * they have just been computed.
+ * A weight [out, in] in one of the encodings that compression produces. `T` is the type of its
+ * tensors: in files (default), or in memory after compression.
  */
 export type MatrixEncoding<T = LazyTensor> =
   | DenseForm<T>
@@ -36,9 +35,14 @@ export interface MpoForm<T = LazyTensor> {
   readonly bonds: readonly number[];
   /** [left bond, out, in, right bond] of each site. */
   readonly cores: readonly T[];
-  /** Whether the cores are multiplied out when a session is made, or the input goes through them one by one. */
+  /**
+   * Contract the cores into a weight when a session is created, or apply them to the input one by
+   * one.
+   */
   readonly run: 'contracted' | 'chained';
-  /** [in]: factors on the input, where the matrix was scaled by activations before it was tensorized. */
+  /**
+   * [in]: factors on the input, if the weight was scaled by activations before its decomposition.
+   */
   readonly inputScale?: T;
 }
 
@@ -81,7 +85,7 @@ export interface Int8Form<T = LazyTensor> {
   readonly run?: 'basic' | 'symmetric';
 }
 
-/** What a linear layer is for in its sublayer. */
+/** Role of a linear layer in its sublayer. */
 export const linearRoles = [
   'query',
   'key',
@@ -108,7 +112,7 @@ export interface ModelMatrix {
   readonly transposed: boolean;
   /** Set where its rows are the positions of a map, as those of a convolution of kernel 1. */
   readonly overPositions?: boolean;
-  /** The form that it has already, where it is not stored dense; `weight` is then the name of no tensor. */
+  /** Current encoding, if it isn't dense. No tensor is then named `weight`. */
   readonly form?: MatrixEncoding;
 }
 
@@ -117,11 +121,11 @@ export interface LinearLayer extends ModelMatrix {
   /** Index of its sublayer in the model's summary. */
   readonly sublayer: number;
   readonly role: LinearRole;
-  /** Of a mixture: whose it is, and the share of the tokens that an expert sees in the mean. */
+  /** For experts: number of the expert, and the average share of tokens that it processes. */
   readonly expert?: { readonly index: number; readonly share: number };
 }
 
-/** Where matrices outside the sublayers stand. */
+/** Positions of linear layers outside the sublayers. */
 export const outerPlaces = ['embedding', 'head'] as const;
 export type OuterPlace = (typeof outerPlaces)[number];
 
@@ -133,6 +137,6 @@ export const outerNames: Readonly<Record<OuterPlace, Message>> = {
 /** The table that tokens are looked up in, with a row for each, or a matrix of the head. */
 export interface OuterMatrix extends ModelMatrix {
   readonly place: OuterPlace;
-  /** Of the other one, where embedding and head are one matrix that is stored once. */
+  /** Id of the other one, if embedding and head are tied. */
   readonly tiedTo?: string;
 }

@@ -75,21 +75,24 @@ function refuseScales(unread: readonly string[], file: string): void {
   }
 }
 
-/** How a model differs from the files it was made of. */
+/** Differences between a model and the files it was made from. */
 interface Narrowed {
   /** Channels and key/value heads by sublayer. */
   readonly widths: Readonly<Record<string, number>>;
   readonly fingerprint: string;
 }
 
-/** The model of a GGUF header, whose tensors may be narrower than its keys say. */
+/**
+ * Reads the model of a GGUF header. Its tensors may have fewer channels or heads than the header
+ * says.
+ */
 export async function readGguf(
   folder: ModelFolder,
   header: GgufHeader,
   narrowed?: Narrowed,
 ): Promise<
   GgufContents & {
-    /** How the conversion treats the family; undefined for T5. */
+    /** Conversion of the family to GGUF; undefined for T5. */
     readonly conversion: GgufFamily | undefined;
   }
 > {
@@ -259,7 +262,7 @@ async function layOut({
   return new TransformerModel(summary, checkpoint.files, layout);
 }
 
-/** What a check of a model as one of another family needs. */
+/** Warnings for a model that was opened as another family. */
 function guessWarnings({ espalier_guess: guess }: ModelConfig): Message[] {
   if (guess === undefined) {
     return [];

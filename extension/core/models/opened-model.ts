@@ -17,10 +17,10 @@ export type AnyModel =
   | StagedModel
   | OnnxLayeredModel;
 
-/** What a model has been before channels or groups were taken out of it. */
+/** A model before width pruning. */
 export interface NarrowedFrom {
   readonly original: OpenedModel;
-  /** How many of a sublayer are left, by its id. */
+  /** Remaining channels or head groups of each sublayer, by id. */
   readonly widths: Readonly<Record<string, number>>;
 }
 

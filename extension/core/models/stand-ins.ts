@@ -1,7 +1,10 @@
-/** Modules of a block in transformers, and what stands in for each when the sublayer is removed. */
+/** Modules of a block in transformers, and their replacements when the sublayer is removed. */
 export type StandIns = Readonly<Record<string, keyof typeof standInClasses>>;
 
-/** Python of the stand-ins: a branch adds nothing, or, with the sum inside, passes the stream on, or norms it alone. */
+/**
+ * Python source of the replacements: a branch that returns zero, or, for modules that add the
+ * residual themselves, the identity or only a norm.
+ */
 export const standInClasses = {
   'nn.Identity': '',
   None: '',
@@ -118,6 +121,6 @@ export const standInClasses = {
 `,
 } as const;
 
-/** Stand-ins that take over a part of the module that they replace. */
+/** True for replacements that reuse a part of the module they replace. */
 export const takesModule = (stand: keyof typeof standInClasses): boolean =>
   stand.startsWith('Kept') || stand === 'NoBiasedAttention';

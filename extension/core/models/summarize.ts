@@ -12,7 +12,7 @@ import type { Sublayer } from './modules/sublayer-list';
 import { counted, say } from '../message';
 import type { Message } from '../message';
 
-/** What has been found of a model in a checkpoint. */
+/** Parts of a model that were found in a checkpoint. */
 interface FoundModel {
   readonly folder: ModelFolder;
   readonly config: {
@@ -37,10 +37,10 @@ interface FoundModel {
   >;
 }
 
-/** What the sublayers of a model are summarized from. */
+/** Parts of a layout that its summary depends on. */
 export interface SummarizedLayout {
   readonly sublayers: readonly Sublayer[];
-  /** Whether attention keeps keys and values for the tokens to come. */
+  /** True if attention caches keys and values. */
   readonly keepsCache: boolean;
 }
 
@@ -50,7 +50,7 @@ interface FoundLayout extends SummarizedLayout {
   readonly computed: readonly string[];
 }
 
-/** What `inspect` reports of it. */
+/** Summary printed by `inspect`. */
 export function summarizeModel(found: FoundModel): ModelSummary {
   const { folder, config, checkpoint, layout, outer, fingerprint, sizes } = found;
   const tensors = [...checkpoint.tensors.values()];
@@ -83,7 +83,7 @@ export function summarizeModel(found: FoundModel): ModelSummary {
   };
 }
 
-/** What is said of tensors that a checkpoint has for nothing. */
+/** Warnings for tensors of a checkpoint that the model doesn't use. */
 export function unusedWarnings(unused: readonly string[]): Message[] {
   const [first] = unused;
   return first === undefined
@@ -145,7 +145,7 @@ function summarizeSublayer(
   };
 }
 
-/** What stands in the places of removed sublayers, if anything. */
+/** Patches that replace removed sublayers, if any. */
 export function summarizePatches(sublayers: readonly Sublayer[]): Pick<ModelSummary, 'patches'> {
   const patches: PatchSpecs = Object.fromEntries(
     sublayers.flatMap((sublayer) =>
@@ -155,7 +155,7 @@ export function summarizePatches(sublayers: readonly Sublayer[]): Pick<ModelSumm
   return Object.keys(patches).length === 0 ? {} : { patches };
 }
 
-/** What embedding and head cost, each tensor counted once. */
+/** Parameters and bytes of embedding and head. Tied weights are counted once. */
 export function summarizeOuter(outer: OuterLinears): Pick<SublayerSummary, 'parameters' | 'bytes'> {
   const tensors = outerTensors(outer);
   return {

@@ -344,7 +344,7 @@ function keepExperts(
   }
   const keptRows = ([whole, ...others]: readonly LazyTensor[]): LazyTensor[] => {
     if (others.length > 0) {
-      throw new Error('a mixture that lacks experts is not divided again');
+      throw new Error('experts were already removed from this MoE layer');
     }
     return whole === undefined ? [] : runs.map(({ start, end }) => rowsOfTensor(whole, start, end));
   };

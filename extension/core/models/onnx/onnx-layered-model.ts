@@ -180,7 +180,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
 
   /**
    * Returns this model with resized tensors.
-   * @param narrowing indices that each pruned sublayer keeps, by id
+   * @param widths indices that each pruned sublayer keeps, by id
    */
   public resized(
     tensors: ReadonlyMap<string, LazyTensor>,

@@ -26,8 +26,8 @@ export function outputsBeside(
 }
 
 /**
- * Replaces the sum of each branch by its start, and finds the nodes that are still needed without the
- * graph outputs `beside`.
+ * Replaces the sum of each branch by its start, and finds the nodes that are still needed without
+ * the graph outputs `ignored`.
  */
 export function removeBranches(
   index: GraphIndex,

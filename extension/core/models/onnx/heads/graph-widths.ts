@@ -41,7 +41,7 @@ export class GraphWidths {
 
   /**
    * Returns the file with resized tensors.
-   * @param narrowing indices that each pruned sublayer keeps, by id
+   * @param widths indices that each pruned sublayer keeps, by id
    */
   public resized(
     tensors: ReadonlyMap<string, LazyTensor>,

@@ -199,7 +199,7 @@ export class HeadWalk {
     return out === size && (bias === '' || isOne || this.demand(node, at, place));
   }
 
-  /** Traces values of which all ranges are known. */
+  /** Traces values whose ranges are all known. */
   private joined(): boolean {
     for (let [entry] = this.pieces; entry !== undefined; [entry] = this.pieces) {
       const [value, pieces] = entry;

@@ -59,7 +59,7 @@ export function findMixture(
   }
   const [end = '', ...more] = terms;
   if (more.length > 0) {
-    return 'other layers run beside it';
+    return 'other layers run in parallel';
   }
   return choice.op === 'TopK'
     ? byTopK(choice, end, nodes, graph)
