@@ -24,7 +24,7 @@ export interface Changes {
   /** Sublayer ids that the result's blocks lack, in its own numbering. */
   readonly absent: readonly string[];
   /** Which experts stay, for the source's mixtures that lose some. */
-  readonly keptExperts: ReadonlyMap<string, readonly number[]>;
+  readonly remainingExperts: ReadonlyMap<string, readonly number[]>;
   /** Number of experts by block of the result, for every mixture in it. */
   readonly expertCounts: ReadonlyMap<number, number>;
   /** Channels and key/value heads of the result's sublayers, where they are others than the model's. */
@@ -163,14 +163,14 @@ export function layOutChanges(
       .map((id) => id.replace(/^block\.\d+/, `block.${block}`))
       .sort(),
   );
-  const keptExperts = new Map<string, readonly number[]>();
+  const remainingExperts = new Map<string, readonly number[]>();
   const expertCounts = new Map<number, number>();
   for (const sublayer of kept.filter(({ experts }) => experts !== undefined)) {
     const ids = expertIds(sublayer);
     const staying = [...ids.keys()].filter((expert) => !asked.has(ids[expert] ?? ''));
     expertCounts.set(blocks.indexOf(sublayer.block), staying.length);
     if (staying.length < ids.length) {
-      keptExperts.set(sublayer.id, staying);
+      remainingExperts.set(sublayer.id, staying);
     }
   }
   const experts = kept.flatMap(expertIds).filter((id) => asked.has(id));
@@ -180,7 +180,7 @@ export function layOutChanges(
     kept,
     blocks,
     absent,
-    keptExperts,
+    remainingExperts,
     expertCounts,
     widths: renumber(summary.widths ?? {}, kept, blocks),
     matrices,

@@ -8,7 +8,7 @@ import { matricesOf } from './matrix-changes';
 import { patchParameters } from '../models/patch/patched-layout';
 import { RemovableUnits } from '../models/units';
 import type { Changes } from './changes';
-import { placeOfShared } from '../models/shared-modules';
+import { sharedTensorName } from '../models/shared-modules';
 
 /** A tensor of the source under its name in the result. */
 export interface PlannedTensor {
@@ -64,7 +64,7 @@ export function planTensors(
     const isShared = shared.has(tensor.name);
     const own =
       sharedModules?.module === place.module
-        ? placeOfShared(sharedModules, place, changes.blocks)
+        ? sharedTensorName(sharedModules, place, changes.blocks)
         : place;
     const newPlace =
       own === undefined
@@ -186,7 +186,7 @@ interface LessExperts {
 function lessExperts(model: LayeredModel, changes: Changes): Map<number, LessExperts> {
   const found = new Map<number, LessExperts>();
   for (const [index, { id, block }] of model.summary.sublayers.entries()) {
-    const kept = changes.keptExperts.get(id);
+    const kept = changes.remainingExperts.get(id);
     const tensors = model.sublayer(index).expertTensors;
     if (kept !== undefined && tensors !== undefined) {
       const stored = tensors.experts.flat().flatMap(storedParts);

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../checkpoints/onnx-file';
 import { dataTypeBits } from '../checkpoints/onnx-data-types';
-import { configBeside } from '../models/onnx/config-beside';
+import { siblingConfig } from '../models/onnx/config-beside';
 import { operatorName } from '../models/onnx/graph-index';
 import type { GraphNode } from '../models/onnx/graph-index';
 import { openOnnxModel } from '../models/onnx/onnx-model';
@@ -30,7 +30,7 @@ export async function readOnnxSource(place: WeightsPlace, open: OpenModel): Prom
     tensors: [...tensors.values()],
     sublayers,
     parts: sublayers.length > 0 ? partsOf(model, tensors) : new Map(),
-    config: (await configBeside(place.folder)).fields,
+    config: (await siblingConfig(place.folder)).fields,
     facts: factsOfGraph(model),
     graph: { opsets, operators, inputs, outputs },
     metadata: { ...producer(model), ...metadata },

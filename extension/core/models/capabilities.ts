@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { UserError } from '../user-error';
-import { able, hasOwnParts, refusalOf, unable } from './capability';
+import { able, hasOwnParts, toRefusal, unable } from './capability';
 import type { Capability } from './capability';
 import { hears, textPort } from './example';
 import type { ReadingModel } from './example';
@@ -9,7 +9,7 @@ import type { ModelMatrix } from './matrix-encoding';
 import { mixesStreams } from './model-emitter';
 import type { ModelSummary, SublayerKind } from './model-summary';
 import type { ModelHeaders } from './model-headers';
-import { ownWidth, whyNotNarrowable } from './narrow/why-not-narrow';
+import { ownWidth, explainNotWidthPrunable } from './narrow/why-not-narrow';
 import { explainNoTokenizer } from './tokenizer-place';
 import { joined, say } from '../message';
 import type { Message } from '../message';
@@ -41,7 +41,7 @@ export type CapabilityName = (typeof capabilityNames)[number];
  */
 export type Capabilities = Readonly<Record<CapabilityName, Capability>>;
 
-export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capabilities {
+export function readCapabilities(model: LayeredModel, headers: ModelHeaders): Capabilities {
   const run = runs(model);
   const parts = hasOwnParts(model.summary);
   const readText = firstRefusal(readsText(model), () => hasTokenizer(model, headers));
@@ -115,7 +115,7 @@ function runs(model: LayeredModel): Capability {
 }
 
 /** Inputs of a model that reads the ids of a source and of a target. */
-const idsOfBoth = ['input_ids', 'decoder_input_ids'];
+const sourceAndTargetIds = ['input_ids', 'decoder_input_ids'];
 
 function readsText({
   summary,
@@ -124,7 +124,7 @@ function readsText({
   const { inputs } = model;
   if (
     textPort(model) === undefined &&
-    idsOfBoth.every((id) => inputs.some(({ name }) => name === id))
+    sourceAndTargetIds.every((id) => inputs.some(({ name }) => name === id))
   ) {
     return unable(
       'no-text-input',
@@ -281,13 +281,13 @@ function addsToOneStream({ emitter, summary }: LayeredModel): Capability {
 }
 
 /** Linear layers and matrices outside the blocks that can be compressed or trained. */
-const matricesOf = (model: LayeredModel): readonly ModelMatrix[] => [
+const linearLayers = (model: LayeredModel): readonly ModelMatrix[] => [
   ...model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers),
   ...model.outerMatrices,
 ];
 
 function hasMatrices(model: LayeredModel): Capability {
-  return matricesOf(model).length > 0
+  return linearLayers(model).length > 0
     ? able
     : unable(
         'nothing-to-compress',
@@ -297,7 +297,7 @@ function hasMatrices(model: LayeredModel): Capability {
 }
 
 function hasDenseMatrices(model: LayeredModel): Capability {
-  return matricesOf(model).some(({ form }) => form === undefined)
+  return linearLayers(model).some(({ form }) => form === undefined)
     ? able
     : unable(
         'nothing-to-compress',
@@ -309,7 +309,7 @@ function hasDenseMatrices(model: LayeredModel): Capability {
 function hasWidths(model: LayeredModel): Capability {
   const { sublayers, name } = model.summary;
   const wide = sublayers.findIndex(({ kind }) => kind === 'feedforward' || kind === 'attention');
-  const { reason, remedy } = whyNotNarrowable(model, Math.max(wide, 0)) ?? {
+  const { reason, remedy } = explainNotWidthPrunable(model, Math.max(wide, 0)) ?? {
     reason: say`It has no sublayers.`,
     remedy: say`Choose a model with a residual stream.`,
   };
@@ -321,10 +321,10 @@ function hasWidths(model: LayeredModel): Capability {
 /** Reason and way out by what a model cannot do, in words for people. */
 export type Unable = Readonly<Partial<Record<CapabilityName, Message>>>;
 
-export function refusalsOf(capabilities: Capabilities): Unable {
+export function listRefusals(capabilities: Capabilities): Unable {
   return Object.fromEntries(
     capabilityNames.flatMap((name) => {
-      const refusal = refusalOf(capabilities[name]);
+      const refusal = toRefusal(capabilities[name]);
       return refusal === undefined ? [] : [[name, joined([refusal.reason, refusal.remedy])]];
     }),
   );

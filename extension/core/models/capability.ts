@@ -75,7 +75,7 @@ export function hasOwnParts({ fixed }: Pick<ModelSummary, 'fixed'>): Capability 
 }
 
 /** `undefined` for what can be done. */
-export function refusalOf(capability: Capability): Refusal | undefined {
+export function toRefusal(capability: Capability): Refusal | undefined {
   return capability.able ? undefined : capability;
 }
 

@@ -5,12 +5,12 @@ import { UserError } from '../user-error';
 import type { InputPort, LayeredModel } from './layered-model';
 import { AnsweredIds } from './model-input';
 import type { Example, ExampleValue, ModelInput } from './model-input';
-import { cachePortOf } from './onnx/stream/cache-ports';
+import { parseCachePort } from './onnx/stream/cache-ports';
 import type { CachePort } from './onnx/stream/cache-ports';
 import { say } from '../message';
 
 /** The token ids of an input that is a text. */
-export function idsOf(input: ModelInput): Int32Array {
+export function inputIds(input: ModelInput): Int32Array {
   if (input instanceof Int32Array) {
     return input;
   }
@@ -160,7 +160,7 @@ export function filled(port: InputPort, batch: number, length: number): ExampleV
   if (off !== undefined) {
     return off;
   }
-  const cache = values === undefined ? cachePortOf(port) : undefined;
+  const cache = values === undefined ? parseCachePort(port) : undefined;
   return cache && emptyCache(cache);
 }
 

@@ -75,16 +75,16 @@ const denseActivations: Readonly<Record<string, string | undefined>> = {
   SiLU: 'silu',
 };
 
-const classOf = (type: string): string => type.slice(type.lastIndexOf('.') + 1);
+const className = (type: string): string => type.slice(type.lastIndexOf('.') + 1);
 
 /** Modules in the order that is computed; dropout is for training, and norms leave the direction of an embedding as it is. */
-const inOrder = ['Transformer', 'Pooling', 'Dense', 'Normalize'];
+const moduleOrder = ['Transformer', 'Pooling', 'Dense', 'Normalize'];
 
 /** Number of the first module that is not in that order; −1 where all are. */
 function otherModule(classes: readonly string[]): number {
   let at = 0;
   return classes.findIndex((name) => {
-    const found = inOrder.indexOf(name);
+    const found = moduleOrder.indexOf(name);
     const isOther = name !== 'Dropout' && (found < at || (name === 'Dense' && at === 0));
     at = Math.max(at, found);
     return isOther;
@@ -105,7 +105,7 @@ async function readModules(
 /** Subfolders of modules after the model that have weights. */
 export async function furtherModules(folder: string): Promise<readonly string[]> {
   const modules = (await readModules(folder)) ?? [];
-  return modules.flatMap(({ type, path }) => (classOf(type) === 'Dense' ? [path] : []));
+  return modules.flatMap(({ type, path }) => (className(type) === 'Dense' ? [path] : []));
 }
 
 /**
@@ -115,12 +115,12 @@ export async function furtherModules(folder: string): Promise<readonly string[]>
 export async function folderPooling(folder: string): Promise<FolderPooling | undefined> {
   const modulesFile = join(folder, 'modules.json');
   const modules = (await readModules(folder)) ?? [];
-  const other = otherModule(modules.map(({ type }) => classOf(type)));
+  const other = otherModule(modules.map(({ type }) => className(type)));
   const otherType = modules[other]?.type;
   if (otherType !== undefined) {
-    return { fault: notHeld(modulesFile, other, classOf(otherType)) };
+    return { fault: notHeld(modulesFile, other, className(otherType)) };
   }
-  const module = modules.find(({ type }) => classOf(type) === 'Pooling');
+  const module = modules.find(({ type }) => className(type) === 'Pooling');
   if (module === undefined) {
     return undefined;
   }
@@ -136,7 +136,7 @@ export async function folderPooling(folder: string): Promise<FolderPooling | und
   }
   const dense: DenseModule[] = [];
   for (const { type, path } of modules) {
-    const read = classOf(type) === 'Dense' ? await readDense(folder, path) : undefined;
+    const read = className(type) === 'Dense' ? await readDense(folder, path) : undefined;
     if (read instanceof UserError) {
       return { fault: read };
     }
@@ -173,7 +173,7 @@ async function readDense(folder: string, path: string): Promise<DenseModule | Us
     });
   }
   const { activation_function: type, module_input_name: input = embedded } = config;
-  const activation = classOf(String(type));
+  const activation = className(String(type));
   if (input !== embedded || !Object.hasOwn(denseActivations, activation)) {
     const [field, value] =
       input === embedded ? ['activation_function', type] : ['module_input_name', input];

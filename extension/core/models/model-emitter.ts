@@ -33,7 +33,7 @@ export interface EmitOptions {
   /** float32 [batch, count], added to the router scores. */
   readonly expertMask?: Value;
   /** Experts in the graph. Defaults to all. */
-  readonly keptExperts?: readonly number[] | undefined;
+  readonly remainingExperts?: readonly number[] | undefined;
 }
 
 /** Emits outputs [rows, count] of the linear layer of a head for what it reads, [rows, in]. */

@@ -1,4 +1,4 @@
-import { capabilitiesOf } from './capabilities';
+import { readCapabilities } from './capabilities';
 import type { Capabilities } from './capabilities';
 import type { EncoderModel } from './encoders/encoder-model';
 import type { ModelFamily } from './model-family';
@@ -59,6 +59,6 @@ export class OpenedModel {
   }
 
   public get capabilities(): Capabilities {
-    return (this.known ??= capabilitiesOf(this.model, this.headers));
+    return (this.known ??= readCapabilities(this.model, this.headers));
   }
 }

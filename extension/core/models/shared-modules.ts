@@ -23,7 +23,7 @@ export function keepsTurns(shared: SharedModules, blocks: readonly number[]): bo
 }
 
 /** Name of a shared module's tensor in the pruned model; undefined if no block uses it. */
-export function placeOfShared(
+export function sharedTensorName(
   shared: SharedModules,
   { block, rest }: { readonly block: number; readonly rest: string },
   blocks: readonly number[],

@@ -127,7 +127,7 @@ export function unitsMeant(id: string, { sublayers }: Pick<ModelSummary, 'sublay
 export type BlockNumbers = readonly number[];
 
 /** An id in the numbers of the model that this one was made from: `block.3.attention` may be `block.5.attention` there. */
-export function inSource(id: string, blocks: BlockNumbers): string {
+export function toSourceId(id: string, blocks: BlockNumbers): string {
   return id.replace(
     /^block\.(\d+)(?=$|[./])/,
     (_, block: string) => `block.${blocks[Number(block)] ?? block}`,

@@ -4,7 +4,7 @@ import type { Disposable, LogOutputChannel } from 'vscode';
 import { readConfigText } from '../../core/checkpoints/config-text';
 import { previewPrunedFile } from '../../core/export/preview-file';
 import type * as Preview from '../../core/export/hugging-face/preview-config';
-import { refusalsOf } from '../../core/models/capabilities';
+import { listRefusals } from '../../core/models/capabilities';
 import type { Unable } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
 import type { NarrowedModel } from '../../core/models/narrow/describe-narrowed';
@@ -81,7 +81,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
    */
   public async open(path: string, profilePath?: string): Promise<ModelSession> {
     const { summary, capabilities } = await this.#models.inspect(path);
-    const cannot = refusalsOf(capabilities);
+    const cannot = listRefusals(capabilities);
     return this.#openAs(summary, profilePath ?? profilePathOf(summary.path), { cannot });
   }
 

@@ -40,7 +40,7 @@ export function expertEntries(
     entries.integer(ggufFields.shared_expert_intermediate_size, shared.inner);
   }
   const { score, groups, normalized = true } = experts.routing?.(config) ?? {};
-  if (target.family.saysGating === true) {
+  if (target.family.storesGating === true) {
     entries.integer(gatingKey, softmax);
     entries.flag('expert_weights_norm', normalized);
   }

@@ -1,4 +1,4 @@
-import { patchModulesOf } from '../../models/encoders/encoder-architecture';
+import { patchModuleNames } from '../../models/encoders/encoder-architecture';
 import type { EncoderArchitecture } from '../../models/encoders/encoder-architecture';
 import { standInClasses, takesModule } from '../../models/stand-ins';
 import type { StandIns } from '../../models/stand-ins';
@@ -52,7 +52,7 @@ export function encoderModellingFile(
   const forms = compressedParts(needs, modules.linears);
   const widths = widthParts(family, needs, { ...modules, nested: family.config.nested });
   const outer = outerParts(needs, stockModel);
-  const patchedModules = patchModulesOf(family);
+  const patchedModules = patchModuleNames(family);
   const patches = patchParts(
     needs,
     (['attention', 'feedforward'] as const).map((kind) => {

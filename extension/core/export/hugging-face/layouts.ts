@@ -213,7 +213,7 @@ function whyNoLayerTypes({ family }: CheckpointSource, { blocks }: Changes): Ref
 
 function whyNotZeroed(
   { model }: CheckpointSource,
-  { keptExperts, expertCounts, matrices, compressed, patched, widths }: Changes,
+  { remainingExperts, expertCounts, matrices, compressed, patched, widths }: Changes,
 ): Refusal | undefined {
   const { summary } = model;
   if (Object.keys(widths).length > 0) {
@@ -251,7 +251,7 @@ function whyNotZeroed(
       remedy: say`Choose auto-map, or write ONNX.`,
     };
   }
-  if (keptExperts.size > 0) {
+  if (remainingExperts.size > 0) {
     return {
       code: 'zeros-not-expressible',
       reason: say`The router would still choose an expert with zeroed weights.`,

@@ -221,7 +221,7 @@ export function whyNotRewritable(
     };
   }
   const renumbers = blocks.some((source, block) => source !== block);
-  const { pruned, whyNotPruned } = layoutOf(family);
+  const { pruned, pruningProblem } = layoutOf(family);
   const isLost = pruned !== undefined && pruned(config, blocks) === undefined;
   if (kind === 'stages' && isLost) {
     return {
@@ -246,10 +246,10 @@ export function whyNotRewritable(
     return {
       code: 'config-not-rewritable',
       reason:
-        whyNotPruned ??
+        pruningProblem ??
         say`${String(config['model_type'])} models name their kinds of blocks by periods, which the remaining blocks don't have.`,
       remedy:
-        whyNotPruned === undefined
+        pruningProblem === undefined
           ? say`Remove single sublayers, the last blocks, or a whole period of blocks.`
           : say`Choose zeroed, or remove other blocks.`,
     };

@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
-import { presentOf } from '../../models/onnx/stream/cache-ports';
+import { presentName } from '../../models/onnx/stream/cache-ports';
 import type { OnnxMode } from '../../models/onnx/stream/stream-of-graph';
-import { outputsBeside, removeBranches } from '../../models/onnx/edits/removal-nodes';
+import { ignoredOutputs, removeBranches } from '../../models/onnx/edits/removal-nodes';
 import type { RemainingGraph } from '../../models/onnx/edits/removal-nodes';
 import type { Scope } from '../../models/onnx/edits/wrapped-graph';
 import { copyWith } from '../../onnx/messages';
@@ -82,10 +82,10 @@ function rewrite(
   const gone = ({ branches }: OnnxMode) => branches.filter((_, i) => removed.has(i));
   const without = (unwanted: ReadonlySet<string>): RemainingGraph[] =>
     modes.map((mode) => removeBranches(mode.index, gone(mode), unwanted));
-  const beside = new Set(modes.flatMap((mode) => [...outputsBeside(mode.index, gone(mode))]));
+  const beside = new Set(modes.flatMap((mode) => [...ignoredOutputs(mode.index, gone(mode))]));
   const orphans = new Set(
     inputsUnread(modes, without(beside))
-      .map(presentOf)
+      .map(presentName)
       .filter((name) => modes[0]?.index.outputs.has(name)),
   );
   const unwanted = new Set([...beside, ...orphans]);

@@ -162,10 +162,10 @@ function findPositions(
   hidden: number,
 ): AudioEmbedding['positions'] {
   const { num_conv_pos_embeddings: count, num_conv_pos_embedding_groups: groups } = fields;
-  const shapeOf = (kernel: number): number[] => [hidden, hidden / groups, kernel];
+  const kernelShape = (kernel: number): number[] => [hidden, hidden / groups, kernel];
   if (positionsAre === 'numbered') {
     return Array.from({ length: count }, (_, i) => ({
-      weight: tensors.take(`${place}.${i}.conv.weight`, shapeOf(fields.conv_pos_kernel_size ?? 19)),
+      weight: tensors.take(`${place}.${i}.conv.weight`, kernelShape(fields.conv_pos_kernel_size ?? 19)),
       lengths: undefined,
       bias: tensors.take(`${place}.${i}.conv.bias`, [hidden]),
     }));
@@ -176,7 +176,7 @@ function findPositions(
     : ['parametrizations.weight.original0', 'parametrizations.weight.original1'];
   return [
     {
-      weight: tensors.take(`${place}.conv.${directions}`, shapeOf(count)),
+      weight: tensors.take(`${place}.conv.${directions}`, kernelShape(count)),
       lengths: tensors.take(`${place}.conv.${lengths}`, [1, 1, count]),
       bias: tensors.take(`${place}.conv.bias`, [hidden]),
     },

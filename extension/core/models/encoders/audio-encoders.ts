@@ -52,7 +52,7 @@ const stable = {
   },
 } as const;
 
-const headsOf = (family: string): HeadForm[] => [
+const audioHeads = (family: string): HeadForm[] => [
   {
     class: `${family}ForCTC`,
     auto: 'AutoModelForCTC',
@@ -101,7 +101,7 @@ function wav2vec2Like({ modelType, family }: Named): EncoderArchitecture {
     biases: () => allBiases,
     unread: ['masked_spec_embed'],
     form: (config) => (config['do_stable_layer_norm'] === true ? stable : {}),
-    heads: headsOf(family),
+    heads: audioHeads(family),
   };
 }
 

@@ -128,9 +128,9 @@ export interface EncoderArchitecture {
   /** `model_type` of config.json. */
   readonly modelType: string;
   /** Fields of config.json that tell it from decoders of that type. */
-  readonly told?: ConfigFields;
+  readonly matchingFields?: ConfigFields;
   /** Classes in `architectures` that tell it from other parts of models of that type. */
-  readonly ofClasses?: readonly string[];
+  readonly headClasses?: readonly string[];
   /** True if its code is on the Hugging Face Hub, not in transformers. */
   readonly isFromHub?: boolean;
   /** Why it can have no modelling file, as a sentence. */
@@ -217,13 +217,13 @@ export const prunedClassPrefix = 'Espalier';
 export const stockClass = (name: unknown): string => String(name).replace(prunedClassPrefix, '');
 
 /** A family as a config says that it is. */
-export const inForm = (
+export const withVariant = (
   family: EncoderArchitecture,
   config: EncoderConfig,
 ): EncoderArchitecture => ({ ...family, ...family.form?.(config) });
 
 /** The blocks of an encoder with this config. */
-export function blocksOf(
+export function blockNames(
   { firstAttention, experts, ...architecture }: EncoderArchitecture,
   config: EncoderConfig,
 ): BlockArchitecture {
@@ -240,7 +240,7 @@ export function blocksOf(
 }
 
 /** Modules of a block that patches replace: the last that computes a branch. */
-export function patchModulesOf({
+export function patchModuleNames({
   modules: { attention, feedforward },
 }: Pick<EncoderArchitecture, 'modules'>): Readonly<
   Record<'attention' | 'feedforward' | 'expert', string>
@@ -252,7 +252,7 @@ export function patchModulesOf({
 }
 
 /** Id of the end-of-text token, if a head reads its hidden state. */
-export const endOf = (
+export const endTokenId = (
   { reads, largestAt }: HeadForm,
   { eos_token_id: end }: ConfigFields,
 ): number | 'largest' | undefined =>

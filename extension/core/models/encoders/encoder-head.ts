@@ -11,7 +11,7 @@ import { tokensBeforePatches } from './find-embedding';
 import type { EncoderEmbedding } from './find-embedding';
 
 /** Output of the model: scores, an embedding, or all last hidden states. */
-export function outputOf({ head }: Pick<EncoderLayout, 'head'>): ModelOutput {
+export function encoderOutput({ head }: Pick<EncoderLayout, 'head'>): ModelOutput {
   const embedding = head?.gives ?? (head?.pools === true ? 'sentence_embedding' : undefined);
   return {
     name: embedding ?? (head === undefined ? 'last_hidden_state' : 'logits'),

@@ -14,7 +14,7 @@ import type { OuterLinears } from '../transformer/outer-matrices';
 import type { PartKind } from '../transformer/architecture';
 import { describedForms, TensorFinder } from '../transformer/tensor-finder';
 import type { ModelConfig } from '../transformer/model-config';
-import { blocksOf, endOf, inForm, patchModulesOf, stockClass } from './encoder-architecture';
+import { blockNames, endTokenId, withVariant, patchModuleNames, stockClass } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadReads } from './encoder-architecture';
 import { findEmbedding, tokensBeforePatches } from './find-embedding';
 import type { EncoderEmbedding } from './find-embedding';
@@ -99,7 +99,7 @@ export function layOutEncoder(
   folder: ModelFolder,
   checkpoint: Checkpoint,
 ): EncoderLayout {
-  const architecture = inForm(family, config);
+  const architecture = withVariant(family, config);
   const { norm: normKind = 'layer' } = architecture;
   const { attention, feedforward } = readShapes(
     { ...architecture, norm: normKind },
@@ -113,7 +113,7 @@ export function layOutEncoder(
     name.startsWith(architecture.prefix),
   );
   const prefix = hasPrefix ? architecture.prefix : '';
-  const blocksPrefix = blocksPrefixOf(architecture, checkpoint, prefix);
+  const blocksPrefix = findBlocksPrefix(architecture, checkpoint, prefix);
   const groups = architecture.groups?.(config) ?? {};
   const tensors = new TensorFinder(
     checkpoint,
@@ -130,26 +130,26 @@ export function layOutEncoder(
     (name) => groups[name.slice(blocksPrefix.length).replace(/^\d+\./, '')],
   );
   const { embedding, startNorms } = findEmbedding(architecture, config, folder, tensors, prefix);
-  const patchModules = patchModulesOf(architecture);
+  const patchModules = patchModuleNames(architecture);
   const variant =
     architecture.variant?.find?.({
       ...{ config, tensors, prefix, blocksPrefix },
       grid: embedding.kind === 'image' ? embedding.grid : undefined,
       shape: attention,
     }) ?? {};
-  const { list, rotaries } = layOutBlocks(blocksOf(architecture, config), {
+  const { list, rotaries } = layOutBlocks(blockNames(architecture, config), {
     ...{ folder, tensors, attention, feedforward, patchModules, startNorms },
     // It has the fields of blocks.
     config: config as ModelConfig,
     placeOf: (block) => `${blocksPrefix}${architecture.sharedBlocks?.(config, block) ?? block}.`,
-    variantOf: variant.ofBlock,
+    variantOf: variant.blockWeights,
   });
   const form = headForm(architecture, config);
   const head = form && {
     reads: form.reads,
     pools: form.pools ?? false,
     gives: form.gives,
-    end: endOf(form, config),
+    end: endTokenId(form, config),
     norm: form.norm === undefined ? undefined : tensors.norm(form.norm, hidden),
     steps: findSteps(form, config, tensors, embedding),
   };
@@ -245,7 +245,7 @@ function findSteps(
 }
 
 /** Some checkpoints have the blocks outside the module that the other names begin with. */
-function blocksPrefixOf(
+function findBlocksPrefix(
   { blocks }: EncoderArchitecture,
   checkpoint: Checkpoint,
   prefix: string,

@@ -5,15 +5,15 @@ import { stream } from '../model-emitter';
 import type { SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
 import { BlockModel } from '../modules/block-model';
-import { costsOf } from '../modules/costs';
+import { runningCosts } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { Width } from '../narrow/width';
 import { emitNorms } from '../parts/norm';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import { partTensors, storedTensors } from '../transformer/part-tensors';
 import type { RunningCosts } from '../transformer/tapped-part';
-import { embeddingTensors, emitEmbedding, inputsOf } from './encoder-embedding';
-import { emitHead, outputOf } from './encoder-head';
+import { embeddingTensors, emitEmbedding, encoderInputs } from './encoder-embedding';
+import { emitHead, encoderOutput } from './encoder-head';
 import { outerOf } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';
 import {
@@ -27,8 +27,8 @@ import {
 /** An encoder of text, images or sounds laid out from a checkpoint, as a residual stream. */
 export class EncoderModel extends BlockModel<EncoderLayout, EncoderModel> {
   public readonly kind = 'encoder';
-  public readonly inputs: readonly InputPort[] = inputsOf(this.layout.embedding);
-  public readonly output: ModelOutput = outputOf(this.layout);
+  public readonly inputs: readonly InputPort[] = encoderInputs(this.layout.embedding);
+  public readonly output: ModelOutput = encoderOutput(this.layout);
   public readonly sideValues: readonly SideValue[] = encoderSideValues(this.layout);
   public readonly joinsExamples = true;
   protected readonly keepsCache = false;
@@ -52,12 +52,12 @@ export class EncoderModel extends BlockModel<EncoderLayout, EncoderModel> {
 
   protected get prologueCosts(): RunningCosts {
     const { embedding } = this.outer;
-    return costsOf(this.prologueTensors, embedding === undefined ? [] : [embedding]);
+    return runningCosts(this.prologueTensors, embedding === undefined ? [] : [embedding]);
   }
 
   protected get epilogueCosts(): RunningCosts {
     const linears = this.layout.head?.steps.map(({ linear }) => linear) ?? [];
-    return costsOf(this.epilogueTensors, linears);
+    return runningCosts(this.epilogueTensors, linears);
   }
 
   protected override get epilogueSides(): readonly string[] {

@@ -6,7 +6,7 @@ import type { SideInputs } from '../modules/sublayer';
 import type { Sublayer } from '../modules/sublayer-list';
 import { emitDistanceBias } from '../parts/distance-bias';
 import { emitGridRotation } from '../parts/grid-rotary';
-import { emitSides, sideInputs, sideNamesOf, sideValuesOf } from '../transformer/side-values';
+import { emitSides, sideInputs, sideNames, listSideValues } from '../transformer/side-values';
 import type { Sided } from '../transformer/side-values';
 import { emitPositions } from './encoder-inputs';
 import type { EncoderLayout } from './encoder-layout';
@@ -18,7 +18,7 @@ const biasName = 'bias';
 export const endName = 'end';
 
 /** Parts of a text encoder that its side values depend on. */
-const sidedOf = (layout: EncoderLayout): Sided => ({ ...layout, seesWhole: !layout.causal });
+const sideLayout = (layout: EncoderLayout): Sided => ({ ...layout, seesWhole: !layout.causal });
 
 /** Every side value of an encoder. */
 export function encoderSideValues(layout: EncoderLayout): SideValue[] {
@@ -29,15 +29,15 @@ export function encoderSideValues(layout: EncoderLayout): SideValue[] {
       ? []
       : [{ name: biasName, shape: ['side_batch', heads, 'sequence', 'sequence'] }];
   }
-  const ofBlocks = sideValuesOf(sidedOf(layout)).map(({ name, shape }) => ({
+  const blockSides = listSideValues(sideLayout(layout)).map(({ name, shape }) => ({
     name,
     shape: shape.map((size) => (size === 'total' ? 'sequence' : size)),
   }));
-  const ofHead = headSideNames(layout).map((name) => ({
+  const headSides = headSideNames(layout).map((name) => ({
     name,
     shape: ['side_batch', 'sequence', 1],
   }));
-  return [...ofBlocks, ...ofHead];
+  return [...blockSides, ...headSides];
 }
 
 /** Names of those that the head needs. */
@@ -48,7 +48,7 @@ export function headSideNames({ head }: Pick<EncoderLayout, 'head'>): string[] {
 /** Names of those that a sublayer needs. */
 export function encoderSideNames(layout: EncoderLayout, sublayer: Sublayer): string[] {
   if (layout.embedding.kind === 'text') {
-    return sideNamesOf(sidedOf(layout), sublayer);
+    return sideNames(sideLayout(layout), sublayer);
   }
   return layout.gatedBias !== undefined && sublayer.kind === 'attention' ? [biasName] : [];
 }
@@ -72,7 +72,7 @@ export function emitEncoderSides(
     rotaries.size === 0
       ? ''
       : graph.op('Unsqueeze', [emitPositions(graph, undefined, inputIds), graph.ints([0])]);
-  const sides = emitSides(graph, sidedOf(layout), { inputIds, attentionMask, positionIds });
+  const sides = emitSides(graph, sideLayout(layout), { inputIds, attentionMask, positionIds });
   const { end } = layout.head ?? {};
   return end === undefined ? sides : { ...sides, [endName]: emitEnd(graph, inputIds, end) };
 }
@@ -99,7 +99,7 @@ export function encoderSideInputs(
 ): SideInputs {
   const { embedding, gatedBias, gridRotary } = layout;
   if (embedding.kind === 'text') {
-    return sideInputs(sidedOf(layout), sublayer, side);
+    return sideInputs(sideLayout(layout), sublayer, side);
   }
   if (sublayer.kind !== 'attention') {
     return {};

@@ -129,13 +129,13 @@ async function layOutPooled(
       warnings: fault === undefined ? [] : [notPooled(fault)],
     };
   }
-  const inModules = dense.flatMap(({ tensors }) => [...tensors]);
+  const denseTensors = dense.flatMap(({ tensors }) => [...tensors]);
   const layout = layOutEncoder(
     { ...architecture, heads: poolingsWith(dense.map(({ step }) => step)) },
     { ...config, architectures: [pooling] },
     folder,
-    { ...checkpoint, tensors: new Map([...checkpoint.tensors, ...inModules]) },
+    { ...checkpoint, tensors: new Map([...checkpoint.tensors, ...denseTensors]) },
   );
-  const files = [...checkpoint.files, ...inModules.map(([, { file }]) => file)];
+  const files = [...checkpoint.files, ...denseTensors.map(([, { file }]) => file)];
   return { layout, files: [...new Set(files)], warnings: [] };
 }

@@ -133,7 +133,7 @@ function ultrabertHeads(family: string, decoder: string): EncoderArchitecture['h
 }
 
 /** Branches whose sums are normed, under modules of transformers' own names. */
-const turnedPostNorm = {
+const rotaryPostNorm = {
   layers: 'layers',
   attention: { self_attn: 'NoAttention' },
   feedforward: { mlp: 'NoFeedforward' },
@@ -143,7 +143,7 @@ const turnedPostNorm = {
 const gemma3: EncoderArchitecture = {
   ...gemma3Blocks,
   modelType: 'gemma3_text',
-  told: { use_bidirectional_attention: true },
+  matchingFields: { use_bidirectional_attention: true },
   classes: { config: 'Gemma3TextConfig', model: 'Gemma3TextModel' },
   config: gemma3Config,
   prefix: 'model.',
@@ -172,7 +172,7 @@ const gemma3: EncoderArchitecture = {
 };
 
 /** Encoders that turn queries and keys by their positions. */
-export const turnedEncoders: readonly EncoderArchitecture[] = [
+export const rotaryEncoders: readonly EncoderArchitecture[] = [
   modernbert,
   {
     ...modernbert,
@@ -253,7 +253,7 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     rotary: 'shared',
     heads: [maskedHead('NomicBert', bertSteps('layer_norm'))],
     modules: {
-      ...turnedPostNorm,
+      ...rotaryPostNorm,
       splits: ['attn.Wqkv'],
       linears: {
         'attn.out_proj': 'self_attn.o_proj',
@@ -304,7 +304,7 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
       ]),
     ],
     modules: {
-      ...turnedPostNorm,
+      ...rotaryPostNorm,
       splits: ['attention.qkv_proj', 'mlp.up_gate_proj'],
       linears: { 'attention.o_proj': 'self_attn.o_proj', 'mlp.down_proj': 'mlp.down_proj' },
     },
@@ -345,7 +345,7 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     rotary: 'shared',
     heads: [maskedHead('JinaEmbeddingsV3', robertaSteps)],
     modules: {
-      ...turnedPostNorm,
+      ...rotaryPostNorm,
       splits: ['mixer.Wqkv'],
       linears: {
         'mixer.out_proj': 'self_attn.o_proj',

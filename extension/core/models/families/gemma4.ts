@@ -23,7 +23,7 @@ export const normedAttention = {
  * Full-attention blocks may have wider heads and fewer key/value heads. Newer files list this in
  * `per_layer_config`.
  */
-function headsOf(config: ModelConfig, block: number): Partial<OwnHeads> {
+function blockHeads(config: ModelConfig, block: number): Partial<OwnHeads> {
   const { per_layer_config: byBlock, layer_types: types } = config;
   const own = (byBlock as Record<string, ConfigFields> | null | undefined)?.[String(block)];
   const isFull = types?.[block] === 'full_attention';
@@ -44,7 +44,7 @@ const globalHeads = (config: ConfigFields): ConfigFields => ({
 });
 
 /** The last blocks read keys and values of the last block of their type in front of them. */
-export function keysOf(config: ModelConfig, block: number): number | undefined {
+export function sharedKeysBlock(config: ModelConfig, block: number): number | undefined {
   const types = config.layer_types ?? [];
   const first = config.num_hidden_layers - numberIn(config, 'num_kv_shared_layers', 0);
   return block < first ? undefined : types.slice(0, first).lastIndexOf(types[block] ?? '');
@@ -152,10 +152,10 @@ export const gemma4: Architecture = {
       flag: 'enable_moe_block',
     },
   },
-  heads: headsOf,
-  keysOf,
+  heads: blockHeads,
+  sharedKeysBlock,
   innerSize: (config, block) =>
-    config['use_double_wide_mlp'] === true && keysOf(config, block) !== undefined
+    config['use_double_wide_mlp'] === true && sharedKeysBlock(config, block) !== undefined
       ? 2 * config.intermediate_size
       : config.intermediate_size,
   biases: attentionBiases,

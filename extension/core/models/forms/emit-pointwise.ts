@@ -84,7 +84,7 @@ function isMatrix(form: MatrixEncoding): form is MatrixLike {
 
 /** W [out, in] */
 function emitMatrix(graph: GraphBuilder, form: MatrixLike): Value {
-  const turned = (matrix: Value): Value => graph.op('Transpose', [matrix], { perm: [1, 0] });
+  const transposed = (matrix: Value): Value => graph.op('Transpose', [matrix], { perm: [1, 0] });
   switch (form.kind) {
     case 'dense':
       return emitWeight(graph, form.weight);
@@ -92,7 +92,7 @@ function emitMatrix(graph: GraphBuilder, form: MatrixLike): Value {
       return emitContracted(graph, form);
     case 'block-quantized':
       return form.run === 'qdq'
-        ? turned(emitDequantizedBlocks(graph, form))
+        ? transposed(emitDequantizedBlocks(graph, form))
         : emitScaledBlocks(graph, form);
     case 'int8':
       return emitDequantizedOutputs(graph, form);

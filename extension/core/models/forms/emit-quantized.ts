@@ -104,8 +104,8 @@ function emitBytes(
  * values incorrectly unless it folds the transpose, hence bytes.
  */
 function emitTurned(graph: GraphBuilder, x: Value, bits: 4 | 8): Value {
-  const turned = graph.op('Transpose', [x], { perm: [1, 0] });
-  return bits === 8 ? turned : graph.op('Cast', [turned], { to: DataType.UINT4 });
+  const transposed = graph.op('Transpose', [x], { perm: [1, 0] });
+  return bits === 8 ? transposed : graph.op('Cast', [transposed], { to: DataType.UINT4 });
 }
 
 /**
@@ -176,10 +176,10 @@ export function emitDequantizedOutputs(
     emitFloats(graph, emitStored(graph, quants)),
     emitWeight(graph, scales),
   ]);
-  const turned = graph.op('Transpose', [numbers], { perm: [1, 0] });
+  const transposed = graph.op('Transpose', [numbers], { perm: [1, 0] });
   return inputScale === undefined
-    ? turned
-    : graph.op('Mul', [turned, emitWeight(graph, inputScale)]);
+    ? transposed
+    : graph.op('Mul', [transposed, emitWeight(graph, inputScale)]);
 }
 
 /**

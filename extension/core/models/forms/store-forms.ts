@@ -40,19 +40,19 @@ export async function storeComputedForms<T>(
   const stored = await storeComputed(path, tensors);
   const found = new Map<unknown, MatrixEncoding>();
   for (const [form, id] of owners) {
-    const inFile = mapTensors(form, (_, part) => {
+    const storedInFile = mapTensors(form, (_, part) => {
       const tensor = stored.get(`${id}.${part}`);
       if (tensor === undefined) {
         throw new Error(`${id}.${part} has not been written`);
       }
       return tensor;
     });
-    found.set(form, inFile);
+    found.set(form, storedInFile);
   }
   return new Map(
     [...forms].flatMap(([id, form]) => {
-      const inFile = found.get(form);
-      return inFile === undefined ? [] : [[id, inFile]];
+      const storedInFile = found.get(form);
+      return storedInFile === undefined ? [] : [[id, storedInFile]];
     }),
   );
 }

@@ -1,5 +1,5 @@
 import { say } from '../../message';
-import { mixtureType, rates, typeOfRate } from '../families/mixtures/deepseek-v4';
+import { mixtureType, rates, rateType } from '../families/mixtures/deepseek-v4';
 import type { ConfigFields } from '../transformer/config-layout';
 import { readBlockCount } from './gguf-blocks';
 import { gatingKey } from './expert-gating';
@@ -27,7 +27,7 @@ const useFolder = say`Use the Hugging Face folder of the model.`;
  * Entries of a list for the model's blocks. Entries for further-token blocks after them are
  * ignored.
  */
-async function ofBlocks(keys: GgufKeys, key: string): Promise<readonly number[]> {
+async function readBlockList(keys: GgufKeys, key: string): Promise<readonly number[]> {
   const [list, count] = [await keys.list(key), readBlockCount(keys)];
   return list.length >= count
     ? list.slice(0, count)
@@ -35,17 +35,17 @@ async function ofBlocks(keys: GgufKeys, key: string): Promise<readonly number[]>
 }
 
 /** Clamp limit shared by all blocks. */
-async function boundOf(keys: GgufKeys, key: string): Promise<number> {
-  const [first = 0, ...others] = keys.isList(key) ? await ofBlocks(keys, key) : [keys.number(key)];
+async function readBound(keys: GgufKeys, key: string): Promise<number> {
+  const [first = 0, ...others] = keys.isList(key) ? await readBlockList(keys, key) : [keys.number(key)];
   return others.every((other) => other === first)
     ? first
     : keys.fault(keys.name(key), say`Blocks with different bounds are not supported.`, useFolder);
 }
 
 /** Clamp limit shared by all experts. */
-async function clampOf(keys: GgufKeys): Promise<number> {
-  const bound = await boundOf(keys, boundKey);
-  const shared = keys.has(sharedBoundKey) ? await boundOf(keys, sharedBoundKey) : bound;
+async function readClamp(keys: GgufKeys): Promise<number> {
+  const bound = await readBound(keys, boundKey);
+  const shared = keys.has(sharedBoundKey) ? await readBound(keys, sharedBoundKey) : bound;
   return shared === bound
     ? bound
     : keys.fault(
@@ -68,9 +68,9 @@ async function describe({ keys }: GgufSource): Promise<ConfigFields> {
       );
     }
   }
-  const types = (await ofBlocks(keys, ratiosKey)).map(
+  const types = (await readBlockList(keys, ratiosKey)).map(
     (ratio, block) =>
-      typeOfRate(ratio) ??
+      rateType(ratio) ??
       keys.fault(
         keys.name(ratiosKey),
         say`It has ${ratio} for block ${block}, expected ${`0, ${Object.values(rates).join(' or ')}`}.`,
@@ -82,11 +82,11 @@ async function describe({ keys }: GgufSource): Promise<ConfigFields> {
     layer_types: types,
     mlp_layer_types: types.map((_, block) => mixtureType(tables, block)),
     rope_theta: keys.number('rope.freq_base'),
-    swiglu_limit: await clampOf(keys),
+    swiglu_limit: await readClamp(keys),
   };
 }
 
-const turnedAtOnce = 64;
+const rotationGroupSize = 64;
 
 /** DeepSeek-V4 (src/models/deepseek4.cpp). */
 export const deepseek4: GgufFamily = {
@@ -114,6 +114,6 @@ export const deepseek4: GgufFamily = {
     tie_word_embeddings: false,
     scoring_func: 'sqrtsoftplus',
     // llama.cpp rotates the indexer's keys in groups of this many dimensions.
-    index_head_dim: turnedAtOnce * Math.ceil(Number(size) / turnedAtOnce),
+    index_head_dim: rotationGroupSize * Math.ceil(Number(size) / rotationGroupSize),
   }),
 };

@@ -18,7 +18,7 @@ export interface GgufConfig extends Readonly<Record<string, unknown>> {
 /** Facts that only the tensors show. */
 interface DescribedOtherwise {
   /** Keys of the family by field. */
-  readonly keyOf: Readonly<Record<string, string>>;
+  readonly fieldKey: Readonly<Record<string, string>>;
   /** Number of channels and key/value heads by sublayer, if the tensors have fewer. */
   readonly widths: GgufBlocks['widths'];
 }
@@ -31,7 +31,7 @@ export async function describeGguf(
   keys: GgufKeys,
   header: GgufHeader,
   traits: GgufTraits,
-  { keyOf, widths: narrower }: DescribedOtherwise,
+  { fieldKey, widths: narrower }: DescribedOtherwise,
 ): Promise<GgufConfig> {
   const { windows, mayLackSublayers = false, sizesDiffer = false, fields = {} } = traits;
   const { ownValueSize = false } = traits;
@@ -73,11 +73,11 @@ export async function describeGguf(
     head_dim: headDim,
     intermediate_size: innerSize,
     max_position_embeddings: keys.number(ggufFields.max_position_embeddings),
-    rms_norm_eps: keys.number(keyOf['rms_norm_eps'] ?? ggufFields.rms_norm_eps),
+    rms_norm_eps: keys.number(fieldKey['rms_norm_eps'] ?? ggufFields.rms_norm_eps),
     attn_logit_softcapping: keys.numberIfPresent(ggufFields.attn_logit_softcapping),
     final_logit_softcapping: keys.numberIfPresent(ggufFields.final_logit_softcapping),
     tie_word_embeddings: !tensors.has('output.weight'),
-    gguf_biases: biasesOf(tensors),
+    gguf_biases: readBiases(tensors),
     ...describeOwn(keys, fields),
     ...(ownValueSize ? { v_head_dim: valueDim } : {}),
     ...latent,
@@ -114,12 +114,12 @@ function describeLatent(
     keys.numberIfPresent(`attention.${key}`) ??
     usual ??
     keys.missing(keys.name(`attention.${key}`));
-  const turned = keys.number('rope.dimension_count');
+  const rotaryDimensions = keys.number('rope.dimension_count');
   return {
     q_lora_rank: keys.numberIfPresent(queryLatent) ?? null,
     kv_lora_rank: keys.number('attention.kv_lora_rank'),
-    qk_rope_head_dim: turned,
-    qk_nope_head_dim: size('key_length') - turned,
+    qk_rope_head_dim: rotaryDimensions,
+    qk_nope_head_dim: size('key_length') - rotaryDimensions,
     v_head_dim: size('value_length', share),
   };
 }
@@ -137,7 +137,7 @@ function refuseWindow(keys: GgufKeys, { windows, fields = {} }: GgufTraits): voi
 }
 
 /** Linear layers that have a bias, read from block 0. */
-function biasesOf(tensors: ReadonlyMap<string, LazyTensor>): Biases {
+function readBiases(tensors: ReadonlyMap<string, LazyTensor>): Biases {
   const parts = new Set(
     [...tensors.keys()].map((name) => /^blk\.\d+\.(.+)\.bias$/.exec(name)?.[1]),
   );
@@ -171,10 +171,10 @@ function describeExperts(
     return { num_local_experts: 0 };
   }
   const dense = keys.numberIfPresent(denseBlocks) ?? 0;
-  const shapeOf = (part: string): readonly number[] =>
+  const tensorShape = (part: string): readonly number[] =>
     [...tensors].find(([name]) => name.endsWith(`.${part}.weight`))?.[1].shape ?? [];
   // Stacks of experts are [experts, out, in].
-  const inner = shapeOf('ffn_down_exps').at(-1);
+  const inner = tensorShape('ffn_down_exps').at(-1);
   return {
     num_experts: count,
     num_experts_per_tok: keys.number(ggufFields.num_experts_per_tok),
@@ -183,7 +183,7 @@ function describeExperts(
     mlp_layer_types: Array.from({ length: readBlockCount(keys) }, (_, i) =>
       i < dense ? 'dense' : 'sparse',
     ),
-    shared_expert_intermediate_size: shapeOf('ffn_up_shexp')[0],
+    shared_expert_intermediate_size: tensorShape('ffn_up_shexp')[0],
     n_group: keys.numberIfPresent(expertGroups) ?? null,
     topk_group: keys.numberIfPresent('expert_group_used_count') ?? 1,
     norm_topk_prob: keys.flagIfPresent('expert_weights_norm') ?? normsExpertWeights,

@@ -32,7 +32,7 @@ export const hasRms = (keys: GgufKeys): boolean =>
   (keys.numberIfPresent(ggufFields.rms_norm_eps) ?? 0) > 0;
 
 /** Keys of a family by field: a layer norm has another, and some fields are the family's own. */
-export function keysOfFields(
+export function fieldKeys(
   { norm }: Architecture,
   { fields = {} }: GgufTraits,
 ): Readonly<Record<string, string>> {

@@ -1,4 +1,4 @@
-import { periodOf } from '../families/mixtures/mixer-pieces';
+import { findPeriod } from '../families/mixtures/mixer-pieces';
 import { numberIn } from '../families/pieces';
 import type { Period } from '../families/mixtures/mixer-pieces';
 import type { DeltaNames } from '../parts/mixers/delta-rule';
@@ -171,8 +171,8 @@ export function describePeriods({
   tensors,
   types,
 }: GgufSource): Readonly<Record<string, number>> {
-  const periodOfBlocks = (is: (block: number) => boolean): Period =>
-    periodOf(
+  const blockPeriod = (is: (block: number) => boolean): Period =>
+    findPeriod(
       types.map((_, block) => is(block)),
       { period: 1, offset: 1 },
     ) ??
@@ -181,8 +181,8 @@ export function describePeriods({
       say`Its blocks with attention or experts follow no period.`,
       say`Use the Hugging Face folder of the model.`,
     );
-  const full = periodOfBlocks((block) => types[block] === 'full_attention');
-  const sparse = periodOfBlocks((block) => tensors.has(`blk.${block}.ffn_gate_inp.weight`));
+  const full = blockPeriod((block) => types[block] === 'full_attention');
+  const sparse = blockPeriod((block) => tensors.has(`blk.${block}.ffn_gate_inp.weight`));
   return {
     attn_layer_period: full.period,
     attn_layer_offset: full.offset,

@@ -20,22 +20,22 @@ const sparse = 'moe';
 export async function readMixed(
   keys: GgufKeys,
   { mixed, hasSingles = false }: GgufTraits,
-  { keyValueHeadsOf, innerSizesOf }: GgufBlocks,
+  { blockKeyValueHeads, blockInnerSizes }: GgufBlocks,
 ): Promise<readonly string[] | undefined> {
   if (mixed === undefined) {
     return undefined;
   }
   if (hasSingles) {
     const second = (keys.numberIfPresent('expert_count') ?? 0) > 0 ? sparse : dense;
-    return keyValueHeadsOf.map((heads, block) =>
-      innerSizesOf[block] !== 0 ? second : heads === 0 ? mixed : attends,
+    return blockKeyValueHeads.map((heads, block) =>
+      blockInnerSizes[block] !== 0 ? second : heads === 0 ? mixed : attends,
     );
   }
   if (keys.isList(keyValueHeadCount)) {
-    return keyValueHeadsOf.map((heads) => (heads === 0 ? mixed : attends));
+    return blockKeyValueHeads.map((heads) => (heads === 0 ? mixed : attends));
   }
   const flags = await keys.flags(mixerFlags, keys.blockCount());
-  return keyValueHeadsOf.map((_, block) =>
+  return blockKeyValueHeads.map((_, block) =>
     (typeof flags === 'object' ? flags[block] === true : isMixedAt(keys, block)) ? mixed : attends,
   );
 }
@@ -51,7 +51,7 @@ function isMixedAt(keys: GgufKeys, block: number): boolean {
  * @param types `layer_types` of the source
  * @param kept source block of each remaining block
  */
-export function keptMixed(
+export function remainingMixerFlags(
   keys: GgufKeys,
   types: readonly string[],
   kept: readonly number[],

@@ -2,22 +2,22 @@ import type { GgufHeader } from '../../checkpoints/gguf';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { EncoderArchitecture } from '../encoders/encoder-architecture';
-import { encoderInGguf, encoderOfFolders, knownInGguf } from './encoders/encoder-names';
+import { encoderInGguf, folderEncoder, knownInGguf } from './encoders/encoder-names';
 import type { Architecture } from '../transformer/architecture';
 import { parseModelConfig } from '../transformer/model-config';
 import { describeGguf } from './gguf-config';
 import { readGating, sigmoid } from './expert-gating';
 import { curveTensors } from './gguf-curves';
-import { ggufFamilyOf } from './gguf-families';
+import { findGgufFamily } from './gguf-families';
 import type { GgufFamily } from './gguf-traits';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufBlocks } from './gguf-blocks';
-import { ggufFields, keysOfFields } from './gguf-fields';
+import { ggufFields, fieldKeys } from './gguf-fields';
 import { GgufKeys } from './gguf-keys';
-import { keptMixed, readMixed } from './gguf-mixers';
-import { ggufBlocks, inGguf, partNames, readingGateUp } from './gguf-names';
-import { rotaryTables, turnsPartOf } from './gguf-rotary';
-import { keptWindows } from './gguf-windows';
+import { remainingMixerFlags, readMixed } from './gguf-mixers';
+import { ggufBlocks, toGgufArchitecture, partNames, readingGateUp } from './gguf-names';
+import { rotaryTables, rotatesAdjacentRows } from './gguf-rotary';
+import { remainingWindowFlags } from './gguf-windows';
 import { isT5, t5Blocks } from './t5-gguf';
 import { say } from '../../message';
 
@@ -63,10 +63,10 @@ export async function openGguf(
   widths: GgufBlocks['widths'] = {},
 ): Promise<GgufModel> {
   const keys = new GgufKeys(header, path);
-  const family = ggufFamilyOf(keys);
+  const family = findGgufFamily(keys);
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
-  const ofFolders = family === undefined ? undefined : knownOf(family, keys);
-  if (family === undefined || ofFolders === undefined) {
+  const folderArchitecture = family === undefined ? undefined : findFolderArchitecture(family, keys);
+  if (family === undefined || folderArchitecture === undefined) {
     throw new UserError(say`Architecture "${keys.architecture}" is not supported in GGUF files.`, {
       file: path,
       field: 'general.architecture',
@@ -74,7 +74,7 @@ export async function openGguf(
     });
   }
   const known: Architecture = {
-    ...withSplit(withJoined(ofFolders, family, header), header),
+    ...withSplit(withJoined(folderArchitecture, family, header), header),
     ...family.adapt?.(keys),
   };
   if (hasExperts && known.experts === undefined) {
@@ -84,35 +84,35 @@ export async function openGguf(
       say`Use the Hugging Face folder of the model.`,
     );
   }
-  const keyOf = keysOfFields(known, family);
-  const config = await describeGguf(keys, header, family, { keyOf, widths });
+  const fieldKey = fieldKeys(known, family);
+  const config = await describeGguf(keys, header, family, { fieldKey, widths });
   const names = Object.fromEntries(
-    Object.entries(keyOf).map(([field, key]) => [field, keys.name(key)]),
+    Object.entries(fieldKey).map(([field, key]) => [field, keys.name(key)]),
   );
   // Nulls would be replaced by the family's defaults.
   const fields = Object.entries(config).map(([field, value]) => [
     value === null ? field : (names[field] ?? field),
     value,
   ]);
-  const turnsPart = turnsPartOf(family, keys, config.head_dim);
-  const inFile = { ...inGguf(known, family), ...(turnsPart ? { interleavedRotary: true } : {}) };
-  const encoder = encoderOfFolders({ ...family, modelType: known.modelType });
+  const turnsPart = rotatesAdjacentRows(family, keys, config.head_dim);
+  const fileArchitecture = { ...toGgufArchitecture(known, family), ...(turnsPart ? { interleavedRotary: true } : {}) };
+  const encoder = folderEncoder({ ...family, modelType: known.modelType });
   const layout = { ...known.config, names };
   return {
     configText: JSON.stringify({
-      ...{ model_type: known.modelType, ...family.told },
+      ...{ model_type: known.modelType, ...family.matchingFields },
       ...Object.fromEntries(fields),
     }),
     architecture: {
-      ...inFile,
-      ...readingGateUp(inFile),
+      ...fileArchitecture,
+      ...readingGateUp(fileArchitecture),
       config: layout,
     },
     family,
     ...(encoder === undefined
       ? {}
-      : { encoder: encoderInGguf({ ...encoder, config: layout }, inFile, header) }),
-    checkpoint: checkpointOf(
+      : { encoder: encoderInGguf({ ...encoder, config: layout }, fileArchitecture, header) }),
+    checkpoint: toCheckpoint(
       header,
       path,
       family.interleaved === true && !turnsPart ? config.head_dim : undefined,
@@ -151,7 +151,7 @@ function withSplit(known: Architecture, { tensors }: GgufHeader): Architecture {
 const splitGate = `${ggufBlocks}.0.ffn_gate.weight`;
 const joinedMatrix = `${ggufBlocks}.0.attn_qkv.weight`;
 
-function knownOf(
+function findFolderArchitecture(
   { modelType, withExperts = modelType, withSigmoid = withExperts, ...family }: GgufFamily,
   keys: GgufKeys,
 ): Architecture | undefined {
@@ -170,8 +170,8 @@ export async function ggufWindows(
   kept: readonly number[],
 ): Promise<readonly boolean[] | undefined> {
   const keys = new GgufKeys(header, header.file);
-  const windows = ggufFamilyOf(keys)?.windows;
-  return windows === undefined ? undefined : keptWindows(keys, windows, kept);
+  const windows = findGgufFamily(keys)?.windows;
+  return windows === undefined ? undefined : remainingWindowFlags(keys, windows, kept);
 }
 
 /**
@@ -184,13 +184,13 @@ export async function ggufMixers(
   kept: readonly number[],
 ): Promise<readonly boolean[] | undefined> {
   const keys = new GgufKeys(header, header.file);
-  const types = await typesOf(keys);
-  return types && keptMixed(keys, types, kept);
+  const types = await readTypes(keys);
+  return types && remainingMixerFlags(keys, types, kept);
 }
 
 /** `layer_types` of a family with mixers. */
-async function typesOf(keys: GgufKeys): Promise<readonly string[] | undefined> {
-  const family = ggufFamilyOf(keys);
+async function readTypes(keys: GgufKeys): Promise<readonly string[] | undefined> {
+  const family = findGgufFamily(keys);
   return family?.mixed === undefined
     ? undefined
     : readMixed(keys, family, await readSameBlocks(keys));
@@ -202,7 +202,7 @@ async function typesOf(keys: GgufKeys): Promise<readonly string[] | undefined> {
  */
 export async function ggufSizes(header: GgufHeader): Promise<GgufBlocks> {
   const keys = new GgufKeys(header, header.file);
-  const { mayLackSublayers = false, sizesDiffer = false } = ggufFamilyOf(keys) ?? {};
+  const { mayLackSublayers = false, sizesDiffer = false } = findGgufFamily(keys) ?? {};
   return mayLackSublayers
     ? readDeciBlocks(keys, readBlockCount(keys))
     : isT5(keys)
@@ -218,8 +218,8 @@ function sameInBoth(
   const each = (size: number): number[] => Array.from({ length: encoder + decoder }, () => size);
   return {
     ...sizes,
-    keyValueHeadsOf: each(sizes.keyValueHeads),
-    innerSizesOf: each(sizes.innerSize),
+    blockKeyValueHeads: each(sizes.keyValueHeads),
+    blockInnerSizes: each(sizes.innerSize),
   };
 }
 
@@ -232,35 +232,35 @@ export async function namesInFolder(
   header: GgufHeader,
 ): Promise<ReadonlyMap<string, NameInFolder>> {
   const isKnown = header.metadata.has('general.architecture');
-  const family = isKnown ? ggufFamilyOf(new GgufKeys(header, header.file)) : undefined;
+  const family = isKnown ? findGgufFamily(new GgufKeys(header, header.file)) : undefined;
   const plain = family === undefined ? undefined : knownInGguf(family);
   if (family === undefined || plain === undefined) {
     return new Map();
   }
-  const known = { ...plain, ...(await formOf(plain, header)) };
-  const parts = partNames(known, inGguf(known, family));
+  const known = { ...plain, ...(await configParts(plain, header)) };
+  const parts = partNames(known, toGgufArchitecture(known, family));
   const { outer } = known;
   const [prefix = ''] = outer.prefixes;
-  const offsetOf = (part: string, kind: string): number =>
+  const normOffset = (part: string, kind: string): number =>
     known.norm.endsWith('-offset') && part.endsWith('norm') && kind === 'weight' ? 1 : 0;
-  const groups = groupsOf(known, new GgufKeys(header, header.file));
+  const groups = readHeadGroups(known, new GgufKeys(header, header.file));
   return new Map(
     header.tensors.flatMap(({ name, shape }): [string, NameInFolder][] => {
       const [, block, part = '', kind = ''] = /^(?:blk\.(\d+)\.)?([\w.]+)\.(\w+)$/.exec(name) ?? [];
-      const usual = parts.get(part);
+      const folderName = parts.get(part);
       const isTurned = known.transposed === true && block !== undefined && shape.length === 2;
-      if (usual === undefined || isTurned) {
+      if (folderName === undefined || isTurned) {
         return [];
       }
       const place = block === undefined ? '' : `${prefix}${outer.blocks}.${block}.`;
-      const own = { name: `${place}${usual}.${kind}`, offset: offsetOf(part, kind) };
+      const own = { name: `${place}${folderName}.${kind}`, offset: normOffset(part, kind) };
       return [[name, part === 'attn_qkv' && groups !== undefined ? { ...own, groups } : own]];
     }),
   );
 }
 
 /** Parts of the architecture that depend on the config. Empty if the config is invalid. */
-async function formOf(known: Architecture, header: GgufHeader): Promise<Partial<Architecture>> {
+async function configParts(known: Architecture, header: GgufHeader): Promise<Partial<Architecture>> {
   if (known.form === undefined) {
     return {};
   }
@@ -276,7 +276,7 @@ async function formOf(known: Architecture, header: GgufHeader): Promise<Partial<
 }
 
 /** Numbers of heads, if the folder interleaves queries, keys and values by group. */
-function groupsOf({ attention }: Architecture, keys: GgufKeys): HeadGroups | undefined {
+function readHeadGroups({ attention }: Architecture, keys: GgufKeys): HeadGroups | undefined {
   const { queryKeyValue } = attention;
   if (!('fused' in queryKeyValue) || queryKeyValue.order !== 'by-group') {
     return undefined;
@@ -287,7 +287,7 @@ function groupsOf({ attention }: Architecture, keys: GgufKeys): HeadGroups | und
 }
 
 /** @param interleavedDim size of heads whose rows of queries and keys are put back in order */
-function checkpointOf(
+function toCheckpoint(
   header: GgufHeader,
   path: string,
   interleavedDim: number | undefined,

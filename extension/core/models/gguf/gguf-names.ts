@@ -9,7 +9,7 @@ import type { BlockEndNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
 import { curveInGguf } from './gguf-curves';
 import type { NormKind } from '../parts/norm';
-import { blockRoles, outerRoles, renamed, roleName } from './gguf-roles';
+import { blockRoles, embeddingAndHeadRoles, renamed, roleName } from './gguf-roles';
 import type { RoleNames, Roles } from './gguf-roles';
 import type { GgufFamily } from './gguf-traits';
 
@@ -20,7 +20,7 @@ export const ggufBlocks = 'blk';
  * A family under the names of llama.cpp (gguf-py/gguf/tensor_mapping.py). The conversion has added
  * the offset to norms that have one.
  */
-export function inGguf(known: Architecture, family: GgufFamily): Architecture {
+export function toGgufArchitecture(known: Architecture, family: GgufFamily): Architecture {
   const { altUp, blockForm, connections, end, experts, form, mixer, outer } = known;
   return renamed(
     {
@@ -28,7 +28,7 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
       ...branchesInGguf(known, family),
       norm: withOffsetAdded(known.norm),
       transposed: false,
-      outer: outerInGguf(outer),
+      outer: embeddingAndHeadInGguf(outer),
       ...(end === undefined ? {} : { end: endInGguf(end) }),
       ...(altUp === undefined
         ? {}
@@ -54,7 +54,7 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
             },
           }),
     },
-    { ...outerRoles, ...blockRoles },
+    { ...embeddingAndHeadRoles, ...blockRoles },
     branchNames(known, family),
   );
 }
@@ -64,7 +64,7 @@ function withOffsetAdded(norm: NormKind): NormKind {
   return norm === 'rms-offset' ? 'rms' : norm === 'layer-offset' ? 'layer' : norm;
 }
 
-function outerInGguf({ positions, ...outer }: OuterNames): OuterNames {
+function embeddingAndHeadInGguf({ positions, ...outer }: OuterNames): OuterNames {
   return {
     ...outer,
     prefixes: [''],
@@ -145,7 +145,7 @@ function mixerInGguf(known: MixerNames, { mixer }: GgufFamily): MixerNames {
 const expertTable = 'ffn_gate_tid2eid.weight';
 
 /** Router and experts have no module of their own. */
-const inBlock = { modules: [''], router: 'ffn_gate_inp' } as const;
+const joinedExpertNames = { modules: [''], router: 'ffn_gate_inp' } as const;
 
 const gateAndUp = 'ffn_gate_up_exps.weight';
 const gateUpApart = ['ffn_gate_exps.weight', 'ffn_up_exps.weight'] as const;
@@ -166,7 +166,7 @@ export function readingGateUp({ experts }: Architecture): Partial<Architecture> 
 function apartInGguf(known: ExpertNames): ExpertNames {
   return {
     ...known,
-    ...inBlock,
+    ...joinedExpertNames,
     shareFactors: 'ffn_down_exps.scale',
     joined: { gateUp: gateAndUp, apart: gateUpApart, down: 'ffn_down_exps.weight' },
     shared: ({ intermediate_size: inner }) => ({
@@ -185,7 +185,7 @@ function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily)
   }
   return {
     ...known,
-    ...inBlock,
+    ...joinedExpertNames,
     // llama.cpp has no place for it.
     sumBias: undefined,
     ...(choiceBias === undefined ? {} : { choiceBias: 'exp_probs_b.bias' }),
@@ -240,7 +240,7 @@ export function partNames(known: Architecture, own: Architecture): Map<string, s
   const { heads: [head = 'lm_head'] = [], prefixes } = known.outer;
   return new Map([
     ...namePairs(known, own, blockRoles).toReversed(),
-    ...namePairs(known, own, outerRoles, prefixes[0]),
+    ...namePairs(known, own, embeddingAndHeadRoles, prefixes[0]),
     ['output', head],
   ]);
 }

@@ -5,9 +5,9 @@ import type { ExpertNames, OuterNames, Projection } from '../transformer/archite
 import { readRotary } from '../parts/rotary';
 import type { ModelConfig } from '../transformer/model-config';
 import { curveWeights } from './gguf-curves';
-import { allRows, asMatrix, columnsOf } from './gguf-rows';
+import { allRows, asMatrix, columnsAsRows } from './gguf-rows';
 import type { Rows, RowsOfTensor } from './gguf-rows';
-import { blockRoles, outerRoles, roleName } from './gguf-roles';
+import { blockRoles, embeddingAndHeadRoles, roleName } from './gguf-roles';
 import type { RoleKind, Roles } from './gguf-roles';
 import { placeMixer } from './mixer-places';
 import { hasExperts, partAndKind, placeModule, placeNorm, placeTensor } from './placing';
@@ -36,7 +36,7 @@ export function placesInBlock(names: BothNames): Places {
 export function placesOutside(names: BothNames, prefix: string): Places {
   const places: Places = new Map();
   const { known, own } = names;
-  placeRoles(places, names, outerRoles, prefix);
+  placeRoles(places, names, embeddingAndHeadRoles, prefix);
   placePositions(places, known.outer, own.outer, prefix);
   for (const head of known.outer.heads ?? ['lm_head']) {
     placeModule(places, head, own.outer.heads?.[0]);
@@ -50,28 +50,28 @@ export function placesOutside(names: BothNames, prefix: string): Places {
 function placeRoles(places: Places, names: BothNames, roles: Roles, prefix = ''): void {
   const { known, own } = names;
   for (const [role, [kind]] of Object.entries(roles)) {
-    const [name, inFile] = [roleName(known, role), roleName(own, role)];
-    if (name !== undefined && inFile !== undefined) {
-      placers[kind](places, names, `${prefix}${name}`, inFile);
+    const [name, part] = [roleName(known, role), roleName(own, role)];
+    if (name !== undefined && part !== undefined) {
+      placers[kind](places, names, `${prefix}${name}`, part);
     }
   }
 }
 
 const placers: Readonly<
-  Record<RoleKind, (places: Places, names: BothNames, name: string, inFile: string) => void>
+  Record<RoleKind, (places: Places, names: BothNames, name: string, part: string) => void>
 > = {
   norm: placeNorm,
   linear: placeLinear,
-  module: (places, _, name, inFile) => {
-    placeModule(places, name, inFile);
+  module: (places, _, name, part) => {
+    placeModule(places, name, part);
   },
-  tensor: (places, _, name, inFile) => {
-    placeTensor(places, name, inFile);
+  tensor: (places, _, name, part) => {
+    placeTensor(places, name, part);
   },
-  connection: (places, { known, own }, name, inFile) => {
+  connection: (places, { known, own }, name, part) => {
     for (const part of ['fn', 'base', 'scale']) {
       const [ending = '', endingInFile = ''] = [known.connections?.ending, own.connections?.ending];
-      placeTensor(places, `${name}${part}${ending}`, `${inFile}${part}${endingInFile}`);
+      placeTensor(places, `${name}${part}${ending}`, `${part}${part}${endingInFile}`);
     }
   },
 };
@@ -80,14 +80,14 @@ const placers: Readonly<
 function placePositions(
   places: Places,
   { positions }: OuterNames,
-  { positions: inFile }: OuterNames,
+  { positions: part }: OuterNames,
   prefix: string,
 ): void {
   if (positions === undefined || !('name' in positions) || positions.offset === 0) {
     return;
   }
   const { name, offset } = positions;
-  placeModule(places, `${prefix}${name}`, inFile && 'name' in inFile ? inFile.name : '', (tensor) =>
+  placeModule(places, `${prefix}${name}`, part && 'name' in part ? part.name : '', (tensor) =>
     allRows(rowsOfTensor(tensor, offset, tensor.shape[0] ?? 0)),
   );
 }
@@ -116,17 +116,17 @@ function placeStreams(
   prefix: string,
 ): void {
   for (const part of ['enter', 'leave'] as const) {
-    const inFile = own.altUp?.[part];
-    const count = altUp === undefined || inFile === undefined ? 0 : altUp.count(config) - 1;
+    const fileName = own.altUp?.[part];
+    const count = altUp === undefined || fileName === undefined ? 0 : altUp.count(config) - 1;
     for (let i = 0; i < count; i++) {
       places.set(`${prefix}${altUp?.[part]}.${i}.weight`, (tensor) => [
-        { part: inFile ?? '', kind: 'weight', expert: i, ...allRows(tensor, [1, ...tensor.shape]) },
+        { part: fileName ?? '', kind: 'weight', expert: i, ...allRows(tensor, [1, ...tensor.shape]) },
       ]);
     }
   }
 }
 
-const inPairs = { interleaved: true, reversed: false } as const;
+const interleavedPairs = { interleaved: true, reversed: false } as const;
 
 /** Adds a linear layer, as [out, in] whichever way the folder stores it. */
 function placeLinear(
@@ -136,13 +136,13 @@ function placeLinear(
   part: string | undefined,
 ): void {
   placeModule(places, name, part, (tensor) =>
-    known.transposed === true && tensor.shape.length === 2 ? turned(tensor) : {},
+    known.transposed === true && tensor.shape.length === 2 ? transposed(tensor) : {},
   );
 }
 
-const turned = (tensor: LazyTensor): RowsOfTensor => ({
+const transposed = (tensor: LazyTensor): RowsOfTensor => ({
   shape: tensor.shape.toReversed(),
-  rows: [columnsOf(tensor)],
+  rows: [columnsAsRows(tensor)],
 });
 
 /** Adds queries, keys and values whose rows have another order in the file. */
@@ -162,13 +162,13 @@ function placeQueryKeyValue(places: Places, names: BothNames): void {
   }
 }
 
-const headDimOf = (config: ModelConfig): number =>
+const headSize = (config: ModelConfig): number =>
   config.head_dim ?? config.hidden_size / config.num_attention_heads;
 
 /** [heads, 2, half] → [heads, half, 2] of the rows that turn, as LlamaModel.permute of the conversion where all do. */
 function interleaved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
-  const size = headDimOf(config);
-  const half = readRotary(config, size, inPairs, '').dimensions / 2;
+  const size = headSize(config);
+  const half = readRotary(config, size, interleavedPairs, '').dimensions / 2;
   const order = (row: number): number => {
     const within = row % size;
     return within < 2 * half ? row - within + (within % 2) * half + Math.floor(within / 2) : row;
@@ -178,8 +178,8 @@ function interleaved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
 
 /** [heads, half, 2] → [heads, 2, half] of the rows that turn, as Glm4Model.normal_to_neox of the conversion. */
 function halved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
-  const size = headDimOf(config);
-  const half = readRotary(config, size, inPairs, '').dimensions / 2;
+  const size = headSize(config);
+  const half = readRotary(config, size, interleavedPairs, '').dimensions / 2;
   const order = (row: number): number => {
     const within = row % size;
     return within < 2 * half ? row - within + 2 * (within % half) + Math.floor(within / half) : row;
@@ -189,7 +189,7 @@ function halved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
 
 /** [groups, queries + key + value] → all queries, all keys, all values (conversion/falcon.py). */
 function kindByKind(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
-  const size = headDimOf(config);
+  const size = headSize(config);
   const { num_attention_heads: heads, num_key_value_heads: all } = config;
   const perGroup = heads / (all ?? heads);
   const groups = (tensor.shape[0] ?? 0) / size / (perGroup + 2);
@@ -228,7 +228,7 @@ function placeLatent(places: Places, { known, own, family, config }: BothNames):
     return [
       {
         ...{ part: keyUp, kind: 'weight', shape: [heads, rank, keys] },
-        rows: perHead.map((start) => columnsOf(slice(start, keys))),
+        rows: perHead.map((start) => columnsAsRows(slice(start, keys))),
       },
       {
         ...{ part: valueUp, kind: 'weight', shape: [heads, values, rank] },
@@ -285,10 +285,10 @@ function placeExperts(places: Places, names: BothNames): void {
     const place = (
       name: string,
       targets: readonly string[],
-      turned = joined.transposed === true,
+      transposed = joined.transposed === true,
     ): void => {
       const count = joined.flat === true ? config.num_experts : undefined;
-      const more = { turned, turns: known.feedforward.takesTurns, count };
+      const more = { transposed, turns: known.feedforward.takesTurns, count };
       placeStack(places, inside(name), targets, more);
     };
     const stacks = typeof joined.gateUp === 'string' ? [joined.gateUp] : joined.gateUp;
@@ -355,11 +355,11 @@ function placeStack(
   name: string,
   targets: readonly string[],
   {
-    turned,
+    transposed,
     turns = false,
     count: flat,
   }: {
-    readonly turned: boolean;
+    readonly transposed: boolean;
     readonly turns?: boolean | undefined;
     /** Number of experts, if the tensor has no separate axis for them. */
     readonly count: number | undefined;
@@ -374,7 +374,7 @@ function placeStack(
     const [part, kind] = partAndKind(isVector ? target.replace(/weight$/, 'bias') : target);
     const [first] = parts;
     const [out = 0, input = 1] =
-      turned && !isVector ? (first?.shape.toReversed() ?? []) : (first?.shape ?? []);
+      transposed && !isVector ? (first?.shape.toReversed() ?? []) : (first?.shape ?? []);
     const count = out / targets.length;
     const order = turns
       ? (row: number): number => row * targets.length + i
@@ -384,7 +384,7 @@ function placeStack(
       rows: parts.map((tensor) => ({
         tensor: isVector ? asMatrix(tensor) : tensor,
         count,
-        ...(turned && !isVector ? { turned } : {}),
+        ...(transposed && !isVector ? { transposed } : {}),
         ...(targets.length === 1 ? {} : { order }),
       })),
     };

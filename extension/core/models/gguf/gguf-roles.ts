@@ -12,7 +12,7 @@ const compressor = (role: string, part: string): Roles => ({
  * Tensors by role, the path of their name in an `Architecture`: kind, and name in GGUF files
  * (gguf-py/gguf/tensor_mapping.py). Outside the blocks.
  */
-export const outerRoles: Roles = {
+export const embeddingAndHeadRoles: Roles = {
   'outer.embedding': ['module', 'token_embd'],
   'outer.finalNorm': ['norm', 'output_norm'],
   'outer.embeddingNorm': ['norm', 'token_embd_norm'],
@@ -101,7 +101,7 @@ export const blockRoles: Roles = {
 
 export type Roles = Readonly<Record<string, readonly [kind: RoleKind, name: string]>>;
 
-/** GGUF names of a family that differ from those of {@link blockRoles} and {@link outerRoles}, by role. */
+/** GGUF names of a family that differ from those of {@link blockRoles} and {@link embeddingAndHeadRoles}, by role. */
 export type RoleNames = Readonly<Record<string, string>>;
 
 /** Name of a role; undefined if the architecture lacks it. */

@@ -148,7 +148,7 @@ async function describeScaling(
  * True if rotary pairs are adjacent rows at the start of each head in the file. The writer then
  * leaves them in place.
  */
-export const turnsPartOf = (
+export const rotatesAdjacentRows = (
   { interleaved }: GgufFamily,
   keys: GgufKeys,
   headDim: number,

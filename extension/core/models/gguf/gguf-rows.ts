@@ -40,7 +40,7 @@ export function allRows(tensor: LazyTensor, shape = tensor.shape): RowsOfTensor 
 }
 
 /** Columns of a tensor as rows of a GGUF tensor. */
-export const columnsOf = (tensor: LazyTensor): Rows => ({
+export const columnsAsRows = (tensor: LazyTensor): Rows => ({
   ...{ tensor, turned: true },
   count: tensor.shape[1] ?? 0,
 });

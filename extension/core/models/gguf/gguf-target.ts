@@ -4,7 +4,7 @@ import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { allGgufFamilies } from './gguf-families';
 import type { GgufFamily } from './gguf-traits';
-import { ggufBlocks, inGguf } from './gguf-names';
+import { ggufBlocks, toGgufArchitecture } from './gguf-names';
 import { placesInBlock, placesOutside } from './gguf-places';
 import { hasExperts } from './placing';
 import type { BothNames, Piece, Place, Places } from './placing';
@@ -45,17 +45,17 @@ export interface GgufTarget {
 export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget | undefined {
   const fields: ConfigFields = config;
   const found = allGgufFamilies.filter(
-    ([, { modelType, told = {}, alsoFrom = [], withExperts, withSigmoid, mayLackSublayers }]) =>
+    ([, { modelType, matchingFields = {}, alsoFrom = [], withExperts, withSigmoid, mayLackSublayers }]) =>
       mayLackSublayers !== true &&
-      Object.entries(told).every(([field, value]) => fields[field] === value) &&
+      Object.entries(matchingFields).every(([field, value]) => fields[field] === value) &&
       [modelType, ...alsoFrom, withExperts, withSigmoid].includes(
         known.textType ?? known.modelType,
       ),
   );
-  const ofMixtures = hasExperts(known, config)
+  const moeFamily = hasExperts(known, config)
     ? found.find(([, { ofExperts }]) => ofExperts === true)
     : undefined;
-  const [architecture, family] = ofMixtures ?? found[0] ?? [];
+  const [architecture, family] = moeFamily ?? found[0] ?? [];
   if (
     architecture === undefined ||
     family === undefined ||
@@ -63,11 +63,11 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
   ) {
     return undefined;
   }
-  const names: BothNames = { known, own: inGguf(known, family), family, config };
-  const inBlocks = new Map<number, Places>();
-  const placesOf = (block: number): Places => {
-    const places = inBlocks.get(block) ?? placesInBlock(ofBlock(names, block));
-    inBlocks.set(block, places);
+  const names: BothNames = { known, own: toGgufArchitecture(known, family), family, config };
+  const placesByBlock = new Map<number, Places>();
+  const blockPlaces = (block: number): Places => {
+    const places = placesByBlock.get(block) ?? placesInBlock(withBlock(names, block));
+    placesByBlock.set(block, places);
     return places;
   };
   const unchanged = {
@@ -79,14 +79,14 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
     const factors = family.factors?.(config, blocks) ?? {};
     for (const prefix of known.outer.prefixes) {
       const outside = placesOutside(names, prefix);
-      const ofName = spellings(name, known).flatMap((one) => outside.get(one) ?? [])[0];
-      if (ofName !== undefined) {
-        return named(ofName(tensor, undefined), '', family, factors);
+      const place = spellings(name, known).flatMap((one) => outside.get(one) ?? [])[0];
+      if (place !== undefined) {
+        return named(place(tensor, undefined), '', family, factors);
       }
-      const [, number, rest] = blockOf(name, `${prefix}${known.outer.blocks}.`);
+      const [, number, rest] = splitBlockName(name, `${prefix}${known.outer.blocks}.`);
       const inFile = Number(number);
       const inside =
-        rest === undefined ? undefined : placeBelow(placesOf(block(inFile)), rest, known);
+        rest === undefined ? undefined : placeBelow(blockPlaces(block(inFile)), rest, known);
       if (inside !== undefined) {
         const pieces = inside.place(tensor, kept(inFile));
         return named(pieces, `${ggufBlocks}.${inFile}.`, family, factors).map((piece) => ({
@@ -100,7 +100,7 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
   return { architecture, family, place };
 }
 
-function ofBlock({ known, own, config, ...names }: BothNames, block: number): BothNames {
+function withBlock({ known, own, config, ...names }: BothNames, block: number): BothNames {
   return {
     ...{ ...names, config },
     known: { ...known, ...known.blockForm?.(config, block) },
@@ -108,7 +108,7 @@ function ofBlock({ known, own, config, ...names }: BothNames, block: number): Bo
   };
 }
 
-const blockOf = (name: string, start: string): readonly string[] =>
+const splitBlockName = (name: string, start: string): readonly string[] =>
   name.startsWith(start) ? (/^(\d+)\.(.+)$/.exec(name.slice(start.length)) ?? []) : [];
 
 /** A name in the checkpoint's spelling, and in the spellings of other published checkpoints. */
@@ -126,12 +126,12 @@ function placeBelow(
   for (const one of spellings(name, known)) {
     const place = places.get(one);
     const [, expert] = /\bexperts\.(\d+)\./.exec(one) ?? [];
-    const ofAll = places.get(one.replace(/\bexperts\.\d+\./, 'experts.*.'));
+    const sharedPlace = places.get(one.replace(/\bexperts\.\d+\./, 'experts.*.'));
     if (place !== undefined) {
       return { place };
     }
-    if (ofAll !== undefined) {
-      return { place: ofAll, expert: Number(expert) };
+    if (sharedPlace !== undefined) {
+      return { place: sharedPlace, expert: Number(expert) };
     }
   }
   return undefined;

@@ -105,7 +105,7 @@ export interface GgufTraits {
    * True if the file stores the activation of router scores, and whether expert weights are
    * normalized.
    */
-  readonly saysGating?: boolean;
+  readonly storesGating?: boolean;
   /** True if llama.cpp reads rotary factors for short and for long texts. */
   readonly readsLengthFactors?: boolean;
   /** True if block ends, such as Gemma 3n's AltUp, can be written. */
@@ -160,7 +160,7 @@ function readQueryGrowth(keys: GgufKeys): QueryGrowth | undefined {
 }
 
 /** Of DeepSeek's latent attention (src/models/deepseek2.cpp). */
-export const latentOfDeepseek = {
+export const deepseekLatent = {
   isLatent: true,
   plainQueriesAt: [26, 27],
   adapt: (keys: GgufKeys) => ({ queryGrowth: () => readQueryGrowth(keys) }),
@@ -183,7 +183,7 @@ export const granite = {
 export interface GgufFamily extends GgufTraits {
   readonly modelType: string;
   /** Fields of config.json that distinguish these folders from others of the same type. */
-  readonly told?: ConfigFields;
+  readonly matchingFields?: ConfigFields;
   /** Other families with the same GGUF architecture, distinguished by the header. */
   readonly others?: readonly (GgufFamily & { readonly isOf: (keys: GgufKeys) => boolean })[];
   /** Other `model_type`s that convert to this architecture. */

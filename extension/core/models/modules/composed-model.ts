@@ -29,7 +29,7 @@ import type { OuterLinears } from '../transformer/outer-matrices';
 import { requireRunnableTensors } from '../transformer/runnable';
 import { declareInputs, emittedPart, tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
-import { costsOf } from './costs';
+import { runningCosts } from './costs';
 
 /** Output of a sublayer: an input and an output of a graph cannot share a name. */
 const nextStream = 'next';
@@ -159,7 +159,7 @@ export abstract class ComposedModel<
   /** Tensors and linear layers of a part that runs even if sublayer `index` is skipped. */
   public skippedCosts(index: number): RunningCosts | undefined {
     const { stayingTensors, ends } = this.at(index);
-    return stayingTensors.length === 0 ? undefined : costsOf(stayingTensors, endLinears(ends));
+    return stayingTensors.length === 0 ? undefined : runningCosts(stayingTensors, endLinears(ends));
   }
 
   public sublayerCosts(index: number): RunningCosts {

@@ -6,7 +6,7 @@ import { storedTensors } from '../transformer/part-tensors';
 import type { RunningCosts } from '../transformer/tapped-part';
 
 /** Costs of a session over tensors that are stored as floats, which are widened to float32, and over encoded linear layers. */
-export function costsOf(stored: readonly LazyTensor[], linears: readonly Linear[]): RunningCosts {
+export function runningCosts(stored: readonly LazyTensor[], linears: readonly Linear[]): RunningCosts {
   const floatBytes = (tensors: readonly LazyTensor[]): number =>
     tensors.reduce(
       (sum, { shape }) => sum + elementCount(shape) * Float32Array.BYTES_PER_ELEMENT,
@@ -22,7 +22,7 @@ export function costsOf(stored: readonly LazyTensor[], linears: readonly Linear[
 
 /** Costs of a table whose rows are read from the mapped file, unless it has to be unpacked first. */
 export function lookupCosts(table: Linear): RunningCosts {
-  const costs = costsOf(storedTensors(table), [table]);
+  const costs = runningCosts(storedTensors(table), [table]);
   return table.form === undefined && table.weight.packed !== undefined
     ? costs
     : { ...costs, mappedBytes: costs.bytes };

@@ -17,7 +17,7 @@ import type { PartKind } from '../transformer/architecture';
 import { partTensors, storedTensors } from '../transformer/part-tensors';
 import type { ExpertTensors } from '../transformer/part-tensors';
 import type { RunningCosts } from '../transformer/tapped-part';
-import { costsOf, linearFlops } from './costs';
+import { runningCosts, linearFlops } from './costs';
 import { emitWired } from './wiring';
 import type { BranchShape, Wiring } from './wiring';
 
@@ -200,7 +200,7 @@ export abstract class SublayerModule<
   }
 
   public get runningCosts(): RunningCosts {
-    return costsOf(this.tensors(storedTensors), this.linears);
+    return runningCosts(this.tensors(storedTensors), this.linears);
   }
 
   public emit(graph: GraphBuilder, given: SublayerInput): Value {

@@ -38,6 +38,6 @@ export function cutTensor({ tensor, axis, runs, kept }: Cut): ComputedTensor {
 }
 
 /** Of places that make up whole runs of `unit` neighbours, the numbers of these runs. */
-export function runsOf(places: readonly number[], unit: number): number[] {
+export function consecutiveRuns(places: readonly number[], unit: number): number[] {
   return places.filter((place) => place % unit === 0).map((place) => place / unit);
 }

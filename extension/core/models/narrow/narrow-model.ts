@@ -20,7 +20,7 @@ import { formatRanges, parseRanges } from './number-ranges';
 import type { PlannedNarrowing } from './planned-narrowing';
 import { cutWeight } from './weight-cuts';
 import type { Width } from './width';
-import { ownWidth, whyNotNarrowable } from './why-not-narrow';
+import { ownWidth, explainNotWidthPrunable } from './why-not-narrow';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -38,18 +38,18 @@ export async function narrowModel(
   narrowing: Narrowing,
   file: string | undefined,
 ): Promise<OpenedModel> {
-  const made = [...narrowing].flatMap(([id, kept]) =>
-    requireWidth(opened, id).tensors.flatMap((one) => cutWeight(one, kept)),
+  const made = [...narrowing].flatMap(([id, remaining]) =>
+    requireWidth(opened, id).tensors.flatMap((one) => cutWeight(one, remaining)),
   );
   const stored =
     file === undefined
       ? new Map(made.map((one): [string, LazyTensor] => [one.name, notStored(one)]))
       : await storeComputed(file, made);
   const { summary } = opened;
-  const widths = widthsOf(narrowing);
+  const widths = remainingCounts(narrowing);
   const fingerprint = createHash('sha256').update(summary.fingerprint);
-  for (const [id, kept] of narrowing) {
-    fingerprint.update(`${id} ${formatRanges(kept)}\n`);
+  for (const [id, remaining] of narrowing) {
+    fingerprint.update(`${id} ${formatRanges(remaining)}\n`);
   }
   const { model, family, headers } = await readNarrowed(
     opened,
@@ -61,8 +61,8 @@ export async function narrowModel(
 }
 
 /** Number of remaining channels or head groups of each sublayer. */
-const widthsOf = (narrowing: Narrowing): Readonly<Record<string, number>> =>
-  Object.fromEntries([...narrowing].map(([id, kept]) => [id, kept.length]));
+const remainingCounts = (narrowing: Narrowing): Readonly<Record<string, number>> =>
+  Object.fromEntries([...narrowing].map(([id, remaining]) => [id, remaining.length]));
 
 /** The model with the tensors of `stored` in the places of its own. */
 async function readNarrowed(
@@ -72,7 +72,7 @@ async function readNarrowed(
   fingerprint: string,
 ): Promise<Pick<OpenedModel, 'model' | 'family' | 'headers'>> {
   const { name } = summary;
-  const widths = widthsOf(narrowing);
+  const widths = remainingCounts(narrowing);
   const place = (tensor: LazyTensor): LazyTensor => {
     const own = stored.get(tensor.name);
     return own === undefined ? tensor : { ...own, home: tensor.file };
@@ -138,7 +138,7 @@ export function readNarrowing(
   model: OpenedModel,
   { narrow = [], remove = [], patch = [] }: PlannedChanges,
 ): Narrowing {
-  const gone = new Set([
+  const removedIds = new Set([
     ...remove.flatMap((id) => unitsMeant(id, model.summary)),
     ...patch.map(({ sublayer }) => sublayer),
   ]);
@@ -147,7 +147,7 @@ export function readNarrowing(
       const fault = (problem: Message, remedy?: Message): never => {
         throw new UserError(problem, { file: model.path, field: `narrow.${i}`, remedy });
       };
-      if (gone.has(sublayer)) {
+      if (removedIds.has(sublayer)) {
         fault(
           say`${sublayer} is removed, so there is nothing to narrow.`,
           say`Narrow or remove it, not both.`,
@@ -155,10 +155,10 @@ export function readNarrowing(
       }
       const { count, of, step } = requireWidth(model, sublayer);
       const out = new Set(parseRanges(ranges));
-      const kept = Array.from({ length: count }, (_, place) => place).filter(
+      const remaining = Array.from({ length: count }, (_, place) => place).filter(
         (place) => !out.has(place),
       );
-      if (kept.length !== count - out.size) {
+      if (remaining.length !== count - out.size) {
         fault(
           of === 'channels'
             ? say`${sublayer} has channels 0 to ${count - 1}, but ${ranges} would be removed.`
@@ -166,22 +166,22 @@ export function readNarrowing(
           say`Remove only what it has.`,
         );
       }
-      if ([...out].some((one) => !neighboursOf(one, step).every((other) => out.has(other)))) {
+      if ([...out].some((one) => !alignedRun(one, step).every((other) => out.has(other)))) {
         fault(
           say`${sublayer} is quantized in groups or blocks, so ${step} neighbors go together, but ${ranges} would be removed.`,
           say`Remove ranges such as 0-${step - 1}, or narrow the model before it is quantized.`,
         );
       }
-      if (kept.length === 0) {
+      if (remaining.length === 0) {
         fault(say`Nothing of ${sublayer} would be left. Remove it instead.`);
       }
-      return [sublayer, kept];
+      return [sublayer, remaining];
     }),
   );
 }
 
 /** The aligned run of `step` indices that contains `place`. */
-function neighboursOf(place: number, step: number): number[] {
+function alignedRun(place: number, step: number): number[] {
   return Array.from({ length: step }, (_, i) => place - (place % step) + i);
 }
 
@@ -201,7 +201,7 @@ function requireWidth(opened: OpenedModel, id: string): Width {
 
 function notNarrowable({ model, path }: OpenedModel, id: string): UserError {
   const index = model.summary.sublayers.findIndex((one) => one.id === id);
-  const why = whyNotNarrowable(model, index);
+  const why = explainNotWidthPrunable(model, index);
   return why === undefined
     ? new UserError(say`There is no sublayer ${id}.`, {
         file: path,
@@ -259,12 +259,12 @@ function uniformKinds(
   { sublayers }: ModelSummary,
   family: ParsedFamily,
 ): readonly { readonly ids: readonly string[]; readonly fields: SetFields }[] {
-  const idsOf = (kind: SublayerKind): string[] =>
+  const sublayerIds = (kind: SublayerKind): string[] =>
     sublayers.filter((one) => one.kind === kind).map(({ id }) => id);
   if (family.kind !== 'encoder-decoder') {
     return [
-      { ids: idsOf('feedforward'), fields: sizeFields },
-      { ids: idsOf('attention'), fields: headFields },
+      { ids: sublayerIds('feedforward'), fields: sizeFields },
+      { ids: sublayerIds('attention'), fields: headFields },
     ];
   }
   const { encoder_layers: blocks } = family.config;
@@ -272,11 +272,11 @@ function uniformKinds(
   const [ofEncoder, ofDecoder] = ['encoder_ffn_dim', 'decoder_ffn_dim'].map(
     (name) => names[name] ?? name,
   );
-  const inEncoder = new Set(sublayers.flatMap(({ id, block }) => (block < blocks ? [id] : [])));
-  const all = idsOf('feedforward');
+  const encoderIds = new Set(sublayers.flatMap(({ id, block }) => (block < blocks ? [id] : [])));
+  const all = sublayerIds('feedforward');
   return [ofEncoder, ofDecoder].flatMap((field = '', i) => {
     const isOne = ofEncoder === ofDecoder;
-    const ids = isOne ? all : all.filter((id) => inEncoder.has(id) === (i === 0));
+    const ids = isOne ? all : all.filter((id) => encoderIds.has(id) === (i === 0));
     return isOne && i > 0
       ? []
       : [{ ids, fields: (edited, count) => setField(edited, [field], count) }];

@@ -11,7 +11,7 @@ import { readBytes } from '../../checkpoints/read-tensor';
 import { say } from '../../message';
 import { UserError } from '../../user-error';
 import type { ComputedTensor } from '../forms/store-forms';
-import { cutTensor, runsOf } from './cut-tensor';
+import { cutTensor, consecutiveRuns } from './cut-tensor';
 import { leastCommonMultiple } from './whole-numbers';
 
 /**
@@ -22,7 +22,7 @@ export function packedUnit(
   { matrix, turned, rows }: PackedWeight,
   axis: number,
 ): number | undefined {
-  return rows === undefined ? matrixUnit(matrix, axisOf(turned, axis)) : undefined;
+  return rows === undefined ? matrixUnit(matrix, storedAxis(turned, axis)) : undefined;
 }
 
 /**
@@ -35,13 +35,13 @@ export function cutPacked(
   axis: number,
   kept: readonly number[],
 ): ComputedTensor[] {
-  const cuts = cutMatrix(matrix, axisOf(turned, axis), kept);
+  const cuts = cutMatrix(matrix, storedAxis(turned, axis), kept);
   const byName = new Map(cuts.map((cut) => [cut.name, cut]));
   const left = shape.with(axis, kept.length);
-  return [...byName.values(), ...(sizes === undefined ? [] : [sizesOf(sizes, left)])];
+  return [...byName.values(), ...(sizes === undefined ? [] : [shapeTensor(sizes, left)])];
 }
 
-const axisOf = (turned: boolean, axis: number): 0 | 1 => ((axis === 1) === turned ? 0 : 1);
+const storedAxis = (turned: boolean, axis: number): 0 | 1 => ((axis === 1) === turned ? 0 : 1);
 
 /** Along which axis of a matrix its codes share words or bytes; undefined where rows run on into each other. */
 const wordAxis: Readonly<Record<CodeOrder, 0 | 1 | undefined>> = {
@@ -59,7 +59,7 @@ function matrixUnit(matrix: PackedMatrix, axis: 0 | 1): number | undefined {
     return undefined;
   }
   for (const grid of [minus, times, over]) {
-    const block = typeof grid === 'object' ? blockOf(grid, shape, axis) : undefined;
+    const block = typeof grid === 'object' ? cutBlock(grid, shape, axis) : undefined;
     if (typeof grid === 'object' && block !== undefined) {
       // The last group may be a short one.
       if (!Number.isInteger(block)) {
@@ -90,7 +90,7 @@ function ownUnit({ codes, tensor }: PackedMatrix, axis: 0 | 1): number | undefin
 }
 
 /** Rows or columns that share a number of a grid; undefined where all of them do, however many. */
-function blockOf(
+function cutBlock(
   { matrix, block }: Grid,
   shape: PackedMatrix['shape'],
   axis: 0 | 1,
@@ -106,23 +106,23 @@ function cutMatrix(matrix: PackedMatrix, axis: 0 | 1, kept: readonly number[]): 
     if (typeof grid !== 'object') {
       return [];
     }
-    const block = blockOf(grid, shape, axis);
+    const block = cutBlock(grid, shape, axis);
     const { groups } = grid;
     return [
-      ...(block === undefined ? [] : cutMatrix(grid.matrix, axis, runsOf(kept, block))),
+      ...(block === undefined ? [] : cutMatrix(grid.matrix, axis, consecutiveRuns(kept, block))),
       ...(groups?.axis === axis
-        ? [groupsOf(groups.tensor, block ?? shape[axis], kept.length)]
+        ? [groupIndices(groups.tensor, block ?? shape[axis], kept.length)]
         : []),
     ];
   });
   return [
-    cutTensor({ tensor, axis, runs: shape[axis] / unit, kept: runsOf(kept, unit) }),
+    cutTensor({ tensor, axis, runs: shape[axis] / unit, kept: consecutiveRuns(kept, unit) }),
     ...grids,
   ];
 }
 
 /** The number of the group of each row or column that stays, which the file has for all of them. */
-function groupsOf(tensor: LazyTensor, block: number, count: number): ComputedTensor {
+function groupIndices(tensor: LazyTensor, block: number, count: number): ComputedTensor {
   const { name, dtype, file, shape } = tensor;
   const numbers = (length: number): Buffer =>
     integers(
@@ -146,7 +146,7 @@ function groupsOf(tensor: LazyTensor, block: number, count: number): ComputedTen
 }
 
 /** Tensor that stores the shape of a weight. */
-function sizesOf({ name, dtype }: LazyTensor, shape: readonly number[]): ComputedTensor {
+function shapeTensor({ name, dtype }: LazyTensor, shape: readonly number[]): ComputedTensor {
   const inline = integers(dtype, shape);
   return {
     ...{ name, dtype, shape: [shape.length], length: inline.length, inline },

@@ -1,7 +1,7 @@
 import { ggmlBlockOf, isDequantized } from '../../checkpoints/ggml-types';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ComputedTensor } from '../forms/store-forms';
-import { cutTensor, runsOf } from './cut-tensor';
+import { cutTensor, consecutiveRuns } from './cut-tensor';
 import { cutPacked, packedUnit } from './packed-cuts';
 import { greatestDivisor, leastCommonMultiple } from './whole-numbers';
 
@@ -25,29 +25,29 @@ export function cutWeight(
   if (tensor.packed !== undefined) {
     return cutPacked(tensor, tensor.packed, axis, staying);
   }
-  const unit = unitOf(tensor, axis) ?? 1;
+  const unit = axisUnit(tensor, axis) ?? 1;
   const runs = (tensor.shape[axis] ?? 0) / unit;
-  return [cutTensor({ tensor, axis, runs, kept: runsOf(staying, unit) })];
+  return [cutTensor({ tensor, axis, runs, kept: consecutiveRuns(staying, unit) })];
 }
 
 /**
  * Fewest channels or groups, from 0 on, that words, groups and blocks of all tensors leave free to go; undefined
  * where single ones can't be told apart.
  */
-export function stepOf(tensors: readonly WidthTensor[]): number | undefined {
+export function commonStep(tensors: readonly WidthTensor[]): number | undefined {
   let step = 1;
   for (const { tensor, axis, places } of tensors) {
-    const unit = unitOf(tensor, axis);
+    const unit = axisUnit(tensor, axis);
     if (unit === undefined) {
       return undefined;
     }
-    for (const length of lengthsOf(places([0]))) {
+    for (const length of runLengths(places([0]))) {
       step = leastCommonMultiple(step, unit / greatestDivisor(unit, length));
     }
   }
   const first = Array.from({ length: step }, (_, place) => place);
   return tensors.every(({ tensor, axis, places }) =>
-    isWhole(places(first), unitOf(tensor, axis) ?? 1),
+    isWhole(places(first), axisUnit(tensor, axis) ?? 1),
   )
     ? step
     : undefined;
@@ -59,7 +59,7 @@ export function elementsPerBlock({ dtype }: LazyTensor): number {
 }
 
 /** Neighbours along an axis that can only stay or go together; undefined where none can go. */
-function unitOf(tensor: LazyTensor, axis: number): number | undefined {
+function axisUnit(tensor: LazyTensor, axis: number): number | undefined {
   if (tensor.packed !== undefined) {
     return packedUnit(tensor.packed, axis);
   }
@@ -68,7 +68,7 @@ function unitOf(tensor: LazyTensor, axis: number): number | undefined {
 }
 
 /** Lengths of the runs of neighbours among ascending places. */
-function lengthsOf(places: readonly number[]): number[] {
+function runLengths(places: readonly number[]): number[] {
   const starts = [...places.keys()].filter((i) => places[i - 1] !== (places[i] ?? 0) - 1);
   return starts.map((start, i) => (starts[i + 1] ?? places.length) - start);
 }

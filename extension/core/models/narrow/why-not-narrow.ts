@@ -44,7 +44,7 @@ export function ownWidth(model: LayeredModel, index: number): Width | undefined 
  * Reason why sublayer `index` can't be width-pruned; undefined if it can, or if there is no such
  * sublayer.
  */
-export function whyNotNarrowable(model: LayeredModel, index: number): NotNarrowable | undefined {
+export function explainNotWidthPrunable(model: LayeredModel, index: number): NotNarrowable | undefined {
   const { summary, kind: modelKind } = model;
   const sublayer = summary.sublayers[index];
   if (sublayer === undefined) {

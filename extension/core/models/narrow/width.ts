@@ -1,7 +1,7 @@
 import { isDequantized } from '../../checkpoints/ggml-types';
 import { dtypeBits } from '../../checkpoints/lazy-tensor';
 import type { Linear } from '../parts/linear';
-import { stepOf } from './weight-cuts';
+import { commonStep } from './weight-cuts';
 import type { WidthTensor } from './weight-cuts';
 
 /** Channels or head groups of a sublayer that can be removed, numbered from 0. */
@@ -31,7 +31,7 @@ export function prunableWidth(
   tensors: readonly WidthTensor[],
   output: Linear,
 ): Width | undefined {
-  const step = stepOf(tensors);
+  const step = commonStep(tensors);
   return step !== undefined && step < count ? { of, count, step, tensors, output } : undefined;
 }
 

@@ -11,7 +11,7 @@ export const configName = 'config.json';
  * read is ignored.
  * @throws UserError if it is a link out of its folder.
  */
-export async function configBeside(
+export async function siblingConfig(
   folder: string,
 ): Promise<{ readonly fields: ConfigFields; readonly text: string | undefined }> {
   const above = basename(folder) === 'onnx' ? [dirname(folder)] : [];

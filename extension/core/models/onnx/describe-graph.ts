@@ -39,7 +39,7 @@ export function readsCaches({ index }: OnnxModel): boolean {
 }
 
 /** Input that selects the If branch of this model. */
-export function settingsOf({ place, summary }: OnnxModel): Example {
+export function graphSettings({ place, summary }: OnnxModel): Example {
   const condition = place?.wrapping.condition;
   const port = summary.inputs.find(({ name }) => name === condition?.input);
   if (condition === undefined || port === undefined || !isArrayDType(port.dtype)) {

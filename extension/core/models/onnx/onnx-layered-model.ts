@@ -2,8 +2,8 @@ import { dirname } from 'node:path';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { ConfigFields } from '../transformer/config-layout';
-import { configBeside } from './config-beside';
-import { describe, readsCaches, settingsOf } from './describe-graph';
+import { siblingConfig } from './config-beside';
+import { describe, readsCaches, graphSettings } from './describe-graph';
 import type { Example } from '../model-input';
 import type {
   ExportedGraph,
@@ -100,7 +100,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
       streamShape: (index) => this.streamShape(index),
     };
     this.sublayers = source.branches.map((branch, i) => new GraphSublayer(context, branch, i));
-    this.settings = settingsOf(source);
+    this.settings = graphSettings(source);
     const rows = tableRows(source);
     this.inputs = source.summary.inputs
       .filter(({ name }) => this.settings[name] === undefined)
@@ -123,7 +123,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
         file,
       );
     }
-    const { fields } = await configBeside(dirname(source.summary.path));
+    const { fields } = await siblingConfig(dirname(source.summary.path));
     return OnnxLayeredModel.cutAll(source, fields);
   }
 

@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { choiceIndices, messageFactor, placeOf, slotCount } from './graph-slots';
+import { choiceIndices, messageFactor, slotPlace, slotCount } from './graph-slots';
 import type { ModuleMode } from './graph-slots';
 import { sinCosPositions } from './positions';
 import type { SymbolicGraph } from './symbolic-graph';
@@ -44,7 +44,7 @@ export function emitGraphConvolutions(
   const slots = slotCount(graph, mode);
   /** Choice features and positions of nodes or edges: [rows, ids, d]. */
   const starts = (ids: readonly number[], columns: readonly number[]): Value => {
-    const places = ids.map((id, i) => placeOf(id, columns[i] ?? 0, slots, mode));
+    const places = ids.map((id, i) => slotPlace(id, columns[i] ?? 0, slots, mode));
     const indices = builder.ints(choiceIndices(ids, slots, width).flat(), [ids.length, width]);
     const choices = builder.op('Gather', [x, indices], { axis: 1 });
     const positions = builder.floats(sinCosPositions(places, width), [ids.length, width]);

@@ -46,7 +46,7 @@ export function choiceIndices(ids: readonly number[], slots: number, width: numb
 }
 
 /** Location of the position of `id`: column 0 for a node, port + 1 for an edge. */
-export function placeOf(id: number, column: number, slots: number, mode: ModuleMode): Place {
+export function slotPlace(id: number, column: number, slots: number, mode: ModuleMode): Place {
   const cell = id * columns + column;
   return mode === 'clean' ? [id, column] : [cell % slots, Math.floor(cell / slots)];
 }

@@ -138,9 +138,9 @@ function emitBits(
     offset,
     length,
   });
-  const inOrder = order === undefined ? seen : graph.op('Transpose', [seen], { perm: order });
+  const ordered = order === undefined ? seen : graph.op('Transpose', [seen], { perm: order });
   if (bits === 8) {
-    return inOrder;
+    return ordered;
   }
   const apart = packing.stride(tensor.shape.at(-1) ?? 1);
   // Widths that don't divide 8 are assembled from single bits.
@@ -148,7 +148,7 @@ function emitBits(
   const shifts = Array.from({ length: 8 / width }, (_, i) => i * width);
   const fields = emitFields(
     graph,
-    reshaped(graph, inOrder, [-1, 1, apart]),
+    reshaped(graph, ordered, [-1, 1, apart]),
     packing.highFirst === true ? shifts.toReversed() : shifts,
     width,
   );

@@ -47,7 +47,7 @@ type Common = Pick<TowerNames, 'positions' | 'embeddingNorm' | 'finalNorm'>;
 type OfDecoder = Pick<TowerNames, 'normsWordsAlone'>;
 
 /** Encoder and decoder, with their parts as BART names them. */
-function towersOf(
+function bartTowers(
   normsFirst: boolean,
   common: Common,
   ofDecoder: OfDecoder = {},
@@ -89,7 +89,7 @@ function towersOf(
 function bartLike(form: Form): BartFamily {
   const { modelType, family, head = `${family}ForConditionalGeneration`, normsFirst } = form;
   const common = { ...(normsFirst ? { finalNorm: 'layer_norm' } : {}), ...form.tower };
-  const towers = towersOf(normsFirst, common, form.decoder);
+  const towers = bartTowers(normsFirst, common, form.decoder);
   return {
     modelType,
     classes: { config: `${family}Config`, model: `${family}Model`, head },

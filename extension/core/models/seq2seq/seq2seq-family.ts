@@ -91,15 +91,15 @@ export function countedBlocks({
     isUnnumbered: true,
     pruned: (config, blocks) => {
       const { [encoder]: count, num_hidden_layers: repeated } = config;
-      const ofEncoder = blocks.filter((block) => block < Number(count)).length;
-      const ofDecoder = blocks.length - ofEncoder;
+      const encoderBlocks = blocks.filter((block) => block < Number(count)).length;
+      const decoderBlocks = blocks.length - encoderBlocks;
       const fields: ConfigFields = {
-        [encoder]: ofEncoder,
-        [decoder]: ofDecoder,
+        [encoder]: encoderBlocks,
+        [decoder]: decoderBlocks,
         // Older files say it twice.
-        ...(repeated === undefined ? {} : { num_hidden_layers: ofEncoder }),
+        ...(repeated === undefined ? {} : { num_hidden_layers: encoderBlocks }),
       };
-      return ofEncoder === 0 || ofDecoder === 0 ? undefined : fields;
+      return encoderBlocks === 0 || decoderBlocks === 0 ? undefined : fields;
     },
   };
 }

@@ -89,8 +89,8 @@ export function layOutSeq2Seq(
   const prefix = names.some((name) => name.startsWith(family.prefix)) ? family.prefix : '';
   const { encoder, decoder } = family.towers(config);
   const blockPlaces = [
-    ...placesOf(`${prefix}${encoder.prefix}`, encoder, config.encoder_layers),
-    ...placesOf(`${prefix}${decoder.prefix}`, decoder, config.decoder_layers),
+    ...blockPrefixes(`${prefix}${encoder.prefix}`, encoder, config.encoder_layers),
+    ...blockPrefixes(`${prefix}${decoder.prefix}`, decoder, config.decoder_layers),
   ];
   const tensors = new TensorFinder(
     checkpoint,
@@ -144,7 +144,7 @@ export function layOutSeq2Seq(
 }
 
 /** Prefixes of the tensor names of a tower's blocks. */
-function placesOf(prefix: string, { blocks }: TowerNames, count: number): string[] {
+function blockPrefixes(prefix: string, { blocks }: TowerNames, count: number): string[] {
   return Array.from({ length: count }, (_, number) => `${prefix}${blocks}.${number}.`);
 }
 

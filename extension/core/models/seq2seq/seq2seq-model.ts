@@ -8,7 +8,7 @@ import { stream } from '../model-emitter';
 import type { EmitOptions, SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
 import { BlockModel } from '../modules/block-model';
-import { costsOf } from '../modules/costs';
+import { runningCosts } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { Width } from '../narrow/width';
 import { outputName } from '../transformer/carried-streams';
@@ -23,8 +23,8 @@ import {
   emitSource,
   emitSourceMask,
   emitTarget,
-  maskOf,
-  masksOf,
+  findMask,
+  seq2SeqMasks,
 } from './emit-seq2seq';
 import { outerOf } from './seq2seq-layout';
 import type { Seq2SeqLayout, Tower } from './seq2seq-layout';
@@ -64,7 +64,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
     const { source, target: port } = seq2seqInputs(layout, summary, start);
     this.inputs = [...source, port];
     this.sourceInputs = source;
-    this.sideValues = masksOf(layout);
+    this.sideValues = seq2SeqMasks(layout);
     this.sublayers = [...encoder.sublayers, ...decoder.sublayers];
     this.output = {
       name: head === undefined ? 'last_hidden_state' : 'logits',
@@ -91,12 +91,12 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   }
 
   protected get prologueCosts(): RunningCosts {
-    return costsOf(this.prologueTensors, [this.layout.words, this.layout.targetWords]);
+    return runningCosts(this.prologueTensors, [this.layout.words, this.layout.targetWords]);
   }
 
   protected get epilogueCosts(): RunningCosts {
     const { head } = this.layout;
-    return costsOf(this.epilogueTensors, head === undefined ? [] : [head.linear]);
+    return runningCosts(this.epilogueTensors, head === undefined ? [] : [head.linear]);
   }
 
   protected get outputShape(): readonly Dimension[] {
@@ -118,7 +118,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   }
 
   public sidesOf(index: number): readonly string[] {
-    const mask = maskOf(this.layout, this.towerAt(index), this.at(index));
+    const mask = findMask(this.layout, this.towerAt(index), this.at(index));
     return mask === undefined ? [] : [mask.name];
   }
 
@@ -202,7 +202,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   public override skippedCosts(index: number): RunningCosts | undefined {
     const costs = super.skippedCosts(index);
     const isNormed = this.isLastOfEncoder(index) && this.layout.encoder.finalNorm !== undefined;
-    return isNormed ? this.withFinalNorm(costs ?? costsOf([], []), index) : costs;
+    return isNormed ? this.withFinalNorm(costs ?? runningCosts([], []), index) : costs;
   }
 
   /** @throws UserError: no writer can say it. */
@@ -233,7 +233,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
 
   private withFinalNorm(costs: RunningCosts, index: number): RunningCosts {
     const { finalNorm } = this.layout.encoder;
-    const norm = costsOf(partTensors(this.isLastOfEncoder(index) ? finalNorm : undefined), []);
+    const norm = runningCosts(partTensors(this.isLastOfEncoder(index) ? finalNorm : undefined), []);
     return {
       ...costs,
       bytes: costs.bytes + norm.bytes,

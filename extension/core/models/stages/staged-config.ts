@@ -63,7 +63,7 @@ export function sidesAt(config: ConfigFields, field: string): readonly number[] 
 }
 
 /** Checks a size computed from `field`. @throws UserError if it isn't a valid size. */
-export function sizeOf(value: number, field: string): number {
+export function readSize(value: number, field: string): number {
   return isSize(value) ? value : refuse(field);
 }
 

@@ -3,7 +3,7 @@ import { formFlops, formTensors } from '../forms/form-facts';
 import type { MatrixEncoding } from '../matrix-encoding';
 import type { ModelSummary, SublayerSummary } from '../model-summary';
 import { dtypesWith, fingerprintForms } from '../transformer/linear-layers';
-import { costsOf, weightCounter } from '../modules/costs';
+import { runningCosts, weightCounter } from '../modules/costs';
 import type { RunningCosts } from '../transformer/tapped-part';
 import type { Piece, PieceLinear } from './piece';
 import type { StagedKind } from './staged-family';
@@ -54,8 +54,8 @@ export function plainTensors({ tensors, linears = [] }: Piece): readonly LazyTen
 }
 
 /** Costs of a session that runs a piece. */
-export const costsOfPiece = (piece: Piece): RunningCosts =>
-  costsOf(
+export const pieceCosts = (piece: Piece): RunningCosts =>
+  runningCosts(
     plainTensors(piece),
     (piece.linears ?? []).map(({ linear }) => linear),
   );

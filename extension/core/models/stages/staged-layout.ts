@@ -8,7 +8,7 @@ import type { Piece } from './piece';
 import { PieceFinder } from './piece-finder';
 import { sidesAt } from './staged-config';
 import type { StagedConfig } from './staged-config';
-import { classesOf, placesOf } from './staged-family';
+import { classNames, stagePlaces } from './staged-family';
 import { StagedSublayer } from './staged-sublayer';
 import type { BlockGroup, StagedFamily, StagedKind } from './staged-family';
 import { say } from '../../message';
@@ -100,7 +100,7 @@ export function layOutStages(
         new StagedSublayer(block, kind, branch, chain(say`Behind the sum`, ...behind)),
     ),
     head,
-    blockPlaces: placesOf(groups).map(({ place, number }) => `${prefix}${place}${number}.`),
+    blockPlaces: stagePlaces(groups).map(({ place, number }) => `${prefix}${place}${number}.`),
     keepsBlocks: family.config.pruned === undefined,
     absent,
     unused: tensors.unused().filter((name) => !isComputed(name)),
@@ -111,7 +111,7 @@ export function layOutStages(
 /** @throws UserError if the head of the model isn't an image classifier. */
 function requireClasses(family: StagedFamily, { architectures }: StagedConfig): void {
   const [name] = architectures ?? [];
-  const { head, model } = classesOf(family);
+  const { head, model } = classNames(family);
   if (name?.endsWith(head) === false) {
     throw new UserError(say`${name} is not supported, only ${head} and ${model}.`, {
       field: 'architectures',

@@ -345,7 +345,7 @@ export interface BlockArchitecture {
   /**
    * Earlier block whose keys and values this block's attention uses, or undefined to use its own.
    */
-  readonly keysOf?: (config: ModelConfig, block: number) => number | undefined;
+  readonly sharedKeysBlock?: (config: ModelConfig, block: number) => number | undefined;
   /** True (default) if a block's queries and keys are rotated. */
   readonly turns?: (config: ModelConfig, block: number) => boolean;
   /**

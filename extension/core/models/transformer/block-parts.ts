@@ -3,7 +3,7 @@ import type { WiringNames } from '../modules/wiring-names';
 import type { ModelConfig } from './model-config';
 
 /** Parts of a block, in order. */
-export function partsOf(
+export function blockParts(
   family: BlockArchitecture,
   config: ModelConfig,
   block: number,

@@ -20,11 +20,11 @@ export function flattened(config: ConfigFields, nested: string | undefined): Con
   if (typeof inner !== 'object' || inner === null) {
     return config;
   }
-  const kept = outsideNested.map((field) => [field, config[field]] as const);
+  const topLevelFields = outsideNested.map((field) => [field, config[field]] as const);
   return {
     ...config,
     ...inner,
-    ...Object.fromEntries(kept.filter(([, value]) => value !== undefined)),
+    ...Object.fromEntries(topLevelFields.filter(([, value]) => value !== undefined)),
     // A head that is not stored is tied, whichever part says so.
     ...(config['tie_word_embeddings'] === true ? { tie_word_embeddings: true } : {}),
   };
@@ -61,7 +61,7 @@ export interface ConfigLayout {
    */
   readonly pruned?: (config: ConfigFields, blocks: readonly number[]) => ConfigFields | undefined;
   /** Why `pruned` can fail, as a sentence, if block kinds are described by more than periods. */
-  readonly whyNotPruned?: Message;
+  readonly pruningProblem?: Message;
   /** True if no field counts all blocks and `pruned` sets the number of remaining blocks. */
   readonly isUnnumbered?: boolean;
   /** Returns an invalid field, if any. */

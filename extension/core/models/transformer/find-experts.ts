@@ -127,7 +127,7 @@ function findTable(name: string, shape: readonly number[], tensors: TensorFinder
 }
 
 function findEach(
-  { gateUp, down, joined = usualJoined }: ExpertNames,
+  { gateUp, down, joined = defaultJoined }: ExpertNames,
   { hiddenSize: hidden, inner, count, gated }: ExpertShape,
   tensors: TensorFinder,
   module: string,
@@ -151,8 +151,8 @@ function findEach(
   ): Linear[] => {
     const [rows, columns] = transposed ? [input, out] : [out, input];
     const weights = tensors.slices(`${module}${name}`, [count, rows, columns], flat);
-    const added = biases ? tensors.slices(`${module}${biasOf(name)}`, [count, out]) : [];
-    return weights.map((weight, j) => sliceOf(weight, added[j], transposed));
+    const added = biases ? tensors.slices(`${module}${biasName(name)}`, [count, out]) : [];
+    return weights.map((weight, j) => sliceLinear(weight, added[j], transposed));
   };
   const width = gateUpNames.length === 1 && gated ? 2 * inner : inner;
   const first = gateUpNames.map((name) => linears(name, width, hidden));
@@ -162,18 +162,18 @@ function findEach(
   }));
 }
 
-const biasOf = (name: string): string =>
+const biasName = (name: string): string =>
   name.endsWith('.weight') ? name.replace(/weight$/, 'bias') : `${name}_bias`;
 
 const asList = (names: string | readonly string[]): readonly string[] =>
   typeof names === 'string' ? [names] : names;
 
-const usualJoined: NonNullable<ExpertNames['joined']> = {
+const defaultJoined: NonNullable<ExpertNames['joined']> = {
   gateUp: 'experts.gate_up_proj',
   down: 'experts.down_proj',
 };
 
-function sliceOf(weight: LazyTensor, bias: LazyTensor | undefined, transposed: boolean): Linear {
+function sliceLinear(weight: LazyTensor, bias: LazyTensor | undefined, transposed: boolean): Linear {
   return {
     weight,
     ...(bias === undefined ? {} : { bias }),

@@ -107,7 +107,7 @@ function attempt(
       family,
       unread: unread.length + layout.unused.length,
       ...(reason === undefined
-        ? { guess: { family, configText: text, fields }, computes: textOf(layout) }
+        ? { guess: { family, configText: text, fields }, computes: layoutText(layout) }
         : { reason }),
     };
   } catch (error) {
@@ -121,7 +121,7 @@ function attempt(
   }
 }
 
-function textOf(layout: TransformerLayout): string {
+function layoutText(layout: TransformerLayout): string {
   return JSON.stringify(layout, (_, value: unknown) => (value instanceof Map ? [...value] : value));
 }
 

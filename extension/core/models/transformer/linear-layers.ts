@@ -100,7 +100,7 @@ function withCosts(
       (sum, sublayer, i) => sum + sublayer[cost] - (before[i]?.[cost] ?? 0),
       outerAfter[cost] - outerBefore[cost],
     );
-  const tensorsOf = (sublayers: readonly Sublayer[], outside: OuterLinears) => [
+  const modelTensors = (sublayers: readonly Sublayer[], outside: OuterLinears) => [
     ...sublayers.flatMap((one) => one.tensors()),
     ...outerTensors(outside),
   ];
@@ -111,8 +111,8 @@ function withCosts(
     ...(summary.tiedHead === undefined ? {} : { tiedHead: hasTiedHead(outer) }),
     dtypes: dtypesWith(
       summary.dtypes,
-      tensorsOf(layout.sublayers, layout.outer),
-      tensorsOf(changed, outer),
+      modelTensors(layout.sublayers, layout.outer),
+      modelTensors(changed, outer),
     ),
     sublayers: summary.sublayers.map((sublayer, i) => ({
       ...sublayer,

@@ -13,17 +13,17 @@ export interface ExpertTensors {
 
 /** Weight and bias of a norm or a linear layer, as far as there are any; where the weight has another form, that form's tensors. */
 export function partTensors(part: Norm | Linear | undefined): LazyTensor[] {
-  const form = formOf(part);
+  const form = partEncoding(part);
   return form === undefined ? storedTensors(part) : [...formTensors(form), ...storedTensors(part)];
 }
 
 /** The same without the tensors of forms. */
 export function storedTensors(part: Norm | Linear | undefined): LazyTensor[] {
-  const weight = formOf(part) === undefined ? part?.weight : undefined;
+  const weight = partEncoding(part) === undefined ? part?.weight : undefined;
   const byHead = part !== undefined && 'byHead' in part ? (part.byHead ?? []) : [];
   return [weight, part?.bias, ...byHead].filter((tensor) => tensor !== undefined);
 }
 
-function formOf(part: Norm | Linear | undefined): MatrixEncoding | undefined {
+function partEncoding(part: Norm | Linear | undefined): MatrixEncoding | undefined {
   return part !== undefined && 'form' in part ? part.form : undefined;
 }

@@ -2,7 +2,7 @@ import { runnableDTypes } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
-import { costsOf, lookupCosts } from '../modules/costs';
+import { runningCosts, lookupCosts } from '../modules/costs';
 import { endTensors } from '../parts/block-end';
 import { connectionTensors } from '../parts/streams/connection';
 import { partTensors, storedTensors } from './part-tensors';
@@ -61,7 +61,7 @@ export function withPerLayer(
       ? []
       : [
           lookupCosts(perLayer.table),
-          costsOf(
+          runningCosts(
             [...storedTensors(perLayer.projection), ...partTensors(perLayer.norm)],
             [perLayer.projection],
           ),
@@ -70,11 +70,11 @@ export function withPerLayer(
   const all = [
     costs,
     ...others,
-    costsOf(
+    runningCosts(
       enter.flatMap((linear) => storedTensors(linear)),
       enter,
     ),
-    costsOf(endTensors(startEnds, storedTensors), []),
+    runningCosts(endTensors(startEnds, storedTensors), []),
   ];
   return {
     ...costs,

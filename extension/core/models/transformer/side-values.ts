@@ -42,7 +42,7 @@ const allMixerSides = ({ mixer }: Sided): SpecialSide[] =>
   mixer === undefined ? [] : mixerSides(mixer);
 
 /** All side values of a model: rotary tables, query growth, masks, per-layer embeddings. */
-export function sideValuesOf(layout: Sided): SideValue[] {
+export function listSideValues(layout: Sided): SideValue[] {
   const tables = [...layout.rotaries].flatMap(([key, { dimensions }]) =>
     tableNames(key).map((name) => ({
       name,
@@ -53,7 +53,7 @@ export function sideValuesOf(layout: Sided): SideValue[] {
     layout.queryGrowth === undefined
       ? []
       : [{ name: growthName, shape: ['side_batch', 1, 'sequence', 1] }];
-  const masks = [...windowsOf(layout)].map((window) => ({
+  const masks = [...attentionWindows(layout)].map((window) => ({
     name: maskName(window),
     shape: maskShape(layout, window),
   }));
@@ -75,7 +75,7 @@ export function sideValuesOf(layout: Sided): SideValue[] {
 }
 
 /** Names of the side values that a sublayer reads. */
-export function sideNamesOf(layout: Sided, sublayer: Sublayer): string[] {
+export function sideNames(layout: Sided, sublayer: Sublayer): string[] {
   const own = [...sublayer.specialSides, ...endSides(sublayer.ends)];
   if (sublayer.kind !== 'attention') {
     return own;
@@ -101,7 +101,7 @@ export function emitSides(
   if (layout.queryGrowth !== undefined) {
     side[growthName] = emitQueryGrowth(graph, layout.queryGrowth, inputs.positionIds);
   }
-  for (const window of windowsOf(layout)) {
+  for (const window of attentionWindows(layout)) {
     side[maskName(window)] =
       layout.seesWhole === true
         ? emitWholeMask(graph, inputs.attentionMask, window, layout.distanceBias, layout.slopes)
@@ -131,9 +131,9 @@ const emitColumn = (graph: GraphBuilder, numbers: Value): Value =>
 
 /** The attention mask of this sequence alone, without the positions in front of it: [batch, sequence]. */
 function emitOwnMask(graph: GraphBuilder, { attentionMask, inputIds }: ModelInputs): Value {
-  const lengthOf = (x: Value): Value => emitLength(graph, x, 1);
-  const total = lengthOf(attentionMask);
-  const past = graph.op('Sub', [total, lengthOf(inputIds)]);
+  const sequenceLength = (x: Value): Value => emitLength(graph, x, 1);
+  const total = sequenceLength(attentionMask);
+  const past = graph.op('Sub', [total, sequenceLength(inputIds)]);
   return graph.op('Slice', [attentionMask, past, total, graph.ints([1])]);
 }
 
@@ -173,7 +173,7 @@ function maskShape({ seesWhole, slopes, distanceBias }: Sided, window?: number):
     : ['side_batch', heads, 'sequence', 'sequence'];
 }
 
-function windowsOf({ sublayers }: Sided): Set<number | undefined> {
+function attentionWindows({ sublayers }: Sided): Set<number | undefined> {
   return new Set(
     sublayers.flatMap((sublayer) =>
       sublayer.kind === 'attention' ? [sublayer.slidingWindow] : [],

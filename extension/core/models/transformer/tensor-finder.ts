@@ -52,7 +52,7 @@ function isOuterPlace(key: string): boolean {
 }
 
 /** Returns a name and its alternative spellings in checkpoints. */
-export const spellingsOf = (
+export const nameSpellings = (
   { aliases = {} }: Pick<Architecture, 'aliases'>,
   name: string,
 ): string[] => [name, ...Object.entries(aliases).map(([part, other]) => name.replace(part, other))];
@@ -226,7 +226,7 @@ export class TensorFinder {
   private storedName(name: string): string {
     const isStored = (one: string): boolean =>
       this.checkpoint.tensors.has(one) || this.forms.byWeight.has(one);
-    return spellingsOf(this.architecture, name).find(isStored) ?? name;
+    return nameSpellings(this.architecture, name).find(isStored) ?? name;
   }
 
   public unused(): string[] {

@@ -21,16 +21,16 @@ import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { Norm } from '../parts/norm';
 import type { OuterLinears } from './outer-matrices';
 import type { Rotary } from '../parts/rotary';
-import { describedForms, spellingsOf, TensorFinder } from './tensor-finder';
+import { describedForms, nameSpellings, TensorFinder } from './tensor-finder';
 
 /** Names within a block of the modules that patches replace. */
-function patchModulesOf(family: Architecture): Record<PartKind, string> {
+function patchModuleNames(family: Architecture): Record<PartKind, string> {
   const { attention, mixer, feedforward } = family;
-  const moduleOf = (name: string): string => name.split('.')[0] ?? name;
-  const second = moduleOf(feedforward.down);
+  const moduleName = (name: string): string => name.split('.')[0] ?? name;
+  const second = moduleName(feedforward.down);
   return {
-    attention: moduleOf(attention.output),
-    mixer: moduleOf(mixer?.module ?? attention.output),
+    attention: moduleName(attention.output),
+    mixer: moduleName(mixer?.module ?? attention.output),
     feedforward: second,
     expert: second,
   };
@@ -122,7 +122,7 @@ export function layOutTransformer(
   const prefix =
     outer.prefixes.find((one) =>
       ['weight', 'quants'].some((part) =>
-        spellingsOf(architecture, `${one}${outer.embedding}.${part}`).some((name) =>
+        nameSpellings(architecture, `${one}${outer.embedding}.${part}`).some((name) =>
           checkpoint.tensors.has(name),
         ),
       ),
@@ -148,7 +148,7 @@ export function layOutTransformer(
     width,
   );
   const { headId, head } = findHead(architecture, config, tensors, embedding);
-  const patchModules = patchModulesOf(architecture);
+  const patchModules = patchModuleNames(architecture);
   const ends = findEnds(architecture, config, tensors, prefix);
   const { list, rotaries, starts } = layOutBlocks(architecture, {
     ...{ config, folder, tensors, attention, feedforward, mixer, patchModules, ends },

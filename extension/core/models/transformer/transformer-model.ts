@@ -12,7 +12,7 @@ import type {
 } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
 import { BlockModel } from '../modules/block-model';
-import { costsOf, lookupCosts } from '../modules/costs';
+import { runningCosts, lookupCosts } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { Wiring } from '../modules/wiring';
 import type { Width } from '../narrow/width';
@@ -27,7 +27,7 @@ import { emitStart } from './emit-embedding';
 import type { OuterLinears } from './outer-matrices';
 import { storedTensors } from './part-tensors';
 import { outsideTensors, withPerLayer } from './runnable';
-import { sideInputs, sideNamesOf, sidesDependOnTokens, sideValuesOf } from './side-values';
+import { sideInputs, sideNames, sidesDependOnTokens, listSideValues } from './side-values';
 import type { RunningCosts } from './tapped-part';
 import { outerOf } from './transformer-layout';
 import type { TransformerLayout } from './transformer-layout';
@@ -92,7 +92,7 @@ export class TransformerModel
 
   protected get epilogueCosts(): RunningCosts {
     const { head } = this.layout;
-    return costsOf(storedTensors(head), [head]);
+    return runningCosts(storedTensors(head), [head]);
   }
 
   protected get outputShape(): readonly Dimension[] {
@@ -147,7 +147,7 @@ export class TransformerModel
   }
 
   public get sideValues(): readonly SideValue[] {
-    return sideValuesOf(this.layout);
+    return listSideValues(this.layout);
   }
 
   public get blockNames(): BlockNames {
@@ -169,7 +169,7 @@ export class TransformerModel
   }
 
   public sidesOf(index: number): readonly string[] {
-    return sideNamesOf(this.layout, this.at(index));
+    return sideNames(this.layout, this.at(index));
   }
 
   public emitSublayer(

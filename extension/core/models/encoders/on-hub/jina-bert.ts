@@ -8,7 +8,7 @@ import { postNorm } from '../../modules/wiring-names';
 export const jinaBert: EncoderArchitecture = {
   ...fromHub('JinaBERT'),
   modelType: 'bert',
-  told: { position_embedding_type: 'alibi' },
+  matchingFields: { position_embedding_type: 'alibi' },
   classes: { config: 'JinaBertConfig', model: 'JinaBertModel' },
   config: {
     names: epsilonName,

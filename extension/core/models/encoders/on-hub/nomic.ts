@@ -57,7 +57,7 @@ const shape = {
 const gated: EncoderArchitecture = {
   ...fromHub('Nomic Embed'),
   ...shape,
-  told: { activation_function: 'swiglu' },
+  matchingFields: { activation_function: 'swiglu' },
   config: configWith('silu', false),
   feedforward: {
     gateUp: ['mlp.fc12', 'mlp.fc11'],
@@ -71,7 +71,7 @@ const gated: EncoderArchitecture = {
 const mixtures: EncoderArchitecture = {
   ...fromHub('Nomic Embed v2'),
   ...shape,
-  told: { moe_every_n_layers: 2 },
+  matchingFields: { moe_every_n_layers: 2 },
   config: configWith('gelu', true, {
     num_shared_experts: 0,
     expert_choice_router: false,

@@ -125,7 +125,7 @@ function textTowers({
     {
       ...alone,
       modelType,
-      ofClasses: forms.map((form) => form.class),
+      headClasses: forms.map((form) => form.class),
       otherModules: say`transformers makes the text tower of a ${modelType} model of its text_config alone, which holds no modeling file.`,
       config: { ...alone.config, nested: 'text_config' },
     },

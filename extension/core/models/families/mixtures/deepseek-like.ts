@@ -28,7 +28,7 @@ const softmaxExperts: ExpertNames = {
   routing: (config) => ({
     normalized: config.norm_topk_prob,
     shareScale: config.routed_scaling_factor,
-    groups: config['topk_method'] === 'group_limited_greedy' ? groupsOf(config, 1) : undefined,
+    groups: config['topk_method'] === 'group_limited_greedy' ? expertGroups(config, 1) : undefined,
   }),
   shared: ({ moe_intermediate_size: inner, n_shared_experts: count }) =>
     typeof count === 'number' && count > 0
@@ -46,7 +46,7 @@ export const experts: ExpertNames = {
     score: 'sigmoid',
     normalized: config.norm_topk_prob,
     shareScale: config.routed_scaling_factor,
-    groups: groupsOf(config, 2),
+    groups: expertGroups(config, 2),
   }),
 };
 
@@ -58,7 +58,7 @@ function behindFirst(
   return Array.isArray(types) ? types[block] === 'sparse' : block >= Number(first ?? 0);
 }
 
-function groupsOf(config: ModelConfig, best: number): Routing['groups'] {
+function expertGroups(config: ModelConfig, best: number): Routing['groups'] {
   const { n_group: count, topk_group: chosen } = config;
   return count !== undefined && count !== null && count > 1
     ? { count, chosen: chosen ?? 1, best }
@@ -204,7 +204,7 @@ export const deepseekFamilies: readonly Architecture[] = [
       routing: (config) => ({
         normalized: config.norm_topk_prob,
         shareScale: config.routed_scaling_factor,
-        groups: groupsOf(config, 2),
+        groups: expertGroups(config, 2),
       }),
     },
     queryGrowth: growthInRope,

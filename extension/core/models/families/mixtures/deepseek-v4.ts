@@ -35,13 +35,13 @@ const sizeIn = (config: ConfigFields, field: keyof typeof sizes): number =>
   numberIn(config, field, sizes[field]);
 
 /** Entry of `layer_types` for a compression rate; undefined for unsupported rates. */
-export const typeOfRate = (rate: unknown): string | undefined =>
+export const rateType = (rate: unknown): string | undefined =>
   rate === 0 ? near : Object.keys(rates).find((type) => rates[type] === rate);
 
 /** Entry of `layer_types` by the rate that older configurations list, or by the block's number. */
 function layerType({ compress_ratios: ratios }: ConfigFields, block: number): string {
   if (Array.isArray(ratios)) {
-    return typeOfRate(ratios[block]) ?? near;
+    return rateType(ratios[block]) ?? near;
   }
   return block < 2 || block % 2 === 0 ? 'heavily_compressed_attention' : chosen;
 }
@@ -68,12 +68,12 @@ function unknownRatio(config: ConfigFields): ConfigFault | undefined {
 }
 
 /** The older fields win, as in transformers. */
-const rateOf = (config: ConfigFields, type: string): number | undefined => {
+const readRate = (config: ConfigFields, type: string): number | undefined => {
   const { compress_rates: given } = config;
-  const usual = rates[type];
-  return usual === undefined
+  const defaultRate = rates[type];
+  return defaultRate === undefined
     ? undefined
-    : numberIn(config, rateFields[type] ?? '', numberIn(isRecord(given) ? given : {}, type, usual));
+    : numberIn(config, rateFields[type] ?? '', numberIn(isRecord(given) ? given : {}, type, defaultRate));
 };
 
 /** Entry of `mlp_layer_types` by the number of blocks whose experts a table chooses. */
@@ -234,7 +234,7 @@ export const deepseekV4: Architecture = {
       queryRank: config.q_lora_rank ?? 1024,
       groups: sizeIn(config, 'o_groups'),
       groupRank: sizeIn(config, 'o_lora_rank'),
-      rate: rateOf(config, type),
+      rate: readRate(config, type),
       indexer:
         type === chosen
           ? {

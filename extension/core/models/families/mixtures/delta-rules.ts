@@ -154,11 +154,11 @@ function kimiPruned(config: ConfigFields, blocks: readonly number[]): ConfigFiel
   if (mixers === undefined || mixers === null) {
     return {};
   }
-  const kept = (list: readonly number[] = []): number[] =>
+  const renumbered = (list: readonly number[] = []): number[] =>
     blocks.flatMap((source, block) => (list.includes(source + 1) ? [block + 1] : []));
   const { full_attn_layers: full, kda_layers: mixed } = kimiMixers(config);
   return {
-    linear_attn_config: { ...mixers, full_attn_layers: kept(full), kda_layers: kept(mixed) },
+    linear_attn_config: { ...mixers, full_attn_layers: renumbered(full), kda_layers: renumbered(mixed) },
   };
 }
 

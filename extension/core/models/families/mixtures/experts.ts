@@ -93,7 +93,7 @@ export const graniteShared = {
 } as const;
 
 /** Absent where `shared_intermediate_size` is. */
-export const sharedOfGranite: NonNullable<ExpertNames['shared']> = ({
+export const graniteSharedExpert: NonNullable<ExpertNames['shared']> = ({
   shared_intermediate_size: inner,
 }) =>
   inner === undefined || inner === null || inner === 0 ? undefined : { ...graniteShared, inner };
@@ -220,7 +220,7 @@ export const expertFamilies: readonly Architecture[] = [
     modelType: 'granitemoeshared',
     classes: { config: 'GraniteMoeSharedConfig', model: 'GraniteMoeSharedForCausalLM' },
     feedforward: graniteWithShared,
-    experts: { ...graniteExperts, shared: sharedOfGranite },
+    experts: { ...graniteExperts, shared: graniteSharedExpert },
   },
   {
     ...base,

@@ -32,7 +32,7 @@ export interface Period {
 }
 
 /** The period and offset, near those given, that say which blocks of a list are meant. */
-export function periodOf(meant: readonly boolean[], given: Period): Period | undefined {
+export function findPeriod(meant: readonly boolean[], given: Period): Period | undefined {
   const fits = ({ period, offset }: Period): boolean =>
     meant.every((is, block) => is === (block % period === offset));
   if (fits(given)) {

@@ -2,7 +2,7 @@ import type { Architecture, ExpertNames } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/config-layout';
 import type { ModelConfig } from '../../transformer/model-config';
 import type { SelectiveScan } from '../../parts/mixers/selective-scan';
-import { mixedByType, periodOf } from './mixer-pieces';
+import { mixedByType, findPeriod } from './mixer-pieces';
 import type { Period } from './mixer-pieces';
 import { numberIn, attention, base } from '../pieces';
 import { preNorm } from '../../modules/wiring-names';
@@ -72,13 +72,13 @@ const jambaExperts: ExpertNames = {
 };
 
 function jambaPeriods(config: ConfigFields, blocks: readonly number[]): ConfigFields | undefined {
-  const kept = (given: Period): Period | undefined =>
-    periodOf(
+  const remainingPeriod = (given: Period): Period | undefined =>
+    findPeriod(
       blocks.map((block) => isMeant(given, block)),
       given,
     );
-  const full = kept(attends(config));
-  const sparse = kept(mixes(config));
+  const full = remainingPeriod(attends(config));
+  const sparse = remainingPeriod(mixes(config));
   return full === undefined || sparse === undefined
     ? undefined
     : {

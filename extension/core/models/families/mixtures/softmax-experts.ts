@@ -10,7 +10,7 @@ import {
   graniteScales,
   windowedByType,
 } from '../pieces';
-import { sharedOfGranite } from './experts';
+import { graniteSharedExpert } from './experts';
 import { cohere2, cohere2Lists } from '../parallel';
 
 /** Attention sinks, windows, and blocks that turn nothing where their `layer_rope_theta` is 0. */
@@ -27,10 +27,10 @@ export const graniteSwaLayout = {
       block % 4 === 0 ? 'full_attention' : 'sliding_attention',
   },
   computed: ({ layer_rope_theta: thetas, rope_parameters: rope }: ConfigFields): ConfigFields => {
-    const turning = new Set((Array.isArray(thetas) ? thetas : []).filter((theta) => theta !== 0));
-    const [theta] = turning;
+    const usedThetas = new Set((Array.isArray(thetas) ? thetas : []).filter((theta) => theta !== 0));
+    const [theta] = usedThetas;
     return {
-      'layer_rope_theta of one value': turning.size < 2,
+      'layer_rope_theta of one value': usedThetas.size < 2,
       ...(typeof theta === 'number'
         ? { rope_parameters: { ...(rope as object), rope_theta: theta } }
         : {}),
@@ -136,7 +136,7 @@ export const softmaxExperts: readonly Architecture[] = [
       ...softmaxRouted,
       modules: ['block_sparse_moe'],
       router: 'router',
-      shared: sharedOfGranite,
+      shared: graniteSharedExpert,
     },
   },
   {

@@ -44,7 +44,7 @@ const seesAll = { is_decoder: false };
 export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
   'jina-bert-v2': {
     modelType: 'bert',
-    told: { position_embedding_type: 'alibi' },
+    matchingFields: { position_embedding_type: 'alibi' },
     activations: gelus,
     demands: () => seesAll,
     describe: describeJina,
@@ -64,7 +64,7 @@ export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   'nomic-bert-moe': {
     modelType: 'nomic_bert',
-    told: { moe_every_n_layers: 2 },
+    matchingFields: { moe_every_n_layers: 2 },
     ofExperts: true,
     sparseEvery: 'moe_every_n_layers',
     fields: { moe_every_n_layers: 'moe_every_n_layers' },
@@ -90,7 +90,7 @@ export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   'gemma-embedding': {
     modelType: 'gemma3_text',
-    told: { use_bidirectional_attention: true },
+    matchingFields: { use_bidirectional_attention: true },
     windows: { period: 6, ownRotary: true, needsFull: true },
     readsFactors: false,
     hasDense: true,

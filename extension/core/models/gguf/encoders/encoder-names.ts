@@ -1,6 +1,6 @@
 import type { GgufHeader } from '../../../checkpoints/gguf';
 import { knownEncoder } from '../../encoders/encoder-architectures';
-import { inForm } from '../../encoders/encoder-architecture';
+import { withVariant } from '../../encoders/encoder-architecture';
 import type { EncoderArchitecture } from '../../encoders/encoder-architecture';
 import type { EncoderConfig } from '../../encoders/encoder-config';
 import type { Architecture } from '../../transformer/architecture';
@@ -9,20 +9,20 @@ import { denseStep, poolingsWith } from '../../folder-pooling';
 import type { GgufFamily } from '../gguf-traits';
 import { denseModules } from './pooling';
 
-type FolderFamily = Pick<GgufFamily, 'modelType' | 'told'>;
+type FolderFamily = Pick<GgufFamily, 'modelType' | 'matchingFields'>;
 
 /** The family of folders, an encoder under the fields that a decoder has. */
 export function knownInGguf(family: FolderFamily): Architecture | undefined {
-  const encoder = encoderOfFolders(family);
+  const encoder = folderEncoder(family);
   return encoder === undefined ? knownArchitecture(family.modelType) : asArchitecture(encoder);
 }
 
 /** The same family of encoders; undefined for decoders. */
-export const encoderOfFolders = ({
+export const folderEncoder = ({
   modelType,
-  told,
+  matchingFields,
 }: FolderFamily): EncoderArchitecture | undefined =>
-  knownEncoder({ ...told, model_type: modelType });
+  knownEncoder({ ...matchingFields, model_type: modelType });
 
 /** Norms in checkpoints of BERT's time. */
 const olderNames = { 'LayerNorm.weight': 'LayerNorm.gamma', 'LayerNorm.bias': 'LayerNorm.beta' };
@@ -35,7 +35,7 @@ export function asArchitecture(
   family: EncoderArchitecture,
   config?: EncoderConfig,
 ): Architecture | undefined {
-  const encoder = config === undefined ? family : inForm(family, config);
+  const encoder = config === undefined ? family : withVariant(family, config);
   const { embedding, slidingWindow, finalNorm, slopes, innerSize, experts } = encoder;
   if (embedding.kind !== 'text') {
     return undefined;

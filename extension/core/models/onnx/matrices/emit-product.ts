@@ -5,7 +5,7 @@ import type { MatrixEncoding, ModelMatrix } from '../../matrix-encoding';
 import { emitRegion } from '../stream/form-regions';
 import { emitParted, fusedAttention } from '../stream/fused-attention';
 import { operatorName } from '../graph-index';
-import { inFloats } from '../values/in-floats';
+import { toFloat32 } from '../values/in-floats';
 import { isEach } from './linear-weights';
 import type { LinearWeight, PositionMap } from './linear-weights';
 import { floatAttribute } from '../node-attributes';
@@ -29,7 +29,7 @@ export function emitProduct(
     return [emitRegion(graph, form, input, number, map?.axes)];
   }
   const multiply = (x: Value): Value =>
-    inFloats(graph, layer.use.dataType, x, (wide) =>
+    toFloat32(graph, layer.use.dataType, x, (wide) =>
       emitRegion(graph, form, strided(graph, wide, map), number, map?.axes),
     );
   switch (operatorName(node)) {

@@ -8,7 +8,7 @@ import { checkForm } from '../../forms/check-form';
 import { formTensors } from '../../forms/form-facts';
 import { findForm } from '../../forms/stored-forms';
 import type { LinearLayer, LinearRole } from '../../matrix-encoding';
-import { findRegions, toldForms } from '../stream/form-regions';
+import { findRegions, readStoredEncodings } from '../stream/form-regions';
 import { fusedAttention, whyFused } from '../stream/fused-attention';
 import type { GraphNode } from '../graph-index';
 import type { CutGraph } from '../graph-stages';
@@ -148,7 +148,7 @@ function overPositions(products: readonly MatrixProduct[]): Pick<GraphLinear, 'o
  * @throws UserError if tensors don't match the encoding in the metadata.
  */
 function encodedMatrices({ file }: OnnxModel, outer: GraphProto): Candidate[] {
-  const storedForms = toldForms(file.model);
+  const storedForms = readStoredEncodings(file.model);
   const regions = storedForms.size === 0 ? undefined : findRegions(outer, file);
   return [...storedForms].flatMap(([id, { form: spec, out, in: input }]): Candidate[] => {
     const products = regions?.get(id);

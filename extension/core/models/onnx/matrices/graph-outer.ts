@@ -5,7 +5,7 @@ import { isFloat, lazyTensor } from './graph-linears';
 import type { CutGraph } from '../graph-stages';
 import { WeightReaders } from './linear-weights';
 import type { LinearWeight, TableUse, WeightUses } from './linear-weights';
-import { lookupsOf } from './lookups';
+import { findLookups } from './lookups';
 import type { OnnxModel } from '../stream/stream-of-graph';
 
 /** The embedding of a graph, with the nodes that look its rows up. */
@@ -83,7 +83,7 @@ function outerMatrices(
 /** Tables that token ids index; empty if one is quantized with separate scales. */
 function findTokenTables({ file, index, summary }: OnnxModel): Set<string> {
   const ids = idsPort(summary.inputs);
-  const tables = ids === undefined ? [] : lookupsOf(index, ids.name).map(({ table }) => table);
+  const tables = ids === undefined ? [] : findLookups(index, ids.name).map(({ table }) => table);
   const isPlain = tables.every((name) => {
     const data = file.initializers.get(name);
     return data !== undefined && isFloat(data);

@@ -52,14 +52,14 @@ export function editMatrices(
   const names = namesIn(outer);
   const changed = layers.filter(({ id }) => forms.has(id));
   const staying = layers.filter(({ id }) => !forms.has(id));
-  const kept = new Set(staying.map(({ weight }) => weight.name));
-  const gone = new Set(
+  const remainingNames = new Set(staying.map(({ weight }) => weight.name));
+  const removedNames = new Set(
     changed
       .flatMap(({ weight, form }) => (form === undefined ? [weight] : formTensors(form)))
-      .map(nameOf)
-      .filter((name) => !kept.has(name)),
+      .map(getName)
+      .filter((name) => !remainingNames.has(name)),
   );
-  gone.forEach((name) => names.delete(name));
+  removedNames.forEach((name) => names.delete(name));
   const builder = additionsTo(file, names);
   const replaced = new Map<NodeProto, readonly NodeProto[]>();
   const widths = new Map<string, ValueInfoProto>();
@@ -98,7 +98,7 @@ export function editMatrices(
   // Constants of a former form go with its nodes.
   const [before, after] = [valuesRead(outer), valuesRead(graph)];
   const isKept = (name: string): boolean =>
-    !gone.has(name) && (after.has(name) || !before.has(name));
+    !removedNames.has(name) && (after.has(name) || !before.has(name));
   return { file: withAdditions(annotated, graph, builder, isKept), memory };
 }
 
@@ -177,7 +177,7 @@ function withReplaced(graph: GraphProto, changes: Changes): GraphProto {
     const inner = nestedGraphs(one).flatMap((nested) => nested.node);
     return replaced.get(one) ?? (holdsAny(inner, replaced) ? [withInner(one, changes)] : [one]);
   });
-  const declared = new Set([...graph.valueInfo, ...graph.output].map(nameOf));
+  const declared = new Set([...graph.valueInfo, ...graph.output].map(getName));
   const made = graph.node.filter((one) => replaced.has(one)).flatMap(({ output }) => output);
   const added = made
     .filter((name) => !declared.has(name))
@@ -203,6 +203,6 @@ function withInner(node: NodeProto, changes: Changes): NodeProto {
   });
 }
 
-function nameOf({ name }: { readonly name: string }): string {
+function getName({ name }: { readonly name: string }): string {
   return name;
 }

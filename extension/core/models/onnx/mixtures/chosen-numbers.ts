@@ -34,7 +34,7 @@ interface TableOfNumbers extends ReadByExpert {
 }
 
 /** Traces `chosen`, the indices of the selected experts. */
-export function usesOfNumbers(
+export function expertNumberUses(
   chosen: string,
   count: number,
   scores: readonly string[],

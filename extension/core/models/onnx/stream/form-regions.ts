@@ -26,11 +26,11 @@ const storedForms = v.record(
 type StoredForm = v.InferOutput<typeof storedForms>[string];
 
 /** Reads the encodings in the metadata of a graph. Returns an empty map if there are none or they can't be parsed. */
-export function toldForms({ metadataProps }: ModelProto): ReadonlyMap<string, StoredForm> {
+export function readStoredEncodings({ metadataProps }: ModelProto): ReadonlyMap<string, StoredForm> {
   const text = metadataProps.find(({ key }) => key === metadataKey)?.value;
   try {
-    const told = v.safeParse(storedForms, parseJsonText(text ?? '{}'));
-    return new Map(told.success ? Object.entries(told.output) : []);
+    const stored = v.safeParse(storedForms, parseJsonText(text ?? '{}'));
+    return new Map(stored.success ? Object.entries(stored.output) : []);
   } catch {
     return new Map();
   }
@@ -41,13 +41,13 @@ export function tellForms(
   model: ModelProto,
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): ModelProto['metadataProps'] {
-  const told = new Map(toldForms(model));
+  const stored = new Map(readStoredEncodings(model));
   for (const [id, form] of forms) {
-    told.set(id, { ...formSizes(form), form: describeForm(form) });
+    stored.set(id, { ...formSizes(form), form: describeForm(form) });
   }
   return [
     ...model.metadataProps.filter(({ key }) => key !== metadataKey),
-    entry(metadataKey, JSON.stringify(Object.fromEntries(told))),
+    entry(metadataKey, JSON.stringify(Object.fromEntries(stored))),
   ];
 }
 

@@ -4,7 +4,7 @@ import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 const float32: number = DataType.FLOAT;
 
 /** Runs `compute` on x in float32 and casts the result back to the type of the graph. */
-export function inFloats(
+export function toFloat32(
   graph: GraphBuilder,
   dataType: number,
   x: Value,
