@@ -20,7 +20,7 @@ export function modelsReference(declarations, results, notWritten) {
   const decoders = architectures.map((architecture) => [
     code(architecture.modelType),
     architecture.slopes === undefined
-      ? architecture.rotary === 'none' && architecture.outer.positions === undefined
+      ? architecture.rotary === 'none' && architecture.embeddingAndHead.positions === undefined
         ? ''
         : positions[architecture.rotary]
       : architecture.rotary === 'none'

@@ -4,7 +4,7 @@ import { hasOwnParts, requireAble } from '../models/capability';
 import type { Refusal } from '../models/capability';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
 import type { CompressedForms } from '../models/forms/form-spec';
-import { outerPlaces } from '../models/matrix-encoding';
+import { embeddingAndHeadPlaces } from '../models/matrix-encoding';
 import type { MatrixEncoding } from '../models/matrix-encoding';
 import { describePatch, patchTensorShapes, patchWidth } from '../models/patch/symbolic-patch';
 import type { PatchSpecs, SymbolicPatch } from '../models/patch/symbolic-patch';
@@ -199,7 +199,7 @@ function mergeForms(before: CompressedForms, added: CompressedForms): Compressed
 /** What is said of embedding and head. */
 function outerForms(compressed: CompressedForms): CompressedForms {
   return Object.fromEntries(
-    outerPlaces.flatMap((place) => {
+    embeddingAndHeadPlaces.flatMap((place) => {
       const forms = compressed[place];
       return forms === undefined ? [] : [[place, forms]];
     }),

@@ -253,7 +253,7 @@ export function runningError(model: LayeredModel): number | undefined {
     return model.graph.roundingError;
   }
   // Looking up rows of an embedding rounds nothing.
-  const heads = model.outerMatrices.filter(({ place }) => place === 'head');
+  const heads = model.embeddingAndHeadMatrices.filter(({ place }) => place === 'head');
   const layers = model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
   const isRounded = [...layers, ...heads].some(
     ({ form }) => form !== undefined && roundsInputs(form),

@@ -135,7 +135,7 @@ function replacedTensors(
       names.forEach((one, i) => replaced.set(one, i === 0 ? [{ name, form }] : []));
     }
   }
-  for (const { id, weight, form: before, place, tiedTo } of model.outerMatrices) {
+  for (const { id, weight, form: before, place, tiedTo } of model.embeddingAndHeadMatrices) {
     // Where both have been one tensor, its other name is stored in the place of the first.
     const isSplit = unties && tiedTo !== undefined;
     const form = matrices.get(id) ?? (isSplit ? (before ?? { kind: 'dense', weight }) : undefined);

@@ -283,7 +283,7 @@ function addsToOneStream({ emitter, summary }: LayeredModel): Capability {
 /** Linear layers and matrices outside the blocks that can be compressed or trained. */
 const linearLayers = (model: LayeredModel): readonly ModelMatrix[] => [
   ...model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers),
-  ...model.outerMatrices,
+  ...model.embeddingAndHeadMatrices,
 ];
 
 function hasMatrices(model: LayeredModel): Capability {

@@ -6,7 +6,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { Example } from './model-input';
 import type { ModelEmitter } from './model-emitter';
 import type { ModelSummary } from './model-summary';
-import type { LinearLayer, MatrixEncoding, OuterMatrix } from './matrix-encoding';
+import type { LinearLayer, MatrixEncoding, EmbeddingOrHead } from './matrix-encoding';
 import type { SymbolicPatch } from './patch/symbolic-patch';
 import type { ExpertTensors } from './transformer/part-tensors';
 
@@ -217,7 +217,7 @@ export interface LayeredModel {
   readonly epilogue: GraphPart;
   readonly output: ModelOutput;
   /** The matrices of embedding and head that can take another encoding. */
-  readonly outerMatrices: readonly OuterMatrix[];
+  readonly embeddingAndHeadMatrices: readonly EmbeddingOrHead[];
   /** This model with other forms of some linear layers or outer matrices, by id; forms are those of y = x·Wᵀ. */
   withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): LayeredModel;
   /**

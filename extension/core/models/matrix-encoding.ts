@@ -126,17 +126,17 @@ export interface LinearLayer extends ModelMatrix {
 }
 
 /** Positions of linear layers outside the sublayers. */
-export const outerPlaces = ['embedding', 'head'] as const;
-export type OuterPlace = (typeof outerPlaces)[number];
+export const embeddingAndHeadPlaces = ['embedding', 'head'] as const;
+export type EmbeddingOrHeadPlace = (typeof embeddingAndHeadPlaces)[number];
 
-export const outerNames: Readonly<Record<OuterPlace, Message>> = {
+export const embeddingAndHeadNames: Readonly<Record<EmbeddingOrHeadPlace, Message>> = {
   embedding: say`embedding`,
   head: say`head`,
 };
 
 /** The table that tokens are looked up in, with a row for each, or a matrix of the head. */
-export interface OuterMatrix extends ModelMatrix {
-  readonly place: OuterPlace;
+export interface EmbeddingOrHead extends ModelMatrix {
+  readonly place: EmbeddingOrHeadPlace;
   /** Id of the other one, if embedding and head are tied. */
   readonly tiedTo?: string;
 }

@@ -28,7 +28,7 @@ import { isT5, readT5Gguf } from './gguf/t5-gguf';
 import { hasTiedHead } from './transformer/outer-matrices';
 import { joinPacked } from './quantized/packed-checkpoint';
 import { readQuantization } from './quantized/quantization';
-import { layOutTransformer, outerOf } from './transformer/transformer-layout';
+import { layOutTransformer, getEmbeddingAndHead } from './transformer/transformer-layout';
 import { bytesByDType, summarizeModel } from './summarize';
 import { TransformerModel } from './transformer/transformer-model';
 import { say } from '../message';
@@ -236,7 +236,7 @@ async function layOut({
     config,
     checkpoint: joined,
     layout: { ...layout, keepsCache: true },
-    outer: outerOf(layout),
+    embeddingAndHead: getEmbeddingAndHead(layout),
     fingerprint,
     sizes: {
       vocabularySize: config.vocab_size,
@@ -244,7 +244,7 @@ async function layOut({
         config.max_position_embeddings,
         architecture.maxPositions?.(config) ?? Number.POSITIVE_INFINITY,
       ),
-      tiedHead: hasTiedHead(outerOf(layout)),
+      tiedHead: hasTiedHead(getEmbeddingAndHead(layout)),
       ...(architecture.dependsOnNumber === true ? { keepsBlocks: true } : {}),
     },
   });

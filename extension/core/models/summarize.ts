@@ -4,8 +4,8 @@ import type { CompressedForms } from './forms/form-spec';
 import type { ModelSummary, SublayerSummary } from './model-summary';
 import { describePatch } from './patch/symbolic-patch';
 import type { PatchSpecs } from './patch/symbolic-patch';
-import { outerLinears, outerTensors } from './transformer/outer-matrices';
-import type { OuterLinears } from './transformer/outer-matrices';
+import { embeddingAndHeadLinears, embeddingAndHeadTensors } from './transformer/outer-matrices';
+import type { EmbeddingAndHead } from './transformer/outer-matrices';
 import { weightCounter } from './modules/costs';
 import { cacheBytes } from './modules/sublayer';
 import type { Sublayer } from './modules/sublayer-list';
@@ -28,7 +28,7 @@ interface FoundModel {
   };
   readonly checkpoint: Checkpoint;
   readonly layout: FoundLayout;
-  readonly outer: OuterLinears;
+  readonly embeddingAndHead: EmbeddingAndHead;
   readonly fingerprint: string;
   /** Sizes that are the family's own. */
   readonly sizes: Pick<
@@ -52,7 +52,7 @@ interface FoundLayout extends SummarizedLayout {
 
 /** Summary printed by `inspect`. */
 export function summarizeModel(found: FoundModel): ModelSummary {
-  const { folder, config, checkpoint, layout, outer, fingerprint, sizes } = found;
+  const { folder, config, checkpoint, layout, embeddingAndHead, fingerprint, sizes } = found;
   const tensors = [...checkpoint.tensors.values()];
   const unused = new Set([...layout.unused, ...layout.computed]);
   const used = tensors.filter((tensor) => !unused.has(tensor.name));
@@ -65,7 +65,7 @@ export function summarizeModel(found: FoundModel): ModelSummary {
       used,
       weightCounter([
         ...layout.sublayers.flatMap(({ linears }) => linears),
-        ...outerLinears(outer),
+        ...embeddingAndHeadLinears(embeddingAndHead),
       ]),
     ),
     bytes: sum(tensors, (tensor) => tensor.length),
@@ -156,10 +156,10 @@ export function summarizePatches(sublayers: readonly Sublayer[]): Pick<ModelSumm
 }
 
 /** Parameters and bytes of embedding and head. Tied weights are counted once. */
-export function summarizeOuter(outer: OuterLinears): Pick<SublayerSummary, 'parameters' | 'bytes'> {
-  const tensors = outerTensors(outer);
+export function summarizeEmbeddingAndHead(embeddingAndHead: EmbeddingAndHead): Pick<SublayerSummary, 'parameters' | 'bytes'> {
+  const tensors = embeddingAndHeadTensors(embeddingAndHead);
   return {
-    parameters: sum(tensors, weightCounter(outerLinears(outer))),
+    parameters: sum(tensors, weightCounter(embeddingAndHeadLinears(embeddingAndHead))),
     bytes: sum(tensors, ({ length }) => length),
   };
 }

@@ -55,7 +55,7 @@ async function compressed(
 ): Promise<Written> {
   const model = await openModel(source);
   const layers = layersOf(model, removed);
-  const outside = model.outerMatrices;
+  const outside = model.embeddingAndHeadMatrices;
   const made = new Map([
     ...(forms.length === 0 ? [] : formsInTurn(layers, forms)),
     ...formsOutside(outside, outer),
@@ -215,7 +215,7 @@ describe('a compressed Hugging Face folder', () => {
       .flatMap((form) => formTensors(form))
       .reduce((sum, { length }) => sum + length, 0);
     const { summary } = await openModel(source);
-    const { out = 0, in: width = 0 } = (await openModel(source)).outerMatrices[0] ?? {};
+    const { out = 0, in: width = 0 } = (await openModel(source)).embeddingAndHeadMatrices[0] ?? {};
     const dense = summary.bytes - 2 * out * width;
     const data = result.files.find(({ name }) => name.endsWith('.onnx_data'))?.bytes ?? 0;
     expect(data).toBeLessThan(dense + bytes);
@@ -234,14 +234,14 @@ describe('a compressed Hugging Face folder', () => {
       },
     );
     const tied = join(folder, 'model.onnx');
-    const { outerMatrices } = await openModel(tied);
-    expect(outerMatrices.map(({ place, tiedTo }) => [place, tiedTo !== undefined])).toEqual([
+    const { embeddingAndHeadMatrices } = await openModel(tied);
+    expect(embeddingAndHeadMatrices.map(({ place, tiedTo }) => [place, tiedTo !== undefined])).toEqual([
       ['embedding', true],
       ['head', true],
     ]);
     const apart = onnxFixture('llama-legacy');
-    const [table = '', head = ''] = outerMatrices.map(({ id }) => id);
-    const [other = '', second = ''] = (await openModel(apart)).outerMatrices.map(({ id }) => id);
+    const [table = '', head = ''] = embeddingAndHeadMatrices.map(({ id }) => id);
+    const [other = '', second = ''] = (await openModel(apart)).embeddingAndHeadMatrices.map(({ id }) => id);
     const cases: [string, OuterForms, string[]][] = [
       [tied, { embedding: 'int8', head: 'int8' }, []],
       [tied, { embedding: 'int4', head: 'int8' }, []],
@@ -253,13 +253,13 @@ describe('a compressed Hugging Face folder', () => {
     ];
     expect(head).toBe(`${table}:head`);
     for (const [source, outer, dense] of cases) {
-      const forms = formsOutside((await openModel(source)).outerMatrices, outer);
+      const forms = formsOutside((await openModel(source)).embeddingAndHeadMatrices, outer);
       const matrices = await storeForms(`${fresh()}.safetensors`, forms);
       const result = await prune(source, [], fresh(), { matrices, format: 'onnx' });
       const { initializers } = await openOnnx(join(result.path, 'model.onnx'));
       const again = await openModel(join(result.path, 'model.onnx'));
       expect(again.summary.sublayers).toEqual((await openModel(source)).summary.sublayers);
-      expect(again.outerMatrices.map(({ weight }) => weight.name)).toEqual(dense);
+      expect(again.embeddingAndHeadMatrices.map(({ weight }) => weight.name)).toEqual(dense);
       expect([table, other, second].filter((name) => initializers.has(name))).toEqual(dense);
       const quants = [...initializers.keys()].filter((name) => name.endsWith('.quants'));
       expect(quants).toHaveLength(new Set(forms.values()).size);

@@ -132,7 +132,7 @@ describe('adapters of matrices', () => {
 
   it('are left out where a matrix is read in another way too, which is then trained itself in steps of its size', async () => {
     const model = await openModel(fixture('llama-tied-f16'));
-    const [embedding] = model.outerMatrices;
+    const [embedding] = model.embeddingAndHeadMatrices;
     const { weight, id } = embedding ?? expect.fail('no embedding');
     const whole = await wholeModel(model, new Map([[id, { kind: 'dense', weight }]]), 1);
     expect(whole.model.parameters.map((parameter) => parameter.name)).toEqual([weight.name]);

@@ -202,7 +202,7 @@ function compressedEntries(
   entries.flag('expert_weights_norm', true);
   entries.integer(
     tableBlocks,
-    blocks.filter((block) => experts?.byToken?.isOf(config, block) === true).length,
+    blocks.filter((block) => experts?.byToken?.appliesTo(config, block) === true).length,
   );
   const { limit = 0 } = feedforward.clamped?.(config) ?? {};
   entries.floats(

@@ -66,21 +66,21 @@ export function latentEntries(
   if (shape === undefined) {
     return;
   }
-  const { queryRank, keyValueRank, plainDim, turnedDim, valueDim } = shape;
+  const { queryRank, keyValueRank, plainDim, rotaryDim, valueDim } = shape;
   if (queryRank !== undefined) {
     entries.integer(queryLatent, queryRank);
   }
   entries.integer('attention.kv_lora_rank', keyValueRank);
   if (target.family.joinsLatent === true) {
-    entries.integer(ggufFields.head_dim, plainDim + turnedDim);
+    entries.integer(ggufFields.head_dim, plainDim + rotaryDim);
     entries.integer(valueLength, valueDim);
   } else {
-    entries.integer(ggufFields.head_dim, keyValueRank + turnedDim);
+    entries.integer(ggufFields.head_dim, keyValueRank + rotaryDim);
     entries.integer(valueLength, keyValueRank);
-    entries.integer('attention.key_length_mla', plainDim + turnedDim);
+    entries.integer('attention.key_length_mla', plainDim + rotaryDim);
     entries.integer('attention.value_length_mla', valueDim);
   }
-  entries.integer('rope.dimension_count', turnedDim);
+  entries.integer('rope.dimension_count', rotaryDim);
 }
 
 /** Which blocks have a mixer, and its sizes. */

@@ -39,7 +39,7 @@ export function rotaryOf(
   const own = layerTypeConfig(config, layerType);
   const order = { interleaved: false, reversed: false };
   const headDim =
-    architecture.latent?.(config).turnedDim ?? headDimOf({ architecture, config }, layerType);
+    architecture.latent?.(config).rotaryDim ?? headDimOf({ architecture, config }, layerType);
   return readRotary(own, headDim, order, configFile);
 }
 

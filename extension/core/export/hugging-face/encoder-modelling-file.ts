@@ -51,7 +51,7 @@ export function encoderModellingFile(
   const stands = [...used].map((name) => standInClasses[name]).filter((text) => text !== '');
   const forms = compressedParts(needs, modules.linears);
   const widths = widthParts(family, needs, { ...modules, nested: family.config.nested });
-  const outer = outerParts(needs, stockModel);
+  const embeddingAndHead = outerParts(needs, stockModel);
   const patchedModules = patchModuleNames(family);
   const patches = patchParts(
     needs,
@@ -76,16 +76,16 @@ ${lacksMethod}
 ${widths.method}${forms.method}${patches.method}
 
 ${stands.join('\n\n')}
-${widths.classes}${forms.classes}${patches.classes}${outer.classes}
+${widths.classes}${forms.classes}${patches.classes}${embeddingAndHead.classes}
 ${registration(modelType, stockModel, model)}
 
 
 class ${model}(${stockModel}):
     config_class = ${config}
-    config: ${config}${outer.attribute}
+    config: ${config}${embeddingAndHead.attribute}
 
     def __init__(self, config, **keywords):
-        super().__init__(config, **keywords)${outer.call}
+        super().__init__(config, **keywords)${embeddingAndHead.call}
         try:
             layers = ${layers}
         except AttributeError:

@@ -31,15 +31,15 @@ export function removeFromWrapped(
     other === undefined ? [first] : [first, other],
     removed,
   );
-  const { outer, node } = first.place.wrapping;
-  const decides = makersOf(node.input, outer);
-  const around = outer.node.map((one, place) => {
+  const { parentGraph, node } = first.place.wrapping;
+  const decides = makersOf(node.input, parentGraph);
+  const around = parentGraph.node.map((one, place) => {
     const left = modes.map((mode) => mode.left.get(place)).find((nodes) => nodes !== undefined);
     return one === node ? [] : (left ?? (decides.has(one) ? [one] : []));
   });
   requireApart(first, around.flat());
   const wanted = new Set([
-    ...outer.output.map(({ name }) => name).filter((name) => !droppedOutputs.has(name)),
+    ...parentGraph.output.map(({ name }) => name).filter((name) => !droppedOutputs.has(name)),
     ...around.flat().flatMap(({ input }) => input),
   ]);
   const kept = node.output.map((name) => wanted.has(name));
@@ -50,14 +50,14 @@ export function removeFromWrapped(
       return mode === undefined ? attribute : copyWith(attribute, { g: branchOf(mode, kept) });
     }),
   });
-  const nodes = outer.node.flatMap((one, place) =>
+  const nodes = parentGraph.node.flatMap((one, place) =>
     one === node ? [choice] : (around[place] ?? []),
   );
   const made = new Set(node.output);
   const [mode] = modes;
   const resolve = (name: string): string =>
     made.has(name) ? name : (mode?.remaining.resolve(name) ?? name);
-  return keepPorts(outer, nodes, { droppedOutputs, resolve });
+  return keepPorts(parentGraph, nodes, { droppedOutputs, resolve });
 }
 
 /** The nodes that some values are made of, such as the condition of the If, which no branch reads. */

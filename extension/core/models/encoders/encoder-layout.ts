@@ -10,7 +10,7 @@ import type { Linear } from '../parts/linear';
 import type { DistanceBias } from '../parts/distance-bias';
 import type { Norm, NormStyle } from '../parts/norm';
 import type { Rotary } from '../parts/rotary';
-import type { OuterLinears } from '../transformer/outer-matrices';
+import type { EmbeddingAndHead } from '../transformer/outer-matrices';
 import type { PartKind } from '../transformer/architecture';
 import { describedForms, TensorFinder } from '../transformer/tensor-finder';
 import type { ModelConfig } from '../transformer/model-config';
@@ -193,10 +193,10 @@ export function layOutEncoder(
 }
 
 /** The matrices outside the sublayers. */
-export function outerOf({
+export function getEmbeddingAndHead({
   embedding,
   head,
-}: Pick<EncoderLayout, 'embedding' | 'head'>): OuterLinears {
+}: Pick<EncoderLayout, 'embedding' | 'head'>): EmbeddingAndHead {
   return {
     embedding: embedding.kind === 'text' ? embedding.words : undefined,
     // Linear layers after pooling are stored in separate files and don't change.
@@ -230,7 +230,7 @@ function findSteps(
     const tied = step.tied === true && config.tie_word_embeddings ? words : undefined;
     const matrix =
       tied === undefined || tensors.hasMatrix(name)
-        ? tensors.outer('head', name, out, input)
+        ? tensors.embeddingAndHead('head', name, out, input)
         : tied;
     input = out;
     const added =

@@ -9,12 +9,12 @@ import { runningCosts } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { Width } from '../narrow/width';
 import { emitNorms } from '../parts/norm';
-import type { OuterLinears } from '../transformer/outer-matrices';
+import type { EmbeddingAndHead } from '../transformer/outer-matrices';
 import { partTensors, storedTensors } from '../transformer/part-tensors';
 import type { RunningCosts } from '../transformer/tapped-part';
 import { embeddingTensors, emitEmbedding, encoderInputs } from './encoder-embedding';
 import { emitHead, encoderOutput } from './encoder-head';
-import { outerOf } from './encoder-layout';
+import { getEmbeddingAndHead } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';
 import {
   emitEncoderSides,
@@ -42,8 +42,8 @@ export class EncoderModel extends BlockModel<EncoderLayout, EncoderModel> {
     return this.layout.sublayers;
   }
 
-  public get outer(): OuterLinears {
-    return outerOf(this.layout);
+  public get embeddingAndHead(): EmbeddingAndHead {
+    return getEmbeddingAndHead(this.layout);
   }
 
   public get hidden(): number {
@@ -51,7 +51,7 @@ export class EncoderModel extends BlockModel<EncoderLayout, EncoderModel> {
   }
 
   protected get prologueCosts(): RunningCosts {
-    const { embedding } = this.outer;
+    const { embedding } = this.embeddingAndHead;
     return runningCosts(this.prologueTensors, embedding === undefined ? [] : [embedding]);
   }
 
@@ -138,7 +138,7 @@ export class EncoderModel extends BlockModel<EncoderLayout, EncoderModel> {
     return readsAll ? ['batch', 'sequence', width] : ['batch', width];
   }
 
-  protected get outerTensors(): readonly LazyTensor[] {
+  protected get embeddingAndHeadTensors(): readonly LazyTensor[] {
     return [...this.prologueTensors, ...this.epilogueTensors];
   }
 
@@ -157,7 +157,7 @@ export class EncoderModel extends BlockModel<EncoderLayout, EncoderModel> {
 
   public layoutWith(
     sublayers: readonly Sublayer[],
-    { embedding: words, heads }: OuterLinears,
+    { embedding: words, heads }: EmbeddingAndHead,
   ): EncoderLayout {
     const { embedding, head } = this.layout;
     const isText = embedding.kind === 'text' && words !== undefined;

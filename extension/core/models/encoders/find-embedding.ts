@@ -138,7 +138,7 @@ function findTextEmbedding(
   const vocabulary = required(config.vocab_size, 'vocab_size', folder);
   const embedding: EncoderEmbedding = {
     kind: 'text',
-    words: tensors.outer('embedding', at(names.words), vocabulary, width),
+    words: tensors.embeddingAndHead('embedding', at(names.words), vocabulary, width),
     scale: names.scale,
     joined: findJoined(names, config, tensors, at, hidden),
     hiddenBy: names.hiddenBy?.(config),

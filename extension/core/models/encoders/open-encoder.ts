@@ -9,7 +9,7 @@ import { summarizeModel } from '../summarize';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { parseEncoderConfig } from './encoder-config';
 import type { EncoderConfig } from './encoder-config';
-import { headForm, layOutEncoder, outerOf } from './encoder-layout';
+import { headForm, layOutEncoder, getEmbeddingAndHead } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';
 import { folderPooling, poolingsWith } from '../folder-pooling';
 import type { UserError } from '../../user-error';
@@ -67,20 +67,20 @@ export async function readEncoder(
   const config = parseEncoderConfig(configText, folder.config, architecture.config);
   const { layout, files, warnings } = await layOutPooled(architecture, config, folder, checkpoint);
   const { maxPositions, canTie, embedding } = layout;
-  const outer = outerOf(layout);
+  const embeddingAndHead = getEmbeddingAndHead(layout);
   const described = summarizeModel({
     folder,
     config,
     checkpoint,
     layout: { ...layout, keepsCache: false },
-    outer,
+    embeddingAndHead,
     fingerprint: fingerprint ?? (await fingerprintModel(configText, checkpoint)),
     sizes: {
       ...(embedding.kind === 'text'
         ? { vocabularySize: embedding.words.weight.shape[0] ?? 0 }
         : {}),
       ...(maxPositions === undefined ? {} : { maxPositions }),
-      ...(canTie ? { tiedHead: hasTiedHead(outer) } : {}),
+      ...(canTie ? { tiedHead: hasTiedHead(embeddingAndHead) } : {}),
     },
   });
   const found = { ...described, warnings: [...warnings, ...described.warnings] };

@@ -24,7 +24,7 @@ export const alibiFamilies: readonly Architecture[] = [
       }),
       only: () => ({ apply_residual_connection_post_layernorm: false }),
     },
-    outer: {
+    embeddingAndHead: {
       prefixes: ['transformer.', ''],
       embedding: 'word_embeddings',
       embeddingNorm: 'word_embeddings_layernorm',
@@ -64,7 +64,7 @@ export const alibiFamilies: readonly Architecture[] = [
         no_bias: true,
       }),
     },
-    outer: { prefixes: ['transformer.'], embedding: 'wte', finalNorm: 'norm_f', blocks: 'blocks' },
+    embeddingAndHead: { prefixes: ['transformer.'], embedding: 'wte', finalNorm: 'norm_f', blocks: 'blocks' },
     norm: 'layer-without-bias',
     attention: {
       wiring: preNorm('norm_1'),

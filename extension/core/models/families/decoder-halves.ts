@@ -30,7 +30,7 @@ function decoderHalf({ modelType, classes, config, norm, ...family }: BartFamily
       ...(config.computed === undefined ? {} : { computed: config.computed }),
       only: (given) => ({ ...config.only?.(given), is_encoder_decoder: false }),
     },
-    outer: {
+    embeddingAndHead: {
       prefixes: ['model.decoder.', 'decoder.'],
       embedding: 'embed_tokens',
       blocks: decoder.blocks,

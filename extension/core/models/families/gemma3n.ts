@@ -56,7 +56,7 @@ export const gemma3n: Architecture = {
       ...(hasLenders(config) ? {} : { num_kv_shared_layers: 0 }),
     }),
   },
-  outer: { ...base.outer, perLayer },
+  embeddingAndHead: { ...base.embeddingAndHead, perLayer },
   attention: normedAttention,
   altUp: {
     count: (config) => numberIn(config, 'altup_num_inputs', 4),

@@ -116,8 +116,8 @@ export const gemma4: Architecture = {
       ...(hasLenders(config) ? {} : { num_kv_shared_layers: 0 }),
     }),
   },
-  outer: {
-    ...base.outer,
+  embeddingAndHead: {
+    ...base.embeddingAndHead,
     perLayer,
   },
   attention: normedAttention,
@@ -182,6 +182,6 @@ export const gemma4Unified: Architecture = {
     only: (fields) => ({ ...config?.only?.(fields), enable_moe_block: false }),
   },
   readsEmbedding: false,
-  outer: base.outer,
+  embeddingAndHead: base.embeddingAndHead,
   end: { factor: 'layer_scalar' },
 };

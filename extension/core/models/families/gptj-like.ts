@@ -15,7 +15,7 @@ const gptjLike = {
       rotary_dim: 64,
     }),
   },
-  outer: {
+  embeddingAndHead: {
     prefixes: ['transformer.', ''],
     embedding: 'wte',
     finalNorm: 'ln_f',

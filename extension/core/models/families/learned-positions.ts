@@ -30,7 +30,7 @@ const gpt2Form = ({
         },
       }
     : {};
-const gpt2Outer = {
+const gpt2EmbeddingAndHead = {
   prefixes: ['transformer.', ''],
   embedding: 'wte',
   positions: { name: 'wpe', offset: 0 },
@@ -57,7 +57,7 @@ const optBranches = {
   },
 } as const;
 
-const optOuter = {
+const optEmbeddingAndHead = {
   prefixes: ['model.decoder.', 'decoder.'],
   embedding: 'embed_tokens',
   // Rows 0 and 1 belong to padding.
@@ -71,10 +71,10 @@ function optForm(config: ModelConfig): Partial<Architecture> {
   const isPreNorm = config['do_layer_norm_before'] !== false;
   const { attention: first, feedforward: second } = optBranches;
   return {
-    outer:
+    embeddingAndHead:
       isPreNorm && config['_remove_final_layer_norm'] !== true
-        ? { ...optOuter, finalNorm: 'final_layer_norm' }
-        : optOuter,
+        ? { ...optEmbeddingAndHead, finalNorm: 'final_layer_norm' }
+        : optEmbeddingAndHead,
     ...(isPreNorm
       ? {}
       : {
@@ -96,7 +96,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
       defaults: gpt2Defaults,
       only: () => ({ add_cross_attention: false }),
     },
-    outer: gpt2Outer,
+    embeddingAndHead: gpt2EmbeddingAndHead,
     norm: 'layer',
     transposed: true,
     attention: {
@@ -119,7 +119,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
       defaults: () => ({ hidden_act: 'relu', rms_norm_eps: 1e-5, tie_word_embeddings: true }),
       only: () => ({ layer_norm_elementwise_affine: true }),
     },
-    outer: optOuter,
+    embeddingAndHead: optEmbeddingAndHead,
     norm: 'layer',
     ...optBranches,
     biases: (config) => allBiases(config.enable_bias),
@@ -139,7 +139,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
       // Overrides the file, because the layers ignore it.
       computed: () => ({ rms_norm_eps: 1e-5 }),
     },
-    outer: {
+    embeddingAndHead: {
       prefixes: ['biogpt.'],
       embedding: 'embed_tokens',
       positions: { name: 'embed_positions', offset: 2 },
@@ -172,7 +172,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
       }),
       only: () => ({ add_cross_attention: false }),
     },
-    outer: gpt2Outer,
+    embeddingAndHead: gpt2EmbeddingAndHead,
     norm: 'layer',
     attention: {
       wiring: preNorm('ln_1'),
@@ -203,7 +203,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
       }),
       lists: { attention_layers: gptNeoLayer },
     },
-    outer: gpt2Outer,
+    embeddingAndHead: gpt2EmbeddingAndHead,
     norm: 'layer',
     attention: {
       wiring: preNorm('ln_1'),

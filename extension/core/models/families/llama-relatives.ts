@@ -75,7 +75,7 @@ export const llamaRelatives: readonly Architecture[] = [
         final_logit_softcapping: 15,
       }),
     },
-    outer: { ...base.outer, embeddingNorm: 'norm' },
+    embeddingAndHead: { ...base.embeddingAndHead, embeddingNorm: 'norm' },
     plainNorms: true,
     attention: {
       ...attention,
@@ -288,7 +288,7 @@ export const llamaRelatives: readonly Architecture[] = [
         max_position_embeddings: 4096,
       }),
     },
-    outer: { prefixes: ['transformer.'], embedding: 'wte', finalNorm: 'ln_f', blocks: 'h' },
+    embeddingAndHead: { prefixes: ['transformer.'], embedding: 'wte', finalNorm: 'ln_f', blocks: 'h' },
     attention: {
       wiring: preNorm('ln_1'),
       queryKeyValue: ['attn.attention.q_proj', 'attn.attention.k_proj', 'attn.attention.v_proj'],

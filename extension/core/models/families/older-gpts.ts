@@ -22,7 +22,7 @@ export const olderGpts: readonly Architecture[] = [
         intermediate_size: fourTimesHidden({ hidden_size: config['n_embd'] }),
       }),
     },
-    outer: {
+    embeddingAndHead: {
       prefixes: ['transformer.', ''],
       embedding: 'tokens_embed',
       positions: { name: 'positions_embed', offset: 0 },
@@ -57,7 +57,7 @@ export const olderGpts: readonly Architecture[] = [
       }),
       computed: () => ({ hidden_act: 'relu' }),
     },
-    outer: {
+    embeddingAndHead: {
       prefixes: ['transformer.', ''],
       embedding: 'w',
       positions: { offset: 0, divisor: (half) => half },
@@ -101,8 +101,8 @@ export const olderGpts: readonly Architecture[] = [
       computed: () => ({ rms_norm_eps: 1e-5 }),
       only: () => ({ add_cross_attention: false }),
     },
-    outer: {
-      ...base.outer,
+    embeddingAndHead: {
+      ...base.embeddingAndHead,
       positions: { offset: 2, divisor: (half) => half - 1 },
       finalNorm: 'layer_norm',
     },

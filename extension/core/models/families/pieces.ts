@@ -1,6 +1,6 @@
 import type {
   Biases,
-  OuterNames,
+  EmbeddingAndHeadNames,
   QueryGrowth,
   Scales,
   SharedExpertNames,
@@ -11,7 +11,7 @@ import { say } from '../../message';
 import type { Message } from '../../message';
 import { preNorm } from '../modules/wiring-names';
 
-const outer: OuterNames = {
+const embeddingAndHead: EmbeddingAndHeadNames = {
   prefixes: ['model.', ''],
   embedding: 'embed_tokens',
   finalNorm: 'norm',
@@ -163,7 +163,7 @@ export function windowedLayers(config: ModelConfig, block: number): number | und
 
 /** Families alike but for names and numbers; the others add to it. */
 export const base = {
-  outer,
+  embeddingAndHead,
   norm: 'rms',
   attention,
   feedforward,

@@ -130,7 +130,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     }),
   },
   nemotron_h: nemotron,
-  nemotron_h_moe: { ...nemotron, ofExperts: true },
+  nemotron_h_moe: { ...nemotron, prefersExperts: true },
   'falcon-h1': {
     modelType: 'falcon_h1',
     aliases: { 'ffn_norm.weight': 'ffn_norm' },
@@ -352,7 +352,7 @@ export function findGgufFamily(keys: GgufKeys): GgufFamily | undefined {
   const family = Object.hasOwn(ggufFamilies, keys.architecture)
     ? ggufFamilies[keys.architecture]
     : undefined;
-  return family?.others?.find(({ isOf }) => isOf(keys)) ?? family;
+  return family?.others?.find(({ matches }) => matches(keys)) ?? family;
 }
 
 /** Constants of llama.cpp (src/models/gemma3n.cpp): blocks with sparse gates, and blocks with their own keys. */

@@ -239,8 +239,8 @@ export async function namesInFolder(
   }
   const known = { ...plain, ...(await configParts(plain, header)) };
   const parts = partNames(known, toGgufArchitecture(known, family));
-  const { outer } = known;
-  const [prefix = ''] = outer.prefixes;
+  const { embeddingAndHead } = known;
+  const [prefix = ''] = embeddingAndHead.prefixes;
   const normOffset = (part: string, kind: string): number =>
     known.norm.endsWith('-offset') && part.endsWith('norm') && kind === 'weight' ? 1 : 0;
   const groups = readHeadGroups(known, new GgufKeys(header, header.file));
@@ -252,7 +252,7 @@ export async function namesInFolder(
       if (folderName === undefined || isTurned) {
         return [];
       }
-      const place = block === undefined ? '' : `${prefix}${outer.blocks}.${block}.`;
+      const place = block === undefined ? '' : `${prefix}${embeddingAndHead.blocks}.${block}.`;
       const own = { name: `${place}${folderName}.${kind}`, offset: normOffset(part, kind) };
       return [[name, part === 'attn_qkv' && groups !== undefined ? { ...own, groups } : own]];
     }),

@@ -3,7 +3,7 @@ import type {
   Biases,
   ExpertNames,
   MixerNames,
-  OuterNames,
+  EmbeddingAndHeadNames,
 } from '../transformer/architecture';
 import type { BlockEndNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
@@ -21,14 +21,14 @@ export const ggufBlocks = 'blk';
  * the offset to norms that have one.
  */
 export function toGgufArchitecture(known: Architecture, family: GgufFamily): Architecture {
-  const { altUp, blockForm, connections, end, experts, form, mixer, outer } = known;
+  const { altUp, blockForm, connections, end, experts, form, mixer, embeddingAndHead } = known;
   return renamed(
     {
       ...known,
       ...branchesInGguf(known, family),
       norm: withOffsetAdded(known.norm),
       transposed: false,
-      outer: embeddingAndHeadInGguf(outer),
+      embeddingAndHead: embeddingAndHeadInGguf(embeddingAndHead),
       ...(end === undefined ? {} : { end: endInGguf(end) }),
       ...(altUp === undefined
         ? {}
@@ -64,9 +64,9 @@ function withOffsetAdded(norm: NormKind): NormKind {
   return norm === 'rms-offset' ? 'rms' : norm === 'layer-offset' ? 'layer' : norm;
 }
 
-function embeddingAndHeadInGguf({ positions, ...outer }: OuterNames): OuterNames {
+function embeddingAndHeadInGguf({ positions, ...embeddingAndHead }: EmbeddingAndHeadNames): EmbeddingAndHeadNames {
   return {
-    ...outer,
+    ...embeddingAndHead,
     prefixes: [''],
     heads: ['output'],
     blocks: ggufBlocks,
@@ -237,7 +237,7 @@ export const namePairs = (
 
 /** Names below a block, or of the parts outside, by those that the same family has in GGUF files. */
 export function partNames(known: Architecture, own: Architecture): Map<string, string> {
-  const { heads: [head = 'lm_head'] = [], prefixes } = known.outer;
+  const { heads: [head = 'lm_head'] = [], prefixes } = known.embeddingAndHead;
   return new Map([
     ...namePairs(known, own, blockRoles).toReversed(),
     ...namePairs(known, own, embeddingAndHeadRoles, prefixes[0]),

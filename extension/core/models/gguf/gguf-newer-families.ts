@@ -121,7 +121,7 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
       {
         modelType: 'olmo3',
         ...headAlone,
-        isOf: isPositive(ggufFields.sliding_window),
+        matches: isPositive(ggufFields.sliding_window),
         windows: { period: 4, ownRotary: 'unscaled' },
       },
     ],
@@ -132,7 +132,7 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
     others: [
       {
         modelType: 'granitemoeshared',
-        isOf: isPositive(ggufFields.shared_expert_intermediate_size),
+        matches: isPositive(ggufFields.shared_expert_intermediate_size),
         ...granite,
         splitsGateUp: true,
         describe: ({ keys }) => graniteSharedExperts(keys),
@@ -145,7 +145,7 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
     others: [
       {
         modelType: 'glm4v_text',
-        isOf: (keys) => keys.isList(rotarySections),
+        matches: (keys) => keys.isList(rotarySections),
         takesFewerHeads: true,
         halved: true,
         hasSections: true,

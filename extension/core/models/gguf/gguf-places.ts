@@ -1,7 +1,7 @@
 import { elementCount, partOfTensor, rowsOfTensor } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { projectionNames } from '../transformer/architecture';
-import type { ExpertNames, OuterNames, Projection } from '../transformer/architecture';
+import type { ExpertNames, EmbeddingAndHeadNames, Projection } from '../transformer/architecture';
 import { readRotary } from '../parts/rotary';
 import type { ModelConfig } from '../transformer/model-config';
 import { curveWeights } from './gguf-curves';
@@ -37,9 +37,9 @@ export function placesOutside(names: BothNames, prefix: string): Places {
   const places: Places = new Map();
   const { known, own } = names;
   placeRoles(places, names, embeddingAndHeadRoles, prefix);
-  placePositions(places, known.outer, own.outer, prefix);
-  for (const head of known.outer.heads ?? ['lm_head']) {
-    placeModule(places, head, own.outer.heads?.[0]);
+  placePositions(places, known.embeddingAndHead, own.embeddingAndHead, prefix);
+  for (const head of known.embeddingAndHead.heads ?? ['lm_head']) {
+    placeModule(places, head, own.embeddingAndHead.heads?.[0]);
   }
   placePerLayerTable(places, names, prefix);
   placeStreams(places, names, prefix);
@@ -50,28 +50,28 @@ export function placesOutside(names: BothNames, prefix: string): Places {
 function placeRoles(places: Places, names: BothNames, roles: Roles, prefix = ''): void {
   const { known, own } = names;
   for (const [role, [kind]] of Object.entries(roles)) {
-    const [name, part] = [roleName(known, role), roleName(own, role)];
-    if (name !== undefined && part !== undefined) {
-      placers[kind](places, names, `${prefix}${name}`, part);
+    const [name, inFile] = [roleName(known, role), roleName(own, role)];
+    if (name !== undefined && inFile !== undefined) {
+      placers[kind](places, names, `${prefix}${name}`, inFile);
     }
   }
 }
 
 const placers: Readonly<
-  Record<RoleKind, (places: Places, names: BothNames, name: string, part: string) => void>
+  Record<RoleKind, (places: Places, names: BothNames, name: string, inFile: string) => void>
 > = {
   norm: placeNorm,
   linear: placeLinear,
-  module: (places, _, name, part) => {
-    placeModule(places, name, part);
+  module: (places, _, name, inFile) => {
+    placeModule(places, name, inFile);
   },
-  tensor: (places, _, name, part) => {
-    placeTensor(places, name, part);
+  tensor: (places, _, name, inFile) => {
+    placeTensor(places, name, inFile);
   },
-  connection: (places, { known, own }, name, part) => {
+  connection: (places, { known, own }, name, inFile) => {
     for (const part of ['fn', 'base', 'scale']) {
       const [ending = '', endingInFile = ''] = [known.connections?.ending, own.connections?.ending];
-      placeTensor(places, `${name}${part}${ending}`, `${part}${part}${endingInFile}`);
+      placeTensor(places, `${name}${part}${ending}`, `${inFile}${part}${endingInFile}`);
     }
   },
 };
@@ -79,15 +79,15 @@ const placers: Readonly<
 /** Rows in front of that of position 0 are left out. */
 function placePositions(
   places: Places,
-  { positions }: OuterNames,
-  { positions: part }: OuterNames,
+  { positions }: EmbeddingAndHeadNames,
+  { positions: inFile }: EmbeddingAndHeadNames,
   prefix: string,
 ): void {
   if (positions === undefined || !('name' in positions) || positions.offset === 0) {
     return;
   }
   const { name, offset } = positions;
-  placeModule(places, `${prefix}${name}`, part && 'name' in part ? part.name : '', (tensor) =>
+  placeModule(places, `${prefix}${name}`, inFile && 'name' in inFile ? inFile.name : '', (tensor) =>
     allRows(rowsOfTensor(tensor, offset, tensor.shape[0] ?? 0)),
   );
 }
@@ -98,7 +98,7 @@ function placePerLayerTable(
   { known, own, config }: BothNames,
   prefix: string,
 ): void {
-  const [from, to] = [known.outer.perLayer, own.outer.perLayer];
+  const [from, to] = [known.embeddingAndHead.perLayer, own.embeddingAndHead.perLayer];
   if (from !== undefined) {
     placeModule(places, `${prefix}${from.table}`, to?.table, (tensor) => {
       const [rows = 0, ...width] = tensor.shape;

@@ -7,7 +7,7 @@ export interface Rows {
   /** Number of rows in the file. */
   readonly count: number;
   /** True to read columns of `tensor` instead of rows. */
-  readonly turned?: boolean;
+  readonly transposed?: boolean;
   /** Row of `tensor` for each row in the file; the same if absent. */
   readonly order?: (row: number) => number;
   /** Column of `tensor` for each column in the file; the same if absent. */
@@ -41,6 +41,6 @@ export function allRows(tensor: LazyTensor, shape = tensor.shape): RowsOfTensor 
 
 /** Columns of a tensor as rows of a GGUF tensor. */
 export const columnsAsRows = (tensor: LazyTensor): Rows => ({
-  ...{ tensor, turned: true },
+  ...{ tensor, transposed: true },
   count: tensor.shape[1] ?? 0,
 });

@@ -53,7 +53,7 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
       ),
   );
   const moeFamily = hasExperts(known, config)
-    ? found.find(([, { ofExperts }]) => ofExperts === true)
+    ? found.find(([, { prefersExperts }]) => prefersExperts === true)
     : undefined;
   const [architecture, family] = moeFamily ?? found[0] ?? [];
   if (
@@ -77,13 +77,13 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
   };
   const place: GgufTarget['place'] = (name, tensor, { blocks, block, kept } = unchanged) => {
     const factors = family.factors?.(config, blocks) ?? {};
-    for (const prefix of known.outer.prefixes) {
+    for (const prefix of known.embeddingAndHead.prefixes) {
       const outside = placesOutside(names, prefix);
       const place = spellings(name, known).flatMap((one) => outside.get(one) ?? [])[0];
       if (place !== undefined) {
         return named(place(tensor, undefined), '', family, factors);
       }
-      const [, number, rest] = splitBlockName(name, `${prefix}${known.outer.blocks}.`);
+      const [, number, rest] = splitBlockName(name, `${prefix}${known.embeddingAndHead.blocks}.`);
       const inFile = Number(number);
       const inside =
         rest === undefined ? undefined : placeBelow(blockPlaces(block(inFile)), rest, known);

@@ -185,13 +185,13 @@ export interface GgufFamily extends GgufTraits {
   /** Fields of config.json that distinguish these folders from others of the same type. */
   readonly matchingFields?: ConfigFields;
   /** Other families with the same GGUF architecture, distinguished by the header. */
-  readonly others?: readonly (GgufFamily & { readonly isOf: (keys: GgufKeys) => boolean })[];
+  readonly others?: readonly (GgufFamily & { readonly matches: (keys: GgufKeys) => boolean })[];
   /** Other `model_type`s that convert to this architecture. */
   readonly alsoFrom?: readonly string[];
   /** `model_type` if the file has experts. */
   readonly withExperts?: string;
   /** True to prefer this architecture for folders with experts, if two architectures match. */
-  readonly ofExperts?: boolean;
+  readonly prefersExperts?: boolean;
   /** Fields of config.json, each with the one value that llama.cpp computes. */
   readonly demands?: (config: ModelConfig) => Readonly<Record<string, unknown>>;
   /**

@@ -179,7 +179,7 @@ function findQueryKeyValue(
       queryKeyValue: tensors.projections(prefix, queryKeyValue, widths, hiddenSize, biases),
     };
   }
-  const { queryRank, keyValueRank, plainDim, turnedDim, valueDim } = sizes;
+  const { queryRank, keyValueRank, plainDim, rotaryDim, valueDim } = sizes;
   const linear = (name: string, out: number, input: number, hasBias = false): Linear =>
     tensors.linear(`${prefix}${name}`, out, input, hasBias);
   const queries =
@@ -204,7 +204,7 @@ function findQueryKeyValue(
   return {
     queryKeyValue: [
       ...queries,
-      linear(latent.keyValueDown, keyValueRank + turnedDim, hiddenSize, bias),
+      linear(latent.keyValueDown, keyValueRank + rotaryDim, hiddenSize, bias),
       ...keysAndValues(),
     ],
     latentNorms: {

@@ -80,7 +80,7 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
         interleaved: architecture.interleavedRotary ?? false,
         reversed: architecture.reversedRotary ?? false,
       };
-      const rotaryDim = latent?.turnedDim ?? shape.headDim;
+      const rotaryDim = latent?.rotaryDim ?? shape.headDim;
       rotaries.set(rotary, readRotary(seen, rotaryDim, pairing, folder.config));
     }
     const find: Record<PartKind, () => Sublayer> = {

@@ -22,8 +22,8 @@ import { describePatch, fingerprintPatches } from '../patch/symbolic-patch';
 import type { PatchSpecs, SymbolicPatch } from '../patch/symbolic-patch';
 import { findGraphLinears } from './matrices/graph-linears';
 import type { GraphLinear, GraphLinears, UnusableMatrix } from './matrices/graph-linears';
-import { findGraphOuter } from './matrices/graph-outer';
-import type { GraphOuter } from './matrices/graph-outer';
+import { findGraphEmbeddingAndHead } from './matrices/graph-outer';
+import type { GraphEmbeddingOrHead } from './matrices/graph-outer';
 import { cutGraph } from './graph-stages';
 import { GraphSublayer } from './graph-sublayer';
 import type { SublayerContext } from './graph-sublayer';
@@ -66,7 +66,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
   public readonly isCached: boolean;
   private readonly sublayers: readonly GraphSublayer[];
   private linears: GraphLinears | undefined;
-  private outer: readonly GraphOuter[] | undefined;
+  private matricesOutsideBlocks: readonly GraphEmbeddingOrHead[] | undefined;
   private shapes: ValueShapes | undefined;
   private readonly widths: GraphWidths;
 
@@ -168,9 +168,9 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
     return this.findLinears().layers.filter(({ sublayer }) => sublayer === index);
   }
 
-  public get outerMatrices(): readonly GraphOuter[] {
-    this.outer ??= findGraphOuter(this.source, this.cut);
-    return this.outer;
+  public get embeddingAndHeadMatrices(): readonly GraphEmbeddingOrHead[] {
+    this.matricesOutsideBlocks ??= findGraphEmbeddingAndHead(this.source, this.cut);
+    return this.matricesOutsideBlocks;
   }
 
   /** Matrices of sublayers that cannot take another form. */
@@ -193,11 +193,11 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
 
   public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): OnnxLayeredModel {
     const { file, place } = this.source;
-    const layers = [...this.findLinears().layers, ...this.outerMatrices];
+    const layers = [...this.findLinears().layers, ...this.embeddingAndHeadMatrices];
     requireLayers(layers, forms, file.path);
     const { file: edited, memory } = editMatrices(
       file,
-      place?.wrapping.outer ?? file.graph,
+      place?.wrapping.parentGraph ?? file.graph,
       layers,
       forms,
       this.valueShapes,

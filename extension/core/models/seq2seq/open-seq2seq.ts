@@ -7,7 +7,7 @@ import { summarizeModel } from '../summarize';
 import { hasTiedHead } from '../transformer/outer-matrices';
 import { parseSeq2SeqConfig } from './seq2seq-config';
 import type { Seq2SeqFamily } from './seq2seq-family';
-import { asOneList, layOutSeq2Seq, outerOf } from './seq2seq-layout';
+import { asOneList, layOutSeq2Seq, getEmbeddingAndHead } from './seq2seq-layout';
 import { Seq2SeqModel } from './seq2seq-model';
 
 /**
@@ -34,7 +34,7 @@ export async function readSeq2Seq(
   const config = parseSeq2SeqConfig(configText, folder.config, family.config);
   const layout = layOutSeq2Seq(family, config, folder, checkpoint);
   const { head } = layout;
-  const outer = outerOf(layout);
+  const embeddingAndHead = getEmbeddingAndHead(layout);
   const { max_position_embeddings: positions } = config;
   const maxPositions = Math.min(positions ?? Infinity, family.maxPositions?.(config) ?? Infinity);
   const found = summarizeModel({
@@ -47,12 +47,12 @@ export async function readSeq2Seq(
     },
     checkpoint,
     layout: { ...layout, ...asOneList(layout) },
-    outer,
+    embeddingAndHead,
     fingerprint: fingerprint ?? (await fingerprintModel(configText, checkpoint)),
     sizes: {
       vocabularySize: layout.targetWords.weight.shape[0] ?? config.vocab_size,
       ...(maxPositions < Infinity ? { maxPositions } : {}),
-      ...(head === undefined ? {} : { tiedHead: hasTiedHead(outer) }),
+      ...(head === undefined ? {} : { tiedHead: hasTiedHead(embeddingAndHead) }),
     },
   });
   const summary: ModelSummary = {

@@ -14,7 +14,7 @@ import type { Norm, NormStyle } from '../parts/norm';
 import type { Architecture, SinePositions } from '../transformer/architecture';
 import type { SummarizedLayout } from '../summarize';
 import type { ModelConfig } from '../transformer/model-config';
-import type { OuterLinears } from '../transformer/outer-matrices';
+import type { EmbeddingAndHead } from '../transformer/outer-matrices';
 import { describedForms, TensorFinder } from '../transformer/tensor-finder';
 import type { Seq2SeqConfig } from './seq2seq-config';
 import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';
@@ -104,11 +104,11 @@ export function layOutSeq2Seq(
   const [first = ''] = family.words;
   const stored = family.words.find((name) => tensors.has(`${prefix}${name}.weight`)) ?? first;
   const own = family.ownWords?.(config);
-  const words = tensors.outer('embedding', `${prefix}${own?.source ?? stored}`, vocabulary, hidden);
+  const words = tensors.embeddingAndHead('embedding', `${prefix}${own?.source ?? stored}`, vocabulary, hidden);
   const targetWords =
     own === undefined
       ? words
-      : tensors.outer(
+      : tensors.embeddingAndHead(
           'embedding',
           `${prefix}${own.target}`,
           config.decoder_vocab_size ?? vocabulary,
@@ -149,10 +149,10 @@ function blockPrefixes(prefix: string, { blocks }: TowerNames, count: number): s
 }
 
 /** The matrices outside the sublayers: the embedding that the head may be, and the head. */
-export function outerOf({
+export function getEmbeddingAndHead({
   targetWords,
   head,
-}: Pick<Seq2SeqLayout, 'targetWords' | 'head'>): OuterLinears {
+}: Pick<Seq2SeqLayout, 'targetWords' | 'head'>): EmbeddingAndHead {
   return { embedding: targetWords, heads: head === undefined ? [] : [head] };
 }
 
@@ -191,7 +191,7 @@ function findHead(
   words: Linear,
 ): NonNullable<Seq2SeqLayout['head']> {
   const [rows = 0, width = 0] = words.weight.shape;
-  const matrix = tensors.hasMatrix(name) ? tensors.outer('head', name, rows, width) : words;
+  const matrix = tensors.hasMatrix(name) ? tensors.embeddingAndHead('head', name, rows, width) : words;
   const added = bias === undefined ? undefined : tensors.takeIfPresent(bias, [1, rows]);
   return {
     id: `${name}.weight`,

@@ -3,7 +3,7 @@ import { DataType } from '../../onnx/graph-builder';
 import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import { UserError } from '../../user-error';
 import type { BlockNames, InputPort, ModelOutput, Step } from '../layered-model';
-import type { OuterMatrix } from '../matrix-encoding';
+import type { EmbeddingOrHead } from '../matrix-encoding';
 import { stream } from '../model-emitter';
 import type { EmitOptions, SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
@@ -12,7 +12,7 @@ import { runningCosts } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { Width } from '../narrow/width';
 import { outputName } from '../transformer/carried-streams';
-import type { OuterLinears } from '../transformer/outer-matrices';
+import type { EmbeddingAndHead } from '../transformer/outer-matrices';
 import { partTensors, storedTensors } from '../transformer/part-tensors';
 import { declareInputs } from '../transformer/tapped-part';
 import type { RunningCosts } from '../transformer/tapped-part';
@@ -26,7 +26,7 @@ import {
   findMask,
   seq2SeqMasks,
 } from './emit-seq2seq';
-import { outerOf } from './seq2seq-layout';
+import { getEmbeddingAndHead } from './seq2seq-layout';
 import type { Seq2SeqLayout, Tower } from './seq2seq-layout';
 import { say } from '../../message';
 import type { Linear } from '../parts/linear';
@@ -78,12 +78,12 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   }
 
   /** transformers ties the embedding of both towers and the head, so they stay as they are. */
-  public override get outerMatrices(): readonly OuterMatrix[] {
+  public override get embeddingAndHeadMatrices(): readonly EmbeddingOrHead[] {
     return [];
   }
 
-  public get outer(): OuterLinears {
-    return outerOf(this.layout);
+  public get embeddingAndHead(): EmbeddingAndHead {
+    return getEmbeddingAndHead(this.layout);
   }
 
   public get hidden(): number {
@@ -258,7 +258,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
     return this.isInEncoder(index) ? this.layout.encoder : this.layout.decoder;
   }
 
-  protected get outerTensors(): readonly LazyTensor[] {
+  protected get embeddingAndHeadTensors(): readonly LazyTensor[] {
     return [...this.prologueTensors, ...this.epilogueTensors];
   }
 

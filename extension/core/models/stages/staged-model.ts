@@ -10,7 +10,7 @@ import type { ModelSummary } from '../model-summary';
 import { ComposedModel } from '../modules/composed-model';
 import { runningCosts } from '../modules/costs';
 import { requireLayers, withFormFiles } from '../transformer/linear-layers';
-import type { OuterLinears } from '../transformer/outer-matrices';
+import type { EmbeddingAndHead } from '../transformer/outer-matrices';
 import type { RunningCosts } from '../transformer/tapped-part';
 import { emitPiece } from './piece';
 import { pieceCosts, plainTensors, withFormCosts } from './staged-costs';
@@ -35,7 +35,7 @@ export class StagedModel extends ComposedModel<StagedLayout, StagedSublayer, Sta
   public readonly output: ModelOutput;
   public readonly joinsExamples = true;
   public readonly sideValues = [];
-  public readonly outer: OuterLinears = { embedding: undefined, heads: [] };
+  public readonly embeddingAndHead: EmbeddingAndHead = { embedding: undefined, heads: [] };
   public readonly patchWidth = undefined;
   protected readonly keepsCache = false;
   protected readonly outputShape = undefined;
@@ -76,7 +76,7 @@ export class StagedModel extends ComposedModel<StagedLayout, StagedSublayer, Sta
     return head === undefined ? runningCosts([], []) : pieceCosts(head);
   }
 
-  protected get outerTensors(): readonly LazyTensor[] {
+  protected get embeddingAndHeadTensors(): readonly LazyTensor[] {
     const { start, head } = this.layout;
     return [start, ...(head === undefined ? [] : [head])].flatMap(plainTensors);
   }

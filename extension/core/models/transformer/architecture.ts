@@ -59,7 +59,7 @@ export interface SinePositions {
 }
 
 /** Names of the tensors outside the blocks, below a prefix. */
-export interface OuterNames {
+export interface EmbeddingAndHeadNames {
   /**
    * Prefixes of every name except the head's. The first one under which the embedding exists is
    * used.
@@ -148,7 +148,7 @@ export interface ExpertNames {
   /** Tensor of the module with the experts of each token, in blocks where scores don't choose them. */
   readonly byToken?: {
     readonly name: string;
-    readonly isOf: (config: ConfigFields, block: number) => boolean;
+    readonly appliesTo: (config: ConfigFields, block: number) => boolean;
   };
   /** True if the MoE module in transformers is constructed with the block's number. */
   readonly isMadeByNumber?: boolean;
@@ -239,7 +239,7 @@ export interface QueryGrowth {
   readonly period: number;
   readonly offset: number;
   /** True if it only applies to blocks without rotary embedding. */
-  readonly isOfUnturned?: boolean;
+  readonly onlyUnrotated?: boolean;
 }
 
 /** Architecture of a block. Names are below the block's prefix. */
@@ -276,7 +276,7 @@ export interface BlockArchitecture {
       /** True if the norms have no weights. */
       readonly plain?: boolean;
       /** True if only blocks with rotary embedding have these norms. */
-      readonly ofTurned?: boolean;
+      readonly onlyRotated?: boolean;
     };
     /** True if each head's values are normalized, without weights. */
     readonly normsValues?: boolean;
@@ -404,7 +404,7 @@ export interface Architecture extends BlockArchitecture {
   /** For docs, as sentences: limits of running its models. */
   readonly limits?: string;
   readonly config?: ConfigLayout;
-  readonly outer: OuterNames;
+  readonly embeddingAndHead: EmbeddingAndHeadNames;
   readonly norm: NormKind;
   /** True if norms have no weights. */
   readonly plainNorms?: boolean;

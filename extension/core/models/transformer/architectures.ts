@@ -85,8 +85,8 @@ function asTextTower(
     modelType,
     textType: family.modelType,
     config: { ...family.config, ...place },
-    outer: {
-      ...family.outer,
+    embeddingAndHead: {
+      ...family.embeddingAndHead,
       prefixes: [
         'model.language_model.',
         'language_model.model.',

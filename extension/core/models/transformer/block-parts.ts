@@ -32,7 +32,7 @@ export function attentionNames(
   turns: boolean,
 ): Architecture['attention'] {
   const { queryKeyNorms, ...others } = attention;
-  return queryKeyNorms?.ofTurned === true && !turns ? others : attention;
+  return queryKeyNorms?.onlyRotated === true && !turns ? others : attention;
 }
 
 /** Of families that are described wrongly here. */

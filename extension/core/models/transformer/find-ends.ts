@@ -26,12 +26,12 @@ export interface FoundEnds {
 
 /** @param prefix of tensors outside the blocks */
 export function findEnds(
-  { altUp: names, laurel, end, outer, attention }: Architecture,
+  { altUp: names, laurel, end, embeddingAndHead, attention }: Architecture,
   config: ModelConfig,
   tensors: TensorFinder,
   prefix: string,
 ): FoundEnds {
-  const perLayer = findPerLayer(outer.perLayer, config, tensors, prefix);
+  const perLayer = findPerLayer(embeddingAndHead.perLayer, config, tensors, prefix);
   const { hidden_size: hidden, num_hidden_layers: blocks } = config;
   const found = names === undefined ? undefined : findAltUp(names, config, tensors, prefix);
   const mixing = (kind: 'predict' | 'correct', place: BlockPlace): Partial<BlockEnd> =>

@@ -75,7 +75,7 @@ export function findExperts(
   }
   const { hiddenSize: hidden, count } = shape;
   const { modules, router, routerBias = false } = names;
-  const byToken = names.byToken?.isOf(config, block) === true ? names.byToken.name : undefined;
+  const byToken = names.byToken?.appliesTo(config, block) === true ? names.byToken.name : undefined;
   const choiceBias = byToken === undefined ? names.choiceBias : undefined;
   const [usual = ''] = modules;
   const inside = (module: string): string => (module === '' ? prefix : `${prefix}${module}.`);

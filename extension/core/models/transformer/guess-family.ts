@@ -185,10 +185,10 @@ function missingSizes(
   config: ConfigFields,
   checkpoint: Checkpoint,
 ): ConfigFields {
-  const { outer, attention, feedforward } = known;
+  const { embeddingAndHead, attention, feedforward } = known;
   const { tensors } = checkpoint;
-  const prefix = outer.prefixes.find((one) => tensors.has(`${one}${outer.embedding}.weight`)) ?? '';
-  const block = `${prefix}${outer.blocks}.`;
+  const prefix = embeddingAndHead.prefixes.find((one) => tensors.has(`${one}${embeddingAndHead.embedding}.weight`)) ?? '';
+  const block = `${prefix}${embeddingAndHead.blocks}.`;
   const rowsAndColumns = (name: string | undefined): readonly number[] => {
     const { shape = [] } = tensors.get(`${name ?? ''}.weight`) ?? {};
     return known.transposed === true ? shape.toReversed() : shape;
@@ -196,7 +196,7 @@ function missingSizes(
   const numbers = [...tensors.keys()].flatMap((name) =>
     name.startsWith(block) ? [Number.parseInt(name.slice(block.length), 10)] : [],
   );
-  const [vocabulary, hidden] = tensors.get(`${prefix}${outer.embedding}.weight`)?.shape ?? [];
+  const [vocabulary, hidden] = tensors.get(`${prefix}${embeddingAndHead.embedding}.weight`)?.shape ?? [];
   const [, inner] = rowsAndColumns(`${block}0.${feedforward.down}`);
   const queryKeyValue = attention.queryKeyValue;
   const names = 'fused' in queryKeyValue ? [] : queryKeyValue;
@@ -212,7 +212,7 @@ function missingSizes(
     rows === undefined || headWidth === undefined ? undefined : rows / headWidth;
   const hasBias = (name: string | undefined): boolean | undefined =>
     tensors.has(`${block}0.${name ?? ''}.bias`) || undefined;
-  const hasHead = (outer.heads ?? ['lm_head']).some((name) => tensors.has(`${name}.weight`));
+  const hasHead = (embeddingAndHead.heads ?? ['lm_head']).some((name) => tensors.has(`${name}.weight`));
   const found: ConfigFields = {
     vocab_size: vocabulary,
     hidden_size: hidden,

@@ -4,29 +4,29 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import { checkForm } from '../forms/check-form';
 import { formTensors, mapTensors } from '../forms/form-facts';
-import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
+import type { LinearLayer, MatrixEncoding, EmbeddingOrHead } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
 import {
-  checkOuterForm,
+  checkEmbeddingOrHeadEncoding,
   hasTiedHead,
-  outerMatricesOf,
-  outerTensors,
-  withOuterForms,
+  describeEmbeddingAndHead,
+  embeddingAndHeadTensors,
+  withEmbeddingAndHeadEncodings,
 } from './outer-matrices';
-import type { OuterLinears } from './outer-matrices';
-import { summarizeOuter, summarizeSublayers } from '../summarize';
+import type { EmbeddingAndHead } from './outer-matrices';
+import { summarizeEmbeddingAndHead, summarizeSublayers } from '../summarize';
 import type { SummarizedLayout } from '../summarize';
 import type { Sublayer } from '../modules/sublayer-list';
 import { say } from '../../message';
 
 /** A layout whose linear layers can change their encoding. */
-type Layout = SummarizedLayout & { readonly outer: OuterLinears };
+type Layout = SummarizedLayout & { readonly embeddingAndHead: EmbeddingAndHead };
 
 /** A layout after its encodings were changed, with updated costs. */
 interface FormedLayout {
   readonly summary: ModelSummary;
   readonly sublayers: readonly Sublayer[];
-  readonly outer: OuterLinears;
+  readonly embeddingAndHead: EmbeddingAndHead;
 }
 
 /**
@@ -40,20 +40,20 @@ export function withForms(
 ): FormedLayout {
   const { sublayers } = layout;
   const layers = sublayers.flatMap((sublayer, index) => sublayer.linearLayers(index));
-  requireLayers([...layers, ...outerMatricesOf(layout.outer)], forms, summary.path);
-  const outer = withOuterForms(layout.outer, forms);
+  requireLayers([...layers, ...describeEmbeddingAndHead(layout.embeddingAndHead)], forms, summary.path);
+  const embeddingAndHead = withEmbeddingAndHeadEncodings(layout.embeddingAndHead, forms);
   const changed = sublayers.map((sublayer) =>
     sublayer.mapLinears((linear) => {
       const form = forms.get(linear.weight.name);
       return form === undefined ? linear : { ...linear, form };
     }),
   );
-  return { sublayers: changed, outer, summary: withCosts(summary, layout, changed, outer, forms) };
+  return { sublayers: changed, embeddingAndHead, summary: withCosts(summary, layout, changed, embeddingAndHead, forms) };
 }
 
 /** @throws UserError for forms of layers that there are not, or that do not fit. */
 export function requireLayers(
-  layers: readonly (LinearLayer | OuterMatrix)[],
+  layers: readonly (LinearLayer | EmbeddingOrHead)[],
   forms: ReadonlyMap<string, MatrixEncoding>,
   file: string,
 ): void {
@@ -68,7 +68,7 @@ export function requireLayers(
       });
     }
     if ('place' in layer) {
-      checkOuterForm(form, layer);
+      checkEmbeddingOrHeadEncoding(form, layer);
     } else {
       checkForm(form, layer);
     }
@@ -89,30 +89,30 @@ function withCosts(
   summary: ModelSummary,
   layout: Layout,
   changed: readonly Sublayer[],
-  outer: OuterLinears,
+  embeddingAndHead: EmbeddingAndHead,
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): ModelSummary {
   const before = summarizeSublayers(layout);
   const after = summarizeSublayers({ ...layout, sublayers: changed });
-  const [outerBefore, outerAfter] = [summarizeOuter(layout.outer), summarizeOuter(outer)];
+  const [embeddingAndHeadBefore, embeddingAndHeadAfter] = [summarizeEmbeddingAndHead(layout.embeddingAndHead), summarizeEmbeddingAndHead(embeddingAndHead)];
   const grown = (cost: 'parameters' | 'bytes'): number =>
     after.reduce(
       (sum, sublayer, i) => sum + sublayer[cost] - (before[i]?.[cost] ?? 0),
-      outerAfter[cost] - outerBefore[cost],
+      embeddingAndHeadAfter[cost] - embeddingAndHeadBefore[cost],
     );
-  const modelTensors = (sublayers: readonly Sublayer[], outside: OuterLinears) => [
+  const modelTensors = (sublayers: readonly Sublayer[], outside: EmbeddingAndHead) => [
     ...sublayers.flatMap((one) => one.tensors()),
-    ...outerTensors(outside),
+    ...embeddingAndHeadTensors(outside),
   ];
   return {
     ...summary,
     parameters: summary.parameters + grown('parameters'),
     bytes: summary.bytes + grown('bytes'),
-    ...(summary.tiedHead === undefined ? {} : { tiedHead: hasTiedHead(outer) }),
+    ...(summary.tiedHead === undefined ? {} : { tiedHead: hasTiedHead(embeddingAndHead) }),
     dtypes: dtypesWith(
       summary.dtypes,
-      modelTensors(layout.sublayers, layout.outer),
-      modelTensors(changed, outer),
+      modelTensors(layout.sublayers, layout.embeddingAndHead),
+      modelTensors(changed, embeddingAndHead),
     ),
     sublayers: summary.sublayers.map((sublayer, i) => ({
       ...sublayer,

@@ -2,21 +2,21 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import { checkForm } from '../forms/check-form';
 import type { Linear } from '../parts/linear';
-import type { MatrixEncoding, OuterMatrix, OuterPlace } from '../matrix-encoding';
+import type { MatrixEncoding, EmbeddingOrHead, EmbeddingOrHeadPlace } from '../matrix-encoding';
 import { partTensors } from './part-tensors';
 import { say } from '../../message';
 
 /** A weight of the LM head. */
-interface OuterLinear {
+interface HeadLinear {
   /** Name of the weight. For a tied head, the name it would have if it were stored. */
   readonly id: string;
   readonly linear: Linear;
 }
 
 /** Token embedding, if the model has one, and weights of the LM head in order. */
-export interface OuterLinears {
+export interface EmbeddingAndHead {
   readonly embedding: Linear | undefined;
-  readonly heads: readonly OuterLinear[];
+  readonly heads: readonly HeadLinear[];
 }
 
 /** True if embedding and head share their storage. */
@@ -25,12 +25,12 @@ export function isTied(embedding: Linear | undefined, head: Linear): boolean {
 }
 
 /** True if the LM head is only stored as the token embedding. */
-export function hasTiedHead({ embedding, heads }: OuterLinears): boolean {
+export function hasTiedHead({ embedding, heads }: EmbeddingAndHead): boolean {
   return heads.some(({ linear }) => isTied(embedding, linear));
 }
 
 /** Descriptions of the embedding and the head for callers outside the model. */
-export function outerMatricesOf({ embedding, heads }: OuterLinears): OuterMatrix[] {
+export function describeEmbeddingAndHead({ embedding, heads }: EmbeddingAndHead): EmbeddingOrHead[] {
   const tied = heads.find(({ linear }) => isTied(embedding, linear));
   const tableTie = tied === undefined ? {} : { tiedTo: tied.id };
   const headTie = embedding === undefined ? {} : { tiedTo: embedding.weight.name };
@@ -45,22 +45,22 @@ export function outerMatricesOf({ embedding, heads }: OuterLinears): OuterMatrix
   ];
 }
 
-function described(id: string, place: OuterPlace, { weight, form }: Linear): OuterMatrix {
+function described(id: string, place: EmbeddingOrHeadPlace, { weight, form }: Linear): EmbeddingOrHead {
   const [out = 0, input = 0] = weight.shape;
   const stored = { weight, transposed: false, ...(form === undefined ? {} : { form }) };
   return { id, place, out, in: input, ...stored };
 }
 
 /** Replaces encodings of embedding and head, by id. */
-export function withOuterForms(
-  outer: OuterLinears,
+export function withEmbeddingAndHeadEncodings(
+  embeddingAndHead: EmbeddingAndHead,
   forms: ReadonlyMap<string, MatrixEncoding>,
-): OuterLinears {
+): EmbeddingAndHead {
   const changed = (id: string, linear: Linear): Linear => {
     const form = forms.get(id);
     return form === undefined ? linear : { ...linear, form };
   };
-  const { embedding, heads } = outer;
+  const { embedding, heads } = embeddingAndHead;
   return {
     embedding: embedding && changed(embedding.weight.name, embedding),
     heads: heads.map(({ id, linear }) => ({ id, linear: changed(id, linear) })),
@@ -72,9 +72,9 @@ export function withOuterForms(
  * individually.
  * @param file file that describes the encoding, for errors
  */
-export function checkOuterForm(
+export function checkEmbeddingOrHeadEncoding(
   form: MatrixEncoding,
-  matrix: Pick<OuterMatrix, 'id' | 'place' | 'out' | 'in'>,
+  matrix: Pick<EmbeddingOrHead, 'id' | 'place' | 'out' | 'in'>,
   file?: string,
 ): void {
   checkForm(form, matrix, file);
@@ -88,10 +88,10 @@ export function checkOuterForm(
 }
 
 /** Distinct tensors of embedding and head, including biases. */
-export function outerTensors(outer: OuterLinears): LazyTensor[] {
-  return [...new Set(outerLinears(outer).flatMap(partTensors))];
+export function embeddingAndHeadTensors(embeddingAndHead: EmbeddingAndHead): LazyTensor[] {
+  return [...new Set(embeddingAndHeadLinears(embeddingAndHead).flatMap(partTensors))];
 }
 
-export function outerLinears({ embedding, heads }: OuterLinears): Linear[] {
+export function embeddingAndHeadLinears({ embedding, heads }: EmbeddingAndHead): Linear[] {
   return [...(embedding === undefined ? [] : [embedding]), ...heads.map(({ linear }) => linear)];
 }

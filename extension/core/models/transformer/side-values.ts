@@ -139,7 +139,7 @@ function emitOwnMask(graph: GraphBuilder, { attentionMask, inputIds }: ModelInpu
 
 /** True if the queries of a sublayer are scaled by their position. */
 function grows({ queryGrowth }: Sided, { rotary }: Pick<Attention, 'rotary'>): boolean {
-  return queryGrowth !== undefined && (queryGrowth.isOfUnturned !== true || rotary === undefined);
+  return queryGrowth !== undefined && (queryGrowth.onlyUnrotated !== true || rotary === undefined);
 }
 
 /** Returns the side values that a sublayer reads. */

@@ -7,10 +7,10 @@ import { formTensors } from '../forms/form-facts';
 import type { CompressedForms, FormSpec } from '../forms/form-spec';
 import { findForm } from '../forms/stored-forms';
 import type { Linear } from '../parts/linear';
-import { outerPlaces } from '../matrix-encoding';
-import type { MatrixEncoding, OuterPlace } from '../matrix-encoding';
+import { embeddingAndHeadPlaces } from '../matrix-encoding';
+import type { MatrixEncoding, EmbeddingOrHeadPlace } from '../matrix-encoding';
 import type { Norm } from '../parts/norm';
-import { checkOuterForm } from './outer-matrices';
+import { checkEmbeddingOrHeadEncoding } from './outer-matrices';
 import { say } from '../../message';
 
 const mismatch = say`The weights don't match the configuration: download the model again.`;
@@ -37,7 +37,7 @@ export function describedForms(
     Object.entries(forms).map(([place, spec]) => {
       const block = /^block\.(\d+)\./.exec(sublayer)?.[1] ?? sublayer;
       const field = `espalier.compressed.${sublayer}.${place}`;
-      const prefix = isOuterPlace(sublayer) ? '' : placeOf(block);
+      const prefix = isEmbeddingOrHead(sublayer) ? '' : placeOf(block);
       return [`${prefix}${place}.weight`, { field, spec }] as const;
     }),
   );
@@ -47,8 +47,8 @@ export function describedForms(
 /**
  * True if a key of `espalier.compressed` refers to the embedding or head, whose names are complete.
  */
-function isOuterPlace(key: string): boolean {
-  return outerPlaces.some((place) => place === key);
+function isEmbeddingOrHead(key: string): boolean {
+  return embeddingAndHeadPlaces.some((place) => place === key);
 }
 
 /** Returns a name and its alternative spellings in checkpoints. */
@@ -146,11 +146,11 @@ export class TensorFinder {
   }
 
   /** A weight [out, in] of the embedding or head. */
-  public outer(place: OuterPlace, name: string, out: number, input: number): Linear {
+  public embeddingAndHead(place: EmbeddingOrHeadPlace, name: string, out: number, input: number): Linear {
     const id = this.storedName(`${name}.weight`);
     const sizes = { out, input, shape: [out, input] };
     const compressed = this.compressed(id, sizes, (form, field, file) => {
-      checkOuterForm(form, { id: field, place, out, in: input }, file);
+      checkEmbeddingOrHeadEncoding(form, { id: field, place, out, in: input }, file);
     });
     return compressed ?? { weight: this.take(id, [out, input]) };
   }

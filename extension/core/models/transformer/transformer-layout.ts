@@ -19,7 +19,7 @@ import type { SharedModules } from '../shared-modules';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { Norm } from '../parts/norm';
-import type { OuterLinears } from './outer-matrices';
+import type { EmbeddingAndHead } from './outer-matrices';
 import type { Rotary } from '../parts/rotary';
 import { describedForms, nameSpellings, TensorFinder } from './tensor-finder';
 
@@ -118,18 +118,18 @@ export function layOutTransformer(
     ...attention,
     residualScale: scales.residual,
   });
-  const { outer } = architecture;
+  const { embeddingAndHead } = architecture;
   const prefix =
-    outer.prefixes.find((one) =>
+    embeddingAndHead.prefixes.find((one) =>
       ['weight', 'quants'].some((part) =>
-        nameSpellings(architecture, `${one}${outer.embedding}.${part}`).some((name) =>
+        nameSpellings(architecture, `${one}${embeddingAndHead.embedding}.${part}`).some((name) =>
           checkpoint.tensors.has(name),
         ),
       ),
     ) ??
-    outer.prefixes[0] ??
+    embeddingAndHead.prefixes[0] ??
     '';
-  const blocksPrefix = `${prefix}${outer.blocks}.`;
+  const blocksPrefix = `${prefix}${embeddingAndHead.blocks}.`;
   const tensors = new TensorFinder(
     checkpoint,
     architecture,
@@ -140,10 +140,10 @@ export function layOutTransformer(
     ),
   );
   const width =
-    outer.projections === undefined ? hiddenSize : (config.word_embed_proj_dim ?? hiddenSize);
-  const embedding = tensors.outer(
+    embeddingAndHead.projections === undefined ? hiddenSize : (config.word_embed_proj_dim ?? hiddenSize);
+  const embedding = tensors.embeddingAndHead(
     'embedding',
-    `${prefix}${outer.embedding}`,
+    `${prefix}${embeddingAndHead.embedding}`,
     config.vocab_size,
     width,
   );
@@ -167,27 +167,27 @@ export function layOutTransformer(
     embedding,
     positions: findPositions(architecture, config, tensors, prefix),
     embeddingNorm:
-      outer.embeddingNorm === undefined
+      embeddingAndHead.embeddingNorm === undefined
         ? undefined
-        : tensors.norm(`${prefix}${outer.embeddingNorm}`, hiddenSize),
+        : tensors.norm(`${prefix}${embeddingAndHead.embeddingNorm}`, hiddenSize),
     startNorms: list.startNorms,
     startEnds: list.startEnds,
     perLayer: ends.perLayer,
     altUp: ends.altUp,
     streams: findStreams(architecture.connections, config, tensors, prefix),
     carried: carriedStreams(list.sublayers, starts, list.startEnds),
-    normsWordsAlone: outer.normsWordsAlone ?? false,
+    normsWordsAlone: embeddingAndHead.normsWordsAlone ?? false,
     projections:
-      outer.projections === undefined || width === hiddenSize
+      embeddingAndHead.projections === undefined || width === hiddenSize
         ? undefined
         : {
-            in: tensors.linear(`${prefix}${outer.projections.in}`, hiddenSize, width, false),
-            out: tensors.linear(`${prefix}${outer.projections.out}`, width, hiddenSize, false),
+            in: tensors.linear(`${prefix}${embeddingAndHead.projections.in}`, hiddenSize, width, false),
+            out: tensors.linear(`${prefix}${embeddingAndHead.projections.out}`, width, hiddenSize, false),
           },
     finalNorm:
-      outer.finalNorm === undefined
+      embeddingAndHead.finalNorm === undefined
         ? undefined
-        : tensors.norm(`${prefix}${outer.finalNorm}`, hiddenSize),
+        : tensors.norm(`${prefix}${embeddingAndHead.finalNorm}`, hiddenSize),
     head,
     headId,
     sublayers: list.sublayers,
@@ -201,11 +201,11 @@ export function layOutTransformer(
 }
 
 /** Embedding and LM head. */
-export function outerOf({
+export function getEmbeddingAndHead({
   embedding,
   head,
   headId,
-}: Pick<TransformerLayout, 'embedding' | 'head' | 'headId'>): OuterLinears & {
+}: Pick<TransformerLayout, 'embedding' | 'head' | 'headId'>): EmbeddingAndHead & {
   readonly embedding: Linear;
 } {
   return { embedding, heads: [{ id: headId, linear: head }] };
@@ -226,7 +226,7 @@ const plainScales: Scales = {
 
 /** The head under any of its names, or the embedding where it is tied to it. */
 function findHead(
-  { outer: { heads = ['lm_head'], headBias = false } }: Architecture,
+  { embeddingAndHead: { heads = ['lm_head'], headBias = false } }: Architecture,
   config: ModelConfig,
   tensors: TensorFinder,
   embedding: Linear,
@@ -235,13 +235,13 @@ function findHead(
   const name = heads.find((one) => tensors.hasMatrix(one)) ?? usual;
   const [rows = 0, width = 0] = embedding.weight.shape;
   const isStored = !config.tie_word_embeddings || tensors.hasMatrix(name);
-  const matrix = isStored ? tensors.outer('head', name, rows, width) : embedding;
+  const matrix = isStored ? tensors.embeddingAndHead('head', name, rows, width) : embedding;
   const head = { ...matrix, ...(headBias ? { bias: tensors.take(`${name}.bias`, [rows]) } : {}) };
   return { head, headId: `${name}.weight` };
 }
 
 function findPositions(
-  { outer: { positions } }: Architecture,
+  { embeddingAndHead: { positions } }: Architecture,
   config: ModelConfig,
   tensors: TensorFinder,
   prefix: string,

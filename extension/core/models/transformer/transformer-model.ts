@@ -24,12 +24,12 @@ import { emitJoined } from '../parts/streams/hyper-connections';
 import { requireRunnableQuantization } from '../quantized/quantization';
 import { besideStream, carriedBy, expectedBefore, givenAt, outputName } from './carried-streams';
 import { emitStart } from './emit-embedding';
-import type { OuterLinears } from './outer-matrices';
+import type { EmbeddingAndHead } from './outer-matrices';
 import { storedTensors } from './part-tensors';
 import { outsideTensors, withPerLayer } from './runnable';
 import { sideInputs, sideNames, sidesDependOnTokens, listSideValues } from './side-values';
 import type { RunningCosts } from './tapped-part';
-import { outerOf } from './transformer-layout';
+import { getEmbeddingAndHead } from './transformer-layout';
 import type { TransformerLayout } from './transformer-layout';
 
 /** Inputs of a language model: token ids, which of them count, and their positions. */
@@ -78,11 +78,11 @@ export class TransformerModel
     return this.layout.sublayers;
   }
 
-  public get outer(): OuterLinears {
-    return outerOf(this.layout);
+  public get embeddingAndHead(): EmbeddingAndHead {
+    return getEmbeddingAndHead(this.layout);
   }
 
-  protected get outerTensors(): readonly LazyTensor[] {
+  protected get embeddingAndHeadTensors(): readonly LazyTensor[] {
     return outsideTensors(this.layout);
   }
 
@@ -280,8 +280,8 @@ export class TransformerModel
       : sublayer.width;
   }
 
-  public layoutWith(sublayers: readonly Sublayer[], outer: OuterLinears): TransformerLayout {
-    const { embedding = this.layout.embedding, heads } = outer;
+  public layoutWith(sublayers: readonly Sublayer[], embeddingAndHead: EmbeddingAndHead): TransformerLayout {
+    const { embedding = this.layout.embedding, heads } = embeddingAndHead;
     const head = heads[0]?.linear ?? this.layout.head;
     return { ...this.layout, sublayers, embedding, head };
   }

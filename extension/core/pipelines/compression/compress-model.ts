@@ -7,7 +7,7 @@ import type { JobContext } from '../../jobs/job';
 import { workFolder } from '../../jobs/work-folder';
 import { formParameters, formTensors } from '../../models/forms/form-facts';
 import type { LayeredModel } from '../../models/layered-model';
-import type { MatrixEncoding, OuterMatrix } from '../../models/matrix-encoding';
+import type { MatrixEncoding, EmbeddingOrHead } from '../../models/matrix-encoding';
 import type { DeviceChoice, DeviceName } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { compressMatrix } from '../../tensornet/compress-matrix';
@@ -203,7 +203,7 @@ function sharedHead(chosen: Chosen): ChosenOuter | undefined {
 }
 
 /** The form of the embedding once more, for the head that it is. */
-function withHead(embedding: CompressedLayer, { id, tiedTo }: OuterMatrix): CompressedLayer[] {
+function withHead(embedding: CompressedLayer, { id, tiedTo }: EmbeddingOrHead): CompressedLayer[] {
   const { record, form } = embedding;
   return tiedTo === record.tensor
     ? [{ record: { ...record, tensor: id, tiedTo, parameters: 0, bytes: 0 }, form }]

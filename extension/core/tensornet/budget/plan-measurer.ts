@@ -5,7 +5,7 @@ import type { JobContext, StageProgress } from '../../jobs/job';
 import type { MetricName } from '../../metrics/metrics';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
-import type { MatrixEncoding, OuterMatrix } from '../../models/matrix-encoding';
+import type { MatrixEncoding, EmbeddingOrHead } from '../../models/matrix-encoding';
 import type { ModelInput } from '../../models/model-input';
 import { narrowModel, readNarrowing } from '../../models/narrow/narrow-model';
 import type { PlannedNarrowing } from '../../models/narrow/planned-narrowing';
@@ -67,7 +67,7 @@ export class PlanMeasurer {
   /** Base models for encodings, by width pruning: the original, or one with width-pruned sublayers. */
   private readonly bases = new Map<string, LayeredModel>();
   /** Embedding and head by id; a tied pair has one entry. */
-  private readonly outer: ReadonlyMap<string, OuterMatrix>;
+  private readonly outer: ReadonlyMap<string, EmbeddingOrHead>;
   private readonly products: MatrixProducts;
   private readonly original: LayeredExecutor;
   private reference: readonly HiddenState[] | undefined;
@@ -87,7 +87,7 @@ export class PlanMeasurer {
       ),
     );
     this.outer = new Map(
-      model.outerMatrices
+      model.embeddingAndHeadMatrices
         .filter((matrix) => !isTiedHead(matrix))
         .map((matrix) => [matrix.id, matrix]),
     );
@@ -178,7 +178,7 @@ export class PlanMeasurer {
     scorer: ChangeScorer,
     model: LayeredModel,
     forms: ReadonlyMap<string, MatrixEncoding>,
-    matrix: OuterMatrix,
+    matrix: EmbeddingOrHead,
   ): Promise<number> {
     const rest = omit(forms, tiedIds(matrix));
     const executor = this.createExecutor(model.withMatrices(rest));

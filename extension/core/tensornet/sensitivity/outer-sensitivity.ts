@@ -3,7 +3,7 @@ import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
-import type { OuterMatrix } from '../../models/matrix-encoding';
+import type { EmbeddingOrHead } from '../../models/matrix-encoding';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { compressInWays } from '../compress-matrix';
 import type { CompressedMatrix } from '../compress-matrix';
@@ -34,7 +34,7 @@ interface OuterSetup {
 /** Measures an embedding or a head with each compression: a head alone, an embedding through the whole model. */
 export async function measureOuter(
   setup: OuterSetup,
-  matrix: OuterMatrix,
+  matrix: EmbeddingOrHead,
   compressions: readonly Compression[],
 ): Promise<SensitivityEntry[]> {
   const { model, scorer, device, memoryBytes, threads, folder } = setup;

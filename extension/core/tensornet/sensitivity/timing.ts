@@ -3,7 +3,7 @@ import type {
   LinearLayer,
   MatrixEncoding,
   ModelMatrix,
-  OuterMatrix,
+  EmbeddingOrHead,
 } from '../../models/matrix-encoding';
 import { chooseMpoRun, predictMilliseconds } from '../costs/machine-costs';
 import type { MachineCosts } from '../costs/machine-costs';
@@ -11,7 +11,7 @@ import type { SensitivityEntry, TokenTimes } from './sensitivity-profile';
 
 /** Properties of a matrix that determine the matmuls of a token. */
 type TimedMatrix = Pick<ModelMatrix, 'overPositions'> &
-  Partial<Pick<OuterMatrix, 'place' | 'tiedTo'>> &
+  Partial<Pick<EmbeddingOrHead, 'place' | 'tiedTo'>> &
   Pick<LinearLayer, 'expert'>;
 
 /** Prompt length for measuring the prefill time of a token. */

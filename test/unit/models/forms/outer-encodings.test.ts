@@ -5,7 +5,7 @@ import type { ModelInput } from '../../../../extension/core/models/model-input';
 import type { LayeredModel } from '../../../../extension/core/models/layered-model';
 import type {
   MatrixEncoding,
-  OuterMatrix,
+  EmbeddingOrHead,
 } from '../../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../../extension/core/models/open-model';
 import { encoderFixture, encoderGolden } from '../../encoder-fixtures';
@@ -88,7 +88,7 @@ const encoded = cases.flatMap((one, i) => {
   );
 });
 
-const outerOf = (model: LayeredModel): readonly OuterMatrix[] => model.outerMatrices;
+const getEmbeddingAndHead = (model: LayeredModel): readonly EmbeddingOrHead[] => model.embeddingAndHeadMatrices;
 
 async function changed(
   model: LayeredModel,
@@ -99,7 +99,7 @@ async function changed(
 
 describe('the matrices outside the sublayers', () => {
   it.each(named)('of %s are found', async (_, { path, places, tied }) => {
-    const matrices = outerOf(await openModel(path));
+    const matrices = getEmbeddingAndHead(await openModel(path));
     expect(matrices.map(({ place }) => place)).toEqual(places);
     expect(new Set(matrices.map(({ id }) => id)).size).toBe(matrices.length);
     const ties = matrices.filter(({ tiedTo }) => tiedTo !== undefined);
@@ -112,8 +112,8 @@ describe('the matrices outside the sublayers', () => {
     const model = await openModel(path);
     const original = await outputsOf(model, [input()]);
     const outer: OuterForms = { embedding: name, head: name };
-    const forms = formsOutside(outerOf(model), outer);
-    const dense = await changed(model, denseValues(forms, outerOf(model)));
+    const forms = formsOutside(getEmbeddingAndHead(model), outer);
+    const dense = await changed(model, denseValues(forms, getEmbeddingAndHead(model)));
     const expected = await outputsOf(dense, [input()]);
     expect(relativeError(original, expected)).toBeGreaterThan(1e-2);
     const formed = await changed(model, forms);
@@ -124,12 +124,12 @@ describe('the matrices outside the sublayers', () => {
     expect(relativeError(await outputsOf(formed, [input()]), expected)).toBeLessThan(5e-2);
     if (places.includes('embedding')) {
       const tables = new Map(
-        outerOf(model).flatMap(({ id, place }) => {
+        getEmbeddingAndHead(model).flatMap(({ id, place }) => {
           const form = place === 'embedding' ? forms.get(id) : undefined;
           return form === undefined ? [] : [[id, form] as const];
         }),
       );
-      const plain = await changed(model, denseValues(tables, outerOf(model)));
+      const plain = await changed(model, denseValues(tables, getEmbeddingAndHead(model)));
       const rows = await outputsOf(await changed(model, tables), [input()]);
       expect(relativeError(rows, await outputsOf(plain, [input()]))).toBeLessThan(tolerance);
     }
@@ -137,11 +137,11 @@ describe('the matrices outside the sublayers', () => {
 
   it('are counted once where they are one, and twice where they take other forms', async () => {
     const model = await openModel(fixture('llama-tied-f16'));
-    const [embedding] = outerOf(model);
+    const [embedding] = getEmbeddingAndHead(model);
     const { out = 0, in: width = 0, weight } = embedding ?? {};
     const { parameters, bytes } = model.summary;
     const summaryOf = async (outer: OuterForms) =>
-      (await changed(model, formsOutside(outerOf(model), outer))).summary;
+      (await changed(model, formsOutside(getEmbeddingAndHead(model), outer))).summary;
     const sizeOf = (form: MatrixEncoding<TensorData>): number =>
       form.kind === 'int8' ? form.quants.bytes.length + form.scales.bytes.length : Number.NaN;
     const int8 = sizeOf(formMakers.int8(new FormMaker(1), out, width));
@@ -158,7 +158,7 @@ describe('the matrices outside the sublayers', () => {
   it('are no products of matrices where rows are looked up', async () => {
     for (const path of [fixture('llama-gqa-untied'), onnxFixture('llama-legacy')]) {
       const model = await openModel(path);
-      const [table] = outerOf(model);
+      const [table] = getEmbeddingAndHead(model);
       const { id = '', out = 0, in: width = 0 } = table ?? {};
       const forms = new Map([[id, new FormMaker(1).lowRank(out, width, 2)]]);
       const { message } = await rejection(changed(model, forms));

@@ -91,7 +91,7 @@ export const latentAttention = {
     queryRank: config.q_lora_rank ?? undefined,
     keyValueRank: config.kv_lora_rank ?? 512,
     plainDim: config.qk_nope_head_dim ?? 128,
-    turnedDim: config.qk_rope_head_dim ?? 64,
+    rotaryDim: config.qk_rope_head_dim ?? 64,
     valueDim: config.v_head_dim ?? 128,
   }),
   biases: attentionBiases,

@@ -171,7 +171,7 @@ export const deepseekV4: Architecture = {
     computed: (config) => ({ num_key_value_heads: 1, rope_parameters: ropes(config) }),
     only: () => ({ mlp_bias: false, scoring_func: ['sqrtsoftplus', 'sigmoid'] }),
   },
-  outer: { ...base.outer, heads: ['head', 'lm_head'] },
+  embeddingAndHead: { ...base.embeddingAndHead, heads: ['head', 'lm_head'] },
   // As published.
   aliases: {
     'embed_tokens.weight': 'embed.weight',
@@ -210,7 +210,7 @@ export const deepseekV4: Architecture = {
     choiceBias: 'gate.bias',
     byToken: {
       name: 'gate.tid2eid',
-      isOf: ({ mlp_layer_types: types }, block) => Array.isArray(types) && types[block] === byTable,
+      appliesTo: ({ mlp_layer_types: types }, block) => Array.isArray(types) && types[block] === byTable,
     },
     isMadeByNumber: true,
     gateUp: ['w1', 'w3'],

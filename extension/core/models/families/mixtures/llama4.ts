@@ -54,7 +54,7 @@ export const llama4: Architecture = {
       ? {
           attention: {
             ...attention,
-            queryKeyNorms: { ...queryKeyNorms, afterRotary: true, plain: true, ofTurned: true },
+            queryKeyNorms: { ...queryKeyNorms, afterRotary: true, plain: true, onlyRotated: true },
           },
         }
       : {},
@@ -91,7 +91,7 @@ export const llama4: Architecture = {
     floor_scale: period = 8192,
   }) =>
     isTuned === true
-      ? { scale: Number(scale), period: Number(period), offset: 1, isOfUnturned: true }
+      ? { scale: Number(scale), period: Number(period), offset: 1, onlyUnrotated: true }
       : undefined,
   // Attention in chunks is full attention up to this length.
   maxPositions: ({ attention_chunk_size: chunk = 8192 }) =>

@@ -207,7 +207,7 @@ export const newerExperts: readonly Architecture[] = [
         use_qk_norm: true,
       }),
     },
-    outer: { ...base.outer, embedding: 'word_embeddings' },
+    embeddingAndHead: { ...base.embeddingAndHead, embedding: 'word_embeddings' },
     attention: sarvamAttention,
     biases: ({ attention_bias: bias }) => ({ ...base.biases(), queryKeyValue: bias }),
     experts: { ...experts, choiceBias: 'gate.expert_bias' },

@@ -52,7 +52,7 @@ export const recurrentGemma: Architecture = {
         ? {}
         : { block_types: blocks.map((source) => blockKind(config, source)) },
   },
-  outer: { ...base.outer, finalNorm: 'final_norm' },
+  embeddingAndHead: { ...base.embeddingAndHead, finalNorm: 'final_norm' },
   norm: 'rms-offset',
   attention: {
     wiring: preNorm('temporal_pre_norm'),

@@ -27,7 +27,7 @@ function mambaForm(config: ModelConfig): SelectiveScan {
 
 const mamba = {
   ...base,
-  outer: {
+  embeddingAndHead: {
     prefixes: ['backbone.'],
     embedding: 'embeddings',
     finalNorm: 'norm_f',
@@ -121,7 +121,7 @@ export const selectiveScanFamilies: readonly Architecture[] = [
       }),
       pruned: jambaPeriods,
     },
-    outer: { ...base.outer, finalNorm: 'final_layernorm' },
+    embeddingAndHead: { ...base.embeddingAndHead, finalNorm: 'final_layernorm' },
     feedforward: {
       wiring: preNorm('pre_ff_layernorm'),
       gateUp: ['feed_forward.gate_proj', 'feed_forward.up_proj'],

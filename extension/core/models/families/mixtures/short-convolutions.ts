@@ -20,7 +20,7 @@ const lfmFeedforward = {
 
 const lfm = {
   ...base,
-  outer: { ...base.outer, finalNorm: 'embedding_norm' },
+  embeddingAndHead: { ...base.embeddingAndHead, finalNorm: 'embedding_norm' },
   attention: {
     ...base.attention,
     wiring: preNorm('operator_norm'),

@@ -169,6 +169,6 @@ export const softmaxExperts: readonly Architecture[] = [
       routing: ({ router_jitter_noise: noise }) => ({ mixesSparsely: Number(noise) }),
     },
     form: (config) =>
-      config['lm_head_bias'] === true ? { outer: { ...base.outer, headBias: true } } : {},
+      config['lm_head_bias'] === true ? { embeddingAndHead: { ...base.embeddingAndHead, headBias: true } } : {},
   },
 ];

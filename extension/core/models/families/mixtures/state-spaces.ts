@@ -89,7 +89,7 @@ const mambaFeedforward = {
   down: 'feed_forward.down_proj',
 } as const;
 
-const mambaOuter = { ...base.outer, finalNorm: 'final_layernorm' };
+const mambaEmbeddingAndHead = { ...base.embeddingAndHead, finalNorm: 'final_layernorm' };
 
 /** Granite 4 without experts has the shared one alone. */
 const hasExperts = ({ num_local_experts: count = 8 }: ConfigFields): boolean => count !== 0;
@@ -182,7 +182,7 @@ function stateSpaceNames(heads: string, headDim: string, stateSize: string): Siz
 /** Names below `mixer`, for every kind of sublayer. */
 const nemotron = {
   ...base,
-  outer: {
+  embeddingAndHead: {
     prefixes: ['model.', 'backbone.'],
     embedding: 'embeddings',
     finalNorm: 'norm_f',
@@ -225,7 +225,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       pruned: ({ attn_layer_indices: full }, blocks) =>
         Array.isArray(full) ? { attn_layer_indices: renumberedList(full, blocks) } : {},
     },
-    outer: mambaOuter,
+    embeddingAndHead: mambaEmbeddingAndHead,
     feedforward: mambaFeedforward,
     biases: configuredBiases,
     mixer: mamba,
@@ -274,7 +274,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       // Factors on what goes into attention do not pass by a bias.
       only: () => ({ attention_bias: false }),
     },
-    outer: mambaOuter,
+    embeddingAndHead: mambaEmbeddingAndHead,
     feedforward: mambaFeedforward,
     biases: configuredBiases,
     scales: falconScales,
@@ -352,7 +352,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
   {
     ...nemotron,
     modelType: 'mamba2',
-    outer: { ...nemotron.outer, prefixes: ['backbone.', 'model.'] },
+    embeddingAndHead: { ...nemotron.embeddingAndHead, prefixes: ['backbone.', 'model.'] },
     config: {
       names: { rms_norm_eps: 'layer_norm_epsilon' },
       defaults: () => ({ rms_norm_eps: 1e-5, use_bias: false }),

@@ -84,7 +84,7 @@ export const zamba2: Architecture = {
     },
     pruningProblem: say`Blocks of zamba2 models alternate between shared transformers. Removing this one would change which transformer later blocks use.`,
   },
-  outer: { ...base.outer, finalNorm: 'final_layernorm' },
+  embeddingAndHead: { ...base.embeddingAndHead, finalNorm: 'final_layernorm' },
   shared: {
     output: 'linear',
     modules: (config) => sharedModules(config, config.layer_types),

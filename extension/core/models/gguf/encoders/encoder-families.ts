@@ -65,7 +65,7 @@ export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
   'nomic-bert-moe': {
     modelType: 'nomic_bert',
     matchingFields: { moe_every_n_layers: 2 },
-    ofExperts: true,
+    prefersExperts: true,
     sparseEvery: 'moe_every_n_layers',
     fields: { moe_every_n_layers: 'moe_every_n_layers' },
     activations: gelus,

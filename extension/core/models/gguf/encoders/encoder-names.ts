@@ -47,7 +47,7 @@ export function asArchitecture(
   return {
     modelType: encoder.modelType,
     config: encoder.config,
-    outer: {
+    embeddingAndHead: {
       prefixes: [...new Set([encoder.prefix, ''])],
       embedding: words,
       blocks: encoder.blocks,
@@ -77,24 +77,24 @@ export function asArchitecture(
  */
 export function encoderInGguf(
   { classes, config, rotary, slidingWindow, modules, slopes, ...encoder }: EncoderArchitecture,
-  { modelType, attention, feedforward, experts, norm, biases, outer }: Architecture,
+  { modelType, attention, feedforward, experts, norm, biases, embeddingAndHead }: Architecture,
   { tensors }: GgufHeader,
 ): EncoderArchitecture {
-  const { positions, types, embeddingNorm, finalNorm } = outer;
+  const { positions, types, embeddingNorm, finalNorm } = embeddingAndHead;
   const has = (name: string): boolean => tensors.some((tensor) => tensor.name === `${name}.weight`);
   const { norm: first, ...withoutNorm } = attention.wiring;
   return {
     ...{ modelType, classes, config, modules, attention, feedforward, norm },
     prefix: '',
-    blocks: outer.blocks,
+    blocks: embeddingAndHead.blocks,
     embedding: {
       kind: 'text',
-      words: outer.embedding,
+      words: embeddingAndHead.embedding,
       ...(positions !== undefined && 'name' in positions ? { positions: positions.name } : {}),
       ...(types !== undefined && has(types) ? { types } : {}),
       ...(embeddingNorm === undefined ? {} : { norm: embeddingNorm }),
     },
-    ...(first === undefined || has(`${outer.blocks}.0.${first}`)
+    ...(first === undefined || has(`${embeddingAndHead.blocks}.0.${first}`)
       ? {}
       : { firstAttention: { ...attention, wiring: withoutNorm } }),
     biases: (given) => biases({ ...given, vocab_size: given.vocab_size ?? 0 }),

@@ -50,14 +50,14 @@ type FoundLinear = Omit<GraphLinear, 'role'> & { readonly descendants: ReadonlyS
 /** Finds matrices that are used only as linear layers of a single sublayer. */
 export function findGraphLinears(source: OnnxModel, cut: CutGraph): GraphLinears {
   const { file, place, index } = source;
-  const outer = place?.wrapping.outer ?? file.graph;
+  const mainGraph = place?.wrapping.parentGraph ?? file.graph;
   let shapes: ValueShapes | undefined;
-  const readers = new WeightReaders(outer, (node) => {
+  const readers = new WeightReaders(mainGraph, (node) => {
     shapes ??= new ValueShapes(file.graph, index);
     return whyFused(node, index, shapes);
   });
   const holders = findReaders(cut);
-  const formed = encodedMatrices(source, outer);
+  const formed = encodedMatrices(source, mainGraph);
   const encodedTensors = new Set(formed.flatMap(({ tensors }) => tensors));
   const unusable: UnusableMatrix[] = [];
   const dense = [...holders.keys()].flatMap((name): Candidate[] => {
@@ -147,9 +147,9 @@ function overPositions(products: readonly MatrixProduct[]): Pick<GraphLinear, 'o
  * Finds matrices that Espalier has already encoded.
  * @throws UserError if tensors don't match the encoding in the metadata.
  */
-function encodedMatrices({ file }: OnnxModel, outer: GraphProto): Candidate[] {
+function encodedMatrices({ file }: OnnxModel, mainGraph: GraphProto): Candidate[] {
   const storedForms = readStoredEncodings(file.model);
-  const regions = storedForms.size === 0 ? undefined : findRegions(outer, file);
+  const regions = storedForms.size === 0 ? undefined : findRegions(mainGraph, file);
   return [...storedForms].flatMap(([id, { form: spec, out, in: input }]): Candidate[] => {
     const products = regions?.get(id);
     if (products === undefined) {

@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import { idsPort } from '../../example';
-import type { OuterMatrix } from '../../matrix-encoding';
+import type { EmbeddingOrHead } from '../../matrix-encoding';
 import { isFloat, lazyTensor } from './graph-linears';
 import type { CutGraph } from '../graph-stages';
 import { WeightReaders } from './linear-weights';
@@ -9,29 +9,29 @@ import { findLookups } from './lookups';
 import type { OnnxModel } from '../stream/stream-of-graph';
 
 /** The embedding of a graph, with the nodes that look its rows up. */
-export interface GraphTable extends OuterMatrix {
+export interface GraphTable extends EmbeddingOrHead {
   readonly table: TableUse;
 }
 
 /** A matrix of the head of a graph, with its products. */
-export interface GraphHead extends OuterMatrix {
+export interface GraphHead extends EmbeddingOrHead {
   readonly use: LinearWeight;
 }
 
-export type GraphOuter = GraphTable | GraphHead;
+export type GraphEmbeddingOrHead = GraphTable | GraphHead;
 
 /** First opset with BitShift, which unpacks 4-bit numbers. */
 const oldestOpset = 11;
 
 /** Finds the token embedding and the matrices used only after the last sublayer. */
-export function findGraphOuter(source: OnnxModel, cut: CutGraph): GraphOuter[] {
+export function findGraphEmbeddingAndHead(source: OnnxModel, cut: CutGraph): GraphEmbeddingOrHead[] {
   const { file, place, index, summary, branches } = source;
   const last = branches.at(-1);
   if (summary.opset < oldestOpset || last === undefined) {
     return [];
   }
   const readers = new WeightReaders(
-    place?.wrapping.outer ?? file.graph,
+    place?.wrapping.parentGraph ?? file.graph,
     () => 'it is part of an attention',
   );
   const tables = findTokenTables(source);
@@ -40,7 +40,7 @@ export function findGraphOuter(source: OnnxModel, cut: CutGraph): GraphOuter[] {
   // The part of the last sublayer also computes nodes after it.
   const parts = [...cut.over.slice(-1), cut.epilogue];
   const names = new Set([...tables, ...parts.flatMap(({ weights }) => [...weights])]);
-  return [...names].flatMap((name): GraphOuter[] => {
+  return [...names].flatMap((name): GraphEmbeddingOrHead[] => {
     const data = file.initializers.get(name);
     const [weight] = data?.dims.length === 2 && isFloat(data) ? lazyTensor(data) : [];
     const uses = data && weight && readers.usesOf(name, data);
@@ -51,20 +51,20 @@ export function findGraphOuter(source: OnnxModel, cut: CutGraph): GraphOuter[] {
     const isElsewhere =
       (lookups !== undefined && !tables.has(name)) ||
       products?.products.some(({ node }) => modeNodes.has(node) && !behind.has(node)) === true;
-    return isElsewhere ? [] : outerMatrices(name, weight, uses);
+    return isElsewhere ? [] : embeddingAndHeadMatrices(name, weight, uses);
   });
 }
 
 /** Returns one matrix per use. A tied LM head gets its own id. */
-function outerMatrices(
+function embeddingAndHeadMatrices(
   name: string,
   weight: LazyTensor,
   { lookups, products }: WeightUses,
-): GraphOuter[] {
+): GraphEmbeddingOrHead[] {
   const headId = lookups === undefined ? name : `${name}:head`;
   const [rows = 0, columns = 0] = weight.shape;
   const isBoth = lookups !== undefined && products !== undefined;
-  const found: GraphOuter[] = [];
+  const found: GraphEmbeddingOrHead[] = [];
   if (lookups !== undefined) {
     const tie = isBoth ? { tiedTo: headId } : {};
     const sizes = { out: rows, in: columns, transposed: false };

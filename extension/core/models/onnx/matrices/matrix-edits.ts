@@ -14,14 +14,14 @@ import { additionsTo, freeName, namesIn, withAdditions } from '../edits/graph-ad
 import type { GraphLinear } from './graph-linears';
 import { renameOutputs } from '../edits/node-edits';
 import { valuesRead } from '../edits/graph-remains';
-import type { GraphHead, GraphOuter, GraphTable } from './graph-outer';
+import type { GraphHead, GraphEmbeddingOrHead, GraphTable } from './graph-outer';
 import type { ValueShapes } from '../values/value-shapes';
 import { say } from '../../../message';
 
 const blockwiseOpset = 21;
 const float32: number = DataType.FLOAT;
 
-type GraphMatrix = GraphLinear | GraphOuter;
+type GraphMatrix = GraphLinear | GraphEmbeddingOrHead;
 
 function nodesBetween(layer: GraphMatrix): readonly NodeProto[] {
   return 'table' in layer ? layer.table.between : layer.use.between;
