@@ -4,7 +4,7 @@ import type { Drift } from '../core/evaluate/drift';
 import type { Message } from '../core/message';
 import type { Unable } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
-import type { NarrowedSublayer } from '../core/models/narrow/describe-narrowed';
+import type { NarrowedSublayer } from '../core/models/width-pruning/describe-width-pruned';
 import type {
   CandidateDistance,
   ProfileEvaluation,
@@ -18,7 +18,7 @@ import type { PanelJob } from './jobs';
 import type { ManualMarks } from './marks';
 import type { CallSchemas } from './panel';
 
-export type { NarrowedSublayer } from '../core/models/narrow/describe-narrowed';
+export type { NarrowedSublayer } from '../core/models/width-pruning/describe-width-pruned';
 export type { CandidateStability } from '../core/prune/layer-profile';
 export type { Drift, SublayerDrift } from '../core/evaluate/drift';
 

@@ -1,7 +1,7 @@
 import { formatBytes, formatCount } from '../../core/format';
 import { counted } from '../counted';
 import { describeGrid } from '../../core/inspect/source-grid';
-import { countForms } from '../../core/models/forms/form-spec';
+import { countForms } from '../../core/models/encodings/encoding-spec';
 import { listRefusals } from '../../core/models/capabilities';
 import type { SublayerSummary } from '../../core/models/model-summary';
 import type { Inspection } from '../../core/operations/inspect';

@@ -3,7 +3,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { hasOwnParts, requireAble } from '../models/capability';
 import type { Refusal } from '../models/capability';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
-import type { CompressedForms } from '../models/forms/form-spec';
+import type { CompressedForms } from '../models/encodings/encoding-spec';
 import { embeddingAndHeadPlaces } from '../models/matrix-encoding';
 import type { MatrixEncoding } from '../models/matrix-encoding';
 import { describePatch, patchTensorShapes, patchWidth } from '../models/patch/symbolic-patch';

@@ -1,9 +1,9 @@
-import { describeForm } from '../models/forms/form-spec';
-import type { FormSpec } from '../models/forms/form-spec';
+import { describeForm } from '../models/encodings/encoding-spec';
+import type { FormSpec } from '../models/encodings/encoding-spec';
 import type { Refusal } from '../models/capability';
 import type { LayeredModel } from '../models/layered-model';
 import type { LinearLayer, MatrixEncoding, EmbeddingOrHead } from '../models/matrix-encoding';
-import { isStorable } from '../models/forms/stored-forms';
+import { isStorable } from '../models/encodings/stored-encodings';
 import type { Changes, MatrixChanges } from './changes';
 import { say } from '../message';
 

@@ -6,7 +6,7 @@ import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel, ModelOutput, RunnableGraph } from '../models/layered-model';
-import { eightBitError, roundsInputs } from '../models/forms/form-facts';
+import { eightBitError, roundsInputs } from '../models/encodings/encoding-facts';
 import { EncoderModel } from '../models/encoders/encoder-model';
 import { openModel } from '../models/open-model';
 import { vocabularyBounds } from '../models/example';

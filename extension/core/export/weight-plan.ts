@@ -1,7 +1,7 @@
 import { elementCount, rowsOfTensor, storedParts } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
-import { formParameters } from '../models/forms/form-facts';
-import { storedTensors } from '../models/forms/stored-forms';
+import { formParameters } from '../models/encodings/encoding-facts';
+import { storedTensors } from '../models/encodings/stored-encodings';
 import type { LayeredModel } from '../models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../models/matrix-encoding';
 import { matricesOf } from './matrix-changes';

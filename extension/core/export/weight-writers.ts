@@ -5,7 +5,7 @@ import type { EncoderModel } from '../models/encoders/encoder-model';
 import type { Seq2SeqModel } from '../models/seq2seq/seq2seq-model';
 import type { StagedModel } from '../models/stages/staged-model';
 import { inputIds } from '../models/example';
-import { describeForms } from '../models/forms/form-spec';
+import { describeForms } from '../models/encodings/encoding-spec';
 import { hasMixers } from '../models/model-summary';
 import type { ModelSummary } from '../models/model-summary';
 import type { ModelEmitter } from '../models/model-emitter';

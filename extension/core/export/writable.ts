@@ -1,7 +1,7 @@
 import type { Refusal } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
-import { narrowModel, readNarrowing } from '../models/narrow/narrow-model';
-import type { PlannedNarrowing } from '../models/narrow/planned-narrowing';
+import { narrowModel, readNarrowing } from '../models/width-pruning/prune-width';
+import type { PlannedNarrowing } from '../models/width-pruning/planned-width-pruning';
 import type { OpenedModel } from '../models/opened-model';
 import { RemovableUnits, unitsMeant } from '../models/units';
 import { listCandidates, resolveIds } from '../prune/candidates';

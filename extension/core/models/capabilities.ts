@@ -9,7 +9,7 @@ import type { ModelMatrix } from './matrix-encoding';
 import { mixesStreams } from './model-emitter';
 import type { ModelSummary, SublayerKind } from './model-summary';
 import type { ModelHeaders } from './model-headers';
-import { ownWidth, explainNotWidthPrunable } from './narrow/why-not-narrow';
+import { ownWidth, explainNotWidthPrunable } from './width-pruning/explain-not-width-prunable';
 import { explainNoTokenizer } from './tokenizer-place';
 import { joined, say } from '../message';
 import type { Message } from '../message';

@@ -1,6 +1,6 @@
 import type { SharedModules } from './shared-modules';
 import type { Message } from '../message';
-import type { Width } from './narrow/width';
+import type { Width } from './width-pruning/width';
 import type { Dimension, ExternalLocation, SessionGraph, WeightPlace } from '../onnx/graph-builder';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { Example } from './model-input';

@@ -1,4 +1,4 @@
-import type { CompressedForms } from './forms/form-spec';
+import type { CompressedForms } from './encodings/encoding-spec';
 import type { PatchSpecs } from './patch/symbolic-patch';
 import type { Message } from '../message';
 

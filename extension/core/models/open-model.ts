@@ -25,7 +25,7 @@ import { openSeq2Seq } from './seq2seq/open-seq2seq';
 import type { Seq2SeqModel } from './seq2seq/seq2seq-model';
 import { openStages, withHead } from './stages/open-stages';
 import { isT5, readT5Gguf } from './gguf/t5-gguf';
-import { hasTiedHead } from './transformer/outer-matrices';
+import { hasTiedHead } from './transformer/embedding-and-head';
 import { joinPacked } from './quantized/packed-checkpoint';
 import { readQuantization } from './quantized/quantization';
 import { layOutTransformer, getEmbeddingAndHead } from './transformer/transformer-layout';

@@ -1,11 +1,11 @@
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../checkpoints/model-folder';
-import type { CompressedForms } from './forms/form-spec';
+import type { CompressedForms } from './encodings/encoding-spec';
 import type { ModelSummary, SublayerSummary } from './model-summary';
 import { describePatch } from './patch/symbolic-patch';
 import type { PatchSpecs } from './patch/symbolic-patch';
-import { embeddingAndHeadLinears, embeddingAndHeadTensors } from './transformer/outer-matrices';
-import type { EmbeddingAndHead } from './transformer/outer-matrices';
+import { embeddingAndHeadLinears, embeddingAndHeadTensors } from './transformer/embedding-and-head';
+import type { EmbeddingAndHead } from './transformer/embedding-and-head';
 import { weightCounter } from './modules/costs';
 import { cacheBytes } from './modules/sublayer';
 import type { Sublayer } from './modules/sublayer-list';

@@ -1,6 +1,6 @@
 import { sep } from 'node:path';
 import { version } from '../../../package.json';
-import { describeForms } from '../models/forms/form-spec';
+import { describeForms } from '../models/encodings/encoding-spec';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
 import { onnxRuntimeVersion } from '../runtime/version';
 import type { PruneResult } from './prune-result';

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeWorkFolder } from '../jobs/make-work-folder';
-import { narrowModel, readNarrowing } from '../models/narrow/narrow-model';
+import { narrowModel, readNarrowing } from '../models/width-pruning/prune-width';
 import type { OpenedModel } from '../models/opened-model';
 import type { Plan } from '../plans/plan';
 

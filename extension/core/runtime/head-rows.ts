@@ -3,7 +3,7 @@ import { readChosenRows } from '../checkpoints/float-rows';
 import { hasFloatRows } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { roundRows } from '../checkpoints/quantize/dequantize';
-import { emitRounded } from '../models/forms/emit-quantized';
+import { emitRounded } from '../models/encodings/emit-quantized';
 import type { HeadOutputs } from '../models/model-emitter';
 import { emitOutputs } from '../models/parts/linear';
 import { emitWeight } from '../models/parts/weight';

@@ -1,5 +1,5 @@
 import type { TensorData } from '../checkpoints/tensor-data';
-import { formParameters } from '../models/forms/form-facts';
+import { formParameters } from '../models/encodings/encoding-facts';
 import type { MatrixEncoding, ModelMatrix } from '../models/matrix-encoding';
 import type { Compression } from './compression-choice';
 import type { CompressionContext } from './compression-context';

@@ -1,6 +1,6 @@
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { TensorData } from '../checkpoints/tensor-data';
-import { formTensors } from '../models/forms/form-facts';
+import { formTensors } from '../models/encodings/encoding-facts';
 import type { MatrixEncoding } from '../models/matrix-encoding';
 import type { Compression, QuantizerName } from './compression-choice';
 import type { CompressionContext } from './compression-context';

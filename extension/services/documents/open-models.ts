@@ -3,8 +3,8 @@ import type { AskedChanges } from '../../core/export/writable';
 import type { CapabilityName } from '../../core/models/capabilities';
 import { refused } from '../../core/models/capability';
 import type { ModelSummary } from '../../core/models/model-summary';
-import type { NarrowedModel } from '../../core/models/narrow/describe-narrowed';
-import type { PlannedChanges } from '../../core/models/narrow/narrow-model';
+import type { NarrowedModel } from '../../core/models/width-pruning/describe-width-pruned';
+import type { PlannedChanges } from '../../core/models/width-pruning/prune-width';
 import type {
   ChooseLayersRequest,
   ChosenLayers,

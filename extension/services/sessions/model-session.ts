@@ -1,6 +1,6 @@
 import { patchesOfPlan } from '../../core/pipelines/patching/planned-patches';
-import type { NarrowedModel } from '../../core/models/narrow/describe-narrowed';
-import type { PlannedNarrowing } from '../../core/models/narrow/planned-narrowing';
+import type { NarrowedModel } from '../../core/models/width-pruning/describe-width-pruned';
+import type { PlannedNarrowing } from '../../core/models/width-pruning/planned-width-pruning';
 import type { PlannedPatch, Plan } from '../../core/plans/plan';
 import type { Drift } from '../../core/evaluate/drift';
 import type { Unable } from '../../core/models/capabilities';

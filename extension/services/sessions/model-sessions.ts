@@ -7,7 +7,7 @@ import type * as Preview from '../../core/export/hugging-face/preview-config';
 import { listRefusals } from '../../core/models/capabilities';
 import type { Unable } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
-import type { NarrowedModel } from '../../core/models/narrow/describe-narrowed';
+import type { NarrowedModel } from '../../core/models/width-pruning/describe-width-pruned';
 import type { HeatmapState, QuantizedSize } from '../../protocol/heatmap';
 import type { OfferedSizes } from '../../core/operations/size-choices';
 import { lossWords, smallLosses } from '../../core/pipelines/size-choices';

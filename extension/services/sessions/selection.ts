@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { PlannedNarrowing } from '../../core/models/narrow/planned-narrowing';
+import type { PlannedNarrowing } from '../../core/models/width-pruning/planned-width-pruning';
 import type { PlannedPatch } from '../../core/plans/plan';
 import type { ExpertSummary, ModelSummary } from '../../core/models/model-summary';
 import { isSameText, isSmallDistance, isSmallPerplexity } from '../../core/change-size';

@@ -7,7 +7,7 @@ import type {
   EmbeddingOrHeadPlace,
 } from '../../../extension/core/models/matrix-encoding';
 import { factorize } from '../../../extension/core/tensornet/mpo';
-import { contracted, FormMaker } from '../models/forms/made-forms';
+import { contracted, FormMaker } from '../models/encodings/made-forms';
 
 type Maker = (maker: FormMaker, out: number, input: number) => MatrixEncoding<TensorData>;
 

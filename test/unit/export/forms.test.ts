@@ -10,7 +10,7 @@ import { buildOnnxGraph, writeOnnx } from '../../../extension/core/export/onnx/o
 import { layOutChanges } from '../../../extension/core/export/changes';
 import type { OnnxSource } from '../../../extension/core/export/onnx/onnx-writer';
 import { unattended } from '../../../extension/core/jobs/job';
-import { mapTensors } from '../../../extension/core/models/forms/form-facts';
+import { mapTensors } from '../../../extension/core/models/encodings/encoding-facts';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../../../extension/core/models/matrix-encoding';
 import { OnnxLayeredModel } from '../../../extension/core/models/onnx/onnx-layered-model';
@@ -26,8 +26,8 @@ import {
   outputsOf,
   quantizedForms,
   withForms,
-} from '../models/forms/layered';
-import { contracted } from '../models/forms/made-forms';
+} from '../models/encodings/layered';
+import { contracted } from '../models/encodings/made-forms';
 import { graphExample, onnxFixture } from '../onnx-fixtures';
 import { modelFeatures, paired, sampled } from '../sample';
 import { temporaryFolder } from '../temporary-folder';

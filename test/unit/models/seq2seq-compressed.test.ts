@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { unattended } from '../../../extension/core/jobs/job';
-import { storeForms } from '../../../extension/core/models/forms/store-forms';
+import { storeForms } from '../../../extension/core/models/encodings/store-encodings';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { compressModel } from '../../../extension/core/pipelines/compression/compress-model';
 import { chooseForAll } from '../../../extension/core/pipelines/compression/layer-choices';

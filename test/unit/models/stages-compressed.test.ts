@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { storeForms } from '../../../extension/core/models/forms/store-forms';
+import { storeForms } from '../../../extension/core/models/encodings/store-encodings';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { denseValues, formNames, formsInTurn } from '../export/all-forms';
 import { prune, readConfig } from '../export/pruning';

@@ -6,7 +6,7 @@ import { keepsTurns, sharedTensorName } from '../../../extension/core/models/sha
 import { prune, rejection } from '../export/pruning';
 import { familyFixture, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { outputsOf } from './forms/layered';
+import { outputsOf } from './encodings/layered';
 
 const out = temporaryFolder();
 const folder = familyFixture('zamba2');

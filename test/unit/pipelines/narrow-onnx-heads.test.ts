@@ -5,8 +5,8 @@ import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { inEnglish } from '../../../extension/core/message';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
-import { parseRanges } from '../../../extension/core/models/narrow/number-ranges';
-import type { PlannedNarrowing } from '../../../extension/core/models/narrow/planned-narrowing';
+import { parseRanges } from '../../../extension/core/models/width-pruning/number-ranges';
+import type { PlannedNarrowing } from '../../../extension/core/models/width-pruning/planned-width-pruning';
 import { openModel } from '../../../extension/core/models/open-model';
 import { attribute } from '../../../extension/core/onnx/messages';
 import {

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import { defaultSettings } from '../../../extension/core/prune/options';
-import type { NarrowedModel } from '../../../extension/core/models/narrow/describe-narrowed';
+import type { NarrowedModel } from '../../../extension/core/models/width-pruning/describe-width-pruned';
 import { planFor } from '../../../extension/core/plans/plan';
 import type { Plan } from '../../../extension/core/plans/plan';
 import type { HeatmapState } from '../../../extension/protocol/heatmap';

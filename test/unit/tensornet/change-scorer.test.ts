@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
 import { seededRandom, standardNormal } from '../../../extension/core/data/random';
 import type { MetricName } from '../../../extension/core/metrics/metrics';
-import { storeForms } from '../../../extension/core/models/forms/store-forms';
+import { storeForms } from '../../../extension/core/models/encodings/store-encodings';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../extension/core/models/open-model';

@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { formFlops } from '../../../extension/core/models/forms/form-facts';
+import { formFlops } from '../../../extension/core/models/encodings/encoding-facts';
 import type { MatrixEncoding, MpoForm } from '../../../extension/core/models/matrix-encoding';
 import { fitRates, predictTime } from '../../../extension/core/tensornet/costs/fit-rates';
 import { kernelNames, encodingWork } from '../../../extension/core/tensornet/costs/kernels';

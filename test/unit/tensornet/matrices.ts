@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { seededRandom, standardNormal } from '../../../extension/core/data/random';
-import { storeForms } from '../../../extension/core/models/forms/store-forms';
+import { storeForms } from '../../../extension/core/models/encodings/store-encodings';
 import type { LinearLayer } from '../../../extension/core/models/matrix-encoding';
 import type { InputStatistics } from '../../../extension/core/tensornet/statistics/input-statistics';
 import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';

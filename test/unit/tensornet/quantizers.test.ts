@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
-import { emitForm } from '../../../extension/core/models/forms/emit-form';
-import { storeForms } from '../../../extension/core/models/forms/store-forms';
+import { emitForm } from '../../../extension/core/models/encodings/emit-encoding';
+import { storeForms } from '../../../extension/core/models/encodings/store-encodings';
 import type {
   BlockQuantizedForm,
   MatrixEncoding,

@@ -13,7 +13,7 @@ import {
 } from '../../../extension/core/training/trainable-transformer';
 import type { TrainableModel } from '../../../extension/core/training/trainable-model';
 import { fixture, readJson, relativeError } from '../fixtures';
-import { layersOf } from '../models/forms/layered';
+import { layersOf } from '../models/encodings/layered';
 import { gradientsOf } from './gradients-of';
 
 const name = 'llama-gqa-untied';

@@ -8,8 +8,8 @@ import { floatsOf, int64Tensor } from '../../../extension/core/runtime/tensors';
 import type { Tensors } from '../../../extension/core/runtime/tensors';
 import { trainableTransformer } from '../../../extension/core/training/trainable-transformer';
 import { fixture, readJson, relativeError } from '../fixtures';
-import { denseForm, layersOf, withForms } from '../models/forms/layered';
-import { contracted, FormMaker } from '../models/forms/made-forms';
+import { denseForm, layersOf, withForms } from '../models/encodings/layered';
+import { contracted, FormMaker } from '../models/encodings/made-forms';
 import { temporaryFolder } from '../temporary-folder';
 import { gradientsOf } from './gradients-of';
 

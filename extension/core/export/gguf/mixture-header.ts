@@ -7,7 +7,7 @@ import {
   valueLength,
 } from '../../models/gguf/gguf-fields';
 import { attentionInterval, mixerFlags } from '../../models/gguf/gguf-mixers';
-import { hasExperts } from '../../models/gguf/placing';
+import { hasExperts } from '../../models/gguf/tensor-placement';
 import type { MixerForm } from '../../models/parts/mixers/mixer-form';
 import type { Changes } from '../changes';
 import { partsOf, sizesOf } from './folder-model';

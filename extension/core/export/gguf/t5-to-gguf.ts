@@ -19,7 +19,7 @@ import {
   explainOtherTowers,
 } from '../../models/gguf/t5-gguf';
 import type { ConfigFields } from '../../models/transformer/config-layout';
-import { isTied } from '../../models/transformer/outer-matrices';
+import { isTied } from '../../models/transformer/embedding-and-head';
 import { whyTorn } from '../changes';
 import type { Changes } from '../changes';
 import type { CheckpointSource } from '../hugging-face/checkpoint-source';

@@ -1,7 +1,7 @@
 import { patchModuleNames } from '../../models/encoders/encoder-architecture';
 import type { EncoderArchitecture } from '../../models/encoders/encoder-architecture';
-import { standInClasses, takesModule } from '../../models/stand-ins';
-import type { StandIns } from '../../models/stand-ins';
+import { standInClasses, takesModule } from '../../models/branch-replacements';
+import type { StandIns } from '../../models/branch-replacements';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { modellingClasses } from './modelling-classes';

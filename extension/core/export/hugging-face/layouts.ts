@@ -1,5 +1,5 @@
 import type { Refusal } from '../../models/capability';
-import { formTensors } from '../../models/forms/form-facts';
+import { formTensors } from '../../models/encodings/encoding-facts';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { mixesStreams } from '../../models/model-emitter';

@@ -3,7 +3,7 @@ import type { Refusal } from '../../models/capability';
 import { flattened, outsideNested } from '../../models/transformer/config-layout';
 import type { ConfigLayout } from '../../models/transformer/config-layout';
 import type { NamedFamily } from '../../models/model-family';
-import type { CompressedForms } from '../../models/forms/form-spec';
+import type { CompressedForms } from '../../models/encodings/encoding-spec';
 import type { PatchSpecs } from '../../models/patch/symbolic-patch';
 import {
   baseModelType,

@@ -1,7 +1,7 @@
 import type { ParsedFamily } from '../../models/model-family';
 import type { TowerNames } from '../../models/seq2seq/seq2seq-family';
-import { standInClasses, takesModule } from '../../models/stand-ins';
-import type { StandIns } from '../../models/stand-ins';
+import { standInClasses, takesModule } from '../../models/branch-replacements';
+import type { StandIns } from '../../models/branch-replacements';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { modellingClasses } from './modelling-classes';

@@ -1,4 +1,4 @@
-import { standInClasses } from '../../models/stand-ins';
+import { standInClasses } from '../../models/branch-replacements';
 import type { StagedFamily } from '../../models/stages/staged-family';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';

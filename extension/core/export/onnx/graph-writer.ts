@@ -1,7 +1,7 @@
 import { basename, dirname, extname, join } from 'node:path';
 import type { JobContext } from '../../jobs/job';
 import type { OnnxLayeredModel } from '../../models/onnx/onnx-layered-model';
-import { siblingConfig, configName } from '../../models/onnx/config-beside';
+import { siblingConfig, configName } from '../../models/onnx/sibling-config';
 import type { NarrowedFrom } from '../../models/opened-model';
 import type { StoredGraph } from '../../models/onnx/edits/stored-graph';
 import { isPast } from '../../models/onnx/stream/cache-ports';

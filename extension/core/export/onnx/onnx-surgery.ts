@@ -1,5 +1,5 @@
 import { restoreNestedTensors } from '../../models/onnx/edits/node-edits';
-import type { OnnxModel } from '../../models/onnx/stream/stream-of-graph';
+import type { OnnxModel } from '../../models/onnx/stream/graph-stream';
 import { removeBranches } from '../../models/onnx/edits/removal-nodes';
 import { StoredGraph } from '../../models/onnx/edits/stored-graph';
 import { copyWith } from '../../onnx/messages';

@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { presentName } from '../../models/onnx/stream/cache-ports';
-import type { OnnxMode } from '../../models/onnx/stream/stream-of-graph';
+import type { OnnxMode } from '../../models/onnx/stream/graph-stream';
 import { ignoredOutputs, removeBranches } from '../../models/onnx/edits/removal-nodes';
 import type { RemainingGraph } from '../../models/onnx/edits/removal-nodes';
 import type { Scope } from '../../models/onnx/edits/wrapped-graph';

@@ -7,7 +7,7 @@ import type {
 } from '../transformer/architecture';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import type { NormKind } from '../parts/norm';
-import type { StandIns } from '../stand-ins';
+import type { StandIns } from '../branch-replacements';
 import type { Message } from '../../message';
 import type { AttentionVariant } from './attention-variants';
 import type { AudioNames } from './audio-embedding';

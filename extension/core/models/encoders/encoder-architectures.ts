@@ -11,7 +11,7 @@ import { jinaBert } from './on-hub/jina-bert';
 import { neoBert } from './on-hub/neobert';
 import { nomicOnHub } from './on-hub/nomic';
 import { textEncoders } from './text-encoders';
-import { rotaryEncoders } from './turned-encoders';
+import { rotaryEncoders } from './rotary-encoders';
 import type { ConfigFields } from '../transformer/config-layout';
 import { baseModelType } from '../transformer/model-config';
 

@@ -10,7 +10,7 @@ import type { Linear } from '../parts/linear';
 import type { DistanceBias } from '../parts/distance-bias';
 import type { Norm, NormStyle } from '../parts/norm';
 import type { Rotary } from '../parts/rotary';
-import type { EmbeddingAndHead } from '../transformer/outer-matrices';
+import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
 import type { PartKind } from '../transformer/architecture';
 import { describedForms, TensorFinder } from '../transformer/tensor-finder';
 import type { ModelConfig } from '../transformer/model-config';

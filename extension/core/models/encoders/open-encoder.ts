@@ -4,7 +4,7 @@ import { openSafetensors } from '../../checkpoints/safetensors';
 import { setField } from '../../set-json-field';
 import { fingerprintModel } from '../fingerprint';
 import type { ModelSummary } from '../model-summary';
-import { hasTiedHead } from '../transformer/outer-matrices';
+import { hasTiedHead } from '../transformer/embedding-and-head';
 import { summarizeModel } from '../summarize';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { parseEncoderConfig } from './encoder-config';

@@ -1,7 +1,7 @@
 import type { Architecture } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import { falconBranches } from './parallel';
-import { alibiSlopes, allBiases, base, fourTimesHidden } from './pieces';
+import { alibiSlopes, allBiases, base, fourTimesHidden } from './shared-parts';
 import { preNorm } from '../modules/wiring-names';
 
 /** Families whose scores lose by distance (ALiBi, arXiv 2108.12409). */

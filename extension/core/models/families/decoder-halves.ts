@@ -1,7 +1,7 @@
 import { bartLikes } from '../seq2seq/bart-like';
 import type { BartFamily } from '../seq2seq/bart-like';
 import type { Architecture } from '../transformer/architecture';
-import { base } from './pieces';
+import { base } from './shared-parts';
 
 /** Decoder of a model whose encoder is not in the file, so cross-attention has nothing to read. */
 function decoderHalf({ modelType, classes, config, norm, ...family }: BartFamily): Architecture {

@@ -9,7 +9,7 @@ import {
   perLayerEnd,
   unscaledAttention,
 } from './gemma4';
-import { attentionBiases, base, everyNthFull, numberIn, windowedByType } from './pieces';
+import { attentionBiases, base, everyNthFull, numberIn, windowedByType } from './shared-parts';
 
 /** Default number of leading blocks with sparse MLPs, in models with more blocks than this. */
 const sparseBlocks = 10;

@@ -9,7 +9,7 @@ import {
   numberIn,
   queryKeyNorms,
   windowedByType,
-} from './pieces';
+} from './shared-parts';
 import { gemmaDefaults, gemmaSandwich } from './gemma';
 
 /** Of Gemma 3n and 4. */

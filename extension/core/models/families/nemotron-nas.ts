@@ -1,5 +1,5 @@
 import type { Architecture } from '../transformer/architecture';
-import { base, configuredBiases } from './pieces';
+import { base, configuredBiases } from './shared-parts';
 
 /** Feed-forwards are rounded up to a multiple of this. */
 const sizeStep = 256;

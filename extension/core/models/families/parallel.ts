@@ -11,7 +11,7 @@ import {
   feedforward,
   queryKeyLayernorms,
   windowedByType,
-} from './pieces';
+} from './shared-parts';
 import { isWindowedIfAny } from './post-norm';
 import { parallelBranch, preNorm } from '../modules/wiring-names';
 

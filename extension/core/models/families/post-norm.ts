@@ -11,7 +11,7 @@ import {
   queryKeyNorms,
   queryKeyValueBiases,
   windowedByType,
-} from './pieces';
+} from './shared-parts';
 
 /** Norms of what branches give, and none of what they read. */
 const postNorms = {

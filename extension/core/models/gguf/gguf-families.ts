@@ -20,7 +20,7 @@ import type { GgufKeys } from './gguf-keys';
 import { newerGgufFamilies } from './gguf-newer-families';
 import { deepseekExperts, granite, deepseekLatent } from './gguf-traits';
 import type { GgufFamily, GgufSource } from './gguf-traits';
-import { everyNthFull } from '../families/pieces';
+import { everyNthFull } from '../families/shared-parts';
 
 /** llama.cpp takes the keys of these to be as wide as the queries. */
 const asManyKeys = ({ num_attention_heads: heads }: Pick<ModelConfig, 'num_attention_heads'>) => ({

@@ -1,5 +1,5 @@
 import { findPeriod } from '../families/mixtures/mixer-pieces';
-import { numberIn } from '../families/pieces';
+import { numberIn } from '../families/shared-parts';
 import type { Period } from '../families/mixtures/mixer-pieces';
 import type { DeltaNames } from '../parts/mixers/delta-rule';
 import type { MixerForm } from '../parts/mixers/mixer-form';

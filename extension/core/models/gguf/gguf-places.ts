@@ -10,8 +10,8 @@ import type { Rows, RowsOfTensor } from './gguf-rows';
 import { blockRoles, embeddingAndHeadRoles, roleName } from './gguf-roles';
 import type { RoleKind, Roles } from './gguf-roles';
 import { placeMixer } from './mixer-places';
-import { hasExperts, partAndKind, placeModule, placeNorm, placeTensor } from './placing';
-import type { BothNames, Piece, Place, Places } from './placing';
+import { hasExperts, partAndKind, placeModule, placeNorm, placeTensor } from './tensor-placement';
+import type { BothNames, Piece, Place, Places } from './tensor-placement';
 
 /** Location in the file of each tensor of a block. */
 export function placesInBlock(names: BothNames): Places {

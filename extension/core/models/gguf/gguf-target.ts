@@ -6,8 +6,8 @@ import { allGgufFamilies } from './gguf-families';
 import type { GgufFamily } from './gguf-traits';
 import { ggufBlocks, toGgufArchitecture } from './gguf-names';
 import { placesInBlock, placesOutside } from './gguf-places';
-import { hasExperts } from './placing';
-import type { BothNames, Piece, Place, Places } from './placing';
+import { hasExperts } from './tensor-placement';
+import type { BothNames, Piece, Place, Places } from './tensor-placement';
 
 /** Part of a GGUF tensor that a tensor of a folder is written to. */
 export interface PlacedPiece extends Piece {

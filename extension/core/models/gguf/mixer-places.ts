@@ -6,8 +6,8 @@ import type { MixerParts } from '../parts/mixers/mixer-kind';
 import type { MixerNames } from '../transformer/architecture';
 import { allRows } from './gguf-rows';
 import type { Rows, RowsOfTensor } from './gguf-rows';
-import { partAndKind, placeModule, placeTensor } from './placing';
-import type { BothNames, Place, Places } from './placing';
+import { partAndKind, placeModule, placeTensor } from './tensor-placement';
+import type { BothNames, Place, Places } from './tensor-placement';
 
 /**
  * Adds the locations of the tensors of a block's SSM or linear-attention layer. Both sides list

@@ -18,14 +18,14 @@ import type { LinearLayer, MatrixEncoding, EmbeddingOrHead } from '../matrix-enc
 import { stream } from '../model-emitter';
 import type { EmitOptions, ModelEmitter, SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
-import type { Width } from '../narrow/width';
+import type { Width } from '../width-pruning/width';
 import { endLinears, endSides } from '../parts/block-end';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
 import type { ExpertTensors } from '../transformer/part-tensors';
 import type { RoutedRows, SublayerModule } from './sublayer';
 import { outputName } from '../transformer/carried-streams';
-import { describeEmbeddingAndHead } from '../transformer/outer-matrices';
-import type { EmbeddingAndHead } from '../transformer/outer-matrices';
+import { describeEmbeddingAndHead } from '../transformer/embedding-and-head';
+import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
 import { requireRunnableTensors } from '../transformer/runnable';
 import { declareInputs, emittedPart, tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';

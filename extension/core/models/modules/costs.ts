@@ -1,6 +1,6 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { formFlops, formMemory, formWeights, needsRepacking } from '../forms/form-facts';
+import { formFlops, formMemory, formWeights, needsRepacking } from '../encodings/encoding-facts';
 import type { Linear } from '../parts/linear';
 import { storedTensors } from '../transformer/part-tensors';
 import type { RunningCosts } from '../transformer/tapped-part';

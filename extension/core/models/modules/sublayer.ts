@@ -4,7 +4,7 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { LinearLayer, LinearRole } from '../matrix-encoding';
 import type { EmitOptions } from '../model-emitter';
 import type { ExpertSummary, SublayerKind } from '../model-summary';
-import type { Width } from '../narrow/width';
+import type { Width } from '../width-pruning/width';
 import { endTensors } from '../parts/block-end';
 import type { BlockEnd } from '../parts/block-end';
 import type { Linear } from '../parts/linear';

@@ -31,7 +31,7 @@ import { findResidualBranches } from './stream/residual-stream';
 import type { ResidualBranch } from './stream/residual-stream';
 import { flatten } from './edits/wrapped-graph';
 import type { FlatGraph } from './edits/wrapped-graph';
-import type { OnnxMode, OnnxModel, StreamOfGraph } from './stream/stream-of-graph';
+import type { OnnxMode, OnnxModel, StreamOfGraph } from './stream/graph-stream';
 import { say } from '../../message';
 import type { Message } from '../../message';
 

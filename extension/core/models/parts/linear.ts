@@ -1,8 +1,8 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitForm } from '../forms/emit-form';
-import { emitLookup } from '../forms/emit-lookup';
-import { emitOverLast } from '../forms/emit-pointwise';
+import { emitForm } from '../encodings/emit-encoding';
+import { emitLookup } from '../encodings/emit-lookup';
+import { emitOverLast } from '../encodings/emit-pointwise';
 import type { MatrixEncoding } from '../matrix-encoding';
 import { emitRows, emitWeight } from './weight';
 

@@ -1,4 +1,4 @@
-import { allBiases } from '../families/pieces';
+import { allBiases } from '../families/shared-parts';
 import type { Architecture, Biases } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import { fullAttentionLength } from '../encoders/sparse-attention';

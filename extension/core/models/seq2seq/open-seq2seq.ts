@@ -4,7 +4,7 @@ import { openSafetensors } from '../../checkpoints/safetensors';
 import { fingerprintModel } from '../fingerprint';
 import type { ModelSummary } from '../model-summary';
 import { summarizeModel } from '../summarize';
-import { hasTiedHead } from '../transformer/outer-matrices';
+import { hasTiedHead } from '../transformer/embedding-and-head';
 import { parseSeq2SeqConfig } from './seq2seq-config';
 import type { Seq2SeqFamily } from './seq2seq-family';
 import { asOneList, layOutSeq2Seq, getEmbeddingAndHead } from './seq2seq-layout';

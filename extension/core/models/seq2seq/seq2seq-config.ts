@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { compressedForms } from '../forms/form-spec';
+import { compressedForms } from '../encodings/encoding-spec';
 import { configEntries, parseConfig, size } from '../transformer/model-config';
 import type { ConfigLayout } from '../transformer/config-layout';
 

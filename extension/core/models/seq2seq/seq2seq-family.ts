@@ -1,7 +1,7 @@
 import type { NormKind } from '../parts/norm';
 import type { Architecture, Biases } from '../transformer/architecture';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
-import type { StandIns } from '../stand-ins';
+import type { StandIns } from '../branch-replacements';
 import type { Seq2SeqConfig } from './seq2seq-config';
 
 /** Kind of a sublayer of an encoder or decoder. */

@@ -14,7 +14,7 @@ import type { Norm, NormStyle } from '../parts/norm';
 import type { Architecture, SinePositions } from '../transformer/architecture';
 import type { SummarizedLayout } from '../summarize';
 import type { ModelConfig } from '../transformer/model-config';
-import type { EmbeddingAndHead } from '../transformer/outer-matrices';
+import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
 import { describedForms, TensorFinder } from '../transformer/tensor-finder';
 import type { Seq2SeqConfig } from './seq2seq-config';
 import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';

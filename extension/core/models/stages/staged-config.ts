@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { UserError } from '../../user-error';
-import { compressedForms } from '../forms/form-spec';
+import { compressedForms } from '../encodings/encoding-spec';
 import { activations } from '../parts/activations';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import { parseConfig, size } from '../transformer/model-config';

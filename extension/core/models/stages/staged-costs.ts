@@ -1,5 +1,5 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { formFlops, formTensors } from '../forms/form-facts';
+import { formFlops, formTensors } from '../encodings/encoding-facts';
 import type { MatrixEncoding } from '../matrix-encoding';
 import type { ModelSummary, SublayerSummary } from '../model-summary';
 import { dtypesWith, fingerprintForms } from '../transformer/linear-layers';

@@ -1,4 +1,4 @@
-import type { StandIns } from '../stand-ins';
+import type { StandIns } from '../branch-replacements';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import type { Piece } from './piece';
 import type { PieceFinder } from './piece-finder';

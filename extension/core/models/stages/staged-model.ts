@@ -10,7 +10,7 @@ import type { ModelSummary } from '../model-summary';
 import { ComposedModel } from '../modules/composed-model';
 import { runningCosts } from '../modules/costs';
 import { requireLayers, withFormFiles } from '../transformer/linear-layers';
-import type { EmbeddingAndHead } from '../transformer/outer-matrices';
+import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
 import type { RunningCosts } from '../transformer/tapped-part';
 import { emitPiece } from './piece';
 import { pieceCosts, plainTensors, withFormCosts } from './staged-costs';

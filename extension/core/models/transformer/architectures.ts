@@ -8,14 +8,14 @@ import { gemma4, gemma4Unified } from '../families/gemma4';
 import { gptjFamilies } from '../families/gptj-like';
 import { learnedPositionFamilies } from '../families/learned-positions';
 import { llamaLikeFamilies } from '../families/llama-like';
-import { llamaRelatives } from '../families/llama-relatives';
-import { noKnownClass } from '../families/pieces';
+import { llamaRelatives } from '../families/llama-variants';
+import { noKnownClass } from '../families/shared-parts';
 import { mixturesAndMixers } from '../families/mixtures/mixtures-and-mixers';
 import { nemotronNas } from '../families/nemotron-nas';
 import { olderGpts } from '../families/older-gpts';
 import { parallelFamilies } from '../families/parallel';
 import { postNormFamilies } from '../families/post-norm';
-import { seeingTowers } from '../families/seeing-towers';
+import { seeingTowers } from '../families/multimodal-text-models';
 
 /** Every family that a Hugging Face folder can be opened as. */
 export const architectures: readonly Architecture[] = [

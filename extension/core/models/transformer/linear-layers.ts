@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { storedParts } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
-import { checkForm } from '../forms/check-form';
-import { formTensors, mapTensors } from '../forms/form-facts';
+import { checkForm } from '../encodings/check-encoding';
+import { formTensors, mapTensors } from '../encodings/encoding-facts';
 import type { LinearLayer, MatrixEncoding, EmbeddingOrHead } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
 import {
@@ -12,8 +12,8 @@ import {
   describeEmbeddingAndHead,
   embeddingAndHeadTensors,
   withEmbeddingAndHeadEncodings,
-} from './outer-matrices';
-import type { EmbeddingAndHead } from './outer-matrices';
+} from './embedding-and-head';
+import type { EmbeddingAndHead } from './embedding-and-head';
 import { summarizeEmbeddingAndHead, summarizeSublayers } from '../summarize';
 import type { SummarizedLayout } from '../summarize';
 import type { Sublayer } from '../modules/sublayer-list';

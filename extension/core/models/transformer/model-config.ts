@@ -3,7 +3,7 @@ import { parseJson, parseJsonText } from '../../parse-json';
 import { UserError } from '../../user-error';
 import { flattened } from './config-layout';
 import type { ConfigLayout, ConfigFields } from './config-layout';
-import { compressedForms } from '../forms/form-spec';
+import { compressedForms } from '../encodings/encoding-spec';
 import { patchSpecs } from '../patch/symbolic-patch';
 import { say } from '../../message';
 

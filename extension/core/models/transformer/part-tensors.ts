@@ -1,5 +1,5 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { formTensors } from '../forms/form-facts';
+import { formTensors } from '../encodings/encoding-facts';
 import type { Linear } from '../parts/linear';
 import type { MatrixEncoding } from '../matrix-encoding';
 import type { Norm } from '../parts/norm';

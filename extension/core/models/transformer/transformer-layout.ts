@@ -19,7 +19,7 @@ import type { SharedModules } from '../shared-modules';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { Norm } from '../parts/norm';
-import type { EmbeddingAndHead } from './outer-matrices';
+import type { EmbeddingAndHead } from './embedding-and-head';
 import type { Rotary } from '../parts/rotary';
 import { describedForms, nameSpellings, TensorFinder } from './tensor-finder';
 

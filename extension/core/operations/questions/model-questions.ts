@@ -7,8 +7,8 @@ import type { TensorStatistics } from '../../inspect/tensor-statistics';
 import { verbatim } from '../../message';
 import type { Capabilities } from '../../models/capabilities';
 import type { ModelSummary } from '../../models/model-summary';
-import type { NarrowedModel } from '../../models/narrow/describe-narrowed';
-import type { PlannedChanges } from '../../models/narrow/narrow-model';
+import type { NarrowedModel } from '../../models/width-pruning/describe-width-pruned';
+import type { PlannedChanges } from '../../models/width-pruning/prune-width';
 import type { OutputAnswer } from '../../export/output-options';
 import type { AskedChanges } from '../../export/writable';
 import type { Runtime } from '../../pipelines/runtimes';
@@ -124,7 +124,7 @@ export const narrowed = defineQuestion({
     { model, ...changes }: ModelRequest & PlannedChanges,
     { open },
   ): Promise<NarrowedModel> =>
-    (await import('../../models/narrow/describe-narrowed')).describeNarrowed(
+    (await import('../../models/width-pruning/describe-width-pruned')).describeNarrowed(
       await open(model),
       changes,
     ),

@@ -5,7 +5,7 @@ import type { TensorData } from '../../checkpoints/tensor-data';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { workFolder } from '../../jobs/work-folder';
-import { formParameters, formTensors } from '../../models/forms/form-facts';
+import { formParameters, formTensors } from '../../models/encodings/encoding-facts';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding, EmbeddingOrHead } from '../../models/matrix-encoding';
 import type { DeviceChoice, DeviceName } from '../../runtime/device';

@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { describeVerification } from '../../export/verification';
 import { formatChange, formatCount } from '../../format';
 import { inEnglish } from '../../message';
-import type { FormSpec } from '../../models/forms/form-spec';
+import type { FormSpec } from '../../models/encodings/encoding-spec';
 import type { Manifest } from '../../pipelines/manifest-file';
 import { listed } from '../report';
 import type { Report } from '../report';

@@ -1,7 +1,7 @@
 import { memoryContext } from '../../change-size';
 import type { WritableType } from '../../checkpoints/ggml-types';
-import { parseRanges } from '../../models/narrow/number-ranges';
-import type { PlannedNarrowing } from '../../models/narrow/planned-narrowing';
+import { parseRanges } from '../../models/width-pruning/number-ranges';
+import type { PlannedNarrowing } from '../../models/width-pruning/planned-width-pruning';
 import { UserError } from '../../user-error';
 import { levelType } from '../compression-choice';
 import type { CompressionChoice } from '../compression-choice';

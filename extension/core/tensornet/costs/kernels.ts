@@ -1,5 +1,5 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
-import { formSizes } from '../../models/forms/form-facts';
+import { formSizes } from '../../models/encodings/encoding-facts';
 import type { MatrixEncoding, MpoForm } from '../../models/matrix-encoding';
 
 /** Kernels of ONNX Runtime by encoding; `chain` is the matmuls and transposes of an MPO's sites. */

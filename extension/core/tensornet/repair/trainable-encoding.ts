@@ -1,8 +1,8 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { readBytes } from '../../checkpoints/read-tensor';
-import { formTensors } from '../../models/forms/form-facts';
-import { storeComputedForms } from '../../models/forms/store-forms';
-import type { ComputedTensor } from '../../models/forms/store-forms';
+import { formTensors } from '../../models/encodings/encoding-facts';
+import { storeComputedForms } from '../../models/encodings/store-encodings';
+import type { ComputedTensor } from '../../models/encodings/store-encodings';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { floatData } from '../tensor-values';
 

@@ -1,5 +1,5 @@
 import { rootMeanSquare } from '../../linear-algebra/squares';
-import { formParameters, formSizes } from '../../models/forms/form-facts';
+import { formParameters, formSizes } from '../../models/encodings/encoding-facts';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { floatsIn } from '../../runtime/tensors';

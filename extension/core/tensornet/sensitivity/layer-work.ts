@@ -6,7 +6,7 @@ import type { TaskJob } from '../../jobs/child-task';
 import { checkpoint } from '../../jobs/job';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { EstimatedDistance } from '../../metrics/term-sample';
-import { storeForms } from '../../models/forms/store-forms';
+import { storeForms } from '../../models/encodings/store-encodings';
 import type { LinearLayer } from '../../models/matrix-encoding';
 import type { ModelInput } from '../../models/model-input';
 import type { OpenedModel } from '../../models/opened-model';

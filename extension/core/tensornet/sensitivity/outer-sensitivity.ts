@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
-import { storeForms } from '../../models/forms/store-forms';
+import { storeForms } from '../../models/encodings/store-encodings';
 import type { LayeredModel } from '../../models/layered-model';
 import type { EmbeddingOrHead } from '../../models/matrix-encoding';
 import { LayeredExecutor } from '../../runtime/layered-executor';

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
-import { storeForms } from '../../models/forms/store-forms';
+import { storeForms } from '../../models/encodings/store-encodings';
 import type { TensorData } from '../../checkpoints/tensor-data';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../../models/matrix-encoding';
-import { narrowModel } from '../../models/narrow/narrow-model';
+import { narrowModel } from '../../models/width-pruning/prune-width';
 import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceName } from '../../runtime/device';
 import { compressMatrix } from '../compress-matrix';

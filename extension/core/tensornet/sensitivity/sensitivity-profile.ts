@@ -4,7 +4,7 @@ import { randomInputs } from '../../data/calibration-defaults';
 import { asksAnswers } from '../../metrics/metrics';
 import type { MetricName } from '../../metrics/metrics';
 import type { LinearRole, MpoForm, EmbeddingOrHeadPlace } from '../../models/matrix-encoding';
-import type { Width } from '../../models/narrow/width';
+import type { Width } from '../../models/width-pruning/width';
 import type { ModelSummary } from '../../models/model-summary';
 import type { Origin } from '../../runtime/origin';
 import type { Compression, CompressionRequest } from '../compression-choice';

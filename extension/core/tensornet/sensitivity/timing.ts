@@ -1,4 +1,4 @@
-import { formFlops } from '../../models/forms/form-facts';
+import { formFlops } from '../../models/encodings/encoding-facts';
 import type {
   LinearLayer,
   MatrixEncoding,

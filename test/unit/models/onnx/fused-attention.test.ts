@@ -8,7 +8,7 @@ import { DataType } from '../../../../extension/core/onnx/graph-builder';
 import { intTensor, modelBytes, rawTensor } from '../../onnx-bytes';
 import type { NodeLine } from '../../onnx-bytes';
 import { temporaryFolder } from '../../temporary-folder';
-import { denseForms, floatForms, layersOf, outputsOf, withForms } from '../forms/layered';
+import { denseForms, floatForms, layersOf, outputsOf, withForms } from '../encodings/layered';
 
 const folder = temporaryFolder();
 let count = 0;

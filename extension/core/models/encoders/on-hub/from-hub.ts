@@ -1,4 +1,4 @@
-import { noKnownClass } from '../../families/pieces';
+import { noKnownClass } from '../../families/shared-parts';
 import type { EncoderArchitecture } from '../encoder-architecture';
 
 /** Properties of families whose code is on the Hugging Face Hub, not in transformers. */

@@ -1,4 +1,4 @@
-import { alibiSlopes } from '../../families/pieces';
+import { alibiSlopes } from '../../families/shared-parts';
 import type { EncoderArchitecture } from '../encoder-architecture';
 import { epsilonName, bertBlocks, textDefaults, textEmbedding } from '../text-encoders';
 import { fromHub } from './from-hub';

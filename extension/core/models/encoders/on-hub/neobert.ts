@@ -1,4 +1,4 @@
-import { noBiases } from '../../families/pieces';
+import { noBiases } from '../../families/shared-parts';
 import type { EncoderArchitecture } from '../encoder-architecture';
 import { fromHub } from './from-hub';
 import { preNorm } from '../../modules/wiring-names';

@@ -1,6 +1,6 @@
 import type { EncoderArchitecture } from '../encoder-architecture';
 import { allBiases, textDefaults, textEmbedding } from '../text-encoders';
-import { noBiases } from '../../families/pieces';
+import { noBiases } from '../../families/shared-parts';
 import type { ConfigFields, ConfigLayout } from '../../transformer/config-layout';
 import { fromHub } from './from-hub';
 import { postNorm } from '../../modules/wiring-names';

@@ -14,7 +14,7 @@ import {
   growthInRope,
   queryKeyNorms,
   windowedByType,
-} from '../pieces';
+} from '../shared-parts';
 import { isWindowedIfAny } from '../post-norm';
 import { sandwich } from '../../modules/wiring-names';
 

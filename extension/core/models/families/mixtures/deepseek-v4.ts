@@ -2,7 +2,7 @@ import type { CompressedNames } from '../../parts/compressed/compressed-parts';
 import type { Architecture } from '../../transformer/architecture';
 import type { ConfigFault, ConfigFields } from '../../transformer/config-layout';
 import { say } from '../../../message';
-import { base, everywhere, gatedExpert, numberIn } from '../pieces';
+import { base, everywhere, gatedExpert, numberIn } from '../shared-parts';
 import { preNorm } from '../../modules/wiring-names';
 
 /** Kinds of attention, and how many tokens a run has that is compressed into one key. */

@@ -6,7 +6,7 @@ import { say } from '../../../message';
 import { experts, latentAttention } from './deepseek-like';
 import { sharedQwenExperts } from './experts';
 import { mixedByType } from './mixer-pieces';
-import { numberIn, attention, attentionBiases, base, feedforward, queryKeyNorms } from '../pieces';
+import { numberIn, attention, attentionBiases, base, feedforward, queryKeyNorms } from '../shared-parts';
 import { outputNorm } from '../../modules/wiring-names';
 
 const byHead: DeltaNames = {

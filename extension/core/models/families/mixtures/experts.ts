@@ -11,7 +11,7 @@ import {
   queryKeyNorms,
   sparseByType,
   windowedByType,
-} from '../pieces';
+} from '../shared-parts';
 import { olmo2 } from '../post-norm';
 
 /** Gate, up and down of an expert as most families name them. */

@@ -7,7 +7,7 @@ import {
   gatedExpert,
   queryKeyNorms,
   turnsByList,
-} from '../pieces';
+} from '../shared-parts';
 import { say } from '../../../message';
 import { preNorm } from '../../modules/wiring-names';
 

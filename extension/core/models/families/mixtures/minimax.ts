@@ -1,6 +1,6 @@
 import type { Architecture, PartKind } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/config-layout';
-import { attention, base, everywhere, numberIn } from '../pieces';
+import { attention, base, everywhere, numberIn } from '../shared-parts';
 import { mixtralExperts } from './experts';
 import { mixedByType } from './mixer-pieces';
 import { postNorm } from '../../modules/wiring-names';

@@ -1,6 +1,6 @@
 import type { Architecture, PartKind } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/config-layout';
-import { attentionBiases, base, everywhere, numberIn } from '../pieces';
+import { attentionBiases, base, everywhere, numberIn } from '../shared-parts';
 import { gemmaDefaults } from '../gemma';
 import { preNorm } from '../../modules/wiring-names';
 

@@ -4,7 +4,7 @@ import type { ModelConfig } from '../../transformer/model-config';
 import type { SelectiveScan } from '../../parts/mixers/selective-scan';
 import { mixedByType, findPeriod } from './mixer-pieces';
 import type { Period } from './mixer-pieces';
-import { numberIn, attention, base } from '../pieces';
+import { numberIn, attention, base } from '../shared-parts';
 import { preNorm } from '../../modules/wiring-names';
 
 /** "auto" is a sixteenth of the hidden size. */

@@ -8,7 +8,7 @@ import {
   queryKeyNorms,
   queryKeyLayernorms,
   windowedByType,
-} from '../pieces';
+} from '../shared-parts';
 import { mixedByType } from './mixer-pieces';
 import { preNorm, sandwich } from '../../modules/wiring-names';
 

@@ -9,7 +9,7 @@ import {
   gatedExpert,
   graniteScales,
   windowedByType,
-} from '../pieces';
+} from '../shared-parts';
 import { graniteSharedExpert } from './experts';
 import { cohere2, cohere2Lists } from '../parallel';
 

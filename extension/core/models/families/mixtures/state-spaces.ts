@@ -20,7 +20,7 @@ import {
   configuredBiases,
   feedforward,
   graniteScales,
-} from '../pieces';
+} from '../shared-parts';
 
 /** Names of the sizes of Mamba-2 in config.json. */
 interface SizeNames {

@@ -4,7 +4,7 @@ import type { ModelConfig } from '../../transformer/model-config';
 import { keepsTurns } from '../../shared-modules';
 import type { SharedModules } from '../../shared-modules';
 import { say } from '../../../message';
-import { attention, base, numberIn } from '../pieces';
+import { attention, base, numberIn } from '../shared-parts';
 import { renumberedList } from './mixer-pieces';
 import { readStateSpace } from './state-spaces';
 

@@ -1,11 +1,11 @@
 import type { OnnxFile } from '../../../checkpoints/onnx-file';
 import { say } from '../../../message';
 import type { Message } from '../../../message';
-import { commonStep } from '../../narrow/weight-cuts';
-import type { Width } from '../../narrow/width';
+import { commonStep } from '../../width-pruning/weight-cuts';
+import type { Width } from '../../width-pruning/width';
 import type { GraphMatrices } from '../matrices/graph-matrices';
 import { channelInputs } from '../matrices/graph-width';
-import type { OnnxModel } from '../stream/stream-of-graph';
+import type { OnnxModel } from '../stream/graph-stream';
 import type { ValueShapes } from '../values/value-shapes';
 import type { GroupPlace } from './group-places';
 import { keyHeadCount } from './fused-rules';

@@ -1,11 +1,11 @@
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { OnnxFile } from '../../../checkpoints/onnx-file';
 import type { Message } from '../../../message';
-import type { Width } from '../../narrow/width';
+import type { Width } from '../../width-pruning/width';
 import type { GraphLinear } from '../matrices/graph-linears';
 import { GraphMatrices } from '../matrices/graph-matrices';
 import { findChannels, withTensors } from '../matrices/graph-width';
-import type { OnnxModel } from '../stream/stream-of-graph';
+import type { OnnxModel } from '../stream/graph-stream';
 import type { ValueShapes } from '../values/value-shapes';
 import { graphHeads } from './graph-heads';
 import type { GraphHeads } from './graph-heads';

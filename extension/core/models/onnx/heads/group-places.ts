@@ -1,4 +1,4 @@
-import type { WidthTensor } from '../../narrow/weight-cuts';
+import type { WidthTensor } from '../../width-pruning/weight-cuts';
 import type { Shape } from '../values/shape-query';
 
 /** Location of the head groups in a value. */

@@ -1,7 +1,7 @@
 import { elementCount } from '../../../checkpoints/lazy-tensor';
 import { say } from '../../../message';
 import type { Message } from '../../../message';
-import type { WidthTensor } from '../../narrow/weight-cuts';
+import type { WidthTensor } from '../../width-pruning/weight-cuts';
 import { isShape } from '../graph-index';
 import type { GraphNode } from '../graph-index';
 import { lazyTensor } from '../matrices/graph-linears';
@@ -9,7 +9,7 @@ import type { GraphMatrices, GraphMatrix } from '../matrices/graph-matrices';
 import { intsAttribute } from '../node-attributes';
 import { nodeName } from '../stream/measure-sublayer';
 import { isPast, isPresent } from '../stream/cache-ports';
-import type { OnnxModel } from '../stream/stream-of-graph';
+import type { OnnxModel } from '../stream/graph-stream';
 import type { ValueShapes } from '../values/value-shapes';
 import { isSamePlace, placeLength, groupIndices, sum } from './group-places';
 import type { GroupPlace } from './group-places';

@@ -4,7 +4,7 @@ import type { OnnxInitializer } from '../../../checkpoints/onnx-file';
 import type { Linear } from '../../parts/linear';
 import type { GraphNode } from '../graph-index';
 import { intAttribute } from '../node-attributes';
-import type { OnnxModel } from '../stream/stream-of-graph';
+import type { OnnxModel } from '../stream/graph-stream';
 import { formDTypes, lazyTensor } from './graph-linears';
 import type { GraphLinear } from './graph-linears';
 

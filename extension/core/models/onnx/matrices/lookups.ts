@@ -1,7 +1,7 @@
 import type { NodeProto } from '../../../onnx/proto/onnx_pb';
 import type { GraphIndex } from '../graph-index';
 import { intAttribute } from '../node-attributes';
-import type { OnnxModel } from '../stream/stream-of-graph';
+import type { OnnxModel } from '../stream/graph-stream';
 
 /** A Gather that takes rows by ids. */
 export interface Lookup {

@@ -1,4 +1,4 @@
-import type { StreamOfGraph } from '../stream/stream-of-graph';
+import type { StreamOfGraph } from '../stream/graph-stream';
 import type { OnnxSublayer } from '../onnx-summary';
 import { removeBranches } from '../edits/removal-nodes';
 import { ValueShapes } from '../values/value-shapes';

@@ -6,7 +6,7 @@ import { GraphIndex } from '../graph-index';
 import { explainNotUnrolled } from '../loops/unroll-loops';
 import type { GraphNode } from '../graph-index';
 import { findCandidates } from './residual-candidates';
-import type { StreamOfGraph } from './stream-of-graph';
+import type { StreamOfGraph } from './graph-stream';
 import type { Message } from '../../../message';
 import { joined, say } from '../../../message';
 

@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
-import { checkForm } from '../forms/check-form';
+import { checkForm } from '../encodings/check-encoding';
 import type { Linear } from '../parts/linear';
 import type { MatrixEncoding, EmbeddingOrHead, EmbeddingOrHeadPlace } from '../matrix-encoding';
 import { partTensors } from './part-tensors';

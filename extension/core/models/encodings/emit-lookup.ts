@@ -3,7 +3,7 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { Int8Form, MatrixEncoding } from '../matrix-encoding';
 import { emitRows, emitStored, emitWeight } from '../parts/weight';
 import { emitScaledBlocks } from './emit-quantized';
-import { formSizes } from './form-facts';
+import { formSizes } from './encoding-facts';
 
 /** Rows `ids`, of any shape, of a matrix in another form: float32 [...ids, in]. Only these become floats. */
 export function emitLookup(graph: GraphBuilder, form: MatrixEncoding, ids: Value): Value {

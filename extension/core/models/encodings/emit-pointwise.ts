@@ -1,10 +1,10 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { MatrixEncoding } from '../matrix-encoding';
 import { emitWeight } from '../parts/weight';
-import { emitForm } from './emit-form';
+import { emitForm } from './emit-encoding';
 import { emitContracted } from './emit-mpo';
 import { emitDequantizedBlocks, emitDequantizedOutputs, emitScaledBlocks } from './emit-quantized';
-import { formSizes } from './form-facts';
+import { formSizes } from './encoding-facts';
 
 /** From this opset on, Slice takes its ends as inputs. */
 const slicedByInputs = 10;

@@ -8,8 +8,8 @@ import {
   formMemory,
   formParameters,
   formTensors,
-} from '../../../../extension/core/models/forms/form-facts';
-import { storeForms } from '../../../../extension/core/models/forms/store-forms';
+} from '../../../../extension/core/models/encodings/encoding-facts';
+import { storeForms } from '../../../../extension/core/models/encodings/store-encodings';
 import type { GraphPart } from '../../../../extension/core/models/layered-model';
 import type {
   LinearLayer,

@@ -6,7 +6,7 @@ import type { CutGraph } from '../graph-stages';
 import { WeightReaders } from './linear-weights';
 import type { LinearWeight, TableUse, WeightUses } from './linear-weights';
 import { findLookups } from './lookups';
-import type { OnnxModel } from '../stream/stream-of-graph';
+import type { OnnxModel } from '../stream/graph-stream';
 
 /** The embedding of a graph, with the nodes that look its rows up. */
 export interface GraphTable extends EmbeddingOrHead {

@@ -1,7 +1,7 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { readBytes } from '../../checkpoints/read-tensor';
-import type { ComputedTensor } from '../forms/store-forms';
+import type { ComputedTensor } from '../encodings/store-encodings';
 
 /** A tensor that keeps some places along one axis. */
 interface Cut {

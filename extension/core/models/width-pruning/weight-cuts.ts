@@ -1,6 +1,6 @@
 import { ggmlBlockOf, isDequantized } from '../../checkpoints/ggml-types';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { ComputedTensor } from '../forms/store-forms';
+import type { ComputedTensor } from '../encodings/store-encodings';
 import { cutTensor, consecutiveRuns } from './cut-tensor';
 import { cutPacked, packedUnit } from './packed-cuts';
 import { greatestDivisor, leastCommonMultiple } from './whole-numbers';

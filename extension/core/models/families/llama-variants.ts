@@ -16,7 +16,7 @@ import {
   queryKeyValueBiases,
   ungated,
   windowedByType,
-} from './pieces';
+} from './shared-parts';
 import { latentAttention, ownKeys } from './mixtures/deepseek-like';
 import { graniteSwa, graniteSwaLayout } from './mixtures/softmax-experts';
 import { say } from '../../message';

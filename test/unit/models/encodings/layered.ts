@@ -1,6 +1,6 @@
 import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
 import type { ModelInput } from '../../../../extension/core/models/model-input';
-import { storeForms } from '../../../../extension/core/models/forms/store-forms';
+import { storeForms } from '../../../../extension/core/models/encodings/store-encodings';
 import type { LayeredModel, TappedStep } from '../../../../extension/core/models/layered-model';
 import type {
   LinearLayer,

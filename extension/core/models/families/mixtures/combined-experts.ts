@@ -14,7 +14,7 @@ import {
   queryKeyNorms,
   sparseByType,
   windowedByType,
-} from '../pieces';
+} from '../shared-parts';
 import { isWindowedIfAny } from '../post-norm';
 import { say } from '../../../message';
 import { sandwich } from '../../modules/wiring-names';

@@ -7,7 +7,7 @@ import type { TensorData } from '../../checkpoints/tensor-data';
 import { replaceFile } from '../../jobs/replace-file';
 import { onPath } from '../../jobs/write-errors';
 import type { MatrixEncoding } from '../matrix-encoding';
-import { mapTensors } from './form-facts';
+import { mapTensors } from './encoding-facts';
 
 /** A tensor that is computed when its turn comes. */
 export interface ComputedTensor extends Pick<

@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { MatrixEncoding } from '../matrix-encoding';
-import { mapTensors } from './form-facts';
-import type { FormSpec } from './form-spec';
+import { mapTensors } from './encoding-facts';
+import type { FormSpec } from './encoding-spec';
 
 const suffix = '.weight';
 

@@ -5,7 +5,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import type { LayeredModel } from '../../../../extension/core/models/layered-model';
 import type { LinearLayer } from '../../../../extension/core/models/matrix-encoding';
-import { storeForms } from '../../../../extension/core/models/forms/store-forms';
+import { storeForms } from '../../../../extension/core/models/encodings/store-encodings';
 import { OnnxLayeredModel } from '../../../../extension/core/models/onnx/onnx-layered-model';
 import { ModelProtoSchema } from '../../../../extension/core/onnx/proto/onnx_pb';
 import { denseValues, formNames, formsInTurn } from '../../export/all-forms';

@@ -3,7 +3,7 @@ import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { BlockQuantizedForm, Int8Form } from '../matrix-encoding';
 import { emitStored, emitWeight } from '../parts/weight';
-import { formSizes } from './form-facts';
+import { formSizes } from './encoding-facts';
 
 /** Domain of the operators that ONNX Runtime adds to ONNX's own. */
 const runtimeDomain = 'com.microsoft';

@@ -5,7 +5,7 @@ import {
   feedforward,
   noBiases,
   windowedByType,
-} from '../families/pieces';
+} from '../families/shared-parts';
 import { gemma3Blocks, gemma3Config } from '../families/gemma';
 import type { EncoderArchitecture, HeadStep } from './encoder-architecture';
 import { preNorm, postNorm } from '../modules/wiring-names';

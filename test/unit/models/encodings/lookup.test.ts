@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
-import { emitLookup } from '../../../../extension/core/models/forms/emit-lookup';
-import { formSizes } from '../../../../extension/core/models/forms/form-facts';
-import { storeForms } from '../../../../extension/core/models/forms/store-forms';
+import { emitLookup } from '../../../../extension/core/models/encodings/emit-lookup';
+import { formSizes } from '../../../../extension/core/models/encodings/encoding-facts';
+import { storeForms } from '../../../../extension/core/models/encodings/store-encodings';
 import type { MatrixEncoding } from '../../../../extension/core/models/matrix-encoding';
 import { DataType, GraphBuilder } from '../../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../../extension/core/runtime/session';

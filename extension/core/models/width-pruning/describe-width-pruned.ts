@@ -1,8 +1,8 @@
 import type { LayeredModel } from '../layered-model';
 import type { ModelSummary, SublayerSummary } from '../model-summary';
 import type { OpenedModel } from '../opened-model';
-import { narrowModel, readNarrowing } from './narrow-model';
-import type { PlannedChanges } from './narrow-model';
+import { narrowModel, readNarrowing } from './prune-width';
+import type { PlannedChanges } from './prune-width';
 import type { Width } from './width';
 
 /** A sublayer that is narrowed: how much of it is kept, and what that costs. */

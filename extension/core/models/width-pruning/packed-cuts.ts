@@ -10,7 +10,7 @@ import type {
 import { readBytes } from '../../checkpoints/read-tensor';
 import { say } from '../../message';
 import { UserError } from '../../user-error';
-import type { ComputedTensor } from '../forms/store-forms';
+import type { ComputedTensor } from '../encodings/store-encodings';
 import { cutTensor, consecutiveRuns } from './cut-tensor';
 import { leastCommonMultiple } from './whole-numbers';
 

@@ -4,7 +4,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { ErrorPlace } from '../../user-error';
 import type { BlockQuantizedForm, LinearLayer, MatrixEncoding, MpoForm } from '../matrix-encoding';
-import { formSizes } from './form-facts';
+import { formSizes } from './encoding-facts';
 import { say } from '../../message';
 
 const floats: readonly string[] = ['F32', 'F16', 'BF16'];

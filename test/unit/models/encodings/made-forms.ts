@@ -1,7 +1,7 @@
 import { halfToNumber, numberToHalf } from '../../../../extension/core/checkpoints/half';
 import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
 import { seededRandom, standardNormal } from '../../../../extension/core/data/random';
-import { formSizes } from '../../../../extension/core/models/forms/form-facts';
+import { formSizes } from '../../../../extension/core/models/encodings/encoding-facts';
 import type {
   BlockQuantizedForm,
   Int8Form,
