@@ -108,7 +108,8 @@ async function familyOf({
   }
   const { architecture } = model.summary;
   const tower = family.kind === 'decoder' ? family.architecture.textType : undefined;
-  const { matchingFields, headClasses }: Telling = family.kind === 'encoder' ? family.architecture : {};
+  const { matchingFields, headClasses }: Telling =
+    family.kind === 'encoder' ? family.architecture : {};
   return {
     ...{ family: tower ?? architecture, kind: model.kind },
     ...(matchingFields === undefined ? {} : { matchingFields }),

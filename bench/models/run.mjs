@@ -126,7 +126,14 @@ function resultOf({ source, kind, family, matchingFields, headClasses, error, wr
   return [
     {
       // What is undefined is left out as JSON is written.
-      ...{ model: nameOf(source), kind, family, matchingFields, headClasses, error: rounded(error) },
+      ...{
+        model: nameOf(source),
+        kind,
+        family,
+        matchingFields,
+        headClasses,
+        error: rounded(error),
+      },
       written: Object.fromEntries(targets),
     },
   ];

@@ -3,7 +3,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { hasOwnParts, requireAble } from '../models/capability';
 import type { Refusal } from '../models/capability';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
-import type { CompressedForms } from '../models/encodings/encoding-spec';
+import type { CompressedEncodings } from '../models/encodings/encoding-spec';
 import { embeddingAndHeadPlaces } from '../models/matrix-encoding';
 import type { MatrixEncoding } from '../models/matrix-encoding';
 import { describePatch, patchTensorShapes, patchWidth } from '../models/patch/symbolic-patch';
@@ -32,7 +32,7 @@ export interface Changes {
   /** Forms that linear layers of what stays take, by id. */
   readonly matrices: ReadonlyMap<string, MatrixEncoding>;
   /** Every matrix of the result that is not dense, in its own numbering. */
-  readonly compressed: CompressedForms;
+  readonly compressed: CompressedEncodings;
   /** Whether embedding and head, one matrix in the source, become two. */
   readonly unties: boolean;
   /** What stands in the places of sublayers, by their ids in the source. */
@@ -113,7 +113,7 @@ export interface MatrixChanges {
   /** By id of the layer. */
   readonly matrices: ReadonlyMap<string, MatrixEncoding>;
   /** The same by place, without those that are dense. */
-  readonly compressed: CompressedForms;
+  readonly compressed: CompressedEncodings;
   readonly unties: boolean;
 }
 
@@ -191,13 +191,13 @@ export function layOutChanges(
   };
 }
 
-function mergeForms(before: CompressedForms, added: CompressedForms): CompressedForms {
+function mergeForms(before: CompressedEncodings, added: CompressedEncodings): CompressedEncodings {
   const ids = [...new Set([...Object.keys(before), ...Object.keys(added)])];
   return Object.fromEntries(ids.map((id) => [id, { ...before[id], ...added[id] }]));
 }
 
 /** What is said of embedding and head. */
-function outerForms(compressed: CompressedForms): CompressedForms {
+function outerForms(compressed: CompressedEncodings): CompressedEncodings {
   return Object.fromEntries(
     embeddingAndHeadPlaces.flatMap((place) => {
       const forms = compressed[place];

@@ -1,5 +1,5 @@
-import { describeForm } from '../models/encodings/encoding-spec';
-import type { FormSpec } from '../models/encodings/encoding-spec';
+import { describeEncoding } from '../models/encodings/encoding-spec';
+import type { EncodingSpec } from '../models/encodings/encoding-spec';
 import type { Refusal } from '../models/capability';
 import type { LayeredModel } from '../models/layered-model';
 import type { LinearLayer, MatrixEncoding, EmbeddingOrHead } from '../models/matrix-encoding';
@@ -15,10 +15,10 @@ export function matrixChanges(
   model: LayeredModel,
   matrices: ReadonlyMap<string, MatrixEncoding>,
 ): MatrixChanges {
-  const compressed: Record<string, Record<string, FormSpec>> = {};
+  const compressed: Record<string, Record<string, EncodingSpec>> = {};
   const tell = (key: string, place: string, form: MatrixEncoding): void => {
     const name = place.replace(/\.weight$/, '');
-    compressed[key] = { ...compressed[key], [name]: describeForm(form) };
+    compressed[key] = { ...compressed[key], [name]: describeEncoding(form) };
   };
   const { prefix = '', places } = model.blockNames ?? {};
   for (const [index, { id: sublayer, block }] of model.summary.sublayers.entries()) {

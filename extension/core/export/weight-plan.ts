@@ -1,6 +1,6 @@
 import { elementCount, rowsOfTensor, storedParts } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
-import { formParameters } from '../models/encodings/encoding-facts';
+import { encodingParameters } from '../models/encodings/encoding-facts';
 import { storedTensors } from '../models/encodings/stored-encodings';
 import type { LayeredModel } from '../models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../models/matrix-encoding';
@@ -354,8 +354,8 @@ function addedByForms(model: LayeredModel, { matrices, unties }: Changes): numbe
   return matricesOf(model).reduce((sum, matrix) => {
     const { id, out, in: input, form: before } = matrix;
     const form = matrices.get(id);
-    const weights = before === undefined ? out * input : formParameters(before);
-    const left = form === undefined ? weights : formParameters(form);
+    const weights = before === undefined ? out * input : encodingParameters(before);
+    const left = form === undefined ? weights : encodingParameters(form);
     const isTiedHead = 'place' in matrix && matrix.place === 'head' && matrix.tiedTo !== undefined;
     return sum + (isTiedHead ? (unties ? left : 0) : left - weights);
   }, 0);

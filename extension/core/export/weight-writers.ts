@@ -136,7 +136,8 @@ export function onnxWriter(
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier),
     output: async (folder, input) =>
       writtenOnnxLogits(folder, inputIds(input), emitter.vocabularySize, context),
-    reference: async (input) => graphLogits(graph, inputIds(input), emitter.vocabularySize, context),
+    reference: async (input) =>
+      graphLogits(graph, inputIds(input), emitter.vocabularySize, context),
   };
 }
 

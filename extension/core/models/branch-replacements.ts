@@ -1,11 +1,11 @@
 /** Modules of a block in transformers, and their replacements when the sublayer is removed. */
-export type StandIns = Readonly<Record<string, keyof typeof standInClasses>>;
+export type BranchReplacements = Readonly<Record<string, keyof typeof replacementClasses>>;
 
 /**
  * Python source of the replacements: a branch that returns zero, or, for modules that add the
  * residual themselves, the identity or only a norm.
  */
-export const standInClasses = {
+export const replacementClasses = {
   'nn.Identity': '',
   None: '',
   NoAttention: `class NoAttention(nn.Module):
@@ -122,5 +122,5 @@ export const standInClasses = {
 } as const;
 
 /** True for replacements that reuse a part of the module they replace. */
-export const takesModule = (stand: keyof typeof standInClasses): boolean =>
+export const takesModule = (stand: keyof typeof replacementClasses): boolean =>
   stand.startsWith('Kept') || stand === 'NoBiasedAttention';

@@ -217,7 +217,7 @@ function hasExperts({ name, sublayers }: ModelSummary): Capability {
     ? able
     : unable(
         'none-of-kind',
-        say`${name} has no mixture whose experts can be removed one by one.`,
+        say`${name} has no MoE layer whose experts can be removed individually.`,
         say`Choose the granularity sublayer or block.`,
       );
 }

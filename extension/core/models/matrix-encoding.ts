@@ -7,20 +7,20 @@ import type { Message } from '../message';
  * tensors: in files (default), or in memory after compression.
  */
 export type MatrixEncoding<T = LazyTensor> =
-  | DenseForm<T>
-  | LowRankForm<T>
-  | MpoForm<T>
-  | BlockQuantizedForm<T>
-  | Int8Form<T>;
+  | DenseEncoding<T>
+  | LowRankEncoding<T>
+  | MpoEncoding<T>
+  | BlockQuantizedEncoding<T>
+  | Int8Encoding<T>;
 
 /** float32, float16 or quantization blocks of a GGUF type [out, in]. */
-export interface DenseForm<T = LazyTensor> {
+export interface DenseEncoding<T = LazyTensor> {
   readonly kind: 'dense';
   readonly weight: T;
 }
 
 /** W = left · right with left [out, rank] and right [rank, in], each again in any form. */
-export interface LowRankForm<T = LazyTensor> {
+export interface LowRankEncoding<T = LazyTensor> {
   readonly kind: 'low-rank';
   readonly rank: number;
   readonly left: MatrixEncoding<T>;
@@ -28,7 +28,7 @@ export interface LowRankForm<T = LazyTensor> {
 }
 
 /** A matrix product operator (CompactifAI, arXiv 2401.14109, § 2), see core/tensornet/mpo.ts. */
-export interface MpoForm<T = LazyTensor> {
+export interface MpoEncoding<T = LazyTensor> {
   readonly kind: 'mpo';
   /** o₁ … o_N, i₁ … i_N and the bonds χ₁ … χ_{N−1} between the sites. */
   readonly sites: { readonly out: readonly number[]; readonly in: readonly number[] };
@@ -47,7 +47,7 @@ export interface MpoForm<T = LazyTensor> {
 }
 
 /** Whole numbers of few bits with a scale, and a zero where asymmetric, for each run of `blockSize` inputs. */
-export interface BlockQuantizedForm<T = LazyTensor> {
+export interface BlockQuantizedEncoding<T = LazyTensor> {
   readonly kind: 'block-quantized';
   readonly bits: 4 | 8;
   readonly blockSize: number;
@@ -70,7 +70,7 @@ export interface BlockQuantizedForm<T = LazyTensor> {
  * int8 with a scale for each output: W[o, i] = scales[o]·quants[i, o]·inputScale[i]. Inputs, times `inputScale`,
  * are quantized row by row as they come.
  */
-export interface Int8Form<T = LazyTensor> {
+export interface Int8Encoding<T = LazyTensor> {
   readonly kind: 'int8';
   /** int8 [in, out] */
   readonly quants: T;

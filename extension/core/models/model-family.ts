@@ -129,7 +129,7 @@ export function parseDecoder(
 
 /** Why models of a type can't be computed, nor tried as a known family, as sentences. */
 const unknownShapes: Readonly<Record<string, Message>> = {
-  longcat_flash: say`Its blocks have two attentions and two feed-forwards each, and a mixture of experts beside them.`,
+  longcat_flash: say`Each of its blocks has two attention layers, two MLPs and an MoE layer.`,
   jetmoe: say`The queries of its attention come from experts.`,
 };
 

@@ -1,4 +1,4 @@
-import type { CompressedForms } from './encodings/encoding-spec';
+import type { CompressedEncodings } from './encodings/encoding-spec';
 import type { PatchSpecs } from './patch/symbolic-patch';
 import type { Message } from '../message';
 
@@ -137,7 +137,7 @@ export interface ModelSummary {
   /** MLP channels and key/value heads, by sublayer id, if they differ from the model's. */
   readonly widths?: Readonly<Record<string, number>>;
   /** Matrices that are not stored dense, of a Hugging Face folder that Espalier compressed. */
-  readonly compressed?: CompressedForms;
+  readonly compressed?: CompressedEncodings;
   /** Symbolic patches by the sublayers in whose places they stand. */
   readonly patches?: PatchSpecs;
   /** SHA-256 over config, headers and samples of the weights. */

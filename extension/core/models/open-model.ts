@@ -67,7 +67,7 @@ async function openGgufFile(folder: ModelFolder): Promise<OpenedModel> {
 function refuseScales(unread: readonly string[], file: string): void {
   const scale = unread.find((name) => name.endsWith('.scale'));
   if (scale !== undefined) {
-    throw new UserError(say`Scale tensors beside weights are not supported.`, {
+    throw new UserError(say`Separate scale tensors for weights are not supported.`, {
       file,
       field: scale,
       remedy: say`Use the Hugging Face folder of the model.`,

@@ -18,7 +18,7 @@ export type AnyModel =
   | OnnxLayeredModel;
 
 /** A model before width pruning. */
-export interface NarrowedFrom {
+export interface WidthPrunedFrom {
   readonly original: OpenedModel;
   /** Remaining channels or head groups of each sublayer, by id. */
   readonly widths: Readonly<Record<string, number>>;
@@ -36,7 +36,7 @@ export class OpenedModel {
     /** Architecture and parsed config. */
     public readonly family: ModelFamily,
     public readonly headers: ModelHeaders,
-    public readonly narrowed?: NarrowedFrom,
+    public readonly narrowed?: WidthPrunedFrom,
   ) {}
 
   public get summary(): ModelSummary {

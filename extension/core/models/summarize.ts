@@ -1,6 +1,6 @@
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../checkpoints/model-folder';
-import type { CompressedForms } from './encodings/encoding-spec';
+import type { CompressedEncodings } from './encodings/encoding-spec';
 import type { ModelSummary, SublayerSummary } from './model-summary';
 import { describePatch } from './patch/symbolic-patch';
 import type { PatchSpecs } from './patch/symbolic-patch';
@@ -21,7 +21,7 @@ interface FoundModel {
     readonly hidden_size: number;
     readonly espalier?:
       | {
-          readonly compressed?: CompressedForms | undefined;
+          readonly compressed?: CompressedEncodings | undefined;
           readonly widths?: Readonly<Record<string, number>> | undefined;
         }
       | undefined;
@@ -156,7 +156,9 @@ export function summarizePatches(sublayers: readonly Sublayer[]): Pick<ModelSumm
 }
 
 /** Parameters and bytes of embedding and head. Tied weights are counted once. */
-export function summarizeEmbeddingAndHead(embeddingAndHead: EmbeddingAndHead): Pick<SublayerSummary, 'parameters' | 'bytes'> {
+export function summarizeEmbeddingAndHead(
+  embeddingAndHead: EmbeddingAndHead,
+): Pick<SublayerSummary, 'parameters' | 'bytes'> {
   const tensors = embeddingAndHeadTensors(embeddingAndHead);
   return {
     parameters: sum(tensors, weightCounter(embeddingAndHeadLinears(embeddingAndHead))),

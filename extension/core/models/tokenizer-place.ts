@@ -47,7 +47,7 @@ export function explainNoTokenizer(
   return others.length === 0
     ? {
         file,
-        reason: say`The model has no tokenizer.json, so text cannot be turned into tokens.`,
+        reason: say`The model has no tokenizer.json, so text can't be tokenized.`,
         remedy: say`Copy the model's tokenizer.json into its folder.`,
       }
     : {

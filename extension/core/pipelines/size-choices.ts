@@ -283,7 +283,10 @@ export async function targetBytes(
     return writer.bytes;
   }
   const matrices = new Map(
-    [...layersOf(opened.model), ...opened.model.embeddingAndHeadMatrices].map((one) => [one.id, one]),
+    [...layersOf(opened.model), ...opened.model.embeddingAndHeadMatrices].map((one) => [
+      one.id,
+      one,
+    ]),
   );
   return encodingChoices(opened, target.encoding).reduce((sum, choice) => {
     const matrix = matrices.get(choice.tensor);
@@ -307,7 +310,9 @@ function bytesSaved(
 /** Places outside the blocks whose matrices are stored dense. */
 export const densePlaces = ({ model }: OpenedModel): EmbeddingOrHeadPlace[] =>
   (['embedding', 'head'] as const).filter((place) =>
-    model.embeddingAndHeadMatrices.some((matrix) => matrix.place === place && matrix.form === undefined),
+    model.embeddingAndHeadMatrices.some(
+      (matrix) => matrix.place === place && matrix.form === undefined,
+    ),
   );
 
 /**

@@ -7,7 +7,7 @@ import type * as Preview from '../../core/export/hugging-face/preview-config';
 import { listRefusals } from '../../core/models/capabilities';
 import type { Unable } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
-import type { NarrowedModel } from '../../core/models/width-pruning/describe-width-pruned';
+import type { WidthPrunedModel } from '../../core/models/width-pruning/describe-width-pruned';
 import type { HeatmapState, QuantizedSize } from '../../protocol/heatmap';
 import type { OfferedSizes } from '../../core/operations/size-choices';
 import { lossWords, smallLosses } from '../../core/pipelines/size-choices';
@@ -186,7 +186,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
         () => undefined,
       );
       // Another version may refuse what this one remembers: the heatmap opens without it.
-      await session.restoreNarrowing().catch((error: unknown) => {
+      await session.restoreWidthPruning().catch((error: unknown) => {
         session.keepWidths();
         void reportError(error, this.#log);
       });
@@ -252,7 +252,7 @@ const isGone = ({ id, state }: JobRecord, { resumable }: JobService): boolean =>
 function previewOf(
   config: string | undefined,
   choice: Choice,
-  narrowed: NarrowedModel | undefined,
+  narrowed: WidthPrunedModel | undefined,
   model: ModelSummary,
   previewConfig: typeof Preview.previewPrunedConfig,
 ): HeatmapState['configPreview'] {

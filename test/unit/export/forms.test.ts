@@ -25,7 +25,7 @@ import {
   layersOf,
   outputsOf,
   quantizedForms,
-  withForms,
+  withEncodings,
 } from '../models/encodings/layered';
 import { contracted } from '../models/encodings/made-forms';
 import { graphExample, onnxFixture } from '../onnx-fixtures';
@@ -64,8 +64,8 @@ async function formed(
   });
   const file = (): string => join(freshFolder(), 'forms.safetensors');
   return {
-    model: await withForms(source, file(), forms),
-    plain: await withForms(source, file(), new Map(dense)),
+    model: await withEncodings(source, file(), forms),
+    plain: await withEncodings(source, file(), new Map(dense)),
   };
 }
 
@@ -192,7 +192,7 @@ describe('the forms of a written graph', () => {
     const layers = layersOf(opened);
     expect(layers.every(({ form }) => form !== undefined)).toBe(true);
     const forms = floatForms(layersOf(await openModel(onnxFixture(name))));
-    const again = await withForms(opened, join(freshFolder(), 'again.safetensors'), forms);
+    const again = await withEncodings(opened, join(freshFolder(), 'again.safetensors'), forms);
     const { model: expected } = await formed(onnxFixture(name), floatForms);
     const example = graphExample(name);
     const wanted = await outputsOf(expected, [example]);

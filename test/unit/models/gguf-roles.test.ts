@@ -2,7 +2,11 @@ import { expect, it } from 'vitest';
 import { encoderArchitectures } from '../../../extension/core/models/encoders/encoder-architectures';
 import { asArchitecture } from '../../../extension/core/models/gguf/encoders/encoder-names';
 import { toGgufArchitecture } from '../../../extension/core/models/gguf/gguf-names';
-import { blockRoles, embeddingAndHeadRoles, roleName } from '../../../extension/core/models/gguf/gguf-roles';
+import {
+  blockRoles,
+  embeddingAndHeadRoles,
+  roleName,
+} from '../../../extension/core/models/gguf/gguf-roles';
 import { t5Towers } from '../../../extension/core/models/seq2seq/t5';
 import { architectures } from '../../../extension/core/models/transformer/architectures';
 

@@ -45,7 +45,11 @@ export function layerOf(block: number, role: Role, entries: readonly Entry[], mo
   };
 }
 
-function getEmbeddingAndHead(place: Outer['place'], distance: number, flopsPerToken: number): Outer {
+function getEmbeddingAndHead(
+  place: Outer['place'],
+  distance: number,
+  flopsPerToken: number,
+): Outer {
   const {
     out,
     in: width,
@@ -65,7 +69,10 @@ export const outside = (): [Outer, Outer] => [
   getEmbeddingAndHead('embedding', 1e-3, 0),
   getEmbeddingAndHead('head', 1, 20),
 ];
-export const tied = (): Outer => ({ ...getEmbeddingAndHead('embedding', 1, 20), tiedTo: 'head.weight' });
+export const tied = (): Outer => ({
+  ...getEmbeddingAndHead('embedding', 1, 20),
+  tiedTo: 'head.weight',
+});
 
 /** Two blocks with a query and a down projection each; the model has 100 parameters in 200 bytes. */
 export function tableOf(changes: Partial<SensitivityProfile> = {}): SensitivityProfile {

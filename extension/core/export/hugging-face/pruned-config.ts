@@ -3,7 +3,7 @@ import type { Refusal } from '../../models/capability';
 import { flattened, outsideNested } from '../../models/transformer/config-layout';
 import type { ConfigLayout } from '../../models/transformer/config-layout';
 import type { NamedFamily } from '../../models/model-family';
-import type { CompressedForms } from '../../models/encodings/encoding-spec';
+import type { CompressedEncodings } from '../../models/encodings/encoding-spec';
 import type { PatchSpecs } from '../../models/patch/symbolic-patch';
 import {
   baseModelType,
@@ -33,7 +33,7 @@ export interface BlockSelection {
   /** Channels and key/value heads, in the new numbering, where they are others than the model's. */
   readonly widths?: Readonly<Record<string, number>>;
   /** Matrices that are not stored dense, in the new numbering. */
-  readonly compressed?: CompressedForms;
+  readonly compressed?: CompressedEncodings;
   /** Whether the head is stored by itself, where it has been the embedding. */
   readonly unties?: boolean;
   /** Patches of absent sublayers, in the new numbering. */

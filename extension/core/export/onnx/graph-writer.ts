@@ -2,7 +2,7 @@ import { basename, dirname, extname, join } from 'node:path';
 import type { JobContext } from '../../jobs/job';
 import type { OnnxLayeredModel } from '../../models/onnx/onnx-layered-model';
 import { siblingConfig, configName } from '../../models/onnx/sibling-config';
-import type { NarrowedFrom } from '../../models/opened-model';
+import type { WidthPrunedFrom } from '../../models/opened-model';
 import type { StoredGraph } from '../../models/onnx/edits/stored-graph';
 import { isPast } from '../../models/onnx/stream/cache-ports';
 import { runWholeGraph } from '../../runtime/whole-graph';
@@ -39,7 +39,7 @@ export async function changedGraph(
 export async function graphWriter(
   model: OnnxLayeredModel,
   changes: Changes,
-  narrowed: NarrowedFrom | undefined,
+  narrowed: WidthPrunedFrom | undefined,
   context: JobContext,
 ): Promise<WeightWriter> {
   const { summary } = model;

@@ -162,7 +162,9 @@ export const gridBias = (name: string): AttentionVariant => ({
     }
     const size = [gridBiasRows(grid), numHeads];
     return {
-      blockWeights: (place) => ({ gridBias: { table: tensors.take(`${place}${name}`, size), grid } }),
+      blockWeights: (place) => ({
+        gridBias: { table: tensors.take(`${place}${name}`, size), grid },
+      }),
     };
   },
 });

@@ -165,7 +165,10 @@ function findPositions(
   const kernelShape = (kernel: number): number[] => [hidden, hidden / groups, kernel];
   if (positionsAre === 'numbered') {
     return Array.from({ length: count }, (_, i) => ({
-      weight: tensors.take(`${place}.${i}.conv.weight`, kernelShape(fields.conv_pos_kernel_size ?? 19)),
+      weight: tensors.take(
+        `${place}.${i}.conv.weight`,
+        kernelShape(fields.conv_pos_kernel_size ?? 19),
+      ),
       lengths: undefined,
       bias: tensors.take(`${place}.${i}.conv.bias`, [hidden]),
     }));

@@ -7,7 +7,7 @@ import type {
 } from '../transformer/architecture';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import type { NormKind } from '../parts/norm';
-import type { StandIns } from '../branch-replacements';
+import type { BranchReplacements } from '../branch-replacements';
 import type { Message } from '../../message';
 import type { AttentionVariant } from './attention-variants';
 import type { AudioNames } from './audio-embedding';
@@ -199,8 +199,8 @@ export interface EncoderArchitecture {
   /** Path of the layers in transformers, and the removable modules in each. */
   readonly modules: {
     readonly layers: string;
-    readonly attention: StandIns;
-    readonly feedforward: StandIns;
+    readonly attention: BranchReplacements;
+    readonly feedforward: BranchReplacements;
     /** Prefix of `layers` in models with a head, if it isn't the default prefix. */
     readonly prefix?: string;
     /** Matrices that transformers splits, by their names in files: their parts cannot take other forms. */
@@ -245,7 +245,7 @@ export function patchModuleNames({
 }: Pick<EncoderArchitecture, 'modules'>): Readonly<
   Record<'attention' | 'feedforward' | 'expert', string>
 > {
-  const last = (standIns: StandIns): string =>
+  const last = (standIns: BranchReplacements): string =>
     Object.keys(standIns).findLast((name) => standIns[name] !== 'nn.Identity') ?? '';
   const second = last(feedforward);
   return { attention: last(attention), feedforward: second, expert: second };

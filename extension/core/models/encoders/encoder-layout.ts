@@ -12,9 +12,15 @@ import type { Norm, NormStyle } from '../parts/norm';
 import type { Rotary } from '../parts/rotary';
 import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
 import type { PartKind } from '../transformer/architecture';
-import { describedForms, TensorFinder } from '../transformer/tensor-finder';
+import { describedEncodings, TensorFinder } from '../transformer/tensor-finder';
 import type { ModelConfig } from '../transformer/model-config';
-import { blockNames, endTokenId, withVariant, patchModuleNames, stockClass } from './encoder-architecture';
+import {
+  blockNames,
+  endTokenId,
+  withVariant,
+  patchModuleNames,
+  stockClass,
+} from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadReads } from './encoder-architecture';
 import { findEmbedding, tokensBeforePatches } from './find-embedding';
 import type { EncoderEmbedding } from './find-embedding';
@@ -122,7 +128,7 @@ export function layOutEncoder(
       transposed: architecture.transposed ?? false,
       aliases: architecture.aliases ?? {},
     },
-    describedForms(
+    describedEncodings(
       config.espalier?.compressed,
       (block) => `${blocksPrefix}${block}.`,
       folder.config,
@@ -153,7 +159,7 @@ export function layOutEncoder(
     norm: form.norm === undefined ? undefined : tensors.norm(form.norm, hidden),
     steps: findSteps(form, config, tensors, embedding),
   };
-  tensors.requireAllForms();
+  tensors.requireAllEncodings();
   const { finalNorm, unread = [] } = architecture;
   const isExpected = (name: string): boolean =>
     isComputed(name) || unread.some((start) => name.startsWith(`${prefix}${start}`));

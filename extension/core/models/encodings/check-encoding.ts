@@ -3,8 +3,8 @@ import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { ErrorPlace } from '../../user-error';
-import type { BlockQuantizedForm, LinearLayer, MatrixEncoding, MpoForm } from '../matrix-encoding';
-import { formSizes } from './encoding-facts';
+import type { BlockQuantizedEncoding, LinearLayer, MatrixEncoding, MpoEncoding } from '../matrix-encoding';
+import { encodingSizes } from './encoding-facts';
 import { say } from '../../message';
 
 const floats: readonly string[] = ['F32', 'F16', 'BF16'];
@@ -14,7 +14,7 @@ const smallestBlock = 16;
  * @param file where the form is described, for errors.
  * @throws UserError naming the layer, or the tensor that does not fit, where `form` cannot take its place.
  */
-export function checkForm(
+export function checkEncoding(
   form: MatrixEncoding,
   layer: Pick<LinearLayer, 'id' | 'out' | 'in'>,
   file?: string,
@@ -22,7 +22,7 @@ export function checkForm(
   const { out, in: input } = layer;
   const id = { field: layer.id, ...(file === undefined ? {} : { file }) };
   checkTensors(form, id);
-  const sizes = formSizes(form);
+  const sizes = encodingSizes(form);
   if (sizes.out !== out || sizes.in !== input) {
     throw new UserError(
       say`A matrix of ${sizes.out} × ${sizes.in} cannot replace one of ${out} × ${input}.`,
@@ -42,7 +42,7 @@ function checkTensors(form: MatrixEncoding, id: ErrorPlace): void {
     case 'low-rank':
       checkTensors(form.left, id);
       checkTensors(form.right, id);
-      if (formSizes(form.left).in !== form.rank || formSizes(form.right).out !== form.rank) {
+      if (encodingSizes(form.left).in !== form.rank || encodingSizes(form.right).out !== form.rank) {
         throw new UserError(say`The factors of the matrix do not meet in rank ${form.rank}.`, {
           ...id,
           remedy: say`Compress the layer again.`,
@@ -57,15 +57,15 @@ function checkTensors(form: MatrixEncoding, id: ErrorPlace): void {
       break;
     case 'int8':
       expect(form.quants, ['I8'], form.quants.shape.length === 2 ? form.quants.shape : [0, 0]);
-      expect(form.scales, floats, [formSizes(form).out]);
+      expect(form.scales, floats, [encodingSizes(form).out]);
       if (form.inputScale !== undefined) {
-        expect(form.inputScale, floats, [formSizes(form).in]);
+        expect(form.inputScale, floats, [encodingSizes(form).in]);
       }
       break;
   }
 }
 
-function checkCores({ sites, bonds, cores, inputScale }: MpoForm, id: ErrorPlace): void {
+function checkCores({ sites, bonds, cores, inputScale }: MpoEncoding, id: ErrorPlace): void {
   const count = cores.length;
   if (sites.out.length !== count || sites.in.length !== count || bonds.length !== count - 1) {
     throw new UserError(
@@ -82,7 +82,7 @@ function checkCores({ sites, bonds, cores, inputScale }: MpoForm, id: ErrorPlace
   }
 }
 
-function checkBlocks(form: BlockQuantizedForm, id: ErrorPlace): void {
+function checkBlocks(form: BlockQuantizedEncoding, id: ErrorPlace): void {
   const { bits, blockSize, out, quants, scales, zeros } = form;
   if (blockSize < smallestBlock || !Number.isInteger(Math.log2(blockSize))) {
     throw new UserError(

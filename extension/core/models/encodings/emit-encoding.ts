@@ -5,7 +5,7 @@ import { emitMpo } from './emit-mpo';
 import { emitBlockQuantized, emitInt8 } from './emit-quantized';
 
 /** Applies a matrix W in any form to `rows` [rows, in]: x·Wᵀ + bias, [rows, out]. */
-export function emitForm(
+export function emitEncoding(
   graph: GraphBuilder,
   form: MatrixEncoding,
   rows: Value,
@@ -17,7 +17,7 @@ export function emitForm(
     case 'dense':
       return emitProduct(graph, rows, emitWeight(graph, form.weight), bias);
     case 'low-rank':
-      return emitForm(graph, form.left, emitForm(graph, form.right, rows), bias);
+      return emitEncoding(graph, form.left, emitEncoding(graph, form.right, rows), bias);
     case 'mpo':
       return withBias(emitMpo(graph, form, rows));
     case 'block-quantized':

@@ -1,14 +1,14 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { Int8Form, MatrixEncoding } from '../matrix-encoding';
+import type { Int8Encoding, MatrixEncoding } from '../matrix-encoding';
 import { emitRows, emitStored, emitWeight } from '../parts/weight';
 import { emitScaledBlocks } from './emit-quantized';
-import { formSizes } from './encoding-facts';
+import { encodingSizes } from './encoding-facts';
 
 /** Rows `ids`, of any shape, of a matrix in another form: float32 [...ids, in]. Only these become floats. */
 export function emitLookup(graph: GraphBuilder, form: MatrixEncoding, ids: Value): Value {
   const flat = graph.op('Reshape', [ids, graph.ints([-1])]);
-  const width = graph.ints([formSizes(form).in]);
+  const width = graph.ints([encodingSizes(form).in]);
   const size = graph.op('Concat', [graph.op('Shape', [ids]), width], { axis: 0 });
   return graph.op('Reshape', [emitFlatRows(graph, form, flat), size]);
 }
@@ -31,7 +31,7 @@ function emitFlatRows(graph: GraphBuilder, form: MatrixEncoding, ids: Value): Va
 /** Numbers lie [in, out], as products want them. */
 function emitColumns(
   graph: GraphBuilder,
-  { quants, scales, inputScale }: Int8Form,
+  { quants, scales, inputScale }: Int8Encoding,
   ids: Value,
 ): Value {
   const columns = graph.op('Gather', [emitStored(graph, quants), ids], { axis: 1 });

@@ -1,10 +1,10 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { MpoForm } from '../matrix-encoding';
+import type { MpoEncoding } from '../matrix-encoding';
 import { emitWeight } from '../parts/weight';
 
 /** Emits x·Wᵀ, [rows, out], of `rows` x [rows, in], with W a matrix product operator. */
-export function emitMpo(graph: GraphBuilder, form: MpoForm, rows: Value): Value {
+export function emitMpo(graph: GraphBuilder, form: MpoEncoding, rows: Value): Value {
   return form.run === 'contracted'
     ? graph.op('Gemm', [rows, emitContracted(graph, form)], { transB: 1 })
     : emitChained(graph, form, rows);
@@ -14,7 +14,7 @@ export function emitMpo(graph: GraphBuilder, form: MpoForm, rows: Value): Value 
  * Emits W [out, in]: the cores multiplied together, which ONNX Runtime does once when the session is
  * made, as it all is constant.
  */
-export function emitContracted(graph: GraphBuilder, { sites, cores, inputScale }: MpoForm): Value {
+export function emitContracted(graph: GraphBuilder, { sites, cores, inputScale }: MpoEncoding): Value {
   const product = cores
     .map((core) => emitWeight(graph, core))
     .reduce((left, core, site) => {
@@ -43,7 +43,7 @@ export function emitContracted(graph: GraphBuilder, { sites, cores, inputScale }
  */
 function emitChained(
   graph: GraphBuilder,
-  { sites, bonds, cores, inputScale }: MpoForm,
+  { sites, bonds, cores, inputScale }: MpoEncoding,
   rows: Value,
 ): Value {
   const scaled =

@@ -1,10 +1,10 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { MatrixEncoding } from '../matrix-encoding';
 import { emitWeight } from '../parts/weight';
-import { emitForm } from './emit-encoding';
+import { emitEncoding } from './emit-encoding';
 import { emitContracted } from './emit-mpo';
 import { emitDequantizedBlocks, emitDequantizedOutputs, emitScaledBlocks } from './emit-quantized';
-import { formSizes } from './encoding-facts';
+import { encodingSizes } from './encoding-facts';
 
 /** From this opset on, Slice takes its ends as inputs. */
 const slicedByInputs = 10;
@@ -46,7 +46,7 @@ export function emitPointwise(
     const inner = emitPointwise(graph, form.right, map, axes);
     return emitPointwise(graph, form.left, inner, axes);
   }
-  const sizes = formSizes(form);
+  const sizes = encodingSizes(form);
   if (isMatrix(form)) {
     const kernel = graph.ints([sizes.out, sizes.in, ...ones(axes)]);
     return graph.op('Conv', [map, graph.op('Reshape', [emitMatrix(graph, form), kernel])], {
@@ -55,7 +55,7 @@ export function emitPointwise(
   }
   const positions = ones(axes).map((_, axis) => axis + 2);
   const last = graph.op('Transpose', [map], { perm: [0, ...positions, 1] });
-  const product = emitOverLast(graph, sizes, last, (rows) => emitForm(graph, form, rows));
+  const product = emitOverLast(graph, sizes, last, (rows) => emitEncoding(graph, form, rows));
   const places = positions.map((axis) => axis - 1);
   return graph.op('Transpose', [product], { perm: [0, axes + 1, ...places] });
 }

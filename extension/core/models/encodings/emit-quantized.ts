@@ -1,9 +1,9 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { BlockQuantizedForm, Int8Form } from '../matrix-encoding';
+import type { BlockQuantizedEncoding, Int8Encoding } from '../matrix-encoding';
 import { emitStored, emitWeight } from '../parts/weight';
-import { formSizes } from './encoding-facts';
+import { encodingSizes } from './encoding-facts';
 
 /** Domain of the operators that ONNX Runtime adds to ONNX's own. */
 const runtimeDomain = 'com.microsoft';
@@ -19,7 +19,7 @@ const blockwiseOpset = 21;
 /** Emits x·Wᵀ, [rows, out], of `rows` x [rows, in]. */
 export function emitBlockQuantized(
   graph: GraphBuilder,
-  form: BlockQuantizedForm,
+  form: BlockQuantizedEncoding,
   rows: Value,
 ): Value {
   if (form.run === 'qdq') {
@@ -49,7 +49,7 @@ export function emitBlockQuantized(
  * MatMulNBits if possible. Everything before DequantizeLinear is constant-folded when the session
  * is created.
  */
-export function emitDequantizedBlocks(graph: GraphBuilder, form: BlockQuantizedForm): Value {
+export function emitDequantizedBlocks(graph: GraphBuilder, form: BlockQuantizedEncoding): Value {
   graph.requireOpset(blockwiseOpset);
   const { quants, scales, bits, blockSize, out } = form;
   const blocks = Math.ceil(form.in / blockSize);
@@ -70,7 +70,7 @@ export function emitDequantizedBlocks(graph: GraphBuilder, form: BlockQuantizedF
 /** uint8 [out, blocks] */
 function emitZeros(
   graph: GraphBuilder,
-  { zeros, bits, out }: BlockQuantizedForm,
+  { zeros, bits, out }: BlockQuantizedEncoding,
   blocks: number,
 ): Value {
   if (zeros === undefined) {
@@ -112,7 +112,7 @@ function emitTurned(graph: GraphBuilder, x: Value, bits: 4 | 8): Value {
  * Emits x·Wᵀ, [rows, out], of `rows` x [rows, in]. With the least number m of a row and a 255th of its range
  * s, x ≈ m + s·q with q in uint8; so x·Wᵀ is s times an integer product plus m times the sums of W.
  */
-export function emitInt8(graph: GraphBuilder, form: Int8Form, rows: Value): Value {
+export function emitInt8(graph: GraphBuilder, form: Int8Encoding, rows: Value): Value {
   const { quants, scales, inputScale, run } = form;
   const op = (type: string, ...inputs: Value[]): Value => graph.op(type, inputs);
   const x = inputScale === undefined ? rows : op('Mul', rows, emitWeight(graph, inputScale));
@@ -132,7 +132,7 @@ export function emitInt8(graph: GraphBuilder, form: Int8Form, rows: Value): Valu
   const step = op('Max', op('Mul', range, graph.scalar(1 / 255)), graph.scalar(smallestStep));
   const steps = op('Mul', op('Sub', x, least), op('Reciprocal', step));
   const whole = graph.op('Cast', [op('Add', steps, graph.scalar(0.5))], { to: DataType.UINT8 });
-  const ones = graph.bytes(new Array<number>(formSizes(form).in).fill(1), [1, formSizes(form).in]);
+  const ones = graph.bytes(new Array<number>(encodingSizes(form).in).fill(1), [1, encodingSizes(form).in]);
   // ONNX Runtime computes the sums once, when the session is made.
   const sums = emitProduct(graph, ones, stored, scale);
   const product = op('Mul', emitProduct(graph, whole, stored, scale), step);
@@ -170,7 +170,7 @@ function emitFloats(graph: GraphBuilder, numbers: Value): Value {
 /** Emits W [out, in] in operators that every opset has. */
 export function emitDequantizedOutputs(
   graph: GraphBuilder,
-  { quants, scales, inputScale }: Int8Form,
+  { quants, scales, inputScale }: Int8Encoding,
 ): Value {
   const numbers = graph.op('Mul', [
     emitFloats(graph, emitStored(graph, quants)),
@@ -188,7 +188,7 @@ export function emitDequantizedOutputs(
  */
 export function emitScaledBlocks(
   graph: GraphBuilder,
-  form: BlockQuantizedForm,
+  form: BlockQuantizedEncoding,
   pick: (stored: Value) => Value = (stored) => stored,
 ): Value {
   const { quants, scales, zeros, bits, blockSize } = form;

@@ -1,6 +1,6 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { MatrixEncoding, MpoForm } from '../matrix-encoding';
+import type { MatrixEncoding, MpoEncoding } from '../matrix-encoding';
 
 type Shaped = Pick<LazyTensor, 'shape'>;
 
@@ -50,14 +50,14 @@ export function mapTensors<T, U>(
 }
 
 /** Its tensors, in a fixed order. */
-export function formTensors<T>(form: MatrixEncoding<T>): T[] {
+export function encodingTensors<T>(form: MatrixEncoding<T>): T[] {
   const tensors: T[] = [];
   mapTensors(form, (tensor) => tensors.push(tensor));
   return tensors;
 }
 
 /** Sizes of y and x in y = W·x. */
-export function formSizes(form: MatrixEncoding<Shaped>): {
+export function encodingSizes(form: MatrixEncoding<Shaped>): {
   readonly out: number;
   readonly in: number;
 } {
@@ -67,7 +67,7 @@ export function formSizes(form: MatrixEncoding<Shaped>): {
       return { out, in: input };
     }
     case 'low-rank':
-      return { out: formSizes(form.left).out, in: formSizes(form.right).in };
+      return { out: encodingSizes(form.left).out, in: encodingSizes(form.right).in };
     case 'mpo':
       return { out: elementCount(form.sites.out), in: elementCount(form.sites.in) };
     case 'block-quantized':
@@ -83,20 +83,20 @@ export function formSizes(form: MatrixEncoding<Shaped>): {
  * Number of weights that each tensor of an encoding represents: one per quantized value, even if
  * several share a byte; 0 for scales and zero points.
  */
-export function formWeights<T extends Shaped>(form: MatrixEncoding<T>): Map<T, number> {
+export function encodingWeights<T extends Shaped>(form: MatrixEncoding<T>): Map<T, number> {
   switch (form.kind) {
     case 'low-rank':
-      return new Map([...formWeights(form.left), ...formWeights(form.right)]);
+      return new Map([...encodingWeights(form.left), ...encodingWeights(form.right)]);
     case 'block-quantized':
     case 'int8': {
-      const { out, in: input } = formSizes(form);
+      const { out, in: input } = encodingSizes(form);
       return new Map(
-        formTensors<T>(form).map((tensor) => [tensor, tensor === form.quants ? out * input : 0]),
+        encodingTensors<T>(form).map((tensor) => [tensor, tensor === form.quants ? out * input : 0]),
       );
     }
     case 'dense':
     case 'mpo':
-      return new Map(formTensors<T>(form).map((tensor) => [tensor, elementCount(tensor.shape)]));
+      return new Map(encodingTensors<T>(form).map((tensor) => [tensor, elementCount(tensor.shape)]));
   }
 }
 
@@ -111,8 +111,8 @@ export function needsRepacking(form: MatrixEncoding<unknown>): boolean {
 }
 
 /** Number of weights. */
-export function formParameters(form: MatrixEncoding<Shaped>): number {
-  return [...formWeights(form).values()].reduce((sum, count) => sum + count, 0);
+export function encodingParameters(form: MatrixEncoding<Shaped>): number {
+  return [...encodingWeights(form).values()].reduce((sum, count) => sum + count, 0);
 }
 
 /**
@@ -131,19 +131,19 @@ export function roundsInputs(form: MatrixEncoding<unknown>): boolean {
 }
 
 /** Multiply-adds for one row, each counted as two. */
-export function formFlops(form: MatrixEncoding<Shaped>): number {
+export function encodingFlops(form: MatrixEncoding<Shaped>): number {
   if (form.kind === 'low-rank') {
-    return formFlops(form.left) + formFlops(form.right);
+    return encodingFlops(form.left) + encodingFlops(form.right);
   }
   if (form.kind === 'mpo' && form.run === 'chained') {
     return chainedFlops(form);
   }
-  const { out, in: input } = formSizes(form);
+  const { out, in: input } = encodingSizes(form);
   return 2 * out * input;
 }
 
 /** Σ over sites of o₁…o_{k−1} · i_{k+1}…i_N · χ_{k−1}·i_k·o_k·χ_k products. */
-function chainedFlops({ sites, bonds }: MpoForm<Shaped>): number {
+function chainedFlops({ sites, bonds }: MpoEncoding<Shaped>): number {
   return sites.out.reduce((sum, out, k) => {
     const done = elementCount(sites.out.slice(0, k));
     const rest = elementCount(sites.in.slice(k));
@@ -152,19 +152,19 @@ function chainedFlops({ sites, bonds }: MpoForm<Shaped>): number {
 }
 
 /** Bytes that the weights take while they run: floats are widened to float32, cores that are contracted become a matrix. */
-export function formMemory(form: MatrixEncoding<Pick<LazyTensor, 'shape' | 'length'>>): number {
+export function encodingMemory(form: MatrixEncoding<Pick<LazyTensor, 'shape' | 'length'>>): number {
   switch (form.kind) {
     case 'dense':
       return elementCount(form.weight.shape) * Float32Array.BYTES_PER_ELEMENT;
     case 'low-rank':
-      return formMemory(form.left) + formMemory(form.right);
+      return encodingMemory(form.left) + encodingMemory(form.right);
     case 'mpo': {
-      const { out, in: input } = formSizes(form);
-      const numbers = form.run === 'contracted' ? out * input : formParameters(form);
+      const { out, in: input } = encodingSizes(form);
+      const numbers = form.run === 'contracted' ? out * input : encodingParameters(form);
       return numbers * Float32Array.BYTES_PER_ELEMENT;
     }
     case 'block-quantized':
     case 'int8':
-      return formTensors(form).reduce((sum, { length }) => sum + length, 0);
+      return encodingTensors(form).reduce((sum, { length }) => sum + length, 0);
   }
 }

@@ -35,7 +35,7 @@ const plainSpecs = [
 const plainSpec = v.variant('kind', [...plainSpecs]);
 
 /** Encoding of a linear layer in config.json. Tensor names are in stored-forms. */
-export const formSpec = v.variant('kind', [
+export const encodingSpec = v.variant('kind', [
   ...plainSpecs,
   v.strictObject({
     kind: v.literal('low-rank'),
@@ -52,15 +52,15 @@ export const formSpec = v.variant('kind', [
     inputScale: v.boolean(),
   }),
 ]);
-export type FormSpec = v.InferOutput<typeof formSpec>;
+export type EncodingSpec = v.InferOutput<typeof encodingSpec>;
 type PlainSpec = v.InferOutput<typeof plainSpec>;
 
 /** Ids of sublayers → places of linear layers in their block, such as `mlp.up_proj` → forms. */
-export const compressedForms = v.record(v.string(), v.record(v.string(), formSpec));
-export type CompressedForms = Readonly<Record<string, Readonly<Record<string, FormSpec>>>>;
+export const compressedEncodings = v.record(v.string(), v.record(v.string(), encodingSpec));
+export type CompressedEncodings = Readonly<Record<string, Readonly<Record<string, EncodingSpec>>>>;
 
 /** Such as `24 × low-rank, 4 × int8`. */
-export function countForms(compressed: CompressedForms): string {
+export function countForms(compressed: CompressedEncodings): string {
   const kinds = Object.values(compressed).flatMap((forms) =>
     Object.values(forms).map(({ kind }) => kind),
   );
@@ -70,7 +70,7 @@ export function countForms(compressed: CompressedForms): string {
 }
 
 /** Fields that describe an encoding, apart from its tensors. */
-export function describeForm(form: MatrixEncoding<unknown>): FormSpec {
+export function describeEncoding(form: MatrixEncoding<unknown>): EncodingSpec {
   switch (form.kind) {
     case 'low-rank': {
       const { kind, rank, left, right } = form;
@@ -94,8 +94,8 @@ export function describeForm(form: MatrixEncoding<unknown>): FormSpec {
 /** The same of several, by the names of their weights. */
 export function describeForms(
   forms: ReadonlyMap<string, MatrixEncoding<unknown>>,
-): Record<string, FormSpec> {
-  return Object.fromEntries([...forms].map(([name, form]) => [name, describeForm(form)]));
+): Record<string, EncodingSpec> {
+  return Object.fromEntries([...forms].map(([name, form]) => [name, describeEncoding(form)]));
 }
 
 type PlainForm = Exclude<MatrixEncoding<unknown>, { kind: 'low-rank' | 'mpo' }>;

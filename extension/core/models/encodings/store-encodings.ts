@@ -22,7 +22,7 @@ export interface ComputedTensor extends Pick<
  * two layers is stored once and stays one. Names are `<id>.<part>`. One tensor is in memory at a time.
  * @param computed gives a form's tensor when its turn comes
  */
-export async function storeComputedForms<T>(
+export async function storeComputedEncodings<T>(
   path: string,
   forms: ReadonlyMap<string, MatrixEncoding<T>>,
   computed: (tensor: T) => Omit<ComputedTensor, 'name'>,
@@ -57,11 +57,11 @@ export async function storeComputedForms<T>(
   );
 }
 
-/** Forms that have been computed, see {@link storeComputedForms}. */
-export const storeForms = async (
+/** Forms that have been computed, see {@link storeComputedEncodings}. */
+export const storeEncodings = async (
   path: string,
   forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
-): Promise<Map<string, MatrixEncoding>> => storeComputedForms(path, forms, asComputed);
+): Promise<Map<string, MatrixEncoding>> => storeComputedEncodings(path, forms, asComputed);
 
 const asComputed = ({ dtype, shape, bytes }: TensorData): Omit<ComputedTensor, 'name'> => ({
   ...{ dtype, shape, length: bytes.length },

@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { MatrixEncoding } from '../matrix-encoding';
 import { mapTensors } from './encoding-facts';
-import type { FormSpec } from './encoding-spec';
+import type { EncodingSpec } from './encoding-spec';
 
 const suffix = '.weight';
 
@@ -30,9 +30,9 @@ function stem(weight: string): string {
 }
 
 /** Encoding of the weight `weight` [out, in], with its tensors returned by `find`. */
-export function findForm(
+export function findEncoding(
   weight: string,
-  spec: FormSpec,
+  spec: EncodingSpec,
   sizes: { readonly out: number; readonly in: number },
   find: (name: string) => LazyTensor,
 ): MatrixEncoding {
@@ -41,7 +41,7 @@ export function findForm(
 
 function formAt(
   name: string,
-  spec: FormSpec,
+  spec: EncodingSpec,
   { out, in: input }: { readonly out: number; readonly in: number },
   find: (name: string) => LazyTensor,
 ): MatrixEncoding {

@@ -64,7 +64,12 @@ export const alibiFamilies: readonly Architecture[] = [
         no_bias: true,
       }),
     },
-    embeddingAndHead: { prefixes: ['transformer.'], embedding: 'wte', finalNorm: 'norm_f', blocks: 'blocks' },
+    embeddingAndHead: {
+      prefixes: ['transformer.'],
+      embedding: 'wte',
+      finalNorm: 'norm_f',
+      blocks: 'blocks',
+    },
     norm: 'layer-without-bias',
     attention: {
       wiring: preNorm('norm_1'),

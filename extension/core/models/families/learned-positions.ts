@@ -1,7 +1,14 @@
 import type { Architecture, Scales } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
-import { allBiases, attention, base, gptNames, fourTimesHidden, withoutEncoder } from './shared-parts';
+import {
+  allBiases,
+  attention,
+  base,
+  gptNames,
+  fourTimesHidden,
+  withoutEncoder,
+} from './shared-parts';
 import { postNorm, preNorm } from '../modules/wiring-names';
 
 const gpt2Names = { ...gptNames, max_position_embeddings: 'n_positions' } as const;

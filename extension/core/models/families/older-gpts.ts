@@ -1,5 +1,12 @@
 import type { Architecture } from '../transformer/architecture';
-import { allBiases, attention, base, fourTimesHidden, gptNames, withoutEncoder } from './shared-parts';
+import {
+  allBiases,
+  attention,
+  base,
+  fourTimesHidden,
+  gptNames,
+  withoutEncoder,
+} from './shared-parts';
 import { postNorm, preNorm } from '../modules/wiring-names';
 
 /** The first GPT, and families whose positions are sines. */

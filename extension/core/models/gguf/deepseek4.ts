@@ -36,7 +36,9 @@ async function readBlockList(keys: GgufKeys, key: string): Promise<readonly numb
 
 /** Clamp limit shared by all blocks. */
 async function readBound(keys: GgufKeys, key: string): Promise<number> {
-  const [first = 0, ...others] = keys.isList(key) ? await readBlockList(keys, key) : [keys.number(key)];
+  const [first = 0, ...others] = keys.isList(key)
+    ? await readBlockList(keys, key)
+    : [keys.number(key)];
   return others.every((other) => other === first)
     ? first
     : keys.fault(keys.name(key), say`Blocks with different bounds are not supported.`, useFolder);

@@ -130,7 +130,7 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
   if (incomplete >= 0) {
     keys.fault(
       keys.name(innerSize),
-      say`Block ${incomplete} has attention but no feed-forward: llama.cpp then leaves the attention out as well.`,
+      say`Block ${incomplete} has attention but no MLP, so llama.cpp would skip its attention too.`,
       useFolder,
     );
   }

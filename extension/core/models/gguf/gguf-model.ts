@@ -65,7 +65,8 @@ export async function openGguf(
   const keys = new GgufKeys(header, path);
   const family = findGgufFamily(keys);
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
-  const folderArchitecture = family === undefined ? undefined : findFolderArchitecture(family, keys);
+  const folderArchitecture =
+    family === undefined ? undefined : findFolderArchitecture(family, keys);
   if (family === undefined || folderArchitecture === undefined) {
     throw new UserError(say`Architecture "${keys.architecture}" is not supported in GGUF files.`, {
       file: path,
@@ -80,7 +81,7 @@ export async function openGguf(
   if (hasExperts && known.experts === undefined) {
     keys.fault(
       keys.name('expert_count'),
-      say`Mixtures of experts are not supported in ${keys.architecture} files.`,
+      say`MoE models are not supported in ${keys.architecture} files.`,
       say`Use the Hugging Face folder of the model.`,
     );
   }
@@ -95,7 +96,10 @@ export async function openGguf(
     value,
   ]);
   const turnsPart = rotatesAdjacentRows(family, keys, config.head_dim);
-  const fileArchitecture = { ...toGgufArchitecture(known, family), ...(turnsPart ? { interleavedRotary: true } : {}) };
+  const fileArchitecture = {
+    ...toGgufArchitecture(known, family),
+    ...(turnsPart ? { interleavedRotary: true } : {}),
+  };
   const encoder = folderEncoder({ ...family, modelType: known.modelType });
   const layout = { ...known.config, names };
   return {
@@ -260,7 +264,10 @@ export async function namesInFolder(
 }
 
 /** Parts of the architecture that depend on the config. Empty if the config is invalid. */
-async function configParts(known: Architecture, header: GgufHeader): Promise<Partial<Architecture>> {
+async function configParts(
+  known: Architecture,
+  header: GgufHeader,
+): Promise<Partial<Architecture>> {
   if (known.form === undefined) {
     return {};
   }

@@ -64,7 +64,10 @@ function withOffsetAdded(norm: NormKind): NormKind {
   return norm === 'rms-offset' ? 'rms' : norm === 'layer-offset' ? 'layer' : norm;
 }
 
-function embeddingAndHeadInGguf({ positions, ...embeddingAndHead }: EmbeddingAndHeadNames): EmbeddingAndHeadNames {
+function embeddingAndHeadInGguf({
+  positions,
+  ...embeddingAndHead
+}: EmbeddingAndHeadNames): EmbeddingAndHeadNames {
   return {
     ...embeddingAndHead,
     prefixes: [''],

@@ -84,7 +84,10 @@ const graniteSwa: GgufTraits = {
     const flags = await keys.flags(rotaryFlags, readBlockCount(keys));
     const theta = keys.number('rope.freq_base');
     return typeof flags === 'object'
-      ? { layer_rope_theta: flags.map((turns) => (turns ? theta : 0)), ...graniteSharedExperts(keys) }
+      ? {
+          layer_rope_theta: flags.map((turns) => (turns ? theta : 0)),
+          ...graniteSharedExperts(keys),
+        }
       : graniteSharedExperts(keys);
   },
 };

@@ -120,7 +120,12 @@ function placeStreams(
     const count = altUp === undefined || fileName === undefined ? 0 : altUp.count(config) - 1;
     for (let i = 0; i < count; i++) {
       places.set(`${prefix}${altUp?.[part]}.${i}.weight`, (tensor) => [
-        { part: fileName ?? '', kind: 'weight', expert: i, ...allRows(tensor, [1, ...tensor.shape]) },
+        {
+          part: fileName ?? '',
+          kind: 'weight',
+          expert: i,
+          ...allRows(tensor, [1, ...tensor.shape]),
+        },
       ]);
     }
   }

@@ -45,7 +45,10 @@ export interface GgufTarget {
 export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget | undefined {
   const fields: ConfigFields = config;
   const found = allGgufFamilies.filter(
-    ([, { modelType, matchingFields = {}, alsoFrom = [], withExperts, withSigmoid, mayLackSublayers }]) =>
+    ([
+      ,
+      { modelType, matchingFields = {}, alsoFrom = [], withExperts, withSigmoid, mayLackSublayers },
+    ]) =>
       mayLackSublayers !== true &&
       Object.entries(matchingFields).every(([field, value]) => fields[field] === value) &&
       [modelType, ...alsoFrom, withExperts, withSigmoid].includes(

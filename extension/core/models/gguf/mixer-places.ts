@@ -153,7 +153,11 @@ function splitHeads(
       { length: keyHeads * size },
       (_, row) => Math.floor(row / size) * perHead + start + (row % size),
     );
-  const mixed = [...rowRange(0, keyDim), ...rowRange(keyDim, keyDim), ...rowRange(2 * keyDim, wide)];
+  const mixed = [
+    ...rowRange(0, keyDim),
+    ...rowRange(keyDim, keyDim),
+    ...rowRange(2 * keyDim, wide),
+  ];
   return [[queryKeyValue, mixed] as const, [gate, rowRange(2 * keyDim + wide, wide)] as const].map(
     ([name, source]) => {
       const [part] = partAndKind(`${name}.weight`);

@@ -121,7 +121,10 @@ export abstract class ComposedModel<
   public abstract emitEpilogue(graph: GraphBuilder, hidden: Value, side: Values): Value;
   /** Names of the side values that sublayer `index` reads. */
   public abstract sidesOf(index: number): readonly string[];
-  public abstract layoutWith(sublayers: readonly Module[], embeddingAndHead: EmbeddingAndHead): Layout;
+  public abstract layoutWith(
+    sublayers: readonly Module[],
+    embeddingAndHead: EmbeddingAndHead,
+  ): Layout;
   public abstract remade(summary: ModelSummary, files: readonly string[], layout: Layout): Self;
 
   /** Names of the values of the state that sublayer `index` reads. */
@@ -379,7 +382,10 @@ export class ComposedSublayer implements LayeredSublayer {
   public get summed(): Step & { readonly part: BuilderPart } {
     const { model, index } = this;
     const { summary, files, sublayers } = model;
-    const layout = model.layoutWith(sublayers.with(index, this.module.upToSum), model.embeddingAndHead);
+    const layout = model.layoutWith(
+      sublayers.with(index, this.module.upToSum),
+      model.embeddingAndHead,
+    );
     const { part, next, mask } = model.remade(summary, files, layout).sublayer(index);
     return {
       part: { ...part, key: `${part.key}.summed` },

@@ -197,7 +197,9 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
   ): Value {
     const { expertMask, remainingExperts } = options;
     const { shape, weights } =
-      remainingExperts === undefined ? this : keepExperts(this.shape, this.weights, remainingExperts);
+      remainingExperts === undefined
+        ? this
+        : keepExperts(this.shape, this.weights, remainingExperts);
     return emitMoe(
       graph,
       shape,

@@ -14,7 +14,7 @@ import type {
   ModelOutput,
   Prologue,
 } from '../layered-model';
-import { fingerprintForms, requireLayers } from '../transformer/linear-layers';
+import { fingerprintEncodings, requireLayers } from '../transformer/linear-layers';
 import type { MatrixEncoding } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
 import { requirePlaces } from '../patch/patched-layout';
@@ -202,7 +202,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
       forms,
       this.valueShapes,
     );
-    const found = findLayers(edited, fingerprintForms(this.summary.fingerprint, forms));
+    const found = findLayers(edited, fingerprintEncodings(this.summary.fingerprint, forms));
     const { patches } = this.summary;
     const source = patches === undefined ? found : this.keepNames(found, patches);
     const all = new Map([...(this.source.memory ?? []), ...memory]);
@@ -274,7 +274,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
   private keepNames(found: OnnxModel, patches: PatchSpecs): OnnxModel {
     const { sublayers } = this.summary;
     if (found.branches.length !== sublayers.length) {
-      throw new Error(`other sublayers are found in ${found.file.path} beside patches`);
+      throw new Error(`patching changed the sublayers of ${found.file.path}`);
     }
     const named = found.summary.sublayers.map((one, i) => {
       const { id, block, kind } = sublayers[i] ?? one;

@@ -38,13 +38,18 @@ export function withPatches(
   const after = summarizeSublayers({ sublayers, keepsCache });
   const grown = (cost: 'parameters' | 'bytes'): number =>
     after.reduce((sum, one) => sum + one[cost] - (before.get(one.id)?.[cost] ?? 0), 0);
-  const sublayerTensors = (all: readonly Sublayer[]): LazyTensor[] => all.flatMap((one) => one.tensors());
+  const sublayerTensors = (all: readonly Sublayer[]): LazyTensor[] =>
+    all.flatMap((one) => one.tensors());
   return {
     summary: {
       ...summary,
       parameters: summary.parameters + grown('parameters'),
       bytes: summary.bytes + grown('bytes'),
-      dtypes: dtypesWith(summary.dtypes, sublayerTensors(model.sublayers), sublayerTensors(sublayers)),
+      dtypes: dtypesWith(
+        summary.dtypes,
+        sublayerTensors(model.sublayers),
+        sublayerTensors(sublayers),
+      ),
       sublayers: after.map((one) => (patches.has(one.id) ? one : (before.get(one.id) ?? one))),
       ...summarizePatches(sublayers),
       fingerprint: fingerprintPatches(summary.fingerprint, patches),

@@ -34,7 +34,12 @@ export async function joinCompressed(
   const sizes = shape ?? ([out, storedWords] as const);
   // Older versions start a new word per row, so they use more words if `bits` doesn't divide 32.
   const isOneStream = columns === Math.ceil((sizes[1] * bits) / 32);
-  if (numbers.dtype !== 'I32' || !Number.isInteger(storedWords) || sizes[0] !== out || !isOneStream) {
+  if (
+    numbers.dtype !== 'I32' ||
+    !Number.isInteger(storedWords) ||
+    sizes[0] !== out ||
+    !isOneStream
+  ) {
     return { numbers, shape: sizes };
   }
   const codes = { bits, order: 'columns', values: 'unsigned' } as const;
@@ -57,7 +62,11 @@ export async function joinCompressed(
 }
 
 /** Zeros [out, groups]; a word holds those of several rows, one below the other. */
-function packZeros(tensor: LazyTensor, shape: readonly [number, number], bits: number): PackedMatrix {
+function packZeros(
+  tensor: LazyTensor,
+  shape: readonly [number, number],
+  bits: number,
+): PackedMatrix {
   const [out, groups] = shape;
   expect(tensor, ['I32'], [Math.ceil((out * bits) / 32), groups]);
   return { shape, tensor, codes: { bits, order: 'rows', values: 'unsigned' } };

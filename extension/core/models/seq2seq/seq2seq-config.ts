@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { compressedForms } from '../encodings/encoding-spec';
+import { compressedEncodings } from '../encodings/encoding-spec';
 import { configEntries, parseConfig, size } from '../transformer/model-config';
 import type { ConfigLayout } from '../transformer/config-layout';
 
@@ -41,7 +41,7 @@ const seq2seqSchema = v.looseObject({
   espalier: v.optional(
     v.looseObject({
       removed: v.array(v.string()),
-      compressed: v.optional(compressedForms),
+      compressed: v.optional(compressedEncodings),
       widths: v.optional(v.record(v.string(), count)),
     }),
   ),

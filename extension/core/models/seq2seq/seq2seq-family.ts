@@ -1,7 +1,7 @@
 import type { NormKind } from '../parts/norm';
 import type { Architecture, Biases } from '../transformer/architecture';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
-import type { StandIns } from '../branch-replacements';
+import type { BranchReplacements } from '../branch-replacements';
 import type { Seq2SeqConfig } from './seq2seq-config';
 
 /** Kind of a sublayer of an encoder or decoder. */
@@ -25,7 +25,7 @@ export interface TowerNames {
   readonly distanceBias?: string;
   readonly biasIsByBlock?: boolean;
   /** Modules of a block in transformers, and their replacements when removed. */
-  readonly modules: Readonly<Partial<Record<Seq2SeqKind, StandIns>>>;
+  readonly modules: Readonly<Partial<Record<Seq2SeqKind, BranchReplacements>>>;
 }
 
 /** Architecture of a family of encoder–decoder models. */

@@ -15,7 +15,7 @@ import type { Architecture, SinePositions } from '../transformer/architecture';
 import type { SummarizedLayout } from '../summarize';
 import type { ModelConfig } from '../transformer/model-config';
 import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
-import { describedForms, TensorFinder } from '../transformer/tensor-finder';
+import { describedEncodings, TensorFinder } from '../transformer/tensor-finder';
 import type { Seq2SeqConfig } from './seq2seq-config';
 import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';
 import { say } from '../../message';
@@ -95,7 +95,7 @@ export function layOutSeq2Seq(
   const tensors = new TensorFinder(
     checkpoint,
     { norm: family.norm, transposed: false },
-    describedForms(
+    describedEncodings(
       config.espalier?.compressed,
       (block) => blockPlaces[Number(block)] ?? block,
       folder.config,
@@ -104,7 +104,12 @@ export function layOutSeq2Seq(
   const [first = ''] = family.words;
   const stored = family.words.find((name) => tensors.has(`${prefix}${name}.weight`)) ?? first;
   const own = family.ownWords?.(config);
-  const words = tensors.embeddingAndHead('embedding', `${prefix}${own?.source ?? stored}`, vocabulary, hidden);
+  const words = tensors.embeddingAndHead(
+    'embedding',
+    `${prefix}${own?.source ?? stored}`,
+    vocabulary,
+    hidden,
+  );
   const targetWords =
     own === undefined
       ? words
@@ -134,7 +139,7 @@ export function layOutSeq2Seq(
     ),
     absent: find.absent,
   };
-  tensors.requireAllForms();
+  tensors.requireAllEncodings();
   const left = tensors.unused();
   return {
     ...layout,
@@ -191,7 +196,9 @@ function findHead(
   words: Linear,
 ): NonNullable<Seq2SeqLayout['head']> {
   const [rows = 0, width = 0] = words.weight.shape;
-  const matrix = tensors.hasMatrix(name) ? tensors.embeddingAndHead('head', name, rows, width) : words;
+  const matrix = tensors.hasMatrix(name)
+    ? tensors.embeddingAndHead('head', name, rows, width)
+    : words;
   const added = bias === undefined ? undefined : tensors.takeIfPresent(bias, [1, rows]);
   return {
     id: `${name}.weight`,

@@ -1,4 +1,4 @@
-import type { StandIns } from '../branch-replacements';
+import type { BranchReplacements } from '../branch-replacements';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import type { Piece } from './piece';
 import type { PieceFinder } from './piece-finder';
@@ -48,7 +48,7 @@ export interface StagedFamily {
   /** Period of block variants in a group. Remaining blocks must keep their number modulo this period. */
   readonly period?: number;
   /** Modules of a block in transformers, and the replacement of each when a branch is removed. */
-  readonly modules: Readonly<Partial<Record<StagedKind, StandIns>>>;
+  readonly modules: Readonly<Partial<Record<StagedKind, BranchReplacements>>>;
   /** Names of linear layers in transformers by their names in checkpoints, if they differ. */
   readonly linears?: Readonly<Record<string, string>>;
   /** Returns the module path in transformers of the block with tensor prefix `place`, if the two differ. */

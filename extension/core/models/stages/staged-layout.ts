@@ -1,7 +1,7 @@
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { MatrixEncoding } from '../matrix-encoding';
-import { describedForms, TensorFinder } from '../transformer/tensor-finder';
+import { describedEncodings, TensorFinder } from '../transformer/tensor-finder';
 import { UserError } from '../../user-error';
 import { chain } from './piece';
 import type { Piece } from './piece';
@@ -61,7 +61,7 @@ export function layOutStages(
   const tensors = new TensorFinder(
     checkpoint,
     { norm: 'layer', transposed: false },
-    describedForms(
+    describedEncodings(
       config.espalier?.compressed,
       (block) => blockPrefix(groups, Number(block), prefix) ?? block,
       folder.config,
@@ -89,7 +89,7 @@ export function layOutStages(
       sublayers.push({ block, kind, branch: branch(), behind: [] });
     }
   }
-  tensors.requireAllForms();
+  tensors.requireAllEncodings();
   const head = hasHead ? family.head(config, new PieceFinder(tensors, '')) : undefined;
   return {
     channels: config.num_channels,
@@ -97,7 +97,7 @@ export function layOutStages(
     start: chain(say`Stem`, ...start),
     sublayers: sublayers.map(
       ({ block, kind, branch, behind }) =>
-        new StagedSublayer(block, kind, branch, chain(say`Behind the sum`, ...behind)),
+        new StagedSublayer(block, kind, branch, chain(say`After the sum`, ...behind)),
     ),
     head,
     blockPlaces: stagePlaces(groups).map(({ place, number }) => `${prefix}${place}${number}.`),

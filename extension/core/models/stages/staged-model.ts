@@ -9,11 +9,11 @@ import type { Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
 import { ComposedModel } from '../modules/composed-model';
 import { runningCosts } from '../modules/costs';
-import { requireLayers, withFormFiles } from '../transformer/linear-layers';
+import { requireLayers, withEncodingFiles } from '../transformer/linear-layers';
 import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
 import type { RunningCosts } from '../transformer/tapped-part';
 import { emitPiece } from './piece';
-import { pieceCosts, plainTensors, withFormCosts } from './staged-costs';
+import { pieceCosts, plainTensors, withEncodingCosts } from './staged-costs';
 import type { StagedLayout } from './staged-layout';
 import type { StagedSublayer } from './staged-sublayer';
 
@@ -128,8 +128,8 @@ export class StagedModel extends ComposedModel<StagedLayout, StagedSublayer, Sta
     ]);
     const formed = origin.layOut(all);
     return this.remade(
-      withFormCosts(summary, layout, formed, forms),
-      withFormFiles(files, forms),
+      withEncodingCosts(summary, layout, formed, forms),
+      withEncodingFiles(files, forms),
       formed,
     );
   }

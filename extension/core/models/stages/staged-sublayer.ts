@@ -51,7 +51,7 @@ export class StagedSublayer implements ComposedModule {
   }
 
   public get upToSum(): StagedSublayer {
-    return new StagedSublayer(this.block, this.kind, this.branch, chain(say`Behind the sum`));
+    return new StagedSublayer(this.block, this.kind, this.branch, chain(say`After the sum`));
   }
 
   public linearLayers(index: number): LinearLayer[] {

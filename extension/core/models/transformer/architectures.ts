@@ -41,7 +41,10 @@ export const architectures: readonly Architecture[] = [
  * The family that a config.json names: that of its `model_type`, or else that of the text tower of a
  * model of several parts, whose fields may stand among the others, or else the known one that it was tried as.
  */
-export function findDecoderFamily(config: ConfigFields, modelType: string): Architecture | undefined {
+export function findDecoderFamily(
+  config: ConfigFields,
+  modelType: string,
+): Architecture | undefined {
   const { text_config: text } = config;
   const towerType =
     typeof text === 'object' && text !== null ? (text as ConfigFields)['model_type'] : undefined;

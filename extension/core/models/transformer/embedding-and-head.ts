@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
-import { checkForm } from '../encodings/check-encoding';
+import { checkEncoding } from '../encodings/check-encoding';
 import type { Linear } from '../parts/linear';
 import type { MatrixEncoding, EmbeddingOrHead, EmbeddingOrHeadPlace } from '../matrix-encoding';
 import { partTensors } from './part-tensors';
@@ -68,7 +68,7 @@ export function withEmbeddingAndHeadEncodings(
 }
 
 /**
- * Checks an encoding like {@link checkForm}, and that rows of the embedding can be read
+ * Checks an encoding like {@link checkEncoding}, and that rows of the embedding can be read
  * individually.
  * @param file file that describes the encoding, for errors
  */
@@ -77,7 +77,7 @@ export function checkEmbeddingOrHeadEncoding(
   matrix: Pick<EmbeddingOrHead, 'id' | 'place' | 'out' | 'in'>,
   file?: string,
 ): void {
-  checkForm(form, matrix, file);
+  checkEncoding(form, matrix, file);
   if (matrix.place === 'embedding' && (form.kind === 'low-rank' || form.kind === 'mpo')) {
     throw new UserError(say`The embedding cannot be stored as ${form.kind}.`, {
       field: matrix.id,

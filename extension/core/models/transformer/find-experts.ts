@@ -173,7 +173,11 @@ const defaultJoined: NonNullable<ExpertNames['joined']> = {
   down: 'experts.down_proj',
 };
 
-function sliceLinear(weight: LazyTensor, bias: LazyTensor | undefined, transposed: boolean): Linear {
+function sliceLinear(
+  weight: LazyTensor,
+  bias: LazyTensor | undefined,
+  transposed: boolean,
+): Linear {
   return {
     weight,
     ...(bias === undefined ? {} : { bias }),

@@ -187,7 +187,10 @@ function missingSizes(
 ): ConfigFields {
   const { embeddingAndHead, attention, feedforward } = known;
   const { tensors } = checkpoint;
-  const prefix = embeddingAndHead.prefixes.find((one) => tensors.has(`${one}${embeddingAndHead.embedding}.weight`)) ?? '';
+  const prefix =
+    embeddingAndHead.prefixes.find((one) =>
+      tensors.has(`${one}${embeddingAndHead.embedding}.weight`),
+    ) ?? '';
   const block = `${prefix}${embeddingAndHead.blocks}.`;
   const rowsAndColumns = (name: string | undefined): readonly number[] => {
     const { shape = [] } = tensors.get(`${name ?? ''}.weight`) ?? {};
@@ -196,7 +199,8 @@ function missingSizes(
   const numbers = [...tensors.keys()].flatMap((name) =>
     name.startsWith(block) ? [Number.parseInt(name.slice(block.length), 10)] : [],
   );
-  const [vocabulary, hidden] = tensors.get(`${prefix}${embeddingAndHead.embedding}.weight`)?.shape ?? [];
+  const [vocabulary, hidden] =
+    tensors.get(`${prefix}${embeddingAndHead.embedding}.weight`)?.shape ?? [];
   const [, inner] = rowsAndColumns(`${block}0.${feedforward.down}`);
   const queryKeyValue = attention.queryKeyValue;
   const names = 'fused' in queryKeyValue ? [] : queryKeyValue;
@@ -212,7 +216,9 @@ function missingSizes(
     rows === undefined || headWidth === undefined ? undefined : rows / headWidth;
   const hasBias = (name: string | undefined): boolean | undefined =>
     tensors.has(`${block}0.${name ?? ''}.bias`) || undefined;
-  const hasHead = (embeddingAndHead.heads ?? ['lm_head']).some((name) => tensors.has(`${name}.weight`));
+  const hasHead = (embeddingAndHead.heads ?? ['lm_head']).some((name) =>
+    tensors.has(`${name}.weight`),
+  );
   const found: ConfigFields = {
     vocab_size: vocabulary,
     hidden_size: hidden,

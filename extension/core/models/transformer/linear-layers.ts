@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { storedParts } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
-import { checkForm } from '../encodings/check-encoding';
-import { formTensors, mapTensors } from '../encodings/encoding-facts';
+import { checkEncoding } from '../encodings/check-encoding';
+import { encodingTensors, mapTensors } from '../encodings/encoding-facts';
 import type { LinearLayer, MatrixEncoding, EmbeddingOrHead } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
 import {
@@ -33,14 +33,18 @@ interface FormedLayout {
  * The sublayers, embedding and head with these forms of their matrices, by id.
  * @throws UserError where a form does not fit, or there is no such matrix.
  */
-export function withForms(
+export function withEncodings(
   summary: ModelSummary,
   layout: Layout,
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): FormedLayout {
   const { sublayers } = layout;
   const layers = sublayers.flatMap((sublayer, index) => sublayer.linearLayers(index));
-  requireLayers([...layers, ...describeEmbeddingAndHead(layout.embeddingAndHead)], forms, summary.path);
+  requireLayers(
+    [...layers, ...describeEmbeddingAndHead(layout.embeddingAndHead)],
+    forms,
+    summary.path,
+  );
   const embeddingAndHead = withEmbeddingAndHeadEncodings(layout.embeddingAndHead, forms);
   const changed = sublayers.map((sublayer) =>
     sublayer.mapLinears((linear) => {
@@ -48,7 +52,11 @@ export function withForms(
       return form === undefined ? linear : { ...linear, form };
     }),
   );
-  return { sublayers: changed, embeddingAndHead, summary: withCosts(summary, layout, changed, embeddingAndHead, forms) };
+  return {
+    sublayers: changed,
+    embeddingAndHead,
+    summary: withCosts(summary, layout, changed, embeddingAndHead, forms),
+  };
 }
 
 /** @throws UserError for forms of layers that there are not, or that do not fit. */
@@ -70,17 +78,19 @@ export function requireLayers(
     if ('place' in layer) {
       checkEmbeddingOrHeadEncoding(form, layer);
     } else {
-      checkForm(form, layer);
+      checkEncoding(form, layer);
     }
   }
 }
 
 /** The files of a model and of its forms. */
-export function withFormFiles(
+export function withEncodingFiles(
   files: readonly string[],
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): readonly string[] {
-  const added = [...forms.values()].flatMap((form) => formTensors(form).map(({ file }) => file));
+  const added = [...forms.values()].flatMap((form) =>
+    encodingTensors(form).map(({ file }) => file),
+  );
   return [...new Set([...files, ...added])];
 }
 
@@ -94,7 +104,10 @@ function withCosts(
 ): ModelSummary {
   const before = summarizeSublayers(layout);
   const after = summarizeSublayers({ ...layout, sublayers: changed });
-  const [embeddingAndHeadBefore, embeddingAndHeadAfter] = [summarizeEmbeddingAndHead(layout.embeddingAndHead), summarizeEmbeddingAndHead(embeddingAndHead)];
+  const [embeddingAndHeadBefore, embeddingAndHeadAfter] = [
+    summarizeEmbeddingAndHead(layout.embeddingAndHead),
+    summarizeEmbeddingAndHead(embeddingAndHead),
+  ];
   const grown = (cost: 'parameters' | 'bytes'): number =>
     after.reduce(
       (sum, sublayer, i) => sum + sublayer[cost] - (before[i]?.[cost] ?? 0),
@@ -119,7 +132,7 @@ function withCosts(
       ...after[i],
       kvBytesPerToken: sublayer.kvBytesPerToken,
     })),
-    fingerprint: fingerprintForms(summary.fingerprint, forms),
+    fingerprint: fingerprintEncodings(summary.fingerprint, forms),
   };
 }
 
@@ -141,7 +154,7 @@ export function dtypesWith(
 }
 
 /** Tells models apart by which layers have which forms, not by the numbers in them. */
-export function fingerprintForms(
+export function fingerprintEncodings(
   fingerprint: string,
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): string {

@@ -3,7 +3,7 @@ import { parseJson, parseJsonText } from '../../parse-json';
 import { UserError } from '../../user-error';
 import { flattened } from './config-layout';
 import type { ConfigLayout, ConfigFields } from './config-layout';
-import { compressedForms } from '../encodings/encoding-spec';
+import { compressedEncodings } from '../encodings/encoding-spec';
 import { patchSpecs } from '../patch/symbolic-patch';
 import { say } from '../../message';
 
@@ -140,7 +140,7 @@ export const configEntries = {
       removed: v.array(v.string()),
       experts: v.optional(v.record(v.string(), size)),
       widths: v.optional(v.record(v.string(), size)),
-      compressed: v.optional(compressedForms),
+      compressed: v.optional(compressedEncodings),
       patches: v.optional(patchSpecs),
     }),
   ),

@@ -1,5 +1,5 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { formTensors } from '../encodings/encoding-facts';
+import { encodingTensors } from '../encodings/encoding-facts';
 import type { Linear } from '../parts/linear';
 import type { MatrixEncoding } from '../matrix-encoding';
 import type { Norm } from '../parts/norm';
@@ -14,7 +14,9 @@ export interface ExpertTensors {
 /** Weight and bias of a norm or a linear layer, as far as there are any; where the weight has another form, that form's tensors. */
 export function partTensors(part: Norm | Linear | undefined): LazyTensor[] {
   const form = partEncoding(part);
-  return form === undefined ? storedTensors(part) : [...formTensors(form), ...storedTensors(part)];
+  return form === undefined
+    ? storedTensors(part)
+    : [...encodingTensors(form), ...storedTensors(part)];
 }
 
 /** The same without the tensors of forms. */

@@ -2,10 +2,10 @@ import { elementCount, partOfTensor } from '../../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { Architecture, Projection } from './architecture';
-import { checkForm } from '../encodings/check-encoding';
-import { formTensors } from '../encodings/encoding-facts';
-import type { CompressedForms, FormSpec } from '../encodings/encoding-spec';
-import { findForm } from '../encodings/stored-encodings';
+import { checkEncoding } from '../encodings/check-encoding';
+import { encodingTensors } from '../encodings/encoding-facts';
+import type { CompressedEncodings, EncodingSpec } from '../encodings/encoding-spec';
+import { findEncoding } from '../encodings/stored-encodings';
 import type { Linear } from '../parts/linear';
 import { embeddingAndHeadPlaces } from '../matrix-encoding';
 import type { MatrixEncoding, EmbeddingOrHeadPlace } from '../matrix-encoding';
@@ -16,23 +16,23 @@ import { say } from '../../message';
 const mismatch = say`The weights don't match the configuration: download the model again.`;
 
 /** Encodings of compressed linear layers, as described in config.json. */
-export interface DescribedForms {
+export interface DescribedEncodings {
   /** The configuration, for errors. */
   readonly file: string;
   /** By the names that their weights would have. */
-  readonly byWeight: ReadonlyMap<string, { readonly field: string; readonly spec: FormSpec }>;
+  readonly byWeight: ReadonlyMap<string, { readonly field: string; readonly spec: EncodingSpec }>;
 }
 
-const noForms: DescribedForms = { file: '', byWeight: new Map() };
+const noEncodings: DescribedEncodings = { file: '', byWeight: new Map() };
 
 /**
  * Encodings listed in `espalier.compressed`. The tensor names of block N start with `placeOf(N)`.
  */
-export function describedForms(
-  compressed: CompressedForms = {},
+export function describedEncodings(
+  compressed: CompressedEncodings = {},
   placeOf: (block: string) => string,
   file: string,
-): DescribedForms {
+): DescribedEncodings {
   const entries = Object.entries(compressed).flatMap(([sublayer, forms]) =>
     Object.entries(forms).map(([place, spec]) => {
       const block = /^block\.(\d+)\./.exec(sublayer)?.[1] ?? sublayer;
@@ -60,7 +60,7 @@ export const nameSpellings = (
 /** Looks tensors up, checks them, and remembers which were never asked for. */
 export class TensorFinder {
   private readonly left: Set<string>;
-  private readonly formsLeft: Set<string>;
+  private readonly unusedEncodings: Set<string>;
 
   public constructor(
     private readonly checkpoint: Checkpoint,
@@ -68,12 +68,12 @@ export class TensorFinder {
       Architecture,
       'norm' | 'plainNorms' | 'transposed' | 'aliases'
     >,
-    private readonly forms: DescribedForms = noForms,
+    private readonly forms: DescribedEncodings = noEncodings,
     /** In how many groups a convolution of width 1 that is a linear layer divides its channels. */
     private readonly groupsOf: (name: string) => number | undefined = () => undefined,
   ) {
     this.left = new Set(checkpoint.tensors.keys());
-    this.formsLeft = new Set(forms.byWeight.keys());
+    this.unusedEncodings = new Set(forms.byWeight.keys());
   }
 
   public has(name: string): boolean {
@@ -146,7 +146,12 @@ export class TensorFinder {
   }
 
   /** A weight [out, in] of the embedding or head. */
-  public embeddingAndHead(place: EmbeddingOrHeadPlace, name: string, out: number, input: number): Linear {
+  public embeddingAndHead(
+    place: EmbeddingOrHeadPlace,
+    name: string,
+    out: number,
+    input: number,
+  ): Linear {
     const id = this.storedName(`${name}.weight`);
     const sizes = { out, input, shape: [out, input] };
     const compressed = this.compressed(id, sizes, (form, field, file) => {
@@ -168,7 +173,7 @@ export class TensorFinder {
     const sizes = { out, input, shape: transposed ? [input, out] : [out, input] };
     const id = this.storedName(`${name}.weight`);
     const compressed = this.compressed(id, sizes, (form, field, file) => {
-      checkForm(form, { id: field, out, in: input }, file);
+      checkEncoding(form, { id: field, out, in: input }, file);
     });
     const weight =
       compressed?.weight ??
@@ -234,8 +239,8 @@ export class TensorFinder {
   }
 
   /** @throws UserError where a form is described of a layer that nobody asked for. */
-  public requireAllForms(): void {
-    const [weight] = this.formsLeft;
+  public requireAllEncodings(): void {
+    const [weight] = this.unusedEncodings;
     if (weight !== undefined) {
       throw new UserError(say`The model has no linear layer here.`, {
         file: this.forms.file,
@@ -256,14 +261,14 @@ export class TensorFinder {
       return undefined;
     }
     const { field, spec } = described;
-    this.formsLeft.delete(name);
-    const form = findForm(name, spec, { out, in: input }, (part) => {
+    this.unusedEncodings.delete(name);
+    const form = findEncoding(name, spec, { out, in: input }, (part) => {
       const tensor = this.checkpoint.tensors.get(part) ?? this.lacks(part);
       this.left.delete(part);
       return tensor;
     });
     check(form, field, this.forms.file);
-    const file = formTensors(form)[0]?.file ?? this.checkpoint.entry;
+    const file = encodingTensors(form)[0]?.file ?? this.checkpoint.entry;
     return { weight: { name, dtype: 'F32', shape, file, offset: 0, length: 0 }, form };
   }
 

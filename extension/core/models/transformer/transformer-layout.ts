@@ -21,7 +21,7 @@ import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { Norm } from '../parts/norm';
 import type { EmbeddingAndHead } from './embedding-and-head';
 import type { Rotary } from '../parts/rotary';
-import { describedForms, nameSpellings, TensorFinder } from './tensor-finder';
+import { describedEncodings, nameSpellings, TensorFinder } from './tensor-finder';
 
 /** Names within a block of the modules that patches replace. */
 function patchModuleNames(family: Architecture): Record<PartKind, string> {
@@ -133,14 +133,16 @@ export function layOutTransformer(
   const tensors = new TensorFinder(
     checkpoint,
     architecture,
-    describedForms(
+    describedEncodings(
       config.espalier?.compressed,
       (block) => `${blocksPrefix}${block}.`,
       folder.config,
     ),
   );
   const width =
-    embeddingAndHead.projections === undefined ? hiddenSize : (config.word_embed_proj_dim ?? hiddenSize);
+    embeddingAndHead.projections === undefined
+      ? hiddenSize
+      : (config.word_embed_proj_dim ?? hiddenSize);
   const embedding = tensors.embeddingAndHead(
     'embedding',
     `${prefix}${embeddingAndHead.embedding}`,
@@ -154,7 +156,7 @@ export function layOutTransformer(
     ...{ config, folder, tensors, attention, feedforward, mixer, patchModules, ends },
     placeOf: (block) => `${blocksPrefix}${block}.`,
   });
-  tensors.requireAllForms();
+  tensors.requireAllEncodings();
   return {
     attention,
     feedforward,
@@ -181,8 +183,18 @@ export function layOutTransformer(
       embeddingAndHead.projections === undefined || width === hiddenSize
         ? undefined
         : {
-            in: tensors.linear(`${prefix}${embeddingAndHead.projections.in}`, hiddenSize, width, false),
-            out: tensors.linear(`${prefix}${embeddingAndHead.projections.out}`, width, hiddenSize, false),
+            in: tensors.linear(
+              `${prefix}${embeddingAndHead.projections.in}`,
+              hiddenSize,
+              width,
+              false,
+            ),
+            out: tensors.linear(
+              `${prefix}${embeddingAndHead.projections.out}`,
+              width,
+              hiddenSize,
+              false,
+            ),
           },
     finalNorm:
       embeddingAndHead.finalNorm === undefined

@@ -280,7 +280,10 @@ export class TransformerModel
       : sublayer.width;
   }
 
-  public layoutWith(sublayers: readonly Sublayer[], embeddingAndHead: EmbeddingAndHead): TransformerLayout {
+  public layoutWith(
+    sublayers: readonly Sublayer[],
+    embeddingAndHead: EmbeddingAndHead,
+  ): TransformerLayout {
     const { embedding = this.layout.embedding, heads } = embeddingAndHead;
     const head = heads[0]?.linear ?? this.layout.head;
     return { ...this.layout, sublayers, embedding, head };

@@ -5,7 +5,7 @@ import type { QuantizationSummary, SublayerKind } from '../model-summary';
 import type { Width } from './width';
 
 /** Why a sublayer can't be narrowed, and what can be done instead. */
-export interface NotNarrowable {
+export interface NotWidthPrunable {
   readonly reason: Message;
   readonly remedy: Message;
 }
@@ -14,7 +14,7 @@ const narrowable = say`Narrow feed-forwards and attentions of a decoder or an en
 const before = say`Narrow the model before it is quantized.`;
 
 /** Of kinds that have no channels or heads to lose. */
-const byKind: Readonly<Partial<Record<SublayerKind, NotNarrowable>>> = {
+const byKind: Readonly<Partial<Record<SublayerKind, NotWidthPrunable>>> = {
   expert: {
     reason: say`Remove experts from an MoE layer instead of channels.`,
     remedy: say`Remove experts, such as block.0.expert.3.`,
@@ -44,7 +44,7 @@ export function ownWidth(model: LayeredModel, index: number): Width | undefined 
  * Reason why sublayer `index` can't be width-pruned; undefined if it can, or if there is no such
  * sublayer.
  */
-export function explainNotWidthPrunable(model: LayeredModel, index: number): NotNarrowable | undefined {
+export function explainNotWidthPrunable(model: LayeredModel, index: number): NotWidthPrunable | undefined {
   const { summary, kind: modelKind } = model;
   const sublayer = summary.sublayers[index];
   if (sublayer === undefined) {
@@ -80,7 +80,7 @@ export function explainNotWidthPrunable(model: LayeredModel, index: number): Not
 }
 
 /** Why a quantized sublayer has no whole groups that could go. */
-function whyTooCoarse(quantization: QuantizationSummary | undefined): NotNarrowable | undefined {
+function whyTooCoarse(quantization: QuantizationSummary | undefined): NotWidthPrunable | undefined {
   if (quantization === undefined) {
     return undefined;
   }

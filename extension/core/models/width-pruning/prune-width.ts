@@ -17,7 +17,7 @@ import type { AnyModel } from '../opened-model';
 import type { ModelConfig } from '../transformer/model-config';
 import { unitsMeant } from '../units';
 import { formatRanges, parseRanges } from './number-ranges';
-import type { PlannedNarrowing } from './planned-width-pruning';
+import type { PlannedWidthPruning } from './planned-width-pruning';
 import { cutWeight } from './weight-cuts';
 import type { Width } from './width';
 import { ownWidth, explainNotWidthPrunable } from './explain-not-width-prunable';
@@ -25,7 +25,7 @@ import { say } from '../../message';
 import type { Message } from '../../message';
 
 /** Remaining channels or head groups of sublayers, by sublayer id. */
-export type Narrowing = ReadonlyMap<string, readonly number[]>;
+export type WidthPruning = ReadonlyMap<string, readonly number[]>;
 
 /**
  * Width-pruned model, with the smaller tensors in a new file.
@@ -33,9 +33,9 @@ export type Narrowing = ReadonlyMap<string, readonly number[]>;
  * model is only described
  * @throws UserError for a sublayer that can't be pruned this way.
  */
-export async function narrowModel(
+export async function pruneWidth(
   opened: OpenedModel,
-  narrowing: Narrowing,
+  narrowing: WidthPruning,
   file: string | undefined,
 ): Promise<OpenedModel> {
   const made = [...narrowing].flatMap(([id, remaining]) =>
@@ -61,14 +61,14 @@ export async function narrowModel(
 }
 
 /** Number of remaining channels or head groups of each sublayer. */
-const remainingCounts = (narrowing: Narrowing): Readonly<Record<string, number>> =>
+const remainingCounts = (narrowing: WidthPruning): Readonly<Record<string, number>> =>
   Object.fromEntries([...narrowing].map(([id, remaining]) => [id, remaining.length]));
 
 /** The model with the tensors of `stored` in the places of its own. */
 async function readNarrowed(
   { family: before, headers, summary, path }: OpenedModel,
   stored: ReadonlyMap<string, LazyTensor>,
-  narrowing: Narrowing,
+  narrowing: WidthPruning,
   fingerprint: string,
 ): Promise<Pick<OpenedModel, 'model' | 'family' | 'headers'>> {
   const { name } = summary;
@@ -125,7 +125,7 @@ async function readAs(
 
 /** Width pruning of a plan, and its other changes. */
 export interface PlannedChanges {
-  readonly narrow?: readonly PlannedNarrowing[];
+  readonly narrow?: readonly PlannedWidthPruning[];
   readonly remove?: readonly string[];
   readonly patch?: readonly { readonly sublayer: string }[];
 }
@@ -134,10 +134,10 @@ export interface PlannedChanges {
  * Remaining channels and head groups of the sublayers that a plan prunes.
  * @throws UserError for sublayers that can't be pruned this way, or that the plan also removes.
  */
-export function readNarrowing(
+export function readWidthPruning(
   model: OpenedModel,
   { narrow = [], remove = [], patch = [] }: PlannedChanges,
-): Narrowing {
+): WidthPruning {
   const removedIds = new Set([
     ...remove.flatMap((id) => unitsMeant(id, model.summary)),
     ...patch.map(({ sublayer }) => sublayer),
@@ -194,12 +194,12 @@ function requireWidth(opened: OpenedModel, id: string): Width {
   const index = model.summary.sublayers.findIndex((one) => one.id === id);
   const width = index < 0 ? undefined : ownWidth(model, index);
   if (width === undefined) {
-    throw notNarrowable(opened, id);
+    throw notWidthPrunable(opened, id);
   }
   return width;
 }
 
-function notNarrowable({ model, path }: OpenedModel, id: string): UserError {
+function notWidthPrunable({ model, path }: OpenedModel, id: string): UserError {
   const index = model.summary.sublayers.findIndex((one) => one.id === id);
   const why = explainNotWidthPrunable(model, index);
   return why === undefined

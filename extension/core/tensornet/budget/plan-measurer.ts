@@ -3,12 +3,12 @@ import { checkpoint } from '../../jobs/job';
 import type { TensorData } from '../../checkpoints/tensor-data';
 import type { JobContext, StageProgress } from '../../jobs/job';
 import type { MetricName } from '../../metrics/metrics';
-import { storeForms } from '../../models/encodings/store-encodings';
+import { storeEncodings } from '../../models/encodings/store-encodings';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding, EmbeddingOrHead } from '../../models/matrix-encoding';
 import type { ModelInput } from '../../models/model-input';
-import { narrowModel, readNarrowing } from '../../models/width-pruning/prune-width';
-import type { PlannedNarrowing } from '../../models/width-pruning/planned-width-pruning';
+import { pruneWidth, readWidthPruning } from '../../models/width-pruning/prune-width';
+import type { PlannedWidthPruning } from '../../models/width-pruning/planned-width-pruning';
 import type { OpenedModel } from '../../models/opened-model';
 import { overlap } from '../../models/units';
 import type { DeviceName } from '../../runtime/device';
@@ -46,7 +46,7 @@ export interface MeasuredPlan {
   readonly compress: readonly CompressionChoice[];
   /** Ids of sublayers and experts. */
   readonly remove: readonly string[];
-  readonly narrow: readonly PlannedNarrowing[];
+  readonly narrow: readonly PlannedWidthPruning[];
 }
 
 /** Measured effect of a plan on the output. */
@@ -160,7 +160,7 @@ export class PlanMeasurer {
   }
 
   /** Width-pruned model, with its tensors in the folder. */
-  private async baseModel(narrow: readonly PlannedNarrowing[]): Promise<LayeredModel> {
+  private async baseModel(narrow: readonly PlannedWidthPruning[]): Promise<LayeredModel> {
     const key = narrow.map(({ sublayer, remove }) => `${sublayer} ${remove}`).join('\n');
     const known = this.bases.get(key);
     if (known !== undefined) {
@@ -168,7 +168,7 @@ export class PlanMeasurer {
     }
     const { model: opened, folder } = this.setup;
     const file = join(folder, `narrow-${this.bases.size}.safetensors`);
-    const { model } = await narrowModel(opened, readNarrowing(opened, { narrow }), file);
+    const { model } = await pruneWidth(opened, readWidthPruning(opened, { narrow }), file);
     this.bases.set(key, model);
     return model;
   }
@@ -283,7 +283,7 @@ export class PlanMeasurer {
     forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
   ): Promise<void> {
     const path = join(this.setup.folder, `${this.forms.size}.safetensors`);
-    for (const [tensor, form] of await storeForms(path, forms)) {
+    for (const [tensor, form] of await storeEncodings(path, forms)) {
       this.forms.set(this.encodingKey({ ...choice, tensor }, plan), form);
     }
   }

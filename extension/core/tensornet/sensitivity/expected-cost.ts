@@ -70,7 +70,10 @@ export function widthCosts(
 /** Approximate cost of measuring embedding and head, by id; an embedding runs through the whole model. */
 export function embeddingCosts(
   { summary: { sublayers } }: LayeredModel,
-  outer: readonly { readonly matrix: EmbeddingOrHead; readonly compressions: readonly Compression[] }[],
+  outer: readonly {
+    readonly matrix: EmbeddingOrHead;
+    readonly compressions: readonly Compression[];
+  }[],
   tokens: number,
 ): ReadonlyMap<string, number> {
   const behind = sublayers.reduce((sum, one) => sum + one.parameters, 0);

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
-import { storeForms } from '../../models/encodings/store-encodings';
+import { storeEncodings } from '../../models/encodings/store-encodings';
 import type { LayeredModel } from '../../models/layered-model';
 import type { EmbeddingOrHead } from '../../models/matrix-encoding';
 import { LayeredExecutor } from '../../runtime/layered-executor';
@@ -47,7 +47,7 @@ export async function measureOuter(
   for (const [i, compression] of compressions.entries()) {
     const { form, error, parameters, bytes } = forms[i] ?? lost();
     const path = join(folder, `${matrix.place}.${i}.safetensors`);
-    const stored = await storeForms(path, new Map(tiedIds(matrix).map((id) => [id, form])));
+    const stored = await storeEncodings(path, new Map(tiedIds(matrix).map((id) => [id, form])));
     const other = new LayeredExecutor(model.withMatrices(stored), device, memoryBytes, { threads });
     try {
       const distance = await scorer.distanceWithHead(other, {

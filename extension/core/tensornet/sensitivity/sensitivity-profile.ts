@@ -3,7 +3,7 @@ import type { CalibrationRequest, CalibrationSummary } from '../../data/calibrat
 import { randomInputs } from '../../data/calibration-defaults';
 import { asksAnswers } from '../../metrics/metrics';
 import type { MetricName } from '../../metrics/metrics';
-import type { LinearRole, MpoForm, EmbeddingOrHeadPlace } from '../../models/matrix-encoding';
+import type { LinearRole, MpoEncoding, EmbeddingOrHeadPlace } from '../../models/matrix-encoding';
 import type { Width } from '../../models/width-pruning/width';
 import type { ModelSummary } from '../../models/model-summary';
 import type { Origin } from '../../runtime/origin';
@@ -65,7 +65,7 @@ export interface SensitivityEntry extends Compression, TokenTimes {
   /** Type name, for gguf. */
   readonly type?: WritableType;
   /** Faster execution of a matrix product operator on this machine, which work and time refer to. */
-  readonly mpoRun?: MpoForm['run'];
+  readonly mpoRun?: MpoEncoding['run'];
 }
 
 /** Matrix of the original, with the effects of compressing it alone. */

@@ -1,4 +1,4 @@
-import { formFlops } from '../../models/encodings/encoding-facts';
+import { encodingFlops } from '../../models/encodings/encoding-facts';
 import type {
   LinearLayer,
   MatrixEncoding,
@@ -39,17 +39,17 @@ export function createTiming(machine: MachineCosts | undefined): Timing {
       return { flopsPerToken: 0, ...untimed };
     }
     if (machine === undefined || overPositions) {
-      return { flopsPerToken: share * formFlops(form), ...untimed };
+      return { flopsPerToken: share * encodingFlops(form), ...untimed };
     }
     const times = (run: typeof form): TokenTimes => ({
       decodeMsPerToken: share * predictMilliseconds(machine, run, 1),
       prefillMsPerToken: predictMilliseconds(machine, run, share * promptTokens) / promptTokens,
     });
     if (form.kind !== 'mpo') {
-      return { flopsPerToken: share * formFlops(form), ...times(form) };
+      return { flopsPerToken: share * encodingFlops(form), ...times(form) };
     }
     const { run } = chooseMpoRun(machine, form, 1);
     const faster = { ...form, run };
-    return { flopsPerToken: share * formFlops(faster), ...times(faster), mpoRun: run };
+    return { flopsPerToken: share * encodingFlops(faster), ...times(faster), mpoRun: run };
   };
 }

@@ -45,10 +45,13 @@ export function withOuter(
   for (const place of places) {
     const found = outer.find((one) => tiedPlaces(one).includes(place));
     if (found === undefined) {
-      throw new UserError(say`The sensitivity profile does not include the ${embeddingAndHeadNames[place]}.`, {
-        field: 'outer',
-        remedy: say`Profile the sensitivity again, with the ${embeddingAndHeadNames[place]}.`,
-      });
+      throw new UserError(
+        say`The sensitivity profile does not include the ${embeddingAndHeadNames[place]}.`,
+        {
+          field: 'outer',
+          remedy: say`Profile the sensitivity again, with the ${embeddingAndHeadNames[place]}.`,
+        },
+      );
     }
     if (tiedPlaces(found).some((one) => !places.includes(one))) {
       throw new UserError(say`Embedding and head are one matrix in this model.`, {

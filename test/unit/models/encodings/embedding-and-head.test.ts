@@ -16,7 +16,7 @@ import { temporaryFolder } from '../../temporary-folder';
 import { denseValues, formMakers, formsOutside } from '../../export/all-forms';
 import type { FormName, OuterForms } from '../../export/all-forms';
 import { rejection } from '../../export/pruning';
-import { outputsOf, withForms } from './layered';
+import { outputsOf, withEncodings } from './layered';
 import { FormMaker } from './made-forms';
 
 const folder = temporaryFolder();
@@ -94,7 +94,7 @@ async function changed(
   model: LayeredModel,
   forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
 ): Promise<LayeredModel> {
-  return withForms(model, scratch(), forms);
+  return withEncodings(model, scratch(), forms);
 }
 
 describe('the matrices outside the sublayers', () => {

@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs';
 import { fromBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
 import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
-import { emitForm } from '../../../../extension/core/models/encodings/emit-encoding';
-import { formSizes } from '../../../../extension/core/models/encodings/encoding-facts';
-import { storeForms } from '../../../../extension/core/models/encodings/store-encodings';
-import type { Int8Form, MatrixEncoding } from '../../../../extension/core/models/matrix-encoding';
+import { emitEncoding } from '../../../../extension/core/models/encodings/emit-encoding';
+import { encodingSizes } from '../../../../extension/core/models/encodings/encoding-facts';
+import { storeEncodings } from '../../../../extension/core/models/encodings/store-encodings';
+import type { Int8Encoding, MatrixEncoding } from '../../../../extension/core/models/matrix-encoding';
 import { MatrixProducts } from '../../../../extension/core/linear-algebra/matrix-products';
 import { DataType, GraphBuilder } from '../../../../extension/core/onnx/graph-builder';
 import { ModelProtoSchema } from '../../../../extension/core/onnx/proto/onnx_pb';
@@ -26,7 +26,7 @@ const folder = temporaryFolder();
 let count = 0;
 
 async function graphOf(form: MatrixEncoding<TensorData>, withBias: boolean): Promise<GraphBuilder> {
-  const { out } = formSizes(form);
+  const { out } = encodingSizes(form);
   return graphOfAll([form], withBias ? biasOf(out) : undefined);
 }
 
@@ -36,15 +36,15 @@ async function graphOfAll(
   bias?: Float32Array,
 ): Promise<GraphBuilder> {
   const named = forms.map((form, i) => [`w${i}`, form] as const);
-  const stored = await storeForms(join(folder, `${count++}.safetensors`), new Map(named));
+  const stored = await storeEncodings(join(folder, `${count++}.safetensors`), new Map(named));
   const graph = new GraphBuilder('forms');
   const [first] = forms;
-  const width = first === undefined ? 0 : formSizes(first).in;
+  const width = first === undefined ? 0 : encodingSizes(first).in;
   const rows = graph.input('rows', DataType.FLOAT, ['count', width]);
   for (const [i, form] of [...stored.values()].entries()) {
-    const { out } = formSizes(form);
+    const { out } = encodingSizes(form);
     const shift = bias === undefined ? undefined : graph.floats(bias, [out]);
-    graph.output(`y${i}`, emitForm(graph, form, rows, shift), DataType.FLOAT, ['count', out]);
+    graph.output(`y${i}`, emitEncoding(graph, form, rows, shift), DataType.FLOAT, ['count', out]);
   }
   return graph;
 }
@@ -71,7 +71,7 @@ async function applied(
     prepack: true,
   });
   try {
-    const { in: input } = formSizes(form);
+    const { in: input } = encodingSizes(form);
     const outputs = await session.run({ rows: floatTensor(rows, [rows.length / input, input]) });
     return floatsOf(outputs, 'y0');
   } finally {
@@ -85,7 +85,7 @@ function sums(
   rows: Float32Array,
   term: (x: number, w: number) => number,
 ): Float32Array {
-  const { out, in: input } = formSizes(form);
+  const { out, in: input } = encodingSizes(form);
   const matrix = contracted(form);
   return Float32Array.from({ length: (rows.length / input) * out }, (_, place) => {
     const [row, o] = [Math.floor(place / out), place % out];
@@ -183,12 +183,12 @@ const all = {
 
 describe('a form in a graph', () => {
   it.each(Object.entries(exact))('%s equals the matrix that it stands for', async (_, form) => {
-    const rows = rowsOf(formSizes(form).in);
+    const rows = rowsOf(encodingSizes(form).in);
     expect(relativeError(await applied(form, rows), product(form, rows))).toBeLessThan(3e-6);
   });
 
   it.each(Object.entries(blocks))('%s is near to it', async (_, form) => {
-    const rows = rowsOf(formSizes(form).in);
+    const rows = rowsOf(encodingSizes(form).in);
     const actual = await applied(form, rows);
     const expected = product(form, rows);
     const reach = Math.max(...rows.map(Math.abs)) / 127;
@@ -237,7 +237,7 @@ describe('a form in a graph', () => {
       rows,
     );
     const products = new MatrixProducts('cpu', 0);
-    const errorOf = async (form: Int8Form<TensorData>): Promise<number> =>
+    const errorOf = async (form: Int8Encoding<TensorData>): Promise<number> =>
       relativeError(await applied(form, rows), expected);
     const smoothed = await errorOf(await quantizeSmoothed(products, matrix, { gram }));
     await products.dispose();
@@ -253,7 +253,7 @@ describe('a form in a graph', () => {
   });
 
   it.each(Object.entries(all))('%s takes a bias', async (_, form) => {
-    const rows = rowsOf(formSizes(form).in);
+    const rows = rowsOf(encodingSizes(form).in);
     const plain = await applied(form, rows);
     const bias = biasOf(24);
     const expected = plain.map((y, place) => y + (bias[place % 24] ?? 0));

@@ -14,7 +14,7 @@ import {
   outputsOf,
   runTapped,
   walked,
-  withForms,
+  withEncodings,
 } from './layered';
 import type { Walked } from './layered';
 import { contracted } from './made-forms';
@@ -65,7 +65,7 @@ export function testForms(cases: readonly FormCase[], folder: string): void {
       const layers = layersOf(model);
       expect(layers.length).toBeGreaterThan(0);
       expect(new Set(layers.map(({ id }) => id)).size).toBe(layers.length);
-      const copied = await withForms(model, scratch(), await denseForms(layers));
+      const copied = await withEncodings(model, scratch(), await denseForms(layers));
       expect(idsOf(copied)).toEqual(idsOf(model));
       const actual = await outputsOf(copied, [input()]);
       expect(relativeError(actual, output)).toBeLessThan(tolerance);
@@ -76,12 +76,12 @@ export function testForms(cases: readonly FormCase[], folder: string): void {
       const { model, output } = await originals.of(one);
       const layers = layersOf(model);
       const forms = floatForms(layers);
-      const formed = await withForms(model, scratch(), forms);
+      const formed = await withEncodings(model, scratch(), forms);
       const plain = layers.map((layer) => {
         const form = forms.get(layer.id) ?? missing();
         return [layer.id, denseForm(contracted(form), layer)] as const;
       });
-      const multiplied = await withForms(model, scratch(), new Map(plain));
+      const multiplied = await withEncodings(model, scratch(), new Map(plain));
       const expected = await emittedOutputsOf(multiplied, [input()]);
       expect(relativeError(await outputsOf(formed, [input()]), expected)).toBeLessThan(tolerance);
       expect(relativeError(output, expected)).toBeGreaterThan(1e-3);

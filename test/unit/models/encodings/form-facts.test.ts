@@ -4,12 +4,12 @@ import type { LazyTensor } from '../../../../extension/core/checkpoints/lazy-ten
 import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
 import { openSafetensors } from '../../../../extension/core/checkpoints/safetensors';
 import {
-  formFlops,
-  formMemory,
-  formParameters,
-  formTensors,
+  encodingFlops,
+  encodingMemory,
+  encodingParameters,
+  encodingTensors,
 } from '../../../../extension/core/models/encodings/encoding-facts';
-import { storeForms } from '../../../../extension/core/models/encodings/store-encodings';
+import { storeEncodings } from '../../../../extension/core/models/encodings/store-encodings';
 import type { GraphPart } from '../../../../extension/core/models/layered-model';
 import type {
   LinearLayer,
@@ -21,7 +21,7 @@ import { rejection } from '../../export/pruning';
 import { fixture } from '../../fixtures';
 import { onnxFixture } from '../../onnx-fixtures';
 import { temporaryFolder } from '../../temporary-folder';
-import { layersOf, withForms } from './layered';
+import { layersOf, withEncodings } from './layered';
 import { FormMaker } from './made-forms';
 
 const folder = temporaryFolder();
@@ -32,7 +32,7 @@ function scratch(): string {
 }
 
 async function placed(form: MatrixEncoding<TensorData>): Promise<MatrixEncoding> {
-  const stored = (await storeForms(scratch(), new Map([['w', form]]))).get('w');
+  const stored = (await storeEncodings(scratch(), new Map([['w', form]]))).get('w');
   return stored ?? lost();
 }
 
@@ -46,35 +46,35 @@ const sites = { out: [2, 4, 3], in: [4, 2, 6] };
 describe('what a form costs', () => {
   it('is that of its factors at low rank', async () => {
     const form = await placed(make.lowRank(24, 48, 6));
-    expect(formParameters(form)).toBe(6 * (24 + 48));
-    expect(formFlops(form)).toBe(2 * 6 * (24 + 48));
-    expect(formMemory(form)).toBe(4 * 6 * (24 + 48));
+    expect(encodingParameters(form)).toBe(6 * (24 + 48));
+    expect(encodingFlops(form)).toBe(2 * 6 * (24 + 48));
+    expect(encodingMemory(form)).toBe(4 * 6 * (24 + 48));
   });
 
   it('is that of each site of a chain, and of the matrix where cores are contracted', async () => {
     const chained = await placed(make.mpo(sites, 3, 'chained'));
     const cores = 1 * 2 * 4 * 3 + 3 * 4 * 2 * 4 + 4 * 3 * 6 * 1;
-    expect(formParameters(chained)).toBe(cores);
-    expect(formMemory(chained)).toBe(4 * cores);
+    expect(encodingParameters(chained)).toBe(cores);
+    expect(encodingMemory(chained)).toBe(4 * cores);
     // Each core meets the outputs made so far and the inputs left.
     const products = 24 * (2 * 6) + 96 * (2 * 6) + 72 * (2 * 4);
-    expect(formFlops(chained)).toBe(2 * products);
+    expect(encodingFlops(chained)).toBe(2 * products);
     const contracted = await placed(make.mpo(sites, 3, 'contracted'));
-    expect(formParameters(contracted)).toBe(cores);
-    expect(formFlops(contracted)).toBe(2 * 24 * 48);
-    expect(formMemory(contracted)).toBe(4 * 24 * 48);
+    expect(encodingParameters(contracted)).toBe(cores);
+    expect(encodingFlops(contracted)).toBe(2 * 24 * 48);
+    expect(encodingMemory(contracted)).toBe(4 * 24 * 48);
   });
 
   it('counts each quantized number as a weight, and its bytes as they are', async () => {
     const form = await placed(
       make.blocks(24, 64, { bits: 4, blockSize: 32, run: 'matmul-nbits', asymmetric: true }),
     );
-    expect(formParameters(form)).toBe(24 * 64);
-    expect(formMemory(form)).toBe((24 * 64) / 2 + 24 * 2 * 4 + 24);
-    expect(formFlops(form)).toBe(2 * 24 * 64);
+    expect(encodingParameters(form)).toBe(24 * 64);
+    expect(encodingMemory(form)).toBe((24 * 64) / 2 + 24 * 2 * 4 + 24);
+    expect(encodingFlops(form)).toBe(2 * 24 * 64);
     const int8 = await placed(make.int8(24, 64));
-    expect(formParameters(int8)).toBe(24 * 64);
-    expect(formMemory(int8)).toBe(24 * 64 + 24 * 4);
+    expect(encodingParameters(int8)).toBe(24 * 64);
+    expect(encodingMemory(int8)).toBe(24 * 64 + 24 * 4);
   });
 });
 
@@ -86,7 +86,7 @@ describe('forms in a file', () => {
       ['c', make.mpo(sites, 2, 'chained', true)],
     ]);
     const path = scratch();
-    const stored = await storeForms(path, forms);
+    const stored = await storeEncodings(path, forms);
     const { tensors } = await openSafetensors(path);
     expect([...tensors.keys()].sort()).toEqual(
       [
@@ -95,8 +95,8 @@ describe('forms in a file', () => {
       ].sort(),
     );
     for (const [id, form] of forms) {
-      const places = formTensors<LazyTensor>(stored.get(id) ?? lost());
-      for (const [i, data] of formTensors(form).entries()) {
+      const places = encodingTensors<LazyTensor>(stored.get(id) ?? lost());
+      for (const [i, data] of encodingTensors(form).entries()) {
         const place = tensors.get(places[i]?.name ?? '');
         expect(places[i]).toEqual(place);
         expect(place?.shape).toEqual(data.shape);
@@ -120,12 +120,12 @@ describe('a model with other forms', () => {
       [query.id, low],
       [gate.id, few],
     ]);
-    const formed = await withForms(model, scratch(), forms);
+    const formed = await withEncodings(model, scratch(), forms);
     const [before, after] = [model.summary, formed.summary];
     const lessWeights = query.out * query.in - 3 * (query.out + query.in);
     expect(before.parameters - after.parameters).toBe(lessWeights);
     const bytes = (form: MatrixEncoding<TensorData>) =>
-      formTensors(form).reduce((sum, tensor) => sum + tensor.bytes.length, 0);
+      encodingTensors(form).reduce((sum, tensor) => sum + tensor.bytes.length, 0);
     const lessBytes = query.weight.length + gate.weight.length - bytes(low) - bytes(few);
     expect(before.bytes - after.bytes).toBe(lessBytes);
     const [attention, feedforward, ...others] = after.sublayers;
@@ -157,7 +157,7 @@ describe('a model with other forms', () => {
       }
       const { id, out, in: input } = first;
       const bytesOf = async (form: MatrixEncoding<TensorData>) => {
-        const formed = await withForms(model, scratch(), new Map([[id, form]]));
+        const formed = await withEncodings(model, scratch(), new Map([[id, form]]));
         return formed.sublayer(1).part;
       };
       const dense = model.sublayer(1).part;
@@ -219,13 +219,13 @@ describe('a model with other forms', () => {
     const [layer] = layersOf(model);
     const { id } = layer ?? { id: '' };
     const forms = new Map([[id, form(layer ?? ({} as LinearLayer))]]);
-    expect((await rejection(withForms(model, scratch(), forms))).message).toMatch(message);
+    expect((await rejection(withEncodings(model, scratch(), forms))).message).toMatch(message);
   });
 
   it('is refused with one of a layer that it lacks', async () => {
     const model = await openModel(fixture('llama-gqa-untied'));
     const forms = new Map([['model.layers.9.mlp.up_proj.weight', make.dense(4, 4)]]);
-    const { message } = await rejection(withForms(model, scratch(), forms));
+    const { message } = await rejection(withEncodings(model, scratch(), forms));
     expect(message).toMatch(
       /model\.layers\.9\.mlp\.up_proj\.weight: .*no linear layer of this name/,
     );

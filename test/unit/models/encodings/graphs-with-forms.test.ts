@@ -11,7 +11,7 @@ import { relativeError } from '../../fixtures';
 import { layerFeatures, sampled } from '../../sample';
 import { patchMaker } from '../../some-patch';
 import { testForms } from './form-cases';
-import { denseForm, floatForms, layersOf, outputsOf, quantizedForms, withForms } from './layered';
+import { denseForm, floatForms, layersOf, outputsOf, quantizedForms, withEncodings } from './layered';
 import { contracted } from './made-forms';
 
 const folder = temporaryFolder();
@@ -72,9 +72,9 @@ describe('the linear layers of a graph', () => {
     async (name) => {
       const model = await OnnxLayeredModel.open(onnxFixture(name));
       const file = (which: string): string => join(folder, `${name}-${which}.safetensors`);
-      const wanted = await withForms(model, file('once'), quantizedForms(layersOf(model)));
-      const first = await withForms(model, file('first'), floatForms(layersOf(model)));
-      const again = await withForms(first, file('again'), quantizedForms(layersOf(first)));
+      const wanted = await withEncodings(model, file('once'), quantizedForms(layersOf(model)));
+      const first = await withEncodings(model, file('first'), floatForms(layersOf(model)));
+      const again = await withEncodings(first, file('again'), quantizedForms(layersOf(first)));
       const unread = (of: LayeredModel): string[] => {
         const { file: graphFile } = of instanceof OnnxLayeredModel ? of.source : model.source;
         const read = valuesRead(graphFile.graph);
@@ -101,12 +101,12 @@ describe('the linear layers of a graph', () => {
       const file = join(folder, `${name}-patched.safetensors`);
       // The patch's own matrices are none of the model without it.
       const forms = floatForms(layersOf(patched).filter(({ sublayer }) => sublayer > 0));
-      const formed = await withForms(patched, file, forms);
+      const formed = await withEncodings(patched, file, forms);
       expect(formed.summary.patches).toEqual({ [id]: describePatch(patch) });
       const named = ({ summary }: LayeredModel) =>
         summary.sublayers.map((one) => [one.id, one.block, one.kind]);
       expect(named(formed)).toEqual(named(patched));
-      const other = await withForms(model, file, forms);
+      const other = await withEncodings(model, file, forms);
       const example = graphExample(name);
       const [actual, wanted] = [
         await outputsOf(formed, [example]),
@@ -119,7 +119,7 @@ describe('the linear layers of a graph', () => {
   it('take blocks in standard operators where the opset has them, and else say so', async () => {
     const old = await OnnxLayeredModel.open(onnxFixture('llama-legacy'));
     const blocks = (model: OnnxLayeredModel) => quantizedForms(layersOf(model), true);
-    const refused = withForms(old, join(folder, 'old.safetensors'), blocks(old));
+    const refused = withEncodings(old, join(folder, 'old.safetensors'), blocks(old));
     expect((await rejection(refused)).message).toMatch(
       /need opset 21, and the graph is of opset 17\. Choose MatMulNBits, or export/,
     );
@@ -130,8 +130,8 @@ describe('the linear layers of a graph', () => {
       const form = forms.get(layer.id);
       return [layer.id, denseForm(form ? contracted(form) : new Float32Array(), layer)] as const;
     });
-    const formed = await withForms(model, join(folder, 'new.safetensors'), forms);
-    const expected = await withForms(model, join(folder, 'plain.safetensors'), new Map(plain));
+    const formed = await withEncodings(model, join(folder, 'new.safetensors'), forms);
+    const expected = await withEncodings(model, join(folder, 'plain.safetensors'), new Map(plain));
     const example = graphExample('llama-genai');
     const [actual, wanted] = [
       await outputsOf(formed, [example]),

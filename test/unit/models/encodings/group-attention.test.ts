@@ -5,7 +5,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import type { LayeredModel } from '../../../../extension/core/models/layered-model';
 import type { LinearLayer } from '../../../../extension/core/models/matrix-encoding';
-import { storeForms } from '../../../../extension/core/models/encodings/store-encodings';
+import { storeEncodings } from '../../../../extension/core/models/encodings/store-encodings';
 import { OnnxLayeredModel } from '../../../../extension/core/models/onnx/onnx-layered-model';
 import { ModelProtoSchema } from '../../../../extension/core/onnx/proto/onnx_pb';
 import { denseValues, formNames, formsInTurn } from '../../export/all-forms';
@@ -54,7 +54,7 @@ async function written(
   layers: readonly LinearLayer[],
   forms: readonly FormName[],
 ): Promise<{ formed: OnnxLayeredModel; path: string }> {
-  const matrices = await storeForms(fresh('.safetensors'), formsInTurn(layers, forms));
+  const matrices = await storeEncodings(fresh('.safetensors'), formsInTurn(layers, forms));
   const out = fresh();
   await prune(model.summary.path, [], out, { format: 'onnx', matrices });
   return { formed: model.withMatrices(matrices), path: join(out, 'model.onnx') };
@@ -87,9 +87,9 @@ describe.each(names)('a graph of onnxruntime-genai, %s', (name) => {
       const layers = layersOf(model).filter(isPacked);
       expect(layers).toHaveLength(2);
       const forms = formsInTurn(layers, [form]);
-      const formed = model.withMatrices(await storeForms(fresh('.safetensors'), forms));
+      const formed = model.withMatrices(await storeEncodings(fresh('.safetensors'), forms));
       const values = denseValues(forms, layers);
-      const dense = model.withMatrices(await storeForms(fresh('.safetensors'), values));
+      const dense = model.withMatrices(await storeEncodings(fresh('.safetensors'), values));
       const rounds = /int|whole/.test(form);
       expect(relativeError(await logitsOf(formed), await logitsOf(dense))).toBeLessThan(
         rounds ? 5e-2 : 1e-5,
@@ -123,7 +123,7 @@ it.each(['llama-genai', 'phi-genai', 'gptoss-genai'])(
   '%s with matrices of few bits is verified by graphs that round alike',
   async (name) => {
     const model = await OnnxLayeredModel.open(onnxFixture(name));
-    const matrices = await storeForms(
+    const matrices = await storeEncodings(
       fresh('.safetensors'),
       formsInTurn(layersOf(model), ['int8', 'int4']),
     );

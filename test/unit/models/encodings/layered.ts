@@ -1,6 +1,6 @@
 import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
 import type { ModelInput } from '../../../../extension/core/models/model-input';
-import { storeForms } from '../../../../extension/core/models/encodings/store-encodings';
+import { storeEncodings } from '../../../../extension/core/models/encodings/store-encodings';
 import type { LayeredModel, TappedStep } from '../../../../extension/core/models/layered-model';
 import type {
   LinearLayer,
@@ -155,12 +155,12 @@ export function denseForm(
 }
 
 /** The model with forms that are in memory. */
-export async function withForms(
+export async function withEncodings(
   model: LayeredModel,
   file: string,
   forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
 ): Promise<LayeredModel> {
-  return model.withMatrices(await storeForms(file, forms));
+  return model.withMatrices(await storeEncodings(file, forms));
 }
 
 const sitesOf = ({ out, in: input }: LinearLayer, number: number) => ({

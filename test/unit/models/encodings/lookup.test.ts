@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
 import { emitLookup } from '../../../../extension/core/models/encodings/emit-lookup';
-import { formSizes } from '../../../../extension/core/models/encodings/encoding-facts';
-import { storeForms } from '../../../../extension/core/models/encodings/store-encodings';
+import { encodingSizes } from '../../../../extension/core/models/encodings/encoding-facts';
+import { storeEncodings } from '../../../../extension/core/models/encodings/store-encodings';
 import type { MatrixEncoding } from '../../../../extension/core/models/matrix-encoding';
 import { DataType, GraphBuilder } from '../../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../../extension/core/runtime/session';
@@ -18,11 +18,11 @@ let count = 0;
 const ids = [3, 0, 8, 3, 12, 5];
 
 async function lookedUp(form: MatrixEncoding<TensorData>, shape: number[]): Promise<Float32Array> {
-  const stored = await storeForms(join(folder, `${count++}.safetensors`), new Map([['t', form]]));
+  const stored = await storeEncodings(join(folder, `${count++}.safetensors`), new Map([['t', form]]));
   const graph = new GraphBuilder('rows');
   const tokens = graph.ints(ids, shape);
   const rows = emitLookup(graph, stored.get('t') ?? { kind: 'dense', weight: never() }, tokens);
-  graph.output('rows', rows, DataType.FLOAT, [...shape, formSizes(form).in]);
+  graph.output('rows', rows, DataType.FLOAT, [...shape, encodingSizes(form).in]);
   const session = await createSession(graph, { device: 'cpu', prepack: false });
   try {
     return floatsOf(await session.run({}), 'rows');
@@ -52,7 +52,7 @@ describe('rows that are looked up', () => {
   ];
 
   it.each(cases)('in %s are those of the matrix, for ids of any shape', async (_, form) => {
-    const { in: width } = formSizes(form);
+    const { in: width } = encodingSizes(form);
     const matrix = contracted(form);
     const expected = Float32Array.from(
       ids.flatMap((id) => [...matrix.subarray(id * width, (id + 1) * width)]),

@@ -1,13 +1,13 @@
 import { halfToNumber, numberToHalf } from '../../../../extension/core/checkpoints/half';
 import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
 import { seededRandom, standardNormal } from '../../../../extension/core/data/random';
-import { formSizes } from '../../../../extension/core/models/encodings/encoding-facts';
+import { encodingSizes } from '../../../../extension/core/models/encodings/encoding-facts';
 import type {
-  BlockQuantizedForm,
-  Int8Form,
-  LowRankForm,
+  BlockQuantizedEncoding,
+  Int8Encoding,
+  LowRankEncoding,
   MatrixEncoding,
-  MpoForm,
+  MpoEncoding,
 } from '../../../../extension/core/models/matrix-encoding';
 
 type Made = MatrixEncoding<TensorData>;
@@ -44,7 +44,7 @@ export class FormMaker {
     };
   }
 
-  public lowRank(out: number, input: number, rank: number): LowRankForm<TensorData> {
+  public lowRank(out: number, input: number, rank: number): LowRankEncoding<TensorData> {
     const right = this.floats([rank, input], rank ** -0.5);
     return {
       kind: 'low-rank',
@@ -55,11 +55,11 @@ export class FormMaker {
   }
 
   public mpo(
-    sites: MpoForm['sites'],
+    sites: MpoEncoding['sites'],
     bond: number,
-    run: MpoForm['run'],
+    run: MpoEncoding['run'],
     scaled = false,
-  ): MpoForm<TensorData> {
+  ): MpoEncoding<TensorData> {
     const bonds = sites.out.slice(1).map((_, k) => bond + k);
     const cores = sites.out.map((out, k) => {
       const shape = [bonds[k - 1] ?? 1, out, sites.in[k] ?? 1, bonds[k] ?? 1];
@@ -79,10 +79,10 @@ export class FormMaker {
   public blocks(
     out: number,
     input: number,
-    more: Pick<BlockQuantizedForm, 'bits' | 'blockSize' | 'run'> & {
+    more: Pick<BlockQuantizedEncoding, 'bits' | 'blockSize' | 'run'> & {
       readonly asymmetric?: boolean;
     },
-  ): BlockQuantizedForm<TensorData> {
+  ): BlockQuantizedEncoding<TensorData> {
     const { asymmetric = false, ...settings } = more;
     const count = Math.ceil(input / settings.blockSize);
     const step = this.spread / 2 ** (settings.bits - 2);
@@ -98,7 +98,7 @@ export class FormMaker {
   }
 
   /** Numbers from −63 to 63, whose sums of two products no processor cuts off. */
-  public int8(out: number, input: number, isScaled = false): Int8Form<TensorData> {
+  public int8(out: number, input: number, isScaled = false): Int8Encoding<TensorData> {
     const numbers = Int8Array.from(
       { length: out * input },
       () => Math.floor(this.random() * 127) - 63,
@@ -131,7 +131,7 @@ export function numbersOf({ dtype, bytes }: TensorData): Float32Array {
 
 /** The matrix [out, in] that a form stands for, written out plainly. */
 export function contracted(form: Made): Float32Array {
-  const { out, in: input } = formSizes(form);
+  const { out, in: input } = encodingSizes(form);
   switch (form.kind) {
     case 'dense':
       return numbersOf(form.weight);
@@ -159,7 +159,7 @@ export function contracted(form: Made): Float32Array {
 }
 
 function blockNumber(
-  { bits, blockSize, in: input, quants, scales, zeros }: BlockQuantizedForm<TensorData>,
+  { bits, blockSize, in: input, quants, scales, zeros }: BlockQuantizedEncoding<TensorData>,
   o: number,
   i: number,
 ): number {
@@ -177,7 +177,7 @@ function blockNumber(
 
 /** W[o, i] = Σ over the bonds of the products of core_k[·, o_k, i_k, ·], core after core. */
 function contractCores(
-  { sites, bonds, cores, inputScale }: MpoForm<TensorData>,
+  { sites, bonds, cores, inputScale }: MpoEncoding<TensorData>,
   out: number,
   input: number,
 ): Float32Array {

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
 import { emitPointwise } from '../../../../extension/core/models/encodings/emit-pointwise';
-import { formSizes } from '../../../../extension/core/models/encodings/encoding-facts';
-import { storeForms } from '../../../../extension/core/models/encodings/store-encodings';
+import { encodingSizes } from '../../../../extension/core/models/encodings/encoding-facts';
+import { storeEncodings } from '../../../../extension/core/models/encodings/store-encodings';
 import type { MatrixEncoding } from '../../../../extension/core/models/matrix-encoding';
 import { OnnxLayeredModel } from '../../../../extension/core/models/onnx/onnx-layered-model';
 import { openModel } from '../../../../extension/core/models/open-model';
@@ -25,7 +25,7 @@ import {
   runTapped,
   statesOf,
   weightsOf,
-  withForms,
+  withEncodings,
 } from './layered';
 import { contracted, FormMaker } from './made-forms';
 
@@ -62,7 +62,7 @@ const forms: Readonly<Record<string, readonly [MatrixEncoding<TensorData>, numbe
 
 /** W at each position of a map [batch, in, positions]. */
 function atPositions(form: MatrixEncoding<TensorData>, map: Float32Array, positions: number) {
-  const { out, in: input } = formSizes(form);
+  const { out, in: input } = encodingSizes(form);
   const matrix = contracted(form);
   return Float32Array.from({ length: (map.length / input) * out }, (_, place) => {
     const position = place % positions;
@@ -91,7 +91,7 @@ describe('a form over the positions of a map', () => {
     async (_, axes, shape, form, tolerance) => {
       const graph = new GraphBuilder('map');
       const x = graph.input('x', DataType.FLOAT, ['batch', 16, ...shape.slice(2).map(String)]);
-      const stored = await storeForms(scratch(), new Map([['w', form]]));
+      const stored = await storeEncodings(scratch(), new Map([['w', form]]));
       const found = stored.get('w') ?? expect.fail('the form has not been stored');
       graph.output('y', emitPointwise(graph, found, x, axes), DataType.FLOAT);
       const session = await createSession(graph, { device: 'cpu', prepack: true });
@@ -162,15 +162,15 @@ describe('convolutions of kernel 1 in a graph', () => {
         ['down', 4, 8],
       ]);
       const expected = await outputsOf(model, [example]);
-      const copied = await withForms(model, scratch(), await denseForms(layers));
+      const copied = await withEncodings(model, scratch(), await denseForms(layers));
       expect(relativeError(await outputsOf(copied, [example]), expected)).toBeLessThan(1e-6);
       const few = quantizedForms(layers);
       const plain = layers.map((layer) => {
         const form = few.get(layer.id);
         return [layer.id, denseForm(form ? contracted(form) : new Float32Array(), layer)] as const;
       });
-      const quantized = await withForms(model, scratch(), few);
-      const same = await withForms(model, scratch(), new Map(plain));
+      const quantized = await withEncodings(model, scratch(), few);
+      const same = await withEncodings(model, scratch(), new Map(plain));
       expect(quantized.summary.sublayers.map(({ id }) => id)).toEqual(
         model.summary.sublayers.map(({ id }) => id),
       );
@@ -221,8 +221,8 @@ describe('convolutions of kernel 1 in a graph', () => {
       return [layer.id, denseForm(form ? contracted(form) : new Float32Array(), layer)] as const;
     });
     const input = graphExample('mobilenet-legacy');
-    const quantized = await withForms(model, scratch(), few);
-    const same = await withForms(model, scratch(), new Map(plain));
+    const quantized = await withEncodings(model, scratch(), few);
+    const same = await withEncodings(model, scratch(), new Map(plain));
     const wanted = await outputsOf(same, [input]);
     expect(relativeError(await outputsOf(quantized, [input]), wanted)).toBeLessThan(0.06);
   });
@@ -260,7 +260,7 @@ describe('a Gemm', () => {
     };
     const layers = layersOf(model);
     expect(layers.map(({ id }) => id)).toEqual(['w', 'v']);
-    const copied = await withForms(model, scratch(), await denseForms(layers));
+    const copied = await withEncodings(model, scratch(), await denseForms(layers));
     const expected = await outputsOf(model, [x]);
     expect(relativeError(await outputsOf(copied, [x]), expected)).toBeLessThan(1e-6);
     expect(floatsIn(floatTensor(expected, [3, 4])).every(Number.isFinite)).toBe(true);

@@ -1,6 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { placeIn, groupIndices, sum } from '../../../../extension/core/models/onnx/heads/group-places';
+import {
+  placeIn,
+  groupIndices,
+  sum,
+} from '../../../../extension/core/models/onnx/heads/group-places';
 import type { GroupPlace } from '../../../../extension/core/models/onnx/heads/group-places';
 import { randomRuns } from '../../sample';
 

@@ -73,7 +73,11 @@ const readRate = (config: ConfigFields, type: string): number | undefined => {
   const defaultRate = rates[type];
   return defaultRate === undefined
     ? undefined
-    : numberIn(config, rateFields[type] ?? '', numberIn(isRecord(given) ? given : {}, type, defaultRate));
+    : numberIn(
+        config,
+        rateFields[type] ?? '',
+        numberIn(isRecord(given) ? given : {}, type, defaultRate),
+      );
 };
 
 /** Entry of `mlp_layer_types` by the number of blocks whose experts a table chooses. */
@@ -210,7 +214,8 @@ export const deepseekV4: Architecture = {
     choiceBias: 'gate.bias',
     byToken: {
       name: 'gate.tid2eid',
-      appliesTo: ({ mlp_layer_types: types }, block) => Array.isArray(types) && types[block] === byTable,
+      appliesTo: ({ mlp_layer_types: types }, block) =>
+        Array.isArray(types) && types[block] === byTable,
     },
     isMadeByNumber: true,
     gateUp: ['w1', 'w3'],

@@ -6,7 +6,14 @@ import { say } from '../../../message';
 import { experts, latentAttention } from './deepseek-like';
 import { sharedQwenExperts } from './experts';
 import { mixedByType } from './mixer-pieces';
-import { numberIn, attention, attentionBiases, base, feedforward, queryKeyNorms } from '../shared-parts';
+import {
+  numberIn,
+  attention,
+  attentionBiases,
+  base,
+  feedforward,
+  queryKeyNorms,
+} from '../shared-parts';
 import { outputNorm } from '../../modules/wiring-names';
 
 const byHead: DeltaNames = {
@@ -158,7 +165,11 @@ function kimiPruned(config: ConfigFields, blocks: readonly number[]): ConfigFiel
     blocks.flatMap((source, block) => (list.includes(source + 1) ? [block + 1] : []));
   const { full_attn_layers: full, kda_layers: mixed } = kimiMixers(config);
   return {
-    linear_attn_config: { ...mixers, full_attn_layers: renumbered(full), kda_layers: renumbered(mixed) },
+    linear_attn_config: {
+      ...mixers,
+      full_attn_layers: renumbered(full),
+      kda_layers: renumbered(mixed),
+    },
   };
 }
 

@@ -27,7 +27,9 @@ export const graniteSwaLayout = {
       block % 4 === 0 ? 'full_attention' : 'sliding_attention',
   },
   computed: ({ layer_rope_theta: thetas, rope_parameters: rope }: ConfigFields): ConfigFields => {
-    const usedThetas = new Set((Array.isArray(thetas) ? thetas : []).filter((theta) => theta !== 0));
+    const usedThetas = new Set(
+      (Array.isArray(thetas) ? thetas : []).filter((theta) => theta !== 0),
+    );
     const [theta] = usedThetas;
     return {
       'layer_rope_theta of one value': usedThetas.size < 2,
@@ -169,6 +171,8 @@ export const softmaxExperts: readonly Architecture[] = [
       routing: ({ router_jitter_noise: noise }) => ({ mixesSparsely: Number(noise) }),
     },
     form: (config) =>
-      config['lm_head_bias'] === true ? { embeddingAndHead: { ...base.embeddingAndHead, headBias: true } } : {},
+      config['lm_head_bias'] === true
+        ? { embeddingAndHead: { ...base.embeddingAndHead, headBias: true } }
+        : {},
   },
 ];

@@ -40,7 +40,13 @@ export function flatten(parentGraph: GraphProto, node: NodeProto): FlatGraph[] {
       return [];
     }
     const isThen = name === 'then_branch';
-    const wrapping = { parentGraph, node, branch, isThen, condition: findCondition(parentGraph, node, isThen) };
+    const wrapping = {
+      parentGraph,
+      node,
+      branch,
+      isThen,
+      condition: findCondition(parentGraph, node, isThen),
+    };
     return [{ ...inline(parentGraph, node, branch), wrapping }];
   });
 }

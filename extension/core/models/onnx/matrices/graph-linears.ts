@@ -4,9 +4,9 @@ import type { OnnxInitializer } from '../../../checkpoints/onnx-file';
 import { DataType } from '../../../onnx/graph-builder';
 import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
 import { UserError } from '../../../user-error';
-import { checkForm } from '../../encodings/check-encoding';
-import { formTensors } from '../../encodings/encoding-facts';
-import { findForm } from '../../encodings/stored-encodings';
+import { checkEncoding } from '../../encodings/check-encoding';
+import { encodingTensors } from '../../encodings/encoding-facts';
+import { findEncoding } from '../../encodings/stored-encodings';
 import type { LinearLayer, LinearRole } from '../../matrix-encoding';
 import { findRegions, readStoredEncodings } from '../stream/encoding-regions';
 import { fusedAttention, whyFused } from '../stream/fused-attention';
@@ -40,7 +40,7 @@ export interface GraphLinears {
   readonly unusable: readonly UnusableMatrix[];
 }
 
-export const formDTypes: ReadonlySet<DType> = new Set([...runnableDTypes, 'U8', 'I8']);
+export const encodingDTypes: ReadonlySet<DType> = new Set([...runnableDTypes, 'U8', 'I8']);
 /** Oldest opset in which the operators of encodings have today's semantics, such as broadcasting. */
 const oldestOpset = 9;
 
@@ -148,21 +148,21 @@ function overPositions(products: readonly MatrixProduct[]): Pick<GraphLinear, 'o
  * @throws UserError if tensors don't match the encoding in the metadata.
  */
 function encodedMatrices({ file }: OnnxModel, mainGraph: GraphProto): Candidate[] {
-  const storedForms = readStoredEncodings(file.model);
-  const regions = storedForms.size === 0 ? undefined : findRegions(mainGraph, file);
-  return [...storedForms].flatMap(([id, { form: spec, out, in: input }]): Candidate[] => {
+  const storedEncodings = readStoredEncodings(file.model);
+  const regions = storedEncodings.size === 0 ? undefined : findRegions(mainGraph, file);
+  return [...storedEncodings].flatMap(([id, { form: spec, out, in: input }]): Candidate[] => {
     const products = regions?.get(id);
     if (products === undefined) {
       return [];
     }
     const sizes = { out, in: input };
-    const form = findForm(`${id}.weight`, spec, sizes, (name) => {
+    const form = findEncoding(`${id}.weight`, spec, sizes, (name) => {
       const data = file.initializers.get(name);
-      const [tensor] = data === undefined ? [] : lazyTensor(data, formDTypes);
+      const [tensor] = data === undefined ? [] : lazyTensor(data, encodingDTypes);
       return tensor ?? lacks(file.path, name);
     });
-    checkForm(form, { id, ...sizes }, file.path);
-    const tensors = formTensors<LazyTensor>(form);
+    checkEncoding(form, { id, ...sizes }, file.path);
+    const tensors = encodingTensors<LazyTensor>(form);
     const isWhole = products.every(({ node, others }) => {
       const read = new Set([node, ...others].flatMap((one) => one.input));
       return tensors.every(({ name }) => read.has(name));

@@ -6,7 +6,7 @@ import { copyWith, valueInfo } from '../../../onnx/messages';
 import type { GraphProto, NodeProto, ValueInfoProto } from '../../../onnx/proto/onnx_pb';
 import { UserError } from '../../../user-error';
 import { emitLookup } from '../../encodings/emit-lookup';
-import { formMemory, formTensors, mapTensors } from '../../encodings/encoding-facts';
+import { encodingMemory, encodingTensors, mapTensors } from '../../encodings/encoding-facts';
 import type { MatrixEncoding } from '../../matrix-encoding';
 import { emitProduct } from './emit-product';
 import { tellForms } from '../stream/encoding-regions';
@@ -55,7 +55,7 @@ export function editMatrices(
   const remainingNames = new Set(staying.map(({ weight }) => weight.name));
   const removedNames = new Set(
     changed
-      .flatMap(({ weight, form }) => (form === undefined ? [weight] : formTensors(form)))
+      .flatMap(({ weight, form }) => (form === undefined ? [weight] : encodingTensors(form)))
       .map(getName)
       .filter((name) => !remainingNames.has(name)),
   );
@@ -72,7 +72,9 @@ export function editMatrices(
         named.get(form) ??
         mapTensors(form, (tensor) => ({ ...tensor, name: freeName(tensor.name, names) }));
       named.set(form, own);
-      formTensors(own).forEach(({ name }, i) => memory.set(name, i === 0 ? formMemory(own) : 0));
+      encodingTensors(own).forEach(({ name }, i) =>
+        memory.set(name, i === 0 ? encodingMemory(own) : 0),
+      );
       if ('table' in layer) {
         layer.table.nodes.forEach((node) => {
           replaced.set(node, replaceLookup(builder, layer, own, node));
@@ -91,8 +93,8 @@ export function editMatrices(
     }
   }
   const inner = new Set(changed.flatMap((layer) => ('sublayer' in layer ? [layer.id] : [])));
-  const sublayerForms = new Map([...forms].filter(([id]) => inner.has(id)));
-  const metadataProps = tellForms(file.model, sublayerForms);
+  const sublayerEncodings = new Map([...forms].filter(([id]) => inner.has(id)));
+  const metadataProps = tellForms(file.model, sublayerEncodings);
   const annotated = { ...file, model: copyWith(file.model, { metadataProps }) };
   const graph = withReplaced(outer, { replaced, widths });
   // Constants of a former form go with its nodes.

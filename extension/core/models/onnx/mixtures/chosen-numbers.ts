@@ -131,7 +131,7 @@ export function selectedBy(numbers: string, graph: MixtureGraph): Selected | str
       } else if (op === 'Split' && along === axis && isByOnes(node, graph)) {
         outputs.forEach((one, i) => selected.set(one, i));
       } else {
-        return `what tells the experts apart goes to ${op}`;
+        return `expert indices are read by ${op}`;
       }
     }
   }

@@ -72,7 +72,9 @@ export function constantByExpert(
 
 /** Stored weights of a constant. */
 export function expertWeights({ source }: ConstantByExpert): OnnxInitializer[] {
-  return 'parts' in source ? source.parts.flatMap(({ constant }) => expertWeights(constant)) : [source];
+  return 'parts' in source
+    ? source.parts.flatMap(({ constant }) => expertWeights(constant))
+    : [source];
 }
 
 /** True if the data of each expert is a whole number of bytes. */

@@ -169,7 +169,7 @@ function findScoreLeak(
   );
   return scores.some((value) => index.outputs.has(value))
     ? 'its scores are an output of the graph'
-    : other && `its scores go to ${other.op} beside the choice`;
+    : other && `its scores go to ${other.op} in addition to TopK`;
 }
 
 /** MoE layer with shared nodes for all experts. */
@@ -178,7 +178,10 @@ function whole(router: Router, perToken: number, fetched: readonly ReadByExpert[
   const reads = [...router.reads, ...fetched];
   const summary = summarize(count, perToken, weightShares(reads, count));
   const sharedFlops = fetched.map(({ node, constant }) => {
-    const flops = expertWeights(constant).reduce((sum, { dims }) => sum + 2 * elementCount(dims), 0);
+    const flops = expertWeights(constant).reduce(
+      (sum, { dims }) => sum + 2 * elementCount(dims),
+      0,
+    );
     const rank = expertWeights(constant)[0]?.dims.length ?? 0;
     // A measure counts what a fused node multiplies by in full, and nothing that is fetched.
     const measured = fusedExperts.test(node.op) && rank > 1 ? 1 : 0;

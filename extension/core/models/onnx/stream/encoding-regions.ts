@@ -4,10 +4,10 @@ import type { OnnxFile } from '../../../checkpoints/onnx-file';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import { entry } from '../../../onnx/messages';
 import type { GraphProto, ModelProto, NodeProto } from '../../../onnx/proto/onnx_pb';
-import { emitForm } from '../../encodings/emit-encoding';
+import { emitEncoding } from '../../encodings/emit-encoding';
 import { emitPointwise } from '../../encodings/emit-pointwise';
-import { formSizes } from '../../encodings/encoding-facts';
-import { describeForm, formSpec } from '../../encodings/encoding-spec';
+import { encodingSizes } from '../../encodings/encoding-facts';
+import { describeEncoding, encodingSpec } from '../../encodings/encoding-spec';
 import type { MatrixEncoding } from '../../matrix-encoding';
 import type { MatrixProduct } from '../matrices/linear-weights';
 import { parseJsonText } from '../../../parse-json';
@@ -15,21 +15,21 @@ import { parseJsonText } from '../../../parse-json';
 /** Metadata key of the encodings of a graph's matrices, by weight name. */
 const metadataKey = 'espalier.matrices';
 
-const storedForms = v.record(
+const storedEncodings = v.record(
   v.string(),
   v.strictObject({
     out: v.pipe(v.number(), v.integer(), v.minValue(1)),
     in: v.pipe(v.number(), v.integer(), v.minValue(1)),
-    form: formSpec,
+    form: encodingSpec,
   }),
 );
-type StoredForm = v.InferOutput<typeof storedForms>[string];
+type StoredEncoding = v.InferOutput<typeof storedEncodings>[string];
 
 /** Reads the encodings in the metadata of a graph. Returns an empty map if there are none or they can't be parsed. */
-export function readStoredEncodings({ metadataProps }: ModelProto): ReadonlyMap<string, StoredForm> {
+export function readStoredEncodings({ metadataProps }: ModelProto): ReadonlyMap<string, StoredEncoding> {
   const text = metadataProps.find(({ key }) => key === metadataKey)?.value;
   try {
-    const stored = v.safeParse(storedForms, parseJsonText(text ?? '{}'));
+    const stored = v.safeParse(storedEncodings, parseJsonText(text ?? '{}'));
     return new Map(stored.success ? Object.entries(stored.output) : []);
   } catch {
     return new Map();
@@ -43,7 +43,7 @@ export function tellForms(
 ): ModelProto['metadataProps'] {
   const stored = new Map(readStoredEncodings(model));
   for (const [id, form] of forms) {
-    stored.set(id, { ...formSizes(form), form: describeForm(form) });
+    stored.set(id, { ...encodingSizes(form), form: describeEncoding(form) });
   }
   return [
     ...model.metadataProps.filter(({ key }) => key !== metadataKey),
@@ -71,7 +71,7 @@ export function emitRegion(
   axes?: number,
 ): Value {
   return axes === undefined
-    ? graph.within(`form.${product}`, () => emitForm(graph, form, x))
+    ? graph.within(`form.${product}`, () => emitEncoding(graph, form, x))
     : graph.within(`form-map${axes}.${product}`, () => emitPointwise(graph, form, x, axes));
 }
 

@@ -114,6 +114,7 @@ function topLevel(found: readonly Candidate[], index: GraphIndex): Candidate[] {
     candidates.filter((inner) => inner !== outer && outer.nodes.has(inner.add));
   const remaining = candidates.filter((candidate) => inside(candidate).length < bridged);
   return remaining.filter(
-    (candidate) => !remaining.some((outer) => outer !== candidate && outer.nodes.has(candidate.add)),
+    (candidate) =>
+      !remaining.some((outer) => outer !== candidate && outer.nodes.has(candidate.add)),
   );
 }
