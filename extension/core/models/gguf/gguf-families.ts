@@ -30,7 +30,7 @@ const asManyKeys = ({ num_attention_heads: heads }: Pick<ModelConfig, 'num_atten
 const lfm2 = {
   mixed: 'conv',
   fields: { conv_L_cache: 'shortconv.l_cache' },
-  names: { 'outer.finalNorm': 'token_embd_norm' },
+  names: { 'embeddingAndHead.finalNorm': 'token_embd_norm' },
   mixer: { module: 'shortconv' },
   demands: () => ({ conv_bias: false, routed_scaling_factor: 1 }),
 } as const;

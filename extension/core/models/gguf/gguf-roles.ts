@@ -13,14 +13,14 @@ const compressor = (role: string, part: string): Roles => ({
  * (gguf-py/gguf/tensor_mapping.py). Outside the blocks.
  */
 export const embeddingAndHeadRoles: Roles = {
-  'outer.embedding': ['module', 'token_embd'],
-  'outer.finalNorm': ['norm', 'output_norm'],
-  'outer.embeddingNorm': ['norm', 'token_embd_norm'],
-  'outer.positions.name': ['module', 'position_embd'],
-  'outer.types': ['module', 'token_types'],
-  'outer.perLayer.table': ['module', 'per_layer_token_embd'],
-  'outer.perLayer.projection': ['module', 'per_layer_model_proj'],
-  'outer.perLayer.norm': ['module', 'per_layer_proj_norm'],
+  'embeddingAndHead.embedding': ['module', 'token_embd'],
+  'embeddingAndHead.finalNorm': ['norm', 'output_norm'],
+  'embeddingAndHead.embeddingNorm': ['norm', 'token_embd_norm'],
+  'embeddingAndHead.positions.name': ['module', 'position_embd'],
+  'embeddingAndHead.types': ['module', 'token_types'],
+  'embeddingAndHead.perLayer.table': ['module', 'per_layer_token_embd'],
+  'embeddingAndHead.perLayer.projection': ['module', 'per_layer_model_proj'],
+  'embeddingAndHead.perLayer.norm': ['module', 'per_layer_proj_norm'],
   'connections.head': ['connection', 'output_hc_'],
 };
 

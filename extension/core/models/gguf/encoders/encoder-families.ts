@@ -103,7 +103,7 @@ export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   'neo-bert': {
     modelType: 'neobert',
-    names: { 'outer.finalNorm': 'enc.output_norm' },
+    names: { 'embeddingAndHead.finalNorm': 'enc.output_norm' },
     readsFactors: false,
     demands: () => seesAll,
     describe: describeEncoder,
